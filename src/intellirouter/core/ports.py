@@ -1,0 +1,58 @@
+"""Protocols the rooms implement, so that they can be handed to one another without importing each other."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from intellirouter.core.deployment import Deployment
+from intellirouter.core.record import ExchangeRecord
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose headers have arrived. Exactly one of `read`-to-the-end, `release` or `abort` ends it."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Names in lower case."""
+        ...
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Return the whole body.
+
+        Raises `UpstreamMalformed` above the limit, `UpstreamTimeout`, `UpstreamDisconnected`.
+        """
+        ...
+
+    async def next_chunk(self) -> bytes:
+        """Return the bytes that have arrived (at least one), or `b""` at the end of a complete body.
+
+        Raises `UpstreamTimeout` when the idle or total deadline passes, `UpstreamDisconnected` on a cut body.
+        """
+        ...
+
+    def release(self) -> None:
+        """The caller needs no more bytes; the connection may be kept if the rest is short. Never blocks."""
+        ...
+
+    def abort(self) -> None:
+        """Stop the upstream now (client gone, deadline, failover). Idempotent; harmless after the end."""
+        ...
+
+
+class Upstream(Protocol):
+    """Something that answers HTTP-shaped calls: the pooled transport, the fake provider."""
+
+    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
+        """POST `body` (JSON) to `path` below the deployment's endpoint and wait for the response headers.
+
+        Deadlines come from `deployment.timeouts`. Cancelling the caller aborts the call. Raises `UpstreamError`.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """Where settled exchanges go. `append` is synchronous: when it returns, the record survives kill -9."""
+
+    def append(self, record: ExchangeRecord) -> None: ...

@@ -1,0 +1,40 @@
+"""Token counts in disjoint buckets, whatever shape the vendor reports them in."""
+
+from msgspec import Struct
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one exchange. No token is counted in two buckets, so the sum is the truth."""
+
+    input_tokens: int = 0
+    """Prompt tokens that were neither read from nor written to the provider's prompt cache."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    """Completion tokens without reasoning and audio."""
+    reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    is_estimated: bool = False
+    """True when the upstream reported nothing (an aborted stream, say) and we counted bytes."""
+
+    @property
+    def total_tokens(self) -> int:
+        return self.total_input_tokens + self.total_output_tokens
+
+    @property
+    def total_input_tokens(self) -> int:
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.input_audio_tokens
+
+    @property
+    def total_output_tokens(self) -> int:
+        return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
+
+
+NO_USAGE = Usage()
+BYTES_PER_TOKEN = 4
+
+
+def estimate_tokens(size_bytes: int) -> int:
+    """Guess tokens from bytes of text, rounded up: about four bytes a token for Latin scripts."""
+    return -(-size_bytes // BYTES_PER_TOKEN)

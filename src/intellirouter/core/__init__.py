@@ -14,6 +14,7 @@ from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_tokens
+from intellirouter.core.vendor import VendorRow
 
 __all__ = [
     "NO_USAGE",
@@ -38,6 +39,7 @@ __all__ = [
     "Upstream",
     "UpstreamResponse",
     "Usage",
+    "VendorRow",
     "Verdict",
     "errors",
     "estimate_tokens",

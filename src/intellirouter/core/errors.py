@@ -18,6 +18,8 @@
     ├── UpstreamError                  a deployment failed
     │   ├── UpstreamRejected           4xx  the vendor refuses the request itself; passed on as it came
     │   ├── UpstreamAuthFailed         502  upstream_authentication_failed (our credential, not their key)
+    │   ├── UpstreamQuotaExhausted     429  insufficient_quota (the operator's account at the vendor)
+    │   ├── UpstreamModelMissing       404  model_not_found (the vendor does not know the deployment's model)
     │   ├── UpstreamRateLimited        429  rate_limit_exceeded
     │   ├── UpstreamUnavailable        502  upstream_unavailable (5xx)
     │   ├── UpstreamConnectFailed      502  upstream_connect_failed
@@ -174,6 +176,24 @@ class UpstreamRejected(UpstreamError):
 class UpstreamAuthFailed(UpstreamError):
     code = "upstream_authentication_failed"
     hint = "Check the credential of the provider that the message names."
+    log_level = logging.ERROR
+
+
+class UpstreamQuotaExhausted(UpstreamError):
+    """Out of credit: waiting does not help, another deployment may."""
+
+    status = 429
+    code = "insufficient_quota"
+    type = "insufficient_quota"
+    hint = "Top up the account, or add another credential or deployment."
+    log_level = logging.ERROR
+
+
+class UpstreamModelMissing(UpstreamError):
+    status = 404
+    code = "model_not_found"
+    type = "invalid_request_error"
+    hint = "Check the deployment's `model` against the provider's list."
     log_level = logging.ERROR
 
 

@@ -1,0 +1,226 @@
+"""OpenAI chat completions: what we must know of a request and an answer; all else passes untouched.
+
+Source: OpenAI API reference, "Create chat completion". Unknown fields are the upstream's business.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Call, Clock, errors
+from intellirouter.dialects.codec import Answer, StreamRelay
+from intellirouter.dialects.openai_errors import decode_error
+from intellirouter.dialects.openai_stream import ChatStreamRelay
+from intellirouter.dialects.openai_usage import decode_usage
+from intellirouter.dialects.splice import append_member, model_spans, replace, top_level_spans
+from intellirouter.dialects.validation import decode_body
+
+_ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
+_PART_NEEDS: Final = {"image_url": "vision", "input_audio": "audio", "file": "files", "video_url": "video"}
+_USAGE_OPT_IN: Final = b'"stream_options":{"include_usage":true}'
+
+
+class Part(Struct):
+    type: str
+    text: str | None = None
+
+
+class FunctionCall(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct):
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCall | None = None
+
+
+class Message(Struct):
+    role: str
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Function(Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(Struct):
+    type: str
+    function: Function | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class ResponseFormat(Struct):
+    type: str
+
+
+class ChatRequest(Struct):
+    """The members whose types we answer for. The order of optional ones follows the reference."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    seed: int | None = None
+    user: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+
+
+class _Response(Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode_request: Final = msgspec.json.Decoder(ChatRequest)
+_decode_response: Final = msgspec.json.Decoder(_Response)
+
+
+class OpenAIChatCodec:
+    """`POST /chat/completions`, OpenAI dialect on both sides: the fast lane."""
+
+    path = "/chat/completions"
+
+    def decode_request(self, body: bytes) -> Call:
+        request = decode_body(_decode_request, body)
+        _check(request)
+        return Call(
+            surface="chat",
+            model=request.model,
+            body=body,
+            is_stream=bool(request.stream),
+            wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+            needs=_needs(request),
+            max_output_tokens=request.max_completion_tokens or request.max_tokens,
+            source=request,
+        )
+
+    def encode_request(self, call: Call, upstream_model: str) -> bytes:
+        body = call.body
+        if upstream_model != call.model:
+            body = replace(body, model_spans(body, call.model), msgspec.json.encode(upstream_model))
+        if call.is_stream and not call.wants_usage:
+            body = _ask_for_usage(body, call.source.stream_options is not None)
+        return body
+
+    def decode_response(self, body: bytes) -> Answer:
+        try:
+            response = _decode_response.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None
+        if response.error:
+            raise decode_error_in_200(body)
+        if response.choices is None:
+            raise errors.UpstreamMalformed("The upstream's answer has no `choices`.")
+        finish = response.choices[0].finish_reason if response.choices else None
+        return Answer(decode_usage(response.usage), finish)
+
+    def relay(self, call: Call) -> StreamRelay:
+        return ChatStreamRelay(keeps_usage=call.wants_usage)
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+def decode_error_in_200(body: bytes) -> errors.UpstreamError:
+    """An error document under HTTP 200 counts as a server failure: nobody vouches for its class."""
+    return errors.UpstreamUnavailable(
+        "The upstream answered 200 with an error: " + body[:500].decode("utf-8", "replace")
+    )
+
+
+def _check(request: ChatRequest) -> None:
+    if not request.model:
+        raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
+    if not request.messages:
+        raise errors.InvalidRequest(
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array "
+            "instead.",
+            code="empty_array",
+            param="messages",
+        )
+    for index, message in enumerate(request.messages):
+        if message.role not in _ROLES:
+            raise errors.InvalidRequest(
+                f"Invalid value: {message.role!r}. Supported values are: {', '.join(sorted(_ROLES))}.",
+                code="invalid_value",
+                param=f"messages[{index}].role",
+            )
+    if request.n is not None:
+        _check_range("n", request.n, 1, 128)
+    if request.max_tokens is not None:
+        _check_range("max_tokens", request.max_tokens, 0, None)
+    if request.max_completion_tokens is not None:
+        _check_range("max_completion_tokens", request.max_completion_tokens, 0, None)
+
+
+def _check_range(name: str, value: int, low: int, high: int | None) -> None:
+    if value < low:
+        raise errors.InvalidRequest(
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {low}, but got {value} instead.",
+            code="integer_below_min_value",
+            param=name,
+        )
+    if high is not None and value > high:
+        raise errors.InvalidRequest(
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {high}, but got {value} instead.",
+            code="integer_above_max_value",
+            param=name,
+        )
+
+
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+
+
+def _needs(request: ChatRequest) -> frozenset[str]:
+    needs: set[str] = set()
+    if request.tools:
+        needs.add("tools")
+    if request.response_format is not None and request.response_format.type == "json_schema":
+        needs.add("json_schema")
+    for message in request.messages:
+        if message.content.__class__ is list:
+            needs.update(_PART_NEEDS[part.type] for part in message.content if part.type in _PART_NEEDS)  # type: ignore[union-attr]
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+def _ask_for_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
+    """Ask for the usage chunk on the client's behalf; the relay takes it out again."""
+    spans = top_level_spans(body, "stream_options") if has_options or b'"stream_options"' in body else []
+    if not spans:
+        return append_member(body, _USAGE_OPT_IN)
+    start, end = spans[-1]
+    options = msgspec.json.decode(body[start:end]) or {}
+    options["include_usage"] = True
+    return replace(body, spans, msgspec.json.encode(options))

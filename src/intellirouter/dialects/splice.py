@@ -1,0 +1,85 @@
+"""Edits in JSON bytes that leave every other byte as it was.
+
+The fast lane may change `model` and the usage opt-in and nothing else, so a request is not decoded and re-encoded:
+the spans of top-level members are found and replaced.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+_MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
+_SPACE: Final = b" \t\r\n"
+
+Span = tuple[int, int]
+
+
+def top_level_spans(body: bytes, name: str) -> list[Span]:
+    """Return the value span of every top-level member called `name`, in order. `body` must be a valid JSON object."""
+    spans: list[Span] = []
+    depth = 0
+    is_key, is_wanted = True, False
+    value_start = 0
+    for token in _TOKEN.finditer(body):
+        first = body[token.start()]
+        if first in b"{[":
+            depth += 1
+        elif first in b"}]":
+            depth -= 1
+            if depth == 0 and is_wanted:
+                spans.append(_trim(body, value_start, token.start()))
+        elif depth != 1:
+            continue
+        elif first == 0x2C:  # ,
+            if is_wanted:
+                spans.append(_trim(body, value_start, token.start()))
+            is_key, is_wanted = True, False
+        elif first == 0x3A:  # :
+            value_start = token.end()
+        elif is_key:
+            is_key = False
+            is_wanted = msgspec.json.decode(token.group()) == name
+    return spans
+
+
+def _trim(body: bytes, start: int, end: int) -> Span:
+    while body[start] in _SPACE:
+        start += 1
+    while body[end - 1] in _SPACE:
+        end -= 1
+    return start, end
+
+
+def model_spans(body: bytes, model: str) -> list[Span]:
+    """Return the spans of the top-level `model` value. One regular expression where its place proves its depth."""
+    match = _MODEL.search(body)
+    if match is not None and body.count(b'"model"') == 1:
+        start, end = match.span(1)
+        if (_opens_document(body[: match.start()]) or _closes_document(body[end:])) and (
+            msgspec.json.decode(match.group(1)) == model
+        ):
+            return [(start, end)]
+    return top_level_spans(body, "model")
+
+
+def _opens_document(prefix: bytes) -> bool:
+    return b"[" not in prefix and prefix.count(b"{") == 1 and b"}" not in prefix
+
+
+def _closes_document(suffix: bytes) -> bool:
+    return b"]" not in suffix and b"[" not in suffix and b"{" not in suffix and suffix.count(b"}") == 1
+
+
+def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
+    """Put `value` in the place of each span."""
+    for start, end in reversed(spans):
+        body = body[:start] + value + body[end:]
+    return body
+
+
+def append_member(body: bytes, member: bytes) -> bytes:
+    """Add `member` (`"name":value`) as the last one of a non-empty JSON object."""
+    end = body.rindex(b"}")
+    return body[:end].rstrip(_SPACE) + b"," + member + body[end:]

@@ -1,0 +1,132 @@
+"""Server-sent events, incrementally: any split, CR, LF or CRLF, comments, several data lines, no final blank line."""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.core import errors
+
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
+
+
+class SseEvent(Struct, frozen=True):
+    """One dispatched event. `data` joins its data lines with LF; `event` is empty when the stream named none."""
+
+    data: str
+    event: str = ""
+    id: str = ""
+
+
+class EventSplitter:
+    """Cuts a byte stream at blank lines into blocks of whole events, keeping every byte.
+
+    `feed` returns the bytes up to the last complete event; the rest waits. Raises `UpstreamMalformed` when one event
+    grows past `limit_bytes`.
+    """
+
+    __slots__ = ("_limit", "_rest")
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self._rest = b""
+        self._limit = limit_bytes
+
+    def feed(self, data: bytes) -> bytes:
+        buffer = self._rest + data if self._rest else data
+        cut = last_boundary(buffer)
+        if cut == len(buffer):
+            self._rest = b""
+            return buffer
+        self._rest = buffer[cut:]
+        if len(self._rest) > self._limit:
+            raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
+        return buffer[:cut]
+
+    def rest(self) -> bytes:
+        """Return what has not been closed by a blank line, and forget it."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def last_boundary(buffer: bytes) -> int:
+    """Return the offset just after the last blank line, 0 if there is none."""
+    if b"\r" not in buffer:
+        return buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0
+    end = 0
+    for match in _BLANK_LINE.finditer(buffer):
+        end = match.end()
+    return end
+
+
+def split_events(block: bytes) -> list[bytes]:
+    """Split a block of whole events after each blank line; joining the parts gives the block back."""
+    parts: list[bytes] = []
+    start = 0
+    for match in _BLANK_LINE.finditer(block):
+        parts.append(block[start : match.end()])
+        start = match.end()
+    if start < len(block):
+        parts.append(block[start:])
+    return parts
+
+
+def event_data(event: bytes) -> bytes | None:
+    """Return the data of one raw event (data lines joined with LF), or None when it has no data line."""
+    if event.startswith(b"data:") and event.find(b"\n") >= len(event) - 2 and b"\r" not in event:
+        return event[5:].strip(b" \n")  # one data line: the usual case
+    lines: list[bytes] = []
+    for line in _LINE_END.split(event):
+        if line.startswith(b"data:"):
+            lines.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            lines.append(b"")
+    return b"\n".join(lines) if lines else None
+
+
+def has_foreign_lines(event: bytes) -> bool:
+    """Tell whether an event holds lines that are no SSE fields and no comments: a broken upstream, or HTML."""
+    known = (b"data", b"event", b"id", b"retry")
+    return any(
+        line and not line.startswith(b":") and line.split(b":", 1)[0] not in known
+        for line in _LINE_END.split(event)
+    )
+
+
+class SseParser:
+    """Parses a stream into events, as the HTML standard dispatches them. Used by clients and tests."""
+
+    __slots__ = ("_event_type", "_last_id", "_lines", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[str] = []
+        self._event_type = ""
+        self._last_id = ""
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """Take the next bytes, return the events they complete."""
+        buffer = self._rest + data
+        # A CR at the very end may be half of a CRLF: wait for the next byte before ending the line.
+        hold = 1 if buffer.endswith(b"\r") else 0
+        lines = _LINE_END.split(buffer[: len(buffer) - hold])
+        self._rest = lines.pop() + buffer[len(buffer) - hold :]
+        events: list[SseEvent] = []
+        for line in lines:
+            self._take(line.decode("utf-8", "replace"), events)
+        return events
+
+    def _take(self, line: str, events: list[SseEvent]) -> None:
+        if not line:
+            if self._lines:
+                events.append(SseEvent("\n".join(self._lines), self._event_type, self._last_id))
+            self._lines, self._event_type = [], ""
+            return
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._lines.append(value)
+        elif name == "event":
+            self._event_type = value
+        elif name == "id":
+            self._last_id = value

@@ -1,0 +1,76 @@
+"""From msgspec's complaint to the words, `param` and `code` that OpenAI's API uses for the same mistake."""
+
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from intellirouter.core import errors
+
+T = TypeVar("T")
+
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
+_TYPES: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
+_NAMES: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "null": "null",
+    "array": "an array",
+    "object": "an object",
+}
+
+
+def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Decode a request body. Raises `InvalidRequest` with the place and kind of the mistake."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.InvalidRequest(
+            f"We could not parse the JSON body of your request: {error}.",
+            code="invalid_json",
+            hint="The body must be one JSON object in UTF-8.",
+        ) from None
+    except RecursionError:
+        raise errors.InvalidRequest("The JSON body nests too deeply.", code="json_too_deep") from None
+
+
+def _explain(text: str) -> errors.InvalidRequest:
+    match = _AT.match(text)
+    what = match["what"] if match else text
+    path = ((match["path"] if match else None) or "").removeprefix(".")
+    if missing := _MISSING.search(what):
+        param = f"{path}.{missing['name']}" if path else missing["name"]
+        if param == "model":
+            return errors.InvalidRequest(
+                "You must provide a model parameter.", code="missing_required_parameter", param="model"
+            )
+        return errors.InvalidRequest(
+            f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+        )
+    if not path:
+        return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    if types := _TYPES.search(what):
+        return errors.InvalidRequest(
+            f"Invalid type for '{path}': expected {_words(types['expected'])}, "
+            f"but got {_words(types['got'])} instead.",
+            code="invalid_type",
+            param=path,
+        )
+    return errors.InvalidRequest(f"Invalid value for '{path}': {what}.", code="invalid_value", param=path)
+
+
+def _words(types: str) -> str:
+    names = [_NAMES.get(part.strip(), part.strip()) for part in types.split("|")]
+    return names[0] if len(names) == 1 else "one of " + ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def as_int(value: Any) -> int:
+    """Read a count from a vendor's usage: whole numbers only, nothing negative, anything else is 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return max(0, int(value))

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Build the wheel and the source archive into dist/, then install the wheel into an empty environment and try it there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin="$(pwd)/${VENV:-.venv}/bin"
+rm -rf dist
+"$bin/python" -m hatchling build -d dist >/dev/null
+try="$(mktemp -d)"
+trap 'rm -rf "$try"' EXIT
+"$bin/python" -m venv "$try/env"
+pip=("$try/env/bin/python" -m pip --quiet --disable-pip-version-check --no-input install)
+"${pip[@]}" --require-hashes -r requirements/base.txt
+"${pip[@]}" --no-deps dist/intellirouter-*.whl
+cd "$try" # away from the tree, so that only what the wheel holds can be found
+"$try/env/bin/python" -c 'import intellirouter; print("installed intellirouter", intellirouter.__version__)'
+"$try/env/bin/intellirouter" --help >/dev/null
+cd "$OLDPWD"
+ls -l dist | awk 'NR > 1 { printf "dist/%s  %d kB\n", $NF, $5 / 1000 }'

@@ -1,0 +1,304 @@
+"""The drain: a thread that carries records from the spool into the database, in batches, exactly once.
+
+Exactly once is the sum of three facts: a segment is deleted only after its last commit is on the disk; rows and
+cursor move in one transaction; and a row that is there already is left alone, so reading a segment again changes
+nothing.
+
+The database's machinery (SQLAlchemy: 0.4 s and 20 MB) is imported by this thread, not with this module, so that
+the gateway listens before it is loaded.
+"""
+
+import importlib
+import logging
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Clock
+from intellirouter.store.frames import MAX_FRAME_BYTES, split_frames
+from intellirouter.store.health import StoreUnavailable
+from intellirouter.store.rows import Row, rows_of
+from intellirouter.store.segment import SUFFIX, Segment, remove_stillborn
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from intellirouter.store.database import BatchWriter
+    from intellirouter.store.retention import Retention
+
+logger = logging.getLogger(__name__)
+
+_BATCH_RECORDS: Final = 500
+_BATCH_BYTES: Final = 1024 * 1024
+_IDLE_S: Final = 0.2
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 5.0
+_ADOPT_EVERY_S: Final = 30.0
+_RETENTION_EVERY_S: Final = 60.0
+_RETENTION_AGAIN_S: Final = 0.5
+_MIGRATION_S: Final = 120.0
+_DAMAGE_MAX_BYTES: Final = 16 * 1024 * 1024
+"""What one `.bad` file may hold."""
+
+
+class DrainSpec(Struct, frozen=True, kw_only=True):
+    """What the drain works on."""
+
+    url: str
+    directory: Path
+    log_keep_days: float
+    log_max_bytes: int
+
+
+class _Batch(Struct):
+    log: list[Row]
+    ledger: list[Row]
+    damaged: list[bytes]
+    consumed: int
+
+
+class Drain:
+    """Owns the thread. `segments` is shared with the spool: the spool adds its own, the drain adopted ones."""
+
+    def __init__(self, spec: DrainSpec, segments: list[Segment], clock: Clock) -> None:
+        self._spec = spec
+        self._segments = segments
+        self._clock = clock
+        self._wakeup = threading.Event()
+        self._stop_at_s: float | None = None
+        self._adopt_at_s = float("-inf")
+        self._retain_at_s = float("-inf")
+        self._sql: ModuleType | None = None
+        self._retention: Retention | None = None
+        self._engine: Engine | None = None
+        self._writer: BatchWriter | None = None
+        self._offsets: dict[str, int] = {}
+        self.trouble: str | None = None
+        """Why nothing reaches the database now; None when all is well."""
+        self.is_open = False
+        """The database has been opened, and migrated if need be."""
+        self.has_adopted = False
+        """Segments of dead processes have been looked for."""
+        self.damaged_records = 0
+        # A daemon: a database that hangs must not keep the process from ending; nothing is lost by it.
+        self._thread = threading.Thread(target=self._run, name="store-drain", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Drain now rather than at the next tick."""
+        self._wakeup.set()
+
+    def request_stop(self, timeout_s: float) -> None:
+        """Let the thread end when all is drained, or when the time is up."""
+        self._stop_at_s = time.monotonic() + timeout_s
+        self._wakeup.set()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        while not self._is_time_up():
+            wait_s = _IDLE_S
+            try:
+                self._pass()
+                if self.trouble is not None:
+                    logger.warning("the store drains again after: %s", self.trouble)
+                self.trouble = None
+                backoff_s = _BACKOFF_FIRST_S
+                if self._stop_at_s is not None and not self._backlog_bytes():
+                    break
+            except Exception as error:  # noqa: BLE001 - whatever a database throws, the spool keeps the records and we try again
+                self._failed(error)
+                wait_s, backoff_s = backoff_s, min(backoff_s * 2, _BACKOFF_MAX_S)
+            self._wakeup.wait(wait_s if self._stop_at_s is None else min(wait_s, _BACKOFF_FIRST_S))
+            self._wakeup.clear()
+        self._close()
+
+    def _is_time_up(self) -> bool:
+        return self._stop_at_s is not None and time.monotonic() >= self._stop_at_s
+
+    def _backlog_bytes(self) -> int:
+        return sum(segment.backlog_bytes for segment in list(self._segments))
+
+    def _failed(self, error: Exception) -> None:
+        cause = getattr(error, "orig", None) or error
+        what = f"{type(cause).__name__}: {cause}"
+        if self.trouble is None:
+            logger.error("the store cannot drain and keeps records in the spool: %s", what)
+        self.trouble = what
+        self._close()
+
+    def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        engine, self._engine = self._engine, None
+        try:
+            if writer is not None:
+                writer.close()
+            if engine is not None:
+                engine.dispose()
+        except Exception as error:  # noqa: BLE001 - closing what has failed may fail again; it is being let go either way
+            logger.debug("closing the database: %s", error)
+
+    def _pass(self) -> None:
+        """Drain all there is, in batches, and do the chores that are due."""
+        writer = self._writer or self._open()
+        self._adopt()
+        for segment in sorted(self._segments.copy(), key=lambda each: each.path.name):
+            # Only what lies there now: following a busy writer would make a transaction of every record.
+            end = segment.size
+            while segment.offset < end and not self._is_time_up():
+                self._settle(writer, segment)
+            if segment.is_finished and not segment.backlog_bytes:
+                if segment.size:
+                    writer.settle_last(segment.path.name)
+                self._segments.remove(segment)
+                segment.close(deletes=True)
+        self._retain()
+
+    def _open(self) -> "BatchWriter":
+        if self._sql is None:
+            # Imported here, on this thread: see the module's docstring.
+            self._sql = importlib.import_module("intellirouter.store.database")
+            self._retention = importlib.import_module("intellirouter.store.retention").Retention(
+                keep_days=self._spec.log_keep_days, max_bytes=self._spec.log_max_bytes
+            )
+        engine: Engine = self._sql.open_engine(self._spec.url, writes=True)
+        self._engine = engine
+        if not self._sql.is_current(engine):
+            self._migrate()
+            if not self._sql.is_current(engine):
+                raise StoreUnavailable("the database's schema is not current after its migration")
+        writer: BatchWriter = self._sql.BatchWriter(engine)
+        self._writer = writer
+        self._offsets = writer.offsets()
+        self.is_open = True
+        return writer
+
+    def _migrate(self) -> None:
+        command = [sys.executable, "-m", "intellirouter.store.migrate", self._spec.url]
+        deadline_s = time.monotonic() + _MIGRATION_S
+        with subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as child:
+            while True:
+                try:
+                    _, said = child.communicate(timeout=_IDLE_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    if self._is_time_up() or time.monotonic() >= deadline_s:
+                        child.kill()
+                        _, said = child.communicate()
+                        break
+        if child.returncode:
+            lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise StoreUnavailable(f"migration failed ({child.returncode}): {lines[-1][:500]}")
+
+    def _adopt(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._adopt_at_s:
+            return
+        self._adopt_at_s = now_s + _ADOPT_EVERY_S
+        remove_stillborn(self._spec.directory)
+        own = {segment.path.name for segment in list(self._segments)}
+        for path in sorted(self._spec.directory.glob(f"*{SUFFIX}")):
+            if path.name not in own and (segment := Segment.adopt(path)) is not None:
+                segment.start_at(self._offsets.get(path.name, 0))
+                self._segments.append(segment)
+        self.has_adopted = True
+
+    def _settle(self, writer: "BatchWriter", segment: Segment) -> None:
+        batch = _read_batch(segment)
+        end = segment.offset + batch.consumed
+        try:
+            writer.settle(batch.log, batch.ledger, segment.path.name, end)
+        except Exception as error:
+            if not self._is_row_fault(error):
+                raise
+            self._settle_singly(writer, segment, batch, end)
+        self._put_aside(segment, batch.damaged)
+        segment.drained += len(batch.log)
+        segment.offset = end
+        if not segment.backlog_bytes and segment.is_finished:
+            segment.drained = segment.records
+
+    def _is_row_fault(self, error: Exception) -> bool:
+        return self._sql is not None and bool(self._sql.is_row_fault(error))
+
+    def _settle_singly(self, writer: "BatchWriter", segment: Segment, batch: _Batch, end: int) -> None:
+        """Find the row that the database refuses, so that one bad record never stops the rest."""
+        ledger = {row[0]: row for row in batch.ledger}
+        for row in batch.log:
+            entry = ledger.get(row[0])
+            try:
+                writer.settle([row], [entry] if entry is not None else [], segment.path.name, segment.offset)
+            except Exception as error:
+                if not self._is_row_fault(error):
+                    raise
+                batch.damaged.append(str(row[-1]).encode())
+        writer.settle([], [], segment.path.name, end)
+
+    def _put_aside(self, segment: Segment, damaged: list[bytes]) -> None:
+        if not damaged:
+            return
+        self.damaged_records += len(damaged)
+        bad = segment.path.with_suffix(".bad")
+        logger.error("%d damaged records of %s are put aside in %s", len(damaged), segment.path.name, bad.name)
+        try:
+            with bad.open("ab") as file:
+                bad.chmod(0o600)
+                room = _DAMAGE_MAX_BYTES - file.tell()
+                file.write((b"\n".join(damaged) + b"\n")[: max(0, room)])
+        except OSError as error:
+            logger.error("they could not be put aside: %s", error.strerror)  # noqa: TRY400
+
+    def _retain(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._retain_at_s or self._is_time_up() or self._retention is None or self._engine is None:
+            return
+        is_unfinished = self._retention.enforce(self._engine, self._clock.epoch_us())
+        self._retain_at_s = now_s + (_RETENTION_AGAIN_S if is_unfinished else _RETENTION_EVERY_S)
+
+
+def _read_batch(segment: Segment) -> _Batch:
+    """Read the next lines of `segment`.
+
+    Bytes without a line feed at the end of a dead owner's segment are a torn write: its append never returned, so
+    nobody was told that the record was kept.
+    """
+    size = _BATCH_BYTES
+    while True:
+        data = segment.read(size)
+        bodies, damaged, consumed = split_frames(data, _BATCH_RECORDS)
+        if consumed:
+            break
+        if len(data) >= MAX_FRAME_BYTES:
+            damaged, consumed = [data], len(data)
+            break
+        if len(data) < size:
+            logger.info("%s ends in a torn write of %d bytes", segment.path.name, len(data))
+            consumed = segment.backlog_bytes
+            break
+        size *= 2
+    log: list[Row] = []
+    ledger: list[Row] = []
+    for body in bodies:
+        try:
+            row, entry = rows_of(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            damaged.append(body)
+            continue
+        log.append(row)
+        if entry is not None:
+            ledger.append(entry)
+    return _Batch(log=log, ledger=ledger, damaged=damaged, consumed=consumed)

@@ -1,0 +1,65 @@
+"""The exchange log forgets: entries beyond the age or the size limit go, oldest first. The ledger stays.
+
+Every pass is bounded, so that the drain goes on beside it. Freed pages are reused by the next inserts; only when a
+good part of the file is free are some given back to the file system, a bounded number a pass.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import Connection, Engine, func, select
+
+from intellirouter.store.tables import exchange_log
+
+_ROWS_PER_DELETE: Final = 500
+_DELETES_PER_PASS: Final = 10
+_PAGES_PER_PASS: Final = 2000
+_FREE_SHARE: Final = 4
+"""Pages are given back when more than one in this many is free."""
+_DAY_US: Final = 86_400_000_000
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """Limits of the log. `max_bytes` counts the records' JSON; indexes and page overhead come on top."""
+
+    keep_days: float
+    max_bytes: int
+
+    def enforce(self, engine: Engine, now_us: int) -> bool:
+        """Do one bounded pass; True when more is left to delete."""
+        cutoff_us = now_us - round(self.keep_days * _DAY_US)
+        with engine.connect() as connection:
+            is_unfinished = self._delete(connection, cutoff_us)
+            if not is_unfinished:
+                _give_pages_back(connection)
+        return is_unfinished
+
+    def _delete(self, connection: Connection, cutoff_us: int) -> bool:
+        with connection.begin():
+            size_bytes = int(connection.execute(select(func.sum(exchange_log.c.size_bytes))).scalar() or 0)
+        for _ in range(_DELETES_PER_PASS):
+            with connection.begin():
+                oldest = connection.execute(
+                    select(exchange_log.c.request_id, exchange_log.c.started_us, exchange_log.c.size_bytes)
+                    .order_by(exchange_log.c.started_us, exchange_log.c.request_id)
+                    .limit(_ROWS_PER_DELETE)
+                ).all()
+                doomed: list[str] = []
+                for request_id, started_us, row_bytes in oldest:
+                    if started_us >= cutoff_us and size_bytes <= self.max_bytes:
+                        break
+                    doomed.append(request_id)
+                    size_bytes -= row_bytes
+                if doomed:
+                    connection.execute(exchange_log.delete().where(exchange_log.c.request_id.in_(doomed)))
+            if len(doomed) < _ROWS_PER_DELETE:
+                return False
+        return True
+
+
+def _give_pages_back(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection  # SQLite's own affair, outside any transaction
+    (pages,) = driver.execute("PRAGMA page_count").fetchone()
+    (free,) = driver.execute("PRAGMA freelist_count").fetchone()
+    if free * _FREE_SHARE > pages:
+        driver.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_PASS})").fetchall()

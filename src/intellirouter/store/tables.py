@@ -1,0 +1,63 @@
+"""The tables, in SQLAlchemy Core. Their history is in `migrations/`; a test holds the two together."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("request_id", String, primary_key=True),
+    Column("started_us", BigInteger, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("key_name", String),
+    Column("model", String),
+    Column("deployment", String),
+    Column("provider", String),
+    Column("upstream_model", String),
+    Column("endpoint", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error_code", String),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("input_audio_tokens", BigInteger, nullable=False),
+    Column("output_audio_tokens", BigInteger, nullable=False),
+    Column("is_estimated", Boolean, nullable=False),
+    Column("cost_microusd", BigInteger),  # NULL = the price is unknown, which is not zero
+    Column("price_version", String),
+    Column("v", Integer, nullable=False),
+    Index("ix_ledger_started", "started_us"),
+    # Rows are small and arrive nearly in key order, so the key's tree holds them itself: one tree less to write.
+    sqlite_with_rowid=False,
+)
+
+exchange_log = Table(
+    "exchange_log",
+    metadata,
+    Column("request_id", String, primary_key=True),
+    Column("started_us", BigInteger, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("key_name", String),
+    Column("model", String),
+    Column("deployment", String),
+    Column("status", Integer, nullable=False),
+    Column("error_code", String),
+    Column("is_stream", Boolean, nullable=False),
+    Column("duration_ms", Float),
+    Column("cost_microusd", BigInteger),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    # Both are read backwards for "newest first". The first also answers how many bytes the log holds.
+    Index("ix_log_started", "started_us", "request_id", "size_bytes"),
+    Index("ix_log_tenant", "tenant", "started_us", "request_id"),
+)
+
+spool_cursor = Table(
+    "spool_cursor",
+    metadata,
+    Column("segment", String, primary_key=True),
+    Column("offset_bytes", BigInteger, nullable=False),
+)

@@ -1,9 +1,9 @@
 """Durable rows: the ledger and the exchange log, behind a journal that never makes a request wait.
 
 Door: `ExchangeStore` (start, append, flush, stop, health, reader), `LogReader` for reading alone,
-`check_store_url`. Settled exchanges go to an append-only spool at once and to the database soon after, exactly once.
-This room must not know what an exchange means, who may read it, or that HTTP exists. DESIGN.md tells the states and
-the reasons.
+`check_store_url`. Settled exchanges go to an append-only spool at once and to the database soon after, exactly
+once. This room must not know what an exchange means, who may read it, or that HTTP exists. DESIGN.md tells the
+states and the reasons.
 """
 
 from intellirouter.store.exchange_store import ExchangeStore

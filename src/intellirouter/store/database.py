@@ -21,7 +21,7 @@ HEAD: Final = REVISIONS[-1]
 _BUSY_TIMEOUT_MS: Final = 1000
 _READERS: Final = 4
 _JOURNAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
-_ROWS_PER_STATEMENT: Final = (64, 8, 1)
+_ROWS_PER_STATEMENT: Final = (256, 32, 4, 1)
 """Rows go in by the handful: SQLite works without the interpreter lock inside one statement, and each return from
 a statement has to fight for the lock with the event loop."""
 

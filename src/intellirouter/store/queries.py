@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
@@ -92,13 +92,12 @@ class Queries:
             query = query.group_by(*keys).order_by(cost.desc(), *keys).limit(_MAX_GROUPS)
         with self._connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return tuple(
-            LedgerTotal(**{name: value if name in by else int(value) for name, value in row.items()})
-            for row in rows
-        )
+        return tuple(_total(row, by) for row in rows)
 
 
-def _total(columns: dict[str, Any]) -> LedgerTotal:
+def _total(row: RowMapping, keys: Sequence[TotalsKey]) -> LedgerTotal:
+    # Some databases sum integers to decimals.
+    columns: dict[str, Any] = {name: value if name in keys else int(value) for name, value in row.items()}
     return LedgerTotal(**columns)
 
 

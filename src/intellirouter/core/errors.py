@@ -25,7 +25,8 @@
     │   ├── UpstreamConnectFailed      502  upstream_connect_failed
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
-    │   └── UpstreamMalformed          502  upstream_malformed
+    │   ├── UpstreamMalformed          502  upstream_malformed
+    │   └── AllAttemptsFailed          502  all_attempts_failed (several deployments, several reasons)
     ├── HostError                      a local worker failed
     │   └── ModelLoading               503  model_loading
     └── InternalError                  500  internal_error: our bug
@@ -228,6 +229,12 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamMalformed(UpstreamError):
     code = "upstream_malformed"
     retryable = True
+
+
+class AllAttemptsFailed(UpstreamError):
+    """Holds every attempt in `details`; its status is that of the last one."""
+
+    code = "all_attempts_failed"
 
 
 class HostError(GatewayError):

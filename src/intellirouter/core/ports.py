@@ -25,6 +25,10 @@ class UpstreamResponse(Protocol):
         """
         ...
 
+    def content_began(self) -> None:
+        """The first content has come: from now on the idle deadline counts, not the first-token one."""
+        ...
+
     async def next_chunk(self) -> bytes:
         """Return the bytes that have arrived (at least one), or `b""` at the end of a complete body.
 

@@ -18,8 +18,8 @@ class Answer(Struct, frozen=True):
 class StreamRelay(Protocol):
     """Relays one upstream stream to a client of the same dialect. Pure: bytes in, bytes out.
 
-    The stream's terminator is never returned by `feed`: `end` returns it, so that the exchange is settled before the
-    client gets its last byte.
+    The stream's terminator is never returned by `feed`: `end` returns it, so that the exchange is settled before
+    the client gets its last byte.
     """
 
     @property
@@ -49,12 +49,12 @@ class StreamRelay(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes, return what the client may have now.
 
-        Raises `UpstreamError` for an error event before any content, `UpstreamMalformed` for what is no event stream.
+        Raises `UpstreamError` for an error event before any content, `UpstreamMalformed` for no event stream.
         """
         ...
 
     def end(self) -> bytes:
-        """The upstream's body is complete: return the last bytes. Raises `UpstreamMalformed` if it ended too early."""
+        """The upstream's body is complete: return the last bytes. Raises `UpstreamMalformed` for an early end."""
         ...
 
 

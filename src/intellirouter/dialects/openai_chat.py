@@ -165,8 +165,7 @@ def _check(request: ChatRequest) -> None:
         raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
     if not request.messages:
         raise errors.InvalidRequest(
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array "
-            "instead.",
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
             code="empty_array",
             param="messages",
         )
@@ -211,7 +210,7 @@ def _needs(request: ChatRequest) -> frozenset[str]:
         needs.add("json_schema")
     for message in request.messages:
         if message.content.__class__ is list:
-            needs.update(_PART_NEEDS[part.type] for part in message.content if part.type in _PART_NEEDS)  # type: ignore[union-attr]
+            needs.update(_PART_NEEDS[part.type] for part in message.content if part.type in _PART_NEEDS)
     return frozenset(needs) if needs else _NO_NEEDS
 
 

@@ -3,6 +3,7 @@
 Vendors that speak OpenAI's dialect bend the envelope: a bare string, a list around it, `detail`, `message`, HTML.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,11 +20,7 @@ _STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
 
 def encode_error(error: errors.GatewayError) -> bytes:
     """Render an error of ours. A vendor's own envelope about the client's mistake is passed on as it came."""
-    if (
-        isinstance(error, errors.UpstreamRejected)
-        and error.vendor_body is not None
-        and _is_envelope(error.vendor_body)
-    ):
+    if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None and _is_envelope(error.vendor_body):
         return error.vendor_body
     message = f"{error.message} {error.hint}" if error.hint else error.message
     body = {"message": message, "type": error.type, "param": error.param, "code": error.code}
@@ -57,9 +54,7 @@ def decode_error(
     elif status == 402 or code in _ACCOUNT_CODES:
         error = _account_error(status, deployment, said, code)
     elif status == 404:
-        error = errors.UpstreamModelMissing(
-            message or f"{deployment} does not know this model or path.", code=code
-        )
+        error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){said}")
     elif status == 429:
@@ -70,9 +65,7 @@ def decode_error(
         error = errors.UpstreamRejected(message or f"HTTP {status}", code=code, param=param, status=status)
         error.vendor_body = body
     elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(
-            f"{deployment} answered with a redirect (HTTP {status}); check its base_url."
-        )
+        error = errors.UpstreamMalformed(f"{deployment} answered with a redirect (HTTP {status}); check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
             f"{deployment} failed (HTTP {status}){said}",
@@ -114,7 +107,7 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
 
 
 def retry_after(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
-    """Return how many seconds the vendor asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    """Return the seconds the vendor asks us to wait: `retry-after-ms`, or `retry-after` as seconds or a date."""
     found = dict(headers)
     if (in_ms := _as_float(found.get("retry-after-ms"))) is not None:
         return max(0.0, in_ms / 1000)
@@ -136,7 +129,7 @@ def _as_float(value: str | None) -> float | None:
         number = float(value) if value is not None else None
     except ValueError:
         return None
-    return number if number is not None and number == number and abs(number) != float("inf") else None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def decode_error_in_stream(data: bytes) -> errors.UpstreamError:

@@ -17,7 +17,7 @@ Span = tuple[int, int]
 
 
 def top_level_spans(body: bytes, name: str) -> list[Span]:
-    """Return the value span of every top-level member called `name`, in order. `body` must be a valid JSON object."""
+    """Return the value span of every top-level member called `name`. `body` must be a valid JSON object."""
     spans: list[Span] = []
     depth = 0
     is_key, is_wanted = True, False

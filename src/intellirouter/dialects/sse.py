@@ -1,4 +1,4 @@
-"""Server-sent events, incrementally: any split, CR, LF or CRLF, comments, several data lines, no final blank line."""
+"""Server-sent events, incrementally: any split, any line ending, comments, several data lines, missing ends."""
 
 import re
 from typing import Final
@@ -22,8 +22,8 @@ class SseEvent(Struct, frozen=True):
 class EventSplitter:
     """Cuts a byte stream at blank lines into blocks of whole events, keeping every byte.
 
-    `feed` returns the bytes up to the last complete event; the rest waits. Raises `UpstreamMalformed` when one event
-    grows past `limit_bytes`.
+    `feed` returns the bytes up to the last complete event; the rest waits. Raises `UpstreamMalformed` when an
+    event grows past `limit_bytes`.
     """
 
     __slots__ = ("_limit", "_rest")
@@ -88,8 +88,7 @@ def has_foreign_lines(event: bytes) -> bool:
     """Tell whether an event holds lines that are no SSE fields and no comments: a broken upstream, or HTML."""
     known = (b"data", b"event", b"id", b"retry")
     return any(
-        line and not line.startswith(b":") and line.split(b":", 1)[0] not in known
-        for line in _LINE_END.split(event)
+        line and not line.startswith(b":") and line.split(b":", 1)[0] not in known for line in _LINE_END.split(event)
     )
 
 

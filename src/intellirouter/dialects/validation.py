@@ -56,8 +56,7 @@ def _explain(text: str) -> errors.InvalidRequest:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if types := _TYPES.search(what):
         return errors.InvalidRequest(
-            f"Invalid type for '{path}': expected {_words(types['expected'])}, "
-            f"but got {_words(types['got'])} instead.",
+            f"Invalid type for '{path}': expected {_words(types['expected'])}, but got {_words(types['got'])} instead.",
             code="invalid_type",
             param=path,
         )

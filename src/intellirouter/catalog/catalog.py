@@ -1,0 +1,118 @@
+"""What clients may ask for, and which deployments stand behind each name."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from intellirouter.catalog.prices import PriceEntry
+from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
+from intellirouter.core import Deployment, Endpoint, Price, VendorRow
+
+_MAX_WILDCARDS: Final = 1024
+FREE: Final = Price(input=0, output=0, version="own hardware")
+
+
+class PriceSource(Protocol):
+    def lookup(self, price_provider: str, model: str) -> PriceEntry | None: ...
+
+
+class Target(Struct, frozen=True, kw_only=True, eq=False):
+    """What one public model name stands for. The pool shares the load; fallbacks are tried after it."""
+
+    model: str
+    kind: str
+    """`model`, `deployment` or `wildcard`: how the name was understood."""
+    strategy: str
+    pool: tuple[Deployment, ...]
+    fallbacks: tuple[Deployment, ...] = ()
+    retries: int = 2
+
+
+class Catalog:
+    """Frozen after construction, but for the bounded memory of wildcard names."""
+
+    def __init__(self, runtime: Runtime, vendors: Mapping[str, VendorRow], prices: PriceSource) -> None:
+        self._runtime = runtime
+        self._vendors = vendors
+        self._prices = prices
+        self.deployments = {name: self._deployment(spec) for name, spec in runtime.deployments.items()}
+        self._targets = self._all_targets()
+        self._wildcards: OrderedDict[str, Target] = OrderedDict()
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """Every fixed name: models first, then deployments, then `provider/model` forms."""
+        return self._targets
+
+    @property
+    def wildcard_providers(self) -> tuple[str, ...]:
+        return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
+
+    def resolve(self, model: str) -> Target | None:
+        """Return what `model` stands for: a model, a deployment, `provider/model`, or a provider's wildcard."""
+        return self._targets.get(model) or self._wildcards.get(model) or self._wildcard(model)
+
+    def _all_targets(self) -> dict[str, Target]:
+        targets = {name: self._model_target(spec) for name, spec in self._runtime.models.items()}
+        for name, deployment in self.deployments.items():
+            targets.setdefault(name, self._single(name, "deployment", deployment))
+        for deployment in self.deployments.values():
+            name = f"{deployment.provider}/{deployment.upstream_model}"
+            targets.setdefault(name, self._single(name, "deployment", deployment))
+        return targets
+
+    def _model_target(self, spec: ModelSpec) -> Target:
+        return Target(
+            model=spec.name,
+            kind="model",
+            strategy=spec.strategy,
+            pool=tuple(self.deployments[name] for name in spec.deployments),
+            fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
+            retries=spec.retries,
+        )
+
+    def _single(self, name: str, kind: str, deployment: Deployment) -> Target:
+        retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
+        return Target(model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries)
+
+    def _wildcard(self, model: str) -> Target | None:
+        provider_name, slash, upstream_model = model.partition("/")
+        provider = self._runtime.providers.get(provider_name)
+        if not slash or not upstream_model or provider is None or not provider.allows_any_model:
+            return None
+        spec = DeploymentSpec(name=model, provider=provider_name, model=upstream_model, timeouts=provider.timeouts)
+        target = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))
+        if len(self._wildcards) > _MAX_WILDCARDS:
+            self._wildcards.popitem(last=False)
+        return target
+
+    def _deployment(self, spec: DeploymentSpec) -> Deployment:
+        provider = self._runtime.providers[spec.provider]
+        row = self._vendors[provider.vendor]
+        known = self._prices.lookup(row.price_provider, spec.model) if row.price_provider else None
+        price = spec.price or (FREE if row.is_free else known.price if known else None)
+        return Deployment(
+            name=spec.name,
+            provider=spec.provider,
+            vendor=provider.vendor,
+            upstream_model=spec.model,
+            endpoint=_endpoint(provider, row),
+            credentials=provider.credentials,
+            dialect=row.dialect,
+            weight=spec.weight,
+            region=spec.region,
+            context_tokens=spec.context_tokens or (known.context_tokens if known else None),
+            capabilities=spec.capabilities,
+            price=price,
+            timeouts=spec.timeouts,
+            retries=spec.retries,
+            max_connections=provider.max_connections,
+            artifact=spec.artifact,
+        )
+
+
+def _endpoint(provider: ProviderSpec, row: VendorRow) -> Endpoint:
+    base_url = provider.base_url or row.base_url or "http://localhost/v1"
+    return Endpoint(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)

@@ -1,0 +1,86 @@
+"""What we know of each deployment from its own traffic: one truth for router, API and dashboard."""
+
+from typing import Final
+
+_ALPHA: Final = 0.2
+_FAILING_AFTER: Final = 3
+_FAILING_FOR_S: Final = 10.0
+
+
+class DeploymentHealth:
+    """Running figures of one deployment. Plain numbers, written on the event loop only.
+
+    A fast failure must not look like a fast answer: latency is learned from successes only, and the success rate is
+    kept beside it for strategies to weigh.
+    """
+
+    __slots__ = (
+        "attempts",
+        "failures",
+        "failures_in_a_row",
+        "first_token_ms",
+        "in_flight",
+        "last_error",
+        "last_failure_s",
+        "latency_ms",
+        "success_rate",
+    )
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.attempts = 0
+        self.failures = 0
+        self.failures_in_a_row = 0
+        self.last_failure_s = 0.0
+        self.last_error: str | None = None
+        self.latency_ms: float | None = None
+        """Moving average to the end of the answer; None until the first success."""
+        self.first_token_ms: float | None = None
+        self.success_rate = 1.0
+
+    def begin(self) -> None:
+        self.in_flight += 1
+        self.attempts += 1
+
+    def succeed(self, first_token_ms: float, latency_ms: float) -> None:
+        self.in_flight -= 1
+        self.failures_in_a_row = 0
+        self.success_rate += _ALPHA * (1.0 - self.success_rate)
+        self.latency_ms = _blend(self.latency_ms, latency_ms)
+        self.first_token_ms = _blend(self.first_token_ms, first_token_ms)
+
+    def fail(self, code: str, now_s: float) -> None:
+        self.in_flight -= 1
+        self.failures += 1
+        self.failures_in_a_row += 1
+        self.last_failure_s = now_s
+        self.last_error = code
+        self.success_rate -= _ALPHA * self.success_rate
+
+    def end_neutrally(self) -> None:
+        """The attempt ended by the client's doing (abort, bad request): it says nothing about the deployment."""
+        self.in_flight -= 1
+
+    def is_failing(self, now_s: float) -> bool:
+        """Three failures in a row, the last one under ten seconds ago: try others first, but never nobody."""
+        return self.failures_in_a_row >= _FAILING_AFTER and now_s - self.last_failure_s < _FAILING_FOR_S
+
+
+def _blend(old: float | None, new: float) -> float:
+    return new if old is None else old + _ALPHA * (new - old)
+
+
+class HealthBoard:
+    """Health by deployment name. It outlives reloads of the configuration; `keep_only` forgets what is gone."""
+
+    def __init__(self) -> None:
+        self._health: dict[str, DeploymentHealth] = {}
+
+    def of(self, deployment: str) -> DeploymentHealth:
+        health = self._health.get(deployment)
+        if health is None:
+            health = self._health[deployment] = DeploymentHealth()
+        return health
+
+    def keep_only(self, names: frozenset[str]) -> None:
+        self._health = {name: health for name, health in self._health.items() if name in names}

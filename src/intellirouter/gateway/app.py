@@ -1,0 +1,136 @@
+"""The data plane: a raw ASGI application. Routes are dictionaries; nothing else stands before an exchange."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from intellirouter.core import errors, new_id
+from intellirouter.dialects import CODECS, Codec
+from intellirouter.gateway import pages
+from intellirouter.gateway.body import read_body
+from intellirouter.gateway.pages import Page
+from intellirouter.gateway.presence import Presence
+from intellirouter.gateway.reply import OpenAIReply, Receive, Scope, Send
+from intellirouter.governance import Identity
+from intellirouter.pipeline import Exchange, Spine
+
+_SURFACES: Final[dict[str, Codec]] = {
+    "/v1/chat/completions": CODECS["chat"],
+    "/v1/embeddings": CODECS["embeddings"],
+}
+_MODEL: Final = "/v1/models/"
+_NOBODY: Final = Identity("-", None)
+"""Whose exchange it is before the caller is known."""
+
+
+class Gateway:
+    """Serves `/v1/*`, health and metrics. `spine` is the one reference that a reload swaps.
+
+    `check_ready` and `render_metrics` are handed in: health and telemetry are other rooms' business.
+    """
+
+    def __init__(
+        self,
+        spine: Spine,
+        *,
+        check_ready: Callable[[], tuple[bool, str]],
+        render_metrics: Callable[[], Page],
+    ) -> None:
+        self.spine = spine
+        self.presence = Presence()
+        self._check_ready = check_ready
+        self._render_metrics = render_metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        path = scope["path"]
+        codec = _SURFACES.get(path)
+        if codec is None or scope["method"] != "POST":
+            await self._serve_page(scope, send)
+            return
+        spine = self.spine
+        reply = OpenAIReply(send)
+        exchange = spine.open(path, codec, _NOBODY)
+        try:
+            body = await self._admit(spine, exchange, dict(scope["headers"]), receive)
+        except errors.ClientGone:
+            return
+        except errors.GatewayError as error:
+            await spine.refuse(exchange, error, reply)
+            return
+        self.presence.enter(exchange, receive)
+        try:
+            await spine.walk(exchange, body, reply)
+        except asyncio.CancelledError:
+            if not exchange.is_client_gone:
+                raise
+            _uncancel()
+        finally:
+            self.presence.leave(exchange)
+
+    async def _admit(self, spine: Spine, exchange: Exchange, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """Learn who is asking, then read what is asked."""
+        exchange.identity = spine.identify(presented_key(headers))
+        server = spine.runtime.server
+        if len(self.presence) >= server.max_in_flight:
+            raise errors.Overloaded(f"{server.max_in_flight} requests are in flight already.", retry_after_s=1.0)
+        return await read_body(receive, headers, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
+
+    async def _serve_page(self, scope: Scope, send: Send) -> None:
+        is_head = scope["method"] == "HEAD"
+        headers = [(b"x-request-id", new_id("req_").encode())]
+        try:
+            status, content_type, body = self._page(scope)
+        except errors.GatewayError as error:
+            if isinstance(error, errors.MethodNotAllowed):
+                headers.append((b"allow", _allowed(scope["path"]).encode()))
+            await OpenAIReply(send).fail(error, headers)
+            return
+        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if is_head else body})
+
+    def _page(self, scope: Scope) -> Page:
+        path, method = scope["path"], scope["method"]
+        allowed = _allowed(path)
+        if not allowed:
+            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})")
+        if method not in allowed:
+            raise errors.MethodNotAllowed(f"Not allowed to {method} on {path[:200]} (try {allowed}).")
+        if path == "/health/ready":
+            return pages.ready(self._check_ready)
+        if path.startswith("/health"):
+            return pages.live()
+        identity = self.spine.identify(presented_key(dict(scope["headers"])))
+        if path == "/metrics":
+            if not identity.is_admin:
+                raise errors.Forbidden("Metrics are for keys with the admin grant.")
+            return self._render_metrics()
+        if path == "/v1/models":
+            return pages.list_models(self.spine, identity)
+        return pages.show_model(self.spine, identity, path.removeprefix(_MODEL))
+
+
+_PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics", "/v1/models"})
+
+
+def _allowed(path: str) -> str:
+    """Return the methods a path takes, empty for a path we do not know."""
+    if path in _SURFACES:
+        return "POST"
+    return "GET, HEAD" if path in _PAGES or path.startswith(_MODEL) else ""
+
+
+def presented_key(headers: dict[bytes, bytes]) -> bytes | None:
+    """Return the key of an `Authorization: Bearer` header."""
+    value = headers.get(b"authorization")
+    if value is None:
+        return None
+    scheme, _, key = value.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else None
+
+
+def _uncancel() -> None:
+    """The cancellation was ours, because the client has left; it ends here."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()

@@ -1,0 +1,62 @@
+"""Reading a request body: whole, bounded in size and time."""
+
+import asyncio
+
+from intellirouter.core import errors
+from intellirouter.gateway.reply import Message, Receive
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], *, limit_bytes: int, deadline_s: float) -> bytes:
+    """Return the body. Raises `BodyTooLarge` (before reading it, where its length is announced), `RequestTimeout`,
+    `ClientGone`, `UnsupportedMediaType`.
+    """
+    _check_media_type(headers)
+    length = headers.get(b"content-length", b"0")
+    if int(length if length.isdigit() else b"0") > limit_bytes:
+        raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+        return body
+    return await _read_rest(receive, message, limit_bytes, deadline_s)
+
+
+async def _read_rest(receive: Receive, message: Message, limit_bytes: int, deadline_s: float) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise errors.ClientGone("The client closed the connection while sending.")
+                piece: bytes = message.get("body", b"")
+                parts.append(piece)
+                size += len(piece)
+                if size > limit_bytes:
+                    raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+                message = await receive()
+    except TimeoutError:
+        raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
+
+
+def _check_media_type(headers: dict[bytes, bytes]) -> None:
+    """Accept JSON only. A web page cannot send that across origins without asking first, so this also keeps foreign
+    pages from using a gateway that asks for no key.
+    """
+    declared = headers.get(b"content-type")
+    if declared is None:
+        if b"origin" in headers:
+            raise errors.UnsupportedMediaType("Send `Content-Type: application/json`.")
+        return
+    kind = declared.split(b";", 1)[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise errors.UnsupportedMediaType(
+            f"Unsupported content type '{kind.decode('latin-1')[:100]}'. Send `Content-Type: application/json`."
+        )
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if encoding != b"identity":
+        raise errors.UnsupportedMediaType(f"Unsupported content encoding '{encoding.decode('latin-1')[:50]}'.")

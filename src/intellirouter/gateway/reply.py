@@ -1,0 +1,58 @@
+"""One client connection's side of an exchange: ASGI messages out, errors in the client's dialect."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from intellirouter.core import errors
+from intellirouter.dialects import encode_error, encode_error_event
+from intellirouter.pipeline import Headers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_JSON: Final = (b"content-type", b"application/json")
+_SSE_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class OpenAIReply:
+    """Implements `pipeline.Reply` in OpenAI's dialect."""
+
+    __slots__ = ("_send", "has_begun")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def complete(self, status: int, headers: Headers, body: bytes) -> None:
+        self.has_begun = True
+        headers += (_JSON, (b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, headers: Headers) -> None:
+        self.has_begun = True
+        headers += _SSE_HEADERS
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def fail(self, error: errors.GatewayError, headers: Headers) -> None:
+        if self.has_begun:
+            await self.end(encode_error_event(error))
+            return
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+            headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
+        if error.status == 413:
+            headers.append((b"connection", b"close"))  # the rest of the body is still coming
+        await self.complete(error.status, headers, encode_error(error))

@@ -1,0 +1,165 @@
+"""One request's whole life inside us: what the stages learn, and the record it ends as."""
+
+from typing import Protocol
+
+from intellirouter.catalog import Target
+from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Usage, errors, format_usd
+from intellirouter.dialects import Codec
+from intellirouter.governance import Identity
+
+Headers = list[tuple[bytes, bytes]]
+
+STATUS_CLIENT_GONE = 499
+
+
+class Reply(Protocol):
+    """Where the answer goes. The gateway implements it for one client connection, in the client's dialect."""
+
+    has_begun: bool
+
+    async def complete(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def begin(self, headers: Headers) -> None:
+        """Send the head of a stream (status 200)."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the stream; waits while the client reads slowly."""
+        ...
+
+    async def end(self, data: bytes) -> None:
+        """Send the last piece."""
+        ...
+
+    async def fail(self, error: errors.GatewayError, headers: Headers) -> None:
+        """Say what went wrong: as an answer, or as an event of a stream that has begun."""
+        ...
+
+
+class Exchange:
+    """Mutable while the request is under way; `record` is what remains of it."""
+
+    __slots__ = (
+        "answer_body",
+        "attempts",
+        "call",
+        "codec",
+        "content_events",
+        "cost_microusd",
+        "decision",
+        "deployment",
+        "endpoint",
+        "error",
+        "finish_reason",
+        "first_token_ms",
+        "identity",
+        "is_client_gone",
+        "is_settled",
+        "model",
+        "price_version",
+        "request_id",
+        "started_s",
+        "started_us",
+        "status",
+        "target",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        endpoint: str,
+        codec: Codec,
+        identity: Identity,
+        *,
+        started_s: float,
+        started_us: int,
+    ) -> None:
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.codec = codec
+        self.identity = identity
+        self.started_s = started_s
+        self.started_us = started_us
+        self.call: Call | None = None
+        self.model: str | None = None
+        self.target: Target | None = None
+        self.decision: Decision | None = None
+        self.attempts: list[Attempt] = []
+        self.deployment: Deployment | None = None
+        self.usage: Usage | None = None
+        self.cost_microusd: int | None = None
+        self.price_version: str | None = None
+        self.finish_reason: str | None = None
+        self.first_token_ms: float | None = None
+        self.content_events = 0
+        self.status = 200
+        self.error: errors.GatewayError | None = None
+        self.answer_body: bytes | None = None
+        self.is_client_gone = False
+        self.is_settled = False
+
+    def asked(self) -> tuple[Call, Target]:
+        """Return what the decode stage learned."""
+        assert self.call is not None and self.target is not None  # noqa: S101, PT018 - the spine's order
+        return self.call, self.target
+
+    def decided(self) -> tuple[Call, Target, Decision]:
+        """Return what the decide stage learned."""
+        assert self.decision is not None  # noqa: S101 - the spine's order
+        return *self.asked(), self.decision
+
+    def record(self, now_s: float) -> ExchangeRecord:
+        """Return the exchange as a value."""
+        call, deployment, error = self.call, self.deployment, self.error
+        return ExchangeRecord(
+            request_id=self.request_id,
+            started_us=self.started_us,
+            endpoint=self.endpoint,
+            tenant=self.identity.tenant,
+            key_name=self.identity.key_name,
+            model=self.model,
+            is_stream=call is not None and call.is_stream,
+            status=self.status,
+            error_code=None if error is None else error.code,
+            error_message=None if error is None else error.message[:1000],
+            deployment=None if deployment is None else deployment.name,
+            provider=None if deployment is None else deployment.provider,
+            upstream_model=None if deployment is None else deployment.upstream_model,
+            decision=self.decision,
+            attempts=tuple(self.attempts),
+            usage=self.usage,
+            cost_microusd=self.cost_microusd,
+            price_version=self.price_version,
+            finish_reason=self.finish_reason,
+            first_token_ms=self.first_token_ms,
+            duration_ms=round((now_s - self.started_s) * 1000, 3),
+        )
+
+    def headers(self) -> Headers:
+        """Return the decision headers, as far as the decision goes by now."""
+        headers = [(b"x-request-id", self.request_id.encode())]
+        decision = self.decision
+        if decision is None:
+            return headers
+        if self.deployment is not None:
+            headers.append((b"x-intellirouter-deployment", header_value(self.deployment.name)))
+        headers += (
+            (b"x-intellirouter-strategy", header_value(decision.strategy)),
+            (b"x-intellirouter-reason", header_value(decision.reason)),
+            (b"x-intellirouter-attempts", b"%d" % len(self.attempts)),
+            (b"x-intellirouter-cache", b"off"),
+        )
+        if self.usage is not None:
+            cost = b"unknown" if self.cost_microusd is None else format_usd(self.cost_microusd).encode()
+            headers.append((b"x-intellirouter-cost-usd", cost))
+        return headers
+
+
+def header_value(text: str) -> bytes:
+    """Make any text safe as a header value: printable ASCII, the rest as `?`."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
+    return bytes(ord(char) if 0x20 <= ord(char) < 0x7F else 0x3F for char in text)

@@ -1,0 +1,183 @@
+"""The execute stage: attempts on the decision's deployments until one answers. Only this stage repeats on fallback."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct, to_builtins
+
+from intellirouter.catalog import DeploymentHealth, HealthBoard
+from intellirouter.core import Attempt, Call, Clock, Deployment, Upstream, UpstreamResponse, errors
+from intellirouter.governance import estimated_usage
+from intellirouter.pipeline.exchange import Exchange, Headers, Reply
+from intellirouter.pipeline.stream import relay_stream
+from intellirouter.resilience import AttemptPlanner, Backoff, Step
+
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_MAX_ERROR_BYTES: Final = 256 * 1024
+
+
+class Executor(Struct, frozen=True, kw_only=True):
+    """Makes the plan's attempts. `settle` is called once the outcome is known, before the client's last byte."""
+
+    upstream: Upstream
+    board: HealthBoard
+    backoff: Backoff
+    clock: Clock
+    rng: random.Random
+    settle: Callable[[Exchange], None]
+    keeps_bodies: bool = False
+
+    async def run(self, exchange: Exchange, reply: Reply) -> None:
+        """Answer the client, or raise the error that stands. Every attempt is recorded on the exchange."""
+        call, target, decision = exchange.decided()
+        by_name = {each.name: each for each in (*target.pool, *target.fallbacks)}
+        step = Step(decision.order[0], "first", 0.0)
+        planner: AttemptPlanner | None = None
+        deadline_s = exchange.started_s + by_name[step.deployment].timeouts.total_s
+        while True:
+            error = await self._attempt(exchange, call, by_name[step.deployment], step, reply)
+            if error is None:
+                return
+            if reply.has_begun:
+                raise error
+            planner = planner or AttemptPlanner(
+                decision.order,
+                pool_size=decision.pool_size,
+                retries=target.retries,
+                backoff=self.backoff,
+                rng=self.rng,
+            )
+            following = planner.after(step.deployment, error, self.clock.monotonic_s(), deadline_s)
+            if following is None:
+                raise _summed_up(error, exchange.attempts)
+            if following.wait_s:
+                await asyncio.sleep(following.wait_s)
+            step = following
+
+    async def _attempt(
+        self, exchange: Exchange, call: Call, deployment: Deployment, step: Step, reply: Reply
+    ) -> errors.GatewayError | None:
+        """Try one deployment. Return None when the client has its answer, otherwise the error."""
+        attempt = Attempt(
+            deployment=deployment.name,
+            kind=step.kind,
+            started_ms=self._ms(exchange),
+            waited_ms=round(step.wait_s * 1000, 3),
+        )
+        exchange.attempts.append(attempt)
+        exchange.deployment = deployment
+        health = self.board.of(deployment.name)
+        health.begin()
+        try:
+            response = await self._open(exchange, call, deployment, attempt)
+            answer = self._stream if call.is_stream else self._whole
+            await answer(exchange, call, attempt, response, reply)
+        except (errors.UpstreamError, errors.HostError, errors.Overloaded) as error:
+            self._failed(exchange, attempt, health, error)
+            return error
+        except BaseException as error:
+            # The client left, or a bug of ours: neither says anything about the deployment.
+            health.end_neutrally()
+            attempt.outcome = "client_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
+            attempt.ended_ms = self._ms(exchange)
+            raise
+        if exchange.error is None:
+            started_ms = attempt.started_ms
+            health.succeed((attempt.first_byte_ms or 0.0) - started_ms, (attempt.ended_ms or 0.0) - started_ms)
+        else:
+            health.fail(exchange.error.code, self.clock.monotonic_s())
+        return None
+
+    def _failed(
+        self, exchange: Exchange, attempt: Attempt, health: DeploymentHealth, error: errors.GatewayError
+    ) -> None:
+        attempt.outcome, attempt.message = error.code, error.message[:500]
+        attempt.ended_ms = self._ms(exchange)
+        if error.blame == "client":
+            health.end_neutrally()
+        else:
+            health.fail(error.code, self.clock.monotonic_s())
+
+    async def _open(self, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt) -> UpstreamResponse:
+        """Send one attempt's request, encoded from the original; raise what a status other than 200 means."""
+        codec = exchange.codec
+        body = codec.encode_request(call, deployment.upstream_model)
+        response = await self.upstream.send(deployment, codec.path, body)
+        attempt.status = response.status
+        attempt.first_byte_ms = self._ms(exchange)
+        if response.status == 200:
+            return response
+        try:
+            text = await response.read(_MAX_ERROR_BYTES)
+        except errors.UpstreamError:
+            text = b""  # the status alone says enough
+        finally:
+            response.abort()
+        raise codec.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=self.clock)
+
+    async def _whole(
+        self, exchange: Exchange, call: Call, attempt: Attempt, response: UpstreamResponse, reply: Reply
+    ) -> None:
+        try:
+            body = await response.read(_MAX_ANSWER_BYTES)
+            answer = exchange.codec.decode_response(body)
+        finally:
+            response.abort()
+        exchange.usage = answer.usage or estimated_usage(call, len(body) // 4)
+        exchange.finish_reason = answer.finish_reason
+        exchange.answer_body = body if self.keeps_bodies else None
+        self._succeeded(exchange, attempt)
+        await reply.complete(200, exchange.headers(), body)
+
+    async def _stream(
+        self, exchange: Exchange, call: Call, attempt: Attempt, response: UpstreamResponse, reply: Reply
+    ) -> None:
+        relay = exchange.codec.relay(call)
+        kept: list[bytes] | None = [] if self.keeps_bodies else None
+
+        def on_first_content() -> Headers:
+            attempt.first_byte_ms = exchange.first_token_ms = self._ms(exchange)
+            return exchange.headers()
+
+        try:
+            last = await relay_stream(response, relay, reply, on_first_content=on_first_content, kept=kept)
+        finally:
+            if relay.is_finished:
+                response.release()
+            else:
+                response.abort()
+            if relay.has_content:  # a model worked, so it costs, whether or not the stream came to a good end
+                exchange.usage = relay.usage or estimated_usage(call, relay.content_events)
+                exchange.finish_reason = relay.finish_reason
+            exchange.answer_body = None if kept is None else b"".join(kept)
+        exchange.usage = exchange.usage or relay.usage or estimated_usage(call, 0)
+        exchange.error = relay.error
+        self._succeeded(exchange, attempt)
+        await reply.end(last)
+
+    def _succeeded(self, exchange: Exchange, attempt: Attempt) -> None:
+        attempt.outcome = "ok" if exchange.error is None else exchange.error.code
+        attempt.ended_ms = self._ms(exchange)
+        self.settle(exchange)
+
+    def _ms(self, exchange: Exchange) -> float:
+        return round((self.clock.monotonic_s() - exchange.started_s) * 1000, 3)
+
+
+def _summed_up(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:
+    """Return the error to show: the last one, or `AllAttemptsFailed` where different attempts failed differently."""
+    if len(attempts) == 1 or isinstance(error, errors.UpstreamRejected):
+        return error
+    shown = error
+    if len({attempt.outcome for attempt in attempts}) > 1:
+        said = "; ".join(f"{attempt.deployment}: {attempt.message}" for attempt in attempts[-4:])
+        shown = errors.AllAttemptsFailed(
+            f"All {len(attempts)} attempts failed. {said}", status=error.status, retry_after_s=error.retry_after_s
+        )
+    shown.details["attempts"] = [
+        to_builtins({"deployment": each.deployment, "outcome": each.outcome, "status": each.status})
+        for each in attempts
+    ]
+    return shown

@@ -1,0 +1,9 @@
+"""Vendors as data, and the way to reach them. Door: `VENDORS`, `UpstreamPool`.
+
+A vendor's name appears here, in dialects and in data files, and nowhere else.
+"""
+
+from intellirouter.providers.rows import VENDORS
+from intellirouter.providers.transport import UpstreamPool
+
+__all__ = ["VENDORS", "UpstreamPool"]

@@ -1,0 +1,233 @@
+"""One HTTP/1.1 connection to an upstream: an asyncio protocol around httptools' parser.
+
+States: idle (in the pool) → busy (a request is out) → draining (answer no longer wanted, the rest is awaited so
+that the connection can be kept) → idle again, or closed. See DESIGN.md.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import httptools
+
+from intellirouter.core import errors
+
+_HIGH_WATER_BYTES: Final = 256 * 1024
+_MAX_HEADER_BYTES: Final = 64 * 1024
+_MAX_DRAIN_BYTES: Final = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """Speaks to one upstream socket. Exactly one request at a time; all methods run on the event loop.
+
+    `on_idle` is called when the connection may be used again, `on_closed` once when it may not.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_idle: Callable[["Connection"], None],
+        on_closed: Callable[["Connection"], None],
+    ) -> None:
+        self._loop = loop
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_closed = False
+        self.is_busy = False
+        self.requests_served = 0
+        self.idle_since_s = 0.0
+        self.deadline_s = float("inf")
+        """When the current phase fails; watched by the pool's sweep."""
+        self.total_deadline_s = float("inf")
+        self.phase = ""
+        self._reset()
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.has_headers = False
+        self.is_complete = False
+        self.error: errors.UpstreamError | None = None
+        self._header_bytes = 0
+        self._chunks: list[bytes] = []
+        self._buffered_bytes = 0
+        self._is_paused = False
+        self._is_draining = False
+        self._keeps_alive = False
+        self._has_length = False
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101 - narrows
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_busy:
+            self.close()  # bytes nobody asked for: the stream is out of step
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(errors.UpstreamMalformed("The upstream switched protocols."))
+        except httptools.HttpParserError as error:
+            self._fail(errors.UpstreamMalformed(f"The upstream's answer is not HTTP: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closed = True
+        if self.is_busy and not self.is_complete:
+            if self.has_headers and not self._has_length and exc is None:
+                self.on_message_complete()  # a body that ends with the connection
+            else:
+                part = "in the middle of its answer" if self.has_headers else "before answering"
+                self._fail(errors.UpstreamDisconnected(f"The upstream closed the connection {part}."))
+        self._on_closed(self)
+
+    # -- httptools callbacks ------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
+            return
+        lowered = name.decode("latin-1").lower()
+        if lowered in {"content-length", "transfer-encoding"}:
+            self._has_length = True
+        self.headers.append((lowered, value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self.headers.clear()
+            self._has_length = False
+            return
+        self.status = status
+        self.has_headers = True
+        self._keeps_alive = self._parser.should_keep_alive()
+        if status in {204, 304}:
+            self._has_length = True
+
+    def on_body(self, body: bytes) -> None:
+        if self.error is not None:
+            return
+        self._buffered_bytes += len(body)
+        if self._is_draining:
+            if self._buffered_bytes > _MAX_DRAIN_BYTES:
+                self.close()
+            return
+        self._chunks.append(body)
+        if self._buffered_bytes > _HIGH_WATER_BYTES and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if not self.has_headers:
+            return  # an interim answer (100, 103)
+        self.is_complete = True
+        if self._is_draining:
+            self._finish()
+        else:
+            self._wake()
+
+    # -- for the pool and the response --------------------------------------------------------------------------
+
+    def is_stale(self) -> bool:
+        """Tell whether the socket has been closed (or written to) by the peer while idle, without waiting."""
+        if self.is_closed or self._transport is None or self._transport.is_closing():
+            return True
+        sock = self._transport.get_extra_info("socket")
+        if sock is None:
+            return False
+        try:
+            sock.recv(1, 0x02 | 0x40)  # MSG_PEEK | MSG_DONTWAIT
+        except (BlockingIOError, InterruptedError):
+            return False
+        except (OSError, ValueError, AttributeError):
+            return True
+        return True  # end of file, or bytes nobody asked for
+
+    def begin(self, head: bytes, body: bytes) -> None:
+        """Put one request on the wire."""
+        assert self._transport is not None  # noqa: S101 - connected before it is handed out
+        self.is_busy = True
+        self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+
+    async def wait(self) -> None:
+        """Wait until something happens: bytes, the end, or an error (which is raised)."""
+        if self.error is not None:
+            raise self.error
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def take(self) -> bytes:
+        """Return all buffered body bytes and let the upstream send on."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._buffered_bytes = 0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def buffered_bytes(self) -> int:
+        return self._buffered_bytes
+
+    def time_out(self) -> None:
+        """The sweep found the current phase's deadline passed."""
+        self._fail(errors.UpstreamTimeout(f"The upstream's {self.phase} deadline passed."))
+
+    def let_go(self, now_s: float) -> None:
+        """Nobody wants the rest of the answer. Keep the connection if the rest is short, close it otherwise."""
+        if not self.is_busy:
+            return
+        if self.is_complete:
+            self._finish()
+            return
+        self._is_draining = True
+        self._chunks.clear()
+        self._buffered_bytes = 0
+        self.phase, self.deadline_s = "drain", now_s + 1.0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Drop the connection now; the upstream notices and stops working."""
+        if self._transport is not None and not self.is_closed:
+            self.is_closed = True
+            self._transport.abort()
+
+    def _finish(self) -> None:
+        reusable = self._keeps_alive and not self.is_closed
+        self.is_busy = False
+        self.requests_served += 1
+        self.deadline_s = self.total_deadline_s = float("inf")
+        if reusable:
+            self._reset()
+            self._on_idle(self)
+        else:
+            self.close()
+
+    def _fail(self, error: errors.UpstreamError) -> None:
+        if self.error is None:
+            self.error = error
+        self.close()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            if self.error is not None:
+                waiter.set_exception(self.error)
+            else:
+                waiter.set_result(None)

@@ -1,0 +1,250 @@
+"""The upstream pool: keep-alive connections per address, bounded, with per-phase deadlines and cancellation.
+
+No timer per request: one sweep looks at all busy connections twenty times a second while there are any. A deadline
+is therefore kept to within 50 ms, and costs nothing while it is not needed.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from typing import Final
+
+from intellirouter.core import Deployment, UpstreamResponse, errors
+from intellirouter.providers.transport.address import Address, address_of, request_head
+from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.response import HttpResponse
+
+_SWEEP_S: Final = 0.05
+_MAX_IDLE_S: Final = 55.0
+_CHECK_AFTER_IDLE_S: Final = 0.5
+_MAX_WAITING_PER_ADDRESS: Final = 4096
+
+
+class _Route:
+    """What every request of one deployment to one path shares."""
+
+    __slots__ = ("deployment", "heads", "next_head", "peers", "timeouts")
+
+    def __init__(self, deployment: Deployment, path: str, peers: "_Peers") -> None:
+        self.deployment = deployment
+        self.timeouts = deployment.timeouts
+        self.heads = [request_head(deployment, path, secret) for secret in deployment.credentials or (None,)]
+        self.next_head = 0
+        self.peers = peers
+
+    def head(self) -> bytes:
+        """Return the next credential's head: credentials take turns."""
+        if len(self.heads) == 1:
+            return self.heads[0]
+        self.next_head = (self.next_head + 1) % len(self.heads)
+        return self.heads[self.next_head]
+
+
+class _Peers:
+    """The connections to one address, and who waits for one."""
+
+    __slots__ = ("address", "idle", "limit", "open_count", "waiting")
+
+    def __init__(self, address: Address, limit: int) -> None:
+        self.address = address
+        self.limit = limit
+        self.idle: list[Connection] = []  # the most recently used last: it is taken first
+        self.open_count = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def wake_one(self) -> None:
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+class UpstreamPool:
+    """Implements `core.Upstream` over TCP, TLS and unix sockets. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._routes: dict[tuple[int, str], _Route] = {}
+        self._peers: dict[Address, _Peers] = {}
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._connections: dict[Connection, _Peers] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
+        route = self._routes.get((id(deployment), path)) or self._route(deployment, path)
+        timeouts = route.timeouts
+        started_s = self._loop.time()
+        total_deadline_s = started_s + timeouts.total_s
+        connection = self._idle(route.peers)
+        if connection is None:
+            connection = await self._connect(route, min(started_s + timeouts.connect_s, total_deadline_s))
+        connection.total_deadline_s = total_deadline_s
+        connection.phase = "first token"
+        connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, total_deadline_s)
+        self._start_sweep()
+        try:
+            connection.begin(route.head(), body)
+            while not connection.has_headers:
+                await connection.wait()
+        except BaseException:
+            connection.close()
+            raise
+        return HttpResponse(connection, self._loop, timeouts.idle_s)
+
+    def forget(self, live: frozenset[int]) -> None:
+        """Drop cached routes of deployments whose `id` is not in `live` (after a reload)."""
+        self._routes = {key: route for key, route in self._routes.items() if key[0] in live}
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail."""
+        self._is_closed = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        await asyncio.sleep(0)
+
+    def _route(self, deployment: Deployment, path: str) -> _Route:
+        address = address_of(deployment)
+        peers = self._peers.get(address)
+        if peers is None:
+            peers = self._peers[address] = _Peers(address, deployment.max_connections)
+        # The route holds the deployment, so its id stays its own as long as the entry lives.
+        route = self._routes[(id(deployment), path)] = _Route(deployment, path, peers)
+        return route
+
+    # -- getting a connection -----------------------------------------------------------------------------------
+
+    def _idle(self, peers: _Peers) -> Connection | None:
+        idle = peers.idle
+        while idle:
+            connection = idle.pop()
+            idle_s = self._loop.time() - connection.idle_since_s
+            if connection.is_closed:
+                continue
+            if idle_s > _MAX_IDLE_S or (idle_s > _CHECK_AFTER_IDLE_S and connection.is_stale()):
+                connection.close()
+                continue
+            return connection
+        return None
+
+    async def _connect(self, route: _Route, deadline_s: float) -> Connection:
+        peers = route.peers
+        name = route.deployment.name
+        if self._is_closed:
+            raise errors.UpstreamConnectFailed(f"{name}: the gateway is stopping.")
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                while peers.open_count >= peers.limit:
+                    await self._wait_for_turn(peers, name)
+                    if (connection := self._idle(peers)) is not None:
+                        return connection
+                return await self._open(peers)
+        except TimeoutError:
+            raise errors.UpstreamTimeout(
+                f"{name}: the connect deadline passed.", code="upstream_connect_timeout"
+            ) from None
+        except ssl.SSLError as error:
+            raise errors.UpstreamConnectFailed(
+                f"{name}: TLS failed: {error}", hint="A private authority? Set the provider's ca_file."
+            ) from None
+        except OSError as error:
+            raise errors.UpstreamConnectFailed(
+                f"{name}: cannot connect to {_place(peers.address)}: {error.strerror or error}",
+                hint="Is it running, and is base_url right?",
+            ) from None
+
+    async def _wait_for_turn(self, peers: _Peers, name: str) -> None:
+        if len(peers.waiting) >= _MAX_WAITING_PER_ADDRESS:
+            raise errors.Overloaded(
+                f"{name}: {len(peers.waiting)} requests already wait for one of {peers.limit} connections."
+            )
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        peers.waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                peers.wake_one()  # the turn was ours: pass it on
+            raise
+
+    async def _open(self, peers: _Peers) -> Connection:
+        peers.open_count += 1
+        connection = Connection(self._loop, self._became_idle, self._was_closed)
+        self._connections[connection] = peers
+        address = peers.address
+        try:
+            if address.uds is not None:
+                await self._loop.create_unix_connection(lambda: connection, address.uds)
+            else:
+                context = self._tls(address.ca_file) if address.is_tls else None
+                transport, _ = await self._loop.create_connection(
+                    lambda: connection, address.host, address.port, ssl=context
+                )
+                sock = transport.get_extra_info("socket")
+                if sock is not None:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            connection.close()
+            if connection in self._connections:
+                self._was_closed(connection)
+            raise
+        return connection
+
+    def _tls(self, ca_file: str | None) -> ssl.SSLContext:
+        context = self._contexts.get(ca_file)
+        if context is None:
+            context = ssl.create_default_context()
+            if ca_file is not None:
+                context.load_verify_locations(ca_file)
+            context.set_alpn_protocols(["http/1.1"])
+            self._contexts[ca_file] = context
+        return context
+
+    # -- connection callbacks -----------------------------------------------------------------------------------
+
+    def _became_idle(self, connection: Connection) -> None:
+        peers = self._connections.get(connection)
+        if peers is None or self._is_closed:
+            connection.close()
+            return
+        connection.idle_since_s = self._loop.time()
+        peers.idle.append(connection)
+        if peers.waiting:
+            peers.wake_one()
+
+    def _was_closed(self, connection: Connection) -> None:
+        peers = self._connections.pop(connection, None)
+        if peers is None:
+            return
+        peers.open_count -= 1
+        if connection in peers.idle:
+            peers.idle.remove(connection)
+        peers.wake_one()
+
+    # -- deadlines ----------------------------------------------------------------------------------------------
+
+    def _start_sweep(self) -> None:
+        if self._sweep_timer is None and not self._is_closed:
+            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweep_timer = None
+        now_s = self._loop.time()
+        is_any_open = False
+        for connection, peers in list(self._connections.items()):
+            is_any_open = True
+            if connection.is_busy:
+                if now_s >= connection.deadline_s:
+                    connection.time_out()
+            elif connection.idle_since_s and now_s - connection.idle_since_s > _MAX_IDLE_S and connection in peers.idle:
+                connection.close()
+        if is_any_open:
+            self._start_sweep()
+
+
+def _place(address: Address) -> str:
+    return address.uds or f"{address.host}:{address.port}"

@@ -1,0 +1,75 @@
+"""An upstream's answer on a pooled connection. Implements `core.UpstreamResponse`."""
+
+import asyncio
+
+from intellirouter.core import errors
+from intellirouter.providers.transport.connection import Connection
+
+
+class HttpResponse:
+    """Headers have arrived; the body is read from the connection, which goes back to the pool at the end."""
+
+    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "headers", "status")
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
+        self._connection: Connection | None = connection
+        self._loop = loop
+        self._idle_s = idle_s
+        self._first_token_deadline_s: float | None = connection.deadline_s
+        self.status: int = connection.status
+        self.headers: list[tuple[str, str]] = connection.headers
+
+    def content_began(self) -> None:
+        self._first_token_deadline_s = None
+
+    def _arm(self, connection: Connection) -> None:
+        if self._first_token_deadline_s is not None:
+            connection.deadline_s = self._first_token_deadline_s
+        else:
+            connection.phase = "idle"
+            connection.deadline_s = min(self._loop.time() + self._idle_s, connection.total_deadline_s)
+
+    async def read(self, limit_bytes: int) -> bytes:
+        self.content_began()
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.next_chunk():
+            size += len(chunk)
+            if size > limit_bytes:
+                self.abort()
+                raise errors.UpstreamMalformed(f"The upstream's answer is larger than {limit_bytes} bytes.")
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def next_chunk(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            return b""
+        while True:
+            data = connection.take()
+            if data:
+                connection.deadline_s = connection.total_deadline_s  # a slow reader is not the upstream's fault
+                return data
+            if connection.is_complete:
+                self.release()
+                return b""
+            self._arm(connection)
+            try:
+                await connection.wait()
+            except errors.UpstreamError:
+                if not connection.buffered_bytes():
+                    self.abort()
+                    raise
+
+    def release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.let_go(self._loop.time())
+
+    def abort(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if connection.is_complete:
+                connection.let_go(self._loop.time())
+            else:
+                connection.close()

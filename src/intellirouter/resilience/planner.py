@@ -1,0 +1,104 @@
+"""The attempt planner: after a failure, who is tried next and when. A pure state machine; see DESIGN.md."""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.core import AttemptKind, errors
+
+_MAX_ATTEMPTS: Final = 16
+
+
+class Step(Struct, frozen=True):
+    """The next attempt: on whom, after which wait."""
+
+    deployment: str
+    kind: AttemptKind
+    wait_s: float
+
+
+class Backoff(Struct, frozen=True):
+    base_s: float = 1.0
+    max_s: float = 30.0
+
+    def wait_s(self, retry: int, rng: random.Random) -> float:
+        """Return the wait before the n-th retry (from 0): base · 2ⁿ up to the maximum, the upper half at random."""
+        full = min(self.max_s, self.base_s * (1 << min(retry, 20)))
+        return full * (0.5 + rng.random() / 2)
+
+
+class AttemptPlanner:
+    """Walks the pool, then round it again with backoff, then the fallbacks once each.
+
+    Going to another deployment costs no wait. Going back to one waits for backoff and for its Retry-After; a wait
+    longer than the backoff's maximum is not worth it, and the fallbacks are tried instead.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[str],
+        *,
+        pool_size: int,
+        retries: int,
+        backoff: Backoff,
+        rng: random.Random,
+    ) -> None:
+        self._pool = list(order[:pool_size])
+        self._fallbacks = list(order[pool_size:])
+        self._retries = retries
+        self._backoff = backoff
+        self._rng = rng
+        self._round = 0
+        self._queue = self._pool[1:]
+        if not self._pool:
+            self._fallbacks.pop(0)  # the first attempt was a fallback
+        self._hopeless: set[str] = set()
+        self._not_before_s: dict[str, float] = {}
+        self._attempts = 1
+
+    def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
+        """Return the next step after `deployment` failed with `error`, or None when the error stands."""
+        if not error.fallback and not error.retryable:
+            return None
+        if not error.retryable:
+            self._hopeless.add(deployment)
+        if error.retry_after_s is not None:
+            self._not_before_s[deployment] = now_s + error.retry_after_s
+        if self._attempts >= _MAX_ATTEMPTS:
+            return None
+        step = self._next(now_s)
+        if step is None or now_s + step.wait_s >= deadline_s:
+            return None
+        self._attempts += 1
+        return step
+
+    def _next(self, now_s: float) -> Step | None:
+        while self._queue:
+            name = self._queue.pop(0)
+            if name in self._hopeless:
+                continue
+            if self._round == 0:
+                return Step(name, "fallback", 0.0)
+            # A later round has waited once, at its beginning.
+            return Step(name, "retry", max(0.0, self._not_before_s.get(name, 0.0) - now_s))
+        return self._next_round(now_s) or self._next_fallback()
+
+    def _next_round(self, now_s: float) -> Step | None:
+        if self._round >= self._retries:
+            return None
+        wait_s = self._backoff.wait_s(self._round, self._rng)
+        ready = [
+            name
+            for name in self._pool
+            if name not in self._hopeless and self._not_before_s.get(name, 0.0) - now_s <= self._backoff.max_s
+        ]
+        if not ready:
+            return None
+        self._round += 1
+        first, *self._queue = ready
+        return Step(first, "retry", max(wait_s, self._not_before_s.get(first, 0.0) - now_s))
+
+    def _next_fallback(self) -> Step | None:
+        return Step(self._fallbacks.pop(0), "fallback", 0.0) if self._fallbacks else None

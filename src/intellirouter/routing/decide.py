@@ -1,0 +1,136 @@
+"""filter → score → order: a Decision that holds every candidate with its verdict, score and reason. No I/O."""
+
+import math
+import random
+from typing import Final
+
+from intellirouter.catalog import HealthBoard, Target
+from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
+from intellirouter.routing.strategies import STRATEGIES, Scored, View
+
+_DEFAULT_STRATEGY: Final = "priority"
+
+
+class Router:
+    """Decides. Holds only what strategies count (turns); everything else is handed in or read from the board."""
+
+    def __init__(self, board: HealthBoard, rng: random.Random) -> None:
+        self._board = board
+        self._rng = rng
+        self._turns: dict[str, int] = {}
+
+    def decide(self, call: Call, target: Target, now_s: float) -> Decision:
+        """Return the decision. Raises `NoEligibleDeployment` when every candidate is excluded by the request."""
+        excluded: list[Candidate] = []
+        pool = self._filter(target.pool, call, excluded)
+        fallbacks = self._filter(target.fallbacks, call, excluded)
+        if not pool and not fallbacks:
+            raise _nobody(call, excluded)
+        healthy, failing = self._split(pool, now_s)
+        scored = self._score(target, healthy, call) if healthy else []
+        return _decision(target, scored, fallbacks, failing, excluded)
+
+    def _filter(
+        self, deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]
+    ) -> tuple[Deployment, ...]:
+        """Keep what may serve the call; note the others with the constraint that excludes them."""
+        reasons = [_obstacle(each, call) for each in deployments]
+        if not any(reasons):
+            return deployments
+        for each, reason in zip(deployments, reasons, strict=True):
+            if reason is not None:
+                excluded.append(Candidate(each.name, each.provider, each.upstream_model, "excluded", reason))
+        return tuple(each for each, reason in zip(deployments, reasons, strict=True) if reason is None)
+
+    def _split(
+        self, pool: tuple[Deployment, ...], now_s: float
+    ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+        """Part the pool into healthy and failing. Failing ones are tried last, never left out."""
+        of = self._board.of
+        if not any(of(each.name).failures_in_a_row for each in pool):
+            return pool, ()
+        failing = tuple(each for each in pool if of(each.name).is_failing(now_s))
+        return tuple(each for each in pool if each not in failing), failing
+
+    def _score(self, target: Target, pool: tuple[Deployment, ...], call: Call) -> list[Scored]:
+        strategy = STRATEGIES.get(target.strategy) or STRATEGIES[_DEFAULT_STRATEGY]
+        turn = self._turns.get(target.model, 0)
+        if len(target.pool) > 1:
+            self._turns[target.model] = turn + 1
+        view = View(
+            call=call,
+            health={each.name: self._board.of(each.name) for each in pool},
+            turn=turn,
+            rng=self._rng,
+            input_tokens=estimate_tokens(len(call.body)),
+        )
+        scored = strategy(pool, view)
+        scored.sort(key=lambda each: each.score)
+        return scored
+
+
+def _obstacle(deployment: Deployment, call: Call) -> str | None:
+    """Return why this deployment cannot serve this call, or None. What is unknown excludes nothing."""
+    capabilities = deployment.capabilities
+    if capabilities is not None:
+        if missing := call.needs - capabilities:
+            return f"lacks {', '.join(sorted(missing))}"
+        if call.surface == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
+            return "lacks chat"
+    if deployment.context_tokens is not None:
+        tokens = estimate_tokens(len(call.body)) + (call.max_output_tokens or 0)
+        # The estimate is rough, so only what cannot fit by a wide margin is excluded here.
+        if tokens > 2 * deployment.context_tokens:
+            return f"about {tokens} tokens do not fit its context of {deployment.context_tokens}"
+    return None
+
+
+def _nobody(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
+    reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
+    error = errors.NoEligibleDeployment(
+        f"No deployment of '{call.model}' can serve this request: {reasons}.", status=400
+    )
+    error.details["candidates"] = [
+        {"deployment": each.deployment, "verdict": each.verdict, "reason": each.reason} for each in excluded
+    ]
+    return error
+
+
+def _decision(
+    target: Target,
+    scored: list[Scored],
+    fallbacks: tuple[Deployment, ...],
+    failing: tuple[Deployment, ...],
+    excluded: list[Candidate],
+) -> Decision:
+    candidates = [
+        Candidate(
+            each.deployment.name,
+            each.deployment.provider,
+            each.deployment.upstream_model,
+            "eligible",
+            each.reason,
+            each.score if math.isfinite(each.score) else None,
+        )
+        for each in scored
+    ]
+    candidates += [
+        Candidate(each.name, each.provider, each.upstream_model, "fallback", "fallback") for each in fallbacks
+    ]
+    candidates += [
+        Candidate(each.name, each.provider, each.upstream_model, "fallback", "failing just now: tried last")
+        for each in failing
+    ]
+    first = candidates[0]
+    candidates[0] = Candidate(
+        first.deployment, first.provider, first.upstream_model, "chosen", first.reason, first.score
+    )
+    others = len(candidates) - 1
+    return Decision(
+        model=target.model,
+        strategy=target.strategy,
+        reason=f"{first.reason}; {others} more to fall back on" if others else first.reason,
+        order=tuple([each.deployment for each in candidates]),
+        pool_size=len(scored),
+        candidates=tuple(candidates + excluded) if excluded else tuple(candidates),
+    )

@@ -1,0 +1,10 @@
+"""Seeing: metrics, the live feed, logs. After the last byte; never awaited by a client.
+
+Door: `Metrics`, `LiveFeed`, `set_up_logging`, `CONTENT_TYPE`.
+"""
+
+from intellirouter.telemetry.feed import LiveFeed
+from intellirouter.telemetry.logs import set_up_logging
+from intellirouter.telemetry.metrics import CONTENT_TYPE, Metrics
+
+__all__ = ["CONTENT_TYPE", "LiveFeed", "Metrics", "set_up_logging"]

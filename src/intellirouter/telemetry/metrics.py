@@ -1,0 +1,132 @@
+"""Plain counters, written on the event loop and rendered only when somebody scrapes.
+
+Label values come from configuration (models, deployments), never from what clients send: an unknown model counts
+under an empty name. Past `_MAX_SERIES` new label sets are counted together, so that memory stays bounded.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from intellirouter.core import ExchangeRecord
+
+_MAX_SERIES: Final = 2000
+_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_OTHER: Final = "(other)"
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Histogram:
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        running, rows = 0, []
+        for bound, count in zip((*map(str, _BOUNDS_S), "+Inf"), self.counts, strict=True):
+            running += count
+            rows.append((bound, float(running)))
+        return rows
+
+
+class _Series:
+    """What one (model, deployment) pair has seen."""
+
+    __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.tokens_in = 0
+        self.tokens_out = 0
+        self.cost_microusd = 0
+        self.unpriced = 0
+        self.duration = _Histogram()
+        self.first_token = _Histogram()
+
+
+class Metrics(Collector):
+    """Counts finished exchanges and attempts. `gauges` are read at scrape time."""
+
+    def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]] | None = None) -> None:
+        self._series: dict[tuple[str, str], _Series] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._gauges = dict(gauges or {})
+        self.finished = 0
+        self.failed = 0
+
+    def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._gauges[name] = (text, read)
+
+    def count(self, record: ExchangeRecord, model: str) -> None:
+        """Count one finished exchange under the configured model name."""
+        self.finished += 1
+        if record.error_code is not None:
+            self.failed += 1
+        key = (model, record.deployment or "")
+        series = self._series.get(key)
+        if series is None:
+            series = self._new_series(key)
+        series.statuses[record.status] = series.statuses.get(record.status, 0) + 1
+        usage = record.usage
+        if usage is not None:
+            series.tokens_in += usage.total_input_tokens
+            series.tokens_out += usage.total_output_tokens
+            if record.cost_microusd is None:
+                series.unpriced += 1
+            else:
+                series.cost_microusd += record.cost_microusd
+        series.duration.observe(record.duration_ms / 1000)
+        if record.first_token_ms is not None:
+            series.first_token.observe(record.first_token_ms / 1000)
+        for attempt in record.attempts:
+            pair = (attempt.deployment, attempt.outcome)
+            self._attempts[pair] = self._attempts.get(pair, 0) + 1
+
+    def _new_series(self, key: tuple[str, str]) -> _Series:
+        if len(self._series) >= _MAX_SERIES:
+            key = (_OTHER, _OTHER)
+        return self._series.setdefault(key, _Series())
+
+    def render(self) -> bytes:
+        """Return the Prometheus text exposition."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["model", "deployment"]
+        requests = CounterMetricFamily("intellirouter_requests", "Finished exchanges.", labels=[*labels, "status"])
+        tokens = CounterMetricFamily("intellirouter_tokens", "Tokens, by direction.", labels=[*labels, "direction"])
+        cost = CounterMetricFamily("intellirouter_cost_microusd", "Cost in micro-USD.", labels=labels)
+        unpriced = CounterMetricFamily("intellirouter_unpriced", "Exchanges whose price is unknown.", labels=labels)
+        duration = HistogramMetricFamily("intellirouter_request_duration_seconds", "Whole exchange.", labels=labels)
+        first = HistogramMetricFamily("intellirouter_first_token_seconds", "To the first token.", labels=labels)
+        for (model, deployment), series in self._series.items():
+            pair = [model, deployment]
+            for status, number in series.statuses.items():
+                requests.add_metric([*pair, str(status)], number)
+            tokens.add_metric([*pair, "input"], series.tokens_in)
+            tokens.add_metric([*pair, "output"], series.tokens_out)
+            cost.add_metric(pair, series.cost_microusd)
+            unpriced.add_metric(pair, series.unpriced)
+            duration.add_metric(pair, series.duration.buckets(), series.duration.sum_s)
+            first.add_metric(pair, series.first_token.buckets(), series.first_token.sum_s)
+        attempts = CounterMetricFamily(
+            "intellirouter_attempts", "Attempts, by outcome.", labels=["deployment", "outcome"]
+        )
+        for (deployment, outcome), number in self._attempts.items():
+            attempts.add_metric([deployment, outcome], number)
+        yield from (requests, tokens, cost, unpriced, duration, first, attempts)
+        for name, (text, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, text, value=read())

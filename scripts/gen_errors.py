@@ -1,0 +1,86 @@
+"""Write docs/reference/errors.md from the error tree. `--check` compares only, and fails if the page is stale."""
+
+import inspect
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from intellirouter.core import errors
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors.md"
+BLAME = {
+    "client": "the request",
+    "policy": "the gateway's configuration",
+    "upstream": "the provider",
+    "host": "a local model",
+    "us": "the gateway itself",
+}
+HEAD = """# Errors
+
+<!-- Written by scripts/gen_errors.py from the error tree; do not edit. -->
+
+Every refusal and failure is one document in the shape OpenAI's clients expect:
+
+```json
+{"error": {"message": "…", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
+```
+
+`code` is stable and one of those below; `message` is for people and says how to fix it. Each class of error says
+whether the same deployment is tried again (*retry*) and whether the next one is asked (*fallback*); either happens
+before the client sees anything. A provider's own refusal of a request (`upstream_rejected`) is passed on in the
+provider's words.
+"""
+
+
+def tree(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
+    """`base` and all below it, in the order of their definition."""
+    yield base
+    for child in base.__subclasses__():
+        yield from tree(child)
+
+
+def leaves() -> list[type[errors.GatewayError]]:
+    return [cls for cls in tree(errors.GatewayError) if not cls.__subclasses__()]
+
+
+def own_docstring(cls: type[errors.GatewayError]) -> str:
+    return inspect.cleandoc(cls.__doc__) if "__doc__" in cls.__dict__ and cls.__doc__ else ""
+
+
+def facts(cls: type[errors.GatewayError]) -> str:
+    lines = [
+        f"`{cls.__name__}`",
+        f"HTTP {cls.status}",
+        f"type `{cls.type}`",
+        f"retry: {'yes' if cls.retryable else 'no'}",
+        f"fallback: {'yes' if cls.fallback else 'no'}",
+        f"at fault: {BLAME[cls.blame]}",
+        f"logged as {logging.getLevelName(cls.log_level).lower()}",
+    ]
+    parts = [" · ".join(lines), own_docstring(cls), f"What to do: {cls.hint}" if cls.hint else ""]
+    return "\n\n".join(part for part in parts if part)
+
+
+def page() -> str:
+    """The whole page: one heading for each code, below it every class that carries it."""
+    classes = leaves()
+    codes = sorted({cls.code for cls in classes})
+    entries = {code: "\n\n".join(facts(cls) for cls in classes if cls.code == code) for code in codes}
+    return HEAD + "".join(f"\n## {code}\n\n{text}\n" for code, text in entries.items())
+
+
+def main() -> int:
+    text = page()
+    if "--check" in sys.argv[1:]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+            print(f"{PAGE.relative_to(PAGE.parents[2])} is stale")
+            return 1
+        return 0
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What holds for every test: loopback only, no keys from the machine, no process left behind, repeatable properties."""
+
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPO = Path(__file__).resolve().parent.parent
+RESERVED_SUFFIXES = (".invalid", ".test", ".example")
+CHILD_GRACE_S = 3.0
+
+# Shared machines are slow now and then: a deadline per example would judge the machine. The gate repeats the same
+# examples; `make fuzz` looks for new ones.
+settings.register_profile("gate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(os.environ.get("FUZZ_CASES", "20000")),
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("gate")
+
+# A developer's own keys and settings must neither change a result nor reach a vendor.
+for _name in list(os.environ):
+    if _name.startswith(("INTELLIR", "ORCHESTRATOR_", "RESOURCE_PORTS_")) or _name.endswith(("_API_KEY", "_API_BASE")):
+        del os.environ[_name]
+for _name in ("API_PORT", "UI_PORT", "LOG_LEVEL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    os.environ.pop(_name, None)
+
+
+def _is_loopback(host: object) -> bool:
+    if not isinstance(host, str):
+        return True  # not an internet address: netlink, packet
+    if host in {"", "localhost"}:
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook sees every socket of the interpreter, whichever library opened it."""
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
+        address = arguments[1]
+        if isinstance(address, tuple) and address and not _is_loopback(address[0]):
+            raise RuntimeError(f"tests reach loopback only; this one tried {address[0]}")
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname"}:
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
+        if host is None or _is_loopback(host):
+            return
+        if str(host).endswith(RESERVED_SUFFIXES):
+            raise socket.gaierror(socket.EAI_NONAME, f"{host}: reserved, resolves nowhere")
+        raise RuntimeError(f"tests reach loopback only; this one asked for {host}")
+
+
+sys.addaudithook(_refuse_network)
+
+
+def _children() -> dict[int, str]:
+    """Living children of this process, with their command lines; empty where there is no /proc."""
+    found: dict[int, str] = {}
+    for task in Path("/proc/self/task").glob("*/children"):
+        try:
+            pids = [int(pid) for pid in task.read_text().split()]
+        except OSError:
+            continue  # the thread ended while we looked
+        for pid in pids:
+            try:
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # the child ended while we looked
+            is_interpreters_own = "resource_tracker" in command or "forkserver" in command
+            if state != "Z" and not is_interpreters_own:
+                found[pid] = command.strip()
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left_behind() -> Iterator[None]:
+    """Set up first, so torn down last: whatever a fixture started must be gone by then."""
+    before = set(_children())
+    yield
+    deadline = time.monotonic() + CHILD_GRACE_S
+    left = {}
+    while time.monotonic() < deadline:
+        left = {pid: command for pid, command in _children().items() if pid not in before}
+        if not left:
+            return
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    pytest.fail("processes left behind by the tests: " + "; ".join(f"{pid} {name}" for pid, name in left.items()))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the source tree."""
+    return REPO

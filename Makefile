@@ -52,11 +52,11 @@ install-cli: ## link the commands into ~/.local/bin (PREFIX moves it)
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'It is not on your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
 bench: env ## measure the gateway beside nginx and the peers that are installed; writes bench/results/
-	@bench/setup
+	@bench/setup tools
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-peers: ## install the peer gateways that `make bench` compares with
-	@bench/setup --peers
+	@bench/setup peers
 
 fuzz: env ## the long run of the property tests (FUZZ_CASES examples each)
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)

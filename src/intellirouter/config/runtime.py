@@ -38,6 +38,19 @@ class StoreSpec(Struct, frozen=True, kw_only=True):
     """Exchange log entries beyond either limit are deleted, oldest first. Ledger entries are kept."""
 
 
+class HostSpec(Struct, frozen=True, kw_only=True):
+    """How local models run."""
+
+    cache_dir: str | None = None
+    """Where weights are kept; None: the user's cache directory."""
+    run_dir: str | None = None
+    """Where worker sockets are created; None: a private directory of this process."""
+    context_tokens: int = 4096
+    slots: int = 4
+    threads: int | None = None
+    """None: chosen by the number of cores."""
+
+
 class ProviderSpec(Struct, frozen=True, kw_only=True):
     name: str
     vendor: str
@@ -100,5 +113,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_retries: int = 2
     logs_bodies: bool = False
     log_level: str = "info"
+    log_format: str = "text"
+    host: HostSpec = field(default_factory=HostSpec)
     warnings: tuple[str, ...] = ()
     """Settings that were accepted but have no effect in this version, in words for the operator."""

@@ -1,0 +1,57 @@
+"""Configuration: one typed tree, read in layers with provenance, compiled into a frozen Runtime.
+
+    load_config(path, environ=…, overrides=…) -> Loaded        discovered < file < environment < command line
+    compile_config(loaded.config, vendors=…)  -> Runtime       secrets resolved, names checked, limits inherited
+    discover(environ, probes, vendors, …)     -> Discovery     a configuration from what the machine offers
+
+Mistakes are collected and raised together as `ConfigError`. Environment variables are read here and nowhere else. This
+room knows no vendor: the rows are handed in.
+"""
+
+from intellirouter.config.compile import compile_config, is_loopback
+from intellirouter.config.discover import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
+from intellirouter.config.load import Loaded, load_config, process_environment
+from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.render import render_config
+from intellirouter.config.runtime import (
+    BackoffSpec,
+    DeploymentSpec,
+    HostSpec,
+    KeySpec,
+    ModelSpec,
+    ProviderSpec,
+    Runtime,
+    ServerSpec,
+    StoreSpec,
+)
+from intellirouter.config.schema import Config, config_schema
+from intellirouter.config.show import Setting, show
+
+__all__ = [
+    "BackoffSpec",
+    "Config",
+    "ConfigError",
+    "DeploymentSpec",
+    "Discovery",
+    "HostSpec",
+    "KeySpec",
+    "Loaded",
+    "ModelSpec",
+    "ProbeResult",
+    "ProbeTarget",
+    "Problem",
+    "ProviderSpec",
+    "Runtime",
+    "ServerSpec",
+    "Setting",
+    "StoreSpec",
+    "compile_config",
+    "config_schema",
+    "discover",
+    "is_loopback",
+    "load_config",
+    "probe_targets",
+    "process_environment",
+    "render_config",
+    "show",
+]

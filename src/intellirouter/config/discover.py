@@ -1,0 +1,163 @@
+"""Zero configuration: from what a machine offers (credentials, answering ports, weights) to a configuration.
+
+Pure over what it is given: the caller probes the ports that `probe_targets` names.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+
+from intellirouter.config.load import process_environment
+from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.values import PUBLIC_NAME_PATTERN, artifact_model
+from intellirouter.core import VendorRow
+
+MAX_MODELS: Final = 200
+"""Per probed server."""
+_NOT_FOR_CHAT: Final = re.compile(r"embed|rerank|minilm|bge-|whisper|tts", re.IGNORECASE)
+_PORT_VARIABLES: Final = {"ollama": "RESOURCE_PORTS_OLLAMA"}
+AUTO: Final = "auto"
+
+
+class ProbeTarget(Struct, frozen=True):
+    """A place where a local server may listen."""
+
+    vendor: str
+    base_url: str
+
+
+class ProbeResult(Struct, frozen=True):
+    """A local server that answered, and the models it lists."""
+
+    vendor: str
+    base_url: str
+    models: tuple[str, ...]
+
+
+class Discovery(Struct, frozen=True):
+    """What was found: a configuration (the lowest layer of `load_config`) and one line for people per finding."""
+
+    config: dict[str, Any]
+    findings: tuple[str, ...]
+    remarks: dict[str, str] = field(default_factory=dict)
+    """Provider name to why it is there; `render_config` writes it as a comment."""
+
+
+def probe_targets(
+    vendors: Mapping[str, VendorRow], *, own_port: int, environ: Mapping[str, str] | None = None
+) -> tuple[ProbeTarget, ...]:
+    """Return where to look for local servers, without our own port.
+
+    `RESOURCE_PORTS_OLLAMA` moves Ollama's. Raises `ConfigError` when that is not a port.
+    """
+    variables = process_environment() if environ is None else environ
+    targets = []
+    for row in vendors.values():
+        if row.local_port is None:
+            continue
+        port = row.local_port
+        name = _PORT_VARIABLES.get(row.name, "")
+        if text := variables.get(name, "").strip():
+            if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+                raise ConfigError([Problem("", f"{name} must be a port, 1 to 65535", "", f"env {name}")])
+            port = int(text)
+        if port != own_port:
+            path = urlsplit(row.base_url).path if row.base_url else "/v1"
+            targets.append(ProbeTarget(row.name, f"http://127.0.0.1:{port}{path}"))
+    return tuple(targets)
+
+
+def discover(
+    environ: Mapping[str, str] | None,
+    probes: Sequence[ProbeResult],
+    vendors: Mapping[str, VendorRow],
+    *,
+    local_artifact: str | None = None,
+) -> Discovery:
+    """Build a configuration from what there is.
+
+    `environ` None: the process environment. `auto` stands for the local models, or for the cloud ones when there are
+    no local ones. Credentials are only referred to by the names of their variables.
+    """
+    variables = process_environment() if environ is None else environ
+    found = _Findings(vendors)
+    if local_artifact is not None:
+        found.add_artifact(local_artifact)
+    for probe in probes:
+        found.add_probe(probe)
+    local = list(found.deployments)
+    for row in vendors.values():
+        variable = next((name for name in row.credential_env if variables.get(name, "").strip()), None)
+        if variable is not None:
+            found.add_cloud(row, variable)
+    pool = [name for name in local or found.deployments if not _NOT_FOR_CHAT.search(name)]
+    config: dict[str, Any] = {"providers": found.providers, "deployments": found.deployments}
+    if pool:
+        config["models"] = {AUTO: {"deployments": pool, "strategy": "priority"}}
+    return Discovery(config, tuple(found.lines), found.remarks)
+
+
+class _Findings:
+    def __init__(self, vendors: Mapping[str, VendorRow]) -> None:
+        self._vendors = vendors
+        self.providers: dict[str, dict[str, Any]] = {}
+        self.deployments: dict[str, dict[str, Any]] = {}
+        self.lines: list[str] = []
+        self.remarks: dict[str, str] = {}
+
+    def add_artifact(self, artifact: str) -> None:
+        provider = self._provider("local", {"vendor": "host"}, f"{artifact} runs on this machine")
+        model = artifact_model(artifact)
+        name = self._free_name(f"{provider}/{model}", f"{provider}/{model}")
+        self.deployments[name] = {"provider": provider, "artifact": artifact}
+        self.lines.append(f"{artifact} runs on this machine: {name}")
+
+    def add_probe(self, probe: ProbeResult) -> None:
+        row = self._vendors.get(probe.vendor)
+        title = row.title if row is not None else probe.vendor
+        entry: dict[str, Any] = {"vendor": probe.vendor, "models": "*"}
+        base_url = probe.base_url.rstrip("/")
+        if row is None or base_url != row.base_url:
+            entry["base_url"] = base_url
+        provider = self._provider(probe.vendor, entry, f"{title} answers at {base_url}")
+        names = [self._deployment(provider, model) for model in probe.models[:MAX_MODELS]]
+        self._say(f"{title} answers at {base_url}", provider, names)
+
+    def add_cloud(self, row: VendorRow, variable: str) -> None:
+        entry = {"vendor": row.name, "credential": f"env:{variable}", "models": "*"}
+        provider = self._provider(row.name, entry, f"{variable} found")
+        names = [self._deployment(provider, model) for model in row.default_models]
+        self._say(f"{variable} found", provider, names)
+
+    def _say(self, what: str, provider: str, names: Sequence[str]) -> None:
+        shown = list(names[:6]) + ([f"{len(names) - 6} more"] if len(names) > 6 else [])
+        models = f"models {', '.join(shown)}, " if shown else ""
+        self.lines.append(f"{what}: {provider}, {models}{provider}/*")
+
+    def _provider(self, name: str, entry: dict[str, Any], remark: str) -> str:
+        free, number = name, 2
+        while free in self.providers:
+            free, number = f"{name}-{number}", number + 1
+        self.providers[free] = entry
+        self.remarks[free] = remark
+        return free
+
+    def _deployment(self, provider: str, model: str) -> str:
+        name = self._free_name(model, f"{provider}/{model}")
+        self.deployments[name] = {"provider": provider, "model": model}
+        return name
+
+    def _free_name(self, plain: str, qualified: str) -> str:
+        """Prefer the model's own name; where it is taken or impossible, say whose it is; then count."""
+        for name in (plain, qualified):
+            if name not in self.deployments and name != AUTO and re.match(PUBLIC_NAME_PATTERN, name):
+                return name
+        base = re.sub(r"[^A-Za-z0-9._:/@+-]+", "-", qualified)
+        base = re.sub(r"/{2,}", "/", base)[:190].rstrip("/-")
+        name, number = base, 2
+        while name in self.deployments:
+            name, number = f"{base}-{number}", number + 1
+        return name

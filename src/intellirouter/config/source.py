@@ -1,0 +1,166 @@
+"""Reading a configuration file: YAML (with the line of every setting, duplicate keys refused) or TOML."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import yaml
+from msgspec import Struct
+
+from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.tree import Path, format_path
+
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_NODES: Final = 200_000
+"""Aliases may repeat nodes: this bounds what a small file can expand to."""
+MAX_DEPTH: Final = 64
+
+
+class Source(Struct):
+    """A file as read: its values, the line of every place in it, and what was wrong short of syntax."""
+
+    name: str
+    values: dict[str, Any]
+    lines: dict[Path, int]
+    problems: list[Problem]
+
+    def origin(self, path: Path) -> str:
+        """Return `file NAME:LINE` for the nearest place that has a line, or `file NAME`."""
+        for length in range(len(path), 0, -1):
+            if (line := self.lines.get(path[:length])) is not None:
+                return f"file {self.name}:{line}"
+        return f"file {self.name}"
+
+
+def read_source(path: FilePath) -> Source:
+    """Read `path` as TOML when it ends in `.toml`, as YAML otherwise.
+
+    Raises `ConfigError` when it cannot be read or its syntax is broken.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise _failure(
+            path, "there is no such file", "`intellirouter init` writes one from what this machine offers"
+        ) from None
+    except OSError as error:
+        raise _failure(path, f"cannot be read: {error.strerror or error}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise _failure(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _failure(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
+    return _read_toml(path, text) if path.suffix.lower() == ".toml" else _read_yaml(path, text)
+
+
+def parse_scalar(text: str) -> Any:
+    """Read one value as YAML would: `9000`, `true`, `[a, b]`, `{"usd": 5}`. Raises `ValueError`."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError("is not a valid YAML value") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _failure(path: FilePath, message: str, hint: str = "", line: int | None = None) -> ConfigError:
+    origin = f"file {path}" if line is None else f"file {path}:{line}"
+    return ConfigError([Problem("", message, hint, origin)])
+
+
+def _read_toml(path: FilePath, text: str) -> Source:
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _failure(path, f"is not valid TOML: {error}") from None
+    return Source(str(path), values, {}, [])
+
+
+def _read_yaml(path: FilePath, text: str) -> Source:
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            reader = _YamlReader(str(path), loader)
+            root = loader.get_single_node()
+            values = {} if root is None else reader.build(root, ())
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else None
+        raise _failure(path, f"is not valid YAML: {error.problem or error.context}", line=line) from None
+    except yaml.YAMLError:
+        raise _failure(path, "is not valid YAML: it contains a character that YAML does not allow") from None
+    except (RecursionError, _TooLargeError):
+        raise _failure(path, "is nested too deeply or repeats its aliases too often") from None
+    except ValueError as error:
+        raise _failure(path, f"holds a value that YAML cannot read: {error}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise _failure(path, "must be a mapping of settings at its top level", "begin with `providers:`")
+    return Source(str(path), values, reader.lines, reader.problems)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _YamlReader:
+    """Builds plain values from YAML nodes, noting lines and duplicate keys on the way."""
+
+    def __init__(self, name: str, loader: yaml.SafeLoader) -> None:
+        self.name = name
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
+        self._loader = loader
+        self._nodes = 0
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:
+            raise _TooLargeError
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._report(path, "a name must be plain text", "", line)
+                continue
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for name, value in self._merged(value_node, path):
+                    inherited.setdefault(name, value)
+                continue
+            # The text as written: a model may be called `off`, `1.5` or `2024`.
+            name = str(key_node.value)
+            here = (*path, name)
+            if name in own:
+                self._report(here, "is stated twice", f"first on line {self.lines[here]}; keep one", line)
+            self.lines[here] = line
+            own[name] = self.build(value_node, here)
+        return {**inherited, **own}
+
+    def _merged(self, node: yaml.Node, path: Path) -> list[tuple[str, Any]]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: list[tuple[str, Any]] = []
+        for part in parts:
+            value = self.build(part, path)
+            if isinstance(value, Mapping):
+                pairs += value.items()
+            else:
+                self._report(path, "`<<` takes a mapping", "", part.start_mark.line + 1)
+        return pairs
+
+    def _report(self, path: Path, message: str, hint: str, line: int) -> None:
+        self.problems.append(Problem(format_path(path), message, hint, f"file {self.name}:{line}"))

@@ -1,0 +1,236 @@
+"""Paths through the settings tree, what the schema expects at each of them, and values with their provenance."""
+
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from msgspec import Struct
+
+from intellirouter.config.schema import Config, Section, Store
+
+Path = tuple[str | int, ...]
+"""Steps from the root: names of settings and entries, indices of lists."""
+
+_PLAIN = re.compile(r"[^\s.\[\]\"]+\Z")
+_STEP = re.compile(r'"([^"]*)"|([^.\[\]"]+)|\[(\d+)\]')
+
+
+class Shape(Struct, frozen=True):
+    """What the schema expects at one place. At most one of `section`, `values`, `items` is set; none for a leaf."""
+
+    section: type[Section] | None = None
+    values: Any = None
+    """A mapping with free names: the annotation of its values."""
+    items: Any = None
+    """A list: the annotation of its items."""
+    leaf: tuple[Any, ...] = ()
+    allows_none: bool = False
+
+
+def shape_of(annotation: Any) -> Shape:
+    """Return what `annotation` (of a field, a mapping's value or a list's item) accepts."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in {Union, types.UnionType}:
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        allows_none = len(options) < len(get_args(annotation))
+        inner = shape_of(options[0])
+        return Shape(inner.section, inner.values, inner.items, inner.leaf, allows_none)
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return Shape(section=annotation)
+    if get_origin(annotation) is dict:
+        return Shape(values=get_args(annotation)[1])
+    if get_origin(annotation) is list:
+        return Shape(items=get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return Shape(leaf=tuple({type(option) for option in get_args(annotation)}))
+    return Shape(leaf=(annotation,))
+
+
+ROOT: Final = Shape(section=Config)
+
+
+def is_text(shape: Shape) -> bool:
+    """Whether text for this leaf is taken as it stands (`123` stays text; a price keeps its exact decimals)."""
+    return bool(shape.leaf) and all(kind in {str, Decimal, datetime} for kind in shape.leaf)
+
+
+def child_shape(shape: Shape, step: str | int) -> Shape | None:
+    """Return the shape one step down, or None where the schema knows no such place."""
+    if shape.section is not None:
+        field = shape.section.model_fields.get(str(step))
+        return shape_of(field.annotation) if field is not None else None
+    if shape.values is not None and isinstance(step, str):
+        return shape_of(shape.values)
+    if shape.items is not None and isinstance(step, int):
+        return shape_of(shape.items)
+    return None
+
+
+def shape_at(path: Path) -> Shape | None:
+    """Return the shape at `path`, or None."""
+    shape: Shape | None = ROOT
+    for step in path:
+        if shape is None:
+            return None
+        shape = child_shape(shape, step)
+    return shape
+
+
+def format_path(path: Path) -> str:
+    """Write a path for people: `keys[0].name`, `deployments."gpt-4.1".model`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            name = step if _PLAIN.match(step) else f'"{step}"'
+            text += f".{name}" if text else name
+    return text
+
+
+def split_path(text: str) -> list[str]:
+    """Split what `format_path` writes into its steps, indices as digits; `keys.0.name` works as well."""
+    return [quoted or plain or index for quoted, plain, index in _STEP.findall(text)]
+
+
+def normalise(value: Any, shape: Shape) -> Any:
+    """Bring one layer into canonical form, so that layers merge setting by setting.
+
+    A store URL alone becomes a mapping; an empty value (`port:`) means that the setting was left out.
+    """
+    if shape.section is Store and isinstance(value, str):
+        return {"url": value}
+    if isinstance(value, Mapping):
+        result = {}
+        for name, item in value.items():
+            inner = child_shape(shape, name) or Shape()
+            if item is None and not inner.allows_none and inner != Shape():
+                if shape.values is None:
+                    continue
+                item = {}  # noqa: PLW2901 - an entry without settings is an entry
+            result[name] = normalise(item, inner)
+        return result
+    if isinstance(value, list) and shape.items is not None:
+        return [normalise(item, shape_of(shape.items)) for item in value]
+    return value
+
+
+class Layers:
+    """Values of all layers merged so far, and for each the layer that it came from."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.marks: dict[Path, str] = {}
+
+    def merge(self, layer: Mapping[str, Any], origin: Callable[[Path], str]) -> None:
+        """Lay `layer` on top: mappings merge, everything else replaces. `origin` names the source of a path."""
+        self._merge_into(self.values, layer, (), origin)
+
+    def put(self, path: Path, value: Any, origin: str) -> None:
+        """Set one value. A list index may be at most the length of the list (it then appends)."""
+        node: Any = self.values
+        for depth, step in enumerate(path[:-1]):
+            node = self._descend(node, step, empty=[] if isinstance(path[depth + 1], int) else {})
+        last = path[-1]
+        if isinstance(node, dict):
+            self._merge_into(node, {last: value}, path[:-1], lambda _: origin)
+        else:
+            item = self._descend(node, last, empty={})
+            if isinstance(value, Mapping):
+                self._merge_into(item, value, path, lambda _: origin)
+            else:
+                node[last] = value
+                self._mark(path, value, lambda _: origin)
+
+    @staticmethod
+    def _descend(node: Any, step: Any, *, empty: Any) -> Any:
+        if isinstance(node, list):
+            if step == len(node):
+                node.append(empty)
+            elif not isinstance(node[step], type(empty)):
+                node[step] = empty
+        elif not isinstance(node.get(step), type(empty)):
+            node[step] = empty
+        return node[step]
+
+    def _merge_into(
+        self, node: dict[Any, Any], layer: Mapping[Any, Any], path: Path, origin: Callable[[Path], str]
+    ) -> None:
+        for name, value in layer.items():
+            here = (*path, name)
+            if isinstance(value, Mapping):
+                if not isinstance(node.get(name), dict):
+                    self._forget(here)
+                    node[name] = {}
+                self.marks.setdefault(here, origin(here))
+                self._merge_into(node[name], value, here, origin)
+            else:
+                self._forget(here)
+                node[name] = _copy(value)
+                self._mark(here, value, origin)
+
+    def _forget(self, path: Path) -> None:
+        for known in [known for known in self.marks if known[: len(path)] == path]:
+            del self.marks[known]
+
+    def _mark(self, path: Path, value: Any, origin: Callable[[Path], str]) -> None:
+        self.marks[path] = origin(path)
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self._mark((*path, index), item, origin)
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                self._mark((*path, name), item, origin)
+
+    def origin_near(self, path: Path) -> str:
+        """Return where the value at `path`, or else the nearest place above it, came from."""
+        for length in range(len(path), 0, -1):
+            if (found := self.marks.get(path[:length])) is not None:
+                return found
+        return ""
+
+    def names_at(self, path: Path) -> list[str]:
+        """Return the names of the entries that the mapping at `path` has so far."""
+        node = self.value_at(path)
+        return [str(name) for name in node] if isinstance(node, dict) else []
+
+    def value_at(self, path: Path) -> Any:
+        """Return the value at `path`, or None."""
+        node: Any = self.values
+        for step in path:
+            if isinstance(node, dict):
+                node = node.get(step)
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                return None
+        return node
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _copy(item) for name, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def leaves(config: Config) -> Iterator[tuple[Path, Any]]:
+    """Yield every setting of a configuration, defaults included. A list of plain values is one setting."""
+    yield from _leaves(config, ())
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, Section):
+        for name in type(value).model_fields:
+            yield from _leaves(getattr(value, name), (*path, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(item, (*path, name))
+    elif isinstance(value, list) and any(isinstance(item, Section) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    elif not (isinstance(value, list) and path == ("keys",)):
+        yield path, value

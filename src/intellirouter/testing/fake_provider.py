@@ -1,0 +1,146 @@
+"""An upstream inside the process: the magic models `fake/*`, with the same answers as MockVendor and no socket."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, errors
+from intellirouter.testing.faults import Cut, Fault, Hang, Script, Step, Wait, break_reply
+from intellirouter.testing.openai_wire import (
+    FLAKY_FAULT,
+    Magic,
+    answer,
+    magic_of,
+    model_not_found,
+)
+
+MAX_COUNTED: Final = 4096
+"""Deployments whose calls are counted for `flaky`; beyond that, counting begins anew."""
+
+
+class FakeProvider:
+    """Implements `core.ports.Upstream` for the models of `FAKE_MODELS`.
+
+    The model is `deployment.upstream_model`; what the body says is only repeated in the answer. Any path that ends
+    in `/chat/completions` or `/embeddings` is served. Deadlines of `deployment.timeouts` are honoured as the real
+    transport honours them.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._calls: Counter[str] = Counter()
+
+    async def send(self, deployment: Deployment, path: str, body: bytes) -> "FakeResponse":
+        """Return the answer once its headers are due.
+
+        Raises `UpstreamTimeout` after `first_token_s` (or `total_s`), `UpstreamDisconnected` where a model cuts the
+        connection before the headers.
+        """
+        script = self._script(deployment, path, body)
+        response = FakeResponse(deployment, script)
+        await response.wait_for_head()
+        return response
+
+    def _script(self, deployment: Deployment, path: str, body: bytes) -> Script:
+        name = deployment.upstream_model
+        magic = magic_of(name)
+        if magic is None:
+            return break_reply(model_not_found(name).reply(), None)
+        surface = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
+        _, reply = answer(surface, body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
+        return break_reply(reply, self._fault(deployment.name, magic))
+
+    def _fault(self, deployment: str, magic: Magic) -> Fault | None:
+        if magic.is_flaky:
+            if deployment not in self._calls and len(self._calls) >= MAX_COUNTED:
+                self._calls.clear()
+            self._calls[deployment] += 1
+            return Fault.parse(FLAKY_FAULT) if self._calls[deployment] % 2 == 0 else None
+        return Fault.parse(magic.fault) if magic.fault is not None else None
+
+
+class FakeResponse:
+    """Implements `core.ports.UpstreamResponse` by playing a script; one step of it is one chunk."""
+
+    def __init__(self, deployment: Deployment, script: Script) -> None:
+        self._deployment = deployment.name
+        self._timeouts: Timeouts = deployment.timeouts
+        self._script = script
+        self._headers = list(script.headers)
+        self._steps = iter(script.steps)
+        self._has_begun = False
+        self._is_over = False
+        self._started_s = asyncio.get_running_loop().time()
+
+    @property
+    def status(self) -> int:
+        return self._script.status
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        return self._headers
+
+    async def wait_for_head(self) -> None:
+        for step in self._script.before_head:
+            await self._play(step)
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Return the whole body. Raises `UpstreamMalformed` above the limit and what `next_chunk` raises."""
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while chunk := await self.next_chunk():
+            size_bytes += len(chunk)
+            if size_bytes > limit_bytes:
+                self.abort()
+                raise errors.UpstreamMalformed(f"{self._deployment}: the answer is larger than {limit_bytes} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def next_chunk(self) -> bytes:
+        """Return the next piece, or `b""` at the end. Raises `UpstreamTimeout`, `UpstreamDisconnected`."""
+        # As with a socket, other tasks get their turn and a cancellation its chance.
+        await asyncio.sleep(0)
+        while not self._is_over:
+            step = next(self._steps, None)
+            if step is None:
+                self._is_over = True
+            elif not isinstance(step, bytes):
+                await self._play(step)
+            elif step:
+                self._has_begun = True
+                return step
+        return b""
+
+    def release(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        self._is_over = True
+
+    async def _play(self, step: Step) -> None:
+        """Wait as the step says, at most until the deadline of this phase."""
+        match step:
+            case Cut():
+                self._is_over = True
+                raise errors.UpstreamDisconnected(f"{self._deployment}: the connection was cut")
+            case Wait(seconds):
+                await self._wait(seconds)
+            case Hang():
+                await self._wait(None)
+
+    async def _wait(self, seconds: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        limits = self._timeouts
+        total_at_s = self._started_s + limits.total_s
+        phase_at_s = loop.time() + limits.idle_s if self._has_begun else self._started_s + limits.first_token_s
+        try:
+            async with asyncio.timeout_at(min(total_at_s, phase_at_s)):
+                if seconds is None:
+                    await asyncio.Event().wait()
+                else:
+                    await asyncio.sleep(seconds)
+        except TimeoutError:
+            self._is_over = True
+            phase = "total" if total_at_s <= phase_at_s else "idle" if self._has_begun else "first_token"
+            raise errors.UpstreamTimeout(f"{self._deployment}: no answer in time ({phase}_s passed)") from None

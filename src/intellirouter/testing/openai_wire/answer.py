@@ -1,0 +1,90 @@
+"""From a request's bytes to a reply: the surfaces below `/v1`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.testing.openai_wire.chat_plan import plan_completion
+from intellirouter.testing.openai_wire.chat_render import chat_reply
+from intellirouter.testing.openai_wire.chat_request import parse_chat
+from intellirouter.testing.openai_wire.embeddings import answer_embeddings
+from intellirouter.testing.openai_wire.magic import Magic, magic_of
+from intellirouter.testing.openai_wire.reply import Reply, VendorError, json_reply, model_not_found, not_found
+
+MODEL_CREATED_S: Final = 1_735_689_600
+_ECHO: Final = Magic()
+
+
+def answer(path: str, body: bytes, *, created_s: int, magic: Magic | None = None) -> tuple[str | None, Reply]:
+    """Answer `POST path` (`/chat/completions`, `/embeddings`); `created_s` is in seconds since 1970.
+
+    `magic` replaces what the model's name asks for.
+
+    Returns the model that the request names (None when it could not be read that far) and the reply. Errors are
+    replies too: nothing is raised.
+    """
+    model: str | None = None
+    try:
+        request = _decoded(body)
+        model = _model(request)
+        magic = magic or magic_of(model) or _ECHO
+        if path == "/chat/completions":
+            return model, _chat(model, magic, request, created_s)
+        if path == "/embeddings":
+            return model, answer_embeddings(model, request)
+        raise not_found("POST", f"/v1{path}")
+    except VendorError as refusal:
+        return model, refusal.reply()
+
+
+def list_models(names: Sequence[str]) -> Reply:
+    return json_reply({"object": "list", "data": [_card(name) for name in names]})
+
+
+def describe_model(name: str) -> Reply:
+    """Answer `GET /v1/models/NAME`. Raises `VendorError` (404) for `no-such-…`."""
+    if name.startswith("no-such-"):
+        raise model_not_found(name)
+    return json_reply(_card(name))
+
+
+def _card(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": MODEL_CREATED_S, "owned_by": "mock-vendor"}
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        request = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise VendorError(
+            400,
+            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
+            "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
+        )
+    return request
+
+
+def _model(request: dict[str, Any]) -> str:
+    model = request.get("model")
+    if not isinstance(model, str) or not model:
+        raise VendorError(400, "you must provide a model parameter")
+    if model.startswith("no-such-"):
+        raise model_not_found(model)
+    return model
+
+
+def _chat(model: str, magic: Magic, request: dict[str, Any], created_s: int) -> Reply:
+    if magic.is_embedding_only:
+        raise VendorError(
+            404,
+            "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
+            param="model",
+        )
+    ask = parse_chat(model, request)
+    completion = plan_completion(
+        ask, created_s=created_s, text_tokens=magic.text_tokens, forces_tools=magic.forces_tools
+    )
+    return chat_reply(ask, completion)

@@ -1,0 +1,147 @@
+"""Decide what the model says: deterministic in the request, before anything is put on the wire."""
+
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import new_id
+from intellirouter.testing.openai_wire.chat_request import ChatAsk, Tool, text_of
+from intellirouter.testing.openai_wire.schema_instance import instance_of
+from intellirouter.testing.openai_wire.tokens import count_tokens, lorem, split_tokens
+
+MAX_CALLS: Final = 32
+_CALL: Final = re.compile(r"\bcall\s+([\w.-]{1,64})(?:\s+with\s+(?=\{))?", re.IGNORECASE)
+_TOKENS_PER_CALL: Final = 4
+
+
+class ToolCall(Struct):
+    id: str
+    name: str
+    arguments: str
+
+
+class Choice(Struct, kw_only=True):
+    tokens: list[str]
+    """The text, cut as it will be streamed; empty when there are calls."""
+    calls: list[ToolCall]
+    finish_reason: str
+
+
+class Completion(Struct, kw_only=True):
+    id: str
+    model: str
+    created_s: int
+    choices: list[Choice]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def plan_completion(ask: ChatAsk, *, created_s: int, text_tokens: int | None, forces_tools: bool) -> Completion:
+    """Decide the whole answer.
+
+    `text_tokens` asks for a filler text of that many tokens instead of the echo; `forces_tools` calls every tool
+    of the request, or an invented one when it has none. `created_s` is in seconds since 1970.
+    """
+    choices = []
+    completion_tokens = 0
+    for index in range(ask.choices):
+        calls = _calls(ask, forces_tools=forces_tools)
+        choice, tokens = _limited_calls(ask, calls) if calls else _limited_text(ask, index, text_tokens)
+        choices.append(choice)
+        completion_tokens += tokens
+    return Completion(
+        id=new_id("chatcmpl-"),
+        model=ask.model,
+        created_s=created_s,
+        choices=choices,
+        prompt_tokens=ask.prompt_tokens,
+        completion_tokens=completion_tokens,
+    )
+
+
+def _limited_text(ask: ChatAsk, index: int, text_tokens: int | None) -> tuple[Choice, int]:
+    """Cut the text at a stop sequence, then at the token limit."""
+    text = _text(ask, index, text_tokens)
+    found = [at for at in (text.find(stop) for stop in ask.stops) if at >= 0]
+    tokens = split_tokens(text[: min(found)] if found else text)
+    reason = "stop"
+    if ask.max_tokens is not None and len(tokens) > ask.max_tokens:
+        tokens, reason = tokens[: ask.max_tokens], "length"
+    return Choice(tokens=tokens, calls=[], finish_reason=reason), len(tokens)
+
+
+def _text(ask: ChatAsk, index: int, text_tokens: int | None) -> str:
+    if ask.format == "json_schema":
+        return msgspec.json.encode(instance_of(ask.schema)).decode()
+    last = ask.messages[-1]
+    heard = text_of(last.get("content")) if last["role"] == "tool" else ask.last_user_text
+    if ask.format == "json_object":
+        return msgspec.json.encode({"model": ask.model, "echo": heard}).decode()
+    text = lorem(text_tokens) if text_tokens is not None else f"{ask.model}: {heard}"
+    return f"{text} [{index}]" if index else text
+
+
+def _calls(ask: ChatAsk, *, forces_tools: bool) -> list[ToolCall]:
+    if ask.tool_choice == "none":
+        return []
+    spoken = _spoken_calls(ask) if ask.tools and ask.messages[-1]["role"] == "user" else []
+    if ask.tool_choice.startswith("="):
+        named = ask.tool_choice[1:]
+        calls = [call for call in spoken if call[0] == named][:1]
+        calls = calls or [_invented(tool) for tool in ask.tools if tool.name == named][:1]
+    elif spoken:
+        calls = spoken
+    elif forces_tools and ask.messages[-1]["role"] != "tool":
+        calls = [_invented(tool) for tool in ask.tools] or [("get_weather", '{"city":"Paris"}')]
+    elif ask.tool_choice == "required":
+        calls = [_invented(tool) for tool in ask.tools[:1]]
+    else:
+        calls = []
+    most = MAX_CALLS if ask.is_parallel else 1
+    return [ToolCall(new_id("call_"), name, arguments) for name, arguments in calls[:most]]
+
+
+def _spoken_calls(ask: ChatAsk) -> list[tuple[str, str]]:
+    """Read `call NAME with {json}` out of the last user message, as often as it stands there."""
+    text = ask.last_user_text
+    names = {tool.name for tool in ask.tools}
+    decoder = json.JSONDecoder()
+    calls: list[tuple[str, str]] = []
+    for match in _CALL.finditer(text):
+        if match[1] not in names or len(calls) == MAX_CALLS:
+            continue
+        arguments: Any = {}
+        if text[match.end() : match.end() + 1] == "{":
+            try:
+                arguments, end = decoder.raw_decode(text, match.end())
+            except (ValueError, RecursionError):
+                continue  # prose that only looks like a call
+            calls.append((match[1], text[match.end() : end]))
+        else:
+            calls.append((match[1], json.dumps(arguments)))
+    return calls
+
+
+def _invented(tool: Tool) -> tuple[str, str]:
+    filled = instance_of(tool.parameters) if tool.parameters else {}
+    return tool.name, msgspec.json.encode(filled).decode()
+
+
+def _limited_calls(ask: ChatAsk, calls: list[ToolCall]) -> tuple[Choice, int]:
+    """Cut the arguments where the token limit falls, as a real model does: the JSON is then incomplete."""
+    left = ask.max_tokens
+    used = 0
+    kept: list[ToolCall] = []
+    for call in calls:
+        pieces = split_tokens(call.arguments)
+        cost = _TOKENS_PER_CALL + count_tokens(call.name)
+        if left is not None and left < used + cost + len(pieces):
+            pieces = pieces[: max(left - used - cost, 0)]
+            kept.append(ToolCall(call.id, call.name, "".join(pieces)))
+            return Choice(tokens=[], calls=kept, finish_reason="length"), left
+        kept.append(call)
+        used += cost + len(pieces)
+    return Choice(tokens=[], calls=kept, finish_reason="tool_calls"), used

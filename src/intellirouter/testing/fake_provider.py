@@ -87,6 +87,7 @@ class FakeResponse:
 
     async def read(self, limit_bytes: int) -> bytes:
         """Return the whole body. Raises `UpstreamMalformed` above the limit and what `next_chunk` raises."""
+        self.content_began()
         chunks: list[bytes] = []
         size_bytes = 0
         while chunk := await self.next_chunk():
@@ -96,6 +97,9 @@ class FakeResponse:
                 raise errors.UpstreamMalformed(f"{self._deployment}: the answer is larger than {limit_bytes} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
+
+    def content_began(self) -> None:
+        self._has_begun = True
 
     async def next_chunk(self) -> bytes:
         """Return the next piece, or `b""` at the end. Raises `UpstreamTimeout`, `UpstreamDisconnected`."""
@@ -108,7 +112,6 @@ class FakeResponse:
             elif not isinstance(step, bytes):
                 await self._play(step)
             elif step:
-                self._has_begun = True
                 return step
         return b""
 

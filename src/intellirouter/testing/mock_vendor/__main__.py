@@ -1,0 +1,77 @@
+"""`python -m intellirouter.testing.mock_vendor`: the vendor as a process of its own."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from intellirouter.core import TaskOwner
+from intellirouter.testing.mock_vendor.connection import Connection
+from intellirouter.testing.mock_vendor.vendor import Vendor
+
+try:
+    import uvloop
+except ImportError:  # not on every system; the standard loop does the same, slower
+    new_event_loop = asyncio.new_event_loop
+else:
+    new_event_loop = uvloop.new_event_loop
+
+BACKLOG: Final = 2048
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m intellirouter.testing.mock_vendor",
+        description="An OpenAI-compatible vendor for tests, with faults on demand.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free port")
+    parser.add_argument("--uds", type=Path, help="also listen on this unix socket")
+    parser.add_argument("--api-key", help="refuse requests without this key; the default accepts any")
+    parser.add_argument("--exit-on-eof", action="store_true", help="end when standard input ends")
+    return parser.parse_args(argv)
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Listen, say `READY URL` on standard output, and serve until SIGTERM, SIGINT or the end of standard input."""
+    loop = asyncio.get_running_loop()
+    vendor = Vendor(arguments.api_key)
+    tasks = TaskOwner("mock_vendor")
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    if arguments.exit_on_eof:
+        loop.add_reader(sys.stdin.fileno(), _watch_stdin, stopped)
+
+    def connection() -> Connection:
+        return Connection(vendor, tasks)
+
+    servers: list[Any] = [await loop.create_server(connection, arguments.host, arguments.port, backlog=BACKLOG)]
+    if arguments.uds is not None:
+        servers.append(await loop.create_unix_server(connection, str(arguments.uds), backlog=BACKLOG))
+    host, port = servers[0].sockets[0].getsockname()[:2]
+    sys.stdout.write(f"READY http://{f'[{host}]' if ':' in host else host}:{port}\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    for server in servers:
+        server.close()
+    await tasks.stop()
+    if arguments.uds is not None:
+        arguments.uds.unlink(missing_ok=True)
+
+
+def _watch_stdin(stopped: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        stopped.set()
+
+
+def main(argv: list[str] | None = None) -> None:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(_arguments(argv)))
+
+
+if __name__ == "__main__":
+    main()

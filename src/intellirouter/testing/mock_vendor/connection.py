@@ -1,0 +1,225 @@
+"""One client's connection: parses requests and plays scripts over the raw socket, cuts and resets included.
+
+Written on the transport rather than on a web server because a server protects its clients from most of what a test
+wants to see.
+"""
+
+import asyncio
+import itertools
+import socket
+import struct
+from collections import deque
+from http import HTTPStatus
+from typing import Final, cast
+
+import httptools
+
+from intellirouter.core import SYSTEM_CLOCK, TaskOwner
+from intellirouter.testing.faults import Cut, Ending, Hang, Script, Step, Wait
+from intellirouter.testing.mock_vendor.registry import MAX_KEPT_BODY_BYTES, Received
+from intellirouter.testing.mock_vendor.vendor import Vendor
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+MAX_WAITING: Final = 16
+"""Requests sent ahead on one connection before reading pauses."""
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_numbers = itertools.count(1)
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, vendor: Vendor, tasks: TaskOwner) -> None:
+        self._vendor = vendor
+        self._tasks = tasks
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._number = next(_numbers)
+        self._target = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body = bytearray()
+        self._waiting: deque[tuple[Received, bytes, bool]] = deque()
+        self._work: asyncio.Task[None] | None = None
+        self._playing: Received | None = None
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+        self._closes_on_next = False
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+        # Every write goes out by itself, and a drained transport has nothing left in this process: a reset that
+        # follows some bytes does not swallow them.
+        self._transport.set_write_buffer_limits(high=0)
+        link: socket.socket | None = transport.get_extra_info("socket")
+        if link is not None and link.family != socket.AF_UNIX:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._vendor.open_connections += 1
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._vendor.open_connections -= 1
+        self._can_write.set()
+        if self._playing is not None:
+            self._playing.is_aborted = True
+        if self._work is not None:
+            self._work.cancel()
+
+    def pause_writing(self) -> None:
+        self._can_write.clear()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._transport.close()
+        except httptools.HttpParserError:
+            self._transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self._transport.close()
+
+    # --- the parser's side
+
+    def on_message_begin(self) -> None:
+        self._target, self._headers, self._body = b"", [], bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        if ("expect", "100-continue") in self._headers and not self._closes_on_next:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > MAX_BODY_BYTES:
+            self._transport.write(b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self._transport.close()
+
+    def on_message_complete(self) -> None:
+        if self._closes_on_next:
+            self._transport.close()
+            return
+        body = bytes(self._body)
+        received = Received(
+            number=0,
+            connection=self._number,
+            method=self._parser.get_method().decode("latin-1"),
+            path=self._target.decode("latin-1"),
+            headers=self._headers,
+            body=body[:MAX_KEPT_BODY_BYTES].decode(errors="replace"),
+            size_bytes=len(body),
+            arrived_us=SYSTEM_CLOCK.epoch_us(),
+        )
+        self._waiting.append((received, body, self._parser.should_keep_alive()))
+        if len(self._waiting) >= MAX_WAITING:
+            self._transport.pause_reading()
+        if self._work is None:
+            self._work = self._tasks.start(self._serve(), f"connection-{self._number}")
+
+    # --- playing
+
+    async def _serve(self) -> None:
+        """Answer what is waiting, one after the other."""
+        try:
+            await self._serve_waiting()
+        except Exception:
+            # Ours to mend: the task's owner logs it, and the client must not wait for an answer that never comes.
+            self._transport.abort()
+            raise
+
+    async def _serve_waiting(self) -> None:
+        while self._waiting and not self._transport.is_closing():
+            received, body, keeps_alive = self._waiting.popleft()
+            self._transport.resume_reading()
+            script = self._vendor.answer(received, body)
+            if not keeps_alive and script.ending == "keep":
+                script.ending = "announce"
+            self._playing = received
+            is_whole = await self._play(received, script)
+            self._playing = None
+            if not is_whole:
+                return
+            received.is_finished = True
+            await self._end(script.ending, script.idle_s)
+        self._work = None
+
+    async def _play(self, received: Received, script: Script) -> bool:
+        """Return False when the script cut the connection."""
+        for step in script.before_head:
+            if not await self._pass(step):
+                return False
+        received.status = script.status
+        waiting = _head(script)  # sent with the first bytes of the body, in one write
+        for step in script.steps:
+            if isinstance(step, bytes):
+                if not step:
+                    continue
+                framed = b"%x\r\n%b\r\n" % (len(step), step) if script.is_chunked else step
+                received.sent_bytes += len(step)
+                await self._write(waiting + framed)
+                waiting = b""
+                continue
+            await self._write(waiting)
+            waiting = b""
+            if not await self._pass(step):
+                return False
+        await self._write(waiting + (b"0\r\n\r\n" if script.is_chunked else b""))
+        return True
+
+    async def _pass(self, step: Step) -> bool:
+        match step:
+            case Wait(seconds):
+                await asyncio.sleep(seconds)
+            case Hang():
+                await asyncio.Event().wait()
+            case Cut(is_reset):
+                self._cut(is_reset=is_reset)
+                return False
+        return True
+
+    async def _write(self, data: bytes) -> None:
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+        await self._can_write.wait()
+
+    def _cut(self, *, is_reset: bool) -> None:
+        self._playing = None  # the client did not leave: we did
+        if not is_reset:
+            self._transport.close()
+            return
+        link: socket.socket | None = self._transport.get_extra_info("socket")
+        if link is not None and link.family != socket.AF_UNIX:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    async def _end(self, ending: Ending, idle_s: float) -> None:
+        match ending:
+            case "announce":
+                self._transport.close()
+            case "idle":
+                await asyncio.sleep(idle_s)
+                self._transport.close()
+            case "next_request":
+                self._closes_on_next = True
+            case "keep":
+                return
+
+
+def _head(script: Script) -> bytes:
+    """Return status line and headers, with the framing that the script asks for."""
+    try:
+        phrase = HTTPStatus(script.status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    lines = [f"HTTP/1.1 {script.status} {phrase}", *(f"{name}: {value}" for name, value in script.headers)]
+    if script.is_chunked:
+        lines.append("transfer-encoding: chunked")
+    else:
+        lines.append(f"content-length: {script.content_length}")
+    if script.ending == "announce":
+        lines.append("connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

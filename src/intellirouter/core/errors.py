@@ -35,7 +35,7 @@ Vendor errors become ours only in `dialects`; ours are rendered in the caller's 
 """
 
 import logging
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 Blame = Literal["client", "policy", "upstream", "host", "us"]
 
@@ -70,7 +70,6 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
-        self.details: dict[str, Any] = {}
         if code is not None:
             self.code = code
         if status is not None:
@@ -232,7 +231,7 @@ class UpstreamMalformed(UpstreamError):
 
 
 class AllAttemptsFailed(UpstreamError):
-    """Holds every attempt in `details`; its status is that of the last one."""
+    """Its message tells the last attempts, the record all of them; its status is that of the last one."""
 
     code = "all_attempts_failed"
 

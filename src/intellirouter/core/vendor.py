@@ -1,5 +1,7 @@
 """What we know of a vendor: data, not code. The rows themselves stand in `providers/rows.py`."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 
@@ -13,6 +15,8 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     """None: the operator must state it (`openai-compatible`), or there is none (`host`, `fake`)."""
     dialect: str = "openai_chat"
+    transport: Literal["http", "host", "fake"] = "http"
+    """How it is reached: over the pool, as a worker of our own Model Host, or in this process."""
     credential_env: tuple[str, ...] = ()
     """Environment variables that usually hold the credential; zero config looks for them."""
     needs_credential: bool = True

@@ -24,8 +24,6 @@ def encode_error(error: errors.GatewayError) -> bytes:
         return error.vendor_body
     message = f"{error.message} {error.hint}" if error.hint else error.message
     body = {"message": message, "type": error.type, "param": error.param, "code": error.code}
-    if error.details:
-        body["details"] = error.details  # type: ignore[assignment]
     return msgspec.json.encode({"error": body})
 
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, Deployment, Upstream, UpstreamResponse, errors
@@ -170,14 +170,9 @@ def _summed_up(error: errors.GatewayError, attempts: Sequence[Attempt]) -> error
     """Return the error to show: the last one, or `AllAttemptsFailed` where different attempts failed differently."""
     if len(attempts) == 1 or isinstance(error, errors.UpstreamRejected):
         return error
-    shown = error
-    if len({attempt.outcome for attempt in attempts}) > 1:
-        said = "; ".join(f"{attempt.deployment}: {attempt.message}" for attempt in attempts[-4:])
-        shown = errors.AllAttemptsFailed(
-            f"All {len(attempts)} attempts failed. {said}", status=error.status, retry_after_s=error.retry_after_s
-        )
-    shown.details["attempts"] = [
-        to_builtins({"deployment": each.deployment, "outcome": each.outcome, "status": each.status})
-        for each in attempts
-    ]
-    return shown
+    if len({attempt.outcome for attempt in attempts}) == 1:
+        return error
+    said = "; ".join(f"{attempt.deployment}: {attempt.message}" for attempt in attempts[-4:])
+    return errors.AllAttemptsFailed(
+        f"All {len(attempts)} attempts failed. {said}", status=error.status, retry_after_s=error.retry_after_s
+    )

@@ -65,6 +65,10 @@ class Spine:
             new_id("req_"), endpoint, codec, identity, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
         )
 
+    def now_s(self) -> float:
+        """Monotonic time, as the health board counts it."""
+        return self._clock.monotonic_s()
+
     def identify(self, key: bytes | None) -> Identity:
         """Return who presents this key. Raises `Unauthenticated`."""
         return self._keys.identify(key, self._clock.epoch_us())

@@ -1,9 +1,10 @@
-"""Vendors as data, and the way to reach them. Door: `VENDORS`, `UpstreamPool`.
+"""Vendors as data, and the way to reach them. Door: `VENDORS`, `UpstreamPool`, `probe_local`.
 
 A vendor's name appears here, in dialects and in data files, and nowhere else.
 """
 
+from intellirouter.providers.probe import probe_local
 from intellirouter.providers.rows import VENDORS
 from intellirouter.providers.transport import UpstreamPool
 
-__all__ = ["VENDORS", "UpstreamPool"]
+__all__ = ["VENDORS", "UpstreamPool", "probe_local"]

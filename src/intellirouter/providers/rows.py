@@ -125,8 +125,8 @@ _ROWS: Final = (
         is_free=True,
     ),
     VendorRow(name="openai-compatible", title="Any OpenAI-compatible endpoint", needs_credential=False),
-    VendorRow(name="host", title="Our own Model Host", needs_credential=False, is_free=True),
-    VendorRow(name="fake", title="Magic models for tests", needs_credential=False, is_free=True),
+    VendorRow(name="host", title="Our own Model Host", transport="host", needs_credential=False, is_free=True),
+    VendorRow(name="fake", title="Magic models for tests", transport="fake", needs_credential=False, is_free=True),
 )
 
 VENDORS: Final[dict[str, VendorRow]] = {row.name: row for row in _ROWS}

@@ -87,13 +87,9 @@ def _obstacle(deployment: Deployment, call: Call) -> str | None:
 
 def _nobody(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
     reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
-    error = errors.NoEligibleDeployment(
+    return errors.NoEligibleDeployment(
         f"No deployment of '{call.model}' can serve this request: {reasons}.", status=400
     )
-    error.details["candidates"] = [
-        {"deployment": each.deployment, "verdict": each.verdict, "reason": each.reason} for each in excluded
-    ]
-    return error
 
 
 def _decision(

@@ -1,0 +1,197 @@
+"""The control plane: `/api/v1/*` on FastAPI. Nothing here is on the way of a request to a model."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+
+from intellirouter.admin.plane import ControlPlane
+from intellirouter.admin.views import explain_view, models_view, record_view
+from intellirouter.core import ExchangeRecord, errors
+from intellirouter.dialects import CODECS, encode_error
+from intellirouter.governance import Identity
+from intellirouter.store import LogFilter, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_S: Final = 2.0
+_KEEP_ALIVE_S: Final = 15.0
+
+
+class JsonResponse(Response):
+    """Rendered by msgspec: records are its structs."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode(content)
+
+
+def build_admin(plane: ControlPlane) -> FastAPI:
+    """Return the control plane's ASGI application."""
+    app = FastAPI(
+        title="IntelliRouter control API",
+        version=plane.version,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=JsonResponse,
+    )
+    app.state.plane = plane
+    _add_error_rendering(app)
+    _add_state(app, plane)
+    _add_requests(app, plane)
+    return app
+
+
+def _identity(request: Request) -> Identity:
+    plane: ControlPlane = request.app.state.plane
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return plane.spine().identify(key.strip().encode() if scheme.lower() == "bearer" else None)
+
+
+Caller = Annotated[Identity, Depends(_identity)]
+
+
+def _add_state(app: FastAPI, plane: ControlPlane) -> None:
+    @app.get("/api/health", include_in_schema=False)
+    @app.get("/api/v1/health")
+    async def health() -> JsonResponse:
+        """How the gateway is doing. Answers without a key, and then tells no names."""
+        return JsonResponse(_health(plane))
+
+    @app.get("/api/v1/models")
+    async def models(caller: Caller) -> JsonResponse:
+        """Every model, deployment and wildcard this key may use, with prices and running figures."""
+        return JsonResponse(models_view(plane, caller))
+
+    @app.post("/api/v1/explain")
+    async def explain(request: Request, caller: Caller) -> JsonResponse:
+        """Decide a chat-completions request without carrying it out: every candidate, verdict, score and reason."""
+        spine = plane.spine()
+        exchange = spine.open("/api/v1/explain", CODECS["chat"], caller)
+        spine.decode(exchange, await request.body())
+        spine.decide(exchange)
+        return JsonResponse(explain_view(*exchange.decided()))
+
+
+def _health(plane: ControlPlane) -> dict[str, Any]:
+    store = plane.store.health()
+    workers = plane.host()
+    is_worker_down = any(worker["state"] in {"failed", "missing_engine"} for worker in workers)
+    is_healthy = store.state != "degraded" and not is_worker_down
+    return {
+        "status": "healthy" if is_healthy else "degraded",
+        "version": plane.version,
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "uptime_s": round(time.monotonic() - plane.started_s, 1),
+        "services": {"store": msgspec.to_builtins(store), "workers": workers},
+        "in_flight": plane.in_flight(),
+        "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
+        "warnings": list(plane.spine().runtime.warnings),
+    }
+
+
+def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
+    @app.get("/api/v1/requests")
+    async def list_requests(
+        caller: Caller,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: str | None = None,
+        model: str | None = None,
+        deployment: str | None = None,
+        errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
+    ) -> JsonResponse:
+        """Finished exchanges, newest first; `next` is the cursor of the following page."""
+        await plane.store.flush(_FLUSH_S)
+        wanted = LogFilter(tenant=_scope(caller), model=model, deployment=deployment, errors_only=errors_only)
+        page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
+        return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
+
+    @app.get("/api/v1/requests/tail")
+    async def tail(caller: Caller) -> Response:
+        """Exchanges as they finish, as server-sent events. A listener that is too slow misses some."""
+        queue = plane.feed.listen()
+        if queue is None:
+            raise errors.Overloaded("Too many listeners follow the requests already.")
+        return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
+
+    @app.get("/api/v1/requests/{request_id}")
+    async def show(request_id: str, caller: Caller) -> JsonResponse:
+        """One exchange whole: the decision with every candidate, each attempt, usage, cost, timing."""
+        record = plane.feed.find(request_id) or await _stored(plane, request_id)
+        if record is None or _scope(caller) not in {None, record.tenant}:
+            raise errors.NotFound(f"No request '{request_id[:80]}' is known.", code="request_not_found")
+        return JsonResponse(record_view(record))
+
+
+def _scope(caller: Identity) -> str | None:
+    """Return the tenant a caller is confined to; admins see all."""
+    return None if caller.is_admin else caller.tenant
+
+
+async def _stored(plane: ControlPlane, request_id: str) -> ExchangeRecord | None:
+    await plane.store.flush(_FLUSH_S)
+    body = await asyncio.to_thread(plane.store.reader.get, request_id)
+    return None if body is None else msgspec.json.decode(body, type=ExchangeRecord)
+
+
+async def _follow(
+    plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord]", tenant: str | None
+) -> AsyncIterator[bytes]:
+    try:
+        yield b": following\n\n"
+        while True:
+            try:
+                record = await asyncio.wait_for(queue.get(), _KEEP_ALIVE_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if tenant in {None, record.tenant}:
+                yield b"data: " + msgspec.json.encode(record_view(record)) + b"\n\n"
+    finally:
+        plane.feed.leave(queue)
+
+
+def _add_error_rendering(app: FastAPI) -> None:
+    """One envelope for every error, the data plane's."""
+
+    @app.exception_handler(errors.GatewayError)
+    async def ours(_: Request, error: errors.GatewayError) -> Response:
+        return Response(encode_error(error), error.status, media_type="application/json")
+
+    @app.exception_handler(StoreUnavailable)
+    async def no_store(_: Request, error: StoreUnavailable) -> Response:
+        ours = errors.Overloaded(f"The request log cannot be read now: {error}", code="store_unavailable", hint="")
+        return Response(encode_error(ours), ours.status, media_type="application/json")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        ours = errors.InvalidRequest(f"Invalid '{place}': {first['msg']}.", param=place, code="invalid_value")
+        return Response(encode_error(ours), ours.status, media_type="application/json")
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        what = f"{request.method} {request.url.path[:200]}"
+        ours = (
+            errors.MethodNotAllowed(f"Not allowed: {what}.")
+            if error.status_code == 405
+            else errors.NotFound(f"Invalid URL ({what})")
+        )
+        return Response(encode_error(ours), ours.status, media_type="application/json", headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> Response:
+        logger.error("internal error in %s", request.url.path, exc_info=error)
+        ours = errors.InternalError("The gateway failed to handle this request.")
+        return Response(encode_error(ours), ours.status, media_type="application/json")

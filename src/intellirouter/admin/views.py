@@ -1,0 +1,88 @@
+"""Records and catalogue entries as the control API shows them."""
+
+from typing import Any
+
+from msgspec import to_builtins
+
+from intellirouter.admin.plane import ControlPlane
+from intellirouter.catalog import DeploymentHealth, Target
+from intellirouter.core import Call, Decision, ExchangeRecord, Price, estimate_tokens, format_usd
+from intellirouter.governance import Identity
+
+
+def record_view(record: ExchangeRecord) -> dict[str, Any]:
+    """The record as JSON, with its cost in dollars beside the micro-dollars."""
+    view: dict[str, Any] = to_builtins(record)
+    view["cost_usd"] = None if record.cost_microusd is None else format_usd(record.cost_microusd)
+    return view
+
+
+def explain_view(call: Call, target: Target, decision: Decision) -> dict[str, Any]:
+    """A decision that was made and not carried out."""
+    pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
+    return {
+        "model": target.model,
+        "kind": target.kind,
+        "decision": to_builtins(decision),
+        "needs": sorted(call.needs),
+        "input_tokens_estimate": estimate_tokens(len(call.body)),
+        "plan": [
+            *({"deployment": name, "kind": "pool", "tries": 1 + target.retries} for name in pool),
+            *({"deployment": name, "kind": "fallback", "tries": 1} for name in rest),
+        ],
+    }
+
+
+def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
+    """Every name this caller may ask for, with what stands behind it."""
+    spine = plane.spine()
+    rows = [
+        _target_row(name, target, plane) for name, target in spine.catalog.targets.items() if identity.may_use(name)
+    ]
+    rows += [
+        {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}
+        for provider in spine.catalog.wildcard_providers
+    ]
+    return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
+
+
+def _target_row(name: str, target: Target, plane: ControlPlane) -> dict[str, Any]:
+    members = (*target.pool, *target.fallbacks)
+    now_s = plane.spine().now_s()
+    health = [plane.spine().board.of(each.name) for each in members]
+    is_failing = all(each.is_failing(now_s) for each in health) if health else False
+    first = members[0]
+    known = [each.capabilities for each in members if each.capabilities is not None]
+    return {
+        "name": name,
+        "kind": target.kind,
+        "strategy": target.strategy,
+        "deployments": [each.name for each in members],
+        "status": "failing" if is_failing else "available",
+        "capabilities": sorted(frozenset().union(*known)) if known else None,
+        "context_tokens": max((each.context_tokens or 0 for each in members), default=0) or None,
+        "price": _price_view(first.price),
+        "metrics": {each.name: _health_view(one) for each, one in zip(members, health, strict=True)},
+    }
+
+
+def _price_view(price: Price | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    return {
+        "input_per_1m_usd": format_usd(price.input),
+        "output_per_1m_usd": format_usd(price.output),
+        "version": price.version,
+    }
+
+
+def _health_view(health: DeploymentHealth) -> dict[str, Any]:
+    return {
+        "in_flight": health.in_flight,
+        "attempts": health.attempts,
+        "failures": health.failures,
+        "success_rate": round(health.success_rate, 4),
+        "latency_ms": None if health.latency_ms is None else round(health.latency_ms, 1),
+        "first_token_ms": None if health.first_token_ms is None else round(health.first_token_ms, 1),
+        "last_error": health.last_error,
+    }

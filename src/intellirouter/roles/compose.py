@@ -1,0 +1,135 @@
+"""The composition root: from a compiled configuration to a running gateway. Every room is handed its parts here."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+import intellirouter
+from intellirouter.admin import ControlPlane, build_admin
+from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.config import Runtime
+from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
+from intellirouter.gateway import Gateway
+from intellirouter.hosting import LocalHost, WorkerView
+from intellirouter.pipeline import Parts, Spine
+from intellirouter.providers import VENDORS, UpstreamPool
+from intellirouter.roles.host import build_host
+from intellirouter.roles.upstreams import HostedUpstream, UpstreamSwitch
+from intellirouter.routing import Router
+from intellirouter.store import ExchangeStore
+from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics
+from intellirouter.testing import FakeProvider
+
+logger = logging.getLogger(__name__)
+
+
+class Plane:
+    """One gateway: everything that is started and stopped together. Build it inside a running event loop."""
+
+    def __init__(self, runtime: Runtime, *, on_host_event: Callable[[WorkerView], None] | None = None) -> None:
+        self.runtime = runtime
+        self.metrics = Metrics()
+        self.feed = LiveFeed()
+        self.store = ExchangeStore(runtime.store)
+        self.pool = UpstreamPool()
+        self.host: LocalHost | None = build_host(runtime, on_host_event)
+        self._board = HealthBoard()
+        rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._parts = Parts(
+            upstream=self._upstreams(),
+            journal=self.store,
+            board=self._board,
+            router=Router(self._board, rng),
+            emit=self._emit,
+            clock=SYSTEM_CLOCK,
+            rng=rng,
+        )
+        self.gateway = Gateway(self._spine(runtime), check_ready=self._check_ready, render_metrics=self._render)
+        self._admin = build_admin(self._control_plane())
+        self._add_gauges()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve HTTP: the control plane under `/api/`, the data plane everywhere else."""
+        if scope["path"].startswith("/api/"):
+            await self._admin(scope, receive, send)
+        else:
+            await self.gateway(scope, receive, send)
+
+    async def start(self) -> None:
+        self.store.start()
+        if self.host is not None:
+            await self.host.start()
+
+    async def stop(self) -> None:
+        """Close what was opened, in an order that lets the last exchanges be accounted for."""
+        if self.host is not None:
+            await self.host.stop()
+        await self.pool.close()
+        await self.store.stop(timeout_s=10.0)
+
+    def swap(self, runtime: Runtime) -> None:
+        """Serve new requests by another configuration; requests under way keep theirs."""
+        self.gateway.spine = self._spine(runtime)
+        live = self.gateway.spine.catalog.deployments
+        self._board.keep_only(frozenset(live))
+        self.pool.forget(frozenset(id(each) for each in live.values()))
+        self.runtime = runtime
+
+    def _spine(self, runtime: Runtime) -> Spine:
+        # The price list is read for the configured deployments and kept for wildcard names.
+        return Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), self._parts)
+
+    def _upstreams(self) -> Upstream:
+        special: dict[str, Upstream] = {}
+        for name, row in VENDORS.items():
+            if row.transport == "fake":
+                special[name] = FakeProvider()
+            elif row.transport == "host" and self.host is not None:
+                special[name] = HostedUpstream(self.pool, self.host)
+        return UpstreamSwitch(self.pool, special)
+
+    def _emit(self, record: ExchangeRecord, model: str) -> None:
+        self.metrics.count(record, model)
+        self.feed.publish(record)
+
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            spine=lambda: self.gateway.spine,
+            store=self.store,
+            feed=self.feed,
+            metrics=self.metrics,
+            in_flight=lambda: len(self.gateway.presence),
+            host=self._workers,
+            started_s=time.monotonic(),
+            version=intellirouter.__version__,
+        )
+
+    def _workers(self) -> list[dict[str, Any]]:
+        if self.host is None:
+            return []
+        return [msgspec.to_builtins(view) for view in self.host.views()]
+
+    def _check_ready(self) -> tuple[bool, str]:
+        health = self.store.health()
+        return health.state != "degraded", f"store: {health.detail}"
+
+    def _render(self) -> tuple[int, bytes, bytes]:
+        return 200, CONTENT_TYPE.encode(), self.metrics.render()
+
+    def _add_gauges(self) -> None:
+        add = self.metrics.add_gauge
+        add("intellirouter_in_flight", "Exchanges under way.", lambda: float(len(self.gateway.presence)))
+        add(
+            "intellirouter_spool_backlog_records",
+            "Settled exchanges that are not in the database yet.",
+            lambda: float(self.store.health().backlog_records),
+        )
+        add(
+            "intellirouter_lost_records",
+            "Exchange records that could not be kept.",
+            lambda: float(self.store.health().lost_records),
+        )

@@ -1,0 +1,69 @@
+"""From a command line to a serving gateway: find the configuration, say what was found, serve."""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from intellirouter.config import (
+    Discovery,
+    Runtime,
+    compile_config,
+    discover,
+    load_config,
+    process_environment,
+)
+from intellirouter.hosting import BUNDLED
+from intellirouter.providers import VENDORS, probe_local
+from intellirouter.roles.banner import HostProgress, print_banner
+from intellirouter.roles.server import AddressInUse, bind, run
+from intellirouter.telemetry import set_up_logging
+
+_DEFAULT_PORT: Final = 8080
+
+
+def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
+    """Load and compile a configuration with the real vendors. Raises `ConfigError` with every problem."""
+    loaded = load_config(path, overrides=overrides)
+    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+
+
+def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:
+    """Find what this machine offers: provider keys in the environment, local model servers, the bundled model."""
+    env = process_environment() if environ is None else environ
+    ports = {"ollama": int(port)} if (port := env.get("RESOURCE_PORTS_OLLAMA", "")).isdigit() else {}
+    probes = probe_local(VENDORS.values(), ports=ports, own_port=own_port)
+    return discover(env, probes, VENDORS, local_artifact=next(iter(BUNDLED)))
+
+
+def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
+    """Serve until a signal. Returns the exit status: 0 after a clean stop, 1 when the address cannot be had.
+
+    Without a file the configuration is what `discover_here` finds. Raises `ConfigError`.
+    """
+    discovery = None
+    if config_path is None:
+        port = load_config(None, overrides=overrides).config.server.port
+        discovery = discover_here(own_port=port)
+        loaded = load_config(None, overrides=overrides, discovered=discovery.config)
+    else:
+        loaded = load_config(config_path, overrides=overrides)
+    runtime = compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+    set_up_logging(runtime.log_level, runtime.log_format)
+    try:
+        sock = bind(runtime.server.host, runtime.server.port)
+    except (AddressInUse, PermissionError) as error:
+        print(f"intellirouter: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print("  Stop what listens there, or choose another port: --port N (or API_PORT=N).", file=sys.stderr)  # noqa: T201
+        return 1
+    host, port = sock.getsockname()[:2]
+    progress = HostProgress(sys.stdout)
+    run(
+        runtime,
+        sock,
+        on_ready=partial(print_banner, runtime, discovery, host, port, config_path),
+        on_host_event=progress.show,
+        reload=None if config_path is None else partial(check, config_path, overrides),
+    )
+    return 0

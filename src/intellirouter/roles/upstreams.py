@@ -1,0 +1,47 @@
+"""Which upstream serves which deployment: the pool, a worker of our own, or the fake provider."""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from intellirouter.core import Deployment, Endpoint, Upstream, UpstreamResponse
+
+_MAX_LOADING_WAIT_S: Final = 15.0
+
+
+class UpstreamSwitch:
+    """Implements `core.Upstream` by asking the one that the deployment's vendor needs."""
+
+    def __init__(self, pool: Upstream, by_vendor: Mapping[str, Upstream]) -> None:
+        self._pool = pool
+        self._by_vendor = dict(by_vendor)
+
+    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
+        return await self._by_vendor.get(deployment.vendor, self._pool).send(deployment, path, body)
+
+
+class WorkerDirectory(Protocol):
+    """The part of the Model Host that is needed here."""
+
+    async def wait_ready(self, name: str, timeout_s: float) -> Endpoint: ...
+
+
+class HostedUpstream:
+    """Reaches a local worker over its unix socket, waiting a little while it is being loaded.
+
+    A worker has a new socket after each restart, so the deployment's endpoint is found anew by every call.
+    """
+
+    def __init__(self, pool: Upstream, host: WorkerDirectory) -> None:
+        self._pool = pool
+        self._host = host
+        self._placed: dict[str, Deployment] = {}
+
+    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
+        wait_s = min(_MAX_LOADING_WAIT_S, deployment.timeouts.first_token_s)
+        endpoint = await self._host.wait_ready(deployment.name, wait_s)
+        placed = self._placed.get(deployment.name)
+        if placed is None or placed.endpoint != endpoint:
+            placed = self._placed[deployment.name] = replace(deployment, endpoint=endpoint)
+        return await self._pool.send(placed, path, body)

@@ -18,8 +18,9 @@ start_ticks() { # field 22 of /proc/PID/stat; the command name before it may hol
   fi
 }
 
-is_ours() { # is_ours PID TICKS
-  kill -0 "$1" 2>/dev/null && [ "$(start_ticks "$1")" = "$2" ]
+is_ours() { # is_ours PID TICKS: runs, and is the one we noted. One that has ended but was not waited for does not run.
+  kill -0 "$1" 2>/dev/null && [ "$(start_ticks "$1")" = "$2" ] \
+    && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 alive() { # the lines of the pid file whose process still runs

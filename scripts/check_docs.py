@@ -1,0 +1,141 @@
+"""Hold the pages to the program. Prints what does not agree.
+
+- every relative link, and the heading it points at, exists
+- every YAML example with a key of the configuration loads through the real loader
+- every `intellirouter …` command shown in a console block is a command
+- every code of the error tree has a heading in docs/reference/errors.md
+- decision records are numbered without gaps, say their status, and are in the index
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from gen_errors import leaves
+from intellirouter.config import ConfigError, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CONFIG_KEY = re.compile(r"^(providers|deployments|models):", re.MULTILINE)
+PROGRAM = Path(sys.executable).parent / "intellirouter"
+COMMAND = re.compile(
+    r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:intellirouter|intellirouter-cli|ai-orchestra)((?: [a-z][a-z-]*(?=\s|$))+)",
+    re.MULTILINE,
+)
+ADR_NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.md")
+
+
+def pages() -> list[Path]:
+    top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    return [*top, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "src").rglob("*.md"))]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors that a page's headings get on the usual forges."""
+    headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
+    return frozenset(heading.replace(" ", "-") for heading in plain)
+
+
+def broken_links(page: Path, text: str) -> Iterator[str]:
+    for target in LINK.findall(without_code(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        if not linked.exists():
+            yield f"link to {target}, which does not exist"
+        elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
+            yield f"link to {target}: no such heading"
+
+
+def broken_configs(text: str) -> Iterator[str]:
+    """Examples must load with nothing in the environment: secrets are resolved later, when they are compiled."""
+    for language, block in FENCE.findall(text):
+        if language not in {"yaml", "yml"} or not CONFIG_KEY.search(block):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            example = Path(folder) / "example.yaml"
+            example.write_text(block, encoding="utf-8")
+            try:
+                load_config(example, environ={})
+            except ConfigError as error:
+                first = block.strip().splitlines()[0]
+                yield f"example beginning `{first}` does not load: {'; '.join(str(p) for p in error.problems)}"
+
+
+def shown_commands(text: str) -> set[str]:
+    """`config check`, `serve`, … as the page's console blocks show them."""
+    blocks = (block for language, block in FENCE.findall(text) if language in {"console", "sh", "bash", "shell"})
+    return {words.strip() for block in blocks for words in COMMAND.findall(block)}
+
+
+def is_command(words: str) -> bool:
+    """`--help` is answered before arguments are judged, so words after a command do no harm."""
+    done = subprocess.run([PROGRAM, *words.split(), "--help"], capture_output=True, timeout=60, check=False)
+    return done.returncode == 0
+
+
+def unknown_commands(texts: dict[Path, str]) -> Iterator[str]:
+    shown = {page: shown_commands(text) for page, text in texts.items()}
+    distinct = sorted(set().union(*shown.values()))
+    with ThreadPoolExecutor(2) as pool:
+        known = dict(zip(distinct, pool.map(is_command, distinct), strict=True))
+    for page, commands in shown.items():
+        yield from (
+            f"{page.relative_to(ROOT)}: no such command: intellirouter {words}"
+            for words in sorted(commands)
+            if not known[words]
+        )
+
+
+def broken_records() -> Iterator[str]:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    for expected, path in enumerate(sorted(set(folder.glob("*.md")) - {folder / "README.md"}), start=1):
+        match = ADR_NAME.fullmatch(path.name)
+        text = path.read_text(encoding="utf-8")
+        if match is None or int(match[1]) != expected:
+            yield f"docs/adr/{path.name}: expected number {expected:04}"
+        elif not text.startswith(f"# {match[1]}: ") or not re.search(r"^Status: \w", text, re.MULTILINE):
+            yield f"docs/adr/{path.name}: begins with `# {match[1]}: title` and has a line `Status: …`"
+        if f"]({path.name})" not in index:
+            yield f"docs/adr/README.md does not list {path.name}"
+
+
+def missing_codes() -> Iterator[str]:
+    present = anchors(ROOT / "docs" / "reference" / "errors.md")
+    yield from (
+        f"docs/reference/errors.md has no heading for {cls.code}" for cls in leaves() if cls.code not in present
+    )
+
+
+def problems() -> Iterator[str]:
+    texts = {page: page.read_text(encoding="utf-8") for page in pages()}
+    for page, text in texts.items():
+        for check in (broken_links(page, text), broken_configs(text)):
+            yield from (f"{page.relative_to(ROOT)}: {problem}" for problem in check)
+    yield from unknown_commands(texts)
+    yield from broken_records()
+    yield from missing_codes()
+
+
+def main() -> int:
+    found = list(problems())
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The size gate measures what it says it measures."""
+
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    return importlib.import_module("check_sizes")
+
+
+def _only_function(source: str) -> ast.FunctionDef:
+    node = ast.parse(source).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return node
+
+
+def test_docstrings_do_not_make_a_function_long(sizes: ModuleType) -> None:
+    plain = _only_function("def f():\n    a = 1\n    return a\n")
+    told = _only_function('def f():\n    """One.\n\n    Two.\n    """\n    a = 1\n    return a\n')
+    assert sizes.line_count(plain) == sizes.line_count(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("def f(self, a, b): ...", 2),
+        ("def f(a, /, b, *, c): ...", 3),
+        ("def __init__(self, *, a, b, c, d, e, f, g): ...", 0),
+        ("def __init__(self, a, *, b): ...", 2),
+        ("def f(*args, **kwargs): ...", 0),
+    ],
+)
+def test_parameters_are_counted_as_a_caller_sees_them(sizes: ModuleType, source: str, count: int) -> None:
+    assert sizes.parameter_count(_only_function(source)) == count
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("class KeyManager: ...", ["KeyManager"]),
+        ("def http_handler(): ...", ["http_handler"]),
+        ("class Utilisation: ...", []),
+        ("def managed(): ...", []),
+    ],
+)
+def test_names_that_say_nothing_are_found(sizes: ModuleType, source: str, names: list[str]) -> None:
+    assert list(sizes.banned_names(ast.parse(source), Path("src/intellirouter/core/keys.py"))) == names
+
+
+def test_an_over_long_file_is_found_and_an_allowance_covers_no_more_than_it_says(
+    sizes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = tmp_path / "src" / "intellirouter" / "core"
+    room.mkdir(parents=True)
+    (room / "long.py").write_text("x = 1\n" * 510)
+    allow = tmp_path / "allow.txt"
+    monkeypatch.setattr(sizes, "ROOT", tmp_path)
+    monkeypatch.setattr(sizes, "ALLOW_LIST", allow)
+    place = "src/intellirouter/core/long.py"
+    for allowed, status in ((None, 1), (509, 1), (510, 0)):
+        allow.write_text("" if allowed is None else f"file {place} {allowed} 2026-01-01 being split\n")
+        assert sizes.main() == status
+    (room / "long.py").write_text("x = 1\n")
+    assert sizes.main() == 1
+    assert "no longer needed" in capsys.readouterr().out

@@ -1,0 +1,147 @@
+"""Servers under measurement: started on free loopback ports, watched through /proc, ended by process id."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+_SESSION, _UTIME, _STIME = 3, 11, 12
+"""Fields of /proc/PID/stat, counted from the one after the parenthesised name."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free on loopback a moment ago."""
+    with contextlib.ExitStack() as open_sockets:
+        ports = []
+        for _ in range(count):
+            listener = open_sockets.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            ports.append(int(listener.getsockname()[1]))
+        return ports
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which processors the measured program and everything else may use."""
+
+    target: frozenset[int]
+    rest: frozenset[int]
+
+    @classmethod
+    def split(cls) -> "Cores":
+        """One core for the measured program, the others for load and upstream; a single core is shared."""
+        available = sorted(os.sched_getaffinity(0))
+        if len(available) == 1:
+            return cls(frozenset(available), frozenset(available))
+        return cls(frozenset(available[:1]), frozenset(available[1:]))
+
+
+@contextlib.contextmanager
+def pinned(cores: frozenset[int]) -> Iterator[None]:
+    """Processes started inside inherit `cores`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def allow_many_files() -> int:
+    """Raise the soft limit of open files to the hard one, for us and what we start. Return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+@dataclass
+class Server:
+    """A running program and its children: one session, so that they can be counted and ended together."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    started_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(
+        cls, name: str, command: Sequence[str], env: Mapping[str, str], work_dir: Path, cores: frozenset[int]
+    ) -> "Server":
+        log_path = work_dir / f"{name}.log"
+        started_s = time.monotonic()
+        with log_path.open("ab") as log, pinned(cores):
+            process = subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=work_dir,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return cls(name, process, log_path, started_s)
+
+    def pids(self) -> list[int]:
+        """Every living process of the session."""
+        return [pid for pid, fields in _stat_table() if int(fields[_SESSION]) == self.process.pid]
+
+    def cpu_us(self) -> int:
+        """User and system time of all its living processes so far, microseconds (in steps of a kernel tick)."""
+        total = 0
+        for _, fields in _stat_table():
+            if int(fields[_SESSION]) == self.process.pid:
+                total += (int(fields[_UTIME]) + int(fields[_STIME])) * _TICK_US
+        return total
+
+    def rss_bytes(self) -> int:
+        """Resident memory of all its processes, shared pages counted in each."""
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                total += pages * resource.getpagesize()
+        return total
+
+    def peak_rss_bytes(self) -> int:
+        """The largest each of its processes has been, added up."""
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                total += sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+        return total
+
+    def fail_if_dead(self) -> None:
+        if (code := self.process.poll()) is not None:
+            tail = self.log_path.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self.name} ended with code {code}:\n{tail}")
+
+    def stop(self) -> None:
+        """End it and its children: politely, then not."""
+        for sign, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+            deadline_s = time.monotonic() + patience_s
+            while time.monotonic() < deadline_s:
+                self.process.poll()
+                if not self.pids():
+                    return
+                time.sleep(0.02)
+        raise RuntimeError(f"{self.name} (pid {self.process.pid}) does not end")
+
+
+def _stat_table() -> Iterator[tuple[int, list[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] != "Z":
+                    yield int(entry.name), fields

@@ -186,7 +186,8 @@ class Drain:
         return writer
 
     def _migrate(self) -> None:
-        command = [sys.executable, "-m", "intellirouter.store.migrate", self._spec.url]
+        # -P: a file in the working directory must not stand in for a module.
+        command = [sys.executable, "-P", "-m", "intellirouter.store.migrate", self._spec.url]
         deadline_s = time.monotonic() + _MIGRATION_S
         with subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

@@ -44,9 +44,7 @@ class ExchangeStore:
         dead processes left never delays or fails the start; `health` tells how it goes.
         """
         directory = Path(self._spec.spool_dir)
-        spool = Spool(
-            directory, limits=self._limits, fsync_interval_s=self._spec.fsync_interval_s, clock=self._clock
-        )
+        spool = Spool(directory, limits=self._limits, fsync_interval_s=self._spec.fsync_interval_s, clock=self._clock)
         spec = DrainSpec(
             url=self._spec.url,
             directory=directory,

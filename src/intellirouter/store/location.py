@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 _PREFIX: Final = "sqlite:///"
 
@@ -31,4 +30,4 @@ def database_path(url: str) -> Path:
         )
     if "?" in path or path.startswith("file:"):
         raise ValueError("store.url takes a plain file path, without parameters")
-    return Path(unquote(path))
+    return Path(path)

@@ -41,9 +41,7 @@ class Queries:
             with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreUnavailable(
-                f"the database cannot be read: {getattr(error, 'orig', None) or error}"
-            ) from error
+            raise StoreUnavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
 
     def get(self, request_id: str) -> bytes | None:
         with self._connect() as connection:

@@ -13,7 +13,7 @@ from intellirouter.store.tables import exchange_log
 
 _ROWS_PER_DELETE: Final = 500
 _DELETES_PER_PASS: Final = 10
-_PAGES_PER_PASS: Final = 2000
+_PAGES_PER_PASS: Final = 256
 _FREE_SHARE: Final = 4
 """Pages are given back when more than one in this many is free."""
 _DAY_US: Final = 86_400_000_000
@@ -26,13 +26,10 @@ class Retention(Struct, frozen=True, kw_only=True):
     max_bytes: int
 
     def enforce(self, engine: Engine, now_us: int) -> bool:
-        """Do one bounded pass; True when more is left to delete."""
+        """Do one bounded pass; True when more is left to do."""
         cutoff_us = now_us - round(self.keep_days * _DAY_US)
         with engine.connect() as connection:
-            is_unfinished = self._delete(connection, cutoff_us)
-            if not is_unfinished:
-                _give_pages_back(connection)
-        return is_unfinished
+            return self._delete(connection, cutoff_us) or _give_pages_back(connection)
 
     def _delete(self, connection: Connection, cutoff_us: int) -> bool:
         with connection.begin():
@@ -57,9 +54,12 @@ class Retention(Struct, frozen=True, kw_only=True):
         return True
 
 
-def _give_pages_back(connection: Connection) -> None:
+def _give_pages_back(connection: Connection) -> bool:
     driver: Any = connection.connection.driver_connection  # SQLite's own affair, outside any transaction
     (pages,) = driver.execute("PRAGMA page_count").fetchone()
     (free,) = driver.execute("PRAGMA freelist_count").fetchone()
-    if free * _FREE_SHARE > pages:
-        driver.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_PASS})").fetchall()
+    if free * _FREE_SHARE <= pages:
+        return False
+    # As a script, because execute() stops after the first page.
+    driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_PER_PASS})")
+    return bool(free > _PAGES_PER_PASS)

@@ -185,9 +185,7 @@ class Spool:
 
     def _rotate(self) -> bool:
         if self._is_full():
-            self._trouble_began(
-                f"the spool holds its {self._limits.max_total_bytes} bytes and is not being drained"
-            )
+            self._trouble_began(f"the spool holds its {self._limits.max_total_bytes} bytes and is not being drained")
             return False
         try:
             fresh = self._create_segment()
@@ -231,15 +229,11 @@ class Spool:
             self.segments.remove(segment)
         if self._held:
             self.lost_records += len(self._held)
-            logger.error(
-                "%d exchange records lost: the spool could not write them before the end", len(self._held)
-            )
+            logger.error("%d exchange records lost: the spool could not write them before the end", len(self._held))
             self._held.clear()
             self._held_bytes = 0
 
 
 def _without_free_text(record: ExchangeRecord) -> ExchangeRecord:
     attempts = tuple(msgspec.structs.replace(attempt, message=None) for attempt in record.attempts)
-    return msgspec.structs.replace(
-        record, attempts=attempts, error_message=None, request_body=None, response_body=None
-    )
+    return msgspec.structs.replace(record, attempts=attempts, error_message=None, request_body=None, response_body=None)

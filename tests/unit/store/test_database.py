@@ -1,0 +1,89 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from intellirouter.core import ExchangeRecord
+from intellirouter.store import StoreUnavailable
+from intellirouter.store.database import BatchWriter, is_current, is_row_fault, open_engine
+from intellirouter.store.rows import Row, rows_of
+
+Make = Callable[..., ExchangeRecord]
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+
+def row_pairs(records: list[ExchangeRecord]) -> tuple[list[Row], list[Row]]:
+    pairs = [rows_of(msgspec.json.encode(record)) for record in records]
+    return [log for log, _ in pairs], [entry for _, entry in pairs if entry is not None]
+
+
+@pytest.fixture
+def writer(database: Path) -> Iterator[BatchWriter]:
+    engine = open_engine(f"sqlite:///{database}", writes=True)
+    writer = BatchWriter(engine)
+    yield writer
+    writer.close()
+    engine.dispose()
+
+
+def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
+    log, ledger = row_pairs([make_record(usage=None) if n % 5 == 0 else make_record() for n in range(299)])
+    for _ in range(2):
+        writer.settle(log, ledger, "one.spool", 77)
+    assert sql("SELECT count(*) FROM exchange_log") == [(299,)]
+    assert sql("SELECT count(*), sum(input_tokens) FROM ledger_entries") == [(239, 2390)]
+    assert writer.offsets() == {"one.spool": 77}
+
+
+def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
+    log, ledger = row_pairs([make_record() for _ in range(3)])
+    spoiled = (*ledger[2][:2], None, *ledger[2][3:])
+    with pytest.raises(IntegrityError) as caught:
+        writer.settle(log, [*ledger[:2], spoiled], "one.spool", 77)
+    assert is_row_fault(caught.value)
+    assert sql("SELECT (SELECT count(*) FROM exchange_log), (SELECT count(*) FROM ledger_entries)") == [(0, 0)]
+    assert writer.offsets() == {}
+    writer.settle(log, ledger, "one.spool", 78)
+    assert writer.offsets() == {"one.spool": 78}
+
+
+def test_the_cursor_goes_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
+    writer.settle([], [], "one.spool", 5)
+    writer.settle([], [], "two.spool", 6)
+    writer.settle_last("one.spool")
+    assert writer.offsets() == {"two.spool": 6}
+    driver: Any = writer.connection.connection.driver_connection
+    assert driver.execute("PRAGMA synchronous").fetchone() == (1,)
+
+
+def test_readers_cannot_write(database: Path) -> None:
+    engine = open_engine(f"sqlite:///{database}", writes=False)
+    with engine.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        connection.exec_driver_sql("DELETE FROM exchange_log")
+    engine.dispose()
+
+
+def test_an_empty_file_is_not_current_and_a_newer_schema_is_an_error(tmp_path: Path, database: Path, sql: Sql) -> None:
+    fresh = open_engine(f"sqlite:///{tmp_path / 'fresh.db'}", writes=True)
+    assert not is_current(fresh)
+    fresh.dispose()
+    engine = open_engine(f"sqlite:///{database}", writes=True)
+    assert is_current(engine)
+    sql("UPDATE alembic_version SET version_num = '0999'")
+    with pytest.raises(StoreUnavailable, match="0999, which is newer than this program knows"):
+        is_current(engine)
+    engine.dispose()
+
+
+def test_the_log_reads_its_pages_and_its_size_from_an_index(sql: Sql, database: Path) -> None:
+    def plan(statement: str) -> str:
+        return " ".join(str(row[3]) for row in sql("EXPLAIN QUERY PLAN " + statement))
+
+    page = "SELECT model FROM exchange_log {} ORDER BY started_us DESC, request_id DESC LIMIT 5"
+    for where in ("", "WHERE tenant = 'a'", "WHERE tenant = 'a' AND started_us <= 5"):
+        assert "USING INDEX ix_log" in plan(page.format(where))
+        assert "TEMP B-TREE" not in plan(page.format(where))
+    assert "COVERING INDEX ix_log_started" in plan("SELECT sum(size_bytes) FROM exchange_log")

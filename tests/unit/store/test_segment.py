@@ -1,0 +1,88 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from intellirouter.store.segment import Segment, remove_stillborn
+
+
+def test_a_living_owners_segment_cannot_be_adopted(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path, "one")
+    assert Segment.adopt(segment.path) is None
+    segment.close(deletes=False)
+    adopted = Segment.adopt(segment.path)
+    assert adopted is not None
+    assert adopted.is_finished
+    adopted.close(deletes=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, pathlib\n"
+        "from intellirouter.store.segment import Segment\n"
+        "s = Segment.create(pathlib.Path(sys.argv[1]), 'theirs'); os.write(s.fd, b'x')\n"
+        "print('held', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"held\n"
+        path = tmp_path / "theirs.spool"
+        assert Segment.adopt(path) is None
+        owner.kill()
+    adopted = Segment.adopt(path)
+    assert adopted is not None
+    assert adopted.size == 1
+    adopted.close(deletes=True)
+
+
+def test_adopting_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    assert Segment.adopt(tmp_path / "gone.spool") is None
+
+
+def test_nothing_is_left_when_a_segment_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "one.spool").mkdir()
+    with pytest.raises(OSError):
+        Segment.create(tmp_path, "one")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.spool"]
+
+
+def test_the_backlog_counts_what_follows_the_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "left.spool"
+    path.write_bytes(b"aa\nbb\ncc\ntorn")
+    segment = Segment.adopt(path)
+    assert segment is not None
+    segment.start_at(3)
+    assert (segment.backlog_records, segment.backlog_bytes) == (2, 10)
+    assert segment.read(4) == b"bb\nc"
+    segment.close(deletes=False)
+
+
+def test_a_cursor_beyond_the_file_starts_again(tmp_path: Path) -> None:
+    path = tmp_path / "left.spool"
+    path.write_bytes(b"aa\n")
+    segment = Segment.adopt(path)
+    assert segment is not None
+    segment.start_at(400)
+    assert segment.offset == 0
+    segment.close(deletes=False)
+
+
+def test_closing_twice_leaves_a_reused_descriptor_alone(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path, "one")
+    segment.close(deletes=True)
+    with (tmp_path / "other").open("wb") as other:
+        segment.close(deletes=True)
+        segment.sync()
+        os.fstat(other.fileno())
+
+
+def test_only_empty_leftovers_of_dead_creators_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "dead.new").touch()
+    (tmp_path / "odd.new").write_bytes(b"data")
+    remove_stillborn(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.new"]

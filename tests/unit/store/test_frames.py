@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intellirouter.store.frames import encode_frame, split_frames
@@ -6,12 +6,14 @@ from intellirouter.store.frames import encode_frame, split_frames
 bodies = st.lists(st.text(min_size=1).map(lambda text: b'{"t":' + repr(text).encode().replace(b"\n", b"") + b"}"))
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_whole_frames_come_out_as_they_went_in(wanted: list[bytes]) -> None:
     data = b"".join(map(encode_frame, wanted))
     assert split_frames(data, len(wanted) + 1) == (wanted, [], len(data))
 
 
+@settings(deadline=None)
 @given(bodies, st.data())
 def test_a_torn_tail_is_left_for_later(wanted: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(map(encode_frame, wanted))
@@ -20,6 +22,7 @@ def test_a_torn_tail_is_left_for_later(wanted: list[bytes], data: st.DataObject)
     assert split_frames(whole + torn, len(wanted) + 2) == (wanted, [], len(whole))
 
 
+@settings(deadline=None)
 @given(bodies, st.lists(st.binary(max_size=40)))
 def test_garbage_between_frames_costs_no_record(wanted: list[bytes], garbage: list[bytes]) -> None:
     pieces = []

@@ -21,38 +21,47 @@ say() { printf '%s\n' "$*" >&2; }
 
 is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
-find_python() {
-  local candidate
+find_python() { # the first that is recent and can make an environment with pip in it
+  local candidate incomplete=""
   for candidate in ${PYTHON:-} python3 python3.11 python3.12 python3.13 python3.14; do
     if command -v "$candidate" >/dev/null 2>&1 && is_recent "$candidate"; then
-      command -v "$candidate"
-      return
+      if "$candidate" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+        command -v "$candidate"
+        return
+      fi
+      incomplete="$candidate"
     fi
   done
+  if [ -n "$incomplete" ]; then
+    say "$("$incomplete" --version) lacks its venv module (Debian, Ubuntu: apt-get install python3-venv)."
+    return 1
+  fi
   say "IntelliRouter needs Python 3.11 or newer; found: $(python3 --version 2>&1 || echo none)."
   say "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make run PYTHON=/path/to/python3.12"
   return 1
 }
 
-digest() { # what the environment was made from; the location counts because scripts inside name it
-  { cat requirements/local.txt "$requirements" requirements/build.txt pyproject.toml scripts/environment.sh; pwd; echo "$venv"; } \
-    | sha256sum | cut -d' ' -f1
+digest() { # what an environment is made from; the location counts because scripts inside name it
+  { cat "$1" requirements/build.txt pyproject.toml scripts/environment.sh; pwd; echo "$venv"; } | sha256sum | cut -d' ' -f1
 }
 
-wanted="$(digest)"
-stamp="$venv/.ready-$profile"
-if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && is_recent "$venv/bin/python"; then
+is_ready() { # is_ready PROFILE REQUIREMENTS
+  [ "$(cat "$venv/.ready-$1" 2>/dev/null || true)" = "$(digest "$2")" ] && is_recent "$venv/bin/python"
+}
+
+# The larger environment serves for the smaller purpose: both hold the same versions.
+if is_ready "$profile" "$requirements" || is_ready dev requirements/dev.txt; then
   exit 0
 fi
 
-if ! { [ -x "$venv/bin/python" ] && is_recent "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+has_pip() { "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
+
+if ! { [ -x "$venv/bin/python" ] && is_recent "$venv/bin/python" \
+  && { has_pip || "$venv/bin/python" -m ensurepip >/dev/null 2>&1; }; }; then
   python="$(find_python)"
   say "Creating $venv with $("$python" --version) …"
   rm -rf "$venv"
-  "$python" -m venv "$venv" || {
-    say "Python's venv module does not work here (Debian, Ubuntu: apt-get install python3-venv)."
-    exit 1
-  }
+  "$python" -m venv "$venv"
 fi
 
 rm -f "$venv"/.ready-*
@@ -62,5 +71,5 @@ say "Installing $(grep -cE '^[A-Za-z0-9._-]+==' "$requirements") distributions f
 pip install --quiet --require-hashes -r "$requirements" -r requirements/build.txt
 say "Installing intellirouter from this tree …"
 pip install --quiet --no-deps --no-build-isolation --editable .
-echo "$wanted" >"$stamp"
+digest "$requirements" >"$venv/.ready-$profile"
 say "Environment ready in $(($(date +%s) - started)) s."

@@ -9,7 +9,8 @@ states and the reasons.
 from intellirouter.store.exchange_store import ExchangeStore
 from intellirouter.store.health import StoreHealth, StoreUnavailable
 from intellirouter.store.location import check_store_url
-from intellirouter.store.reader import LedgerTotal, LogFilter, LogPage, LogReader, LogRow
+from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow
+from intellirouter.store.reader import LogReader
 from intellirouter.store.spool import SpoolLimits
 
 __all__ = [

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.reader import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey, make_cursor
+from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey, make_cursor
 from intellirouter.store.tables import exchange_log, ledger_entries
 
 _MAX_GROUPS: Final = 10_000

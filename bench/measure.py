@@ -16,7 +16,8 @@ Figures = dict[str, float]
 """Name of a figure, with its unit -> value."""
 
 CONNECTIONS = 32
-DRIP_SECONDS = 60.0
+WITHOUT_US_PER_S = 5000.0
+"""Stands for our own rate when we are not among the targets."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _half_load(run: Run, running: list[Running]) -> None:
         for each in running:
             if each.name not in rates:
                 continue
-            rate_per_s = min(rates.get(OURSELVES, rates[each.name]), rates[each.name]) / 2
+            rate_per_s = min(rates.get(OURSELVES, WITHOUT_US_PER_S), rates[each.name]) / 2
             plan = H2Load.at_rate(rate_per_s, run.plan.seconds)
             direct = _quantiles(_h2load(run, Address(run.upstream.json_port, "bench-1"), plan, is_stream=False))
             through = _quantiles(_h2load(run, each.address, plan, is_stream=False))

@@ -95,9 +95,7 @@ def rates(model: Any, prices: Any) -> tuple[dict[str, int], list[str]]:
 def model_row(model: Any) -> list[Any]:
     conditional = model.prices if isinstance(model.prices, list) else None
     tables = (
-        [("", model.prices)]
-        if conditional is None
-        else [(rule(each.constraint), each.prices) for each in conditional]
+        [("", model.prices)] if conditional is None else [(rule(each.constraint), each.prices) for each in conditional]
     )
     periods: list[list[Any]] = []
     for when, prices in tables:

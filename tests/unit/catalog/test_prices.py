@@ -62,9 +62,7 @@ def as_source(usage: Usage) -> SourceUsage:
 
 def is_whole_in_pusd(prices: Any) -> bool:
     """A few rows carry rounding noise of their own (0.18000000000000002): those cannot be held exactly."""
-    amounts = [
-        price.base if isinstance(price, TieredPrices) else price for price in prices.__dict__.values() if price
-    ]
+    amounts = [price.base if isinstance(price, TieredPrices) else price for price in prices.__dict__.values() if price]
     return all(amount * 1_000_000 % 1 == 0 for amount in amounts)
 
 

@@ -12,6 +12,7 @@ from intellirouter.config.compile import compile_config, is_loopback
 from intellirouter.config.discover import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.load import Loaded, load_config, process_environment
 from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.reference import SettingDoc, setting_docs
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
     BackoffSpec,
@@ -44,6 +45,7 @@ __all__ = [
     "Runtime",
     "ServerSpec",
     "Setting",
+    "SettingDoc",
     "StoreSpec",
     "compile_config",
     "config_schema",
@@ -53,5 +55,6 @@ __all__ = [
     "probe_targets",
     "process_environment",
     "render_config",
+    "setting_docs",
     "show",
 ]

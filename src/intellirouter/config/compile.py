@@ -81,7 +81,7 @@ class _Compiler:
     def run(self) -> Runtime:
         config = self._config
         for problem in unsupported(config):
-            self._problems.append(structs.replace(problem, origin=self._origin(problem.path)))
+            self._problems.append(structs.replace(problem, origin=self._origin(tuple(problem.path.split(".")))))
         store = self._store(config.store)
         providers = {name: spec for name in config.providers if (spec := self._provider(name)) is not None}
         deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
@@ -109,22 +109,17 @@ class _Compiler:
         )
 
     def _report(self, path: Path, message: str, hint: str = "") -> None:
-        text = format_path(path)
-        self._problems.append(Problem(text, message, hint, self._origin(text)))
+        self._problems.append(Problem(format_path(path), message, hint, self._origin(path)))
 
-    def _origin(self, path: str) -> str:
-        """Where the setting, or the first stated one inside it or its list, came from."""
-        shown = self._origins
-        if path not in shown and path.endswith("]"):
-            path = path[: path.rindex("[")]
-        if path in shown:
-            return "" if shown[path] == "default" else shown[path]
-        inside = (
-            origin
-            for known, origin in shown.items()
-            if origin != "default" and (known.startswith((f"{path}.", f"{path}[")))
-        )
-        return next(inside, "")
+    def _origin(self, path: Path) -> str:
+        """Say where a setting came from; for one that is missing, where the rest of its section did."""
+        stated = {known: origin for known, origin in self._origins.items() if origin != "default"}
+        for length in range(len(path), 0, -1):
+            here = format_path(path[:length])
+            for known, origin in stated.items():
+                if known == here or known.startswith((f"{here}.", f"{here}[")):
+                    return origin
+        return ""
 
     def _auth(self, key_count: int) -> bool:
         host, stated = self._config.server.host, self._config.auth.required

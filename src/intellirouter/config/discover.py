@@ -17,6 +17,7 @@ from intellirouter.core import VendorRow
 
 MAX_MODELS: Final = 200
 """Per probed server."""
+MAX_NAME_CHARS: Final = 200
 _NOT_FOR_CHAT: Final = re.compile(r"embed|rerank|minilm|bge-|whisper|tts", re.IGNORECASE)
 _PORT_VARIABLES: Final = {"ollama": "RESOURCE_PORTS_OLLAMA"}
 AUTO: Final = "auto"
@@ -100,6 +101,11 @@ def discover(
     return Discovery(config, tuple(found.lines), found.remarks)
 
 
+def _usable(models: Sequence[str]) -> list[str]:
+    """Bound what a stranger's server may put into our configuration: so many names, each one short line."""
+    return [model for model in models if 0 < len(model) <= MAX_NAME_CHARS and model.isprintable()][:MAX_MODELS]
+
+
 class _Findings:
     def __init__(self, vendors: Mapping[str, VendorRow]) -> None:
         self._vendors = vendors
@@ -123,7 +129,7 @@ class _Findings:
         if row is None or base_url != row.base_url:
             entry["base_url"] = base_url
         provider = self._provider(probe.vendor, entry, f"{title} answers at {base_url}")
-        names = [self._deployment(provider, model) for model in probe.models[:MAX_MODELS]]
+        names = [self._deployment(provider, model) for model in _usable(probe.models)]
         self._say(f"{title} answers at {base_url}", provider, names)
 
     def add_cloud(self, row: VendorRow, variable: str) -> None:

@@ -75,7 +75,12 @@ def _flow(value: Any) -> str:
 
 def _scalar(text: str) -> str:
     """Write text plainly where YAML reads it back as the same text, quoted otherwise."""
-    return text if _PLAIN.match(text) and yaml.safe_load(text) == text else json.dumps(text)
+    return text if _PLAIN.match(text) and yaml.safe_load(text) == text else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    # YAML's own escapes: JSON's surrogate pairs would not read back.
+    return str(yaml.safe_dump(text, default_style='"', width=1_000_000)).strip()
 
 
 def _one_line(text: str) -> str:

@@ -45,7 +45,7 @@ CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values are not silently converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Server(Section):
@@ -248,7 +248,9 @@ class Key(Section):
     key: KeyRef = Field(description="Reference env:NAME or file:PATH, or the key's digest: sha256: and 64 hex digits.")
     tenant: Name = Field(default="default", description="Name of an entry under tenants.")
     name: Text | None = Field(default=None, description="For people and the log. Empty: key-1, key-2, …")
-    models: list[Text] = Field(default_factory=lambda: ["*"], description="Patterns over the models it may use.")
+    models: list[Text] = Field(
+        default_factory=lambda: ["*"], description="Patterns over the models it may use. Left out: all."
+    )
     grants: list[Literal["admin"]] = Field(default_factory=list, description="Permissions beyond calling models.")
     expires: datetime | None = Field(
         default=None, strict=False, description="Refused from then on. A time without a zone is UTC."

@@ -15,6 +15,7 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 200_000
 """Aliases may repeat nodes: this bounds what a small file can expand to."""
 MAX_DEPTH: Final = 64
+_PLAIN_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
 class Source(Struct):
@@ -124,6 +125,8 @@ class _YamlReader:
         if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:
             raise _TooLargeError
         self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN_TAGS:
+            raise yaml.MarkedYAMLError(problem="tags are not allowed", problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

@@ -1,0 +1,376 @@
+import hashlib
+from decimal import Decimal
+
+import pytest
+
+from intellirouter.config import compile_config, is_loopback
+from intellirouter.core import Price, Secret, Timeouts
+
+LAB = 'lab: {vendor: openai-compatible, base_url: "http://127.0.0.1:9100/v1/"}'
+
+
+def test_minimal_configuration_compiles_with_defaults(compile_text):
+    runtime = compile_text(f"providers: {{{LAB}}}\ndeployments: {{d: {{provider: lab, model: big-1}}}}\n")
+    provider, deployment = runtime.providers["lab"], runtime.deployments["d"]
+    assert provider.base_url == "http://127.0.0.1:9100/v1"
+    assert provider.credentials == ()
+    assert not provider.allows_any_model
+    assert (deployment.provider, deployment.model, deployment.price, deployment.retries) == ("lab", "big-1", None, None)
+    assert deployment.timeouts == Timeouts()
+    assert runtime.is_auth_required is False
+    assert runtime.default_retries == 2
+    assert runtime.store.url == "sqlite:///intellirouter.db"
+    assert runtime.store.spool_dir == "intellirouter.spool"
+    assert runtime.warnings == ()
+
+
+def test_timeouts_inherit_from_defaults_through_provider_to_deployment(compile_text):
+    runtime = compile_text("""\
+defaults: {timeouts: {connect_s: 1, idle_s: 2}}
+providers:
+  p: {vendor: fake, timeouts: {idle_s: 3, total_s: 4}}
+deployments:
+  d: {provider: p, model: x, timeouts: {total_s: 5}}
+""")
+    assert runtime.providers["p"].timeouts == Timeouts(connect_s=1, idle_s=3, total_s=4)
+    assert runtime.deployments["d"].timeouts == Timeouts(connect_s=1, idle_s=3, total_s=5)
+
+
+def test_retries_inherit(compile_text):
+    runtime = compile_text("""\
+defaults: {retries: 5, backoff: {base_s: 0.5, max_s: 9}}
+providers: {p: {vendor: fake, retries: 4}, q: {vendor: fake}}
+deployments: {a: {provider: p, model: x}, b: {provider: p, model: x, retries: 0}, c: {provider: q, model: x}}
+models: {m: {deployments: [a], retries: 3}, n: {deployments: [a]}}
+""")
+    assert [runtime.deployments[name].retries for name in "abc"] == [4, 0, None]
+    assert [runtime.models[name].retries for name in "mn"] == [3, 5]
+    assert (runtime.backoff.base_s, runtime.backoff.max_s, runtime.default_retries) == (0.5, 9, 5)
+
+
+def test_prices_are_exact(compile_text):
+    runtime = compile_text("""\
+providers: {p: {vendor: fake}}
+deployments:
+  a: {provider: p, model: x, price: {input_per_1m_usd: 0.1, output_per_1m_usd: 10, cache_read_per_1m_usd: 0.07}}
+""")
+    expected = Price(input=100_000, output=10_000_000, cache_read=70_000)
+    assert runtime.deployments["a"].price == expected
+    assert expected.input == int(Decimal("0.1") * 1_000_000)
+
+
+def test_credentials_are_resolved_from_environment_and_files(compile_text, tmp_path):
+    secret = tmp_path / "key"
+    secret.write_text("from-file\n")
+    text = f"""\
+providers:
+  a: {{vendor: openai, credential: "env:A"}}
+  b: {{vendor: openai, credentials: ["env:A", "file:{secret}", "env:A"]}}
+  c: {{vendor: openai}}
+  d: {{vendor: openai, credentials: []}}
+"""
+    runtime = compile_text(text, environ={"A": "from-env", "OPENAI_API_KEY": "usual"})
+    assert runtime.providers["a"].credentials == (Secret("from-env"),)
+    assert runtime.providers["b"].credentials == (Secret("from-env"), Secret("from-file"))
+    assert runtime.providers["c"].credentials == (Secret("usual"),)
+    assert runtime.providers["d"].credentials == ()
+    assert "from-" not in repr(runtime)
+
+
+def test_first_usual_variable_that_is_set_is_used(compile_text):
+    runtime = compile_text("providers: {g: {vendor: gemini}}", environ={"GEMINI_API_KEY": "", "GOOGLE_API_KEY": "two"})
+    assert runtime.providers["g"].credentials == (Secret("two"),)
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "message"),
+    [
+        ('{vendor: openai, credential: "env:NOPE"}', "credential", "environment variable NOPE is not set"),
+        ('{vendor: openai, credential: "env:EMPTY"}', "credential", "environment variable EMPTY is empty"),
+        ('{vendor: openai, credential: "env:LINES"}', "credential", "characters that no credential has"),
+        ('{vendor: openai, credentials: ["env:OK", "env:NOPE"]}', "credentials[1]", "NOPE is not set"),
+        ('{vendor: openai, credential: "file:/no/such/file"}', "credential", "cannot be read"),
+        ('{vendor: openai, credential: "env:OK", credentials: ["env:OK"]}', "credentials", "both stated"),
+        ("{vendor: openai}", "credential", "vendor openai needs a credential"),
+        ("{vendor: opanai}", "vendor", "no vendor 'opanai'"),
+        ("{vendor: openai-compatible}", "base_url", "is required for vendor openai-compatible"),
+        ('{vendor: host, base_url: "http://h"}', "base_url", "runs inside this program"),
+        ("{vendor: fake, ca_file: /no/such.pem}", "ca_file", "no file /no/such.pem"),
+    ],
+)
+def test_provider_mistakes(compile_problems, provider, path, message):
+    environ = {"OK": "v", "EMPTY": "  ", "LINES": "a\nb"}
+    (problem,) = compile_problems(f"providers:\n  p: {provider}\n", environ=environ)
+    assert problem.path == f"providers.p.{path}"
+    assert message in problem.message
+    assert problem.origin.endswith("config.yaml:2")
+
+
+def test_missing_credential_hint_names_the_usual_variable(compile_problems):
+    (problem,) = compile_problems("providers: {p: {vendor: groq}}")
+    assert "GROQ_API_KEY" in problem.hint
+
+
+def test_unknown_vendor_gets_a_suggestion(compile_problems):
+    (problem,) = compile_problems("providers: {p: {vendor: olama}}\ndeployments: {d: {provider: p, model: x}}\n")
+    assert problem.hint == "did you mean ollama?"
+
+
+def test_secret_file_that_is_no_secret_is_refused(compile_problems, tmp_path):
+    path = tmp_path / "k"
+    for content, message in ((b"\xff\xfe", "is not text"), (b"x" * 70_000, "64 KiB"), (b" \n", "is empty")):
+        path.write_bytes(content)
+        (problem,) = compile_problems(f"providers: {{p: {{vendor: fake, credential: 'file:{path}'}}}}")
+        assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("vendor", "stated", "base_url", "uds"),
+    [
+        ("openai", "https://proxy.example/v1///", "https://proxy.example/v1", None),
+        ("openai", "unix:/run/x.sock", "http://localhost/v1", "/run/x.sock"),
+        ("openai-compatible", "unix:/run/x.sock", "http://localhost", "/run/x.sock"),
+        ("openai-compatible", "unix:/run/x.sock:/api/v2/", "http://localhost/api/v2", "/run/x.sock"),
+    ],
+)
+def test_base_url_is_normalised(compile_text, vendor, stated, base_url, uds):
+    runtime = compile_text(f'providers: {{p: {{vendor: {vendor}, base_url: "{stated}", credentials: []}}}}')
+    assert (runtime.providers["p"].base_url, runtime.providers["p"].uds) == (base_url, uds)
+
+
+def test_own_vendors_have_no_address(compile_text):
+    runtime = compile_text("""\
+providers: {local: {vendor: host}, fake: {vendor: fake, models: "*"}}
+deployments:
+  a: {provider: local, artifact: "bundled:smollm2-135m"}
+  b: {provider: local, artifact: /weights/tiny.gguf, model: named}
+""")
+    assert runtime.providers["local"].base_url is None
+    assert runtime.providers["fake"].allows_any_model
+    assert (runtime.deployments["a"].artifact, runtime.deployments["a"].model) == (
+        "bundled:smollm2-135m",
+        "smollm2-135m",
+    )
+    assert runtime.deployments["b"].model == "named"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "path", "message", "hint"),
+    [
+        ("{provider: lob, model: x}", "provider", "no provider 'lob'", "did you mean lab?"),
+        ("{provider: lab}", "model", "is required", "own name"),
+        ("{provider: lab, artifact: x}", "artifact", "only a provider of vendor host", "model: NAME"),
+        ("{provider: local, model: x}", "artifact", "is required for a provider of vendor host", "bundled:"),
+    ],
+)
+def test_deployment_mistakes(compile_problems, deployment, path, message, hint):
+    text = f"providers:\n  {LAB}\n  local: {{vendor: host}}\ndeployments:\n  d: {deployment}\n"
+    (problem,) = compile_problems(text)
+    assert problem.path == f"deployments.d.{path}"
+    assert message in problem.message
+    assert hint in problem.hint
+    assert problem.origin.endswith("config.yaml:5")
+
+
+MODELS = """\
+providers: {p: {vendor: fake}, q: {vendor: fake, models: "*"}, r: {vendor: fake}}
+deployments: {b: {provider: p, model: bb}, a: {provider: q, model: aa}, c: {provider: p, model: cc}}
+models:
+"""
+
+
+@pytest.mark.parametrize(
+    ("lists", "deployments", "fallbacks"),
+    [
+        ('deployments: ["*"]', "bac", ""),
+        ('deployments: [c, "*"]', "cba", ""),
+        ('deployments: ["p/*"], fallbacks: ["*"]', "bc", "a"),
+        ("deployments: [a], fallbacks: [a, c]", "a", "c"),
+        ("deployments: [p/cc, c, q/aa]", "ca", ""),
+    ],
+)
+def test_lists_of_deployments_expand_in_file_order(compile_text, lists, deployments, fallbacks):
+    model = compile_text(f"{MODELS}  m: {{{lists}}}\n").models["m"]
+    assert model.deployments == tuple(deployments)
+    assert model.fallbacks == tuple(fallbacks)
+
+
+def test_wildcard_provider_lends_any_model_to_a_list(compile_text):
+    runtime = compile_text(f"{MODELS}  m: {{deployments: [q/new-1], fallbacks: [b]}}\n")
+    assert runtime.models["m"].deployments == ("q/new-1",)
+    spec = runtime.deployments["q/new-1"]
+    assert (spec.provider, spec.model, spec.timeouts) == ("q", "new-1", runtime.providers["q"].timeouts)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message", "hint"),
+    [
+        ("x1", "no deployment 'x1'", "known: b, a, c"),
+        ("p/zz", "no deployment 'p/zz'", ""),
+        ("'r/*'", "no deployment uses the provider r", "r/MODEL"),
+        ("n", "n is a model, not a deployment", "takes deployments"),
+    ],
+)
+def test_unknown_deployment_in_a_model(compile_problems, entry, message, hint):
+    (problem,) = compile_problems(
+        f"{MODELS}  n: {{deployments: [a]}}\n  m: {{deployments: [a], fallbacks: [b, {entry}]}}\n"
+    )
+    assert problem.path == "models.m.fallbacks[1]"
+    assert message in problem.message
+    assert hint in problem.hint
+    assert problem.origin.endswith("config.yaml:5")
+
+
+def test_star_without_deployments_is_an_error(compile_problems):
+    assert "matches nothing" in compile_problems('models: {m: {deployments: ["*"]}}')[0].message
+
+
+def test_model_hides_deployment_of_the_same_name_with_a_warning_unless_it_uses_it(compile_text):
+    runtime = compile_text(f"{MODELS}  a: {{deployments: [b]}}\n  c: {{deployments: [c, b]}}\n")
+    assert runtime.models["a"].deployments == ("b",)
+    (warning,) = runtime.warnings
+    assert warning.startswith("models.a: hides the deployment")
+
+
+def test_all_compile_problems_come_together(compile_problems):
+    text = """\
+server: {workers: 4}
+store: postgresql://u:hunter2@h/db
+shared_state: redis://h
+providers: {p: {vendor: nope}}
+deployments: {d: {provider: gone, model: x}}
+models: {m: {deployments: [zzz]}}
+keys: [{key: "env:NOPE", tenant: nobody}]
+"""
+    problems = compile_problems(text)
+    assert [problem.path for problem in problems] == [
+        "server.workers",
+        "shared_state",
+        "store.url",
+        "providers.p.vendor",
+        "deployments.d.provider",
+        "models.m.deployments[0]",
+        "keys[0].tenant",
+        "keys[0].key",
+    ]
+    assert all(problem.hint for problem in problems)
+    assert "hunter2" not in str(problems)
+    assert problems[0].origin.endswith("config.yaml:1")
+
+
+@pytest.mark.parametrize("url", ["mysql://h/db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///dir/"])
+def test_store_must_be_an_sqlite_file(compile_problems, url):
+    (problem,) = compile_problems(f"store: '{url}'")
+    assert problem.path == "store.url"
+    assert "sqlite:///" in problem.hint
+
+
+def test_spool_lies_beside_the_database(compile_text):
+    assert compile_text("store: sqlite:////var/lib/ir/a.db").store.spool_dir == "/var/lib/ir/a.spool"
+    assert compile_text("store: {url: 'sqlite:///a.db', spool_dir: /fast/s}").store.spool_dir == "/fast/s"
+
+
+def test_keys_are_kept_as_digests(compile_text):
+    digest = hashlib.sha256(b"other").hexdigest()
+    text = f"""\
+tenants: {{acme: {{}}}}
+keys:
+  - {{key: "env:K", tenant: acme, name: ci, models: ["a*"], grants: [admin], expires: 2030-01-01T00:00:00}}
+  - {{key: "sha256:{digest.upper()}"}}
+"""
+    runtime = compile_text(text, environ={"K": "secret-key"})
+    first, second = runtime.keys
+    assert first.digest == hashlib.sha256(b"secret-key").digest()
+    assert (first.tenant, first.name, first.models, first.grants) == ("acme", "ci", ("a*",), frozenset({"admin"}))
+    assert first.expires_us == 1_893_456_000_000_000
+    assert (second.digest.hex(), second.tenant, second.name, second.models) == (digest, "default", "key-2", ("*",))
+    assert second.expires_us is None
+
+
+def test_same_key_twice_is_an_error(compile_problems):
+    digest = hashlib.sha256(b"k").hexdigest()
+    (problem,) = compile_problems(f'keys: [{{key: "env:K"}}, {{key: "sha256:{digest}"}}]', environ={"K": "k"})
+    assert problem.path == "keys[1].key"
+    assert "keys[0]" in problem.message
+
+
+def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
+    (problem,) = compile_problems("tenants: {acme: {}}\nkeys: [{key: 'env:K', tenant: acne}]", environ={"K": "k"})
+    assert problem.hint == "did you mean acme?"
+
+
+@pytest.mark.parametrize(
+    ("text", "required", "warning"),
+    [
+        ("", False, ""),
+        ("server: {host: 0.0.0.0}", True, "keys is empty"),
+        ("auth: {required: true}\nkeys: [{key: 'env:K'}]", True, ""),
+        ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "whoever reaches it may call"),
+        ("server: {host: '::1'}", False, ""),
+    ],
+)
+def test_auth_follows_the_address_unless_stated(compile_text, text, required, warning):
+    runtime = compile_text(text, environ={"K": "k"})
+    assert runtime.is_auth_required is required
+    assert warning in "".join(runtime.warnings)
+    assert bool(runtime.warnings) is bool(warning)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "::1"])
+def test_loopback_hosts(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.example.com", "127.0.0.999"])
+def test_other_hosts_are_not_loopback(host):
+    assert not is_loopback(host)
+
+
+def test_what_has_no_effect_is_said(compile_text):
+    text = """\
+server: {role: router}
+defaults: {cache: exact}
+providers: {p: {vendor: fake, cache: semantic}}
+deployments: {d: {provider: p, model: x, cache: off}}
+models:
+  a: {deployments: [d], strategy: adaptive, target_quality: 0.9, timeouts: {idle_s: 1}}
+  b: {deployments: [d], strategy: latency}
+tenants: {t: {tier: pro, budget: {usd: 5}}}
+keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
+"""
+    runtime = compile_text(text, environ={"K": "k"})
+    assert runtime.models["a"].strategy == "priority"
+    assert runtime.models["b"].strategy == "latency"
+    assert runtime.server.role == "monolith"
+    assert [warning.partition(": ")[0] for warning in runtime.warnings] == [
+        "server.role",
+        "defaults.cache",
+        "providers.p.cache",
+        "models.a.strategy",
+        "models.a.target_quality",
+        "models.a.timeouts",
+        "tenants.t.tier",
+        "tenants.t.budget",
+        "keys[0].limits",
+    ]
+    assert "models.a.strategy: adaptive is not available in this version; priority is used" in runtime.warnings
+
+
+def test_logging_and_host_settings_arrive(compile_text):
+    runtime = compile_text(
+        "logging: {level: debug, format: json, bodies: full}\nhost: {slots: 2, threads: 1, run_dir: /r}"
+    )
+    assert (runtime.log_level, runtime.log_format, runtime.logs_bodies) == ("debug", "json", True)
+    assert (runtime.host.slots, runtime.host.threads, runtime.host.run_dir, runtime.host.cache_dir) == (
+        2,
+        1,
+        "/r",
+        None,
+    )
+
+
+def test_process_environment_is_the_default(load, vendors, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("A_CREDENTIAL", "from-process")
+    loaded = load("providers: {p: {vendor: openai, credential: 'env:A_CREDENTIAL'}}")
+    runtime = compile_config(loaded.config, vendors=vendors)
+    assert runtime.providers["p"].credentials == (Secret("from-process"),)

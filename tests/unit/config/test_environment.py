@@ -1,0 +1,122 @@
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path", "value"),
+    [
+        ("INTELLIR_SERVER__PORT", "9000", "server.port", 9000),
+        ("intellir_server__port", "9000", "server.port", 9000),
+        ("INTELLIR_STORE", "sqlite:///x.db", "store.url", "sqlite:///x.db"),
+        ("INTELLIR_STORE__URL", "sqlite:///x.db", "store.url", "sqlite:///x.db"),
+        ("INTELLIR_AUTH__REQUIRED", "true", "auth.required", True),
+        ("INTELLIR_AUTH__REQUIRED", "1", "auth.required", True),
+        ("INTELLIR_STORE__FSYNC_INTERVAL_S", "null", "store.fsync_interval_s", None),
+        ("INTELLIR_DEFAULTS__CACHE", "off", "defaults.cache", "off"),
+        ("INTELLIR_SERVER", "{port: 9000, host: '::1'}", "server.port", 9000),
+        ("INTELLIR_PROVIDERS__OPENAI__VENDOR", "groq", "providers.OpenAI.vendor", "groq"),
+        ("INTELLIR_PROVIDERS__OPENAI__CREDENTIALS", "env:A, env:B", "providers.OpenAI.credentials", ["env:A", "env:B"]),
+        ("INTELLIR_DEPLOYMENTS__GPT_4_1__MODEL", "2024", 'deployments."gpt-4.1".model', "2024"),
+        ("INTELLIR_MODELS__M__DEPLOYMENTS", "[a, b]", "models.m.deployments", ["a", "b"]),
+        ("INTELLIR_KEYS__0__NAME", "ci", "keys[0].name", "ci"),
+        ("INTELLIR_KEYS__0__LIMITS__CONCURRENCY", "3", "keys[0].limits.concurrency", 3),
+        ("ORCHESTRATOR_HOST", "0.0.0.0", "server.host", "0.0.0.0"),
+        ("API_PORT", "9001", "server.port", 9001),
+        ("ORCHESTRATOR_API_PORT", "9002", "server.port", 9002),
+        ("LOG_LEVEL", "WARNING", "logging.level", "warning"),
+        ("ORCHESTRATOR_DEBUG", "true", "logging.level", "debug"),
+        ("INTELLIR_ROLE", "router", "server.role", "router"),
+    ],
+)
+def test_variable_sets_one_setting_and_says_so(load, name, text, path, value):
+    base = """\
+providers: {OpenAI: {vendor: openai}}
+deployments: {gpt-4.1: {provider: OpenAI, model: x}}
+keys: [{key: "env:K", name: old}]
+models: {m: {deployments: [gpt-4.1]}}
+"""
+    from intellirouter.config import show
+
+    loaded = load(base, environ={name: text})
+    assert {item.path: item.value for item in show(loaded)}[path] == value
+    assert loaded.origins[path] == f"env {name}"
+
+
+def test_price_from_a_variable_is_exact(load):
+    loaded = load(
+        "deployments: {d: {provider: p, price: {input_per_1m_usd: 1, output_per_1m_usd: 1}}}",
+        environ={"INTELLIR_DEPLOYMENTS__D__PRICE__INPUT_PER_1M_USD": "0.1000000000000000000001"},
+    )
+    assert str(loaded.config.deployments["d"].price.input_per_1m_usd) == "0.1000000000000000000001"
+
+
+def test_new_entry_is_named_in_lower_case(load):
+    environ = {
+        "INTELLIR_PROVIDERS__LAB__VENDOR": "openai-compatible",
+        "INTELLIR_PROVIDERS__LAB__BASE_URL": "http://h/v1",
+    }
+    assert list(load("", environ=environ).config.providers) == ["lab"]
+
+
+def test_keys_grow_by_index(load):
+    environ = {f"INTELLIR_KEYS__{index}__KEY": f"env:K{index}" for index in range(12)}
+    assert [key.key for key in load("", environ=environ).config.keys] == [f"env:K{index}" for index in range(12)]
+
+
+def test_whole_section_comes_before_its_parts(load):
+    environ = {"INTELLIR_SERVER__PORT": "2", "INTELLIR_SERVER": "{port: 1, host: h}"}
+    config = load("", environ=environ).config
+    assert (config.server.port, config.server.host) == (2, "h")
+
+
+def test_path_names_win_over_old_names_and_orchestrator_over_plain(load):
+    assert load("", environ={"API_PORT": "1", "ORCHESTRATOR_API_PORT": "2"}).config.server.port == 2
+    environ = {"API_PORT": "1", "ORCHESTRATOR_API_PORT": "2", "INTELLIR_SERVER__PORT": "3"}
+    assert load("", environ=environ).config.server.port == 3
+    assert load("", environ={"LOG_LEVEL": "error", "ORCHESTRATOR_DEBUG": "0"}).config.logging.level == "error"
+    assert load("", environ={"LOG_LEVEL": "error", "ORCHESTRATOR_DEBUG": "1"}).config.logging.level == "debug"
+
+
+def test_empty_variables_and_foreign_names_are_ignored(load):
+    environ = {
+        "INTELLIR_SERVER__PORT": " ",
+        "API_PORT": "",
+        "INTELLIROUTER_API_KEY": "x",
+        "PATH": "/bin",
+        "INTELLI": "1",
+    }
+    assert load("", environ=environ).config == load("").config
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message", "hint"),
+    [
+        ("INTELLIR_SERVER__PROT", "1", "no setting 'prot' in server", "did you mean INTELLIR_SERVER__PORT?"),
+        ("INTELLIR_PROVIDERS__LAB__VENDR", "x", "no setting 'vendr'", "did you mean INTELLIR_PROVIDERS__LAB__VENDOR?"),
+        ("INTELLIR_XYZZY", "1", "no setting 'xyzzy'", "known here: server"),
+        ("INTELLIR_SERVER__PORT__X", "1", "server.port is a single value", ""),
+        ("INTELLIR_KEYS__3__NAME", "x", "'3' is not an index of keys", "0 to 0"),
+        ("INTELLIR_KEYS__A__NAME", "x", "'A' is not an index of keys", "0 to 0"),
+        ("INTELLIR_MODELS__M__DEPLOYMENTS__0", "x", "set as a whole", ""),
+        ("INTELLIR_SERVER__PORT", "[1", "not a valid YAML value", ""),
+        ("INTELLIR_PROVIDERS____VENDOR", "x", "a name is missing", ""),
+        ("API_PORT", "many", "must be a whole number", ""),
+    ],
+)
+def test_bad_variable_is_an_error_that_names_it(problems_of, name, text, message, hint):
+    (problem,) = problems_of("", environ={name: text})
+    assert problem.origin == f"env {name}"
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_ambiguous_entry_name_is_an_error(problems_of):
+    text = "providers: {a-b: {vendor: x}, a.b: {vendor: x}}"
+    (problem,) = problems_of(text, environ={"INTELLIR_PROVIDERS__A_B__VENDOR": "y"})
+    assert "may mean a-b or a.b" in problem.message
+
+
+def test_secret_in_a_variable_is_refused_and_never_printed(problems_of):
+    environ = {"INTELLIR_PROVIDERS__A__CREDENTIAL": "sk-live-1", "INTELLIR_PROVIDERS__A__VENDOR": "openai"}
+    (problem,) = problems_of("", environ=environ)
+    assert problem.origin == "env INTELLIR_PROVIDERS__A__CREDENTIAL"
+    assert "sk-live" not in str(problem)

@@ -4,11 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin="$(pwd)/${VENV:-.venv}/bin"
 rm -rf dist
-"$bin/python" -m hatchling build -d dist >/dev/null
+log="$("$bin/python" -m hatchling build -d dist 2>&1)" || { echo "$log" >&2; exit 1; }
 try="$(mktemp -d)"
 trap 'rm -rf "$try"' EXIT
 "$bin/python" -m venv "$try/env"
-pip=("$try/env/bin/python" -m pip --quiet --disable-pip-version-check --no-input install)
+pip=("$try/env/bin/python" -m pip -qq --disable-pip-version-check --no-input install)
 "${pip[@]}" --require-hashes -r requirements/base.txt
 "${pip[@]}" --no-deps dist/intellirouter-*.whl
 cd "$try" # away from the tree, so that only what the wheel holds can be found

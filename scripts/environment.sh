@@ -68,8 +68,8 @@ rm -f "$venv"/.ready-*
 started="$(date +%s)"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 say "Installing $(grep -cE '^[A-Za-z0-9._-]+==' "$requirements") distributions from $requirements (once; about a minute) …"
-pip install --quiet --require-hashes -r "$requirements" -r requirements/build.txt
+pip install -qq --require-hashes -r "$requirements" -r requirements/build.txt
 say "Installing intellirouter from this tree …"
-pip install --quiet --no-deps --no-build-isolation --editable .
+pip install -qq --no-deps --no-build-isolation --editable .
 digest "$requirements" >"$venv/.ready-$profile"
 say "Environment ready in $(($(date +%s) - started)) s."

@@ -71,7 +71,8 @@ class Actor:
             return
         try:
             while True:
-                await asyncio.sleep(await self._one_life())
+                delay_s = await self._one_life()
+                await asyncio.sleep(delay_s)
         except (ArtifactInvalid, WorkerFailed) as fault:
             self._give_up(WorkerState.FAILED, fault)
         except EngineMissing as fault:
@@ -84,9 +85,9 @@ class Actor:
         """Fetch, load and watch until it ends. Returns the delay before the next one; raises when there is none."""
         try:
             artifact = await self._fetch()
-        except ArtifactUnavailable as fault:
+        except ArtifactUnavailable as outage:
             delay_s = self._policy.unavailable()
-            self._set(WorkerState.BACKOFF, f"{fault.message}; next try in {delay_s:g} s")
+            self._set(WorkerState.BACKOFF, f"{outage.message}; next try in {delay_s:g} s")
             return delay_s
         self._policy.recovered()
         fault = await self._serve(artifact)
@@ -138,9 +139,8 @@ class Actor:
             )
             await self._watch(process)
         except WorkerFailed as fault:
-            self._set(
-                WorkerState.BACKOFF, fault.message
-            )  # at once: nobody shall be sent to it while it is cleared away
+            # At once: nobody shall be sent to it while it is cleared away.
+            self._set(WorkerState.BACKOFF, fault.message)
             return fault
         finally:
             await process.stop(self._settings.term_grace_s)

@@ -132,7 +132,7 @@ class _Fetch:
             return await self._fetch()
 
     def _cached(self, stop: threading.Event) -> Artifact | None:
-        """The blob, if it is there and its content is what it should be; a damaged one is removed."""
+        """The blob, if it is there and its content is what it should be."""
         try:
             status = self._blob.stat()
         except FileNotFoundError:
@@ -141,7 +141,6 @@ class _Fetch:
         if entry != self._indexed():
             digest = self._digest(self._blob, stop)
             if digest != self._source.sha256:
-                self._blob.unlink(missing_ok=True)
                 return None
             if self._index.parent.is_dir():
                 _write_atomically(self._index, msgspec.json.encode(entry))

@@ -22,7 +22,7 @@ BUILT_IN_COMMAND: Final = (sys.executable, "-I", str(Path(__file__).with_name("w
 """By path, not `-m`: the package's own imports would only delay the start."""
 KEPT_STDERR_LINES: Final = 200
 MAX_STDERR_LINE_BYTES: Final = 2000
-QUOTED_LINES: Final = 3
+QUOTED_LINES: Final = 6
 READY_POLL_S: Final = 0.02
 KILL_WAIT_S: Final = 5.0
 DRAIN_S: Final = 1.0
@@ -172,7 +172,7 @@ class WorkerProcess:
             answer = _Answer(message=facts.decode("utf-8", "replace")[:200])
         if answer.kind == "engine":
             raise EngineMissing(answer.message)
-        raise self._failed(answer.message)
+        raise self._failed(f"could not load {self._config.model_path}: {answer.message}")
 
     async def _gone(self) -> None:
         """Raise what the end of the process means, once it has ended and its last words have arrived."""

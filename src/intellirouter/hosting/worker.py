@@ -36,7 +36,7 @@ def main() -> int:
     try:
         server = xllamacpp.Server(_engine_params(xllamacpp, config))
     except (RuntimeError, ValueError, MemoryError) as error:
-        return _fail(protocol, "model", f"the engine does not load {config['model_path']}: {error}")
+        return _fail(protocol, "model", str(error))
     timing = {"import_ms": (imported - began) * 1000, "load_ms": (time.monotonic() - imported) * 1000}
     _say(protocol, "READY", {"pid": os.getpid(), **timing})
     while os.read(0, 4096):

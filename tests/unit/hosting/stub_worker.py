@@ -1,0 +1,93 @@
+"""A worker without an engine: speaks the protocol of `worker.py` and misbehaves as its argument says."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+
+BEHAVIOUR = sys.argv[1]
+HUNG = threading.Event()
+
+
+class Server(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def answer(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        if HUNG.is_set():
+            time.sleep(3600)
+        self.answer(200, {"status": "ok", "environment": dict(os.environ)})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/hang":
+            HUNG.set()
+        if self.path == "/busy":
+            HUNG.set()
+            threading.Thread(target=spin, daemon=True).start()
+        is_broken = BEHAVIOUR == "no-first-token" and self.path == "/v1/completions"
+        self.answer(500 if is_broken else 200, {"error": "no token"} if is_broken else {})
+
+
+def spin() -> None:
+    while HUNG.is_set():
+        pass
+
+
+def main() -> None:
+    config = json.loads(sys.stdin.readline())
+    home = Path(config["socket_path"]).parent
+    if BEHAVIOUR == "crash":
+        print("weights on fire", file=sys.stderr)
+        sys.exit(3)
+    if BEHAVIOUR == "crash-once" and not (home / "crashed").exists():
+        (home / "crashed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if BEHAVIOUR in {"engine", "model"}:
+        print("FAILED", json.dumps({"kind": BEHAVIOUR, "message": "as told"}), flush=True)
+        sys.exit(1)
+    if BEHAVIOUR == "garbage":
+        print("HELLO", flush=True)
+    if BEHAVIOUR == "silent":
+        sys.stdin.read()
+    if BEHAVIOUR == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if BEHAVIOUR == "noisy":
+        sys.stderr.write("x" * 300_000 + "\n")
+        for number in range(20_000):
+            sys.stderr.write(f"line {number}\n")
+    if BEHAVIOUR == "gated":
+        while not (home / "go").exists():
+            time.sleep(0.01)
+    server = Server(config["socket_path"], Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (home / "config.json").write_text(json.dumps(config))
+    print("READY {}", flush=True)
+    if BEHAVIOUR == "deaf":
+        time.sleep(3600)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from intellirouter.core import errors
+from intellirouter.hosting import (
+    ArtifactInvalid,
+    EngineMissing,
+    HostSettings,
+    HostStopped,
+    LocalHost,
+    LocalModel,
+    WorkerFailed,
+    WorkerState,
+)
+
+StubHost = Callable[..., Any]
+Until = Callable[..., Any]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def post(uds: str, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=uds), base_url="http://localhost") as client:
+        return await client.post(path, json={})
+
+
+async def get(uds: str, path: str) -> Any:
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=uds), base_url="http://localhost") as client:
+        return (await client.get(path)).json()
+
+
+async def test_a_worker_is_fetched_loaded_and_ready(stub_host: StubHost) -> None:
+    async with stub_host("well") as stub:
+        endpoint = await stub.host.wait_ready("stub", 10)
+        assert stub.states == ["fetching", "loading", "ready"]
+        assert endpoint.uds == stub.view.socket_path
+        assert endpoint.base_url == "http://localhost/v1"
+        assert stub.view.pid is not None
+        assert stub.view.restarts == 0
+        assert stub.view.cold_start_ms > 0
+        assert stat.S_IMODE(stub.run_dir.stat().st_mode) == 0o700
+
+
+async def test_stop_leaves_no_process_and_no_socket(stub_host: StubHost) -> None:
+    async with stub_host("well") as stub:
+        await stub.host.wait_ready("stub", 10)
+        pid = stub.view.pid
+        await stub.host.stop()
+        assert not is_alive(pid)
+        assert list(stub.run_dir.glob("*.sock")) == []
+        assert stub.view.state is WorkerState.STOPPED
+        with pytest.raises(HostStopped):
+            await stub.host.wait_ready("stub", 10)
+        await stub.host.stop()
+
+
+async def test_a_worker_deaf_to_sigterm_is_killed_after_the_grace(stub_host: StubHost) -> None:
+    async with stub_host("deaf", term_grace_s=0.1) as stub:
+        await stub.host.wait_ready("stub", 10)
+        pid = stub.view.pid
+        async with asyncio.timeout(3):
+            await stub.host.stop()
+        assert not is_alive(pid)
+
+
+async def test_stop_while_loading_ends_the_process(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("silent") as stub:
+        await wait_until(lambda: stub.view.pid is not None, "spawned")
+        pid = stub.view.pid
+        await stub.host.stop()
+        assert not is_alive(pid)
+
+
+async def test_the_worker_sees_nothing_of_our_environment(stub_host: StubHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENDOR_API_KEY", "secret")
+    async with stub_host("well") as stub:
+        endpoint = await stub.host.wait_ready("stub", 10)
+        environment = (await get(endpoint.uds, "/health"))["environment"]
+        assert set(environment) <= {"PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE"}
+
+
+async def test_the_worker_is_told_what_to_load(stub_host: StubHost, tmp_path: Path) -> None:
+    async with stub_host("well") as stub:
+        await stub.host.wait_ready("stub", 10)
+        config = json.loads((stub.run_dir / "config.json").read_text())
+        assert config["model_path"] == str(tmp_path / "weights.gguf")
+        assert config["ctx_tokens"] == 2048, "never more than the model was trained for"
+        assert config["host_pid"] == os.getpid()
+        assert config["threads"] == 1
+
+
+async def test_a_killed_worker_is_replaced_on_a_new_socket(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("well") as stub:
+        first = await stub.host.wait_ready("stub", 10)
+        os.kill(stub.view.pid, signal.SIGKILL)
+        await wait_until(lambda: stub.view.restarts == 1 and stub.view.state is WorkerState.READY, "restarted")
+        second = await stub.host.wait_ready("stub", 0)
+        assert second.uds != first.uds
+        assert [path.name for path in stub.run_dir.glob("*.sock")] == [Path(second.uds).name]
+        assert stub.states == ["fetching", "loading", "ready", "backoff", "fetching", "loading", "ready"]
+        assert any("SIGKILL" in event.detail for event in stub.events)
+
+
+async def test_a_crash_before_ready_is_tried_again(stub_host: StubHost) -> None:
+    async with stub_host("crash-once") as stub:
+        await stub.host.wait_ready("stub", 10)
+        assert stub.view.restarts == 1
+
+
+async def test_three_crashes_are_final_and_keep_the_last_words(stub_host: StubHost) -> None:
+    async with stub_host("crash") as stub:
+        with pytest.raises(WorkerFailed, match=r"ended with status 3.*weights on fire"):
+            await stub.host.wait_ready("stub", 10)
+        assert stub.view.state is WorkerState.FAILED
+        assert stub.view.stderr_tail == ("weights on fire",)
+        assert stub.view.restarts == 2
+        assert stub.view.pid is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("model", "as told"),
+        ("garbage", "did not say READY"),
+        ("no-first-token", "answered 500 to its first prompt"),
+        ("silent", "not ready within 0.5 s"),
+    ],
+)
+async def test_a_worker_that_never_becomes_ready_fails(stub_host: StubHost, behaviour: str, words: str) -> None:
+    timeout_s = 0.5 if behaviour == "silent" else 10.0
+    async with stub_host(behaviour, crash_limit=1, load_timeout_s=timeout_s) as stub:
+        with pytest.raises(WorkerFailed, match=words):
+            await stub.host.wait_ready("stub", 10)
+        assert list(stub.run_dir.glob("*.sock")) == []
+
+
+async def test_an_engine_that_does_not_load_is_not_tried_again(stub_host: StubHost) -> None:
+    async with stub_host("engine") as stub:
+        with pytest.raises(EngineMissing, match="as told"):
+            await stub.host.wait_ready("stub", 10)
+        assert stub.view.state is WorkerState.MISSING_ENGINE
+        assert "intellirouter[local]" in stub.view.detail
+
+
+async def test_a_missing_program_fails_with_its_name(tmp_path: Path, gguf: Callable[..., bytes]) -> None:
+    weights = tmp_path / "w.gguf"
+    weights.write_bytes(gguf())
+    settings = HostSettings(worker_command=("/nonexistent/engine",), crash_limit=1)
+    host = LocalHost(
+        [LocalModel(name="m", artifact=str(weights))], cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings
+    )
+    await host.start()
+    with pytest.raises(WorkerFailed, match="/nonexistent/engine"):
+        await host.wait_ready("m", 10)
+    await host.stop()
+
+
+async def test_a_hung_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("well") as stub:
+        endpoint = await stub.host.wait_ready("stub", 10)
+        await post(endpoint.uds, "/hang")
+        await wait_until(lambda: stub.view.restarts == 1 and stub.view.state is WorkerState.READY, "restarted")
+        assert any("hung" in event.detail for event in stub.events)
+
+
+async def test_a_frozen_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("well", term_grace_s=0.1) as stub:
+        await stub.host.wait_ready("stub", 10)
+        os.kill(stub.view.pid, signal.SIGSTOP)
+        await wait_until(lambda: stub.view.restarts == 1 and stub.view.state is WorkerState.READY, "restarted")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc")
+async def test_a_computing_worker_gets_more_patience_than_a_hung_one(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("well", health_misses=1, busy_misses=6) as stub:
+        endpoint = await stub.host.wait_ready("stub", 10)
+        await post(endpoint.uds, "/busy")
+        await wait_until(lambda: stub.view.restarts == 1, "restarted")
+        assert any("6 health checks" in event.detail for event in stub.events)
+
+
+async def test_wait_ready_says_what_it_is_doing_when_time_is_up(stub_host: StubHost) -> None:
+    async with stub_host("gated") as stub:
+        with pytest.raises(errors.ModelLoading, match=r"stub is (fetching|loading)") as caught:
+            await stub.host.wait_ready("stub", 0.05)
+        assert caught.value.retry_after_s is not None
+        waiting = asyncio.gather(stub.host.wait_ready("stub", 10), stub.host.wait_ready("stub", 10))
+        (stub.run_dir / "go").touch()
+        first, second = await waiting
+        assert first == second
+
+
+async def test_output_without_end_is_bounded(stub_host: StubHost) -> None:
+    async with stub_host("noisy") as stub:
+        await stub.host.wait_ready("stub", 20)
+        await stub.host.stop()
+        assert stub.view.stderr_tail[-1] == "line 19999"
+        assert len(stub.view.stderr_tail) == 20
+
+
+async def test_a_bad_artifact_fails_without_starting_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "w.gguf").write_bytes(b"MZ\x90\x00 not a model")
+    settings = HostSettings(worker_command=(sys.executable, "-c", "raise SystemExit('started')"))
+    models = [LocalModel(name="m", artifact=f"file:{tmp_path}/w.gguf")]
+    async_host = LocalHost(models, cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings)
+    await async_host.start()
+    with pytest.raises(ArtifactInvalid, match="not a GGUF file"):
+        await async_host.wait_ready("m", 10)
+    assert async_host.view("m").restarts == 0
+    assert async_host.views()[0].state is WorkerState.FAILED
+    await async_host.stop()
+
+
+async def test_without_the_engine_the_host_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    host = LocalHost([LocalModel(name="m", artifact="x.gguf")], cache_dir=tmp_path, run_dir=tmp_path / "r")
+    await host.start()
+    with pytest.raises(EngineMissing, match="not installed"):
+        await host.wait_ready("m", 10)
+    await host.stop()
+
+
+async def test_sockets_of_the_dead_are_removed_and_of_the_living_kept(tmp_path: Path, stub_host: StubHost) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as living:
+        dead.bind(str(run_dir / "dead.sock"))
+        living.bind(str(run_dir / "living.sock"))
+        living.listen()
+        dead.close()
+        async with stub_host("well") as stub:
+            await stub.host.wait_ready("stub", 10)
+            assert not (run_dir / "dead.sock").exists()
+            assert (run_dir / "living.sock").exists()
+
+
+async def test_a_run_dir_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    host = LocalHost([LocalModel(name="m", artifact="x")], cache_dir=tmp_path, run_dir=tmp_path / ("d" * 100))
+    with pytest.raises(errors.HostError, match="too long for unix sockets"):
+        await host.start()
+
+
+async def test_a_host_without_models_does_nothing(tmp_path: Path) -> None:
+    host = LocalHost([], cache_dir=tmp_path / "c", run_dir=tmp_path / "r")
+    await host.start()
+    assert host.views() == ()
+    await host.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    model = LocalModel(name="m", artifact="x")
+    with pytest.raises(ValueError, match="same name"):
+        LocalHost([model, model], cache_dir=tmp_path, run_dir=tmp_path)

@@ -9,7 +9,8 @@ room knows no vendor: the rows are handed in.
 """
 
 from intellirouter.config.compile import compile_config, is_loopback
-from intellirouter.config.discover import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
+from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
+from intellirouter.config.listing import Setting, show
 from intellirouter.config.load import Loaded, load_config, process_environment
 from intellirouter.config.problems import ConfigError, Problem
 from intellirouter.config.reference import SettingDoc, setting_docs
@@ -26,7 +27,6 @@ from intellirouter.config.runtime import (
     StoreSpec,
 )
 from intellirouter.config.schema import Config, config_schema
-from intellirouter.config.show import Setting, show
 
 __all__ = [
     "BackoffSpec",

@@ -89,7 +89,7 @@ def _resolve(layers: Layers, steps: Sequence[str], origin: str) -> tuple[Path, S
         if shape is None or (shape.section is None and shape.values is None and shape.items is None):
             raise _NoSuchSettingError(f"{format_path(path)} is a single value and has no parts")
         if shape.section is not None:
-            path = (*path, _field(shape, step, steps[:index], origin))
+            path = (*path, _field(shape, steps, index, origin))
         elif shape.values is not None:
             path = (*path, _entry(layers.names_at(path), step, path))
         else:
@@ -100,13 +100,14 @@ def _resolve(layers: Layers, steps: Sequence[str], origin: str) -> tuple[Path, S
     return path, shape
 
 
-def _field(shape: Shape, step: str, before: Sequence[str], origin: str) -> str:
+def _field(shape: Shape, steps: Sequence[str], index: int, origin: str) -> str:
+    before, step, after = steps[:index], steps[index], steps[index + 1 :]
     known = list(shape.section.model_fields) if shape.section is not None else []
     if step.lower() in known:
         return step.lower()
     hint = did_you_mean(step, known)
     if hint and origin.startswith("env "):
-        name = "__".join([*before, hint.removeprefix("did you mean ").removesuffix("?")]).upper()
+        name = "__".join([*before, hint.removeprefix("did you mean ").removesuffix("?"), *after]).upper()
         hint = f"did you mean {PREFIX}{name}?"
     elif not hint:
         hint = f"known here: {', '.join(known)}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-from intellirouter.config.discover import Discovery
+from intellirouter.config.discovery import Discovery
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/@+-]*\Z")
 _HEAD: Final = """\

@@ -24,7 +24,7 @@ models:
     assert found["server.prot"].origin.endswith(":1")
     assert found["models.m.strategy"].hint == "did you mean cost?"
     assert found["models.m.strategy"].origin.endswith(":5")
-    assert found["sever.port"].hint == "did you mean INTELLIR_SERVER?"
+    assert found["sever.port"].hint == "did you mean INTELLIR_SERVER__PORT?"
     assert found["server.port"].message == "must be less than or equal to 65535"
 
 

@@ -99,11 +99,13 @@ class Conversation:
 
     def _streamed(self, question: str) -> "client.ChatReply":
         with self._gateway.stream([*self._messages, _said("user", question)], model=self._model) as pieces:
-            for piece in pieces:
-                sys.stdout.write(printable(piece.text))
-                sys.stdout.flush()
+            try:
+                for piece in pieces:
+                    sys.stdout.write(printable(piece.text))
+                    sys.stdout.flush()
+            finally:
+                typer.echo()
             reply = pieces.reply()
-        typer.echo()
         self._remember(question, reply.text)
         return reply
 

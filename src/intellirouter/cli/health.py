@@ -1,7 +1,7 @@
 """`intellirouter health`: is the gateway well?"""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from intellirouter.cli.session import Session, gateway_command
 
 if TYPE_CHECKING:
     from intellirouter import client
+
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 @gateway_command
@@ -51,7 +53,9 @@ def _model_row(model: Any) -> tuple[str, str]:
 def facts(state: Any) -> str:
     """Render a small object in one line: `status ok, pending 0`."""
     if isinstance(state, Mapping):
-        return ", ".join(f"{name} {facts(value)}" for name, value in state.items() if value is not None)
+        return ", ".join(f"{name} {facts(value)}" for name, value in state.items() if value not in _NOTHING)
+    if isinstance(state, list):
+        return "; ".join(facts(item) for item in state)
     return cell(state)
 
 

@@ -10,50 +10,35 @@ from intellirouter.cli.output import cell, grid
 if TYPE_CHECKING:
     import msgspec
 
-    from intellirouter import core
+    from intellirouter import client, core
 else:
     core = LazyModule("intellirouter.core")
     msgspec = LazyModule("msgspec")
 
-HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "STATUS", "TRIES", "TOKENS", "USD", "MS")
-NUMBERS: Final = ("STATUS", "TRIES", "TOKENS", "USD", "MS")
 _BAR_CELLS: Final = 40
 
 
-def as_data(record: "core.ExchangeRecord") -> dict[str, Any]:
+def as_data(record: "core.ExchangeRecord | client.RequestSummary") -> dict[str, Any]:
     """Return the record as the gateway sends it, with its cost in dollars."""
     data: dict[str, Any] = msgspec.to_builtins(record)
     data["cost_usd"] = cost(record)
     return data
 
 
-def cost(record: "core.ExchangeRecord") -> str | None:
+def cost(record: "core.ExchangeRecord | client.RequestSummary") -> str | None:
     """Return US dollars as text; None when the price is unknown."""
     return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
 
 
-def row(record: "core.ExchangeRecord") -> tuple[Any, ...]:
-    """Return the cells under `HEADINGS`."""
-    return (
-        local_time(record).strftime("%H:%M:%S"),
-        record.request_id,
-        record.model,
-        record.deployment,
-        record.status,
-        len(record.attempts),
-        None if record.usage is None else record.usage.total_tokens,
-        cost(record),
-        f"{record.duration_ms:.0f}",
-    )
-
-
 def line(record: "core.ExchangeRecord") -> str:
     """Return one line of a feed, in columns that stay where they are."""
-    time, request_id, model, deployment, status, tries, tokens, usd, ms = (cell(each) for each in row(record))
-    error = f"  {cell(record.error_code)}" if record.error_code else ""
+    time = local_time(record.started_us).strftime("%H:%M:%S")
+    tokens = cell(None if record.usage is None else record.usage.total_tokens)
+    error = f"  {record.error_code}" if record.error_code else ""
+    tries = "1 try" if len(record.attempts) == 1 else f"{len(record.attempts)} tries"
     return (
-        f"{time}  {status}  {ms:>7} ms  {tokens:>7} tokens  {usd:>9} USD  {tries} tries"
-        f"  {model} > {deployment}  {request_id}{error}"
+        f"{time}  {record.status}  {record.duration_ms:>7.0f} ms  {tokens:>6} tokens  {cell(cost(record)):>8} USD"
+        f"  {tries:<7}  {cell(record.model)} > {cell(record.deployment)}  {record.request_id}{error}"
     )
 
 
@@ -61,8 +46,9 @@ def is_failed(record: "core.ExchangeRecord") -> bool:
     return record.status >= 400 or record.error_code is not None
 
 
-def local_time(record: "core.ExchangeRecord") -> datetime:
-    return datetime.fromtimestamp(record.started_us / 1_000_000, tz=UTC).astimezone()
+def local_time(epoch_us: int) -> datetime:
+    """Return microseconds since the epoch as a moment in this machine's time zone."""
+    return datetime.fromtimestamp(epoch_us / 1_000_000, tz=UTC).astimezone()
 
 
 def whole(record: "core.ExchangeRecord") -> Iterator[Any]:
@@ -79,7 +65,7 @@ def whole(record: "core.ExchangeRecord") -> Iterator[Any]:
 
 
 def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
-    yield "time", local_time(record).isoformat(sep=" ", timespec="milliseconds")
+    yield "time", local_time(record.started_us).isoformat(sep=" ", timespec="milliseconds")
     yield "endpoint", f"{record.endpoint}{' (stream)' if record.is_stream else ''}"
     yield "tenant, key", (record.tenant, record.key_name or "anonymous")
     yield "model", record.model

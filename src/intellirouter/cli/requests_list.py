@@ -1,12 +1,18 @@
 """`intellirouter requests list`: a page of finished requests."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from intellirouter.cli.output import emit, grid, say
-from intellirouter.cli.records import HEADINGS, NUMBERS, as_data, row
+from intellirouter.cli.records import as_data, cost, local_time
 from intellirouter.cli.session import Session, gateway_command
+
+if TYPE_CHECKING:
+    from intellirouter import client
+
+_HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "STATUS", "ERROR", "USD", "MS")
+_NUMBERS: Final = ("STATUS", "USD", "MS")
 
 
 @gateway_command
@@ -24,6 +30,19 @@ def list_requests(
     with session.gateway() as gateway:
         page = gateway.requests(limit=limit, before=before, model=model, deployment=deployment, errors=errors)
     data = {"requests": [as_data(record) for record in page.requests], "next": page.next}
-    emit(data, session.output, lambda: [grid(HEADINGS, map(row, page.requests), right=NUMBERS)])
+    emit(data, session.output, lambda: [grid(_HEADINGS, map(_row, page.requests), right=_NUMBERS)])
     if page.next is not None and session.output == "table":
         say(f"more: intellirouter requests list --before {page.next}")
+
+
+def _row(record: "client.RequestSummary") -> tuple[Any, ...]:
+    return (
+        local_time(record.started_us).strftime("%m-%d %H:%M:%S"),
+        record.request_id,
+        record.model,
+        record.deployment,
+        record.status,
+        record.error_code,
+        cost(record),
+        f"{record.duration_ms:.0f}",
+    )

@@ -1,22 +1,26 @@
 """`intellirouter requests tail`: requests as they finish."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import Format, encoded, printable, say
 from intellirouter.cli.records import as_data, is_failed, line
 from intellirouter.cli.session import Session, gateway_command
 
 if TYPE_CHECKING:
     from intellirouter import client, core
+else:
+    client = LazyModule("intellirouter.client")
 
 
 @gateway_command
 def tail(
     session: Session,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, max=1000, help="How many past ones first.")] = 10,
+    count: Annotated[int, typer.Option("--lines", "-n", min=0, max=200, help="How many past ones first.")] = 10,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new ones.")] = True,
     errors: Annotated[bool, typer.Option("--errors", help="Only what failed.")] = False,
 ) -> None:
@@ -51,10 +55,13 @@ def _records(
                 yield record
 
 
-def _past(gateway: "client.Client", count: int, only_errors: bool) -> "list[core.ExchangeRecord]":
+def _past(gateway: "client.Client", count: int, only_errors: bool) -> Iterator["core.ExchangeRecord"]:
+    """Yield the last `count` records, oldest first. One that retention deletes meanwhile is left out."""
     if count == 0:
-        return []
-    return list(reversed(gateway.requests(limit=count, errors=only_errors).requests))
+        return
+    for summary in reversed(gateway.requests(limit=count, errors=only_errors).requests):
+        with suppress(client.NotFoundError):
+            yield gateway.request(summary.request_id)
 
 
 def _rendered(record: "core.ExchangeRecord", output: Format) -> str:

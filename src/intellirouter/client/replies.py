@@ -119,10 +119,28 @@ class Explanation(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any]
 
 
+class RequestSummary(Struct, frozen=True, kw_only=True):
+    """One finished exchange in a list. `Client.request` has the whole record."""
+
+    request_id: str
+    started_us: int
+    """Wall time, microseconds since the epoch."""
+    tenant: str | None = None
+    key_name: str | None = None
+    model: str | None = None
+    deployment: str | None = None
+    status: int
+    error_code: str | None = None
+    is_stream: bool = False
+    duration_ms: float
+    cost_microusd: int | None = None
+    """None when the price is unknown."""
+
+
 class RequestPage(Struct, frozen=True, kw_only=True):
     """Finished exchanges, newest first. Pass `next` as `before` to get the page after this one."""
 
-    requests: tuple[ExchangeRecord, ...]
+    requests: tuple[RequestSummary, ...]
     next: str | None = None
 
 

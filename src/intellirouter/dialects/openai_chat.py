@@ -13,7 +13,7 @@ from intellirouter.core import Call, Clock, errors
 from intellirouter.dialects.codec import Answer, StreamRelay
 from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_stream import ChatStreamRelay
-from intellirouter.dialects.openai_usage import decode_usage
+from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, model_spans, replace, top_level_spans
 from intellirouter.dialects.validation import decode_body
 
@@ -97,7 +97,7 @@ class _Choice(Struct):
 
 class _Response(Struct):
     choices: list[_Choice] | None = None
-    usage: Any = None
+    usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
 
 

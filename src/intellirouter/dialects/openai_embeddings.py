@@ -10,7 +10,7 @@ from intellirouter.core import Call, Clock, errors
 from intellirouter.dialects.codec import Answer, StreamRelay
 from intellirouter.dialects.openai_chat import decode_error_in_200
 from intellirouter.dialects.openai_errors import decode_error
-from intellirouter.dialects.openai_usage import decode_usage
+from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import model_spans, replace
 from intellirouter.dialects.validation import decode_body
 
@@ -27,7 +27,7 @@ class EmbeddingsRequest(Struct):
 
 class _Response(Struct):
     data: list[msgspec.Raw] | None = None
-    usage: Any = None
+    usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
 
 

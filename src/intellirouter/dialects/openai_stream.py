@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from intellirouter.core import Usage, errors
 from intellirouter.dialects.openai_errors import decode_error_in_stream
-from intellirouter.dialects.openai_usage import decode_usage
+from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.sse import EventSplitter, event_data, has_foreign_lines, split_events
 
 _PLAIN: Final = re.compile(rb"(?:data: ?\{[^\r\n]*\}\n\n)+")
@@ -41,7 +41,7 @@ class _Choice(Struct):
 
 class _Chunk(Struct):
     choices: list[_Choice] | None = None
-    usage: Any = None
+    usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
 
 

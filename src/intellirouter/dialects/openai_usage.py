@@ -5,32 +5,91 @@ Source: OpenAI API reference, "The chat completion object"; DeepSeek and Moonsho
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
 
 from intellirouter.core import Usage
 from intellirouter.dialects.validation import as_int
 
 
-def decode_usage(raw: Any) -> Usage | None:
+class _PromptDetails(Struct):
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _CompletionDetails(Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+NOT_REPORTED: Final = msgspec.Raw()
+_NOTHING: Final = (NOT_REPORTED, msgspec.Raw(b"null"))
+_NO_IN: Final = _PromptDetails()
+_NO_OUT: Final = _CompletionDetails()
+_decoder: Final = msgspec.json.Decoder(_Usage)
+
+
+def decode_usage(raw: msgspec.Raw) -> Usage | None:
     """Return the usage, or None when the vendor sent none (or something that is no object)."""
+    if raw in _NOTHING:
+        return None
+    try:
+        usage = _decoder.decode(raw)
+    except msgspec.ValidationError:
+        found = _lenient(msgspec.json.decode(raw))
+        if found is None:
+            return None
+        usage = found
+    return _disjoint(usage)
+
+
+def _lenient(raw: Any) -> _Usage | None:
+    """Read what can be read of a usage object with odd types: what is no count is 0."""
     if not isinstance(raw, Mapping):
         return None
-    prompt, completion = as_int(raw.get("prompt_tokens")), as_int(raw.get("completion_tokens"))
+
+    def counts(value: Any, names: tuple[str, ...]) -> dict[str, int]:
+        return {name: as_int(value.get(name)) for name in names} if isinstance(value, Mapping) else {}
+
+    return _Usage(
+        prompt_tokens_details=_PromptDetails(
+            **counts(raw.get("prompt_tokens_details"), _PromptDetails.__struct_fields__)
+        ),
+        completion_tokens_details=_CompletionDetails(
+            **counts(raw.get("completion_tokens_details"), _CompletionDetails.__struct_fields__)
+        ),
+        **counts(raw, _COUNTS),
+    )
+
+
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+
+
+def _disjoint(raw: _Usage) -> Usage:
+    prompt, completion = max(0, raw.prompt_tokens or 0), max(0, raw.completion_tokens or 0)
     if not prompt and not completion:
-        prompt = as_int(raw.get("total_tokens"))
-    details_in = raw.get("prompt_tokens_details")
-    details_out = raw.get("completion_tokens_details")
-    cached = audio_in = reasoning = audio_out = 0
-    if isinstance(details_in, Mapping):
-        cached, audio_in = as_int(details_in.get("cached_tokens")), as_int(details_in.get("audio_tokens"))
-    if isinstance(details_out, Mapping):
-        reasoning = as_int(details_out.get("reasoning_tokens"))
-        audio_out = as_int(details_out.get("audio_tokens"))
-    cached = cached or as_int(raw.get("prompt_cache_hit_tokens")) or as_int(raw.get("cached_tokens"))
-    cached = min(cached, prompt)
-    audio_in = min(audio_in, prompt - cached)
-    reasoning = min(reasoning, completion)
-    audio_out = min(audio_out, completion - reasoning)
+        prompt = max(0, raw.total_tokens or 0)
+    details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT
+    cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
+    audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
+    if not (cached or audio_in or reasoning or audio_out):
+        return Usage(input_tokens=prompt, output_tokens=completion)
+    cached = _within(cached, prompt)
+    audio_in = _within(audio_in, prompt - cached)
+    reasoning = _within(reasoning, completion)
+    audio_out = _within(audio_out, completion - reasoning)
     return Usage(
         input_tokens=prompt - cached - audio_in,
         cache_read_tokens=cached,
@@ -39,3 +98,8 @@ def decode_usage(raw: Any) -> Usage | None:
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
     )
+
+
+def _within(count: int | None, whole: int) -> int:
+    """A part is never negative and never more than the whole, whatever a vendor reports."""
+    return min(max(0, count or 0), whole)

@@ -57,6 +57,7 @@ class Gateway:
             return
         except errors.GatewayError as error:
             await spine.refuse(exchange, error, reply)
+            spine.emit(exchange)
             return
         self.presence.enter(exchange, receive)
         try:

@@ -48,6 +48,8 @@ def _check_media_type(headers: dict[bytes, bytes]) -> None:
     pages from using a gateway that asks for no key.
     """
     declared = headers.get(b"content-type")
+    if declared == b"application/json" and b"content-encoding" not in headers:
+        return
     if declared is None:
         if b"origin" in headers:
             raise errors.UnsupportedMediaType("Send `Content-Type: application/json`.")

@@ -39,7 +39,7 @@ class Reply(Protocol):
 
 
 class Exchange:
-    """Mutable while the request is under way; `record` is what remains of it."""
+    """Mutable while the request is under way; `record` is what remains once it is settled."""
 
     __slots__ = (
         "answer_body",
@@ -59,6 +59,7 @@ class Exchange:
         "is_settled",
         "model",
         "price_version",
+        "record",
         "request_id",
         "started_s",
         "started_us",
@@ -100,6 +101,7 @@ class Exchange:
         self.answer_body: bytes | None = None
         self.is_client_gone = False
         self.is_settled = False
+        self.record: ExchangeRecord | None = None
 
     def asked(self) -> tuple[Call, Target]:
         """Return what the decode stage learned."""
@@ -111,7 +113,7 @@ class Exchange:
         assert self.decision is not None  # noqa: S101 - the spine's order
         return *self.asked(), self.decision
 
-    def record(self, now_s: float) -> ExchangeRecord:
+    def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the exchange as a value."""
         call, deployment, error = self.call, self.deployment, self.error
         return ExchangeRecord(
@@ -135,7 +137,7 @@ class Exchange:
             price_version=self.price_version,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
-            duration_ms=round((now_s - self.started_s) * 1000, 3),
+            duration_ms=int((now_s - self.started_s) * 1e6) / 1e3,
         )
 
     def headers(self) -> Headers:

@@ -64,7 +64,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             deployment=deployment.name,
             kind=step.kind,
             started_ms=self._ms(exchange),
-            waited_ms=round(step.wait_s * 1000, 3),
+            waited_ms=int(step.wait_s * 1e6) / 1e3,
         )
         exchange.attempts.append(attempt)
         exchange.deployment = deployment
@@ -163,7 +163,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         self.settle(exchange)
 
     def _ms(self, exchange: Exchange) -> float:
-        return round((self.clock.monotonic_s() - exchange.started_s) * 1000, 3)
+        return int((self.clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
 
 
 def _summed_up(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:

@@ -95,6 +95,7 @@ class Spine:
             await self.refuse(exchange, internal, reply)
         finally:
             self.settle(exchange)
+            self.emit(exchange)
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, reply: Reply) -> None:
         """Settle a failed exchange and tell the client, in that order."""
@@ -123,17 +124,22 @@ class Spine:
         return decision
 
     def settle(self, exchange: Exchange) -> None:
-        """Price the usage and write the record; after this it survives kill -9. Then tell telemetry. Once."""
+        """Price the usage and write the record, once; after this it survives kill -9."""
         if exchange.is_settled:
             return
         exchange.is_settled = True
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
-        record = exchange.record(self._clock.monotonic_s())
+        record = exchange.to_record(self._clock.monotonic_s())
         if self.runtime.logs_bodies:
             _add_bodies(record, exchange)
         self._parts.journal.append(record)
-        asyncio.get_running_loop().call_soon(self._parts.emit, record, exchange.model or "")
+        exchange.record = record
+
+    def emit(self, exchange: Exchange) -> None:
+        """Tell telemetry, after the last byte."""
+        if exchange.record is not None:
+            self._parts.emit(exchange.record, exchange.model or "")
 
 
 def _add_bodies(record: ExchangeRecord, exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ from intellirouter.core import Call, Candidate, Decision, Deployment, errors, es
 from intellirouter.routing.strategies import STRATEGIES, Scored, View
 
 _DEFAULT_STRATEGY: Final = "priority"
+_MAX_STANDING: Final = 2048
 
 
 class Router:
@@ -18,6 +19,7 @@ class Router:
         self._board = board
         self._rng = rng
         self._turns: dict[str, int] = {}
+        self._standing: dict[str, tuple[Target, Decision]] = {}
 
     def decide(self, call: Call, target: Target, now_s: float) -> Decision:
         """Return the decision. Raises `NoEligibleDeployment` when every candidate is excluded by the request."""
@@ -27,8 +29,20 @@ class Router:
         if not pool and not fallbacks:
             raise _nobody(call, excluded)
         healthy, failing = self._split(pool, now_s)
+        is_plain = not excluded and not failing and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY)
+        if is_plain and (standing := self._standing.get(target.model)) is not None and standing[0] is target:
+            return standing[1]
         scored = self._score(target, healthy, call) if healthy else []
-        return _decision(target, scored, fallbacks, failing, excluded)
+        decision = _decision(target, scored, fallbacks, failing, excluded)
+        if is_plain:
+            self._remember(target, decision)
+        return decision
+
+    def _remember(self, target: Target, decision: Decision) -> None:
+        """Nothing but the configuration went into this decision, so it stands until something is wrong."""
+        if len(self._standing) >= _MAX_STANDING:
+            self._standing.clear()
+        self._standing[target.model] = (target, decision)
 
     def _filter(
         self, deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]

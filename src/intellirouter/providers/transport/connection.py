@@ -5,6 +5,7 @@ that the connection can be kept) → idle again, or closed. See DESIGN.md.
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Final
 
@@ -142,13 +143,9 @@ class Connection(asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         if sock is None:
             return False
-        try:
-            sock.recv(1, 0x02 | 0x40)  # MSG_PEEK | MSG_DONTWAIT
-        except (BlockingIOError, InterruptedError):
-            return False
-        except (OSError, ValueError, AttributeError):
-            return True
-        return True  # end of file, or bytes nobody asked for
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))  # end of file, or bytes nobody asked for
 
     def begin(self, head: bytes, body: bytes) -> None:
         """Put one request on the wire."""

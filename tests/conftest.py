@@ -1,5 +1,6 @@
 """What holds for every test: loopback only, no keys from the machine, no process left behind, repeatable properties."""
 
+import contextlib
 import ipaddress
 import os
 import signal
@@ -100,6 +101,8 @@ def _no_process_left_behind() -> Iterator[None]:
         time.sleep(0.05)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # its Popen may have waited for it in the meantime
+            os.waitpid(pid, 0)
     pytest.fail("processes left behind by the tests: " + "; ".join(f"{pid} {name}" for pid, name in left.items()))
 
 

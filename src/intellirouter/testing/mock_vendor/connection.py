@@ -159,8 +159,8 @@ class Connection(asyncio.Protocol):
                 if not step:
                     continue
                 framed = b"%x\r\n%b\r\n" % (len(step), step) if script.is_chunked else step
-                received.sent_bytes += len(step)
                 await self._write(waiting + framed)
+                received.sent_bytes += len(step)
                 waiting = b""
                 continue
             await self._write(waiting)
@@ -184,6 +184,9 @@ class Connection(asyncio.Protocol):
     async def _write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():
             self._transport.write(data)
+        if self._transport.is_closing():
+            # The client has left, perhaps just now: `connection_lost` follows and cancels this task.
+            await asyncio.Event().wait()
         await self._can_write.wait()
 
     def _cut(self, *, is_reset: bool) -> None:

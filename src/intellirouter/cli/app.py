@@ -1,6 +1,6 @@
 """Puts the commands together, and turns failures into messages and exit statuses."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -23,6 +23,10 @@ from intellirouter.cli import (
 )
 from intellirouter.cli.exits import Failure
 from intellirouter.cli.output import say_error
+
+_NOT_ASKED: Final = {"help": False}
+_HELP_DEFAULTS: Final = {"default_map": {**_NOT_ASKED, **dict.fromkeys(("config", "requests", "route"), _NOT_ASKED)}}
+"""Spelt out, because typer loads pydantic (0.2 s) to understand a help flag that is neither given nor False."""
 
 
 class _Guarded(TyperGroup):
@@ -61,6 +65,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        context_settings=_HELP_DEFAULTS,
         add_completion=False,  # its two options make typer load pydantic for every command and every help
     )
     app.callback()(_root)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def chat(
     session: Session,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT]", help="What to ask; - or nothing reads standard input.")
+        str | None, typer.Argument(metavar="PROMPT", help="What to ask; - or nothing reads standard input.")
     ] = None,
     model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask.")] = "auto",
     stream: Annotated[

@@ -14,7 +14,9 @@ else:
 
 
 def schema(
-    output: Annotated[Literal["json", "yaml"], typer.Option("--format", help="json or yaml.")] = "json",
+    output: Annotated[
+        Literal["json", "yaml"], typer.Option("--format", metavar="json|yaml", help="How it is printed.")
+    ] = "json",
 ) -> None:
     """Print the JSON Schema of the configuration file, for editors and for checks elsewhere."""
     typer.echo(encoded(config.config_schema(), output).rstrip("\n"))

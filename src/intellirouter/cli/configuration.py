@@ -17,7 +17,7 @@ else:
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file (YAML or TOML).")]
 OptionalConfigFile = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="The configuration file; without it, defaults and environment.")
+    Path | None, typer.Argument(metavar="FILE", help="The configuration file; without it, defaults and environment.")
 ]
 
 

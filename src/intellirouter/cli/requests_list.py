@@ -18,7 +18,7 @@ _NUMBERS: Final = ("STATUS", "USD", "MS")
 @gateway_command
 def list_requests(
     session: Session,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many.")] = 20,
     before: Annotated[str | None, typer.Option("--before", metavar="CURSOR", help="Go on after a page.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Only this model.")] = None,
     deployment: Annotated[

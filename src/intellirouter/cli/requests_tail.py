@@ -20,7 +20,9 @@ else:
 @gateway_command
 def tail(
     session: Session,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, max=200, help="How many past ones first.")] = 10,
+    count: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, max=200, help="How many past ones first.")
+    ] = 10,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new ones.")] = True,
     errors: Annotated[bool, typer.Option("--errors", help="Only what failed.")] = False,
 ) -> None:

@@ -24,7 +24,7 @@ Url = Annotated[
 ApiKey = Annotated[
     str | None, typer.Option("--api-key", metavar="KEY", help="Key to send. Default: INTELLIROUTER_API_KEY.")
 ]
-Output = Annotated[Format, typer.Option("--format", help="How data is printed: table, json or yaml.")]
+Output = Annotated[Format, typer.Option("--format", metavar="table|json|yaml", help="How data is printed.")]
 
 
 @dataclass(frozen=True)

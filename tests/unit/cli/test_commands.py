@@ -1,0 +1,296 @@
+"""Commands in this process against a scripted gateway: what they print and how they end."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from intellirouter.cli import ExitStatus, build_app
+
+CHAT = "/v1/chat/completions"
+CANDIDATES = [
+    {
+        "deployment": "big",
+        "provider": "lab",
+        "upstream_model": "big-1",
+        "verdict": "excluded",
+        "reason": "breaker open",
+        "score": None,
+    },
+    {
+        "deployment": "mini",
+        "provider": "openai",
+        "upstream_model": "gpt-mini",
+        "verdict": "chosen",
+        "reason": "cheapest",
+        "score": 0.25,
+    },
+]
+DECISION = {
+    "model": "auto",
+    "strategy": "cost",
+    "reason": "mini is cheapest",
+    "order": ["mini"],
+    "pool_size": 1,
+    "candidates": CANDIDATES,
+}
+RECORD = {
+    "request_id": "req_1",
+    "started_us": 1_700_000_000_000_000,
+    "endpoint": CHAT,
+    "tenant": "default",
+    "model": "auto",
+    "status": 200,
+    "deployment": "mini",
+    "provider": "openai",
+    "upstream_model": "gpt-mini",
+    "decision": DECISION,
+    "attempts": [
+        {
+            "deployment": "big",
+            "kind": "first",
+            "started_ms": 0.0,
+            "ended_ms": 40.0,
+            "status": 503,
+            "outcome": "upstream_unavailable",
+            "message": "overloaded",
+        },
+        {
+            "deployment": "mini",
+            "kind": "fallback",
+            "started_ms": 40.0,
+            "first_byte_ms": 60.0,
+            "ended_ms": 80.0,
+            "status": 200,
+            "outcome": "ok",
+        },
+    ],
+    "usage": {"input_tokens": 7, "output_tokens": 2},
+    "cost_microusd": 1500,
+    "duration_ms": 80.0,
+    "cost_usd": "0.001500",
+}
+FAILED = {**RECORD, "request_id": "req_2", "status": 502, "error_code": "all_attempts_failed", "deployment": None}
+
+
+def row(record: dict[str, Any]) -> dict[str, Any]:
+    names = ("request_id", "started_us", "tenant", "model", "deployment", "status", "duration_ms", "cost_microusd")
+    return {name: record[name] for name in names}
+
+
+@pytest.fixture
+def run(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command line against the scripted gateway."""
+    monkeypatch.setenv("INTELLIROUTER_BASE_URL", gateway.url)
+
+    def run(*arguments: str, typed: str | None = None) -> Result:
+        return CliRunner().invoke(build_app(), arguments, input=typed)
+
+    return run
+
+
+def test_every_format_holds_the_same_data(run: Any, gateway: Any) -> None:
+    report = {"status": "healthy", "version": "9", "uptime_s": 3725.0, "services": {"store": {"state": "ok"}}}
+    gateway.on_json("/api/v1/health", report)
+    assert json.loads(run("health", "--format", "json").stdout) == report
+    assert yaml.safe_load(run("health", "--format", "yaml").stdout) == report
+    table = run("health", "--verbose")
+    assert table.exit_code == ExitStatus.OK
+    assert f"healthy: {gateway.url}, version 9, up 1 h 2 min" in table.stdout
+    assert "store" in table.stdout
+    assert "state ok" in table.stdout
+
+
+def test_an_unhealthy_gateway_is_a_failure_with_a_report(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/health", {"status": "unhealthy", "warnings": ["the disk is full"]}, 503)
+    result = run("health")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert "warning: the disk is full" in result.stdout
+
+
+def test_models_show_prices_and_metrics_when_asked(run: Any, gateway: Any) -> None:
+    model = {
+        "name": "auto",
+        "kind": "model",
+        "strategy": "cost",
+        "deployments": ["mini"],
+        "status": "available",
+        "context_tokens": 128000,
+        "price": {"input_per_1m_usd": "0.150000", "output_per_1m_usd": "3"},
+        "metrics": {"mini": {"in_flight": 1, "attempts": 12, "last_error": None}},
+    }
+    gateway.on_json("/api/v1/models", {"models": [model], "total": 1, "active": 1})
+    plain, full = run("models").stdout, run("models", "--include-metrics").stdout
+    assert "0.15" in plain
+    assert "3.00" in plain
+    assert "ATTEMPTS" not in plain
+    assert "ATTEMPTS" in full
+    assert "metrics" not in json.loads(run("models", "--format", "json").stdout)["models"][0]
+    assert json.loads(run("models", "--include-metrics", "--format", "json").stdout)["models"] == [model]
+
+
+def test_a_gateway_without_models_says_so(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/models", {"models": []})
+    assert "no models" in run("models").stdout
+
+
+@pytest.mark.parametrize("command", [("explain",), ("route", "explain")])
+def test_explain_lists_the_chosen_first_and_says_why(run: Any, gateway: Any, command: tuple[str, ...]) -> None:
+    document = {"model": "auto", "decision": DECISION, "needs": ["tools"], "input_tokens_estimate": 5}
+    gateway.on_json("/api/v1/explain", document)
+    result = run(*command, "How are you?", "--model", "auto")
+    lines = result.stdout.splitlines()
+    assert "mini is cheapest (strategy cost)" in lines[0]
+    assert "needs tools" in lines[1]
+    assert [line.split()[:2] for line in lines[4:]] == [["1", "mini"], ["–", "big"]]
+    assert "breaker open" in lines[5]
+    assert gateway.asked[0].json()["messages"] == [{"role": "user", "content": "How are you?"}]
+
+
+def test_chat_prints_the_answer_and_nothing_else(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on_json(CHAT, scripted.completion("Hi there."))
+    result = run("chat", "Hello", "--model", "mini", "--system", "Be brief.")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "Hi there.\n", "")
+    assert gateway.asked[0].json() == {
+        "model": "mini",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    }
+
+
+def test_chat_streams_when_told_to(run: Any, gateway: Any, scripted: Any) -> None:
+    chunks = [scripted.sse(scripted.piece("Hi")), scripted.sse(scripted.piece(" you", "stop"), "[DONE]")]
+    gateway.on(CHAT, scripted.Reply(chunks=chunks))
+    assert run("chat", "Hello", "--stream").stdout == "Hi you\n"
+    assert gateway.asked[0].json()["stream"] is True
+
+
+@pytest.mark.parametrize("arguments", [("chat",), ("chat", "-")])
+def test_chat_reads_standard_input(run: Any, gateway: Any, scripted: Any, arguments: tuple[str, ...]) -> None:
+    gateway.on_json(CHAT, scripted.completion("Hi."))
+    assert run(*arguments, typed="from a pipe").exit_code == ExitStatus.OK
+    assert gateway.asked[0].json()["messages"][-1]["content"] == "from a pipe"
+
+
+def test_chat_with_nothing_to_ask_is_a_usage_error(run: Any, gateway: Any) -> None:
+    result = run("chat", typed=" \n")
+    assert result.exit_code == ExitStatus.USAGE
+    assert "nothing to ask" in result.stderr
+    assert gateway.asked == []
+
+
+def test_chat_as_data_holds_what_the_headers_say(run: Any, gateway: Any, scripted: Any) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    gateway.on_json(
+        CHAT,
+        scripted.completion("Hi.", tool_calls=[call]),
+        x_request_id="req_1",
+        x_intellirouter_deployment="mini",
+        x_intellirouter_cost_usd="0.000012",
+    )
+    data = json.loads(run("chat", "Hello", "--format", "json").stdout)
+    assert data["text"] == "Hi."
+    assert data["tool_calls"] == [{"id": "call_1", "name": "add", "arguments": "{}"}]
+    assert (data["request_id"], data["deployment"], data["cost_usd"]) == ("req_1", "mini", "0.000012")
+    assert data["usage"]["total_tokens"] == 9
+
+
+def test_an_answer_cannot_steer_the_terminal(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on_json(CHAT, scripted.completion("a\x1b]0;title\x07b\tc\nd\x9bm"))
+    assert run("chat", "Hello").stdout == "a]0;titleb\tc\ndm\n"
+
+
+def test_a_stream_that_breaks_off_is_a_failure_after_its_text(run: Any, gateway: Any, scripted: Any) -> None:
+    error = {"error": {"message": "the engine died", "code": "upstream_disconnected"}}
+    gateway.on(CHAT, scripted.Reply(chunks=[scripted.sse(scripted.piece("Hi"), error)]))
+    result = run("chat", "Hello", "--stream")
+    assert result.exit_code == ExitStatus.REFUSED
+    assert result.stdout == "Hi\n"
+    assert "the engine died" in result.stderr
+
+
+def test_a_refusal_says_what_why_and_which_request(run: Any, gateway: Any, scripted: Any) -> None:
+    body = json.dumps({"error": {"message": "too fast", "code": "rate_limit_exceeded", "hint": "Slow down."}})
+    gateway.on(CHAT, scripted.Reply(429, body.encode(), {"x-request-id": "req_7", "retry-after": "3"}))
+    result = run("chat", "Hello")
+    assert result.exit_code == ExitStatus.REFUSED
+    assert result.stderr.splitlines() == [
+        "error: too fast (429, rate_limit_exceeded)",
+        "  Slow down.",
+        "  retry after 3 s",
+        "  request id: req_7",
+    ]
+    assert len(gateway.asked) == 1
+
+
+def test_a_missing_key_says_where_to_put_one(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/models", {"error": {"message": "who?"}}, 401)
+    assert "--api-key" in run("models").stderr
+    run("models", "--api-key", "sk-1")
+    assert gateway.asked[-1].headers["authorization"] == "Bearer sk-1"
+
+
+def test_requests_are_listed_with_the_way_to_the_next_page(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": "c9"})
+    result = run("requests", "list", "--limit", "1", "--model", "auto", "--errors")
+    assert "req_1" in result.stdout
+    assert "0.001500" in result.stdout
+    assert "--before c9" in result.stderr
+    assert gateway.asked[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
+    data = json.loads(run("requests", "list", "--format", "json").stdout)
+    assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")
+
+
+def test_one_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests/req_1", RECORD)
+    shown = run("requests", "show", "req_1").stdout
+    assert "░" * 20 + "·" * 20 in shown
+    assert "·" * 20 + "░" * 10 + "█" * 10 in shown
+    assert "upstream_unavailable (503)" in shown
+    assert "7 in, 2 out" in shown
+    assert json.loads(run("requests", "show", "req_1", "--format", "json").stdout) == RECORD
+
+
+def test_a_request_that_is_not_there_is_refused(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests/nope", {"error": {"message": "No such request.", "code": "x"}}, 404)
+    result = run("requests", "show", "nope")
+    assert result.exit_code == ExitStatus.REFUSED
+    assert "No such request." in result.stderr
+
+
+def test_tail_shows_the_past_then_what_comes_each_once(run: Any, gateway: Any, scripted: Any) -> None:
+    later = {**RECORD, "request_id": "req_3"}
+    gateway.on_json("/api/v1/requests", {"requests": [row(FAILED), row(RECORD)], "next": None})
+    gateway.on_json("/api/v1/requests/req_1", RECORD)
+    gateway.on_json("/api/v1/requests/req_2", FAILED)
+    gateway.on("/api/v1/requests/tail", scripted.Reply(chunks=[scripted.sse(FAILED), scripted.sse(later)]))
+    result = run("requests", "tail", "--format", "json")
+    assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["req_1", "req_2", "req_3"]
+    assert "ended the feed" in result.stderr
+    assert gateway.asked[0].path == "/api/v1/requests/tail"
+    only_failed = run("requests", "tail", "--errors").stdout.splitlines()
+    assert [line.split()[-1] for line in only_failed] == ["all_attempts_failed"]
+
+
+def test_tail_without_following_ends_after_the_past(run: Any, gateway: Any) -> None:
+    gateway.on_json(
+        "/api/v1/requests", {"requests": [row(RECORD), {**row(RECORD), "request_id": "gone"}], "next": None}
+    )
+    gateway.on_json("/api/v1/requests/req_1", RECORD)
+    result = run("requests", "tail", "--no-follow", "-n", "2", "--format", "yaml")
+    assert [each["request_id"] for each in yaml.safe_load_all(result.stdout)] == ["req_1"]
+    assert gateway.asked[0].path == "/api/v1/requests?limit=2"
+
+
+def test_an_address_that_is_none_is_a_usage_error(run: Any) -> None:
+    result = run("health", "--url", "ftp://somewhere")
+    assert result.exit_code == ExitStatus.USAGE
+    assert "must look like" in result.stderr
+
+
+def test_something_else_at_the_address_is_recognised(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on("/api/v1/models", scripted.Reply(200, b"<html>hello</html>"))
+    result = run("models")
+    assert result.exit_code == ExitStatus.REFUSED
+    assert "belongs to an IntelliRouter gateway" in result.stderr

@@ -1,0 +1,151 @@
+"""Commands about the configuration, with the real rooms behind them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from intellirouter import config, roles
+from intellirouter.cli import ExitStatus, build_app
+
+GOOD = """\
+server: {port: 9001}
+providers:
+  lab: {vendor: fake}
+deployments:
+  echo: {provider: lab, model: "fake/echo"}
+models:
+  auto: {deployments: [echo]}
+"""
+BAD = """\
+server: {prot: 9001}
+providers:
+  lab: {vendor: fake}
+models:
+  auto: {deployments: 5}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(build_app(), [str(each) for each in arguments])
+
+
+def test_a_good_file_is_counted(file: Path) -> None:
+    result = run("config", "check", file)
+    assert result.exit_code == ExitStatus.OK
+    assert result.stdout == f"{file}: ok (1 provider, 1 deployment, 1 model, 0 keys)\n"
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("serve", "--config")])
+def test_every_problem_is_listed_with_its_place_and_a_way_out(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    result = run(*command, path)
+    assert result.exit_code == ExitStatus.CONFIGURATION
+    assert "the configuration has 2 problems" in result.stderr
+    assert "server.prot" in result.stderr
+    assert "port" in result.stderr
+    assert f"{path.name}:1" in result.stderr
+    assert "models.auto.deployments" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_file_that_is_not_there_is_a_configuration_problem(tmp_path: Path) -> None:
+    assert run("config", "check", tmp_path / "none.yaml").exit_code == ExitStatus.CONFIGURATION
+
+
+def test_show_says_what_is_in_force_and_why(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTELLIR_SERVER__HOST", "127.0.0.2")
+    shown = json.loads(run("config", "show", "--origin", file, "--format", "json").stdout)
+    assert shown["server.port"] == {"value": 9001, "origin": f"file {file}:1"}
+    assert shown["server.host"] == {"value": "127.0.0.2", "origin": "env INTELLIR_SERVER__HOST"}
+    assert shown["server.workers"]["origin"] == "default"
+    plain = yaml.safe_load(run("config", "show", file, "--format", "yaml").stdout)
+    assert plain["server.port"] == 9001
+    table = run("config", "show", "--origin", file).stdout
+    assert any(line.split()[:2] == ["server.port", "9001"] for line in table.splitlines())
+
+
+def test_show_without_a_file_is_defaults_and_environment() -> None:
+    assert json.loads(run("config", "show", "--format", "json").stdout)["server.port"] == 8080
+
+
+def test_the_schema_is_printed_in_both_forms() -> None:
+    schema = json.loads(run("config", "schema").stdout)
+    assert "server" in schema["properties"]
+    assert yaml.safe_load(run("config", "schema", "--format", "yaml").stdout) == schema
+
+
+@pytest.fixture
+def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with one key in the environment and no local servers: ports of others are not for tests to probe."""
+
+    def discover(_environ: Mapping[str, str]) -> config.Discovery:
+        found = {"providers": {"lab": {"vendor": "fake", "models": "*"}}}
+        return config.Discovery(found, ("the lab answers",))
+
+    monkeypatch.setattr(roles, "discover_here", discover)
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_init_writes_a_file_that_serves(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    result = run("init", "--output", path)
+    assert result.exit_code == ExitStatus.OK
+    assert "found: the lab answers" in result.stdout
+    assert f"intellirouter serve --config {path}" in result.stdout
+    assert run("config", "check", path).exit_code == ExitStatus.OK
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_init_does_not_overwrite_unless_forced(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("mine")
+    refused = run("init", "--output", path)
+    assert refused.exit_code == ExitStatus.FAILURE
+    assert "--force" in refused.stderr
+    assert path.read_text() == "mine"
+    assert run("init", "--output", path, "--force").exit_code == ExitStatus.OK
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_init_can_print_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("init", "--output", "-")
+    assert "lab" in yaml.safe_load(result.stdout)["providers"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_init_says_why_it_cannot_write(tmp_path: Path) -> None:
+    result = run("init", "--output", tmp_path / "no" / "such" / "folder.yaml")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert "cannot write" in result.stderr
+
+
+def test_serve_hands_on_only_the_flags_that_were_given(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Path | None, Any]] = []
+
+    def serve(path: Path | None, overrides: Mapping[str, object]) -> int:
+        seen.append((path, overrides))
+        return 7
+
+    monkeypatch.setattr(roles, "serve", serve)
+    assert run("serve", "--config", file, "--port", "0", "--log-level", "debug").exit_code == 7
+    assert run("serve", "--host", "::1", "--role", "monolith").exit_code == 7
+    assert seen == [
+        (file, {"server.port": 0, "logging.level": "debug"}),
+        (None, {"server.host": "::1", "server.role": "monolith"}),
+    ]

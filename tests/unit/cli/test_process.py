@@ -2,12 +2,12 @@
 
 import os
 import pty
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +81,19 @@ def test_a_reader_that_leaves_ends_the_program_quietly() -> None:
         assert program.stderr is not None
         program.stdout.close()
         assert "Traceback" not in program.stderr.read()
+
+
+def test_an_interrupt_ends_a_feed_without_a_traceback(gateway: Any, scripted: Any) -> None:
+    record = {"request_id": "req_1", "started_us": 1, "endpoint": "/", "tenant": "t", "status": 200, "duration_ms": 1.0}
+    gateway.on("/api/v1/requests/tail", scripted.Reply(chunks=[scripted.sse(record)], then="wait"))
+    command = [*PROGRAM, "requests", "tail", "-n", "0", "--url", gateway.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert "req_1" in program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        assert program.wait(DEADLINE_S) == 130
+        assert program.stderr.read() == ""
 
 
 class Terminal:
@@ -193,7 +206,7 @@ def test_an_interrupt_stops_the_answer_and_not_the_conversation(talk: Terminal, 
     talk.wait_for("> ")
     talk.type("Tell a story.\n")
     talk.wait_for("Once upon")
-    talk.process.send_signal(2)
+    talk.process.send_signal(signal.SIGINT)
     talk.wait_for("stopped")
     assert gateway.client_left.wait(5)
     talk.type("Again.\n")
@@ -201,9 +214,3 @@ def test_an_interrupt_stops_the_answer_and_not_the_conversation(talk: Terminal, 
     talk.type("/exit\n")
     assert talk.process.wait(DEADLINE_S) == 0
     assert [message["content"] for message in gateway.asked[-1].json()["messages"]] == ["Be brief.", "Again."]
-
-
-def test_the_reference_page_is_up_to_date(repo: Path) -> None:
-    script = repo / "scripts" / "gen_cli_reference.py"
-    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=DEADLINE_S)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -127,7 +127,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/v1/requests/{request_id}")
     async def show(request_id: str, caller: Caller) -> JsonResponse:
         """One exchange whole: the decision with every candidate, each attempt, usage, cost, timing."""
-        record = plane.feed.find(request_id) or await _stored(plane, request_id)
+        record = await _stored(plane, request_id)
         if record is None or _scope(caller) not in {None, record.tenant}:
             raise errors.NotFound(f"No request '{request_id[:80]}' is known.", code="request_not_found")
         return JsonResponse(record_view(record))

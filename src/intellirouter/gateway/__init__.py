@@ -1,8 +1,9 @@
 """The data plane's HTTP side: ASGI in, ASGI out; errors rendered in the caller's dialect.
 
-Door: `Gateway`, `presented_key`. It knows clients; it does not know providers, prices or databases.
+Door: `Gateway`, `presented_key`, `RESPOND` (an ASGI extension used where the server offers it). It knows clients; it does
 """
 
 from intellirouter.gateway.app import Gateway, presented_key
+from intellirouter.gateway.reply import RESPOND
 
-__all__ = ["Gateway", "presented_key"]
+__all__ = ["RESPOND", "Gateway", "presented_key"]

@@ -18,6 +18,7 @@ class Presence:
     """The requests under way. `enter` when the body has been read, `leave` when the answer is out."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._guests: dict[Exchange, tuple[Receive, asyncio.Task[Any] | None]] = {}
         self._marked: set[Exchange] = set()
         self._watchers: dict[Exchange, asyncio.Task[None]] = {}
@@ -28,9 +29,10 @@ class Presence:
         return len(self._guests)
 
     def enter(self, exchange: Exchange, receive: Receive) -> None:
-        self._guests[exchange] = (receive, asyncio.current_task())
+        # With its loop given, this needs no system call (asking for the running loop does, on Python 3.11).
+        self._guests[exchange] = (receive, asyncio.current_task(self._loop))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._look)
+            self._timer = self._loop.call_later(_TICK_S, self._look)
 
     def leave(self, exchange: Exchange) -> None:
         self._guests.pop(exchange, None)
@@ -44,7 +46,7 @@ class Presence:
                 self._watchers[exchange] = self._owner.start(self._watch(exchange), exchange.request_id)
         self._marked = set(self._guests)
         if self._guests:
-            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._look)
+            self._timer = self._loop.call_later(_TICK_S, self._look)
 
     async def _watch(self, exchange: Exchange) -> None:
         receive, task = self._guests[exchange]

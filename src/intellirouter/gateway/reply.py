@@ -1,6 +1,6 @@
 """One client connection's side of an exchange: ASGI messages out, errors in the client's dialect."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from intellirouter.core import errors
@@ -12,6 +12,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+RESPOND: Final = "intellirouter.respond"
+"""Our server's ASGI extension for whole responses: `(status, header_lines, body) -> done`."""
 _JSON: Final = (b"content-type", b"application/json")
 _SSE_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -23,15 +25,18 @@ _SSE_HEADERS: Final = (
 class OpenAIReply:
     """Implements `pipeline.Reply` in OpenAI's dialect."""
 
-    __slots__ = ("_send", "has_begun")
+    __slots__ = ("_respond", "_send", "has_begun")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, extensions: Mapping[str, Any] | None) -> None:
         self._send = send
+        self._respond = extensions.get(RESPOND) if extensions else None
         self.has_begun = False
 
     async def complete(self, status: int, headers: Headers, body: bytes) -> None:
         self.has_begun = True
         headers += (_JSON, (b"content-length", b"%d" % len(body)))
+        if self._respond is not None and self._respond(status, header_lines(headers), body):
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -56,3 +61,8 @@ class OpenAIReply:
         if error.status == 413:
             headers.append((b"connection", b"close"))  # the rest of the body is still coming
         await self.complete(error.status, headers, encode_error(error))
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Return headers as they stand on the wire. Names and values are ours and hold no line ends."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])

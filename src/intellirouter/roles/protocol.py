@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error
+from intellirouter.gateway import RESPOND
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_DEADLINE_S: Final = 30.0
@@ -49,6 +50,41 @@ class _JoiningTransport:
         return getattr(self._transport, name)
 
 
+class _Responder:
+    """The `intellirouter.respond` ASGI extension: a whole response in one call and one write.
+
+    It stands for the two messages that `send` would take apart and check header by header, at a third of the cost of
+    the whole request. Under another server the application falls back to `send`.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self, status: int, header_lines: bytes, body: bytes) -> bool:
+        """Write the response, unless the client reads too slowly or has left; then return False.
+
+        `header_lines` end in CRLF each and hold no `date`, `connection` or `transfer-encoding`.
+        """
+        cycle = self._cycle
+        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        parts = [STATUS_LINE[status], header_lines]
+        parts += [b"%b: %b\r\n" % pair for pair in cycle.default_headers]
+        if not cycle.keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", body)
+        cycle.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses heads that are too large or come too slowly; a connection that never asks is closed too."""
 
@@ -84,6 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_head_open = False
         self._stop_timer()
         super().on_headers_complete()
+        self.scope["extensions"] = {RESPOND: _Responder(self.cycle)}  # type: ignore[dict-item] # a callable of ours
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg, "invalid_http")

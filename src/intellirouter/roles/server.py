@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -36,6 +37,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _spare_the_collector()
         self._on_ready()
 
     @contextlib.contextmanager
@@ -48,6 +50,16 @@ class Server(uvicorn.Server):
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+
+def _spare_the_collector() -> None:
+    """Take what start-up made out of the garbage collector's sight, and let it look less often.
+
+    Exchanges make no cycles, so collections find next to nothing; looking through all modules for it costs latency.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def bind(host: str, port: int) -> socket.socket:

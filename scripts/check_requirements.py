@@ -57,9 +57,7 @@ def problems() -> Iterator[str]:
     count = len(pins(FOLDER / "base.txt"))
     if count > BASE_MAX_DISTRIBUTIONS:
         yield f"the base install is {count} distributions; {BASE_MAX_DISTRIBUTIONS} are allowed; make it an extra"
-    yield from (
-        f"{name} names its index; pin with requirements/*.txt" for name in LOCK_FILES if (ROOT / name).exists()
-    )
+    yield from (f"{name} names its index; pin with requirements/*.txt" for name in LOCK_FILES if (ROOT / name).exists())
 
 
 def main() -> int:

@@ -59,9 +59,7 @@ def line_count(function: Function) -> int:
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
     first = function.body[0]
     is_docstring = (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     )
     return lines - ((first.end_lineno or first.lineno) - first.lineno + 1 if is_docstring else 0)
 

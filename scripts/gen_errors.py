@@ -1,11 +1,14 @@
 """Write docs/reference/errors.md from the error tree. `--check` compares only, and fails if the page is stale."""
 
+import importlib
 import inspect
 import logging
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import intellirouter
 from intellirouter.core import errors
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors.md"
@@ -41,7 +44,11 @@ def tree(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]
 
 
 def leaves() -> list[type[errors.GatewayError]]:
-    return [cls for cls in tree(errors.GatewayError) if not cls.__subclasses__()]
+    """The classes that occur, those that rooms add below the tree's branches too."""
+    for room in pkgutil.iter_modules(intellirouter.__path__):
+        importlib.import_module(f"intellirouter.{room.name}")
+    ours = [cls for cls in tree(errors.GatewayError) if cls.__module__.startswith("intellirouter.")]
+    return [cls for cls in ours if not any(child in ours for child in cls.__subclasses__())]
 
 
 def own_docstring(cls: type[errors.GatewayError]) -> str:

@@ -5,7 +5,9 @@ from typing import Final
 
 from intellirouter.core import errors
 
-_STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, and content with a string that never ends: nothing here is validated yet, and backtracking over a body of
+# escaped quotes would take quadratic time.
+_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_depth(body: bytes, max_depth: int) -> None:

@@ -28,6 +28,8 @@ class Target(Struct, frozen=True, kw_only=True, eq=False):
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
     retries: int = 2
+    by_name: dict[str, Deployment]
+    """Pool and fallbacks."""
 
 
 class Catalog:
@@ -74,11 +76,13 @@ class Catalog:
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
             retries=spec.retries,
+            by_name={name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)},
         )
 
     def _single(self, name: str, kind: str, deployment: Deployment) -> Target:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
-        return Target(model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries)
+        by_name = {deployment.name: deployment}
+        return Target(model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries, by_name=by_name)
 
     def _wildcard(self, model: str) -> Target | None:
         provider_name, slash, upstream_model = model.partition("/")

@@ -14,7 +14,7 @@ from intellirouter.dialects.codec import Answer, StreamRelay
 from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_stream import ChatStreamRelay
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.splice import append_member, model_spans, replace, top_level_spans
+from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.validation import decode_body
 
 _ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
@@ -127,7 +127,7 @@ class OpenAIChatCodec:
     def encode_request(self, call: Call, upstream_model: str) -> bytes:
         body = call.body
         if upstream_model != call.model:
-            body = replace(body, model_spans(body, call.model), msgspec.json.encode(upstream_model))
+            body = replace(body, model_spans(body, call.model), json_string(upstream_model))
         if call.is_stream and not call.wants_usage:
             body = _ask_for_usage(body, call.source.stream_options is not None)
         return body

@@ -11,7 +11,7 @@ from intellirouter.dialects.codec import Answer, StreamRelay
 from intellirouter.dialects.openai_chat import decode_error_in_200
 from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.splice import model_spans, replace
+from intellirouter.dialects.splice import json_string, model_spans, replace
 from intellirouter.dialects.validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
@@ -57,7 +57,7 @@ class OpenAIEmbeddingsCodec:
     def encode_request(self, call: Call, upstream_model: str) -> bytes:
         if upstream_model == call.model:
             return call.body
-        return replace(call.body, model_spans(call.body, call.model), msgspec.json.encode(upstream_model))
+        return replace(call.body, model_spans(call.body, call.model), json_string(upstream_model))
 
     def decode_response(self, body: bytes) -> Answer:
         try:

@@ -44,6 +44,8 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Turn a vendor's error answer into ours. `status` may be 200: some vendors put errors there."""
     message, code, param = _read_envelope(body)
+    if code is not None and code.isdigit():
+        code = None  # the status once more
     said = f": {message}" if message else "."
     retry_after_s = retry_after(headers, clock)
     error: errors.UpstreamError
@@ -92,14 +94,14 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
         document = document[0]
     if not isinstance(document, Mapping):
         return str(document)[:_MAX_MESSAGE_CHARS], None, None
-    inner = document.get("error", document)
+    inner = document.get("error") or document  # `"error": null` beside a message is seen, too
     if not isinstance(inner, Mapping):
         return str(inner)[:_MAX_MESSAGE_CHARS], None, None
     message = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
     code, param = inner.get("code"), inner.get("param")
     return (
         (message if isinstance(message, str) else str(message))[:_MAX_MESSAGE_CHARS],
-        code if isinstance(code, str) else None,
+        str(code) if isinstance(code, str | int) and not isinstance(code, bool) else None,
         param if isinstance(param, str) else None,
     )
 
@@ -116,7 +118,7 @@ def retry_after(headers: Sequence[tuple[str, str]], clock: Clock) -> float | Non
         return max(0.0, in_s)
     try:
         at = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     now = datetime.fromtimestamp(clock.epoch_us() / 1e6, UTC)
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
@@ -134,5 +136,5 @@ def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
     """Turn the data of an error event into ours. Its class is known only by what it says."""
     message, code, _ = _read_envelope(data)
     if code in {"rate_limit_exceeded", "429"}:
-        return errors.UpstreamRateLimited(message or "The upstream is rate limited.", code=code)
+        return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
     return errors.UpstreamUnavailable(f"The upstream failed while streaming: {message or data[:300]!r}")

@@ -38,6 +38,8 @@ NOT_REPORTED: Final = msgspec.Raw()
 _NOTHING: Final = (NOT_REPORTED, msgspec.Raw(b"null"))
 _NO_IN: Final = _PromptDetails()
 _NO_OUT: Final = _CompletionDetails()
+_MAX_TOKENS: Final = 10**12
+"""More is nonsense, and would not fit the ledger's integers once priced."""
 _decoder: Final = msgspec.json.Decoder(_Usage)
 
 
@@ -48,15 +50,21 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
     try:
         usage = _decoder.decode(raw)
     except msgspec.ValidationError:
-        found = _lenient(msgspec.json.decode(raw))
+        found = _lenient(raw)
         if found is None:
             return None
         usage = found
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
     return _disjoint(usage)
 
 
-def _lenient(raw: Any) -> _Usage | None:
+def _lenient(document: msgspec.Raw) -> _Usage | None:
     """Read what can be read of a usage object with odd types: what is no count is 0."""
+    try:
+        raw = msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
     if not isinstance(raw, Mapping):
         return None
 
@@ -78,9 +86,9 @@ _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_
 
 
 def _disjoint(raw: _Usage) -> Usage:
-    prompt, completion = max(0, raw.prompt_tokens or 0), max(0, raw.completion_tokens or 0)
+    prompt, completion = _within(raw.prompt_tokens, _MAX_TOKENS), _within(raw.completion_tokens, _MAX_TOKENS)
     if not prompt and not completion:
-        prompt = max(0, raw.total_tokens or 0)
+        prompt = _within(raw.total_tokens, _MAX_TOKENS)
     details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT
     cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
     audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens

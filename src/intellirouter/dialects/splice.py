@@ -5,12 +5,13 @@ the spans of top-level members are found and replaced.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
-_MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
+_MODEL_KEY: Final = b'"model"'
 _SPACE: Final = b" \t\r\n"
 
 Span = tuple[int, int]
@@ -53,15 +54,22 @@ def _trim(body: bytes, start: int, end: int) -> Span:
 
 
 def model_spans(body: bytes, model: str) -> list[Span]:
-    """Return the spans of the top-level `model` value. One regular expression where its place proves its depth."""
-    match = _MODEL.search(body)
-    if match is not None and body.count(b'"model"') == 1:
-        start, end = match.span(1)
-        if (_opens_document(body[: match.start()]) or _closes_document(body[end:])) and (
-            msgspec.json.decode(match.group(1)) == model
-        ):
+    """Return the spans of the top-level `model` value: two searches where its place proves its depth."""
+    key = body.find(_MODEL_KEY)
+    value = json_string(model)
+    start = body.find(value, key + len(_MODEL_KEY))
+    if key >= 0 and start >= 0 and body.find(_MODEL_KEY, key + 1) < 0:
+        end = start + len(value)
+        between = body[key + len(_MODEL_KEY) : start]
+        if between.strip(_SPACE) == b":" and (_opens_document(body[:key]) or _closes_document(body[end:])):
             return [(start, end)]
     return top_level_spans(body, "model")
+
+
+@lru_cache(maxsize=4096)
+def json_string(text: str) -> bytes:
+    """Return `text` as JSON, the usual way to write it."""
+    return msgspec.json.encode(text)
 
 
 def _opens_document(prefix: bytes) -> bool:

@@ -49,7 +49,7 @@ class Gateway:
             await self._serve_page(scope, send)
             return
         spine = self.spine
-        reply = OpenAIReply(send, scope.get("extensions"))
+        reply = OpenAIReply(scope, send)
         exchange = spine.open(path, codec, _NOBODY)
         try:
             body = await self._admit(spine, exchange, dict(scope["headers"]), receive)
@@ -85,7 +85,7 @@ class Gateway:
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", _allowed(scope["path"]).encode()))
-            await OpenAIReply(send, None).fail(error, headers)
+            await OpenAIReply(scope, send).fail(error, headers)
             return
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})

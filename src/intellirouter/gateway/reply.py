@@ -1,6 +1,6 @@
 """One client connection's side of an exchange: ASGI messages out, errors in the client's dialect."""
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from intellirouter.core import errors
@@ -13,7 +13,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 RESPOND: Final = "intellirouter.respond"
-"""Our server's ASGI extension for whole responses: `(status, header_lines, body) -> done`."""
+"""Our server's ASGI extension for whole responses: `(scope, status, header_lines, body) -> done`."""
 _JSON: Final = (b"content-type", b"application/json")
 _SSE_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -25,17 +25,19 @@ _SSE_HEADERS: Final = (
 class OpenAIReply:
     """Implements `pipeline.Reply` in OpenAI's dialect."""
 
-    __slots__ = ("_respond", "_send", "has_begun")
+    __slots__ = ("_respond", "_scope", "_send", "has_begun")
 
-    def __init__(self, send: Send, extensions: Mapping[str, Any] | None) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
+        extensions = scope.get("extensions")
         self._respond = extensions.get(RESPOND) if extensions else None
         self.has_begun = False
 
     async def complete(self, status: int, headers: Headers, body: bytes) -> None:
         self.has_begun = True
         headers += (_JSON, (b"content-length", b"%d" % len(body)))
-        if self._respond is not None and self._respond(status, header_lines(headers), body):
+        if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
             return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})

@@ -1,5 +1,6 @@
 """One request's whole life inside us: what the stages learn, and the record it ends as."""
 
+from functools import lru_cache
 from typing import Protocol
 
 from intellirouter.catalog import Target
@@ -41,42 +42,27 @@ class Reply(Protocol):
 class Exchange:
     """Mutable while the request is under way; `record` is what remains once it is settled."""
 
-    __slots__ = (
-        "answer_body",
-        "attempts",
-        "call",
-        "codec",
-        "content_events",
-        "cost_microusd",
-        "decision",
-        "deployment",
-        "endpoint",
-        "error",
-        "finish_reason",
-        "first_token_ms",
-        "identity",
-        "is_client_gone",
-        "is_settled",
-        "model",
-        "price_version",
-        "record",
-        "request_id",
-        "started_s",
-        "started_us",
-        "status",
-        "target",
-        "usage",
-    )
+    call: Call | None = None
+    model: str | None = None
+    """The configured name; known once the request has been decoded."""
+    target: Target | None = None
+    decision: Decision | None = None
+    deployment: Deployment | None = None
+    """Who is being tried, in the end who answered."""
+    usage: Usage | None = None
+    cost_microusd: int | None = None
+    price_version: str | None = None
+    finish_reason: str | None = None
+    first_token_ms: float | None = None
+    status: int = 200
+    error: errors.GatewayError | None = None
+    answer_body: bytes | None = None
+    is_client_gone: bool = False
+    record: ExchangeRecord | None = None
+    """Set by settlement."""
 
     def __init__(
-        self,
-        request_id: str,
-        endpoint: str,
-        codec: Codec,
-        identity: Identity,
-        *,
-        started_s: float,
-        started_us: int,
+        self, request_id: str, endpoint: str, codec: Codec, identity: Identity, *, started_s: float, started_us: int
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
@@ -84,24 +70,7 @@ class Exchange:
         self.identity = identity
         self.started_s = started_s
         self.started_us = started_us
-        self.call: Call | None = None
-        self.model: str | None = None
-        self.target: Target | None = None
-        self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
-        self.deployment: Deployment | None = None
-        self.usage: Usage | None = None
-        self.cost_microusd: int | None = None
-        self.price_version: str | None = None
-        self.finish_reason: str | None = None
-        self.first_token_ms: float | None = None
-        self.content_events = 0
-        self.status = 200
-        self.error: errors.GatewayError | None = None
-        self.answer_body: bytes | None = None
-        self.is_client_gone = False
-        self.is_settled = False
-        self.record: ExchangeRecord | None = None
 
     def asked(self) -> tuple[Call, Target]:
         """Return what the decode stage learned."""
@@ -160,6 +129,7 @@ class Exchange:
         return headers
 
 
+@lru_cache(maxsize=4096)
 def header_value(text: str) -> bytes:
     """Make any text safe as a header value: printable ASCII, the rest as `?`."""
     if text.isascii() and text.isprintable():

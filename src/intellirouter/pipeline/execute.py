@@ -32,7 +32,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def run(self, exchange: Exchange, reply: Reply) -> None:
         """Answer the client, or raise the error that stands. Every attempt is recorded on the exchange."""
         call, target, decision = exchange.decided()
-        by_name = {each.name: each for each in (*target.pool, *target.fallbacks)}
+        by_name = target.by_name
         step = Step(decision.order[0], "first", 0.0)
         planner: AttemptPlanner | None = None
         deadline_s = exchange.started_s + by_name[step.deployment].timeouts.total_s

@@ -125,9 +125,8 @@ class Spine:
 
     def settle(self, exchange: Exchange) -> None:
         """Price the usage and write the record, once; after this it survives kill -9."""
-        if exchange.is_settled:
+        if exchange.record is not None:
             return
-        exchange.is_settled = True
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
         record = exchange.to_record(self._clock.monotonic_s())

@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -52,12 +52,10 @@ class Plane:
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Serve HTTP: the control plane under `/api/`, the data plane everywhere else."""
-        if scope["path"].startswith("/api/"):
-            await self._admin(scope, receive, send)
-        else:
-            await self.gateway(scope, receive, send)
+        app = self._admin if scope["path"].startswith("/api/") else self.gateway
+        return app(scope, receive, send)
 
     async def start(self) -> None:
         self.store.start()

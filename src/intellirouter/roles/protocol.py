@@ -1,9 +1,10 @@
 """The server's HTTP/1.1 protocol: uvicorn's, with bounds on a request's head and errors in our own shape."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error
@@ -50,25 +51,68 @@ class _JoiningTransport:
         return getattr(self._transport, name)
 
 
-class _Responder:
-    """The `intellirouter.respond` ASGI extension: a whole response in one call and one write.
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses heads that are too large or come too slowly; closes connections that stay idle.
 
-    It stands for the two messages that `send` would take apart and check header by header, at a third of the cost of
-    the whole request. Under another server the application falls back to `send`.
+    Uvicorn arms and cancels a keep-alive timer for every response. Here a connection remembers since when it has
+    waited, and its one timer looks again when that could have become too long.
     """
 
-    __slots__ = ("_cycle",)
+    _head_bytes = 0
+    _requests = 0
+    _waiting_since_s = 0.0
+    _watch: asyncio.TimerHandle | None = None
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", _JoiningTransport(transport, self.loop))
+        self._extensions: dict[str, Any] = {RESPOND: self._respond}
+        self._waiting_since_s = self.loop.time()
+        self._watch = self.loop.call_later(_HEAD_DEADLINE_S, self._look)
 
-    def __call__(self, status: int, header_lines: bytes, body: bytes) -> bool:
-        """Write the response, unless the client reads too slowly or has left; then return False.
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._extensions.clear()
+        super().connection_lost(exc)
 
-        `header_lines` end in CRLF each and hold no `date`, `connection` or `transfer-encoding`.
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_answering():
+            return
+        # Nothing is being answered, so what has come belongs to a head that is not complete.
+        if not self._head_bytes:
+            self._waiting_since_s = self.loop.time()
+        self._head_bytes += len(data)
+        if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(431, "The request's head is too large.", "headers_too_large")
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_headers_complete()
+        self._requests += 1
+        self.scope["extensions"] = self._extensions
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._waiting_since_s = self.loop.time()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def _respond(self, scope: object, status: int, header_lines: bytes, body: bytes) -> bool:
+        """The `intellirouter.respond` ASGI extension: write a whole response at once, or return False.
+
+        It stands for the two messages that `send` would take apart and check header by header. False when the client
+        reads slowly or has left, or for pipelined requests: then `send` does it. `header_lines` end in CRLF each and
+        hold no `date`, `connection` or `transfer-encoding`.
         """
-        cycle = self._cycle
-        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
@@ -84,62 +128,30 @@ class _Responder:
         cycle.on_response()
         return True
 
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Refuses heads that are too large or come too slowly; a connection that never asks is closed too."""
-
-    _head_bytes = 0
-    _is_head_open = True
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", _JoiningTransport(transport, self.loop))
-        self._head_timer = self.loop.call_later(_HEAD_DEADLINE_S, self._head_is_late)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._is_head_open or self.transport.is_closing():
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse(431, "The request's head is too large.", "headers_too_large")
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(_HEAD_DEADLINE_S, self._head_is_late)
-
-    def on_message_begin(self) -> None:
-        self._head_bytes = 0
-        self._is_head_open = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._is_head_open = False
-        self._stop_timer()
-        super().on_headers_complete()
-        self.scope["extensions"] = {RESPOND: _Responder(self.cycle)}  # type: ignore[dict-item] # a callable of ours
-
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg, "invalid_http")
 
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
+    def _is_answering(self) -> bool:
+        return self._requests > 0 and not self.cycle.response_complete
+
+    def _look(self) -> None:
+        """Close the connection if it has waited too long for a head; otherwise look again when it could have."""
+        self._watch = None
+        if self.transport.is_closing():
+            return
+        is_fresh = self._requests == 0
+        allowed_s = _HEAD_DEADLINE_S if self._head_bytes or is_fresh else self.timeout_keep_alive
+        waited_s = 0.0 if self._is_answering() else self.loop.time() - self._waiting_since_s
+        if waited_s >= allowed_s:
             self.transport.close()
+        else:
+            self._watch = self.loop.call_later(max(1.0, allowed_s - waited_s), self._look)
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         body = encode_error(errors.InvalidRequest(message, code=code, status=status))
         head = (
-            f"HTTP/1.1 {status} Bad Request\r\ncontent-type: application/json\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None

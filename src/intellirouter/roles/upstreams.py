@@ -1,7 +1,7 @@
 """Which upstream serves which deployment: the pool, a worker of our own, or the fake provider."""
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -17,8 +17,8 @@ class UpstreamSwitch:
         self._pool = pool
         self._by_vendor = dict(by_vendor)
 
-    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
-        return await self._by_vendor.get(deployment.vendor, self._pool).send(deployment, path, body)
+    def send(self, deployment: Deployment, path: str, body: bytes) -> Coroutine[Any, Any, UpstreamResponse]:
+        return self._by_vendor.get(deployment.vendor, self._pool).send(deployment, path, body)
 
 
 class WorkerDirectory(Protocol):

@@ -4,12 +4,35 @@ import math
 import random
 from typing import Final
 
-from intellirouter.catalog import HealthBoard, Target
+from msgspec import Struct
+
+from intellirouter.catalog import DeploymentHealth, HealthBoard, Target
 from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
 from intellirouter.routing.strategies import STRATEGIES, Scored, View
 
 _DEFAULT_STRATEGY: Final = "priority"
 _MAX_STANDING: Final = 2048
+_NO_LIMIT: Final = 1 << 62
+
+
+class _Standing(Struct, frozen=True):
+    """A decision that holds again for every call which asks for nothing special while all are well."""
+
+    target: Target
+    decision: Decision
+    max_tokens: int
+    """Up to here every member's context is large enough."""
+    health: list[DeploymentHealth]
+
+    def holds(self, target: Target, call: Call) -> bool:
+        if target is not self.target or call.needs:
+            return False
+        if estimate_tokens(len(call.body)) + (call.max_output_tokens or 0) > self.max_tokens:
+            return False
+        for each in self.health:
+            if each.failures_in_a_row:
+                return False
+        return call.surface == "chat"
 
 
 class Router:
@@ -19,22 +42,22 @@ class Router:
         self._board = board
         self._rng = rng
         self._turns: dict[str, int] = {}
-        self._standing: dict[str, tuple[Target, Decision]] = {}
+        self._standing: dict[str, _Standing] = {}
 
     def decide(self, call: Call, target: Target, now_s: float) -> Decision:
         """Return the decision. Raises `NoEligibleDeployment` when every candidate is excluded by the request."""
+        standing = self._standing.get(target.model)
+        if standing is not None and standing.holds(target, call):
+            return standing.decision
         excluded: list[Candidate] = []
         pool = self._filter(target.pool, call, excluded)
         fallbacks = self._filter(target.fallbacks, call, excluded)
         if not pool and not fallbacks:
             raise _nobody(call, excluded)
         healthy, failing = self._split(pool, now_s)
-        is_plain = not excluded and not failing and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY)
-        if is_plain and (standing := self._standing.get(target.model)) is not None and standing[0] is target:
-            return standing[1]
         scored = self._score(target, healthy, call) if healthy else []
         decision = _decision(target, scored, fallbacks, failing, excluded)
-        if is_plain:
+        if not excluded and not failing and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY):
             self._remember(target, decision)
         return decision
 
@@ -42,7 +65,14 @@ class Router:
         """Nothing but the configuration went into this decision, so it stands until something is wrong."""
         if len(self._standing) >= _MAX_STANDING:
             self._standing.clear()
-        self._standing[target.model] = (target, decision)
+        members = (*target.pool, *target.fallbacks)
+        contexts = [each.context_tokens for each in members if each.context_tokens is not None]
+        self._standing[target.model] = _Standing(
+            target=target,
+            decision=decision,
+            max_tokens=min(contexts, default=_NO_LIMIT),
+            health=[self._board.of(each.name) for each in target.pool],
+        )
 
     def _filter(
         self, deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]

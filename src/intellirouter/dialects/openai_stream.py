@@ -53,6 +53,7 @@ class ChatStreamRelay:
 
     __slots__ = (
         "_held",
+        "_held_bytes",
         "_keeps_usage",
         "_splitter",
         "_tail",
@@ -68,6 +69,7 @@ class ChatStreamRelay:
         self._keeps_usage = keeps_usage
         self._splitter = EventSplitter()
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._tail = b""
         self.has_content = False
         self.is_finished = False
@@ -103,7 +105,8 @@ class ChatStreamRelay:
 
     def _hold(self, events: list[bytes]) -> None:
         self._held += events
-        if sum(map(len, self._held)) > _MAX_HELD_BYTES:
+        self._held_bytes += sum(map(len, events))
+        if self._held_bytes > _MAX_HELD_BYTES:
             raise errors.UpstreamMalformed("The upstream's stream brings no content.")
 
     def _take(self, event: bytes) -> bytes:
@@ -111,13 +114,13 @@ class ChatStreamRelay:
         data = event_data(event)
         if data is None:
             if has_foreign_lines(event):
-                raise errors.UpstreamMalformed("The upstream's answer is no event stream.")
+                raise _no_event_stream(event)
             return event  # a comment or keep-alive
-        if data == _DONE:
+        if data.strip() == _DONE:
             self.is_finished, self._tail = True, event if event.endswith(b"\n\n") else _END
             return b""
         try:
-            chunk = _decode_chunk.decode(data)
+            chunk = _decode_chunk.decode(_valid_text(data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream sent a stream event that is no chunk: {error}") from None
         if chunk.error:
@@ -167,6 +170,17 @@ class ChatStreamRelay:
         if self.finish_reason is None:
             raise errors.UpstreamMalformed("The upstream's stream ended without a finish.")
         return out + _END
+
+
+def _no_event_stream(text: bytes) -> errors.UpstreamError:
+    """Some vendors answer a stream's request with a plain error document under HTTP 200: it says what is wrong."""
+    try:
+        document = _decode_chunk.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    if document is not None and document.error:
+        return decode_error_in_stream(text)
+    return errors.UpstreamMalformed("The upstream's answer is no event stream.")
 
 
 def _says_something(delta: _Delta) -> bool:

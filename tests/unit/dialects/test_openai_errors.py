@@ -1,0 +1,244 @@
+"""Vendors' error answers become ours, whatever their form; ours become OpenAI's envelope."""
+
+from typing import Any
+
+import msgspec
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import errors
+from intellirouter.dialects import encode_error, encode_error_event
+from intellirouter.dialects.openai_errors import decode_error, decode_error_in_stream, retry_after
+from intellirouter.testing import FakeClock
+
+Headers = list[tuple[str, str]]
+NOW_US = 1_700_000_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+class WallClock(FakeClock):
+    def epoch_us(self) -> int:
+        return NOW_US
+
+
+def decode(status: int, body: bytes = b"", headers: Headers | None = None) -> errors.UpstreamError:
+    return decode_error(status, headers or [], body, deployment="main", clock=WallClock())
+
+
+def envelope(**members: Any) -> bytes:
+    return msgspec.json.encode({"error": {"message": "it broke", **members}})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "shown", "is_retryable", "is_fallback"),
+    [
+        (302, errors.UpstreamMalformed, 502, True, True),
+        (400, errors.UpstreamRejected, 400, False, False),
+        (401, errors.UpstreamAuthFailed, 502, False, True),
+        (402, errors.UpstreamQuotaExhausted, 502, False, True),
+        (403, errors.UpstreamAuthFailed, 502, False, True),
+        (404, errors.UpstreamModelMissing, 404, False, True),
+        (408, errors.UpstreamTimeout, 504, True, True),
+        (413, errors.UpstreamRejected, 413, False, False),
+        (422, errors.UpstreamRejected, 422, False, False),
+        (429, errors.UpstreamRateLimited, 429, True, True),
+        (500, errors.UpstreamUnavailable, 502, True, True),
+        (502, errors.UpstreamUnavailable, 502, True, True),
+        (503, errors.UpstreamUnavailable, 503, True, True),
+        (504, errors.UpstreamTimeout, 504, True, True),
+        (524, errors.UpstreamTimeout, 504, True, True),
+        (529, errors.UpstreamUnavailable, 503, True, True),
+        (204, errors.UpstreamUnavailable, 502, True, True),
+        (999, errors.UpstreamUnavailable, 502, True, True),
+    ],
+)
+def test_the_status_decides_the_class(
+    status: int, kind: type[errors.UpstreamError], shown: int, is_retryable: bool, is_fallback: bool
+) -> None:
+    error = decode(status, envelope())
+    assert type(error) is kind
+    assert (error.status, error.retryable, error.fallback) == (shown, is_retryable, is_fallback)
+    if status != 302:
+        assert "it broke" in error.message
+
+
+def test_a_redirect_names_the_setting_to_check() -> None:
+    assert "base_url" in decode(301).message
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
+def test_an_empty_account_is_no_rate_limit(status: int, code: str) -> None:
+    error = decode(status, envelope(code=code))
+    if status == 403:  # the credential comes first
+        assert isinstance(error, errors.UpstreamAuthFailed)
+        return
+    assert isinstance(error, errors.UpstreamQuotaExhausted)
+    assert (error.code, error.status) == (code, 429 if status == 429 else 502)
+    assert not error.retryable
+    assert error.fallback
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (envelope(), "it broke"),
+        (b'{"error":"it broke"}', "it broke"),
+        (b'[{"error":{"code":400,"message":"it broke","status":"INVALID_ARGUMENT"}}]', "it broke"),
+        (b'{"detail":"it broke"}', "it broke"),
+        (b'{"message":"it broke"}', "it broke"),
+        (b'{"msg":"it broke"}', "it broke"),
+        (b'{"error":null,"message":"it broke"}', "it broke"),
+        (b'{"error":{"detail":"it broke"}}', "it broke"),
+        (b'{"detail":[{"loc":["body"],"msg":"it broke"}]}', "[{'loc': ['body'], 'msg': 'it broke'}]"),
+        (b'"it broke"', "it broke"),
+        (b"it broke\n", "it broke"),
+        (b"5", "5"),
+        (b"<html><h1>502 Bad Gateway</h1></html>", "HTTP 400"),
+        (b"  <!DOCTYPE html>", "HTTP 400"),
+        (b"", "HTTP 400"),
+        (b"[]", "[]"),
+        (b"{}", "HTTP 400"),
+        (b'{"error":{}}', "HTTP 400"),
+        (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}" * 2),
+        (b'{"a":' * 5000, '{"a":' * 60),
+    ],
+)
+def test_the_message_is_found_in_every_form(body: bytes, message: str) -> None:
+    assert decode(400, body).message == message
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_a_message_is_bounded(status: int) -> None:
+    assert len(decode(status, envelope(message="x" * 100_000)).message) < 2100
+    assert len(decode(status, msgspec.json.encode("x" * 100_000)).message) < 2100
+    assert len(decode(status, b"x" * 100_000).message) < 2100
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_failure_without_words_names_the_deployment(status: int) -> None:
+    assert "main" in decode(status, b"<html>").message
+
+
+def test_code_and_param_of_a_rejection_are_kept() -> None:
+    error = decode(400, envelope(code="context_length_exceeded", param="messages"))
+    assert (error.code, error.param) == ("context_length_exceeded", "messages")
+
+
+@pytest.mark.parametrize("code", [400, "400", True, None, 4.5, ["x"]])
+def test_a_code_that_says_nothing_does_not_replace_ours(code: Any) -> None:
+    assert decode(400, envelope(code=code)).code == "upstream_rejected"
+    assert decode(429, envelope(code=code)).code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("param", [3, None, {}])
+def test_a_param_that_is_no_text_is_dropped(param: Any) -> None:
+    assert decode(400, envelope(param=param)).param is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ([], None),
+        ([("retry-after", "7")], 7.0),
+        ([("retry-after", "0.5")], 0.5),
+        ([("retry-after", "-5")], 0.0),
+        ([("retry-after", "nan")], None),
+        ([("retry-after", "inf")], None),
+        ([("retry-after", "")], None),
+        ([("retry-after", "soon")], None),
+        ([("retry-after", "7"), ("retry-after-ms", "1500")], 1.5),
+        ([("retry-after", "7"), ("retry-after-ms", "soon")], 7.0),
+        ([("retry-after-ms", "-1")], 0.0),
+        ([("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT")], 60.0),
+        ([("retry-after", "Tue, 14 Nov 2023 22:14:20")], 60.0),
+        ([("retry-after", "Tue, 14 Nov 2023 23:14:20 +0100")], 60.0),
+        ([("retry-after", "Tue, 14 Nov 2022 22:14:20 GMT")], 0.0),
+        ([("retry-after", "Tue, 31 Nov 2023 22:14:20 GMT")], None),
+        ([("retry-after", f"Tue, 14 Nov {'9' * 30} 22:14:20 GMT")], None),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers: Headers, wait_s: float | None) -> None:
+    assert retry_after(headers, WallClock()) == wait_s
+    assert decode(429, headers=headers).retry_after_s == wait_s
+    assert decode(503, headers=headers).retry_after_s == wait_s
+
+
+@given(st.text(), st.text())
+def test_no_header_breaks_the_reading_of_an_error(value: str, in_ms: str) -> None:
+    wait_s = retry_after([("retry-after", value), ("retry-after-ms", in_ms)], WallClock())
+    assert wait_s is None or wait_s >= 0
+
+
+@given(
+    st.integers(100, 999),
+    st.binary(max_size=50) | st.from_regex(rb'\{"error":[\[\{"a-z:,\]\}0-9]{0,20}\}', fullmatch=True),
+)
+def test_no_body_breaks_the_reading_of_an_error(status: int, body: bytes) -> None:
+    error = decode(status, body)
+    assert msgspec.json.decode(encode_error(error))["error"] is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (envelope(code="rate_limit_exceeded"), errors.UpstreamRateLimited),
+        (envelope(code="429"), errors.UpstreamRateLimited),
+        (envelope(code=429), errors.UpstreamRateLimited),
+        (envelope(code=502), errors.UpstreamUnavailable),
+        (envelope(type="server_error"), errors.UpstreamUnavailable),
+        (b'{"error":"it broke"}', errors.UpstreamUnavailable),
+    ],
+)
+def test_an_error_in_a_stream_is_known_by_what_it_says(data: bytes, kind: type[errors.UpstreamError]) -> None:
+    error = decode_error_in_stream(data)
+    assert type(error) is kind
+    assert "it broke" in error.message
+    assert error.code == kind.code
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "other"])
+def test_an_error_in_a_stream_always_has_a_message(code: str) -> None:
+    assert decode_error_in_stream(envelope(message="", code=code)).message
+
+
+def test_our_error_is_rendered_with_its_hint() -> None:
+    error = errors.ModelNotFound("No such model.", param="model")
+    assert msgspec.json.decode(encode_error(error)) == {
+        "error": {
+            "message": f"No such model. {error.hint}",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    }
+    no_hint = errors.InvalidRequest("No.", hint="")
+    assert msgspec.json.decode(encode_error(no_hint))["error"]["message"] == "No."
+
+
+def test_the_vendors_own_words_about_the_clients_mistake_are_passed_on() -> None:
+    body = b'{ "error": {"message":"no", "extra": 1} }'
+    assert encode_error(decode(400, body)) == body
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b'{"error":"no"}', b'{"detail":1}', b"[1]", b"[]", b"1", b"\xff", b"[" * 9999]
+)
+def test_a_vendors_body_that_is_no_envelope_is_not_passed_on(body: bytes) -> None:
+    assert msgspec.json.decode(encode_error(decode(400, body)))["error"]["code"] == "upstream_rejected"
+
+
+def test_a_vendors_body_about_our_credential_is_not_passed_on() -> None:
+    body = envelope(message="Incorrect API key provided: sk-1234")
+    assert encode_error(decode(401, body)) != body
+
+
+def test_an_error_event_is_one_event_that_the_official_sdk_raises_on() -> None:
+    event = encode_error_event(errors.UpstreamDisconnected("cut\n\noff"))
+    assert event.startswith(b"data: {")
+    assert event.endswith(b"}\n\n")
+    assert event.count(b"\n") == 2
+    decoder = openai._streaming.SSEDecoder()
+    [sent] = list(decoder.iter_bytes(iter([event])))
+    assert sent.json()["error"]["code"] == "upstream_disconnected"

@@ -68,13 +68,13 @@ class AttemptPlanner:
             self._not_before_s[deployment] = now_s + error.retry_after_s
         if self._attempts >= _MAX_ATTEMPTS:
             return None
-        step = self._next(now_s)
+        step = self._next(now_s, deadline_s)
         if step is None or now_s + step.wait_s >= deadline_s:
             return None
         self._attempts += 1
         return step
 
-    def _next(self, now_s: float) -> Step | None:
+    def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:
             name = self._queue.pop(0)
             if name in self._hopeless:
@@ -82,23 +82,34 @@ class AttemptPlanner:
             if self._round == 0:
                 return Step(name, "fallback", 0.0)
             # A later round has waited once, at its beginning.
-            return Step(name, "retry", max(0.0, self._not_before_s.get(name, 0.0) - now_s))
-        return self._next_round(now_s) or self._next_fallback()
+            wait_s = self._owed_s(name, now_s)
+            if now_s + wait_s < deadline_s:
+                return Step(name, "retry", wait_s)
+        return self._next_round(now_s, deadline_s) or self._next_fallback()
 
-    def _next_round(self, now_s: float) -> Step | None:
+    def _owed_s(self, name: str, now_s: float) -> float:
+        """Return what is left of the wait that `name` asked for."""
+        return max(0.0, self._not_before_s.get(name, 0.0) - now_s)
+
+    def _next_round(self, now_s: float, deadline_s: float) -> Step | None:
         if self._round >= self._retries:
             return None
         wait_s = self._backoff.wait_s(self._round, self._rng)
-        ready = [
-            name
-            for name in self._pool
-            if name not in self._hopeless and self._not_before_s.get(name, 0.0) - now_s <= self._backoff.max_s
-        ]
+        waits = {name: self._owed_s(name, now_s) for name in self._pool if name not in self._hopeless}
+        ready = [name for name, owed_s in waits.items() if owed_s <= self._backoff.max_s]
         if not ready:
             return None
-        self._round += 1
-        first, *self._queue = ready
-        return Step(first, "retry", max(wait_s, self._not_before_s.get(first, 0.0) - now_s))
+        ready.sort(key=waits.__getitem__)
+        first, *queue = ready
+        wait_s = max(wait_s, waits[first])
+        if now_s + wait_s >= deadline_s:
+            return None  # no time for that, but perhaps for a fallback, which costs no wait
+        self._round, self._queue = self._round + 1, queue
+        return Step(first, "retry", wait_s)
 
     def _next_fallback(self) -> Step | None:
-        return Step(self._fallbacks.pop(0), "fallback", 0.0) if self._fallbacks else None
+        while self._fallbacks:
+            name = self._fallbacks.pop(0)
+            if name not in self._hopeless:
+                return Step(name, "fallback", 0.0)
+        return None

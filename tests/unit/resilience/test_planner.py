@@ -1,0 +1,240 @@
+"""The attempt planner against DESIGN.md: its table, its rounds, its bounds."""
+
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import errors
+from intellirouter.resilience import AttemptPlanner, Backoff, Step
+
+FOREVER_S = 1e9
+ERRORS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.GatewayError) and kind is not errors.GatewayError
+]
+STAYS = (errors.ClientError, errors.PolicyError, errors.InternalError, errors.UpstreamRejected)
+HOPELESS = (
+    errors.UpstreamAuthFailed,
+    errors.UpstreamQuotaExhausted,
+    errors.UpstreamModelMissing,
+)
+AGAIN = (
+    errors.UpstreamRateLimited,
+    errors.UpstreamUnavailable,
+    errors.UpstreamConnectFailed,
+    errors.UpstreamDisconnected,
+    errors.UpstreamTimeout,
+    errors.UpstreamMalformed,
+)
+
+
+def planner(order: str, pool_size: int | None = None, *, retries: int = 2, **backoff: float) -> AttemptPlanner:
+    names = order.split()
+    return AttemptPlanner(
+        names,
+        pool_size=len(names) if pool_size is None else pool_size,
+        retries=retries,
+        backoff=Backoff(**backoff),
+        rng=random.Random(7),
+    )
+
+
+def down(retry_after_s: float | None = None) -> errors.GatewayError:
+    return errors.UpstreamUnavailable("down", retry_after_s=retry_after_s)
+
+
+def names(plan: AttemptPlanner, first: str, error: errors.GatewayError | None = None) -> list[str]:
+    """Fail every attempt and return who was tried after the first."""
+    tried: list[str] = []
+    step: Step | None = Step(first, "first", 0.0)
+    now_s = 0.0
+    while step is not None:
+        step = plan.after(step.deployment, error or down(), now_s, FOREVER_S)
+        if step is not None:
+            now_s += step.wait_s
+            tried.append(f"{step.kind} {step.deployment}")
+    return tried
+
+
+@pytest.mark.parametrize("kind", [each for each in ERRORS if issubclass(each, STAYS)])
+def test_a_mistake_of_the_client_or_ours_stands(kind: type[errors.GatewayError]) -> None:
+    assert planner("a b c", 2).after("a", kind("no"), 0.0, FOREVER_S) is None
+
+
+@pytest.mark.parametrize("kind", HOPELESS)
+def test_a_refusal_that_will_stay_moves_on_and_never_comes_back(kind: type[errors.GatewayError]) -> None:
+    assert names(planner("a"), "a", kind("no")) == []
+    assert names(planner("a b c", 2), "a", kind("no")) == ["fallback b", "fallback c"]
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_a_passing_failure_is_tried_again_and_elsewhere(kind: type[errors.GatewayError]) -> None:
+    assert names(planner("a"), "a", kind("no")) == ["retry a", "retry a"]
+    assert names(planner("a b", 1, retries=1), "a", kind("no")) == ["retry a", "fallback b"]
+
+
+def test_the_classes_of_the_tree_are_all_judged() -> None:
+    judged = {*HOPELESS, *AGAIN, errors.AllAttemptsFailed, errors.UpstreamError, errors.HostError, errors.ModelLoading}
+    assert {each for each in ERRORS if not issubclass(each, STAYS)} == judged
+
+
+def test_the_pool_comes_first_then_rounds_then_fallbacks() -> None:
+    assert names(planner("a b c f g", 3, retries=2), "a") == [
+        *("fallback b", "fallback c"),
+        *("retry a", "retry b", "retry c"),
+        *("retry a", "retry b", "retry c"),
+        *("fallback f", "fallback g"),
+    ]
+
+
+def test_another_deployment_costs_no_wait_and_a_round_costs_one() -> None:
+    plan = planner("a b f", 2, retries=1, base_s=2.0)
+    steps = [plan.after(name, down(), 0.0, FOREVER_S) for name in "abab"]
+    assert [step and step.wait_s > 0 for step in steps] == [False, True, False, False]
+    assert plan.after("f", down(), 0.0, FOREVER_S) is None
+
+
+def test_without_retries_everybody_is_tried_once() -> None:
+    assert names(planner("a b f", 2, retries=0), "a") == ["fallback b", "fallback f"]
+
+
+def test_without_a_pool_the_fallbacks_are_tried_once_each() -> None:
+    assert names(planner("f g h", 0), "f") == ["fallback g", "fallback h"]
+
+
+def test_who_is_hopeless_is_left_out_of_the_rounds() -> None:
+    plan = planner("a b c", 3, retries=1)
+    refused = errors.UpstreamAuthFailed("no")
+    assert plan.after("a", refused, 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("b", down(), 0.0, FOREVER_S) == Step("c", "fallback", 0.0)
+    step = plan.after("c", refused, 0.0, FOREVER_S)
+    assert step is not None
+    assert (step.deployment, step.kind) == ("b", "retry")
+    assert plan.after("b", down(), 0.0, FOREVER_S) is None
+
+
+def test_who_became_hopeless_within_a_round_is_skipped() -> None:
+    plan = planner("a b a", 3, retries=0)
+    assert plan.after("a", errors.UpstreamAuthFailed("no"), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("b", down(), 0.0, FOREVER_S) is None
+
+
+def test_a_hopeless_name_is_skipped_among_the_fallbacks_too() -> None:
+    assert names(planner("a a b", 1, retries=0), "a", errors.UpstreamAuthFailed("no")) == ["fallback b"]
+    assert names(planner("a a", 1, retries=0), "a", errors.UpstreamAuthFailed("no")) == []
+
+
+def test_retry_after_is_waited_for() -> None:
+    step = planner("a", base_s=1.0).after("a", down(9.0), 100.0, FOREVER_S)
+    assert step == Step("a", "retry", 9.0)
+
+
+def test_backoff_is_waited_for_when_retry_after_is_shorter() -> None:
+    step = planner("a", base_s=4.0).after("a", down(0.1), 100.0, FOREVER_S)
+    assert step is not None
+    assert 2.0 <= step.wait_s <= 4.0
+
+
+def test_time_that_has_passed_counts_towards_retry_after() -> None:
+    plan = planner("a b", 2, base_s=1.0)
+    assert plan.after("a", down(9.0), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("b", down(20.0), 8.0, FOREVER_S) == Step("a", "retry", pytest.approx(1.0))
+    assert plan.after("a", down(), 20.0, FOREVER_S) == Step("b", "retry", 8.0)
+
+
+def test_in_a_round_those_that_ask_for_no_wait_come_first() -> None:
+    plan = planner("a b c", 3, retries=1, base_s=1.0)
+    plan.after("a", down(25.0), 0.0, FOREVER_S)
+    plan.after("b", down(), 0.0, FOREVER_S)
+    step = plan.after("c", down(), 0.0, FOREVER_S)
+    assert step is not None
+    assert (step.deployment, step.wait_s <= 1.0) == ("b", True)
+    assert plan.after("b", down(), 1.0, FOREVER_S) == Step("c", "retry", 0.0)
+    assert plan.after("c", down(), 1.0, FOREVER_S) == Step("a", "retry", 24.0)
+
+
+def test_a_retry_after_beyond_the_maximum_is_not_worth_the_wait() -> None:
+    assert planner("a").after("a", down(31.0), 0.0, FOREVER_S) is None
+    assert planner("a f", 1).after("a", down(31.0), 0.0, FOREVER_S) == Step("f", "fallback", 0.0)
+
+
+def test_a_wait_that_outlasts_the_deadline_is_replaced_by_a_fallback() -> None:
+    plan = planner("a f", 1, base_s=8.0)
+    assert plan.after("a", down(), 0.0, 3.0) == Step("f", "fallback", 0.0)
+    assert plan.after("f", down(), 0.0, 3.0) is None
+
+
+def test_a_wait_within_a_round_that_outlasts_the_deadline_is_replaced_by_a_fallback() -> None:
+    plan = planner("a b f", 2, retries=1, base_s=1.0)
+    plan.after("a", down(), 0.0, 10.0)
+    step = plan.after("b", down(20.0), 0.0, 10.0)
+    assert step is not None
+    assert step.deployment == "a"
+    assert plan.after("a", down(), 1.0, 10.0) == Step("f", "fallback", 0.0)
+
+
+def test_nothing_begins_at_the_deadline() -> None:
+    assert planner("a b").after("a", down(), 5.0, 5.0) is None
+    assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "fallback", 0.0)
+
+
+def test_no_more_than_sixteen_attempts() -> None:
+    assert len(names(planner("a b c", retries=100), "a")) == 15
+    assert len(names(planner(" ".join(map(str, range(40)))), "0")) == 15
+
+
+@pytest.mark.parametrize("retry", [0, 1, 2, 3, 4, 5, 50, 10_000])
+def test_backoff_doubles_up_to_its_maximum_with_a_random_upper_half(retry: int) -> None:
+    backoff, rng = Backoff(1.0, 30.0), random.Random(1)
+    full = min(30.0, 2.0 ** min(retry, 100))
+    waits = [backoff.wait_s(retry, rng) for _ in range(500)]
+    assert min(waits) >= full / 2
+    assert max(waits) <= full
+    assert max(waits) - min(waits) > full / 4
+
+
+failures = st.builds(
+    lambda kind, wait: kind("no", retry_after_s=wait),
+    st.sampled_from([*HOPELESS, *AGAIN, errors.UpstreamRejected, errors.ModelLoading]),
+    st.none() | st.floats(0, 100),
+)
+
+
+@given(st.data(), st.integers(0, 5), st.integers(0, 5), st.integers(0, 6), st.floats(0, 200))
+def test_bounds_hold_for_any_failures(data: Any, pool: int, others: int, retries: int, deadline_s: float) -> None:
+    order = [f"d{number}" for number in range(pool + others)]
+    if not order:
+        return
+    plan = AttemptPlanner(
+        order, pool_size=pool, retries=retries, backoff=Backoff(1.0, 10.0), rng=random.Random(data.draw(st.integers()))
+    )
+    step: Step | None = Step(order[0], "first", 0.0)
+    now_s, tried, hopeless, waits_until = 0.0, [order[0]], set(), {}
+    while step is not None:
+        error = data.draw(failures)
+        now_s += data.draw(st.floats(0, 20))
+        if not error.retryable:
+            hopeless.add(step.deployment)
+        if error.retry_after_s is not None:
+            waits_until[step.deployment] = now_s + error.retry_after_s
+        step = plan.after(step.deployment, error, now_s, deadline_s)
+        if isinstance(error, errors.UpstreamRejected):
+            assert step is None
+        if step is None:
+            break
+        assert now_s + step.wait_s < deadline_s
+        assert 0 <= step.wait_s <= 10.0
+        assert step.deployment not in hopeless
+        now_s += step.wait_s
+        if step.kind == "retry":
+            assert now_s >= waits_until.get(step.deployment, -math.inf) - 1e-6
+        assert step.kind == ("retry" if step.deployment in tried else "fallback")
+        tried.append(step.deployment)
+    assert len(tried) <= 16
+    assert all(tried.count(name) <= 1 for name in order[pool:])
+    assert all(tried.count(name) <= retries + 1 for name in order[:pool])

@@ -9,6 +9,8 @@ from intellirouter.core import errors
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
+_SEAM_BYTES: Final = 2
+"""One less than the longest blank line."""
 
 
 class SseEvent(Struct, frozen=True):
@@ -26,26 +28,45 @@ class EventSplitter:
     event grows past `limit_bytes`.
     """
 
-    __slots__ = ("_limit", "_rest")
+    __slots__ = ("_limit", "_parts", "_seam", "_size")
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self._rest = b""
         self._limit = limit_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._seam = b""
+        """The last bytes that wait: a blank line may begin there. Only these are searched again."""
 
     def feed(self, data: bytes) -> bytes:
-        buffer = self._rest + data if self._rest else data
-        cut = last_boundary(buffer)
-        if cut == len(buffer):
-            self._rest = b""
-            return buffer
-        self._rest = buffer[cut:]
-        if len(self._rest) > self._limit:
-            raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
-        return buffer[:cut]
+        seam = self._seam
+        cut = last_boundary(seam + data if seam else data)
+        if not cut:
+            self._keep(data)
+            return b""
+        cut -= len(seam)
+        waiting = self._parts
+        if waiting or cut < len(data):
+            self._forget()
+            self._keep(data[cut:])
+            waiting.append(data[:cut])
+            return b"".join(waiting)
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+            self._seam = (self._seam + data)[-_SEAM_BYTES:]
+            if self._size > self._limit:
+                raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
 
     def rest(self) -> bytes:
         """Return what has not been closed by a blank line, and forget it."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join(self._parts)
+        self._forget()
         return rest
 
 
@@ -95,9 +116,10 @@ def has_foreign_lines(event: bytes) -> bool:
 class SseParser:
     """Parses a stream into events, as the HTML standard dispatches them. Used by clients and tests."""
 
-    __slots__ = ("_event_type", "_last_id", "_lines", "_rest")
+    __slots__ = ("_event_type", "_is_at_start", "_last_id", "_lines", "_rest")
 
     def __init__(self) -> None:
+        self._is_at_start = True
         self._rest = b""
         self._lines: list[str] = []
         self._event_type = ""
@@ -116,6 +138,9 @@ class SseParser:
         return events
 
     def _take(self, line: str, events: list[SseEvent]) -> None:
+        if self._is_at_start:
+            line = line.removeprefix("\ufeff")
+            self._is_at_start = False
         if not line:
             if self._lines:
                 events.append(SseEvent("\n".join(self._lines), self._event_type, self._last_id))
@@ -127,5 +152,5 @@ class SseParser:
             self._lines.append(value)
         elif name == "event":
             self._event_type = value
-        elif name == "id":
+        elif name == "id" and "\0" not in value:
             self._last_id = value

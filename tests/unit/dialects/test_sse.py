@@ -1,0 +1,184 @@
+"""Server-sent events: the HTML standard's examples, and any split of any stream."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import errors
+from intellirouter.dialects import SseEvent, SseParser
+from intellirouter.dialects.sse import EventSplitter, event_data, has_foreign_lines, last_boundary, split_events
+
+ENDS = pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+
+
+def parse(stream: bytes, cuts: list[int] | None = None) -> list[SseEvent]:
+    parser, events = SseParser(), []
+    edges = [0, *sorted(cuts or []), len(stream)]
+    for start, stop in itertools.pairwise(edges):
+        events += parser.feed(stream[start:stop])
+    return events
+
+
+# The examples of https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+STANDARD = [
+    (
+        (
+            b"data: This is the first message.\n\ndata: This is the second message, it\ndata: has two lines.\n\n"
+            b"data: This is the third message.\n\n"
+        ),
+        ["This is the first message.", "This is the second message, it\nhas two lines.", "This is the third message."],
+    ),
+    (b"data: YHOO\ndata: +2\ndata: 10\n\n", ["YHOO\n+2\n10"]),
+    (b"data\n\ndata\ndata\n\ndata:", ["", "\n"]),
+    (b"data:test\n\ndata: test\n\n", ["test", "test"]),
+    (b"data:  two spaces\n\n", [" two spaces"]),
+    (b": a comment\n\n:\n\n", []),
+    (b"retry: 10000\nunknown: x\nunknown\n\n", []),
+    (b"data: not closed", []),
+    (b"\xef\xbb\xbfdata: after a byte order mark\n\n", ["after a byte order mark"]),
+    (b"\n\xef\xbb\xbfdata: not at the start\n\n", []),
+    ("data: h\u00e9 \u4f60 \U0001f600\n\n".encode(), ["h\u00e9 \u4f60 \U0001f600"]),
+    (b"data: bad \xff byte\n\n", ["bad \N{REPLACEMENT CHARACTER} byte"]),
+    (b"", []),
+]
+
+
+@ENDS
+@pytest.mark.parametrize(("stream", "expected"), STANDARD)
+def test_the_parser_dispatches_as_the_standard_says_however_it_is_split(
+    stream: bytes, expected: list[str], end: bytes
+) -> None:
+    # A lone CR at the very end may be half of a CRLF, so the parser waits for one byte more.
+    stream = stream.replace(b"\n", end) + (b":" if end == b"\r" else b"")
+    assert [event.data for event in parse(stream)] == expected
+    for cut in range(len(stream)):
+        assert [event.data for event in parse(stream, [cut])] == expected
+    assert [event.data for event in parse(stream, list(range(len(stream))))] == expected
+
+
+def test_event_and_id_are_kept_as_the_standard_says() -> None:
+    stream = (
+        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
+        b"event: add\ndata: 73857293\nid: 4\n\nevent: lost\n\ndata: same id\nid: n\0l\n\n"
+    )
+    assert parse(stream) == [
+        SseEvent("first event", "", "1"),
+        SseEvent("second event", "", ""),
+        SseEvent(" third event", "", ""),
+        SseEvent("73857293", "add", "4"),
+        SseEvent("same id", "", "4"),
+    ]
+
+
+lines = st.sampled_from(
+    [b"data: x", b"data:y", b"data", b": c", b"event: e", b"id: 1", b"", b"", b"data: \xc3\xa9", b"zz"]
+)
+streams = st.builds(
+    lambda parts, end: end.join(parts) + end + end + b":",
+    st.lists(lines, max_size=12),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+
+
+@given(streams, st.lists(st.integers(0, 80), max_size=6))
+def test_no_split_changes_what_is_parsed(stream: bytes, cuts: list[int]) -> None:
+    assert parse(stream, [min(cut, len(stream)) for cut in cuts]) == parse(stream)
+
+
+mixed = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"data: x", b"a"]), max_size=14).map(b"".join)
+
+
+@given(mixed | streams, st.lists(st.integers(0, 80), max_size=6))
+def test_the_splitter_loses_no_byte_and_hands_out_whole_events(stream: bytes, cuts: list[int]) -> None:
+    splitter, blocks = EventSplitter(), []
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    for start, stop in itertools.pairwise(edges):
+        blocks.append(splitter.feed(stream[start:stop]))
+    rest = splitter.rest()
+    assert b"".join(blocks) + rest == stream
+    assert last_boundary(rest) == 0
+    assert all(last_boundary(block) == len(block) for block in blocks)
+    assert splitter.rest() == b""
+
+
+@given(mixed)
+def test_split_events_are_the_block(block: bytes) -> None:
+    parts = split_events(block)
+    assert b"".join(parts) == block
+    assert all(parts)
+
+
+@ENDS
+def test_events_are_cut_after_their_blank_line(end: bytes) -> None:
+    first, second = b"data: 1" + end * 2, b"data: 2" + end + b"data: 3" + end * 2
+    assert split_events(first + second + b"rest") == [first, second, b"rest"]
+    assert last_boundary(first + second + b"rest" + end) == len(first + second)
+    assert last_boundary(b"rest" + end) == 0
+
+
+def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
+    splitter = EventSplitter(limit_bytes=10)
+    assert splitter.feed(b"0123456789") == b""
+    assert splitter.feed(b"\n\n") == b"0123456789\n\n"
+    assert splitter.feed(b"01234") == b""
+    with pytest.raises(errors.UpstreamMalformed, match="larger than 10 bytes"):
+        splitter.feed(b"567890")
+
+
+def test_the_rest_of_a_piece_counts_against_the_limit() -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        EventSplitter(limit_bytes=10).feed(b"data: 1\n\n01234567890")
+
+
+def test_many_events_may_exceed_the_limit_together() -> None:
+    block = b"data: 1\n\n" * 100
+    assert EventSplitter(limit_bytes=10).feed(block) == block
+
+
+def test_a_huge_event_in_small_pieces_takes_linear_time() -> None:
+    splitter, piece = EventSplitter(), b"x" * 100
+    started = time.process_time()
+    for _ in range(100_000):
+        assert splitter.feed(piece) == b""
+    assert len(splitter.feed(b"\n\n")) == 10_000_002
+    assert time.process_time() - started < 5.0  # joining again for each piece would copy 500 GB
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b"data: {}\n\n", b"{}"),
+        (b"data:{}\n\n", b"{}"),
+        (b"data: {}\r\n\r\n", b"{}"),
+        (b"data:{}\r\r", b"{}"),
+        (b"data: {\ndata: }\n\n", b"{\n}"),
+        (b"data\n\n", b""),
+        (b"data:\n\n", b""),
+        (b": c\ndata: 1\nid: 4\n\n", b"1"),
+        (b"event: ping\n\n", None),
+        (b": c\n\n", None),
+        (b"\n\n", None),
+        (b"database: x\n\n", None),
+    ],
+)
+def test_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
+    assert event_data(event) == data
+
+
+@pytest.mark.parametrize(
+    ("event", "is_foreign"),
+    [
+        (b"data: x\n\n", False),
+        (b": x\r\n\r\n", False),
+        (b"event: x\rid: 1\rretry: 5\r\r", False),
+        (b"\n\n", False),
+        (b"<html>\n\n", True),
+        (b'{"error":1}\n\n', True),
+        (b"data: x\nfoo: bar\n\n", True),
+    ],
+)
+def test_foreign_lines_are_recognised(event: bytes, is_foreign: bool) -> None:
+    assert has_foreign_lines(event) is is_foreign

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.views import explain_view, models_view, record_view
@@ -78,9 +79,31 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         """Decide a chat-completions request without carrying it out: every candidate, verdict, score and reason."""
         spine = plane.spine()
         exchange = spine.open("/api/v1/explain", CODECS["chat"], caller)
-        spine.decode(exchange, await request.body())
+        server = spine.runtime.server
+        body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
+        spine.decode(exchange, body)
         spine.decide(exchange)
         return JsonResponse(explain_view(*exchange.decided()))
+
+
+async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> bytes:
+    """Return the request's body, within the same bounds as the data plane's."""
+    length = request.headers.get("content-length", "0")
+    size = int(length) if length.isdecimal() else 0
+    if size > limit_bytes:
+        raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(deadline_s):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > limit_bytes:
+                    raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+    except TimeoutError:
+        raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
+    except ClientDisconnect:
+        raise errors.ClientGone("The client closed the connection while sending.") from None
+    return bytes(body)
 
 
 def _health(plane: ControlPlane) -> dict[str, Any]:
@@ -166,7 +189,9 @@ def _add_error_rendering(app: FastAPI) -> None:
 
     @app.exception_handler(errors.GatewayError)
     async def ours(_: Request, error: errors.GatewayError) -> Response:
-        return Response(encode_error(error), error.status, media_type="application/json")
+        # The rest of a body that was not read to its end must not be waited for.
+        headers = {"connection": "close"} if error.status in {408, 413} else None
+        return Response(encode_error(error), error.status, headers, "application/json")
 
     @app.exception_handler(StoreUnavailable)
     async def no_store(_: Request, error: StoreUnavailable) -> Response:

@@ -1,10 +1,10 @@
 """The data plane's HTTP side: ASGI in, ASGI out; errors rendered in the caller's dialect.
 
-Door: `Gateway`, `presented_key`, `RESPOND` (an ASGI extension that is used where the server offers it).
+Door: `Gateway`, `presented_key`, `RESPOND` and `HAS_BODY` (ASGI extensions, used where the server offers them).
 It knows clients; it does not know providers, prices or databases.
 """
 
 from intellirouter.gateway.app import Gateway, presented_key
-from intellirouter.gateway.reply import RESPOND
+from intellirouter.gateway.reply import HAS_BODY, RESPOND
 
-__all__ = ["RESPOND", "Gateway", "presented_key"]
+__all__ = ["HAS_BODY", "RESPOND", "Gateway", "presented_key"]

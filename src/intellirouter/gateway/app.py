@@ -7,10 +7,10 @@ from typing import Final
 from intellirouter.core import errors, new_id
 from intellirouter.dialects import CODECS, Codec
 from intellirouter.gateway import pages
-from intellirouter.gateway.body import read_body
+from intellirouter.gateway.body import check_body, read_body, take_body
 from intellirouter.gateway.pages import Page
 from intellirouter.gateway.presence import Presence
-from intellirouter.gateway.reply import OpenAIReply, Receive, Scope, Send
+from intellirouter.gateway.reply import HAS_BODY, OpenAIReply, Receive, Scope, Send
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange, Spine
 
@@ -52,7 +52,7 @@ class Gateway:
         reply = OpenAIReply(scope, send)
         exchange = spine.open(path, codec, _NOBODY)
         try:
-            body = await self._admit(spine, exchange, dict(scope["headers"]), receive)
+            body = await self._admit(spine, exchange, scope, receive)
         except errors.ClientGone:
             return
         except errors.GatewayError as error:
@@ -69,13 +69,18 @@ class Gateway:
         finally:
             self.presence.leave(exchange)
 
-    async def _admit(self, spine: Spine, exchange: Exchange, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _admit(self, spine: Spine, exchange: Exchange, scope: Scope, receive: Receive) -> bytes:
         """Learn who is asking, then read what is asked."""
+        headers = dict(scope["headers"])
         exchange.identity = spine.identify(presented_key(headers))
         server = spine.runtime.server
         if len(self.presence) >= server.max_in_flight:
             raise errors.Overloaded(f"{server.max_in_flight} requests are in flight already.", retry_after_s=1.0)
-        return await read_body(receive, headers, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
+        check_body(headers, server.max_body_bytes)
+        extensions = scope.get("extensions")
+        if extensions and HAS_BODY in extensions and extensions[HAS_BODY](scope):
+            return await take_body(receive, server.max_body_bytes)
+        return await read_body(receive, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
 
     async def _serve_page(self, scope: Scope, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
@@ -85,7 +90,8 @@ class Gateway:
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", _allowed(scope["path"]).encode()))
-            await OpenAIReply(scope, send).fail(error, headers)
+            # Without the server's extension, which knows nothing of HEAD.
+            await OpenAIReply({}, send).fail(error, headers)
             return
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -3,44 +3,55 @@
 import asyncio
 
 from intellirouter.core import errors
-from intellirouter.gateway.reply import Message, Receive
+from intellirouter.gateway.reply import Receive
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], *, limit_bytes: int, deadline_s: float) -> bytes:
-    """Return the body. Raises `BodyTooLarge` (before reading it, where its length is announced), `RequestTimeout`,
-    `ClientGone`, `UnsupportedMediaType`.
-    """
+def check_body(headers: dict[bytes, bytes], limit_bytes: int) -> None:
+    """Refuse a body for what its headers say. Raises `BodyTooLarge`, `UnsupportedMediaType`."""
     _check_media_type(headers)
     length = headers.get(b"content-length", b"0")
     if int(length if length.isdigit() else b"0") > limit_bytes:
-        raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+        raise _too_large(limit_bytes)
+
+
+async def take_body(receive: Receive, limit_bytes: int) -> bytes:
+    """Return a body that has come already. Raises `BodyTooLarge`, `ClientGone`."""
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit_bytes:
-            raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
-        return body
-    return await _read_rest(receive, message, limit_bytes, deadline_s)
+    if message["type"] == "http.disconnect":
+        raise _gone()
+    body: bytes = message.get("body", b"")
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
+    return body
 
 
-async def _read_rest(receive: Receive, message: Message, limit_bytes: int, deadline_s: float) -> bytes:
+async def read_body(receive: Receive, *, limit_bytes: int, deadline_s: float) -> bytes:
+    """Return the body as it comes. Raises `BodyTooLarge`, `RequestTimeout`, `ClientGone`."""
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(deadline_s):
             while True:
+                message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise errors.ClientGone("The client closed the connection while sending.")
+                    raise _gone()
                 piece: bytes = message.get("body", b"")
                 parts.append(piece)
                 size += len(piece)
                 if size > limit_bytes:
-                    raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+                    raise _too_large(limit_bytes)
                 if not message.get("more_body", False):
                     return b"".join(parts)
-                message = await receive()
     except TimeoutError:
         raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
+
+
+def _too_large(limit_bytes: int) -> errors.BodyTooLarge:
+    return errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
+
+
+def _gone() -> errors.ClientGone:
+    return errors.ClientGone("The client closed the connection while sending.")
 
 
 def _check_media_type(headers: dict[bytes, bytes]) -> None:

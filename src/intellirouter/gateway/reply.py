@@ -14,6 +14,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 RESPOND: Final = "intellirouter.respond"
 """Our server's ASGI extension for whole responses: `(scope, status, header_lines, body) -> done`."""
+HAS_BODY: Final = "intellirouter.has_body"
+"""Our server's ASGI extension that tells whether the whole request body has come: `(scope) -> bool`."""
 _JSON: Final = (b"content-type", b"application/json")
 _SSE_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -60,8 +62,9 @@ class OpenAIReply:
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
-        if error.status == 413:
+        if error.status in {408, 413}:
             headers.append((b"connection", b"close"))  # the rest of the body is still coming
+            self._respond = None  # the server reads this header only where it takes the answer apart
         await self.complete(error.status, headers, encode_error(error))
 
 

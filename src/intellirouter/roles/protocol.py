@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error
-from intellirouter.gateway import RESPOND
+from intellirouter.gateway import HAS_BODY, RESPOND
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_DEADLINE_S: Final = 30.0
@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         super().connection_made(transport)
         self.transport = cast("asyncio.Transport", _JoiningTransport(transport, self.loop))
-        self._extensions: dict[str, Any] = {RESPOND: self._respond}
+        self._extensions: dict[str, Any] = {RESPOND: self._respond, HAS_BODY: self._has_body}
         self._waiting_since_s = self.loop.time()
         self._watch = self.loop.call_later(_HEAD_DEADLINE_S, self._look)
 
@@ -127,6 +127,11 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.transport.close()
         cycle.on_response()
         return True
+
+    def _has_body(self, scope: object) -> bool:
+        """The `intellirouter.has_body` ASGI extension: a request that came whole needs no deadline for its body."""
+        cycle = self.cycle
+        return cycle.scope is scope and not cycle.more_body
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg, "invalid_http")

@@ -1,0 +1,350 @@
+"""What is wrong with a request is said in one envelope, whatever is wrong, and the server goes on."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gateway_process import GatewayProcess, ask
+from jsonschema import Draft202012Validator
+from raw_http import Answer, RawConnection
+from shared_fixtures import BODY_TIMEOUT_S, KEYS, MAX_BODY_BYTES
+
+ENVELOPE = Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {
+                    "message": {"type": "string", "minLength": 1},
+                    "type": {"type": "string", "pattern": "^[a-z_]+$"},
+                    "param": {"type": ["string", "null"]},
+                    "code": {"type": ["string", "null"], "pattern": "^[a-z0-9_]+$"},
+                },
+                "required": ["message", "type", "param", "code"],
+                "additionalProperties": False,
+            }
+        },
+        "required": ["error"],
+        "additionalProperties": False,
+    }
+)
+BEARER = f"Bearer {KEYS['ann']}"
+GOOD = json.dumps(ask()).encode()
+
+
+def error_of(answer: Answer) -> dict[str, Any]:
+    assert answer.headers["content-type"] == "application/json"
+    ENVELOPE.validate(answer.json())
+    error: dict[str, Any] = answer.json()["error"]
+    return error
+
+
+@pytest.fixture
+def link(gateway: GatewayProcess) -> Iterator[RawConnection]:
+    with RawConnection(gateway.port) as connection:
+        yield connection
+
+
+def body_with(**members: Any) -> bytes:
+    return json.dumps({**ask(), **members}).encode()
+
+
+WRONG_BODIES: dict[str, tuple[bytes, str, str | None]] = {
+    "empty": (b"", "invalid_json", None),
+    "cut short": (GOOD[:-1], "invalid_json", None),
+    "two documents": (GOOD + GOOD, "invalid_json", None),
+    "single quotes": (b"{'model': 'fake/echo'}", "invalid_json", None),
+    "not UTF-8": (GOOD.replace(b"hello", b"h\xffllo"), "invalid_json", None),
+    "UTF-16": (json.dumps(ask()).encode("utf-16"), "invalid_json", None),
+    "NaN": (body_with(temperature=float("nan")), "invalid_json", None),
+    "Infinity": (body_with(temperature=float("inf")), "invalid_json", None),
+    "lone surrogate": (GOOD.replace(b"hello", rb"\ud83d"), "invalid_json", None),
+    "array": (b"[]", "invalid_type", None),
+    "null": (b"null", "invalid_type", None),
+    "string": (b'"hello"', "invalid_type", None),
+    "100,000 brackets": (b"[" * 100_000, "json_too_deep", None),
+    "deep": (b'{"messages": ' + b"[" * 200 + b"]" * 200 + b"}", "json_too_deep", None),
+    "deep in an unknown member": (GOOD[:-1] + b', "x": ' + b'{"a":' * 200 + b"1" + b"}" * 201, "json_too_deep", None),
+    "no model": (b'{"messages": [{"role": "user", "content": "x"}]}', "missing_required_parameter", "model"),
+    "empty model": (body_with(model=""), "invalid_value", "model"),
+    "model a number": (body_with(model=7), "invalid_type", "model"),
+    "model null": (body_with(model=None), "invalid_type", "model"),
+    "no messages": (b'{"model": "fake/echo"}', "missing_required_parameter", "messages"),
+    "messages an object": (body_with(messages={}), "invalid_type", "messages"),
+    "messages empty": (body_with(messages=[]), "empty_array", "messages"),
+    "message without role": (body_with(messages=[{"content": "x"}]), "missing_required_parameter", "messages[0].role"),
+    "content a number": (body_with(messages=[{"role": "user", "content": 5}]), "invalid_type", "messages[0].content"),
+    "stream a string": (body_with(stream="yes"), "invalid_type", "stream"),
+    "n too large": (body_with(n=10**6), "integer_above_max_value", "n"),
+    "max_tokens negative": (body_with(max_tokens=-1), "integer_below_min_value", "max_tokens"),
+    "max_tokens beyond any integer": (
+        GOOD[:-1] + b', "max_tokens": ' + b"9" * 400 + b"}",
+        "integer_above_max_value",
+        "max_tokens",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BODIES)
+def test_a_wrong_body_is_refused_with_its_place(link: RawConnection, name: str) -> None:
+    body, code, param = WRONG_BODIES[name]
+    answer = link.post(body, authorization=BEARER)
+    error = error_of(answer)
+    assert answer.status == 400
+    assert (error["code"], error["param"], error["type"]) == (code, param, "invalid_request_error")
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert link.post(GOOD, authorization=BEARER).status == 200  # on the same connection
+
+
+def test_an_unknown_model_is_not_found(link: RawConnection) -> None:
+    for model in ("nobody", "mock/", "/", "../../etc/passwd", "a" * 5000, "fake/unknown", "%s%n", "\x00"):
+        answer = link.post(body_with(model=model), authorization=BEARER)
+        assert answer.status == 404, model
+        assert error_of(answer)["code"] == "model_not_found"
+        assert len(answer.body) < 1000
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
+def test_too_large_a_body_is_refused_before_it_is_read(link: RawConnection, path: str) -> None:
+    link.send_post(b"", path, content_length=str(MAX_BODY_BYTES + 1), authorization=BEARER)
+    answer = link.answer()
+    assert answer.status == 413
+    assert error_of(answer)["code"] == "body_too_large"
+    assert answer.headers["connection"] == "close"
+    assert link.rest() == b""
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
+def test_too_large_a_chunked_body_is_refused_while_it_comes(gateway: GatewayProcess, path: str) -> None:
+    with RawConnection(gateway.port) as link:
+        link.send(
+            f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n"
+            "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
+        for _ in range(5):
+            link.send(chunked(b" " * (MAX_BODY_BYTES // 4)))
+        answer = link.answer()
+    assert answer.status == 413
+    assert error_of(answer)["code"] == "body_too_large"
+    with RawConnection(gateway.port) as link:
+        assert link.post(GOOD, authorization=BEARER).status == 200
+
+
+def test_a_body_of_just_the_largest_size_is_taken(link: RawConnection) -> None:
+    body = GOOD + b" " * (MAX_BODY_BYTES - len(GOOD))
+    assert link.post(body, authorization=BEARER).status == 200
+
+
+def test_a_chunked_body_is_taken(gateway: GatewayProcess) -> None:
+    with RawConnection(gateway.port) as link:
+        link.send(
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n"
+            "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
+        for at in range(len(GOOD)):
+            link.send(chunked(GOOD[at : at + 1]))
+        link.send(b"0\r\n\r\n")
+        assert link.answer().status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content_type": "text/plain"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415),
+        ({"content_type": "multipart/form-data; boundary=x"}, 415),
+        ({"content_encoding": "gzip"}, 415),
+        ({"content_type": "application/json; charset=utf-8"}, 200),
+        ({"content_type": "Application/JSON"}, 200),
+        ({"content_type": "application/vnd.api+json"}, 200),
+        ({"content_encoding": "identity"}, 200),
+    ],
+)
+def test_only_json_is_taken(link: RawConnection, headers: dict[str, str], status: int) -> None:
+    answer = link.post(GOOD, authorization=BEARER, **headers)
+    assert answer.status == status
+    if status == 415:
+        assert error_of(answer)["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, "missing_api_key"),
+        ("", "missing_api_key"),
+        ("Bearer", "missing_api_key"),
+        ("Bearer ", "missing_api_key"),
+        ("Basic YW5uOnNlY3JldA==", "missing_api_key"),
+        ("Bearer sk-wrong-0123456789abcdef", "invalid_api_key"),
+        ("Bearer " + KEYS["ann"][:-1], "invalid_api_key"),
+        ("Bearer " + KEYS["ann"] + " x", "invalid_api_key"),
+        ("Bearer \xff\xfe", "invalid_api_key"),
+        ("Bearer " + "k" * 10_000, "invalid_api_key"),
+        ("Bearer " + KEYS["late"], "expired_api_key"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/models/priced", "/metrics", "/api/v1/requests"]
+)
+def test_a_caller_without_a_good_key_is_refused(
+    link: RawConnection, path: str, authorization: str | None, code: str
+) -> None:
+    line = "" if authorization is None else f"authorization: {authorization}\r\n"
+    method = "POST" if path.endswith("completions") else "GET"
+    link.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n{line}\r\n".encode("latin-1"))
+    answer = link.answer()
+    assert answer.status == 401
+    assert error_of(answer)["code"] == code
+    assert KEYS["late"] not in answer.body.decode()
+
+
+def test_the_key_scheme_is_read_in_any_case(link: RawConnection) -> None:
+    assert link.post(GOOD, authorization=f"bearer {KEYS['ann']}").status == 200
+
+
+def test_metrics_are_for_admins(gateway: GatewayProcess) -> None:
+    assert gateway.get("/metrics", key=KEYS["ann"]).status_code == 403
+    assert gateway.get("/metrics", key=KEYS["ann"]).json()["error"]["code"] == "forbidden"
+    assert gateway.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/completions", "/api/", "/api/v1/nothing", "/v2/x"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_path_is_not_found(link: RawConnection, path: str, method: str) -> None:
+    link.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\ncontent-length: 0\r\n\r\n".encode())
+    answer = link.answer()
+    assert answer.status == 404
+    assert error_of(answer)["code"] == "unknown_url"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/chat/completions", {"POST"}),
+        ("PUT", "/v1/embeddings", {"POST"}),
+        ("POST", "/v1/models", {"GET", "HEAD"}),
+        ("DELETE", "/v1/models/priced", {"GET", "HEAD"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("POST", "/metrics", {"GET", "HEAD"}),
+        ("DELETE", "/api/v1/requests", {"GET"}),
+        ("GET", "/api/v1/explain", {"POST"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(link: RawConnection, method: str, path: str, allowed: set[str]) -> None:
+    link.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\ncontent-length: 0\r\n\r\n".encode())
+    answer = link.answer()
+    assert answer.status == 405
+    assert error_of(answer)["code"] == "method_not_allowed"
+    assert {part.strip() for part in answer.headers["allow"].split(",")} == allowed
+
+
+def test_head_answers_like_get_without_a_body(link: RawConnection) -> None:
+    for path, status in (("/health", 200), ("/v1/models", 200), ("/v1/models/nobody", 404), ("/nowhere", 404)):
+        link.send(f"HEAD {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n\r\n".encode())
+        found, headers = link.head()
+        assert found == status
+        assert int(headers["content-length"]) > 0
+    assert link.post(GOOD, authorization=BEARER).status == 200  # no body was left in between
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nhost: x\r\na b: c\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_and_closed(gateway: GatewayProcess, sent: bytes) -> None:
+    with RawConnection(gateway.port) as link:
+        link.send(sent)
+        answer = link.answer()
+        assert 400 <= answer.status < 500
+        error_of(answer)
+        if answer.status == 400:
+            link.rest()  # ends: the connection is closed
+    assert gateway.is_ready()
+
+
+@pytest.mark.parametrize("rest", ["x" * 70_000, "".join(f"x-{n}: {'y' * 60}\r\n" for n in range(1200))])
+def test_too_large_a_head_is_refused(gateway: GatewayProcess, rest: str) -> None:
+    with RawConnection(gateway.port) as link:
+        link.send(f"GET /health HTTP/1.1\r\nhost: x\r\nx-large: {rest}".encode())
+        answer = link.answer()
+        assert answer.status == 431
+        assert error_of(answer)["code"] == "headers_too_large"
+    assert gateway.is_ready()
+
+
+def test_a_body_that_stops_coming_is_given_up(gateway: GatewayProcess) -> None:
+    for sent in (b"", GOOD[:10]):
+        with RawConnection(gateway.port) as link:
+            started_s = time.monotonic()
+            link.send_post(sent, authorization=BEARER, content_length=str(len(GOOD)))
+            answer = link.answer()
+            assert BODY_TIMEOUT_S <= time.monotonic() - started_s < BODY_TIMEOUT_S + 5
+            assert answer.status == 408
+            assert error_of(answer)["code"] == "request_timeout"
+            assert link.rest() == b""
+
+
+def test_a_body_that_drips_is_given_up_as_well(gateway: GatewayProcess) -> None:
+    with RawConnection(gateway.port, timeout_s=0.05) as link:
+        link.send_post(b"", authorization=BEARER, content_length=str(len(GOOD)))
+        deadline_s = time.monotonic() + 10
+        for byte in GOOD:
+            assert time.monotonic() < deadline_s
+            try:
+                link.send(bytes([byte]))
+                if link.more():
+                    break
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                pytest.fail("closed without a word")
+        assert link.head()[0] == 408
+
+
+def test_a_client_that_expects_100_continue_is_told_to(link: RawConnection) -> None:
+    link.send_post(b"", authorization=BEARER, content_length=str(len(GOOD)), expect="100-continue")
+    assert link.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+    link.send(GOOD)
+    assert link.answer().status == 200
+
+
+def test_a_client_that_expects_100_continue_is_spared_a_refused_body(link: RawConnection) -> None:
+    link.send_post(b"", authorization="Bearer wrong", content_length="1000", expect="100-continue")
+    assert link.answer().status == 401
+
+
+def test_pipelined_requests_are_answered_in_order(link: RawConnection) -> None:
+    texts = [f"number {number}" for number in range(20)]
+    for text in texts:
+        link.send_post(json.dumps(ask(text)).encode(), authorization=BEARER)
+    said = [link.answer().json()["choices"][0]["message"]["content"] for _ in texts]
+    assert said == [f"echo: {text}" for text in texts]
+
+
+def test_a_refused_body_does_not_become_the_next_request(link: RawConnection) -> None:
+    """The body of a refused request is skipped or the connection closed; it is never read as a request."""
+    smuggled = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    link.send_post(smuggled, authorization="Bearer wrong")
+    assert link.answer().status == 401
+    link.send_post(GOOD, authorization=BEARER)
+    answer = link.answer()
+    assert (answer.status, answer.json()["object"]) == (200, "chat.completion")

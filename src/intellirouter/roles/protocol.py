@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from intellirouter.core import errors
+from intellirouter.core import errors, new_id
 from intellirouter.dialects import encode_error
 from intellirouter.gateway import HAS_BODY, RESPOND
 
@@ -156,7 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
         body = encode_error(errors.InvalidRequest(message, code=code, status=status))
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"x-request-id: {new_id('req_')}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -1,0 +1,273 @@
+"""What the gateway says about a request afterwards: headers, records, lists, the live feed, metrics, dry runs."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_process import GatewayProcess, ask, until
+from raw_http import Answer, RawConnection
+from shared_fixtures import INPUT_USD, KEYS, OUTPUT_USD
+
+from intellirouter.testing import MockVendor
+
+COMMON = {"x-request-id", "x-intellirouter-strategy", "x-intellirouter-reason", "x-intellirouter-attempts"}
+DECIDED = COMMON | {"x-intellirouter-deployment", "x-intellirouter-cache"}
+
+
+@pytest.fixture
+def link(gateway: GatewayProcess) -> Iterator[RawConnection]:
+    with RawConnection(gateway.port) as connection:
+        yield connection
+
+
+def post(link: RawConnection, who: str = "ann", path: str = "/v1/chat/completions", **request: Any) -> Answer:
+    return link.post(json.dumps(request).encode(), path, authorization=f"Bearer {KEYS[who]}")
+
+
+def cost_of(usage: dict[str, int]) -> int:
+    exact = Decimal(str(INPUT_USD)) * usage["input_tokens"] + Decimal(str(OUTPUT_USD)) * usage["output_tokens"]
+    return int(exact.to_integral_value(ROUND_HALF_UP))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_good_answer_carries_the_decision(link: RawConnection, stream: bool) -> None:
+    answer = post(link, **ask(model="assistant", stream=stream))
+    assert set(answer.headers) >= DECIDED
+    assert answer.headers["x-intellirouter-deployment"] == "priced"
+    assert answer.headers["x-intellirouter-strategy"] == "priority"
+    assert answer.headers["x-intellirouter-attempts"] == "1"
+    assert answer.headers["x-intellirouter-cache"] == "off"
+    assert ("x-intellirouter-cost-usd" in answer.headers) is not stream  # a stream's is known at its end
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_error_carries_at_least_the_request_id(
+    link: RawConnection, vendor: MockVendor, gateway: GatewayProcess, stream: bool
+) -> None:
+    vendor.fault("error", match={"model": f"records-broken-{stream}"}, status=500)
+    refused = post(link, **ask(model="nobody", stream=stream))
+    failed = post(link, **ask(model=f"mock/records-broken-{stream}", stream=stream))
+    assert (refused.status, failed.status) == (404, 502)
+    assert refused.headers["x-request-id"].startswith("req_")
+    assert set(failed.headers) >= DECIDED
+    for answer, code in ((refused, "model_not_found"), (failed, "upstream_unavailable")):
+        record = gateway.record(answer.headers["x-request-id"])
+        assert (record["status"], record["error_code"]) == (answer.status, code)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"DELETE /v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET /" + b"x" * 70_000,
+    ],
+)
+def test_every_answer_of_the_data_plane_has_a_request_id(link: RawConnection, request_bytes: bytes) -> None:
+    link.send(request_bytes)
+    assert re.fullmatch(r"req_[0-9a-f]{32}", link.answer().headers["x-request-id"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
+    text = "seventeen words would be too many " * 9
+    answer = post(link, **ask(text, model="assistant", stream=stream))
+    record = gateway.record(answer.headers["x-request-id"])
+    assert record["request_id"] == answer.headers["x-request-id"]
+    assert (record["tenant"], record["key_name"], record["model"]) == ("north", "ann", "assistant")
+    assert (record["deployment"], record["provider"], record["upstream_model"]) == ("priced", "mock", "priced-upstream")
+    assert (record["endpoint"], record["status"], record["finish_reason"]) == ("/v1/chat/completions", 200, "stop")
+    assert record.get("is_stream", False) is stream
+    assert record["decision"]["order"] == ["priced", "plain"]
+    assert [(each["deployment"], each["verdict"]) for each in record["decision"]["candidates"]] == [
+        ("priced", "chosen"),
+        ("plain", "fallback"),
+    ]
+    assert record["decision"]["reason"] == answer.headers["x-intellirouter-reason"]
+    (attempt,) = record["attempts"]
+    assert (attempt["outcome"], attempt["status"], attempt["kind"]) == ("ok", 200, "first")
+    assert 0 <= attempt["started_ms"] <= attempt["first_byte_ms"] <= attempt["ended_ms"] <= record["duration_ms"]
+    assert record["cost_microusd"] == cost_of(record["usage"]) > 50
+    assert record["cost_usd"] == f"{Decimal(record['cost_microusd']) / 1_000_000:.6f}"
+    assert record["price_version"] == "config"
+    if not stream:
+        usage = answer.json()["usage"]
+        assert usage["prompt_tokens"] == record["usage"]["input_tokens"]
+        assert usage["completion_tokens"] == record["usage"]["output_tokens"]
+        assert answer.headers["x-intellirouter-cost-usd"] == record["cost_usd"]
+
+
+def test_an_unknown_price_is_not_zero(link: RawConnection, gateway: GatewayProcess) -> None:
+    answer = post(link, **ask(model="plain"))
+    record = gateway.record(answer.headers["x-request-id"])
+    assert answer.headers["x-intellirouter-cost-usd"] == "unknown"
+    assert record["cost_usd"] is None
+    assert "cost_microusd" not in record or record["cost_microusd"] is None
+
+
+def test_embeddings_are_recorded_too(link: RawConnection, gateway: GatewayProcess) -> None:
+    answer = post(link, path="/v1/embeddings", model="priced", input="red apple")
+    assert set(answer.headers) >= DECIDED
+    record = gateway.record(answer.headers["x-request-id"])
+    assert record["endpoint"] == "/v1/embeddings"
+    assert record["cost_microusd"] == round(record["usage"]["input_tokens"] * INPUT_USD)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_dry_run_decides_like_a_request_and_calls_nobody(
+    link: RawConnection, vendor: MockVendor, stream: bool
+) -> None:
+    text = f"dry as dust {stream}"
+    request = ask(text, model="assistant", stream=stream)
+    explained = post(link, path="/api/v1/explain", **request)
+    assert explained.status == 200
+    assert not [seen for seen in vendor.requests() if text in seen["body"]]
+    done = post(link, **request)
+    assert [seen for seen in vendor.requests() if text in seen["body"]]
+    said = explained.json()
+    assert said["decision"]["reason"] == done.headers["x-intellirouter-reason"]
+    assert [step["deployment"] for step in said["plan"]] == ["priced", "plain"]
+    assert post(link, path="/api/v1/explain", **ask(model="nobody")).status == 404
+    assert post(link, path="/api/v1/explain", model="assistant", messages=[]).status == 400
+
+
+def test_a_list_pages_without_gaps_or_repeats(link: RawConnection, gateway: GatewayProcess) -> None:
+    sent = [post(link, "bob", **ask(f"page {n}", model="plain")).headers["x-request-id"] for n in range(25)]
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while len(seen) < 1000:
+        page = gateway.get("/api/v1/requests", key=KEYS["bob"], limit=7, model="plain", **cursor).json()
+        seen += [row["request_id"] for row in page["requests"]]
+        if page["next"] is None:
+            break
+        cursor = {"before": page["next"]}
+    assert len(seen) == len(set(seen))
+    assert seen[: len(sent)] == sent[::-1]
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 201}, {"limit": "x"}, {"before": "nonsense"}])
+def test_a_wrong_list_query_is_the_clients_fault(gateway: GatewayProcess, query: dict[str, Any]) -> None:
+    answer = gateway.get("/api/v1/requests", **query)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_errors_can_be_listed_alone(link: RawConnection, gateway: GatewayProcess) -> None:
+    post(link, **ask(model="nobody"))
+    rows = gateway.get("/api/v1/requests", errors=True, limit=50).json()["requests"]
+    assert rows
+    assert all(row["error_code"] or row["status"] >= 400 for row in rows)
+
+
+def test_a_tenant_sees_its_own_requests_only(link: RawConnection, gateway: GatewayProcess) -> None:
+    of_ann = post(link, "ann", **ask()).headers["x-request-id"]
+    of_bob = post(link, "bob", **ask()).headers["x-request-id"]
+    for mine, other, key in ((of_ann, of_bob, KEYS["ann"]), (of_bob, of_ann, KEYS["bob"])):
+        assert gateway.get(f"/api/v1/requests/{mine}", key=key).status_code == 200
+        missing = gateway.get(f"/api/v1/requests/{other}", key=key)
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "request_not_found")
+        listed = [row["request_id"] for row in gateway.get("/api/v1/requests", key=key).json()["requests"]]
+        assert mine in listed
+        assert other not in listed
+    everything = [row["request_id"] for row in gateway.get("/api/v1/requests", limit=200).json()["requests"]]
+    assert {of_ann, of_bob} <= set(everything)
+
+
+def test_the_feed_shows_finished_requests_of_the_own_tenant(link: RawConnection, gateway: GatewayProcess) -> None:
+    headers = {"authorization": f"Bearer {KEYS['ann']}"}
+    with httpx.stream("GET", f"{gateway.url}/api/v1/requests/tail", headers=headers, timeout=10) as feed:
+        lines = feed.iter_lines()
+        assert next(lines).startswith(":")
+        post(link, "bob", **ask("for bob"))
+        mine = [post(link, "ann", **ask(stream=stream)).headers["x-request-id"] for stream in (False, True)]
+        seen = [json.loads(line.removeprefix("data: ")) for _, line in zip(mine, events_of(lines), strict=False)]
+    assert [record["request_id"] for record in seen] == mine
+    assert all(record["tenant"] == "north" for record in seen)
+
+
+def events_of(lines: Iterator[str]) -> Iterator[str]:
+    return (line for line in lines if line.startswith("data: "))
+
+
+def metric(gateway: GatewayProcess, name: str, **labels: str) -> float:
+    total = 0.0
+    for line in gateway.get("/metrics").text.splitlines():
+        found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
+        if found and all(f'{key}="{value}"' in found[1] for key, value in labels.items()):
+            total += float(found[2])
+    return total
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_metrics_count_what_happened(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
+    name = f"records-counted-{stream}"
+    before = {
+        "requests": metric(gateway, "intellirouter_requests_total", model="assistant", status="200"),
+        "cost": metric(gateway, "intellirouter_cost_microusd_total", model="assistant", deployment="priced"),
+        "tokens": metric(gateway, "intellirouter_tokens_total", model="assistant", direction="output"),
+    }
+    answers = [post(link, **ask(name, model="assistant", stream=stream)) for _ in range(3)]
+    records = [gateway.record(answer.headers["x-request-id"]) for answer in answers]
+    requests = metric(gateway, "intellirouter_requests_total", model="assistant", status="200")
+    assert requests - before["requests"] == 3
+    cost = metric(gateway, "intellirouter_cost_microusd_total", model="assistant", deployment="priced")
+    assert cost - before["cost"] == sum(record["cost_microusd"] for record in records)
+    tokens = metric(gateway, "intellirouter_tokens_total", model="assistant", direction="output")
+    assert tokens - before["tokens"] == sum(record["usage"]["output_tokens"] for record in records)
+
+
+def test_names_that_clients_invent_make_no_metrics(link: RawConnection, gateway: GatewayProcess) -> None:
+    post(link, **ask(model="invented-by-a-client"))
+    post(link, **ask(model="mock/also-invented"))
+    text = gateway.get("/metrics").text
+    assert "invented-by-a-client" not in text
+
+
+@pytest.mark.parametrize("bodies", ["off", "full"])
+def test_bodies_are_kept_only_when_asked_for(tmp_path: Path, bodies: str) -> None:
+    config = {"providers": {"fake": {"vendor": "fake"}}, "logging": {"bodies": bodies}}
+    with GatewayProcess(config, tmp_path) as gateway, RawConnection(gateway.port) as link:
+        for stream in (False, True):
+            answer = link.post(json.dumps(ask("a secret recipe", stream=stream)).encode())
+            record = gateway.record(answer.headers["x-request-id"])
+            assert ("request_body" in record) is ("response_body" in record) is (bodies == "full")
+            if bodies == "full":
+                assert json.loads(record["request_body"]) == ask("a secret recipe", stream=stream)
+                assert "secret" in record["response_body"]
+    if bodies == "off":
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_the_ledger_agrees_with_the_records(link: RawConnection, gateway: GatewayProcess) -> None:
+    ids = [
+        post(link, **ask(f"ledger {n}", model="assistant", stream=bool(n % 2))).headers["x-request-id"]
+        for n in range(6)
+    ]
+    records = {each: gateway.record(each) for each in ids}
+    connection = sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True)
+    marks = ",".join("?" * len(ids))
+    rows = until(
+        lambda: connection.execute(
+            "SELECT request_id, tenant, input_tokens, output_tokens, cost_microusd, is_estimated FROM ledger_entries"
+            f" WHERE request_id IN ({marks})",
+            ids,
+        ).fetchall(),
+        "the ledger has the requests",
+    )
+    connection.close()
+    assert sorted(rows) == sorted(
+        (each, "north", record["usage"]["input_tokens"], record["usage"]["output_tokens"], record["cost_microusd"], 0)
+        for each, record in records.items()
+    )

@@ -15,8 +15,10 @@ from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_stream import ChatStreamRelay
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.validation import check_model, decode_body
 
+_MAX_TOKENS: Final = 2**53
+"""JSON's integers have no end; what is counted and priced with them has."""
 _ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 _PART_NEEDS: Final = {"image_url": "vision", "input_audio": "audio", "file": "files", "video_url": "video"}
 _USAGE_OPT_IN: Final = b'"stream_options":{"include_usage":true}'
@@ -161,8 +163,7 @@ def decode_error_in_200(body: bytes) -> errors.UpstreamError:
 
 
 def _check(request: ChatRequest) -> None:
-    if not request.model:
-        raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
+    check_model(request.model)
     if not request.messages:
         raise errors.InvalidRequest(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -172,26 +173,26 @@ def _check(request: ChatRequest) -> None:
     for index, message in enumerate(request.messages):
         if message.role not in _ROLES:
             raise errors.InvalidRequest(
-                f"Invalid value: {message.role!r}. Supported values are: {', '.join(sorted(_ROLES))}.",
+                f"Invalid value: {message.role[:100]!r}. Supported values are: {', '.join(sorted(_ROLES))}.",
                 code="invalid_value",
                 param=f"messages[{index}].role",
             )
     if request.n is not None:
         _check_range("n", request.n, 1, 128)
     if request.max_tokens is not None:
-        _check_range("max_tokens", request.max_tokens, 0, None)
+        _check_range("max_tokens", request.max_tokens, 0, _MAX_TOKENS)
     if request.max_completion_tokens is not None:
-        _check_range("max_completion_tokens", request.max_completion_tokens, 0, None)
+        _check_range("max_completion_tokens", request.max_completion_tokens, 0, _MAX_TOKENS)
 
 
-def _check_range(name: str, value: int, low: int, high: int | None) -> None:
+def _check_range(name: str, value: int, low: int, high: int) -> None:
     if value < low:
         raise errors.InvalidRequest(
             f"Invalid '{name}': integer below minimum value. Expected a value >= {low}, but got {value} instead.",
             code="integer_below_min_value",
             param=name,
         )
-    if high is not None and value > high:
+    if value > high:
         raise errors.InvalidRequest(
             f"Invalid '{name}': integer above maximum value. Expected a value <= {high}, but got {value} instead.",
             code="integer_above_max_value",
@@ -220,6 +221,13 @@ def _ask_for_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
     if not spans:
         return append_member(body, _USAGE_OPT_IN)
     start, end = spans[-1]
-    options = msgspec.json.decode(body[start:end]) or {}
-    options["include_usage"] = True
-    return replace(body, spans, msgspec.json.encode(options))
+    return replace(body, spans, _with_usage(body[start:end]))
+
+
+def _with_usage(options: bytes) -> bytes:
+    """Return `stream_options`, an object or null, with the opt-in; its other members stay as they are written."""
+    if spans := top_level_spans(options, "include_usage"):
+        return replace(options, spans, b"true")
+    if options.strip(b"{} \t\r\n") in {b"", b"null"}:
+        return b'{"include_usage":true}'
+    return append_member(options, b'"include_usage":true')

@@ -12,7 +12,7 @@ from intellirouter.dialects.openai_chat import decode_error_in_200
 from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import json_string, model_spans, replace
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.validation import check_model, decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
 
@@ -42,8 +42,7 @@ class OpenAIEmbeddingsCodec:
 
     def decode_request(self, body: bytes) -> Call:
         request = decode_body(_decode_request, body)
-        if not request.model:
-            raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
+        check_model(request.model)
         if not request.input:
             raise errors.InvalidRequest("'input' must not be empty.", code="invalid_value", param="input")
         if request.encoding_format not in {None, "float", "base64"}:

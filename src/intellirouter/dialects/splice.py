@@ -10,8 +10,11 @@ from typing import Final
 
 import msgspec
 
-_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+# Possessive: the body is valid JSON, and remembering where to go back to takes a hundred bytes an escape.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
 _MODEL_KEY: Final = b'"model"'
+_ESCAPED_LETTER: Final = rb"\u006"
+"""Every letter of `model` is spelled so, if it is escaped at all."""
 _SPACE: Final = b" \t\r\n"
 
 Span = tuple[int, int]
@@ -41,8 +44,16 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
             value_start = token.end()
         elif is_key:
             is_key = False
-            is_wanted = msgspec.json.decode(token.group()) == name
+            is_wanted = _is_name(token.group(), name)
     return spans
+
+
+def _is_name(key: bytes, name: str) -> bool:
+    """Compare a member's name, however it is spelled. One that is not UTF-8 passed as a value that nobody reads."""
+    try:
+        return bool(msgspec.json.decode(key) == name)
+    except UnicodeDecodeError:
+        return False
 
 
 def _trim(body: bytes, start: int, end: int) -> Span:
@@ -58,7 +69,8 @@ def model_spans(body: bytes, model: str) -> list[Span]:
     key = body.find(_MODEL_KEY)
     value = json_string(model)
     start = body.find(value, key + len(_MODEL_KEY))
-    if key >= 0 and start >= 0 and body.find(_MODEL_KEY, key + 1) < 0:
+    is_only_one = body.find(_MODEL_KEY, key + 1) < 0 and _ESCAPED_LETTER not in body
+    if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]
         if between.strip(_SPACE) == b":" and (_opens_document(body[:key]) or _closes_document(body[end:])):

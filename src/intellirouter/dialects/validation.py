@@ -12,6 +12,7 @@ T = TypeVar("T")
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 _TYPES: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
+_MAX_MODEL_CHARS: Final = 512
 _NAMES: Final = {
     "str": "a string",
     "int": "an integer",
@@ -66,6 +67,23 @@ def _explain(text: str) -> errors.InvalidRequest:
 def _words(types: str) -> str:
     names = [_NAMES.get(part.strip(), part.strip()) for part in types.split("|")]
     return names[0] if len(names) == 1 else "one of " + ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def check_model(model: str) -> None:
+    """Raise `InvalidRequest` for a name that no model can have: names are remembered, logged and shown in headers."""
+    if not model:
+        raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
+    if len(model) > _MAX_MODEL_CHARS:
+        raise errors.InvalidRequest(
+            f"Invalid 'model': string too long. Expected a string with maximum length {_MAX_MODEL_CHARS}, "
+            f"but got a string with length {len(model)} instead.",
+            code="string_above_max_length",
+            param="model",
+        )
+    if not model.isprintable():
+        raise errors.InvalidRequest(
+            "Invalid 'model': it holds characters that cannot be printed.", code="invalid_value", param="model"
+        )
 
 
 def as_int(value: Any) -> int:

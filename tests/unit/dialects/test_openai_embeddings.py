@@ -1,0 +1,98 @@
+"""The embeddings codec: checked, passed on, read."""
+
+import json
+from typing import Any
+
+import pytest
+
+from intellirouter.core import Usage, errors
+from intellirouter.dialects import CODECS
+from intellirouter.testing import FakeClock
+
+codec = CODECS["embeddings"]
+
+
+def body(**members: Any) -> bytes:
+    return json.dumps({"model": "m", "input": "hello", **members}).encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["hello", ["a", "b"], [1, 2, 3], [[1, 2], [3]], [""]],
+    ids=["text", "texts", "tokens", "lists", "empty_text"],
+)
+@pytest.mark.parametrize("encoding", [None, "float", "base64"])
+def test_a_request_is_read(value: Any, encoding: str | None) -> None:
+    sent = body(input=value, encoding_format=encoding, dimensions=8, user="u", unknown=1)
+    call = codec.decode_request(sent)
+    assert (call.surface, call.model, call.body, call.is_stream) == ("embeddings", "m", sent, False)
+    assert call.needs == {"embeddings"}
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "param"),
+    [
+        ({"model": ""}, "invalid_value", "model"),
+        ({"model": "x" * 600}, "string_above_max_length", "model"),
+        ({"model": 5}, "invalid_type", "model"),
+        ({"input": ""}, "invalid_value", "input"),
+        ({"input": []}, "invalid_value", "input"),
+        ({"input": None}, "invalid_type", "input"),
+        ({"input": {}}, "invalid_type", "input"),
+        ({"input": [1.5]}, "invalid_type", "input[0]"),
+        ({"input": [["a"]]}, "invalid_type", "input[0][0]"),
+        ({"encoding_format": "hex"}, "invalid_value", "encoding_format"),
+        ({"encoding_format": 1}, "invalid_type", "encoding_format"),
+        ({"dimensions": "8"}, "invalid_type", "dimensions"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place(members: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        codec.decode_request(body(**members))
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+@pytest.mark.parametrize("missing", ["model", "input"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    document = json.loads(body())
+    del document[missing]
+    with pytest.raises(errors.InvalidRequest) as caught:
+        codec.decode_request(json.dumps(document).encode())
+    assert (caught.value.code, caught.value.param) == ("missing_required_parameter", missing)
+
+
+def test_only_the_model_is_edited() -> None:
+    sent = b'{ "input" : ["{\\"model\\":1}"], "model" : "m" , "x":1e999}'
+    call = codec.decode_request(sent)
+    assert codec.encode_request(call, "m") is sent
+    assert codec.encode_request(call, "up/1") == sent.replace(b'"m"', b'"up/1"')
+
+
+def test_an_answer_is_read() -> None:
+    answer = codec.decode_response(
+        b'{"data":[{"embedding":[0.1],"x":1e999}],"usage":{"prompt_tokens":4,"total_tokens":4}}'
+    )
+    assert (answer.usage, answer.finish_reason) == (Usage(input_tokens=4), None)
+    assert codec.decode_response(b'{"data":[]}').usage is None
+
+
+@pytest.mark.parametrize("text", [b"", b"<html>", b"[]", b"{}", b'{"data":null}', b'{"data":5}', b"[" * 100_000])
+def test_an_answer_of_another_form_is_malformed(text: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        codec.decode_response(text)
+
+
+def test_an_error_under_status_200_is_a_failure() -> None:
+    with pytest.raises(errors.UpstreamUnavailable, match="it broke"):
+        codec.decode_response(b'{"error":{"message":"it broke"}}')
+
+
+def test_embeddings_are_not_streamed() -> None:
+    with pytest.raises(errors.InvalidRequest, match="not streamed"):
+        codec.relay(codec.decode_request(body()))
+
+
+def test_errors_are_read_in_openais_form() -> None:
+    error = codec.decode_error(429, [("retry-after", "3")], b"", deployment="d", clock=FakeClock())
+    assert isinstance(error, errors.UpstreamRateLimited)
+    assert error.retry_after_s == 3.0

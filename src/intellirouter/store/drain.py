@@ -24,7 +24,7 @@ from msgspec import Struct
 from intellirouter.core import Clock
 from intellirouter.store.frames import MAX_FRAME_BYTES, split_frames
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.rows import Row, rows_of
+from intellirouter.store.rows import Rows
 from intellirouter.store.segment import SUFFIX, Segment, remove_stillborn
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH_RECORDS: Final = 500
-_BATCH_BYTES: Final = 1024 * 1024
+_BATCH_RECORDS: Final = 2048
+"""In one transaction: the pages at the end of every tree are written once for all of them."""
+_SLICE_BYTES: Final = 128 * 1024
+_SLICE_RECORDS: Final = 256
+"""Between two statements, so that the event loop never waits long for the interpreter."""
 _IDLE_S: Final = 0.2
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
@@ -57,9 +60,8 @@ class DrainSpec(Struct, frozen=True, kw_only=True):
     log_max_bytes: int
 
 
-class _Batch(Struct):
-    log: list[Row]
-    ledger: list[Row]
+class _Slice(Struct):
+    bodies: list[bytes]
     damaged: list[bytes]
     consumed: int
 
@@ -158,7 +160,7 @@ class Drain:
             # Only what lies there now: following a busy writer would make a transaction of every record.
             end = segment.size
             while segment.offset < end and not self._is_time_up():
-                self._settle(writer, segment)
+                self._settle(writer, segment, end)
             if segment.is_finished and not segment.backlog_bytes:
                 if segment.size:
                     writer.settle_last(segment.path.name)
@@ -218,36 +220,60 @@ class Drain:
                 self._segments.append(segment)
         self.has_adopted = True
 
-    def _settle(self, writer: "BatchWriter", segment: Segment) -> None:
-        batch = _read_batch(segment)
-        end = segment.offset + batch.consumed
+    def _settle(self, writer: "BatchWriter", segment: Segment, end: int) -> None:
+        damaged: list[bytes] = []
         try:
-            writer.settle(batch.log, batch.ledger, segment.path.name, end)
+            position, records = self._settle_together(writer, segment, end, damaged)
         except Exception as error:
             if not self._is_row_fault(error):
                 raise
-            self._settle_singly(writer, segment, batch, end)
-        self._put_aside(segment, batch.damaged)
-        segment.drained += len(batch.log)
-        segment.offset = end
+            damaged = []
+            position, records = self._settle_singly(writer, segment, damaged)
+        self._put_aside(segment, damaged)
+        segment.drained += records
+        segment.offset = position
         if not segment.backlog_bytes and segment.is_finished:
             segment.drained = segment.records
 
     def _is_row_fault(self, error: Exception) -> bool:
         return self._sql is not None and bool(self._sql.is_row_fault(error))
 
-    def _settle_singly(self, writer: "BatchWriter", segment: Segment, batch: _Batch, end: int) -> None:
+    def _settle_together(
+        self, writer: "BatchWriter", segment: Segment, end: int, damaged: list[bytes]
+    ) -> tuple[int, int]:
+        """Settle many records in one transaction, a slice at a time. Returns where it stopped, and how many."""
+        position, records = segment.offset, 0
+        with writer.settling():
+            while position < end and records < _BATCH_RECORDS:
+                piece = _read_slice(segment, position)
+                rows = _rows(piece)
+                writer.insert(rows)
+                damaged += piece.damaged
+                records += rows.records
+                position += piece.consumed
+            writer.move_cursor(segment.path.name, position)
+        return position, records
+
+    def _settle_singly(self, writer: "BatchWriter", segment: Segment, damaged: list[bytes]) -> tuple[int, int]:
         """Find the row that the database refuses, so that one bad record never stops the rest."""
-        ledger = {row[0]: row for row in batch.ledger}
-        for row in batch.log:
-            entry = ledger.get(row[0])
+        piece = _read_slice(segment, segment.offset)
+        records = 0
+        for body in piece.bodies:
+            rows = _rows(single := _Slice(bodies=[body], damaged=[], consumed=0))
+            damaged += single.damaged
+            records += rows.records
             try:
-                writer.settle([row], [entry] if entry is not None else [], segment.path.name, segment.offset)
+                with writer.settling():
+                    writer.insert(rows)
             except Exception as error:
                 if not self._is_row_fault(error):
                     raise
-                batch.damaged.append(str(row[-1]).encode())
-        writer.settle([], [], segment.path.name, end)
+                damaged.append(body)
+        position = segment.offset + piece.consumed
+        with writer.settling():
+            writer.move_cursor(segment.path.name, position)
+        damaged += piece.damaged
+        return position, records
 
     def _put_aside(self, segment: Segment, damaged: list[bytes]) -> None:
         if not damaged:
@@ -271,16 +297,16 @@ class Drain:
         self._retain_at_s = now_s + (_RETENTION_AGAIN_S if is_unfinished else _RETENTION_EVERY_S)
 
 
-def _read_batch(segment: Segment) -> _Batch:
+def _read_slice(segment: Segment, position: int) -> _Slice:
     """Read the next lines of `segment`.
 
     Bytes without a line feed at the end of a dead owner's segment are a torn write: its append never returned, so
     nobody was told that the record was kept.
     """
-    size = _BATCH_BYTES
+    size = _SLICE_BYTES
     while True:
-        data = segment.read(size)
-        bodies, damaged, consumed = split_frames(data, _BATCH_RECORDS)
+        data = segment.read(position, size)
+        bodies, damaged, consumed = split_frames(data, _SLICE_RECORDS)
         if consumed:
             break
         if len(data) >= MAX_FRAME_BYTES:
@@ -288,18 +314,18 @@ def _read_batch(segment: Segment) -> _Batch:
             break
         if len(data) < size:
             logger.info("%s ends in a torn write of %d bytes", segment.path.name, len(data))
-            consumed = segment.backlog_bytes
+            consumed = segment.size - position
             break
         size *= 2
-    log: list[Row] = []
-    ledger: list[Row] = []
-    for body in bodies:
+    return _Slice(bodies=bodies, damaged=damaged, consumed=consumed)
+
+
+def _rows(piece: _Slice) -> Rows:
+    """Return the rows of the slice; bodies that are no record join its damage."""
+    rows = Rows(log=[], ledger=[])
+    for body in piece.bodies:
         try:
-            row, entry = rows_of(body)
+            rows.add(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            damaged.append(body)
-            continue
-        log.append(row)
-        if entry is not None:
-            ledger.append(entry)
-    return _Batch(log=log, ledger=ledger, damaged=damaged, consumed=consumed)
+            piece.damaged.append(body)
+    return rows

@@ -1,10 +1,8 @@
-"""What readers ask for and get: filters, rows, pages, sums, and the cursor between pages. No I/O."""
+"""What readers ask for and get: filters, rows, pages, sums. No I/O."""
 
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Struct
-
-_MAX_US_DIGITS: Final = 18
 
 TotalsKey = Literal["tenant", "model", "deployment"]
 
@@ -41,7 +39,7 @@ class LogPage(Struct, frozen=True, kw_only=True):
     rows: tuple[LogRow, ...]
     """Newest first."""
     next_before: str | None
-    """Pass it as `before` to get the next page; None on the last page."""
+    """Pass it as `before` to get the next page (it is the last row's request id); None on the last page."""
 
 
 class LedgerTotal(Struct, frozen=True, kw_only=True):
@@ -63,21 +61,3 @@ class LedgerTotal(Struct, frozen=True, kw_only=True):
     input_audio_tokens: int
     output_audio_tokens: int
     cost_microusd: int
-
-
-def make_cursor(started_us: int, request_id: str) -> str:
-    """Return the cursor that stands for this row: opaque to clients."""
-    return f"{started_us}~{request_id}"
-
-
-def parse_cursor(cursor: str) -> tuple[int, str]:
-    """Return (started_us, request_id); ValueError for anything that `make_cursor` does not make."""
-    started, separator, request_id = cursor.partition("~")
-    if (
-        not separator
-        or not request_id
-        or not (started.isascii() and started.isdigit())
-        or len(started) > _MAX_US_DIGITS
-    ):
-        raise ValueError(f"{cursor!r} is not a cursor of this log")
-    return int(started), request_id

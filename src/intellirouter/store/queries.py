@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey, make_cursor
+from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey
 from intellirouter.store.tables import exchange_log, ledger_entries
 
 _MAX_GROUPS: Final = 10_000
@@ -50,24 +50,18 @@ class Queries:
             ).scalar_one_or_none()
         return None if body is None else body.encode()
 
-    def list_exchanges(self, wanted: LogFilter, limit: int, before: tuple[int, str] | None) -> LogPage:
+    def list_exchanges(self, wanted: LogFilter, limit: int, before: str | None) -> LogPage:
         log = exchange_log.c
         query = select(*_LISTED).where(*_conditions(wanted))
         if before is not None:
-            started_us, request_id = before
-            # Both halves, so that the index is entered at the right place and not filtered from its end.
-            query = query.where(
-                log.started_us <= started_us,
-                or_(log.started_us < started_us, and_(log.started_us == started_us, log.request_id < request_id)),
-            )
-        query = query.order_by(log.started_us.desc(), log.request_id.desc()).limit(limit + 1)
+            query = query.where(log.request_id < before)
+        # Request ids sort by time: the order of the key is the order of arrival.
+        query = query.order_by(log.request_id.desc()).limit(limit + 1)
         with self._connect() as connection:
             found = [LogRow(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
         rows = tuple(found[:limit])
         has_more = len(found) > limit
-        return LogPage(
-            rows=rows, next_before=make_cursor(rows[-1].started_us, rows[-1].request_id) if has_more else None
-        )
+        return LogPage(rows=rows, next_before=rows[-1].request_id if has_more else None)
 
     def ledger_totals(
         self, since_us: int, until_us: int | None, by: Sequence[TotalsKey], tenant: str | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.location import database_path
-from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, TotalsKey, parse_cursor
+from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, TotalsKey
 
 if TYPE_CHECKING:
     from intellirouter.store.queries import Queries
@@ -37,13 +37,12 @@ class LogReader:
         return self._open().get(request_id)
 
     def list_exchanges(self, wanted: LogFilter, *, limit: int = 50, before: str | None = None) -> LogPage:
-        """Return the `limit` newest exchanges that match, older than the cursor `before`.
+        """Return the `limit` newest exchanges that match, older than the request id `before`.
 
-        Pages follow a key, so they neither skip nor repeat rows while new ones arrive. ValueError for a cursor
-        that is none of ours; `limit` is kept within 1 and 1000.
+        Pages follow a key, so they neither skip nor repeat rows while new ones arrive; `limit` is kept within
+        1 and 1000.
         """
-        position = None if before is None else parse_cursor(before)
-        return self._open().list_exchanges(wanted, max(1, min(limit, MAX_PAGE_ROWS)), position)
+        return self._open().list_exchanges(wanted, max(1, min(limit, MAX_PAGE_ROWS)), before)
 
     def ledger_totals(
         self,

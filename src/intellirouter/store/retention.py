@@ -38,7 +38,7 @@ class Retention(Struct, frozen=True, kw_only=True):
             with connection.begin():
                 oldest = connection.execute(
                     select(exchange_log.c.request_id, exchange_log.c.started_us, exchange_log.c.size_bytes)
-                    .order_by(exchange_log.c.started_us, exchange_log.c.request_id)
+                    .order_by(exchange_log.c.request_id)
                     .limit(_ROWS_PER_DELETE)
                 ).all()
                 doomed: list[str] = []

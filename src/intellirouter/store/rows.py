@@ -50,10 +50,27 @@ LEDGER_COLUMNS: Final = (
     "v",
 )
 
-Row = tuple[str | int | float | None, ...]
+Value = str | int | float | None
+Row = tuple[Value, ...]
 
 
-class _Columns(Struct, kw_only=True):
+class Rows(Struct):
+    """Rows of both tables, the values of one after those of the other, as a statement takes them."""
+
+    log: list[Value]
+    ledger: list[Value]
+    records: int = 0
+
+    def add(self, body: bytes) -> None:
+        """Add the rows of one record; raises as `rows_of`."""
+        log, entry = rows_of(body)
+        self.log += log
+        if entry is not None:
+            self.ledger += entry
+        self.records += 1
+
+
+class _Columns(Struct, kw_only=True, gc=False):
     """The part of `core.ExchangeRecord` that becomes columns; its other fields are skipped unread."""
 
     request_id: str

@@ -121,7 +121,7 @@ class Spool:
         if self._needs_newline:
             line = b"\n" + line
         try:
-            written = os.write(segment.fd, line)
+            written = segment.write(line)
         except OSError as error:
             self._trouble_began(f"cannot write to {segment.path.name}: {error.strerror}")
             return False

@@ -251,15 +251,15 @@ async def test_a_database_that_cannot_be_used_is_named_and_the_records_wait(
 async def test_retention_runs_with_the_drain(spec: StoreSpec, make_record: Make, clock: Any, sql: Sql) -> None:
     store = ExchangeStore(msgspec.structs.replace(spec, log_keep_days=1.0), clock=clock)
     store.start()
-    store.append(make_record(request_id="old", started_us=clock.now_us - 2 * 86_400_000_000))
-    store.append(make_record(request_id="new", started_us=clock.now_us))
+    store.append(make_record(request_id="1-old", started_us=clock.now_us - 2 * 86_400_000_000))
+    store.append(make_record(request_id="2-new", started_us=clock.now_us))
     assert await store.flush(20)
     clock.now_s += 61  # the next minute
     deadline = time.monotonic() + 10
-    while sql("SELECT request_id FROM exchange_log") != [("new",)] and time.monotonic() < deadline:
+    while sql("SELECT request_id FROM exchange_log") != [("2-new",)] and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     await store.stop(10)
-    assert sql("SELECT request_id FROM exchange_log") == [("new",)]
+    assert sql("SELECT request_id FROM exchange_log") == [("2-new",)]
     assert sql("SELECT count(*) FROM ledger_entries") == [(2,)]
 
 

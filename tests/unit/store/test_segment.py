@@ -58,7 +58,7 @@ def test_the_backlog_counts_what_follows_the_cursor(tmp_path: Path) -> None:
     assert segment is not None
     segment.start_at(3)
     assert (segment.backlog_records, segment.backlog_bytes) == (2, 10)
-    assert segment.read(4) == b"bb\nc"
+    assert segment.read(3, 4) == b"bb\nc"
     segment.close(deletes=False)
 
 

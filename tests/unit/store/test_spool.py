@@ -10,6 +10,7 @@ import pytest
 from intellirouter.core import Attempt, ExchangeRecord
 from intellirouter.store.frames import MAX_BODY_BYTES, split_frames
 from intellirouter.store.rows import rows_of
+from intellirouter.store.segment import Segment
 from intellirouter.store.spool import Spool, SpoolLimits
 
 Make = Callable[..., ExchangeRecord]
@@ -84,8 +85,8 @@ def test_a_short_write_is_taken_back_and_tried_again(
 ) -> None:
     spool = Spool(tmp_path, clock=clock)
     spool.append(make_record(request_id="r0"))
-    real_write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:50]))
+    real_write = Segment.write
+    monkeypatch.setattr(Segment, "write", lambda segment, line: real_write(segment, line[:50]))
     spool.append(make_record(request_id="r1"))
     spool.append(make_record(request_id="r2"))
     monkeypatch.undo()
@@ -106,9 +107,9 @@ def test_a_torn_line_that_stays_harms_no_other_record(
         raise OSError(5, "Input/output error")
 
     spool = Spool(tmp_path, clock=clock)
-    real_write = os.write
+    real_write = Segment.write
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda fd, data: real_write(fd, data[:50]))
+        patched.setattr(Segment, "write", lambda segment, line: real_write(segment, line[:50]))
         patched.setattr(os, "ftruncate", refuse)
         spool.append(make_record(request_id="r1"))
     with monkeypatch.context() as patched:

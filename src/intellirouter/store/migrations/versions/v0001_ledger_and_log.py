@@ -22,7 +22,7 @@ def upgrade() -> None:
 def _create_ledger() -> None:
     op.create_table(
         "ledger_entries",
-        sa.Column("request_id", sa.String, primary_key=True),
+        sa.Column("request_id", sa.String, nullable=False),
         sa.Column("started_us", sa.BigInteger, nullable=False),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("key_name", sa.String),
@@ -44,15 +44,14 @@ def _create_ledger() -> None:
         sa.Column("cost_microusd", sa.BigInteger),
         sa.Column("price_version", sa.String),
         sa.Column("v", sa.Integer, nullable=False),
-        sqlite_with_rowid=False,
     )
-    op.create_index("ix_ledger_started", "ledger_entries", ["started_us"])
+    op.create_index("ix_ledger_started", "ledger_entries", ["started_us", "request_id"], unique=True)
 
 
 def _create_log() -> None:
     op.create_table(
         "exchange_log",
-        sa.Column("request_id", sa.String, primary_key=True),
+        sa.Column("request_id", sa.String, nullable=False),
         sa.Column("started_us", sa.BigInteger, nullable=False),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("key_name", sa.String),
@@ -66,8 +65,8 @@ def _create_log() -> None:
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
     )
-    op.create_index("ix_log_started", "exchange_log", ["started_us", "request_id", "size_bytes"])
-    op.create_index("ix_log_tenant", "exchange_log", ["tenant", "started_us", "request_id"])
+    op.create_index("ix_log_request", "exchange_log", ["request_id"], unique=True)
+    op.create_index("ix_log_tenant", "exchange_log", ["tenant", "request_id", "size_bytes"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,148 @@
+"""A client that leaves: the vendor is told at once, what was produced is accounted for, nobody else notices."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gateway_process import GatewayProcess, ask, until
+from raw_http import RawConnection
+from shared_fixtures import KEYS
+
+from intellirouter.testing import MockVendor
+
+NOTICED_S = 2.0
+"""How soon the vendor must see it: a fraction of a second, and what a busy machine adds."""
+FAULTS: dict[str, dict[str, Any]] = {
+    "before the headers": {"kind": "hang"},
+    "before the first content": {"kind": "hang", "after_events": 1},
+    "in the middle": {"kind": "hang", "after_events": 4},
+    "while it drips": {"kind": "slow_drip", "delay_s": 0.05},
+}
+
+
+def aborted(vendor: MockVendor, name: str) -> list[dict[str, Any]]:
+    return [seen for seen in vendor.requests() if seen["model"] == name and seen["is_aborted"]]
+
+
+def record_of(gateway: GatewayProcess, name: str) -> dict[str, Any]:
+    """Return the record of the one request for this model name; its id was never sent when the client left early."""
+
+    def look() -> str | None:
+        rows = gateway.get("/api/v1/requests", model=f"mock/{name}").json()["requests"]
+        return rows[0]["request_id"] if rows else None
+
+    return gateway.record(until(look, f"a record for {name}"))
+
+
+def start(gateway: GatewayProcess, name: str, *, stream: bool) -> RawConnection:
+    link = RawConnection(gateway.port)
+    request = ask("tell me a long story", f"mock/{name}", stream=stream)
+    link.send_post(json.dumps(request).encode(), authorization=f"Bearer {KEYS['ann']}")
+    return link
+
+
+@pytest.fixture
+def bystander(gateway: GatewayProcess) -> Iterator[list[int]]:
+    """Another client that goes on asking; the test's end asserts that it was always answered."""
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        with RawConnection(gateway.port) as link:
+            while not is_over.is_set():
+                body = json.dumps(ask(stream=bool(len(statuses) % 2))).encode()
+                statuses.append(link.post(body, authorization=f"Bearer {KEYS['bob']}").status)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    yield statuses
+    is_over.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert statuses
+    assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize("where", FAULTS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_vendor_is_told_and_the_record_says_so(
+    gateway: GatewayProcess, vendor: MockVendor, bystander: list[int], stream: bool, where: str
+) -> None:
+    name = f"abort {where} {stream}"
+    vendor.fault(match={"model": name}, **FAULTS[where])
+    has_content = stream and where in {"in the middle", "while it drips"}
+    link = start(gateway, name, stream=stream)
+    if has_content:
+        assert link.head()[0] == 200
+        assert link.chunk()
+    until(lambda: [seen for seen in vendor.requests() if seen["model"] == name], "the vendor has the request")
+    link.close()
+    left_s = time.monotonic()
+    until(lambda: aborted(vendor, name), "the vendor sees the abort", NOTICED_S)
+    assert time.monotonic() - left_s < NOTICED_S
+    record = record_of(gateway, name)
+    assert (record["status"], record["error_code"], record["tenant"]) == (499, "client_gone", "north")
+    assert [each["outcome"] for each in record["attempts"]] == ["client_gone"]
+    if has_content:
+        assert record["usage"]["is_estimated"] is True
+        assert record["usage"]["output_tokens"] > 0
+        assert record["usage"]["input_tokens"] > 0
+    else:
+        assert "usage" not in record
+    assert len([seen for seen in vendor.requests() if seen["model"] == name]) == 1  # nobody tried again
+
+
+def test_a_client_that_leaves_during_its_body_costs_nobody(gateway: GatewayProcess, bystander: list[int]) -> None:
+    for sent in (b"", b'{"model": "fake/echo", '):
+        with RawConnection(gateway.port) as link:
+            link.send_post(sent, authorization=f"Bearer {KEYS['ann']}", content_length="100")
+    until(lambda: len(bystander) > 20, "others are served")
+
+
+def test_half_closed_clients_get_no_half_answer(gateway: GatewayProcess, bystander: list[int]) -> None:
+    """A client that shuts down its sending side counts as gone, as with nginx; the server must not fall over it."""
+    link = RawConnection(gateway.port)
+    body = json.dumps(ask()).encode()
+    link.send_post(body, authorization=f"Bearer {KEYS['ann']}")
+    link.socket.shutdown(socket.SHUT_WR)
+    said = link.rest()
+    link.close()
+    assert said == b"" or (said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"}"))
+
+
+def test_many_aborts_at_once_leave_no_work_behind(gateway: GatewayProcess, vendor: MockVendor) -> None:
+    name = "abort in a crowd"
+    vendor.fault("hang", match={"model": name})
+    links = [start(gateway, name, stream=bool(n % 2)) for n in range(40)]
+    until(lambda: len([seen for seen in vendor.requests() if seen["model"] == name]) == 40, "all have arrived")
+    for link in links:
+        link.close()
+    until(lambda: len(aborted(vendor, name)) == 40, "all are aborted", NOTICED_S)
+    until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight")
+
+
+def test_a_slow_reader_holds_the_vendor_back_and_not_the_gateway(gateway: GatewayProcess, vendor: MockVendor) -> None:
+    name = "gen-200000"
+    link = start(gateway, name, stream=True)
+    assert link.head()[0] == 200
+    until(lambda: [seen for seen in vendor.requests() if seen["model"] == name], "the vendor has the request")
+
+    def sent() -> int:
+        return next(seen["sent_bytes"] for seen in vendor.requests() if seen["model"] == name)
+
+    before = until(sent, "the vendor sends")
+    for _ in range(20):  # it stops sending once all buffers on the way are full
+        time.sleep(0.05)
+        before, after = sent(), before
+        if before == after:
+            break
+    else:
+        pytest.fail("the vendor is never held back")
+    assert not next(seen["is_finished"] for seen in vendor.requests() if seen["model"] == name)
+    link.close()
+    until(lambda: aborted(vendor, name), "the vendor sees the abort", NOTICED_S)
+    assert record_of(gateway, name)["status"] == 499

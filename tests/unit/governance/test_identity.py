@@ -1,0 +1,115 @@
+"""A key becomes an identity, or a refusal that does not give the key away."""
+
+import hashlib
+import time
+
+import pytest
+
+from intellirouter.config import KeySpec
+from intellirouter.core import errors
+from intellirouter.governance import ANONYMOUS, Identity, KeyRing
+
+
+def key(secret: str, **settings: object) -> KeySpec:
+    values = {"tenant": "acme", "name": "ci", **settings}
+    return KeySpec(digest=hashlib.sha256(secret.encode()).digest(), **values)  # type: ignore[arg-type]
+
+
+def ring(*keys: KeySpec, is_required: bool = True) -> KeyRing:
+    return KeyRing(keys, is_required=is_required)
+
+
+def test_a_known_key_says_who_is_asking() -> None:
+    keys = ring(key("one", grants=frozenset({"admin"})), key("two", tenant="other", name="dev"))
+    assert keys.identify(b"one", 0) == Identity("acme", "ci", frozenset({"admin"}))
+    assert keys.identify(b"one", 0).is_admin
+    other = keys.identify(b"two", 0)
+    assert (other.tenant, other.key_name, other.is_admin) == ("other", "dev", False)
+
+
+@pytest.mark.parametrize("presented", [b"wrong", b"on", b"ONE", b"one ", b"\xff\x00", b"one" * 5000])
+def test_an_unknown_key_is_refused_where_keys_are_required(presented: bytes) -> None:
+    with pytest.raises(errors.Unauthenticated, match="Incorrect API key") as caught:
+        ring(key("one")).identify(presented, 0)
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("presented", [None, b""])
+def test_no_key_is_refused_where_keys_are_required(presented: bytes | None) -> None:
+    with pytest.raises(errors.Unauthenticated) as caught:
+        ring(key("one")).identify(presented, 0)
+    assert caught.value.code == "missing_api_key"
+
+
+@pytest.mark.parametrize("presented", [None, b"", b"sk-anything", b"x" * 100_000])
+def test_any_key_will_do_where_none_is_required(presented: bytes | None) -> None:
+    assert ring(key("one"), is_required=False).identify(presented, 0) is ANONYMOUS
+
+
+def test_a_known_key_counts_where_none_is_required() -> None:
+    assert ring(key("one"), is_required=False).identify(b"one", 0).key_name == "ci"
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_an_expired_key_is_refused_from_its_moment_on(is_required: bool) -> None:
+    keys = ring(key("one", expires_us=1000), is_required=is_required)
+    assert keys.identify(b"one", 999).key_name == "ci"
+    with pytest.raises(errors.Unauthenticated) as caught:
+        keys.identify(b"one", 1000)
+    assert caught.value.code == "expired_api_key"
+
+
+@pytest.mark.parametrize(
+    ("presented", "shown"),
+    [
+        (b"sk-1234567890abcdefghij", "sk-\N{HORIZONTAL ELLIPSIS}ghij"),
+        (b"sk-123", "\N{HORIZONTAL ELLIPSIS}"),
+        (b"x" * 19, "\N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_a_refused_key_is_recognisable_and_not_repeated(presented: bytes, shown: str) -> None:
+    with pytest.raises(errors.Unauthenticated) as caught:
+        ring(key("one")).identify(presented, 0)
+    assert caught.value.message == f"Incorrect API key provided: {shown}."
+    assert presented.decode() not in caught.value.message
+
+
+def test_a_huge_key_is_not_repeated() -> None:
+    with pytest.raises(errors.Unauthenticated) as caught:
+        ring(key("one")).identify(b"k" * 1_000_000, 0)
+    assert len(caught.value.message) < 100
+
+
+@pytest.mark.parametrize(
+    ("globs", "allowed", "forbidden"),
+    [
+        (("*",), ["gpt", "", "a/b\nc"], []),
+        (("gpt-*", "fake/*"), ["gpt-", "gpt-5", "fake/echo", "fake/a/b"], ["gpt", "xgpt-5", "fake", "other"]),
+        (("a?c", "x[12]"), ["abc", "x1"], ["ac", "x3", "abcd"]),
+        (("a.c",), ["a.c"], ["abc", "a.c\n"]),
+        (("a|b",), ["a|b"], ["a", "b"]),
+        ((), [""], ["gpt"]),
+        (("gpt", "*"), ["anything"], []),
+    ],
+)
+def test_models_are_globs(globs: tuple[str, ...], allowed: list[str], forbidden: list[str]) -> None:
+    identity = ring(key("one", models=globs)).identify(b"one", 0)
+    assert all(identity.may_use(model) for model in allowed)
+    assert not any(identity.may_use(model) for model in forbidden)
+
+
+def test_a_glob_of_many_stars_is_matched_in_little_time() -> None:
+    identity = ring(key("one", models=("*a" * 30 + "b",))).identify(b"one", 0)
+    started = time.process_time()
+    assert not identity.may_use("a" * 512)
+    assert time.process_time() - started < 2.0
+
+
+def test_the_anonymous_caller_may_do_everything() -> None:
+    assert ANONYMOUS.is_admin
+    assert ANONYMOUS.may_use("anything")
+    assert (ANONYMOUS.tenant, ANONYMOUS.key_name) == ("default", None)
+
+
+def test_the_ring_holds_no_key() -> None:
+    assert "one-secret" not in repr(vars(ring(key("one-secret"))))

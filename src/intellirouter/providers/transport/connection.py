@@ -5,8 +5,10 @@ that the connection can be kept) → idle again, or closed. See DESIGN.md.
 """
 
 import asyncio
+import re
 import select
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -16,6 +18,9 @@ from intellirouter.core import errors
 _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_DRAIN_BYTES: Final = 64 * 1024
+_MAX_IDLE_S: Final = 55.0
+_NOTED_HEADERS: Final = frozenset({"content-length", "transfer-encoding", "keep-alive"})
+_KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"timeout *= *(\d{1,6})", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
@@ -40,6 +45,8 @@ class Connection(asyncio.Protocol):
         self.is_busy = False
         self.requests_served = 0
         self.idle_since_s = 0.0
+        self.max_idle_s = _MAX_IDLE_S
+        """How long it may be idle and still be used; less when the server announces that it closes sooner."""
         self.deadline_s = float("inf")
         """When the current phase fails; watched by the pool's sweep."""
         self.total_deadline_s = float("inf")
@@ -53,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.is_complete = False
         self.error: errors.UpstreamError | None = None
         self._header_bytes = 0
+        self._fruitless_bytes = 0
         self._chunks: list[bytes] = []
         self._buffered_bytes = 0
         self._is_paused = False
@@ -70,17 +78,31 @@ class Connection(asyncio.Protocol):
         if not self.is_busy:
             self.close()  # bytes nobody asked for: the stream is out of step
             return
+        # The parser collects a header, a trailer or a chunk extension of any length: count what brings no body.
+        self._fruitless_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(errors.UpstreamMalformed("The upstream switched protocols."))
         except httptools.HttpParserError as error:
-            self._fail(errors.UpstreamMalformed(f"The upstream's answer is not HTTP: {error}"))
+            if self.is_complete or not self.is_busy:
+                self.close()  # a good answer, and then something else: the stream is out of step
+            else:
+                self._fail(errors.UpstreamMalformed(f"The upstream's answer is not HTTP: {error}"))
+        if self._fruitless_bytes > _MAX_HEADER_BYTES and not self.is_complete:
+            self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
+
+    def eof_received(self) -> None:
+        # The transport closes itself on a later turn of the loop; until then nobody may be given this connection.
+        self._keeps_alive = False
+        if not self.is_busy:
+            self.is_closed = True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        was_closed_by_us = self.is_closed
         self.is_closed = True
         if self.is_busy and not self.is_complete:
-            if self.has_headers and not self._has_length and exc is None:
+            if was_closed_by_us:
+                self._fail(errors.UpstreamDisconnected("The connection was closed while the upstream answered."))
+            elif self.has_headers and not self._has_length and exc is None:
                 self.on_message_complete()  # a body that ends with the connection
             else:
                 part = "in the middle of its answer" if self.has_headers else "before answering"
@@ -89,14 +111,23 @@ class Connection(asyncio.Protocol):
 
     # -- httptools callbacks ------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self.is_complete or not self.is_busy:
+            raise errors.UpstreamMalformed("The upstream sent an answer that nobody asked for.")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_headers:
+            return  # a trailer
         self._header_bytes += len(name) + len(value) + 4
         if self._header_bytes > _MAX_HEADER_BYTES:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
             return
         lowered = name.decode("latin-1").lower()
-        if lowered in {"content-length", "transfer-encoding"}:
-            self._has_length = True
+        if lowered in _NOTED_HEADERS:
+            if lowered == "keep-alive":
+                self.max_idle_s = _usable_idle_s(value)
+            else:
+                self._has_length = True
         self.headers.append((lowered, value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
@@ -110,10 +141,12 @@ class Connection(asyncio.Protocol):
         self._keeps_alive = self._parser.should_keep_alive()
         if status in {204, 304}:
             self._has_length = True
+        self._wake()
 
     def on_body(self, body: bytes) -> None:
         if self.error is not None:
             return
+        self._fruitless_bytes = 0
         self._buffered_bytes += len(body)
         if self._is_draining:
             if self._buffered_bytes > _MAX_DRAIN_BYTES:
@@ -148,7 +181,9 @@ class Connection(asyncio.Protocol):
         return bool(poll.poll(0))  # end of file, or bytes nobody asked for
 
     def begin(self, head: bytes, body: bytes) -> None:
-        """Put one request on the wire."""
+        """Put one request on the wire. Raises `UpstreamDisconnected` when the connection is gone already."""
+        if self.is_closed:
+            raise errors.UpstreamDisconnected("The upstream closed the connection before the request was sent.")
         assert self._transport is not None  # noqa: S101 - connected before it is handed out
         self.is_busy = True
         self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
@@ -181,7 +216,8 @@ class Connection(asyncio.Protocol):
 
     def time_out(self) -> None:
         """The sweep found the current phase's deadline passed."""
-        self._fail(errors.UpstreamTimeout(f"The upstream's {self.phase} deadline passed."))
+        phase = "total" if self.deadline_s >= self.total_deadline_s else self.phase
+        self._fail(errors.UpstreamTimeout(f"The upstream's {phase} deadline passed."))
 
     def let_go(self, now_s: float) -> None:
         """Nobody wants the rest of the answer. Keep the connection if the rest is short, close it otherwise."""
@@ -205,11 +241,15 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _finish(self) -> None:
-        reusable = self._keeps_alive and not self.is_closed
+        assert self._transport is not None  # noqa: S101 - connected before it is handed out
+        # An answer that came before the whole request went out leaves the rest of that request in the way.
+        reusable = self._keeps_alive and not self.is_closed and not self._transport.get_write_buffer_size()
         self.is_busy = False
         self.requests_served += 1
         self.deadline_s = self.total_deadline_s = float("inf")
         if reusable:
+            if self._is_paused:
+                self._transport.resume_reading()
             self._reset()
             self._on_idle(self)
         else:
@@ -228,3 +268,13 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(self.error)
             else:
                 waiter.set_result(None)
+
+
+@lru_cache(maxsize=64)
+def _usable_idle_s(keep_alive: bytes) -> float:
+    """Read `Keep-Alive: timeout=5`, less a margin for a request that is on its way when the server closes."""
+    found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+    if found is None:
+        return _MAX_IDLE_S
+    announced_s = float(found[1])
+    return min(_MAX_IDLE_S, max(announced_s - 1.0, announced_s / 2))

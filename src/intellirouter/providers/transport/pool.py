@@ -5,6 +5,7 @@ is therefore kept to within 50 ms, and costs nothing while it is not needed.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import deque
@@ -16,9 +17,10 @@ from intellirouter.providers.transport.connection import Connection
 from intellirouter.providers.transport.response import HttpResponse
 
 _SWEEP_S: Final = 0.05
-_MAX_IDLE_S: Final = 55.0
 _CHECK_AFTER_IDLE_S: Final = 0.5
 _MAX_WAITING_PER_ADDRESS: Final = 4096
+_CLOSING_TURNS: Final = 8
+"""A transport tells its protocol of the end on a later turn of the loop, one below TLS some turns later."""
 
 
 class _Route:
@@ -51,14 +53,37 @@ class _Peers:
         self.limit = limit
         self.idle: list[Connection] = []  # the most recently used last: it is taken first
         self.open_count = 0
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        """Connections that are open or being opened, and places granted to callers who will open one."""
+        self.waiting: deque[asyncio.Future[Connection | None]] = deque()
+        """First come, first served: what becomes free goes to a waiter by name, so a newcomer cannot overtake."""
 
-    def wake_one(self) -> None:
+    def hand_over(self, connection: Connection) -> bool:
+        """Give a free connection to whoever has waited longest; false when nobody waits."""
         while self.waiting:
             waiter = self.waiting.popleft()
             if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    def take_place(self) -> bool:
+        """Count a connection that the caller is going to open; false when there are too many."""
+        if self.open_count >= self.limit:
+            return False
+        self.open_count += 1
+        return True
+
+    def free_place(self) -> None:
+        self.open_count -= 1
+        self.grant()
+
+    def grant(self) -> None:
+        """Let waiters open connections as far as the limit allows."""
+        while self.waiting and self.open_count < self.limit:
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                self.open_count += 1
                 waiter.set_result(None)
-                return
 
 
 class UpstreamPool:
@@ -95,23 +120,39 @@ class UpstreamPool:
         return HttpResponse(connection, self._loop, timeouts.idle_s)
 
     def forget(self, live: frozenset[int]) -> None:
-        """Drop cached routes of deployments whose `id` is not in `live` (after a reload)."""
+        """Drop what is kept of deployments whose `id` is not in `live`, and read ca files anew (after a reload)."""
         self._routes = {key: route for key, route in self._routes.items() if key[0] in live}
+        routed = {route.peers.address for route in self._routes.values()}
+        self._peers = {
+            address: peers for address, peers in self._peers.items() if peers.open_count or address in routed
+        }
+        self._contexts = {ca_file: context for ca_file, context in self._contexts.items() if ca_file is None}
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
         self._is_closed = True
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        for peers in self._peers.values():
+            while peers.waiting:
+                waiter = peers.waiting.popleft()
+                if not waiter.done():
+                    waiter.set_exception(_stopping())
         for connection in list(self._connections):
             connection.close()
-        await asyncio.sleep(0)
+        for _ in range(_CLOSING_TURNS):
+            if not self._connections:
+                break
+            await asyncio.sleep(0)
 
     def _route(self, deployment: Deployment, path: str) -> _Route:
         address = address_of(deployment)
         peers = self._peers.get(address)
         if peers is None:
             peers = self._peers[address] = _Peers(address, deployment.max_connections)
+        elif peers.limit != deployment.max_connections:
+            peers.limit = deployment.max_connections  # the configuration read last holds
+            peers.grant()
         # The route holds the deployment, so its id stays its own as long as the entry lives.
         route = self._routes[(id(deployment), path)] = _Route(deployment, path, peers)
         return route
@@ -125,7 +166,7 @@ class UpstreamPool:
             idle_s = self._loop.time() - connection.idle_since_s
             if connection.is_closed:
                 continue
-            if idle_s > _MAX_IDLE_S or (idle_s > _CHECK_AFTER_IDLE_S and connection.is_stale()):
+            if idle_s > connection.max_idle_s or (idle_s > _CHECK_AFTER_IDLE_S and connection.is_stale()):
                 connection.close()
                 continue
             return connection
@@ -134,49 +175,71 @@ class UpstreamPool:
     async def _connect(self, route: _Route, deadline_s: float) -> Connection:
         peers = route.peers
         name = route.deployment.name
-        if self._is_closed:
-            raise errors.UpstreamConnectFailed(f"{name}: the gateway is stopping.")
+        has_place = False
         try:
             async with asyncio.timeout_at(deadline_s):
-                while peers.open_count >= peers.limit:
-                    await self._wait_for_turn(peers, name)
-                    if (connection := self._idle(peers)) is not None:
-                        return connection
+                if not peers.take_place() and (connection := await self._wait_for_turn(peers, name)) is not None:
+                    return connection
+                has_place = True
                 return await self._open(peers)
         except TimeoutError:
             raise errors.UpstreamTimeout(
-                f"{name}: the connect deadline passed.", code="upstream_connect_timeout"
+                f"{name}: the connect deadline passed."
+                if has_place
+                else f"{name}: none of its {peers.limit} connections became free before the connect deadline.",
+                code="upstream_connect_timeout",
+                hint=None if has_place else "Raise the provider's max_connections, or its connect timeout.",
             ) from None
         except ssl.SSLError as error:
             raise errors.UpstreamConnectFailed(
                 f"{name}: TLS failed: {error}", hint="A private authority? Set the provider's ca_file."
             ) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise errors.UpstreamConnectFailed(
-                f"{name}: cannot connect to {_place(peers.address)}: {error.strerror or error}",
+                f"{name}: cannot connect to {_place(peers.address)}: {reason}",
                 hint="Is it running, and is base_url right?",
             ) from None
 
-    async def _wait_for_turn(self, peers: _Peers, name: str) -> None:
+    async def _wait_for_turn(self, peers: _Peers, name: str) -> Connection | None:
+        """Return a connection that became free, or None: then a place to open one is ours."""
         if len(peers.waiting) >= _MAX_WAITING_PER_ADDRESS:
             raise errors.Overloaded(
                 f"{name}: {len(peers.waiting)} requests already wait for one of {peers.limit} connections."
             )
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
         peers.waiting.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                peers.wake_one()  # the turn was ours: pass it on
-            raise
+        while True:
+            try:
+                connection = await waiter
+            except asyncio.CancelledError:
+                if waiter.cancelled():
+                    with contextlib.suppress(ValueError):
+                        peers.waiting.remove(waiter)
+                elif waiter.exception() is None:
+                    self._pass_on(peers, waiter.result())
+                raise
+            if connection is None or not connection.is_closed:
+                return connection
+            # It was closed between its being given and our turn of the loop: first in the queue again.
+            if peers.take_place():
+                return None
+            waiter = self._loop.create_future()
+            peers.waiting.appendleft(waiter)
+
+    def _pass_on(self, peers: _Peers, connection: Connection | None) -> None:
+        if connection is None:
+            peers.free_place()
+        elif not connection.is_closed:
+            self._became_idle(connection)
 
     async def _open(self, peers: _Peers) -> Connection:
-        peers.open_count += 1
+        """Open a connection in a place that has been taken."""
         connection = Connection(self._loop, self._became_idle, self._was_closed)
         self._connections[connection] = peers
         address = peers.address
         try:
+            self._check_running()
             if address.uds is not None:
                 await self._loop.create_unix_connection(lambda: connection, address.uds)
             else:
@@ -187,19 +250,29 @@ class UpstreamPool:
                 sock = transport.get_extra_info("socket")
                 if sock is not None:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._check_running()
         except BaseException:
             connection.close()
-            if connection in self._connections:
-                self._was_closed(connection)
+            self._was_closed(connection)
             raise
         return connection
+
+    def _check_running(self) -> None:
+        if self._is_closed:
+            raise _stopping()
 
     def _tls(self, ca_file: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_file)
         if context is None:
             context = ssl.create_default_context()
             if ca_file is not None:
-                context.load_verify_locations(ca_file)
+                try:
+                    context.load_verify_locations(ca_file)
+                except OSError as error:  # ssl.SSLError is one
+                    raise errors.UpstreamConnectFailed(
+                        f"The certificates in {ca_file} cannot be read: {error.strerror or error}",
+                        hint="Check the provider's ca_file: a PEM file of trusted authorities.",
+                    ) from None
             context.set_alpn_protocols(["http/1.1"])
             self._contexts[ca_file] = context
         return context
@@ -211,19 +284,18 @@ class UpstreamPool:
         if peers is None or self._is_closed:
             connection.close()
             return
+        if peers.waiting and peers.hand_over(connection):
+            return
         connection.idle_since_s = self._loop.time()
         peers.idle.append(connection)
-        if peers.waiting:
-            peers.wake_one()
 
     def _was_closed(self, connection: Connection) -> None:
         peers = self._connections.pop(connection, None)
         if peers is None:
             return
-        peers.open_count -= 1
         if connection in peers.idle:
             peers.idle.remove(connection)
-        peers.wake_one()
+        peers.free_place()
 
     # -- deadlines ----------------------------------------------------------------------------------------------
 
@@ -240,7 +312,7 @@ class UpstreamPool:
             if connection.is_busy:
                 if now_s >= connection.deadline_s:
                     connection.time_out()
-            elif connection.idle_since_s and now_s - connection.idle_since_s > _MAX_IDLE_S and connection in peers.idle:
+            elif now_s - connection.idle_since_s > connection.max_idle_s and connection in peers.idle:
                 connection.close()
         if is_any_open:
             self._start_sweep()
@@ -248,3 +320,7 @@ class UpstreamPool:
 
 def _place(address: Address) -> str:
     return address.uds or f"{address.host}:{address.port}"
+
+
+def _stopping() -> errors.UpstreamConnectFailed:
+    return errors.UpstreamConnectFailed("The gateway is stopping.")

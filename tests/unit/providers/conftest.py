@@ -1,0 +1,28 @@
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from intellirouter.providers import UpstreamPool
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `loopback`, which the tests of this folder share
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every asynchronous test of this folder on the loop we ship with and on the stock one."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[UpstreamPool]:
+    """A pool that has to end with nothing: no connection, no place taken, nobody waiting, no timer."""
+    pool = UpstreamPool()
+    yield pool
+    await pool.close()
+    assert not pool._connections
+    for peers in pool._peers.values():
+        assert (peers.open_count, peers.idle, list(peers.waiting)) == (0, [], [])
+    assert pool._sweep_timer is None or pool._sweep_timer.cancelled()

@@ -1,0 +1,190 @@
+"""Upstreams on loopback that do exactly what a test says, down to the bytes and when they are sent."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+from intellirouter.core import Deployment, Endpoint, Secret, Timeouts
+from intellirouter.providers import UpstreamPool
+
+PATIENCE_S = 5.0
+"""How long a test waits for what should happen at once."""
+
+
+def answer(body: bytes = b"{}", *headers: str, status: int = 200, version: str = "1.1") -> bytes:
+    """Build a whole answer with a length."""
+    lines = [f"HTTP/{version} {status} Some Reason", f"content-length: {len(body)}", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class Peer:
+    """The upstream's end of one connection."""
+
+    def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.number = number
+        """Counted from 1 in the order in which the connections came."""
+        self.reader = reader
+        self.writer = writer
+        self.is_gone = asyncio.Event()
+        """The pool has closed its end (or the script has ended)."""
+
+    async def request(self) -> bytes:
+        """Read one request; its body. Raises `IncompleteReadError` when there is none any more."""
+        await self.head()
+        return await self.reader.readexactly(self.length)
+
+    async def head(self) -> str:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        found = re.search(r"content-length: (\d+)", head)
+        assert found is not None, head
+        self.length = int(found[1])
+        return head
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def serve(self, data: bytes = answer()) -> None:
+        """Answer every request the same way until the pool closes the connection."""
+        while True:
+            await self.request()
+            await self.send(data)
+
+    async def wait_gone(self) -> None:
+        """Wait until the pool has closed this connection."""
+        with contextlib.suppress(ConnectionError):
+            while await self.reader.read(65536):
+                pass
+        self.is_gone.set()
+
+    def reset(self) -> None:
+        """End with a TCP reset."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[Any]]
+
+
+class Server:
+    """Runs one script per connection and closes the connection when the script ends."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._tasks: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
+        self.failures: list[BaseException] = []
+        self.peers: list[Peer] = []
+        self.base_url = ""
+        self.uds: str | None = None
+
+    @property
+    def open_count(self) -> int:
+        return len(self._tasks)
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = writer
+        peer = Peer(len(self.peers) + 1, reader, writer)
+        self.peers.append(peer)
+        try:
+            await self._script(peer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the pool closed the connection, or the test is over
+        except Exception as error:  # noqa: BLE001 - told at the end of the test
+            self.failures.append(error)
+        finally:
+            peer.is_gone.set()
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
+                await writer.wait_closed()
+            del self._tasks[task]
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            self._tasks[task].transport.abort()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def deployment(self, *, headers: tuple[tuple[str, str], ...] = (), **settings: Any) -> Deployment:
+        """Describe a deployment behind this server; the names of timeouts and of endpoint fields may be mixed."""
+        return deployment(self.base_url, uds=self.uds, headers=headers, **settings)
+
+
+def deployment(base_url: str, **settings: Any) -> Deployment:
+    timeouts = {name: settings.pop(name) for name in list(settings) if name.endswith("_s")}
+    endpoint = {name: settings.pop(name) for name in ("uds", "headers", "ca_file") if name in settings}
+    credentials = tuple(Secret(value) for value in settings.pop("credentials", ()))
+    return Deployment(
+        name="test/model",
+        provider="test",
+        vendor="openai-compatible",
+        upstream_model="model",
+        endpoint=Endpoint(base_url=base_url, **endpoint),
+        credentials=credentials,
+        timeouts=Timeouts(**timeouts),
+        **settings,
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    script: Script, *, tls: ssl.SSLContext | None = None, uds: str | None = None, host: str = "localhost"
+) -> AsyncIterator[Server]:
+    """Serve `script` on a port of 127.0.0.1, or on a unix socket. `host` is how the deployment calls it."""
+    server = Server(script)
+    if uds is not None:
+        listener = await asyncio.start_unix_server(server.connected, uds)
+        server.uds, server.base_url = uds, "http://worker/v1"
+    else:
+        listener = await asyncio.start_server(server.connected, "127.0.0.1", 0, ssl=tls)
+        port = listener.sockets[0].getsockname()[1]
+        server.base_url = f"{'https' if tls else 'http'}://{host}:{port}/v1"
+    try:
+        yield server
+    finally:
+        listener.close()
+        await server.stop()
+    assert server.failures == []
+
+
+async def call(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
+    """Ask once and read the whole answer."""
+    response = await pool.send(to, "/chat/completions", body)
+    return await response.read(1 << 30)
+
+
+async def eventually(is_true: Callable[[], object], what: str = "it") -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline, f"{what} did not come true in {PATIENCE_S} s"
+        await asyncio.sleep(0.002)
+
+
+def open_counts(pool: UpstreamPool) -> list[int]:
+    """How many connections (and granted places) the pool counts, by address."""
+    return [peers.open_count for peers in pool._peers.values()]
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail when the block takes longer: what it waits for must not be ended by a longer deadline."""
+    started = time.monotonic()
+    yield
+    took = time.monotonic() - started
+    assert took < seconds, f"took {took:.2f} s"

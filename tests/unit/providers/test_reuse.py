@@ -1,0 +1,269 @@
+"""Keeping connections: which one is taken, and which one must not be taken any more."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
+
+from intellirouter.core import errors
+from intellirouter.providers import UpstreamPool
+
+
+def _pretend_idle_for(pool: UpstreamPool, seconds: float) -> None:
+    for connection in pool._connections:
+        connection.idle_since_s -= seconds
+
+
+@pytest.mark.parametrize("data", [answer(b"hello"), CHUNKED_HEAD + chunked(b"hel", b"lo")], ids=["length", "chunked"])
+async def test_one_connection_serves_one_request_after_the_other(pool: UpstreamPool, data: bytes) -> None:
+    async with serving(lambda peer: peer.serve(data)) as server:
+        to = server.deployment()
+        assert [await call(pool, to) for _ in range(20)] == [b"hello"] * 20
+        assert len(server.peers) == 1
+
+
+async def test_over_a_unix_socket_too(pool: UpstreamPool, tmp_path: Path) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(tmp_path / "w.sock")) as server:
+        to = server.deployment()
+        assert [await call(pool, to) for _ in range(3)] == [b"here"] * 3
+        assert len(server.peers) == 1
+
+
+async def test_the_connection_used_last_is_taken_first(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.serve(answer(b"%d" % peer.number))
+
+    async with serving(script) as server:
+        to = server.deployment()
+        responses = [await pool.send(to, "/x", b"{}") for _ in range(3)]
+        for index in (0, 2, 1):
+            assert await responses[index].read(100) == b"%d" % (index + 1)
+        assert [await call(pool, to) for _ in range(3)] == [b"2"] * 3
+        assert len(server.peers) == 3
+
+
+async def test_deployments_behind_one_address_share_its_connections(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        await call(pool, server.deployment())
+        await call(pool, server.deployment(credentials=("other",)))
+        assert len(server.peers) == 1
+
+
+@pytest.mark.parametrize(
+    "last_words",
+    [
+        answer(b"{}", "connection: close"),
+        answer(b"{}", version="1.0"),
+        CHUNKED_HEAD.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n") + chunked(b"{}"),
+        b"HTTP/1.0 200 OK\r\n\r\n{}",
+    ],
+    ids=["announced", "http-1.0", "announced-chunked", "until-close"],
+)
+async def test_a_connection_that_the_upstream_ends_with_an_answer_is_not_used_again(
+    pool: UpstreamPool, last_words: bytes
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(last_words)
+
+    async with serving(script) as server:
+        to = server.deployment()
+        assert [await call(pool, to) for _ in range(10)] == [b"{}"] * 10
+        assert len(server.peers) == 10
+        await eventually(lambda: open_counts(pool) == [0])
+
+
+async def test_a_worker_that_closes_after_every_hundredth_answer_costs_no_request(pool: UpstreamPool) -> None:
+    async def like_llama_cpp(peer: Peer) -> None:
+        for _ in range(99):
+            await peer.request()
+            await peer.send(answer(b"{}", "Keep-Alive: timeout=5, max=100"))
+        await peer.request()
+        await peer.send(answer(b"{}", "Connection: close"))
+
+    async with serving(like_llama_cpp) as server:
+        to = server.deployment(max_connections=4)
+
+        async def client() -> None:
+            for _ in range(80):
+                assert await call(pool, to) == b"{}"
+
+        await asyncio.gather(*(client() for _ in range(8)))
+        assert len(server.peers) >= 6
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["fin", "reset"])
+async def test_a_connection_that_the_upstream_closed_while_idle_is_replaced(pool: UpstreamPool, is_reset: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer())
+        if is_reset:
+            peer.reset()
+
+    async with serving(script) as server:
+        to = server.deployment()
+        await call(pool, to)
+        await eventually(lambda: open_counts(pool) == [0], "the pool noticing")
+        assert await call(pool, to) == b"{}"
+        assert len(server.peers) == 2
+
+
+@pytest.mark.parametrize("what", ["fin", "bytes"])
+async def test_what_the_loop_has_not_seen_yet_is_seen_before_reuse(pool: UpstreamPool, what: str) -> None:
+    """The upstream acted an instant ago: only a look at the socket itself can tell."""
+    async with serving(lambda peer: peer.serve()) as server:
+        to = server.deployment()
+        await call(pool, to)
+        [connection] = pool._connections
+        assert not connection.is_stale()
+        # The other end of the socket acts at once; the loop gets no turn before the next request.
+        with _behind_the_loops_back(server.peers[0]) as sock:
+            if what == "fin":
+                sock.shutdown(socket.SHUT_WR)
+            else:
+                sock.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        assert connection.is_stale()
+        _pretend_idle_for(pool, 1.0)
+        assert await call(pool, to) == b"{}"
+        assert len(server.peers) == 2
+
+
+def _behind_the_loops_back(peer: Peer) -> socket.socket:
+    """The same socket, for acting on it without the loop that owns it."""
+    return socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno()))
+
+
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer())
+        if peer.number == 1:
+            await released.wait()
+            await peer.send(answer(b"stolen"))
+            await peer.wait_gone()
+        else:
+            await peer.wait_gone()
+
+    released = asyncio.Event()
+    async with serving(script) as server:
+        to = server.deployment()
+        await call(pool, to)
+        released.set()
+        await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
+        assert await call(pool, to) == b"{}"
+        assert len(server.peers) == 2
+
+
+async def test_the_upstreams_announced_patience_is_kept_with_a_margin(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"{}", "Keep-Alive: timeout=5, max=100"))) as server:
+        to = server.deployment()
+        for idle_s, connections in ((3.5, 1), (4.5, 2)):
+            await call(pool, to)
+            _pretend_idle_for(pool, idle_s)
+            await call(pool, to)
+            assert len(server.peers) == connections
+
+
+@pytest.mark.parametrize(
+    ("value", "usable_s"),
+    [
+        ("timeout=5", 4.0),
+        ("max=100, Timeout = 5", 4.0),
+        ("timeout=1", 0.5),
+        ("timeout=0", 0.0),
+        ("timeout=100000", 55.0),
+        ("max=7", 55.0),
+        ("timeout=soon", 55.0),
+    ],
+)
+async def test_how_long_an_announced_connection_is_used(pool: UpstreamPool, value: str, usable_s: float) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"{}", f"Keep-Alive: {value}"))) as server:
+        await call(pool, server.deployment())
+        [connection] = pool._connections
+        assert connection.max_idle_s == usable_s
+
+
+async def test_long_idle_connections_are_closed_and_then_no_timer_is_left(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        await call(pool, server.deployment())
+        assert pool._sweep_timer is not None
+        _pretend_idle_for(pool, 56.0)
+        await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
+        await eventually(lambda: pool._sweep_timer is None, "the sweep stopping")
+        assert open_counts(pool) == [0]
+
+
+async def test_an_idle_connection_has_no_deadline(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        await call(pool, server.deployment())
+        [connection] = pool._connections
+        assert (connection.deadline_s, connection.total_deadline_s) == (float("inf"), float("inf"))
+
+
+async def test_a_server_that_closes_instead_of_answering_fails_the_request_and_nothing_is_sent_twice(
+    pool: UpstreamPool,
+) -> None:
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        if peer.number == 1:
+            await peer.send(answer())
+            seen.append(await peer.request())
+
+    async with serving(script) as server:
+        to = server.deployment()
+        await call(pool, to, b"first")
+        with pytest.raises(errors.UpstreamDisconnected, match="before answering"):
+            await call(pool, to, b"second")
+        assert seen == [b"first", b"second"]
+
+
+async def test_credentials_take_turns(pool: UpstreamPool) -> None:
+    heads: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            heads.append(await peer.head())
+            await peer.reader.readexactly(peer.length)
+            await peer.send(answer())
+
+    async with serving(script) as server:
+        to = server.deployment(credentials=("one", "two", "three"))
+        for _ in range(6):
+            await call(pool, to)
+    used = [line.removeprefix("authorization: ") for head in heads for line in head.split("\r\n") if "Bearer" in line]
+    assert sorted(used[:3]) == ["Bearer one", "Bearer three", "Bearer two"]
+    assert used[:3] == used[3:]
+
+
+async def test_a_reload_forgets_deployments_but_not_their_connections(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        old, new = server.deployment(), server.deployment(max_connections=7)
+        await call(pool, old)
+        await call(pool, new)
+        pool.forget(frozenset({id(new)}))
+        assert {key[0] for key in pool._routes} == {id(new)}
+        await call(pool, new)
+        await call(pool, old)  # a request that was under way over the reload
+        assert len(server.peers) == 1
+
+
+async def test_a_reload_changes_the_limit(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        await call(pool, server.deployment(max_connections=1))
+        to = server.deployment(max_connections=3)
+        responses = [await pool.send(to, "/x", b"{}") for _ in range(3)]
+        for response in responses:
+            await response.read(100)
+
+
+async def test_addresses_that_no_deployment_has_any_more_are_forgotten(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"{}", "connection: close"))) as server:
+        await call(pool, server.deployment())
+        await eventually(lambda: open_counts(pool) == [0])
+    pool.forget(frozenset())
+    assert (pool._routes, pool._peers) == ({}, {})

@@ -1,10 +1,14 @@
 """What we know of each deployment from its own traffic: one truth for router, API and dashboard."""
 
+import math
+from collections.abc import Callable
 from typing import Final
 
 _ALPHA: Final = 0.2
 _FAILING_AFTER: Final = 3
 _FAILING_FOR_S: Final = 10.0
+_RECOVERS_BY_HALF_S: Final = 30.0
+_MAX_UNCONFIGURED: Final = 2048
 
 
 class DeploymentHealth:
@@ -61,9 +65,20 @@ class DeploymentHealth:
         """The attempt ended by the client's doing (abort, bad request): it says nothing about the deployment."""
         self.in_flight -= 1
 
+    def has_just_failed(self, now_s: float) -> bool:
+        """The last answer was a failure, under ten seconds ago."""
+        return self.failures_in_a_row > 0 and now_s - self.last_failure_s < _FAILING_FOR_S
+
     def is_failing(self, now_s: float) -> bool:
         """Three failures in a row, the last one under ten seconds ago: try others first, but never nobody."""
-        return self.failures_in_a_row >= _FAILING_AFTER and now_s - self.last_failure_s < _FAILING_FOR_S
+        return self.failures_in_a_row >= _FAILING_AFTER and self.has_just_failed(now_s)
+
+    def success_rate_at(self, now_s: float) -> float:
+        """The success rate, forgiving by half every thirty seconds: who is never tried could never recover."""
+        if self.success_rate >= 1.0:
+            return 1.0
+        age_s = max(0.0, now_s - self.last_failure_s)
+        return 1.0 - (1.0 - self.success_rate) * math.exp2(-age_s / _RECOVERS_BY_HALF_S)
 
 
 def _blend(old: float | None, new: float) -> float:
@@ -71,16 +86,27 @@ def _blend(old: float | None, new: float) -> float:
 
 
 class HealthBoard:
-    """Health by deployment name. It outlives reloads of the configuration; `keep_only` forgets what is gone."""
+    """Health by deployment name. It outlives reloads of the configuration; `keep_only` forgets what is gone.
+
+    Wildcard names come from clients: those are forgotten when there are too many and nothing is in flight to them.
+    """
 
     def __init__(self) -> None:
         self._health: dict[str, DeploymentHealth] = {}
+        self._configured: frozenset[str] = frozenset()
 
     def of(self, deployment: str) -> DeploymentHealth:
         health = self._health.get(deployment)
         if health is None:
+            if len(self._health) >= _MAX_UNCONFIGURED + len(self._configured):
+                self._keep(lambda name, each: name in self._configured or each.in_flight > 0)
             health = self._health[deployment] = DeploymentHealth()
         return health
 
     def keep_only(self, names: frozenset[str]) -> None:
-        self._health = {name: health for name, health in self._health.items() if name in names}
+        """Forget all but `names`, which are never forgotten again before the next call."""
+        self._configured = names
+        self._keep(lambda name, _: name in names)
+
+    def _keep(self, is_kept: Callable[[str, DeploymentHealth], bool]) -> None:
+        self._health = {name: health for name, health in self._health.items() if is_kept(name, health)}

@@ -38,6 +38,7 @@ class Plane:
         self.pool = UpstreamPool()
         self.host: LocalHost | None = build_host(runtime, on_host_event)
         self._board = HealthBoard()
+        self._board.keep_only(frozenset(runtime.deployments))
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._parts = Parts(
             upstream=self._upstreams(),

@@ -55,9 +55,10 @@ class Router:
         if not pool and not fallbacks:
             raise _nobody(call, excluded)
         healthy, failing = self._split(pool, now_s)
-        scored = self._score(target, healthy, call) if healthy else []
+        scored = self._score(target, healthy, call, now_s) if healthy else []
         decision = _decision(target, scored, fallbacks, failing, excluded)
-        if not excluded and not failing and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY):
+        is_plain = not excluded and not failing and call.surface == "chat"
+        if is_plain and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY):
             self._remember(target, decision)
         return decision
 
@@ -96,7 +97,7 @@ class Router:
         failing = tuple(each for each in pool if of(each.name).is_failing(now_s))
         return tuple(each for each in pool if each not in failing), failing
 
-    def _score(self, target: Target, pool: tuple[Deployment, ...], call: Call) -> list[Scored]:
+    def _score(self, target: Target, pool: tuple[Deployment, ...], call: Call, now_s: float) -> list[Scored]:
         strategy = STRATEGIES.get(target.strategy) or STRATEGIES[_DEFAULT_STRATEGY]
         turn = self._turns.get(target.model, 0)
         if len(target.pool) > 1:
@@ -106,6 +107,7 @@ class Router:
             health={each.name: self._board.of(each.name) for each in pool},
             turn=turn,
             rng=self._rng,
+            now_s=now_s,
             input_tokens=estimate_tokens(len(call.body)),
         )
         scored = strategy(pool, view)

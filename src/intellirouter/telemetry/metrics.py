@@ -104,6 +104,8 @@ class Metrics(Collector):
             series.first_token.observe(record.first_token_ms / 1000)
         for attempt in record.attempts:
             pair = (attempt.deployment, attempt.outcome)
+            if pair not in self._attempts and len(self._attempts) >= _MAX_SERIES:
+                pair = (_OTHER, _OTHER)
             self._attempts[pair] = self._attempts.get(pair, 0) + 1
 
     def _new_series(self, key: tuple[str, str]) -> _Series:

@@ -25,6 +25,7 @@ class View(Struct, frozen=True):
     turn: int
     """How many decisions this model has had: what round robin counts."""
     rng: random.Random
+    now_s: float
     input_tokens: int
     """Estimated from the size of the request."""
 

@@ -46,7 +46,7 @@ def least_busy(deployments: Sequence[Deployment], view: View) -> list[Scored]:
     scored = []
     for each in deployments:
         health = view.health[each.name]
-        load = (health.in_flight + 1) / (each.weight or 1e-9) / max(health.success_rate, 0.01)
+        load = (health.in_flight + 1) / (each.weight or 1e-9) / max(health.success_rate_at(view.now_s), 0.01)
         scored.append(Scored(each, load + view.rng.random() * 1e-6, f"{health.in_flight} in flight"))
     return scored
 
@@ -61,11 +61,12 @@ def latency(deployments: Sequence[Deployment], view: View) -> list[Scored]:
         health = view.health[each.name]
         measured = health.first_token_ms if view.call.is_stream else health.latency_ms
         if measured is None:
-            is_being_measured = health.in_flight > 0 or health.failures_in_a_row > 0
+            is_being_measured = health.in_flight > 0 or health.has_just_failed(view.now_s)
             scored.append(Scored(each, math.inf if is_being_measured else 0.0, "not measured yet"))
         else:
-            score = measured / max(health.success_rate, 0.01)
-            scored.append(Scored(each, score, f"{measured:.0f} ms, {health.success_rate:.0%} succeed"))
+            success_rate = health.success_rate_at(view.now_s)
+            score = measured / max(success_rate, 0.01)
+            scored.append(Scored(each, score, f"{measured:.0f} ms, {success_rate:.0%} succeed"))
     return scored
 
 

@@ -1,0 +1,201 @@
+"""Every candidate gets a verdict and a reason; what is failing is tried last, never dropped."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from routes import call, deployment, fail, router, succeed, target
+
+from intellirouter.catalog import HealthBoard
+from intellirouter.core import Candidate, errors
+from intellirouter.routing import STRATEGIES
+
+ALL = pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+
+
+def order(*arguments: Any, at_s: float = 0.0, on: HealthBoard | None = None, **members: Any) -> str:
+    return " ".join(router(on).decide(call(**members), target(*arguments), at_s).order)
+
+
+def test_the_pool_comes_before_the_fallbacks_as_configured() -> None:
+    decision = router().decide(call(), target("a b", "f g"), 0.0)
+    assert decision.order == ("a", "b", "f", "g")
+    assert (decision.model, decision.strategy, decision.pool_size) == ("m", "priority", 2)
+    assert decision.candidates == (
+        Candidate("a", "p", "up-a", "chosen", "priority 1", 0.0),
+        Candidate("b", "p", "up-b", "eligible", "priority 2", 1.0),
+        Candidate("f", "p", "up-f", "fallback", "fallback"),
+        Candidate("g", "p", "up-g", "fallback", "fallback"),
+    )
+    assert decision.reason == "priority 1; 3 more to fall back on"
+
+
+def test_a_single_candidate_has_no_more_to_fall_back_on() -> None:
+    assert router().decide(call(), target("a"), 0.0).reason == "priority 1"
+
+
+def test_an_unknown_strategy_is_as_configured() -> None:
+    assert order("a b", "", "no-such-strategy") == "a b"
+
+
+@pytest.mark.parametrize(
+    ("members", "asked", "reason"),
+    [
+        (
+            {"capabilities": frozenset({"tools"})},
+            {"needs": frozenset({"tools", "vision", "audio"})},
+            "lacks audio, vision",
+        ),
+        ({"capabilities": frozenset()}, {"needs": frozenset({"tools"})}, "lacks tools"),
+        ({"capabilities": frozenset({"embeddings"})}, {}, "lacks chat"),
+        (
+            {"capabilities": frozenset({"chat"})},
+            {"surface": "embeddings", "needs": frozenset({"embeddings"})},
+            "lacks embeddings",
+        ),
+        ({"context_tokens": 100}, {"size_bytes": 804}, "about 201 tokens do not fit its context of 100"),
+        ({"context_tokens": 100}, {"max_output_tokens": 191}, "about 201 tokens do not fit its context of 100"),
+    ],
+)
+def test_who_cannot_serve_is_excluded_with_the_reason(
+    members: dict[str, Any], asked: dict[str, Any], reason: str
+) -> None:
+    pool = (deployment("poor", **members), deployment("able"))
+    decision = router().decide(call(**asked), target(pool, "f"), 0.0)
+    assert decision.order == ("able", "f")
+    assert decision.candidates[-1] == Candidate("poor", "p", "up-poor", "excluded", reason)
+    with pytest.raises(errors.NoEligibleDeployment, match=reason) as caught:
+        router().decide(call(**asked), target(pool[:1]), 0.0)
+    assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
+
+
+@pytest.mark.parametrize(
+    ("members", "asked"),
+    [
+        ({}, {"needs": frozenset({"tools"}), "size_bytes": 1_000_000, "max_output_tokens": 10**9}),
+        ({"capabilities": frozenset({"tools", "vision"})}, {"needs": frozenset({"tools"})}),
+        ({"capabilities": frozenset({"embeddings", "chat"})}, {}),
+        ({"capabilities": frozenset({"embeddings"})}, {"surface": "embeddings", "needs": frozenset({"embeddings"})}),
+        ({"context_tokens": 100}, {"size_bytes": 800}),
+    ],
+)
+def test_what_is_unknown_or_fits_excludes_nobody(members: dict[str, Any], asked: dict[str, Any]) -> None:
+    assert router().decide(call(**asked), target((deployment("a", **members),)), 0.0).order == ("a",)
+
+
+def test_excluded_fallbacks_are_named_too() -> None:
+    fallbacks = (deployment("f", capabilities=frozenset()), deployment("g"))
+    decision = router().decide(call(needs=frozenset({"tools"})), target("a", fallbacks), 0.0)
+    assert decision.order == ("a", "g")
+    assert decision.candidates[-1].verdict == "excluded"
+
+
+def test_fallbacks_serve_when_the_whole_pool_is_excluded() -> None:
+    pool = (deployment("a", capabilities=frozenset()),)
+    decision = router().decide(call(needs=frozenset({"tools"})), target(pool, "f g"), 0.0)
+    assert (decision.order, decision.pool_size) == (("f", "g"), 0)
+    assert decision.candidates[0].verdict == "chosen"
+
+
+@ALL
+def test_failing_deployments_are_tried_last_and_never_dropped(strategy: str) -> None:
+    board = HealthBoard()
+    for name in "abc":
+        succeed(board, name)
+    fail(board, "a", times=3)
+    decision = router(board).decide(call(), target("a b c", "f", strategy), 1.0)
+    assert set(decision.order[:2]) == {"b", "c"}
+    assert decision.order[2:] == ("f", "a")
+    assert decision.pool_size == 2
+    assert decision.candidates[-1].reason == "failing just now: tried last"
+
+
+@ALL
+def test_when_all_are_failing_all_are_still_tried(strategy: str) -> None:
+    board = HealthBoard()
+    for name in "abc":
+        fail(board, name, times=5)
+    decision = router(board).decide(call(), target("a b c", (), strategy), 1.0)
+    assert decision.order == ("a", "b", "c")
+    assert decision.pool_size == 0
+    assert decision.candidates[0].verdict == "chosen"
+
+
+@ALL
+def test_a_failing_deployment_is_back_in_its_place_after_a_while(strategy: str) -> None:
+    board = HealthBoard()
+    fail(board, "a", times=3)
+    one = router(board)
+    assert one.decide(call(), target("a b", (), strategy), 9.9).pool_size == 1
+    assert one.decide(call(), target("a b", (), strategy), 10.0).pool_size == 2
+
+
+def test_two_failures_are_no_outage() -> None:
+    board = HealthBoard()
+    fail(board, "a", times=2)
+    assert order("a b", on=board) == "a b"
+
+
+@ALL
+@given(pool=st.integers(1, 5), others=st.integers(0, 3), failures=st.lists(st.integers(0, 5), min_size=8, max_size=8))
+def test_every_candidate_is_in_the_order_once(strategy: str, pool: int, others: int, failures: list[int]) -> None:
+    names, board = "abcdefgh", HealthBoard()
+    for name, times in zip(names, failures, strict=True):
+        fail(board, name, times)
+    asked = target(" ".join(names[:pool]), " ".join(names[pool : pool + others]), strategy)
+    decision = router(board).decide(call(), asked, 5.0)
+    assert sorted(decision.order) == sorted(names[: pool + others])
+    assert [each.deployment for each in decision.candidates] == list(decision.order)
+    assert [each.verdict for each in decision.candidates].count("chosen") == 1
+    assert decision.candidates[0].verdict == "chosen"
+    scores = [each.score for each in decision.candidates[: decision.pool_size] if each.score is not None]
+    assert scores == sorted(scores)
+
+
+@pytest.mark.parametrize(("pool", "strategy"), [("a b", "priority"), ("a", "round_robin"), ("a", "cost")])
+def test_a_plain_decision_stands_until_something_is_wrong(pool: str, strategy: str) -> None:
+    board = HealthBoard()
+    one, asked = router(board), target(pool, "f", strategy)
+    first = one.decide(call(), asked, 0.0)
+    assert one.decide(call(size_bytes=9000, max_output_tokens=50), asked, 5.0) is first
+    fail(board, "a")
+    again = one.decide(call(), asked, 6.0)
+    assert again is not first
+    assert again == first
+    fail(board, "a", times=2, now_s=6.0)
+    assert one.decide(call(), asked, 7.0).order[-1] == "a"
+    succeed(board, "a")
+    assert one.decide(call(), asked, 8.0).order[0] == "a"
+
+
+def test_a_decision_stands_for_its_own_target_only() -> None:
+    one = router()
+    assert one.decide(call(), target("a"), 0.0).order == ("a",)
+    assert one.decide(call(), target("b"), 0.0).order == ("b",)
+
+
+def test_a_standing_decision_is_not_given_to_a_call_it_does_not_fit() -> None:
+    one = router()
+    asked = target((deployment("a", context_tokens=100, capabilities=frozenset()), deployment("b")))
+    assert one.decide(call(), asked, 0.0).order == ("a", "b")
+    assert one.decide(call(needs=frozenset({"tools"})), asked, 0.0).order == ("b",)
+    assert one.decide(call(size_bytes=10_000), asked, 0.0).order == ("b",)
+    assert one.decide(call(max_output_tokens=1000), asked, 0.0).order == ("b",)
+    assert one.decide(call(), asked, 0.0).order == ("a", "b")
+
+
+def test_a_standing_decision_about_embeddings_is_not_given_to_a_chat() -> None:
+    one, asked = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
+    embeddings = call(surface="embeddings", needs=frozenset({"embeddings"}))
+    assert one.decide(embeddings, asked, 0.0).order == ("e",)
+    with pytest.raises(errors.NoEligibleDeployment):
+        one.decide(call(), asked, 0.0)
+
+
+def test_standing_decisions_are_bounded() -> None:
+    one = router()
+    for number in range(5000):
+        one.decide(call(), msgspec.structs.replace(target("a"), model=f"m{number}"), 0.0)
+    assert 0 < len(one._standing) <= 2048

@@ -171,7 +171,7 @@ async def _stored(plane: ControlPlane, request_id: str) -> ExchangeRecord | None
 
 
 async def _follow(
-    plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord]", tenant: str | None
+    plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord | None]", tenant: str | None
 ) -> AsyncIterator[bytes]:
     try:
         yield b": following\n\n"
@@ -181,6 +181,8 @@ async def _follow(
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
+            if record is None:
+                return
             if tenant in {None, record.tenant}:
                 yield b"data: " + msgspec.json.encode(record_view(record)) + b"\n\n"
     finally:

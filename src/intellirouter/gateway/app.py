@@ -63,9 +63,9 @@ class Gateway:
         try:
             await spine.walk(exchange, body, reply)
         except asyncio.CancelledError:
-            if not exchange.is_client_gone:
-                raise
             _uncancel()
+            if not exchange.is_client_gone and exchange.error is not None:  # the gateway is stopping
+                await reply.fail(exchange.error, exchange.headers())
         finally:
             self.presence.leave(exchange)
 
@@ -138,6 +138,6 @@ def presented_key(headers: dict[bytes, bytes]) -> bytes | None:
 
 
 def _uncancel() -> None:
-    """The cancellation was ours, because the client has left; it ends here."""
+    """The cancellation was for this exchange, because the client has left or we are stopping; it ends here."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -31,14 +32,28 @@ class Server(uvicorn.Server):
     the signal again.
     """
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stopping = on_stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _spare_the_collector()
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stopping()
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains; the second one, whichever it is, ends the wait for what is under way."""
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -117,7 +132,7 @@ async def _serve(
         timeout_graceful_shutdown=max(1, round(runtime.server.drain_s)),
         backlog=_BACKLOG,
     )
-    server = Server(config, on_ready)
+    server = Server(config, on_ready, on_stopping=plane.feed.close)
     try:
         await plane.start()
         if reload is not None:
@@ -136,7 +151,7 @@ async def _reload(plane: Plane, reload: Callable[[], Runtime]) -> None:
         runtime = await asyncio.to_thread(reload)
     except ConfigError as error:
         for problem in error.problems:
-            logger.error("reload refused: %s: %s", problem.path, problem.message)  # noqa: TRY400 - no traceback wanted
+            logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
         return
     plane.swap(runtime)
     logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))

@@ -1,0 +1,204 @@
+"""Stopping and reloading: what is under way finishes, within bounds; a bad configuration changes nothing."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_process import GatewayProcess, ask, until
+from raw_http import RawConnection
+
+from intellirouter.testing import MockVendor
+
+DRIP_S = 0.08
+
+
+@pytest.fixture
+def exits() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:
+    return {
+        "server": server,
+        "providers": {
+            "mock": {"vendor": "openai-compatible", "base_url": vendor.base_url, "models": "*"},
+            "fake": {"vendor": "fake", "models": "*"},
+        },
+        "models": {"first": {"deployments": ["fake/echo"]}},
+    }
+
+
+def begin(gateway: GatewayProcess, model: str, *, stream: bool, exits: ExitStack) -> RawConnection:
+    link = exits.enter_context(RawConnection(gateway.port))
+    link.send_post(json.dumps(ask("one two three four five six seven", model, stream=stream)).encode())
+    return link
+
+
+def arrived(vendor: MockVendor, model: str) -> list[dict[str, Any]]:
+    return [seen for seen in vendor.requests() if seen["model"] == model]
+
+
+def is_refused(gateway: GatewayProcess) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", gateway.port), 2).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("number", "stream"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+def test_what_is_under_way_finishes_and_nothing_new_begins(
+    vendor: MockVendor, tmp_path: Path, exits: ExitStack, number: signal.Signals, stream: bool
+) -> None:
+    name = f"drain-{number.name}-{stream}".lower()
+    kind = {"kind": "slow_drip", "delay_s": DRIP_S} if stream else {"kind": "slow", "delay_s": 8 * DRIP_S}
+    vendor.fault(match={"model": name}, **kind)
+    with GatewayProcess(config(vendor), tmp_path) as gateway:
+        idle = exits.enter_context(RawConnection(gateway.port))
+        assert idle.post(json.dumps(ask()).encode()).status == 200
+        link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
+        until(lambda: arrived(vendor, name), "the vendor has the request")
+        gateway.signal(number)
+        until(lambda: is_refused(gateway), "new connections are refused")
+        assert idle.rest() == b""  # kept connections without a request are closed
+        answer = link.answer()
+        assert answer.status == 200
+        assert answer.body.endswith(b"data: [DONE]\n\n" if stream else b"}")
+        assert gateway.wait() == 0
+        gateway.start()
+        record = gateway.record(answer.headers["x-request-id"])
+    assert record["status"] == 200
+    assert "error_code" not in record
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)])
+def test_a_second_signal_ends_it_at_once(
+    vendor: MockVendor, tmp_path: Path, exits: ExitStack, numbers: tuple[signal.Signals, signal.Signals]
+) -> None:
+    vendor.fault("hang", match={"model": "drain-twice"})
+    with GatewayProcess(config(vendor, drain_s=30), tmp_path) as gateway:
+        link = begin(gateway, "mock/drain-twice", stream=False, exits=exits)
+        until(lambda: arrived(vendor, "drain-twice"), "the vendor has the request")
+        gateway.signal(numbers[0])
+        until(lambda: is_refused(gateway), "it is stopping")
+        gateway.signal(numbers[1])
+        started_s = time.monotonic()
+        assert link.answer().status == 503
+        assert gateway.wait() == 0
+        assert time.monotonic() - started_s < 10
+
+
+def test_a_listener_of_the_feed_does_not_hold_it_up(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+    with GatewayProcess(config(vendor, drain_s=60), tmp_path) as gateway:
+        feed = exits.enter_context(RawConnection(gateway.port))
+        feed.send(b"GET /api/v1/requests/tail HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert feed.head()[0] == 200
+        assert feed.chunk().startswith(b":")
+        gateway.signal(signal.SIGTERM)
+        assert feed.chunk() == b""
+        assert gateway.wait() == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_drain_is_bounded(vendor: MockVendor, tmp_path: Path, exits: ExitStack, stream: bool) -> None:
+    name = f"drain-bounded-{stream}".lower()
+    vendor.fault("hang", match={"model": name}, after_events=4 if stream else -1)
+    with GatewayProcess(config(vendor, drain_s=1), tmp_path) as gateway:
+        link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
+        until(lambda: arrived(vendor, name), "the vendor has the request")
+        if stream:
+            assert link.head()[0] == 200
+        started_s = time.monotonic()
+        gateway.signal(signal.SIGTERM)
+        if stream:
+            *_, last = iter(link.chunk, b"")
+            error = json.loads(last.removeprefix(b"data: "))["error"]
+        else:
+            answer = link.answer()
+            assert answer.status == 503
+            error = answer.json()["error"]
+        assert error["code"] == "overloaded"
+        assert gateway.wait() == 0
+        assert 0.5 < time.monotonic() - started_s < 10
+        gateway.start()
+        rows = until(
+            lambda: gateway.get("/api/v1/requests", model=f"mock/{name}").json()["requests"], "the record is kept"
+        )
+        record = gateway.record(rows[0]["request_id"])
+    assert record["error_code"] == "overloaded"
+    assert ("usage" in record) is stream
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, exits: ExitStack, stream: bool) -> None:
+    name = f"reload-{stream}".lower()
+    kind = {"kind": "slow_drip", "delay_s": DRIP_S} if stream else {"kind": "slow", "delay_s": 8 * DRIP_S}
+    vendor.fault(match={"model": name}, **kind)
+    before = config(vendor)
+    after = {
+        **before,
+        "models": {"second": {"deployments": ["fake/echo"]}},
+        "providers": {"fake": {"vendor": "fake", "models": "*"}},
+    }
+    with GatewayProcess(before, tmp_path) as gateway:
+        link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
+        kept = exits.enter_context(RawConnection(gateway.port))
+        assert kept.post(json.dumps(ask(model="first")).encode()).status == 200
+        until(lambda: arrived(vendor, name), "the vendor has the request")
+        gateway.configure(after)
+        gateway.signal(signal.SIGHUP)
+        until(lambda: "second" in gateway.get("/v1/models").text, "the new models are there")
+        assert kept.post(json.dumps(ask(model="second")).encode()).status == 200
+        assert kept.post(json.dumps(ask(model="first")).encode()).status == 404
+        assert kept.post(json.dumps(ask(model=f"mock/{name}")).encode()).status == 404
+        answer = link.answer()
+        assert answer.status == 200
+        assert f"{name}: one two three" in said(answer.body, stream=stream)
+        assert gateway.record(answer.headers["x-request-id"])["deployment"] == f"mock/{name}"
+        assert "configuration reloaded" in gateway.stderr()
+
+
+def said(body: bytes, *, stream: bool) -> str:
+    if not stream:
+        return str(json.loads(body)["choices"][0]["message"]["content"])
+    chunks = [part.removeprefix("data: ") for part in body.decode().split("\n\n") if part.startswith("data: {")]
+    return "".join(json.loads(chunk)["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+
+BAD_FILES = {
+    "{": "YAML",
+    '{"modles": {}}': "did you mean models?",
+    '{"models": {"x": {"deployments": ["nowhere"]}}}': "nowhere",
+    '{"server": {"port": "http"}}': "server.port",
+    "": "there is no such file",
+}
+
+
+def test_a_bad_reload_changes_nothing_and_says_why(vendor: MockVendor, tmp_path: Path) -> None:
+    with GatewayProcess(config(vendor), tmp_path) as gateway, RawConnection(gateway.port) as link:
+        for count, (text, why) in enumerate(BAD_FILES.items(), start=1):
+            if text:
+                gateway.config_file.write_text(text)
+            else:
+                gateway.config_file.unlink()
+            gateway.signal(signal.SIGHUP)
+            until(lambda count=count: gateway.stderr().count("reload refused") == count, "the refusal is logged")
+            assert why in gateway.stderr().rpartition("reload refused")[2]
+            assert link.post(json.dumps(ask(model="first")).encode()).status == 200
+
+
+def test_a_taken_port_is_said_plainly(vendor: MockVendor, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        gateway = GatewayProcess(config(vendor, port=taken.getsockname()[1]), tmp_path)
+        with pytest.raises(AssertionError, match="cannot listen on"):
+            gateway.start()
+    assert "Traceback" not in gateway.stderr()

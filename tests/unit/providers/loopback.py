@@ -169,6 +169,16 @@ async def call(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') 
     return await response.read(1 << 30)
 
 
+async def stream(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
+    """Ask once and read the answer piece by piece, as the relay of a stream does."""
+    response = await pool.send(to, "/chat/completions", body)
+    response.content_began()
+    pieces = []
+    while piece := await response.next_chunk():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 async def eventually(is_true: Callable[[], object], what: str = "it") -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not is_true():

@@ -82,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._fruitless_bytes += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(errors.UpstreamMalformed("The upstream switched protocols."))
         except httptools.HttpParserError as error:
             if self.is_complete or not self.is_busy:
                 self.close()  # a good answer, and then something else: the stream is out of step

@@ -1,0 +1,180 @@
+"""Names and what stands behind them."""
+
+from typing import Any
+
+import pytest
+
+from intellirouter.catalog import Catalog, PriceEntry, Target
+from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime, ServerSpec, StoreSpec
+from intellirouter.core import Price, Secret, Timeouts, VendorRow
+
+LISTED = Price(input=5, output=6, version="list")
+STATED = Price(input=1, output=2)
+VENDORS = {
+    row.name: row
+    for row in (
+        VendorRow(name="acme", title="Acme", base_url="https://acme.example/v1", price_provider="acme"),
+        VendorRow(name="own", title="Own", base_url="http://127.0.0.1:1/v1", is_free=True, price_provider="acme"),
+        VendorRow(name="fake", title="Fake", transport="fake", dialect="other"),
+    )
+}
+
+
+class Prices:
+    def lookup(self, price_provider: str, model: str) -> PriceEntry | None:
+        if (price_provider, model) == ("acme", "listed"):
+            return PriceEntry(model_id="listed", price=LISTED, context_tokens=1000)
+        if (price_provider, model) == ("acme", "unpriced"):
+            return PriceEntry(model_id="unpriced", price=None, context_tokens=None)
+        return None
+
+
+def spec(name: str, provider: str = "main", model: str = "listed", **members: Any) -> DeploymentSpec:
+    return DeploymentSpec(name=name, provider=provider, model=model, **members)
+
+
+def catalog(*specs: DeploymentSpec, models: tuple[ModelSpec, ...] = (), **provider: Any) -> Catalog:
+    providers = {
+        "main": ProviderSpec(name="main", vendor="acme", **provider),
+        "open": ProviderSpec(name="open", vendor="acme", allows_any_model=True, timeouts=Timeouts(total_s=9)),
+        "home": ProviderSpec(name="home", vendor="own"),
+        "magic": ProviderSpec(name="magic", vendor="fake"),
+    }
+    runtime = Runtime(
+        server=ServerSpec(),
+        is_auth_required=False,
+        store=StoreSpec(url="sqlite://", spool_dir="spool"),
+        providers=providers,
+        deployments={each.name: each for each in specs},
+        models={each.name: each for each in models},
+        default_retries=5,
+    )
+    return Catalog(runtime, VENDORS, Prices())
+
+
+def found(names: Catalog, model: str) -> Target:
+    target = names.resolve(model)
+    assert target is not None
+    return target
+
+
+def test_a_model_is_its_pool_and_fallbacks() -> None:
+    model = ModelSpec(name="chat", deployments=("b", "a"), fallbacks=("c",), strategy="cost", retries=1)
+    names = catalog(spec("a"), spec("b"), spec("c"), models=(model,))
+    target = found(names, "chat")
+    assert (target.model, target.kind, target.strategy, target.retries) == ("chat", "model", "cost", 1)
+    assert [each.name for each in target.pool] == ["b", "a"]
+    assert [each.name for each in target.fallbacks] == ["c"]
+    assert target.by_name == {each.name: each for each in (*target.pool, *target.fallbacks)}
+    assert target.pool[1] is names.deployments["a"]
+
+
+@pytest.mark.parametrize(("retries", "expected"), [(None, 5), (0, 0), (3, 3)])
+def test_a_deployment_may_be_asked_for_by_its_name(retries: int | None, expected: int) -> None:
+    target = found(catalog(spec("a", retries=retries)), "a")
+    assert (target.kind, target.strategy, target.retries, target.fallbacks) == ("deployment", "priority", expected, ())
+    assert list(target.by_name) == ["a"]
+
+
+def test_a_deployment_may_be_asked_for_by_provider_and_model() -> None:
+    target = found(catalog(spec("a")), "main/listed")
+    assert (target.model, target.kind) == ("main/listed", "deployment")
+    assert target.pool[0].name == "a"
+
+
+def test_models_go_before_deployments_and_those_before_provider_and_model() -> None:
+    names = catalog(
+        spec("x", model="one"),
+        spec("y"),
+        spec("main/one", model="two"),
+        models=(ModelSpec(name="x", deployments=("y",)),),
+    )
+    assert found(names, "x").pool[0].name == "y"
+    assert found(names, "main/one").pool[0].name == "main/one"
+    assert list(names.targets) == ["x", "y", "main/one", "main/listed", "main/two"]
+
+
+def test_of_two_deployments_of_one_upstream_model_the_first_has_its_name() -> None:
+    assert found(catalog(spec("a"), spec("b")), "main/listed").pool[0].name == "a"
+
+
+def test_a_wildcard_provider_takes_any_model() -> None:
+    names = catalog()
+    target = found(names, "open/some/model:1")
+    assert (target.model, target.kind, target.retries) == ("open/some/model:1", "wildcard", 5)
+    deployment = target.pool[0]
+    assert (deployment.name, deployment.provider, deployment.upstream_model) == (
+        "open/some/model:1",
+        "open",
+        "some/model:1",
+    )
+    assert deployment.timeouts.total_s == 9
+    assert found(names, "open/some/model:1") is target
+    assert "open/some/model:1" not in names.targets
+    assert found(names, "magic/echo").pool[0].dialect == "other"
+    assert names.wildcard_providers == ("open", "magic")
+
+
+@pytest.mark.parametrize("model", ["", "nothing", "open", "open/", "/x", "main/other", "nobody/x", "OPEN/x"])
+def test_what_nobody_knows_is_none(model: str) -> None:
+    assert catalog(spec("a")).resolve(model) is None
+
+
+def test_remembered_wildcards_are_bounded_and_the_oldest_goes_first() -> None:
+    names = catalog()
+    first, second = found(names, "open/first"), found(names, "open/second")
+    for number in range(1023):
+        found(names, f"open/{number}")
+    assert found(names, "open/second") is second
+    assert found(names, "open/first") is not first
+    assert len(names._wildcards) == 1024
+
+
+@pytest.mark.parametrize(
+    ("made", "price", "context_tokens"),
+    [
+        (spec("d"), LISTED, 1000),
+        (spec("d", price=STATED, context_tokens=7), STATED, 7),
+        (spec("d", model="unpriced"), None, None),
+        (spec("d", model="new"), None, None),
+        (spec("d", provider="magic"), None, None),
+    ],
+)
+def test_price_and_context_come_from_the_configuration_or_the_list(
+    made: DeploymentSpec, price: Price | None, context_tokens: int | None
+) -> None:
+    deployment = catalog(made).deployments["d"]
+    assert (deployment.price, deployment.context_tokens) == (price, context_tokens)
+
+
+def test_our_own_hardware_is_free_whatever_the_list_says() -> None:
+    price = catalog(spec("d", provider="home")).deployments["d"].price
+    assert price is not None
+    assert (price.input, price.output, price.version) == (0, 0, "own hardware")
+    assert catalog(spec("d", provider="home", price=STATED)).deployments["d"].price == STATED
+
+
+def test_a_deployment_carries_what_its_attempts_need() -> None:
+    made = spec(
+        "d", weight=2.0, region="eu", capabilities=frozenset({"tools"}), timeouts=Timeouts(connect_s=1), artifact="w"
+    )
+    deployment = catalog(
+        made,
+        base_url="http://proxy/v1",
+        uds="/run/x.sock",
+        credentials=(Secret("s"),),
+        headers=(("a", "b"),),
+        ca_file="ca.pem",
+        max_connections=3,
+    ).deployments["d"]
+    assert (deployment.vendor, deployment.weight, deployment.region, deployment.artifact) == ("acme", 2.0, "eu", "w")
+    assert (deployment.capabilities, deployment.timeouts.connect_s) == ({"tools"}, 1)
+    assert (deployment.credentials, deployment.max_connections) == ((Secret("s"),), 3)
+    endpoint = deployment.endpoint
+    assert (endpoint.base_url, endpoint.uds, endpoint.ca_file) == ("http://proxy/v1", "/run/x.sock", "ca.pem")
+    assert endpoint.headers == (("a", "b"),)
+
+
+def test_an_endpoint_is_the_providers_or_the_vendors() -> None:
+    assert catalog(spec("d")).deployments["d"].endpoint.base_url == "https://acme.example/v1"
+    assert catalog(spec("d", provider="magic")).deployments["d"].endpoint.base_url == "http://localhost/v1"

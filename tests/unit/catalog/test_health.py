@@ -1,0 +1,120 @@
+"""Health from a deployment's own traffic: what it learns, forgets and bounds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.catalog import DeploymentHealth, HealthBoard
+
+
+def failed(times: int, at_s: float = 0.0) -> DeploymentHealth:
+    health = DeploymentHealth()
+    for _ in range(times):
+        health.begin()
+        health.fail("upstream_timeout", at_s)
+    return health
+
+
+def test_a_new_deployment_is_thought_well_of_and_not_measured() -> None:
+    health = DeploymentHealth()
+    assert (health.success_rate, health.latency_ms, health.first_token_ms) == (1.0, None, None)
+    assert (health.attempts, health.failures, health.in_flight, health.last_error) == (0, 0, 0, None)
+    assert not health.is_failing(0.0)
+    assert not health.has_just_failed(0.0)
+
+
+def test_success_is_learned_as_a_moving_average() -> None:
+    health = DeploymentHealth()
+    for latency_ms in (100.0, 200.0):
+        health.begin()
+        health.succeed(latency_ms / 10, latency_ms)
+    assert (health.latency_ms, health.first_token_ms) == (pytest.approx(120.0), pytest.approx(12.0))
+    assert (health.attempts, health.in_flight, health.success_rate) == (2, 0, 1.0)
+
+
+def test_a_fast_failure_is_no_fast_answer() -> None:
+    health = failed(1, at_s=4.0)
+    assert (health.latency_ms, health.first_token_ms) == (None, None)
+    assert (health.failures, health.last_error, health.last_failure_s) == (1, "upstream_timeout", 4.0)
+    assert health.success_rate == pytest.approx(0.8)
+
+
+def test_what_the_client_did_says_nothing_about_the_deployment() -> None:
+    health = failed(2)
+    health.begin()
+    assert health.in_flight == 1
+    health.end_neutrally()
+    assert (health.in_flight, health.failures_in_a_row, health.attempts) == (0, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("times", "after_s", "is_failing"),
+    [(2, 0.0, False), (3, 0.0, True), (3, 9.9, True), (3, 10.0, False), (9, 10.0, False)],
+)
+def test_three_failures_in_a_row_are_an_outage_for_ten_seconds(times: int, after_s: float, is_failing: bool) -> None:
+    assert failed(times, at_s=100.0).is_failing(100.0 + after_s) is is_failing
+
+
+def test_one_success_ends_an_outage() -> None:
+    health = failed(5)
+    health.begin()
+    health.succeed(1.0, 1.0)
+    assert not health.is_failing(0.0)
+    assert not health.has_just_failed(0.0)
+    assert 0 < health.success_rate < 1
+
+
+def test_the_success_rate_recovers_by_half_every_thirty_seconds() -> None:
+    health = failed(1, at_s=100.0)
+    rates = [health.success_rate_at(100.0 + age_s) for age_s in (-5.0, 0.0, 30.0, 60.0, 1e6)]
+    assert rates == pytest.approx([0.8, 0.8, 0.9, 0.95, 1.0])
+    assert DeploymentHealth().success_rate_at(1e6) == 1.0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["succeed", "fail", "neutral"]), st.floats(0, 1e6)), max_size=30))
+def test_figures_stay_within_their_bounds(events: list[tuple[str, float]]) -> None:
+    health, now_s = DeploymentHealth(), 0.0
+    for kind, number in events:
+        now_s += number / 1e5
+        health.begin()
+        if kind == "succeed":
+            health.succeed(number / 2, number)
+        elif kind == "fail":
+            health.fail("x", now_s)
+        else:
+            health.end_neutrally()
+        assert 0.0 <= health.success_rate <= health.success_rate_at(now_s + 1) <= 1.0
+    assert health.in_flight == 0
+    assert health.attempts == len(events)
+    measured = [number for kind, number in events if kind == "succeed"]
+    if measured:
+        assert health.latency_ms is not None
+        assert min(measured) - 1e-6 <= health.latency_ms <= max(measured) + 1e-6
+
+
+def test_the_board_knows_each_deployment_by_its_name() -> None:
+    board = HealthBoard()
+    assert board.of("a") is board.of("a")
+    assert board.of("a") is not board.of("b")
+
+
+def test_a_reload_forgets_what_is_gone_and_keeps_the_rest() -> None:
+    board = HealthBoard()
+    kept, gone = board.of("a"), board.of("b")
+    board.keep_only(frozenset({"a"}))
+    assert board.of("a") is kept
+    assert board.of("b") is not gone
+
+
+def test_wildcard_names_do_not_pile_up() -> None:
+    board = HealthBoard()
+    configured, busy = board.of("configured"), board.of("p/busy")
+    board.keep_only(frozenset({"configured", "p/busy"}))
+    board.keep_only(frozenset({"configured"}))
+    busy = board.of("p/busy")
+    busy.begin()
+    for number in range(10_000):
+        board.of(f"p/{number}")
+    assert len(board._health) <= 2049
+    assert board.of("configured") is configured
+    assert board.of("p/busy") is busy

@@ -1,0 +1,20 @@
+"""Ids sort by their time and do not repeat."""
+
+import re
+import time
+
+from intellirouter.core import new_id
+
+
+def test_an_id_is_a_prefix_and_thirty_two_hex_digits() -> None:
+    assert re.fullmatch(r"req_[0-9a-f]{32}", new_id("req_"))
+
+
+def test_ids_do_not_repeat() -> None:
+    assert len({new_id("") for _ in range(20_000)}) == 20_000
+
+
+def test_an_id_holds_its_moment() -> None:
+    before = time.time_ns() // 1_000_000
+    moment = int(new_id("x")[1:13], 16)
+    assert before <= moment <= time.time_ns() // 1_000_000

@@ -1,0 +1,81 @@
+"""Background tasks are owned: named, ended, loud."""
+
+import asyncio
+import logging
+
+import pytest
+
+from intellirouter.core import TaskOwner
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_task_runs_under_its_owners_name() -> None:
+    owner = TaskOwner("room")
+
+    async def answer() -> int:
+        return 42
+
+    task = owner.start(answer(), "work")
+    assert task.get_name() == "room.work"
+    assert await task == 42
+    await asyncio.sleep(0)
+    assert not owner._tasks
+    await owner.stop()
+
+
+async def test_stopping_ends_all_and_waits_for_their_end() -> None:
+    owner, ended = TaskOwner("room"), []
+
+    async def tidy() -> None:
+        try:
+            await forever()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(1)
+
+    tasks = [owner.start(tidy(), str(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    await owner.stop()
+    assert len(ended) == 3
+    assert all(task.cancelled() for task in tasks)
+    await owner.stop()
+
+
+async def test_a_failing_task_is_loud(caplog: pytest.LogCaptureFixture) -> None:
+    owner = TaskOwner("room")
+
+    async def fail() -> None:
+        raise ValueError("inner")
+
+    with caplog.at_level(logging.ERROR):
+        task = owner.start(fail(), "work")
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert "room.work failed" in caplog.text
+    assert "ValueError: inner" in caplog.text
+    assert not owner._tasks
+
+
+async def test_a_cancelled_task_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    owner = TaskOwner("room")
+    owner.start(forever(), "work")
+    await owner.stop()
+    assert caplog.text == ""
+
+
+async def test_a_task_that_fails_while_stopping_does_not_keep_the_others() -> None:
+    owner = TaskOwner("room")
+
+    async def stubborn() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            raise ValueError("inner") from None
+
+    tasks = [owner.start(stubborn(), "a"), owner.start(forever(), "b")]
+    await asyncio.sleep(0)
+    await owner.stop()
+    assert all(task.done() for task in tasks)

@@ -1,0 +1,35 @@
+"""Disjoint buckets and their sums."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import NO_USAGE, Usage, estimate_tokens
+
+
+def test_totals_are_the_sums_of_disjoint_buckets() -> None:
+    usage = Usage(
+        input_tokens=1,
+        cache_read_tokens=2,
+        cache_write_tokens=4,
+        input_audio_tokens=8,
+        output_tokens=16,
+        reasoning_tokens=32,
+        output_audio_tokens=64,
+    )
+    assert (usage.total_input_tokens, usage.total_output_tokens, usage.total_tokens) == (15, 112, 127)
+
+
+def test_no_usage_is_nothing() -> None:
+    assert NO_USAGE.total_tokens == 0
+    assert not NO_USAGE.is_estimated
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (400, 100)])
+def test_tokens_are_estimated_from_bytes_rounded_up(size: int, tokens: int) -> None:
+    assert estimate_tokens(size) == tokens
+
+
+@given(st.integers(0, 10**12))
+def test_an_estimate_never_falls_short(size: int) -> None:
+    assert 0 <= estimate_tokens(size) * 4 - size < 4

@@ -2,7 +2,7 @@
 
     GatewayError
     ├── ClientError                    the request is at fault; never counts against a deployment
-    │   ├── InvalidRequest             400  invalid_request_error (code says more)
+    │   ├── InvalidRequest             400  invalid_request (code says more)
     │   ├── BodyTooLarge               413  body_too_large
     │   ├── Unauthenticated            401  invalid_api_key
     │   ├── Forbidden                  403  forbidden

@@ -323,6 +323,12 @@ def test_an_answer_of_another_form_is_malformed(text: bytes) -> None:
         codec.decode_response(text)
 
 
+def test_text_that_is_no_utf8_is_malformed_wherever_it_stands() -> None:
+    assert codec.decode_response('{"choices":[],"model":"é"}'.encode()).usage is None
+    with pytest.raises(errors.UpstreamMalformed):
+        codec.decode_response(b'{"choices":[],"model":"\xff"}')
+
+
 @pytest.mark.parametrize("text", [b'{"error":{"message":"it broke"}}', b'{"error":"it broke","choices":[]}'])
 def test_an_error_under_status_200_is_a_failure(text: bytes) -> None:
     with pytest.raises(errors.UpstreamUnavailable, match="it broke"):

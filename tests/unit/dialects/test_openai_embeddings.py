@@ -76,6 +76,12 @@ def test_an_answer_is_read() -> None:
     assert codec.decode_response(b'{"data":[]}').usage is None
 
 
+def test_text_that_is_no_utf8_is_malformed_wherever_it_stands() -> None:
+    assert codec.decode_response('{"data":[],"model":"é"}'.encode()).usage is None
+    with pytest.raises(errors.UpstreamMalformed):
+        codec.decode_response(b'{"data":[],"model":"\xff"}')
+
+
 @pytest.mark.parametrize("text", [b"", b"<html>", b"[]", b"{}", b'{"data":null}', b'{"data":5}', b"[" * 100_000])
 def test_an_answer_of_another_form_is_malformed(text: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):

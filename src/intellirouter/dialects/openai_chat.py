@@ -136,6 +136,8 @@ class OpenAIChatCodec:
 
     def decode_response(self, body: bytes) -> Answer:
         try:
+            if not body.isascii():
+                body.decode()  # the decoder skips what it is not asked for, text that is no UTF-8 included
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None

@@ -1,8 +1,9 @@
 """The append-only spool: where settled exchanges lie until the database has them.
 
-`append` runs on the event loop before the client's last byte: one encode, one checksum, one write(2), no lock and
-no thread. What the kernel has taken survives the death of the process; fsync is a group commit in the background.
-When the disk refuses, records wait in bounded memory and the spool says so; beyond that they are counted lost.
+`append` runs on the event loop before the client's last byte: one encode, one checksum, one write(2), no lock, no
+thread, and the interpreter is not let go. What the kernel has taken survives the death of the process; fsync is a
+group commit in the background. When the disk refuses, records wait in bounded memory and the spool says so; beyond
+that they are counted lost.
 """
 
 import logging

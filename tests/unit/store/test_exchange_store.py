@@ -182,6 +182,31 @@ async def test_a_value_the_database_refuses_does_not_stop_the_others(
     assert b'"r2"' in bad.read_bytes()
 
 
+async def test_faults_among_many_records_cost_only_themselves(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
+    from intellirouter.store.frames import encode_frame
+
+    directory = Path(spec.spool_dir)
+    directory.mkdir()
+    count = 3000  # more than a transaction, and many slices
+    with (directory / "1-dead.spool").open("wb") as left:
+        for number in range(count):
+            tokens = 2**63 if number in {700, 2500} else number
+            record = make_record(request_id=f"r{number:04d}", usage=Usage(input_tokens=tokens))
+            left.write(encode_frame(msgspec.json.encode(record)))
+            if number == 1500:
+                left.write(b"rubbish\n")
+    store = ExchangeStore(spec)
+    store.start()
+    assert await store.flush(20)
+    health = store.health()
+    await store.stop(10)
+    assert (health.damaged_records, health.backlog_records, health.lost_records) == (3, 0, 0)
+    wanted = [(f"r{number:04d}",) for number in range(count) if number not in {700, 2500}]
+    for table in ("ledger_entries", "exchange_log"):
+        assert sql(f"SELECT request_id FROM {table} ORDER BY 1") == wanted
+    assert len((directory / "1-dead.bad").read_bytes().splitlines()) == 3
+
+
 async def test_a_locked_database_delays_records_and_loses_none(
     spec: StoreSpec, database: Path, make_record: Make, sql: Sql
 ) -> None:

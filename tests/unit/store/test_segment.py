@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -79,6 +80,16 @@ def test_closing_twice_leaves_a_reused_descriptor_alone(tmp_path: Path) -> None:
         segment.close(deletes=True)
         segment.sync()
         os.fstat(other.fileno())
+
+
+def test_a_refused_write_says_why(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path, "one")
+    assert segment.write(b"a\0b\n") == 4
+    assert segment.path.read_bytes() == b"a\0b\n"
+    segment.close(deletes=True)
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        Segment(segment.path, -1, 0, is_finished=False).write(b"x\n")
+    assert caught.value.errno == errno.EBADF
 
 
 def test_only_empty_leftovers_of_dead_creators_are_removed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from intellirouter.core import Deployment, Endpoint, Secret, Timeouts
+from intellirouter.core import Deployment, Endpoint, Secret, Timeouts, UpstreamResponse
 from intellirouter.providers import UpstreamPool
 
 PATIENCE_S = 5.0
@@ -173,6 +173,11 @@ async def stream(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}'
     """Ask once and read the answer piece by piece, as the relay of a stream does."""
     response = await pool.send(to, "/chat/completions", body)
     response.content_began()
+    return await rest(response)
+
+
+async def rest(response: UpstreamResponse) -> bytes:
+    """Read on to the end, piece by piece."""
     pieces = []
     while piece := await response.next_chunk():
         pieces.append(piece)

@@ -1,0 +1,228 @@
+"""Getting a connection: refusals, names that do not resolve, TLS, unix sockets."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from loopback import Peer, answer, call, deployment, eventually, open_counts, serving, stream, within
+
+from intellirouter.core import errors
+from intellirouter.providers import UpstreamPool
+
+
+class Authority:
+    """A certificate authority that lives as long as the tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ca_file = str(folder / "ca.pem")
+        self._make("ca", "/CN=Throw-away CA", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+
+    def _make(self, name: str, subject: str, more: list[str]) -> None:
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key"]
+        command = ["openssl", "req", *key, "-subj", subject, "-out", f"{name}.pem", "-days", "2", *more]
+        subprocess.run(command, cwd=self._folder, check=True, capture_output=True)
+
+    def server_context(self, names: str, **window: str) -> ssl.SSLContext:
+        name = "server-" + "".join(char if char.isalnum() else "-" for char in names + "".join(window.values()))
+        self._make(name, "/CN=server", [])
+        (self._folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
+        sign = ["openssl", "x509", "-req", "-in", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-out"]
+        days = ["-days", window.get("days", "2"), "-extfile", f"{name}.ext"]
+        subprocess.run([*sign, f"{name}.crt", *days], cwd=self._folder, check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        return context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def good_tls(authority: Authority) -> ssl.SSLContext:
+    return authority.server_context("DNS:localhost,IP:127.0.0.1")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_nobody_listens(pool: UpstreamPool, free_port: int, scheme: str) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: cannot connect to 127.0.0.1:{free_port}"):
+        await call(pool, deployment(f"{scheme}://127.0.0.1:{free_port}/v1"))
+    assert open_counts(pool) == [0]
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 70 + ".invalid"], ids=["unknown", "empty", "long"])
+async def test_a_name_that_does_not_resolve(pool: UpstreamPool, host: str) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match=f"cannot connect to {host}:80: ") as caught:
+        await call(pool, deployment(f"http://{host}/v1"))
+    assert "base_url" in caught.value.hint
+    assert open_counts(pool) == [0]
+
+
+async def test_a_unix_socket_that_is_not_there_is_tried_anew_each_time(pool: UpstreamPool, tmp_path: Path) -> None:
+    uds = str(tmp_path / "worker.sock")
+    to = deployment("http://worker/v1", uds=uds)
+    with pytest.raises(errors.UpstreamConnectFailed, match=f"cannot connect to {uds}"):
+        await call(pool, to)
+    async with serving(lambda peer: peer.serve(), uds=uds):
+        assert await call(pool, to) == b"{}"
+
+
+async def test_everyone_learns_of_a_refusal_though_few_may_connect(pool: UpstreamPool, free_port: int) -> None:
+    to = deployment(f"http://127.0.0.1:{free_port}/v1", max_connections=2)
+    with within(4.0):
+        results = await asyncio.gather(*(call(pool, to) for _ in range(50)), return_exceptions=True)
+    assert {type(result) for result in results} == {errors.UpstreamConnectFailed}
+
+
+async def test_a_host_that_accepts_nobody_ends_with_the_connect_deadline(pool: UpstreamPool) -> None:
+    """A full backlog: the kernel drops our SYN, as a host that is down does."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = []
+        for _ in range(8):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        with pytest.raises(errors.UpstreamTimeout, match="connect deadline passed") as caught, within(2.0):
+            await call(pool, deployment(f"http://127.0.0.1:{port}/v1", connect_s=0.2))
+        assert caught.value.code == "upstream_connect_timeout"
+        assert open_counts(pool) == [0]
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_handshake_that_never_ends_counts_as_connecting(pool: UpstreamPool, authority: Authority) -> None:
+    async with serving(lambda peer: peer.wait_gone()) as server:
+        url = server.base_url.replace("http:", "https:")
+        with pytest.raises(errors.UpstreamTimeout, match="connect deadline passed"), within(2.0):
+            await call(pool, deployment(url, ca_file=authority.ca_file, connect_s=0.2))
+        await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
+        assert open_counts(pool) == [0]
+
+
+async def test_the_total_deadline_bounds_connecting_too(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.wait_gone()) as server:
+        to = deployment(server.base_url.replace("http:", "https:"), connect_s=30.0, total_s=0.2)
+        with pytest.raises(errors.UpstreamTimeout), within(2.0):
+            await call(pool, to)
+
+
+@pytest.mark.parametrize("ask", [call, stream], ids=["whole", "stream"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_tls_with_a_private_authority(
+    pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext, host: str, ask: object
+) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"s" * 300_000)), tls=good_tls, host=host) as server:
+        to = server.deployment(ca_file=authority.ca_file)
+        for _ in range(5):
+            assert await ask(pool, to) == b"s" * 300_000  # type: ignore[operator]
+        assert len(server.peers) == 1
+        assert server.peers[0].writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+
+
+async def test_tls_verifies_by_default(pool: UpstreamPool, good_tls: ssl.SSLContext) -> None:
+    async with serving(lambda peer: peer.serve(), tls=good_tls) as server:
+        with pytest.raises(errors.UpstreamConnectFailed, match=r"TLS failed.*certificate verify failed") as caught:
+            await call(pool, server.deployment())
+        assert "ca_file" in caught.value.hint
+        assert open_counts(pool) == [0]
+
+
+async def test_tls_with_a_wrong_host_name(pool: UpstreamPool, authority: Authority) -> None:
+    tls = authority.server_context("DNS:elsewhere.example")
+    async with serving(lambda peer: peer.serve(), tls=tls) as server:
+        with pytest.raises(errors.UpstreamConnectFailed, match=r"TLS failed.*Hostname mismatch"):
+            await call(pool, server.deployment(ca_file=authority.ca_file))
+
+
+async def test_tls_with_an_expired_certificate(pool: UpstreamPool, authority: Authority) -> None:
+    tls = authority.server_context("DNS:localhost", days="-1")
+    async with serving(lambda peer: peer.serve(), tls=tls) as server:
+        with pytest.raises(errors.UpstreamConnectFailed, match=r"TLS failed.*expired"):
+            await call(pool, server.deployment(ca_file=authority.ca_file))
+
+
+@pytest.mark.parametrize("is_closing", [False, True], ids=["talks-http", "hangs-up"])
+async def test_a_server_without_tls_behind_https(pool: UpstreamPool, is_closing: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        if not is_closing:
+            await peer.send(answer(b"plain", status=400))
+            await peer.wait_gone()
+
+    async with serving(script) as server:
+        with pytest.raises(errors.UpstreamConnectFailed):
+            await call(pool, deployment(server.base_url.replace("http:", "https:")))
+        assert open_counts(pool) == [0]
+
+
+@pytest.mark.parametrize("content", [None, "no certificates here\n"], ids=["missing", "no-pem"])
+async def test_a_bad_ca_file_is_named(
+    pool: UpstreamPool, tmp_path: Path, good_tls: ssl.SSLContext, content: str | None
+) -> None:
+    ca_file = tmp_path / "own-ca.pem"
+    if content is not None:
+        ca_file.write_text(content)
+    async with serving(lambda peer: peer.serve(), tls=good_tls) as server:
+        with pytest.raises(errors.UpstreamConnectFailed, match=f"certificates in {ca_file} cannot be read"):
+            await call(pool, server.deployment(ca_file=str(ca_file)))
+
+
+async def test_a_reload_reads_the_ca_file_anew(
+    pool: UpstreamPool, tmp_path: Path, authority: Authority, good_tls: ssl.SSLContext
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(Path(Authority(other).ca_file).read_bytes())
+    async with serving(lambda peer: peer.serve(), tls=good_tls) as server:
+        to = server.deployment(ca_file=str(ca_file))
+        with pytest.raises(errors.UpstreamConnectFailed):
+            await call(pool, to)
+        ca_file.write_bytes(Path(authority.ca_file).read_bytes())
+        pool.forget(frozenset({id(to)}))
+        assert await call(pool, to) == b"{}"
+
+
+async def test_a_tls_connection_closed_while_idle_is_replaced(
+    pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer())
+
+    async with serving(script, tls=good_tls) as server:
+        to = server.deployment(ca_file=authority.ca_file)
+        for number in (1, 2, 3):
+            assert await call(pool, to) == b"{}"
+            await eventually(lambda: open_counts(pool) == [0], "the pool noticing")
+            assert len(server.peers) == number
+
+
+@pytest.mark.parametrize("banner", [b"220 mail.example ESMTP\r\n", b""], ids=["talks", "hangs-up"])
+async def test_a_server_that_does_not_wait_for_a_request(pool: UpstreamPool, banner: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(banner)
+
+    async with serving(script) as server:
+        to = server.deployment()
+        for _ in range(20):
+            with pytest.raises(errors.UpstreamError), within(2.0):
+                await call(pool, to)
+        await eventually(lambda: open_counts(pool) == [0])

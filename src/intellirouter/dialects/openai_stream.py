@@ -84,9 +84,10 @@ class ChatStreamRelay:
         block = self._splitter.feed(data)
         if not block:
             return b""
+        _check_text(block)
         if self.has_content and _PLAIN.fullmatch(block) and not _MATTERS.search(block):
             self.content_events += block.count(b"\n\n")
-            return self._without_null_usage(_valid_text(block))
+            return self._without_null_usage(block)
         return self._look_into(block)
 
     def _look_into(self, block: bytes) -> bytes:
@@ -120,7 +121,7 @@ class ChatStreamRelay:
             self.is_finished, self._tail = True, event if event.endswith(b"\n\n") else _END
             return b""
         try:
-            chunk = _decode_chunk.decode(_valid_text(data))
+            chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream sent a stream event that is no chunk: {error}") from None
         if chunk.error:
@@ -162,6 +163,7 @@ class ChatStreamRelay:
 
     def end(self) -> bytes:
         if not self.is_finished and (rest := self._splitter.rest()).strip():
+            _check_text(rest)
             out = self._look_into(rest if rest.endswith(b"\n\n") else rest.rstrip(b"\r\n") + b"\n\n")
         else:
             out = b""
@@ -195,10 +197,10 @@ def _says_something(delta: _Delta) -> bool:
     )
 
 
-def _valid_text(block: bytes) -> bytes:
+def _check_text(block: bytes) -> None:
+    """Comments and unread members reach the client too, and its decoder breaks on what is no UTF-8."""
     if not block.isascii():
         try:
             block.decode()
         except UnicodeDecodeError:
             raise errors.UpstreamMalformed("The upstream sent text that is not UTF-8.") from None
-    return block

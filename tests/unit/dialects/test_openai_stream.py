@@ -297,6 +297,7 @@ BROKEN_AT_ONCE = {
     "deep": stream(b'{"choices":[{"delta":{"content":' + b"[" * 50_000 + b"]" * 50_000 + b"}}]}"),
     "invalid_utf8": stream(b'{"choices":[{"delta":{"content":"\xff"}}]}'),
     "invalid_utf8_in_what_we_skip": stream(b'{"choices":[{"delta":{"content":"x"}}],"unknown":"\xff"}'),
+    "invalid_utf8_in_a_comment": b": \xff\n\n" + stream(HI),
 }
 
 
@@ -342,6 +343,8 @@ BROKEN_LATER = {
     "truncated_event": stream(b'{"choices":[{"delta":{"content":"x"', HI),
     "html": b"<html>\n\n",
     "invalid_utf8": stream(b'{"choices":[{"delta":{"content":"\xc3"}}]}', HI),
+    "invalid_utf8_in_a_comment": b": \xff\n\n",
+    "invalid_utf8_in_a_rest_without_end": b": \xff",
     "usage_without_finish": stream(USAGE),
 }
 

@@ -1,7 +1,9 @@
 """Looking for model servers on this machine: their usual ports, a short connect, their list of models."""
 
+import contextlib
 import http.client
 import socket
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -39,16 +41,25 @@ def probe_local(rows: Iterable[VendorRow], *, ports: dict[str, int], own_port: i
 
 def _ask(row: VendorRow, port: int) -> ProbeResult | None:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S).close()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
-        try:
-            connection.request("GET", "/v1/models")
-            answer = connection.getresponse()
-            body = answer.read(_MAX_LIST_BYTES)
-        finally:
-            connection.close()
+        sock = socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S)
+    except OSError:
+        return None
+    # A socket's own timeout starts anew with each byte: a server that drips would hold up our start for minutes.
+    watchdog = threading.Timer(_ANSWER_S, _hang_up, [sock])
+    watchdog.start()
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.sock = sock
+    try:
+        sock.settimeout(_ANSWER_S)
+        connection.request("GET", "/v1/models")
+        answer = connection.getresponse()
+        body = answer.read(_MAX_LIST_BYTES)
     except (OSError, http.client.HTTPException):
         return None
+    finally:
+        watchdog.cancel()
+        connection.close()
+        sock.close()
     if answer.status != 200:
         return None
     try:
@@ -57,3 +68,8 @@ def _ask(row: VendorRow, port: int) -> ProbeResult | None:
         return None  # something else lives on this port
     models = tuple(each.id for each in listed.data[:_MAX_MODELS])
     return ProbeResult(vendor=row.name, base_url=f"http://127.0.0.1:{port}/v1", models=models)
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it may be over
+        sock.shutdown(socket.SHUT_RDWR)

@@ -137,7 +137,7 @@ async def test_what_is_not_http_is_malformed_at_once(pool: UpstreamPool, data: b
         with pytest.raises(errors.UpstreamMalformed), within(2.0):
             await call(pool, server.deployment())
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
 
 
 async def test_a_broken_chunk_is_malformed_after_the_good_ones(pool: UpstreamPool) -> None:

@@ -60,7 +60,7 @@ def free_port() -> int:
 async def test_nobody_listens(pool: UpstreamPool, free_port: int, scheme: str) -> None:
     with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: cannot connect to 127.0.0.1:{free_port}"):
         await call(pool, deployment(f"{scheme}://127.0.0.1:{free_port}/v1"))
-    assert open_counts(pool) == [0]
+    await eventually(lambda: open_counts(pool) == [0])
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 70 + ".invalid"], ids=["unknown", "empty", "long"])
@@ -68,7 +68,7 @@ async def test_a_name_that_does_not_resolve(pool: UpstreamPool, host: str) -> No
     with pytest.raises(errors.UpstreamConnectFailed, match=f"cannot connect to {host}:80: ") as caught:
         await call(pool, deployment(f"http://{host}/v1"))
     assert "base_url" in caught.value.hint
-    assert open_counts(pool) == [0]
+    await eventually(lambda: open_counts(pool) == [0])
 
 
 async def test_a_unix_socket_that_is_not_there_is_tried_anew_each_time(pool: UpstreamPool, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_a_host_that_accepts_nobody_ends_with_the_connect_deadline(pool: U
         with pytest.raises(errors.UpstreamTimeout, match="connect deadline passed") as caught, within(2.0):
             await call(pool, deployment(f"http://127.0.0.1:{port}/v1", connect_s=0.2))
         assert caught.value.code == "upstream_connect_timeout"
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
         for filler in fillers:
             filler.close()
 
@@ -113,7 +113,7 @@ async def test_a_handshake_that_never_ends_counts_as_connecting(pool: UpstreamPo
         with pytest.raises(errors.UpstreamTimeout, match="connect deadline passed"), within(2.0):
             await call(pool, deployment(url, ca_file=authority.ca_file, connect_s=0.2))
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
 
 
 async def test_the_total_deadline_bounds_connecting_too(pool: UpstreamPool) -> None:
@@ -141,7 +141,7 @@ async def test_tls_verifies_by_default(pool: UpstreamPool, good_tls: ssl.SSLCont
         with pytest.raises(errors.UpstreamConnectFailed, match=r"TLS failed.*certificate verify failed") as caught:
             await call(pool, server.deployment())
         assert "ca_file" in caught.value.hint
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
 
 
 async def test_tls_with_a_wrong_host_name(pool: UpstreamPool, authority: Authority) -> None:
@@ -169,7 +169,7 @@ async def test_a_server_without_tls_behind_https(pool: UpstreamPool, is_closing:
     async with serving(script) as server:
         with pytest.raises(errors.UpstreamConnectFailed):
             await call(pool, deployment(server.base_url.replace("http:", "https:")))
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
 
 
 @pytest.mark.parametrize("content", [None, "no certificates here\n"], ids=["missing", "no-pem"])

@@ -65,7 +65,7 @@ async def test_a_cancelled_call_closes_its_connection_at_once(pool: UpstreamPool
             await task
         with within(1.0):
             await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
 
 
 @pytest.mark.parametrize("turns", range(1, 13))
@@ -93,7 +93,7 @@ async def test_cancelled_in_the_handshake_leaves_nothing(pool: UpstreamPool) -> 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert open_counts(pool) == [0]
+        await eventually(lambda: open_counts(pool) == [0])
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
 
 

@@ -106,62 +106,52 @@ def test_a_listener_of_the_feed_does_not_hold_it_up(vendor: MockVendor, tmp_path
         assert gateway.wait() == 0
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_drain_is_bounded(vendor: MockVendor, tmp_path: Path, exits: ExitStack, stream: bool) -> None:
-    name = f"drain-bounded-{stream}".lower()
-    vendor.fault("hang", match={"model": name}, after_events=4 if stream else -1)
+def test_the_drain_is_bounded(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+    vendor.fault("hang", match={"model": "drain-whole"})
+    vendor.fault("hang", match={"model": "drain-stream"}, after_events=4)
     with GatewayProcess(config(vendor, drain_s=1), tmp_path) as gateway:
-        link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
-        until(lambda: arrived(vendor, name), "the vendor has the request")
-        if stream:
-            assert link.head()[0] == 200
+        whole = begin(gateway, "mock/drain-whole", stream=False, exits=exits)
+        stream = begin(gateway, "mock/drain-stream", stream=True, exits=exits)
+        until(lambda: arrived(vendor, "drain-whole"), "the vendor has the request")
+        assert stream.head()[0] == 200
         started_s = time.monotonic()
         gateway.signal(signal.SIGTERM)
-        if stream:
-            *_, last = iter(link.chunk, b"")
-            error = json.loads(last.removeprefix(b"data: "))["error"]
-        else:
-            answer = link.answer()
-            assert answer.status == 503
-            error = answer.json()["error"]
-        assert error["code"] == "overloaded"
+        *_, last = iter(stream.chunk, b"")
+        assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "overloaded"
+        answer = whole.answer()
+        assert (answer.status, answer.json()["error"]["code"]) == (503, "overloaded")
         assert gateway.wait() == 0
         assert 0.5 < time.monotonic() - started_s < 10
         gateway.start()
-        rows = until(
-            lambda: gateway.get("/api/v1/requests", model=f"mock/{name}").json()["requests"], "the record is kept"
-        )
-        record = gateway.record(rows[0]["request_id"])
-    assert record["error_code"] == "overloaded"
-    assert ("usage" in record) is stream
+        for name in ("drain-whole", "drain-stream"):
+            (row,) = gateway.get("/api/v1/requests", model=f"mock/{name}").json()["requests"]
+            record = gateway.record(row["request_id"])
+            assert record["error_code"] == "overloaded"
+            assert ("usage" in record) is (name == "drain-stream")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, exits: ExitStack, stream: bool) -> None:
-    name = f"reload-{stream}".lower()
-    kind = {"kind": "slow_drip", "delay_s": DRIP_S} if stream else {"kind": "slow", "delay_s": 8 * DRIP_S}
-    vendor.fault(match={"model": name}, **kind)
+def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+    vendor.fault("slow", match={"model": "reload-whole"}, delay_s=8 * DRIP_S)
+    vendor.fault("slow_drip", match={"model": "reload-stream"}, delay_s=DRIP_S)
+    names = {"reload-whole": False, "reload-stream": True}
     before = config(vendor)
-    after = {
-        **before,
-        "models": {"second": {"deployments": ["fake/echo"]}},
-        "providers": {"fake": {"vendor": "fake", "models": "*"}},
-    }
+    fake = {"vendor": "fake", "models": "*"}
+    after = {**before, "models": {"second": {"deployments": ["fake/echo"]}}, "providers": {"fake": fake}}
     with GatewayProcess(before, tmp_path) as gateway:
-        link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
+        links = {name: begin(gateway, f"mock/{name}", stream=stream, exits=exits) for name, stream in names.items()}
         kept = exits.enter_context(RawConnection(gateway.port))
         assert kept.post(json.dumps(ask(model="first")).encode()).status == 200
-        until(lambda: arrived(vendor, name), "the vendor has the request")
+        until(lambda: all(arrived(vendor, name) for name in names), "the vendor has the requests")
         gateway.configure(after)
         gateway.signal(signal.SIGHUP)
         until(lambda: "second" in gateway.get("/v1/models").text, "the new models are there")
-        assert kept.post(json.dumps(ask(model="second")).encode()).status == 200
-        assert kept.post(json.dumps(ask(model="first")).encode()).status == 404
-        assert kept.post(json.dumps(ask(model=f"mock/{name}")).encode()).status == 404
-        answer = link.answer()
-        assert answer.status == 200
-        assert f"{name}: one two three" in said(answer.body, stream=stream)
-        assert gateway.record(answer.headers["x-request-id"])["deployment"] == f"mock/{name}"
+        for model, status in (("second", 200), ("first", 404), ("mock/reload-whole", 404)):
+            assert kept.post(json.dumps(ask(model=model)).encode()).status == status
+        for name, stream in names.items():
+            answer = links[name].answer()
+            assert answer.status == 200
+            assert f"{name}: one two three" in said(answer.body, stream=stream)
+            assert gateway.record(answer.headers["x-request-id"])["deployment"] == f"mock/{name}"
         assert "configuration reloaded" in gateway.stderr()
 
 

@@ -136,10 +136,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         """Finished exchanges, newest first; `next` is the cursor of the following page."""
         await plane.store.flush(_FLUSH_S)
         wanted = LogFilter(tenant=_scope(caller), model=model, deployment=deployment, errors_only=errors_only)
-        try:
-            page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
-        except ValueError as error:
-            raise errors.InvalidRequest(f"Invalid 'before': {error}.", param="before", code="invalid_value") from None
+        page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
     @app.get("/api/v1/requests/tail")

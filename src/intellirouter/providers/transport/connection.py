@@ -244,8 +244,9 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         assert self._transport is not None  # noqa: S101 - connected before it is handed out
-        # An answer that came before the whole request went out leaves the rest of that request in the way.
-        reusable = self._keeps_alive and not self.is_closed and not self._transport.get_write_buffer_size()
+        reusable = self._keeps_alive and not self.is_closed
+        if self.status >= 400 and self._transport.get_write_buffer_size():
+            reusable = False  # refused before the whole request went out: the rest of it is still in the way
         self.is_busy = False
         self.requests_served += 1
         self.deadline_s = self.total_deadline_s = float("inf")

@@ -50,10 +50,7 @@ class Catalog:
 
     @property
     def wildcard_providers(self) -> tuple[str, ...]:
-        return tuple(name for name, spec in self._runtime.providers.items() if self._allows_any_model(spec))
-
-    def _allows_any_model(self, provider: ProviderSpec) -> bool:
-        return provider.allows_any_model or self._vendors[provider.vendor].transport == "fake"
+        return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
 
     def resolve(self, model: str) -> Target | None:
         """Return what `model` stands for: a model, a deployment, `provider/model`, or a provider's wildcard."""
@@ -87,7 +84,7 @@ class Catalog:
     def _wildcard(self, model: str) -> Target | None:
         provider_name, slash, upstream_model = model.partition("/")
         provider = self._runtime.providers.get(provider_name)
-        if not slash or not upstream_model or provider is None or not self._allows_any_model(provider):
+        if not slash or not upstream_model or provider is None or not provider.allows_any_model:
             return None
         spec = DeploymentSpec(name=model, provider=provider_name, model=upstream_model, timeouts=provider.timeouts)
         target = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))

@@ -35,8 +35,6 @@ from intellirouter.config.values import artifact_model
 from intellirouter.config.wiring import Wiring
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
 
-_OWN_VENDORS = frozenset({"host", "fake"})
-"""Vendors that are part of this program: they have no address."""
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "[::1]"})
 
 
@@ -165,13 +163,18 @@ class _Compiler:
             credentials=self._credentials(entry, row, path),
             headers=tuple(entry.headers.items()),
             ca_file=None if entry.ca_file is None else str(FilePath(entry.ca_file).expanduser()),
-            allows_any_model=entry.models == "*",
+            allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
 
+    def _allows_any_model(self, entry: Provider) -> bool:
+        """Magic models need no declaration: their names say what they do."""
+        row = self._vendors.get(entry.vendor)
+        return entry.models == "*" or (row is not None and row.transport == "fake")
+
     def _endpoint(self, entry: Provider, row: VendorRow, path: Path) -> tuple[str | None, str | None]:
-        if row.name in _OWN_VENDORS:
+        if row.transport != "http":
             if entry.base_url is not None:
                 self._report((*path, "base_url"), f"vendor {row.name} runs inside this program", "leave it out")
             return None, None
@@ -251,7 +254,8 @@ class _Compiler:
     def _models(
         self, deployments: dict[str, DeploymentSpec], providers: Mapping[str, ProviderSpec]
     ) -> dict[str, ModelSpec]:
-        wiring = Wiring(self._config, self._report)
+        open_providers = {name for name, entry in self._config.providers.items() if self._allows_any_model(entry)}
+        wiring = Wiring(self._config, open_providers, self._report)
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():
             pool = wiring.expand(entry.deployments, ("models", name, "deployments"))

@@ -1,6 +1,7 @@
 """Names that refer to names: which deployments a model's lists stand for."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from intellirouter.config.problems import suggest
 from intellirouter.config.schema import Config
@@ -13,8 +14,10 @@ Report = Callable[[Path, str, str], None]
 class Wiring:
     """Expands lists of deployments. `implicit` collects `provider/model` entries that no deployment declares."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    def __init__(self, config: Config, open_providers: AbstractSet[str], report: Report) -> None:
+        """`open_providers`: those whose models need no deployment of their own."""
         self._config = config
+        self._open_providers = open_providers
         self._report = report
         self.implicit: dict[str, tuple[str, str]] = {}
         """Name of the deployment to its provider and upstream model."""
@@ -42,7 +45,7 @@ class Wiring:
             found = [name for name, item in declared.items() if (item.provider, item.model) == (provider_name, model)]
             if found:
                 return found[:1]
-            if provider.models == "*":
+            if provider_name in self._open_providers:
                 self.implicit[entry] = (provider_name, model)
                 return [entry]
         self._unknown(entry, path)

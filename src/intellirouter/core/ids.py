@@ -7,5 +7,8 @@ _rng = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - uni
 
 
 def new_id(prefix: str) -> str:
-    """Return `prefix` + 12 hex digits of milliseconds since the epoch + 20 random ones (80 bits)."""
-    return f"{prefix}{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
+    """Return `prefix` + 15 hex digits of time + 17 random ones (68 bits).
+
+    The first 12 count milliseconds since the epoch, the next 3 are 4096ths of one: ids of one process sort as made.
+    """
+    return f"{prefix}{(time.time_ns() << 12) // 1_000_000:015x}{_rng.getrandbits(68):017x}"

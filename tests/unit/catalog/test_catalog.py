@@ -38,7 +38,7 @@ def catalog(*specs: DeploymentSpec, models: tuple[ModelSpec, ...] = (), **provid
         "main": ProviderSpec(name="main", vendor="acme", **provider),
         "open": ProviderSpec(name="open", vendor="acme", allows_any_model=True, timeouts=Timeouts(total_s=9)),
         "home": ProviderSpec(name="home", vendor="own"),
-        "magic": ProviderSpec(name="magic", vendor="fake"),
+        "magic": ProviderSpec(name="magic", vendor="fake", allows_any_model=True),
     }
     runtime = Runtime(
         server=ServerSpec(),

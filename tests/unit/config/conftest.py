@@ -35,8 +35,9 @@ ROWS = (
         name="llamacpp", title="llama.cpp", base_url="http://127.0.0.1:8080/v1", needs_credential=False, local_port=8080
     ),
     VendorRow(name="openai-compatible", title="Any", needs_credential=False),
-    VendorRow(name="host", title="Host", needs_credential=False),
-    VendorRow(name="fake", title="Fake", needs_credential=False),
+    VendorRow(name="host", transport="host", title="Host", needs_credential=False),
+    VendorRow(name="fake", title="Fake", transport="host", needs_credential=False),
+    VendorRow(name="magic", title="Magic", transport="fake", needs_credential=False),
 )
 VENDORS = {row.name: row for row in ROWS}
 

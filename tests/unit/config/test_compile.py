@@ -374,3 +374,9 @@ def test_process_environment_is_the_default(load, vendors, monkeypatch: pytest.M
     loaded = load("providers: {p: {vendor: openai, credential: 'env:A_CREDENTIAL'}}")
     runtime = compile_config(loaded.config, vendors=vendors)
     assert runtime.providers["p"].credentials == (Secret("from-process"),)
+
+
+def test_magic_models_need_no_declaration(compile_text):
+    runtime = compile_text("providers: {f: {vendor: magic}}\nmodels: {m: {deployments: [f/echo, f/slow]}}\n")
+    assert runtime.models["m"].deployments == ("f/echo", "f/slow")
+    assert runtime.providers["f"].allows_any_model

@@ -18,3 +18,13 @@ def test_an_id_holds_its_moment() -> None:
     before = time.time_ns() // 1_000_000
     moment = int(new_id("x")[1:13], 16)
     assert before <= moment <= time.time_ns() // 1_000_000
+
+
+def test_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
+    ids = []
+    for _ in range(200):
+        ids.append(new_id("req_"))
+        moment = time.time_ns()
+        while time.time_ns() - moment < 1_000:  # a request takes longer than this
+            pass
+    assert ids == sorted(ids)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, errors
+from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, UpstreamRequest, errors
 from intellirouter.testing.faults import Cut, Fault, Hang, Script, Step, Wait, break_reply
 from intellirouter.testing.openai_wire import (
     FLAKY_FAULT,
@@ -31,24 +31,25 @@ class FakeProvider:
         self._clock = clock
         self._calls: Counter[str] = Counter()
 
-    async def send(self, deployment: Deployment, path: str, body: bytes) -> "FakeResponse":
+    async def send(self, deployment: Deployment, request: UpstreamRequest) -> "FakeResponse":
         """Return the answer once its headers are due.
 
         Raises `UpstreamTimeout` after `first_token_s` (or `total_s`), `UpstreamDisconnected` where a model cuts the
         connection before the headers.
         """
-        script = self._script(deployment, path, body)
+        script = self._script(deployment, request)
         response = FakeResponse(deployment, script)
         await response.wait_for_head()
         return response
 
-    def _script(self, deployment: Deployment, path: str, body: bytes) -> Script:
+    def _script(self, deployment: Deployment, request: UpstreamRequest) -> Script:
         name = deployment.upstream_model
         magic = magic_of(name)
         if magic is None:
             return break_reply(model_not_found(name).reply(), None)
+        path = request.path.partition("?")[0]
         surface = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
-        _, reply = answer(surface, body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
+        _, reply = answer(surface, request.body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
         return break_reply(reply, self._fault(deployment.name, magic))
 
     def _fault(self, deployment: str, magic: Magic) -> Fault | None:

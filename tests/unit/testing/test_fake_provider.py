@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from wire_asks import chat, chat_body, document, joined
 
-from intellirouter.core import Deployment, Endpoint, Timeouts, Upstream, errors
+from intellirouter.core import Deployment, Endpoint, Timeouts, Upstream, UpstreamRequest, errors
 from intellirouter.testing import FAKE_MODELS, FakeClock, FakeProvider
 
 LIMIT = 1 << 20
@@ -24,7 +24,8 @@ def deployment(model: str, **timeouts: float) -> Deployment:
 
 async def ask(upstream: Upstream, model: str, *, timeouts: dict[str, float] | None = None, **fields: Any) -> Any:
     body = chat_body(**{"model": model, **fields})
-    return await upstream.send(deployment(model, **(timeouts or {})), "/v1/chat/completions", body)
+    request = UpstreamRequest(path="/v1/chat/completions", body=body)
+    return await upstream.send(deployment(model, **(timeouts or {})), request)
 
 
 async def test_a_body_is_what_mock_vendor_sends() -> None:
@@ -72,7 +73,8 @@ async def test_flaky_fails_every_second_call_of_each_deployment() -> None:
 
 async def test_embeddings() -> None:
     body = b'{"model":"embed","input":["a","b"]}'
-    response = await FakeProvider().send(deployment("embed"), "/embeddings", body)
+    request = UpstreamRequest(path="/embeddings?api-version=1", body=body)
+    response = await FakeProvider().send(deployment("embed"), request)
     assert len(json.loads(await response.read(LIMIT))["data"]) == 2
 
 

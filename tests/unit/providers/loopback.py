@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from intellirouter.core import Deployment, Endpoint, Secret, Timeouts, UpstreamResponse
+from intellirouter.core import Deployment, Endpoint, Secret, Timeouts, UpstreamRequest, UpstreamResponse
 from intellirouter.providers import UpstreamPool
 
 PATIENCE_S = 5.0
@@ -165,13 +165,13 @@ async def serving(
 
 async def call(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
     """Ask once and read the whole answer."""
-    response = await pool.send(to, "/chat/completions", body)
+    response = await pool.send(to, UpstreamRequest(path="/chat/completions", body=body))
     return await response.read(1 << 30)
 
 
 async def stream(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
     """Ask once and read the answer piece by piece, as the relay of a stream does."""
-    response = await pool.send(to, "/chat/completions", body)
+    response = await pool.send(to, UpstreamRequest(path="/chat/completions", body=body))
     response.content_began()
     return await rest(response)
 

@@ -3,8 +3,8 @@
 import pytest
 from loopback import deployment
 
-from intellirouter.core import Secret
-from intellirouter.providers.transport.address import Address, address_of, request_head
+from intellirouter.core import UpstreamRequest, errors
+from intellirouter.providers.transport.address import Address, address_of, head_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from intellirouter.providers.transport.address import Address, address_of, reque
 def test_where_to_connect(base_url: str, address: Address, host_line: str) -> None:
     to = deployment(base_url)
     assert address_of(to) == address
-    assert f"host: {host_line}\r\n".encode() in request_head(to, "/x", None)
+    assert f"host: {host_line}\r\n".encode() in head_of(to, UpstreamRequest(path="/x")).to_bytes()
 
 
 def test_connections_are_shared_only_where_they_mean_the_same() -> None:
@@ -41,15 +41,41 @@ def test_connections_are_shared_only_where_they_mean_the_same() -> None:
     ],
 )
 def test_the_path_follows_the_prefix(base_url: str, target: str) -> None:
-    head = request_head(deployment(base_url), "/chat/completions", None)
+    head = head_of(deployment(base_url), UpstreamRequest(path="/chat/completions")).to_bytes()
     assert head.startswith(f"POST {target} HTTP/1.1\r\n".encode())
 
 
 def test_the_head_ends_where_the_length_belongs_and_holds_each_header_once() -> None:
-    to = deployment("http://h/v1", headers=(("x-team", "blue"), ("x-other", "1")))
-    head = request_head(to, "/x", Secret("sk-1")).decode()
+    to = deployment("http://h/v1", headers=(("X-Team", "blue"), ("x-other", "1"), ("Accept", "*/*")))
+    request = UpstreamRequest(path="/x", headers=(("x-other", "2"), ("content-type", "multipart/form-data")))
+    head = head_of(to, request).to_bytes((("authorization", "Bearer sk-1"),)).decode()
     assert head.endswith("\r\ncontent-length: ")
-    names = [line.partition(":")[0] for line in head.split("\r\n")[1:]]
+    lines = head.split("\r\n")[1:]
+    names = [line.partition(":")[0] for line in lines]
     assert len(names) == len(set(names))
-    assert "authorization: Bearer sk-1" in head.split("\r\n")
-    assert "authorization" not in request_head(to, "/x", None).decode()
+    assert {"authorization: Bearer sk-1", "x-other: 1", "accept: */*", "content-type: multipart/form-data"} < set(lines)
+    assert "authorization" not in head_of(to, request).to_bytes().decode()
+
+
+def test_betas_of_the_client_and_of_the_operator_hold_both() -> None:
+    to = deployment("http://h/v1", headers=(("anthropic-beta", "a"),))
+    head = head_of(to, UpstreamRequest(path="/x", headers=(("anthropic-beta", "b,c"),)))
+    assert head.headers["anthropic-beta"] == "b,c,a"
+
+
+def test_the_method_is_the_requests_and_a_get_has_no_content_type() -> None:
+    head = head_of(deployment("http://h/v1"), UpstreamRequest(path="/responses/r_1?after=2", method="GET"))
+    assert head.to_bytes().startswith(b"GET /v1/responses/r_1?after=2 HTTP/1.1\r\nhost: h\r\n")
+    assert "content-type" not in head.headers
+
+
+@pytest.mark.parametrize("path", ["x", "/a b", "/a\r\nx: y", "/\x00", "/ü", ""])
+def test_a_path_that_is_none_is_the_requests_fault(path: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match="URL"):
+        head_of(deployment("http://h/v1"), UpstreamRequest(path=path))
+
+
+@pytest.mark.parametrize("value", ["a\r\nx: y", "a\nb", "\x00", "\u20ac"])
+def test_a_header_cannot_begin_another_one(value: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match="header anthropic-beta"):
+        head_of(deployment("http://h/v1"), UpstreamRequest(path="/x", headers=(("anthropic-beta", value),)))

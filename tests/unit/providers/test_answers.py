@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import CHUNKED_HEAD, Peer, Server, answer, call, chunked, eventually, open_counts, serving, stream, within
 
-from intellirouter.core import errors
+from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
 
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -52,7 +52,7 @@ def once(*writes: bytes) -> Callable[[Peer], object]:
 async def test_a_body_is_what_was_sent(pool: UpstreamPool, data: bytes, body: bytes, step: int) -> None:
     writes = [data[at : at + step] for at in range(0, len(data), step)]
     async with serving(once(*writes)) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert response.status in {200, 204, 304}
         assert {name for name, _ in response.headers}.isdisjoint({"link", "x-trailer"})
         assert await response.read(100) == body
@@ -99,7 +99,7 @@ async def test_a_reset_is_a_disconnect_whatever_the_framing_and_what_came_is_giv
 
     given_out = asyncio.Event()
     async with serving(script) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         came = b""
         while len(came) < 4:
             came += await response.next_chunk()
@@ -142,7 +142,7 @@ async def test_what_is_not_http_is_malformed_at_once(pool: UpstreamPool, data: b
 
 async def test_a_broken_chunk_is_malformed_after_the_good_ones(pool: UpstreamPool) -> None:
     async with serving(once(CHUNKED_HEAD + chunked(b"good", end=b"zz\r\n"))) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert await response.next_chunk() == b"good"
         with pytest.raises(errors.UpstreamMalformed):
             await response.next_chunk()
@@ -183,7 +183,7 @@ async def test_a_large_but_finite_head_is_taken(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"ok", *headers))) as server:
         to = server.deployment()
         for _ in range(3):
-            response = await pool.send(to, "/x", b"{}")
+            response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
             assert len(response.headers) == 61
             assert await response.read(10) == b"ok"
         assert len(server.peers) == 1
@@ -207,7 +207,7 @@ async def test_bytes_after_an_answer_never_reach_another_request(pool: UpstreamP
 
     async with serving(script) as server:
         to = server.deployment()
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if when == "later":
             connection = next(iter(pool._connections))
             await eventually(lambda: connection.is_closed, "the extra bytes being noticed")
@@ -231,7 +231,7 @@ async def test_bytes_after_a_drained_answer_never_reach_another_request(pool: Up
     let_go = asyncio.Event()
     async with serving(script) as server:
         to = server.deployment()
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         assert await response.next_chunk() == b"a"
         response.release()
         let_go.set()
@@ -255,7 +255,7 @@ async def test_an_answer_that_comes_before_the_request_was_taken_is_given_out_an
 
     async with serving(script) as server:
         to = server.deployment()
-        response = await pool.send(to, "/x", bytes(32 * 1024 * 1024))
+        response = await pool.send(to, UpstreamRequest(path="/x", body=bytes(32 * 1024 * 1024)))
         assert (response.status, await response.read(100)) == (413, b"too large")
         await eventually(lambda: open_counts(pool) == [0], "the connection being dropped")
 

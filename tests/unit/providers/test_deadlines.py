@@ -6,7 +6,7 @@ import time
 import pytest
 from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, rest, serving, within
 
-from intellirouter.core import errors
+from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
 
 SHORT_S = 0.15
@@ -49,7 +49,7 @@ async def test_a_stream_without_content_ends_with_the_first_token_deadline(pool:
 
     async with serving(script) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=LONG_S, total_s=LONG_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         with pytest.raises(errors.UpstreamTimeout, match="first token deadline passed"), within(2.0):
             await rest(response)
 
@@ -57,7 +57,7 @@ async def test_a_stream_without_content_ends_with_the_first_token_deadline(pool:
 async def test_headers_are_given_out_before_the_body_comes(pool: UpstreamPool) -> None:
     async with serving(_says(CHUNKED_HEAD)) as server:
         with within(2.0):
-            response = await pool.send(server.deployment(), "/x", b"{}")
+            response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert response.status == 200
         response.abort()
 
@@ -66,7 +66,7 @@ async def test_headers_are_given_out_before_the_body_comes(pool: UpstreamPool) -
 async def test_silence_after_the_start_ends_with_the_idle_deadline(pool: UpstreamPool, is_stream: bool) -> None:
     async with serving(_says(CHUNKED_HEAD, chunked(b"first", end=b""))) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=SHORT_S, total_s=LONG_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if is_stream:
             assert await response.next_chunk() == b"first"
             response.content_began()
@@ -86,7 +86,7 @@ async def test_a_whole_answer_needs_only_its_headers_before_the_first_token_dead
     late = asyncio.Event()
     async with serving(script) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=LONG_S, total_s=LONG_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         reading = asyncio.ensure_future(response.read(100))
         asyncio.get_running_loop().call_later(2 * SHORT_S, late.set)
         assert await reading == b"late"
@@ -118,7 +118,7 @@ async def test_the_total_deadline_ends_what_never_ends(pool: UpstreamPool, is_st
 
     async with serving(script) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=2 * SHORT_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if is_stream:
             response.content_began()
         with pytest.raises(errors.UpstreamTimeout, match="total deadline passed"), within(2.0):
@@ -136,7 +136,7 @@ async def test_a_total_deadline_shorter_than_the_others_is_the_one_that_is_told(
 async def test_our_own_slow_reading_is_not_the_upstreams_fault(pool: UpstreamPool) -> None:
     async with serving(_says(CHUNKED_HEAD + chunked(b"first", end=b""), chunked(b"second"))) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=SHORT_S, total_s=LONG_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         got = await response.next_chunk()
         response.content_began()
         await asyncio.sleep(3 * SHORT_S)  # our client reads slowly: longer than every deadline of the upstream
@@ -151,7 +151,7 @@ async def test_a_deadline_that_passes_while_nobody_reads_is_told_after_what_came
     piece = b"first" if framing != CHUNKED_HEAD else chunked(b"first", end=b"")
     async with serving(_says(framing, piece, piece)) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=SHORT_S)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         response.content_began()
         assert await response.next_chunk() in {b"first", b"firstfirst"}
         await eventually(lambda: open_counts(pool) == [0], "the total deadline")

@@ -18,7 +18,7 @@ from loopback import (
     within,
 )
 
-from intellirouter.core import errors
+from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.transport.connection import Connection
 
@@ -50,7 +50,7 @@ async def test_a_cancelled_call_closes_its_connection_at_once(pool: UpstreamPool
         to = server.deployment()
 
         async def ask() -> None:
-            response = await pool.send(to, "/x", b"{}")
+            response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
             try:
                 await rest(response)
             finally:
@@ -101,9 +101,10 @@ async def test_cancelled_in_the_handshake_leaves_nothing(pool: UpstreamPool) -> 
 async def test_ends_are_idempotent_and_harmless_after_the_last_byte(pool: UpstreamPool, end: str) -> None:
     async with serving(lambda peer: peer.serve(answer(b"hello"))) as server:
         to = server.deployment()
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         assert await response.read(100) == b"hello"
-        other = await pool.send(to, "/x", b"{}")  # the same connection, by now somebody else's
+        # The same connection, by now somebody else's.
+        other = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         for _ in range(3):
             getattr(response, end)()
         assert await response.next_chunk() == b""
@@ -120,7 +121,7 @@ async def test_a_complete_answer_that_nobody_read_keeps_its_connection_in_use(
     async with serving(lambda peer: peer.serve(answer(b"x" * size))) as server:
         to = server.deployment(idle_s=2.0, first_token_s=2.0)
         for _ in range(3):
-            response = await pool.send(to, "/x", b"{}")
+            response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
             connection = _one(pool)
             if size == 10:
                 await eventually(lambda: connection.is_complete)  # noqa: B023 - evaluated in this round
@@ -136,7 +137,7 @@ async def test_an_answer_that_completed_while_reading_was_stopped_does_not_block
     async with serving(lambda peer: peer.serve(answer(b"x" * 200_000))) as server:
         monkeypatch.setattr("intellirouter.providers.transport.connection._HIGH_WATER_BYTES", 1000)
         to = server.deployment(first_token_s=3.0, idle_s=3.0)
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         connection = _one(pool)
         got = 0
         while not (connection.is_complete and connection._is_paused):
@@ -162,7 +163,7 @@ async def test_the_end_of_a_stream_that_comes_late(pool: UpstreamPool, end: str)
     late = asyncio.Event()
     async with serving(script) as server:
         to = server.deployment()
-        response = await pool.send(to, "/x", b"{}")
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         assert await response.next_chunk() == b"data: [DONE]\n\n"
         getattr(response, end)()
         assert await response.next_chunk() == b""
@@ -188,7 +189,7 @@ async def test_a_rest_that_is_too_long_or_wrong_closes_the_connection(pool: Upst
 
     released = asyncio.Event()
     async with serving(script) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert await response.next_chunk() == b"data: [DONE]\n\n"
         response.release()
         released.set()
@@ -208,7 +209,7 @@ async def test_a_released_connection_serves_whoever_waits_for_it(pool: UpstreamP
         to = server.deployment(max_connections=1)
 
         async def ask() -> None:
-            response = await pool.send(to, "/x", b"{}")
+            response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
             await response.next_chunk()
             response.release()
 
@@ -220,7 +221,7 @@ async def test_a_released_connection_serves_whoever_waits_for_it(pool: UpstreamP
 async def test_an_answer_over_the_limit_is_cut_off(pool: UpstreamPool, framing: str) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + (b"content-length: 10000000\r\n\r\n" if framing == "length" else b"\r\n")
     async with serving(_says(head, b"x" * 2_000_000)) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         with pytest.raises(errors.UpstreamMalformed, match="larger than 1000000 bytes"):
             await response.read(1_000_000)
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
@@ -244,7 +245,7 @@ async def test_a_slow_reader_holds_the_upstream_back(pool: UpstreamPool, framing
             await peer.send(b"0\r\n\r\n")
 
     async with serving(script) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         connection = _one(pool)
         await eventually(lambda: connection._is_paused, "the reading being stopped")
         seen = -1
@@ -269,7 +270,7 @@ async def test_an_upstream_that_gives_up_while_it_is_held_back_is_a_disconnect(p
 
     stopped = asyncio.Event()
     async with serving(script) as server:
-        response = await pool.send(server.deployment(), "/x", b"{}")
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         await eventually(lambda: _one(pool)._is_paused)
         stopped.set()
         with pytest.raises(errors.UpstreamDisconnected):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
-from intellirouter.core import errors
+from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
 
 
@@ -38,7 +38,7 @@ async def test_the_connection_used_last_is_taken_first(pool: UpstreamPool) -> No
 
     async with serving(script) as server:
         to = server.deployment()
-        responses = [await pool.send(to, "/x", b"{}") for _ in range(3)]
+        responses = [await pool.send(to, UpstreamRequest(path="/x", body=b"{}")) for _ in range(3)]
         for index in (0, 2, 1):
             assert await responses[index].read(100) == b"%d" % (index + 1)
         assert [await call(pool, to) for _ in range(3)] == [b"2"] * 3
@@ -246,7 +246,7 @@ async def test_a_reload_forgets_deployments_but_not_their_connections(pool: Upst
         await call(pool, old)
         await call(pool, new)
         pool.forget(frozenset({id(new)}))
-        assert {key[0] for key in pool._routes} == {id(new)}
+        assert set(pool._routes) == {id(new)}
         await call(pool, new)
         await call(pool, old)  # a request that was under way over the reload
         assert len(server.peers) == 1
@@ -256,7 +256,7 @@ async def test_a_reload_changes_the_limit(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment(max_connections=1))
         to = server.deployment(max_connections=3)
-        responses = [await pool.send(to, "/x", b"{}") for _ in range(3)]
+        responses = [await pool.send(to, UpstreamRequest(path="/x", body=b"{}")) for _ in range(3)]
         for response in responses:
             await response.read(100)
 
@@ -267,3 +267,48 @@ async def test_addresses_that_no_deployment_has_any_more_are_forgotten(pool: Ups
         await eventually(lambda: open_counts(pool) == [0])
     pool.forget(frozenset())
     assert (pool._routes, pool._peers) == ({}, {})
+
+
+async def test_paths_that_hold_ids_do_not_pile_up(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"here"))) as server:
+        to = server.deployment()
+        for number in range(100):
+            for method in ("GET", "DELETE", "POST"):
+                response = await pool.send(to, UpstreamRequest(path=f"/responses/r_{number}", method=method))
+                assert await response.read(100) == b"here"
+        assert len(pool._routes[id(to)]._heads) <= 32
+
+
+async def test_one_path_with_other_methods_and_headers_is_another_request(pool: UpstreamPool) -> None:
+    heads: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            heads.append(await peer.head())
+            await peer.reader.readexactly(peer.length)
+            await peer.send(answer())
+
+    asked = [
+        UpstreamRequest(path="/x"),
+        UpstreamRequest(path="/x", method="GET"),
+        UpstreamRequest(path="/x", headers=(("x-one", "1"),)),
+        UpstreamRequest(path="/x", headers=(("x-one", "2"),)),
+    ]
+    async with serving(script) as server:
+        to = server.deployment()
+        for request in asked * 2:
+            await (await pool.send(to, request)).read(100)
+    said = [(head.split(" ")[0], "x-one: 1" in head, "x-one: 2" in head) for head in heads]
+    assert said == [("POST", False, False), ("GET", False, False), ("POST", True, False), ("POST", False, True)] * 2
+
+
+async def test_routes_of_wildcard_deployments_do_not_pile_up(
+    pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intellirouter.providers.transport.pool._MAX_ROUTES", 3)
+    async with serving(lambda peer: peer.serve()) as server:
+        deployments = [server.deployment() for _ in range(10)]
+        for to in deployments * 2:
+            await call(pool, to)
+        assert len(pool._routes) == 3
+        assert len(server.peers) == 1

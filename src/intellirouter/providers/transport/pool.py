@@ -8,82 +8,21 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections import deque
 from typing import Final
 
-from intellirouter.core import Deployment, UpstreamResponse, errors
-from intellirouter.providers.transport.address import Address, address_of, request_head
+from intellirouter.core import Deployment, UpstreamRequest, UpstreamResponse, errors
+from intellirouter.providers.transport.address import Address, address_of
 from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.peers import Peers
 from intellirouter.providers.transport.response import HttpResponse
+from intellirouter.providers.transport.route import Route
 
 _SWEEP_S: Final = 0.05
 _CHECK_AFTER_IDLE_S: Final = 0.5
 _MAX_WAITING_PER_ADDRESS: Final = 4096
+_MAX_ROUTES: Final = 8192
 _CLOSING_TURNS: Final = 8
 """A transport tells its protocol of the end on a later turn of the loop, one below TLS some turns later."""
-
-
-class _Route:
-    """What every request of one deployment to one path shares."""
-
-    __slots__ = ("deployment", "heads", "next_head", "peers", "timeouts")
-
-    def __init__(self, deployment: Deployment, path: str, peers: "_Peers") -> None:
-        self.deployment = deployment
-        self.timeouts = deployment.timeouts
-        self.heads = [request_head(deployment, path, secret) for secret in deployment.credentials or (None,)]
-        self.next_head = 0
-        self.peers = peers
-
-    def head(self) -> bytes:
-        """Return the next credential's head: credentials take turns."""
-        if len(self.heads) == 1:
-            return self.heads[0]
-        self.next_head = (self.next_head + 1) % len(self.heads)
-        return self.heads[self.next_head]
-
-
-class _Peers:
-    """The connections to one address, and who waits for one."""
-
-    __slots__ = ("address", "idle", "limit", "open_count", "waiting")
-
-    def __init__(self, address: Address, limit: int) -> None:
-        self.address = address
-        self.limit = limit
-        self.idle: list[Connection] = []  # the most recently used last: it is taken first
-        self.open_count = 0
-        """Connections that are open or being opened, and places granted to callers who will open one."""
-        self.waiting: deque[asyncio.Future[Connection | None]] = deque()
-        """First come, first served: what becomes free goes to a waiter by name, so a newcomer cannot overtake."""
-
-    def hand_over(self, connection: Connection) -> bool:
-        """Give a free connection to whoever has waited longest; false when nobody waits."""
-        while self.waiting:
-            waiter = self.waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(connection)
-                return True
-        return False
-
-    def take_place(self) -> bool:
-        """Count a connection that the caller is going to open; false when there are too many."""
-        if self.open_count >= self.limit:
-            return False
-        self.open_count += 1
-        return True
-
-    def free_place(self) -> None:
-        self.open_count -= 1
-        self.grant()
-
-    def grant(self) -> None:
-        """Let waiters open connections as far as the limit allows."""
-        while self.waiting and self.open_count < self.limit:
-            waiter = self.waiting.popleft()
-            if not waiter.done():
-                self.open_count += 1
-                waiter.set_result(None)
 
 
 class UpstreamPool:
@@ -91,15 +30,16 @@ class UpstreamPool:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._routes: dict[tuple[int, str], _Route] = {}
-        self._peers: dict[Address, _Peers] = {}
+        self._routes: dict[int, Route] = {}
+        self._peers: dict[Address, Peers] = {}
         self._contexts: dict[str | None, ssl.SSLContext] = {}
-        self._connections: dict[Connection, _Peers] = {}
+        self._connections: dict[Connection, Peers] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
-        route = self._routes.get((id(deployment), path)) or self._route(deployment, path)
+    async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
+        route = self._routes.get(id(deployment)) or self._route(deployment)
+        head = route.head(request)
         timeouts = route.timeouts
         started_s = self._loop.time()
         total_deadline_s = started_s + timeouts.total_s
@@ -111,7 +51,7 @@ class UpstreamPool:
         connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, total_deadline_s)
         self._start_sweep()
         try:
-            connection.begin(route.head(), body)
+            connection.begin(head, request.body)
             while not connection.has_headers:
                 await connection.wait()
         except BaseException:
@@ -121,7 +61,7 @@ class UpstreamPool:
 
     def forget(self, live: frozenset[int]) -> None:
         """Drop what is kept of deployments whose `id` is not in `live`, and read ca files anew (after a reload)."""
-        self._routes = {key: route for key, route in self._routes.items() if key[0] in live}
+        self._routes = {key: route for key, route in self._routes.items() if key in live}
         routed = {route.peers.address for route in self._routes.values()}
         self._peers = {
             address: peers for address, peers in self._peers.items() if peers.open_count or address in routed
@@ -145,21 +85,22 @@ class UpstreamPool:
                 break
             await asyncio.sleep(0)
 
-    def _route(self, deployment: Deployment, path: str) -> _Route:
+    def _route(self, deployment: Deployment) -> Route:
         address = address_of(deployment)
         peers = self._peers.get(address)
         if peers is None:
-            peers = self._peers[address] = _Peers(address, deployment.max_connections)
+            peers = self._peers[address] = Peers(address, deployment.max_connections)
         elif peers.limit != deployment.max_connections:
             peers.limit = deployment.max_connections  # the configuration read last holds
             peers.grant()
-        # The route holds the deployment, so its id stays its own as long as the entry lives.
-        route = self._routes[(id(deployment), path)] = _Route(deployment, path, peers)
+        if len(self._routes) >= _MAX_ROUTES:  # clients name wildcard deployments: a route is made anew when needed
+            del self._routes[next(iter(self._routes))]
+        route = self._routes[id(deployment)] = Route(deployment, peers)
         return route
 
     # -- getting a connection -----------------------------------------------------------------------------------
 
-    def _idle(self, peers: _Peers) -> Connection | None:
+    def _idle(self, peers: Peers) -> Connection | None:
         idle = peers.idle
         while idle:
             connection = idle.pop()
@@ -172,7 +113,7 @@ class UpstreamPool:
             return connection
         return None
 
-    async def _connect(self, route: _Route, deadline_s: float) -> Connection:
+    async def _connect(self, route: Route, deadline_s: float) -> Connection:
         peers = route.peers
         name = route.deployment.name
         has_place = False
@@ -201,7 +142,7 @@ class UpstreamPool:
                 hint="Is it running, and is base_url right?",
             ) from None
 
-    async def _wait_for_turn(self, peers: _Peers, name: str) -> Connection | None:
+    async def _wait_for_turn(self, peers: Peers, name: str) -> Connection | None:
         """Return a connection that became free, or None: then a place to open one is ours."""
         if len(peers.waiting) >= _MAX_WAITING_PER_ADDRESS:
             raise errors.Overloaded(
@@ -227,13 +168,13 @@ class UpstreamPool:
             waiter = self._loop.create_future()
             peers.waiting.appendleft(waiter)
 
-    def _pass_on(self, peers: _Peers, connection: Connection | None) -> None:
+    def _pass_on(self, peers: Peers, connection: Connection | None) -> None:
         if connection is None:
             peers.free_place()
         elif not connection.is_closed:
             self._became_idle(connection)
 
-    async def _open(self, peers: _Peers) -> Connection:
+    async def _open(self, peers: Peers) -> Connection:
         """Open a connection in a place that has been taken."""
         connection = Connection(self._loop, self._became_idle, self._was_closed)
         self._connections[connection] = peers

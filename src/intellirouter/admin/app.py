@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, errors
-from intellirouter.dialects import CODECS, encode_error
+from intellirouter.dialects import SURFACES, encode_error
 from intellirouter.governance import Identity
 from intellirouter.store import LogFilter, StoreUnavailable
 
@@ -78,7 +78,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
     async def explain(request: Request, caller: Caller) -> JsonResponse:
         """Decide a chat-completions request without carrying it out: every candidate, verdict, score and reason."""
         spine = plane.spine()
-        exchange = spine.open("/api/v1/explain", CODECS["chat"], caller)
+        exchange = spine.open("/api/v1/explain", SURFACES["openai_chat"], caller)
         server = spine.runtime.server
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
         spine.decode(exchange, body)

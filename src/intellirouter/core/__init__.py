@@ -4,24 +4,28 @@ Door: the names below, and `errors` for the tree.
 """
 
 from intellirouter.core import errors
-from intellirouter.core.call import Call, Surface
+from intellirouter.core.call import NO_FACTS, Call, PathFacts, Surface, UpstreamRequest
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Endpoint, Secret, Timeouts
 from intellirouter.core.ids import new_id
+from intellirouter.core.loss import How, Loss, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.ports import Journal, Upstream, UpstreamResponse
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_tokens
-from intellirouter.core.vendor import VendorRow
+from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "NO_FACTS",
+    "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
     "SYSTEM_CLOCK",
     "Attempt",
     "AttemptKind",
+    "AuthScheme",
     "Call",
     "Candidate",
     "Clock",
@@ -29,14 +33,20 @@ __all__ = [
     "Deployment",
     "Endpoint",
     "ExchangeRecord",
+    "How",
     "Journal",
+    "Loss",
+    "LossReport",
+    "PathFacts",
     "Price",
+    "Quirks",
     "Secret",
     "Surface",
     "SystemClock",
     "TaskOwner",
     "Timeouts",
     "Upstream",
+    "UpstreamRequest",
     "UpstreamResponse",
     "Usage",
     "VendorRow",

@@ -1,10 +1,29 @@
 """A decoded request, as far as routing and execution need to know it; the wire form stays with its codec."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-Surface = Literal["chat", "embeddings"]
+from intellirouter.core.loss import Loss
+
+Surface = Literal["chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank"]
+"""What is asked of a model, whatever the dialect: all chat-like dialects are `chat`."""
+
+
+class PathFacts(Struct, frozen=True):
+    """What a request says outside its body."""
+
+    model: str = ""
+    """Where the dialect puts the model into the path (Gemini)."""
+    is_stream: bool = False
+    """Where the path says that the answer is a stream (Gemini's `:streamGenerateContent`)."""
+    query: str = ""
+    """The raw query string, without keys."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The client's headers that its dialect gives a meaning to (`anthropic-beta`), names in lower case."""
+
+
+NO_FACTS: Final = PathFacts()
 
 
 class Call(Struct, kw_only=True):
@@ -13,7 +32,12 @@ class Call(Struct, kw_only=True):
     surface: Surface
     model: str
     body: bytes
+    dialect: str = "openai_chat"
+    """The client's."""
+    facts: PathFacts = NO_FACTS
     is_stream: bool = False
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+    """The content type of the client's stream."""
     wants_usage: bool = False
     """The client itself asked for the usage chunk of a stream."""
     needs: frozenset[str] = frozenset()
@@ -21,3 +45,18 @@ class Call(Struct, kw_only=True):
     max_output_tokens: int | None = None
     source: Any = None
     """The codec's own decoded form."""
+    form: Any = None
+    """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
+
+
+class UpstreamRequest(Struct, frozen=True, kw_only=True):
+    """One HTTP request of one attempt, below the deployment's base URL. Credentials are the transport's business."""
+
+    path: str
+    """Begins with a slash; may carry a query string."""
+    body: bytes = b""
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside host, length and credentials. Without a `content-type` here, it is `application/json`."""
+    losses: tuple[Loss, ...] = ()
+    """What could not be said to this upstream."""

@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from intellirouter.core.money import Price
+from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -65,7 +66,12 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     upstream_model: str
     endpoint: Endpoint
     credentials: tuple[Secret, ...] = ()
-    dialect: str = "openai_chat"
+    dialects: tuple[str, ...] = ("openai_chat",)
+    """What the upstream speaks, best first."""
+    surfaces: frozenset[str] | None = None
+    """What the upstream serves; None = unknown, then nothing is excluded."""
+    auth: AuthScheme = "bearer"
+    quirks: Quirks = NO_QUIRKS
     weight: float = 1.0
     region: str | None = None
     context_tokens: int | None = None

@@ -17,6 +17,7 @@
     │   └── Overloaded                 503  overloaded
     ├── UpstreamError                  a deployment failed
     │   ├── UpstreamRejected           4xx  the vendor refuses the request itself; passed on as it came
+    │   ├── UnsupportedFeature         400  unsupported_feature (this upstream cannot do what the request relies on)
     │   ├── UpstreamAuthFailed         502  upstream_authentication_failed (our credential, not their key)
     │   ├── UpstreamQuotaExhausted     429  insufficient_quota (the operator's account at the vendor)
     │   ├── UpstreamModelMissing       404  model_not_found (the vendor does not know the deployment's model)
@@ -171,6 +172,17 @@ class UpstreamRejected(UpstreamError):
     fallback = False
     blame: ClassVar[Blame] = "client"
     log_level = logging.INFO
+
+
+class UnsupportedFeature(UpstreamError):
+    """The request relies on what this upstream's dialect cannot say. Another deployment may; weakening it may not."""
+
+    status = 400
+    code = "unsupported_feature"
+    type = "invalid_request_error"
+    blame: ClassVar[Blame] = "client"
+    log_level = logging.INFO
+    hint = "Ask for a model that supports it, or leave it out."
 
 
 class UpstreamAuthFailed(UpstreamError):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from intellirouter.core.call import UpstreamRequest
 from intellirouter.core.deployment import Deployment
 from intellirouter.core.record import ExchangeRecord
 
@@ -48,8 +49,8 @@ class UpstreamResponse(Protocol):
 class Upstream(Protocol):
     """Something that answers HTTP-shaped calls: the pooled transport, the fake provider."""
 
-    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
-        """POST `body` (JSON) to `path` below the deployment's endpoint and wait for the response headers.
+    async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
+        """Send `request` to the deployment's endpoint, with its credential, and wait for the response headers.
 
         Deadlines come from `deployment.timeouts`. Cancelling the caller aborts the call. Raises `UpstreamError`.
         """

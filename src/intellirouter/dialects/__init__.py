@@ -1,28 +1,28 @@
 """Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
 
-Door: `CODECS` (by surface), the `Codec`, `StreamRelay` and `Answer` shapes, error rendering, SSE, JSON bounds.
-A codec knows nothing of providers, keys or deployments beyond what it is handed.
+Door: `SURFACES` (what an endpoint speaks), the `Surface`, `Lane`, `StreamRelay` and `Answer` shapes, error rendering,
+SSE, JSON bounds. A codec knows nothing of providers, keys or deployments beyond what it is handed. See DESIGN.md.
 """
 
-from typing import Final
-
-from intellirouter.core import Surface
-from intellirouter.dialects.codec import Answer, Codec, StreamRelay
+from intellirouter.dialects import catalogue
+from intellirouter.dialects.catalogue import ModelEntry
+from intellirouter.dialects.lane import Answer, ErrorStyle, Lane, StreamRelay, Surface
 from intellirouter.dialects.limits import check_depth
-from intellirouter.dialects.openai_chat import OpenAIChatCodec
-from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsCodec
 from intellirouter.dialects.openai_errors import encode_error, encode_error_event
+from intellirouter.dialects.registry import SURFACES
 from intellirouter.dialects.sse import SseEvent, SseParser
 
-CODECS: Final[dict[Surface, Codec]] = {"chat": OpenAIChatCodec(), "embeddings": OpenAIEmbeddingsCodec()}
-
 __all__ = [
-    "CODECS",
+    "SURFACES",
     "Answer",
-    "Codec",
+    "ErrorStyle",
+    "Lane",
+    "ModelEntry",
     "SseEvent",
     "SseParser",
     "StreamRelay",
+    "Surface",
+    "catalogue",
     "check_depth",
     "encode_error",
     "encode_error_event",

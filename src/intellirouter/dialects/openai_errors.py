@@ -18,6 +18,21 @@ _ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_rea
 _STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
 
 
+class OpenAIErrors:
+    """Implements `lane.ErrorStyle`."""
+
+    id_header: bytes | None = None
+
+    def status(self, error: errors.GatewayError) -> int:
+        return error.status
+
+    def encode(self, error: errors.GatewayError) -> bytes:
+        return encode_error(error)
+
+    def encode_event(self, error: errors.GatewayError) -> bytes:
+        return encode_error_event(error)
+
+
 def encode_error(error: errors.GatewayError) -> bytes:
     """Render an error of ours. A vendor's own envelope about the client's mistake is passed on as it came."""
     if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None and _is_envelope(error.vendor_body):
@@ -138,3 +153,10 @@ def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
     if code in {"rate_limit_exceeded", "429"}:
         return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
     return errors.UpstreamUnavailable(f"The upstream failed while streaming: {message or data[:300]!r}")
+
+
+def decode_error_in_200(body: bytes) -> errors.UpstreamError:
+    """An error document under HTTP 200 counts as a server failure: nobody vouches for its class."""
+    return errors.UpstreamUnavailable(
+        "The upstream answered 200 with an error: " + body[:500].decode("utf-8", "replace")
+    )

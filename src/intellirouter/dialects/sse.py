@@ -113,6 +113,83 @@ def has_foreign_lines(event: bytes) -> bool:
     )
 
 
+class EventReader:
+    """Reads the data of a stream's events: what a decoder wants, checked.
+
+    `feed` returns the data of each event that the bytes complete (`[DONE]` among them); comments are skipped.
+    Raises `UpstreamMalformed` for text that is not UTF-8, for lines that are no event stream (HTML, a bare JSON
+    document: it is quoted), and for an event past `limit_bytes`.
+    """
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self._splitter = EventSplitter(limit_bytes)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        block = self._splitter.feed(data)
+        return self._read(block) if block else []
+
+    def end(self) -> list[bytes]:
+        """Return the data of a last event that no blank line closes."""
+        rest = self._splitter.rest()
+        return self._read(rest) if rest.strip() else []
+
+    def _read(self, block: bytes) -> list[bytes]:
+        check_utf8(block)
+        found: list[bytes] = []
+        for event in split_events(block):
+            text = event_data(event)
+            if text is not None:
+                found.append(text)
+            elif has_foreign_lines(event):
+                said = event.strip()[:300].decode()
+                raise errors.UpstreamMalformed(f"The upstream's answer is no event stream: {said}")
+        return found
+
+
+class LineSplitter:
+    """Cuts newline-delimited JSON into blocks of whole lines, keeping every byte. Same contract as `EventSplitter`."""
+
+    __slots__ = ("_limit", "_parts", "_size")
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self._limit = limit_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            self._keep(data)
+            return b""
+        parts, self._parts, self._size = self._parts, [], 0
+        self._keep(data[cut:])
+        parts.append(data[:cut])
+        return b"".join(parts)
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+            if self._size > self._limit:
+                raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
+
+    def rest(self) -> bytes:
+        """Return what no newline has closed, and forget it."""
+        rest, self._parts, self._size = b"".join(self._parts), [], 0
+        return rest
+
+
+def check_utf8(block: bytes) -> None:
+    """Raise `UpstreamMalformed` for text that is not UTF-8: the client's decoder would break on it."""
+    if not block.isascii():
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            raise errors.UpstreamMalformed("The upstream sent text that is not UTF-8.") from None
+
+
 class SseParser:
     """Parses a stream into events, as the HTML standard dispatches them. Used by clients and tests."""
 

@@ -4,7 +4,8 @@ Door: `Gateway`, `presented_key`, `RESPOND` and `HAS_BODY` (ASGI extensions, use
 It knows clients; it does not know providers, prices or databases.
 """
 
-from intellirouter.gateway.app import Gateway, presented_key
-from intellirouter.gateway.reply import HAS_BODY, RESPOND
+from intellirouter.gateway.app import Gateway
+from intellirouter.gateway.asgi import HAS_BODY, RESPOND
+from intellirouter.gateway.credentials import presented_key
 
 __all__ = ["HAS_BODY", "RESPOND", "Gateway", "presented_key"]

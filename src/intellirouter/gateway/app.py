@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from intellirouter.core import errors, new_id
-from intellirouter.dialects import CODECS, Codec
-from intellirouter.gateway import pages
+from intellirouter.core import NO_FACTS, errors, new_id
+from intellirouter.gateway import models, pages
+from intellirouter.gateway.asgi import HAS_BODY, Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body, take_body
+from intellirouter.gateway.credentials import presented_key
 from intellirouter.gateway.pages import Page
 from intellirouter.gateway.presence import Presence
-from intellirouter.gateway.reply import HAS_BODY, OpenAIReply, Receive, Scope, Send
+from intellirouter.gateway.reply import ClientReply
+from intellirouter.gateway.routes import FIXED, errors_of, facts_of, surface_of
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange, Spine
 
-_SURFACES: Final[dict[str, Codec]] = {
-    "/v1/chat/completions": CODECS["chat"],
-    "/v1/embeddings": CODECS["embeddings"],
-}
-_MODEL: Final = "/v1/models/"
 _NOBODY: Final = Identity("-", None)
 """Whose exchange it is before the caller is known."""
 
@@ -44,13 +41,17 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         path = scope["path"]
-        codec = _SURFACES.get(path)
-        if codec is None or scope["method"] != "POST":
+        model = verb = ""
+        surface = FIXED.get(path)
+        if surface is None and scope["method"] == "POST" and (found := surface_of(path)) is not None:
+            surface, model, verb = found
+        if surface is None or scope["method"] != "POST":
             await self._serve_page(scope, send)
             return
+        facts = facts_of(surface, scope, model, verb) if model or surface.header_names else NO_FACTS
         spine = self.spine
-        reply = OpenAIReply(scope, send)
-        exchange = spine.open(path, codec, _NOBODY)
+        reply = ClientReply(scope, send, surface.errors)
+        exchange = spine.open(path, surface, _NOBODY)
         try:
             body = await self._admit(spine, exchange, scope, receive)
         except errors.ClientGone:
@@ -61,22 +62,22 @@ class Gateway:
             return
         self.presence.enter(exchange, receive)
         try:
-            await spine.walk(exchange, body, reply)
+            await spine.walk(exchange, body, reply, facts)
         except asyncio.CancelledError:
             _uncancel()
             if not exchange.is_client_gone and exchange.error is not None:  # the gateway is stopping
-                await reply.fail(exchange.error, exchange.headers())
+                await reply.fail(exchange.error, exchange.headers(), exchange.last_words)
         finally:
             self.presence.leave(exchange)
 
     async def _admit(self, spine: Spine, exchange: Exchange, scope: Scope, receive: Receive) -> bytes:
         """Learn who is asking, then read what is asked."""
         headers = dict(scope["headers"])
-        exchange.identity = spine.identify(presented_key(headers))
+        exchange.identity = spine.identify(presented_key(headers, scope))
         server = spine.runtime.server
         if len(self.presence) >= server.max_in_flight:
             raise errors.Overloaded(f"{server.max_in_flight} requests are in flight already.", retry_after_s=1.0)
-        check_body(headers, server.max_body_bytes)
+        check_body(headers, server.max_body_bytes, is_json=exchange.surface.is_json)
         extensions = scope.get("extensions")
         if extensions and HAS_BODY in extensions and extensions[HAS_BODY](scope):
             return await take_body(receive, server.max_body_bytes)
@@ -85,19 +86,20 @@ class Gateway:
     async def _serve_page(self, scope: Scope, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
         headers = [(b"x-request-id", new_id("req_").encode())]
+        presented = dict(scope["headers"])
         try:
-            status, content_type, body = self._page(scope)
+            status, content_type, body = self._page(scope, presented)
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", _allowed(scope["path"]).encode()))
             # Without the server's extension, which knows nothing of HEAD.
-            await OpenAIReply({}, send).fail(error, headers)
+            await ClientReply({}, send, errors_of(scope["path"], presented)).fail(error, headers)
             return
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else body})
 
-    def _page(self, scope: Scope) -> Page:
+    def _page(self, scope: Scope, headers: dict[bytes, bytes]) -> Page:
         path, method = scope["path"], scope["method"]
         allowed = _allowed(path)
         if not allowed:
@@ -108,33 +110,22 @@ class Gateway:
             return pages.ready(self._check_ready)
         if path.startswith("/health"):
             return pages.live()
-        identity = self.spine.identify(presented_key(dict(scope["headers"])))
+        identity = self.spine.identify(presented_key(headers, scope))
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics are for keys with the admin grant.")
             return self._render_metrics()
-        if path == "/v1/models":
-            return pages.list_models(self.spine, identity)
-        return pages.show_model(self.spine, identity, path.removeprefix(_MODEL))
+        return models.page(self.spine, identity, path, headers, scope["query_string"])
 
 
-_PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics", "/v1/models"})
+_PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 
 def _allowed(path: str) -> str:
     """Return the methods a path takes, empty for a path we do not know."""
-    if path in _SURFACES:
+    if path in FIXED or surface_of(path) is not None:
         return "POST"
-    return "GET, HEAD" if path in _PAGES or path.startswith(_MODEL) else ""
-
-
-def presented_key(headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the key of an `Authorization: Bearer` header."""
-    value = headers.get(b"authorization")
-    if value is None:
-        return None
-    scheme, _, key = value.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else None
+    return "GET, HEAD" if path in _PAGES or models.is_page(path) else ""
 
 
 def _uncancel() -> None:

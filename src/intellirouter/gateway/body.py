@@ -3,12 +3,13 @@
 import asyncio
 
 from intellirouter.core import errors
-from intellirouter.gateway.reply import Receive
+from intellirouter.gateway.asgi import Receive
 
 
-def check_body(headers: dict[bytes, bytes], limit_bytes: int) -> None:
+def check_body(headers: dict[bytes, bytes], limit_bytes: int, *, is_json: bool = True) -> None:
     """Refuse a body for what its headers say. Raises `BodyTooLarge`, `UnsupportedMediaType`."""
-    _check_media_type(headers)
+    if is_json:
+        _check_media_type(headers)
     length = headers.get(b"content-length", b"0")
     if int(length if length.isdigit() else b"0") > limit_bytes:
         raise _too_large(limit_bytes)

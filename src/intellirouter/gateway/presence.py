@@ -8,7 +8,7 @@ import asyncio
 from typing import Any, Final
 
 from intellirouter.core import TaskOwner
-from intellirouter.gateway.reply import Receive
+from intellirouter.gateway.asgi import Receive
 from intellirouter.pipeline import Exchange
 
 _TICK_S: Final = 0.05

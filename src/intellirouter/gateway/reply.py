@@ -1,52 +1,47 @@
 """One client connection's side of an exchange: ASGI messages out, errors in the client's dialect."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from intellirouter.core import errors
-from intellirouter.dialects import encode_error, encode_error_event
+from intellirouter.dialects import ErrorStyle
+from intellirouter.gateway.asgi import RESPOND, Scope, Send
 from intellirouter.pipeline import Headers
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-RESPOND: Final = "intellirouter.respond"
-"""Our server's ASGI extension for whole responses: `(scope, status, header_lines, body) -> done`."""
-HAS_BODY: Final = "intellirouter.has_body"
-"""Our server's ASGI extension that tells whether the whole request body has come: `(scope) -> bool`."""
 _JSON: Final = (b"content-type", b"application/json")
-_SSE_HEADERS: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
+_STREAM_HEADERS: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
-class OpenAIReply:
-    """Implements `pipeline.Reply` in OpenAI's dialect."""
+class ClientReply:
+    """Implements `pipeline.Reply` for one HTTP request; `style` renders errors."""
 
-    __slots__ = ("_respond", "_scope", "_send", "has_begun")
+    __slots__ = ("_respond", "_scope", "_send", "_style", "has_begun")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, style: ErrorStyle) -> None:
         self._scope = scope
+        self._style = style
         self._send = send
         extensions = scope.get("extensions")
         self._respond = extensions.get(RESPOND) if extensions else None
         self.has_begun = False
 
-    async def complete(self, status: int, headers: Headers, body: bytes) -> None:
+    async def complete(
+        self, status: int, headers: Headers, body: bytes, content_type: tuple[bytes, bytes] = _JSON
+    ) -> None:
         self.has_begun = True
-        headers += (_JSON, (b"content-length", b"%d" % len(body)))
+        if (id_header := self._style.id_header) is not None:
+            headers.append((id_header, headers[0][1]))
+        headers += (content_type, (b"content-length", b"%d" % len(body)))
         if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
             return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def begin(self, headers: Headers) -> None:
+    async def begin(self, headers: Headers, stream_type: bytes) -> None:
         self.has_begun = True
-        headers += _SSE_HEADERS
+        if (id_header := self._style.id_header) is not None:
+            headers.append((id_header, headers[0][1]))
+        headers.append((b"content-type", stream_type))
+        headers += _STREAM_HEADERS
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, data: bytes) -> None:
@@ -55,17 +50,18 @@ class OpenAIReply:
     async def end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    async def fail(self, error: errors.GatewayError, headers: Headers) -> None:
+    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
         if self.has_begun:
-            await self.end(encode_error_event(error))
+            await self.end(self._style.encode_event(error) if last_words is None else last_words)
             return
+        status = self._style.status(error)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
-        if error.status in {408, 413}:
+        if status in {408, 413}:
             headers.append((b"connection", b"close"))  # the rest of the body is still coming
             self._respond = None  # the server reads this header only where it takes the answer apart
-        await self.complete(error.status, headers, encode_error(error))
+        await self.complete(status, headers, self._style.encode(error))
 
 
 def header_lines(headers: Headers) -> bytes:

@@ -4,8 +4,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from intellirouter.catalog import Target
-from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Usage, errors, format_usd
-from intellirouter.dialects import Codec
+from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors, format_usd
+from intellirouter.dialects import Surface
 from intellirouter.governance import Identity
 
 Headers = list[tuple[bytes, bytes]]
@@ -22,8 +22,8 @@ class Reply(Protocol):
         """Send a whole answer."""
         ...
 
-    async def begin(self, headers: Headers) -> None:
-        """Send the head of a stream (status 200)."""
+    async def begin(self, headers: Headers, stream_type: bytes) -> None:
+        """Send the head of a stream (status 200) of this content type."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -34,8 +34,8 @@ class Reply(Protocol):
         """Send the last piece."""
         ...
 
-    async def fail(self, error: errors.GatewayError, headers: Headers) -> None:
-        """Say what went wrong: as an answer, or as an event of a stream that has begun."""
+    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
+        """Say what went wrong: as an answer, or in a stream that has begun with `last_words`, its own error event."""
         ...
 
 
@@ -58,15 +58,19 @@ class Exchange:
     error: errors.GatewayError | None = None
     answer_body: bytes | None = None
     is_client_gone: bool = False
+    losses: tuple[Loss, ...] = ()
+    """What the last attempt could not honour as asked."""
+    last_words: bytes | None = None
+    """How the stream that has begun says that it failed."""
     record: ExchangeRecord | None = None
     """Set by settlement."""
 
     def __init__(
-        self, request_id: str, endpoint: str, codec: Codec, identity: Identity, *, started_s: float, started_us: int
+        self, request_id: str, endpoint: str, surface: Surface, identity: Identity, *, started_s: float, started_us: int
     ) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
-        self.codec = codec
+        self.surface = surface
         self.identity = identity
         self.started_s = started_s
         self.started_us = started_us
@@ -106,6 +110,7 @@ class Exchange:
             price_version=self.price_version,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
+            dropped=tuple([str(loss) for loss in self.losses]) if self.losses else (),
             duration_ms=int((now_s - self.started_s) * 1e6) / 1e3,
         )
 
@@ -123,6 +128,8 @@ class Exchange:
             (b"x-intellirouter-attempts", b"%d" % len(self.attempts)),
             (b"x-intellirouter-cache", b"off"),
         )
+        if self.losses:
+            headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, self.losses)))))
         if self.usage is not None:
             cost = b"unknown" if self.cost_microusd is None else format_usd(self.cost_microusd).encode()
             headers.append((b"x-intellirouter-cost-usd", cost))

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, Deployment, Upstream, UpstreamResponse, errors
+from intellirouter.dialects import Answer, Lane
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.exchange import Exchange, Headers, Reply
 from intellirouter.pipeline.stream import relay_stream
@@ -16,6 +17,15 @@ from intellirouter.resilience import AttemptPlanner, Backoff, Step
 
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 256 * 1024
+
+
+class _Way(Struct, frozen=True):
+    """One attempt's way through the dialects."""
+
+    lane: Lane
+    call: Call
+    deployment: Deployment
+    attempt: Attempt
 
 
 class Executor(Struct, frozen=True, kw_only=True):
@@ -71,9 +81,16 @@ class Executor(Struct, frozen=True, kw_only=True):
         health = self.board.of(deployment.name)
         health.begin()
         try:
-            response = await self._open(exchange, call, deployment, attempt)
-            answer = self._stream if call.is_stream else self._whole
-            await answer(exchange, call, attempt, response, reply)
+            lane = exchange.surface.lane(call, deployment)
+            if lane.is_local:
+                await self._answered(exchange, attempt, lane.decode_response(b"", call, deployment), b"", reply)
+                return None
+            response = await self._open(lane, exchange, call, deployment, attempt)
+            way = _Way(lane, call, deployment, attempt)
+            if call.is_stream:
+                await self._stream(exchange, way, response, reply)
+            else:
+                await self._whole(exchange, way, response, reply)
         except (errors.UpstreamError, errors.HostError, errors.Overloaded) as error:
             self._failed(exchange, attempt, health, error)
             return error
@@ -100,14 +117,16 @@ class Executor(Struct, frozen=True, kw_only=True):
         else:
             health.fail(error.code, self.clock.monotonic_s())
 
-    async def _open(self, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt) -> UpstreamResponse:
-        """Send one attempt's request, encoded from the original; raise what a status other than 200 means."""
-        codec = exchange.codec
-        body = codec.encode_request(call, deployment.upstream_model)
-        response = await self.upstream.send(deployment, codec.path, body)
-        attempt.status = response.status
+    async def _open(
+        self, lane: Lane, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt
+    ) -> UpstreamResponse:
+        """Send one attempt's request, encoded from the original; raise what a status other than 2xx means."""
+        request = lane.encode_request(call, deployment)
+        exchange.losses = request.losses
+        response = await self.upstream.send(deployment, request)
+        attempt.status = status = response.status
         attempt.first_byte_ms = self._ms(exchange)
-        if response.status == 200:
+        if status == 200:
             return response
         try:
             text = await response.read(_MAX_ERROR_BYTES)
@@ -115,26 +134,35 @@ class Executor(Struct, frozen=True, kw_only=True):
             text = b""  # the status alone says enough
         finally:
             response.abort()
-        raise codec.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=self.clock)
+        raise lane.decode_error(status, response.headers, text, deployment=deployment.name, clock=self.clock)
 
-    async def _whole(
-        self, exchange: Exchange, call: Call, attempt: Attempt, response: UpstreamResponse, reply: Reply
-    ) -> None:
+    async def _whole(self, exchange: Exchange, way: _Way, response: UpstreamResponse, reply: Reply) -> None:
         try:
             body = await response.read(_MAX_ANSWER_BYTES)
-            answer = exchange.codec.decode_response(body)
+            answer = way.lane.decode_response(body, way.call, way.deployment)
         finally:
             response.abort()
-        exchange.usage = answer.usage or estimated_usage(call, len(body) // 4)
+        if answer.usage is None:
+            exchange.usage = estimated_usage(way.call, len(body) // 4)
+        await self._answered(exchange, way.attempt, answer, body, reply)
+
+    async def _answered(
+        self, exchange: Exchange, attempt: Attempt, answer: Answer, upstream_body: bytes, reply: Reply
+    ) -> None:
+        """Settle a whole answer and send it."""
+        if answer.usage is not None:
+            exchange.usage = answer.usage
         exchange.finish_reason = answer.finish_reason
+        if answer.losses:
+            exchange.losses += answer.losses
+        body = upstream_body if answer.body is None else answer.body
         exchange.answer_body = body if self.keeps_bodies else None
         self._succeeded(exchange, attempt)
         await reply.complete(200, exchange.headers(), body)
 
-    async def _stream(
-        self, exchange: Exchange, call: Call, attempt: Attempt, response: UpstreamResponse, reply: Reply
-    ) -> None:
-        relay = exchange.codec.relay(call)
+    async def _stream(self, exchange: Exchange, way: _Way, response: UpstreamResponse, reply: Reply) -> None:
+        relay = way.lane.relay(way.call, way.deployment)
+        attempt = way.attempt
         kept: list[bytes] | None = [] if self.keeps_bodies else None
 
         def on_first_content() -> Headers:
@@ -142,17 +170,28 @@ class Executor(Struct, frozen=True, kw_only=True):
             return exchange.headers()
 
         try:
-            last = await relay_stream(response, relay, reply, on_first_content=on_first_content, kept=kept)
+            last = await relay_stream(
+                response,
+                relay,
+                reply,
+                stream_type=way.call.stream_type,
+                on_first_content=on_first_content,
+                kept=kept,
+            )
+        except errors.GatewayError as error:
+            if reply.has_begun:
+                exchange.last_words = relay.fail(error)
+            raise
         finally:
             if relay.is_finished:
                 response.release()
             else:
                 response.abort()
             if relay.has_content:  # a model worked, so it costs, whether or not the stream came to a good end
-                exchange.usage = relay.usage or estimated_usage(call, relay.content_events)
+                exchange.usage = relay.usage or estimated_usage(way.call, relay.content_events)
                 exchange.finish_reason = relay.finish_reason
             exchange.answer_body = None if kept is None else b"".join(kept)
-        exchange.usage = exchange.usage or relay.usage or estimated_usage(call, 0)
+        exchange.usage = exchange.usage or relay.usage or estimated_usage(way.call, 0)
         exchange.error = relay.error
         self._succeeded(exchange, attempt)
         await reply.end(last)

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import Runtime
-from intellirouter.core import Clock, Decision, ExchangeRecord, Journal, Upstream, errors, new_id
-from intellirouter.dialects import Codec, check_depth
+from intellirouter.core import NO_FACTS, Clock, Decision, ExchangeRecord, Journal, PathFacts, Upstream, errors, new_id
+from intellirouter.dialects import Surface, check_depth
 from intellirouter.governance import Identity, KeyRing, cost_of
 from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Reply
 from intellirouter.pipeline.execute import Executor
@@ -59,10 +59,10 @@ class Spine:
             keeps_bodies=runtime.logs_bodies,
         )
 
-    def open(self, endpoint: str, codec: Codec, identity: Identity) -> Exchange:
+    def open(self, endpoint: str, surface: Surface, identity: Identity) -> Exchange:
         clock = self._clock
         return Exchange(
-            new_id("req_"), endpoint, codec, identity, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
+            new_id("req_"), endpoint, surface, identity, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
         )
 
     def now_s(self) -> float:
@@ -73,10 +73,10 @@ class Spine:
         """Return who presents this key. Raises `Unauthenticated`."""
         return self._keys.identify(key, self._clock.epoch_us())
 
-    async def walk(self, exchange: Exchange, body: bytes, reply: Reply) -> None:
+    async def walk(self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS) -> None:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
         try:
-            self.decode(exchange, body)
+            self.decode(exchange, body, facts)
             self.decide(exchange)
             await self._executor.run(exchange, reply)
         except errors.GatewayError as error:
@@ -101,15 +101,16 @@ class Spine:
         """Settle a failed exchange and tell the client, in that order."""
         exchange.error = error
         if not reply.has_begun:
-            exchange.status = error.status
+            exchange.status = exchange.surface.errors.status(error)
         logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
         self.settle(exchange)
-        await reply.fail(error, exchange.headers())
+        await reply.fail(error, exchange.headers(), exchange.last_words)
 
-    def decode(self, exchange: Exchange, body: bytes) -> None:
+    def decode(self, exchange: Exchange, body: bytes, facts: PathFacts = NO_FACTS) -> None:
         """Bytes of the client's dialect become a call, and its model a target the caller may use."""
-        check_depth(body, self.runtime.server.max_json_depth)
-        call = exchange.call = exchange.codec.decode_request(body)
+        if exchange.surface.is_json:
+            check_depth(body, self.runtime.server.max_json_depth)
+        call = exchange.call = exchange.surface.decode_request(body, facts)
         target = self.catalog.resolve(call.model)
         if target is None or not exchange.identity.may_use(call.model):
             raise errors.ModelNotFound(

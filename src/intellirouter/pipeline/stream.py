@@ -12,6 +12,7 @@ async def relay_stream(
     relay: StreamRelay,
     reply: Reply,
     *,
+    stream_type: bytes,
     on_first_content: Callable[[], Headers],
     kept: list[bytes] | None,
 ) -> bytes:
@@ -28,7 +29,7 @@ async def relay_stream(
         out = relay.feed(chunk)
     last = b"" if relay.has_content else relay.end()  # raises for a stream that ends before it says anything
     response.content_began()
-    await reply.begin(on_first_content())
+    await reply.begin(on_first_content(), stream_type)
     if not relay.has_content:
         return last
     while True:

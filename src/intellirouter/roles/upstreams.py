@@ -5,7 +5,7 @@ from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from intellirouter.core import Deployment, Endpoint, Upstream, UpstreamResponse
+from intellirouter.core import Deployment, Endpoint, Upstream, UpstreamRequest, UpstreamResponse
 
 _MAX_LOADING_WAIT_S: Final = 15.0
 
@@ -17,8 +17,8 @@ class UpstreamSwitch:
         self._pool = pool
         self._by_vendor = dict(by_vendor)
 
-    def send(self, deployment: Deployment, path: str, body: bytes) -> Coroutine[Any, Any, UpstreamResponse]:
-        return self._by_vendor.get(deployment.vendor, self._pool).send(deployment, path, body)
+    def send(self, deployment: Deployment, request: UpstreamRequest) -> Coroutine[Any, Any, UpstreamResponse]:
+        return self._by_vendor.get(deployment.vendor, self._pool).send(deployment, request)
 
 
 class WorkerDirectory(Protocol):
@@ -38,10 +38,10 @@ class HostedUpstream:
         self._host = host
         self._placed: dict[str, Deployment] = {}
 
-    async def send(self, deployment: Deployment, path: str, body: bytes) -> UpstreamResponse:
+    async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
         wait_s = min(_MAX_LOADING_WAIT_S, deployment.timeouts.first_token_s)
         endpoint = await self._host.wait_ready(deployment.name, wait_s)
         placed = self._placed.get(deployment.name)
         if placed is None or placed.endpoint != endpoint:
             placed = self._placed[deployment.name] = replace(deployment, endpoint=endpoint)
-        return await self._pool.send(placed, path, body)
+        return await self._pool.send(placed, request)

@@ -117,6 +117,8 @@ class Router:
 
 def _obstacle(deployment: Deployment, call: Call) -> str | None:
     """Return why this deployment cannot serve this call, or None. What is unknown excludes nothing."""
+    if deployment.surfaces is not None and call.surface not in deployment.surfaces:
+        return f"does not serve {call.surface}"
     capabilities = deployment.capabilities
     if capabilities is not None:
         if missing := call.needs - capabilities:

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai_errors import decode_error_in_stream
+from intellirouter.dialects.openai_errors import decode_error_in_stream, encode_error_event
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.sse import EventSplitter, event_data, has_foreign_lines, split_events
+from intellirouter.dialects.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
 
 _PLAIN: Final = re.compile(rb"(?:data: ?\{[^\r\n]*\}\n\n)+")
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
@@ -49,7 +49,7 @@ _decode_chunk: Final = msgspec.json.Decoder(_Chunk)
 
 
 class ChatStreamRelay:
-    """See `codec.StreamRelay`. `keeps_usage`: the client asked for the usage chunk itself."""
+    """See `lane.StreamRelay`. `keeps_usage`: the client asked for the usage chunk itself."""
 
     __slots__ = (
         "_held",
@@ -84,11 +84,14 @@ class ChatStreamRelay:
         block = self._splitter.feed(data)
         if not block:
             return b""
-        _check_text(block)
+        check_utf8(block)
         if self.has_content and _PLAIN.fullmatch(block) and not _MATTERS.search(block):
             self.content_events += block.count(b"\n\n")
             return self._without_null_usage(block)
         return self._look_into(block)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return encode_error_event(error)
 
     def _look_into(self, block: bytes) -> bytes:
         out: list[bytes] = []
@@ -163,7 +166,7 @@ class ChatStreamRelay:
 
     def end(self) -> bytes:
         if not self.is_finished and (rest := self._splitter.rest()).strip():
-            _check_text(rest)
+            check_utf8(rest)
             out = self._look_into(rest if rest.endswith(b"\n\n") else rest.rstrip(b"\r\n") + b"\n\n")
         else:
             out = b""
@@ -195,12 +198,3 @@ def _says_something(delta: _Delta) -> bool:
         or delta.function_call
         or delta.audio
     )
-
-
-def _check_text(block: bytes) -> None:
-    """Comments and unread members reach the client too, and its decoder breaks on what is no UTF-8."""
-    if not block.isascii():
-        try:
-            block.decode()
-        except UnicodeDecodeError:
-            raise errors.UpstreamMalformed("The upstream sent text that is not UTF-8.") from None

@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Call, Clock, errors
-from intellirouter.dialects.codec import Answer, StreamRelay
-from intellirouter.dialects.openai_errors import decode_error
-from intellirouter.dialects.openai_stream import ChatStreamRelay
+from intellirouter.core import NO_FACTS, Call, Clock, Deployment, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects.lane import Answer, StreamRelay
+from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
+from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.validation import check_model, decode_body
@@ -107,12 +107,14 @@ _decode_request: Final = msgspec.json.Decoder(ChatRequest)
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
-class OpenAIChatCodec:
+class OpenAIChatLane:
     """`POST /chat/completions`, OpenAI dialect on both sides: the fast lane."""
 
+    dialect = "openai_chat"
+    is_local = False
     path = "/chat/completions"
 
-    def decode_request(self, body: bytes) -> Call:
+    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:  # noqa: ARG002 - all is in the body
         request = decode_body(_decode_request, body)
         _check(request)
         return Call(
@@ -126,7 +128,11 @@ class OpenAIChatCodec:
             source=request,
         )
 
-    def encode_request(self, call: Call, upstream_model: str) -> bytes:
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+
+    def edited(self, call: Call, upstream_model: str) -> bytes:
+        """Return the client's body with the upstream's model, asking for usage; every other byte as it came."""
         body = call.body
         if upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(upstream_model))
@@ -134,7 +140,12 @@ class OpenAIChatCodec:
             body = _ask_for_usage(body, call.source.stream_options is not None)
         return body
 
-    def decode_response(self, body: bytes) -> Answer:
+    def decode_response(
+        self,
+        body: bytes,
+        call: Call | None = None,  # noqa: ARG002 - the bytes pass
+        deployment: Deployment | None = None,  # noqa: ARG002
+    ) -> Answer:
         try:
             if not body.isascii():
                 body.decode()  # the decoder skips what it is not asked for, text that is no UTF-8 included
@@ -148,20 +159,13 @@ class OpenAIChatCodec:
         finish = response.choices[0].finish_reason if response.choices else None
         return Answer(decode_usage(response.usage), finish)
 
-    def relay(self, call: Call) -> StreamRelay:
+    def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
         return decode_error(status, headers, body, deployment=deployment, clock=clock)
-
-
-def decode_error_in_200(body: bytes) -> errors.UpstreamError:
-    """An error document under HTTP 200 counts as a server failure: nobody vouches for its class."""
-    return errors.UpstreamUnavailable(
-        "The upstream answered 200 with an error: " + body[:500].decode("utf-8", "replace")
-    )
 
 
 def _check(request: ChatRequest) -> None:

@@ -1,0 +1,189 @@
+"""From a stream's events to the whole answer, and back: `collect(events_of(response)) == response`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from intellirouter.core import Usage
+from intellirouter.dialects.ir.answer import Choice, Response
+from intellirouter.dialects.ir.events import (
+    ArgumentsDelta,
+    Began,
+    CitationDelta,
+    Ended,
+    Event,
+    Finished,
+    PartEnded,
+    ReasoningDelta,
+    ReasoningToken,
+    RefusalDelta,
+    TextDelta,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.ir.parts import Foreign, Media, Part, Reasoning, Refusal, Text, ToolCall
+
+
+class Collector:
+    """Builds the answer that a stream amounts to. `add` events in order; `response` is what came so far."""
+
+    def __init__(self, dialect: str = "") -> None:
+        self._began = Began()
+        self._usage: Usage | None = None
+        self._dialect = dialect
+        self._parts: dict[int, dict[int, Part]] = {}
+        self._text: dict[tuple[int, int], list[str]] = {}
+        self._summaries: dict[tuple[int, int], dict[int, list[str]]] = {}
+        self._finished: dict[int, Finished] = {}
+
+    def add(self, event: Event) -> None:  # noqa: C901 - one arm per event
+        match event:
+            case Began():
+                self._began = event
+                self._usage = event.usage or self._usage
+            case TextDelta():
+                text = self._part(event, Text(text=""))
+                if event.logprobs is not None:
+                    text.logprobs = [*(text.logprobs or ()), *event.logprobs]
+                text.token = event.token or text.token
+                self._grow(event)
+            case CitationDelta():
+                self._part(event, Text(text="")).citations.append(event.citation)
+            case RefusalDelta():
+                self._part(event, Refusal(text=""))
+                self._grow(event)
+            case ReasoningDelta():
+                self._part(event, Reasoning())
+                self._think(event)
+            case ReasoningToken():
+                part = self._part(event, Reasoning())
+                part.token, part.is_redacted = event.token, event.is_redacted
+                part.id = event.id or part.id
+            case ToolCallBegan():
+                call = ToolCall(id=event.id, name=event.name, arguments="", kind=event.kind)
+                call.item_id, call.token = event.item_id, event.token
+                self._part(event, call)
+            case ArgumentsDelta():
+                self._grow(event)
+            case WholePart():
+                self._part(event, event.value)
+            case Finished():
+                self._finished[event.choice] = event
+                self._parts.setdefault(event.choice, {})
+            case UsageUpdate():
+                self._usage = event.usage
+            case PartEnded() | Ended():
+                pass
+
+    def _part(self, event: Any, fresh: Any) -> Any:
+        return self._parts.setdefault(event.choice, {}).setdefault(event.part, fresh)
+
+    def _grow(self, event: TextDelta | RefusalDelta | ArgumentsDelta) -> None:
+        self._text.setdefault((event.choice, event.part), []).append(event.text)
+
+    def _think(self, event: ReasoningDelta) -> None:
+        place = (event.choice, event.part)
+        if event.is_summary:
+            self._summaries.setdefault(place, {}).setdefault(event.summary_index, []).append(event.text)
+        else:
+            self._text.setdefault(place, []).append(event.text)
+
+    def response(self) -> Response:
+        """Return the answer as far as it goes. Choices without a finish have `stop=None`."""
+        began = self._began
+        choices = [
+            Choice(
+                parts=[self._whole(choice, number) for number in sorted(self._parts[choice])],
+                stop=self._finished[choice].stop if choice in self._finished else None,
+            )
+            for choice in sorted(self._parts)
+        ]
+        return Response(
+            id=began.id,
+            model=began.model,
+            created_s=began.created_s,
+            choices=choices,
+            usage=self._usage,
+            service_tier=began.service_tier,
+            system_fingerprint=began.system_fingerprint,
+            dialect=self._dialect,
+        )
+
+    def _whole(self, choice: int, number: int) -> Part:
+        part, text = self._parts[choice][number], "".join(self._text.get((choice, number), ()))
+        match part:
+            case Text() | Refusal():
+                part.text = text
+            case Reasoning():
+                part.text = text
+                pieces = self._summaries.get((choice, number), {})
+                part.summary = ["".join(pieces[index]) for index in sorted(pieces)]
+            case ToolCall():
+                part.arguments = text or ("{}" if part.kind == "function" else "")
+            case _:
+                pass
+        return part
+
+
+def collect(events: Iterable[Event], dialect: str = "") -> Response:
+    """Return the answer that a whole stream amounts to."""
+    collector = Collector(dialect)
+    for event in events:
+        collector.add(event)
+    return collector.response()
+
+
+def events_of(response: Response) -> Iterator[Event]:
+    """Tell a whole answer as a stream: one delta a part. For clients that stream from upstreams that cannot."""
+    yield Began(
+        id=response.id,
+        model=response.model,
+        created_s=response.created_s,
+        service_tier=response.service_tier,
+        system_fingerprint=response.system_fingerprint,
+    )
+    for index, choice in enumerate(response.choices):
+        for number, part in enumerate(choice.parts):
+            yield from _events_of_part(part, index, number)
+            yield PartEnded(choice=index, part=number)
+        if choice.stop is not None:
+            yield Finished(stop=choice.stop, choice=index)
+    if response.usage is not None:
+        yield UsageUpdate(usage=response.usage)
+    yield Ended()
+
+
+def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
+    match part:
+        case Text():
+            yield TextDelta(text=part.text, choice=choice, part=number, logprobs=part.logprobs, token=part.token)
+            for citation in part.citations:
+                yield CitationDelta(citation=citation, choice=choice, part=number)
+        case Refusal():
+            yield RefusalDelta(text=part.text, choice=choice, part=number)
+        case Reasoning():
+            yield from _events_of_reasoning(part, choice, number)
+        case ToolCall():
+            yield ToolCallBegan(
+                id=part.id,
+                name=part.name,
+                choice=choice,
+                part=number,
+                kind=part.kind,
+                item_id=part.item_id,
+                token=part.token,
+            )
+            yield ArgumentsDelta(text=part.arguments, choice=choice, part=number)
+        case Media() | Foreign():
+            yield WholePart(value=part, choice=choice, part=number)
+        case _:
+            pass  # tool results are never in an answer
+
+
+def _events_of_reasoning(part: Reasoning, choice: int, number: int) -> Iterator[Event]:
+    if part.text or not (part.summary or part.token):
+        yield ReasoningDelta(text=part.text, choice=choice, part=number)
+    for index, summary in enumerate(part.summary):
+        yield ReasoningDelta(text=summary, choice=choice, part=number, is_summary=True, summary_index=index)
+    if part.token is not None:
+        yield ReasoningToken(token=part.token, choice=choice, part=number, is_redacted=part.is_redacted, id=part.id)

@@ -1,0 +1,242 @@
+"""Lanes between a client and an upstream: the relay of one dialect, the translation between two."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from msgspec import Struct, structs
+
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
+from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Conversation, Ended, Event, Finished, UsageUpdate
+from intellirouter.dialects.lane import (
+    Answer,
+    ChatClient,
+    ChatUpstream,
+    Splitter,
+    StreamDecoder,
+    StreamEncoder,
+    StreamRelay,
+)
+from intellirouter.dialects.sse import check_utf8
+
+_MAX_HELD_BYTES: Final = 256 * 1024
+
+
+class ChatTranslation:
+    """A chat-like client over an upstream of another dialect."""
+
+    is_local = False
+
+    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
+        self._client = client
+        self._upstream = upstream
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        conversation = form_of(self._client, call)
+        losses = LossReport(self._client.field_names)
+        request = self._upstream.encode(conversation, deployment, losses)
+        if conversation.dialect != self._upstream.dialect:
+            for field in unsaid_fields(conversation):
+                losses.dropped(field)
+        return structs.replace(request, losses=losses.taken())
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        response = self._upstream.decode(body, deployment)
+        losses = LossReport()
+        encoded = self._client.encode(response, call, losses)
+        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
+        return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        return TranslatedStream(self._upstream.stream(deployment), self._client.stream(call, LossReport()))
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+def form_of(client: ChatClient, call: Call) -> Conversation:
+    """Return the call's intermediate form, made once and read-only from then on."""
+    if call.form is None:
+        call.form = client.decode(call)
+    conversation: Conversation = call.form
+    return conversation
+
+
+class ChatRelay:
+    """A chat-like client over an upstream of its own dialect: bytes pass, and are read beside it."""
+
+    is_local = False
+
+    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
+        self._client = client
+        self._upstream = upstream
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return self._upstream.relay_request(call, deployment)
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
+        response = self._upstream.decode(body, deployment)
+        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
+        return Answer(response.usage, None if stop is None else stop.reason)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
+        return RelayedStream(decoder, encoder, self._upstream.splitter())
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class _Watched:
+    """What both kinds of stream learn from the upstream's events."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self.has_content = False
+        self.is_finished = False
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.content_events = 0
+        self.error: errors.UpstreamError | None = None
+
+    def _watch(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, CONTENT_EVENTS):
+                self.has_content = True
+                self.content_events += 1
+            elif isinstance(event, Finished):
+                self.has_content = True
+                self.finish_reason = event.stop.reason
+            elif isinstance(event, UsageUpdate):
+                self.usage = event.usage
+            elif isinstance(event, Began):
+                self.usage = event.usage or self.usage
+            elif isinstance(event, Ended):
+                self.is_finished = True
+
+    def _broke(self, error: errors.UpstreamError) -> None:
+        """Before content, the error is the attempt's; afterwards the client is told, and the stream is over."""
+        if not self.has_content:
+            raise error
+        self.error, self.is_finished = error, True
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return self._encoder.fail(error)
+
+
+class TranslatedStream(_Watched):
+    """Upstream events of one dialect become client events of another. See `lane.StreamRelay`."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+        super().__init__(decoder, encoder)
+        self._held: list[Event] = []
+
+    def feed(self, data: bytes) -> bytes:
+        if self.is_finished:
+            return b""
+        try:
+            return self._released(self._decoder.feed(data))
+        except errors.UpstreamError as error:
+            self._broke(error)
+            return b""
+
+    def _released(self, events: list[Event]) -> bytes:
+        self._watch(events)
+        said = [event for event in events if event.__class__ is not Ended]
+        if not self.has_content:
+            self._held += said
+            if len(self._held) > _MAX_HELD_BYTES // 64:
+                raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+            return b""
+        if self._held:
+            said, self._held = self._held + said, []
+        return self._encoder.encode(said) if said else b""
+
+    def end(self) -> bytes:
+        if not self.is_finished:
+            try:
+                out = self._released(self._decoder.end())
+            except errors.UpstreamError as error:
+                self._broke(error)
+                out = b""
+            self.is_finished = True
+        else:
+            out = b""
+        if self.error is not None:
+            return out + self._encoder.fail(self.error)
+        if self._held:
+            out += self._encoder.encode(self._held)
+        return out + self._encoder.end()
+
+
+class RelayedStream(_Watched):
+    """Upstream bytes go to the client as they came, whole events at a time; the last one is kept for `end`."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, splitter: Splitter) -> None:
+        super().__init__(decoder, encoder)
+        self._splitter = splitter
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._last = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if self.is_finished or not (block := self._splitter.feed(data)):
+            return b""
+        check_utf8(block)
+        try:
+            self._watch(self._decoder.feed(block))
+        except errors.UpstreamError as error:
+            self._broke(error)
+            self._last = self._encoder.fail(error)
+            return b""
+        if self._holds_back():
+            self._hold(block)
+            return b""
+        if not self._held:
+            return block
+        self._held.append(block)
+        out, self._held = b"".join(self._held), []
+        return out
+
+    def _holds_back(self) -> bool:
+        """Nothing is released before the first content, nor the last events before settlement."""
+        return self.is_finished or not self.has_content
+
+    def _hold(self, block: bytes) -> None:
+        self._held.append(block)
+        self._held_bytes += len(block)
+        if self._held_bytes > _MAX_HELD_BYTES and not self.is_finished:
+            raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+
+    def end(self) -> bytes:
+        if not self.is_finished:
+            rest = self._splitter.rest()
+            try:
+                self._watch(self._decoder.feed(rest) + self._decoder.end())
+            except errors.UpstreamError as error:
+                self._broke(error)
+                self._last = self._encoder.fail(error)
+            else:
+                self._held.append(rest)
+            self.is_finished = True
+        return b"".join(self._held) + self._last
+
+
+def unsaid_fields(conversation: Conversation) -> Iterator[str]:
+    """Name the members that only the client's own dialect knows, by path: `foo`, `messages[].name`, `tools[].bar`."""
+    yield from conversation.extras
+    for message in conversation.messages:
+        yield from (f"messages[].{name}" for name in message.extras)
+        for part in message.parts:
+            yield from _of_struct("messages[].content[]", part)
+    for tool in conversation.tools:
+        yield from _of_struct("tools[]", tool)
+
+
+def _of_struct(path: str, value: Struct) -> Iterator[str]:
+    extras: dict[str, Any] = getattr(value, "extras", {})
+    yield from (f"{path}.{name}" for name in extras)

@@ -1,0 +1,26 @@
+"""The key a client presents, in the way of its dialect."""
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from intellirouter.gateway.asgi import Scope
+
+_KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
+
+
+def presented_key(headers: dict[bytes, bytes], scope: Scope | None = None) -> bytes | None:
+    """Return the key: `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`, or `?key=` (Gemini's way)."""
+    value = headers.get(b"authorization")
+    if value is not None:
+        scheme, _, key = value.partition(b" ")
+        if scheme.lower() == b"bearer":
+            return key.strip()
+    for name in _KEY_HEADERS:
+        if name in headers:
+            return headers[name].strip()
+    query: bytes = scope["query_string"] if scope is not None else b""
+    if b"key=" in query:
+        for part in query.split(b"&"):
+            if part.startswith(b"key="):
+                return unquote_to_bytes(part[4:])
+    return None

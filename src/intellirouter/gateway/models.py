@@ -1,0 +1,64 @@
+"""The model lists: `/v1/models` for OpenAI's and Anthropic's clients, `/v1beta/models` for Gemini's."""
+
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from intellirouter.catalog import Target
+from intellirouter.core import errors
+from intellirouter.dialects import ModelEntry, catalogue
+from intellirouter.gateway.pages import JSON, Page
+from intellirouter.governance import Identity
+from intellirouter.pipeline import Spine
+
+_OPENAI: Final = "/v1/models"
+_GEMINI: Final = "/v1beta/models"
+
+
+def is_page(path: str) -> bool:
+    """Tell whether a GET of this path is a list of models, or one of them."""
+    return path in {_OPENAI, _GEMINI} or path.startswith((f"{_OPENAI}/", f"{_GEMINI}/"))
+
+
+def page(spine: Spine, identity: Identity, path: str, headers: dict[bytes, bytes], query_string: bytes) -> Page:
+    """Answer in the dialect that path and headers speak: what this caller may ask for, models before deployments."""
+    query = dict(parse_qsl(query_string.decode("latin-1")))
+    is_gemini = path.startswith(_GEMINI) or b"x-goog-api-key" in headers
+    is_anthropic = b"anthropic-version" in headers
+    name = unquote(path.removeprefix(_GEMINI if path.startswith(_GEMINI) else _OPENAI).removeprefix("/"))
+    if name:
+        entry = _entry(name, _target(spine, identity, name))
+        if is_gemini:
+            return 200, JSON, catalogue.gemini_model(entry)
+        return 200, JSON, catalogue.anthropic_model(entry) if is_anthropic else catalogue.openai_model(entry)
+    entries = all_entries(spine, identity)
+    if is_gemini:
+        return 200, JSON, catalogue.gemini_list(entries, query)
+    if is_anthropic:
+        return 200, JSON, catalogue.anthropic_list(entries, query)
+    return 200, JSON, catalogue.openai_list(entries)
+
+
+def all_entries(spine: Spine, identity: Identity) -> list[ModelEntry]:
+    return [_entry(name, target) for name, target in spine.catalog.targets.items() if identity.may_use(name)]
+
+
+def _target(spine: Spine, identity: Identity, name: str) -> Target:
+    """Names may hold slashes, raw or escaped. Raises `ModelNotFound`."""
+    target = spine.catalog.resolve(name)
+    if target is None or not identity.may_use(name):
+        raise errors.ModelNotFound(
+            f"The model '{name[:200]}' does not exist or you do not have access to it.", param="model"
+        )
+    return target
+
+
+def _entry(name: str, target: Target) -> ModelEntry:
+    members = (*target.pool, *target.fallbacks)
+    owner = target.pool[0].provider if target.kind != "model" and target.pool else "intellirouter"
+    known = [each.surfaces for each in members if each.surfaces is not None]
+    return ModelEntry(
+        name=name,
+        owner=owner,
+        context_tokens=max((each.context_tokens or 0 for each in members), default=0) or None,
+        surfaces=frozenset().union(*known) if known and len(known) == len(members) else None,
+    )

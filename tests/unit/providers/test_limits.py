@@ -10,6 +10,7 @@ from loopback import Peer, answer, call, eventually, open_counts, serving
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.transport import pool as pool_module
+from intellirouter.providers.transport.peers import Peers
 
 
 def _waiting(pool: UpstreamPool) -> int:
@@ -97,7 +98,7 @@ def _when_served(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
     """Call `act` once, right after a waiter was given its turn and before it has run."""
     acts = [act]
     for name in ("hand_over", "grant"):
-        original = getattr(pool_module._Peers, name)
+        original = getattr(Peers, name)
 
         def served(peers: Any, *given: Any, original: Any = original) -> Any:
             waiting_before = len(peers.waiting)
@@ -106,7 +107,7 @@ def _when_served(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
                 acts.pop()()
             return result
 
-        monkeypatch.setattr(pool_module._Peers, name, served)
+        monkeypatch.setattr(Peers, name, served)
 
 
 @pytest.mark.parametrize("headers", [(), ("connection: close",)], ids=["keep-alive", "close"])

@@ -9,6 +9,6 @@ from intellirouter.testing.fake_clock import FakeClock
 from intellirouter.testing.fake_provider import FakeProvider
 from intellirouter.testing.faults import FAULT_KINDS
 from intellirouter.testing.mock_vendor import MockVendor
-from intellirouter.testing.openai_wire import FAKE_MODELS
+from intellirouter.testing.plan import FAKE_MODELS
 
 __all__ = ["FAKE_MODELS", "FAULT_KINDS", "FakeClock", "FakeProvider", "MockVendor"]

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_asks import WEATHER, chat, joined
+from wire_asks import CLOCK, WEATHER, chat, joined
 
 from intellirouter.testing import FAULT_KINDS
 from intellirouter.testing.faults import Cut, Fault, Hang, Script, Wait, break_reply
-from intellirouter.testing.openai_wire import DONE_EVENT, Reply
+from intellirouter.testing.openai_wire import DONE_EVENT
+from intellirouter.testing.wire import Reply
 
 
 def played(fault: str, reply: Reply) -> Script:
@@ -41,7 +42,9 @@ EVERY_WAY = [
 @pytest.mark.parametrize("fault", EVERY_WAY)
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
-    fields = {"tools": [WEATHER], "tool_choice": "required"} if "tool_args" in fault or "duplicate" in fault else {}
+    fields: dict[str, Any] = {}
+    if "tool_args" in fault or "duplicate" in fault or "schema" in fault:
+        fields = {"model": "tools", "tools": [WEATHER, CLOCK]}
     reply = stream_reply(**fields) if is_stream else chat(**fields)
     good, broken = break_reply(reply, None), played(fault, reply)
     only_streams = ("no_d", "crlf", "comments", "no_space", "multi_line", "named_events", "usage_on", "empty_choices")

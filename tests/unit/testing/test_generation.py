@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.testing.openai_wire import answer
-from intellirouter.testing.openai_wire.schema_instance import instance_of
-from intellirouter.testing.openai_wire.tokens import count_tokens, lorem, split_tokens
+from intellirouter.testing.plan import count_tokens, instance_of, lorem, split_tokens
 
 
 @given(st.text())

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from intellirouter.testing.openai_wire import DONE_EVENT, Reply, answer
+from intellirouter.testing.openai_wire import DONE_EVENT, answer
+from intellirouter.testing.wire import Reply
 
 WEATHER = {
     "type": "function",

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any, Final
 
 from intellirouter.testing.faults.script import Cut, Hang, Script, Step, Wait, script_of
-from intellirouter.testing.openai_wire import JSON_TYPE, Reply
+from intellirouter.testing.wire import JSON_TYPE, Reply
 
 CUT_PLACES: Final = ("headers", "middle", "events", "body")
 _MIB: Final = 1024 * 1024
@@ -86,16 +86,15 @@ def huge(reply: Reply, params: Mapping[str, Any]) -> Script:
         return script
     # The same object again and again: a large answer costs this process no memory.
     filler: list[Step] = [*[_FILLER] * (size_bytes // len(_FILLER)), _FILLER[: size_bytes % len(_FILLER)]]
-    if not reply.is_stream or params["what"] == "body":
-        opening, closing = b'{"object":"chat.completion","filler":"', b'"}'
-        if not reply.is_stream:
-            script.headers = [("content-type", JSON_TYPE)]
-        else:
-            opening, closing = b": ", b"\n\n"
-        script.steps = [opening, *filler, closing, *(reply.parts if reply.is_stream else [])]
+    if not reply.is_stream:
+        script.headers = [("content-type", JSON_TYPE)]
+        script.steps = [reply.wire.filler_body, *filler, b'"}']
         return script
-    event: list[Step] = [b'data: {"object":"chat.completion.chunk","choices":[],"filler":"', *filler, b'"}\n\n']
-    script.steps = [reply.parts[0], *event, *reply.parts[1:]]
+    event, comment = reply.wire.filler_event, reply.wire.filler_comment
+    if params["what"] == "body" and comment is not None:
+        script.steps = [comment[0], *filler, comment[1], *reply.parts]
+        return script
+    script.steps = [*reply.parts[:1], event[0], *filler, event[1], *reply.parts[1:]]
     return script
 
 

@@ -11,16 +11,16 @@ from intellirouter.core import SYSTEM_CLOCK, Clock
 from intellirouter.testing.faults import Fault, Script, break_reply, script_of
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
 from intellirouter.testing.openai_wire import (
-    FLAKY_FAULT,
-    Reply,
     VendorError,
     answer,
     describe_model,
     json_reply,
     list_models,
-    magic_of,
+    not_allowed,
     not_found,
 )
+from intellirouter.testing.plan import FLAKY_FAULT, magic_of
+from intellirouter.testing.wire import Reply
 
 CONTROL: Final = "/_control/"
 FAULT_HEADER: Final = "x-mock-fault"
@@ -78,12 +78,12 @@ class Vendor:
             raise not_found(method, path)
         if below in _SURFACES:
             if method != "POST":
-                raise _not_allowed(method, path)
+                raise not_allowed(method, path)
             received.model, reply = answer(below, body, created_s=self._clock.epoch_us() // 1_000_000)
             return reply
         if below == "/models" or below.startswith("/models/"):
             if method != "GET":
-                raise _not_allowed(method, path)
+                raise not_allowed(method, path)
             name = unquote(below.removeprefix("/models").removeprefix("/"))
             return describe_model(name) if name else list_models(MODELS)
         raise not_found(method, path)
@@ -131,11 +131,3 @@ class Vendor:
             return json_reply(self.registry.order(wish, match), status=201)
         except (msgspec.MsgspecError, ValueError) as mistake:
             return json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400)
-
-
-def _not_allowed(method: str, path: str) -> VendorError:
-    return VendorError(
-        405,
-        f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)",
-        code="method_not_supported",
-    )

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
-from intellirouter.testing.openai_wire.chat_plan import plan_completion
 from intellirouter.testing.openai_wire.chat_render import chat_reply
 from intellirouter.testing.openai_wire.chat_request import parse_chat
 from intellirouter.testing.openai_wire.embeddings import answer_embeddings
-from intellirouter.testing.openai_wire.magic import Magic, magic_of
-from intellirouter.testing.openai_wire.reply import Reply, VendorError, json_reply, model_not_found, not_found
+from intellirouter.testing.openai_wire.reply import VendorError, json_reply, model_not_found, not_found
+from intellirouter.testing.plan import PLAIN, Magic, magic_of, plan_completion
+from intellirouter.testing.wire import Reply, json_object
 
 MODEL_CREATED_S: Final = 1_735_689_600
-_ECHO: Final = Magic()
 
 
 def answer(path: str, body: bytes, *, created_s: int, magic: Magic | None = None) -> tuple[str | None, Reply]:
@@ -28,7 +25,7 @@ def answer(path: str, body: bytes, *, created_s: int, magic: Magic | None = None
     try:
         request = _decoded(body)
         model = _model(request)
-        magic = magic or magic_of(model) or _ECHO
+        magic = magic or magic_of(model) or PLAIN
         if path == "/chat/completions":
             return model, _chat(model, magic, request, created_s)
         if path == "/embeddings":
@@ -54,11 +51,8 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        request = None
-    if not isinstance(request, dict):
+    request = json_object(body)
+    if request is None:
         raise VendorError(
             400,
             "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
@@ -84,7 +78,4 @@ def _chat(model: str, magic: Magic, request: dict[str, Any], created_s: int) -> 
             param="model",
         )
     ask = parse_chat(model, request)
-    completion = plan_completion(
-        ask, created_s=created_s, text_tokens=magic.text_tokens, forces_tools=magic.forces_tools
-    )
-    return chat_reply(ask, completion)
+    return chat_reply(ask, plan_completion(ask, magic, created_s=created_s))

@@ -1,40 +1,37 @@
 """Put a completion on the wire: one body, or the events of a stream."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
-from intellirouter.testing.openai_wire.chat_plan import Choice, Completion, ToolCall
+from intellirouter.core import new_id
 from intellirouter.testing.openai_wire.chat_request import ChatAsk
-from intellirouter.testing.openai_wire.reply import (
-    DONE_EVENT,
-    STREAM_TYPE,
-    Reply,
-    json_reply,
-    reply_headers,
-    sse_event,
-)
-from intellirouter.testing.openai_wire.tokens import split_tokens
+from intellirouter.testing.openai_wire.reply import DONE_EVENT, json_reply, sse_event, stream_reply
+from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
+from intellirouter.testing.wire import Reply
 
 FINGERPRINT: Final = "fp_0f1e2d3c4b"
 SERVICE_TIER: Final = "default"
 
 
 def chat_reply(ask: ChatAsk, completion: Completion) -> Reply:
-    if not ask.is_stream:
-        return json_reply(_document(ask, completion))
-    events = [sse_event(chunk) for chunk in _chunks(ask, completion)]
-    return Reply(headers=reply_headers(STREAM_TYPE), parts=[*events, DONE_EVENT], is_stream=True)
+    if ask.is_stream:
+        reply = stream_reply([*(sse_event(chunk) for chunk in _chunks(ask, completion)), DONE_EVENT])
+    else:
+        reply = json_reply(_document(ask, completion))
+    reply.plan, reply.render = completion, partial(chat_reply, ask)
+    return reply
 
 
 def usage_of(completion: Completion) -> dict[str, Any]:
     return {
         "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens,
-        "total_tokens": completion.prompt_tokens + completion.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens": completion.output_tokens,
+        "total_tokens": completion.prompt_tokens + completion.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": completion.cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": completion.thought_tokens,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -44,7 +41,7 @@ def usage_of(completion: Completion) -> dict[str, Any]:
 
 def _document(ask: ChatAsk, completion: Completion) -> dict[str, Any]:
     return {
-        "id": completion.id,
+        "id": new_id("chatcmpl-"),
         "object": "chat.completion",
         "created": completion.created_s,
         "model": completion.model,
@@ -64,10 +61,13 @@ def _document(ask: ChatAsk, completion: Completion) -> dict[str, Any]:
 
 
 def _message(choice: Choice) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text}
     if choice.calls:
-        calls = {"content": None, "tool_calls": [_call(call, call.arguments) for call in choice.calls]}
-        return {"role": "assistant", **calls, "refusal": None, "annotations": []}
-    return {"role": "assistant", "content": "".join(choice.tokens), "refusal": None, "annotations": []}
+        message["content"] = None
+        message["tool_calls"] = [_call(call, call.arguments) for call in choice.calls]
+    if choice.thought:
+        message["reasoning_content"] = "".join(choice.thought)
+    return {**message, "refusal": None, "annotations": []}
 
 
 def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
 def _chunks(ask: ChatAsk, completion: Completion) -> Iterator[dict[str, Any]]:
     """Role first, then what each choice says in turns, then its finish_reason, then usage if it was asked for."""
     head = {
-        "id": completion.id,
+        "id": new_id("chatcmpl-"),
         "object": "chat.completion.chunk",
         "created": completion.created_s,
         "model": completion.model,
@@ -100,6 +100,8 @@ def _choice_chunks(ask: ChatAsk, index: int, choice: Choice) -> Iterator[dict[st
         return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
     yield chunk({"role": "assistant", "content": None if choice.calls else "", "refusal": None}, [])
+    for thought in choice.thought:
+        yield chunk({"reasoning_content": thought}, [])
     for token in choice.tokens:
         yield chunk({"content": token}, [token])
     for number, call in enumerate(choice.calls):

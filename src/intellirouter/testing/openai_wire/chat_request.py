@@ -1,12 +1,10 @@
 """A chat request, checked: what the generator has to know of it."""
 
-from typing import Any, Final
-
-from msgspec import Struct, field
+from typing import Any, Final, Literal
 
 from intellirouter.testing.openai_wire.fields import optional, wrong_type
 from intellirouter.testing.openai_wire.reply import VendorError
-from intellirouter.testing.openai_wire.tokens import count_tokens
+from intellirouter.testing.plan import Ask, Tool, count_tokens
 
 MAX_CHOICES: Final = 128
 MAX_STOPS: Final = 4
@@ -17,61 +15,33 @@ TOKENS_PER_ATTACHMENT: Final = 85
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
-class Tool(Struct, frozen=True):
-    name: str
-    parameters: dict[str, Any]
-    """JSON Schema of the arguments."""
-
-
-class ChatAsk(Struct, kw_only=True):
+class ChatAsk(Ask, kw_only=True):
     """What a client wants of `POST /v1/chat/completions`."""
 
-    model: str
-    messages: list[dict[str, Any]]
     is_stream: bool = False
     includes_usage: bool = False
-    choices: int = 1
-    stops: list[str] = field(default_factory=list)
-    max_tokens: int | None = None
-    tools: list[Tool] = field(default_factory=list)
-    tool_choice: str = "auto"
-    """`none`, `auto`, `required`, or `=NAME` for a named function."""
-    is_parallel: bool = True
-    format: str = "text"
-    schema: Any = None
-    """JSON Schema of the answer when `format` is `json_schema`."""
     has_logprobs: bool = False
     top_logprobs: int = 0
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of all messages and tools, the same for stream and non-stream."""
-        total = TOKENS_PER_REPLY
-        for message in self.messages:
-            total += TOKENS_PER_MESSAGE + count_tokens(text_of(message.get("content")))
-            total += TOKENS_PER_ATTACHMENT * _attachments(message.get("content"))
-            for call in message.get("tool_calls") or []:
-                total += count_tokens(str(call))
-        return total + sum(TOKENS_PER_MESSAGE + count_tokens(tool.name + str(tool.parameters)) for tool in self.tools)
-
-    @property
-    def last_user_text(self) -> str:
-        return next((text_of(m.get("content")) for m in reversed(self.messages) if m["role"] == "user"), "")
 
 
 def parse_chat(model: str, request: dict[str, Any]) -> ChatAsk:
     """Check the request. Raises `VendorError` (400) in OpenAI's words."""
     options = optional(request, "stream_options", dict) or {}
     answer_format, schema = _response_format(request)
+    messages = _messages(request)
+    tools = _tools(request)
+    last_role = messages[-1]["role"]
     ask = ChatAsk(
         model=model,
-        messages=_messages(request),
+        heard=text_of(messages[-1].get("content")) if last_role == "tool" else _last_user_text(messages),
+        last_role=last_role,
+        prompt_tokens=_prompt_tokens(messages, tools),
         is_stream=optional(request, "stream", bool) or False,
         includes_usage=bool(options.get("include_usage")),
         choices=_at_least_one(request, "n") or 1,
         stops=_stops(request.get("stop")),
         max_tokens=_at_least_one(request, "max_completion_tokens") or _at_least_one(request, "max_tokens"),
-        tools=_tools(request),
+        tools=tools,
         format=answer_format,
         schema=schema,
         has_logprobs=optional(request, "logprobs", bool) or False,
@@ -97,6 +67,21 @@ def text_of(content: Any) -> str:
         return ""
     parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
     return "".join(text for text in parts if isinstance(text, str))
+
+
+def _last_user_text(messages: list[dict[str, Any]]) -> str:
+    return next((text_of(m.get("content")) for m in reversed(messages) if m["role"] == "user"), "")
+
+
+def _prompt_tokens(messages: list[dict[str, Any]], tools: list[Tool]) -> int:
+    """Count the tokens of all messages and tools, the same for stream and non-stream."""
+    total = TOKENS_PER_REPLY
+    for message in messages:
+        total += TOKENS_PER_MESSAGE + count_tokens(text_of(message.get("content")))
+        total += TOKENS_PER_ATTACHMENT * _attachments(message.get("content"))
+        for call in message.get("tool_calls") or []:
+            total += count_tokens(str(call))
+    return total + sum(TOKENS_PER_MESSAGE + count_tokens(tool.name + str(tool.parameters)) for tool in tools)
 
 
 def _attachments(content: Any) -> int:
@@ -185,15 +170,15 @@ def _choose_tool(ask: ChatAsk, choice: Any) -> None:
     ask.tool_choice = f"={name}"
 
 
-def _response_format(request: dict[str, Any]) -> tuple[str, Any]:
+def _response_format(request: dict[str, Any]) -> tuple[Literal["text", "json_object", "json_schema"], Any]:
     stated = optional(request, "response_format", dict)
     if stated is None:
         return "text", None
     kind = stated.get("type")
-    if kind not in {"text", "json_object", "json_schema"}:
-        raise VendorError(400, f"Invalid value: {kind!r}.", param="response_format.type", code="invalid_value")
+    if kind in ("text", "json_object"):
+        return kind, None
     if kind != "json_schema":
-        return str(kind), None
+        raise VendorError(400, f"Invalid value: {kind!r}.", param="response_format.type", code="invalid_value")
     described = stated.get("json_schema")
     if not isinstance(described, dict) or not isinstance(described.get("name"), str):
         raise VendorError(

@@ -1,19 +1,17 @@
-"""Deterministic embeddings: a hashed bag of words, so that texts that share words are near each other."""
+"""`POST /v1/embeddings`."""
 
 import base64
-import hashlib
-import math
 import struct
 from typing import Any, Final
 
 from intellirouter.testing.openai_wire.fields import optional
-from intellirouter.testing.openai_wire.reply import Reply, VendorError, json_reply
-from intellirouter.testing.openai_wire.tokens import count_tokens
+from intellirouter.testing.openai_wire.reply import VendorError, json_reply
+from intellirouter.testing.plan import count_tokens, embed
+from intellirouter.testing.wire import Reply
 
 DEFAULT_DIMENSIONS: Final = 256
 MAX_DIMENSIONS: Final = 4096
 MAX_INPUTS: Final = 2048
-_DIMENSIONS_PER_WORD: Final = 16
 
 
 def answer_embeddings(model: str, request: dict[str, Any]) -> Reply:
@@ -43,21 +41,6 @@ def answer_embeddings(model: str, request: dict[str, Any]) -> Reply:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
     )
-
-
-def embed(words: list[str], dimensions: int) -> list[float]:
-    """Return a vector of length 1: each word adds ±1 at a few places that its hash names."""
-    vector = [0.0] * dimensions
-    for word in words:
-        digest = hashlib.blake2b(word.encode(), digest_size=3 * _DIMENSIONS_PER_WORD).digest()
-        for at in range(0, len(digest), 3):
-            place = int.from_bytes(digest[at : at + 2], "big") % dimensions
-            vector[place] += 1.0 if digest[at + 2] & 1 else -1.0
-    length = math.sqrt(sum(value * value for value in vector))
-    if length == 0:
-        vector[0] = length = 1.0
-    # Nine significant digits name a 32-bit float exactly, so both encodings carry the same numbers.
-    return [float(f"{value / length:.9g}") for value in vector]
 
 
 def as_base64(vector: list[float]) -> str:

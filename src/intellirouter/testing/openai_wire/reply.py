@@ -1,28 +1,25 @@
-"""What a vendor answers, before anything is broken on purpose; and its errors in OpenAI's envelope."""
+"""OpenAI's words: headers, envelopes, events, and its refusals."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
 
 from intellirouter.core import new_id
+from intellirouter.testing.wire import JSON_TYPE, SSE_TYPE, Refused, Reply, Sse, Trouble, Wire, pretty_json
 
-JSON_TYPE = "application/json"
-STREAM_TYPE = "text/event-stream; charset=utf-8"
-DONE_EVENT = b"data: [DONE]\n\n"
-
-
-class Reply(Struct, kw_only=True):
-    """An HTTP answer. A stream has one part per server-sent event, anything else has one part: the body."""
-
-    status: int = 200
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    """Names in lower case; no framing headers (`content-length`, `transfer-encoding`, `connection`)."""
-    parts: list[bytes]
-    is_stream: bool = False
+DONE_EVENT: Final = b"data: [DONE]\n\n"
+_MESSAGES: Final = {
+    400: "The request is not valid.",
+    401: "Incorrect API key provided.",
+    403: "You are not allowed to do that.",
+    429: "Rate limit reached. Please try again later.",
+    500: "The server had an error while processing your request. Sorry about that!",
+    503: "The engine is currently overloaded, please try again later.",
+}
+_TYPES: Final = {401: "invalid_request_error", 429: "requests"}
 
 
-class VendorError(Exception):
+class VendorError(Refused):
     """The vendor refuses the request; `reply()` says so as OpenAI would."""
 
     def __init__(
@@ -42,18 +39,52 @@ class VendorError(Exception):
         return json_reply(self.envelope, status=self.status)
 
 
-def pretty_json(document: Any) -> bytes:
-    """Encode with two blanks of indent, as OpenAI does for bodies that are not streamed."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+def envelope(trouble: Trouble) -> dict[str, Any]:
+    """Return an error document; what is empty follows from the status."""
+    default_type = "server_error" if trouble.status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}."),
+            "type": trouble.type or _TYPES.get(trouble.status, default_type),
+            "param": None,
+            "code": trouble.code or None,
+        }
+    }
 
 
-def json_reply(document: Any, *, status: int = 200) -> Reply:
-    return Reply(status=status, headers=reply_headers(JSON_TYPE), parts=[pretty_json(document)])
+def refuse(trouble: Trouble) -> Reply:
+    reply = json_reply(envelope(trouble), status=trouble.status)
+    if trouble.retry_after_s is not None:
+        seconds = trouble.retry_after_s
+        reply.headers += [("retry-after", f"{seconds:g}"), ("retry-after-ms", f"{seconds * 1000:.0f}")]
+    return reply
 
 
 def sse_event(document: Any) -> bytes:
     """Encode one `data:` event; JSON is compact and on one line."""
     return b"data: " + msgspec.json.encode(document) + b"\n\n"
+
+
+CHAT_WIRE: Final = Wire(
+    name="openai_chat",
+    framing=Sse(DONE_EVENT),
+    refuse=refuse,
+    error_event=lambda trouble: sse_event(envelope(trouble)),
+    filler_event=(b'data: {"object":"chat.completion.chunk","choices":[],"filler":"', b'"}\n\n'),
+    filler_body=b'{"object":"chat.completion","filler":"',
+)
+
+
+def json_reply(document: Any, *, status: int = 200) -> Reply:
+    return Reply(status=status, headers=reply_headers(JSON_TYPE), parts=[pretty_json(document)], wire=CHAT_WIRE)
+
+
+def bytes_reply(content_type: str, *parts: bytes, is_stream: bool = False) -> Reply:
+    return Reply(headers=reply_headers(content_type), parts=list(parts), is_stream=is_stream, wire=CHAT_WIRE)
+
+
+def stream_reply(events: list[bytes]) -> Reply:
+    return Reply(headers=reply_headers(SSE_TYPE), parts=events, is_stream=True, wire=CHAT_WIRE)
 
 
 def reply_headers(content_type: str) -> list[tuple[str, str]]:
@@ -72,6 +103,14 @@ def reply_headers(content_type: str) -> list[tuple[str, str]]:
 
 def not_found(method: str, path: str) -> VendorError:
     return VendorError(404, f"Invalid URL ({method} {path})")
+
+
+def not_allowed(method: str, path: str) -> VendorError:
+    return VendorError(
+        405,
+        f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)",
+        code="method_not_supported",
+    )
 
 
 def model_not_found(model: str) -> VendorError:

@@ -12,6 +12,7 @@ FAKE_MODELS: Final[Mapping[str, str]] = MappingProxyType(
         "echo": "Repeats the last user message after its own name.",
         "lorem": "64 tokens of filler text; `lorem-N` gives exactly N.",
         "tools": "Calls every tool of the request, or `get_weather` when it has none.",
+        "think": "Thinks before it answers.",
         "embed": "Embeddings: texts that share words are near each other.",
         "error-400": "Refuses the request: 400 `invalid_request_error`.",
         "error-401": "Refuses the credential: 401 `invalid_api_key`.",
@@ -39,14 +40,17 @@ class Magic(Struct, frozen=True, kw_only=True):
     is_flaky: bool = False
     text_tokens: int | None = None
     forces_tools: bool = False
+    thinks: bool = False
     is_embedding_only: bool = False
 
 
-_PLAIN: Final = Magic()
+PLAIN: Final = Magic()
+"""A name without a meaning of its own: echoes."""
 _NAMED: Final = {
-    "echo": _PLAIN,
+    "echo": PLAIN,
     "lorem": Magic(text_tokens=LOREM_TOKENS),
     "tools": Magic(forces_tools=True),
+    "think": Magic(thinks=True),
     "embed": Magic(is_embedding_only=True),
     "flaky": Magic(is_flaky=True),
     "slow": Magic(fault=f"slow;delay_s={SLOW_S}"),

@@ -1,0 +1,107 @@
+"""Faults of content: what a model says wrongly in the right form. Each changes a plan, before it is on the wire."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from intellirouter.testing.plan import Choice, Completion, ToolCall
+
+REPEATED_TOKENS: Final = 2000
+MARK: Final = "bytes-that-are-no-text"
+"""Stands in the text where `utf8_in_text` puts bytes that are no UTF-8."""
+THOUGHT_TOKENS: Final = 8
+
+
+def each_choice(completion: Completion, change: Callable[[Choice], Choice]) -> Completion:
+    return msgspec.structs.replace(completion, choices=[change(choice) for choice in completion.choices])
+
+
+def each_call(completion: Completion, change: Callable[[ToolCall], ToolCall]) -> Completion:
+    return each_choice(
+        completion, lambda choice: msgspec.structs.replace(choice, calls=[change(call) for call in choice.calls])
+    )
+
+
+def truncated_tool_args(completion: Completion) -> Completion:
+    """Every argument string ends early, though the finish reason says that all is well."""
+    return each_call(completion, lambda call: ToolCall(call.id, call.name, call.arguments.removesuffix("}")))
+
+
+def duplicate_ids(completion: Completion) -> Completion:
+    """Calls share the id of the first."""
+    ids = [call.id for choice in completion.choices for call in choice.calls]
+    return each_call(completion, lambda call: ToolCall(ids[0], call.name, call.arguments))
+
+
+def no_finish_reason(completion: Completion) -> Completion:
+    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, finish_reason=None))
+
+
+def schema_violation(completion: Completion) -> Completion:
+    """JSON, but not what the schema asks for: values of the wrong type, and a member nobody knows."""
+
+    def violate(choice: Choice) -> Choice:
+        calls = [ToolCall(call.id, call.name, _violated(call.arguments)) for call in choice.calls]
+        return msgspec.structs.replace(choice, calls=calls, tokens=[_violated(choice.text)] if choice.tokens else [])
+
+    return each_choice(completion, violate)
+
+
+def _violated(text: str) -> str:
+    """Return other JSON in the place of a JSON object; any other text stays."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(document, dict):
+        return text
+    wrong = {name: 7 if isinstance(value, str) else "seven" for name, value in document.items()}
+    return json.dumps({**wrong, "unasked": True}, separators=(",", ":"))
+
+
+def repetition(completion: Completion) -> Completion:
+    """The text never comes to an end: its last words again and again, until the limit."""
+
+    def repeat(choice: Choice) -> Choice:
+        if not choice.tokens:
+            return choice
+        tail = choice.tokens[-2:]
+        tokens = (choice.tokens + tail * REPEATED_TOKENS)[:REPEATED_TOKENS]
+        return msgspec.structs.replace(choice, tokens=tokens, finish_reason="length", stop_sequence=None)
+
+    return msgspec.structs.replace(each_choice(completion, repeat), completion_tokens=REPEATED_TOKENS)
+
+
+def marked(completion: Completion) -> Completion:
+    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, tokens=[*choice.tokens, MARK]))
+
+
+def reasoning(completion: Completion) -> Completion:
+    """The answer is preceded by thoughts that nobody asked for."""
+    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, thought=["Let me ", "think."]))
+
+
+def usage_details(completion: Completion) -> Completion:
+    """Half of the prompt was cached and 8 tokens were spent on thoughts that are not shown."""
+    return msgspec.structs.replace(
+        completion,
+        cached_tokens=completion.prompt_tokens // 2,
+        thought_tokens=completion.thought_tokens + THOUGHT_TOKENS,
+    )
+
+
+EDITS: Final[Mapping[str, Callable[[Completion], Completion]]] = {
+    "truncated_tool_args": truncated_tool_args,
+    "duplicate_ids": duplicate_ids,
+    "no_finish_reason": no_finish_reason,
+    "schema_violation": schema_violation,
+    "repetition": repetition,
+}
+"""Ways of `malformed`."""
+EXTRAS: Final[Mapping[str, Callable[[Completion], Completion]]] = {
+    "reasoning": reasoning,
+    "usage_details": usage_details,
+}
+"""Ways of `extra`."""

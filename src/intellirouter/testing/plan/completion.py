@@ -1,0 +1,44 @@
+"""What the model says, before a protocol puts it into its words."""
+
+from msgspec import Struct, field
+
+
+class ToolCall(Struct):
+    id: str
+    name: str
+    arguments: str
+    """JSON, unless the token limit cut it."""
+
+
+class Choice(Struct, kw_only=True):
+    tokens: list[str]
+    """The text, cut as it will be streamed; empty when there are calls."""
+    calls: list[ToolCall]
+    finish_reason: str | None
+    """`stop`, `length`, `tool_calls`; None only where a fault took it away."""
+    stop_sequence: str | None = None
+    """The stop string that ended the text."""
+    thought: list[str] = field(default_factory=list)
+    """Thoughts before the answer, cut as they will be streamed."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+
+class Completion(Struct, kw_only=True):
+    model: str
+    created_s: int
+    choices: list[Choice]
+    prompt_tokens: int
+    """All of the prompt, with what came from the cache."""
+    completion_tokens: int
+    """Text and calls, without thoughts."""
+    thought_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    @property
+    def output_tokens(self) -> int:
+        """Thoughts included."""
+        return self.completion_tokens + self.thought_tokens

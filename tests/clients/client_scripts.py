@@ -1,0 +1,117 @@
+"""Which clients there are, what their scripts check (read without running them), and how a script is run."""
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parents[1]
+CLIENT_TIMEOUT_S = 420
+_NODE_CHECK = re.compile(r'^check\("(\w+)"(?:, \{ only: (\[[^\]]*\]) \})?,', re.MULTILINE)
+_PASSED_ON = ("PATH", "LANG", "TMPDIR")
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    only: tuple[str, ...] | None
+    """The upstreams it is for; None for all."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client's script said."""
+
+    results: dict[tuple[str, str], str | None]
+    """(upstream, check) to the failure, or None when it passed."""
+    output: str
+    """Its end, for people."""
+
+
+Runs = dict[str, Future[Outcome]]
+"""By client name: what its script will have said."""
+
+
+class Client:
+    """One folder below this one."""
+
+    def __init__(self, script: Path) -> None:
+        self.script = script
+        self.name = script.parent.name
+
+    @property
+    def checks(self) -> list[Check]:
+        text = self.script.read_text(encoding="utf-8")
+        return list(_python_checks(text) if self.script.suffix == ".py" else _node_checks(text))
+
+    def command(self, home: Path) -> list[str]:
+        if self.script.suffix == ".py":
+            return [str(home / self.name / "bin" / "python"), str(self.script)]
+        node = [str(home / "npm" / "bin" / "node"), "--preserve-symlinks", "--preserve-symlinks-main"]
+        return [*node, str(home / "npm" / "clients" / self.name / self.script.name)]
+
+    def run(self, home: Path, environment: dict[str, str], directory: Path) -> Outcome:
+        """Run the script to its end in `directory`; what it started goes with it."""
+        given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        python_path = f"{HERE / 'guard'}{os.pathsep}{HERE}"
+        blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+        own = {"HOME": str(directory), "PYTHONPATH": python_path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        said = directory / "output"
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                self.command(home),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env={**given, **blocked, **own, **environment},
+                start_new_session=True,
+            )
+            try:
+                process.wait(CLIENT_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return _outcome(said.read_text(encoding="utf-8", errors="replace"), process.returncode)
+
+
+def _outcome(output: str, status: int) -> Outcome:
+    results: dict[tuple[str, str], str | None] = {}
+    rest = []
+    for line in output.splitlines():
+        if line.startswith('{"upstream":'):
+            result = json.loads(line)
+            results[result["upstream"], result["check"]] = result["failure"]
+        else:
+            rest.append(line)
+    return Outcome(results, "\n".join([*rest[-40:], f"exit status {status}"]))
+
+
+def _python_checks(text: str) -> Iterator[Check]:
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for mark in node.decorator_list:
+            if isinstance(mark, ast.Name) and mark.id == "check":
+                yield Check(node.name, None)
+            elif isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "check":
+                yield Check(node.name, tuple(ast.literal_eval(mark.keywords[0].value)))
+
+
+def _node_checks(text: str) -> Iterator[Check]:
+    for name, only in _NODE_CHECK.findall(text):
+        yield Check(name, tuple(json.loads(only)) if only else None)
+
+
+@cache
+def clients() -> dict[str, Client]:
+    scripts = sorted([*HERE.glob("*/check.py"), *HERE.glob("*/check.mjs")])
+    return {script.parent.name: Client(script) for script in scripts}

@@ -1,0 +1,27 @@
+"""Loaded by every Python that checks a client: it reaches loopback only, whichever library opens the socket."""
+
+import ipaddress
+import sys
+
+
+def _is_loopback(host: object) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host
+    if text is None or not isinstance(text, str) or text in {"", "localhost"}:
+        return True
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and address and not _is_loopback(address[0]):
+            raise ConnectionRefusedError(f"clients reach loopback only; this one tried {address[0]}")
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname"} and not _is_loopback(arguments[0]):
+        raise ConnectionRefusedError(f"clients reach loopback only; this one asked for {arguments[0]!r}")
+
+
+sys.addaudithook(_refuse_network)

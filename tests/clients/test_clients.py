@@ -1,0 +1,21 @@
+"""What each client's script found, one test for each client, upstream dialect and check."""
+
+import pytest
+from client_scripts import Runs, clients
+from world import UPSTREAMS
+
+CASES = [
+    pytest.param(client.name, upstream, check.name, id=f"{client.name}-{upstream}-{check.name}")
+    for client in clients().values()
+    for upstream in UPSTREAMS
+    for check in client.checks
+    if check.only is None or upstream in check.only
+]
+
+
+@pytest.mark.parametrize(("client", "upstream", "check"), CASES)
+def test_client(runs: Runs, client: str, upstream: str, check: str) -> None:
+    outcome = runs[client].result()
+    assert (upstream, check) in outcome.results, f"the script did not come to this check:\n{outcome.output}"
+    failure = outcome.results[upstream, check]
+    assert failure is None, f"{client}, {upstream}, {check}:\n{failure}"

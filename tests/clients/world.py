@@ -1,0 +1,76 @@
+"""The gateway and the vendor that the clients talk through: one provider for each upstream dialect."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from intellirouter.testing import MockVendor
+
+CREDENTIAL = "sk-upstream"
+KEY = "sk-client-0123456789abcdef"
+ADMIN_KEY = "sk-admin-0123456789abcdef"
+MAGIC = (
+    "dripping",
+    "embed",
+    "error-400",
+    "error-429",
+    "error-500",
+    "error-503",
+    "flaky",
+    "gen-400",
+    "hang",
+    "drop",
+    "no-such-model",
+    "slow-1500",
+    "thinker",
+    "tools",
+)
+"""Upstream models with a meaning of their own; each is public as `via-X-NAME`."""
+
+UPSTREAMS: dict[str, tuple[str, str]] = {
+    "via-openai": ("openai-compatible", "/v1"),
+}
+"""Public model name: the vendor's row, and the path below MockVendor's address."""
+
+
+def instruct(vendor: MockVendor) -> None:
+    """Give the models `dripping` and `thinker` their meaning."""
+    vendor.fault("slow_drip", match={"model": "dripping"}, delay_s=0.02)
+    vendor.fault("extra", match={"model": "thinker"}, what="reasoning")
+
+
+def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
+    """Write the credential into `directory` and return the configuration.
+
+    The gateway retries nothing, so that the clients' own retries can be seen.
+    """
+    credential = directory / "credential"
+    credential.write_text(CREDENTIAL)
+    providers: dict[str, Any] = {}
+    deployments: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    for name, (row, path) in UPSTREAMS.items():
+        providers[name] = {
+            "vendor": row,
+            "base_url": vendor.url + path,
+            "credentials": [f"file:{credential}"],
+            "headers": {"x-upstream": name},
+        }
+        for suffix, model in [("", "mock-large"), *((f"-{magic}", magic) for magic in MAGIC)]:
+            deployments[f"{name}{suffix}-deployment"] = {"provider": name, "model": model}
+            models[name + suffix] = {"deployments": [f"{name}{suffix}-deployment"]}
+    return {
+        "defaults": {"retries": 0},
+        "providers": providers,
+        "deployments": deployments,
+        "models": models,
+        "keys": [
+            {"key": _digest(KEY), "name": "client"},
+            {"key": _digest(ADMIN_KEY), "name": "admin", "grants": ["admin"]},
+        ],
+        "auth": {"required": True},
+    }
+
+
+def _digest(key: str) -> str:
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()

@@ -22,6 +22,7 @@ class Answer(Struct, frozen=True):
     """What the client gets; None: the upstream's bytes as they are."""
     losses: tuple[Loss, ...] = ()
     """What of the answer the client's dialect cannot say."""
+    content_type: bytes = b"application/json"
 
 
 class StreamRelay(Protocol):

@@ -9,6 +9,7 @@ from intellirouter.dialects.lane import ChatClient, ChatUpstream, Lane, Surface
 from intellirouter.dialects.openai_chat import OpenAIChatLane
 from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
 from intellirouter.dialects.openai_errors import OpenAIErrors
+from intellirouter.dialects.openai_media import MEDIA_LANES
 from intellirouter.dialects.translate import ChatRelay, ChatTranslation
 
 _WRAPPED: Final = MARK.encode()
@@ -63,5 +64,15 @@ SURFACES: Final[dict[str, Surface]] = {
     "openai_embeddings": Surface(
         client=_OPENAI_EMBEDDINGS, errors=_OPENAI_ERRORS, lanes=LaneTable("openai_chat", _OPENAI_EMBEDDINGS, {})
     ),
+    **{
+        name: Surface(
+            client=lane,
+            errors=_OPENAI_ERRORS,
+            lanes=LaneTable("openai_chat", lane, {}),
+            header_names=frozenset({b"content-type"}) if lane.is_form else frozenset(),
+            is_json=not lane.is_form,
+        )
+        for name, lane in MEDIA_LANES.items()
+    },
 }
 """By name: what an endpoint's requests are decoded with."""

@@ -7,7 +7,6 @@ from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.asgi import RESPOND, Scope, Send
 from intellirouter.pipeline import Headers
 
-_JSON: Final = (b"content-type", b"application/json")
 _STREAM_HEADERS: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
@@ -25,12 +24,12 @@ class ClientReply:
         self.has_begun = False
 
     async def complete(
-        self, status: int, headers: Headers, body: bytes, content_type: tuple[bytes, bytes] = _JSON
+        self, status: int, headers: Headers, body: bytes, content_type: bytes = b"application/json"
     ) -> None:
         self.has_begun = True
         if (id_header := self._style.id_header) is not None:
             headers.append((id_header, headers[0][1]))
-        headers += (content_type, (b"content-length", b"%d" % len(body)))
+        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
             return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

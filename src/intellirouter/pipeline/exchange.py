@@ -18,7 +18,7 @@ class Reply(Protocol):
 
     has_begun: bool
 
-    async def complete(self, status: int, headers: Headers, body: bytes) -> None:
+    async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
         """Send a whole answer."""
         ...
 

@@ -158,7 +158,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         body = upstream_body if answer.body is None else answer.body
         exchange.answer_body = body if self.keeps_bodies else None
         self._succeeded(exchange, attempt)
-        await reply.complete(200, exchange.headers(), body)
+        await reply.complete(200, exchange.headers(), body, answer.content_type)
 
     async def _stream(self, exchange: Exchange, way: _Way, response: UpstreamResponse, reply: Reply) -> None:
         relay = way.lane.relay(way.call, way.deployment)

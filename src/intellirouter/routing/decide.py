@@ -13,6 +13,8 @@ from intellirouter.routing.strategies import STRATEGIES, Scored, View
 _DEFAULT_STRATEGY: Final = "priority"
 _MAX_STANDING: Final = 2048
 _NO_LIMIT: Final = 1 << 62
+_STANDS_IN: Final = {"completions": "chat", "count_tokens": "chat"}
+"""Surfaces that the gateway offers over another one where the upstream has none of its own."""
 
 
 class _Standing(Struct, frozen=True):
@@ -117,7 +119,8 @@ class Router:
 
 def _obstacle(deployment: Deployment, call: Call) -> str | None:
     """Return why this deployment cannot serve this call, or None. What is unknown excludes nothing."""
-    if deployment.surfaces is not None and call.surface not in deployment.surfaces:
+    surfaces = deployment.surfaces
+    if surfaces is not None and call.surface not in surfaces and _STANDS_IN.get(call.surface) not in surfaces:
         return f"does not serve {call.surface}"
     capabilities = deployment.capabilities
     if capabilities is not None:

@@ -1,0 +1,8 @@
+"""Surfaces that are relayed and never translated: moderations, images, audio, rerank. JSON or multipart forms in.
+
+Source: OpenAI API reference (Moderations, Images, Audio); Cohere "Rerank" and Jina "Reranker" for `rerank`.
+"""
+
+from intellirouter.dialects.openai_media.lanes import MEDIA_LANES, MediaLane
+
+__all__ = ["MEDIA_LANES", "MediaLane"]

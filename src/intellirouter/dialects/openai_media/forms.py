@@ -1,0 +1,88 @@
+"""Multipart forms as they stand on the wire: find a field, read it, replace it; every other byte stays.
+
+Source: RFC 7578 and RFC 2046, section 5.1.
+"""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.core import errors
+
+_BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
+_NAME: Final = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
+_FILE_NAME: Final = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
+_MAX_PARTS: Final = 256
+
+
+class FormPart(Struct, frozen=True):
+    """One part: its name, and where its content stands in the body."""
+
+    name: str
+    start: int
+    end: int
+    is_file: bool
+
+
+class Form(Struct, frozen=True):
+    body: bytes
+    boundary: str
+    parts: tuple[FormPart, ...]
+
+    def value(self, name: str) -> str | None:
+        """Return a field's text (not a file's), the last one where it is repeated."""
+        for part in reversed(self.parts):
+            if part.name == name and not part.is_file:
+                return self.body[part.start : part.end].decode("utf-8", "replace")
+        return None
+
+    def with_value(self, name: str, value: str) -> bytes:
+        """Return the body with this field's text, added where it is missing."""
+        body, text = self.body, value.encode()
+        places = [part for part in self.parts if part.name == name and not part.is_file]
+        if not places:
+            head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+            return head.encode() + text + b"\r\n" + body
+        for part in reversed(places):
+            body = body[: part.start] + text + body[part.end :]
+        return body
+
+
+def read_form(body: bytes, content_type: str) -> Form:
+    """Find the parts of a form. Raises `InvalidRequest` for what is none."""
+    found = _BOUNDARY.search(content_type)
+    if not content_type.lower().startswith("multipart/form-data") or found is None:
+        raise errors.InvalidRequest(
+            "The body must be a form: send `Content-Type: multipart/form-data` with a boundary.", code="invalid_form"
+        )
+    boundary = found[1] or found[2]
+    mark = b"--" + boundary.encode("latin-1", "replace")
+    start = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
+    if not body.startswith(mark, start):
+        raise _broken("it does not hold its boundary")
+    parts: list[FormPart] = []
+    at = start + len(mark)
+    while not body.startswith(b"--", at):
+        end = body.find(b"\r\n" + mark, at)
+        head_end = body.find(b"\r\n\r\n", at)
+        if end < 0 or not at <= head_end <= end:
+            raise _broken("a part is cut off")
+        parts.append(_part(body, at, head_end, end))
+        if len(parts) > _MAX_PARTS:
+            raise _broken(f"it has more than {_MAX_PARTS} parts")
+        at = end + 2 + len(mark)
+    return Form(body, boundary, tuple(parts))
+
+
+def _part(body: bytes, head_start: int, head_end: int, end: int) -> FormPart:
+    for line in body[head_start:head_end].split(b"\r\n"):
+        field, _, value = line.partition(b":")
+        if field.strip().lower() == b"content-disposition" and (name := _NAME.search(value)) is not None:
+            text = (name[1] or name[2] or b"").replace(b'\\"', b'"').decode("utf-8", "replace")
+            return FormPart(text, head_end + 4, max(end, head_end + 4), _FILE_NAME.search(value) is not None)
+    raise _broken("a part has no name")
+
+
+def _broken(what: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"The form cannot be read: {what}.", code="invalid_form")

@@ -1,0 +1,59 @@
+"""The relay of streams that are only passed on: sound, and server-sent events whose kinds we need not know."""
+
+import msgspec
+
+from intellirouter.core import Usage, errors
+from intellirouter.dialects.openai_errors import decode_error_in_stream, encode_error_event
+from intellirouter.dialects.openai_media.usage import decode_media_usage
+from intellirouter.dialects.sse import EventSplitter, check_utf8, event_data, split_events
+
+
+class RawStream:
+    """See `lane.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
+
+    def __init__(self, *, is_sse: bool, fallback_usage: Usage) -> None:
+        self._splitter = EventSplitter() if is_sse else None
+        self._last = b""
+        self.has_content = False
+        self.is_finished = False
+        self.usage: Usage | None = fallback_usage
+        self.finish_reason: str | None = None
+        self.content_events = 0
+        self.error: errors.UpstreamError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._splitter is not None:
+            data = self._splitter.feed(data)
+            if data:
+                check_utf8(data)
+                self._look_at(data)
+        if not data:
+            return b""
+        self.has_content = True
+        self.content_events += 1
+        # The last piece waits for settlement; what came before it may go.
+        out, self._last = self._last, data
+        return out
+
+    def _look_at(self, block: bytes) -> None:
+        for event in split_events(block):
+            if b'"usage"' not in event and b'"error"' not in event:
+                continue
+            try:
+                document = msgspec.json.decode(event_data(event) or b"null")
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            if isinstance(document, dict):
+                if document.get("error") and not self.has_content:
+                    raise decode_error_in_stream(event_data(event) or b"")
+                self.usage = decode_media_usage(document) or self.usage
+
+    def end(self) -> bytes:
+        if not self.has_content:
+            raise errors.UpstreamMalformed("The upstream's answer is empty.")
+        self.is_finished = True
+        rest = self._splitter.rest() if self._splitter is not None else b""
+        return self._last + rest
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return b"" if self._splitter is None else encode_error_event(error)

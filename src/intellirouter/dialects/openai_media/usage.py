@@ -1,0 +1,31 @@
+"""What pictures, recordings and rankings report of their cost."""
+
+from typing import Any
+
+from intellirouter.core import Usage
+from intellirouter.dialects.validation import as_int
+
+
+def decode_media_usage(document: dict[str, Any]) -> Usage | None:
+    """Read the `usage` of an answer or of a stream's last event; None where none is told in tokens.
+
+    Images and transcriptions count tokens (`input_tokens`, `output_tokens`, `input_token_details`), rankings tell
+    `total_tokens` (Jina) or `meta.billed_units` (Cohere). Durations and search units are no tokens: None.
+    """
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        meta = document.get("meta")
+        usage = meta.get("tokens") if isinstance(meta, dict) else None
+        if not isinstance(usage, dict):
+            return None
+    details = usage.get("input_token_details") or usage.get("input_tokens_details")
+    audio = as_int(details.get("audio_tokens")) if isinstance(details, dict) else 0
+    total_in = as_int(usage.get("input_tokens", usage.get("prompt_tokens")))
+    total_out = as_int(usage.get("output_tokens", usage.get("completion_tokens")))
+    if not total_in and not total_out:
+        total_in = as_int(usage.get("total_tokens"))
+        if not total_in:
+            return None
+    return Usage(
+        input_tokens=max(0, total_in - audio), input_audio_tokens=min(audio, total_in), output_tokens=total_out
+    )

@@ -1,0 +1,44 @@
+"""Opaque tokens say who minted them, and go back to nobody else."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import Deployment, Endpoint
+from intellirouter.dialects.ir import Opaque, origin_of, unwrap_token, usable_token, wrap_token
+
+
+def deployment(name: str = "d", provider: str = "p", url: str = "http://localhost/v1") -> Deployment:
+    endpoint = Endpoint(base_url=url)
+    return Deployment(name=name, provider=provider, vendor="gemini", upstream_model="m", endpoint=endpoint)
+
+
+@given(st.text(), st.sampled_from(["gemini", "anthropic_messages"]), st.sampled_from(["", "0123456789ab"]))
+def test_a_wrapped_token_comes_back_whole(value: str, dialect: str, origin: str) -> None:
+    token = Opaque(value=value, origin=origin, dialect=dialect)
+    wrapped = wrap_token(token)
+    assert wrapped.isascii()
+    assert unwrap_token(wrapped, "openai_chat") == token
+
+
+def test_a_bare_token_belongs_to_the_dialect_it_comes_in() -> None:
+    assert unwrap_token("EqQB", "anthropic_messages") == Opaque(value="EqQB", dialect="anthropic_messages")
+
+
+@given(st.text())
+def test_what_only_looks_wrapped_is_a_bare_token(text: str) -> None:
+    assert unwrap_token("irt1." + text, "gemini").value is not None
+
+
+def test_a_token_goes_back_to_its_endpoint_only() -> None:
+    here = deployment()
+    token = Opaque(value="t", origin=origin_of(here), dialect="gemini")
+    assert usable_token(token, "gemini", here) == "t"
+    assert usable_token(token, "gemini", deployment(name="other")) == "t"  # the same provider at the same address
+    assert usable_token(token, "gemini", deployment(provider="q")) is None
+    assert usable_token(token, "gemini", deployment(url="http://localhost/v2")) is None
+    assert usable_token(token, "anthropic_messages", here) is None
+    assert usable_token(None, "gemini", here) is None
+
+
+def test_a_token_of_unknown_origin_is_tried_in_its_dialect() -> None:
+    assert usable_token(Opaque(value="t", dialect="gemini"), "gemini", deployment()) == "t"

@@ -1,0 +1,77 @@
+"""Multipart forms: found, read and edited in place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core.errors import InvalidRequest
+from intellirouter.dialects.openai_media.forms import read_form
+
+TYPE = 'multipart/form-data; boundary="b-1"'
+
+
+def form(*parts: tuple[str, bytes], boundary: str = "b-1") -> bytes:
+    body = b""
+    for name, content in parts:
+        body += f"--{boundary}\r\nContent-Disposition: form-data; {name}\r\n\r\n".encode() + content + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode()
+
+
+def test_fields_are_read_and_files_are_no_fields() -> None:
+    body = form(('name="model"', b"whisper-1"), ('name="file"; filename="a.wav"', b"\x00\xff--b-1 not a mark"))
+    read = read_form(body, TYPE)
+    assert [(part.name, part.is_file) for part in read.parts] == [("model", False), ("file", True)]
+    assert read.value("model") == "whisper-1"
+    assert read.value("file") is None
+    assert read.value("language") is None
+
+
+def test_only_the_field_changes() -> None:
+    file = ('name="file"; filename="a.wav"', bytes(range(256)))
+    body = form(file, ('name="model"', b"m"))
+    assert read_form(body, TYPE).with_value("model", "up/é") == form(file, ('name="model"', "up/é".encode()))
+
+
+def test_a_missing_field_is_added() -> None:
+    body = form(('name="file"; filename="a"', b"x"))
+    edited = read_form(body, TYPE).with_value("model", "m")
+    read = read_form(edited, TYPE)
+    assert read.value("model") == "m"
+    assert edited.endswith(body)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/mixed; boundary=b-1", ""])
+def test_what_is_no_form_is_refused(kind: str) -> None:
+    with pytest.raises(InvalidRequest, match="multipart/form-data"):
+        read_form(form(('name="model"', b"m")), kind)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no boundary at all",
+        b"--b-1",
+        b'--b-1\r\nContent-Disposition: form-data; name="a"\r\n\r\ncut off',
+        b"--b-1\r\n\r\nx\r\n--b-1--\r\n",
+        b"--b-1\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b-1--\r\n",
+    ],
+)
+def test_broken_forms_are_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="form cannot be read"):
+        read_form(body, TYPE)
+
+
+def test_too_many_parts_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 256 parts"):
+        read_form(form(*[('name="a"', b"x")] * 300), TYPE)
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_read_or_refused(body: bytes) -> None:
+    for text in (body, b"--b-1\r\n" + body, b"--b-1\r\nContent-Disposition: form-data; name=a\r\n\r\n" + body):
+        try:
+            read = read_form(text, TYPE)
+        except InvalidRequest:
+            continue
+        assert read_form(read.with_value("model", "x"), TYPE).value("model") == "x"

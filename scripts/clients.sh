@@ -13,6 +13,7 @@ npm_source=tests/clients/npm
 say() { printf '%s\n' "$*" >&2; }
 digest() { { cat "$@"; cd "$home" && pwd; } | sha256sum | cut -d' ' -f1; }
 is_ready() { [ "$(cat "$1/.ready" 2>/dev/null || true)" = "$2" ]; }
+has_checks() { compgen -G "tests/clients/$1/check*.$2" >/dev/null; } # has_checks CLIENT SUFFIX
 mkdir -p "$home"
 
 install_uv() { # it makes an environment in a second where pip takes twenty
@@ -56,14 +57,14 @@ install_node() { # all npm clients: Node comes from PyPI, npm from the machine (
 install() {
   local client names=("$@") running=()
   if [ "${#names[@]}" -eq 0 ]; then
-    for client in tests/clients/*/check.*; do names+=("$(basename "$(dirname "$client")")"); done
+    for client in tests/clients/*/; do names+=("$(basename "$client")"); done
   fi
   install_uv
   for client in "${names[@]}"; do
-    if [ -f "tests/clients/$client/check.py" ]; then install_python "$client" & running+=("$!"); fi
+    if has_checks "$client" py; then install_python "$client" & running+=("$!"); fi
   done
   for client in "${names[@]}"; do
-    if [ -f "tests/clients/$client/check.mjs" ]; then install_node; break; fi
+    if has_checks "$client" mjs; then install_node; break; fi
   done
   for client in "${running[@]}"; do wait "$client"; done
 }

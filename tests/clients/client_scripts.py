@@ -41,11 +41,12 @@ Runs = dict[str, Future[Outcome]]
 
 
 class Client:
-    """One folder below this one."""
+    """One script: `openai-python` is `openai-python/check.py`, `openai-python-responses` its `check_responses.py`."""
 
     def __init__(self, script: Path) -> None:
         self.script = script
-        self.name = script.parent.name
+        self.folder = script.parent.name
+        self.name = self.folder + script.stem.removeprefix("check").replace("_", "-")
 
     @property
     def checks(self) -> list[Check]:
@@ -54,9 +55,9 @@ class Client:
 
     def command(self, home: Path) -> list[str]:
         if self.script.suffix == ".py":
-            return [str(home / self.name / "bin" / "python"), str(self.script)]
+            return [str(home / self.folder / "bin" / "python"), str(self.script)]
         node = [str(home / "npm" / "bin" / "node"), "--preserve-symlinks", "--preserve-symlinks-main"]
-        return [*node, str(home / "npm" / "clients" / self.name / self.script.name)]
+        return [*node, str(home / "npm" / "clients" / self.folder / self.script.name)]
 
     def run(self, home: Path, environment: dict[str, str], directory: Path) -> Outcome:
         """Run the script to its end in `directory`; what it started goes with it."""
@@ -113,5 +114,5 @@ def _node_checks(text: str) -> Iterator[Check]:
 
 @cache
 def clients() -> dict[str, Client]:
-    scripts = sorted([*HERE.glob("*/check.py"), *HERE.glob("*/check.mjs")])
-    return {script.parent.name: Client(script) for script in scripts}
+    found = [Client(script) for script in sorted([*HERE.glob("*/check*.py"), *HERE.glob("*/check*.mjs")])]
+    return {client.name: client for client in found}

@@ -10,7 +10,7 @@ from intellirouter.core.deployment import Deployment, Endpoint, Secret, Timeouts
 from intellirouter.core.ids import new_id
 from intellirouter.core.loss import How, Loss, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
-from intellirouter.core.ports import Journal, Upstream, UpstreamResponse
+from intellirouter.core.ports import Fetcher, Journal, Upstream, UpstreamResponse
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
@@ -33,6 +33,7 @@ __all__ = [
     "Deployment",
     "Endpoint",
     "ExchangeRecord",
+    "Fetcher",
     "How",
     "Journal",
     "Loss",

@@ -45,6 +45,8 @@ class Call(Struct, kw_only=True):
     max_output_tokens: int | None = None
     source: Any = None
     """The codec's own decoded form."""
+    fetched: dict[str, tuple[str, str]] | None = None
+    """What the gateway fetched on the client's behalf: URL → media type and base64."""
     form: Any = None
     """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
 
@@ -60,3 +62,5 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """Beside host, length and credentials. Without a `content-type` here, it is `application/json`."""
     losses: tuple[Loss, ...] = ()
     """What could not be said to this upstream."""
+    copies: int = 1
+    """How often it is sent at once: several choices from an upstream that gives one (see `dialects.fan_out`)."""

@@ -61,3 +61,14 @@ class Journal(Protocol):
     """Where settled exchanges go. `append` is synchronous: when it returns, the record survives kill -9."""
 
     def append(self, record: ExchangeRecord) -> None: ...
+
+
+class Fetcher(Protocol):
+    """Fetches what clients name by web address. Guarded: never reaches into private networks unless allowed to."""
+
+    async def fetch(self, url: str, *, limit_bytes: int, deadline_s: float) -> tuple[str, bytes]:
+        """Return media type (without parameters; empty when not told) and content of an http(s) address.
+
+        Raises `InvalidRequest` when it cannot be fetched, may not be, or is larger than `limit_bytes`.
+        """
+        ...

@@ -15,11 +15,17 @@ class TaskOwner:
         self._name = name
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    def start(self, work: Coroutine[Any, Any, Any], name: str, *, is_awaited: bool = False) -> asyncio.Task[Any]:
+        """Start a task. `is_awaited`: the caller takes its outcome, errors included, so they are not logged here."""
         task = asyncio.get_running_loop().create_task(work, name=f"{self._name}.{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget if is_awaited else self._ended)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: whoever stopped waiting does not want it
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -18,6 +18,19 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_estimated: bool = False
     """True when the upstream reported nothing (an aborted stream, say) and we counted bytes."""
 
+    def plus(self, other: "Usage") -> "Usage":
+        """Return both together; an estimate in one makes the sum an estimate."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            input_audio_tokens=self.input_audio_tokens + other.input_audio_tokens,
+            output_audio_tokens=self.output_audio_tokens + other.output_audio_tokens,
+            is_estimated=self.is_estimated or other.is_estimated,
+        )
+
     @property
     def total_tokens(self) -> int:
         return self.total_input_tokens + self.total_output_tokens

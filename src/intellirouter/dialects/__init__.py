@@ -6,7 +6,8 @@ SSE, JSON bounds. A codec knows nothing of providers, keys or deployments beyond
 
 from intellirouter.dialects import catalogue
 from intellirouter.dialects.catalogue import ModelEntry
-from intellirouter.dialects.lane import Answer, ErrorStyle, Lane, StreamRelay, Surface
+from intellirouter.dialects.fan_out import frame
+from intellirouter.dialects.lane import Answer, ErrorStyle, Lane, MediaNeeded, StreamRelay, Surface
 from intellirouter.dialects.limits import check_depth
 from intellirouter.dialects.openai_errors import encode_error, encode_error_event
 from intellirouter.dialects.registry import SURFACES
@@ -17,6 +18,7 @@ __all__ = [
     "Answer",
     "ErrorStyle",
     "Lane",
+    "MediaNeeded",
     "ModelEntry",
     "SseEvent",
     "SseParser",
@@ -26,4 +28,5 @@ __all__ = [
     "check_depth",
     "encode_error",
     "encode_error_event",
+    "frame",
 ]

@@ -13,6 +13,14 @@ from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, PathFa
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Event, Response
 
 
+class MediaNeeded(Exception):
+    """The upstream takes no web addresses: these must be fetched into `call.fetched` first."""
+
+    def __init__(self, urls: list[str]) -> None:
+        super().__init__(f"{len(urls)} addresses to fetch")
+        self.urls = urls
+
+
 class Answer(Struct, frozen=True):
     """What a complete, successful response body says besides its content."""
 
@@ -79,7 +87,10 @@ class Lane(Protocol):
     """True: answered without the upstream; `decode_response` of nothing is the answer."""
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the upstream request for one attempt, from the original. Raises `UnsupportedFeature`."""
+        """Write the upstream request for one attempt, from the original.
+
+        Raises `UnsupportedFeature`, or `MediaNeeded` while `call.fetched` lacks what the upstream wants as bytes.
+        """
         ...
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:

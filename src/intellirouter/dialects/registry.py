@@ -10,7 +10,7 @@ from intellirouter.dialects.openai_chat import OpenAIChatLane
 from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
 from intellirouter.dialects.openai_errors import OpenAIErrors
 from intellirouter.dialects.openai_media import MEDIA_LANES
-from intellirouter.dialects.translate import ChatRelay, ChatTranslation
+from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
 
 _WRAPPED: Final = MARK.encode()
 
@@ -45,9 +45,19 @@ _CLIENTS: Final[dict[str, ChatClient]] = {}
 _UPSTREAMS: Final[dict[str, ChatUpstream]] = {}
 
 
+_TRAITS: Final[dict[str, Traits]] = {
+    "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
+    "openai_responses": Traits(url_kinds=frozenset({"image", "document"})),
+    "anthropic_messages": Traits(url_kinds=frozenset({"image", "document"})),
+}
+"""By upstream dialect; what is not said here gives one choice and takes no web addresses."""
+
+
 def _chat_surface(client: Any, style: Any, relay: Lane | None = None) -> Surface:
     dialect = client.dialect
-    translations = {name: ChatTranslation(client, upstream) for name, upstream in _UPSTREAMS.items()}
+    translations = {
+        name: ChatTranslation(client, upstream, _TRAITS.get(name, Traits())) for name, upstream in _UPSTREAMS.items()
+    }
     if relay is None and dialect in _UPSTREAMS:
         relay = ChatRelay(client, _UPSTREAMS[dialect])
     return Surface(client=client, errors=style, lanes=LaneTable(dialect, relay, translations))

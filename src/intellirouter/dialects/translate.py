@@ -6,19 +6,32 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
+from intellirouter.dialects.fan_out import MAX_COPIES, FanDecoder, joined, read_frames
 from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Conversation, Ended, Event, Finished, UsageUpdate
 from intellirouter.dialects.lane import (
     Answer,
     ChatClient,
     ChatUpstream,
+    MediaNeeded,
     Splitter,
     StreamDecoder,
     StreamEncoder,
     StreamRelay,
 )
+from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
+from intellirouter.dialects.soundness import StreamGuard, sound
 from intellirouter.dialects.sse import check_utf8
 
 _MAX_HELD_BYTES: Final = 256 * 1024
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """What the generic lanes must know of an upstream dialect."""
+
+    has_choices: bool = False
+    """It gives `n` choices for one request; otherwise the gateway asks several times."""
+    url_kinds: frozenset[str] = frozenset()
+    """Kinds of media it takes by web address; others are fetched by the gateway."""
 
 
 class ChatTranslation:
@@ -26,28 +39,54 @@ class ChatTranslation:
 
     is_local = False
 
-    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
+    def __init__(self, client: ChatClient, upstream: ChatUpstream, traits: Traits) -> None:
         self._client = client
         self._upstream = upstream
+        self._traits = traits
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         conversation = form_of(self._client, call)
         losses = LossReport(self._client.field_names)
+        if call.fetched is not None:
+            conversation = with_fetched(conversation, call.fetched, losses)
+        if urls := urls_to_fetch(conversation, self._traits.url_kinds):
+            raise MediaNeeded(urls)
+        copies = self._copies(conversation, deployment)
+        if copies > 1:
+            if copies > MAX_COPIES:
+                raise errors.UnsupportedFeature(
+                    f"More than {MAX_COPIES} choices cannot be asked of {deployment.name}.", param=losses.name_of("n")
+                )
+            losses.add("n", "emulated", f"{copies} requests")
+            conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
         request = self._upstream.encode(conversation, deployment, losses)
         if conversation.dialect != self._upstream.dialect:
             for field in unsaid_fields(conversation):
                 losses.dropped(field)
-        return structs.replace(request, losses=losses.taken())
+        return structs.replace(request, losses=losses.taken(), copies=copies)
+
+    def _copies(self, conversation: Conversation, deployment: Deployment) -> int:
+        if self._traits.has_choices and "n" not in deployment.quirks.refuses:
+            return 1
+        return conversation.sampling.n
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        response = self._upstream.decode(body, deployment)
+        conversation = form_of(self._client, call)
+        if self._copies(conversation, deployment) > 1:
+            response = joined([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
+        else:
+            response = self._upstream.decode(body, deployment)
+        response = sound(response, conversation)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
         return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        return TranslatedStream(self._upstream.stream(deployment), self._client.stream(call, LossReport()))
+        copies = self._copies(form_of(self._client, call), deployment)
+        decoders = [self._upstream.stream(deployment) for _ in range(copies)]
+        decoder = decoders[0] if copies == 1 else FanDecoder(decoders)
+        return TranslatedStream(decoder, self._client.stream(call, LossReport()))
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -134,6 +173,7 @@ class TranslatedStream(_Watched):
     def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
         super().__init__(decoder, encoder)
         self._held: list[Event] = []
+        self._guard = StreamGuard()
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
@@ -146,6 +186,7 @@ class TranslatedStream(_Watched):
 
     def _released(self, events: list[Event]) -> bytes:
         self._watch(events)
+        self._guard.watch(events)
         said = [event for event in events if event.__class__ is not Ended]
         if not self.has_content:
             self._held += said

@@ -8,10 +8,12 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, Deployment, Upstream, UpstreamResponse, errors
-from intellirouter.dialects import Answer, Lane
+from intellirouter.core import Attempt, Call, Clock, Deployment, Fetcher, Upstream, UpstreamResponse, errors
+from intellirouter.dialects import Answer, Lane, MediaNeeded
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.exchange import Exchange, Headers, Reply
+from intellirouter.pipeline.fan_out import send_copies
+from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import relay_stream
 from intellirouter.resilience import AttemptPlanner, Backoff, Step
 
@@ -38,6 +40,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     rng: random.Random
     settle: Callable[[Exchange], None]
     keeps_bodies: bool = False
+    fetcher: Fetcher | None = None
 
     async def run(self, exchange: Exchange, reply: Reply) -> None:
         """Answer the client, or raise the error that stands. Every attempt is recorded on the exchange."""
@@ -121,9 +124,16 @@ class Executor(Struct, frozen=True, kw_only=True):
         self, lane: Lane, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt
     ) -> UpstreamResponse:
         """Send one attempt's request, encoded from the original; raise what a status other than 2xx means."""
-        request = lane.encode_request(call, deployment)
+        try:
+            request = lane.encode_request(call, deployment)
+        except MediaNeeded as need:
+            await fetch_media(self.fetcher, call, need.urls)
+            request = lane.encode_request(call, deployment)
         exchange.losses = request.losses
-        response = await self.upstream.send(deployment, request)
+        if request.copies == 1:
+            response = await self.upstream.send(deployment, request)
+        else:
+            response = await send_copies(self.upstream, deployment, request)
         attempt.status = status = response.status
         attempt.first_byte_ms = self._ms(exchange)
         if status == 200:

@@ -15,7 +15,18 @@ from msgspec import Struct
 
 from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import Runtime
-from intellirouter.core import NO_FACTS, Clock, Decision, ExchangeRecord, Journal, PathFacts, Upstream, errors, new_id
+from intellirouter.core import (
+    NO_FACTS,
+    Clock,
+    Decision,
+    ExchangeRecord,
+    Fetcher,
+    Journal,
+    PathFacts,
+    Upstream,
+    errors,
+    new_id,
+)
 from intellirouter.dialects import Surface, check_depth
 from intellirouter.governance import Identity, KeyRing, cost_of
 from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Reply
@@ -37,6 +48,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Telemetry: takes the record and the configured name of the model (empty when unknown)."""
     clock: Clock
     rng: random.Random
+    fetcher: Fetcher | None = None
+    """None: nothing is fetched on behalf of clients."""
 
 
 class Spine:
@@ -51,6 +64,7 @@ class Spine:
         self._clock = parts.clock
         self._executor = Executor(
             upstream=parts.upstream,
+            fetcher=parts.fetcher,
             board=parts.board,
             backoff=Backoff(runtime.backoff.base_s, runtime.backoff.max_s),
             clock=parts.clock,

@@ -1,0 +1,151 @@
+"""Whether a model's answer holds together: repaired where that is provably safe, refused where it is not.
+
+Refused means `UpstreamMalformed`: the attempt has failed, and the planner may ask somebody else. Repairs are those
+that change nothing the model said: an id that two calls share, a finish that was left out.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import jsonschema_rs
+import msgspec
+from msgspec import structs
+
+from intellirouter.core import errors, new_id
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Choice,
+    Conversation,
+    Event,
+    Finished,
+    OutputFormat,
+    Part,
+    Response,
+    Stop,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+)
+
+_CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
+"""Answers that end early may end anywhere: they are passed on as they are."""
+_MIN_LOOPING: Final = 2_000
+"""Characters at the end of an answer that are one text again and again."""
+_MIN_PERIOD: Final = 4
+_MAX_PERIOD: Final = 400
+_MIN_TURNS: Final = 40
+_TAIL: Final = _MAX_PERIOD * (_MIN_TURNS + 1)
+
+
+def sound(response: Response, conversation: Conversation) -> Response:
+    """Return the answer, repaired where needed. Raises `UpstreamMalformed`."""
+    ids: set[str] = set()
+    choices = [_choice(choice, conversation, ids) for choice in response.choices]
+    if not choices:
+        raise errors.UpstreamMalformed("The upstream's answer has no choices.")
+    return structs.replace(response, choices=choices)
+
+
+def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
+    if stop.reason in _CUT:
+        return structs.replace(choice, stop=stop)
+    for call in calls:
+        _check_call(call)
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    check_repetition(text)
+    if not calls:
+        check_output(text, conversation.output)
+    return structs.replace(choice, parts=[_with_own_id(part, ids) for part in choice.parts], stop=stop)
+
+
+def _with_own_id(part: Part, ids: set[str]) -> Part:
+    if not isinstance(part, ToolCall):
+        return part
+    if part.id in ids:
+        part = structs.replace(part, id=new_id("call_"))
+    ids.add(part.id)
+    return part
+
+
+def _check_call(call: ToolCall) -> None:
+    if call.kind == "function" and call.arguments_object() is None:
+        raise errors.UpstreamMalformed(f"The model called {call.name[:100]!r} with arguments that are no JSON object.")
+
+
+def check_output(text: str, output: OutputFormat | None) -> None:
+    """Raise `UpstreamMalformed` when a finished answer has not the form that the client asked for."""
+    if output is None or output.kind == "text":
+        return
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise errors.UpstreamMalformed("The client asked for JSON and the model's answer is none.") from None
+    if output.schema is None:
+        return
+    try:
+        validator = jsonschema_rs.validator_for(output.schema, offline=True)
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return  # a schema that no checker understands is the upstream's business
+    problem = next(iter(validator.iter_errors(value)), None)
+    if problem is not None:
+        said = problem.message[:300]
+        raise errors.UpstreamMalformed(f"The model's answer breaks the schema that the client asked for: {said}")
+
+
+def check_repetition(text: str) -> None:
+    """Raise `UpstreamMalformed` for a model that ran away: the same few words over and over until the end."""
+    if len(text) < _MIN_LOOPING:
+        return
+    for period in range(_MIN_PERIOD, _MAX_PERIOD + 1):
+        window = max(_MIN_LOOPING, period * _MIN_TURNS)
+        if len(text) < window + period:
+            return
+        if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
+            raise errors.UpstreamMalformed("The model repeats itself without end.")
+
+
+class StreamGuard:
+    """Watches a stream for what `sound` refuses in a whole answer. The text behind it is bounded."""
+
+    __slots__ = ("_arguments", "_pieces", "_seen")
+
+    def __init__(self) -> None:
+        self._arguments: dict[tuple[int, int], list[str]] = {}
+        self._pieces: list[str] = []
+        self._seen = 0
+
+    def watch(self, events: Iterable[Event]) -> None:
+        """Raise `UpstreamMalformed` when the model ran away, or calls a tool with what is no JSON object."""
+        for event in events:
+            match event:
+                case TextDelta():
+                    self._take_text(event.text)
+                case ToolCallBegan(kind="function"):
+                    self._arguments[event.choice, event.part] = []
+                case ArgumentsDelta():
+                    if (pieces := self._arguments.get((event.choice, event.part))) is not None:
+                        pieces.append(event.text)
+                case Finished():
+                    self._check_calls(event)
+                case _:
+                    pass
+
+    def _take_text(self, text: str) -> None:
+        self._pieces.append(text)
+        self._seen += len(text)
+        if self._seen >= _MIN_LOOPING:
+            self._seen = 0
+            tail = "".join(self._pieces)[-_TAIL:]
+            self._pieces = [tail]
+            check_repetition(tail)
+
+    def _check_calls(self, event: Finished) -> None:
+        if event.stop.reason in _CUT:
+            return
+        for (choice, _), pieces in self._arguments.items():
+            call = ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}")
+            if choice == event.choice:
+                _check_call(call)

@@ -1,0 +1,95 @@
+"""Sending one request several times at once, for several choices; see `dialects.fan_out` for how they are joined."""
+
+import asyncio
+from collections.abc import Sequence
+
+from intellirouter.core import Deployment, TaskOwner, Upstream, UpstreamRequest, UpstreamResponse
+from intellirouter.dialects import frame
+
+
+async def send_copies(upstream: Upstream, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
+    """Send all copies; return their joint answer, or the first that refuses. Raises the first error."""
+    owner = TaskOwner("copies")
+    sends = [
+        owner.start(upstream.send(deployment, request), f"copy {copy}", is_awaited=True)
+        for copy in range(request.copies)
+    ]
+    try:
+        await asyncio.wait(sends)
+    except asyncio.CancelledError:
+        for each in sends:
+            each.cancel()
+        await asyncio.wait(sends)
+        _abort([each.result() for each in sends if not each.cancelled() and each.exception() is None])
+        raise
+    responses = [each.result() for each in sends if each.exception() is None]
+    failed = next((error for each in sends if (error := each.exception()) is not None), None)
+    if failed is not None:
+        _abort(responses)
+        raise failed
+    refusal: UpstreamResponse | None = next((each for each in responses if each.status != 200), None)
+    if refusal is not None:
+        _abort([each for each in responses if each is not refusal])
+        return refusal
+    return FannedResponse(responses, owner)
+
+
+def _abort(responses: Sequence[UpstreamResponse]) -> None:
+    for each in responses:
+        each.abort()
+
+
+class FannedResponse:
+    """Implements `core.UpstreamResponse` over several: bytes come in frames."""
+
+    def __init__(self, responses: Sequence[UpstreamResponse], owner: TaskOwner) -> None:
+        self._responses = responses
+        self._owner = owner
+        self._open = set(range(len(responses)))
+        self._reads: dict[asyncio.Task[bytes], int] = {}
+        self.status = 200
+        self.headers = responses[0].headers
+
+    async def read(self, limit_bytes: int) -> bytes:
+        parts: list[bytes] = []
+        left = limit_bytes
+        for copy, response in enumerate(self._responses):  # they arrive side by side, each in its own buffer
+            body = await response.read(left)
+            left -= len(body)
+            parts.append(frame(copy, body))
+        return b"".join(parts)
+
+    def content_began(self) -> None:
+        for response in self._responses:
+            response.content_began()
+
+    async def next_chunk(self) -> bytes:
+        reading = set(self._reads.values())
+        for copy in self._open - reading:
+            read = self._owner.start(self._responses[copy].next_chunk(), f"copy {copy}", is_awaited=True)
+            self._reads[read] = copy
+        if not self._reads:
+            return b""
+        done, _ = await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
+        parts: list[bytes] = []
+        for task in done:
+            copy = self._reads.pop(task)
+            chunk = task.result()
+            if not chunk:
+                self._open.discard(copy)
+            parts.append(frame(copy, chunk))
+        return b"".join(parts)
+
+    def release(self) -> None:
+        self._stop_reading()
+        for response in self._responses:
+            response.release()
+
+    def abort(self) -> None:
+        self._stop_reading()
+        _abort(self._responses)
+
+    def _stop_reading(self) -> None:
+        for task in self._reads:
+            task.cancel()
+        self._reads.clear()

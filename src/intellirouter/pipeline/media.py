@@ -1,0 +1,39 @@
+"""Fetching media that a client named by web address, for upstreams that want the bytes."""
+
+import asyncio
+import base64
+from typing import Final
+
+from intellirouter.core import Call, Fetcher, errors
+
+_MAX_URLS: Final = 32
+_MAX_BYTES: Final = 20 * 1024 * 1024
+"""Of all media of one request together."""
+_DEADLINE_S: Final = 30.0
+
+
+async def fetch_media(fetcher: Fetcher | None, call: Call, urls: list[str]) -> None:
+    """Fetch `urls` into `call.fetched`, side by side. Raises `InvalidRequest` for what cannot or may not be fetched."""
+    if fetcher is None:
+        raise errors.UnsupportedFeature("This model takes media as data only, not by URL.")
+    if len(urls) > _MAX_URLS:
+        raise errors.InvalidRequest(f"A request may name at most {_MAX_URLS} media by URL.", code="too_many_urls")
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                url: group.create_task(fetcher.fetch(url, limit_bytes=_MAX_BYTES, deadline_s=_DEADLINE_S))
+                for url in urls
+            }
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    fetched = dict(call.fetched or {})
+    total = 0
+    for url, task in tasks.items():
+        media_type, data = task.result()
+        total += len(data)
+        if total > _MAX_BYTES:
+            raise errors.InvalidRequest(
+                f"The media named by URL are larger than {_MAX_BYTES} bytes together.", code="media_too_large"
+            )
+        fetched[url] = (media_type, base64.b64encode(data).decode("ascii"))
+    call.fetched = fetched

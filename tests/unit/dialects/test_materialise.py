@@ -1,0 +1,48 @@
+"""Media by URL become data where the upstream wants bytes."""
+
+from intellirouter.core import Loss, LossReport
+from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
+from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
+
+URL = "https://pictures.example/a.png"
+
+
+def media(url: str, kind: str = "image") -> Media:
+    return Media(kind=kind, source=Source(url=url), detail="low")  # type: ignore[arg-type]
+
+
+def conversation(*parts: Text | Media | ToolResult) -> Conversation:
+    return Conversation(dialect="openai_chat", model="m", messages=[Message(role="user", parts=list(parts))])
+
+
+def test_only_web_addresses_of_kinds_that_are_not_taken_are_fetched() -> None:
+    asked = conversation(
+        Text(text="x"),
+        media(URL),
+        media(URL),
+        media("gs://bucket/a.png"),
+        media("HTTP://b.example/c.pdf", "document"),
+        ToolResult(call_id="c", parts=[media("http://d.example/e.png")]),
+        Media(kind="image", source=Source(data="AAAA")),
+    )
+    everything = [URL, "HTTP://b.example/c.pdf", "http://d.example/e.png"]
+    assert urls_to_fetch(asked, frozenset()) == everything
+    assert urls_to_fetch(asked, frozenset({"image"})) == ["HTTP://b.example/c.pdf"]
+
+
+def test_what_was_fetched_takes_the_place_of_the_url_and_is_said() -> None:
+    losses = LossReport()
+    asked = conversation(media(URL), ToolResult(call_id="c", parts=[media(URL)]))
+    changed = with_fetched(asked, {URL: ("image/png", "QUJD")}, losses)
+    expected = Media(kind="image", source=Source(data="QUJD", media_type="image/png"), detail="low")
+    assert changed.messages[0].parts == [expected, ToolResult(call_id="c", parts=[expected])]
+    assert asked.messages[0].parts[0] == media(URL)  # the original is read-only
+    assert losses.taken() == (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
+    assert urls_to_fetch(changed, frozenset()) == []
+
+
+def test_nothing_fetched_changes_nothing() -> None:
+    losses = LossReport()
+    asked = conversation(media(URL))
+    assert with_fetched(asked, {}, losses) is asked
+    assert losses.taken() == ()

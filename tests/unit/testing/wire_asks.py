@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from intellirouter.testing.openai_wire import DONE_EVENT, answer
-from intellirouter.testing.wire import Reply
+from intellirouter.testing.wire import Reply, WireRequest
 
 WEATHER = {
     "type": "function",
@@ -61,6 +61,26 @@ def joined(stream: list[Any]) -> Any:
                 known["arguments"] += call["function"]["arguments"]
             choice["finish_reason"] = piece["finish_reason"] or choice["finish_reason"]
     return {"choices": [choices[index] for index in sorted(choices)], "usage": stream[-1]["usage"]}
+
+
+def wire_request(path: str, document: Any = None, *, method: str = "POST", **headers: str) -> WireRequest:
+    """A request to one vendor's API; header names are written with underscores."""
+    path, _, query = path.partition("?")
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
+    return WireRequest(method=method, path=path, query_string=query, headers=named, body=body, created_s=1)
+
+
+def named_events(reply: Reply) -> list[Any]:
+    """The documents of a stream whose events have names; each name is its document's type."""
+    found = []
+    for part in reply.parts:
+        name, data, *rest = part.decode().split("\n")
+        assert rest == ["", ""]
+        document = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {document['type']}"
+        found.append(document)
+    return found
 
 
 def eventually(holds: Callable[[], bool], timeout_s: float = 5.0) -> None:

@@ -56,6 +56,11 @@ class MockVendor:
         return f"{self.url}/v1"
 
     @property
+    def anthropic_url(self) -> str:
+        """What an Anthropic client takes as `base_url`."""
+        return self.url
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise RuntimeError("the mock vendor is not running")

@@ -1,38 +1,27 @@
-"""From a received request to a script: authentication, surfaces, faults, and the control plane."""
+"""From a received request to a script: the vendor's answer, its fault, and the control plane."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote
 
 import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK, Clock
 from intellirouter.testing.faults import Fault, Script, break_reply, script_of
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
-from intellirouter.testing.openai_wire import (
-    VendorError,
-    answer,
-    describe_model,
-    json_reply,
-    list_models,
-    not_allowed,
-    not_found,
-)
+from intellirouter.testing.mock_vendor.surfaces import Surfaces
+from intellirouter.testing.openai_wire import json_reply, not_found
 from intellirouter.testing.plan import FLAKY_FAULT, magic_of
-from intellirouter.testing.wire import Reply
+from intellirouter.testing.wire import Reply, WireRequest
 
 CONTROL: Final = "/_control/"
 FAULT_HEADER: Final = "x-mock-fault"
-MODELS: Final = ("mock-large", "mock-small", "mock-embed")
-_SURFACES: Final = ("/chat/completions", "/embeddings")
 
 
 class Vendor:
     """Answers requests; knows nothing of sockets."""
 
     def __init__(self, api_key: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._api_key = api_key
+        self._surfaces = Surfaces(api_key)
         self._clock = clock
         self.registry = Registry()
         self.open_connections = 0
@@ -40,11 +29,10 @@ class Vendor:
 
     def answer(self, received: Received, body: bytes) -> Script:
         """Return what to play. Requests to the control plane are not recorded and never broken."""
-        path = received.path.partition("?")[0]
-        if path.startswith(CONTROL):
-            return script_of(self._control(received.method, path.removeprefix(CONTROL), body))
+        if received.path.startswith(CONTROL):
+            return script_of(self._control(received.method, received.path.removeprefix(CONTROL), body))
         self.registry.record(received)
-        reply = self._reply(received, path, body)
+        reply = self._reply(received, body)
         try:
             fault = self._fault(received)
         except ValueError as mistake:
@@ -52,41 +40,19 @@ class Vendor:
         received.fault = None if fault is None else fault.kind
         return break_reply(reply, fault)
 
-    def _reply(self, received: Received, path: str, body: bytes) -> Reply:
-        try:
-            self._authenticate(dict(received.headers))
-            return self._surface(received, path, body)
-        except VendorError as refusal:
-            return refusal.reply()
-
-    def _authenticate(self, headers: Mapping[str, str]) -> None:
-        if self._api_key is None:
-            return
-        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not given:
-            raise VendorError(
-                401,
-                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
-            )
-        if given != self._api_key:
-            raise VendorError(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
-
-    def _surface(self, received: Received, path: str, body: bytes) -> Reply:
-        method, below = received.method, path.removeprefix("/v1")
-        if path == below:
-            raise not_found(method, path)
-        if below in _SURFACES:
-            if method != "POST":
-                raise not_allowed(method, path)
-            received.model, reply = answer(below, body, created_s=self._clock.epoch_us() // 1_000_000)
-            return reply
-        if below == "/models" or below.startswith("/models/"):
-            if method != "GET":
-                raise not_allowed(method, path)
-            name = unquote(below.removeprefix("/models").removeprefix("/"))
-            return describe_model(name) if name else list_models(MODELS)
-        raise not_found(method, path)
+    def _reply(self, received: Received, body: bytes) -> Reply:
+        path, _, query = received.path.partition("?")
+        request = WireRequest(
+            method=received.method,
+            path=path,
+            query_string=query,
+            headers=dict(received.headers),
+            body=body,
+            created_s=self._clock.epoch_us() // 1_000_000,
+        )
+        reply = self._surfaces.answer(request)
+        received.model = request.model
+        return reply
 
     def _fault(self, received: Received) -> Fault | None:
         """Ask the header first, then the orders, then the model's own name."""
@@ -119,6 +85,7 @@ class Vendor:
                 return json_reply({"open_connections": self.open_connections})
             case "POST", "reset":
                 self.registry.reset()
+                self._surfaces.reset()
                 self._flaky_calls.clear()
                 return json_reply({"faults": [], "requests": []})
             case _:

@@ -1,28 +1,28 @@
 """The answers of an OpenAI-compatible vendor, made without I/O: the one source of MockVendor and FakeProvider.
 
-Door: `answer` for chat and embeddings, `list_models` and `describe_model`, and OpenAI's envelope.
+Door: `OpenAiApi`, `answer` for chat and embeddings alone, and OpenAI's envelope.
 """
 
 from intellirouter.testing.openai_wire.answer import answer, describe_model, list_models
+from intellirouter.testing.openai_wire.api import OpenAiApi
 from intellirouter.testing.openai_wire.reply import (
     DONE_EVENT,
     VendorError,
     json_reply,
     model_not_found,
-    not_allowed,
     not_found,
     sse_event,
 )
 
 __all__ = [
     "DONE_EVENT",
+    "OpenAiApi",
     "VendorError",
     "answer",
     "describe_model",
     "json_reply",
     "list_models",
     "model_not_found",
-    "not_allowed",
     "not_found",
     "sse_event",
 ]

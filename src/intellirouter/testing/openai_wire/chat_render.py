@@ -61,13 +61,13 @@ def _document(ask: ChatAsk, completion: Completion) -> dict[str, Any]:
 
 
 def _message(choice: Choice) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": choice.text}
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text if choice.refusal is None else None}
     if choice.calls:
         message["content"] = None
         message["tool_calls"] = [_call(call, call.arguments) for call in choice.calls]
     if choice.thought:
         message["reasoning_content"] = "".join(choice.thought)
-    return {**message, "refusal": None, "annotations": []}
+    return {**message, "refusal": choice.refusal, "annotations": []}
 
 
 def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
@@ -100,6 +100,8 @@ def _choice_chunks(ask: ChatAsk, index: int, choice: Choice) -> Iterator[dict[st
         return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
     yield chunk({"role": "assistant", "content": None if choice.calls else "", "refusal": None}, [])
+    for refused in split_tokens(choice.refusal or ""):
+        yield chunk({"refusal": refused}, [])
     for thought in choice.thought:
         yield chunk({"reasoning_content": thought}, [])
     for token in choice.tokens:

@@ -18,6 +18,8 @@ class Choice(Struct, kw_only=True):
     """`stop`, `length`, `tool_calls`; None only where a fault took it away."""
     stop_sequence: str | None = None
     """The stop string that ended the text."""
+    refusal: str | None = None
+    """Said instead of an answer; then there are neither text nor calls."""
     thought: list[str] = field(default_factory=list)
     """Thoughts before the answer, cut as they will be streamed."""
 

@@ -13,6 +13,7 @@ FAKE_MODELS: Final[Mapping[str, str]] = MappingProxyType(
         "lorem": "64 tokens of filler text; `lorem-N` gives exactly N.",
         "tools": "Calls every tool of the request, or `get_weather` when it has none.",
         "think": "Thinks before it answers.",
+        "refuse": "Refuses in words of its own: a refusal, not an error.",
         "embed": "Embeddings: texts that share words are near each other.",
         "error-400": "Refuses the request: 400 `invalid_request_error`.",
         "error-401": "Refuses the credential: 401 `invalid_api_key`.",
@@ -41,6 +42,7 @@ class Magic(Struct, frozen=True, kw_only=True):
     text_tokens: int | None = None
     forces_tools: bool = False
     thinks: bool = False
+    refuses: bool = False
     is_embedding_only: bool = False
 
 
@@ -51,6 +53,7 @@ _NAMED: Final = {
     "lorem": Magic(text_tokens=LOREM_TOKENS),
     "tools": Magic(forces_tools=True),
     "think": Magic(thinks=True),
+    "refuse": Magic(refuses=True),
     "embed": Magic(is_embedding_only=True),
     "flaky": Magic(is_flaky=True),
     "slow": Magic(fault=f"slow;delay_s={SLOW_S}"),

@@ -14,6 +14,7 @@ from intellirouter.testing.plan.schema_instance import instance_of
 from intellirouter.testing.plan.tokens import count_tokens, lorem, split_tokens
 
 MAX_CALLS: Final = 32
+REFUSAL: Final = "I cannot help with that."
 MAX_THOUGHT_TOKENS: Final = 48
 _CALL: Final = re.compile(r"\bcall\s+([\w.-]{1,64})(?:\s+with\s+(?=\{))?", re.IGNORECASE)
 _TOKENS_PER_CALL: Final = 4
@@ -28,8 +29,7 @@ def plan_completion(ask: Ask, magic: Magic, *, created_s: int) -> Completion:
     choices = []
     completion_tokens = thought_tokens = 0
     for index in range(ask.choices):
-        calls = _calls(ask, forces_tools=magic.forces_tools)
-        choice, tokens = _limited_calls(ask, calls) if calls else _limited_text(ask, index, magic.text_tokens)
+        choice, tokens = _refusal() if magic.refuses else _said(ask, index, magic)
         if ask.thinks or magic.thinks:
             choice.thought = _thought(ask)
             thought_tokens += len(choice.thought)
@@ -45,6 +45,15 @@ def plan_completion(ask: Ask, magic: Magic, *, created_s: int) -> Completion:
         cached_tokens=ask.cached_tokens,
         cache_write_tokens=ask.cache_write_tokens,
     )
+
+
+def _said(ask: Ask, index: int, magic: Magic) -> tuple[Choice, int]:
+    calls = _calls(ask, forces_tools=magic.forces_tools)
+    return _limited_calls(ask, calls) if calls else _limited_text(ask, index, magic.text_tokens)
+
+
+def _refusal() -> tuple[Choice, int]:
+    return Choice(tokens=[], calls=[], finish_reason="stop", refusal=REFUSAL), count_tokens(REFUSAL)
 
 
 def _thought(ask: Ask) -> list[str]:

@@ -15,7 +15,7 @@ VENDORS = {
     for row in (
         VendorRow(name="acme", title="Acme", base_url="https://acme.example/v1", price_provider="acme"),
         VendorRow(name="own", title="Own", base_url="http://127.0.0.1:1/v1", is_free=True, price_provider="acme"),
-        VendorRow(name="fake", title="Fake", transport="fake", dialect="other"),
+        VendorRow(name="fake", title="Fake", transport="fake", dialects=("other",)),
     )
 }
 

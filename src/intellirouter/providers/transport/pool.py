@@ -8,11 +8,23 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Iterable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
-from intellirouter.core import Deployment, UpstreamRequest, UpstreamResponse, errors
+from intellirouter.core import (
+    SYSTEM_CLOCK,
+    Clock,
+    Deployment,
+    Endpoint,
+    Timeouts,
+    UpstreamRequest,
+    UpstreamResponse,
+    errors,
+)
 from intellirouter.providers.transport.address import Address, address_of
 from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.credentials import REFUSALS, CredentialBook, CredentialState
 from intellirouter.providers.transport.peers import Peers
 from intellirouter.providers.transport.response import HttpResponse
 from intellirouter.providers.transport.route import Route
@@ -21,6 +33,9 @@ _SWEEP_S: Final = 0.05
 _CHECK_AFTER_IDLE_S: Final = 0.5
 _MAX_WAITING_PER_ADDRESS: Final = 4096
 _MAX_ROUTES: Final = 8192
+_MAX_TOKEN_BYTES: Final = 64 * 1024
+_TOKEN_TIMEOUTS: Final = Timeouts(connect_s=5.0, first_token_s=10.0, idle_s=5.0, total_s=15.0)
+_FORM: Final = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
 _CLOSING_TURNS: Final = 8
 """A transport tells its protocol of the end on a later turn of the loop, one below TLS some turns later."""
 
@@ -28,7 +43,8 @@ _CLOSING_TURNS: Final = 8
 class UpstreamPool:
     """Implements `core.Upstream` over TCP, TLS and unix sockets. Lives on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        """`clock` dates signatures and tokens; deadlines are the event loop's."""
         self._loop = asyncio.get_running_loop()
         self._routes: dict[int, Route] = {}
         self._peers: dict[Address, Peers] = {}
@@ -36,19 +52,46 @@ class UpstreamPool:
         self._connections: dict[Connection, Peers] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._book = CredentialBook(self._post_form, clock)
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
         route = self._routes.get(id(deployment)) or self._route(deployment)
-        head = route.head(request)
+        ring = route.ring
+        now_s = self._loop.time()
+        deadline_s = now_s + route.timeouts.total_s
+        index = ring.pick(now_s)
+        tries_left = len(ring.credentials)
+        while True:
+            tries_left -= 1
+            try:
+                response = await self._ask(route, request, index, deadline_s)
+            except errors.UpstreamAuthFailed:  # no token is to be had for this credential
+                following = ring.refuse(index, 401, None, self._loop.time())
+                if following is None or not tries_left:
+                    raise
+            else:
+                status = response.status
+                if status not in REFUSALS:
+                    ring.accept(index, status)
+                    return response
+                following = ring.refuse(index, status, _retry_after_s(response.headers), self._loop.time())
+                if following is None or not tries_left:
+                    return response
+                response.release()
+            index = following
+
+    async def _ask(self, route: Route, request: UpstreamRequest, credential: int, deadline_s: float) -> HttpResponse:
+        """Send the request with one credential and wait for the answer's headers."""
         timeouts = route.timeouts
-        started_s = self._loop.time()
-        total_deadline_s = started_s + timeouts.total_s
+        head = route.head(request, credential)
+        if head is None:
+            head = await self._signed(route, request, credential, deadline_s)
         connection = self._idle(route.peers)
         if connection is None:
-            connection = await self._connect(route, min(started_s + timeouts.connect_s, total_deadline_s))
-        connection.total_deadline_s = total_deadline_s
+            connection = await self._connect(route, min(self._loop.time() + timeouts.connect_s, deadline_s))
+        connection.total_deadline_s = deadline_s
         connection.phase = "first token"
-        connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, total_deadline_s)
+        connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, deadline_s)
         self._start_sweep()
         try:
             connection.begin(head, request.body)
@@ -59,9 +102,40 @@ class UpstreamPool:
             raise
         return HttpResponse(connection, self._loop, timeouts.idle_s)
 
+    async def _signed(self, route: Route, request: UpstreamRequest, credential: int, deadline_s: float) -> bytes:
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await route.signed_head(request, credential)
+        except TimeoutError:
+            raise errors.UpstreamTimeout(
+                f"{route.deployment.name}: no access token before the total deadline."
+            ) from None
+
+    async def _post_form(self, url: str, body: bytes) -> tuple[int, bytes]:
+        """Exchange a credential for a token: a request like any other, to an address of its own."""
+        parts = urlsplit(url)
+        to = Deployment(
+            name=f"token:{parts.hostname}",
+            provider="",
+            vendor="",
+            upstream_model="",
+            endpoint=Endpoint(base_url=f"{parts.scheme}://{parts.netloc}"),
+            auth="none",
+            timeouts=_TOKEN_TIMEOUTS,
+        )
+        route = Route(to, self._peers_of(to), self._book.ring(to))
+        request = UpstreamRequest(path=parts.path or "/", body=body, headers=_FORM)
+        response = await self._ask(route, request, 0, self._loop.time() + _TOKEN_TIMEOUTS.total_s)
+        return response.status, await response.read(_MAX_TOKEN_BYTES)
+
+    def credential_states(self, deployments: Iterable[Deployment]) -> tuple[CredentialState, ...]:
+        """Return how the credentials of these deployments are doing. No part of a credential is in it."""
+        return self._book.states(deployments, self._loop.time())
+
     def forget(self, live: frozenset[int]) -> None:
         """Drop what is kept of deployments whose `id` is not in `live`, and read ca files anew (after a reload)."""
         self._routes = {key: route for key, route in self._routes.items() if key in live}
+        self._book.forget_unused(self._loop.time())
         routed = {route.peers.address for route in self._routes.values()}
         self._peers = {
             address: peers for address, peers in self._peers.items() if peers.open_count or address in routed
@@ -71,6 +145,7 @@ class UpstreamPool:
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
         self._is_closed = True
+        await self._book.stop()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         for peers in self._peers.values():
@@ -86,6 +161,13 @@ class UpstreamPool:
             await asyncio.sleep(0)
 
     def _route(self, deployment: Deployment) -> Route:
+        peers, ring = self._peers_of(deployment), self._book.ring(deployment)
+        if len(self._routes) >= _MAX_ROUTES:  # clients name wildcard deployments: a route is made anew when needed
+            del self._routes[next(iter(self._routes))]
+        route = self._routes[id(deployment)] = Route(deployment, peers, ring)
+        return route
+
+    def _peers_of(self, deployment: Deployment) -> Peers:
         address = address_of(deployment)
         peers = self._peers.get(address)
         if peers is None:
@@ -93,10 +175,7 @@ class UpstreamPool:
         elif peers.limit != deployment.max_connections:
             peers.limit = deployment.max_connections  # the configuration read last holds
             peers.grant()
-        if len(self._routes) >= _MAX_ROUTES:  # clients name wildcard deployments: a route is made anew when needed
-            del self._routes[next(iter(self._routes))]
-        route = self._routes[id(deployment)] = Route(deployment, peers)
-        return route
+        return peers
 
     # -- getting a connection -----------------------------------------------------------------------------------
 
@@ -265,3 +344,11 @@ def _place(address: Address) -> str:
 
 def _stopping() -> errors.UpstreamConnectFailed:
     return errors.UpstreamConnectFailed("The gateway is stopping.")
+
+
+def _retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
+    """Read the seconds of `Retry-After`; a date, or nonsense, is as good as nothing here."""
+    for name, value in headers:
+        if name == "retry-after" and value.strip().isdecimal() and len(value) < 12:
+            return float(value)
+    return None

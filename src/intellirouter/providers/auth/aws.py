@@ -1,0 +1,84 @@
+"""AWS credentials: an access key signs each request; a Bedrock API key goes as a bearer token."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Clock, Secret, errors
+from intellirouter.providers.auth.signable import Headers, Signable
+from intellirouter.providers.auth.sigv4 import AwsKey, Canonical, Scope, sign
+
+_HOST: Final = re.compile(r"(?:^|\.)(?P<service>[a-z0-9-]+?)(?:-fips)?\.(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\.")
+_SERVICES: Final = {"bedrock-runtime": "bedrock", "bedrock-agent-runtime": "bedrock"}
+"""Hosts whose requests are signed in the name of another service."""
+_ACCESS_KEY: Final = re.compile(r"[A-Z0-9]{16,128}")
+_NAMES: Final = (
+    ("AccessKeyId", "SecretAccessKey", "SessionToken"),
+    ("access_key_id", "secret_access_key", "session_token"),
+    ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+)
+
+
+class AwsPresenter:
+    """Signs requests with one access key."""
+
+    fixed: Headers | None = None
+
+    def __init__(self, key: AwsKey, clock: Clock) -> None:
+        self._key = key
+        self._clock = clock
+
+    @staticmethod
+    def parse(secret: Secret) -> AwsKey | None:
+        """Read `ACCESS_KEY:SECRET[:SESSION_TOKEN]` or the JSON that AWS's tools print; None for an API key.
+
+        Raises `UpstreamAuthFailed` for JSON that holds no key.
+        """
+        text = secret.reveal()
+        if text.startswith("{"):
+            return _from_json(text)
+        access_key, _, rest = text.partition(":")
+        if not rest or not _ACCESS_KEY.fullmatch(access_key):
+            return None
+        secret_key, _, session_token = rest.partition(":")
+        return AwsKey(access_key, secret_key, session_token)
+
+    async def headers(self, request: Signable) -> Headers:
+        """Sign the request. Raises `UpstreamAuthFailed` when the region is not known."""
+        named = {"host": request.host}
+        if "content-type" in request.headers:
+            named["content-type"] = request.headers["content-type"]
+        canonical = Canonical(request.method, request.target, named, request.body)
+        return sign(canonical, self._key, _scope(request), self._clock.epoch_us() / 1_000_000)
+
+    def refused(self) -> None:
+        """Nothing is derived from the key but each request's own signature."""
+
+
+def _from_json(text: str) -> AwsKey:
+    try:
+        members: Any = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        members = None
+    members = members.get("Credentials", members) if isinstance(members, dict) else None
+    for names in _NAMES:
+        values = [members.get(name) or "" for name in names] if isinstance(members, dict) else []
+        if len(values) == 3 and all(isinstance(value, str) for value in values) and values[0] and values[1]:
+            return AwsKey(*values)
+    raise errors.UpstreamAuthFailed(
+        "The AWS credential is JSON without an access key.",
+        hint="It needs AccessKeyId and SecretAccessKey (and SessionToken for temporary ones).",
+    )
+
+
+def _scope(request: Signable) -> Scope:
+    found = _HOST.search(request.host)
+    service = found["service"] if found else "bedrock"
+    region = found["region"] if found else request.region
+    if not region:
+        raise errors.UpstreamAuthFailed(
+            f"{request.deployment}: the AWS region to sign for is not known.",
+            hint="Set the provider's region, or a base_url like https://bedrock-runtime.us-east-1.amazonaws.com.",
+        )
+    return Scope(region, _SERVICES.get(service, service))

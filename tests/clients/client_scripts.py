@@ -16,6 +16,10 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 CLIENT_TIMEOUT_S = 420
 _NODE_CHECK = re.compile(r'^check\("(\w+)"(?:, \{ only: (\[[^\]]*\]) \})?,', re.MULTILINE)
+_IMPORTED = {
+    True: re.compile(r"^from (\w+) import", re.MULTILINE),
+    False: re.compile(r'^import .* from "\./(\w+)\.mjs";', re.MULTILINE),
+}
 _PASSED_ON = ("PATH", "LANG", "TMPDIR")
 
 
@@ -50,8 +54,14 @@ class Client:
 
     @property
     def checks(self) -> list[Check]:
+        """Those of the script, and of the modules beside it that it imports."""
+        found: list[Check] = []
         text = self.script.read_text(encoding="utf-8")
-        return list(_python_checks(text) if self.script.suffix == ".py" else _node_checks(text))
+        is_python = self.script.suffix == ".py"
+        beside = [self.script.with_name(f"{name}{self.script.suffix}") for name in _IMPORTED[is_python].findall(text)]
+        for source in [text, *(path.read_text(encoding="utf-8") for path in beside if path.exists())]:
+            found += _python_checks(source) if is_python else _node_checks(source)
+        return found
 
     def command(self, home: Path) -> list[str]:
         if self.script.suffix == ".py":

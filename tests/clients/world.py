@@ -22,7 +22,7 @@ MAGIC = (
     "drop",
     "no-such-model",
     "slow-1500",
-    "thinker",
+    "think",
     "tools",
 )
 """Upstream models with a meaning of their own; each is public as `via-X-NAME`."""
@@ -34,9 +34,8 @@ UPSTREAMS: dict[str, tuple[str, str]] = {
 
 
 def instruct(vendor: MockVendor) -> None:
-    """Give the models `dripping` and `thinker` their meaning."""
+    """Give the model `dripping` its meaning."""
     vendor.fault("slow_drip", match={"model": "dripping"}, delay_s=0.02)
-    vendor.fault("extra", match={"model": "thinker"}, what="reasoning")
 
 
 def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:

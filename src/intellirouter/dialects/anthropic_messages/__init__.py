@@ -1,0 +1,16 @@
+"""Anthropic's Messages dialect: Claude Code and the `anthropic` SDKs as clients, Claude and its likes as upstreams.
+
+Door: `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`, `ERRORS`.
+"""
+
+from typing import Final
+
+from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
+from intellirouter.dialects.anthropic_messages.error_style import ERRORS
+from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
+
+CLIENT: Final = MessagesClient()
+COUNT_CLIENT: Final = CountTokensClient()
+UPSTREAM: Final = MessagesUpstream()
+
+__all__ = ["CLIENT", "COUNT_CLIENT", "ERRORS", "UPSTREAM"]

@@ -1,0 +1,138 @@
+"""The client's side: `POST /v1/messages` and `POST /v1/messages/count_tokens`."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from intellirouter.core import Call, LossReport, PathFacts, errors
+from intellirouter.core.call import Surface
+from intellirouter.dialects.anthropic_messages.answer_out import message_of
+from intellirouter.dialects.anthropic_messages.request_in import conversation_of
+from intellirouter.dialects.anthropic_messages.stream_out import MessageStream
+from intellirouter.dialects.anthropic_messages.wire import (
+    BLOCKS_DECODER,
+    DIALECT,
+    HEAD_DECODER,
+    BlockHead,
+    RequestHead,
+    missing_field,
+    read_body,
+)
+from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.validation import check_model
+
+_ROLES: Final = frozenset({"user", "assistant", "system"})
+_MAY_HOLD_FILES: Final = re.compile(rb'"(?:image|document)"').search
+_BLOCK_NEEDS: Final = {"image": "vision", "document": "files"}
+_MAX_TOKENS: Final = 2**53
+"""JSON's integers have no end; what is counted and priced with them has."""
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+
+
+class MessagesClient:
+    """Implements `lane.ChatClient`."""
+
+    dialect = DIALECT
+    field_names: Final = {
+        "max_output_tokens": "max_tokens",
+        "stop": "stop_sequences",
+        "output": "output_config.format",
+        "output.schema": "output_config.format.schema",
+        "reasoning": "thinking",
+        "user": "metadata.user_id",
+        "is_parallel": "tool_choice.disable_parallel_tool_use",
+    }
+    surface: Surface = "chat"
+
+    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+        head = read_body(HEAD_DECODER, body)
+        check_model(head.model)
+        _check_messages(head)
+        self._check_max_tokens(head.max_tokens)
+        return Call(
+            surface=self.surface,
+            model=head.model,
+            body=body,
+            dialect=DIALECT,
+            facts=facts,
+            is_stream=bool(head.stream) and self.surface == "chat",
+            wants_usage=True,
+            needs=_needs(head),
+            max_output_tokens=head.max_tokens,
+            source=head,
+        )
+
+    def _check_max_tokens(self, max_tokens: int | None) -> None:
+        if max_tokens is None:
+            raise missing_field("max_tokens")
+        if max_tokens < 0:
+            raise _bad_number("max_tokens: Input should be greater than or equal to 0")
+        if max_tokens > _MAX_TOKENS:
+            raise _bad_number(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
+
+    def decode(self, call: Call) -> Conversation:
+        return conversation_of(call)
+
+    def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
+        return message_of(response, call, losses)
+
+    def stream(self, call: Call, losses: LossReport) -> MessageStream:
+        return MessageStream(call, losses)
+
+
+class CountTokensClient(MessagesClient):
+    """Counts a request's tokens without answering it: the same body, of which the answer's length is no part."""
+
+    surface = "count_tokens"
+
+    def _check_max_tokens(self, max_tokens: int | None) -> None:
+        if max_tokens is not None:
+            super()._check_max_tokens(max_tokens)
+
+    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - the number is all there is to say
+        return msgspec.json.encode({"input_tokens": tokens})
+
+
+def _check_messages(head: RequestHead) -> None:
+    if not head.messages:
+        raise errors.InvalidRequest("messages: at least one message is required", code="empty_array", param="messages")
+    for index, message in enumerate(head.messages):
+        if message.role not in _ROLES:
+            raise errors.InvalidRequest(
+                f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'",
+                code="invalid_value",
+                param=f"messages.{index}.role",
+            )
+
+
+def _bad_number(message: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(message, code="invalid_value", param="max_tokens")
+
+
+def _needs(head: RequestHead) -> frozenset[str]:
+    needs: set[str] = set()
+    if head.tools:
+        needs.add("tools")
+    if head.output_format is not None or (head.output_config is not None and head.output_config.format is not None):
+        needs.add("json_schema")
+    for message in head.messages:
+        if message.content.__class__ is list:
+            _add_needs(message.content, needs)
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+def _add_needs(blocks: list[BlockHead], needs: set[str]) -> None:
+    for block in blocks:
+        if block.type in _BLOCK_NEEDS:
+            needs.add(_BLOCK_NEEDS[block.type])
+        elif block.type == "tool_result" and _MAY_HOLD_FILES(bytes(block.content)):
+            _add_needs(_inner(block), needs)
+
+
+def _inner(block: BlockHead) -> list[BlockHead]:
+    """Read what a tool gave back. Odd content is found when, and if, it is translated."""
+    try:
+        return BLOCKS_DECODER.decode(block.content)
+    except msgspec.ValidationError:
+        return []

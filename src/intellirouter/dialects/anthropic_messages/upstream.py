@@ -1,0 +1,74 @@
+"""The upstream's side: Anthropic's own API, and everything that speaks its dialect."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.anthropic_messages.answer_in import count_of, response_of
+from intellirouter.dialects.anthropic_messages.error_style import decode_error
+from intellirouter.dialects.anthropic_messages.request_in import BETA
+from intellirouter.dialects.anthropic_messages.request_out import RequestBuilder, counted
+from intellirouter.dialects.anthropic_messages.stream_in import MessageStreamDecoder
+from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH, VERSION
+from intellirouter.dialects.ir import Conversation, Response, origin_of
+from intellirouter.dialects.lane import Splitter
+from intellirouter.dialects.splice import json_string, model_spans, replace
+from intellirouter.dialects.sse import EventSplitter
+
+_VERSION_HEADER: Final = "anthropic-version"
+_BETA_QUERY: Final = "beta=true"
+
+
+class MessagesUpstream:
+    """Implements `lane.ChatUpstream` and `lane.CountUpstream`. The base URL of Anthropic's API has no `/v1`."""
+
+    dialect = DIALECT
+
+    def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        body = RequestBuilder(conversation, deployment, losses).build()
+        return _request(MESSAGES_PATH, msgspec.json.encode(body), conversation)
+
+    def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        body = RequestBuilder(conversation, deployment, losses).build()
+        return _request(COUNT_PATH, msgspec.json.encode(counted(body)), conversation)
+
+    def decode_count(self, body: bytes) -> int:
+        return count_of(body)
+
+    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """The client's version goes along: its body and the answer it expects are of that version."""
+        body = call.body
+        if deployment.upstream_model != call.model:
+            body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
+        path = COUNT_PATH if call.surface == "count_tokens" else MESSAGES_PATH
+        if _BETA_QUERY in call.facts.query.split("&"):
+            path += "?" + _BETA_QUERY
+        said = [(name, value) for name, value in call.facts.headers if name in {BETA, _VERSION_HEADER}]
+        if not any(name == _VERSION_HEADER for name, _ in said):
+            said.insert(0, (_VERSION_HEADER, VERSION))
+        return UpstreamRequest(path=path, body=body, headers=tuple(said))
+
+    def decode(self, body: bytes, deployment: Deployment) -> Response:
+        return response_of(body, origin_of(deployment))
+
+    def stream(self, deployment: Deployment) -> MessageStreamDecoder:
+        return MessageStreamDecoder(origin_of(deployment))
+
+    def splitter(self) -> Splitter:
+        return EventSplitter()
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+def _request(path: str, body: bytes, conversation: Conversation) -> UpstreamRequest:
+    """Beta features are asked for only by a client of this dialect, and only in its own words."""
+    betas = conversation.extras.get(BETA) if conversation.dialect == DIALECT else None
+    headers: tuple[tuple[str, str], ...] = ((_VERSION_HEADER, VERSION),)
+    if betas:
+        path, headers = f"{path}?{_BETA_QUERY}", (*headers, (BETA, betas))
+    return UpstreamRequest(path=path, body=body, headers=headers)

@@ -1,0 +1,163 @@
+"""What the dialect's requests look like as far as routing reads them, and its words for what is wrong with one.
+
+Source: Anthropic API reference, "Create a Message" and "Count tokens in a Message". Members that are not named here
+are read, if at all, when a request must be translated (`request_in`).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import errors
+from intellirouter.dialects.validation import decode_body
+
+T = TypeVar("T")
+
+DIALECT: Final = "anthropic_messages"
+VERSION: Final = "2023-06-01"
+"""The API version whose requests we write. A client's own version goes along when its bytes are relayed."""
+MESSAGES_PATH: Final = "/v1/messages"
+COUNT_PATH: Final = "/v1/messages/count_tokens"
+
+_ABSENT: Final = msgspec.Raw()
+
+
+class BlockHead(Struct):
+    type: str
+    content: msgspec.Raw = _ABSENT
+
+
+class MessageHead(Struct):
+    role: str
+    content: str | list[BlockHead]
+
+
+class FormatHead(Struct):
+    type: str | None = None
+
+
+class OutputHead(Struct):
+    format: FormatHead | None = None
+    effort: str | None = None
+
+
+class RequestHead(Struct):
+    """The members whose types we answer for, whatever serves the request."""
+
+    model: str
+    messages: list[MessageHead]
+    max_tokens: int | None = None
+    stream: bool | None = None
+    tools: list[msgspec.Raw] | None = None
+    output_config: OutputHead | None = None
+    output_format: FormatHead | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+
+
+HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)
+BLOCKS_DECODER: Final = msgspec.json.Decoder(list[BlockHead])
+
+_PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]+)`")
+_EXPECTED: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
+_INDEX: Final = re.compile(r"\[(\d*)\]")
+_WORDS: Final = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "array": "list",
+    "object": "dictionary",
+}
+
+
+def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Decode a request body. Raises `InvalidRequest` in the words of Anthropic's API."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode_body(decoder, body)  # raises, with the words for broken JSON
+
+
+def _explain(text: str) -> errors.InvalidRequest:
+    match = _PLACE.match(text)
+    what = match["what"] if match else text
+    path = _INDEX.sub(r".\1", (match["path"] if match else None) or "").strip(".")
+    if missing := _MISSING.search(what):
+        return missing_field(f"{path}.{missing['name']}" if path else missing["name"])
+    if not path:
+        return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    if types := _EXPECTED.search(what):
+        return wrong_type(path, _WORDS.get(types["expected"], types["expected"]))
+    return errors.InvalidRequest(f"{path}: {what}.", code="invalid_value", param=path)
+
+
+def missing_field(path: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"{path}: Field required", code="missing_required_parameter", param=path)
+
+
+def wrong_type(path: str, expected: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"{path}: Input should be a valid {expected}", code="invalid_type", param=path)
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def need_str(block: Mapping[str, Any], name: str, path: str) -> str:
+    """Return a text member that must be there. Raises `InvalidRequest`."""
+    value = block.get(name)
+    if value is None:
+        raise missing_field(_at(path, name))
+    if not isinstance(value, str):
+        raise wrong_type(_at(path, name), "string")
+    return value
+
+
+def maybe_str(block: Mapping[str, Any], name: str, path: str) -> str:
+    """Return a text member; absent and null are empty. Raises `InvalidRequest`."""
+    value = block.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise wrong_type(_at(path, name), "string")
+    return value
+
+
+def maybe_bool(block: Mapping[str, Any], name: str, path: str) -> bool | None:
+    value = block.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise wrong_type(_at(path, name), "boolean")
+    return value
+
+
+def maybe_object(block: Mapping[str, Any], name: str, path: str) -> dict[str, Any] | None:
+    value = block.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise wrong_type(_at(path, name), "dictionary")
+    return value
+
+
+def objects(value: Any, path: str) -> list[dict[str, Any]]:
+    """Return a list of objects; null is empty. Raises `InvalidRequest`."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise wrong_type(path, "list")
+    for index, item in enumerate(value):
+        if not isinstance(item, dict):
+            raise wrong_type(f"{path}.{index}", "dictionary")
+    return value
+
+
+def rest_of(value: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the members that have no slot in the intermediate form. Null means default: it is not there."""
+    return {name: item for name, item in value.items() if name not in known and item is not None}

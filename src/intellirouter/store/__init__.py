@@ -1,14 +1,15 @@
 """Durable rows: the ledger and the exchange log, behind a journal that never makes a request wait.
 
-Door: `ExchangeStore` (start, append, flush, stop, health, reader), `LogReader` for reading alone,
-`check_store_url`. Settled exchanges go to an append-only spool at once and to the database soon after, exactly
-once. This room must not know what an exchange means, who may read it, or that HTTP exists. DESIGN.md tells the
-states and the reasons.
+Door: `ExchangeStore` (start, append, flush, stop, health, reader, objects), `LogReader` for reading alone,
+`ObjectStore` for what clients leave with us, `check_store_url`. Settled exchanges go to an append-only spool at once
+and to the database soon after, exactly once. This room must not know what an exchange means, who may read it, or
+that HTTP exists. DESIGN.md tells the states and the reasons.
 """
 
 from intellirouter.store.exchange_store import ExchangeStore
 from intellirouter.store.health import StoreHealth, StoreUnavailable
 from intellirouter.store.location import check_store_url
+from intellirouter.store.objects import ObjectStore, StoredObject
 from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow
 from intellirouter.store.reader import LogReader
 from intellirouter.store.spool import SpoolLimits
@@ -20,8 +21,10 @@ __all__ = [
     "LogPage",
     "LogReader",
     "LogRow",
+    "ObjectStore",
     "SpoolLimits",
     "StoreHealth",
     "StoreUnavailable",
+    "StoredObject",
     "check_store_url",
 ]

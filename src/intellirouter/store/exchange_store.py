@@ -11,6 +11,7 @@ from intellirouter.core import SYSTEM_CLOCK, Clock, ExchangeRecord, TaskOwner
 from intellirouter.store.drain import Drain, DrainSpec
 from intellirouter.store.health import StoreHealth
 from intellirouter.store.location import check_store_url
+from intellirouter.store.objects import ObjectStore
 from intellirouter.store.reader import LogReader
 from intellirouter.store.segment import Segment
 from intellirouter.store.spool import Spool, SpoolLimits
@@ -36,6 +37,8 @@ class ExchangeStore:
         self._tasks = TaskOwner("store")
         self.reader = LogReader(spec.url, self._why_unreadable)
         """Reads the database; for worker threads. StoreUnavailable until the database is open."""
+        self.objects = ObjectStore(spec.url, self._why_unreadable)
+        """What clients leave with the gateway; for worker threads."""
 
     def start(self) -> None:
         """Open the spool, which takes records from now on, and let the rest happen in the background.
@@ -105,6 +108,7 @@ class ExchangeStore:
         if not drain.is_alive:
             spool.close()  # otherwise the thread may still read the files; they end with the process
         self.reader.close()
+        self.objects.close()
 
     def health(self) -> StoreHealth:
         spool, drain = self._spool, self._drain

@@ -1,6 +1,6 @@
 """The tables, in SQLAlchemy Core. Their history is in `migrations/`; a test holds the two together."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -61,4 +61,21 @@ spool_cursor = Table(
     metadata,
     Column("segment", String, primary_key=True),
     Column("offset_bytes", BigInteger, nullable=False),
+)
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("tenant", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("status", String, nullable=False),
+    Column("parent", String, nullable=False),
+    Column("meta", LargeBinary, nullable=False),
+    Column("content", LargeBinary),
+    Index("ix_objects_parent", "parent", "tenant", "kind"),
+    Index("ix_objects_expires", "expires_us"),
+    Index("ix_objects_status", "kind", "status"),
 )

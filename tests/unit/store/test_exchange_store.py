@@ -14,6 +14,7 @@ import pytest
 from intellirouter.config.runtime import StoreSpec
 from intellirouter.core import ExchangeRecord, Usage
 from intellirouter.store import ExchangeStore, LogFilter, SpoolLimits, StoreHealth, StoreUnavailable
+from intellirouter.store.database import HEAD
 
 Make = Callable[..., ExchangeRecord]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -265,7 +266,7 @@ async def test_a_database_that_cannot_be_used_is_named_and_the_records_wait(
     with pytest.raises(StoreUnavailable):
         await asyncio.to_thread(store.reader.get, "r1")
     if fault == "newer schema":
-        sql("UPDATE alembic_version SET version_num = '0001'")
+        sql(f"UPDATE alembic_version SET version_num = '{HEAD}'")
     else:
         shutil.copy(good, database)
     assert await store.flush(20)

@@ -1,0 +1,105 @@
+"""Objects of tenants: kept, listed, expired, deleted with what belongs to them; nobody sees another's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable
+from intellirouter.store.migrate import upgrade
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ObjectStore]:
+    url = f"sqlite:///{tmp_path}/objects.db"
+    upgrade(url)
+    opened = ObjectStore(url, lambda: None)
+    yield opened
+    opened.close()
+
+
+def stored(number: int = 1, **members: object) -> StoredObject:
+    given = {"kind": "response", "id": f"resp_{number:03}", "tenant": "acme", "created_us": number, "content": b"x"}
+    return StoredObject(**{**given, **members})  # type: ignore[arg-type]
+
+
+def test_what_is_put_comes_back_whole(store: ObjectStore) -> None:
+    one = stored(status="completed", meta=b'{"a":1}', content=bytes(range(256)) * 5000, expires_us=9)
+    store.put(one)
+    assert store.get("response", "resp_001", "acme", 8) == one
+
+
+def test_putting_again_replaces(store: ObjectStore) -> None:
+    store.put(stored(status="queued"))
+    store.put(stored(status="completed", content=None))
+    assert store.get("response", "resp_001", "acme", 0) == stored(status="completed", content=None)
+    assert len(store.page("response", "acme", 0)) == 1
+
+
+def test_nobody_reaches_another_tenants_objects(store: ObjectStore) -> None:
+    store.put(stored())
+    store.put(stored(2, tenant="other", parent="resp_001"))
+    assert store.get("response", "resp_001", "other", 0) is None
+    assert [each.id for each in store.page("response", "other", 0)] == ["resp_002"]
+    assert store.children("response", "resp_001", "acme") == []
+    assert not store.delete("response", "resp_001", "other")
+    assert store.delete("response", "resp_001", "acme")
+    assert store.get("response", "resp_002", "other", 0) is not None  # a foreign child is not deleted along
+    assert store.get("file", "resp_001", "acme", 0) is None
+
+
+def test_pages_follow_the_id_both_ways(store: ObjectStore) -> None:
+    store.put_all([stored(number) for number in range(1, 8)])
+    newest = store.page("response", "acme", 0, limit=3)
+    assert [each.id for each in newest] == ["resp_007", "resp_006", "resp_005"]
+    assert all(each.content is None for each in newest)
+    assert [each.id for each in store.page("response", "acme", 0, limit=9, after="resp_005")] == [
+        "resp_004", "resp_003", "resp_002", "resp_001"
+    ]  # fmt: skip
+    oldest = store.page("response", "acme", 0, limit=2, after="resp_002", is_ascending=True)
+    assert [each.id for each in oldest] == ["resp_003", "resp_004"]
+
+
+def test_what_has_expired_is_gone_and_purged(store: ObjectStore) -> None:
+    store.put_all([stored(1, expires_us=5), stored(2, parent="resp_001", kind="item")])
+    assert store.get("response", "resp_001", "acme", 5) is None
+    assert store.page("response", "acme", 5) == []
+    for number in range(3, 70):
+        store.put(stored(number))
+    assert store.children("item", "resp_001", "acme") == []
+
+
+def test_what_belongs_to_an_object_goes_with_it(store: ObjectStore) -> None:
+    children = [stored(number, kind="batch_result", parent="batch_1") for number in (3, 2)]
+    store.put_all([stored(kind="batch", id="batch_1"), *children])
+    assert [each.id for each in store.children("batch_result", "batch_1", "acme")] == ["resp_002", "resp_003"]
+    assert store.delete("batch", "batch_1", "acme")
+    assert store.children("batch_result", "batch_1", "acme") == []
+    assert not store.delete("batch", "batch_1", "acme")
+
+
+def test_what_is_unfinished_is_found_for_every_tenant(store: ObjectStore) -> None:
+    store.put_all(
+        [
+            stored(1, kind="batch", status="in_progress"),
+            stored(2, kind="batch", status="completed"),
+            stored(3, kind="batch", status="validating", tenant="other"),
+        ]
+    )
+    found = store.unfinished("batch", ["in_progress", "validating"])
+    assert [(each.tenant, each.id) for each in found] == [("acme", "resp_001"), ("other", "resp_003")]
+
+
+def test_several_are_stored_together_or_not_at_all(store: ObjectStore) -> None:
+    broken = structs.replace(stored(2), meta=None)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        store.put_all([stored(1), broken])
+    assert store.page("response", "acme", 0) == []
+
+
+def test_a_store_that_is_not_open_says_why(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="opening"):
+        ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: "still opening").page("response", "acme", 0)
+    with pytest.raises(StoreUnavailable, match="no database"):
+        ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: None).page("response", "acme", 0)

@@ -38,6 +38,8 @@ class Outcome:
     """(upstream, check) to the failure, or None when it passed."""
     output: str
     """Its end, for people."""
+    gateway_failure: str | None = None
+    """Why the gateway did not end well: its exit status, or a bug in its log."""
 
 
 Runs = dict[str, Future[Outcome]]

@@ -1,4 +1,4 @@
-"""One gateway and one vendor for all clients; every client's script runs once, two at a time.
+"""Every client's script runs once, two at a time, each with a gateway and a vendor of its own.
 
 Collected only where `CLIENTS` names the directory of the clients' environments (`make test-clients` sets it).
 """
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from client_scripts import Runs, clients
+from client_scripts import Client, Outcome, Runs, clients
 from gateway_process import GatewayProcess
 from world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
 
@@ -24,28 +25,39 @@ collect_ignore = [] if "CLIENTS" in os.environ else ["test_clients.py"]
 AT_ONCE = 2
 
 
+def judge(client: Client, directory: Path) -> Outcome:
+    """Run one client's script against a fresh gateway."""
+    home = Path(os.environ["CLIENTS"]).resolve()
+    with MockVendor(api_key=CREDENTIAL) as vendor:
+        instruct(vendor)
+        gateway = GatewayProcess(gateway_config(vendor, directory), directory, admin_key=ADMIN_KEY)
+        gateway.start()
+        try:
+            environment = {
+                "GATEWAY_URL": gateway.url,
+                "VENDOR_URL": vendor.url,
+                "API_KEY": KEY,
+                "ADMIN_KEY": ADMIN_KEY,
+                "UPSTREAMS": ",".join(UPSTREAMS),
+            }
+            outcome = client.run(home, environment, directory)
+            gateway.stop()
+        except AssertionError as wrong:
+            return replace(outcome, gateway_failure=str(wrong))
+        finally:
+            gateway.kill()
+    return outcome
+
+
 @pytest.fixture(scope="session")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """By client name: what its script will have said."""
     wanted = {item.callspec.params["client"] for item in request.session.items if hasattr(item, "callspec")}
-    home = Path(os.environ["CLIENTS"]).resolve()
-    directory = tmp_path_factory.mktemp("gateway")
-    with (
-        MockVendor(api_key=CREDENTIAL) as vendor,
-        GatewayProcess(gateway_config(vendor, directory), directory, admin_key=ADMIN_KEY) as gateway,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
-        instruct(vendor)
-        environment = {
-            "GATEWAY_URL": gateway.url,
-            "VENDOR_URL": vendor.url,
-            "API_KEY": KEY,
-            "ADMIN_KEY": ADMIN_KEY,
-            "UPSTREAMS": ",".join(UPSTREAMS),
-        }
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         started: Runs = {}
         for name in sorted(wanted):
-            place = tmp_path_factory.mktemp(name)
-            started[name] = pool.submit(clients()[name].run, home, environment, place)
+            directory = tmp_path_factory.mktemp(name)
+            started[name] = pool.submit(judge, clients()[name], directory)
         yield started
         for run in started.values():
             run.cancel()

@@ -19,3 +19,8 @@ def test_client(runs: Runs, client: str, upstream: str, check: str) -> None:
     assert (upstream, check) in outcome.results, f"the script did not come to this check:\n{outcome.output}"
     failure = outcome.results[upstream, check]
     assert failure is None, f"{client}, {upstream}, {check}:\n{failure}"
+
+
+@pytest.mark.parametrize("client", clients())
+def test_gateway_ends_well(runs: Runs, client: str) -> None:
+    assert runs[client].result().gateway_failure is None

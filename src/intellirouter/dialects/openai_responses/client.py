@@ -1,0 +1,59 @@
+"""The client's side of the responses dialect: `POST /v1/responses`."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts
+from intellirouter.dialects.ir import Conversation, Response, events_of
+from intellirouter.dialects.lane import StreamEncoder
+from intellirouter.dialects.openai_responses.fields import DIALECT
+from intellirouter.dialects.openai_responses.request import decode_request
+from intellirouter.dialects.openai_responses.settings import decode_conversation
+from intellirouter.dialects.openai_responses.stream_encoder import ResponseWriter, WholeWriter
+from intellirouter.dialects.validation import decode_body
+
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+FIELD_NAMES: Final = {
+    "messages": "input",
+    "output": "text.format",
+    "response_format": "text.format",
+    "effort": "reasoning.effort",
+    "reasoning.effort": "reasoning.effort",
+    "budget_tokens": "reasoning.effort",
+    "summary": "reasoning.summary",
+    "shows_thoughts": "reasoning.summary",
+    "verbosity": "text.verbosity",
+    "logprobs": "include",
+    "is_parallel": "parallel_tool_calls",
+    "cache_key": "prompt_cache_key",
+    "cache": "prompt_cache_breakpoint",
+    "messages[].phase": "input[].phase",
+    "messages[].name": "input[].name",
+    "messages[].content[].namespace": "input[].namespace",
+    "messages[].content[].caller": "input[].caller",
+}
+
+
+class ResponsesClient:
+    """Implements `lane.ChatClient`."""
+
+    dialect = DIALECT
+    field_names = FIELD_NAMES
+    state_fields: Final = frozenset({"previous_response_id", "conversation", "prompt", "background"})
+    """Extras that name what is kept elsewhere: without it the answer would be to another question."""
+
+    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+        return decode_request(body, facts)
+
+    def decode(self, call: Call) -> Conversation:
+        return decode_conversation(decode_body(_decoder, call.body), DIALECT)
+
+    def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
+        writer = WholeWriter(call, losses)
+        writer.encode(list(events_of(response)))
+        return msgspec.json.encode(writer.finish())
+
+    def stream(self, call: Call, losses: LossReport) -> StreamEncoder:
+        return ResponseWriter(call, losses)

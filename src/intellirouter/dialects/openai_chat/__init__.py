@@ -1,5 +1,9 @@
 """OpenAI chat completions: the fast lane between equals, and both sides of a translation."""
 
+from intellirouter.dialects.openai_chat.codec import ChatClient, ChatUpstream
 from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
 
-__all__ = ["OpenAIChatLane"]
+CLIENT = ChatClient()
+UPSTREAM = ChatUpstream()
+
+__all__ = ["CLIENT", "UPSTREAM", "ChatClient", "ChatUpstream", "OpenAIChatLane"]

@@ -9,9 +9,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, PathFacts, UpstreamRequest, errors
+from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.core.vendor import NO_QUIRKS
 from intellirouter.dialects.lane import Answer, StreamRelay
 from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
+from intellirouter.dialects.openai_chat.quirks import fit, touches
 from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
@@ -105,6 +107,7 @@ class _Response(Struct):
 
 _decode_request: Final = msgspec.json.Decoder(ChatRequest)
 _decode_response: Final = msgspec.json.Decoder(_Response)
+_decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class OpenAIChatLane:
@@ -129,14 +132,31 @@ class OpenAIChatLane:
         )
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+        quirks = deployment.quirks
+        if quirks is NO_QUIRKS:
+            return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+        if touches(call, quirks):
+            return self._fitted(call, deployment)
+        body = self.edited(call, deployment.upstream_model, asks_usage=quirks.takes_stream_options)
+        return UpstreamRequest(path=self.path, body=body)
 
-    def edited(self, call: Call, upstream_model: str) -> bytes:
+    def _fitted(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Write the request anew, as this vendor wants it; what no quirk names stays as the client said it."""
+        body = decode_body(_decode_object, call.body)
+        body["model"] = deployment.upstream_model
+        if call.is_stream:
+            options = body.get("stream_options")
+            body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        losses = LossReport()
+        fit(body, deployment.quirks, losses)
+        return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
+
+    def edited(self, call: Call, upstream_model: str, *, asks_usage: bool = True) -> bytes:
         """Return the client's body with the upstream's model, asking for usage; every other byte as it came."""
         body = call.body
         if upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(upstream_model))
-        if call.is_stream and not call.wants_usage:
+        if asks_usage and call.is_stream and not call.wants_usage:
             body = _ask_for_usage(body, call.source.stream_options is not None)
         return body
 

@@ -1,0 +1,210 @@
+"""From the messages of a chat request to the intermediate form's turns.
+
+Source: OpenAI API reference, "Create chat completion", and what its clients and vendors add: `reasoning_content`,
+`reasoning_details` (OpenRouter), `thinking_blocks`, `cache_control`, `extra_content.google.thought_signature` (Gemini).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from intellirouter.dialects.ir import (
+    CacheMark,
+    Foreign,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Role,
+    Source,
+    Text,
+    ToolCall,
+    ToolResult,
+    unwrap_token,
+)
+from intellirouter.dialects.openai_chat.media import MEDIA_READERS, media_part
+from intellirouter.dialects.openai_chat.members import Members, missing, wrong_type
+from intellirouter.dialects.openai_chat.thoughts import thoughts_of
+
+DIALECT: Final = "openai_chat"
+_ROLES: Final[dict[str, Role]] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+def read_messages(values: list[Any]) -> list[Message]:
+    reader = _Reader()
+    return [reader.message(value, f"messages[{index}]", index) for index, value in enumerate(values)]
+
+
+class _Reader:
+    """Remembers the tool calls, for results that do not say which call they answer."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, ToolCall] = {}
+        self._open: list[ToolCall] = []
+
+    def message(self, value: Any, path: str, index: int) -> Message:
+        if not isinstance(value, dict):
+            raise wrong_type(path, "an object", value)
+        members = Members(value, path)
+        role = members.text("role")
+        message = Message(role=_ROLES.get(role, "user"))
+        if message.role == "tool":
+            message.parts = [self._result(members, is_legacy=role == "function")]
+        else:
+            message.name = members.text("name")
+            cache = read_cache(members)
+            if message.role == "assistant":
+                message.parts = self._answer(members, index)
+            else:
+                message.parts = read_content(members)
+            if cache is not None:
+                _mark_last(message.parts, cache)
+        message.extras = members.rest()
+        return message
+
+    def _answer(self, members: Members, index: int) -> list[Part]:
+        parts: list[Part] = [*_reasoning(members)]
+        parts += read_content(members)
+        if refusal := members.text("refusal"):
+            parts.append(Refusal(text=refusal))
+        audio = members.members("audio")
+        if audio_id := audio.text("id"):
+            parts.append(Media(kind="audio", source=Source(file_id=audio_id)))
+        for number, value in enumerate(members.array("tool_calls")):
+            parts.append(self._call(value, f"{members.path}.tool_calls[{number}]", f"call_{index}_{number}"))
+        if legacy := members.object("function_call"):
+            call = Members(legacy, members.place("function_call"))
+            arguments = call.text("arguments") or "{}"
+            parts.append(
+                self._noted(ToolCall(id=f"call_{index}_function", name=call.required("name"), arguments=arguments))
+            )
+        members.any("annotations")  # of an answer that came from here; says nothing to a model
+        return parts
+
+    def _call(self, value: Any, path: str, fallback_id: str) -> Part:
+        """Read a call. Ids that are missing are made from the place: the same history gives the same request."""
+        if not isinstance(value, dict):
+            raise wrong_type(path, "an object", value)
+        members = Members(value, path)
+        members.any("index")  # left over from a stream's delta
+        kind = members.text("type") or ("custom" if "custom" in value else "function")
+        if kind not in {"function", "custom"}:
+            return Foreign(dialect=DIALECT, kind=kind, raw=value)
+        call_id = members.text("id") or fallback_id
+        cache = read_cache(members)
+        token = _thought_signature(members)
+        inner = members.members(kind)
+        if kind == "function":
+            call = ToolCall(id=call_id, name=inner.required("name"), arguments=inner.text("arguments") or "{}")
+        else:
+            call = ToolCall(id=call_id, name=inner.required("name"), arguments=inner.text("input"), kind="custom")
+        if token:
+            call.token = unwrap_token(token, "gemini")
+        call.cache, call.extras = cache, members.rest()
+        return self._noted(call)
+
+    def _noted(self, call: ToolCall) -> ToolCall:
+        self._calls[call.id] = call
+        self._open.append(call)
+        return call
+
+    def _result(self, members: Members, *, is_legacy: bool) -> ToolResult:
+        name = members.text("name")
+        call_id = members.text("tool_call_id")
+        if not call_id:
+            call_id = self._answered(name)
+            if not call_id:
+                raise missing(members.place("name" if is_legacy else "tool_call_id"))
+        call = self._calls.get(call_id)
+        self._open = [other for other in self._open if other.id != call_id]
+        cache = read_cache(members)
+        parts: list[Text | Media] = []
+        for part in read_content(members):
+            if isinstance(part, Text | Media):
+                parts.append(part)
+            else:
+                raise wrong_type(members.place("content"), "text or picture parts", None)
+        return ToolResult(
+            call_id=call_id, name=name, parts=parts, kind=call.kind if call is not None else "function", cache=cache
+        )
+
+    def _answered(self, name: str) -> str:
+        """Return the id of the first open call, of that name if there is one."""
+        return next((call.id for call in self._open if not name or call.name == name), "")
+
+
+def _mark_last(parts: list[Part], cache: CacheMark) -> None:
+    if parts and not isinstance(parts[-1], Reasoning | Refusal):
+        parts[-1].cache = cache
+
+
+def read_content(members: Members) -> list[Part]:
+    """Read `content`: a text, parts, or nothing."""
+    value = members.any("content")
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        return [Text(text=value)]
+    place = members.place("content")
+    if not isinstance(value, list):
+        raise wrong_type(place, "one of a string, an array or null", value)
+    return [_part(part, f"{place}[{index}]") for index, part in enumerate(value)]
+
+
+def _part(value: Any, path: str) -> Part:
+    if not isinstance(value, dict):
+        raise wrong_type(path, "an object", value)
+    part = Members(value, path)
+    kind = part.text("type")
+    if kind == "text":
+        cache = read_cache(part)
+        return Text(text=part.text("text"), cache=cache, extras=part.rest())
+    if kind in MEDIA_READERS:
+        return media_part(kind, part, read_cache(part))
+    if kind == "refusal":
+        return Refusal(text=part.text("refusal"), extras=part.rest())
+    if kind == "thinking":  # Mistral's form: text, or a list of text parts
+        return Reasoning(text=_joined(part.any("thinking")))
+    return Foreign(dialect=DIALECT, kind=kind, raw=value)
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(str(item.get("text") or "") for item in value if isinstance(item, Mapping))
+    return value if isinstance(value, str) else ""
+
+
+def read_cache(members: Members) -> CacheMark | None:
+    """Read a cache breakpoint: `cache_control` (Anthropic's, which vendors took over) or OpenAI's own."""
+    mark = members.any("cache_control")
+    if isinstance(mark, dict):
+        ttl = mark.get("ttl")
+        return CacheMark(ttl=ttl if isinstance(ttl, str) else "")
+    own = members.any("prompt_cache_breakpoint")
+    # OpenAI's shortest is 30 minutes: `1h` is the next that the form knows.
+    return CacheMark(ttl="1h") if isinstance(own, dict) else None
+
+
+def _thought_signature(members: Members) -> str:
+    extra = members.any("extra_content")
+    google = extra.get("google") if isinstance(extra, dict) else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
+    return signature if isinstance(signature, str) else ""
+
+
+def _reasoning(members: Members) -> list[Reasoning]:
+    """Read thoughts in any of the spellings; the one that carries tokens wins."""
+    plain = _joined(members.any("reasoning_content")) or _joined(members.any("reasoning"))
+    parts = thoughts_of(members.any("reasoning_details")) or thoughts_of(members.any("thinking_blocks"))
+    if parts:
+        if plain and not any(part.text or part.summary for part in parts):
+            parts.insert(0, Reasoning(text=plain))
+        return parts
+    return [Reasoning(text=plain)] if plain else []

@@ -1,0 +1,225 @@
+"""Chat completion chunks from events: role first, calls numbered, one finish a choice, usage last, `[DONE]`.
+
+Source: OpenAI API reference, "The chat completion chunk object".
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from intellirouter.core import Call, LossReport, Usage, errors
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    CitationDelta,
+    Ended,
+    Event,
+    Finished,
+    Media,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    RefusalDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.openai_chat.client_answer import (
+    add_served,
+    annotations_of,
+    encode_audio,
+    encode_call,
+    encode_image,
+    encode_usage,
+    finish_reason,
+    head_of,
+    knows_functions_only,
+)
+from intellirouter.dialects.openai_chat.thoughts import entry_of
+from intellirouter.dialects.openai_errors import encode_error_event
+
+_DONE: Final = b"data: [DONE]\n\n"
+_ENCODE: Final = msgspec.json.Encoder().encode
+_CONTENT: Final = b',"delta":{"content":'
+_CONTENT_END: Final = b'},"logprobs":null,"finish_reason":null}]'
+
+
+class _ToolCall(Struct):
+    index: int
+    kind: str
+    is_empty: bool = True
+
+
+class _Choice(Struct):
+    calls: dict[int, _ToolCall] = field(default_factory=dict)
+    """By part number."""
+    offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By part number: where its text begins in the content, and how long it is."""
+    chars: int = 0
+    summary: tuple[int, int] = (-1, 0)
+    has_thoughts: bool = False
+    has_refusal: bool = False
+    is_finished: bool = False
+
+
+class ChatStreamEncoder:
+    """See `lane.StreamEncoder`."""
+
+    def __init__(self, call: Call, losses: LossReport) -> None:
+        self._call = call
+        self._losses = losses
+        self._is_legacy = knows_functions_only(call)
+        self._tail = b',"usage":null}\n\n' if call.wants_usage else b"}\n\n"
+        self._head = b""
+        self._began = Began()
+        self._choices: dict[int, _Choice] = {}
+        self._usage: Usage | None = None
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if event.__class__ is TextDelta:
+                self._text(event, out)
+            else:
+                self._other(event, out)
+        return b"".join(out)
+
+    def _text(self, event: TextDelta, out: list[bytes]) -> None:
+        choice = self._choice(event.choice, out)
+        start, length = choice.offsets.get(event.part, (choice.chars, 0))
+        choice.offsets[event.part] = start, length + len(event.text)
+        choice.chars += len(event.text)
+        if event.logprobs is not None:
+            self._write(event.choice, {"content": event.text}, out, logprobs=event.logprobs)
+        elif event.text:
+            out += (self._head, b"%d" % event.choice, _CONTENT, _ENCODE(event.text), _CONTENT_END, self._tail)
+
+    def _other(self, event: Event, out: list[bytes]) -> None:
+        match event:
+            case Began():
+                self._began = event
+                self._usage = event.usage or self._usage
+            case UsageUpdate():
+                self._usage = event.usage
+            case PartEnded():
+                if (known := self._choices.get(event.choice)) is not None:
+                    self._fill(event.choice, known, event.part, out)
+            case Finished():
+                self._finish(event, out)
+            case Ended():
+                pass
+            case _:
+                self._delta(event, self._choice(event.choice, out), out)
+
+    def _choice(self, index: int, out: list[bytes]) -> _Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            if not self._head:
+                self._head = self._opening()
+            choice = self._choices[index] = _Choice()
+            self._write(index, {"role": "assistant", "content": ""}, out)
+        return choice
+
+    def _opening(self) -> bytes:
+        began = self._began
+        head = head_of(began.id, began.created_s, self._call.model, "chat.completion.chunk")
+        add_served(head, began.service_tier, began.system_fingerprint)
+        return b"data: " + _ENCODE(head)[:-1] + b',"choices":[{"index":'
+
+    def _write(
+        self, index: int, delta: dict[str, Any], out: list[bytes], *, finish: str | None = None, logprobs: Any = None
+    ) -> None:
+        said = {"content": logprobs, "refusal": None} if logprobs is not None else None
+        members = _ENCODE({"delta": delta, "logprobs": said, "finish_reason": finish})
+        out += (self._head, b"%d," % index, members[1:], b"]", self._tail)
+
+    def _delta(self, event: Any, choice: _Choice, out: list[bytes]) -> None:
+        match event:
+            case ArgumentsDelta():
+                self._arguments(event, choice, out)
+            case ReasoningDelta():
+                self._think(event, choice, out)
+            case ReasoningToken():
+                part = Reasoning(token=event.token, is_redacted=event.is_redacted, id=event.id)
+                self._write(event.choice, {"reasoning_details": [entry_of(event.token, part)]}, out)
+            case ToolCallBegan():
+                self._call_began(event, choice, out)
+            case RefusalDelta():
+                choice.has_refusal = True
+                self._write(event.choice, {"refusal": event.text}, out)
+            case CitationDelta():
+                start, length = choice.offsets.get(event.part, (choice.chars, 0))
+                if found := annotations_of([event.citation], start, length, self._losses):
+                    self._write(event.choice, {"annotations": found}, out)
+            case WholePart(value=Media(kind="image") as image):
+                self._write(event.choice, {"images": [encode_image(image)]}, out)
+            case WholePart(value=Media(kind="audio") as audio):
+                self._write(event.choice, {"audio": encode_audio(audio)}, out)
+            case _:
+                self._losses.dropped("choices[].delta.content")
+
+    def _think(self, event: ReasoningDelta, choice: _Choice, out: list[bytes]) -> None:
+        """Write a thought. Thoughts have one field: their parts are set apart by an empty line."""
+        place = (event.part, event.summary_index)
+        text = event.text
+        if not text:
+            return
+        if choice.has_thoughts and place != choice.summary:
+            text = "\n\n" + text
+        choice.has_thoughts, choice.summary = True, place
+        self._write(event.choice, {"reasoning_content": text}, out)
+
+    def _call_began(self, event: ToolCallBegan, choice: _Choice, out: list[bytes]) -> None:
+        call = choice.calls[event.part] = _ToolCall(len(choice.calls), event.kind)
+        opening = ToolCall(id=event.id, name=event.name, arguments="", kind=event.kind, token=event.token)
+        if self._is_legacy:
+            self._write(event.choice, {"function_call": {"name": event.name, "arguments": ""}}, out)
+            return
+        self._write(event.choice, {"tool_calls": [{"index": call.index, **encode_call(opening)}]}, out)
+
+    def _arguments(self, event: ArgumentsDelta, choice: _Choice, out: list[bytes]) -> None:
+        call = choice.calls.get(event.part)
+        if call is None or not event.text:
+            return
+        call.is_empty = False
+        if self._is_legacy:
+            delta: dict[str, Any] = {"function_call": {"arguments": event.text}}
+        elif call.kind == "custom":
+            delta = {"tool_calls": [{"index": call.index, "custom": {"input": event.text}}]}
+        else:
+            delta = {"tool_calls": [{"index": call.index, "function": {"arguments": event.text}}]}
+        self._write(event.choice, delta, out)
+
+    def _fill(self, index: int, choice: _Choice, part: int, out: list[bytes]) -> None:
+        """Give a call that brought no arguments an empty object, which clients can parse."""
+        call = choice.calls.get(part)
+        if call is not None and call.is_empty and call.kind == "function":
+            self._arguments(ArgumentsDelta(text="{}", choice=index, part=part), choice, out)
+
+    def _finish(self, event: Finished, out: list[bytes]) -> None:
+        choice = self._choice(event.choice, out)
+        if choice.is_finished:
+            return
+        for part in choice.calls:
+            self._fill(event.choice, choice, part, out)
+        choice.is_finished = True
+        reason = finish_reason(event.stop, has_calls=bool(choice.calls), has_refusal=choice.has_refusal)
+        if self._is_legacy and reason == "tool_calls":
+            reason = "function_call"
+        self._write(event.choice, {}, out, finish=reason)
+
+    def end(self) -> bytes:
+        if not self._call.wants_usage or self._usage is None:
+            return _DONE
+        if not self._head:
+            self._head = self._opening()
+        head = self._head.removesuffix(b'{"index":')
+        return head + b'],"usage":' + _ENCODE(encode_usage(self._usage)) + b"}\n\n" + _DONE
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return encode_error_event(error)

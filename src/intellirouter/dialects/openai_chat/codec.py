@@ -1,0 +1,64 @@
+"""Both sides of the chat dialect against the intermediate form."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.lane import StreamDecoder, StreamEncoder
+from intellirouter.dialects.openai_chat.client_answer import encode_answer
+from intellirouter.dialects.openai_chat.client_request import FIELD_NAMES, read_request
+from intellirouter.dialects.openai_chat.client_stream import ChatStreamEncoder
+from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
+from intellirouter.dialects.openai_chat.thoughts import DIALECT
+from intellirouter.dialects.openai_chat.upstream_answer import ChatStreamDecoder, read_answer
+from intellirouter.dialects.openai_chat.upstream_request import write_request
+from intellirouter.dialects.openai_errors import decode_error
+from intellirouter.dialects.sse import EventSplitter
+
+_LANE: Final = OpenAIChatLane()
+
+
+class ChatClient:
+    """Clients of `POST /chat/completions`. Implements `lane.ChatClient`."""
+
+    dialect = DIALECT
+    field_names: dict[str, str] = FIELD_NAMES
+
+    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+        return _LANE.decode_request(body, facts)
+
+    def decode(self, call: Call) -> Conversation:
+        return read_request(call)
+
+    def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
+        return encode_answer(response, call, losses)
+
+    def stream(self, call: Call, losses: LossReport) -> StreamEncoder:
+        return ChatStreamEncoder(call, losses)
+
+
+class ChatUpstream:
+    """OpenAI, and whoever speaks its dialect. Implements `lane.ChatUpstream`."""
+
+    dialect = DIALECT
+
+    def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        return write_request(conversation, deployment, losses)
+
+    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return _LANE.encode_request(call, deployment)
+
+    def decode(self, body: bytes, deployment: Deployment) -> Response:
+        return read_answer(body, deployment)
+
+    def stream(self, deployment: Deployment) -> StreamDecoder:
+        return ChatStreamDecoder(deployment)
+
+    def splitter(self) -> EventSplitter:
+        return EventSplitter()
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return decode_error(status, headers, body, deployment=deployment, clock=clock)

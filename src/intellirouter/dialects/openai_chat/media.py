@@ -1,0 +1,174 @@
+"""Pictures, recordings, films and files in the chat dialect's parts, both ways.
+
+Source: OpenAI API reference, "Create chat completion" (content parts); vLLM and Gemini know `video_url` as well.
+"""
+
+import base64
+import binascii
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from intellirouter.core import errors
+from intellirouter.dialects.ir import CacheMark, Media, Source
+from intellirouter.dialects.openai_chat.members import Members, missing, wrong_type
+
+_AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_AUDIO_FORMATS: Final = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+}
+_EXTENSIONS: Final = {"application/pdf": "pdf", "text/plain": "txt", "text/markdown": "md", "text/html": "html"}
+
+
+def media_part(kind: str, part: Members, cache: CacheMark | None) -> Media:
+    """Read a part of one of the types in `MEDIA_READERS`."""
+    media = MEDIA_READERS[kind](part)
+    media.cache = cache
+    media.extras = part.rest()
+    return media
+
+
+def _image(part: Members) -> Media:
+    url, detail = _url_of(part, "image_url")
+    return Media(kind="image", source=_linked(url, part.place("image_url.url")), detail=detail)
+
+
+def _video(part: Members) -> Media:
+    url, _ = _url_of(part, "video_url")
+    return Media(kind="video", source=_linked(url, part.place("video_url.url")))
+
+
+def _url_of(part: Members, name: str) -> tuple[str, str]:
+    value = part.any(name)
+    if isinstance(value, str):  # how some clients write it
+        return value, ""
+    if not isinstance(value, dict):
+        raise missing(part.place(name)) if value is None else wrong_type(part.place(name), "an object", value)
+    inner = Members(value, part.place(name))
+    return inner.required("url"), inner.text("detail")
+
+
+def _audio(part: Members) -> Media:
+    inner = part.members("input_audio")
+    data, form = inner.required("data"), inner.text("format") or "wav"
+    if data.startswith("data:"):
+        return Media(kind="audio", source=_linked(data, inner.place("data")))
+    return Media(kind="audio", source=Source(data=data, media_type=_AUDIO_TYPES.get(form, f"audio/{form}")))
+
+
+def _file(part: Members) -> Media:
+    inner = part.members("file")
+    data, file_id, url, name = (inner.text(key) for key in ("file_data", "file_id", "file_url", "filename"))
+    if data.startswith("data:") or (url and not data):
+        source = _linked(data or url, inner.place("file_data" if data else "file_url"))
+    elif data:
+        source = Source(data=data, media_type=_type_of_name(name))
+    elif file_id:
+        source = Source(file_id=file_id)
+    else:
+        raise missing(inner.place("file_data"))
+    return Media(kind="document", source=source, name=name)
+
+
+MEDIA_READERS: Final = {"image_url": _image, "video_url": _video, "input_audio": _audio, "file": _file}
+
+
+def _type_of_name(name: str) -> str:
+    extension = name.rpartition(".")[2].lower()
+    return next((kind for kind, known in _EXTENSIONS.items() if known == extension), "application/pdf")
+
+
+def _linked(url: str, place: str) -> Source:
+    """Tell bytes in a data URL from a link."""
+    if not url.startswith("data:"):
+        return Source(url=url)
+    head, comma, body = url[5:].partition(",")
+    if not comma:
+        raise errors.InvalidRequest(
+            f"Invalid '{place}': a data URL needs a comma before its data, as in 'data:image/png;base64,...'.",
+            code="invalid_value",
+            param=place,
+        )
+    media_type, *parameters = head.split(";")
+    if "base64" not in parameters:
+        body = base64.b64encode(unquote_to_bytes(body)).decode()
+    return Source(data=body, media_type=media_type)
+
+
+def data_url(source: Source, fallback: str) -> str:
+    return f"data:{source.media_type or fallback};base64,{source.data}"
+
+
+def encode_media(media: Media) -> dict[str, Any]:
+    """Write a part. Raises `UnsupportedFeature` for what the dialect cannot say."""
+    match media.kind:
+        case "image":
+            part = _encode_image(media)
+        case "audio":
+            part = _encode_audio(media)
+        case "video":
+            part = {"type": "video_url", "video_url": {"url": _link_of(media, "video/mp4")}}
+        case _:
+            part = _encode_document(media)
+    return part
+
+
+def _encode_image(media: Media) -> dict[str, Any]:
+    image = {"url": _link_of(media, "image/png")}
+    if media.detail:
+        image["detail"] = media.detail
+    return {"type": "image_url", "image_url": image}
+
+
+def _link_of(media: Media, fallback: str) -> str:
+    source = media.source
+    if source.data is not None:
+        return data_url(source, fallback)
+    if source.url is None:
+        raise _unsupported(f"{media.kind} by file id")
+    return source.url
+
+
+def _encode_audio(media: Media) -> dict[str, Any]:
+    source = media.source
+    if source.data is None:
+        raise _unsupported("audio that is not sent as data")
+    media_type = source.media_type.partition(";")[0]
+    form = _AUDIO_FORMATS.get(media_type) or media_type.rpartition("/")[2] or "wav"
+    return {"type": "input_audio", "input_audio": {"data": source.data, "format": form}}
+
+
+def _encode_document(media: Media) -> dict[str, Any]:
+    source = media.source
+    if source.text is not None:
+        title = f"{media.name}\n\n" if media.name else ""
+        return {"type": "text", "text": f"{title}{source.text}"}
+    if source.data is not None and source.media_type.startswith("text/"):
+        return {"type": "text", "text": _decoded_text(source.data, media.name)}
+    if source.file_id is not None:
+        return {"type": "file", "file": {"file_id": source.file_id}}
+    if source.data is None:
+        raise _unsupported("a document by URL")
+    extension = _EXTENSIONS.get(source.media_type, source.media_type.rpartition("/")[2] or "pdf")
+    # A file needs a name, and the vendor looks at its extension.
+    name = media.name if "." in media.name else f"{media.name or 'document'}.{extension}"
+    return {"type": "file", "file": {"filename": name, "file_data": data_url(source, "application/pdf")}}
+
+
+def _decoded_text(data: str, name: str) -> str:
+    try:
+        text = base64.b64decode(data).decode()
+    except (binascii.Error, ValueError):
+        raise _unsupported("a text document that is not base64 of UTF-8") from None
+    return f"{name}\n\n{text}" if name else text
+
+
+def _unsupported(what: str) -> errors.UnsupportedFeature:
+    return errors.UnsupportedFeature(
+        f"The upstream's dialect (OpenAI chat completions) cannot take {what}.",
+        param="messages[].content[]",
+        hint="Send the bytes as base64, or ask for a model that supports it.",
+    )

@@ -1,0 +1,158 @@
+"""Fits a chat request to what a vendor's documentation says of its endpoint (`core.Quirks`).
+
+Works on the wire form, so that a relayed request and a translated one are fitted by the same rules.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Call, LossReport, errors
+from intellirouter.core.vendor import Quirks
+
+_FORM_NAMES: Final = {
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "response_format": "output",
+    "reasoning_effort": "reasoning",
+    "prompt_cache_key": "cache_key",
+    "parallel_tool_calls": "tool_choice.is_parallel",
+}
+"""What a client of another dialect calls otherwise, by the intermediate form's names."""
+_IN_MESSAGES: Final = "messages[]."
+
+
+def _is_filled(value: Any) -> bool:
+    return bool(value)
+
+
+_RELIED_ON: Final[dict[str, Callable[[Any], bool]]] = {
+    "tools": _is_filled,
+    "functions": _is_filled,
+    "tool_choice": lambda value: value not in {"auto", "none"} if isinstance(value, str) else True,
+    "response_format": lambda value: not isinstance(value, dict) or value.get("type") != "text",
+    "n": lambda value: value != 1,
+    "stop": _is_filled,
+    "audio": _is_filled,
+    "modalities": lambda value: value != ["text"],
+}
+"""Members that change what the answer is, where they hold more than the default: never left out."""
+
+
+def touches(call: Call, quirks: Quirks) -> bool:
+    """Tell, cheaply, whether a request may hold what a vendor wants otherwise. Says yes too often, never too seldom."""
+    body = call.body
+    if any(needle in body for needle in _needles(quirks)):
+        return True
+    limit = quirks.max_temperature
+    if limit is not None and call.source.temperature is not None and call.source.temperature > limit:
+        return True
+    return not quirks.takes_stream_options and b'"stream_options"' in body
+
+
+@lru_cache(maxsize=256)
+def _needles(quirks: Quirks) -> tuple[bytes, ...]:
+    names = {name.removeprefix(_IN_MESSAGES) for name in quirks.refuses}
+    names.update(old for old, _ in quirks.renames)
+    if not quirks.has_developer_role:
+        names.add("developer")
+    if quirks.structured_output != "json_schema":
+        names.add("response_format")
+    if quirks.reasoning_field != "reasoning_content":
+        names.add("reasoning_content")
+    # A key may be spelled with escapes: then the slow way decides.
+    return *(f'"{name}"'.encode() for name in sorted(names)), b"\\u006", b"\\u007", b"\\u005f", b"\\u005F"
+
+
+def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+    """Change a request's members in place; messages that change are replaced, never edited.
+
+    Raises `UnsupportedFeature` for what the vendor refuses and the client relies on.
+    """
+    _fit_messages(body, quirks, losses)
+    _fit_output(body, quirks, losses)
+    limit, temperature = quirks.max_temperature, body.get("temperature")
+    if limit is not None and isinstance(temperature, int | float) and temperature > limit:
+        body["temperature"] = limit
+        losses.add("temperature", "clamped", str(limit))
+    if not quirks.takes_stream_options:
+        body.pop("stream_options", None)
+    for name in quirks.refuses:
+        _leave_out(body, name, losses)
+    for old, new in quirks.renames:
+        if old in body:
+            value = body.pop(old)
+            body.setdefault(new, value)
+
+
+def _leave_out(body: dict[str, Any], name: str, losses: LossReport) -> None:
+    if name.startswith(_IN_MESSAGES):
+        member = name.removeprefix(_IN_MESSAGES)
+        if any(member in message for message in body["messages"]):
+            body["messages"] = [
+                {key: value for key, value in message.items() if key != member} for message in body["messages"]
+            ]
+            losses.dropped(name)
+        return
+    value = body.pop(name, None)
+    if value is None:
+        return
+    field = _FORM_NAMES.get(name, name)
+    if name in _RELIED_ON and _RELIED_ON[name](value):
+        raise errors.UnsupportedFeature(f"The upstream does not take `{name}`.", param=losses.name_of(field))
+    if name != "stream_options":
+        losses.dropped(field)
+
+
+def _fit_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+    messages: list[dict[str, Any]] = body["messages"]
+    for index, message in enumerate(messages):
+        changed = message
+        if message.get("role") == "developer" and not quirks.has_developer_role:
+            changed = changed | {"role": "system"}
+            losses.add("messages[].role", "converted", "system")
+        if "reasoning_content" in message and quirks.reasoning_field != "reasoning_content":
+            changed = {key: value for key, value in changed.items() if key != "reasoning_content"}
+            changed[quirks.reasoning_field] = message["reasoning_content"]
+        messages[index] = changed
+
+
+def _fit_output(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+    form = body.get("response_format")
+    if not isinstance(form, dict) or quirks.structured_output == "json_schema":
+        return
+    kind = form.get("type")
+    if kind not in {"json_schema", "json_object"} or kind == quirks.structured_output:
+        return
+    schema = form.get("json_schema")
+    wanted = schema.get("schema") if kind == "json_schema" and isinstance(schema, dict) else None
+    instruct(body, json_instruction(wanted))
+    if quirks.structured_output == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    else:
+        del body["response_format"]
+    losses.add("output", "emulated", "instruction")
+
+
+def json_instruction(schema: Any) -> str:
+    if schema is None:
+        return "Answer with one JSON object and nothing else."
+    text = msgspec.json.encode(schema).decode()
+    return f"Answer with one JSON document that conforms to this JSON Schema, and nothing else:\n{text}"
+
+
+def instruct(body: dict[str, Any], text: str) -> None:
+    """Add an instruction after the system prompt that the client wrote, or as one."""
+    messages: list[dict[str, Any]] = body["messages"]
+    first = messages[0] if messages else {}
+    if first.get("role") not in {"system", "developer"}:
+        messages.insert(0, {"role": "system", "content": text})
+        return
+    content = first.get("content")
+    if isinstance(content, list):
+        said: Any = [*content, {"type": "text", "text": text}]
+    else:
+        said = f"{content}\n\n{text}" if content else text
+    messages[0] = first | {"content": said}

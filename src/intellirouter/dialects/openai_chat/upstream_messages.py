@@ -1,0 +1,242 @@
+"""From the intermediate form's turns to the messages of a chat request."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.ir import (
+    Conversation,
+    Foreign,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    origin_of,
+    usable_token,
+)
+from intellirouter.dialects.openai_chat.media import encode_media
+from intellirouter.dialects.openai_chat.thoughts import DIALECT, entry_of, shown
+
+OPENAI_VENDORS: Final = frozenset({"openai", "azure", "azure-openai"})
+_GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex", "google"})
+_WANTS_THOUGHTS_BACK: Final = frozenset({"deepseek", "moonshot", "zai", "minimax"})
+"""Models that think between tool calls and fail, or forget, without their thoughts."""
+_TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "alibaba"})
+_CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
+    {"deepseek", "gemini", "vertex", "groq", "xai", "moonshot", "fireworks", "vllm", "llamacpp", "ollama", "host"}
+)
+"""Vendors that cache prefixes unasked: a mark there has no effect, and none is missing."""
+_MAX_ERROR_WORD: Final = 16
+
+
+class MessageWriter:
+    """Writes the messages of one conversation for one deployment. Read-only on the conversation."""
+
+    def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
+        self._deployment = deployment
+        self._losses = losses
+        self._is_same = conversation.dialect == DIALECT
+        self._is_openai = deployment.vendor in OPENAI_VENDORS
+        self._has_developer = self._is_openai or deployment.quirks.has_developer_role
+        self._moved: list[dict[str, Any]] = []
+        """Pictures of tool results: they wait for the next user turn."""
+        self._out: list[dict[str, Any]] = []
+
+    def write(self, messages: list[Message]) -> list[dict[str, Any]]:
+        for message in messages:
+            match message.role:
+                case "tool":
+                    self._results(message)
+                case "assistant":
+                    self._flush()
+                    self._out.append(self._assistant(message))
+                case "user":
+                    content = self._moved + self._parts(message.parts)
+                    self._moved = []
+                    self._out.append(self._turn("user", message, self._content(content)))
+                case _:
+                    self._flush()
+                    role = message.role if message.role == "system" or self._has_developer else "system"
+                    if role != message.role:
+                        self._losses.add("messages[].role", "converted", "system")
+                    self._out.append(self._turn(role, message, self._content(self._parts(message.parts))))
+        self._flush()
+        return self._out
+
+    def _flush(self) -> None:
+        if self._moved:
+            self._out.append({"role": "user", "content": self._moved})
+            self._moved = []
+
+    def _turn(self, role: str, message: Message, content: Any) -> dict[str, Any]:
+        turn: dict[str, Any] = {"role": role, "content": content}
+        if message.name:
+            turn["name"] = message.name
+        if self._is_same:
+            turn |= message.extras
+        return turn
+
+    def _content(self, parts: list[dict[str, Any]]) -> Any:
+        """Return a plain text where that says the same: not every vendor takes lists of parts."""
+        if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
+            return parts[0]["text"]
+        if not parts:
+            return ""
+        if self._is_same or self._is_openai or any(part.keys() != {"type", "text"} for part in parts):
+            return parts
+        return "\n\n".join(part["text"] for part in parts)
+
+    def _parts(self, parts: list[Part]) -> list[dict[str, Any]]:
+        return [encoded for part in parts if (encoded := self._part(part)) is not None]
+
+    def _part(self, part: Part) -> dict[str, Any] | None:
+        match part:
+            case Text():
+                encoded: dict[str, Any] = {"type": "text", "text": part.text}
+            case Media():
+                encoded = self._media(part)
+            case Refusal():
+                encoded = {"type": "text", "text": part.text}
+            case Foreign():
+                return self._foreign(part)
+            case _:
+                return None
+        if self._is_same:
+            encoded |= part.extras
+        if not isinstance(part, Refusal) and part.cache is not None:
+            self._mark(encoded, part.cache.ttl)
+        return encoded
+
+    def _media(self, part: Media) -> dict[str, Any]:
+        if part.source.file_id is not None and not self._is_same:
+            raise errors.UnsupportedFeature(
+                "A file id means something only to the vendor that gave it.",
+                param="messages[].content[]",
+                hint="Send the bytes as base64 instead.",
+            )
+        return encode_media(part)
+
+    def _foreign(self, part: Foreign) -> dict[str, Any] | None:
+        if part.dialect == DIALECT and isinstance(part.raw, dict):
+            raw: dict[str, Any] = part.raw
+            return raw
+        self._losses.dropped(f"messages[].content[].{part.kind}")
+        return None
+
+    def _mark(self, encoded: dict[str, Any], ttl: str) -> None:
+        vendor = self._deployment.vendor
+        if vendor in _TAKES_CACHE_MARKS or (self._is_same and not self._is_openai):
+            encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
+        elif vendor not in _CACHES_BY_ITSELF:
+            self._losses.dropped("cache")
+
+    def _assistant(self, message: Message) -> dict[str, Any]:
+        texts: list[str] = []
+        others: list[dict[str, Any]] = []
+        calls: list[dict[str, Any]] = []
+        turn = self._turn("assistant", message, None)
+        for part in message.parts:
+            match part:
+                case Text():
+                    texts.append(part.text)
+                case Refusal():
+                    self._refuse(part, turn, texts)
+                case ToolCall():
+                    calls.append(self._call(part))
+                case Media(kind="audio") if part.source.file_id is not None and self._is_same:
+                    turn["audio"] = {"id": part.source.file_id}
+                case Media():
+                    self._losses.dropped(f"messages[].content[].{part.kind}")
+                case Foreign() if (raw := self._foreign(part)) is not None:
+                    (calls if part.kind in raw and "id" in raw else others).append(raw)
+                case _:
+                    pass
+        self._think(turn, message)
+        if others:
+            turn["content"] = [{"type": "text", "text": text} for text in texts] + others
+        elif texts or not (calls or "refusal" in turn or "audio" in turn):
+            turn["content"] = "".join(texts)
+        if calls:
+            turn["tool_calls"] = calls
+        return turn
+
+    def _refuse(self, part: Refusal, turn: dict[str, Any], texts: list[str]) -> None:
+        if self._is_openai or self._is_same:
+            turn["refusal"] = turn.get("refusal", "") + part.text
+        else:
+            texts.append(part.text)
+
+    def _think(self, turn: dict[str, Any], message: Message) -> None:
+        """Send thoughts back to who had them. A vendor that needs none would take them for the client's words."""
+        thoughts = [part for part in message.parts if isinstance(part, Reasoning)]
+        if not thoughts:
+            return
+        own = [part for part in thoughts if usable_token(part.token, DIALECT, self._deployment) is not None]
+        details = [entry_of(part.token, part) for part in own if part.token is not None]
+        if details:
+            turn["reasoning_details"] = details
+        plain = [part for part in thoughts if part.token is None]
+        is_wanted = self._deployment.vendor in _WANTS_THOUGHTS_BACK or self._is_same
+        if is_wanted and (text := shown(plain)):
+            turn["reasoning_content"] = text
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        encoded: dict[str, Any] = {"id": call.id, "type": "function"}
+        if call.kind == "custom" and (self._is_openai or self._is_same):
+            encoded = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+        elif call.kind == "custom":
+            # The tools of now are functions: one that was called with free text is told as one.
+            arguments = msgspec.json.encode({"input": call.arguments}).decode()
+            encoded["function"] = {"name": call.name, "arguments": arguments}
+        else:
+            encoded["function"] = {"name": call.name, "arguments": call.arguments}
+        if (signature := self._signature(call)) is not None:
+            encoded["extra_content"] = {"google": {"thought_signature": signature}}
+        if self._is_same:
+            encoded |= call.extras
+        return encoded
+
+    def _signature(self, call: ToolCall) -> str | None:
+        token = call.token
+        if token is None or token.dialect != "gemini":
+            return None
+        if token.origin:
+            return token.value if token.origin == origin_of(self._deployment) else None
+        return token.value if self._deployment.vendor in _GOOGLE_VENDORS or self._is_same else None
+
+    def _results(self, message: Message) -> None:
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                self._out.append(self._result(part, message))
+
+    def _result(self, result: ToolResult, message: Message) -> dict[str, Any]:
+        pictures = [part for part in result.parts if isinstance(part, Media)]
+        texts = [part for part in result.parts if isinstance(part, Text)]
+        if pictures and not self._is_same:
+            self._moved.append({"type": "text", "text": f"What the tool call {result.call_id} returned:"})
+            self._moved += [self._media(part) for part in pictures]
+            self._losses.add("messages[].content[].tool_result.content", "converted", "user message")
+        content: Any = "\n".join(part.text for part in texts)
+        if pictures and self._is_same:
+            content = self._parts(list(result.parts))
+        elif any(part.cache is not None for part in texts):
+            content = self._content(self._parts(list(texts)))
+        elif pictures and not content:
+            content = "See the next user message."
+        if result.is_error and isinstance(content, str):
+            self._losses.add("messages[].content[].is_error", "converted", "text")
+            if "error" not in content[:_MAX_ERROR_WORD].lower():
+                content = f"Error: {content}"
+        turn: dict[str, Any] = {"role": "tool", "tool_call_id": result.call_id, "content": content}
+        if result.cache is not None:
+            self._mark(turn, result.cache.ttl)
+        if self._is_same:
+            turn |= message.extras
+            if result.name:
+                turn["name"] = result.name
+        return turn

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects import CODECS
+from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
 from intellirouter.testing import FakeClock
 
-codec = CODECS["embeddings"]
+codec = OpenAIEmbeddingsLane()
 
 
 def body(**members: Any) -> bytes:
@@ -64,8 +64,8 @@ def test_what_is_missing_is_named(missing: str) -> None:
 def test_only_the_model_is_edited() -> None:
     sent = b'{ "input" : ["{\\"model\\":1}"], "model" : "m" , "x":1e999}'
     call = codec.decode_request(sent)
-    assert codec.encode_request(call, "m") is sent
-    assert codec.encode_request(call, "up/1") == sent.replace(b'"m"', b'"up/1"')
+    assert codec.edited(call, "m") is sent
+    assert codec.edited(call, "up/1") == sent.replace(b'"m"', b'"up/1"')
 
 
 def test_an_answer_is_read() -> None:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects import CODECS
+from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
 from intellirouter.testing import FakeClock
 
-codec = CODECS["chat"]
+codec = OpenAIChatLane()
 MESSAGES = [{"role": "user", "content": "hello"}]
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 
@@ -210,8 +210,8 @@ def test_only_the_model_is_edited(is_stream: bool) -> None:
     options = b',"stream":true,"stream_options": {"include_usage" :true}' if is_stream else b""
     sent = b'{ "messages":[{"role":"user","content":"\\u4f60 \\"model\\""}], "x":1e999' + options + b', "model" : "m"}'
     call = codec.decode_request(sent)
-    assert codec.encode_request(call, "m") is sent
-    assert codec.encode_request(call, "up/\u00e9") == sent.replace(b'"m"', '"up/\u00e9"'.encode())
+    assert codec.edited(call, "m") is sent
+    assert codec.edited(call, "up/\u00e9") == sent.replace(b'"m"', '"up/\u00e9"'.encode())
     assert call.body is sent
 
 
@@ -246,8 +246,8 @@ HEAD = '{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true'
 )
 def test_usage_is_asked_for_on_the_clients_behalf(written: str, expected: str) -> None:
     call = codec.decode_request((HEAD + written).encode())
-    assert codec.encode_request(call, "m").decode() == HEAD + expected
-    renamed = codec.encode_request(call, "up").decode()
+    assert codec.edited(call, "m").decode() == HEAD + expected
+    renamed = codec.edited(call, "up").decode()
     assert renamed == (HEAD + expected).replace('"model":"m"', '"model":"up"')
 
 
@@ -256,7 +256,7 @@ def test_usage_is_not_asked_for_without_need(written: str) -> None:
     head = HEAD if "usage" in written else HEAD.replace("true", "false")
     sent = (head + written).encode()
     call = codec.decode_request(sent)
-    assert codec.encode_request(call, "m") is sent
+    assert codec.edited(call, "m") is sent
     assert call.wants_usage == ("usage" in written)
 
 
@@ -271,7 +271,7 @@ def test_any_stream_options_keep_what_they_hold(held: dict[str, Any], usage: Any
     document = {**json.loads(body(stream=True)), "stream_options": asked, "z": "}"}
     sent = json.dumps(document, indent=indent or None, ensure_ascii=is_ascii).encode()
     call = codec.decode_request(sent)
-    edited = json.loads(codec.encode_request(call, "up"))
+    edited = json.loads(codec.edited(call, "up"))
     assert edited == {**document, "model": "up", "stream_options": {**asked, "include_usage": True}}
 
 

@@ -1,4 +1,4 @@
-"""LangChain: its own standard tests of chat models, over chat completions and messages, and embeddings."""
+"""LangChain: its own standard tests of chat models, over chat completions, responses and messages, and embeddings."""
 
 import base64
 import contextlib
@@ -65,6 +65,16 @@ def standard_tests(case: Case, suite: str) -> None:
 @check
 def standard_tests_of_chat_openai(case: Case) -> None:
     standard_tests(case, "suite_chat_openai.py")
+
+
+@check
+def standard_tests_of_chat_openai_over_responses(case: Case) -> None:
+    standard_tests(case, "suite_responses.py")
+
+
+@check
+def standard_tests_of_chat_anthropic(case: Case) -> None:
+    standard_tests(case, "suite_chat_anthropic.py")
 
 
 @check

@@ -1,0 +1,16 @@
+"""Pydantic AI over Anthropic's messages API."""
+
+from agent_checks import speak
+from anthropic import AsyncAnthropic
+from checks import Case
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+
+
+def messages_model(case: Case, name: str) -> AnthropicModel:
+    client = AsyncAnthropic(base_url=case.url, api_key=case.key, max_retries=0)
+    return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client))
+
+
+if __name__ == "__main__":
+    speak(messages_model)

@@ -23,7 +23,8 @@ Layers, each over the one before: what was discovered, the file (YAML or TOML), 
   may also be written `a, b`. Empty variables count as unset. These names work as well: `ORCHESTRATOR_HOST`,
   `ORCHESTRATOR_API_PORT`, `API_PORT`, `LOG_LEVEL`, `ORCHESTRATOR_DEBUG`, `INTELLIR_ROLE`, and
   `RESOURCE_PORTS_OLLAMA` for the port where Ollama is looked for.
-- **Secrets** are references: `env:NAME` or `file:PATH`. The value itself in a file is an error.
+- **Secrets** are references: `env:NAME`, `file:PATH` or `store:NAME` (put there by
+  `intellirouter credentials set`). The value itself in a file is an error.
 - **Relative paths** start at the working directory.
 
 An editor that knows JSON Schema can use [config.schema.json](config.schema.json).

@@ -11,6 +11,7 @@ from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtim
 from intellirouter.core import Deployment, Endpoint, Price, VendorRow
 
 _MAX_WILDCARDS: Final = 1024
+_PREFIXES: Final = {"anthropic_messages": "/v1", "ollama": "/v1", "gemini": "/openai"}
 FREE: Final = Price(input=0, output=0, version="own hardware")
 
 
@@ -104,12 +105,12 @@ class Catalog:
             upstream_model=spec.model,
             endpoint=_endpoint(provider, row),
             credentials=provider.credentials,
-            dialects=row.dialects,
+            dialects=_dialects(provider, row),
             surfaces=row.surfaces,
-            auth=row.auth,
+            auth=provider.auth or row.auth,
             quirks=row.quirks,
             weight=spec.weight,
-            region=spec.region,
+            region=spec.region or provider.region,
             context_tokens=spec.context_tokens or (known.context_tokens if known else None),
             capabilities=spec.capabilities,
             price=price,
@@ -120,6 +121,12 @@ class Catalog:
         )
 
 
+def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:
+    return row.dialects if provider.dialect is None else (provider.dialect,)
+
+
 def _endpoint(provider: ProviderSpec, row: VendorRow) -> Endpoint:
     base_url = provider.base_url or row.base_url or "http://localhost/v1"
+    # Paths of these dialects begin above the prefix that people know from the OpenAI-compatible endpoints.
+    base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
     return Endpoint(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)

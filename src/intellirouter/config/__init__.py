@@ -14,6 +14,7 @@ from intellirouter.config.listing import Setting, show
 from intellirouter.config.load import Loaded, load_config, process_environment
 from intellirouter.config.problems import ConfigError, Problem
 from intellirouter.config.reference import SettingDoc, setting_docs
+from intellirouter.config.references import StoredSecrets, UnresolvedError
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
     BackoffSpec,
@@ -47,6 +48,8 @@ __all__ = [
     "Setting",
     "SettingDoc",
     "StoreSpec",
+    "StoredSecrets",
+    "UnresolvedError",
     "compile_config",
     "config_schema",
     "discover",

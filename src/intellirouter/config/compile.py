@@ -15,7 +15,14 @@ from msgspec import structs
 from intellirouter.config.advisories import advisories, unsupported
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, Problem, suggest
-from intellirouter.config.references import UnresolvedError, resolve_key_digest, resolve_secret
+from intellirouter.config.references import (
+    Secrets,
+    StoredSecrets,
+    UnresolvedError,
+    resolve_key_digest,
+    resolve_secret,
+    usual_variable,
+)
 from intellirouter.config.runtime import (
     BackoffSpec,
     DeploymentSpec,
@@ -51,13 +58,15 @@ def compile_config(
     vendors: Mapping[str, VendorRow],
     environ: Mapping[str, str] | None = None,
     origins: Mapping[str, str] | None = None,
+    stored: StoredSecrets | None = None,
 ) -> Runtime:
     """Return the Runtime, or raise `ConfigError` with every problem found.
 
     `environ` (for `env:NAME`) defaults to the process environment. `origins` (of `Loaded`) lets problems say where the
-    value came from. Reads the files that `file:PATH` names.
+    value came from. `stored` finds what `store:NAME` names. Reads the files that `file:PATH` names.
     """
-    return _Compiler(config, vendors, process_environment() if environ is None else environ, origins or {}).run()
+    secrets = Secrets(process_environment() if environ is None else environ, stored)
+    return _Compiler(config, vendors, secrets, origins or {}).run()
 
 
 class _Compiler:
@@ -65,12 +74,13 @@ class _Compiler:
         self,
         config: Config,
         vendors: Mapping[str, VendorRow],
-        environ: Mapping[str, str],
+        secrets: Secrets,
         origins: Mapping[str, str],
     ) -> None:
         self._config = config
         self._vendors = vendors
-        self._environ = environ
+        self._secrets = secrets
+        self._environ = secrets.environ
         self._origins = origins
         self._problems: list[Problem] = []
         self._warnings: list[str] = []
@@ -161,6 +171,9 @@ class _Compiler:
             base_url=base_url,
             uds=uds,
             credentials=self._credentials(entry, row, path),
+            region=entry.region,
+            dialect=entry.dialect,
+            auth=entry.auth,
             headers=tuple(entry.headers.items()),
             ca_file=None if entry.ca_file is None else str(FilePath(entry.ca_file).expanduser()),
             allows_any_model=self._allows_any_model(entry),
@@ -179,8 +192,14 @@ class _Compiler:
                 self._report((*path, "base_url"), f"vendor {row.name} runs inside this program", "leave it out")
             return None, None
         stated = entry.base_url or row.base_url
+        if stated is not None and "{region}" in stated:
+            if entry.region is None:
+                hint = f"write region: NAME, or base_url: {row.base_url_hint}"
+                self._report((*path, "region"), f"is required for vendor {row.name}", hint)
+                return None, None
+            stated = stated.replace("{region}", entry.region)
         if stated is None:
-            hint = "write base_url: http://HOST:PORT/v1"
+            hint = f"write base_url: {row.base_url_hint or 'http://HOST:PORT/v1'}"
             self._report((*path, "base_url"), f"is required for vendor {row.name}", hint)
             return None, None
         if not stated.startswith("unix:"):
@@ -198,7 +217,7 @@ class _Compiler:
         for index, reference in enumerate(entry.credentials or ()):
             references[(*path, "credentials", index)] = reference
         if entry.credential is None and entry.credentials is None:
-            usual = next((name for name in row.credential_env if self._environ.get(name, "").strip()), None)
+            usual = usual_variable(row, self._environ)
             if usual is not None:
                 references[(*path, "credential")] = f"env:{usual}"
             elif row.needs_credential:
@@ -208,7 +227,7 @@ class _Compiler:
         secrets: list[Secret] = []
         for where, reference in references.items():
             try:
-                secrets.append(Secret(resolve_secret(reference, self._environ)))
+                secrets.append(Secret(resolve_secret(reference, self._secrets)))
             except UnresolvedError as error:
                 self._report(where, error.message, error.hint)
         return tuple(dict.fromkeys(secrets))
@@ -291,7 +310,7 @@ class _Compiler:
                 known = suggest(entry.tenant, self._config.tenants) or "add it under tenants"
                 self._report((*path, "tenant"), f"there is no tenant {entry.tenant!r}", known)
             try:
-                digest = resolve_key_digest(entry.key, self._environ)
+                digest = resolve_key_digest(entry.key, self._secrets)
             except UnresolvedError as error:
                 self._report((*path, "key"), error.message, error.hint)
                 continue

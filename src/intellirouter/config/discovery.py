@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.references import usual_variable
 from intellirouter.config.values import PUBLIC_NAME_PATTERN, artifact_model
 from intellirouter.core import VendorRow
 
@@ -91,8 +92,9 @@ def discover(
         found.add_probe(probe)
     local = list(found.deployments)
     for row in vendors.values():
-        variable = next((name for name in row.credential_env if variables.get(name, "").strip()), None)
-        if variable is not None:
+        variable = usual_variable(row, variables)
+        # Where the address has to be stated, a credential alone makes no provider.
+        if variable is not None and row.base_url is not None and "{" not in row.base_url:
             found.add_cloud(row, variable)
     pool = [name for name in local or found.deployments if not _NOT_FOR_CHAT.search(name)]
     config: dict[str, Any] = {"providers": found.providers, "deployments": found.deployments}

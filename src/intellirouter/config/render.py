@@ -18,7 +18,7 @@ _HEAD: Final = """\
 #   intellirouter serve --config FILE
 #
 # Each value can be overridden from the environment: INTELLIR_SERVER__PORT=9000.
-# Secrets are references, env:NAME or file:PATH, never values.
+# Secrets are references, env:NAME, file:PATH or store:NAME, never values.
 
 # server: {host: 127.0.0.1, port: 8080}
 # store: sqlite:///intellirouter.db

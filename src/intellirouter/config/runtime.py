@@ -5,7 +5,7 @@ A reload compiles a new Runtime and swaps one reference; requests under way keep
 
 from msgspec import Struct, field
 
-from intellirouter.core import Price, Secret, Timeouts
+from intellirouter.core import AuthScheme, Price, Secret, Timeouts
 
 
 class ServerSpec(Struct, frozen=True, kw_only=True):
@@ -57,6 +57,11 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     uds: str | None = None
     credentials: tuple[Secret, ...] = ()
+    region: str | None = None
+    dialect: str | None = None
+    """Overrides what the vendor's own endpoint speaks."""
+    auth: AuthScheme | None = None
+    """Overrides how the vendor's own endpoint wants the credential."""
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
     allows_any_model: bool = False

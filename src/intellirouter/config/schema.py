@@ -16,6 +16,7 @@ from intellirouter.config.values import (
     KeyRef,
     LevelName,
     Name,
+    ProviderRegion,
     PublicName,
     Retries,
     Seconds,
@@ -24,6 +25,7 @@ from intellirouter.config.values import (
     Text,
     Usd,
 )
+from intellirouter.core import AuthScheme
 
 IMPLEMENTED_STRATEGIES: Final = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
 Strategy = Literal[
@@ -39,6 +41,7 @@ Strategy = Literal[
     "throughput",
     "cascade",
 ]
+Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 
 
@@ -146,9 +149,21 @@ class Provider(Section):
         default=None,
         description="http(s)://host:port/prefix, or unix:/path/to.sock[:/prefix]. Empty: the vendor's own.",
     )
+    region: ProviderRegion | None = Field(
+        default=None, description="The vendor's region, where its address or its signature needs one: us-east-1."
+    )
+    dialect: Dialect | None = Field(
+        default=None, description="What the endpoint speaks. Empty: what the vendor's own endpoint does."
+    )
+    auth: AuthScheme | None = Field(
+        default=None,
+        description="How the credential is presented: as a bearer token, in a header of that name, by AWS's "
+        "signature (sigv4) or Google's tokens (gcp). Empty: as the vendor asks.",
+    )
     credential: SecretRef | None = Field(
         default=None,
-        description="Reference to the credential: env:NAME or file:PATH. Empty: the vendor's usual variable.",
+        description="Reference to the credential: env:NAME, file:PATH or store:NAME. "
+        "Empty: the vendor's usual variable.",
     )
     credentials: list[SecretRef] | None = Field(
         default=None, description="Several references, used in turn. An empty list says that none is needed."
@@ -245,7 +260,9 @@ class Limits(Section):
 class Key(Section):
     """A key that clients send as `Authorization: Bearer KEY`."""
 
-    key: KeyRef = Field(description="Reference env:NAME or file:PATH, or the key's digest: sha256: and 64 hex digits.")
+    key: KeyRef = Field(
+        description="Reference env:NAME, file:PATH or store:NAME, or the key's digest: sha256: and 64 hex digits."
+    )
     tenant: Name = Field(default="default", description="Name of an entry under tenants.")
     name: Text | None = Field(default=None, description="For people and the log. Empty: key-1, key-2, …")
     models: list[Text] = Field(

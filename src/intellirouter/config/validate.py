@@ -33,7 +33,7 @@ _EXPECTED: Final = {
     "model_type": ("must be a mapping of settings", ""),
     "model_attributes_type": ("must be a mapping of settings", ""),
     "list_type": ("must be a list", "write it as [a, b]"),
-    "secret": ("", "write env:NAME for an environment variable or file:PATH for a file"),
+    "secret": ("", "write env:NAME for an environment variable, file:PATH for a file, store:NAME for a stored one"),
 }
 
 

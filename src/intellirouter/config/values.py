@@ -9,15 +9,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 DIGEST_PREFIX: Final = "sha256:"
-_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)\Z", re.DOTALL)
+_VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]*"
+# A key that was written where its name belongs is refused, and not repeated.
+_STORED: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})\Z", re.DOTALL)
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}\Z")
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
-_REFERENCE_PATTERN: Final = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
-_KEY_PATTERN: Final = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|sha256:[0-9a-fA-F]{64})$"
+_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})$"
+_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha256:[0-9a-fA-F]{{64}})$"
 
 PUBLIC_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._:/@+-]{0,198}[A-Za-z0-9._:@+-])?$"
 MAX_SOCKET_BYTES: Final = 107 + len("unix:")
-FORBIDDEN_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key", "proxy-authorization", "cookie"})
+FORBIDDEN_HEADERS: Final = frozenset(
+    {"authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie"}
+)
 """Headers that carry credentials: those are references, not text in a file."""
 OWNED_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type"})
 """Headers that the transport writes itself."""
@@ -32,8 +37,6 @@ def artifact_model(artifact: str) -> str:
 def _check_reference(value: str) -> str:
     if _REFERENCE.match(value):
         return value
-    if value.startswith("store:"):
-        raise PydanticCustomError("secret", "store: references are not available in this version")
     raise PydanticCustomError("secret", "a secret must be a reference, never the value itself")
 
 
@@ -93,13 +96,15 @@ FoldedCase = BeforeValidator(_fold_case)
 LevelName = BeforeValidator(_level_name)
 
 SecretRef = Annotated[str, AfterValidator(_check_reference), Field(json_schema_extra={"pattern": _REFERENCE_PATTERN})]
-"""`env:NAME` or `file:PATH`."""
+"""`env:NAME` (`env:A+B`: both, joined by `:`), `file:PATH` or `store:NAME`."""
 KeyRef = Annotated[str, AfterValidator(_check_key), Field(json_schema_extra={"pattern": _KEY_PATTERN})]
-"""`env:NAME`, `file:PATH`, or the digest of a key: `sha256:` and 64 hex digits."""
+"""As `SecretRef`, or the digest of a key: `sha256:` and 64 hex digits."""
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """Of a provider or a tenant: letters, digits, `.`, `_`, `-`."""
+ProviderRegion = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+"""Part of a host name."""
 PublicName = Annotated[str, StringConstraints(pattern=PUBLIC_NAME_PATTERN)]
 """Of a deployment or a model: a name with `/`, `:`, `@` and `+` as well. It travels in headers, so it is ASCII."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]

@@ -62,7 +62,7 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     name: str
     provider: str
     vendor: str
-    """The row in `providers/rows.py` (`openai`, `ollama`, `host`, `fake`, …)."""
+    """The row in `providers/rows/` (`openai`, `ollama`, `host`, `fake`, …)."""
     upstream_model: str
     endpoint: Endpoint
     credentials: tuple[Secret, ...] = ()

@@ -1,4 +1,4 @@
-"""What we know of a vendor: data, not code. The rows themselves stand in `providers/rows.py`."""
+"""What we know of a vendor: data, not code. The rows themselves stand in `providers/rows/`."""
 
 from typing import Literal
 
@@ -38,7 +38,10 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     title: str
     """For people: `OpenAI`, `Groq`."""
     base_url: str | None = None
-    """None: the operator must state it (`openai-compatible`), or there is none (`host`, `fake`)."""
+    """None: the operator must state it (`openai-compatible`), or there is none (`host`, `fake`). `{region}` in it is
+    filled with the provider's region."""
+    base_url_hint: str = ""
+    """What the address looks like where it must be stated, with the parts to fill in capital letters."""
     dialects: tuple[str, ...] = ("openai_chat",)
     """What it speaks, best first. A client of one of them is relayed; any other is translated to the first."""
     surfaces: frozenset[str] | None = None
@@ -48,7 +51,8 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     transport: Literal["http", "host", "fake"] = "http"
     """How it is reached: over the pool, as a worker of our own Model Host, or in this process."""
     credential_env: tuple[str, ...] = ()
-    """Environment variables that usually hold the credential; zero config looks for them."""
+    """Environment variables that usually hold the credential; zero config looks for them. `A+B`: both, joined by `:`.
+    """
     needs_credential: bool = True
     local_port: int | None = None
     """Where it listens on this machine by default; zero config probes it."""
@@ -58,3 +62,5 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     """Runs on the operator's own hardware: the price is zero, and known."""
     default_models: tuple[str, ...] = ()
     """Upstream models that zero config offers by name (small, cheap, current)."""
+    docs: str = ""
+    """Where the vendor documents what this row says."""

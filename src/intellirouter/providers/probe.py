@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -67,7 +68,9 @@ def _ask(row: VendorRow, port: int) -> ProbeResult | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None  # something else lives on this port
     models = tuple(each.id for each in listed.data[:_MAX_MODELS])
-    return ProbeResult(vendor=row.name, base_url=f"http://127.0.0.1:{port}/v1", models=models)
+    return ProbeResult(
+        vendor=row.name, base_url=f"http://127.0.0.1:{port}{urlsplit(row.base_url or '').path}", models=models
+    )
 
 
 def _hang_up(sock: socket.socket) -> None:

@@ -111,7 +111,7 @@ def test_a_wildcard_provider_takes_any_model() -> None:
     assert deployment.timeouts.total_s == 9
     assert found(names, "open/some/model:1") is target
     assert "open/some/model:1" not in names.targets
-    assert found(names, "magic/echo").pool[0].dialect == "other"
+    assert found(names, "magic/echo").pool[0].dialects == ("other",)
     assert names.wildcard_providers == ("open", "magic")
 
 
@@ -178,3 +178,28 @@ def test_a_deployment_carries_what_its_attempts_need() -> None:
 def test_an_endpoint_is_the_providers_or_the_vendors() -> None:
     assert catalog(spec("d")).deployments["d"].endpoint.base_url == "https://acme.example/v1"
     assert catalog(spec("d", provider="magic")).deployments["d"].endpoint.base_url == "http://localhost/v1"
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "dialects"),
+    [
+        ({}, "https://acme.example/v1", ("openai_chat",)),
+        ({"dialect": "anthropic_messages"}, "https://acme.example", ("anthropic_messages",)),
+        ({"dialect": "ollama", "base_url": "http://box:11434/v1"}, "http://box:11434", ("ollama",)),
+        ({"dialect": "ollama", "base_url": "http://box:11434"}, "http://box:11434", ("ollama",)),
+        ({"dialect": "gemini", "base_url": "https://g/v1beta/openai"}, "https://g/v1beta", ("gemini",)),
+        ({"dialect": "openai_responses"}, "https://acme.example/v1", ("openai_responses",)),
+    ],
+)
+def test_the_address_is_where_the_dialects_paths_begin(
+    provider: dict[str, Any], base_url: str, dialects: tuple[str, ...]
+) -> None:
+    deployment = catalog(spec("a"), **provider).deployments["a"]
+    assert (deployment.endpoint.base_url, deployment.dialects) == (base_url, dialects)
+
+
+def test_a_provider_overrides_how_its_credential_is_presented_and_where_it_is() -> None:
+    stated = catalog(spec("a"), spec("b", region="eu"), auth="api-key", region="us").deployments
+    assert (stated["a"].auth, stated["a"].region, stated["b"].region) == ("api-key", "us", "eu")
+    plain = catalog(spec("a")).deployments["a"]
+    assert (plain.auth, plain.region, plain.surfaces) == ("bearer", None, None)

@@ -35,6 +35,14 @@ ROWS = (
         name="llamacpp", title="llama.cpp", base_url="http://127.0.0.1:8080/v1", needs_credential=False, local_port=8080
     ),
     VendorRow(name="openai-compatible", title="Any", needs_credential=False),
+    VendorRow(
+        name="regional",
+        title="Regional",
+        base_url="https://models.{region}.example",
+        base_url_hint="https://models.REGION.example",
+        credential_env=("R_TOKEN", "R_ID+R_SECRET"),
+    ),
+    VendorRow(name="tenant", title="Tenant", base_url_hint="https://TENANT.example/v1", credential_env=("T_KEY",)),
     VendorRow(name="host", transport="host", title="Host", needs_credential=False),
     VendorRow(name="fake", title="Fake", transport="host", needs_credential=False),
     VendorRow(name="magic", title="Magic", transport="fake", needs_credential=False),
@@ -74,9 +82,11 @@ def problems_of(load: Load) -> Callable[..., list[Problem]]:
 
 @pytest.fixture
 def compile_text(load: Load) -> Compile:
-    def compiled(text: str, *, environ: dict[str, str] | None = None) -> Runtime:
+    def compiled(text: str, *, environ: dict[str, str] | None = None, stored: Any = None) -> Runtime:
         loaded = load(text)
-        return compile_config(loaded.config, vendors=VENDORS, environ=environ or {}, origins=loaded.origins)
+        return compile_config(
+            loaded.config, vendors=VENDORS, environ=environ or {}, origins=loaded.origins, stored=stored
+        )
 
     return compiled
 

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from intellirouter.config import compile_config, is_loopback
+from intellirouter.config import UnresolvedError, compile_config, is_loopback
 from intellirouter.core import Price, Secret, Timeouts
 
 LAB = 'lab: {vendor: openai-compatible, base_url: "http://127.0.0.1:9100/v1/"}'
@@ -104,6 +104,80 @@ def test_provider_mistakes(compile_problems, provider, path, message):
     assert problem.path == f"providers.p.{path}"
     assert message in problem.message
     assert problem.origin.endswith("config.yaml:2")
+
+
+def test_a_reference_to_several_variables_joins_them(compile_text, compile_problems):
+    text = "providers: {p: {vendor: openai, credential: 'env:ID+SECRET'}}"
+    runtime = compile_text(text, environ={"ID": " AKIA1 ", "SECRET": "s/e"})
+    assert runtime.providers["p"].credentials == (Secret("AKIA1:s/e"),)
+    (problem,) = compile_problems(text, environ={"ID": "AKIA1"})
+    assert "variable SECRET is not set" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("environ", "credential"),
+    [
+        ({"R_ID": "i", "R_SECRET": "s"}, "i:s"),
+        ({"R_ID": "i", "R_SECRET": "s", "R_TOKEN": "t"}, "t"),
+    ],
+)
+def test_a_usual_variable_may_be_several(compile_text, environ, credential):
+    runtime = compile_text("providers: {p: {vendor: regional, region: eu-west-1}}", environ=environ)
+    assert runtime.providers["p"].credentials == (Secret(credential),)
+
+
+def test_half_of_several_usual_variables_is_none(compile_problems):
+    (problem,) = compile_problems("providers: {p: {vendor: regional, region: x}}", environ={"R_ID": "i"})
+    assert "needs a credential" in problem.message
+
+
+def test_a_key_file_of_several_lines_of_json_is_one_credential(compile_text, tmp_path):
+    path = tmp_path / "key.json"
+    path.write_text('{\n  "type": "service_account",\n  "note": "ü",\n  "private_key": "-----\\nA\\n"\n}\n')
+    runtime = compile_text(f"providers: {{p: {{vendor: openai, credential: 'file:{path}'}}}}")
+    expected = '{"type":"service_account","note":"\\u00fc","private_key":"-----\\nA\\n"}'
+    assert runtime.providers["p"].credentials == (Secret(expected),)
+
+
+def test_stored_credentials_are_asked_for_by_name(compile_text, compile_problems):
+    def stored(name):
+        if name == "good":
+            return "sk-stored"
+        raise UnresolvedError(f"there is no stored credential {name}", "intellirouter credentials set")
+
+    text = "providers: {{p: {{vendor: openai, credential: 'store:{}'}}}}"
+    assert compile_text(text.format("good"), stored=stored).providers["p"].credentials == (Secret("sk-stored"),)
+    (problem,) = compile_problems(text.format("bad"), stored=stored)
+    assert (problem.path, problem.message) == ("providers.p.credential", "there is no stored credential bad")
+    (problem,) = compile_problems(text.format("good"))
+    assert "cannot be read here" in problem.message
+
+
+def test_a_region_fills_the_vendors_address(compile_text, compile_problems):
+    environ = {"R_TOKEN": "t", "T_KEY": "k"}
+    provider = compile_text("providers: {p: {vendor: regional, region: eu-west-1}}", environ=environ).providers["p"]
+    assert (provider.base_url, provider.region) == ("https://models.eu-west-1.example", "eu-west-1")
+    text = 'providers: {p: {vendor: regional, base_url: "http://proxy"}}'
+    assert compile_text(text, environ=environ).providers["p"].base_url == "http://proxy"
+    (problem,) = compile_problems("providers: {p: {vendor: regional}}", environ=environ)
+    assert (problem.path, "https://models.REGION.example" in problem.hint) == ("providers.p.region", True)
+    (problem,) = compile_problems("providers: {p: {vendor: tenant}}", environ=environ)
+    assert (problem.path, problem.hint) == ("providers.p.base_url", "write base_url: https://TENANT.example/v1")
+
+
+def test_a_region_is_part_of_a_host_name_and_nothing_else(load, problems_of):
+    for region in ("evil.example/", "a b", "A", "-x", ""):
+        (problem,) = problems_of(f"providers: {{p: {{vendor: openai, region: '{region}'}}}}")
+        assert problem.path == "providers.p.region"
+
+
+def test_dialect_and_auth_may_be_overridden(compile_text, problems_of):
+    text = "providers: {p: {vendor: fake, dialect: anthropic_messages, auth: x-api-key}, q: {vendor: fake}}"
+    providers = compile_text(text).providers
+    assert (providers["p"].dialect, providers["p"].auth) == ("anthropic_messages", "x-api-key")
+    assert (providers["q"].dialect, providers["q"].auth) == (None, None)
+    (problem,) = problems_of("providers: {p: {vendor: fake, dialect: antropic_messages}}")
+    assert "anthropic_messages" in problem.hint
 
 
 def test_missing_credential_hint_names_the_usual_variable(compile_problems):

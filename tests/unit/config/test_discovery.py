@@ -112,3 +112,8 @@ def test_rendered_file_is_commented_and_shows_an_example_when_nothing_was_found(
     assert "  # OPENAI_API_KEY found\n  openai: {" in text
     assert "  # Ollama answers at http://127.0.0.1:11434/v1\n" in text
     assert "sk-1" not in text
+
+
+def test_a_credential_alone_makes_no_provider_where_the_address_must_be_stated(vendors):
+    found = discover({"R_TOKEN": "t", "T_KEY": "k", "GROQ_API_KEY": "g"}, [], vendors)
+    assert list(found.config["providers"]) == ["groq"]

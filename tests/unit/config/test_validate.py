@@ -119,8 +119,7 @@ def test_literal_secret_hint_says_how_to_write_a_reference(problems_of):
     assert "reference" in problem.message
     assert "env:NAME" in problem.hint
     assert "file:PATH" in problem.hint
-    (problem,) = problems_of("providers: {a: {vendor: openai, credential: 'store:a'}}")
-    assert "not available in this version" in problem.message
+    assert "store:NAME" in problem.hint
 
 
 def test_unquoted_off_is_the_word(load):

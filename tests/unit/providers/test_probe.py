@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec import structs
 
 from intellirouter.config import ProbeResult
 from intellirouter.core import VendorRow
@@ -63,10 +64,12 @@ def _probe(port: int, **settings: int) -> list[ProbeResult]:
     return probe_local([ROW], ports={"ollama": port}, own_port=settings.get("own_port", 0))
 
 
-def test_a_model_server_is_found_with_its_models() -> None:
+@pytest.mark.parametrize("path", ["", "/v1"])
+def test_a_model_server_is_found_with_its_models(path: str) -> None:
+    row = structs.replace(ROW, base_url=f"http://127.0.0.1:11434{path}")
     with listening(_answering(_http(json.dumps(LIST).encode()))) as port:
-        found = _probe(port)
-    assert found == [ProbeResult("ollama", f"http://127.0.0.1:{port}/v1", ("llama3.2:3b", "qwen3"))]
+        found = probe_local([row], ports={"ollama": port}, own_port=0)
+    assert found == [ProbeResult("ollama", f"http://127.0.0.1:{port}{path}", ("llama3.2:3b", "qwen3"))]
 
 
 def test_a_real_http_server_is_asked_for_its_models_and_nothing_else() -> None:

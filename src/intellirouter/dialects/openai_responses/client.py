@@ -17,22 +17,21 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 FIELD_NAMES: Final = {
     "messages": "input",
+    "messages[].role": "input[].role",
+    "messages[].name": "input[].name",
+    "messages[].phase": "input[].phase",
+    "messages[].reasoning": "input[].encrypted_content",
+    "messages[].content[]": "input[].content[]",
+    "messages[].content[].namespace": "input[].namespace",
+    "messages[].content[].caller": "input[].caller",
     "output": "text.format",
-    "response_format": "text.format",
-    "effort": "reasoning.effort",
-    "reasoning.effort": "reasoning.effort",
-    "budget_tokens": "reasoning.effort",
-    "summary": "reasoning.summary",
-    "shows_thoughts": "reasoning.summary",
+    "output.schema": "text.format.schema",
+    "reasoning.budget_tokens": "reasoning.effort",
     "verbosity": "text.verbosity",
     "logprobs": "include",
     "is_parallel": "parallel_tool_calls",
-    "cache_key": "prompt_cache_key",
     "cache": "prompt_cache_breakpoint",
-    "messages[].phase": "input[].phase",
-    "messages[].name": "input[].name",
-    "messages[].content[].namespace": "input[].namespace",
-    "messages[].content[].caller": "input[].caller",
+    "cache_key": "prompt_cache_key",
 }
 
 

@@ -45,7 +45,15 @@ REJECTED_CODES: Final = frozenset(
         "unsupported_image_media_type",
     }
 )
-"""What else the vendor may say is wrong with the request; these codes are all that a response's `error` may have."""
+"""What the vendor may say is wrong with the request."""
+ERROR_CODES: Final = REJECTED_CODES | {
+    "invalid_prompt",
+    "misalignment_policy_violation",
+    "rate_limit_exceeded",
+    "server_error",
+    "vector_store_timeout",
+}
+"""All that a response's `error` may have for `code`."""
 
 
 class Outcome(Struct, frozen=True):
@@ -76,7 +84,7 @@ def outcome_of(stop: Stop | None, *, has_refusal: bool) -> Outcome:
 
 def error_of(error: errors.GatewayError) -> dict[str, Any]:
     """Say an error as the `error` of a failed response, whose codes are a closed list."""
-    if error.code in REJECTED_CODES:
+    if error.code in ERROR_CODES:
         code = error.code
     elif isinstance(error, errors.UpstreamRateLimited):
         code = "rate_limit_exceeded"

@@ -7,11 +7,9 @@ its kind. Instructions are not among them, because they are not inherited.
 from typing import Any, Final
 
 import msgspec
-from msgspec import structs
 
 from intellirouter.core import Call, errors, new_id
 from intellirouter.dialects.openai_responses.items import kind_of
-from intellirouter.dialects.openai_responses.request import decode_request, request_of
 from intellirouter.dialects.sse import event_data, split_events
 from intellirouter.dialects.validation import decode_body
 
@@ -113,15 +111,8 @@ def _replayed(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return replayed
 
 
-def continued(call: Call, items: list[dict[str, Any]]) -> Call:
-    """Return the call with its history, still answering as the one that was sent (`previous_response_id` is shown)."""
-    fresh = decode_request(with_history(call.body, items), call.facts)
-    source = structs.replace(fresh.source, previous_response_id=request_of(call).previous_response_id)
-    return structs.replace(fresh, source=source)
-
-
 def final_response(stream: bytes) -> bytes | None:
-    """Return the response object that a client's stream ended with, None if it was cut off."""
+    """Return the response object that a client's stream (or its tail) ended with, None if it was cut off."""
     for event in reversed(split_events(stream)):
         data = event_data(event)
         if data is None:

@@ -175,7 +175,7 @@ def _put_reasoning(body: dict[str, Any], asked: ReasoningAsk | None, losses: Los
     effort = "none" if asked.is_enabled is False else asked.effort
     if not effort and asked.budget_tokens is not None and asked.budget_tokens >= 0:
         effort = next((word for below, word in _EFFORT_BY_BUDGET if asked.budget_tokens < below), "high")
-        losses.add("budget_tokens", "converted", f"effort {effort}")
+        losses.add("reasoning.budget_tokens", "converted", effort)
     said: dict[str, Any] = {"effort": effort} if effort else {}
     summary = asked.summary or ("auto" if asked.shows_thoughts else "")
     if summary and effort != "none":

@@ -64,6 +64,7 @@ class InputWriter:
         role: str = message.role
         if role == "developer" and not self._deployment.quirks.has_developer_role:
             role = "system"
+            self._losses.add("messages[].role", "converted", "system")
         content: list[dict[str, Any]] = []
         whole: list[dict[str, Any]] = []
         for part in message.parts:
@@ -115,7 +116,7 @@ class InputWriter:
                 param=self._losses.name_of("messages"),
             )
         if media.context:
-            self._losses.dropped("context")
+            self._losses.dropped("messages[].content[].context")
         form = self._image(media) if media.kind == "image" else self._document(media)
         return {**form, **self._mark(media.cache), **self._extras(media)}
 
@@ -185,7 +186,7 @@ class InputWriter:
         """Send a thought back to who signed it. Others refuse it: an unsigned one is unknown to them."""
         token = usable_token(part.token, DIALECT, self._deployment)
         if token is None:
-            self._losses.add("messages[].reasoning", "dropped", "signed by another endpoint, or by none")
+            self._losses.add("messages[].reasoning", "dropped", "signed by somebody else")
             return
         yield {
             "type": "reasoning",
@@ -218,7 +219,7 @@ class InputWriter:
 
     def _result(self, result: ToolResult) -> dict[str, Any]:
         if result.is_error:
-            self._losses.add("is_error", "converted", "the text says it")
+            self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
         content = [found for part in result.parts for found in self._client_part(part)]
         if result.is_error and not content:

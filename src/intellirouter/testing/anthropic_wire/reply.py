@@ -78,7 +78,7 @@ MESSAGES_WIRE: Final = Wire(
     name="anthropic_messages",
     framing=Sse(),
     refuse=refuse,
-    error_event=lambda trouble: event(envelope(trouble, new_id("req_"))),
+    error_event=lambda trouble, _: event(envelope(trouble, new_id("req_"))),
     # `message_start`, the first block's start and a ping.
     lead_events=3,
     filler_event=(b'event: ping\ndata: {"type":"ping","filler":"', b'"}\n\n'),

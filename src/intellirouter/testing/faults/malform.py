@@ -90,7 +90,7 @@ def _event(reply: Reply, document: Any) -> bytes:
 
 
 def _inserted(reply: Reply, payload: bytes, at: int) -> Script:
-    event = reply.wire.framing.wrap(payload, reply.parts[0])
+    event = reply.wire.framing.wrap(payload, reply.parts[:2][-1])
     return _with_steps(reply, [*reply.parts[:at], event, *reply.parts[at:]])
 
 
@@ -156,7 +156,7 @@ def _changing_ids(reply: Reply) -> Script:
 
 
 def _crlf(reply: Reply) -> Script:
-    return _each_event(reply, lambda part: part.replace(b"\n", b"\r\n"))
+    return _each_event(reply, lambda part: part.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
 
 def _comments(reply: Reply) -> Script:

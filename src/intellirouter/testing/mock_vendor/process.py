@@ -61,6 +61,11 @@ class MockVendor:
         return self.url
 
     @property
+    def gemini_url(self) -> str:
+        """What a Gemini client takes as `base_url`; Vertex' paths are there too, and `/token` for its accounts."""
+        return self.url
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise RuntimeError("the mock vendor is not running")

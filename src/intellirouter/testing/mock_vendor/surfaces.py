@@ -1,10 +1,13 @@
 """Which vendor's API a request is for. All live on one port: their paths and headers tell them apart."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from intellirouter.testing.anthropic_wire import AnthropicApi
+from intellirouter.testing.gemini_wire import GeminiApi
 from intellirouter.testing.openai_wire import OpenAiApi
 from intellirouter.testing.wire import Reply, WireRequest
+
+GEMINI_PATHS: Final = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/v1/publishers/", "/token")
 
 
 class Api(Protocol):
@@ -25,9 +28,10 @@ class Surfaces:
     def __init__(self, api_key: str | None = None) -> None:
         self._openai = OpenAiApi(api_key)
         self._anthropic = AnthropicApi(api_key)
+        self._gemini = GeminiApi(api_key)
 
     def reset(self) -> None:
-        for api in (self._openai, self._anthropic):
+        for api in (self._openai, self._anthropic, self._gemini):
             api.reset()
 
     def answer(self, request: WireRequest) -> Reply:
@@ -39,4 +43,10 @@ class Surfaces:
             return self._openai
         if "anthropic-version" in headers or path.startswith("/v1/messages"):
             return self._anthropic
+        if (
+            path.startswith(GEMINI_PATHS)
+            or "x-goog-api-key" in headers
+            or (path.startswith("/v1/models/") and ":" in path)
+        ):
+            return self._gemini
         return self._openai

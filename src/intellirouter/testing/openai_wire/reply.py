@@ -69,7 +69,7 @@ CHAT_WIRE: Final = Wire(
     name="openai_chat",
     framing=Sse(DONE_EVENT),
     refuse=refuse,
-    error_event=lambda trouble: sse_event(envelope(trouble)),
+    error_event=lambda trouble, _: sse_event(envelope(trouble)),
     filler_event=(b'data: {"object":"chat.completion.chunk","choices":[],"filler":"', b'"}\n\n'),
     filler_body=b'{"object":"chat.completion","filler":"',
 )

@@ -42,8 +42,8 @@ class Wire(Struct, frozen=True, kw_only=True):
     is_sse: bool = True
     refuse: Callable[[Trouble], "Reply"]
     """A whole error answer."""
-    error_event: Callable[[Trouble], bytes]
-    """The error in the middle of a stream."""
+    error_event: Callable[[Trouble, bool], bytes]
+    """The error in a stream; True: as its first event."""
     lead_events: int = 1
     """Events before the first content of a stream."""
     filler_event: tuple[bytes, bytes]
@@ -89,10 +89,11 @@ class Sse:
 
     def payload(self, part: bytes) -> bytes | None:
         at = part.find(b"data: ")
-        return None if at < 0 or part == self._end else part[at + 6 :].removesuffix(b"\n\n")
+        return None if at < 0 or part == self._end else part[at + 6 :].rstrip(b"\r\n")
 
     def wrap(self, payload: bytes, like: bytes) -> bytes:
-        return b"%b%b\n\n" % (like[: like.find(b"data: ") + 6], payload)
+        end = b"\r\n\r\n" if like.endswith(b"\r\n\r\n") else b"\n\n"
+        return like[: like.find(b"data: ") + 6] + payload + end
 
 
 class JsonLines:

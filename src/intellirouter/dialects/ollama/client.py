@@ -1,0 +1,91 @@
+"""Ollama's chat endpoints for clients: `POST /api/chat` and `POST /api/generate`."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts
+from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.ollama.answer_out import LineStream, body_of
+from intellirouter.dialects.ollama.loading import is_load
+from intellirouter.dialects.ollama.request_in import (
+    ChatRequest,
+    GenerateRequest,
+    Read,
+    check_request,
+    conversation_of,
+)
+from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, media_type_of, read_options
+from intellirouter.dialects.validation import check_model, decode_body
+
+STREAM_TYPE: Final = b"application/x-ndjson"
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+_FIELD_NAMES: Final = {
+    **{knob: OPTION_PREFIX + name for name, knob in (*INTEGERS.items(), *NUMBERS.items())},
+    "stop": "options.stop",
+    "output": "format",
+    "output.schema": "format",
+    "reasoning": "think",
+    "reasoning.effort": "think",
+}
+
+
+class _LineClient:
+    """What both endpoints share."""
+
+    dialect: str = DIALECT
+    field_names: dict[str, str] = _FIELD_NAMES
+
+    def __init__(self, decoder: msgspec.json.Decoder[Any], *, is_chat: bool) -> None:
+        self._decoder = decoder
+        self._is_chat = is_chat
+
+    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+        request: ChatRequest | GenerateRequest = decode_body(self._decoder, body)
+        check_model(request.model)
+        check_request(request)
+        knobs, own_options = read_options(request.options)
+        call = Call(
+            surface="chat",
+            model=request.model,
+            body=body,
+            dialect=DIALECT,
+            facts=facts,
+            is_stream=request.stream is not False,
+            stream_type=STREAM_TYPE,
+            wants_usage=True,
+            needs=_needs(request),
+            max_output_tokens=knobs.get("max_output_tokens"),
+            source=Read(request, knobs, own_options),
+        )
+        if is_load(call):
+            call.is_stream = False  # Ollama answers these with one object, whatever `stream` says
+        return call
+
+    def decode(self, call: Call) -> Conversation:
+        return conversation_of(call)
+
+    def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
+        return body_of(response, call, losses, is_chat=self._is_chat)
+
+    def stream(self, call: Call, losses: LossReport) -> LineStream:
+        return LineStream(call, losses, is_chat=self._is_chat)
+
+
+def _needs(request: ChatRequest | GenerateRequest) -> frozenset[str]:
+    needs: set[str] = set()
+    if isinstance(request.format, dict):
+        needs.add("json_schema")
+    if isinstance(request, ChatRequest):
+        if request.tools:
+            needs.add("tools")
+        images = [data for message in request.messages or () for data in message.images or ()]
+    else:
+        images = request.images or []
+    for data in images:
+        needs.add("audio" if media_type_of(data).startswith("audio/") else "vision")
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+CLIENT: Final = _LineClient(msgspec.json.Decoder(ChatRequest), is_chat=True)
+GENERATE_CLIENT: Final = _LineClient(msgspec.json.Decoder(GenerateRequest), is_chat=False)

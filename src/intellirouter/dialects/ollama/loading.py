@@ -1,0 +1,79 @@
+"""Requests that only load or unload a model: no messages, no prompt, no input. Other vendors have no equal.
+
+An Ollama upstream gets them as they are; for any other, `LOAD_LANE` answers from the request alone: its models are
+always there. Source: Ollama's `docs/api.md`, "Load a model", "Unload a model".
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, UpstreamRequest, errors
+from intellirouter.dialects.lane import Answer, StreamRelay
+from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
+from intellirouter.dialects.ollama.request_in import ChatRequest, GenerateRequest, Read
+from intellirouter.dialects.ollama.wire import created_text
+
+_NO_TIME: Final = re.compile(r"[+-]?(?:0+(?:\.0*)?(?:ns|us|µs|μs|ms|s|m|h)?)+")
+
+
+def is_load(call: Call) -> bool:
+    """Tell whether a call of Ollama's dialect asks for nothing but that the model be loaded or unloaded."""
+    source: Any = call.source
+    if isinstance(source, Read):
+        request = source.request
+        return not (request.messages if isinstance(request, ChatRequest) else request.prompt)
+    if isinstance(source, EmbedRequest):
+        return not source.input
+    return isinstance(source, LegacyRequest) and not source.prompt
+
+
+def load_answer(call: Call) -> bytes:
+    """Return what Ollama says when it has loaded or unloaded the model."""
+    source: Any = call.source
+    if isinstance(source, EmbedRequest):
+        return msgspec.json.encode({"model": call.model, "embeddings": []})
+    if isinstance(source, LegacyRequest):
+        return b'{"embedding":[]}'
+    request: ChatRequest | GenerateRequest = source.request
+    body: dict[str, Any] = {"model": call.model, "created_at": created_text(0)}
+    if isinstance(request, ChatRequest):
+        body["message"] = {"role": "assistant", "content": ""}
+    else:
+        body["response"] = ""
+    body["done"] = True
+    body["done_reason"] = "unload" if _is_zero(request.keep_alive) else "load"
+    return msgspec.json.encode(body)
+
+
+def _is_zero(keep_alive: float | str | None) -> bool:
+    if isinstance(keep_alive, str):
+        return _NO_TIME.fullmatch(keep_alive[:40]) is not None
+    return keep_alive == 0
+
+
+class LoadLane:
+    """Implements `lane.Lane` for requests that only load a model: nobody is asked."""
+
+    is_local = True
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        raise errors.UnsupportedFeature(f"{deployment.name} cannot be told to load {call.model}.")
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
+        losses = (Loss("keep_alive", "emulated", "the model is always there"),)
+        return Answer(NO_USAGE, "stop", load_answer(call), losses)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
+        raise errors.InvalidRequest("Loading a model is not streamed.", param="stream")
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        del headers, body, clock
+        raise errors.InternalError(f"{deployment} was not asked (HTTP {status}).")
+
+
+LOAD_LANE: Final = LoadLane()

@@ -1,0 +1,144 @@
+"""Ollama as an upstream: `POST /api/chat` and `POST /api/embed` below its base URL (which ends before `/api`)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
+from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
+from intellirouter.dialects.ollama import error_style
+from intellirouter.dialects.ollama.answer_in import LineDecoder, decode_response
+from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
+from intellirouter.dialects.ollama.request_in import GenerateRequest, Read
+from intellirouter.dialects.ollama.request_out import RequestWriter
+from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
+from intellirouter.dialects.openai_errors import decode_error_in_200
+from intellirouter.dialects.splice import json_string, model_spans, replace
+from intellirouter.dialects.sse import LineSplitter
+from intellirouter.dialects.validation import as_int
+
+_CHAT: Final = "/api/chat"
+_GENERATE: Final = "/api/generate"
+_EMBED: Final = "/api/embed"
+_LEGACY: Final = "/api/embeddings"
+
+
+def _path_of(call: Call) -> str:
+    """Return the endpoint that a client of Ollama's own dialect has called."""
+    source: Any = call.source
+    if isinstance(source, Read):
+        return _GENERATE if isinstance(source.request, GenerateRequest) else _CHAT
+    if isinstance(source, EmbedRequest):
+        return _EMBED
+    return _LEGACY if isinstance(source, LegacyRequest) else _CHAT
+
+
+def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
+    body = call.body
+    if deployment.upstream_model != call.model:
+        body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
+    return UpstreamRequest(path=_path_of(call), body=body)
+
+
+class OllamaUpstream:
+    """Implements `lane.ChatUpstream`."""
+
+    dialect: str = DIALECT
+
+    def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        body = RequestWriter(conversation, deployment, losses).body()
+        return UpstreamRequest(path=_CHAT, body=msgspec.json.encode(body))
+
+    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return _relayed(call, deployment)
+
+    def decode(self, body: bytes, deployment: Deployment) -> Response:  # noqa: ARG002 - all is in the body
+        return decode_response(body)
+
+    def stream(self, deployment: Deployment) -> LineDecoder:  # noqa: ARG002
+        return LineDecoder()
+
+    def splitter(self) -> LineSplitter:
+        return LineSplitter()
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return error_style.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class _Vectors(Struct):
+    embeddings: list[list[float]] | None = None
+    embedding: list[float] | None = None
+    model: str | None = None
+    prompt_eval_count: Any = None
+    error: Any = None
+
+
+_decode_vectors: Final = msgspec.json.Decoder(_Vectors)
+_SPOKEN: Final = frozenset(_Vectors.__struct_fields__)
+
+
+class OllamaEmbeddings:
+    """Implements `lane.EmbeddingsUpstream`."""
+
+    dialect: str = DIALECT
+
+    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        inputs: list[str] = []
+        for given in ask.inputs:
+            if not isinstance(given, str):
+                raise errors.UnsupportedFeature(
+                    f"{deployment.name} (Ollama) embeds texts, not token ids.", param=losses.name_of("input")
+                )
+            inputs.append(given)
+        body: dict[str, Any] = {"model": deployment.upstream_model, "input": inputs}
+        if ask.dimensions is not None:
+            body["dimensions"] = ask.dimensions
+        for field, value in (("task", ask.task), ("title", ask.title), ("user", ask.user)):
+            if value:
+                losses.dropped(field)
+        if ask.dialect == DIALECT:
+            for name, value in ask.extras.items():
+                if name.startswith(OPTION_PREFIX):
+                    body.setdefault("options", {})[name.removeprefix(OPTION_PREFIX)] = value
+                else:
+                    body[name] = value
+        return UpstreamRequest(path=_EMBED, body=msgspec.json.encode(body))
+
+    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return _relayed(call, deployment)
+
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002
+        """Read a 200 body of either endpoint."""
+        try:
+            found = _decode_vectors.decode(body)
+            raw: dict[str, Any] = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.UpstreamMalformed(f"The upstream's answer is no list of embeddings: {error}") from None
+        if found.error:
+            raise decode_error_in_200(body)
+        vectors = found.embeddings
+        if vectors is None:
+            if found.embedding is None:
+                raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
+            vectors = [found.embedding] if found.embedding else []
+        tokens = found.prompt_eval_count
+        return EmbeddingAnswer(
+            model=found.model or "",
+            vectors=vectors,
+            usage=None if tokens is None else Usage(input_tokens=as_int(tokens)),
+            dialect=DIALECT,
+            extras={name: value for name, value in raw.items() if name not in _SPOKEN},
+        )
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return error_style.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+UPSTREAM: Final = OllamaUpstream()
+EMBEDDINGS_UPSTREAM: Final = OllamaEmbeddings()

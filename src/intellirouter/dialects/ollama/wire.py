@@ -1,0 +1,135 @@
+"""Ollama's wire: option names, times, kinds of media by their first bytes. Source: Ollama's `api/types.go`."""
+
+import base64
+import binascii
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from intellirouter.core import errors
+
+DIALECT: Final = "ollama"
+RAW: Final = "_raw"
+"""The member that holds arguments which are no JSON object: the wire knows objects only."""
+
+INTEGERS: Final = {"num_predict": "max_output_tokens", "top_k": "top_k", "seed": "seed"}
+NUMBERS: Final = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "repeat_penalty": "repetition_penalty",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+"""Options by the name of the intermediate form's knob. `stop` is the third kind; all others are Ollama's own."""
+OPTION_PREFIX: Final = "options."
+_MAX_INTEGER: Final = 2**53
+
+
+def read_options(options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the sampling knobs, and the options that only Ollama knows as `options.NAME`. Raises `InvalidRequest`.
+
+    A negative `num_predict` means "no limit", which is what not saying one means.
+    """
+    knobs: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in (options or {}).items():
+        if value is None:
+            continue
+        if name in INTEGERS:
+            knobs[INTEGERS[name]] = _integer(name, value)
+        elif name in NUMBERS:
+            knobs[NUMBERS[name]] = _number(name, value)
+        elif name == "stop":
+            knobs["stop"] = _strings(value)
+        else:
+            own[OPTION_PREFIX + name] = value
+    if knobs.get("max_output_tokens", 0) < 0:
+        del knobs["max_output_tokens"]
+    return knobs, own
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, "a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise _wrong(name, "a number of usual size") from None
+
+
+def _integer(name: str, value: Any) -> int:
+    """Read an integer; 128.0 is one, too: Ollama takes it."""
+    number = _number(name, value)
+    if abs(number) > _MAX_INTEGER:
+        raise _wrong(name, "an integer of at most 53 bits")
+    return int(value)
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong("stop", "an array of strings")
+    return value
+
+
+def _wrong(name: str, expected: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Invalid option '{name}': expected {expected}.", code="invalid_type", param=OPTION_PREFIX + name
+    )
+
+
+@lru_cache(maxsize=64)
+def _second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def time_text(epoch_ns: int) -> str:
+    """Return a time as RFC 3339 with nanoseconds, in UTC."""
+    second, rest = divmod(epoch_ns, 1_000_000_000)
+    return f"{_second(second)}.{rest:09d}Z"
+
+
+def created_text(epoch_s: int) -> str:
+    """Return when an answer was made: as the upstream says it, now where it does not (or says nonsense)."""
+    if epoch_s > 0:
+        try:
+            return f"{_second(epoch_s)}Z"
+        except (OverflowError, ValueError, OSError):
+            pass
+    return time_text(time.time_ns())
+
+
+def epoch_of(text: str | None) -> int:
+    """Read a time of the upstream, 0 when it is none."""
+    if not text:
+        return 0
+    try:
+        return max(0, int(datetime.fromisoformat(text).timestamp()))
+    except (ValueError, OverflowError):
+        return 0
+
+
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"ID3", "audio/mpeg"),
+    (b"%PDF", "application/pdf"),
+)
+
+
+def media_type_of(data: str) -> str:
+    """Guess the type of base64 data from its first bytes, as Ollama does; empty = unknown."""
+    try:
+        head = base64.b64decode(data[:24])
+    except (binascii.Error, ValueError):
+        return ""
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12], "")
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        return "audio/mpeg"
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")

@@ -1,0 +1,426 @@
+"""What Ollama's clients get: whole answers, lines, refusals of their mistakes, loads."""
+
+import json
+
+import pytest
+
+from intellirouter.core import LossReport, Usage, errors
+from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    Choice,
+    Citation,
+    CitationDelta,
+    Ended,
+    Finished,
+    Foreign,
+    Media,
+    Opaque,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    Refusal,
+    RefusalDelta,
+    Response,
+    Source,
+    Stop,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+    collect,
+    events_of,
+)
+from intellirouter.dialects.ollama import (
+    CLIENT,
+    ERRORS,
+    GENERATE_CLIENT,
+    LOAD_LANE,
+    UPSTREAM,
+    is_load,
+    load_answer,
+)
+from intellirouter.testing import FakeClock
+
+DEPLOYMENT = Deployment(
+    name="openai/gpt", provider="openai", vendor="openai", upstream_model="gpt", endpoint=Endpoint(base_url="http://x")
+)
+
+
+def chat(**more):
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
+    return CLIENT.decode_request(json.dumps(body).encode())
+
+
+def generate(**more):
+    return GENERATE_CLIENT.decode_request(json.dumps({"model": "m", "prompt": "Hi", **more}).encode())
+
+
+def answer(*parts, reason="stop", usage=None, **more):
+    return Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], usage=usage, **more)
+
+
+def encoded(response, client=CLIENT, call=None):
+    losses = LossReport()
+    body = json.loads(client.encode(response, call or (chat() if client is CLIENT else generate()), losses))
+    return body, [str(loss) for loss in losses.taken()]
+
+
+def lines(events, client=CLIENT, losses=None):
+    encoder = client.stream(chat() if client is CLIENT else generate(), losses or LossReport())
+    wire = encoder.encode([event for event in events if not isinstance(event, Ended)]) + encoder.end()
+    assert wire.endswith(b"\n")
+    return [json.loads(line) for line in wire.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"messages": [{"role": "robot", "content": "Hi"}]}, "messages[0].role"),
+        ({"messages": [{"content": "Hi"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "images": ["https://x.org/a.png"]}]}, "messages[0].images"),
+        ({"messages": [{"role": "user", "images": [3]}]}, "messages[0].images[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": 3}}]}]}, None),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, None),
+        ({"think": "hard"}, "think"),
+        ({"think": 3}, "think"),
+        ({"format": "xml"}, "format"),
+        ({"format": []}, "format"),
+        ({"options": {"temperature": "hot"}}, "options.temperature"),
+        ({"options": {"temperature": True}}, "options.temperature"),
+        ({"options": {"top_p": 10**400}}, "options.top_p"),
+        ({"options": {"seed": 2**60}}, "options.seed"),
+        ({"options": {"stop": [1]}}, "options.stop"),
+        ({"options": []}, "options"),
+        ({"tools": [{"type": "function"}]}, None),
+        ({"tools": [{"type": "function", "function": {"name": 1}}]}, None),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"stream": "yes"}, "stream"),
+        ({"keep_alive": {}}, "keep_alive"),
+        ({"model": ""}, "model"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_mistakes_are_named(more, param):
+    with pytest.raises(errors.InvalidRequest) as caught:
+        chat(**more)
+    if param is not None:
+        assert caught.value.param == param
+    assert json.loads(ERRORS.encode(caught.value)).keys() == {"error"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b'{"model":"m\xff"}', b"[" * 100_000, b'{"model":"\\ud800"}']
+)
+@pytest.mark.parametrize("client", [CLIENT, GENERATE_CLIENT])
+def test_no_json_object_is_refused(client, body):
+    with pytest.raises(errors.InvalidRequest):
+        client.decode_request(body)
+
+
+def test_a_picture_by_address_is_refused_in_a_prompt():
+    with pytest.raises(errors.InvalidRequest, match="Send the picture itself"):
+        generate(images=["http://x.org/a.png"])
+
+
+def test_needs_are_what_the_request_relies_on():
+    wav = "UklGRiQAAABXQVZFZm10IBAAAAABAAEA"
+    assert chat().needs == frozenset()
+    assert chat(tools=[{"function": {"name": "a"}}], format={"type": "object"}).needs == {"tools", "json_schema"}
+    assert chat(messages=[{"role": "user", "images": ["iVBORw0KGgo="]}]).needs == {"vision"}
+    assert generate(images=[wav]).needs == {"audio"}
+    assert chat(options={"num_predict": 5}).max_output_tokens == 5
+
+
+def test_ids_of_calls_are_the_same_each_time():
+    history = [{"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": {}}}]}]
+    assert CLIENT.decode(chat(messages=history)) == CLIENT.decode(chat(messages=history))
+
+
+def test_a_whole_answer():
+    usage = Usage(input_tokens=5, cache_read_tokens=3, output_tokens=2, reasoning_tokens=4)
+    body, losses = encoded(
+        answer(Reasoning(text="Hm"), Text(text="Hello"), usage=usage, created_s=1772600767, model="upstream's")
+    )
+    assert body.pop("message") == {"role": "assistant", "content": "Hello", "thinking": "Hm"}
+    assert body == {
+        "model": "m",
+        "created_at": "2026-03-04T05:06:07Z",
+        "done": True,
+        "done_reason": "stop",
+        "total_duration": 0,
+        "load_duration": 0,
+        "prompt_eval_count": 8,
+        "prompt_eval_duration": 0,
+        "eval_count": 6,
+        "eval_duration": 0,
+    }
+    assert losses == []
+
+
+def test_an_answer_to_generate_has_no_message():
+    body, _ = encoded(answer(Reasoning(text="Hm"), Text(text="Hello")), GENERATE_CLIENT)
+    assert (body["response"], body["thinking"], "message" in body) == ("Hello", "Hm", False)
+
+
+def test_durations_of_an_ollama_upstream_are_kept():
+    body, _ = encoded(answer(Text(text="A"), dialect="ollama", extras={"total_duration": 7}))
+    assert body["total_duration"] == 7
+    body, _ = encoded(answer(Text(text="A"), dialect="gemini", extras={"total_duration": 7}))
+    assert body["total_duration"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "is_lost"),
+    [
+        ("stop", "stop", False),
+        ("stop_sequence", "stop", False),
+        ("length", "length", False),
+        ("context_length", "length", False),
+        ("tool_calls", "stop", False),
+        ("content_filter", "content_filter", False),
+        ("refusal", "stop", False),
+        ("pause", "stop", True),
+        ("error", "stop", True),
+    ],
+)
+def test_every_reason_has_a_word(reason, said, is_lost):
+    body, losses = encoded(answer(Text(text="A"), reason=reason))
+    assert body["done_reason"] == said
+    assert bool(losses) == is_lost
+
+
+def test_arguments_are_objects_and_calls_are_numbered():
+    body, losses = encoded(
+        answer(
+            ToolCall(id="c1", name="a", arguments='{"x": 1}'),
+            ToolCall(id="c2", name="b", arguments=""),
+            ToolCall(id="c3", name="c", arguments="free", kind="custom"),
+            reason="tool_calls",
+        )
+    )
+    assert body["message"]["tool_calls"] == [
+        {"id": "c1", "function": {"index": 0, "name": "a", "arguments": {"x": 1}}},
+        {"id": "c2", "function": {"index": 1, "name": "b", "arguments": {}}},
+        {"id": "c3", "function": {"index": 2, "name": "c", "arguments": {"input": "free"}}},
+    ]
+    assert losses == []
+
+
+def test_broken_arguments_are_kept():
+    body, losses = encoded(answer(ToolCall(id="c1", name="a", arguments='{"x": '), reason="length"))
+    assert body["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": '{"x": '}
+    assert losses == ['tool_calls[].function.arguments;how=converted;as="arguments that are no JSON object"']
+
+
+def test_what_cannot_be_told_is_reported():
+    body, losses = encoded(
+        Response(
+            choices=[
+                Choice(
+                    parts=[
+                        Text(text="A", citations=[Citation()]),
+                        Refusal(text=" No."),
+                        Reasoning(summary=["x", "y"], token=Opaque("s")),
+                        Media(kind="image", source=Source(data="aGk=")),
+                        Media(kind="audio", source=Source(data="aGk="), transcript=" Heard."),
+                        Foreign(dialect="gemini", kind="executableCode", raw={}),
+                    ],
+                ),
+                Choice(),
+            ]
+        )
+    )
+    assert body["message"] == {"role": "assistant", "content": "A No. Heard.", "thinking": "x\n\ny", "images": ["aGk="]}
+    assert [loss.partition(";")[0] for loss in losses] == [
+        "n",
+        "citations",
+        "thinking.signature",
+        "audio",
+        "executableCode",
+    ]
+
+
+def test_no_choices_are_an_empty_answer():
+    body, _ = encoded(Response())
+    assert body["message"] == {"role": "assistant", "content": ""}
+
+
+def test_lines_of_text():
+    usage = UsageUpdate(usage=Usage(input_tokens=3, output_tokens=2))
+    found = lines(
+        [
+            Began(),
+            TextDelta(text="Hel"),
+            TextDelta(text=""),
+            TextDelta(text="lo"),
+            Finished(stop=Stop(reason="length")),
+            usage,
+        ]
+    )
+    assert [line["message"] for line in found] == [{"role": "assistant", "content": text} for text in ("Hel", "lo", "")]
+    assert [line["done"] for line in found] == [False, False, True]
+    assert (found[-1]["done_reason"], found[-1]["prompt_eval_count"], found[-1]["eval_count"]) == ("length", 3, 2)
+    assert all(line["created_at"].endswith("Z") and line["model"] == "m" for line in found)
+
+
+def test_lines_of_generate():
+    found = lines([ReasoningDelta(text="Hm"), TextDelta(text="A", part=1)], GENERATE_CLIENT)
+    assert [(line["response"], line.get("thinking")) for line in found] == [("", "Hm"), ("A", None), ("", None)]
+
+
+def test_the_last_line_measures(monkeypatch):
+    times = iter([10**9, 3 * 10**9, 2 * 10**9, 7 * 10**9])
+    monkeypatch.setattr("time.time_ns", lambda: next(times))
+    found = lines([TextDelta(text="A"), TextDelta(text="B")])
+    assert [line["created_at"] for line in found] == [
+        "1970-01-01T00:00:03.000000000Z",
+        "1970-01-01T00:00:03.000000000Z",
+        "1970-01-01T00:00:07.000000000Z",
+    ]
+    last = found[-1]
+    assert (last["total_duration"], last["prompt_eval_duration"], last["eval_duration"]) == (
+        6 * 10**9,
+        2 * 10**9,
+        4 * 10**9,
+    )
+
+
+def test_interleaved_calls_become_whole_ones_in_order():
+    found = lines(
+        [
+            ToolCallBegan(id="x", name="a", part=0),
+            ToolCallBegan(id="y", name="b", part=1),
+            ArgumentsDelta(text='{"n"', part=1),
+            ArgumentsDelta(text='{"n":1}', part=0),
+            ArgumentsDelta(text=":2}", part=1),
+            Finished(stop=Stop(reason="tool_calls")),
+        ]
+    )
+    assert [line["message"].get("tool_calls") for line in found] == [
+        [{"id": "x", "function": {"index": 0, "name": "a", "arguments": {"n": 1}}}],
+        [{"id": "y", "function": {"index": 1, "name": "b", "arguments": {"n": 2}}}],
+        None,
+    ]
+
+
+def test_a_call_goes_out_when_it_ends():
+    encoder = CLIENT.stream(chat(), LossReport())
+    assert encoder.encode([ToolCallBegan(id="x", name="a"), ArgumentsDelta(text="{")]) == b""
+    assert b'"arguments":{}' in encoder.encode([ArgumentsDelta(text="}"), PartEnded()])
+    assert encoder.encode([PartEnded(), ArgumentsDelta(text="late")]) == b""
+
+
+def test_a_call_that_never_ends_is_told_at_the_end():
+    assert lines([ToolCallBegan(id="x", name="a")])[0]["message"]["tool_calls"][0]["function"]["name"] == "a"
+
+
+def test_summaries_are_set_apart():
+    found = lines(
+        [
+            ReasoningDelta(text="One", is_summary=True),
+            ReasoningDelta(text=".", is_summary=True),
+            ReasoningDelta(text="Two", is_summary=True, summary_index=1),
+        ]
+    )
+    assert "".join(line["message"].get("thinking", "") for line in found) == "One.\n\nTwo"
+
+
+def test_odd_events_of_a_stream():
+    losses = LossReport()
+    found = lines(
+        [
+            RefusalDelta(text="No."),
+            CitationDelta(citation=Citation()),
+            ReasoningToken(token=Opaque("s"), part=1),
+            WholePart(value=Media(kind="image", source=Source(data="aGk=")), part=2),
+            WholePart(value=Media(kind="audio", source=Source(data="aGk="), transcript="Heard"), part=3),
+            WholePart(value=Foreign(dialect="x", kind="k", raw=1), part=4),
+            TextDelta(text="other", choice=1),
+            TextDelta(text="A", logprobs=[{"token": "A", "logprob": -1.0}], part=5),
+        ],
+        losses=losses,
+    )
+    assert [line["message"]["content"] for line in found] == ["No.", "", "Heard", "A", ""]
+    assert found[1]["message"]["images"] == ["aGk="]
+    assert found[3]["logprobs"] == [{"token": "A", "logprob": -1.0}]
+    assert [loss.field for loss in losses.taken()] == ["citations", "thinking.signature", "audio", "k", "n"]
+
+
+def test_an_answer_told_as_a_stream_is_the_same_answer():
+    response = Response(
+        choices=[
+            Choice(
+                parts=[
+                    Reasoning(text="Hm"),
+                    Text(text="A", logprobs=[{"token": "A", "logprob": -1.0}]),
+                    ToolCall(id="x", name="a", arguments='{"n":1}'),
+                ],
+                stop=Stop(reason="tool_calls", raw="stop"),
+            )
+        ],
+        usage=Usage(input_tokens=1, output_tokens=2),
+        model="m",
+        dialect="ollama",
+    )
+    encoder, decoder = CLIENT.stream(chat(), LossReport()), UPSTREAM.stream(DEPLOYMENT)
+    events = decoder.feed(encoder.encode(list(events_of(response))[:-1]) + encoder.end()) + decoder.end()
+    found = collect(events, "ollama")
+    found.created_s = 0
+    assert found == response
+
+
+def test_errors_are_one_line():
+    error = errors.UpstreamTimeout('slow\n"x"', hint="Wait.")
+    assert ERRORS.status(error) == 504
+    assert json.loads(ERRORS.encode(error)) == {"error": 'slow\n"x" Wait.'}
+    wire = CLIENT.stream(chat(), LossReport()).fail(error)
+    assert wire == ERRORS.encode_event(error)
+    assert wire.count(b"\n") == 1
+    with pytest.raises(errors.UpstreamUnavailable, match="slow"):
+        UPSTREAM.stream(DEPLOYMENT).feed(wire)
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "reason"),
+    [
+        (None, "load"),
+        (5, "load"),
+        ("5m", "load"),
+        (-1, "load"),
+        (0, "unload"),
+        ("0", "unload"),
+        ("0s", "unload"),
+        ("0h0m0.0s", "unload"),
+    ],
+)
+def test_loads_and_unloads(keep_alive, reason):
+    for call in (chat(messages=[], keep_alive=keep_alive), generate(prompt="", keep_alive=keep_alive)):
+        assert is_load(call)
+        assert not call.is_stream
+        assert json.loads(load_answer(call))["done_reason"] == reason
+    assert not is_load(chat())
+    assert not is_load(generate())
+
+
+def test_the_load_lane_asks_nobody():
+    call = chat(messages=None)
+    assert LOAD_LANE.is_local
+    found = LOAD_LANE.decode_response(b"", call, DEPLOYMENT)
+    assert json.loads(found.body)["message"] == {"role": "assistant", "content": ""}
+    assert found.usage.total_tokens == 0
+    assert found.losses[0].how == "emulated"
+    assert "message" not in json.loads(load_answer(generate(prompt=None)))
+    with pytest.raises(errors.UnsupportedFeature):
+        LOAD_LANE.encode_request(call, DEPLOYMENT)
+    with pytest.raises(errors.InvalidRequest):
+        LOAD_LANE.relay(call, DEPLOYMENT)
+    with pytest.raises(errors.InternalError):
+        raise LOAD_LANE.decode_error(500, (), b"", deployment="x", clock=FakeClock())

@@ -16,6 +16,7 @@ from intellirouter.dialects.validation import as_int
 
 class _PromptDetails(Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     audio_tokens: int | None = None
 
 
@@ -91,16 +92,19 @@ def _disjoint(raw: _Usage) -> Usage:
         prompt = _within(raw.total_tokens, _MAX_TOKENS)
     details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT
     cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
+    written = details_in.cache_write_tokens or 0
     audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
-    if not (cached or audio_in or reasoning or audio_out):
+    if not (cached or written or audio_in or reasoning or audio_out):
         return Usage(input_tokens=prompt, output_tokens=completion)
     cached = _within(cached, prompt)
-    audio_in = _within(audio_in, prompt - cached)
+    written = _within(written, prompt - cached)
+    audio_in = _within(audio_in, prompt - cached - written)
     reasoning = _within(reasoning, completion)
     audio_out = _within(audio_out, completion - reasoning)
     return Usage(
-        input_tokens=prompt - cached - audio_in,
+        input_tokens=prompt - cached - written - audio_in,
         cache_read_tokens=cached,
+        cache_write_tokens=written,
         output_tokens=completion - reasoning - audio_out,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,

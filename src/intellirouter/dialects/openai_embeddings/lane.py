@@ -1,18 +1,25 @@
-"""OpenAI embeddings: passed through. Source: OpenAI API reference, "Create embeddings"."""
+"""OpenAI embeddings between equals: passed through, in the encoding that the client asked for.
 
+Source: OpenAI API reference, "Create embeddings".
+"""
+
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, PathFacts, UpstreamRequest, errors
+from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
 from intellirouter.dialects.lane import Answer, StreamRelay
+from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
 from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import json_string, model_spans, replace
 from intellirouter.dialects.validation import check_model, decode_body
 
+_OPTIONS: Final = ("encoding_format", "dimensions", "user")
+_EMBEDDING: Final = re.compile(rb'"embedding"\s*:\s*(["\[])')
 _NEEDS: Final = frozenset({"embeddings"})
 
 
@@ -31,13 +38,14 @@ class _Response(Struct):
 
 
 _decode_request: Final = msgspec.json.Decoder(EmbeddingsRequest)
+_decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
 class OpenAIEmbeddingsLane:
     """`POST /embeddings`, OpenAI dialect on both sides."""
 
-    dialect = "openai_chat"
+    dialect = DIALECT
     is_local = False
     path = "/embeddings"
 
@@ -55,7 +63,19 @@ class OpenAIEmbeddingsLane:
         return Call(surface="embeddings", model=request.model, body=body, needs=_NEEDS, source=request)
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+        refused = [name for name in _OPTIONS if name in deployment.quirks.refuses and f'"{name}"'.encode() in call.body]
+        if not refused:
+            return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+        body: dict[str, Any] = decode_body(_decode_object, call.body)
+        losses = LossReport()
+        for name in refused:
+            value = body.pop(name, None)
+            if value is not None and name == "dimensions":
+                raise errors.UnsupportedFeature(f"{deployment.name} cannot shorten its vectors.", param=name)
+            if value is not None and name != "encoding_format":  # the encoding is made here
+                losses.dropped(name)
+        body["model"] = deployment.upstream_model
+        return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
 
     def edited(self, call: Call, upstream_model: str) -> bytes:
         """Return the client's body with the upstream's model; every other byte as it came."""
@@ -66,7 +86,7 @@ class OpenAIEmbeddingsLane:
     def decode_response(
         self,
         body: bytes,
-        call: Call | None = None,  # noqa: ARG002 - the bytes pass
+        call: Call | None = None,
         deployment: Deployment | None = None,  # noqa: ARG002
     ) -> Answer:
         try:
@@ -79,7 +99,18 @@ class OpenAIEmbeddingsLane:
             raise decode_error_in_200(body)
         if response.data is None:
             raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
+        if call is not None and response.data and self._is_otherwise(response.data[0], call):
+            answer = read_answer(body)
+            wants_base64 = call.source.encoding_format == "base64"
+            converted = encode_answer(answer, answer.model or call.model, is_base64=wants_base64)
+            return Answer(answer.usage, None, converted)
         return Answer(decode_usage(response.usage))
+
+    def _is_otherwise(self, first: msgspec.Raw, call: Call) -> bool:
+        """Tell whether a vendor did not heed the encoding: OpenAI's SDKs take numbers for base64 and decode garbage."""
+        found = _EMBEDDING.search(first)
+        is_base64 = call.source.encoding_format == "base64"
+        return found is not None and (found.group(1) == b'"') is not is_base64
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")

@@ -21,6 +21,8 @@ class PathFacts(Struct, frozen=True):
     """The raw query string, without keys."""
     headers: tuple[tuple[str, str], ...] = ()
     """The client's headers that its dialect gives a meaning to (`anthropic-beta`), names in lower case."""
+    previous_response_id: str = ""
+    """The response whose history the gateway has put into the body (OpenAI responses)."""
 
 
 NO_FACTS: Final = PathFacts()

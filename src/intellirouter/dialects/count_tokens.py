@@ -14,7 +14,8 @@ from intellirouter.dialects.token_estimate import estimate_conversation
 class CountClient(RequestDecoder, Protocol):
     """The client's side: `POST /v1/messages/count_tokens`, `:countTokens`."""
 
-    field_names: dict[str, str]
+    @property
+    def field_names(self) -> dict[str, str]: ...
 
     def decode(self, call: Call) -> Conversation: ...
 

@@ -155,8 +155,10 @@ class StreamEncoder(Protocol):
 class ChatClient(RequestDecoder, Protocol):
     """The client's side of a chat-like dialect."""
 
-    field_names: dict[str, str]
-    """How the dialect spells the form's fields, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
+    @property
+    def field_names(self) -> dict[str, str]:
+        """How the dialect spells the form's fields, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
+        ...
 
     def decode(self, call: Call) -> Conversation:
         """Read the whole request. Raises `InvalidRequest`."""
@@ -238,7 +240,8 @@ class CountUpstream(Protocol):
 
 
 class EmbeddingsClient(RequestDecoder, Protocol):
-    field_names: dict[str, str]
+    @property
+    def field_names(self) -> dict[str, str]: ...
 
     def decode(self, call: Call) -> EmbeddingAsk: ...
 

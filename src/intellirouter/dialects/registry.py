@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from intellirouter.core import Call, Deployment, errors
+from intellirouter.dialects import anthropic_messages, openai_chat, openai_responses
+from intellirouter.dialects.count_tokens import CountClient, CountEstimate, CountingUpstream, CountTranslation
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.lane import ChatClient, ChatUpstream, Lane, Surface
-from intellirouter.dialects.openai_chat import OpenAIChatLane
+from intellirouter.dialects.lane import ChatClient, ChatUpstream, ErrorStyle, Lane, Surface
 from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
 from intellirouter.dialects.openai_errors import OpenAIErrors
 from intellirouter.dialects.openai_media import MEDIA_LANES
@@ -41,48 +42,77 @@ class LaneTable:
         )
 
 
-_CLIENTS: Final[dict[str, ChatClient]] = {}
-_UPSTREAMS: Final[dict[str, ChatUpstream]] = {}
-
-
+_UPSTREAMS: Final[dict[str, ChatUpstream]] = {
+    each.dialect: each for each in (openai_chat.UPSTREAM, openai_responses.UPSTREAM, anthropic_messages.UPSTREAM)
+}
+_COUNTING: Final[dict[str, CountingUpstream]] = {"anthropic_messages": anthropic_messages.UPSTREAM}
 _TRAITS: Final[dict[str, Traits]] = {
     "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
     "openai_responses": Traits(url_kinds=frozenset({"image", "document"})),
     "anthropic_messages": Traits(url_kinds=frozenset({"image", "document"})),
 }
 """By upstream dialect; what is not said here gives one choice and takes no web addresses."""
+_OPENAI_ERRORS: Final = OpenAIErrors()
+_ANTHROPIC_HEADERS: Final = frozenset({b"anthropic-beta", b"anthropic-version"})
 
 
-def _chat_surface(client: Any, style: Any, relay: Lane | None = None) -> Surface:
-    dialect = client.dialect
+def _chat(
+    client: ChatClient,
+    style: ErrorStyle,
+    *,
+    relay: Lane | None = None,
+    headers: frozenset[bytes] = frozenset(),
+) -> Surface:
+    """Return a chat-like surface with a lane to every upstream dialect, its own among them."""
     translations = {
         name: ChatTranslation(client, upstream, _TRAITS.get(name, Traits())) for name, upstream in _UPSTREAMS.items()
     }
-    if relay is None and dialect in _UPSTREAMS:
-        relay = ChatRelay(client, _UPSTREAMS[dialect])
-    return Surface(client=client, errors=style, lanes=LaneTable(dialect, relay, translations))
+    if relay is None and client.dialect in _UPSTREAMS:
+        relay = ChatRelay(client, _UPSTREAMS[client.dialect])
+    lanes = LaneTable(client.dialect, relay, translations)
+    return Surface(client=client, errors=style, lanes=lanes, header_names=headers)
 
 
-_OPENAI_CHAT: Final = OpenAIChatLane()
-_OPENAI_EMBEDDINGS: Final = OpenAIEmbeddingsLane()
-_OPENAI_ERRORS: Final = OpenAIErrors()
+def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Surface:
+    """Return a counting surface: asked of upstreams that count, estimated for the others."""
+    asked: dict[str, Lane] = {name: CountTranslation(client, upstream) for name, upstream in _COUNTING.items()}
+    return Surface(client=client, errors=style, lanes=CountTable(asked, CountEstimate(client)), header_names=headers)
+
+
+class CountTable:
+    """The lanes of a counting surface."""
+
+    def __init__(self, asked: Mapping[str, Lane], estimate: Lane) -> None:
+        self._asked = dict(asked)
+        self._estimate = estimate
+
+    def lane(self, call: Call, deployment: Deployment) -> Lane:  # noqa: ARG002 - any deployment can be estimated
+        if deployment.surfaces is None or "count_tokens" in deployment.surfaces:
+            for dialect in deployment.dialects:
+                if dialect in self._asked:
+                    return self._asked[dialect]
+        return self._estimate
+
+
+def _relayed(lane: Any, *, is_form: bool = False) -> Surface:
+    """Return a surface that is relayed between equals and never translated."""
+    return Surface(
+        client=lane,
+        errors=_OPENAI_ERRORS,
+        lanes=LaneTable("openai_chat", lane, {}),
+        header_names=frozenset({b"content-type"}) if is_form else frozenset(),
+        is_json=not is_form,
+    )
+
 
 SURFACES: Final[dict[str, Surface]] = {
-    "openai_chat": Surface(
-        client=_OPENAI_CHAT, errors=_OPENAI_ERRORS, lanes=LaneTable("openai_chat", _OPENAI_CHAT, {})
+    "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.OpenAIChatLane()),
+    "openai_responses": _chat(openai_responses.CLIENT, _OPENAI_ERRORS),
+    "openai_embeddings": _relayed(OpenAIEmbeddingsLane()),
+    "anthropic_messages": _chat(anthropic_messages.CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS),
+    "anthropic_count_tokens": _count(
+        anthropic_messages.COUNT_CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS
     ),
-    "openai_embeddings": Surface(
-        client=_OPENAI_EMBEDDINGS, errors=_OPENAI_ERRORS, lanes=LaneTable("openai_chat", _OPENAI_EMBEDDINGS, {})
-    ),
-    **{
-        name: Surface(
-            client=lane,
-            errors=_OPENAI_ERRORS,
-            lanes=LaneTable("openai_chat", lane, {}),
-            header_names=frozenset({b"content-type"}) if lane.is_form else frozenset(),
-            is_json=not lane.is_form,
-        )
-        for name, lane in MEDIA_LANES.items()
-    },
+    **{name: _relayed(lane, is_form=lane.is_form) for name, lane in MEDIA_LANES.items()},
 }
 """By name: what an endpoint's requests are decoded with."""

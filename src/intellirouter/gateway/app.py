@@ -1,27 +1,31 @@
 """The data plane: a raw ASGI application. Routes are dictionaries; nothing else stands before an exchange."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import parse_qsl
 
-from intellirouter.core import NO_FACTS, errors, new_id
+from intellirouter.core import NO_FACTS, PathFacts, errors, new_id
 from intellirouter.gateway import models, pages
 from intellirouter.gateway.asgi import HAS_BODY, Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body, take_body
 from intellirouter.gateway.credentials import presented_key
-from intellirouter.gateway.pages import Page
+from intellirouter.gateway.pages import JSON, Page
 from intellirouter.gateway.presence import Presence
 from intellirouter.gateway.reply import ClientReply
+from intellirouter.gateway.resource import Resource, ResourceRequest
 from intellirouter.gateway.routes import FIXED, errors_of, facts_of, surface_of
+from intellirouter.gateway.stored_responses import StoredResponses
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Exchange, Spine
+from intellirouter.pipeline import Exchange, Reply, Spine
 
+RESPONSES: Final = "/v1/responses"
 _NOBODY: Final = Identity("-", None)
 """Whose exchange it is before the caller is known."""
 
 
 class Gateway:
-    """Serves `/v1/*`, health and metrics. `spine` is the one reference that a reload swaps.
+    """Serves `/v1/*` and the other dialects' paths, health and metrics. `spine` is the one reference a reload swaps.
 
     `check_ready` and `render_metrics` are handed in: health and telemetry are other rooms' business.
     """
@@ -32,11 +36,15 @@ class Gateway:
         *,
         check_ready: Callable[[], tuple[bool, str]],
         render_metrics: Callable[[], Page],
+        responses: StoredResponses,
+        resources: Sequence[Resource] = (),
     ) -> None:
         self.spine = spine
         self.presence = Presence()
         self._check_ready = check_ready
         self._render_metrics = render_metrics
+        self._responses = responses
+        self._resources = (responses, *resources)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -46,14 +54,19 @@ class Gateway:
         if surface is None and scope["method"] == "POST" and (found := surface_of(path)) is not None:
             surface, model, verb = found
         if surface is None or scope["method"] != "POST":
-            await self._serve_page(scope, send)
+            await self._serve_page(scope, receive, send)
             return
         facts = facts_of(surface, scope, model, verb) if model or surface.header_names else NO_FACTS
         spine = self.spine
-        reply = ClientReply(scope, send, surface.errors)
+        reply: Reply = ClientReply(scope, send, surface.errors)
         exchange = spine.open(path, surface, _NOBODY)
         try:
             body = await self._admit(spine, exchange, scope, receive)
+            if path == RESPONSES:
+                if self._responses.is_background(body):
+                    await self._begin_later(exchange, body, reply)
+                    return
+                body, reply, facts = await self._responses.prepare(exchange, body, reply)
         except errors.ClientGone:
             return
         except errors.GatewayError as error:
@@ -70,6 +83,16 @@ class Gateway:
         finally:
             self.presence.leave(exchange)
 
+    async def _begin_later(self, exchange: Exchange, body: bytes, reply: Reply) -> None:
+        """Answer that the response is queued; the exchange is walked, and settled, in the background."""
+        spine = self.spine
+
+        async def walk(body: bytes, later: Reply, facts: PathFacts) -> None:
+            await spine.walk(exchange, body, later, facts)
+
+        queued = await self._responses.begin_background(exchange, body, walk)
+        await reply.complete(200, [(b"x-request-id", exchange.request_id.encode())], queued, JSON)
+
     async def _admit(self, spine: Spine, exchange: Exchange, scope: Scope, receive: Receive) -> bytes:
         """Learn who is asking, then read what is asked."""
         headers = dict(scope["headers"])
@@ -83,15 +106,17 @@ class Gateway:
             return await take_body(receive, server.max_body_bytes)
         return await read_body(receive, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
 
-    async def _serve_page(self, scope: Scope, send: Send) -> None:
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
         headers = [(b"x-request-id", new_id("req_").encode())]
         presented = dict(scope["headers"])
         try:
-            status, content_type, body = self._page(scope, presented)
+            status, content_type, body = await self._page(scope, receive, presented)
+        except errors.ClientGone:
+            return
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
-                headers.append((b"allow", _allowed(scope["path"]).encode()))
+                headers.append((b"allow", self._allowed(scope["path"]).encode()))
             # Without the server's extension, which knows nothing of HEAD.
             await ClientReply({}, send, errors_of(scope["path"], presented)).fail(error, headers)
             return
@@ -99,12 +124,12 @@ class Gateway:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else body})
 
-    def _page(self, scope: Scope, headers: dict[bytes, bytes]) -> Page:
+    async def _page(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Page:
         path, method = scope["path"], scope["method"]
-        allowed = _allowed(path)
+        allowed = self._allowed(path)
         if not allowed:
             raise errors.NotFound(f"Invalid URL ({method} {path[:200]})")
-        if method not in allowed:
+        if method not in allowed.split(", "):
             raise errors.MethodNotAllowed(f"Not allowed to {method} on {path[:200]} (try {allowed}).")
         if path == "/health/ready":
             return pages.ready(self._check_ready)
@@ -115,17 +140,38 @@ class Gateway:
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics are for keys with the admin grant.")
             return self._render_metrics()
-        return models.page(self.spine, identity, path, headers, scope["query_string"])
+        if models.is_page(path):
+            return models.page(self.spine, identity, path, headers, scope["query_string"])
+        return await self._resource(scope, receive, headers, identity)
+
+    async def _resource(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], identity: Identity) -> Page:
+        path, method = scope["path"], scope["method"]
+        server = self.spine.runtime.server
+        body = b""
+        if method == "POST":
+            check_body(headers, server.max_body_bytes, is_json=False)
+            body = await read_body(receive, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
+        request = ResourceRequest(
+            identity=identity,
+            method=method,
+            path=path,
+            query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
+            headers=headers,
+            body=body,
+        )
+        owner = next(each for each in self._resources if each.allowed(path))
+        return await owner.serve(request)
+
+    def _allowed(self, path: str) -> str:
+        """Return the methods a path takes, empty for a path we do not know."""
+        if path in FIXED or surface_of(path) is not None:
+            return "POST"
+        if path in _PAGES or models.is_page(path):
+            return "GET, HEAD"
+        return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
-
-
-def _allowed(path: str) -> str:
-    """Return the methods a path takes, empty for a path we do not know."""
-    if path in FIXED or surface_of(path) is not None:
-        return "POST"
-    return "GET, HEAD" if path in _PAGES or models.is_page(path) else ""
 
 
 def _uncancel() -> None:

@@ -42,6 +42,10 @@ _GEMINI_VERBS: Final = {
     "embedContent": "gemini_embed",
     "batchEmbedContents": "gemini_embed",
 }
+_OLLAMA_PATHS: Final = frozenset(
+    f"/api/{name}"
+    for name in ("chat", "generate", "embed", "embeddings", "tags", "ps", "show", "version", "pull", "create")
+)
 _OPENAI: Final = SURFACES["openai_chat"].errors
 
 
@@ -82,6 +86,11 @@ def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
     if path.startswith("/api/"):
         return _style("ollama_chat")
     return _OPENAI
+
+
+def is_ollama(path: str) -> bool:
+    """Tell whether a path below `/api/` is Ollama's, not the control plane's."""
+    return path in _OLLAMA_PATHS
 
 
 def _style(name: str) -> ErrorStyle:

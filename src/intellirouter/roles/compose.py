@@ -13,7 +13,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import Gateway
+from intellirouter.gateway import Gateway, StoredResponses, is_ollama
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, UpstreamPool
@@ -49,22 +49,31 @@ class Plane:
             clock=SYSTEM_CLOCK,
             rng=rng,
         )
-        self.gateway = Gateway(self._spine(runtime), check_ready=self._check_ready, render_metrics=self._render)
+        self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
+        self.gateway = Gateway(
+            self._spine(runtime),
+            check_ready=self._check_ready,
+            render_metrics=self._render,
+            responses=self.responses,
+        )
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Serve HTTP: the control plane under `/api/`, the data plane everywhere else."""
-        app = self._admin if scope["path"].startswith("/api/") else self.gateway
+        path = scope["path"]
+        app = self._admin if path.startswith("/api/") and not is_ollama(path) else self.gateway
         return app(scope, receive, send)
 
     async def start(self) -> None:
         self.store.start()
+        self.responses.start()
         if self.host is not None:
             await self.host.start()
 
     async def stop(self) -> None:
         """Close what was opened, in an order that lets the last exchanges be accounted for."""
+        await self.responses.stop()
         if self.host is not None:
             await self.host.stop()
         await self.pool.close()

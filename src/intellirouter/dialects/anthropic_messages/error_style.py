@@ -46,6 +46,8 @@ _TOO_LONG: Final = ("prompt is too long", "exceed context limit")
 class AnthropicErrors:
     """Implements `lane.ErrorStyle`."""
 
+    id_header: bytes | None = b"request-id"
+
     def status(self, error: errors.GatewayError) -> int:
         """Return the status that Anthropic uses: 402 for an account without credit, 529 for an overload."""
         if isinstance(error, errors.UpstreamQuotaExhausted):

@@ -1,0 +1,61 @@
+"""A response object on its way: queued, cancelled, failed; and what a store must read of it. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from intellirouter.core import Call, LossReport, new_id
+from intellirouter.dialects.ir import Response
+from intellirouter.dialects.lane import ChatClient
+
+
+def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
+    """Return a new response's id, and the object as it stands before anything has happened."""
+    response_id = new_id("resp_")
+    document: dict[str, Any] = msgspec.json.decode(client.encode(Response(), call, LossReport()))
+    document |= {
+        "id": response_id,
+        "status": "queued",
+        "background": True,
+        "output": [],
+        "usage": None,
+        "incomplete_details": None,
+        "error": None,
+    }
+    return response_id, msgspec.json.encode(document)
+
+
+def renamed(response: bytes, response_id: str) -> bytes:
+    """Return a finished response under the id that its client knows already."""
+    document: dict[str, Any] = msgspec.json.decode(response)
+    return msgspec.json.encode(document | {"id": response_id, "background": True})
+
+
+def cancelled(response: msgspec.Raw) -> bytes:
+    document: dict[str, Any] = msgspec.json.decode(response)
+    return msgspec.json.encode(document | {"status": "cancelled"})
+
+
+def failed(response: msgspec.Raw, code: str, message: str) -> bytes:
+    document: dict[str, Any] = msgspec.json.decode(response)
+    return msgspec.json.encode(document | {"status": "failed", "error": {"code": code, "message": message}})
+
+
+def id_of(response: bytes) -> str:
+    return str(_member(response, "id") or "")
+
+
+def status_of(response: bytes) -> str:
+    return str(_member(response, "status") or "completed")
+
+
+def is_background(response: bytes) -> bool:
+    return _member(response, "background") is True
+
+
+def _member(response: bytes, name: str) -> Any:
+    try:
+        document = msgspec.json.decode(response)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return document.get(name) if isinstance(document, dict) else None

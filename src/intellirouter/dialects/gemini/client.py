@@ -1,0 +1,190 @@
+"""The client's side: `:generateContent`, `:streamGenerateContent` and `:countTokens`, as far as routing reads them.
+
+The path names the model and says whether the answer is a stream; the query says whether that is SSE (`alt=sse`) or one
+JSON array that grows.
+"""
+
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Call, LossReport, PathFacts, errors
+from intellirouter.core.call import Surface
+from intellirouter.dialects.gemini.answer_out import body_of
+from intellirouter.dialects.gemini.request_in import FIELD_NAMES, conversation_of
+from intellirouter.dialects.gemini.stream_out import ContentStream
+from intellirouter.dialects.gemini.wire import DIALECT, whole_number, wrong_type
+from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.validation import check_model, decode_body
+
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+_SSE: Final = b"text/event-stream"
+_ARRAY: Final = b"application/json"
+_MEDIA_NEEDS: Final = {"image": "vision", "audio": "audio", "video": "video"}
+
+
+class _BlobHead(Struct):
+    mimeType: str | None = None  # noqa: N815 - the wire's names
+    mime_type: str | None = None
+
+
+class _PartHead(Struct):
+    text: str | None = None
+    inlineData: _BlobHead | None = None  # noqa: N815
+    inline_data: _BlobHead | None = None
+    fileData: _BlobHead | None = None  # noqa: N815
+    file_data: _BlobHead | None = None
+
+
+class _ContentHead(Struct):
+    role: str | None = None
+    parts: list[_PartHead] | _PartHead | None = None
+
+
+class _ConfigHead(Struct):
+    maxOutputTokens: int | float | str | None = None  # noqa: N815
+    max_output_tokens: int | float | str | None = None
+    responseSchema: Any = None  # noqa: N815
+    response_schema: Any = None
+    responseJsonSchema: Any = None  # noqa: N815
+    response_json_schema: Any = None
+
+
+class _Head(Struct):
+    """The members whose types we answer for, whatever serves the request."""
+
+    contents: list[_ContentHead] | _ContentHead | None = None
+    tools: Any = None
+    systemInstruction: _ContentHead | None = None  # noqa: N815
+    system_instruction: _ContentHead | None = None
+    generationConfig: _ConfigHead | None = None  # noqa: N815
+    generation_config: _ConfigHead | None = None
+
+
+class _CountHead(_Head):
+    generateContentRequest: _Head | None = None  # noqa: N815
+    generate_content_request: _Head | None = None
+
+
+_decode_head: Final = msgspec.json.Decoder(_Head)
+_decode_count_head: Final = msgspec.json.Decoder(_CountHead)
+
+
+class GeminiClient:
+    """Implements `lane.ChatClient`."""
+
+    dialect = DIALECT
+    field_names = FIELD_NAMES
+
+    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+        return _call_of(decode_body(_decode_head, body), body, facts, "chat")
+
+    def decode(self, call: Call) -> Conversation:
+        return conversation_of(call)
+
+    def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
+        return body_of(response, call, losses)
+
+    def stream(self, call: Call, losses: LossReport) -> ContentStream:
+        return ContentStream(call, losses, is_array=call.stream_type == _ARRAY)
+
+
+class GeminiCountClient:
+    """Counts a request's tokens: `contents`, or a whole `generateContentRequest`."""
+
+    dialect = DIALECT
+    field_names = FIELD_NAMES
+
+    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+        head = decode_body(_decode_count_head, body)
+        inner = head.generateContentRequest or head.generate_content_request
+        return _call_of(inner or head, body, facts, "count_tokens")
+
+    def decode(self, call: Call) -> Conversation:
+        return conversation_of(call)
+
+    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - nothing of the request is said again
+        return msgspec.json.encode({"totalTokens": tokens})
+
+
+def model_of(facts: PathFacts) -> str:
+    """Return the model that the path names. Raises `InvalidRequest`."""
+    model = facts.model.removeprefix("models/")
+    check_model(model)
+    return model
+
+
+def _call_of(head: _Head, body: bytes, facts: PathFacts, surface: Surface) -> Call:
+    model = model_of(facts)
+    contents = head.contents if isinstance(head.contents, list) else [head.contents] if head.contents else []
+    if not contents:
+        raise errors.InvalidRequest(
+            "* GenerateContentRequest.contents: contents is not specified",
+            code="missing_required_parameter",
+            param="contents",
+            hint="Send at least one content with a part.",
+        )
+    config = head.generationConfig or head.generation_config or _ConfigHead()
+    is_stream = facts.is_stream and surface == "chat"
+    return Call(
+        surface=surface,
+        model=model,
+        body=body,
+        dialect=DIALECT,
+        facts=facts,
+        is_stream=is_stream,
+        stream_type=_ARRAY if is_stream and not _is_sse(facts.query) else _SSE,
+        wants_usage=True,
+        needs=_needs(head, contents, config),
+        max_output_tokens=_limit(config),
+        source=head,
+    )
+
+
+def _is_sse(query: str) -> bool:
+    return query == "alt=sse" or parse_qs(query.lstrip("?")).get("alt", [""])[-1].lower() == "sse"
+
+
+def _limit(config: _ConfigHead) -> int | None:
+    said = config.maxOutputTokens if config.maxOutputTokens is not None else config.max_output_tokens
+    if said is None:
+        return None
+    limit = whole_number("generationConfig.maxOutputTokens", said)
+    if limit < 0:
+        raise errors.InvalidRequest(
+            "Invalid value at 'generationConfig.maxOutputTokens': it must not be negative.",
+            code="invalid_value",
+            param="generationConfig.maxOutputTokens",
+        )
+    return limit
+
+
+def _needs(head: _Head, contents: list[_ContentHead], config: _ConfigHead) -> frozenset[str]:
+    needs: set[str] = set()
+    if head.tools is not None:
+        if not isinstance(head.tools, list | dict):
+            raise wrong_type("tools", "an array", head.tools)
+        if head.tools:
+            needs.add("tools")
+    if any(
+        schema is not None
+        for schema in (
+            config.responseSchema,
+            config.response_schema,
+            config.responseJsonSchema,
+            config.response_json_schema,
+        )
+    ):
+        needs.add("json_schema")
+    for content in contents:
+        for part in content.parts if isinstance(content.parts, list) else [content.parts] if content.parts else ():
+            blob = part.inlineData or part.inline_data or part.fileData or part.file_data
+            if blob is not None:
+                needs.add(_need_of(blob.mimeType or blob.mime_type or ""))
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+def _need_of(media_type: str) -> str:
+    return _MEDIA_NEEDS.get(media_type.partition("/")[0].lower(), "files")

@@ -1,0 +1,162 @@
+"""Embeddings: `:embedContent` for one text, `:batchEmbedContents` for several.
+
+Source: Google, Generative Language API, "Embeddings". The API reports no token counts.
+"""
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Call, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects.gemini.client import model_of
+from intellirouter.dialects.gemini.errors_in import error_in_200
+from intellirouter.dialects.gemini.models import resource_of
+from intellirouter.dialects.gemini.request_out import path_of
+from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
+from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.validation import decode_body
+
+_NEEDS: Final = frozenset({"embeddings"})
+_TASKS: Final = {
+    "search_document": "RETRIEVAL_DOCUMENT",
+    "search_query": "RETRIEVAL_QUERY",
+    "classification": "CLASSIFICATION",
+    "clustering": "CLUSTERING",
+}
+"""Cohere's names of the same tasks."""
+
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class GeminiEmbeddingsClient:
+    """Implements `lane.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
+
+    dialect = DIALECT
+    field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
+
+    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+        model = model_of(facts)
+        ask = _ask_of(Members(_read(body)), model)
+        return Call(
+            surface="embeddings", model=model, body=body, dialect=DIALECT, facts=facts, needs=_NEEDS, source=ask
+        )
+
+    def decode(self, call: Call) -> EmbeddingAsk:
+        ask: EmbeddingAsk = call.source
+        return ask
+
+    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
+        vectors = [{"values": vector} for vector in answer.vectors]
+        if call.source.is_single and len(vectors) == 1:
+            return _encode({"embedding": vectors[0]})
+        return _encode({"embeddings": vectors})
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    return decode_body(_decoder, body)
+
+
+def _ask_of(body: Members, model: str) -> EmbeddingAsk:
+    is_batch = body.has("requests")
+    requests = list(body.each("requests")) if is_batch else [body]
+    if not requests:
+        raise errors.InvalidRequest(
+            "'requests' must not be empty.", code="invalid_value", param="requests", hint="Send at least one content."
+        )
+    asks = [_one(request, model) for request in requests]
+    first = asks[0]
+    for ask in asks[1:]:
+        if (ask.task, ask.title, ask.dimensions) != (first.task, first.title, first.dimensions):
+            raise errors.InvalidRequest(
+                "All 'requests' of a batch must have the same taskType, title and outputDimensionality here.",
+                code="invalid_value",
+                param="requests",
+                hint="Send one batch for each of them.",
+            )
+        first.inputs += ask.inputs
+    if is_batch:
+        first.extras.update(body.rest())
+    first.is_single = not is_batch
+    return first
+
+
+def _one(request: Members, model: str) -> EmbeddingAsk:
+    request.any("model")
+    config = request.members("embedContentConfig")
+    if not request.has("content"):
+        place = request.place("content")
+        raise errors.InvalidRequest(f"Missing '{place}'.", code="missing_required_parameter", param=place)
+    text = _text(request.members("content"))
+    dimensions = request.whole("outputDimensionality")
+    return EmbeddingAsk(
+        dialect=DIALECT,
+        model=model,
+        inputs=[text],
+        task=request.text("taskType") or config.text("taskType"),
+        title=request.text("title") or config.text("title"),
+        dimensions=config.whole("outputDimensionality") if dimensions is None else dimensions,
+        extras={**request.rest(), **config.rest()},
+    )
+
+
+def _text(content: Members) -> str:
+    texts: list[str] = []
+    for part in content.each("parts"):
+        if not part.has("text"):
+            raise errors.UnsupportedFeature("Only texts are embedded here.", param=part.path)
+        texts.append(part.text("text"))
+    if not texts:
+        raise wrong_type(content.place("parts"), "an array with a text", [])
+    return "\n".join(texts)
+
+
+class GeminiEmbeddingsUpstream:
+    """Implements `lane.EmbeddingsUpstream`."""
+
+    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        if ask.user:
+            losses.dropped("user")
+        requests = [_request(text, ask, deployment, losses) for text in ask.inputs]
+        if len(requests) == 1:
+            return UpstreamRequest(path=path_of(deployment, "embedContent"), body=_encode(requests[0]))
+        return UpstreamRequest(path=path_of(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
+
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:
+        document = first_of(read_json(body)) or {}
+        if document.get("error"):
+            raise error_in_200(document["error"], deployment.name, body)
+        found = document.get("embeddings")
+        single = document.get("embedding")
+        embeddings = [single] if isinstance(single, dict) else objects_in(found)
+        vectors = [_vector(each.get("values")) for each in embeddings]
+        if not vectors or (isinstance(found, list) and len(found) != len(vectors)):
+            raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
+        return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+
+
+def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+    if not isinstance(text, str):
+        raise errors.UnsupportedFeature("Gemini embeds texts, not tokens.", param=losses.name_of("inputs"))
+    request: dict[str, Any] = {
+        "model": resource_of(deployment.upstream_model),
+        "content": {"parts": [{"text": text}]},
+    }
+    if ask.task:
+        request["taskType"] = _TASKS.get(ask.task.lower(), ask.task)
+    if ask.title:
+        request["title"] = ask.title
+    if ask.dimensions is not None:
+        request["outputDimensionality"] = ask.dimensions
+    if ask.dialect == DIALECT:
+        request.update(ask.extras)
+    return request
+
+
+def _vector(values: Any) -> list[float]:
+    if not isinstance(values, list) or not values:
+        raise errors.UpstreamMalformed("The upstream's answer holds an embedding without `values`.")
+    if not all(type(value) in {float, int} and math.isfinite(value) for value in values):
+        raise errors.UpstreamMalformed("The upstream's answer holds an embedding that is no list of numbers.")
+    return [float(value) for value in values]

@@ -15,7 +15,6 @@ from intellirouter.dialects.openai_errors import decode_error_in_stream, encode_
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
 
-_PLAIN: Final = re.compile(rb"(?:data: ?\{[^\r\n]*\}\n\n)+")
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
@@ -45,7 +44,12 @@ class _Chunk(Struct):
     error: Any = None
 
 
+class _AnyObject(Struct):
+    """Decoding it checks that a text is one JSON object, and builds nothing of it."""
+
+
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk)
+_check_objects: Final = msgspec.json.Decoder(_AnyObject).decode_lines
 
 
 class ChatStreamRelay:
@@ -85,8 +89,8 @@ class ChatStreamRelay:
         if not block:
             return b""
         check_utf8(block)
-        if self.has_content and _PLAIN.fullmatch(block) and not _MATTERS.search(block):
-            self.content_events += block.count(b"\n\n")
+        if self.has_content and (count := _plain_events(block)) and not _MATTERS.search(block):
+            self.content_events += count
             return self._without_null_usage(block)
         return self._look_into(block)
 
@@ -175,6 +179,20 @@ class ChatStreamRelay:
         if self.finish_reason is None:
             raise errors.UpstreamMalformed("The upstream's stream ended without a finish.")
         return out + _END
+
+
+def _plain_events(block: bytes) -> int:
+    """Return how many events a block has when each is one data line with one JSON object; otherwise 0.
+
+    Twice as fast as a pattern of the lines' shape, which would let broken JSON pass.
+    """
+    count = block.count(b"\n\n")
+    if b"\r" in block or block.count(b"\n") != 2 * count or not block.startswith(b"data:"):
+        return 0
+    try:
+        return count if len(_check_objects(block[5:].replace(b"\n\ndata:", b"\n"))) == count else 0
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0  # looked at one by one: a comment, the end, or what is malformed
 
 
 def _no_event_stream(text: bytes) -> errors.UpstreamError:

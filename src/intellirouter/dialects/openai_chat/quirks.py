@@ -87,13 +87,20 @@ def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
             body.setdefault(new, value)
 
 
+def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages; legacy completions have none, whatever stands there."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return []
+    return messages
+
+
 def _leave_out(body: dict[str, Any], name: str, losses: LossReport) -> None:
     if name.startswith(_IN_MESSAGES):
         member = name.removeprefix(_IN_MESSAGES)
-        if any(member in message for message in body["messages"]):
-            body["messages"] = [
-                {key: value for key, value in message.items() if key != member} for message in body["messages"]
-            ]
+        messages = _messages(body)
+        if any(member in message for message in messages):
+            body["messages"] = [{key: value for key, value in message.items() if key != member} for message in messages]
             losses.dropped(name)
         return
     value = body.pop(name, None)
@@ -107,7 +114,7 @@ def _leave_out(body: dict[str, Any], name: str, losses: LossReport) -> None:
 
 
 def _fit_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
-    messages: list[dict[str, Any]] = body["messages"]
+    messages = _messages(body)
     for index, message in enumerate(messages):
         changed = message
         if message.get("role") == "developer" and not quirks.has_developer_role:
@@ -121,7 +128,7 @@ def _fit_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> N
 
 def _fit_output(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
     form = body.get("response_format")
-    if not isinstance(form, dict) or quirks.structured_output == "json_schema":
+    if not isinstance(form, dict) or quirks.structured_output == "json_schema" or not _messages(body):
         return
     kind = form.get("type")
     if kind not in {"json_schema", "json_object"} or kind == quirks.structured_output:

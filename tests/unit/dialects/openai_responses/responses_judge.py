@@ -1,0 +1,115 @@
+"""Judges of what we write in the responses dialect: OpenAI's published schemas, and the official SDK's own types.
+
+The schemas (github.com/openai/openai-openapi, MIT) lag behind the wire in two places, where the SDK's types decide:
+`usage` and `user` are null in responses that have none, which the schemas do not allow.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from intellirouter.core import Deployment, Endpoint
+from intellirouter.dialects.ir import Event
+from intellirouter.dialects.lane import StreamEncoder
+from intellirouter.dialects.sse import SseParser
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "openai-response-schemas.json"
+DEPLOYMENT = Deployment(
+    name="d", provider="p", vendor="openai", upstream_model="up-1", endpoint=Endpoint(base_url="http://x")
+)
+_components = json.loads(SCHEMAS.read_text("utf-8"))["components"]
+_event_adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+
+
+def _validator(name: str) -> Any:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": _components}
+    return jsonschema_rs.Draft202012Validator(schema)
+
+
+_response = _validator("Response")
+_events = {
+    schema["properties"]["type"]["enum"][0]: _validator(name)
+    for name, schema in _components["schemas"].items()
+    if name.startswith("Response") and name.endswith("Event") and "type" in schema.get("properties", {})
+}
+
+
+def _without_lag(response: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in response.items() if not (name in {"usage", "user"} and value is None)}
+
+
+def judge_response(response: dict[str, Any]) -> None:
+    """Raise when a response is none by the schema, or none by the SDK."""
+    _response.validate(_without_lag(response))
+    Response.model_validate(response)
+
+
+def judge_event(event: dict[str, Any]) -> None:
+    """Raise when a stream event is none by the schema, or none by the SDK."""
+    lagging = {**event, "response": _without_lag(event["response"])} if "response" in event else event
+    _events[event["type"]].validate(lagging)
+    _event_adapter.validate_python(event)
+
+
+def read_events(stream: bytes) -> list[dict[str, Any]]:
+    """Parse a client stream; each event's name must be its type."""
+    found = []
+    for event in SseParser().feed(stream):
+        data = json.loads(event.data)
+        assert event.event == data["type"]
+        found.append(data)
+    return found
+
+
+def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
+    """Write events one by one and return the client's stream, judged."""
+    stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "Ended")
+    told = read_events(stream + writer.end())
+    judge_stream(told)
+    return told
+
+
+def judge_stream(told: list[dict[str, Any]]) -> None:
+    """Check the rules between events: numbering, places, order of opening and closing, one terminator."""
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    assert [event["type"] for event in told[:2]] == ["response.created", "response.in_progress"]
+    open_items: dict[int, str] = {}
+    items: list[Any] = []
+    open_parts: dict[tuple[int, int], str] = {}
+    pieces: dict[tuple[Any, ...], str] = {}
+    for event in told:
+        judge_event(event)
+        kind, index = event["type"], event.get("output_index")
+        if kind == "response.output_item.added":
+            assert index == len(items)
+            items.append(None)
+            open_items[index] = event["item"]["id"]
+        elif kind == "response.output_item.done":
+            assert open_items.pop(index) == event["item"]["id"]
+            assert not [place for place in open_parts if place[0] == index]
+            items[index] = event["item"]
+        elif index is not None:
+            assert open_items[index] == event["item_id"]
+        place = (index, event.get("content_index", event.get("summary_index", 0)))
+        if kind in {"response.content_part.added", "response.reasoning_summary_part.added"}:
+            assert place not in open_parts
+            open_parts[place] = event["part"]["type"]
+        elif kind in {"response.content_part.done", "response.reasoning_summary_part.done"}:
+            assert open_parts.pop(place) == event["part"]["type"]
+        elif kind.endswith(".delta"):
+            key = (kind.removesuffix(".delta"), *place)
+            pieces[key] = pieces.get(key, "") + event["delta"]
+        elif kind.endswith(".done") and index is not None and "item" not in event:
+            key = (kind.removesuffix(".done"), *place)
+            whole = next(event[name] for name in ("text", "refusal", "arguments", "input") if name in event)
+            assert pieces.get(key, "") == whole or (whole == "{}" and key not in pieces)
+    last = told[-1]
+    assert last["type"] == f"response.{last['response']['status']}"
+    assert sum(event["type"] == last["type"] for event in told) == 1
+    assert not open_items
+    assert last["response"]["output"] == items
+    assert {event["response"]["id"] for event in told if "response" in event} == {last["response"]["id"]}

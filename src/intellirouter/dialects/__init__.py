@@ -4,7 +4,7 @@ Door: `SURFACES` (what an endpoint speaks), the `Surface`, `Lane`, `StreamRelay`
 SSE, JSON bounds. A codec knows nothing of providers, keys or deployments beyond what it is handed. See DESIGN.md.
 """
 
-from intellirouter.dialects import catalogue, responses_history
+from intellirouter.dialects import catalogue, ollama_catalogue, responses_history
 from intellirouter.dialects.catalogue import ModelEntry
 from intellirouter.dialects.fan_out import frame
 from intellirouter.dialects.lane import Answer, ErrorStyle, Lane, MediaNeeded, StreamRelay, Surface
@@ -29,5 +29,6 @@ __all__ = [
     "encode_error",
     "encode_error_event",
     "frame",
+    "ollama_catalogue",
     "responses_history",
 ]

@@ -3,30 +3,55 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import structs
+
 from intellirouter.core import Call, Deployment, errors
-from intellirouter.dialects import anthropic_messages, openai_chat, openai_responses
+from intellirouter.dialects import (
+    anthropic_messages,
+    ollama,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from intellirouter.dialects.count_tokens import CountClient, CountEstimate, CountingUpstream, CountTranslation
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.lane import ChatClient, ChatUpstream, ErrorStyle, Lane, Surface
-from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
+from intellirouter.dialects.lane import (
+    ChatClient,
+    ChatUpstream,
+    EmbeddingsClient,
+    EmbeddingsUpstream,
+    ErrorStyle,
+    Lane,
+    Surface,
+)
 from intellirouter.dialects.openai_errors import OpenAIErrors
 from intellirouter.dialects.openai_media import MEDIA_LANES
 from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
+from intellirouter.dialects.translate_embeddings import EmbeddingsTranslation, ErrorDecoder
 
 _WRAPPED: Final = MARK.encode()
 
 
 class LaneTable:
-    """The lanes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one."""
+    """The lanes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one.
 
-    def __init__(self, dialect: str, relay: Lane | None, translations: Mapping[str, Lane]) -> None:
+    `surface`: the relay needs an upstream that has this surface; without it, the translation to another one is taken.
+    """
+
+    def __init__(
+        self, dialect: str, relay: Lane | None, translations: Mapping[str, Lane], *, surface: str | None = None
+    ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._translations = dict(translations)
+        self._surface = surface
 
     def lane(self, call: Call, deployment: Deployment) -> Lane:
         """Return the lane to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
         relay = self._relay
+        if self._surface is not None and deployment.surfaces is not None and self._surface not in deployment.surfaces:
+            relay = None
         # Tokens of other vendors that we wrapped for this client mean nothing to the upstream: they are taken out.
         if relay is not None and self._dialect in deployment.dialects and _WRAPPED not in call.body:
             return relay
@@ -56,11 +81,18 @@ _OPENAI_ERRORS: Final = OpenAIErrors()
 _ANTHROPIC_HEADERS: Final = frozenset({b"anthropic-beta", b"anthropic-version"})
 
 
+_VECTORS: Final[dict[str, tuple[EmbeddingsUpstream, ErrorDecoder]]] = {
+    "openai_chat": (openai_embeddings.EMBEDDINGS_UPSTREAM, openai_chat.UPSTREAM.decode_error),
+    "ollama": (ollama.EMBEDDINGS_UPSTREAM, ollama.UPSTREAM.decode_error),
+}
+
+
 def _chat(
     client: ChatClient,
     style: ErrorStyle,
     *,
     relay: Lane | None = None,
+    surface: str | None = None,
     headers: frozenset[bytes] = frozenset(),
 ) -> Surface:
     """Return a chat-like surface with a lane to every upstream dialect, its own among them."""
@@ -69,8 +101,33 @@ def _chat(
     }
     if relay is None and client.dialect in _UPSTREAMS:
         relay = ChatRelay(client, _UPSTREAMS[client.dialect])
-    lanes = LaneTable(client.dialect, relay, translations)
+    lanes = LaneTable(client.dialect, relay, translations, surface=surface)
     return Surface(client=client, errors=style, lanes=lanes, header_names=headers)
+
+
+def _embeddings(client: EmbeddingsClient, style: ErrorStyle, *, relay: Lane | None = None) -> Surface:
+    translations: dict[str, Lane] = {
+        name: EmbeddingsTranslation(client, upstream, decode_error)
+        for name, (upstream, decode_error) in _VECTORS.items()
+    }
+    return Surface(client=client, errors=style, lanes=LaneTable(client.dialect, relay, translations))
+
+
+def _ollama(surface: Surface) -> Surface:
+    """Requests that only load a model are Ollama's own affair: nobody else is asked."""
+    return structs.replace(surface, lanes=LoadTable(surface.lanes))
+
+
+class LoadTable:
+    """Ollama's lanes, with the local one for loads."""
+
+    def __init__(self, lanes: LaneTable) -> None:
+        self._lanes = lanes
+
+    def lane(self, call: Call, deployment: Deployment) -> Lane:
+        if ollama.is_load(call) and "ollama" not in deployment.dialects:
+            return ollama.LOAD_LANE
+        return self._lanes.lane(call, deployment)
 
 
 def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Surface:
@@ -108,11 +165,23 @@ def _relayed(lane: Any, *, is_form: bool = False) -> Surface:
 SURFACES: Final[dict[str, Surface]] = {
     "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.OpenAIChatLane()),
     "openai_responses": _chat(openai_responses.CLIENT, _OPENAI_ERRORS),
-    "openai_embeddings": _relayed(OpenAIEmbeddingsLane()),
+    "openai_completions": _chat(
+        openai_completions.CLIENT,
+        _OPENAI_ERRORS,
+        relay=openai_completions.OpenAICompletionsLane(),
+        surface="completions",
+    ),
+    "openai_embeddings": _embeddings(
+        openai_embeddings.EMBEDDINGS_CLIENT, _OPENAI_ERRORS, relay=openai_embeddings.OpenAIEmbeddingsLane()
+    ),
     "anthropic_messages": _chat(anthropic_messages.CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS),
     "anthropic_count_tokens": _count(
         anthropic_messages.COUNT_CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS
     ),
+    "ollama_chat": _ollama(_chat(ollama.CLIENT, ollama.ERRORS)),
+    "ollama_generate": _ollama(_chat(ollama.GENERATE_CLIENT, ollama.ERRORS)),
+    "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),
+    "ollama_embeddings": _ollama(_embeddings(ollama.LEGACY_EMBEDDINGS_CLIENT, ollama.ERRORS)),
     **{name: _relayed(lane, is_form=lane.is_form) for name, lane in MEDIA_LANES.items()},
 }
 """By name: what an endpoint's requests are decoded with."""

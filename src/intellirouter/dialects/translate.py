@@ -22,6 +22,8 @@ from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
 from intellirouter.dialects.soundness import StreamGuard, sound
 from intellirouter.dialects.sse import check_utf8
 
+CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
+"""A client that needs one of these relies on the form of the answer, so it is checked even where bytes only pass."""
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 
@@ -114,14 +116,20 @@ class ChatRelay:
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         return self._upstream.relay_request(call, deployment)
 
-    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         response = self._upstream.decode(body, deployment)
+        repaired: bytes | None = None
+        if not call.needs.isdisjoint(CHECKED_NEEDS):
+            held_together = sound(response, form_of(self._client, call))
+            if held_together != response:
+                repaired = self._client.encode(held_together, call, LossReport())
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason)
+        return Answer(response.usage, None if stop is None else stop.reason, repaired)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
-        return RelayedStream(decoder, encoder, self._upstream.splitter())
+        guard = StreamGuard() if not call.needs.isdisjoint(CHECKED_NEEDS) else None
+        return RelayedStream(decoder, encoder, self._upstream.splitter(), guard)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -217,9 +225,12 @@ class TranslatedStream(_Watched):
 class RelayedStream(_Watched):
     """Upstream bytes go to the client as they came, whole events at a time; the last one is kept for `end`."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, splitter: Splitter) -> None:
+    def __init__(
+        self, decoder: StreamDecoder, encoder: StreamEncoder, splitter: Splitter, guard: StreamGuard | None
+    ) -> None:
         super().__init__(decoder, encoder)
         self._splitter = splitter
+        self._guard = guard
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._last = b""
@@ -229,7 +240,10 @@ class RelayedStream(_Watched):
             return b""
         check_utf8(block)
         try:
-            self._watch(self._decoder.feed(block))
+            events = self._decoder.feed(block)
+            self._watch(events)
+            if self._guard is not None:
+                self._guard.watch(events)
         except errors.UpstreamError as error:
             self._broke(error)
             self._last = self._encoder.fail(error)

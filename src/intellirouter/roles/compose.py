@@ -13,7 +13,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import Gateway, StoredResponses, is_ollama
+from intellirouter.gateway import Gateway, OllamaPages, StoredResponses, is_ollama
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, UpstreamPool
@@ -55,6 +55,7 @@ class Plane:
             check_ready=self._check_ready,
             render_metrics=self._render,
             responses=self.responses,
+            resources=(OllamaPages(lambda: self.gateway.spine),),
         )
         self._admin = build_admin(self._control_plane())
         self._add_gauges()

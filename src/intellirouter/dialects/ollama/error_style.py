@@ -19,6 +19,8 @@ _TOO_LONG: Final = ("context length", "context window", "exceeds the available c
 class OllamaErrors:
     """Implements `lane.ErrorStyle`."""
 
+    id_header: bytes | None = None
+
     def status(self, error: errors.GatewayError) -> int:
         return error.status
 

@@ -100,7 +100,13 @@ class _Compiler:
             raise ConfigError(self._problems)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
-            server=ServerSpec(**{**server.model_dump(exclude={"workers"}), "role": "monolith"}),
+            server=ServerSpec(
+                **{
+                    **server.model_dump(exclude={"workers"}),
+                    "role": "monolith",
+                    "fetch_allow": tuple(server.fetch_allow),
+                }
+            ),
             is_auth_required=is_auth_required,
             store=store,
             providers=providers,

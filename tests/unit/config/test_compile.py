@@ -454,3 +454,9 @@ def test_magic_models_need_no_declaration(compile_text):
     runtime = compile_text("providers: {f: {vendor: magic}}\nmodels: {m: {deployments: [f/echo, f/slow]}}\n")
     assert runtime.models["m"].deployments == ("f/echo", "f/slow")
     assert runtime.providers["f"].allows_any_model
+
+
+def test_addresses_that_urls_in_requests_may_reach(compile_text):
+    assert compile_text("").server.fetch_allow == ()
+    stated = compile_text("server: {fetch_allow: [10.0.0.0/8, files.corp.example]}").server
+    assert stated.fetch_allow == ("10.0.0.0/8", "files.corp.example")

@@ -1,4 +1,5 @@
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ import uvloop
 from intellirouter.providers import UpstreamPool
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `loopback`, which the tests of this folder share
+
+from loopback import Authority
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -26,3 +29,13 @@ async def pool() -> AsyncIterator[UpstreamPool]:
     for peers in pool._peers.values():
         assert (peers.open_count, peers.idle, list(peers.waiting)) == (0, [], [])
     assert pool._sweep_timer is None or pool._sweep_timer.cancelled()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def good_tls(authority: Authority) -> ssl.SSLContext:
+    return authority.server_context("DNS:localhost,IP:127.0.0.1")

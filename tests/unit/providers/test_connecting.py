@@ -3,50 +3,13 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
-from loopback import Peer, answer, call, deployment, eventually, open_counts, serving, stream, within
+from loopback import Authority, Peer, answer, call, deployment, eventually, open_counts, serving, stream, within
 
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
-
-
-class Authority:
-    """A certificate authority that lives as long as the tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.ca_file = str(folder / "ca.pem")
-        self._make("ca", "/CN=Throw-away CA", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
-
-    def _make(self, name: str, subject: str, more: list[str]) -> None:
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key"]
-        command = ["openssl", "req", *key, "-subj", subject, "-out", f"{name}.pem", "-days", "2", *more]
-        subprocess.run(command, cwd=self._folder, check=True, capture_output=True)
-
-    def server_context(self, names: str, **window: str) -> ssl.SSLContext:
-        name = "server-" + "".join(char if char.isalnum() else "-" for char in names + "".join(window.values()))
-        self._make(name, "/CN=server", [])
-        (self._folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
-        sign = ["openssl", "x509", "-req", "-in", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-out"]
-        days = ["-days", window.get("days", "2"), "-extfile", f"{name}.ext"]
-        subprocess.run([*sign, f"{name}.crt", *days], cwd=self._folder, check=True, capture_output=True)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._folder / f"{name}.crt", self._folder / f"{name}.key")
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        return context
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="session")
-def good_tls(authority: Authority) -> ssl.SSLContext:
-    return authority.server_context("DNS:localhost,IP:127.0.0.1")
 
 
 @pytest.fixture

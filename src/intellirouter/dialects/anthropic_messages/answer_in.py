@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.anthropic_messages.blocks_in import part_of
+from intellirouter.dialects.anthropic_messages.blocks_in import foreign, part_of
 from intellirouter.dialects.anthropic_messages.error_style import decode_error_document
 from intellirouter.dialects.anthropic_messages.stops import stop_of, usage_of
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
-from intellirouter.dialects.ir import Choice, Opaque, Part, Reasoning, Response, Text, ToolCall
+from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
 
 _KNOWN: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"}
@@ -80,7 +80,7 @@ def answer_part(block: dict[str, Any], path: str, origin: str) -> Part:
         raise errors.UpstreamMalformed(f"The upstream's answer is no message: {error.message}") from None
     if isinstance(part, Reasoning) and part.token is not None:
         part.token = minted(text_in(block, "data" if part.is_redacted else "signature"), origin)
-    return part
+    return foreign(block) if isinstance(part, Media | ToolResult) else part
 
 
 def minted(signature: str, origin: str) -> Opaque | None:

@@ -45,7 +45,10 @@ def message_of(response: Response, call: Call, losses: LossReport) -> bytes:
     choice = response.choices[0] if response.choices else Choice()
     blocks: list[dict[str, Any]] = []
     for part in choice.parts:
-        blocks += blocks_of(part, losses)
+        written = blocks_of(part, losses)
+        if written and response.dialect == DIALECT and not isinstance(part, Foreign):
+            written[-1].update(part.extras)
+        blocks += written
     stop = choice.stop
     note_stop(stop, losses)
     message: dict[str, Any] = {

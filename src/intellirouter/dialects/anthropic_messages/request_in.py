@@ -78,7 +78,7 @@ def _messages(body: dict[str, Any]) -> list[Message]:
         messages.append(Message(role="system", parts=parts))
     for index, raw in enumerate(objects(body.get("messages"), "messages")):
         path = f"messages.{index}"
-        role: Any = need_str(raw, "role", path)  # one of the three: `decode_request` has checked
+        role = need_str(raw, "role", path)
         if raw.get("content") is None:
             raise missing_field(f"{path}.content")
         parts = parts_of(raw["content"], f"{path}.content")
@@ -92,7 +92,7 @@ def _split(role: Any, parts: list[Part], extras: dict[str, Any]) -> list[Message
         return [Message(role=role, parts=parts, extras=extras)]
     messages: list[Message] = []
     for part in parts:
-        its_role = "tool" if isinstance(part, ToolResult) else role
+        its_role: Any = "tool" if isinstance(part, ToolResult) else role
         if not messages or messages[-1].role != its_role:
             messages.append(Message(role=its_role))
         messages[-1].parts.append(part)

@@ -21,8 +21,6 @@ from intellirouter.dialects.ir import (
     Ended,
     Event,
     Finished,
-    Foreign,
-    Media,
     PartEnded,
     Reasoning,
     ReasoningDelta,
@@ -189,10 +187,8 @@ class MessageStreamDecoder:
                 self._has_calls = True
                 block.input = part.arguments
                 self._events.append(ToolCallBegan(id=part.id, name=part.name, part=block.part))
-            case Foreign() | Media():
-                block.raw = dict(raw)
             case _:
-                raise errors.UpstreamMalformed(f"The upstream's answer holds a block of type {raw['type']!r}.")
+                block.raw = dict(raw)
 
     def _open(self, index: int) -> _Block:
         block = self._blocks[index] = _Block(self._parts)

@@ -95,7 +95,7 @@ class MessageStream:
         }
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        if not self._has_begun:
+        if events and not self._has_begun:
             self._begin(events)
         for event in events:
             if isinstance(event, UsageUpdate):

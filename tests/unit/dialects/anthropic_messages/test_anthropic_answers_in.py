@@ -1,0 +1,174 @@
+"""Upstream answers and streams that are broken, odd or errors: always our own errors, never a crash."""
+
+import json
+from typing import Any
+
+import pytest
+from anthropic_wire import deployment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import errors
+from intellirouter.dialects.anthropic_messages import UPSTREAM
+from intellirouter.dialects.ir import Began, Event, Opaque, PartEnded, Reasoning, ReasoningToken, UsageUpdate, origin_of
+
+OURS = deployment()
+
+
+def sse(*events: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+START = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 5}}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"{}", b"<html>", b"\xff", b"[" * 100_000, b'{"content": null}', b'{"content": "x"}',
+        b'{"content": [5]}', b'{"content": [{}]}', b'{"content": [{"type": "text"}]}', b'{"content":[{"type":5}]}',
+        b'{"content": [{"type": "tool_use", "id": "a", "name": "b", "input": "{}"}]}',
+        b'{"content": [{"type": "tool_use", "name": "b"}]}', b'{"content":[{"type":"text","text":"\\ud800"}]}',
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_malformed(body: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        UPSTREAM.decode(body, OURS)
+
+
+def test_an_error_under_status_200_gets_its_class() -> None:
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+    with pytest.raises(errors.UpstreamUnavailable, match="Overloaded"):
+        UPSTREAM.decode(body, OURS)
+    with pytest.raises(errors.UpstreamUnavailable, match="boom"):
+        UPSTREAM.decode(b'{"error": {"message": "boom"}}', OURS)
+
+
+def test_signatures_say_who_made_them() -> None:
+    body = json.dumps({"content": [{"type": "thinking", "thinking": "", "signature": "E1"}]}).encode()
+    token = Opaque(value="E1", origin=origin_of(OURS), dialect="anthropic_messages")
+    assert UPSTREAM.decode(body, OURS).choices[0].parts == [Reasoning(token=token)]
+    decoder = UPSTREAM.stream(OURS)
+    events = decoder.feed(
+        sse(
+            START,
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "E1"}},
+            {"type": "content_block_stop", "index": 0},
+        )
+    )
+    assert events[1:] == [ReasoningToken(token=token, part=0), PartEnded(part=0)]
+
+
+def test_the_prompts_tokens_are_known_at_once() -> None:
+    (began,) = UPSTREAM.stream(OURS).feed(sse(START))
+    assert isinstance(began, Began)
+    assert began.usage is not None
+    assert began.usage.input_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"type": "overloaded_error", "message": "m"}, errors.UpstreamUnavailable),
+        ({"type": "api_error", "message": "m"}, errors.UpstreamUnavailable),
+        ({"type": "rate_limit_error", "message": "m"}, errors.UpstreamRateLimited),
+        ({"type": "authentication_error", "message": "m"}, errors.UpstreamAuthFailed),
+        ({"type": "permission_error", "message": "m"}, errors.UpstreamAuthFailed),
+        ({"type": "billing_error", "message": "m"}, errors.UpstreamQuotaExhausted),
+        ({"type": "not_found_error", "message": "m"}, errors.UpstreamModelMissing),
+        ({"type": "timeout_error", "message": "m"}, errors.UpstreamTimeout),
+        ({"type": "invalid_request_error", "message": "m"}, errors.UpstreamRejected),
+        ({"type": "request_too_large", "message": "m"}, errors.UpstreamRejected),
+        ({"type": "from_the_future", "message": "m"}, errors.UpstreamUnavailable),
+        ("m", errors.UpstreamUnavailable),
+        (None, errors.UpstreamUnavailable),
+        ({"type": 5, "message": 7}, errors.UpstreamUnavailable),
+    ],
+)
+def test_an_error_event_gets_its_class(error: Any, kind: type[errors.UpstreamError]) -> None:
+    decoder = UPSTREAM.stream(OURS)
+    with pytest.raises(errors.UpstreamError) as caught:
+        decoder.feed(sse(START, {"type": "error", "error": error}))
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: {\n\n", b"data: []\n\n", b"<html>nope</html>\n\n", b'{"type":"message"}\n\n', b"data: \xff\n\n",
+        b'data: {"type":"content_block_delta","index":"x"}\n\n', b"data: " + b"[" * 100_000 + b"\n\n",
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":5}}\n\n',
+        b'data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use"}}\n\n',
+        b'data: {"type":"content_block_start","index":0,"content_block":{"type":5}}\n\n',
+    ],
+)  # fmt: skip
+def test_a_stream_that_is_none_is_malformed(data: bytes) -> None:
+    decoder = UPSTREAM.stream(OURS)
+    with pytest.raises(errors.UpstreamMalformed):
+        decoder.feed(data)
+
+
+def test_nothing_after_the_end_is_read_and_no_end_is_an_error() -> None:
+    decoder = UPSTREAM.stream(OURS)
+    decoder.feed(sse(START, {"type": "message_stop"}))
+    assert decoder.feed(b"data: rubbish\n\n") == []
+    assert decoder.end() == []
+    with pytest.raises(errors.UpstreamMalformed, match="message_stop"):
+        UPSTREAM.stream(OURS).end()
+
+
+def test_a_last_event_without_a_blank_line_counts() -> None:
+    decoder = UPSTREAM.stream(OURS)
+    decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
+    assert [type(event).__name__ for event in decoder.end()] == ["Finished", "Ended"]
+
+
+def test_counts_never_shrink_to_nothing() -> None:
+    delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9}}
+    events = UPSTREAM.stream(OURS).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
+    assert [type(event) for event in events] == [Began, UsageUpdate]
+    (update,) = (event for event in events if isinstance(event, UsageUpdate))
+    assert (update.usage.input_tokens, update.usage.output_tokens) == (5, 9)
+
+
+SCRAPS = st.one_of(
+    st.none(), st.integers(-1, 3), st.text(max_size=3), st.lists(st.integers(), max_size=2), st.booleans(),
+    st.dictionaries(st.sampled_from(["type", "text", "id", "name", "input", "data"]), st.text(max_size=5), max_size=3),
+)  # fmt: skip
+WIRE = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(
+            [
+                "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+                "ping", "error", "new",
+            ]
+        )
+    },
+    optional=dict.fromkeys(("index", "message", "content_block", "delta", "usage", "error"), SCRAPS),
+)  # fmt: skip
+
+
+@given(st.lists(WIRE, max_size=8))
+def test_odd_events_are_read_or_are_our_errors(events: list[Any]) -> None:
+    decoder = UPSTREAM.stream(OURS)
+    found: list[Event] = []
+    try:
+        found += decoder.feed(sse(*events))
+        found += decoder.end()
+    except errors.UpstreamError as error:
+        assert error.message  # noqa: PT017
+
+
+@given(st.dictionaries(st.sampled_from(["content", "usage", "stop_reason", "stop_details", "id", "model"]), SCRAPS))
+def test_odd_answers_are_read_or_are_our_errors(message: dict[str, Any]) -> None:
+    try:
+        UPSTREAM.decode(json.dumps({"content": [], **message}).encode(), OURS)
+    except errors.UpstreamError as error:
+        assert error.message  # noqa: PT017
+
+
+def test_the_splitter_cuts_at_events() -> None:
+    splitter = UPSTREAM.splitter()
+    assert splitter.feed(b"data: a\n\ndata: b") == b"data: a\n\n"
+    assert splitter.rest() == b"data: b"

@@ -1,0 +1,304 @@
+"""Conversations of other dialects as Anthropic requests: thinking, sampling, structured output, the envelope."""
+
+import json
+from typing import Any
+
+import pytest
+from anthropic_wire import LIMIT, TOOL, any_call, asked, call_of, deployment, encoded, msg, result, said
+
+from intellirouter.core import LossReport, PathFacts, errors
+from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT, UPSTREAM
+from intellirouter.dialects.ir import (
+    Opaque,
+    OutputFormat,
+    Reasoning,
+    ReasoningAsk,
+    Sampling,
+    Text,
+    ToolCall,
+    ToolChoice,
+    origin_of,
+)
+
+OLD, ADAPTIVE, MODERN, ALWAYS = "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "claude-mythos-5"
+BUDGET, ADAPT = {"type": "enabled"}, {"type": "adaptive"}
+OMITTED = ADAPT | {"display": "omitted"}
+UNKNOWN_KNOBS = (
+    "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "logit_bias", "verbosity",
+)  # fmt: skip
+
+
+# --- reasoning
+
+
+@pytest.mark.parametrize(
+    ("model", "ask", "limit", "written", "effort", "how"),
+    [
+        (OLD, ReasoningAsk(effort="low"), 9000, BUDGET | {"budget_tokens": 2048}, None, "converted"),
+        (OLD, ReasoningAsk(effort="max"), 99999, BUDGET | {"budget_tokens": 32768}, None, "converted"),
+        (OLD, ReasoningAsk(effort="high"), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningAsk(effort="high"), 1000, None, None, "dropped"),
+        (OLD, ReasoningAsk(is_enabled=True, budget_tokens=3000), 8000, BUDGET | {"budget_tokens": 3000}, None, None),
+        (OLD, ReasoningAsk(budget_tokens=100), 8000, BUDGET | {"budget_tokens": 1024}, None, "clamped"),
+        (OLD, ReasoningAsk(budget_tokens=8000), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningAsk(budget_tokens=-1), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningAsk(shows_thoughts=True), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningAsk(effort="none"), 8000, None, None, None),
+        (OLD, ReasoningAsk(budget_tokens=0), 8000, None, None, None),
+        (OLD, ReasoningAsk(shows_thoughts=False), 8000, None, None, None),
+        ("claude-3-5-haiku-latest", ReasoningAsk(effort="low"), 8000, None, None, "dropped"),
+        ("claude-3-7-sonnet", ReasoningAsk(budget_tokens=2000), 8000, BUDGET | {"budget_tokens": 2000}, None, None),
+        ("kimi-k3", ReasoningAsk(effort="minimal"), 8000, BUDGET | {"budget_tokens": 1024}, None, "converted"),
+        (ADAPTIVE, ReasoningAsk(effort="high"), 8000, ADAPT, "high", None),
+        (ADAPTIVE, ReasoningAsk(effort="xhigh"), 8000, ADAPT, "high", "clamped"),
+        (MODERN, ReasoningAsk(effort="xhigh", summary="auto"), 8000, ADAPT | {"display": "summarized"}, "xhigh", None),
+        (MODERN, ReasoningAsk(effort="minimal", shows_thoughts=False), 8000, OMITTED, "low", "clamped"),
+        (MODERN, ReasoningAsk(budget_tokens=5000), 8000, ADAPT, "medium", "converted"),
+        (MODERN, ReasoningAsk(budget_tokens=99999), 8000, ADAPT, "max", "converted"),
+        (MODERN, ReasoningAsk(budget_tokens=-1), 8000, ADAPT, None, None),
+        (MODERN, ReasoningAsk(is_enabled=False), 8000, {"type": "disabled"}, None, None),
+        (ADAPTIVE, ReasoningAsk(is_enabled=False), 8000, None, None, None),
+        (ALWAYS, ReasoningAsk(is_enabled=False), 8000, None, None, "dropped"),
+    ],
+)  # fmt: skip
+def test_how_much_to_think(
+    model: str, ask: ReasoningAsk, limit: int, written: Any, effort: str | None, how: str | None
+) -> None:
+    body, lost = encoded(asked(reasoning=ask, sampling=Sampling(max_output_tokens=limit)), model)
+    assert body.get("thinking") == written
+    assert body.get("output_config", {}).get("effort") == effort
+    assert lost.get("reasoning") == how
+    assert body["max_tokens"] == limit
+    if written and "budget_tokens" in written:
+        assert written["budget_tokens"] < limit
+
+
+def test_a_made_up_limit_leaves_room_beside_the_budget() -> None:
+    body, _ = encoded(asked(reasoning=ReasoningAsk(effort="high")), OLD)
+    assert body["max_tokens"] == 8192 + body["thinking"]["budget_tokens"]
+
+
+@pytest.mark.parametrize(("model", "is_kept"), [(OLD, False), (MODERN, False), (ALWAYS, True)])
+def test_a_forced_tool_wins_over_thinking(model: str, is_kept: bool) -> None:
+    body, lost = encoded(
+        asked(
+            tools=[TOOL],
+            tool_choice=ToolChoice(mode="required"),
+            reasoning=ReasoningAsk(effort="high"),
+            sampling=Sampling(max_output_tokens=50000),
+        ),
+        model,
+    )
+    assert body["tool_choice"] == {"type": "any"}
+    assert ("thinking" in body) is is_kept
+    assert lost.get("reasoning") == (None if is_kept else "dropped")
+
+
+def test_no_thinking_in_a_tool_loop_whose_thoughts_did_not_come_back() -> None:
+    """The API refuses a budget when the open turn does not begin with thoughts; adaptive models do not mind."""
+    loop = [msg("user", "go"), msg("assistant", ToolCall(id="a", name="f")), msg("tool", result("a", Text(text="1")))]
+    ask, big = ReasoningAsk(effort="low"), Sampling(max_output_tokens=9000)
+    body, lost = encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)
+    assert "thinking" not in body
+    assert lost == {"reasoning": "dropped"}
+    assert "thinking" in encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), MODERN)[0]
+    over = [*loop, msg("assistant", "done"), msg("user", "next")]
+    assert "thinking" in encoded(asked(*over, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+    token = Opaque(value="E", origin=origin_of(deployment(OLD)), dialect="anthropic_messages")
+    loop[1].parts.insert(0, Reasoning(text="Hm", token=token))
+    loop += [msg("assistant", ToolCall(id="b", name="f")), msg("tool", result("b", Text(text="2")))]
+    assert "thinking" in encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+
+
+def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
+    ours = Opaque(value="E1", origin=origin_of(deployment()), dialect="anthropic_messages")
+    bare = Opaque(value="E2", dialect="anthropic_messages")
+    parts = [
+        Text(text="x"),
+        Reasoning(text="", token=ours),
+        Reasoning(token=bare, is_redacted=True),
+        Reasoning(text="stranger", token=Opaque(value="E3", origin="ffff", dialect="anthropic_messages")),
+        Reasoning(text="other", token=Opaque(value="g", dialect="gemini")),
+        Reasoning(text="unsigned"),
+    ]
+    body, lost = encoded(asked(msg("user", "a"), msg("assistant", *parts), msg("user", "b"), sampling=LIMIT))
+    assert body["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "", "signature": "E1"},
+        {"type": "redacted_thinking", "data": "E2"},
+        said("x"),
+    ]
+    assert lost == {"messages[].reasoning": "dropped"}
+
+
+# --- sampling and output
+
+
+@pytest.mark.parametrize(
+    ("sampling", "model", "written", "lost"),
+    [
+        ({"temperature": 1.7}, OLD, {"temperature": 1.0}, {"temperature": "clamped"}),
+        ({"temperature": 0.0, "top_k": 5}, OLD, {"temperature": 0.0, "top_k": 5}, {}),
+        ({"temperature": 0.3, "top_p": 0.5}, OLD, {"temperature": 0.3}, {"top_p": "dropped"}),
+        ({"temperature": 0.3, "top_p": 0.5}, "kimi-k3", {"temperature": 0.3, "top_p": 0.5}, {}),
+        ({"temperature": 0.3, "top_p": 1.0}, OLD, {"temperature": 0.3}, {}),
+        (
+            {"temperature": 0.3, "top_p": 0.5, "top_k": 3}, MODERN, {},
+            {"temperature": "dropped", "top_p": "dropped", "top_k": "dropped"},
+        ),
+        ({"temperature": 1.0, "top_p": 1.0}, MODERN, {}, {}),
+        ({"stop": ["END", " ", "\n"]}, OLD, {"stop_sequences": ["END"]}, {"stop": "dropped"}),
+        (
+            {"seed": 1, "presence_penalty": 0.5, "frequency_penalty": 0.1, "repetition_penalty": 1.1, "min_p": 0.1,
+             "logit_bias": {"5": 1.0}, "verbosity": "low"},
+            OLD, {},
+            dict.fromkeys(UNKNOWN_KNOBS, "dropped"),
+        ),
+        (
+            {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "logit_bias": {}, "n": 1},
+            OLD, {}, {},
+        ),
+    ],
+)  # fmt: skip
+def test_knobs(sampling: dict[str, Any], model: str, written: dict[str, Any], lost: dict[str, str]) -> None:
+    body, found = encoded(asked(sampling=Sampling(max_output_tokens=9, **sampling)), model)
+    assert {name: value for name, value in body.items() if name not in {"model", "messages", "max_tokens"}} == written
+    assert found == lost
+
+
+def test_thinking_constrains_the_knobs() -> None:
+    knobs = Sampling(max_output_tokens=9000, temperature=0.2, top_p=0.9, top_k=3)
+    body, lost = encoded(asked(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), OLD)
+    assert not {"temperature", "top_p", "top_k"} & body.keys()
+    assert lost == {"temperature": "dropped", "top_p": "dropped", "top_k": "dropped"}
+    knobs = Sampling(max_output_tokens=9000, temperature=1, top_p=0.97)
+    body, lost = encoded(asked(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), "glm-5")
+    assert (body["temperature"], body["top_p"], lost) == (1, 0.97, {})
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"sampling": Sampling(n=2)}, "n"),
+        ({"sampling": Sampling(logprobs=True)}, "logprobs"),
+        ({"sampling": Sampling(top_logprobs=3)}, "logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+    ],
+)
+def test_what_the_client_relies_on_is_refused_rather_than_dropped(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(errors.UnsupportedFeature) as caught:
+        encoded(asked(**members))
+    assert caught.value.param == param
+    assert caught.value.message
+
+
+def test_a_schema_is_native_and_closed() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}, "type": {"const": "x"}},
+        "$defs": {"b": {"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}]}},
+        "enum": [{"type": "object"}],
+    }
+    output = OutputFormat(kind="json_schema", name="n", description="What it is.", schema=schema, is_strict=True)
+    body, lost = encoded(asked(output=output, sampling=LIMIT))
+    sent = body["output_config"]["format"]
+    assert sent["type"] == "json_schema"
+    assert sent["schema"]["description"] == "What it is."
+    assert sent["schema"]["additionalProperties"] is False
+    assert sent["schema"]["properties"]["a"]["items"]["additionalProperties"] is False
+    assert sent["schema"]["properties"]["type"] == {"const": "x"}
+    assert sent["schema"]["$defs"]["b"]["anyOf"][0]["additionalProperties"] is True
+    assert sent["schema"]["enum"] == [{"type": "object"}], "no schema: a value"
+    assert lost == {"output.schema": "converted"}
+    assert "additionalProperties" not in schema, "the form is read-only"
+    closed = OutputFormat(kind="json_schema", schema={"type": "object", "additionalProperties": False})
+    assert encoded(asked(output=closed, sampling=LIMIT))[1] == {}
+
+
+def test_json_without_a_schema_is_asked_for_in_words() -> None:
+    body, lost = encoded(
+        asked(msg("system", "S"), msg("user", "x"), output=OutputFormat(kind="json_object"), sampling=LIMIT)
+    )
+    assert body["system"][0] == said("S")
+    assert "JSON" in body["system"][1]["text"]
+    assert "output_config" not in body
+    assert lost == {"output": "emulated"}
+    assert "system" not in encoded(asked(output=OutputFormat(kind="text")))[0]
+
+
+def test_an_upstream_without_schemas_is_told_in_words() -> None:
+    output = OutputFormat(kind="json_schema", schema={"type": "object"})
+    body, lost = encoded(asked(output=output, sampling=LIMIT), structured_output="none")
+    assert '{"type":"object"}' in body["system"]
+    assert lost == {"output": "emulated"}
+
+
+def test_a_vendors_quirks_are_respected_and_reported() -> None:
+    body, lost = encoded(
+        asked(sampling=Sampling(max_output_tokens=5, temperature=0.9, top_k=4)),
+        "glm-5", refuses=frozenset({"top_k", "zzz"}), max_temperature=0.7,
+    )  # fmt: skip
+    assert body["temperature"] == 0.7
+    assert "top_k" not in body
+    assert lost == {"temperature": "clamped", "top_k": "dropped"}
+
+
+def test_who_asks_and_for_which_service() -> None:
+    members = {"user": "u1", "metadata": {"a": "b"}, "cache_key": "k", "sampling": LIMIT}
+    body, lost = encoded(asked(**members, service_tier="default"))
+    assert body["metadata"] == {"user_id": "u1"}
+    assert body["service_tier"] == "standard_only"
+    assert lost == {"metadata": "dropped", "cache_key": "dropped"}
+    assert encoded(asked(service_tier="flex", sampling=LIMIT))[1] == {"service_tier": "dropped"}
+    assert encoded(asked(is_stream=True))[0]["stream"] is True
+
+
+# --- the envelope of the request
+
+
+def test_the_same_conversation_is_the_same_bytes() -> None:
+    conversation = asked(tools=[TOOL], output=OutputFormat(kind="json_object"))
+    one, two = (UPSTREAM.encode(conversation, deployment(), LossReport()).body for _ in range(2))
+    assert one == two
+
+
+def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
+    facts = PathFacts(query="beta=true", headers=(("anthropic-beta", "a-1,b-2"), ("anthropic-beta", "c-3")))
+    own = CLIENT.decode(call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, facts))
+    request = UPSTREAM.encode(own, deployment(), LossReport())
+    assert request.path == "/v1/messages?beta=true"
+    assert request.headers == (("anthropic-version", "2023-06-01"), ("anthropic-beta", "a-1,b-2,c-3"))
+    request = UPSTREAM.encode(asked(extras={"anthropic-beta": "x"}), deployment(), LossReport())
+    assert request.path == "/v1/messages"
+    assert request.headers == (("anthropic-version", "2023-06-01"),)
+
+
+def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
+    body = b'{ "model" : "public",\n "max_tokens":1, "x": [1.0, 1e2], "messages": [{"role":"user","content":"public"}]}'
+    facts = PathFacts(
+        query="a=1&beta=true", headers=(("anthropic-version", "2026-10-21"), ("anthropic-beta", "z"), ("x", "y"))
+    )
+    call = CLIENT.decode_request(body, facts)
+    request = UPSTREAM.relay_request(call, deployment("claude-x"))
+    assert request.body == body.replace(b'"public",', b'"claude-x",', 1)
+    assert request.path == "/v1/messages?beta=true"
+    assert request.headers == (("anthropic-version", "2026-10-21"), ("anthropic-beta", "z"))
+    call = CLIENT.decode_request(body, PathFacts())
+    request = UPSTREAM.relay_request(call, deployment("public"))
+    assert request.body == body
+    assert request.path == "/v1/messages"
+    assert request.headers == (("anthropic-version", "2023-06-01"),)
+
+
+def test_counting() -> None:
+    request = UPSTREAM.encode_count(
+        asked(msg("system", "S"), msg("user", "x"), tools=[TOOL], sampling=Sampling(temperature=0.5), is_stream=True),
+        deployment(), LossReport(),
+    )  # fmt: skip
+    assert request.path == "/v1/messages/count_tokens"
+    assert set(json.loads(request.body)) == {"model", "system", "messages", "tools"}
+    call = COUNT_CLIENT.decode_request(any_call().body, PathFacts(query="beta=true"))
+    assert UPSTREAM.relay_request(call, deployment()).path == "/v1/messages/count_tokens?beta=true"
+    assert UPSTREAM.decode_count(b'{"input_tokens": 2095, "x": {}}') == 2095
+    for body in (b"", b"[]", b"{}", b'{"input_tokens": "7"}', b'{"input_tokens": -1}', b"\xff", b"[" * 100_000):
+        with pytest.raises(errors.UpstreamMalformed):
+            UPSTREAM.decode_count(body)

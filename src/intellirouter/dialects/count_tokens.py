@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import structs
-
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.ir import Conversation
 from intellirouter.dialects.lane import Answer, ChatUpstream, CountUpstream, RequestDecoder, StreamRelay
@@ -36,9 +34,8 @@ class CountTranslation:
         self._upstream = upstream
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        losses = LossReport(self._client.field_names)
-        request = self._upstream.encode_count(_form_of(self._client, call), deployment, losses)
-        return structs.replace(request, losses=losses.taken())
+        # What would be lost in an answer is not lost in a count.
+        return self._upstream.encode_count(_form_of(self._client, call), deployment, LossReport())
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))

@@ -8,6 +8,7 @@ from msgspec import structs
 from intellirouter.core import Call, Deployment, errors
 from intellirouter.dialects import (
     anthropic_messages,
+    gemini,
     ollama,
     openai_chat,
     openai_completions,
@@ -30,7 +31,8 @@ from intellirouter.dialects.openai_media import MEDIA_LANES
 from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
 from intellirouter.dialects.translate_embeddings import EmbeddingsTranslation, ErrorDecoder
 
-_WRAPPED: Final = MARK.encode()
+_WRAPPED: Final = {"gemini": gemini.WRAPPED_MARK}
+"""What gives wrapped tokens away where the dialect writes them in its own way."""
 
 
 class LaneTable:
@@ -46,6 +48,7 @@ class LaneTable:
         self._relay = relay
         self._translations = dict(translations)
         self._surface = surface
+        self._wrapped = _WRAPPED.get(dialect, MARK.encode())
 
     def lane(self, call: Call, deployment: Deployment) -> Lane:
         """Return the lane to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
@@ -53,7 +56,7 @@ class LaneTable:
         if self._surface is not None and deployment.surfaces is not None and self._surface not in deployment.surfaces:
             relay = None
         # Tokens of other vendors that we wrapped for this client mean nothing to the upstream: they are taken out.
-        if relay is not None and self._dialect in deployment.dialects and _WRAPPED not in call.body:
+        if relay is not None and self._dialect in deployment.dialects and self._wrapped not in call.body:
             return relay
         if self._dialect in deployment.dialects and self._dialect in self._translations:
             return self._translations[self._dialect]
@@ -68,9 +71,19 @@ class LaneTable:
 
 
 _UPSTREAMS: Final[dict[str, ChatUpstream]] = {
-    each.dialect: each for each in (openai_chat.UPSTREAM, openai_responses.UPSTREAM, anthropic_messages.UPSTREAM)
+    each.dialect: each
+    for each in (
+        openai_chat.UPSTREAM,
+        openai_responses.UPSTREAM,
+        anthropic_messages.UPSTREAM,
+        gemini.UPSTREAM,
+        ollama.UPSTREAM,
+    )
 }
-_COUNTING: Final[dict[str, CountingUpstream]] = {"anthropic_messages": anthropic_messages.UPSTREAM}
+_COUNTING: Final[dict[str, CountingUpstream]] = {
+    "anthropic_messages": anthropic_messages.UPSTREAM,
+    "gemini": gemini.UPSTREAM,
+}
 _TRAITS: Final[dict[str, Traits]] = {
     "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
     "openai_responses": Traits(url_kinds=frozenset({"image", "document"})),
@@ -83,6 +96,7 @@ _ANTHROPIC_HEADERS: Final = frozenset({b"anthropic-beta", b"anthropic-version"})
 
 _VECTORS: Final[dict[str, tuple[EmbeddingsUpstream, ErrorDecoder]]] = {
     "openai_chat": (openai_embeddings.EMBEDDINGS_UPSTREAM, openai_chat.UPSTREAM.decode_error),
+    "gemini": (gemini.EMBEDDINGS_UPSTREAM, gemini.UPSTREAM.decode_error),
     "ollama": (ollama.EMBEDDINGS_UPSTREAM, ollama.UPSTREAM.decode_error),
 }
 
@@ -178,6 +192,9 @@ SURFACES: Final[dict[str, Surface]] = {
     "anthropic_count_tokens": _count(
         anthropic_messages.COUNT_CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS
     ),
+    "gemini": _chat(gemini.CLIENT, gemini.ERRORS),
+    "gemini_count_tokens": _count(gemini.COUNT_CLIENT, gemini.ERRORS),
+    "gemini_embed": _embeddings(gemini.EMBEDDINGS_CLIENT, gemini.ERRORS),
     "ollama_chat": _ollama(_chat(ollama.CLIENT, ollama.ERRORS)),
     "ollama_generate": _ollama(_chat(ollama.GENERATE_CLIENT, ollama.ERRORS)),
     "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),

@@ -37,6 +37,8 @@ _DOMAIN: Final = "intellirouter"
 class GeminiErrors:
     """Implements `lane.ErrorStyle`."""
 
+    id_header: bytes | None = None
+
     def status(self, error: errors.GatewayError) -> int:
         return error.status
 

@@ -8,6 +8,7 @@ from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.anthropic_messages.blocks_out import BlockWriter
 from intellirouter.dialects.anthropic_messages.families import Family, family_of
 from intellirouter.dialects.anthropic_messages.request_in import BETA
+from intellirouter.dialects.anthropic_messages.schema_out import fitted_schema
 from intellirouter.dialects.anthropic_messages.thinking_out import (
     Obstacles,
     Thoughts,
@@ -113,12 +114,12 @@ class RequestBuilder:
         schema = output.schema or {}
         if self._is_own:
             return schema
-        closed: dict[str, Any] = closed_schema(schema)
-        if closed != schema:
-            self._losses.add("output.schema", "converted", "additionalProperties is false")
-        if output.description and "description" not in closed:
-            return {**closed, "description": output.description}
-        return closed
+        fitted: dict[str, Any] = fitted_schema(schema)
+        if fitted != schema:
+            self._losses.add("output.schema", "converted", "objects are closed, limits are said in words")
+        if output.description and "description" not in fitted:
+            return {**fitted, "description": output.description}
+        return fitted
 
     def _sampling(self, thoughts: Thoughts) -> None:
         sampling, losses = self._conversation.sampling, self._losses
@@ -192,29 +193,3 @@ class RequestBuilder:
 def counted(body: dict[str, Any]) -> dict[str, Any]:
     """Return what of a request its token count depends on; the counting endpoint refuses the rest."""
     return {name: body[name] for name in _COUNTED if name in body}
-
-
-def closed_schema(schema: Any) -> Any:
-    """Return the schema with every object closed, as Anthropic demands; what is said about it already stands.
-
-    Answers of a closed schema are valid by the open one, so nothing is weakened.
-    """
-    if isinstance(schema, list):
-        return [closed_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {
-        name: {key: closed_schema(item) for key, item in value.items()}
-        if name in _SCHEMAS_BY_NAME and isinstance(value, dict)
-        else closed_schema(value)
-        if name in _SCHEMAS
-        else value
-        for name, value in schema.items()
-    }
-    if closed.get("type") == "object" and "additionalProperties" not in closed:
-        closed["additionalProperties"] = False
-    return closed
-
-
-_SCHEMAS_BY_NAME: Final = frozenset({"properties", "$defs", "definitions"})
-_SCHEMAS: Final = frozenset({"items", "prefixItems", "anyOf", "allOf", "oneOf"})

@@ -57,19 +57,6 @@ class Upstream(Protocol):
         ...
 
 
-class Fetcher(Protocol):
-    """Gets what clients point at: images and files by URL."""
-
-    async def fetch(
-        self, url: str, *, limit_bytes: int, deadline_s: float, types: Sequence[str] = ()
-    ) -> tuple[str, bytes]:
-        """Return media type and content. `types` are those accepted, `image/` standing for all images; empty: any.
-
-        Only the public internet and what the operator allowed is reached. Raises `InvalidRequest`.
-        """
-        ...
-
-
 class Journal(Protocol):
     """Where settled exchanges go. `append` is synchronous: when it returns, the record survives kill -9."""
 

@@ -27,10 +27,12 @@ MAGIC = (
 )
 """Upstream models with a meaning of their own; each is public as `via-X-NAME`."""
 
-UPSTREAMS: dict[str, tuple[str, str]] = {
-    "via-openai": ("openai-compatible", "/v1"),
+UPSTREAMS: dict[str, dict[str, str]] = {
+    "via-openai": {"vendor": "openai-compatible", "base_url": "/v1"},
+    "via-anthropic": {"vendor": "anthropic", "base_url": ""},
+    "via-gemini": {"vendor": "gemini", "base_url": "/v1beta"},
 }
-"""Public model name: the vendor's row, and the path below MockVendor's address."""
+"""Public model name: the provider behind it; `base_url` is below MockVendor's address."""
 
 
 def instruct(vendor: MockVendor) -> None:
@@ -48,10 +50,10 @@ def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
     providers: dict[str, Any] = {}
     deployments: dict[str, Any] = {}
     models: dict[str, Any] = {}
-    for name, (row, path) in UPSTREAMS.items():
+    for name, provider in UPSTREAMS.items():
         providers[name] = {
-            "vendor": row,
-            "base_url": vendor.url + path,
+            **provider,
+            "base_url": vendor.url + provider["base_url"],
             "credentials": [f"file:{credential}"],
             "headers": {"x-upstream": name},
         }

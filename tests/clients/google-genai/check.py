@@ -180,7 +180,7 @@ def thoughts_are_shown(case: Case) -> None:
     assert chat.send_message("again").text == "think: again"
 
 
-@check
+@check(only=["via-openai", "via-gemini", "via-ollama"])
 def embeddings(case: Case) -> None:
     texts = ["the quick fox", "unrelated"]
     answer = client(case).models.embed_content(model=case.magic("embed"), contents=texts)

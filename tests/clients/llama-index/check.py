@@ -91,7 +91,7 @@ def structured_output(case: Case) -> None:
     assert isinstance(person, Person)
 
 
-@check
+@check(only=["via-openai", "via-gemini", "via-ollama"])
 def embeddings_in_batches(case: Case) -> None:
     embedding = OpenAILikeEmbedding(model_name=case.magic("embed"), api_base=case.base_url, api_key=case.key)
     texts = [f"text number {number}" for number in range(5)]

@@ -138,7 +138,7 @@ def thoughts_are_shown(case: Case) -> None:
     assert any(chunk.message.thinking for chunk in chunks)
 
 
-@check
+@check(only=["via-openai", "via-gemini", "via-ollama"])
 def embeddings(case: Case) -> None:
     answer = client(case).embed(case.magic("embed"), ["the quick fox", "unrelated"])
     assert len(answer.embeddings) == 2

@@ -220,12 +220,6 @@ def stored_responses_go_on(case: Case) -> None:
 
 
 @check
-def input_tokens_are_counted(case: Case) -> None:
-    counted = client(case).responses.input_tokens.count(model=case.model, input="hello " * 100)
-    assert counted.input_tokens > 50
-
-
-@check
 def errors_have_their_classes(case: Case) -> None:
     expected: list[tuple[str, type[openai.APIStatusError]]] = [
         ("no-such-model", openai.NotFoundError),

@@ -114,15 +114,15 @@ check("pictures", async (one) => {
 
 check("errors_have_their_status", async (one) => {
   const cases = [
-    ["no-such-model", 404, false],
-    ["error-400", 400, false],
-    ["error-429", 429, true],
-    ["error-503", 503, true],
+    ["no-such-model", [404], false],
+    ["error-400", [400], false],
+    ["error-429", [429], true],
+    ["error-503", [503, 529], true],
   ];
-  for (const [magic, status, isRetryable] of cases) {
+  for (const [magic, statuses, isRetryable] of cases) {
     await assert.rejects(generateText({ ...settings, model: model(one, magic), prompt: "hello" }), (error) => {
       assert.ok(APICallError.isInstance(error), `${magic}: ${error}`);
-      assert.equal(error.statusCode, status, magic);
+      assert.ok(statuses.includes(error.statusCode), `${magic}: ${error.statusCode}`);
       assert.equal(error.isRetryable, isRetryable, magic);
       assert.ok(error.message);
       return true;

@@ -33,8 +33,8 @@ def error_in_stream(reply: Reply, params: Mapping[str, Any]) -> Script:
         return error_in_200(reply, params)
     script = script_of(reply)
     after_events = int(params["after_events"])
-    event = reply.wire.error_event(Trouble(message=params["message"], code=params["code"]), after_events == 0)
     # With 0 the error is the very first event: nothing of an answer has been seen yet.
     good = reply.parts[: after_events + reply.wire.lead_events] if after_events else []
-    script.steps = [*good, event]
+    trouble = Trouble(message=params["message"], code=params["code"])
+    script.steps = [*good, reply.wire.error_event(trouble, len(good))]
     return script

@@ -105,7 +105,7 @@ ARRAY_WIRE: Final = Wire(
     framing=_JsonArray(),
     is_sse=False,
     refuse=lambda trouble: in_array(json_reply(_envelope(trouble), status=trouble.status)),
-    error_event=lambda trouble, is_first: (b"[" if is_first else b",\r\n") + pretty_json(_envelope(trouble)) + b"\n]",
+    error_event=lambda trouble, at: (b",\r\n" if at else b"[") + pretty_json(_envelope(trouble)) + b"\n]",
     lead_events=0,
     filler_event=(b',\r\n{"candidates":[],"filler":"', b'"}\n'),
     filler_comment=None,

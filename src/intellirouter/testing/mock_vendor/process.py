@@ -66,6 +66,11 @@ class MockVendor:
         return self.url
 
     @property
+    def ollama_url(self) -> str:
+        """What an Ollama client takes as `host`."""
+        return self.url
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise RuntimeError("the mock vendor is not running")

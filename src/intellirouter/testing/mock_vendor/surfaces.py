@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 from intellirouter.testing.anthropic_wire import AnthropicApi
 from intellirouter.testing.gemini_wire import GeminiApi
+from intellirouter.testing.ollama_wire import OllamaApi
 from intellirouter.testing.openai_wire import OpenAiApi
 from intellirouter.testing.wire import Reply, WireRequest
 
@@ -29,9 +30,10 @@ class Surfaces:
         self._openai = OpenAiApi(api_key)
         self._anthropic = AnthropicApi(api_key)
         self._gemini = GeminiApi(api_key)
+        self._ollama = OllamaApi(api_key)
 
     def reset(self) -> None:
-        for api in (self._openai, self._anthropic, self._gemini):
+        for api in (self._openai, self._anthropic, self._gemini, self._ollama):
             api.reset()
 
     def answer(self, request: WireRequest) -> Reply:
@@ -41,6 +43,8 @@ class Surfaces:
         path, headers = request.path, request.headers
         if path.startswith("/v1/chat/"):
             return self._openai
+        if path.startswith("/api/"):
+            return self._ollama
         if "anthropic-version" in headers or path.startswith("/v1/messages"):
             return self._anthropic
         if (

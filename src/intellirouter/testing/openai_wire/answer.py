@@ -7,8 +7,9 @@ from intellirouter.testing.openai_wire.chat_render import chat_reply
 from intellirouter.testing.openai_wire.chat_request import parse_chat
 from intellirouter.testing.openai_wire.embeddings import answer_embeddings
 from intellirouter.testing.openai_wire.reply import VendorError, json_reply, model_not_found, not_found
+from intellirouter.testing.openai_wire.requests import decoded, named_model
 from intellirouter.testing.plan import PLAIN, Magic, magic_of, plan_completion
-from intellirouter.testing.wire import Reply, json_object
+from intellirouter.testing.wire import Reply
 
 MODEL_CREATED_S: Final = 1_735_689_600
 
@@ -23,8 +24,8 @@ def answer(path: str, body: bytes, *, created_s: int, magic: Magic | None = None
     """
     model: str | None = None
     try:
-        request = _decoded(body)
-        model = _model(request)
+        request = decoded(body)
+        model = named_model(request)
         magic = magic or magic_of(model) or PLAIN
         if path == "/chat/completions":
             return model, _chat(model, magic, request, created_s)
@@ -48,26 +49,6 @@ def describe_model(name: str) -> Reply:
 
 def _card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": MODEL_CREATED_S, "owned_by": "mock-vendor"}
-
-
-def _decoded(body: bytes) -> dict[str, Any]:
-    request = json_object(body)
-    if request is None:
-        raise VendorError(
-            400,
-            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
-            "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
-        )
-    return request
-
-
-def _model(request: dict[str, Any]) -> str:
-    model = request.get("model")
-    if not isinstance(model, str) or not model:
-        raise VendorError(400, "you must provide a model parameter")
-    if model.startswith("no-such-"):
-        raise model_not_found(model)
-    return model
 
 
 def _chat(model: str, magic: Magic, request: dict[str, Any], created_s: int) -> Reply:

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from intellirouter.testing.openai_wire.answer import answer, describe_model, list_models
 from intellirouter.testing.openai_wire.reply import VendorError, not_allowed, not_found
+from intellirouter.testing.openai_wire.responses_api import Responses
 from intellirouter.testing.wire import Refused, Reply, WireRequest
 
 MODELS: Final = ("mock-large", "mock-small", "mock-embed")
@@ -19,10 +20,12 @@ class OpenAiApi:
 
     def __init__(self, api_key: str | None = None) -> None:
         self._api_key = api_key
-        self._rooms: list[Room] = [_models]
+        self._responses = Responses()
+        self._rooms: list[Room] = [self._responses.answer, _models]
 
     def reset(self) -> None:
         """Forget what was stored."""
+        self._responses.clear()
 
     def answer(self, request: WireRequest) -> Reply:
         """Never raises: refusals are replies."""

@@ -42,8 +42,8 @@ class Wire(Struct, frozen=True, kw_only=True):
     is_sse: bool = True
     refuse: Callable[[Trouble], "Reply"]
     """A whole error answer."""
-    error_event: Callable[[Trouble, bool], bytes]
-    """The error in a stream; True: as its first event."""
+    error_event: Callable[[Trouble, int], bytes]
+    """The error in a stream, after so many other events."""
     lead_events: int = 1
     """Events before the first content of a stream."""
     filler_event: tuple[bytes, bytes]

@@ -2,7 +2,8 @@
 
 Choices: foreign reasoning becomes a thinking block whose signature is a wrapped token (an empty token where nobody
 signed), so that a message with it is never relayed to Anthropic as it is, which would refuse it. Gemini's signature
-of a tool call becomes a thinking block without thoughts before the call. Arguments that are no JSON object (cut off,
+of a tool call becomes a thinking block without thoughts before the call; that of a text, which it does not insist on,
+is left out. Arguments that are no JSON object (cut off,
 broken) become `{"_raw": "…"}`.
 """
 
@@ -87,7 +88,7 @@ def blocks_of(part: Part, losses: LossReport) -> list[dict[str, Any]]:
         case Refusal():
             return [{"type": "text", "text": part.text}] if part.text else []
         case Reasoning():
-            return [thinking_of(part)]
+            return [thinking_of(part)] if part.text or part.summary or part.token is not None else []
         case ToolCall():
             return _tool_use(part, losses)
         case Media():

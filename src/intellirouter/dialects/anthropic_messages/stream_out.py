@@ -73,7 +73,8 @@ class MessageStream:
         self._losses = losses
         self._out: list[bytes] = []
         self._block: _Block | None = None
-        self._held: list[Any] = []
+        self._held: dict[int, list[Any]] = {}
+        """By part, in the order in which they began to wait. Not empty only while an unfinished call is open."""
         self._blocks = 0
         self._content_bytes = 0
         self._done: set[int] = set()
@@ -174,29 +175,32 @@ class MessageStream:
         """The choice is over: what waits is said, part by part."""
         self._close()
         while self._held:
-            held, self._held = self._held, []
-            for event in held:
-                self._take(event)
+            self._say_next()
             self._close()
 
     def _take(self, event: Any) -> None:
-        """Say one event of the first choice, now or when its turn comes."""
+        """Say one event of the first choice, now or when its part's turn comes."""
         if event.choice != 0:
             self._losses.add("n", "dropped", "only the first answer can be told")
             return
         block = self._block
         if block is not None and block.part != event.part and _is_unfinished(block):
-            self._held.append(event)
+            self._held.setdefault(event.part, []).append(event)
             return
-        if isinstance(event, PartEnded):
-            if block is not None and block.part == event.part:
-                self._close()
-        else:
+        self._say(event)
+        while self._held and not _is_unfinished(self._block):
+            self._say_next()
+
+    def _say_next(self) -> None:
+        """Say all that waits of the part that has waited longest."""
+        for event in self._held.pop(next(iter(self._held))):
+            self._say(event)
+
+    def _say(self, event: Any) -> None:
+        if not isinstance(event, PartEnded):
             self._handlers[event.__class__](event)
-        if self._held and not _is_unfinished(self._block):
-            held, self._held = self._held, []
-            for waiting in held:
-                self._take(waiting)
+        elif self._block is not None and self._block.part == event.part:
+            self._close()
 
     def _open(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
         self._close()

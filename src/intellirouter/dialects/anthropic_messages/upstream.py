@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.anthropic_messages.answer_in import count_of, response_of
 from intellirouter.dialects.anthropic_messages.error_style import decode_error
 from intellirouter.dialects.anthropic_messages.request_in import BETA
@@ -28,11 +28,11 @@ class MessagesUpstream:
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestBuilder(conversation, deployment, losses).build()
-        return _request(MESSAGES_PATH, msgspec.json.encode(body), conversation)
+        return _request(MESSAGES_PATH, msgspec.json.encode(body), _betas(conversation, deployment, losses))
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestBuilder(conversation, deployment, losses).build()
-        return _request(COUNT_PATH, msgspec.json.encode(counted(body)), conversation)
+        return _request(COUNT_PATH, msgspec.json.encode(counted(body)), _betas(conversation, deployment, losses))
 
     def decode_count(self, body: bytes) -> int:
         return count_of(body)
@@ -46,9 +46,13 @@ class MessagesUpstream:
         if _BETA_QUERY in call.facts.query.split("&"):
             path += "?" + _BETA_QUERY
         said = [(name, value) for name, value in call.facts.headers if name in {BETA, _VERSION_HEADER}]
+        losses: tuple[Loss, ...] = ()
+        if BETA in deployment.quirks.refuses and any(name == BETA for name, _ in said):
+            said = [(name, value) for name, value in said if name != BETA]
+            losses = (Loss(BETA, "dropped", "refused by this upstream"),)
         if not any(name == _VERSION_HEADER for name, _ in said):
             said.insert(0, (_VERSION_HEADER, VERSION))
-        return UpstreamRequest(path=path, body=body, headers=tuple(said))
+        return UpstreamRequest(path=path, body=body, headers=tuple(said), losses=losses)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
         return response_of(body, origin_of(deployment))
@@ -65,9 +69,16 @@ class MessagesUpstream:
         return decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
-def _request(path: str, body: bytes, conversation: Conversation) -> UpstreamRequest:
-    """Beta features are asked for only by a client of this dialect, and only in its own words."""
-    betas = conversation.extras.get(BETA) if conversation.dialect == DIALECT else None
+def _betas(conversation: Conversation, deployment: Deployment, losses: LossReport) -> str:
+    """Beta features are asked for only by a client of this dialect, and not where they are refused."""
+    betas = conversation.extras.get(BETA, "") if conversation.dialect == DIALECT else ""
+    if betas and BETA in deployment.quirks.refuses:
+        losses.add(BETA, "dropped", "refused by this upstream")
+        return ""
+    return str(betas)
+
+
+def _request(path: str, body: bytes, betas: str) -> UpstreamRequest:
     headers: tuple[tuple[str, str], ...] = ((_VERSION_HEADER, VERSION),)
     if betas:
         path, headers = f"{path}?{_BETA_QUERY}", (*headers, (BETA, betas))

@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     unwrap_token,
 )
-from intellirouter.dialects.registry import _WRAPPED
+from intellirouter.dialects.ir.tokens import MARK
 
 
 def told(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -101,7 +101,7 @@ def test_foreign_thoughts_carry_a_wrapped_token_and_never_an_empty_signature() -
     first, second = message["content"]
     assert (first["type"], first["thinking"]) == ("thinking", "One.\n\nTwo.")
     assert unwrap_token(first["signature"], "anthropic_messages") == token
-    assert second["signature"].encode().startswith(_WRAPPED), "a relay to Anthropic would be refused"
+    assert second["signature"].startswith(MARK), "a relay to Anthropic would be refused"
     assert unwrap_token(second["signature"], "anthropic_messages").value == ""
 
 
@@ -112,6 +112,11 @@ def test_anthropics_own_signature_stays_bare() -> None:
         {"type": "thinking", "thinking": "", "signature": "EqQB"},
         {"type": "redacted_thinking", "data": "EqQB"},
     ]
+
+
+def test_thoughts_without_anything_are_nothing() -> None:
+    message, _ = told(Reasoning(), Reasoning(is_redacted=True), Text(text="x"))
+    assert message["content"] == [{"type": "text", "text": "x"}]
 
 
 def test_a_signed_call_brings_its_signature_before_it_and_back() -> None:

@@ -272,6 +272,18 @@ def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
     assert request.headers == (("anthropic-version", "2023-06-01"),)
 
 
+def test_beta_headers_stay_away_from_upstreams_that_refuse_them() -> None:
+    facts = PathFacts(headers=(("anthropic-beta", "a-1"),))
+    call = call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, facts)
+    picky = deployment(refuses=frozenset({"anthropic-beta"}))
+    relayed = UPSTREAM.relay_request(call, picky)
+    assert relayed.headers == (("anthropic-version", "2023-06-01"),)
+    assert [loss.field for loss in relayed.losses] == ["anthropic-beta"]
+    losses = LossReport()
+    assert UPSTREAM.encode(CLIENT.decode(call), picky, losses).headers == (("anthropic-version", "2023-06-01"),)
+    assert [loss.field for loss in losses.taken()] == ["anthropic-beta"]
+
+
 def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
     body = b'{ "model" : "public",\n "max_tokens":1, "x": [1.0, 1e2], "messages": [{"role":"user","content":"public"}]}'
     facts = PathFacts(

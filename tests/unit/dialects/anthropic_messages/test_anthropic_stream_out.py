@@ -118,6 +118,18 @@ def test_what_follows_an_unfinished_call_waits_for_it() -> None:
     assert out.index(b"content_block_stop") < out.index(b"later")
 
 
+def test_what_waits_is_told_part_by_part() -> None:
+    mixed = [TextDelta(text=text, part=part) for text, part in (("a", 1), ("x", 2), ("b", 1), ("y", 2))]
+    found = blocks(BEGAN, *call(0, "{"), *mixed, ArgumentsDelta(text="}", part=0), CALLS)
+    assert [block.get("text") for block in found] == [None, "ab", "xy"]
+
+
+def test_thousands_of_unfinished_calls_take_no_deep_stack_and_no_quadratic_time() -> None:
+    began = [ToolCallBegan(id=f"c{part}", name="f", part=part) for part in range(20_000)]
+    events, _ = streamed(BEGAN, *began, CALLS, one_by_one=False)
+    assert len(contents(events)) == 20_000
+
+
 def test_a_call_without_arguments_ends_with_its_part() -> None:
     assert blocks(BEGAN, *call(0), PartEnded(part=0), *call(1, '{"b":2}'), CALLS) == [use(0), use(1, b=2)]
     assert blocks(BEGAN, *call(0), *call(1, '{"b":2}'), CALLS) == [use(0), use(1, b=2)]

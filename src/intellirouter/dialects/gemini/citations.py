@@ -137,7 +137,7 @@ def _chunk(citation: Citation) -> dict[str, Any]:
         chunk: dict[str, Any] = citation.raw["groundingChunk"]
         return chunk
     if citation.url:
-        return {"web": {"uri": citation.url, "title": citation.title or citation.url}}
+        return {"web": {"uri": citation.url, **({"title": citation.title} if citation.title else {})}}
     return {"retrievedContext": {"title": citation.title, "text": citation.cited_text}}
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects.gemini.parts_in import is_googles_own
+from intellirouter.dialects.gemini.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, Media, Source
 
 _MEDIA_TYPES: Final = {"image": "image/jpeg", "audio": "audio/wav", "video": "video/mp4", "document": "application/pdf"}
@@ -24,7 +25,9 @@ def media_out(part: Media, conversation: Conversation, losses: LossReport) -> di
     if part.context:
         losses.dropped("messages[].content[].context")
     found = _inline(part) if source.data is not None else _file(part, conversation, losses)
-    if conversation.dialect == "gemini":
+    if conversation.dialect == DIALECT:
+        if part.name:
+            next(iter(found.values()))["displayName"] = part.name
         found.update({name: value for name, value in part.extras.items() if name not in found})
     return found
 
@@ -35,7 +38,7 @@ def _inline(part: Media) -> dict[str, Any]:
 
 
 def _file(part: Media, conversation: Conversation, losses: LossReport) -> dict[str, Any]:
-    uri = _uri_of(part.source, is_native=conversation.dialect == "gemini")
+    uri = _uri_of(part.source, is_native=conversation.dialect == DIALECT)
     if uri is None:
         what = "file id" if part.source.file_id is not None else "address"
         raise errors.UnsupportedFeature(

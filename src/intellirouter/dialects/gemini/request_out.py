@@ -127,8 +127,6 @@ def _calling(choice: ToolChoice) -> dict[str, Any]:
         if choice.mode == "auto":
             config["mode"] = "VALIDATED"  # AUTO takes no list of names
         config["allowedFunctionNames"] = choice.allowed
-    elif choice.mode == "auto":
-        return {}
     return config
 
 

@@ -32,7 +32,8 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.ollama.wire import DIALECT, epoch_of, media_type_of
+from intellirouter.dialects.media_types import media_type_of
+from intellirouter.dialects.ollama.wire import DIALECT, epoch_of
 from intellirouter.dialects.openai_errors import decode_error_in_200, decode_error_in_stream
 from intellirouter.dialects.sse import LineSplitter, check_utf8
 from intellirouter.dialects.validation import as_int

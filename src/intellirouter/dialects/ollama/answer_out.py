@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, LossReport, Usage, errors
+from intellirouter.dialects.free_text import INPUT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -60,7 +61,7 @@ def counts_of(usage: Usage | None) -> dict[str, int]:
 
 def tool_call_of(call: ToolCall, index: int, losses: LossReport) -> dict[str, Any]:
     """Write a call. Broken arguments are kept, under a name of ours: the wire knows objects only."""
-    found = {"input": call.arguments} if call.kind == "custom" else call.arguments_object()
+    found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
     if found is None:
         losses.add("tool_calls[].function.arguments", "converted", "arguments that are no JSON object")
         found = {RAW: call.arguments}

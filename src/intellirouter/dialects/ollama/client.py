@@ -6,6 +6,7 @@ import msgspec
 
 from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts
 from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.media_types import media_type_of
 from intellirouter.dialects.ollama.answer_out import LineStream, body_of
 from intellirouter.dialects.ollama.loading import is_load
 from intellirouter.dialects.ollama.request_in import (
@@ -15,7 +16,7 @@ from intellirouter.dialects.ollama.request_in import (
     check_request,
     conversation_of,
 )
-from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, media_type_of, read_options
+from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, read_options
 from intellirouter.dialects.validation import check_model, decode_body
 
 STREAM_TYPE: Final = b"application/x-ndjson"

@@ -26,7 +26,8 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolResult,
 )
-from intellirouter.dialects.ollama.wire import DIALECT, media_type_of
+from intellirouter.dialects.media_types import media_type_of
+from intellirouter.dialects.ollama.wire import DIALECT
 
 
 class FunctionIn(Struct):

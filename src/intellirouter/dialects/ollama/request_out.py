@@ -6,6 +6,7 @@ Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice` and tak
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.free_text import INPUT, schema_of
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -147,16 +148,22 @@ class RequestWriter:
                     if allowed is None or tool.name in allowed:
                         tools.append(self._function(tool))
                 case CustomTool():
-                    raise self._cannot("call tools that take free text", "tools")
+                    if allowed is None or tool.name in allowed:
+                        tools.append(self._free_text(tool))
                 case ServerTool():
                     self._losses.add(f"tools[].{tool.kind}", "dropped", "only its vendor runs it")
         return tools
+
+    def _free_text(self, tool: CustomTool) -> dict[str, Any]:
+        self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
+        function = {"name": tool.name, "description": tool.description, "parameters": schema_of(tool)}
+        return {"type": "function", "function": function}
 
     def _function(self, tool: FunctionTool) -> dict[str, Any]:
         if tool.is_strict:
             self._losses.dropped("tools[].strict")
         if tool.cache is not None:
-            self._losses.dropped("cache_control")
+            self._losses.dropped("cache")
         function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or _NO_SCHEMA}
         if tool.description:
             function["description"] = tool.description
@@ -195,7 +202,7 @@ class RequestWriter:
             self._losses.add("messages[].content[].is_error", "converted", "in words")
             text = text if text[:5].lower() == "error" else f"Error: {text}"
         if result.cache is not None:
-            self._losses.dropped("cache_control")
+            self._losses.dropped("cache")
         message = {"role": "tool", "content": text, "tool_call_id": result.call_id}
         if name := result.name or self._names.get(result.call_id, ""):
             message["tool_name"] = name
@@ -238,7 +245,7 @@ class RequestWriter:
         if message.name:
             self._losses.dropped("messages[].name")
         if any(getattr(part, "cache", None) is not None for part in message.parts):
-            self._losses.dropped("cache_control")
+            self._losses.dropped("cache")
 
     def _take_media(self, part: Media, text: list[str], images: list[str]) -> None:
         if part.source.text is not None:
@@ -258,7 +265,7 @@ class RequestWriter:
         return part.source.data
 
     def _call(self, call: ToolCall, index: int) -> dict[str, Any]:
-        found = {"input": call.arguments} if call.kind == "custom" else call.arguments_object()
+        found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
         if found is None:
             self._losses.add("messages[].tool_calls[].arguments", "converted", "they are no JSON object")
             found = {RAW: call.arguments}

@@ -1,7 +1,5 @@
-"""Ollama's wire: option names, times, kinds of media by their first bytes. Source: Ollama's `api/types.go`."""
+"""Ollama's wire: option names, times. Source: Ollama's `api/types.go`."""
 
-import base64
-import binascii
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -110,26 +108,3 @@ def epoch_of(text: str | None) -> int:
         return max(0, int(datetime.fromisoformat(text).timestamp()))
     except (ValueError, OverflowError):
         return 0
-
-
-_MAGIC: Final = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"ID3", "audio/mpeg"),
-    (b"%PDF", "application/pdf"),
-)
-
-
-def media_type_of(data: str) -> str:
-    """Guess the type of base64 data from its first bytes, as Ollama does; empty = unknown."""
-    try:
-        head = base64.b64decode(data[:24])
-    except (binascii.Error, ValueError):
-        return ""
-    if head[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12], "")
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "audio/mpeg"
-    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")

@@ -135,7 +135,6 @@ def test_tool_choice_auto_and_allowed_tools():
     [
         ({"tools": TOOLS, "tool_choice": ToolChoice(mode="required")}, "tool_choice"),
         ({"tools": TOOLS, "tool_choice": ToolChoice(mode="named", name="a")}, "tool_choice"),
-        ({"tools": [CustomTool(name="c")]}, "tools"),
         ({"sampling": Sampling(n=2)}, "n"),
         ({"modalities": ["text", "audio"]}, "modalities"),
     ],
@@ -144,6 +143,16 @@ def test_what_cannot_be_said_is_refused(more, param):
     error = refused(**more)
     assert error.param == param
     assert "local/qwen" in error.message
+
+
+def test_tools_of_free_text_become_functions_of_one_text():
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: X"}}
+    body, losses = asked(tools=[CustomTool(name="c", description="C", format=grammar)])
+    function = body["tools"][0]["function"]
+    assert function["parameters"]["required"] == ["input"]
+    assert "start: X" in function["parameters"]["properties"]["input"]["description"]
+    assert losses == ['tools;how=emulated;as="free text is the argument input"']
+    assert "tools" not in asked(tools=[CustomTool(name="c")], tool_choice=ToolChoice(allowed=["x"]))[0]
 
 
 def media(kind="image", **source):
@@ -262,7 +271,7 @@ def test_messages_of_every_kind():
     ]
     assert [loss.partition(";")[0] for loss in losses] == [
         "messages[].name",
-        "cache_control",
+        "cache",
         "messages[].content[].executableCode",
     ]
 
@@ -301,7 +310,7 @@ def test_formats():
 
 def test_strict_tools_and_cache_marks_are_said():
     _, losses = asked(tools=[FunctionTool(name="a", is_strict=True, cache=CacheMark())])
-    assert losses == ["tools[].strict;how=dropped", "cache_control;how=dropped"]
+    assert losses == ["tools[].strict;how=dropped", "cache;how=dropped"]
 
 
 def test_the_form_is_not_changed():

@@ -1,0 +1,77 @@
+"""Amazon Bedrock as an upstream: Converse, ConverseStream and CountTokens below `https://bedrock-runtime.REGION…`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.bedrock import errors_in
+from intellirouter.dialects.bedrock.answer_in import decode_response
+from intellirouter.dialects.bedrock.content_out import DIALECT
+from intellirouter.dialects.bedrock.request_out import RequestWriter
+from intellirouter.dialects.bedrock.stream_in import ConverseStreamDecoder
+from intellirouter.dialects.ir import Conversation, Response, origin_of
+from intellirouter.dialects.lane import Splitter
+from intellirouter.dialects.sse import EventSplitter
+
+_COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+"""What the counting operation takes."""
+
+
+class _Count(Struct):
+    input_tokens: int = msgspec.field(name="inputTokens")
+
+
+_decode_count: Final = msgspec.json.Decoder(_Count)
+
+
+def _path(deployment: Deployment, operation: str) -> str:
+    """Ids hold colons, ARNs slashes: one segment, all quoted."""
+    return f"/model/{quote(deployment.upstream_model, safe='')}/{operation}"
+
+
+class ConverseUpstream:
+    """Implements `lane.ChatUpstream` and `lane.CountUpstream`. No client speaks this dialect."""
+
+    dialect: str = DIALECT
+
+    def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        body = RequestWriter(conversation, deployment, losses).body()
+        operation = "converse-stream" if conversation.is_stream else "converse"
+        return UpstreamRequest(path=_path(deployment, operation), body=msgspec.json.encode(body))
+
+    def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        body = RequestWriter(conversation, deployment, losses).body()
+        counted: dict[str, Any] = {name: body[name] for name in _COUNTED if name in body}
+        document = {"input": {"converse": counted}}
+        return UpstreamRequest(path=_path(deployment, "count-tokens"), body=msgspec.json.encode(document))
+
+    def decode_count(self, body: bytes) -> int:
+        try:
+            return max(0, _decode_count.decode(body).input_tokens)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.UpstreamMalformed(f"The upstream's answer is no count of tokens: {error}") from None
+
+    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        operation = "converse-stream" if call.is_stream else "converse"
+        return UpstreamRequest(path=_path(deployment, operation), body=call.body)
+
+    def decode(self, body: bytes, deployment: Deployment) -> Response:
+        return decode_response(body, origin_of(deployment))
+
+    def stream(self, deployment: Deployment) -> ConverseStreamDecoder:
+        return ConverseStreamDecoder(origin_of(deployment))
+
+    def splitter(self) -> Splitter:
+        return EventSplitter()
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return errors_in.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+UPSTREAM: Final = ConverseUpstream()

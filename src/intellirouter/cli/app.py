@@ -11,6 +11,10 @@ from intellirouter.cli import (
     config_check,
     config_schema,
     config_show,
+    credentials_list,
+    credentials_rekey,
+    credentials_remove,
+    credentials_set,
     explain,
     health,
     init,
@@ -25,7 +29,9 @@ from intellirouter.cli.exits import Failure
 from intellirouter.cli.output import say_error
 
 _NOT_ASKED: Final = {"help": False}
-_HELP_DEFAULTS: Final = {"default_map": {**_NOT_ASKED, **dict.fromkeys(("config", "requests", "route"), _NOT_ASKED)}}
+_HELP_DEFAULTS: Final = {
+    "default_map": {**_NOT_ASKED, **dict.fromkeys(("config", "credentials", "requests", "route"), _NOT_ASKED)}
+}
 """Spelt out, because typer loads pydantic (0.2 s) to understand a help flag that is neither given nor False."""
 
 
@@ -76,6 +82,12 @@ def build_app() -> typer.Typer:
     config.command("show")(config_show.show)
     config.command("schema")(config_schema.schema)
     app.add_typer(config, name="config")
+    credentials = _group("Keep providers' credentials in the store, sealed.")
+    credentials.command("set")(credentials_set.set_credential)
+    credentials.command("list")(credentials_list.list_credentials)
+    credentials.command("remove")(credentials_remove.remove_credential)
+    credentials.command("rekey")(credentials_rekey.rekey_credentials)
+    app.add_typer(credentials, name="credentials")
     app.command("health")(health.health)
     app.command("models")(models.models)
     app.command("chat")(chat.chat)

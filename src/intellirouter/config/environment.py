@@ -18,6 +18,8 @@ SEED_NAMES: Final[dict[str, Path]] = {
     "INTELLIR_ROLE": ("server", "role"),
 }
 """Names with a history; a later one wins over an earlier one, and `INTELLIR_<PATH>` over all of them."""
+NOT_SETTINGS: Final = frozenset({"INTELLIR_SECRET_KEY", "INTELLIR_SECRET_KEY_NEW"})
+"""Names that look like settings but are secrets of their own: the key of stored credentials."""
 FLAGS: Final = {
     "server.host": "--host",
     "server.port": "--port",
@@ -46,7 +48,8 @@ def apply_environment(layers: Layers, environ: Mapping[str, str]) -> list[Proble
                 continue
             text = "debug"
         _apply(layers, [str(step) for step in path], text, f"env {name}", problems)
-    ours = [name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in SEED_NAMES]
+    others = SEED_NAMES.keys() | NOT_SETTINGS
+    ours = [name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in others]
     for name in sorted(ours, key=_order):
         if environ[name].strip():
             _apply(layers, name[len(PREFIX) :].split("__"), environ[name], f"env {name}", problems)

@@ -8,6 +8,7 @@ from typing import Final
 
 from intellirouter.config import (
     Discovery,
+    Loaded,
     Runtime,
     compile_config,
     discover,
@@ -17,6 +18,7 @@ from intellirouter.config import (
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.banner import HostProgress, print_banner
+from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.server import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
@@ -26,7 +28,12 @@ _DEFAULT_PORT: Final = 8080
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
     """Load and compile a configuration with the real vendors. Raises `ConfigError` with every problem."""
     loaded = load_config(path, overrides=overrides)
-    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+    return _compiled(loaded)
+
+
+def _compiled(loaded: Loaded) -> Runtime:
+    stored = stored_secrets(loaded.config.store.url)
+    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins, stored=stored)
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:
@@ -49,7 +56,7 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         loaded = load_config(None, overrides=overrides, discovered=discovery.config)
     else:
         loaded = load_config(config_path, overrides=overrides)
-    runtime = compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+    runtime = _compiled(loaded)
     set_up_logging(runtime.log_level, runtime.log_format)
     try:
         sock = bind(runtime.server.host, runtime.server.port)

@@ -14,7 +14,7 @@ from intellirouter.store.location import database_path
 from intellirouter.store.rows import LEDGER_COLUMNS, LOG_COLUMNS, Rows, Value
 from intellirouter.store.tables import spool_cursor
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """Every schema version this program knows, oldest first; the last is the one it works with."""
 HEAD: Final = REVISIONS[-1]
 

@@ -79,3 +79,13 @@ objects = Table(
     Index("ix_objects_expires", "expires_us"),
     Index("ix_objects_status", "kind", "status"),
 )
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+)

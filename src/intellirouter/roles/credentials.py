@@ -1,0 +1,42 @@
+"""Stored credentials: where they are kept, and how a configuration gets at them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from intellirouter.config import StoredSecrets, UnresolvedError, load_config, process_environment
+from intellirouter.store import KEY_VARIABLE, CredentialError, CredentialStore
+
+
+def open_credentials(path: Path | None, environ: Mapping[str, str] | None = None) -> CredentialStore:
+    """Return the credentials of the store that this configuration names. Raises `ConfigError`, `CredentialError`.
+
+    `path` None: the configuration of the environment alone. `environ` defaults to the process environment.
+    """
+    variables = process_environment() if environ is None else environ
+    config = load_config(path, environ=variables).config
+    try:
+        return CredentialStore(config.store.url, variables.get(KEY_VARIABLE))
+    except ValueError as error:  # not a store that keeps anything
+        raise CredentialError(str(error)) from None
+
+
+def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> StoredSecrets:
+    """Return what finds `store:NAME` in the database at `url`. Nothing is opened before the first name is asked for."""
+    variables = process_environment() if environ is None else environ
+
+    def find(name: str) -> str:
+        try:
+            store = CredentialStore(url, variables.get(KEY_VARIABLE))
+            try:
+                found = store.get(name)
+            finally:
+                store.close()
+        except CredentialError as error:
+            raise UnresolvedError(error.message.rstrip("."), error.hint) from None
+        except ValueError as error:
+            raise UnresolvedError(str(error), "") from None
+        if found is None:
+            raise UnresolvedError(f"there is no stored credential {name}", f"intellirouter credentials set {name}")
+        return found
+
+    return find

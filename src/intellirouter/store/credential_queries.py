@@ -1,0 +1,116 @@
+"""The SQL and the cryptography behind `CredentialStore`."""
+
+import importlib
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from intellirouter.store.database import is_current, open_engine
+from intellirouter.store.health import StoreUnavailable
+from intellirouter.store.master_key import CredentialError
+from intellirouter.store.tables import credentials
+
+_NONCE_BYTES: Final = 12
+
+
+class CredentialQueries:
+    """One engine to read, one to write; opened when first needed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._reader = open_engine(url, writes=False)
+        self._writer = open_engine(url, writes=True)
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def ensure_schema(self) -> None:
+        """Create or upgrade the database. Alembic is imported only where that is needed."""
+        try:
+            if not is_current(self._writer):
+                importlib.import_module("intellirouter.store.migrate").upgrade(self._url)
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+    def put(self, name: str, secret: str, keys: Sequence[bytes], now_us: int) -> None:
+        """Seal with the first key, once it is sure to be the one that the others were sealed with."""
+        with _on(self._writer) as connection:
+            for other in _all(connection)[:1]:
+                _open(*other, keys)
+            nonce, sealed = _seal(name, secret, keys[0])
+            values = {"nonce": nonce, "sealed": sealed, "updated_us": now_us}
+            changed = connection.execute(update(credentials).where(credentials.c.name == name).values(values))
+            if not changed.rowcount:
+                connection.execute(insert(credentials).values(name=name, created_us=now_us, **values))
+
+    def get(self, name: str, keys: Sequence[bytes]) -> str | None:
+        with _on(self._reader) as connection:
+            if not inspect(connection).has_table(credentials.name):
+                return None
+            wanted = select(credentials.c.nonce, credentials.c.sealed).where(credentials.c.name == name)
+            row = connection.execute(wanted).one_or_none()
+        return None if row is None else _open(name, row.nonce, row.sealed, keys)
+
+    def names(self) -> list[tuple[str, int, int]]:
+        with _on(self._reader) as connection:
+            if not inspect(connection).has_table(credentials.name):
+                return []
+            wanted = select(credentials.c.name, credentials.c.created_us, credentials.c.updated_us)
+            return [(row[0], row[1], row[2]) for row in connection.execute(wanted.order_by(credentials.c.name))]
+
+    def remove(self, name: str) -> bool:
+        with _on(self._writer) as connection:
+            return connection.execute(delete(credentials).where(credentials.c.name == name)).rowcount > 0
+
+    def reseal(self, keys: Sequence[bytes], fresh: bytes) -> int:
+        """Seal all with `fresh`, in one transaction."""
+        with _on(self._writer) as connection:
+            rows = _all(connection)
+            for name, nonce, sealed in rows:
+                new_nonce, new_sealed = _seal(name, _open(name, nonce, sealed, (*keys, fresh)), fresh)
+                connection.execute(
+                    update(credentials).where(credentials.c.name == name).values(nonce=new_nonce, sealed=new_sealed)
+                )
+        return len(rows)
+
+
+@contextmanager
+def _on(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
+    return StoreUnavailable(f"the database cannot be used: {getattr(error, 'orig', None) or error}")
+
+
+def _all(connection: Connection) -> list[tuple[str, bytes, bytes]]:
+    wanted = select(credentials.c.name, credentials.c.nonce, credentials.c.sealed)
+    return [(row[0], row[1], row[2]) for row in connection.execute(wanted)]
+
+
+def _seal(name: str, secret: str, key: bytes) -> tuple[bytes, bytes]:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce, AESGCM(key).encrypt(nonce, secret.encode(), name.encode())
+
+
+def _open(name: str, nonce: bytes, sealed: bytes, keys: Sequence[bytes]) -> str:
+    for key in keys:
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, name.encode()).decode()
+        except (InvalidTag, ValueError):
+            continue
+    raise CredentialError(
+        f"the stored credential {name} cannot be opened with this key." if keys else "the key is missing.",
+        "Is INTELLIR_SECRET_KEY, or the key file beside the database, the one it was stored with?",
+    )

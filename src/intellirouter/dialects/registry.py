@@ -8,6 +8,7 @@ from msgspec import structs
 from intellirouter.core import Call, Deployment, errors
 from intellirouter.dialects import (
     anthropic_messages,
+    bedrock,
     gemini,
     ollama,
     openai_chat,
@@ -78,11 +79,13 @@ _UPSTREAMS: Final[dict[str, ChatUpstream]] = {
         anthropic_messages.UPSTREAM,
         gemini.UPSTREAM,
         ollama.UPSTREAM,
+        bedrock.UPSTREAM,
     )
 }
 _COUNTING: Final[dict[str, CountingUpstream]] = {
     "anthropic_messages": anthropic_messages.UPSTREAM,
     "gemini": gemini.UPSTREAM,
+    "bedrock": bedrock.UPSTREAM,
 }
 _TRAITS: Final[dict[str, Traits]] = {
     "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),

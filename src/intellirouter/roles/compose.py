@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
@@ -16,7 +17,7 @@ from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
 from intellirouter.gateway import Gateway, OllamaPages, StoredResponses, is_ollama
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
-from intellirouter.providers import VENDORS, UpstreamPool
+from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher
 from intellirouter.roles.host import build_host
 from intellirouter.roles.upstreams import HostedUpstream, UpstreamSwitch
 from intellirouter.routing import Router
@@ -90,7 +91,8 @@ class Plane:
 
     def _spine(self, runtime: Runtime) -> Spine:
         # The price list is read for the configured deployments and kept for wildcard names.
-        return Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), self._parts)
+        parts = structs.replace(self._parts, fetcher=UrlFetcher(runtime.server.fetch_allow))
+        return Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), parts)
 
     def _upstreams(self) -> Upstream:
         special: dict[str, Upstream] = {}

@@ -10,6 +10,7 @@ from intellirouter.dialects.anthropic_messages.wire import (
     maybe_bool,
     maybe_object,
     maybe_str,
+    missing_field,
     need_str,
     objects,
     rest_of,
@@ -145,9 +146,9 @@ def _source(block: dict[str, Any], path: str) -> Source | None:
     """Read where the bytes are; None for a kind of source that the form has no slot for."""
     raw = maybe_object(block, "source", path)
     path = f"{path}.source"
-    kind = need_str(raw or {}, "type", path)
     if raw is None:
-        return None
+        raise missing_field(path)
+    kind = need_str(raw, "type", path)
     media_type = maybe_str(raw, "media_type", path)
     if kind == "base64":
         return Source(data=need_str(raw, "data", path), media_type=media_type)

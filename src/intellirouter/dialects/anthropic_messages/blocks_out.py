@@ -71,7 +71,7 @@ class BlockWriter:
                 return [self._tool_use(part)]
             case ToolResult():
                 return [self._tool_result(part)]
-            case Foreign():
+            case _:
                 return self._foreign(part)
 
     def _text(self, part: Text) -> list[dict[str, Any]]:

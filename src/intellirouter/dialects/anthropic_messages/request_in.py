@@ -79,8 +79,6 @@ def _messages(body: dict[str, Any]) -> list[Message]:
     for index, raw in enumerate(objects(body.get("messages"), "messages")):
         path = f"messages.{index}"
         role = need_str(raw, "role", path)
-        if raw.get("content") is None:
-            raise missing_field(f"{path}.content")
         parts = parts_of(raw["content"], f"{path}.content")
         messages += _split(role, parts, rest_of(raw, _MESSAGE))
     return messages

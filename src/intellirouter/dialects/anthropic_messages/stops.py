@@ -73,10 +73,8 @@ class UsageCounts(Struct):
     cache_write: int = 0
     thinking: int = 0
 
-    def take(self, raw: Any) -> None:
+    def take(self, raw: dict[str, Any]) -> None:
         """Read a usage object. Counts are cumulative: what is missing, odd or zero leaves the earlier count."""
-        if not isinstance(raw, dict):
-            return
         self.input_tokens = _count(raw, "input_tokens") or self.input_tokens
         self.output_tokens = _count(raw, "output_tokens") or self.output_tokens
         self.cache_read = _count(raw, "cache_read_input_tokens") or self.cache_read

@@ -284,13 +284,12 @@ class MessageStream:
 
     def _arguments(self, event: ArgumentsDelta) -> None:
         block = self._block
-        if not event.text or block is None or not self._is_call(event.part):
+        if not event.text or block is None or block.progress is None or block.part != event.part:
             return
         if block.custom is not None:
             block.custom.append(event.text)
             return
-        if block.progress is not None:
-            block.progress.add(event.text)
+        block.progress.add(event.text)
         self._content_bytes += len(event.text)
         self._delta(block.index, {"type": "input_json_delta", "partial_json": event.text})
 

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages import UPSTREAM
-from intellirouter.dialects.ir import Began, Event, Opaque, PartEnded, Reasoning, ReasoningToken, UsageUpdate, origin_of
+from intellirouter.dialects.ir import (
+    Began,
+    Event,
+    Foreign,
+    Opaque,
+    PartEnded,
+    Reasoning,
+    ReasoningToken,
+    UsageUpdate,
+    collect,
+    origin_of,
+)
 
 OURS = deployment()
 
@@ -122,6 +133,43 @@ def test_a_last_event_without_a_blank_line_counts() -> None:
     decoder = UPSTREAM.stream(OURS)
     decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
     assert [type(event).__name__ for event in decoder.end()] == ["Finished", "Ended"]
+
+
+def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"type": "content_block_start", "index": index, "content_block": block},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+    ]
+
+
+def test_compatible_servers_may_be_sloppy() -> None:
+    events = [
+        START,
+        *block_events(0, {"type": "text"}, {"type": "text_delta", "text": "a"}, {"type": "aurora_delta"}, {}),
+        *block_events(0, {"type": "text", "text": "b", "citations": [{"type": "x"}]}),
+        *block_events(0, {}, {"type": "thinking_delta", "thinking": "c"}, {"type": "citations_delta", "citation": 5}),
+        *block_events(1, {"type": "redacted_thinking"}, {"type": "compaction_delta", "content": "d"}),
+        {"type": "content_block_stop", "index": 7},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
+        {"type": "message_stop"},
+    ]
+    decoder = UPSTREAM.stream(OURS)
+    found = decoder.feed(sse(*events)[:-2] + b"\n\ndata: [DONE]\n\n")
+    parts = collect(found).choices[0].parts
+    assert [getattr(part, "text", None) for part in parts] == ["a", "b", "c"]
+    assert decoder.end() == []
+    assert UPSTREAM.stream(OURS).feed(b"data: [DONE]\n\n") == []
+
+
+def test_a_server_tools_broken_input_is_kept() -> None:
+    delta = {"type": "input_json_delta", "partial_json": '{"q": "cu'}
+    compaction = {"type": "compaction_delta", "encrypted_content": "E"}
+    blocks = block_events(0, {"type": "server_tool_use", "id": "s", "name": "web_search"}, delta, compaction)
+    found = UPSTREAM.stream(OURS).feed(sse(START, *blocks, {"type": "message_stop"}))
+    (part,) = collect(found).choices[0].parts
+    assert isinstance(part, Foreign)
+    assert part.raw["input"] == {"_raw": '{"q": "cu'}
 
 
 def test_counts_never_shrink_to_nothing() -> None:

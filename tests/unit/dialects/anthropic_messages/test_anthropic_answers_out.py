@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
     StopReason,
     Text,
     ToolCall,
+    ToolResult,
     unwrap_token,
 )
 from intellirouter.dialects.ir.tokens import MARK
@@ -170,6 +171,10 @@ def test_what_a_message_cannot_hold_is_a_loss() -> None:
     message, lost = told(picture, sound, foreign)
     assert message["content"] == [{"type": "text", "text": "La la."}]
     assert lost == {"image": "dropped", "audio": "converted", "executableCode": "dropped"}
+
+
+def test_a_result_has_no_place_in_an_answer() -> None:
+    assert told(ToolResult(call_id="a"))[0]["content"] == []
 
 
 def test_only_the_first_choice_is_told() -> None:

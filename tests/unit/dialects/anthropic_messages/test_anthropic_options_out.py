@@ -102,6 +102,8 @@ def test_no_thinking_in_a_tool_loop_whose_thoughts_did_not_come_back() -> None:
     assert "thinking" not in body
     assert lost == {"reasoning": "dropped"}
     assert "thinking" in encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), MODERN)[0]
+    cut = [msg("tool", result("a", Text(text="1")))]
+    assert "thinking" in encoded(asked(*cut, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0], "no call to think of"
     over = [*loop, msg("assistant", "done"), msg("user", "next")]
     assert "thinking" in encoded(asked(*over, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
     token = Opaque(value="E", origin=origin_of(deployment(OLD)), dialect="anthropic_messages")
@@ -195,7 +197,7 @@ def test_a_schema_is_native_and_closed() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}, "type": {"const": "x"}},
-        "$defs": {"b": {"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}]}},
+        "$defs": {"b": {"anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}, True]}},
         "enum": [{"type": "object"}],
     }
     output = OutputFormat(kind="json_schema", name="n", description="What it is.", schema=schema, is_strict=True)

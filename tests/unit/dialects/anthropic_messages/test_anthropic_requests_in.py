@@ -8,7 +8,7 @@ from anthropic_wire import any_call, call_of
 
 from intellirouter.core import PathFacts, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT
-from intellirouter.dialects.ir import Foreign, Text
+from intellirouter.dialects.ir import Foreign, Media, Text, ToolResult
 
 HI = [{"role": "user", "content": "Hi"}]
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}
@@ -105,8 +105,8 @@ def test_what_a_request_relies_on(members: dict[str, Any], needs: set[str]) -> N
         ),
         (
             with_content({"type": "image"}),
-            "messages.0.content.0.source.type: Field required",
-            "messages.0.content.0.source.type",
+            "messages.0.content.0.source: Field required",
+            "messages.0.content.0.source",
         ),
         (
             with_content({"type": "tool_result", "tool_use_id": "a", "is_error": "yes"}),
@@ -215,6 +215,33 @@ def test_unknown_blocks_and_sources_are_kept_whole() -> None:
     first, second = conversation.messages[0].parts
     assert first == Foreign(dialect="anthropic_messages", kind="image", raw=odd)
     assert second == Foreign(dialect="anthropic_messages", kind="zzz", raw={"type": "zzz", "a": [1]})
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("words", "words"),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb"),
+        ([5], None),
+        (5, None),
+    ],
+)
+def test_documents_made_of_blocks_are_text_where_they_are_nothing_else(content: Any, text: str | None) -> None:
+    block = {"type": "document", "source": {"type": "content", "content": content}}
+    part = CLIENT.decode(call_of(with_content(block))).messages[0].parts[0]
+    if text is None:
+        assert part == Foreign(dialect="anthropic_messages", kind="document", raw=block)
+    else:
+        assert isinstance(part, Media)
+        assert part.source.text == text
+        assert part.extras == {"source": block["source"]}, "the same dialect gets it back as it was"
+
+
+def test_a_results_unknown_block_is_said_as_json() -> None:
+    block = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "browser_state", "tabs": []}]}
+    part = CLIENT.decode(call_of(with_content(block))).messages[0].parts[0]
+    assert isinstance(part, ToolResult)
+    assert part.text() == '{"type":"browser_state","tabs":[]}'
 
 
 def test_counting_needs_no_limit_and_never_streams() -> None:

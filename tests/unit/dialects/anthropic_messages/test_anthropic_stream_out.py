@@ -200,7 +200,9 @@ def test_what_the_dialect_cannot_hold_is_a_loss() -> None:
     own = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={"type": "server_tool_use", "id": "s"})
     other = Foreign(dialect="gemini", kind="executableCode", raw={})
     whole = [WholePart(value=value, part=part) for part, value in enumerate((picture, sound, own, other))]
-    events, lost = streamed(BEGAN, *whole, TextDelta(text="z", choice=1), DONE)
+    other_choice = [TextDelta(text="z", choice=1), Finished(stop=Stop(reason="length"), choice=1)]
+    events, lost = streamed(BEGAN, *whole, *other_choice, DONE)
+    assert events[-2]["delta"]["stop_reason"] == "end_turn"
     assert contents(events) == [{"type": "text", "text": "La."}, own.raw]
     assert lost == {"image": "dropped", "audio": "converted", "executableCode": "dropped", "n": "dropped"}
 

@@ -131,7 +131,7 @@ def citation(raw: Any) -> Citation | None:
     """Read an annotation; one that is no object says nothing."""
     if not isinstance(raw, dict):
         return None
-    kind = raw.get("type")
+    kind = _said(raw, "type")
     found = Citation(raw=raw, dialect=DIALECT, start=_offset(raw, "start_index"), end=_offset(raw, "end_index"))
     if kind == "url_citation":
         found.kind, found.url, found.title = "url", _said(raw, "url"), _said(raw, "title")

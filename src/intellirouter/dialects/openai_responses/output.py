@@ -104,9 +104,9 @@ def parts_of(item: Any, origin: str) -> Iterator[Part]:
     """Read one output item."""
     if not isinstance(item, dict):
         raise errors.UpstreamMalformed("An item of the upstream's output is no object.")
-    kind = item.get("type")
+    kind = said(item.get("type"))
     if kind == "message":
-        for content in item.get("content") or ():
+        for content in _listed(item.get("content")):
             yield from _contents_of(content)
     elif kind == "reasoning":
         part = reasoning_of(item, origin)
@@ -115,7 +115,7 @@ def parts_of(item: Any, origin: str) -> Iterator[Part]:
     elif kind in {"function_call", "custom_tool_call"}:
         yield call_of(item)
     else:
-        yield Foreign(dialect=DIALECT, kind=said(kind), raw=item)
+        yield Foreign(dialect=DIALECT, kind=kind, raw=item)
 
 
 def _contents_of(content: Any) -> Iterator[Part]:
@@ -178,9 +178,9 @@ def arguments_of(value: Any) -> str:
 
 def stop_of(body: Body, parts: list[Part]) -> Stop | None:
     """Return why the answer ended; None while it has not."""
-    if body.status in {"queued", "in_progress"}:
-        return None
     raw = said(body.status)
+    if raw in {"queued", "in_progress"}:
+        return None
     details = body.incomplete_details
     reason = said(details.get("reason")) if isinstance(details, dict) else ""
     if raw == "incomplete":

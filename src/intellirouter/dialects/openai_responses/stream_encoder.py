@@ -8,6 +8,7 @@ Source: OpenAI API reference, "Streaming events".
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -50,7 +51,8 @@ class ResponseWriter:
     """Implements `lane.StreamEncoder`; `finish` gives the whole response."""
 
     def __init__(self, call: Call, losses: LossReport) -> None:
-        self._frame = Frame(call, new_id("resp_"))
+        self._asked = call
+        self._response_id = new_id("resp_")
         self._losses = losses
         self._out: list[bytes] = []
         self._sequence = 0
@@ -63,7 +65,12 @@ class ResponseWriter:
     @property
     def response_id(self) -> str:
         """The id that the client sees."""
-        return self._frame.id
+        return self._response_id
+
+    @cached_property
+    def _frame(self) -> Frame:
+        """Made when something is written: beside a relay, nothing usually is."""
+        return Frame(self._asked, self._response_id)
 
     def encode(self, events: Sequence[Event]) -> bytes:
         for event in events:

@@ -55,15 +55,15 @@ def names_of(tools: list[Any]) -> ToolNames:
     """Give every tool in a namespace a name of its own. `tools` is the request's list, read leniently."""
     if not tools:
         return NO_NAMES
-    top = [tool for tool in tools if isinstance(tool, Mapping)]
-    taken = {str(tool.get("name")) for tool in top if tool.get("type") in {"function", "custom"}}
+    top = _objects(tools)
+    taken = {str(tool.get("name")) for tool in top if _is_plain(tool)}
     names = ToolNames()
     for tool in top:
         namespace = tool.get("name")
         if tool.get("type") != "namespace" or not isinstance(namespace, str):
             continue
-        for member in tool.get("tools") or ():
-            name = member.get("name") if isinstance(member, Mapping) else None
+        for member in _objects(tool.get("tools")):
+            name = member.get("name")
             if not isinstance(name, str) or (namespace, name) in names.flat:
                 continue
             told = _unique(namespace, name, taken)
@@ -79,9 +79,18 @@ def _custom_names(tools: list[Mapping[str, Any]], names: ToolNames) -> Iterator[
         if tool.get("type") == "custom":
             yield str(tool.get("name"))
         elif tool.get("type") == "namespace":
-            for member in tool.get("tools") or ():
-                if isinstance(member, Mapping) and member.get("type") == "custom":
+            for member in _objects(tool.get("tools")):
+                if member.get("type") == "custom":
                     yield names.told(str(tool.get("name")), str(member.get("name")))
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def _is_plain(tool: Mapping[str, Any]) -> bool:
+    """Tell a tool that the client runs and that has a name."""
+    return tool.get("type") == "function" or tool.get("type") == "custom"
 
 
 def _unique(namespace: str, name: str, taken: set[str]) -> str:
@@ -135,7 +144,7 @@ def _of_namespace(tool: dict[str, Any], path: str, names: ToolNames) -> Iterator
     for index, value in enumerate(list_of(tool, "tools", path)):
         place = f"{path}.tools[{index}]"
         member = as_object(value, place)
-        if member.get("type") not in {"function", "custom"}:
+        if not _is_plain(member):
             yield ServerTool(dialect=DIALECT, kind="namespace", raw={**tool, "tools": [member]})
             continue
         found = _plain(member, place)
@@ -176,7 +185,7 @@ def _allowed(choice: dict[str, Any], names: ToolNames, is_parallel: bool | None)
     for index, value in enumerate(list_of(choice, "tools", "tool_choice")):
         path = f"tool_choice.tools[{index}]"
         tool = as_object(value, path)
-        if tool.get("type") in {"function", "custom"}:
+        if _is_plain(tool):
             name = required_name(tool, "name", path)
             allowed.append(names.told(text_of(tool, "namespace", path), name))
         else:

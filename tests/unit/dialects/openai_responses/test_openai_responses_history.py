@@ -1,0 +1,119 @@
+"""What a store of conversations builds on: items in, items out, and how a next request goes on."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from intellirouter.core import NO_FACTS, LossReport, errors
+from intellirouter.dialects.ir import Choice, Opaque, Reasoning, Response, Stop, Text, ToolCall, ToolResult, events_of
+from intellirouter.dialects.openai_responses import CLIENT, history
+
+
+def body_of(**members: Any) -> bytes:
+    return json.dumps({"model": "m"} | members).encode()
+
+
+def test_input_items_have_types_and_ids_of_their_kind() -> None:
+    items = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "y"},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "1"},
+        {"type": "custom_tool_call", "call_id": "d", "name": "p", "input": ""},
+        {"type": "reasoning", "summary": [], "encrypted_content": "t"},
+        {"type": "web_search_call", "id": "ws_1"},
+        {"type": "novel"},
+    ]
+    found = history.input_items(body_of(input=items))
+    prefixes = ["msg_", "msg_", "fc_", "fco_", "ctc_", "rs_", "ws_", "item_"]
+    assert all(item["id"].startswith(prefix) for item, prefix in zip(found, prefixes, strict=True))
+    assert found[6]["id"] == "ws_1"
+    assert found[0]["content"] == [{"type": "input_text", "text": "x"}]
+    assert found[1]["content"] == [{"type": "output_text", "text": "y"}]
+    assert len({item["id"] for item in found}) == len(found)
+
+
+def test_a_string_is_one_user_message() -> None:
+    (item,) = history.input_items(body_of(input="x"))
+    assert (item["type"], item["role"], item["content"]) == ("message", "user", [{"type": "input_text", "text": "x"}])
+
+
+@pytest.mark.parametrize("body", [b"[", b"5", body_of(input=[5]), body_of(input=[{"content": "x"}])])
+def test_odd_input_is_the_clients_mistake(body: bytes) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        history.input_items(body)
+
+
+def test_no_input_is_no_items() -> None:
+    assert history.input_items(body_of(previous_response_id="resp_1")) == []
+
+
+def test_instructions_are_not_inherited() -> None:
+    call = CLIENT.decode_request(body_of(input="x", instructions="Be brief."), NO_FACTS)
+    assert "Be brief." not in json.dumps(history.stored_input(call))
+
+
+def test_a_conversation_goes_on_where_it_was() -> None:
+    """What one turn leaves is enough for the next, whoever answers it: calls, results, signed thoughts."""
+    token = Opaque(value="SIG", origin="o", dialect="anthropic_messages")
+    first = CLIENT.decode_request(body_of(input="Weather?", instructions="Be brief."), NO_FACTS)
+    parts = [Reasoning(text="hm", token=token), ToolCall(id="c1", name="f"), Text(text="Wait.")]
+    answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason="tool_calls"))])
+    kept = history.stored_input(first) + history.output_items(CLIENT.encode(answer, first, LossReport()))
+    result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
+    body = history.with_history(body_of(previous_response_id="resp_1", input=[result]), kept)
+    assert "previous_response_id" not in json.loads(body)
+    messages = CLIENT.decode(CLIENT.decode_request(body, NO_FACTS)).messages
+    assert [message.role for message in messages] == ["user", "assistant", "tool"]
+    assert [structs.replace(part, id="") for part in messages[1].parts[:1]] == parts[:1]
+    assert [structs.replace(messages[1].parts[1], item_id=""), messages[1].parts[2]] == parts[1:]
+    assert messages[2].parts == [ToolResult(call_id="c1", parts=[Text(text="sun")])]
+
+
+def test_a_string_goes_on_too() -> None:
+    body = history.with_history(body_of(input="And?"), [{"type": "message", "role": "user", "content": "x"}])
+    assert [item["content"] for item in json.loads(body)["input"]] == ["x", "And?"]
+
+
+def test_thoughts_that_nobody_can_read_again_are_left_out_with_what_points_at_them() -> None:
+    items = [
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "t", "status": "completed"},
+        {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "status": "completed"},
+        {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "phase": None},
+        {"type": "item_reference", "id": "msg_9"},
+    ]
+    assert json.loads(history.with_history(body_of(input=[]), items))["input"] == [
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "t"},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "message", "role": "assistant", "content": []},
+        {"type": "item_reference", "id": "msg_9"},
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"output":5}', b"\xff", b"{}"])
+def test_what_is_no_response_has_no_items(body: bytes) -> None:
+    assert history.output_items(body) == []
+
+
+def test_a_stream_ends_with_the_whole_response() -> None:
+    call = CLIENT.decode_request(body_of(input="x", stream=True), NO_FACTS)
+    writer = CLIENT.stream(call, LossReport())
+    answer = Response(choices=[Choice(parts=[Text(text="a")], stop=Stop(reason="stop"))])
+    events = list(events_of(answer))[:-1]
+    stream = writer.encode(events) + writer.end()
+    found = history.final_response(stream + b": bye\n\ndata: [DONE]\n\n")
+    assert found is not None
+    assert json.loads(found)["output"] == history.output_items(found)
+    assert json.loads(found)["status"] == "completed"
+    assert history.final_response(stream[: stream.index(b"event: response.completed")]) is None
+
+
+def test_a_failed_stream_has_a_response_too() -> None:
+    writer = CLIENT.stream(CLIENT.decode_request(body_of(input="x"), NO_FACTS), LossReport())
+    stream = writer.encode(list(events_of(Response()))[:1]) + writer.fail(errors.UpstreamTimeout("late"))
+    found = history.final_response(stream)
+    assert found is not None
+    assert json.loads(found)["status"] == "failed"

@@ -1,0 +1,253 @@
+"""What the client's side of the responses dialect refuses, and how it says so."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intellirouter.core import NO_FACTS, Call, errors
+from intellirouter.dialects.ir import Opaque, Reasoning, ToolCall
+from intellirouter.dialects.openai_responses import CLIENT
+from intellirouter.dialects.openai_responses.carried import carried, carry
+
+
+def read(**body: Any) -> Any:
+    return CLIENT.decode(call_of(**body))
+
+
+def call_of(**body: Any) -> Call:
+    return CLIENT.decode_request(json.dumps({"model": "m", "input": "x"} | body).encode(), NO_FACTS)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"input": None}, "missing_required_parameter", "input"),
+        ({"input": []}, "missing_required_parameter", "input"),
+        ({"input": 5}, "invalid_type", "input"),
+        ({"input": [5]}, "invalid_type", "input[0]"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "invalid_value", "input[0].role"),
+        ({"input": [{"type": "message", "content": "x"}]}, "missing_required_parameter", "input[0].role"),
+        ({"model": ""}, "invalid_value", "model"),
+        ({"model": 4}, "invalid_type", "model"),
+        ({"tools": [{"name": "x"}]}, "missing_required_parameter", "tools[0].type"),
+        ({"tools": "all"}, "invalid_type", "tools"),
+        ({"tool_choice": "any"}, "invalid_value", "tool_choice"),
+        ({"max_output_tokens": 0}, "integer_below_min_value", "max_output_tokens"),
+        ({"max_output_tokens": 2**60}, "integer_above_max_value", "max_output_tokens"),
+        ({"top_logprobs": 21}, "integer_above_max_value", "top_logprobs"),
+        ({"temperature": "hot"}, "invalid_type", "temperature"),
+        ({"stream": "yes"}, "invalid_type", "stream"),
+        ({"text": {"format": "json"}}, "invalid_type", "text.format"),
+        ({"reasoning": {"effort": 3}}, "invalid_type", "reasoning.effort"),
+        ({"include": "logprobs"}, "invalid_type", "include"),
+    ],
+)
+def test_a_wrong_request_is_refused_at_once(body: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        call_of(**body)
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"input": [{"role": "user", "content": 5}]}, "invalid_type", "input[0].content"),
+        ({"input": [{"role": "user", "content": [5]}]}, "invalid_type", "input[0].content[0]"),
+        (
+            {"input": [{"role": "user", "content": [{"text": "x"}]}]},
+            "missing_required_parameter",
+            "input[0].content[0].type",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            "missing_required_parameter",
+            "input[0].content[0].image_url",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file"}]}]},
+            "missing_required_parameter",
+            "input[0].content[0].file_data",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "missing_required_parameter",
+            "input[0].content[0].input_audio",
+        ),
+        ({"input": [{"content": "x"}]}, "missing_required_parameter", "input[0].type"),
+        (
+            {"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]},
+            "missing_required_parameter",
+            "input[0].call_id",
+        ),
+        (
+            {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}]},
+            "invalid_type",
+            "input[0].arguments",
+        ),
+        (
+            {"input": [{"type": "function_call_output", "call_id": "c"}]},
+            "missing_required_parameter",
+            "input[0].output",
+        ),
+        (
+            {
+                "input": [
+                    {"type": "function_call_output", "call_id": "c", "output": [{"type": "refusal", "refusal": "no"}]}
+                ]
+            },
+            "invalid_value",
+            "input[0].output",
+        ),
+        (
+            {"input": [{"type": "reasoning", "summary": [{"type": "summary_text"}]}]},
+            "missing_required_parameter",
+            "input[0].summary[0].text",
+        ),
+        ({"tools": [{"type": "function"}]}, "missing_required_parameter", "tools[0].name"),
+        ({"tools": [{"type": "function", "name": ""}]}, "string_below_min_length", "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "f", "parameters": "x"}]}, "invalid_type", "tools[0].parameters"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [5]}]}, "invalid_type", "tools[0].tools[0]"),
+        ({"tool_choice": {"type": "function"}}, "missing_required_parameter", "tool_choice.name"),
+        ({"tool_choice": {"type": "allowed_tools", "mode": "none", "tools": []}}, "invalid_value", "tool_choice.mode"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "missing_required_parameter", "tool_choice.tools"),
+        ({"text": {"format": {"type": "xml"}}}, "invalid_value", "text.format.type"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "x"}}},
+            "missing_required_parameter",
+            "text.format.schema",
+        ),
+        ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "missing_required_parameter", "text.format.name"),
+    ],
+)
+def test_a_wrong_member_is_refused_where_it_stands(body: dict[str, Any], code: str, param: str) -> None:
+    call = call_of(**body)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        CLIENT.decode(call)
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert param in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"model":"m","input":NaN}',
+        b'{"model":"m","input":"\\ud800"}',
+        b'{"model":"\xff"}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        CLIENT.decode_request(body, NO_FACTS)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+_item = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(
+            ["message", "function_call", "function_call_output", "reasoning", "custom_tool_call", "x"]
+        )
+        | _json,
+        "role": st.sampled_from(["user", "assistant"]) | _json,
+        "content": st.lists(
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["input_text", "input_image", "input_file", "refusal", "y"])},
+                optional={
+                    "text": _json,
+                    "image_url": _json,
+                    "file_data": _json,
+                    "prompt_cache_breakpoint": _json,
+                    "annotations": _json,
+                },
+            ),
+            max_size=2,
+        )
+        | _json,
+        "call_id": st.just("c") | _json,
+        "name": st.just("f") | _json,
+        "namespace": _json,
+        "arguments": _json,
+        "input": _json,
+        "output": _json,
+        "summary": _json,
+        "encrypted_content": st.sampled_from(["irt1.", "irt1.a.b.c", "irt1.a.b.c.cXX", "irt1.a.b.!.r", "t"]) | _json,
+        "id": _json,
+    },
+)
+_tool = st.fixed_dictionaries(
+    {"type": st.sampled_from(["function", "custom", "namespace", "z"])},
+    optional={"name": _json, "tools": _json, "format": _json, "parameters": _json},
+)
+_odd = ("tool_choice", "text", "reasoning", "include", "metadata", "instructions", "stream_options", "prompt", "user")
+_request = st.fixed_dictionaries(
+    {"model": st.just("m"), "input": st.lists(_item, max_size=3) | _json},
+    optional={**dict.fromkeys(_odd, _json), "tools": st.lists(_tool, max_size=2) | _json},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_request)
+def test_nothing_but_our_errors_comes_of_odd_requests(body: dict[str, Any]) -> None:
+    with contextlib.suppress(errors.InvalidRequest):
+        assert CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), NO_FACTS)).model == "m"
+
+
+def test_what_is_needed_is_seen_in_contents_only() -> None:
+    schema = {"type": "object", "properties": {"kind": {"enum": ["input_image"]}}}
+    asks = call_of(
+        tools=[{"type": "function", "name": "f", "parameters": schema}],
+        input=[{"role": "user", "content": 'say "input_image"'}],
+    )
+    assert asks.needs == {"tools"}
+
+
+def test_previous_response_id_alone_is_enough() -> None:
+    assert call_of(input=None, previous_response_id="resp_1").model == "m"
+
+
+def test_namespaces_of_unknown_tools_are_kept_to_be_reported() -> None:
+    item = {"type": "function_call", "call_id": "c", "name": "f", "namespace": "gone", "arguments": "{}"}
+    (call,) = read(input=[item]).messages[0].parts
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.extras) == ("f", {"namespace": "gone"})
+
+
+@pytest.mark.parametrize(
+    ("token", "tags"),
+    [
+        (Opaque(value="sig/+=", origin="o", dialect="anthropic_messages"), {}),
+        (Opaque(value="data", origin="o", dialect="anthropic_messages"), {"is_redacted": True}),
+        (Opaque(value="gem", origin="o", dialect="gemini"), {"call_id": "call_ü.1"}),
+        (Opaque(value="gAAAA", dialect="openai_responses"), {}),
+    ],
+)
+def test_tokens_come_back_as_they_went(token: Opaque, tags: dict[str, Any]) -> None:
+    found = carried(carry(token, **tags))
+    assert found.token == token
+    assert (found.is_redacted, found.call_id) == (tags.get("is_redacted", False), tags.get("call_id", ""))
+
+
+def test_a_thought_at_the_end_is_kept() -> None:
+    message = read(
+        input=[{"role": "user", "content": "x"}, {"type": "reasoning", "summary": [{"text": "hm"}]}]
+    ).messages[-1]
+    assert message.role == "assistant"
+    assert message.parts == [Reasoning(summary=["hm"])]
+
+
+def test_data_urls_that_are_no_base64_become_base64() -> None:
+    content = [{"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain,hi%20there"}]
+    (part,) = read(input=[{"role": "user", "content": content}]).messages[0].parts
+    assert (part.source.data, part.source.media_type) == ("aGkgdGhlcmU=", "text/plain")

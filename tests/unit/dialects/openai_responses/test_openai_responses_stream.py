@@ -1,0 +1,247 @@
+"""Traps of reading streams of the responses dialect: errors, early ends, nonsense, and the lanes around it."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from responses_judge import DEPLOYMENT
+
+from intellirouter.core import NO_FACTS, LossReport, errors
+from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
+from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
+from intellirouter.dialects.openai_responses.stream_decoder import _READERS
+from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
+
+
+def wire(*events: dict[str, Any]) -> bytes:
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+def read(*events: dict[str, Any]) -> list[Event]:
+    return UPSTREAM.stream(DEPLOYMENT).feed(wire(*events))
+
+
+_DELTA = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "a"}
+_COMPLETED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "why"}, errors.UpstreamRateLimited),
+        ({"type": "error", "error": {"code": "invalid_prompt", "message": "why"}}, errors.UpstreamRejected),
+        (
+            {"type": "error", "error": {"type": "server_error", "code": None, "message": "why"}},
+            errors.UpstreamUnavailable,
+        ),
+        ({"type": "error", "message": "why"}, errors.UpstreamUnavailable),
+        ({"error": {"message": "why", "code": "429"}}, errors.UpstreamRateLimited),
+        (
+            {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "why"}}},
+            errors.UpstreamUnavailable,
+        ),
+        (
+            {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded", "message": "why"}}},
+            errors.UpstreamRateLimited,
+        ),
+        ({"type": "response.failed"}, errors.UpstreamUnavailable),
+    ],
+)
+def test_an_error_in_a_stream_has_its_class(event: dict[str, Any], error: type[errors.UpstreamError]) -> None:
+    with pytest.raises(error, match="why"):
+        read(event)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: {broken\n\n",
+        b"data: [1]\n\n",
+        b"<html>\n\n",
+        b'data: {"type":"\xff"}\n\n',
+        b'{"error":{"message":"no"}}\n\n',
+    ],
+)
+def test_what_is_no_event_is_malformed(data: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        UPSTREAM.stream(DEPLOYMENT).feed(data)
+
+
+@pytest.mark.parametrize("tail", [b"", b"data: [DONE]\n\n"])
+def test_a_stream_without_its_terminator_was_cut_off(tail: bytes) -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder.feed(wire({"type": "response.created", "response": {}}, _DELTA) + tail)
+    with pytest.raises(errors.UpstreamMalformed, match=r"response\.completed"):
+        decoder.end()
+
+
+def test_a_last_event_without_its_blank_line_counts() -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder.feed(wire(_DELTA) + wire(_COMPLETED).rstrip())
+    assert isinstance(decoder.end()[-1], Ended)
+
+
+def test_nothing_comes_after_the_terminator() -> None:
+    events = read(_DELTA, _COMPLETED, {"type": "error", "message": "late"}, _DELTA)
+    assert sum(isinstance(event, TextDelta) for event in events) == 1
+    assert isinstance(events[-1], Ended)
+
+
+def test_a_call_without_a_name_is_malformed() -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="name"):
+        read(
+            {
+                "type": "response.output_item.done",
+                "output_index": 0,
+                "item": {"type": "function_call", "arguments": "{}"},
+            }
+        )
+
+
+def test_what_contradicts_the_deltas_is_not_told_twice() -> None:
+    done = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "b"}
+    assert [event.text for event in read(_DELTA, done) if isinstance(event, TextDelta)] == ["a"]
+
+
+def test_parts_end_once() -> None:
+    item = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "a"}]}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    events = read(_DELTA, done, done, {"type": "response.completed", "response": {"output": [item]}})
+    assert sum(isinstance(event, PartEnded) for event in events) == 1
+
+
+def test_call_ids_are_minted_where_there_are_none() -> None:
+    added = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "function_call", "name": "f"}}
+    (began,) = [event for event in read(added) if isinstance(event, ToolCallBegan)]
+    assert began.id.startswith("call_")
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+_content = st.fixed_dictionaries(
+    {"type": st.sampled_from(["output_text", "refusal", "z"])},
+    optional={"text": _json, "refusal": _json, "annotations": _json, "logprobs": _json},
+)
+_item = st.fixed_dictionaries(
+    {"type": st.sampled_from(["message", "function_call", "custom_tool_call", "reasoning", "z"]) | _json},
+    optional={
+        "id": st.sampled_from(["a", "b"]) | _json,
+        "content": st.lists(_content, max_size=2) | _json,
+        "name": _json,
+        "call_id": _json,
+        "arguments": _json,
+        "input": _json,
+        "summary": st.lists(st.fixed_dictionaries({"text": _json}), max_size=2) | _json,
+        "encrypted_content": _json,
+    },
+)
+_event = st.fixed_dictionaries(
+    {"type": st.sampled_from([*_READERS, "response.novel"]) | _json},
+    optional={
+        "output_index": st.integers(-1, 2) | _json,
+        "content_index": st.integers(-1, 2) | _json,
+        "summary_index": _json,
+        "item_id": st.sampled_from(["a", "b"]) | _json,
+        "delta": st.text(max_size=3) | _json,
+        "text": _json,
+        "arguments": _json,
+        "input": _json,
+        "refusal": _json,
+        "annotation": _json,
+        "logprobs": _json,
+        "part": _content | _json,
+        "item": _item | _json,
+        "response": st.fixed_dictionaries(
+            {},
+            optional={
+                "output": st.lists(_item | _json, max_size=2) | _json,
+                "usage": _json,
+                "error": _json,
+                "status": _json,
+                "incomplete_details": _json,
+            },
+        )
+        | _json,
+        "error": _json,
+        "code": _json,
+        "message": _json,
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_event, max_size=6))
+def test_nothing_but_our_errors_comes_of_odd_streams(events: list[dict[str, Any]]) -> None:
+    """And whatever is read can be written, in order."""
+    decoder, writer = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(_CALL, LossReport())
+    with contextlib.suppress(errors.UpstreamError):
+        read_events = decoder.feed(wire(*events)) + decoder.end()
+        assert isinstance(read_events.pop(), Ended)
+        assert writer.encode(read_events) + writer.end()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"output": st.lists(_item | _json, max_size=3) | _json},
+        optional={"status": _json, "usage": _json, "error": _json, "incomplete_details": _json, "created_at": _json},
+    )
+)
+def test_nothing_but_our_errors_comes_of_odd_responses(body: dict[str, Any]) -> None:
+    with contextlib.suppress(errors.UpstreamError):
+        response = UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
+        assert CLIENT.encode(response, _CALL, LossReport())
+
+
+_CALL = CLIENT.decode_request(b'{"model":"m","input":"x"}', NO_FACTS)
+
+
+def test_a_relayed_stream_passes_byte_for_byte() -> None:
+    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    data = wire({"type": "response.created", "response": {}}, _DELTA, {"type": "response.novel", "x": 1}, _COMPLETED)
+    out = b"".join(stream.feed(data[index : index + 5]) for index in range(0, len(data), 5))
+    assert stream.has_content
+    assert stream.is_finished
+    assert b"response.completed" not in out
+    assert out + stream.end() == data
+    assert stream.finish_reason == "stop"
+
+
+def test_a_stream_that_breaks_after_content_ends_with_an_error_the_client_sees() -> None:
+    stream = ChatTranslation(CLIENT, UPSTREAM, Traits()).relay(_CALL, DEPLOYMENT)
+    out = stream.feed(wire(_DELTA)) + stream.feed(wire({"type": "error", "message": "why"})) + stream.end()
+    assert b"event: response.failed" in out
+    assert b"response.completed" not in out
+
+
+def test_a_stream_that_breaks_before_content_is_the_attempts_failure() -> None:
+    stream = ChatTranslation(CLIENT, UPSTREAM, Traits()).relay(_CALL, DEPLOYMENT)
+    with pytest.raises(errors.UpstreamRateLimited):
+        stream.feed(
+            wire(
+                {"type": "response.created", "response": {}},
+                {"type": "error", "code": "rate_limit_exceeded", "message": "why"},
+            )
+        )
+
+
+def test_beside_a_relay_the_error_event_is_the_dialects() -> None:
+    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    stream.feed(wire({"type": "response.created", "response": {}}, _DELTA))
+    assert stream.fail(errors.UpstreamTimeout("late")).startswith(b"event: error\ndata: ")
+
+
+@pytest.mark.parametrize(
+    "tools", [[{"type": "namespace", "name": "n", "tools": 5}], [{"type": "namespace", "name": ["n"]}]]
+)
+def test_tools_that_nobody_checked_do_not_break_the_writer(tools: list[Any]) -> None:
+    """A relayed request is the upstream's to judge; its answer may still have to be written by us."""
+    call = CLIENT.decode_request(json.dumps({"model": "m", "input": "x", "tools": tools}).encode(), NO_FACTS)
+    writer = CLIENT.stream(call, LossReport())
+    assert b"response.failed" in writer.encode([TextDelta(text="a")]) + writer.fail(errors.UpstreamTimeout("late"))

@@ -34,6 +34,14 @@ _CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
 _MAX_ERROR_WORD: Final = 16
 
 
+def mark_cache(encoded: dict[str, Any], ttl: str, deployment: Deployment, losses: LossReport, *, is_same: bool) -> None:
+    """Add a cache breakpoint for a vendor that takes it. OpenAI refuses the member, and caches prefixes unasked."""
+    if deployment.vendor in _TAKES_CACHE_MARKS or (is_same and deployment.vendor not in OPENAI_VENDORS):
+        encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
+    elif deployment.vendor not in _CACHES_BY_ITSELF:
+        losses.dropped("cache")
+
+
 class MessageWriter:
     """Writes the messages of one conversation for one deployment. Read-only on the conversation."""
 
@@ -129,11 +137,7 @@ class MessageWriter:
         return None
 
     def _mark(self, encoded: dict[str, Any], ttl: str) -> None:
-        vendor = self._deployment.vendor
-        if vendor in _TAKES_CACHE_MARKS or (self._is_same and not self._is_openai):
-            encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
-        elif vendor not in _CACHES_BY_ITSELF:
-            self._losses.dropped("cache")
+        mark_cache(encoded, ttl, self._deployment, self._losses, is_same=self._is_same)
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         texts: list[str] = []

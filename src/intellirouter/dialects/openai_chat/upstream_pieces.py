@@ -108,6 +108,7 @@ class ChoiceReader:
     def read(self, choice: dict[str, Any]) -> list[Event]:
         """Read one choice of a chunk or of a whole answer."""
         delta = choice.get("delta")
+        is_whole = not isinstance(delta, dict)
         if not isinstance(delta, dict):
             delta = choice.get("message")
         if not isinstance(delta, dict):
@@ -118,7 +119,7 @@ class ChoiceReader:
         if delta.get("images") or delta.get("audio"):
             self._show(delta, events)
         if calls := delta.get("tool_calls"):
-            self._call(calls, events)
+            self._call(calls, events, is_whole=is_whole)
         if isinstance(legacy := delta.get("function_call"), dict):
             self._one_call({"index": 0, "function": legacy}, events)
         finish = choice.get("finish_reason")
@@ -236,13 +237,14 @@ class ChoiceReader:
                     self._audio[name] = self._audio.get(name, "") + piece
             self._audio |= {name: audio[name] for name in ("id", "expires_at") if audio.get(name)}
 
-    def _call(self, calls: Any, events: list[Event]) -> None:
+    def _call(self, calls: Any, events: list[Event], *, is_whole: bool) -> None:
         if not isinstance(calls, list):
             raise _malformed("`tool_calls` is no list")
-        for call in calls:
+        for place, call in enumerate(calls):
             if not isinstance(call, dict):
                 raise _malformed("a tool call is no object")
-            self._one_call(call, events)
+            # In a whole message every entry is a call of its own, whatever ids and numbers it has.
+            self._one_call(call | {"index": place} if is_whole else call, events)
 
     def _one_call(self, fragment: dict[str, Any], events: list[Event]) -> None:
         is_custom = isinstance(fragment.get("custom"), dict)

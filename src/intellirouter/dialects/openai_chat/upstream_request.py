@@ -20,7 +20,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.openai_chat.quirks import fit, instruct, json_instruction
 from intellirouter.dialects.openai_chat.thoughts import DIALECT
-from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter
+from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
 
 PATH: Final = "/chat/completions"
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -136,6 +136,8 @@ class _Writer:
         if tool.is_strict is not None:
             function["strict"] = tool.is_strict
         encoded: dict[str, Any] = {"type": "function", "function": function}
+        if tool.cache is not None:
+            mark_cache(encoded, tool.cache.ttl, self._deployment, self._losses, is_same=self._is_same)
         if self._is_same:
             function |= tool.extras
         return encoded

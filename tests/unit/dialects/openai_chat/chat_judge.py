@@ -1,0 +1,105 @@
+"""Judges of what we write in the chat dialect: OpenAI's published schemas, the official SDK's types, and the rules of
+a stream.
+
+The schemas (github.com/openai/openai-openapi, MIT) lag behind the wire: they say `nullable` in an older standard's
+words, and know no custom tool calls in chunks, which OpenAI sends.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from intellirouter.core import Call, Deployment, Endpoint
+from intellirouter.dialects.openai_chat import CLIENT
+from intellirouter.dialects.sse import SseParser
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "openai-response-schemas.json"
+DEPLOYMENT = Deployment(
+    name="d",
+    provider="p",
+    vendor="openai-compatible",
+    upstream_model="um",
+    endpoint=Endpoint(base_url="http://upstream.example/v1"),
+)
+
+
+def _nullable(schema: Any) -> Any:
+    """Say `nullable` in today's words."""
+    if isinstance(schema, list):
+        return [_nullable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _nullable(value) for name, value in schema.items() if name != "nullable"}
+    return {"anyOf": [found, {"type": "null"}]} if schema.get("nullable") is True else found
+
+
+_COMPONENTS = _nullable(json.loads(SCHEMAS.read_text("utf-8"))["components"])
+
+
+def validator(name: str) -> Any:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": _COMPONENTS}
+    return jsonschema_rs.Draft202012Validator(schema)
+
+
+_answer = validator("CreateChatCompletionResponse")
+_chunk = validator("CreateChatCompletionStreamResponse")
+
+
+def judge_answer(body: bytes) -> dict[str, Any]:
+    """Raise when a body is no chat completion by the schema, or none by the SDK."""
+    answer: dict[str, Any] = json.loads(body)
+    _answer.validate(answer)
+    ChatCompletion.model_validate(answer)
+    return answer
+
+
+def _without_custom(chunk: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(chunk))
+    for choice in copy["choices"]:
+        for call in choice["delta"].get("tool_calls", []):
+            if "custom" in call:
+                call.pop("type", None)
+                assert set(call.pop("custom")) <= {"name", "input"}
+    return copy
+
+
+def judge_stream(stream: bytes, *, wants_usage: bool = False) -> list[dict[str, Any]]:
+    """Raise when a stream breaks the schemas or the rules between chunks. Return its chunks."""
+    events = [event.data for event in SseParser().feed(stream)]
+    assert events.pop() == "[DONE]"
+    chunks: list[dict[str, Any]] = [json.loads(event) for event in events]
+    for chunk in chunks:
+        _chunk.validate(_without_custom(chunk))
+        ChatCompletionChunk.model_validate(_without_custom(chunk))
+        assert ("usage" in chunk) is wants_usage
+    assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
+    with_choices = [chunk for chunk in chunks if chunk["choices"]]
+    if wants_usage and len(with_choices) < len(chunks):
+        assert chunks[-1]["choices"] == []
+        assert chunks[-1]["usage"]["total_tokens"] >= 0
+        assert all(chunk["usage"] is None for chunk in chunks[:-1])
+    _judge_choices([choice for chunk in with_choices for choice in chunk["choices"]])
+    return chunks
+
+
+def _judge_choices(choices: list[dict[str, Any]]) -> None:
+    for index in {choice["index"] for choice in choices}:
+        own = [choice for choice in choices if choice["index"] == index]
+        assert own[0]["delta"]["role"] == "assistant"
+        assert all("role" not in choice["delta"] for choice in own[1:])
+        assert [choice["finish_reason"] is not None for choice in own] == [False] * (len(own) - 1) + [True]
+        seen: set[int] = set()
+        for call in (call for choice in own for call in choice["delta"].get("tool_calls", [])):
+            is_opening = call["index"] not in seen
+            assert ("id" in call) is is_opening
+            assert call["index"] == len(seen) if is_opening else call["index"] < len(seen)
+            seen.add(call["index"])
+
+
+def call_of(**members: Any) -> Call:
+    """Return a decoded request of a chat client."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}
+    return CLIENT.decode_request(json.dumps(body).encode())

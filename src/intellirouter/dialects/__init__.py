@@ -5,7 +5,7 @@ SSE, JSON bounds. A codec knows nothing of providers, keys or deployments beyond
 """
 
 from intellirouter.dialects import catalogue, ollama_catalogue, responses_history
-from intellirouter.dialects.bedrock.event_stream import encode_frame
+from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.catalogue import ModelEntry
 from intellirouter.dialects.fan_out import frame
 from intellirouter.dialects.lane import Answer, ErrorStyle, Lane, MediaNeeded, StreamRelay, Surface
@@ -29,7 +29,7 @@ __all__ = [
     "check_depth",
     "encode_error",
     "encode_error_event",
-    "encode_frame",
+    "event_stream",
     "frame",
     "ollama_catalogue",
     "responses_history",

@@ -40,8 +40,6 @@ class ResponsesClient:
 
     dialect = DIALECT
     field_names = FIELD_NAMES
-    state_fields: Final = frozenset({"previous_response_id", "conversation", "prompt", "background"})
-    """Extras that name what is kept elsewhere: without it the answer would be to another question."""
 
     def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
         return decode_request(body, facts)

@@ -117,7 +117,8 @@ def _put_tools(body: dict[str, Any], conversation: Conversation, losses: LossRep
     if choice.is_parallel is not None and tools:
         body["parallel_tool_calls"] = choice.is_parallel
     value = _choice(choice, conversation)
-    if value is None:
+    is_forced = choice.mode in {"required", "named"}
+    if value is None or (is_forced and conversation.tools and not tools):
         raise errors.UnsupportedFeature(
             "The tool that must be called is one that only its own vendor runs.",
             param=losses.name_of("tool_choice"),

@@ -68,7 +68,7 @@ class InputWriter:
         content: list[dict[str, Any]] = []
         whole: list[dict[str, Any]] = []
         for part in message.parts:
-            if isinstance(part, Foreign) and part.kind != "input" and _is_item(part):
+            if isinstance(part, Foreign) and _is_item(part):
                 whole += self._foreign(part)
             elif isinstance(part, Foreign):
                 content += self._foreign(part)

@@ -96,9 +96,11 @@ def test_another_vendors_tools_are_dropped_and_said() -> None:
     assert said(tools=[tool]) == (said()[0], ["tools[].web_search_20250305;how=dropped"])
 
 
-def test_a_forced_tool_of_another_vendor_is_refused() -> None:
+@pytest.mark.parametrize("choice", [ToolChoice(mode="named", name="web_search", raw={}), ToolChoice(mode="required")])
+def test_a_forced_tool_of_another_vendor_is_refused(choice: ToolChoice) -> None:
+    tool = ServerTool(dialect="anthropic_messages", kind="web_search_20250305", raw={})
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        said(tool_choice=ToolChoice(mode="named", name="web_search", raw={}), dialect="anthropic_messages")
+        said(tools=[tool], tool_choice=choice, dialect="anthropic_messages")
     assert caught.value.param == "tool_choice"
 
 

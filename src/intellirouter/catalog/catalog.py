@@ -57,6 +57,11 @@ class Catalog:
         """Return what `model` stands for: a model, a deployment, `provider/model`, or a provider's wildcard."""
         return self._targets.get(model) or self._wildcards.get(model) or self._wildcard(model)
 
+    def endpoint_of(self, provider: str) -> Deployment:
+        """Return a deployment of no model, for asking the provider itself."""
+        timeouts = self._runtime.providers[provider].timeouts
+        return self._deployment(DeploymentSpec(name=provider, provider=provider, model="", timeouts=timeouts))
+
     def _all_targets(self) -> dict[str, Target]:
         targets = {name: self._model_target(spec) for name, spec in self._runtime.models.items()}
         for name, deployment in self.deployments.items():

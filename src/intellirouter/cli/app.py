@@ -15,6 +15,7 @@ from intellirouter.cli import (
     credentials_rekey,
     credentials_remove,
     credentials_set,
+    discover,
     explain,
     health,
     init,
@@ -90,6 +91,7 @@ def build_app() -> typer.Typer:
     app.add_typer(credentials, name="credentials")
     app.command("health")(health.health)
     app.command("models")(models.models)
+    app.command("discover")(discover.discover)
     app.command("chat")(chat.chat)
     app.command("explain")(explain.explain)
     route = _group("Ask how requests are routed.")

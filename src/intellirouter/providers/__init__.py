@@ -1,11 +1,21 @@
-"""Vendors as data, and the way to reach them. Door: `VENDORS`, `UpstreamPool`, `UrlFetcher`, `probe_local`.
+"""Vendors as data, and the way to reach them.
 
+Door: `VENDORS`, `UpstreamPool`, `UrlFetcher` for what clients point at, `discover_models`, `probe_local`.
 A vendor's name appears here, in dialects and in data files, and nowhere else.
 """
 
+from intellirouter.providers.discover import FoundModel, discover_models
 from intellirouter.providers.fetch import UrlFetcher
 from intellirouter.providers.probe import probe_local
 from intellirouter.providers.rows import VENDORS
 from intellirouter.providers.transport import CredentialState, UpstreamPool
 
-__all__ = ["VENDORS", "CredentialState", "UpstreamPool", "UrlFetcher", "probe_local"]
+__all__ = [
+    "VENDORS",
+    "CredentialState",
+    "FoundModel",
+    "UpstreamPool",
+    "UrlFetcher",
+    "discover_models",
+    "probe_local",
+]

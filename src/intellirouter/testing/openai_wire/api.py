@@ -5,7 +5,14 @@ from typing import Final
 from urllib.parse import unquote
 
 from intellirouter.testing.openai_wire.answer import answer, describe_model, list_models
+from intellirouter.testing.openai_wire.audio import audio
+from intellirouter.testing.openai_wire.batches import Batches
+from intellirouter.testing.openai_wire.completions import completions
+from intellirouter.testing.openai_wire.files import Files
+from intellirouter.testing.openai_wire.images import images
+from intellirouter.testing.openai_wire.moderations import moderations
 from intellirouter.testing.openai_wire.reply import VendorError, not_allowed, not_found
+from intellirouter.testing.openai_wire.rerank import PATHS, rerank
 from intellirouter.testing.openai_wire.responses_api import Responses
 from intellirouter.testing.wire import Refused, Reply, WireRequest
 
@@ -21,11 +28,24 @@ class OpenAiApi:
     def __init__(self, api_key: str | None = None) -> None:
         self._api_key = api_key
         self._responses = Responses()
-        self._rooms: list[Room] = [self._responses.answer, _models]
+        self._files = Files()
+        self._batches = Batches(self._files, self.answer_below)
+        self._rooms: list[Room] = [
+            self._responses.answer,
+            _models,
+            completions,
+            moderations,
+            images,
+            audio,
+            self._files.answer,
+            self._batches.answer,
+            rerank,
+        ]
 
     def reset(self) -> None:
         """Forget what was stored."""
-        self._responses.clear()
+        for kept in (self._responses, self._files, self._batches):
+            kept.clear()
 
     def answer(self, request: WireRequest) -> Reply:
         """Never raises: refusals are replies."""
@@ -43,7 +63,7 @@ class OpenAiApi:
                 raise not_allowed(request.method, request.path)
             request.model, reply = answer(path, request.body, created_s=request.created_s)
             return reply
-        if path != request.path:
+        if path != request.path or path in PATHS:
             for room in self._rooms:
                 found = room(request, path)
                 if found is not None:

@@ -38,9 +38,9 @@ def parse_chat(model: str, request: dict[str, Any]) -> ChatAsk:
         prompt_tokens=_prompt_tokens(messages, tools),
         is_stream=optional(request, "stream", bool) or False,
         includes_usage=bool(options.get("include_usage")),
-        choices=_at_least_one(request, "n") or 1,
-        stops=_stops(request.get("stop")),
-        max_tokens=_at_least_one(request, "max_completion_tokens") or _at_least_one(request, "max_tokens"),
+        choices=at_least_one(request, "n") or 1,
+        stops=stops_of(request.get("stop")),
+        max_tokens=at_least_one(request, "max_completion_tokens") or at_least_one(request, "max_tokens"),
         tools=tools,
         format=answer_format,
         schema=schema,
@@ -112,14 +112,14 @@ def _messages(request: dict[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def _at_least_one(request: dict[str, Any], name: str) -> int | None:
+def at_least_one(request: dict[str, Any], name: str) -> int | None:
     value = optional(request, name, int)
     if value is not None and value < 1:
         raise VendorError(400, f"Invalid '{name}': expected a value >= 1.", param=name, code="integer_below_min_value")
     return value
 
 
-def _stops(value: Any) -> list[str]:
+def stops_of(value: Any) -> list[str]:
     stops = [value] if isinstance(value, str) else value or []
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
         raise wrong_type("stop", "a string or array of strings", value)

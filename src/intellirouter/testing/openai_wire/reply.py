@@ -75,6 +75,10 @@ CHAT_WIRE: Final = Wire(
 )
 
 
+EVENTS_WIRE: Final = msgspec.structs.replace(CHAT_WIRE, name="openai_events", framing=Sse(), lead_events=0)
+"""Of streams that are no chats: pictures, speech, transcripts."""
+
+
 def json_reply(document: Any, *, status: int = 200) -> Reply:
     return Reply(status=status, headers=reply_headers(JSON_TYPE), parts=[pretty_json(document)], wire=CHAT_WIRE)
 
@@ -83,8 +87,8 @@ def bytes_reply(content_type: str, *parts: bytes, is_stream: bool = False) -> Re
     return Reply(headers=reply_headers(content_type), parts=list(parts), is_stream=is_stream, wire=CHAT_WIRE)
 
 
-def stream_reply(events: list[bytes]) -> Reply:
-    return Reply(headers=reply_headers(SSE_TYPE), parts=events, is_stream=True, wire=CHAT_WIRE)
+def stream_reply(events: list[bytes], wire: Wire = CHAT_WIRE) -> Reply:
+    return Reply(headers=reply_headers(SSE_TYPE), parts=events, is_stream=True, wire=wire)
 
 
 def reply_headers(content_type: str) -> list[tuple[str, str]]:

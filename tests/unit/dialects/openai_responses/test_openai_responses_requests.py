@@ -251,3 +251,36 @@ def test_data_urls_that_are_no_base64_become_base64() -> None:
     content = [{"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain,hi%20there"}]
     (part,) = read(input=[{"role": "user", "content": content}]).messages[0].parts
     assert (part.source.data, part.source.media_type) == ("aGkgdGhlcmU=", "text/plain")
+
+
+@pytest.mark.parametrize("tag", ["cX", "c!", "zzz"])
+def test_a_tag_that_says_nothing_leaves_the_token(tag: str) -> None:
+    found = carried(f"irt1.gemini.o.VEhT.{tag}")
+    assert found.token == Opaque(value="THS", origin="o", dialect="gemini")
+    assert found.call_id == ""
+
+
+def test_namespaces_may_hold_free_text_tools_and_ones_that_nobody_knows() -> None:
+    inner = [{"type": "custom", "name": "sh"}, {"type": "novel"}, {"type": "function", "name": "f"}]
+    tools = [{"type": "function", "name": "f"}, {"type": "function", "name": "n__f"}]
+    space = {"type": "namespace", "name": "n", "description": "d", "tools": inner}
+    found = read(tools=[*tools, space]).tools
+    assert [getattr(tool, "name", "") or tool.kind for tool in found] == ["f", "n__f", "sh", "namespace", "n__f_2"]
+    assert found[3].raw == {**space, "tools": [{"type": "novel"}]}
+
+
+def test_names_of_namespaces_are_made_to_fit() -> None:
+    tools = [{"type": "function", "name": "f"}]
+    space = {"type": "namespace", "name": "mcp.docs/" + "x" * 80, "description": "", "tools": tools}
+    name = read(tools=[*tools, space]).tools[1].name
+    assert len(name) <= 64
+    assert name.replace("_", "").isalnum()
+
+
+def test_wrong_types_are_named() -> None:
+    with pytest.raises(errors.InvalidRequest, match="expected a string"):
+        read(input=[{"role": "user", "content": [{"type": "input_text", "text": 5}]}])
+    with pytest.raises(errors.InvalidRequest, match="a boolean"):
+        read(tools=[{"type": "function", "name": "f", "strict": "yes"}])
+    with pytest.raises(errors.InvalidRequest, match="an array"):
+        read(input=[{"type": "reasoning", "summary": "hm"}])

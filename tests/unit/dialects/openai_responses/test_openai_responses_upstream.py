@@ -21,6 +21,7 @@ from intellirouter.dialects.ir import (
     Part,
     Reasoning,
     ReasoningAsk,
+    Refusal,
     Role,
     Sampling,
     ServerTool,
@@ -420,3 +421,65 @@ def test_a_failed_response_is_an_error_of_its_class(code: str, error: type[error
 def test_an_error_under_200_is_seen() -> None:
     with pytest.raises(errors.UpstreamUnavailable):
         UPSTREAM.decode(b'{"error":{"message":"no"}}', DEPLOYMENT)
+
+
+def test_what_stands_in_odd_places_is_sent_or_said() -> None:
+    search = Foreign(dialect="openai_responses", kind="web_search_call", raw={"type": "web_search_call"})
+    smell = Foreign(dialect="openai_responses", kind="input_smell", raw={"type": "input_smell"})
+    trace = Foreign(dialect="openai_responses", kind="output_smell", raw={"type": "output_smell"})
+    body, losses = said(
+        say("user", Text(text="a"), smell, search, ToolResult(call_id="c", parts=[Text(text="r")])),
+        say("assistant", trace, ToolResult(call_id="d", parts=[])),
+        say("tool", search, Text(text="lost")),
+        dialect="openai_responses",
+    )
+    assert body["input"] == [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_smell"}]},
+        {"type": "web_search_call"},
+        {"type": "function_call_output", "call_id": "c", "output": "r"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_smell"}]},
+        {"type": "function_call_output", "call_id": "d", "output": ""},
+        {"type": "web_search_call"},
+    ]
+    assert losses == ["messages[].content[];how=dropped"]
+
+
+def test_what_a_turn_cannot_hold_is_said() -> None:
+    sound = Media(kind="audio", source=Source(data="aGk="), transcript="hi")
+    body, losses = said(
+        Message(role="user", name="Ann", parts=[Text(text="a"), Reasoning(text="hm")]),
+        say("user", Media(kind="document", source=Source(file_id="file-1"), detail="low", context="about")),
+        say("assistant", sound, Media(kind="image", source=Source(data="aGk="))),
+        tools=[FunctionTool(name="f", cache=CacheMark())],
+    )
+    assert body["input"][1]["content"] == [{"type": "input_file", "detail": "low", "file_id": "file-1"}]
+    assert body["input"][2] == {"type": "message", "role": "assistant", "content": "hi"}
+    assert [loss.split(";")[0] for loss in losses] == [
+        "messages[].name",
+        "messages[].content[]",
+        "messages[].content[].context",
+        "messages[].content[].image",
+        "cache",
+    ]
+
+
+def test_a_refusal_goes_back_as_one() -> None:
+    body, _ = said(say("assistant", Text(text="a"), Refusal(text="no")))
+    content = [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]
+    assert body["input"][0]["content"] == content
+
+
+def test_a_choice_of_ones_own_vendors_tool_is_sent_as_it_came() -> None:
+    raw = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "docs"}]}
+    asked = {"model": "m", "input": "x", "tools": [{"type": "mcp", "server_label": "docs"}], "tool_choice": raw}
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), NO_FACTS))
+    assert conversation.tool_choice == ToolChoice(mode="auto", allowed=[], raw=raw)
+    assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == raw
+
+
+def test_a_named_function_of_a_namespace_is_pointed_at_with_it() -> None:
+    tools = [{"type": "namespace", "name": "fs", "description": "", "tools": [{"type": "function", "name": "read"}]}]
+    choice = {"type": "function", "name": "read", "namespace": "fs"}
+    asked = {"model": "m", "input": "x", "tools": tools, "tool_choice": choice}
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), NO_FACTS))
+    assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == choice

@@ -71,6 +71,11 @@ class MockVendor:
         return self.url
 
     @property
+    def azure_url(self) -> str:
+        """What an Azure OpenAI client takes as `azure_endpoint`."""
+        return self.url
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise RuntimeError("the mock vendor is not running")

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 from intellirouter.testing.anthropic_wire import AnthropicApi
 from intellirouter.testing.gemini_wire import GeminiApi
 from intellirouter.testing.ollama_wire import OllamaApi
-from intellirouter.testing.openai_wire import OpenAiApi
+from intellirouter.testing.openai_wire import AzureApi, OpenAiApi
 from intellirouter.testing.wire import Reply, WireRequest
 
 GEMINI_PATHS: Final = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/v1/publishers/", "/token")
@@ -31,9 +31,10 @@ class Surfaces:
         self._anthropic = AnthropicApi(api_key)
         self._gemini = GeminiApi(api_key)
         self._ollama = OllamaApi(api_key)
+        self._azure = AzureApi(api_key)
 
     def reset(self) -> None:
-        for api in (self._openai, self._anthropic, self._gemini, self._ollama):
+        for api in (self._openai, self._anthropic, self._gemini, self._ollama, self._azure):
             api.reset()
 
     def answer(self, request: WireRequest) -> Reply:
@@ -45,6 +46,8 @@ class Surfaces:
             return self._openai
         if path.startswith("/api/"):
             return self._ollama
+        if path.startswith("/openai/"):
+            return self._azure
         if "anthropic-version" in headers or path.startswith("/v1/messages"):
             return self._anthropic
         if (

@@ -1,10 +1,11 @@
 """The answers of an OpenAI-compatible vendor, made without I/O: the one source of MockVendor and FakeProvider.
 
-Door: `OpenAiApi`, `answer` for chat and embeddings alone, and OpenAI's envelope.
+Door: `OpenAiApi`, `AzureApi`, `answer` for chat and embeddings alone, and OpenAI's envelope.
 """
 
 from intellirouter.testing.openai_wire.answer import answer, describe_model, list_models
 from intellirouter.testing.openai_wire.api import OpenAiApi
+from intellirouter.testing.openai_wire.azure import AzureApi
 from intellirouter.testing.openai_wire.reply import (
     DONE_EVENT,
     VendorError,
@@ -16,6 +17,7 @@ from intellirouter.testing.openai_wire.reply import (
 
 __all__ = [
     "DONE_EVENT",
+    "AzureApi",
     "OpenAiApi",
     "VendorError",
     "answer",

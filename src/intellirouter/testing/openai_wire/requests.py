@@ -36,9 +36,9 @@ def named_model(document: dict[str, Any]) -> str:
 
 def model_of(request: WireRequest, document: dict[str, Any]) -> str:
     """As `named_model`, and note it down for faults."""
-    model = document.get("model")
+    model = request.deployment or document.get("model")
     request.model = model if isinstance(model, str) else None
-    return named_model(document)
+    return named_model({"model": model})
 
 
 def page_of(entries: list[dict[str, Any]], request: WireRequest, *, default_order: str = "asc") -> dict[str, Any]:

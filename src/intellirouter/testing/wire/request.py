@@ -19,6 +19,8 @@ class WireRequest(Struct, kw_only=True):
     body: bytes = b""
     created_s: int = 0
     """When it came, in seconds since 1970."""
+    deployment: str = ""
+    """Where the path names the model; then the body's name for it is not looked at."""
     model: str | None = None
     """Set while it is answered, as soon as it is known."""
 

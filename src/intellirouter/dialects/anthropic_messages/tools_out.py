@@ -1,6 +1,6 @@
 """Tools and the choice among them, in Anthropic's words. What the client relies on is kept or refused, not weakened."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from intellirouter.core import LossReport, errors
@@ -13,9 +13,20 @@ _MODES: Final = {"none": "none", "auto": "auto", "required": "any", "named": "to
 
 
 def tools_for(conversation: Conversation, losses: LossReport) -> list[dict[str, Any]]:
-    """Write the tools that the model may use. Raises `UnsupportedFeature` for another vendor's own tools."""
+    """Write the tools that the model may use.
+
+    Another vendor's own tools are only an offer: left out and said. Raises `UnsupportedFeature` for a choice that
+    forces one.
+    """
     choice = conversation.tool_choice
-    tools: Iterable[Tool] = conversation.tools
+    tools: Sequence[Tool] = [tool for tool in conversation.tools if not _is_foreign(tool, losses)]
+    if choice is not None and len(tools) < len(conversation.tools):
+        is_forced_one = choice.mode == "named" and not any(_name_of(tool) == choice.name for tool in tools)
+        if choice.raw is not None or is_forced_one or (choice.mode == "required" and not tools):
+            raise errors.UnsupportedFeature(
+                "Anthropic's dialect has no equal for the tool that must be used: its own vendor runs it.",
+                param=losses.name_of("tool_choice"),
+            )
     if choice is not None and choice.allowed is not None:
         allowed = frozenset(choice.allowed)
         tools = [tool for tool in tools if isinstance(tool, ServerTool) or tool.name in allowed]
@@ -23,13 +34,19 @@ def tools_for(conversation: Conversation, losses: LossReport) -> list[dict[str, 
     return [_tool(tool, losses, is_own=conversation.dialect == DIALECT) for tool in tools]
 
 
+def _is_foreign(tool: Tool, losses: LossReport) -> bool:
+    if not isinstance(tool, ServerTool) or tool.dialect == DIALECT:
+        return False
+    losses.add(f"tools[].{tool.kind}", "dropped", "only its vendor runs it")
+    return True
+
+
+def _name_of(tool: Tool) -> Any:
+    return tool.raw.get("name") if isinstance(tool, ServerTool) else tool.name
+
+
 def _tool(tool: Tool, losses: LossReport, *, is_own: bool) -> dict[str, Any]:
     if isinstance(tool, ServerTool):
-        if tool.dialect != DIALECT:
-            raise errors.UnsupportedFeature(
-                f"Anthropic's dialect has no equal for the tool '{tool.kind}', which its own vendor runs.",
-                param=losses.name_of("tools"),
-            )
         raw: dict[str, Any] = tool.raw
         return raw
     if isinstance(tool, CustomTool):

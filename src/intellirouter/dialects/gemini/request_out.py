@@ -36,9 +36,11 @@ def request_of(conversation: Conversation, deployment: Deployment, losses: LossR
     body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
-    if tools := _tools(conversation, losses):
-        body["tools"] = tools
-        if config := _tool_config(conversation, losses):
+    if conversation.tools:
+        tools, config = _tools(conversation, losses), _tool_config(conversation, losses)
+        if tools:
+            body["tools"] = tools
+        if config:
             body["toolConfig"] = {"functionCallingConfig": config}
     if config := _generation_config(conversation, facts, losses):
         body["generationConfig"] = config
@@ -69,11 +71,10 @@ def _tools(conversation: Conversation, losses: LossReport) -> list[dict[str, Any
     others: list[dict[str, Any]] = []
     for tool in conversation.tools:
         if isinstance(tool, ServerTool):
-            if tool.dialect != DIALECT:
-                raise errors.UnsupportedFeature(
-                    f"Gemini has no tool of the kind {tool.kind[:100]!r}.", param=losses.name_of("tools")
-                )
-            others.append({tool.kind: tool.raw})
+            if tool.dialect == DIALECT:
+                others.append({tool.kind: tool.raw})
+            else:  # only an offer: `_tool_config` refuses a choice that forces one
+                losses.add(f"tools[].{tool.kind[:100]}", "dropped", "only its vendor runs it")
         else:
             functions.append(_declaration(tool, losses, is_native=conversation.dialect == DIALECT))
     return ([{"functionDeclarations": functions}] if functions else []) + others
@@ -110,11 +111,14 @@ def _tool_config(conversation: Conversation, losses: LossReport) -> dict[str, An
         return {}
     if choice.is_parallel is False:
         losses.dropped("is_parallel")
-    if choice.raw is not None:
+    callable_names = {tool.name for tool in conversation.tools if not isinstance(tool, ServerTool)}
+    is_foreign = any(isinstance(tool, ServerTool) and tool.dialect != DIALECT for tool in conversation.tools)
+    is_forced = choice.mode == "named" and choice.name not in callable_names
+    if choice.raw is not None or (is_foreign and (is_forced or (choice.mode == "required" and not callable_names))):
         raise errors.UnsupportedFeature(
             "Gemini cannot be told to use one tool that the vendor runs.", param=losses.name_of("tool_choice")
         )
-    if not any(isinstance(tool, FunctionTool | CustomTool) for tool in conversation.tools):
+    if not callable_names:
         return {}
     return _calling(choice)
 

@@ -216,10 +216,38 @@ def test_custom_tools_take_their_text_as_an_argument() -> None:
     assert lost == {"tools": "emulated"}
 
 
-def test_tools_that_another_vendor_runs_are_refused() -> None:
-    with pytest.raises(errors.UnsupportedFeature, match="web_search_preview") as caught:
-        encoded(asked(tools=[ServerTool(dialect="openai_responses", kind="web_search_preview", raw={})]))
-    assert caught.value.param == "tools"
+SEARCH = ServerTool(dialect="openai_responses", kind="web_search", raw={"type": "web_search"})
+
+
+def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
+    """Codex offers a web search with every request."""
+    body, lost = encoded(asked(tools=[SEARCH, FunctionTool(name="g")], tool_choice=ToolChoice(mode="required")))
+    assert [tool["name"] for tool in body["tools"]] == ["g"]
+    assert lost["tools[].web_search"] == "dropped"
+    body, lost = encoded(asked(tools=[SEARCH]))
+    assert "tools" not in body
+    assert lost["tools[].web_search"] == "dropped"
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools"),
+    [
+        (ToolChoice(mode="required"), [SEARCH]),
+        (ToolChoice(mode="named", name="web_search"), [SEARCH, FunctionTool(name="g")]),
+        (ToolChoice(raw={"type": "web_search"}), [SEARCH, FunctionTool(name="g")]),
+    ],
+)
+def test_a_forced_tool_that_another_vendor_runs_is_refused(choice: ToolChoice, tools: list[Any]) -> None:
+    with pytest.raises(errors.UnsupportedFeature, match="its own vendor runs it") as caught:
+        encoded(asked(tools=tools, tool_choice=choice))
+    assert caught.value.param == "tool_choice"
+
+
+def test_a_named_tool_is_found_beside_what_is_left_out() -> None:
+    own = ServerTool(dialect="anthropic_messages", kind="bash_20250124", raw={"type": "bash_20250124", "name": "bash"})
+    choice = ToolChoice(mode="named", name="bash")
+    body, _ = encoded(asked(tools=[SEARCH, own], tool_choice=choice))
+    assert body["tool_choice"] == {"type": "tool", "name": "bash"}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,14 @@ collect_ignore = [] if "CLIENTS" in os.environ else ["test_clients.py"]
 AT_ONCE = 2
 
 
+def gist(failure: str) -> str | None:
+    """Return what says most in a failure with a gateway's log in it; None for an upstream's own "internal error"."""
+    at = max(failure.find("Traceback"), failure.find("internal error in"))
+    if at < 0 and not failure.startswith("exit status"):
+        return None
+    return f"{failure[:200]}\n…\n{failure[max(at - 300, 0) : at + 5000]}"
+
+
 def judge(client: Client, directory: Path) -> Outcome:
     """Run one client's script against a fresh gateway."""
     home = Path(os.environ["CLIENTS"]).resolve()
@@ -43,7 +51,7 @@ def judge(client: Client, directory: Path) -> Outcome:
             outcome = client.run(home, environment, directory)
             gateway.stop()
         except AssertionError as wrong:
-            return replace(outcome, gateway_failure=str(wrong))
+            return replace(outcome, gateway_failure=gist(str(wrong)))
         finally:
             gateway.kill()
     return outcome

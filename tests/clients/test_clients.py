@@ -23,4 +23,5 @@ def test_client(runs: Runs, client: str, upstream: str, check: str) -> None:
 
 @pytest.mark.parametrize("client", clients())
 def test_gateway_ends_well(runs: Runs, client: str) -> None:
-    assert runs[client].result().gateway_failure is None
+    failure = runs[client].result().gateway_failure
+    assert failure is None, failure

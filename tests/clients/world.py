@@ -29,8 +29,10 @@ MAGIC = (
 
 UPSTREAMS: dict[str, dict[str, str]] = {
     "via-openai": {"vendor": "openai-compatible", "base_url": "/v1"},
+    "via-responses": {"vendor": "openai-compatible", "base_url": "/v1", "dialect": "openai_responses"},
     "via-anthropic": {"vendor": "anthropic", "base_url": ""},
     "via-gemini": {"vendor": "gemini", "base_url": "/v1beta"},
+    "via-ollama": {"vendor": "ollama", "base_url": ""},
 }
 """Public model name: the provider behind it; `base_url` is below MockVendor's address."""
 

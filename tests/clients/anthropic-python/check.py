@@ -180,6 +180,10 @@ def tool_choice_is_obeyed(case: Case) -> None:
         assert isinstance(tool_uses(message)[0].input["city"], str)
     none = client(case).messages.create(**asked(case, PARIS_AND_OSLO, tools=[WEATHER], tool_choice={"type": "none"}))
     assert tool_uses(none) == []
+
+
+@check(only=["via-openai", "via-responses", "via-anthropic"])
+def parallel_calls_can_be_forbidden(case: Case) -> None:
     one = client(case).messages.create(
         **asked(case, PARIS_AND_OSLO, tools=[WEATHER], tool_choice={"type": "auto", "disable_parallel_tool_use": True})
     )

@@ -205,10 +205,12 @@ def tool_choice_is_obeyed(case: Case) -> None:
 
 @check
 def parallel_calls_can_be_forbidden(case: Case) -> None:
-    answer = client(case).chat.completions.create(
+    """Or the answer says that this upstream knows no such thing."""
+    answer = client(case).chat.completions.with_raw_response.create(
         model=case.model, messages=said(PARIS_AND_OSLO), tools=[WEATHER], parallel_tool_calls=False
     )
-    assert len(answer.choices[0].message.tool_calls) == 1
+    is_said = "parallel_tool_calls" in answer.headers.get("x-intellirouter-dropped", "")
+    assert len(answer.parse().choices[0].message.tool_calls) == 1 or is_said
 
 
 @check
@@ -332,7 +334,7 @@ def embeddings_default_to_base64(case: Case) -> None:
         assert len(one.embedding) == len(other.embedding) > 0
         assert all(abs(a - b) < 1e-6 for a, b in zip(one.embedding, other.embedding, strict=True))
     assert len(base64.b64decode(raw.data[0].embedding)) == 4 * len(floats.data[0].embedding)
-    assert default.usage.total_tokens > 0
+    assert default.usage.total_tokens > 0 or case.upstream == "via-gemini"  # which counts nothing here
 
 
 @check

@@ -156,6 +156,10 @@ def tool_choice_is_obeyed(case: Case) -> None:
             model=case.model, input="hello", tools=[WEATHER], tool_choice=choice, store=False
         )
         assert [call.name for call in calls_of(response)] == ["weather"], choice
+
+
+@check(only=["via-openai", "via-responses", "via-anthropic"])
+def parallel_calls_can_be_forbidden(case: Case) -> None:
     response = client(case).responses.create(
         model=case.model, input=PARIS_AND_OSLO, tools=[WEATHER], parallel_tool_calls=False, store=False
     )

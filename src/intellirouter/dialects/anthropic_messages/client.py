@@ -5,8 +5,7 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.core import Call, LossReport, PathFacts, errors
-from intellirouter.core.call import Surface
+from intellirouter.core import Call, LossReport, PathFacts, Surface, errors
 from intellirouter.dialects.anthropic_messages.answer_out import message_of
 from intellirouter.dialects.anthropic_messages.request_in import conversation_of
 from intellirouter.dialects.anthropic_messages.stream_out import MessageStream

@@ -10,8 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Call, LossReport, PathFacts, errors
-from intellirouter.core.call import Surface
+from intellirouter.core import Call, LossReport, PathFacts, Surface, errors
 from intellirouter.dialects.gemini.answer_out import body_of
 from intellirouter.dialects.gemini.request_in import FIELD_NAMES, conversation_of
 from intellirouter.dialects.gemini.stream_out import ContentStream

@@ -5,7 +5,7 @@ Clients that know such tools take the text out of the one argument again.
 
 from typing import Any, Final
 
-from intellirouter.dialects.ir import CustomTool
+from intellirouter.dialects.ir import CustomTool, ToolCall
 
 INPUT: Final = "input"
 """The one argument."""
@@ -17,6 +17,13 @@ def schema_of(tool: CustomTool) -> dict[str, Any]:
     if grammar := _grammar(tool.format):
         text["description"] += f" It must follow this grammar:\n{grammar}"
     return {"type": "object", "properties": {INPUT: text}, "required": [INPUT], "additionalProperties": False}
+
+
+def text_of(arguments: str) -> str:
+    """Return the text that a model gave such a function; what it wrote where that is not the one argument."""
+    found = ToolCall(id="", name="", arguments=arguments).arguments_object()
+    text = found.get(INPUT) if found is not None else None
+    return text if isinstance(text, str) else arguments
 
 
 def _grammar(form: Any) -> str:

@@ -8,12 +8,15 @@ import time
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.core import Call, LossReport, Usage, new_id
+from intellirouter.dialects.free_text import text_of
 from intellirouter.dialects.ir import (
     Choice,
     Citation,
+    Conversation,
+    CustomTool,
     Media,
     Reasoning,
     Refusal,
@@ -60,6 +63,13 @@ def knows_functions_only(call: Call) -> bool:
         return False
     asked = _decode_functions.decode(call.body)
     return bool(asked.functions) and not asked.tools
+
+
+def free_text_tools(call: Call) -> frozenset[str]:
+    """Return the names of the client's custom tools. An upstream without them calls functions of those names."""
+    if call.form.__class__ is not Conversation:
+        return frozenset()
+    return frozenset(tool.name for tool in call.form.tools if isinstance(tool, CustomTool))
 
 
 def finish_reason(stop: Stop | None, *, has_calls: bool, has_refusal: bool) -> str:
@@ -109,69 +119,79 @@ def add_served(head: dict[str, Any], service_tier: str, system_fingerprint: str)
 
 def encode_answer(response: Response, call: Call, losses: LossReport) -> bytes:
     body = head_of(response.id, response.created_s, call.model, "chat.completion")
-    is_legacy = knows_functions_only(call)
-    body["choices"] = [
-        _choice(choice, index, is_legacy=is_legacy, losses=losses) for index, choice in enumerate(response.choices)
-    ]
+    writer = _Writer(is_legacy=knows_functions_only(call), custom=free_text_tools(call), losses=losses)
+    body["choices"] = [writer.choice(choice, index) for index, choice in enumerate(response.choices)]
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
     add_served(body, response.service_tier, response.system_fingerprint)
     return msgspec.json.encode(body)
 
 
-def _choice(choice: Choice, index: int, *, is_legacy: bool, losses: LossReport) -> dict[str, Any]:
-    message, logprobs = _message(choice, losses)
-    calls = message.get("tool_calls")
-    reason = finish_reason(choice.stop, has_calls=bool(calls), has_refusal=message["refusal"] is not None)
-    if is_legacy and calls:
-        del message["tool_calls"]
-        message["function_call"] = calls[0].get("function")
-        reason = "function_call" if reason == "tool_calls" else reason
-    said = {"content": logprobs, "refusal": None} if logprobs else None
-    return {"index": index, "message": message, "logprobs": said, "finish_reason": reason}
+class _Writer:
+    def __init__(self, *, is_legacy: bool, custom: frozenset[str], losses: LossReport) -> None:
+        self._is_legacy = is_legacy
+        self._custom = custom
+        self._losses = losses
+
+    def choice(self, choice: Choice, index: int) -> dict[str, Any]:
+        message, logprobs = self._message(choice)
+        calls = message.get("tool_calls")
+        reason = finish_reason(choice.stop, has_calls=bool(calls), has_refusal=message["refusal"] is not None)
+        if self._is_legacy and calls:
+            del message["tool_calls"]
+            message["function_call"] = calls[0].get("function")
+            reason = "function_call" if reason == "tool_calls" else reason
+        said = {"content": logprobs, "refusal": None} if logprobs else None
+        return {"index": index, "message": message, "logprobs": said, "finish_reason": reason}
+
+    def _message(self, choice: Choice) -> tuple[dict[str, Any], list[Any]]:
+        texts: list[str] = []
+        refusals: list[str] = []
+        thoughts: list[Reasoning] = []
+        added: dict[str, list[Any]] = {"tool_calls": [], "annotations": [], "images": []}
+        logprobs: list[Any] = []
+        audio: dict[str, Any] | None = None
+        offset = 0
+        for part in choice.parts:
+            match part:
+                case Text():
+                    added["annotations"] += annotations_of(part.citations, offset, len(part.text), self._losses)
+                    logprobs += part.logprobs or ()
+                    texts.append(part.text)
+                    offset += len(part.text)
+                case Refusal():
+                    refusals.append(part.text)
+                case Reasoning():
+                    thoughts.append(part)
+                case ToolCall():
+                    added["tool_calls"].append(encode_call(with_text(part, self._custom)))
+                case Media(kind="audio"):
+                    audio = encode_audio(part)
+                case Media(kind="image"):
+                    added["images"].append(encode_image(part))
+                case _:
+                    self._losses.dropped(_FOREIGN)
+        is_empty = not (texts or refusals or added["tool_calls"] or audio)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(texts) if texts or is_empty else None,
+            "refusal": "".join(refusals) or None,
+        }
+        if thought := shown(thoughts):
+            message["reasoning_content"] = thought
+        if details := [entry_of(part.token, part) for part in thoughts if part.token is not None]:
+            message["reasoning_details"] = details
+        message |= {name: values for name, values in added.items() if values}
+        if audio is not None:
+            message["audio"] = audio
+        return message, logprobs
 
 
-def _message(choice: Choice, losses: LossReport) -> tuple[dict[str, Any], list[Any]]:
-    texts: list[str] = []
-    refusals: list[str] = []
-    thoughts: list[Reasoning] = []
-    added: dict[str, list[Any]] = {"tool_calls": [], "annotations": [], "images": []}
-    logprobs: list[Any] = []
-    audio: dict[str, Any] | None = None
-    offset = 0
-    for part in choice.parts:
-        match part:
-            case Text():
-                added["annotations"] += annotations_of(part.citations, offset, len(part.text), losses)
-                logprobs += part.logprobs or ()
-                texts.append(part.text)
-                offset += len(part.text)
-            case Refusal():
-                refusals.append(part.text)
-            case Reasoning():
-                thoughts.append(part)
-            case ToolCall():
-                added["tool_calls"].append(encode_call(part))
-            case Media(kind="audio"):
-                audio = encode_audio(part)
-            case Media(kind="image"):
-                added["images"].append(encode_image(part))
-            case _:
-                losses.dropped(_FOREIGN)
-    is_empty = not (texts or refusals or added["tool_calls"] or audio)
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": "".join(texts) if texts or is_empty else None,
-        "refusal": "".join(refusals) or None,
-    }
-    if thought := shown(thoughts):
-        message["reasoning_content"] = thought
-    if details := [entry_of(part.token, part) for part in thoughts if part.token is not None]:
-        message["reasoning_details"] = details
-    message |= {name: values for name, values in added.items() if values}
-    if audio is not None:
-        message["audio"] = audio
-    return message, logprobs
+def with_text(call: ToolCall, custom: frozenset[str]) -> ToolCall:
+    """Return the call of a custom tool with its text, where the upstream knew the tool as a function of one text."""
+    if call.kind == "custom" or call.name not in custom:
+        return call
+    return structs.replace(call, kind="custom", arguments=text_of(call.arguments))
 
 
 def annotations_of(citations: list[Citation], offset: int, length: int, losses: LossReport) -> list[dict[str, Any]]:

@@ -24,20 +24,6 @@ from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cac
 from intellirouter.dialects.openai_chat.members import Members, wrong_type, wrong_value
 from intellirouter.dialects.validation import decode_body
 
-FIELD_NAMES: Final = {
-    "max_output_tokens": "max_completion_tokens",
-    "output": "response_format",
-    "reasoning": "reasoning_effort",
-    "reasoning.effort": "reasoning_effort",
-    "reasoning.budget_tokens": "reasoning_effort",
-    "cache_key": "prompt_cache_key",
-    "cache": "cache_control",
-    "is_parallel": "parallel_tool_calls",
-    "tool_choice.is_parallel": "parallel_tool_calls",
-    "is_strict": "strict",
-}
-"""See `lane.ChatClient.field_names`."""
-
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 

@@ -4,12 +4,13 @@ Source: OpenAI API reference, "The chat completion chunk object".
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct, field
 
 from intellirouter.core import Call, LossReport, Usage, errors
+from intellirouter.dialects.free_text import text_of
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Began,
@@ -37,6 +38,7 @@ from intellirouter.dialects.openai_chat.client_answer import (
     encode_image,
     encode_usage,
     finish_reason,
+    free_text_tools,
     head_of,
     knows_functions_only,
 )
@@ -51,8 +53,10 @@ _CONTENT_END: Final = b'},"logprobs":null,"finish_reason":null}]'
 
 class _ToolCall(Struct):
     index: int
-    kind: str
+    kind: Literal["function", "custom"]
     is_empty: bool = True
+    held: list[str] | None = None
+    """Arguments of a custom tool that the upstream knew as a function: shown when they are whole."""
 
 
 class _Choice(Struct):
@@ -74,6 +78,7 @@ class ChatStreamEncoder:
         self._call = call
         self._losses = losses
         self._is_legacy = knows_functions_only(call)
+        self._custom = free_text_tools(call)
         self._tail = b',"usage":null}\n\n' if call.wants_usage else b"}\n\n"
         self._head = b""
         self._began = Began()
@@ -175,8 +180,10 @@ class ChatStreamEncoder:
         self._write(event.choice, {"reasoning_content": text}, out)
 
     def _call_began(self, event: ToolCallBegan, choice: _Choice, out: list[bytes]) -> None:
-        call = choice.calls[event.part] = _ToolCall(len(choice.calls), event.kind)
-        opening = ToolCall(id=event.id, name=event.name, arguments="", kind=event.kind, token=event.token)
+        is_held = event.kind == "function" and event.name in self._custom
+        kind: Literal["function", "custom"] = "custom" if is_held else event.kind
+        call = choice.calls[event.part] = _ToolCall(len(choice.calls), kind, held=[] if is_held else None)
+        opening = ToolCall(id=event.id, name=event.name, arguments="", kind=kind, token=event.token)
         if self._is_legacy:
             self._write(event.choice, {"function_call": {"name": event.name, "arguments": ""}}, out)
             return
@@ -185,6 +192,9 @@ class ChatStreamEncoder:
     def _arguments(self, event: ArgumentsDelta, choice: _Choice, out: list[bytes]) -> None:
         call = choice.calls.get(event.part)
         if call is None or not event.text:
+            return
+        if call.held is not None:
+            call.held.append(event.text)
             return
         call.is_empty = False
         if self._is_legacy:
@@ -196,8 +206,11 @@ class ChatStreamEncoder:
         self._write(event.choice, delta, out)
 
     def _fill(self, index: int, choice: _Choice, part: int, out: list[bytes]) -> None:
-        """Give a call that brought no arguments an empty object, which clients can parse."""
+        """The call is over: show what was held; one without arguments gets an empty object, which clients can parse."""
         call = choice.calls.get(part)
+        if call is not None and call.held is not None:
+            text, call.held = text_of("".join(call.held)), None
+            self._arguments(ArgumentsDelta(text=text, choice=index, part=part), choice, out)
         if call is not None and call.is_empty and call.kind == "function":
             self._arguments(ArgumentsDelta(text="{}", choice=index, part=part), choice, out)
 

@@ -7,9 +7,10 @@ from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, Pa
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.lane import StreamDecoder, StreamEncoder
 from intellirouter.dialects.openai_chat.client_answer import encode_answer
-from intellirouter.dialects.openai_chat.client_request import FIELD_NAMES, read_request
+from intellirouter.dialects.openai_chat.client_request import read_request
 from intellirouter.dialects.openai_chat.client_stream import ChatStreamEncoder
 from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
+from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES
 from intellirouter.dialects.openai_chat.thoughts import DIALECT
 from intellirouter.dialects.openai_chat.upstream_answer import ChatStreamDecoder, read_answer
 from intellirouter.dialects.openai_chat.upstream_request import write_request

@@ -9,11 +9,20 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
-from intellirouter.core.vendor import NO_QUIRKS
+from intellirouter.core import (
+    NO_FACTS,
+    NO_QUIRKS,
+    Call,
+    Clock,
+    Deployment,
+    LossReport,
+    PathFacts,
+    UpstreamRequest,
+    errors,
+)
 from intellirouter.dialects.lane import Answer, StreamRelay
 from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
-from intellirouter.dialects.openai_chat.quirks import fit, touches
+from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
 from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
@@ -147,7 +156,7 @@ class OpenAIChatLane:
         if call.is_stream:
             options = body.get("stream_options")
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        losses = LossReport()
+        losses = LossReport(FIELD_NAMES)
         fit(body, deployment.quirks, losses)
         return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
 

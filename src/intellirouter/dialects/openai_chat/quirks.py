@@ -9,8 +9,21 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, LossReport, errors
-from intellirouter.core.vendor import Quirks
+from intellirouter.core import Call, LossReport, Quirks, errors
+
+FIELD_NAMES: Final = {
+    "max_output_tokens": "max_completion_tokens",
+    "output": "response_format",
+    "reasoning": "reasoning_effort",
+    "reasoning.effort": "reasoning_effort",
+    "reasoning.budget_tokens": "reasoning_effort",
+    "cache_key": "prompt_cache_key",
+    "cache": "cache_control",
+    "is_parallel": "parallel_tool_calls",
+    "tool_choice.is_parallel": "parallel_tool_calls",
+    "is_strict": "strict",
+}
+"""See `lane.ChatClient.field_names`."""
 
 _FORM_NAMES: Final = {
     "max_completion_tokens": "max_output_tokens",
@@ -62,6 +75,8 @@ def _needles(quirks: Quirks) -> tuple[bytes, ...]:
         names.add("response_format")
     if quirks.reasoning_field != "reasoning_content":
         names.add("reasoning_content")
+    if not names:
+        return ()
     # A key may be spelled with escapes: then the slow way decides.
     return *(f'"{name}"'.encode() for name in sorted(names)), b"\\u006", b"\\u007", b"\\u005f", b"\\u005F"
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.free_text import INPUT
 from intellirouter.dialects.ir import (
     Conversation,
     Foreign,
@@ -22,11 +23,11 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai_chat.media import encode_media
 from intellirouter.dialects.openai_chat.thoughts import DIALECT, entry_of, shown
 
-OPENAI_VENDORS: Final = frozenset({"openai", "azure", "azure-openai"})
-_GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex", "google"})
-_WANTS_THOUGHTS_BACK: Final = frozenset({"deepseek", "moonshot", "zai", "minimax"})
+OPENAI_VENDORS: Final = frozenset({"openai", "azure"})
+_GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex"})
+_WANTS_THOUGHTS_BACK: Final = frozenset({"deepseek", "moonshot", "zai", "zhipu", "minimax"})
 """Models that think between tool calls and fail, or forget, without their thoughts."""
-_TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "alibaba"})
+_TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "dashscope"})
 _CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
     {"deepseek", "gemini", "vertex", "groq", "xai", "moonshot", "fireworks", "vllm", "llamacpp", "ollama", "host"}
 )
@@ -194,8 +195,7 @@ class MessageWriter:
         if call.kind == "custom" and (self._is_openai or self._is_same):
             encoded = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         elif call.kind == "custom":
-            # The tools of now are functions: one that was called with free text is told as one.
-            arguments = msgspec.json.encode({"input": call.arguments}).decode()
+            arguments = msgspec.json.encode({INPUT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
         else:
             encoded["function"] = {"name": call.name, "arguments": call.arguments}

@@ -7,8 +7,10 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.free_text import INPUT, schema_of
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -59,7 +61,10 @@ def effort_of(budget_tokens: int) -> str:
 
 def write_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
     body = _Writer(conversation, deployment, losses).body()
-    fit(body, deployment.quirks, losses)
+    quirks = deployment.quirks
+    if deployment.vendor in OPENAI_VENDORS and not quirks.has_developer_role:
+        quirks = structs.replace(quirks, has_developer_role=True)
+    fit(body, quirks, losses)
     return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
 
 
@@ -70,6 +75,8 @@ class _Writer:
         self._losses = losses
         self._is_same = conversation.dialect == DIALECT
         self._is_openai = deployment.vendor in OPENAI_VENDORS
+        self._has_custom = self._is_openai or self._is_same
+        """Knows tools that take free text; others get a function of one text."""
         self._body: dict[str, Any] = {"model": deployment.upstream_model}
 
     def body(self) -> dict[str, Any]:
@@ -113,8 +120,9 @@ class _Writer:
             case FunctionTool():
                 return self._function(tool)
             case CustomTool():
-                if not (self._is_openai or self._is_same):
-                    raise self._unsupported("custom tools (free text input)", "tools")
+                if not self._has_custom:
+                    self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
+                    return self._function(_as_function(tool))
                 custom = {"name": tool.name, "description": tool.description, "format": tool.format}
                 kept = {name: value for name, value in custom.items() if value}
                 return {"type": "custom", "custom": kept | (tool.extras if self._is_same else {})}
@@ -157,7 +165,7 @@ class _Writer:
 
     def _named(self, name: str) -> dict[str, Any]:
         tool = next((tool for tool in self._ask.tools if not isinstance(tool, ServerTool) and tool.name == name), None)
-        kind = "custom" if isinstance(tool, CustomTool) else "function"
+        kind = "custom" if isinstance(tool, CustomTool) and self._has_custom else "function"
         return {"type": kind, kind: {"name": name}}
 
     def _output(self, output: OutputFormat) -> None:
@@ -257,6 +265,10 @@ class _Writer:
             f"{self._deployment.name} ({self._deployment.vendor}) cannot take {what}.",
             param=self._losses.name_of(field),
         )
+
+
+def _as_function(tool: CustomTool) -> FunctionTool:
+    return FunctionTool(name=tool.name, description=tool.description, parameters=schema_of(tool), cache=tool.cache)
 
 
 def _openrouter(ask: ReasoningAsk) -> dict[str, Any]:

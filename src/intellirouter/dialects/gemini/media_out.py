@@ -42,7 +42,7 @@ def _file(part: Media, conversation: Conversation, losses: LossReport) -> dict[s
     if uri is None:
         what = "file id" if part.source.file_id is not None else "address"
         raise errors.UnsupportedFeature(
-            f"Gemini cannot read a {part.kind} by this {what}.",
+            f"Gemini cannot read media ({part.kind}) by this {what}.",
             param=losses.name_of("messages"),
             hint="Send its bytes, or the URI of a file at Google (gs://…, the Files API, YouTube).",
         )

@@ -95,6 +95,7 @@ def messages_of(contents: list[Any]) -> list[Message]:
 
 def _add_answer(messages: list[Message], parts: list[Part], extras: dict[str, Any]) -> None:
     """Add a model's content to the turn it belongs to: SDKs keep a stream's history chunk by chunk."""
+    parts = [part for part in parts if not (isinstance(part, Text) and not part.text and _is_plain(part))]
     if not messages or messages[-1].role != "assistant":
         messages.append(Message(role="assistant"))
     turn = messages[-1]

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -29,11 +28,10 @@ LONG = 1500
 
 
 @pytest.fixture(autouse=True)
-def minted_ids(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def minted_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids of calls that have none come in order: fixtures name them."""
     numbers = itertools.count()
     monkeypatch.setattr(answer_in, "new_id", lambda prefix: f"minted_{next(numbers)}" if prefix else "x")
-    yield
 
 
 def cases(found: list[tuple[str, dict[str, Any]]], *but: str) -> Any:

@@ -1,0 +1,470 @@
+"""Answers and streams: what clients of this dialect see, and what upstreams of it may send."""
+
+import json
+from typing import Any
+
+import pytest
+from gemini_wire import call_of, deployment, documents_in, read_stream, stream_call
+
+from intellirouter.core import LossReport, Usage, errors
+from intellirouter.dialects.gemini import CLIENT, UPSTREAM
+from intellirouter.dialects.gemini.wire import read_token
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    Choice,
+    Citation,
+    CitationDelta,
+    Ended,
+    Event,
+    Finished,
+    Foreign,
+    Media,
+    Opaque,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    Refusal,
+    RefusalDelta,
+    Response,
+    Source,
+    Stop,
+    StopReason,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.translate import RelayedStream
+
+DONE = Finished(stop=Stop(reason="stop"))
+
+
+def whole(response: Response, losses: LossReport | None = None) -> Any:
+    return json.loads(CLIENT.encode(response, call_of(), losses or LossReport()))
+
+
+def of(*parts: Any, reason: StopReason = "stop", **more: Any) -> Response:
+    return Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], **more)
+
+
+def streamed(*events: Event, is_array: bool = False) -> list[dict[str, Any]]:
+    encoder = CLIENT.stream(stream_call(is_array=is_array), LossReport())
+    return documents_in(encoder.encode(events) + encoder.end())
+
+
+def parts_in(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [part for each in documents for part in each["candidates"][0]["content"]["parts"]]
+
+
+def test_an_answer_names_the_model_that_was_asked_for() -> None:
+    found = whole(of(Text(text="ok"), id="resp-1", model="claude", usage=Usage(input_tokens=3, output_tokens=2)))
+    assert found == {
+        "candidates": [{"content": {"parts": [{"text": "ok"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5},
+        "modelVersion": "public",
+        "responseId": "resp-1",
+    }
+    assert whole(of(Text(text="ok")))["responseId"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "word", "is_exact"),
+    [
+        ("stop", "STOP", True),
+        ("stop_sequence", "STOP", False),
+        ("length", "MAX_TOKENS", True),
+        ("context_length", "MAX_TOKENS", False),
+        ("tool_calls", "STOP", True),
+        ("content_filter", "SAFETY", True),
+        ("refusal", "SAFETY", False),
+        ("pause", "OTHER", False),
+        ("malformed_tool_call", "MALFORMED_FUNCTION_CALL", True),
+        ("cancelled", "OTHER", False),
+        ("error", "OTHER", False),
+    ],
+)
+def test_why_it_ended(reason: StopReason, word: str, *, is_exact: bool) -> None:
+    losses = LossReport()
+    assert whole(of(Text(text="x"), reason=reason), losses)["candidates"][0]["finishReason"] == word
+    assert bool(losses.taken()) is not is_exact
+    last = streamed(Began(), TextDelta(text="x"), Finished(stop=Stop(reason=reason)))[-1]
+    assert last["candidates"][0]["finishReason"] == word
+
+
+def test_a_filtered_answer_without_parts_has_no_content() -> None:
+    assert "content" not in whole(of(reason="content_filter"))["candidates"][0]
+    assert whole(of())["candidates"][0]["content"]["parts"] == [{"text": ""}]
+
+
+def test_buckets_are_added_up_as_google_counts() -> None:
+    usage = Usage(
+        input_tokens=10,
+        cache_read_tokens=20,
+        cache_write_tokens=5,
+        input_audio_tokens=7,
+        output_tokens=3,
+        reasoning_tokens=4,
+        output_audio_tokens=2,
+    )
+    assert whole(of(Text(text="x"), usage=usage))["usageMetadata"] == {
+        "promptTokenCount": 42,
+        "cachedContentTokenCount": 20,
+        "candidatesTokenCount": 5,
+        "thoughtsTokenCount": 4,
+        "totalTokenCount": 51,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 35}, {"modality": "AUDIO", "tokenCount": 7}],
+        "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 3}, {"modality": "AUDIO", "tokenCount": 2}],
+    }
+
+
+def test_parts_of_others() -> None:
+    losses = LossReport()
+    token = Opaque("sig", "abc", "anthropic_messages")
+    found = whole(
+        of(
+            Reasoning(summary=["One.", "Two."], token=token),
+            Refusal(text="No."),
+            ToolCall(id="a", name="f", arguments='{"cut'),
+            ToolCall(id="b", name="py", arguments="x=1", kind="custom"),
+            Media(kind="audio", source=Source(data="AA==", media_type="audio/wav")),
+            Media(kind="image", source=Source(url="https://x/a.png")),
+            Media(kind="audio", source=Source(file_id="id"), transcript="words"),
+            Media(kind="image", source=Source(file_id="id")),
+            Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={}),
+        ),
+        losses,
+    )
+    parts = found["candidates"][0]["content"]["parts"]
+    assert read_token(parts[0].pop("thoughtSignature")).dialect == "anthropic_messages"
+    assert parts == [
+        {"text": "One.\n\nTwo.", "thought": True},
+        {"text": "No."},
+        {"functionCall": {"id": "a", "name": "f", "args": {"arguments": '{"cut'}}},
+        {"functionCall": {"id": "b", "name": "py", "args": {"input": "x=1"}}},
+        {"inlineData": {"mimeType": "audio/wav", "data": "AA=="}},
+        {"fileData": {"mimeType": "image/png", "fileUri": "https://x/a.png"}},
+        {"text": "words"},
+    ]
+    assert {loss.field: loss.how for loss in losses.taken()} == {
+        "functionCall.args": "converted",
+        "audio": "converted",
+        "image": "dropped",
+        "server_tool_use": "dropped",
+    }
+
+
+def test_citations_count_bytes() -> None:
+    citation = Citation(kind="url", url="https://a", title="A", start=2, end=4)
+    document = Citation(kind="document", title="B", cited_text="words")
+    metadata = whole(of(Text(text="üüxy", citations=[citation, citation, document])))["candidates"][0][
+        "groundingMetadata"
+    ]
+    segment = {"startIndex": 4, "endIndex": 6, "text": "xy"}
+    assert metadata == {
+        "groundingChunks": [
+            {"web": {"uri": "https://a", "title": "A"}},
+            {"retrievedContext": {"title": "B", "text": "words"}},
+        ],
+        "groundingSupports": [{"segment": segment, "groundingChunkIndices": [0]}] * 2,
+    }
+
+
+def test_a_call_is_whole_in_one_chunk_however_its_arguments_came() -> None:
+    found = streamed(
+        Began(id="r"),
+        ToolCallBegan(id="a", name="f", part=0),
+        ToolCallBegan(id="b", name="g", part=1),
+        ArgumentsDelta(text='{"x"', part=0),
+        ArgumentsDelta(text='{"y":', part=1),
+        ArgumentsDelta(text=":1}", part=0),
+        PartEnded(part=0),
+        ArgumentsDelta(text="2}", part=1),
+        ToolCallBegan(id="c", name="h", part=2),
+        Finished(stop=Stop(reason="tool_calls")),
+        UsageUpdate(usage=Usage(input_tokens=1, output_tokens=2)),
+    )
+    assert parts_in(found)[:-1] == [
+        {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}},
+        {"functionCall": {"id": "b", "name": "g", "args": {"y": 2}}},
+        {"functionCall": {"id": "c", "name": "h", "args": {}}},
+    ]
+    assert found[-1]["usageMetadata"]["totalTokenCount"] == 3
+    assert {each["responseId"] for each in found} == {"r"}
+    assert ["finishReason" in each["candidates"][0] for each in found] == [False, False, False, True]
+
+
+def test_a_call_that_nothing_closes_is_still_said() -> None:
+    assert parts_in(streamed(Began(), ToolCallBegan(id="a", name="f"))[:1]) == [
+        {"functionCall": {"id": "a", "name": "f", "args": {}}}
+    ]
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+def test_all_kinds_of_events(*, is_array: bool) -> None:
+    token = Opaque("sig", "", "gemini")
+    found = streamed(
+        Began(usage=Usage(input_tokens=9)),
+        ReasoningDelta(text="a", is_summary=True),
+        ReasoningDelta(text="b", is_summary=True, summary_index=1),
+        ReasoningToken(token=token),
+        TextDelta(text="x", part=1, logprobs=[{"token": "x", "logprob": -1.0}]),
+        TextDelta(text="", part=1),
+        TextDelta(text="y", part=2, token=token),
+        CitationDelta(citation=Citation(kind="url", url="https://a", start=0, end=1), part=2),
+        RefusalDelta(text="no", part=3),
+        WholePart(value=Media(kind="image", source=Source(data="AA==")), part=4),
+        DONE,
+        is_array=is_array,
+    )
+    assert parts_in(found) == [
+        {"text": "a", "thought": True},
+        {"text": "\n\nb", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": "sig"},
+        {"text": "x"},
+        {"text": "y", "thoughtSignature": "sig"},
+        {"text": "no"},
+        {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+        {"text": ""},
+    ]
+    assert found[3]["candidates"][0]["logprobsResult"]["chosenCandidates"] == [{"token": "x", "logProbability": -1.0}]
+    support = found[-1]["candidates"][0]["groundingMetadata"]["groundingSupports"][0]
+    assert support["segment"]["text"] == "y"
+
+
+def test_the_array_is_one_json_document_however_it_ends() -> None:
+    encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
+    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.encode([]) + encoder.encode([TextDelta(text="b")])
+    assert b",\r\n" in wire
+    assert len(json.loads(wire + encoder.end())) == 3
+    failed = json.loads(wire + encoder.fail(errors.UpstreamUnavailable("gone")))
+    assert failed[-1]["error"]["status"] == "UNAVAILABLE"
+    empty = CLIENT.stream(stream_call(is_array=True), LossReport())
+    empty.encode([Began()])
+    assert len(json.loads(empty.fail(errors.UpstreamUnavailable("gone")))) == 1
+    nothing = CLIENT.stream(stream_call(is_array=True), LossReport())
+    assert len(json.loads(nothing.end())) == 1
+
+
+def test_errors_in_an_sse_stream() -> None:
+    encoder = CLIENT.stream(stream_call(), LossReport())
+    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("slow"))
+    assert documents_in(wire)[-1]["error"]["status"] == "DEADLINE_EXCEEDED"
+
+
+def test_a_relayed_array_that_breaks_is_still_one_json_document() -> None:
+    chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "index": 0}]}
+    encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
+    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None)
+    wire = stream.feed(b"[" + json.dumps(chunk).encode() + b",\r\n")
+    error = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "late"}}
+    wire += stream.feed(json.dumps(error).encode() + b"]")
+    assert [next(iter(each)) for each in json.loads(wire + stream.end())] == ["candidates", "error"]
+    assert isinstance(stream.error, errors.UpstreamUnavailable)
+
+
+@pytest.mark.parametrize("ending", [b"\n\n", b"\r\n\r\n"])
+def test_a_relayed_stream_keeps_its_last_chunk_until_it_is_settled(ending: bytes) -> None:
+    chunks: list[dict[str, Any]] = [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+        {"candidates": [{"content": {"parts": [{"text": 'say "finishReason": "STOP"'}]}}]},
+        {"candidates": [{"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"}]},
+        {"usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1}},
+    ]
+    wire = [b"data: " + json.dumps(chunk).encode() + ending for chunk in chunks]
+    encoder = CLIENT.stream(stream_call(), LossReport())
+    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None)
+    assert stream.feed(b"".join(wire)) == wire[0] + wire[1]
+    assert not stream.is_finished
+    assert stream.end() == wire[2] + wire[3]
+    assert (stream.is_finished, stream.finish_reason) == (True, "stop")
+    assert stream.usage == Usage(input_tokens=1)
+
+
+def test_an_array_ends_with_its_bracket() -> None:
+    decoder = UPSTREAM.stream(deployment())
+    chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
+    assert not any(isinstance(event, Ended) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
+    assert isinstance(decoder.feed(b"\n]")[-1], Ended)
+    assert decoder.feed(b"\n") == decoder.end() == []
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"",
+        b"  \n",
+        b": nothing\n\n",
+        b"<html>Bad gateway</html>\n\n",
+        b"data: {}\n\n",
+        b"data: {\n\n",
+        b"data: []\n\n",
+        b"data: \xff\n\n",
+        b"[",
+        b"[]",
+        b"[1]",
+        b'["\xff"]',
+        b'[{"candidates": [{"content": {"parts": [{"text": "\xff"}]}}]}]',
+        b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}',
+        b'data: {"candidates": [{"content": {"parts": [{"text": "a"}]}}]}\n\n',
+        b'data: {"candidates": [{"finishReason": "STOP"}, {"index": 1}]}\n\n',
+        b'data: {"candidates": [{"content": {"parts": [{"functionCall": {"args": {}}}]}}]}\n\n',
+        b'data: {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": "x"}}]}}]}\n\n',
+        b"data: " + b'{"a":' * 5000 + b"\n\n",
+    ],
+)
+def test_malformed_streams(wire: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        read_stream(wire)
+
+
+@pytest.mark.parametrize(
+    ("inner", "kind"),
+    [
+        ({"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m"}, errors.UpstreamRateLimited),
+        ({"status": "UNAVAILABLE"}, errors.UpstreamUnavailable),
+        ({"code": 400, "status": "INVALID_ARGUMENT", "message": "m"}, errors.UpstreamRejected),
+        ({"message": "?"}, errors.UpstreamUnavailable),
+        ("odd", errors.UpstreamUnavailable),
+    ],
+)
+def test_errors_under_200_have_their_own_code(inner: Any, kind: type[errors.UpstreamError]) -> None:
+    body = json.dumps({"error": inner}).encode()
+    for read in (
+        lambda: UPSTREAM.decode(body, deployment()),
+        lambda: UPSTREAM.decode(b"[" + body + b"]", deployment()),
+        lambda: read_stream(b"data: " + body + b"\n\n"),
+        lambda: read_stream(b"[" + body + b"\n]"),
+        lambda: read_stream(body),
+    ):
+        with pytest.raises(kind):
+            read()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"1",
+        b"null",
+        b"{}",
+        b'{"candidates": []}',
+        b'{"candidates": [{}]}',
+        b'{"candidates": 1}',
+        b"\xff",
+    ],
+)
+def test_malformed_answers(body: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        UPSTREAM.decode(body, deployment())
+
+
+ODD: list[Any] = [None, 0, -1, 1.5, 10**30, True, "", "x", [], [1], {}, {"a": 1}, [[]], [{}]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("candidates",),
+        ("usageMetadata",),
+        ("usageMetadata", "promptTokenCount"),
+        ("usageMetadata", "promptTokensDetails"),
+        ("promptFeedback",),
+        ("responseId",),
+        ("createTime",),
+        ("candidates", 0),
+        ("candidates", 0, "index"),
+        ("candidates", 0, "content"),
+        ("candidates", 0, "content", "parts"),
+        ("candidates", 0, "content", "parts", 0),
+        ("candidates", 0, "content", "parts", 0, "text"),
+        ("candidates", 0, "content", "parts", 0, "thought"),
+        ("candidates", 0, "content", "parts", 0, "thoughtSignature"),
+        ("candidates", 0, "content", "parts", 1, "functionCall"),
+        ("candidates", 0, "content", "parts", 1, "functionCall", "args"),
+        ("candidates", 0, "content", "parts", 2, "inlineData"),
+        ("candidates", 0, "content", "parts", 2, "inlineData", "data"),
+        ("candidates", 0, "finishReason"),
+        ("candidates", 0, "finishMessage"),
+        ("candidates", 0, "logprobsResult"),
+        ("candidates", 0, "logprobsResult", "chosenCandidates"),
+        ("candidates", 0, "groundingMetadata"),
+        ("candidates", 0, "groundingMetadata", "groundingChunks"),
+        ("candidates", 0, "groundingMetadata", "groundingSupports"),
+        ("candidates", 0, "groundingMetadata", "groundingSupports", 0, "segment"),
+        ("candidates", 0, "groundingMetadata", "groundingSupports", 0, "segment", "endIndex"),
+        ("candidates", 0, "groundingMetadata", "groundingSupports", 0, "groundingChunkIndices"),
+        ("candidates", 0, "citationMetadata"),
+        ("candidates", 0, "citationMetadata", "citations"),
+    ],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_odd_types_are_read_or_malformed(path: tuple[Any, ...]) -> None:
+    for odd in ODD:
+        body = json.dumps(_with(odd, path)).encode()
+        try:
+            response = UPSTREAM.decode(body, deployment())
+        except errors.UpstreamMalformed:
+            continue
+        json.loads(CLIENT.encode(response, call_of(), LossReport()))
+        assert response.usage is None or min(response.usage.input_tokens, response.usage.output_tokens) >= 0
+
+
+def _with(odd: Any, path: tuple[Any, ...]) -> Any:
+    document: Any = {
+        "candidates": [
+            {
+                "content": {
+                    "parts": [
+                        {"text": "a"},
+                        {"functionCall": {"name": "f", "args": {}}},
+                        {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+                    ]
+                },
+                "finishReason": "STOP",
+                "logprobsResult": {"chosenCandidates": [{"token": "a"}]},
+                "groundingMetadata": {
+                    "groundingChunks": [{"web": {"uri": "u"}}],
+                    "groundingSupports": [{"segment": {"endIndex": 1}, "groundingChunkIndices": [0]}],
+                },
+                "citationMetadata": {"citations": [{"uri": "u"}]},
+            }
+        ],
+        "usageMetadata": {"promptTokenCount": 1},
+    }
+    place = document
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = odd
+    return document
+
+
+def test_pieces_of_arguments_are_relayed_only() -> None:
+    parts: list[Any] = [
+        {"functionCall": {"name": "f", "id": "a", "willContinue": True}},
+        {"functionCall": {"partialArgs": [{"jsonPath": "$.x", "numberValue": 1}], "willContinue": True}},
+        {"functionCall": {}},
+    ]
+    body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    found = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts
+    assert [part.name for part in found if isinstance(part, ToolCall)] == ["f"]
+
+
+def test_calls_get_ids_of_their_own() -> None:
+    body = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}] * 2}, "finishReason": "STOP"}]}
+    found = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts
+    ids = [part.id for part in found if isinstance(part, ToolCall)]
+    assert len(set(ids)) == 2
+    assert all(each.startswith("call_") for each in ids)
+
+
+def test_one_huge_event_is_refused() -> None:
+    decoder = UPSTREAM.stream(deployment())
+    decoder.feed(b'["')
+    with pytest.raises(errors.UpstreamMalformed, match="larger than"):
+        decoder.feed(b"x" * (17 * 2**20))

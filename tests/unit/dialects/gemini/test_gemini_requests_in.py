@@ -1,0 +1,263 @@
+"""What clients may send, and what they are told about the rest."""
+
+import json
+from typing import Any
+
+import pytest
+from gemini_wire import HI, call_of, deployment, form_of
+
+from intellirouter.core import LossReport, PathFacts, errors
+from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
+from intellirouter.dialects.gemini.wire import read_token, write_thought_token, write_token
+from intellirouter.dialects.ir import Opaque, Reasoning, Text, ToolCall
+from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.translate import unsaid_fields
+
+
+def user(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(parts)}], **more}
+
+
+def test_path_says_model_and_stream_and_query_says_which_form() -> None:
+    call = call_of(model="models/gemini-2.5-pro", is_stream=True, query="alt=sse")
+    assert (call.model, call.is_stream, call.stream_type) == ("gemini-2.5-pro", True, b"text/event-stream")
+    assert call_of(is_stream=True).stream_type == b"application/json"
+    assert call_of(is_stream=True, query="%24x=1&alt=SSE").stream_type == b"text/event-stream"
+    assert call_of(is_stream=True, query="alt=json").stream_type == b"application/json"
+    assert (call.surface, call.dialect, call.wants_usage) == ("chat", "gemini", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "needs"),
+    [
+        (HI, set()),
+        (user({"inlineData": {"mimeType": "image/png", "data": ""}}), {"vision"}),
+        (user({"inline_data": {"mime_type": "audio/wav", "data": ""}}), {"audio"}),
+        (user({"fileData": {"mimeType": "video/mp4", "fileUri": "gs://b/f"}}), {"video"}),
+        (user({"fileData": {"mimeType": "application/pdf", "fileUri": "gs://b/f"}}), {"files"}),
+        ({**HI, "tools": [{"googleSearch": {}}]}, {"tools"}),
+        ({**HI, "tools": []}, set()),
+        ({**HI, "generation_config": {"response_schema": {"type": "OBJECT"}}}, {"json_schema"}),
+        ({**HI, "generationConfig": {"responseJsonSchema": {"type": "object"}}}, {"json_schema"}),
+    ],
+)
+def test_needs(body: Any, needs: set[str]) -> None:
+    assert call_of(body).needs == needs
+
+
+def test_output_limit_is_read_for_budgets_in_any_spelling() -> None:
+    assert call_of({**HI, "generationConfig": {"maxOutputTokens": 9}}).max_output_tokens == 9
+    assert call_of({**HI, "generation_config": {"max_output_tokens": "9"}}).max_output_tokens == 9
+    assert call_of(HI).max_output_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[]", None),
+        (b'{"contents": "\xff"}', None),
+        (b'{"contents": [{"parts": [{"text": "\\ud800"}]}]}', None),
+        (b'{"contents": [{"parts": [{"text": NaN}]}]}', None),
+        (b"[" * 100_000, None),
+        ({}, "contents"),
+        ({"contents": []}, "contents"),
+        ({"contents": None}, "contents"),
+        ({"contents": "hi"}, "contents"),
+        ({"contents": [None]}, "contents[0]"),
+        ({"contents": [{"parts": [{"text": 7}]}]}, "contents[0].parts[0].text"),
+        ({"contents": [{"parts": "hi"}]}, "contents[0].parts"),
+        ({**HI, "tools": "search"}, "tools"),
+        ({**HI, "generationConfig": {"maxOutputTokens": -1}}, "generationConfig.maxOutputTokens"),
+        ({**HI, "generationConfig": {"maxOutputTokens": 1.5}}, "generationConfig.maxOutputTokens"),
+        ({**HI, "generationConfig": {"maxOutputTokens": 1e300}}, "generationConfig.maxOutputTokens"),
+        ({**HI, "generationConfig": {"maxOutputTokens": "many"}}, "generationConfig.maxOutputTokens"),
+    ],
+)
+def test_bad_requests_are_the_clients_mistake(body: Any, param: str | None) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        call_of(body)
+    if param is not None:
+        assert (caught.value.param or "").replace("[...]", "[0]").startswith(param.split(".text")[0].split("[")[0])
+
+
+@pytest.mark.parametrize("model", ["", "x" * 600, "a\nb"])
+def test_bad_model_names(model: str) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        call_of(model=model)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"contents": [{"role": "system", "parts": [{"text": "x"}]}]}, "contents[0].role"),
+        (user({"functionCall": {"args": {}}}), "contents[0].parts[0].functionCall.name"),
+        (user({"functionCall": {"name": "f", "args": []}}), "contents[0].parts[0].functionCall.args"),
+        (user({"functionResponse": {"name": 1}}), "contents[0].parts[0].functionResponse.name"),
+        (user({"fileData": {"mimeType": "a/b"}}), "contents[0].parts[0].fileData.fileUri"),
+        (user({"text": "x", "thought": "yes"}), "contents[0].parts[0].thought"),
+        ({**HI, "toolConfig": {"functionCallingConfig": {"mode": "SOME"}}}, "toolConfig.functionCallingConfig.mode"),
+        ({**HI, "tools": [{"functionDeclarations": [{}]}]}, "tools[0].functionDeclarations[0].name"),
+        ({**HI, "tools": [1]}, "tools[0]"),
+        ({**HI, "generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+        ({**HI, "generationConfig": {"temperature": "NaN"}}, "generationConfig.temperature"),
+        ({**HI, "generationConfig": {"temperature": True}}, "generationConfig.temperature"),
+        ({**HI, "generationConfig": {"stopSequences": [1]}}, "generationConfig.stopSequences[0]"),
+        ({**HI, "generationConfig": {"responseMimeType": "image/gif"}}, "generationConfig.responseMimeType"),
+        ({**HI, "generationConfig": {"responseJsonSchema": 5}}, "generationConfig.responseJsonSchema"),
+        ({**HI, "generationConfig": {"thinkingConfig": []}}, "generationConfig.thinkingConfig"),
+    ],
+)
+def test_bad_members_are_named(body: Any, param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        form_of(body)
+    assert caught.value.param == param
+    assert param in caught.value.message
+
+
+def test_a_schema_without_end_is_refused() -> None:
+    schema: dict[str, Any] = {"type": "OBJECT"}
+    for _ in range(100):
+        schema = {"type": "ARRAY", "items": schema}
+    with pytest.raises(errors.InvalidRequest, match="too deeply"):
+        form_of({**HI, "generationConfig": {"responseSchema": schema}})
+
+
+def test_enumerations_as_bare_words_are_googles_only() -> None:
+    with pytest.raises(errors.UnsupportedFeature) as caught:
+        form_of({**HI, "generationConfig": {"responseMimeType": "text/x.enum"}})
+    assert caught.value.param == "generationConfig.responseMimeType"
+
+
+def test_nullable_schemas_keep_their_meaning() -> None:
+    schema = {
+        "anyOf": [{"type": "STRING"}],
+        "nullable": True,
+    }
+    choice = {"type": "STRING", "enum": ["a"], "nullable": True, "example": "a", "min_length": "1"}
+    form = form_of(
+        {**HI, "generationConfig": {"responseSchema": {"type": "OBJECT", "properties": {"a_b": schema, "c": choice}}}}
+    )
+    assert form.output is not None
+    assert form.output.schema == {
+        "type": "object",
+        "properties": {
+            "a_b": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "c": {"type": ["string", "null"], "enum": ["a", None], "examples": ["a"], "minLength": 1},
+        },
+    }
+
+
+def test_unknown_members_are_reported_by_name() -> None:
+    form = form_of(
+        {
+            "contents": [{"role": "user", "parts": [{"text": "x", "partMetadata": {"a": 1}}], "novel": 1}],
+            "safetySettings": [],
+            "generationConfig": {"speechConfig": {}},
+            "tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}],
+        }
+    )
+    assert set(unsaid_fields(form)) == {
+        "safetySettings",
+        "generationConfig.speechConfig",
+        "messages[].novel",
+        "messages[].content[].partMetadata",
+        "tools[].behavior",
+    }
+
+
+def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() -> None:
+    turn = {
+        "role": "model",
+        "parts": [{"functionCall": {"name": "f", "id": "call_0"}}, {"functionCall": {"name": "f"}}],
+    }
+    ids = [
+        [
+            part.id
+            for part in form_of({"contents": [*HI["contents"], turn]}).messages[1].parts
+            if isinstance(part, ToolCall)
+        ]
+        for _ in range(2)
+    ]
+    assert ids == [["call_0", "call_1"]] * 2
+
+
+def test_a_response_without_a_call_gets_an_id_of_its_own() -> None:
+    form = form_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
+    assert form.messages[0].role == "tool"
+    assert form.tool_names() == {}
+
+
+def test_wrapped_tokens_of_other_vendors_survive_base64_both_ways() -> None:
+    token = Opaque("Eq+/=:x", "abc123", "anthropic_messages")
+    sent = write_token(token)
+    assert sent.encode().startswith(WRAPPED_MARK)
+    assert MARK not in sent
+    assert read_token(sent) == token
+    assert read_token(sent.rstrip("=")) == token
+
+
+def test_googles_own_tokens_travel_bare() -> None:
+    token = Opaque("c2lnLTE=", "abc123", "gemini")
+    assert write_token(token) == "c2lnLTE="
+    assert read_token("c2lnLTE=") == Opaque("c2lnLTE=", "", "gemini")
+    assert read_token("aXJ0MS5!!") == Opaque("aXJ0MS5!!", "", "gemini")
+
+
+@pytest.mark.parametrize("is_redacted", [False, True])
+def test_another_vendors_thought_comes_back_as_it_was(*, is_redacted: bool) -> None:
+    token = Opaque("sig:with:colons", "abc123", "anthropic_messages")
+    value = write_thought_token(token, "rs_1", is_redacted=is_redacted)
+    form = form_of(
+        {
+            "contents": [
+                *HI["contents"],
+                {"role": "model", "parts": [{"text": "", "thoughtSignature": value, "thought": True}]},
+            ]
+        }
+    )
+    assert form.messages[1].parts == [Reasoning(token=token, id="rs_1", is_redacted=is_redacted)]
+
+
+def test_a_thought_in_chunks_is_joined_with_its_token() -> None:
+    token = Opaque("sig", "abc123", "anthropic_messages")
+    value = write_thought_token(token, "", is_redacted=False)
+    chunks = [{"text": "I ", "thought": True}, {"text": "think.", "thought": True}]
+    chunks += [{"text": "", "thought": True, "thoughtSignature": value}, {"text": "So."}, {"text": ""}]
+    form = form_of({"contents": [*HI["contents"], *({"role": "model", "parts": [chunk]} for chunk in chunks)]})
+    assert form.messages[1].parts == [Reasoning(text="I think.", token=token), Text(text="So.")]
+
+
+def test_counts_take_contents_or_a_whole_request() -> None:
+    inner = {**HI, "systemInstruction": {"parts": [{"text": "brief"}]}, "model": "models/x"}
+    for body in (inner, {"generateContentRequest": inner}, {"generate_content_request": inner}):
+        call = COUNT_CLIENT.decode_request(json.dumps(body).encode(), PathFacts(model="public"))
+        assert (call.surface, call.is_stream) == ("count_tokens", False)
+        assert [message.role for message in COUNT_CLIENT.decode(call).messages] == ["system", "user"]
+    assert json.loads(COUNT_CLIENT.encode_count(42, call)) == {"totalTokens": 42}
+    with pytest.raises(errors.InvalidRequest):
+        COUNT_CLIENT.decode_request(b"{}", PathFacts(model="public"))
+
+
+def test_relayed_requests_are_the_clients_bytes_but_for_tokens_of_others() -> None:
+    body = json.dumps({**HI, "novel": 1}).encode()
+    call = call_of(body, is_stream=True, query="alt=sse")
+    request = UPSTREAM.relay_request(call, deployment("gemini-3-pro-preview"))
+    assert (request.path, request.body) == ("/models/gemini-3-pro-preview:streamGenerateContent?alt=sse", body)
+    assert UPSTREAM.relay_request(call_of(body, is_stream=True), deployment()).path.endswith(":streamGenerateContent")
+    assert UPSTREAM.relay_request(call_of(body), deployment()).path == "/models/gemini-2.5-flash:generateContent"
+    alien = write_token(Opaque("sig", "abc", "anthropic_messages"))
+    turn = {"role": "model", "parts": [{"text": "Hm.", "thought": True, "thoughtSignature": alien}, {"text": "ok"}]}
+    told = UPSTREAM.relay_request(call_of({"contents": [*HI["contents"], turn], "safetySettings": []}), deployment())
+    assert json.loads(told.body) == {
+        "contents": [*HI["contents"], {"role": "model", "parts": [{"text": "ok"}]}],
+        "safetySettings": [],
+    }
+
+
+def test_reading_is_pure() -> None:
+    call = call_of({**HI, "labels": {"a": "b"}})
+    first = CLIENT.decode(call)
+    UPSTREAM.encode(first, deployment(), LossReport())
+    assert CLIENT.decode(call) == first

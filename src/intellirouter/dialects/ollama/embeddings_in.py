@@ -95,7 +95,7 @@ class LegacyEmbeddingsClient:
     def decode(self, call: Call) -> EmbeddingAsk:
         request: LegacyRequest = call.source
         extras = _extras(call.body, LegacyRequest.__struct_fields__)
-        inputs: list[str | list[int]] = [request.prompt or ""]
+        inputs: list[str | list[int]] = [request.prompt] if request.prompt else []
         return EmbeddingAsk(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
 
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002

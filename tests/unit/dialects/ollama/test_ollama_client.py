@@ -30,6 +30,7 @@ from intellirouter.dialects.ir import (
     TextDelta,
     ToolCall,
     ToolCallBegan,
+    ToolResult,
     UsageUpdate,
     WholePart,
     collect,
@@ -130,6 +131,11 @@ def test_a_picture_by_address_is_refused_in_a_prompt():
         generate(images=["http://x.org/a.png"])
 
 
+def test_line_ends_in_base64_are_taken_out():
+    form = GENERATE_CLIENT.decode(generate(images=["iVBO\r\nRw0KGgo=\n"]))
+    assert form.messages[0].parts[0].source == Source(data="iVBORw0KGgo=", media_type="image/png")
+
+
 def test_needs_are_what_the_request_relies_on():
     wav = "UklGRiQAAABXQVZFZm10IBAAAAABAAEA"
     assert chat().needs == frozenset()
@@ -168,6 +174,17 @@ def test_a_whole_answer():
 def test_an_answer_to_generate_has_no_message():
     body, _ = encoded(answer(Reasoning(text="Hm"), Text(text="Hello")), GENERATE_CLIENT)
     assert (body["response"], body["thinking"], "message" in body) == ("Hello", "Hm", False)
+
+
+def test_logprobs_stand_beside_the_message():
+    pieces = [{"token": "A", "logprob": -1.0}]
+    body, _ = encoded(answer(Text(text="A", logprobs=pieces)))
+    assert (body["logprobs"], "logprobs" in body["message"]) == (pieces, False)
+
+
+def test_calls_and_results_out_of_place_are_left_out():
+    body, _ = encoded(answer(Text(text="A"), ToolResult(call_id="x")))
+    assert body["message"]["content"] == "A"
 
 
 def test_durations_of_an_ollama_upstream_are_kept():

@@ -41,6 +41,7 @@ def test_inputs_are_read():
     )
     assert EMBEDDINGS_CLIENT.decode(embed(input=["a", "b"], dimensions=0)).inputs == ["a", "b"]
     assert LEGACY_EMBEDDINGS_CLIENT.decode(legacy(prompt="a", keep_alive=3)).extras == {"keep_alive": 3}
+    assert LEGACY_EMBEDDINGS_CLIENT.decode(legacy(prompt="")).inputs == []
     assert embed(input="a").surface == "embeddings"
     assert embed(input="a").needs == {"embeddings"}
 
@@ -63,6 +64,9 @@ def test_answers_are_written():
         "load_duration": 0,
         "prompt_eval_count": 4,
     }
+    own = EmbeddingAnswer(vectors=[], dialect="ollama", extras={"total_duration": 9})
+    body = json.loads(EMBEDDINGS_CLIENT.encode(own, embed(), LossReport()))
+    assert (body["total_duration"], "prompt_eval_count" in body) == (9, False)
     body = LEGACY_EMBEDDINGS_CLIENT.encode(answer, legacy(prompt="a"), LossReport())
     assert json.loads(body) == {"embedding": [0.5, -1.0]}
     assert LEGACY_EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(), legacy(), LossReport()) == b'{"embedding":[]}'

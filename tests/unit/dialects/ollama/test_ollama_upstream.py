@@ -26,6 +26,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    collect,
 )
 from intellirouter.dialects.ollama import CLIENT, GENERATE_CLIENT, UPSTREAM
 
@@ -215,6 +216,17 @@ def test_broken_and_free_arguments_in_the_history():
     assert len(losses) == 1
 
 
+def test_calls_without_an_id_and_results_out_of_place():
+    stray = ToolResult(call_id="9", parts=[Text(text="x")])
+    body, _ = asked(Message(role="assistant", parts=[ToolCall(id="", name="a"), stray]))
+    assert "id" not in body["messages"][0]["tool_calls"][0]
+
+
+def test_cache_marks_of_results_are_said():
+    _, losses = asked(Message(role="tool", parts=[ToolResult(call_id="1", cache=CacheMark())]))
+    assert losses == ["cache;how=dropped"]
+
+
 def test_results_name_their_tool_and_call():
     body, losses = asked(
         Message(role="assistant", parts=[ToolCall(id="1", name="a"), ToolCall(id="2", name="b")]),
@@ -382,6 +394,17 @@ def test_errors_in_200_and_in_streams():
 
 def test_unfinished_whole_answers_have_no_stop():
     assert UPSTREAM.decode(b'{"message":{"content":"a"},"done":false}', DEPLOYMENT).choices[0].stop is None
+
+
+def test_a_picture_in_a_stream_is_a_part():
+    decoder = UPSTREAM.stream(DEPLOYMENT)
+    events = decoder.feed(b'{"message":{"content":"","images":["aGk="]},"done":true}\n') + decoder.end()
+    assert collect(events).choices[0].parts == [Media(kind="image", source=Source(data="aGk="))]
+
+
+def test_a_line_of_nothing_is_nothing():
+    decoder = UPSTREAM.stream(DEPLOYMENT)
+    assert [type(event).__name__ for event in decoder.feed(b"{}\n")] == ["Began"]
 
 
 def test_the_splitter_keeps_lines_whole():

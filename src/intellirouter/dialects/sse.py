@@ -94,8 +94,14 @@ def split_events(block: bytes) -> list[bytes]:
 
 def event_data(event: bytes) -> bytes | None:
     """Return the data of one raw event (data lines joined with LF), or None when it has no data line."""
-    if event.startswith(b"data:") and event.find(b"\n") >= len(event) - 2 and b"\r" not in event:
-        return event[5:].strip(b" \n")  # one data line: the usual case
+    # One data line, alone or below the event's name: the usual cases.
+    start = 5 if event.startswith(b"data:") else 0
+    if not start and event.startswith(b"event:"):
+        start = event.find(b"\n") + 6
+        if start < 6 or event[start - 5 : start] != b"data:":
+            start = 0
+    if start and event.find(b"\n", start) >= len(event) - 2 and b"\r" not in event:
+        return event[start:].strip(b" \n")
     lines: list[bytes] = []
     for line in _LINE_END.split(event):
         if line.startswith(b"data:"):

@@ -51,8 +51,6 @@ class _Kept(Struct):
     response: msgspec.Raw
     input: list[Any]
     """All input items, the history's included: what a following response builds on, with the output."""
-    own: int = 0
-    """How many of them came from earlier responses."""
 
 
 _decode_wish: Final = msgspec.json.Decoder(_Wish)
@@ -90,7 +88,7 @@ class StoredResponses:
             found = await self._do(self._objects.get, _KIND, each.id, each.tenant, self._now_us())
             if found is not None:
                 kept = _decode_kept.decode(found.content or b"")
-                failed = history.failed(kept.response, "server_error", "The gateway was restarted meanwhile.")
+                failed = history.failed(kept.response, errors.InternalError("The gateway was restarted meanwhile."))
                 await self._save(each.tenant, each.id, "failed", _with(kept, failed))
 
     async def stop(self) -> None:
@@ -116,7 +114,7 @@ class StoredResponses:
 
             async def save(response: bytes) -> None:
                 try:
-                    await self._keep(tenant, response, items, len(earlier))
+                    await self._keep(tenant, response, items)
                 except errors.Overloaded as error:  # the answer is worth more than the memory of it
                     logger.warning("%s: the response could not be stored: %s", exchange.request_id, error.message)
 
@@ -148,7 +146,7 @@ class StoredResponses:
         if earlier:
             body = history.with_history(body, earlier)
         response_id, queued = history.queued(exchange.surface.decode_request(body, _facts(previous)))
-        kept = _Kept(msgspec.Raw(queued), history.input_items(body), len(earlier))
+        kept = _Kept(msgspec.Raw(queued), history.input_items(body))
         await self._save(tenant, response_id, "queued", kept)
 
         async def work(reply: Reply) -> None:
@@ -174,7 +172,7 @@ class StoredResponses:
             await asyncio.shield(self._save(tenant, response_id, "cancelled", _with(kept, cancelled)))
             raise
         if reply.error is not None:
-            failed = history.failed(kept.response, reply.error.code, reply.error.message)
+            failed = history.failed(kept.response, reply.error)
             await self._save(tenant, response_id, "failed", _with(kept, failed))
 
     async def _history(self, tenant: str, response_id: str) -> list[Any]:
@@ -192,12 +190,10 @@ class StoredResponses:
         kept = _decode_kept.decode(found.content)
         return [*kept.input, *history.output_items(bytes(kept.response))]
 
-    async def _keep(self, tenant: str, response: bytes, items: list[Any], earlier: int) -> None:
+    async def _keep(self, tenant: str, response: bytes, items: list[Any]) -> None:
         response_id = history.id_of(response)
         if response_id:
-            await self._save(
-                tenant, response_id, history.status_of(response), _Kept(msgspec.Raw(response), items, earlier)
-            )
+            await self._save(tenant, response_id, history.status_of(response), _Kept(msgspec.Raw(response), items))
 
     async def _save(self, tenant: str, response_id: str, status: str, kept: _Kept) -> None:
         now_us = self._now_us()
@@ -279,7 +275,7 @@ def _facts(previous: object) -> PathFacts:
 
 
 def _with(kept: _Kept, response: bytes) -> _Kept:
-    return _Kept(msgspec.Raw(response), kept.input, kept.own)
+    return _Kept(msgspec.Raw(response), kept.input)
 
 
 def _items_page(kept: _Kept, query: dict[str, str]) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Frame:
         self.request: ResponsesRequest = request_of(call)
         self.id = response_id
         self._model = call.model
+        self._previous = call.facts.previous_response_id or None
         tools = _asked.decode(call.body).tools or [] if self.request.tools else []
         self.names: ToolNames = names_of(tools)
         self._tools = [_echo_of(tool) for tool in tools]
@@ -136,7 +137,7 @@ class Frame:
             "model": self._model,
             "output": output,
             "parallel_tool_calls": asked.parallel_tool_calls is not False,
-            "previous_response_id": asked.previous_response_id,
+            "previous_response_id": asked.previous_response_id or self._previous,
             "prompt": asked.prompt,
             "prompt_cache_key": asked.prompt_cache_key,
             "reasoning": self._reasoning(),

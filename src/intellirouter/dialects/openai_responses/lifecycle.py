@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from intellirouter.core import Call, LossReport, new_id
+from intellirouter.core import Call, LossReport, errors, new_id
 from intellirouter.dialects.ir import Response
 from intellirouter.dialects.lane import ChatClient
+from intellirouter.dialects.openai_responses.frame import error_of
 
 
 def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
@@ -16,6 +17,7 @@ def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
     document |= {
         "id": response_id,
         "status": "queued",
+        "completed_at": None,
         "background": True,
         "output": [],
         "usage": None,
@@ -33,12 +35,12 @@ def renamed(response: bytes, response_id: str) -> bytes:
 
 def cancelled(response: msgspec.Raw) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(response)
-    return msgspec.json.encode(document | {"status": "cancelled"})
+    return msgspec.json.encode(document | {"status": "cancelled", "completed_at": None})
 
 
-def failed(response: msgspec.Raw, code: str, message: str) -> bytes:
+def failed(response: msgspec.Raw, error: errors.GatewayError) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(response)
-    return msgspec.json.encode(document | {"status": "failed", "error": {"code": code, "message": message}})
+    return msgspec.json.encode(document | {"status": "failed", "completed_at": None, "error": error_of(error)})
 
 
 def id_of(response: bytes) -> str:

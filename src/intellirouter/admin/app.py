@@ -74,6 +74,13 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         """Every model, deployment and wildcard this key may use, with prices and running figures."""
         return JsonResponse(models_view(plane, caller))
 
+    @app.get("/api/v1/credentials")
+    async def credentials(caller: Caller) -> JsonResponse:
+        """Which credentials of the providers are ready, which rest and why. No part of a credential is shown."""
+        if not caller.is_admin:
+            raise errors.Forbidden("Credentials are for keys with the admin grant.")
+        return JsonResponse({"credentials": plane.credentials()})
+
     @app.post("/api/v1/explain")
     async def explain(request: Request, caller: Caller) -> JsonResponse:
         """Decide a chat-completions request without carrying it out: every candidate, verdict, score and reason."""

@@ -30,5 +30,7 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     in_flight: Callable[[], int]
     host: Callable[[], list[dict[str, Any]]]
     """The local workers as they are now, as JSON."""
+    credentials: Callable[[], list[dict[str, Any]]]
+    """How the providers' credentials are doing, as JSON, without any part of them."""
     started_s: float
     version: str

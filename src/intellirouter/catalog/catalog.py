@@ -49,6 +49,10 @@ class Catalog:
         """Every fixed name: models first, then deployments, then `provider/model` forms."""
         return self._targets
 
+    def known_deployments(self) -> list[Deployment]:
+        """Return the configured deployments, and those that clients have lately asked for through a wildcard."""
+        return [*self.deployments.values(), *(target.pool[0] for target in self._wildcards.values())]
+
     @property
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)

@@ -115,9 +115,14 @@ class Plane:
             metrics=self.metrics,
             in_flight=lambda: len(self.gateway.presence),
             host=self._workers,
+            credentials=self._credentials,
             started_s=time.monotonic(),
             version=intellirouter.__version__,
         )
+
+    def _credentials(self) -> list[dict[str, Any]]:
+        deployments = self.gateway.spine.catalog.known_deployments()
+        return [msgspec.to_builtins(state) for state in self.pool.credential_states(deployments)]
 
     def _workers(self) -> list[dict[str, Any]]:
         if self.host is None:

@@ -1,0 +1,63 @@
+"""Several credentials of one provider: one that is refused rests, and the next one answers in its place."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_process import GatewayProcess, ask
+from shared_fixtures import KEYS, key_rows
+
+from intellirouter.testing import MockVendor
+
+GOOD, BAD = "sk-good-0123456789abcdef", "sk-bad-0123456789abcdef0"
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with MockVendor(api_key=GOOD) as vendor:
+        for name, key in (("bad", BAD), ("good", GOOD)):
+            (tmp_path / name).write_text(key)
+        credentials = [f"file:{tmp_path}/bad", f"file:{tmp_path}/good"]
+        config: dict[str, Any] = {
+            "providers": {
+                "lab": {
+                    "vendor": "openai-compatible",
+                    "base_url": vendor.base_url,
+                    "credentials": credentials,
+                    "models": "*",
+                }
+            },
+            "tenants": {"north": {}, "south": {}},
+            "keys": key_rows(),
+            "auth": {"required": True},
+        }
+        with GatewayProcess(config, tmp_path, admin_key=KEYS["admin"]) as running:
+            yield running
+
+
+def call(gateway: GatewayProcess, path: str, who: str = "admin") -> httpx.Response:
+    return httpx.get(f"{gateway.url}{path}", headers={"authorization": f"Bearer {KEYS[who]}"})
+
+
+def test_a_refused_credential_rests_and_the_client_notices_nothing(secured: GatewayProcess) -> None:
+    headers = {"authorization": f"Bearer {KEYS['ann']}"}
+    for stream in (False, True, False, True):
+        answer = httpx.post(
+            f"{secured.base_url}/chat/completions", json=ask(model="lab/any", stream=stream), headers=headers
+        )
+        assert answer.status_code == 200
+        assert answer.headers["x-intellirouter-attempts"] == "1"
+    states = call(secured, "/api/v1/credentials").json()["credentials"]
+    assert [(each["provider"], each["index"], each["state"]) for each in states] == [
+        ("lab", 0, "resting"),
+        ("lab", 1, "ready"),
+    ]
+    shown = call(secured, "/api/v1/credentials").text + secured.stderr()
+    assert GOOD not in shown
+    assert BAD not in shown
+
+
+def test_credentials_are_shown_to_admins_only(secured: GatewayProcess) -> None:
+    assert call(secured, "/api/v1/credentials", "ann").status_code == 403

@@ -1,0 +1,56 @@
+"""Small conversations for Bedrock, and what they become."""
+
+import json
+
+from intellirouter.core import LossReport
+from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.dialects.bedrock import UPSTREAM
+from intellirouter.dialects.ir import (
+    CacheMark,
+    Conversation,
+    FunctionTool,
+    Message,
+    Text,
+    ToolResult,
+)
+
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+ADAPTIVE = "anthropic.claude-opus-4-7"
+NOVA = "us.amazon.nova-2-lite-v1:0"
+LLAMA = "meta.llama3-3-70b-instruct-v1:0"
+TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters={"type": "object"}, is_strict=True)]
+MARK = CacheMark()
+
+
+def deployment(model=CLAUDE):
+    return Deployment(
+        name="aws/m",
+        provider="aws",
+        vendor="bedrock",
+        upstream_model=model,
+        endpoint=Endpoint(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
+    )
+
+
+def conversation(*messages, **more):
+    messages = list(messages) or [Message(role="user", parts=[Text(text="Hi")])]
+    return Conversation(**{"dialect": "openai_chat", "model": "m", "messages": messages, **more})
+
+
+def asked(*messages, model=CLAUDE, **more):
+    losses = LossReport()
+    request = UPSTREAM.encode(conversation(*messages, **more), deployment(model), losses)
+    return json.loads(request.body), [str(loss) for loss in losses.taken()]
+
+
+def user(*parts):
+    return Message(role="user", parts=[Text(text=part) if isinstance(part, str) else part for part in parts])
+
+
+def assistant(*parts):
+    return Message(role="assistant", parts=[Text(text=part) if isinstance(part, str) else part for part in parts])
+
+
+def result(call_id, *parts, **more):
+    parts = [Text(text=part) if isinstance(part, str) else part for part in parts]
+    return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=parts, **more)])

@@ -54,3 +54,15 @@ def assistant(*parts):
 def result(call_id, *parts, **more):
     parts = [Text(text=part) if isinstance(part, str) else part for part in parts]
     return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=parts, **more)])
+
+
+HISTORY = (
+    user("Weather?"),
+    assistant(
+        "Let me see.",
+        ToolCall(id="call/1", name="a", arguments='{"x":1}'),
+        ToolCall(id="call_1", name="b", arguments=""),
+    ),
+    result("call_1", "sunny"),
+    result("call/1", "rain", is_error=True),
+)

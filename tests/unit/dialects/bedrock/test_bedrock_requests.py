@@ -5,6 +5,7 @@ import json
 import pytest
 from bedrock_builders import (
     ADAPTIVE,
+    HISTORY,
     LLAMA,
     MARK,
     NOVA,
@@ -180,18 +181,6 @@ def test_other_kinds_of_tools():
         'tools[].web_search;how=dropped;as="only its vendor runs it"',
         'tools;how=emulated;as="free text is the argument input"',
     ]
-
-
-HISTORY = (
-    user("Weather?"),
-    assistant(
-        "Let me see.",
-        ToolCall(id="call/1", name="a", arguments='{"x":1}'),
-        ToolCall(id="call_1", name="b", arguments=""),
-    ),
-    result("call_1", "sunny"),
-    result("call/1", "rain", is_error=True),
-)
 
 
 def test_tool_choice_none_leaves_the_tools_out():

@@ -5,6 +5,7 @@ import json
 import pytest
 from bedrock_builders import (
     ADAPTIVE,
+    HISTORY,
     LLAMA,
     NOVA,
     TOOLS,

@@ -3,25 +3,21 @@
 import base64
 import binascii
 import math
-import sys
-from array import array
+import struct
 from typing import Any, Final
 
 from intellirouter.core import errors
 
-_IS_SWAPPED: Final = sys.byteorder != "little"
 _FLOAT_BYTES: Final = 4
 
 
 def encode_base64(vector: list[float]) -> str:
     """Raises `UpstreamMalformed` for a number that no 32-bit float can hold."""
     try:
-        floats = array("f", vector)
-    except OverflowError:
+        data = struct.pack(f"<{len(vector)}f", *vector)
+    except (OverflowError, struct.error):
         raise errors.UpstreamMalformed("The upstream's embedding holds a number that is too large.") from None
-    if _IS_SWAPPED:
-        floats.byteswap()
-    return base64.b64encode(floats.tobytes()).decode()
+    return base64.b64encode(data).decode()
 
 
 def decode_vector(value: Any) -> list[float]:
@@ -45,7 +41,4 @@ def _unpacked(text: str) -> list[float]:
         raise errors.UpstreamMalformed("The upstream's embedding is neither numbers nor base64.") from None
     if len(data) % _FLOAT_BYTES:
         raise errors.UpstreamMalformed("The upstream's embedding is cut off.")
-    floats = array("f", data)
-    if _IS_SWAPPED:
-        floats.byteswap()
-    return floats.tolist()
+    return [*struct.unpack(f"<{len(data) // _FLOAT_BYTES}f", data)]

@@ -1,22 +1,19 @@
 """Judges of what we write in the chat dialect: OpenAI's published schemas, the official SDK's types, and the rules of
 a stream.
 
-The schemas (github.com/openai/openai-openapi, MIT) lag behind the wire: they say `nullable` in an older standard's
-words, and know no custom tool calls in chunks, which OpenAI sends.
+The schemas lag behind the wire: they know no custom tool calls in chunks, which OpenAI sends.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
+from chat_schemas import validator
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from intellirouter.core import Call, Deployment, Endpoint
 from intellirouter.dialects.openai_chat import CLIENT
 from intellirouter.dialects.sse import SseParser
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "openai-response-schemas.json"
 DEPLOYMENT = Deployment(
     name="d",
     provider="p",
@@ -24,24 +21,6 @@ DEPLOYMENT = Deployment(
     upstream_model="um",
     endpoint=Endpoint(base_url="http://upstream.example/v1"),
 )
-
-
-def _nullable(schema: Any) -> Any:
-    """Say `nullable` in today's words."""
-    if isinstance(schema, list):
-        return [_nullable(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {name: _nullable(value) for name, value in schema.items() if name != "nullable"}
-    return {"anyOf": [found, {"type": "null"}]} if schema.get("nullable") is True else found
-
-
-_COMPONENTS = _nullable(json.loads(SCHEMAS.read_text("utf-8"))["components"])
-
-
-def validator(name: str) -> Any:
-    schema = {"$ref": f"#/components/schemas/{name}", "components": _COMPONENTS}
-    return jsonschema_rs.Draft202012Validator(schema)
 
 
 _answer = validator("CreateChatCompletionResponse")

@@ -1,0 +1,452 @@
+"""The client's side: what is refused and how, and the traps of answers and streams, each by its name."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from chat_judge import DEPLOYMENT, call_of, judge_answer, judge_stream
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import LossReport, Usage, errors
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    Choice,
+    Citation,
+    CitationDelta,
+    CustomTool,
+    Event,
+    Finished,
+    Foreign,
+    Media,
+    Opaque,
+    Part,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    Refusal,
+    Response,
+    Source,
+    Stop,
+    StopReason,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+    unwrap_token,
+)
+from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
+
+USER = {"role": "user", "content": "hi"}
+USAGE = Usage(
+    input_tokens=5,
+    cache_read_tokens=20,
+    cache_write_tokens=3,
+    output_tokens=7,
+    reasoning_tokens=11,
+    input_audio_tokens=2,
+    output_audio_tokens=1,
+)
+
+
+def refused(**members: Any) -> errors.InvalidRequest:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        CLIENT.decode(call_of(**members))
+    assert caught.value.message
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].image_url"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": 5}}]}]},
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
+            "messages[0].content[0].input_audio.data",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"filename": "a"}}]}]},
+            "messages[0].content[0].file.file_data",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {}}]}]},
+            "messages[0].tool_calls[0].function.name",
+        ),
+        ({"tools": [{"type": "function", "function": {"name": "f", "strict": "yes"}}]}, "tools[0].function.strict"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].custom.name"),
+        ({"tool_choice": "maybe"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema", "json_schema": []}}, "response_format.json_schema"),
+        ({"reasoning_effort": 3}, "reasoning_effort"),
+        ({"top_k": "many"}, "top_k"),
+        ({"top_k": 1.5}, "top_k"),
+        ({"top_k": 2**60}, "top_k"),
+        ({"min_p": True}, "min_p"),
+        ({"metadata": [1]}, "metadata"),
+        ({"modalities": [1]}, "modalities[0]"),
+    ],
+)
+def test_what_is_wrong_is_named(members: dict[str, Any], param: str) -> None:
+    assert refused(**members).param == param
+
+
+def test_results_of_unnamed_calls_are_matched_by_name_before_order() -> None:
+    calls = [{"function": {"name": "a"}}, {"function": {"name": "b"}}]
+    results = [{"role": "tool", "name": "b", "content": "2"}, {"role": "tool", "content": "1"}]
+    form = CLIENT.decode(call_of(messages=[USER, {"role": "assistant", "tool_calls": calls}, *results]))
+    found = [message.parts[0] for message in form.messages[2:]]
+    assert [getattr(part, "call_id", None) for part in found] == ["call_1_1", "call_1_0"]
+
+
+def test_the_same_history_gives_the_same_ids() -> None:
+    """Or the vendor's prompt cache would miss with every turn."""
+    history = [USER, {"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]
+    assert CLIENT.decode(call_of(messages=history)) == CLIENT.decode(call_of(messages=history))
+
+
+def answered(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the one choice of an answer with these parts, and what was lost."""
+    losses = LossReport()
+    response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
+    body = judge_answer(CLIENT.encode(response, call_of(**request), losses))
+    choice: dict[str, Any] = body["choices"][0]
+    return choice, {loss.field: loss.how for loss in losses.taken()}
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("stop", "stop"),
+        ("stop_sequence", "stop"),
+        ("length", "length"),
+        ("context_length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("refusal", "content_filter"),
+        ("pause", "stop"),
+        ("malformed_tool_call", "stop"),
+        ("cancelled", "length"),
+        ("error", "length"),
+    ],
+)
+def test_every_end_has_a_word(reason: StopReason, said: str) -> None:
+    choice, _ = answered(Text(text="a"), reason=reason)
+    assert choice["finish_reason"] == said
+
+
+def test_calls_end_with_tool_calls_whatever_the_upstream_says() -> None:
+    choice, _ = answered(ToolCall(id="c", name="f"))
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    choice, _ = answered(ToolCall(id="c", name="f", arguments='{"x": "cu'), reason="length")
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"x": "cu'
+
+
+def test_a_refusal_has_its_own_field() -> None:
+    choice, _ = answered(Refusal(text="No."), reason="refusal")
+    assert (choice["message"]["content"], choice["message"]["refusal"], choice["finish_reason"]) == (
+        None,
+        "No.",
+        "stop",
+    )
+
+
+def test_an_empty_answer_is_an_empty_text() -> None:
+    assert answered()[0]["message"] == {"role": "assistant", "content": "", "refusal": None}
+
+
+def test_thoughts_and_their_tokens() -> None:
+    token = Opaque(value="sig", origin="abc", dialect="anthropic_messages")
+    redacted = Opaque(value="red", origin="abc", dialect="anthropic_messages")
+    parts = [
+        Reasoning(text="one", token=token),
+        Reasoning(token=redacted, is_redacted=True),
+        Reasoning(summary=["two", "three"]),
+        Text(text="a"),
+    ]
+    message = answered(*parts)[0]["message"]
+    assert message["reasoning_content"] == "one\n\ntwo\n\nthree"
+    details = message["reasoning_details"]
+    assert unwrap_token(details[0]["signature"], "") == token
+    assert (details[0]["text"], details[1]["type"]) == ("one", "reasoning.encrypted")
+    assert unwrap_token(details[1]["data"], "") == redacted
+    back = CLIENT.decode(call_of(messages=[USER, message, USER])).messages[1].parts
+    assert back[:2] == parts[:2]
+
+
+def test_a_thought_that_is_a_signature_only_survives_the_client() -> None:
+    token = Opaque(value="sig", origin="abc", dialect="anthropic_messages")
+    message = answered(Reasoning(token=token), Text(text="a"))[0]["message"]
+    assert "reasoning_content" not in message
+    assert CLIENT.decode(call_of(messages=[USER, message])).messages[1].parts[0] == Reasoning(token=token)
+
+
+def test_signatures_of_calls_are_bare_for_gemini_and_wrapped_otherwise() -> None:
+    calls = [
+        ToolCall(id="c1", name="f", token=Opaque(value="g", origin="o", dialect="gemini")),
+        ToolCall(id="c2", name="f", token=Opaque(value="x", origin="o", dialect="bedrock")),
+    ]
+    message = answered(*calls)[0]["message"]
+    first, second = (call["extra_content"]["google"]["thought_signature"] for call in message["tool_calls"])
+    assert first == "g"
+    assert unwrap_token(second, "gemini") == Opaque(value="x", origin="o", dialect="bedrock")
+
+
+def test_citations_count_from_the_start_of_the_whole_content() -> None:
+    cited = Citation(kind="url", url="https://example.org", title="T", start=1, end=3)
+    unknown = Citation(kind="url", url="https://example.org")
+    page = Citation(kind="document", document_index=0)
+    choice, losses = answered(Text(text="abc"), Text(text="defg", citations=[cited, unknown, page]))
+    places = [
+        (each["url_citation"]["start_index"], each["url_citation"]["end_index"])
+        for each in choice["message"]["annotations"]
+    ]
+    assert (choice["message"]["content"], places) == ("abcdefg", [(4, 6), (3, 7)])
+    assert losses == {"choices[].message.annotations": "dropped"}
+
+
+def test_what_the_dialect_cannot_say_is_reported() -> None:
+    foreign = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={})
+    assert answered(foreign, Text(text="a"))[1] == {"choices[].message.content": "dropped"}
+
+
+def test_usage_is_counted_as_openai_does() -> None:
+    response = Response(choices=[Choice(stop=Stop(reason="stop"))], usage=USAGE, service_tier="standard")
+    body = judge_answer(CLIENT.encode(response, call_of(), LossReport()))
+    assert body["usage"] == {
+        "prompt_tokens": 30,
+        "completion_tokens": 19,
+        "total_tokens": 49,
+        "prompt_tokens_details": {"cached_tokens": 20, "audio_tokens": 2, "cache_write_tokens": 3},
+        "completion_tokens_details": {
+            "reasoning_tokens": 11,
+            "audio_tokens": 1,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    assert "service_tier" not in body
+    assert body["id"].startswith("chatcmpl-")
+    assert body["created"] > 1_700_000_000
+
+
+FUNCTIONS = {"functions": [{"name": "f"}]}
+
+
+def test_clients_from_before_tools_are_answered_in_their_words() -> None:
+    choice, _ = answered(ToolCall(id="c", name="f", arguments='{"a":1}'), **FUNCTIONS)
+    assert choice["message"]["function_call"] == {"name": "f", "arguments": '{"a":1}'}
+    assert ("tool_calls" in choice["message"], choice["finish_reason"]) == (False, "function_call")
+    events = [ToolCallBegan(id="c", name="f"), ArgumentsDelta(text='{"a":1}'), Finished(stop=Stop(reason="tool_calls"))]
+    chunks = streamed(*events, **FUNCTIONS)
+    deltas = [chunk["choices"][0]["delta"].get("function_call") for chunk in chunks]
+    assert deltas == [None, {"name": "f", "arguments": ""}, {"arguments": '{"a":1}'}, None]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "function_call"
+
+
+CUSTOM = {"tools": [{"type": "custom", "custom": {"name": "code"}}]}
+
+
+@pytest.mark.parametrize(("arguments", "text"), [('{"input":"1+1"}', "1+1"), ("1+1", "1+1"), ('{"x":1}', '{"x":1}')])
+def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str, text: str) -> None:
+    call = call_of(**CUSTOM)
+    call.form = CLIENT.decode(call)
+    assert isinstance(call.form.tools[0], CustomTool)
+    response = Response(choices=[Choice(parts=[ToolCall(id="c", name="code", arguments=arguments)])])
+    body = judge_answer(CLIENT.encode(response, call, LossReport()))
+    assert body["choices"][0]["message"]["tool_calls"] == [
+        {"id": "c", "type": "custom", "custom": {"name": "code", "input": text}}
+    ]
+    encoder = CLIENT.stream(call, LossReport())
+    events = [
+        ToolCallBegan(id="c", name="code"),
+        ArgumentsDelta(text=arguments[:4]),
+        ArgumentsDelta(text=arguments[4:]),
+    ]
+    stream = encoder.encode(events) + encoder.encode([Finished(stop=Stop(reason="tool_calls"))]) + encoder.end()
+    calls = [call for chunk in judge_stream(stream) for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert [call["custom"] for call in calls] == [{"name": "code", "input": ""}, {"input": text}]
+
+
+def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[dict[str, Any]]:
+    call = call_of(stream=True, stream_options={"include_usage": wants_usage}, **request)
+    encoder = CLIENT.stream(call, LossReport())
+    out = b"".join(encoder.encode([event]) for event in events)
+    return judge_stream(out + encoder.end(), wants_usage=wants_usage)
+
+
+STOP = Finished(stop=Stop(reason="stop"))
+
+
+def deltas(*events: Event) -> list[dict[str, Any]]:
+    """Return the deltas between the role and the finish."""
+    chunks = streamed(*events, STOP)
+    return [chunk["choices"][0]["delta"] for chunk in chunks[1:-1]]
+
+
+def test_all_chunks_have_one_id_one_time_and_the_clients_model() -> None:
+    began = Began(id="up-1", model="upstream-model", created_s=5, service_tier="standard", system_fingerprint="fp")
+    chunks = streamed(began, TextDelta(text="a"), STOP)
+    assert {(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks} == {("up-1", 5, "m")}
+    assert "service_tier" not in chunks[0]
+    assert chunks[0]["system_fingerprint"] == "fp"
+
+
+def test_the_usage_chunk_comes_only_when_asked_for_and_has_no_choices() -> None:
+    events = [Began(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=USAGE), STOP]
+    assert all(chunk["choices"] for chunk in streamed(*events))
+    last = streamed(*events, wants_usage=True)[-1]
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 49)
+    assert all(chunk["choices"] for chunk in streamed(TextDelta(text="a"), STOP, wants_usage=True))
+
+
+def test_interleaved_parallel_calls_keep_their_index() -> None:
+    found = deltas(
+        ToolCallBegan(id="c1", name="a", part=0),
+        ToolCallBegan(id="c2", name="b", part=1),
+        ArgumentsDelta(text="{", part=1),
+        ArgumentsDelta(text='{"x":1}', part=0),
+        ArgumentsDelta(text="}", part=1),
+    )
+    calls = [delta["tool_calls"][0] for delta in found]
+    assert [call["index"] for call in calls] == [0, 1, 1, 0, 1]
+    assert [call.get("id") for call in calls] == ["c1", "c2", None, None, None]
+
+
+def test_a_call_without_arguments_brings_an_empty_object() -> None:
+    began, ended = ToolCallBegan(id="c", name="f"), PartEnded()
+    for events in ([began, ended], [began], [began, ArgumentsDelta(text=""), ended, ended]):
+        texts = [delta["tool_calls"][0]["function"]["arguments"] for delta in deltas(*events)]
+        assert "".join(texts) == "{}"
+
+
+def test_the_first_text_after_a_thought_is_not_lost() -> None:
+    found = deltas(ReasoningDelta(text="hm", part=0), PartEnded(part=0), TextDelta(text="first", part=1))
+    assert found == [{"reasoning_content": "hm"}, {"content": "first"}]
+
+
+def test_thoughts_in_parts_are_set_apart_as_in_a_whole_answer() -> None:
+    found = deltas(
+        ReasoningDelta(text="one", part=0, is_summary=True),
+        ReasoningDelta(text="two", part=0, is_summary=True, summary_index=1),
+        ReasoningDelta(text="three", part=1),
+        ReasoningToken(token=Opaque(value="s", origin="o", dialect="anthropic_messages"), part=1),
+    )
+    assert "".join(delta.get("reasoning_content", "") for delta in found) == "one\n\ntwo\n\nthree"
+    assert found[-1]["reasoning_details"][0]["signature"].startswith("irt1.anthropic_messages.o.")
+
+
+def test_citations_and_pictures_in_a_stream() -> None:
+    picture = Media(kind="image", source=Source(data="AAAA", media_type="image/png"))
+    found = deltas(
+        TextDelta(text="abc"),
+        TextDelta(text="def", part=1),
+        CitationDelta(citation=Citation(url="https://example.org"), part=1),
+        WholePart(value=picture, part=2),
+    )
+    cited = found[2]["annotations"][0]["url_citation"]
+    assert (cited["start_index"], cited["end_index"]) == (3, 6)
+    assert found[3] == {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}
+
+
+def test_each_choice_has_its_own_role_and_one_finish() -> None:
+    chunks = streamed(
+        TextDelta(text="a"), TextDelta(text="b", choice=1), STOP, STOP, Finished(stop=Stop(reason="length"), choice=1)
+    )
+    assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 0, 1, 1, 0, 1]
+
+
+def test_logprobs_stand_beside_their_piece() -> None:
+    token = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    chunks = streamed(TextDelta(text="a", logprobs=[token]), STOP)
+    assert chunks[1]["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
+
+
+def test_texts_are_escaped_as_json() -> None:
+    text = 'a"\\\n\u2028\x00東'
+    assert deltas(TextDelta(text=text)) == [{"content": text}]
+
+
+def test_a_failure_in_mid_stream_is_an_event_that_sdks_raise_on() -> None:
+    encoder = CLIENT.stream(call_of(stream=True), LossReport())
+    told = encoder.fail(errors.UpstreamUnavailable("gone"))
+    assert json.loads(told.removeprefix(b"data: "))["error"]["message"] == "gone"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+PART = st.dictionaries(
+    st.sampled_from(("type", "text", "image_url", "input_audio", "file", "video_url", "refusal", "cache_control")),
+    st.sampled_from(("text", "image_url", "input_audio", "file", "refusal", "data:,x", "thinking")) | JSON,
+    max_size=4,
+)
+MESSAGE = st.dictionaries(
+    st.sampled_from(
+        (
+            "content",
+            "name",
+            "tool_calls",
+            "tool_call_id",
+            "function_call",
+            "reasoning_details",
+            "audio",
+            "cache_control",
+        )
+    ),
+    st.lists(PART, max_size=2) | JSON,
+    max_size=4,
+).flatmap(
+    lambda rest: st.sampled_from(("user", "assistant", "tool", "function", "system")).map(
+        lambda role: {**rest, "role": role}
+    )
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(
+        (
+            "tools",
+            "tool_choice",
+            "functions",
+            "function_call",
+            "response_format",
+            "reasoning",
+            "thinking",
+            "enable_thinking",
+            "stop",
+            "logit_bias",
+            "metadata",
+            "stream_options",
+            "modalities",
+        )
+    ),
+    JSON | st.lists(PART, max_size=2),
+    max_size=3,
+)
+
+
+@given(st.lists(MESSAGE, min_size=1, max_size=3), MEMBERS)
+def test_odd_requests_are_read_or_refused(messages: list[Any], members: dict[str, Any]) -> None:
+    try:
+        form = CLIENT.decode(call_of(messages=messages, **members))
+    except errors.InvalidRequest:
+        return
+    with contextlib.suppress(errors.UnsupportedFeature):
+        UPSTREAM.encode(form, DEPLOYMENT, LossReport())

@@ -1,0 +1,205 @@
+"""Legacy completions: relayed, or over the chat form."""
+
+import json
+from typing import Any
+
+import pytest
+from chat_schemas import validator
+from openai.types import Completion
+
+from intellirouter.core import Deployment, Endpoint, LossReport, Usage, errors
+from intellirouter.dialects.ir import (
+    Began,
+    Choice,
+    Event,
+    Finished,
+    ReasoningDelta,
+    Refusal,
+    RefusalDelta,
+    Response,
+    Stop,
+    StopReason,
+    Text,
+    TextDelta,
+    ToolCall,
+    UsageUpdate,
+)
+from intellirouter.dialects.openai_completions import CLIENT, OpenAICompletionsLane
+from intellirouter.dialects.sse import SseParser
+
+LANE = OpenAICompletionsLane()
+UP = Deployment(name="up", provider="p", vendor="v", upstream_model="um", endpoint=Endpoint(base_url="http://x"))
+TOKEN = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "b", "logprob": -1.0, "bytes": None}]}
+
+
+def call_of(**members: Any) -> Any:
+    return CLIENT.decode_request(json.dumps({"model": "m", "prompt": "Once", **members}).encode())
+
+
+def test_the_relay_edits_the_model_and_asks_for_usage() -> None:
+    request = LANE.encode_request(call_of(stream=True, best_of=2), UP)
+    assert request.path == "/completions"
+    assert json.loads(request.body) == {
+        "model": "um",
+        "prompt": "Once",
+        "stream": True,
+        "best_of": 2,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_relayed_answers_and_streams_are_read() -> None:
+    body = {
+        "choices": [{"text": "x", "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    }
+    told = LANE.decode_response(json.dumps(body).encode())
+    assert (told.usage, told.finish_reason) == (Usage(input_tokens=1, output_tokens=2), "length")
+    relay = LANE.relay(call_of(stream=True))
+    wire = b'data: {"choices":[{"index":0,"text":"x","finish_reason":null}]}\n\n'
+    assert relay.feed(wire) == wire
+    assert relay.has_content
+    assert relay.feed(b'data: {"choices":[{"index":0,"text":"","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+    assert (relay.finish_reason, relay.end()) == ("stop", b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"n": 0}, "n"),
+        ({"n": 200}, "n"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"prompt": []}, "prompt"),
+        ({"model": ""}, "model"),
+        ({"prompt": 5}, "prompt"),
+    ],
+)
+def test_wrong_requests_are_refused(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        call_of(**members)
+    assert caught.value.param == param
+
+
+def test_the_prompt_is_a_users_turn() -> None:
+    form = CLIENT.decode(
+        call_of(temperature=0.5, stop="END", seed=3, user="u", best_of=2, logprobs=2, n=2, stream=True)
+    )
+    assert [(message.role, message.parts) for message in form.messages] == [("user", [Text(text="Once")])]
+    knobs = form.sampling
+    assert (knobs.temperature, knobs.stop, knobs.seed, knobs.n, knobs.top_logprobs) == (0.5, ["END"], 3, 2, 2)
+    assert (knobs.logprobs, form.user, form.is_stream, form.extras) == (True, "u", True, {"best_of": 2})
+    assert form.dialect == "openai_completions"
+
+
+def test_what_is_not_said_is_sixteen_tokens() -> None:
+    assert CLIENT.decode(call_of()).sampling.max_output_tokens == 16
+    assert CLIENT.decode(call_of(max_tokens=99)).sampling.max_output_tokens == 99
+
+
+def test_a_list_of_one_prompt_is_that_prompt() -> None:
+    assert CLIENT.decode(call_of(prompt=["One"])).messages[0].parts == [Text(text="One")]
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": [[1]]}, "prompt"),
+        ({"suffix": "end"}, "suffix"),
+        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"echo": True, "max_tokens": 0}, "echo"),
+    ],
+)
+def test_what_a_chat_cannot_say_is_refused(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(errors.UnsupportedFeature) as caught:
+        CLIENT.decode(call_of(**members))
+    assert caught.value.param == param
+
+
+def test_a_prompt_must_be_there() -> None:
+    with pytest.raises(errors.InvalidRequest, match="prompt"):
+        CLIENT.decode(call_of(prompt=None))
+
+
+def answered(*parts: Any, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    losses = LossReport()
+    response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], usage=Usage(input_tokens=1))
+    body = json.loads(CLIENT.encode(response, call_of(**request), losses))
+    validator("CreateCompletionResponse").validate(body)
+    Completion.model_validate(body)
+    assert (body["model"], body["object"], body["usage"]["total_tokens"]) == ("m", "text_completion", 1)
+    return body["choices"][0], {loss.field: loss.how for loss in losses.taken()}
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("tool_calls", "stop"),
+        ("refusal", "content_filter"),
+    ],
+)
+def test_a_whole_answer(reason: StopReason, said: str) -> None:
+    choice, losses = answered(Text(text=" upon"), Text(text=" a"), reason=reason)
+    assert choice == {"text": " upon a", "index": 0, "logprobs": None, "finish_reason": said}
+    assert losses == {}
+
+
+def test_echo_puts_the_prompt_first() -> None:
+    assert answered(Text(text=" upon"), echo=True)[0]["text"] == "Once upon"
+
+
+def test_what_is_no_text_is_reported() -> None:
+    choice, losses = answered(ToolCall(id="c", name="f"), Refusal(text="No."))
+    assert (choice["text"], losses) == ("No.", {"choices[].text": "dropped"})
+
+
+def test_logprobs_are_four_lists() -> None:
+    choice, _ = answered(Text(text="aa", logprobs=[TOKEN, TOKEN]), logprobs=1)
+    assert choice["logprobs"] == {
+        "tokens": ["a", "a"],
+        "token_logprobs": [-0.5, -0.5],
+        "top_logprobs": [{"b": -1.0}, {"b": -1.0}],
+        "text_offset": [0, 1],
+    }
+
+
+def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[dict[str, Any]]:
+    encoder = CLIENT.stream(
+        call_of(stream=True, stream_options={"include_usage": wants_usage}, **request), LossReport()
+    )
+    told = b"".join(encoder.encode([event]) for event in events) + encoder.end()
+    data = [event.data for event in SseParser().feed(told)]
+    assert data.pop() == "[DONE]"
+    chunks: list[dict[str, Any]] = [json.loads(each) for each in data]
+    assert len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1
+    assert {(chunk["object"], chunk["model"]) for chunk in chunks} == {("text_completion", "m")}
+    assert all(("usage" in chunk) is wants_usage for chunk in chunks)
+    return chunks
+
+
+STOP = Finished(stop=Stop(reason="stop"))
+
+
+def test_a_stream() -> None:
+    events = [Began(id="x", created_s=5), ReasoningDelta(text="hm"), TextDelta(text=" upon", part=1), STOP]
+    choices = [chunk["choices"][0] for chunk in streamed(*events, UsageUpdate(usage=Usage(input_tokens=1)))]
+    assert [(choice["text"], choice["finish_reason"]) for choice in choices] == [(" upon", None), ("", "stop")]
+    with_usage = streamed(*events, UsageUpdate(usage=Usage(input_tokens=1)), wants_usage=True)
+    assert (with_usage[-1]["choices"], with_usage[-1]["usage"]["prompt_tokens"]) == ([], 1)
+    assert with_usage[0]["usage"] is None
+
+
+def test_a_stream_with_echo_and_log_probabilities() -> None:
+    chunks = streamed(TextDelta(text="a", logprobs=[TOKEN]), TextDelta(text="a", logprobs=[TOKEN]), STOP)
+    assert [chunk["choices"][0]["logprobs"]["text_offset"] for chunk in chunks[:2]] == [[0], [1]]
+    chunks = streamed(TextDelta(text="a"), TextDelta(text="b", choice=1), RefusalDelta(text="No"), STOP, echo=True)
+    assert [chunk["choices"][0]["text"] for chunk in chunks] == ["Once", "a", "Once", "b", "No", ""]
+
+
+def test_a_failure_is_an_error_event() -> None:
+    encoder = CLIENT.stream(call_of(stream=True), LossReport())
+    assert json.loads(encoder.fail(errors.UpstreamUnavailable("gone"))[6:])["error"]["message"] == "gone"

@@ -1,0 +1,183 @@
+"""Embeddings between dialects: encodings, order, counts, and what is refused."""
+
+import base64
+import json
+import math
+import struct
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from chat_schemas import validator
+
+from intellirouter.core import Deployment, Endpoint, LossReport, Usage, errors
+from intellirouter.core.vendor import Quirks
+from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, OpenAIEmbeddingsLane
+from intellirouter.dialects.openai_errors import decode_error
+from intellirouter.dialects.translate_embeddings import EmbeddingsTranslation
+
+LANE = OpenAIEmbeddingsLane()
+TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, decode_error)
+
+
+def deployment(*refuses: str) -> Deployment:
+    return Deployment(
+        name="up",
+        provider="p",
+        vendor="v",
+        upstream_model="um",
+        endpoint=Endpoint(base_url="http://x"),
+        quirks=Quirks(refuses=frozenset(refuses)),
+    )
+
+
+def call_of(**members: Any) -> Any:
+    return EMBEDDINGS_CLIENT.decode_request(json.dumps({"model": "m", "input": ["a", "b"], **members}).encode())
+
+
+def packed(*numbers: float) -> str:
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+def answer(*vectors: Any, **members: Any) -> bytes:
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return json.dumps({"object": "list", "data": data, "model": "um", **members}).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "inputs", "is_single"),
+    [
+        ("a", ["a"], True),
+        (["a"], ["a"], False),
+        (["a", ""], ["a", ""], False),
+        ([1, 2], [[1, 2]], True),
+        ([[1], [2, 3]], [[1], [2, 3]], False),
+    ],
+)
+def test_the_four_forms_of_input(value: Any, inputs: list[Any], is_single: bool) -> None:
+    ask = EMBEDDINGS_CLIENT.decode(call_of(input=value, dimensions=2, user="u", encoding_format="base64", extra=1))
+    assert (ask.inputs, ask.is_single, ask.dimensions, ask.user, ask.encoding) == (inputs, is_single, 2, "u", "base64")
+    assert ask.extras == {"extra": 1}
+
+
+def test_mixed_inputs_are_refused() -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        EMBEDDINGS_CLIENT.decode(call_of(input=["a", 1]))
+    assert caught.value.param == "input"
+
+
+def test_base64_is_little_endian_32_bit_floats_for_every_provider() -> None:
+    found = EmbeddingAnswer(vectors=[[0.5, -2.0]], usage=Usage(input_tokens=3))
+    body = json.loads(EMBEDDINGS_CLIENT.encode(found, call_of(encoding_format="base64"), LossReport()))
+    assert body["data"] == [{"object": "embedding", "index": 0, "embedding": packed(0.5, -2.0)}]
+    assert base64.b64decode(body["data"][0]["embedding"]) == b"\x00\x00\x00\x3f\x00\x00\x00\xc0"
+    assert body["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert body["model"] == "m"
+
+
+def test_floats_are_valid_by_the_schema() -> None:
+    body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5], [1]]), call_of(), LossReport()))
+    validator("CreateEmbeddingResponse").validate(body)
+    with pytest.raises(jsonschema_rs.ValidationError):
+        validator("CreateEmbeddingResponse").validate({**body, "usage": None})
+
+
+def test_a_number_that_no_float_can_hold_is_malformed() -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="too large"):
+        EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[1e300]]), call_of(encoding_format="base64"), LossReport())
+
+
+def test_vectors_come_in_the_order_of_the_inputs() -> None:
+    data = [{"index": 1, "embedding": [1.0]}, {"index": 0, "embedding": [0.0]}]
+    found = EMBEDDINGS_UPSTREAM.decode(json.dumps({"data": data}).encode(), deployment())
+    assert found.vectors == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize("indices", [(0, 0), (None, None), (True, 0), ("1", "0")])
+def test_numbers_that_say_nothing_leave_the_order(indices: tuple[Any, Any]) -> None:
+    data = [{"index": index, "embedding": [float(place)]} for place, index in enumerate(indices)]
+    found = EMBEDDINGS_UPSTREAM.decode(json.dumps({"data": data}).encode(), deployment())
+    assert found.vectors == [[0.0], [1.0]]
+
+
+def test_base64_answers_are_read() -> None:
+    found = EMBEDDINGS_UPSTREAM.decode(answer(packed(0.5, 1.5)), deployment())
+    assert found.vectors == [[0.5, 1.5]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b'{"data": 5}',
+        b'{"data": [5]}',
+        answer(None),
+        answer([]),
+        answer(["a"]),
+        answer([None]),
+        answer([True]),
+        answer("%%%"),
+        answer("AAA="),
+        answer(packed(math.nan)),
+        answer(packed(math.inf)),
+    ],
+)
+def test_what_is_no_vector_is_malformed(body: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed):
+        EMBEDDINGS_UPSTREAM.decode(body, deployment())
+
+
+def test_an_error_under_200() -> None:
+    with pytest.raises(errors.UpstreamUnavailable, match="busy"):
+        EMBEDDINGS_UPSTREAM.decode(b'{"error": "busy"}', deployment())
+
+
+def test_what_another_dialect_asks_is_sent_or_reported() -> None:
+    ask = EmbeddingAsk(dialect="gemini", model="m", inputs=["a"], is_single=True, task="QUERY", title="T", user="u")
+    losses = LossReport()
+    request = EMBEDDINGS_UPSTREAM.encode(ask, deployment("user"), losses)
+    assert (request.path, json.loads(request.body)) == ("/embeddings", {"model": "um", "input": "a"})
+    assert {loss.field for loss in losses.taken()} == {"task", "title", "user"}
+    shorter = EmbeddingAsk(dialect="gemini", model="m", inputs=["a"], dimensions=5)
+    with pytest.raises(errors.UnsupportedFeature) as caught:
+        EMBEDDINGS_UPSTREAM.encode(shorter, deployment("dimensions"), LossReport())
+    assert caught.value.param == "dimensions"
+
+
+def test_the_lane_between_dialects() -> None:
+    call = call_of(encoding_format="base64", unknown=1)
+    request = TRANSLATION.encode_request(call, deployment())
+    assert json.loads(request.body)["input"] == ["a", "b"]
+    assert [str(loss) for loss in request.losses] == ["unknown;how=dropped"]
+    told = TRANSLATION.decode_response(answer([0.5], [1.5], usage={"prompt_tokens": 2}), call, deployment())
+    assert told.usage == Usage(input_tokens=2)
+    assert told.body is not None
+    assert [each["embedding"] for each in json.loads(told.body)["data"]] == [packed(0.5), packed(1.5)]
+    with pytest.raises(errors.UpstreamMalformed, match="1 vectors for 2 inputs"):
+        TRANSLATION.decode_response(answer([0.5]), call, deployment())
+    with pytest.raises(errors.InvalidRequest):
+        TRANSLATION.relay(call, deployment())
+
+
+@pytest.mark.parametrize(("encoding", "sent"), [("base64", [0.5]), ("float", packed(0.5)), (None, packed(0.5))])
+def test_a_relayed_answer_in_the_other_encoding_is_converted(encoding: str | None, sent: Any) -> None:
+    """The SDK for Node takes numbers for base64 when it asked for base64, and decodes garbage."""
+    told = LANE.decode_response(answer(sent), call_of(encoding_format=encoding), deployment())
+    assert told.body is not None
+    assert json.loads(told.body)["data"][0]["embedding"] == (packed(0.5) if encoding == "base64" else [0.5])
+
+
+@pytest.mark.parametrize(("encoding", "sent"), [("base64", packed(0.5)), ("float", [0.5]), (None, [0.5])])
+def test_a_relayed_answer_in_the_right_encoding_passes(encoding: str | None, sent: Any) -> None:
+    assert LANE.decode_response(answer(sent), call_of(encoding_format=encoding), deployment()).body is None
+
+
+def test_relayed_requests_leave_out_what_the_vendor_refuses() -> None:
+    call = call_of(encoding_format="base64", user="u")
+    request = LANE.encode_request(call, deployment("encoding_format", "user"))
+    assert json.loads(request.body) == {"model": "um", "input": ["a", "b"]}
+    assert [loss.field for loss in request.losses] == ["user"]
+    with pytest.raises(errors.UnsupportedFeature):
+        LANE.encode_request(call_of(dimensions=3), deployment("dimensions"))

@@ -6,11 +6,11 @@ from urllib.parse import unquote
 
 import msgspec
 
-from intellirouter.testing.anthropic_wire.cache import PromptCache
+from intellirouter.testing.anthropic_wire.cache import pieces_of
 from intellirouter.testing.anthropic_wire.render import messages_reply
 from intellirouter.testing.anthropic_wire.reply import MessagesError, json_reply
 from intellirouter.testing.anthropic_wire.request import REFUSES, count_messages, parse_messages
-from intellirouter.testing.plan import PLAIN, Magic, magic_of, plan_completion
+from intellirouter.testing.plan import PLAIN, Magic, PromptCache, magic_of, plan_completion
 from intellirouter.testing.wire import Refused, Reply, WireRequest, json_object
 
 MODELS: Final = ("claude-mock-large", "claude-mock-small")
@@ -70,7 +70,7 @@ class AnthropicApi:
         if is_count:
             return json_reply({"input_tokens": count_messages(document, betas)})
         ask = parse_messages(document, betas)
-        ask.cache = self._cache.use(ask.model, ask.prompt)
+        ask.cache = self._cache.use(ask.model, pieces_of(ask.prompt))
         ask.cached_tokens, ask.cache_write_tokens = ask.cache.read, ask.cache.written
         if REFUSES in ask.heard:
             magic = msgspec.structs.replace(magic, refuses=True)

@@ -16,12 +16,12 @@ from intellirouter.testing.anthropic_wire.blocks import (
     marks_of,
     text_of,
 )
-from intellirouter.testing.anthropic_wire.cache import CacheUse, prompt_tokens
+from intellirouter.testing.anthropic_wire.cache import prompt_tokens
 from intellirouter.testing.anthropic_wire.fields import EXTRA, at, known_only, one_of, optional, required, typed
 from intellirouter.testing.anthropic_wire.reply import invalid
 from intellirouter.testing.anthropic_wire.settings import check_sampling, check_thinking, output_schema
 from intellirouter.testing.anthropic_wire.tools import check_tools, choose_tool
-from intellirouter.testing.plan import Ask
+from intellirouter.testing.plan import Ask, CacheUse
 
 TOKENS_PER_MESSAGE: Final = 4
 MAX_STOPS: Final = 8191

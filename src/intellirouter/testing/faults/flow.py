@@ -94,7 +94,12 @@ def huge(reply: Reply, params: Mapping[str, Any]) -> Script:
     if params["what"] == "body" and comment is not None:
         script.steps = [comment[0], *filler, comment[1], *reply.parts]
         return script
-    script.steps = [*reply.parts[:1], event[0], *filler, event[1], *reply.parts[1:]]
+    if event is None:
+        whole = b'{"filler":"' + b"x" * size_bytes + b'"}'
+        huge_event: list[Step] = [reply.wire.framing.wrap(whole, reply.parts[:2][-1])]
+    else:
+        huge_event = [event[0], *filler, event[1]]
+    script.steps = [*reply.parts[:1], *huge_event, *reply.parts[1:]]
     return script
 
 

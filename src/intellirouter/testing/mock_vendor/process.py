@@ -12,8 +12,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
+
+from intellirouter.testing.bedrock_wire import ACCESS_KEY, SECRET_KEY
 
 START_S: Final = 20.0
 STOP_S: Final = 5.0
@@ -74,6 +76,14 @@ class MockVendor:
     def azure_url(self) -> str:
         """What an Azure OpenAI client takes as `azure_endpoint`."""
         return self.url
+
+    @property
+    def bedrock_url(self) -> str:
+        """What an AWS client takes as `endpoint_url`; sign with `aws_access_key` and `aws_secret_key`."""
+        return self.url
+
+    aws_access_key: ClassVar[str] = ACCESS_KEY
+    aws_secret_key: ClassVar[str] = SECRET_KEY
 
     @property
     def pid(self) -> int:

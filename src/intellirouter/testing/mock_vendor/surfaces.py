@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from intellirouter.testing.anthropic_wire import AnthropicApi
+from intellirouter.testing.bedrock_wire import BedrockApi
 from intellirouter.testing.gemini_wire import GeminiApi
 from intellirouter.testing.ollama_wire import OllamaApi
 from intellirouter.testing.openai_wire import AzureApi, OpenAiApi
@@ -32,9 +33,10 @@ class Surfaces:
         self._gemini = GeminiApi(api_key)
         self._ollama = OllamaApi(api_key)
         self._azure = AzureApi(api_key)
+        self._bedrock = BedrockApi(api_key)
 
     def reset(self) -> None:
-        for api in (self._openai, self._anthropic, self._gemini, self._ollama, self._azure):
+        for api in (self._openai, self._anthropic, self._gemini, self._ollama, self._azure, self._bedrock):
             api.reset()
 
     def answer(self, request: WireRequest) -> Reply:
@@ -48,6 +50,8 @@ class Surfaces:
             return self._ollama
         if path.startswith("/openai/"):
             return self._azure
+        if path.startswith("/model/"):
+            return self._bedrock
         if "anthropic-version" in headers or path.startswith("/v1/messages"):
             return self._anthropic
         if (

@@ -119,8 +119,8 @@ def _filtered() -> AzureError:
     return AzureError(
         400,
         "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please "
-        "modify your prompt and retry. To learn more about our content filtering policies please read our documentation: "
-        "https://go.microsoft.com/fwlink/?linkid=2198766",
+        "modify your prompt and retry. To learn more about our content filtering policies please read our "
+        "documentation: https://go.microsoft.com/fwlink/?linkid=2198766",
         code="content_filter",
         more={
             "type": None,

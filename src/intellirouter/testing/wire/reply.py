@@ -46,8 +46,9 @@ class Wire(Struct, frozen=True, kw_only=True):
     """The error in a stream, after so many other events."""
     lead_events: int = 1
     """Events before the first content of a stream."""
-    filler_event: tuple[bytes, bytes]
-    """What stands around the filler of an event that says nothing, framing included."""
+    filler_event: tuple[bytes, bytes] | None
+    """What stands around the filler of an event that says nothing, framing included; None where its length or a
+    checksum is part of the framing."""
     filler_comment: tuple[bytes, bytes] | None = (b": ", b"\n\n")
     """The same for bytes that are no event; None where the protocol has none."""
     filler_body: bytes = b'{"filler":"'

@@ -3,6 +3,7 @@
 Works on the wire form, so that a relayed request and a translated one are fitted by the same rules.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -35,6 +36,7 @@ _FORM_NAMES: Final = {
 }
 """What a client of another dialect calls otherwise, by the intermediate form's names."""
 _IN_MESSAGES: Final = "messages[]."
+_ESCAPED_NAME: Final = re.compile(rb"\\u00(?:[67]|5[fF])")
 
 
 def _is_filled(value: Any) -> bool:
@@ -57,7 +59,9 @@ _RELIED_ON: Final[dict[str, Callable[[Any], bool]]] = {
 def touches(call: Call, quirks: Quirks) -> bool:
     """Tell, cheaply, whether a request may hold what a vendor wants otherwise. Says yes too often, never too seldom."""
     body = call.body
-    if any(needle in body for needle in _needles(quirks)):
+    pattern = _pattern(quirks)
+    # A name may be spelled with escapes: then the slow way decides.
+    if pattern is not None and (pattern.search(body) or (b"\\u00" in body and _ESCAPED_NAME.search(body))):
         return True
     limit = quirks.max_temperature
     if limit is not None and call.source.temperature is not None and call.source.temperature > limit:
@@ -66,7 +70,8 @@ def touches(call: Call, quirks: Quirks) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _needles(quirks: Quirks) -> tuple[bytes, ...]:
+def _pattern(quirks: Quirks) -> "re.Pattern[bytes] | None":
+    """Return what finds the words that a vendor's quirks are about; None when they are about none."""
     names = {name.removeprefix(_IN_MESSAGES) for name in quirks.refuses}
     names.update(old for old, _ in quirks.renames)
     if not quirks.has_developer_role:
@@ -76,9 +81,8 @@ def _needles(quirks: Quirks) -> tuple[bytes, ...]:
     if quirks.reasoning_field != "reasoning_content":
         names.add("reasoning_content")
     if not names:
-        return ()
-    # A key may be spelled with escapes: then the slow way decides.
-    return *(f'"{name}"'.encode() for name in sorted(names)), b"\\u006", b"\\u007", b"\\u005f", b"\\u005F"
+        return None
+    return re.compile(b'"(?:' + b"|".join(re.escape(name.encode()) for name in sorted(names)) + b')"')
 
 
 def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:

@@ -11,6 +11,7 @@ from intellirouter.dialects.ir import (
     FunctionTool,
     Message,
     Text,
+    ToolCall,
     ToolResult,
 )
 

@@ -73,7 +73,7 @@ def _envelope(trouble: Trouble) -> dict[str, Any]:
         details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{trouble.retry_after_s:g}s"})
     message = trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}.")
     document = error_document(trouble.status, message, details)
-    if trouble.type:
+    if trouble.type.isupper():  # a status; OpenAI's types, which magic models state, are no words of Google's
         document["error"]["status"] = trouble.type
     return document
 

@@ -9,9 +9,12 @@ export const WEATHER_SCHEMA = { type: "object", properties: { city: { type: "str
 
 const checks = [];
 
-/** Add a check: `check("name", fn)` or `check("name", { only: ["via-openai"] }, fn)`. Names are read without running. */
+/**
+ * Add a check: `check("name", fn)`, `check("name", { only: ["via-openai"] }, fn)` or `{ without: ["via-ollama"] }`.
+ * Names and lists are read without running the script.
+ */
 export function check(name, options, run) {
-  checks.push(run ? { name, run, only: options.only } : { name, run: options });
+  checks.push(run ? { name, run, ...options } : { name, run: options });
 }
 
 class Case {
@@ -72,8 +75,8 @@ async function outcome(run, upstream) {
 /** Runs every check for each upstream of the environment; one line of JSON each. */
 export async function run() {
   for (const upstream of process.env.UPSTREAMS.split(",")) {
-    for (const { name, run, only } of checks) {
-      if (only && !only.includes(upstream)) continue;
+    for (const { name, run, only, without } of checks) {
+      if (without?.includes(upstream) || (only && !only.includes(upstream))) continue;
       const started = Date.now();
       const failure = await outcome(run, upstream);
       const line = { upstream, check: name, failure, seconds: (Date.now() - started) / 1000 };

@@ -30,7 +30,7 @@ PERSON_SCHEMA = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-_checks: list[tuple[Callable[..., Any], Sequence[str] | None]] = []
+_checks: list[tuple[Callable[..., Any], Sequence[str] | None, Sequence[str]]] = []
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,19 @@ class Case:
             return found
 
 
-def check(function: Callable[..., Any] | None = None, *, only: Sequence[str] | None = None) -> Any:
-    """Mark a check: `@check` or `@check(only=["via-openai"])`. `only` is a literal: it is read without running."""
-    if function is None:
-        return lambda marked: check_of(marked, only)
-    return check_of(function, None)
+def check(
+    function: Callable[..., Any] | None = None, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
+) -> Any:
+    """Mark a check: `@check`, `@check(only=["via-openai"])` or `@check(without=["via-ollama"])`.
 
+    The lists are literals: they are read without running the script.
+    """
 
-def check_of(function: Callable[..., Any], only: Sequence[str] | None) -> Callable[..., Any]:
-    _checks.append((function, only))
-    return function
+    def mark(marked: Callable[..., Any]) -> Callable[..., Any]:
+        _checks.append((marked, only, without))
+        return marked
+
+    return mark if function is None else mark(function)
 
 
 def until(look: Callable[[], Any], what: str, timeout_s: float = 5.0) -> Any:
@@ -134,8 +137,8 @@ def run() -> None:
     place = {"url": os.environ["GATEWAY_URL"], "key": os.environ["API_KEY"], "vendor_url": os.environ["VENDOR_URL"]}
     for upstream in os.environ["UPSTREAMS"].split(","):
         case = Case(upstream=upstream, **place)
-        for function, only in _checks:
-            if only is not None and upstream not in only:
+        for function, only, without in _checks:
+            if upstream in without or (only is not None and upstream not in only):
                 continue
             started = time.monotonic()
             failure = _outcome(function, case)

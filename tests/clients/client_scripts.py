@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 CLIENT_TIMEOUT_S = 420
-_NODE_CHECK = re.compile(r'^check\("(\w+)"(?:, \{ only: (\[[^\]]*\]) \})?,', re.MULTILINE)
+_NODE_CHECK = re.compile(r'^check\("(\w+)"(?:, \{ (only|without): (\[[^\]]*\]) \})?,', re.MULTILINE)
 _IMPORTED = {
     True: re.compile(r"^from (\w+) import", re.MULTILINE),
     False: re.compile(r'^import .* from "\./(\w+)\.mjs";', re.MULTILINE),
@@ -26,8 +26,13 @@ _PASSED_ON = ("PATH", "LANG", "TMPDIR")
 @dataclass(frozen=True)
 class Check:
     name: str
-    only: tuple[str, ...] | None
+    only: tuple[str, ...] | None = None
     """The upstreams it is for; None for all."""
+    without: tuple[str, ...] = ()
+    """The upstreams that cannot do what it asks."""
+
+    def is_for(self, upstream: str) -> bool:
+        return upstream not in self.without and (self.only is None or upstream in self.only)
 
 
 @dataclass(frozen=True)
@@ -114,14 +119,14 @@ def _python_checks(text: str) -> Iterator[Check]:
             continue
         for mark in node.decorator_list:
             if isinstance(mark, ast.Name) and mark.id == "check":
-                yield Check(node.name, None)
+                yield Check(node.name)
             elif isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "check":
-                yield Check(node.name, tuple(ast.literal_eval(mark.keywords[0].value)))
+                yield Check(node.name, **{str(word.arg): tuple(ast.literal_eval(word.value)) for word in mark.keywords})
 
 
 def _node_checks(text: str) -> Iterator[Check]:
-    for name, only in _NODE_CHECK.findall(text):
-        yield Check(name, tuple(json.loads(only)) if only else None)
+    for name, word, upstreams in _NODE_CHECK.findall(text):
+        yield Check(name, **({word: tuple(json.loads(upstreams))} if word else {}))
 
 
 @cache

@@ -9,7 +9,7 @@ CASES = [
     for client in clients().values()
     for upstream in UPSTREAMS
     for check in client.checks
-    if check.only is None or upstream in check.only
+    if check.is_for(upstream)
 ]
 
 

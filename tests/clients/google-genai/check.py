@@ -74,7 +74,7 @@ def length_is_told(case: Case) -> None:
     assert answer.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS
 
 
-@check
+@check(without=["via-responses"])
 def stop_sequences_cut(case: Case) -> None:
     config = types.GenerateContentConfig(stop_sequences=["two"])
     answer = client(case).models.generate_content(model=case.model, contents="one two three", config=config)
@@ -142,7 +142,7 @@ def functions_run_by_themselves(case: Case) -> None:
     assert "sunny in" in answer.text
 
 
-@check
+@check(without=["via-ollama"])
 def function_calling_mode_is_obeyed(case: Case) -> None:
     def config(mode: str, **members: Any) -> types.GenerateContentConfig:
         calling = types.FunctionCallingConfig(mode=mode, **members)

@@ -53,12 +53,12 @@ def person_of(case: Case, mode: instructor.Mode) -> Person:
     )
 
 
-@check
+@check(without=["via-ollama"])
 def forced_tool(case: Case) -> None:
     assert isinstance(person_of(case, instructor.Mode.TOOLS), Person)
 
 
-@check
+@check(without=["via-ollama"])
 def strict_tool(case: Case) -> None:
     assert isinstance(person_of(case, instructor.Mode.TOOLS_STRICT), Person)
 
@@ -76,7 +76,7 @@ def parallel_tools(case: Case) -> None:
     assert [call.city for call in found] == ["Paris", "Oslo"]
 
 
-@check
+@check(without=["via-ollama"])
 def partial_objects_stream(case: Case) -> None:
     stream = client(case, instructor.Mode.TOOLS).chat.completions.create_partial(
         model=case.model, messages=said("a person"), response_model=Person, max_retries=0
@@ -86,7 +86,7 @@ def partial_objects_stream(case: Case) -> None:
     Person.model_validate(states[-1].model_dump())
 
 
-@check
+@check(without=["via-ollama"])
 def usage_comes_along(case: Case) -> None:
     _, answer = client(case, instructor.Mode.TOOLS).chat.completions.create_with_completion(
         model=case.model, messages=said("a person"), response_model=Person, max_retries=0
@@ -95,7 +95,7 @@ def usage_comes_along(case: Case) -> None:
     assert answer.usage.completion_tokens > 0
 
 
-@check
+@check(without=["via-ollama"])
 def what_does_not_validate_is_asked_again(case: Case) -> None:
     """The second request holds the first call and what was wrong with it, as a tool's answer."""
     before = len(case.requests("mock-large"))

@@ -12,7 +12,7 @@ class Person(BaseModel):
 
 
 # This mode asks for a tool and for a JSON answer at once, which Gemini's older models refuse.
-@check(only=["via-openai", "via-responses", "via-anthropic", "via-ollama"])
+@check(only=["via-openai", "via-responses", "via-anthropic"])
 def tools(case: Case) -> None:
     base = OpenAI(base_url=case.base_url, api_key=case.key, max_retries=0, timeout=10)
     client = instructor.from_openai(base, mode=instructor.Mode.RESPONSES_TOOLS)

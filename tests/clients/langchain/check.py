@@ -67,17 +67,17 @@ def standard_tests(case: Case, suite: str) -> None:
     assert judge.passed >= STANDARD_TESTS_MIN, f"only {judge.passed} standard tests ran:\n{said.getvalue()[-3000:]}"
 
 
-@check
+@check(without=["via-ollama"])
 def standard_tests_of_chat_openai(case: Case) -> None:
     standard_tests(case, "suite_chat_openai.py")
 
 
-@check
+@check(without=["via-ollama"])
 def standard_tests_of_chat_openai_over_responses(case: Case) -> None:
     standard_tests(case, "suite_responses.py")
 
 
-@check
+@check(without=["via-ollama"])
 def standard_tests_of_chat_anthropic(case: Case) -> None:
     standard_tests(case, "suite_chat_anthropic.py")
 

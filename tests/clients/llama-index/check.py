@@ -85,7 +85,7 @@ async def agent_goes_round(case: Case) -> None:
     assert "sunny in" in str(answer)
 
 
-@check
+@check(without=["via-ollama"])
 def structured_output(case: Case) -> None:
     person = model(case).as_structured_llm(Person).complete("a person").raw
     assert isinstance(person, Person)

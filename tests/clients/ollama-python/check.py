@@ -49,6 +49,8 @@ def options_are_taken(case: Case) -> None:
     options = {"temperature": 0.5, "top_p": 0.9, "top_k": 20, "num_predict": 20, "seed": 7, "num_ctx": 8192}
     answer = client(case).chat(case.magic("gen-400"), said("go"), options=options, keep_alive="5m")
     assert answer.done_reason == "length"
+    if case.upstream == "via-responses":
+        return  # knows no stop sequences
     stopped = client(case).chat(case.model, said("one two three"), options={"stop": ["two"]})
     assert stopped.message.content.strip() == "mock-large: one"
 

@@ -148,7 +148,7 @@ def tool_results_are_taken(case: Case) -> None:
     assert "sunny" in response.output_text
 
 
-@check
+@check(without=["via-ollama"])
 def tool_choice_is_obeyed(case: Case) -> None:
     choices: list[Any] = ["required", {"type": "function", "name": "weather"}]
     for choice in choices:

@@ -67,7 +67,7 @@ async def conversation_goes_on(case: Case) -> None:
     assert second.output == "mock-large: second"
 
 
-@check
+@check(without=["via-ollama"])
 async def structured_output_by_tool(case: Case) -> None:
     answer = await Agent(model(case), output_type=ToolOutput(Person)).run("a person")
     assert isinstance(answer.output, Person)

@@ -18,7 +18,7 @@ const provider = (one) =>
 
 check("thoughts_are_read", async (one) => {
   const model = provider(one).chatModel(one.magic("think"));
-  const ask = { model, prompt: "hello", maxRetries: 0, providerOptions: { gateway: { reasoningEffort: "low" } } };
+  const ask = { model, prompt: "hello", maxRetries: 0, providerOptions: { gateway: { reasoning: { effort: "low", exclude: false } } } };
   const answer = await generateText(ask);
   assert.ok(answer.reasoningText);
   assert.equal(answer.text, "think: hello");

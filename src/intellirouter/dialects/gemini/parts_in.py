@@ -164,7 +164,7 @@ def _other(part: Members, token: Opaque | None, *, is_thought: bool) -> Part | N
     if kind is None:
         return Reasoning(token=token) if token is not None else None
     raw = dict(part.rest())
-    if token is not None:
+    if token is not None and token.dialect == DIALECT:
         raw["thoughtSignature"] = token.value
     if is_thought:
         raw["thought"] = True

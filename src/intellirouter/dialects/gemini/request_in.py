@@ -90,9 +90,13 @@ def conversation_in(body: Members, call: Call) -> Conversation:
         is_stream=call.is_stream,
         modalities=[text.lower() for text in config.texts("responseModalities")],
     )
-    extras.update((f"generationConfig.{name}", value) for name, value in config.rest().items())
-    conversation.extras = {**body.rest(), **extras}
+    conversation.extras = {**_kept("", body), **extras, **_kept("generationConfig.", config)}
     return conversation
+
+
+def _kept(path: str, members: Members) -> dict[str, Any]:
+    """Return unknown members by path. A dot is no part of a name: `request_out` would look for a place there."""
+    return {path + name.replace(".", "_"): value for name, value in members.rest().items()}
 
 
 def _tools(entry: Members) -> list[Tool]:
@@ -120,8 +124,8 @@ def _tool_choice(config: Members, extras: dict[str, Any]) -> ToolChoice | None:
     if mode is None:
         raise wrong_value(calling.place("mode"), "'AUTO', 'ANY', 'NONE', 'VALIDATED'")
     allowed = calling.texts("allowedFunctionNames")
-    extras.update((f"toolConfig.functionCallingConfig.{name}", value) for name, value in calling.rest().items())
-    extras.update((f"toolConfig.{name}", value) for name, value in config.rest().items())
+    extras.update(_kept("toolConfig.functionCallingConfig.", calling))
+    extras.update(_kept("toolConfig.", config))
     if word == "VALIDATED" and not allowed:
         extras["toolConfig.functionCallingConfig.mode"] = word
     if mode == "required" and len(allowed) == 1:

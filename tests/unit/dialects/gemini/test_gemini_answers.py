@@ -455,6 +455,36 @@ def test_pieces_of_arguments_are_relayed_only() -> None:
     assert [part.name for part in found if isinstance(part, ToolCall)] == ["f"]
 
 
+def test_parts_of_googles_own_come_back_verbatim() -> None:
+    raw = {"executableCode": {"language": "PYTHON", "code": "1"}, "thoughtSignature": "c2ln"}
+    part = Foreign(dialect="gemini", kind="executableCode", raw=raw)
+    assert whole(of(part))["candidates"][0]["content"]["parts"] == [raw]
+
+
+def test_a_signature_without_any_text_is_a_part() -> None:
+    body = {"candidates": [{"content": {"parts": [{"thoughtSignature": "c2ln"}]}, "finishReason": "STOP"}]}
+    part = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts[0]
+    assert isinstance(part, Text)
+    assert (part.text, part.token is not None) == ("", True)
+
+
+def test_log_probabilities_without_text_belong_to_the_text_before() -> None:
+    chunks: list[Any] = [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+        {"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a"}]}, "finishReason": "STOP"}]},
+    ]
+    wire = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    part = read_stream(wire).choices[0].parts[0]
+    assert isinstance(part, Text)
+    assert [each["token"] for each in part.logprobs] == ["a"]
+
+
+def test_sources_without_any_text_have_nothing_to_cite() -> None:
+    metadata = {"groundingChunks": [{"web": {"uri": "u"}}]}
+    body = {"candidates": [{"finishReason": "STOP", "groundingMetadata": metadata}]}
+    assert UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts == []
+
+
 def test_calls_get_ids_of_their_own() -> None:
     body = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}] * 2}, "finishReason": "STOP"}]}
     found = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts

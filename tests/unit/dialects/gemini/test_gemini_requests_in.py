@@ -9,7 +9,7 @@ from gemini_wire import HI, call_of, deployment, form_of
 from intellirouter.core import LossReport, PathFacts, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
 from intellirouter.dialects.gemini.wire import read_token, write_thought_token, write_token
-from intellirouter.dialects.ir import Opaque, Reasoning, Text, ToolCall
+from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
 from intellirouter.dialects.ir.tokens import MARK
 from intellirouter.dialects.translate import unsaid_fields
 
@@ -165,6 +165,25 @@ def test_unknown_members_are_reported_by_name() -> None:
         "messages[].content[].partMetadata",
         "tools[].behavior",
     }
+
+
+def test_dots_in_names_lead_nowhere() -> None:
+    body = {**HI, "contents.x": 1, "generationConfig": {"temperature": 1, "temperature.x": 2}, "a.b": 3}
+    request = UPSTREAM.encode(form_of(body), deployment(), LossReport())
+    assert json.loads(request.body) == {
+        **HI,
+        "generationConfig": {"temperature": 1.0, "temperature_x": 2},
+        "contents_x": 1,
+        "a_b": 3,
+    }
+
+
+def test_wrapped_tokens_on_googles_own_parts_are_left_out() -> None:
+    alien = write_token(Opaque("sig", "abc", "anthropic_messages"))
+    code = {"executableCode": {"code": "1"}, "thoughtSignature": alien, "thought": True}
+    parts = form_of({"contents": [*HI["contents"], {"role": "model", "parts": [code]}]}).messages[1].parts
+    raw = {"executableCode": {"code": "1"}, "thought": True}
+    assert parts == [Foreign(dialect="gemini", kind="executableCode", raw=raw)]
 
 
 def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() -> None:

@@ -4,14 +4,14 @@ Refused means `UpstreamMalformed`: the attempt has failed, and the planner may a
 that change nothing the model said: an id that two calls share, a finish that was left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import jsonschema_rs
 import msgspec
 from msgspec import structs
 
-from intellirouter.core import errors, new_id
+from intellirouter.core import Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -27,7 +27,10 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallBegan,
 )
+from intellirouter.dialects.lane import StreamDecoder, StreamRelay
 
+CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
+"""A client that needs one of these relies on the form of the answer, so it is checked even where bytes only pass."""
 _CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
 """Answers that end early may end anywhere: they are passed on as they are."""
 _MIN_LOOPING: Final = 2_000
@@ -45,6 +48,12 @@ def sound(response: Response, conversation: Conversation) -> Response:
     if not choices:
         raise errors.UpstreamMalformed("The upstream's answer has no choices.")
     return structs.replace(response, choices=choices)
+
+
+def is_as_told(repaired: Response, response: Response, body: bytes) -> bool:
+    """Tell whether nothing was repaired, by `sound` or by the decoder, which mints ids that are missing or shared."""
+    ids = (part.id for choice in response.choices for part in choice.parts if isinstance(part, ToolCall))
+    return repaired == response and all(each.encode() in body for each in ids)
 
 
 def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
@@ -149,3 +158,65 @@ class StreamGuard:
             call = ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}")
             if choice == event.choice:
                 _check_call(call)
+
+
+class GuardedRelay:
+    """A relay whose stream is read beside it by a guard; see `lane.StreamRelay`. What it lets through stays bytes."""
+
+    def __init__(self, relay: StreamRelay, decoder: StreamDecoder) -> None:
+        self._relay = relay
+        self._decoder = decoder
+        self._guard = StreamGuard()
+        self._error: errors.UpstreamMalformed | None = None
+
+    @property
+    def has_content(self) -> bool:
+        return self._relay.has_content
+
+    @property
+    def is_finished(self) -> bool:
+        return self._error is not None or self._relay.is_finished
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._relay.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._relay.finish_reason
+
+    @property
+    def content_events(self) -> int:
+        return self._relay.content_events
+
+    @property
+    def error(self) -> errors.UpstreamError | None:
+        return self._error or self._relay.error
+
+    def feed(self, data: bytes) -> bytes:
+        had_content = self._relay.has_content
+        out = self._relay.feed(data)
+        return out if self._is_sound(self._decoder.feed, data, had_content=had_content) else b""
+
+    def _is_sound(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
+        """Before the client has seen anything, what is wrong is the attempt's error; afterwards, the stream's."""
+        try:
+            self._guard.watch(read(*data))
+        except errors.UpstreamMalformed as error:
+            if not had_content:
+                raise
+            self._error = error
+        except errors.UpstreamError:
+            return True  # the relay tells of it itself
+        return self._error is None
+
+    def end(self) -> bytes:
+        if self._error is None:
+            out = self._relay.end()
+            if self._relay.error is not None or self._is_sound(self._decoder.end, had_content=True):
+                return out
+        assert self._error is not None  # noqa: S101 - the only other way here
+        return self._relay.fail(self._error)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return self._relay.fail(error)

@@ -19,11 +19,9 @@ from intellirouter.dialects.lane import (
     StreamRelay,
 )
 from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
-from intellirouter.dialects.soundness import StreamGuard, sound
+from intellirouter.dialects.soundness import CHECKED_NEEDS, StreamGuard, sound
 from intellirouter.dialects.sse import check_utf8
 
-CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
-"""A client that needs one of these relies on the form of the answer, so it is checked even where bytes only pass."""
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 

@@ -39,6 +39,8 @@ _UNKNOWN_KNOBS: Final = (
     "min_p",
 )
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+_MIN_OUTPUT_TOKENS: Final = 16
+"""Smaller limits are refused."""
 _MAX_USER_CHARS: Final = 64
 _MAX_METADATA: Final = 16
 _MAX_METADATA_CHARS: Final = 512
@@ -160,6 +162,9 @@ def _put_sampling(body: dict[str, Any], conversation: Conversation, deployment: 
     for name in ("max_output_tokens", "temperature", "top_p", "top_logprobs"):
         if (value := getattr(knobs, name)) is not None:
             body[name] = value
+    if knobs.max_output_tokens is not None and knobs.max_output_tokens < _MIN_OUTPUT_TOKENS:
+        body["max_output_tokens"] = _MIN_OUTPUT_TOKENS
+        losses.add("max_output_tokens", "clamped", str(_MIN_OUTPUT_TOKENS))
     highest = deployment.quirks.max_temperature
     if highest is not None and knobs.temperature is not None and knobs.temperature > highest:
         body["temperature"] = highest

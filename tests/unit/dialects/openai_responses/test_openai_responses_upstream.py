@@ -117,7 +117,7 @@ def test_knobs_that_it_does_not_know_are_dropped_and_said() -> None:
         min_p=0.1,
         temperature=0.5,
         top_p=0.9,
-        max_output_tokens=9,
+        max_output_tokens=90,
         logprobs=True,
         top_logprobs=2,
         verbosity="low",
@@ -133,7 +133,7 @@ def test_knobs_that_it_does_not_know_are_dropped_and_said() -> None:
         "top_k",
         "min_p",
     ]
-    assert (body["temperature"], body["top_p"], body["max_output_tokens"], body["top_logprobs"]) == (0.5, 0.9, 9, 2)
+    assert (body["temperature"], body["top_p"], body["max_output_tokens"], body["top_logprobs"]) == (0.5, 0.9, 90, 2)
     assert body["include"] == ["message.output_text.logprobs"]
     assert body["text"] == {"verbosity": "low"}
 
@@ -208,6 +208,13 @@ def test_a_failed_tool_says_so_and_it_is_reported() -> None:
     body, losses = said(say("tool", ToolResult(call_id="c", is_error=True)))
     assert body["input"][0]["output"] == "The tool failed."
     assert losses == ['messages[].content[].is_error;how=converted;as="text"']
+
+
+def test_a_limit_below_the_least_is_raised_and_it_is_said() -> None:
+    assert said(sampling=Sampling(max_output_tokens=1)) == (
+        said(sampling=Sampling(max_output_tokens=16))[0],
+        ['max_output_tokens;how=clamped;as="16"'],
+    )
 
 
 def test_turns_become_items_in_order() -> None:
@@ -348,8 +355,8 @@ def test_foreign_parts_are_said() -> None:
 
 def test_quirks_are_minded() -> None:
     quirks = Quirks(refuses=frozenset({"top_p"}), renames=(("max_output_tokens", "max_tokens"),), max_temperature=1.0)
-    body, losses = said(quirks=quirks, sampling=Sampling(top_p=0.5, max_output_tokens=3, temperature=1.5))
-    assert (body["max_tokens"], body["temperature"], "top_p" in body) == (3, 1.0, False)
+    body, losses = said(quirks=quirks, sampling=Sampling(top_p=0.5, max_output_tokens=30, temperature=1.5))
+    assert (body["max_tokens"], body["temperature"], "top_p" in body) == (30, 1.0, False)
     assert losses == ['temperature;how=clamped;as="1.0"', "top_p;how=dropped"]
 
 

@@ -80,6 +80,33 @@ def test_every_answer_of_the_data_plane_has_a_request_id(link: RawConnection, re
     assert re.fullmatch(r"req_[0-9a-f]{32}", link.answer().headers["x-request-id"])
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/health", 200),
+        ("/api/v1/models", 200),
+        ("/api/v1/requests", 200),
+        ("/api/v1/requests/req_unknown", 404),
+        ("/api/v1/nowhere", 404),
+        ("/api/v1/explain", 405),
+    ],
+)
+def test_every_answer_of_the_control_plane_has_a_request_id(gateway: GatewayProcess, path: str, status: int) -> None:
+    answer = gateway.get(path)
+    assert answer.status_code == status
+    assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "req_", "zzzz", "", "req_" + "g" * 32, "req_" + "0" * 33, "\x00"])
+def test_a_cursor_that_is_none_is_refused(gateway: GatewayProcess, cursor: str) -> None:
+    answer = gateway.get("/api/v1/requests", before=cursor)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("before", "invalid_value")
+    assert "`next`" in error["message"]
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
     text = "seventeen words would be too many " * 9

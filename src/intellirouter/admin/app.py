@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from intellirouter.admin.plane import ControlPlane
+from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, errors
 from intellirouter.dialects import SURFACES, encode_error
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_S: Final = 2.0
 _KEEP_ALIVE_S: Final = 15.0
+_CURSOR: Final = r"^req_[0-9a-f]{32}$"
+"""What `next` of a page looks like: the id of its last request."""
 
 
 class JsonResponse(Response):
@@ -36,8 +39,13 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
-def build_admin(plane: ControlPlane) -> FastAPI:
+def build_admin(plane: ControlPlane) -> App:
     """Return the control plane's ASGI application."""
+    return with_request_ids(build_api(plane))
+
+
+def build_api(plane: ControlPlane) -> FastAPI:
+    """Return the control plane's routes, which also describe themselves."""
     app = FastAPI(
         title="IntelliRouter control API",
         version=plane.version,
@@ -135,7 +143,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     async def list_requests(
         caller: Caller,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: str | None = None,
+        before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
         model: str | None = None,
         deployment: str | None = None,
         errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
@@ -211,7 +219,8 @@ def _add_error_rendering(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        ours = errors.InvalidRequest(f"Invalid '{place}': {first['msg']}.", param=place, code="invalid_value")
+        said = "expected the `next` of the page before" if place == "before" else first["msg"]
+        ours = errors.InvalidRequest(f"Invalid '{place}': {said}.", param=place, code="invalid_value")
         return Response(encode_error(ours), ours.status, media_type="application/json")
 
     @app.exception_handler(HTTPException)

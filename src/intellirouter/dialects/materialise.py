@@ -4,11 +4,14 @@ Fetching itself is I/O and guarded against requests into private networks; it is
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from msgspec import structs
 
 from intellirouter.core import LossReport
 from intellirouter.dialects.ir import Conversation, Media, Message, Part, ToolResult
+
+_FILM_PAGES: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 
 
 def urls_to_fetch(conversation: Conversation, taken: frozenset[str]) -> list[str]:
@@ -25,7 +28,10 @@ def _urls(conversation: Conversation, taken: frozenset[str]) -> Iterator[str]:
 
 
 def _is_web(url: str | None) -> bool:
-    return url is not None and url[:8].lower().startswith(("http://", "https://"))
+    if url is None or not url[:8].lower().startswith(("http://", "https://")):
+        return False
+    # A film's page holds no film; the vendor that can read it takes the address.
+    return not url.lower().startswith(_FILM_PAGES)
 
 
 def with_fetched(

@@ -48,10 +48,13 @@ def encode_error_event(error: errors.GatewayError) -> bytes:
 
 
 def _is_envelope(body: bytes) -> bool:
+    """Tell OpenAI's own form from those of vendors whose documents also have an `error` (Google, Anthropic)."""
     try:
-        return isinstance(msgspec.json.decode(body)["error"], dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+    error = document.get("error") if isinstance(document, dict) else None
+    return isinstance(error, dict) and "status" not in error and "type" not in document
 
 
 def decode_error(

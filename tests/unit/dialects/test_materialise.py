@@ -21,6 +21,7 @@ def test_only_web_addresses_of_kinds_that_are_not_taken_are_fetched() -> None:
         media(URL),
         media(URL),
         media("gs://bucket/a.png"),
+        media("https://www.youtube.com/watch?v=x", "video"),
         media("HTTP://b.example/c.pdf", "document"),
         ToolResult(call_id="c", parts=[media("http://d.example/e.png")]),
         Media(kind="image", source=Source(data="AAAA")),

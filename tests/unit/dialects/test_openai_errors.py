@@ -217,6 +217,20 @@ def test_our_error_is_rendered_with_its_hint() -> None:
     assert msgspec.json.decode(encode_error(no_hint))["error"]["message"] == "No."
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}',
+        b'{"type":"error","error":{"type":"invalid_request_error","message":"no"}}',
+    ],
+)
+def test_other_dialects_documents_are_not_passed_on(body: bytes) -> None:
+    document = json.loads(encode_error(decode(400, body)))
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+    assert document["error"]["message"] == "no"
+
+
 def test_the_vendors_own_words_about_the_clients_mistake_are_passed_on() -> None:
     body = b'{ "error": {"message":"no", "extra": 1} }'
     assert encode_error(decode(400, body)) == body

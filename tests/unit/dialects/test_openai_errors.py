@@ -1,5 +1,6 @@
 """Vendors' error answers become ours, whatever their form; ours become OpenAI's envelope."""
 
+import json
 from typing import Any
 
 import msgspec

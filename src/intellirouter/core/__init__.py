@@ -10,7 +10,16 @@ from intellirouter.core.deployment import Deployment, Endpoint, Secret, Timeouts
 from intellirouter.core.ids import new_id
 from intellirouter.core.loss import How, Loss, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
-from intellirouter.core.ports import Fetcher, Journal, Upstream, UpstreamResponse
+from intellirouter.core.ports import (
+    Fetcher,
+    FrameSocket,
+    Journal,
+    SocketClosed,
+    SocketRefusal,
+    SocketUpstream,
+    Upstream,
+    UpstreamResponse,
+)
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
@@ -34,6 +43,7 @@ __all__ = [
     "Endpoint",
     "ExchangeRecord",
     "Fetcher",
+    "FrameSocket",
     "How",
     "Journal",
     "Loss",
@@ -42,6 +52,9 @@ __all__ = [
     "Price",
     "Quirks",
     "Secret",
+    "SocketClosed",
+    "SocketRefusal",
+    "SocketUpstream",
     "Surface",
     "SystemClock",
     "TaskOwner",

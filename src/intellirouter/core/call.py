@@ -6,7 +6,9 @@ from msgspec import Struct
 
 from intellirouter.core.loss import Loss
 
-Surface = Literal["chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank"]
+Surface = Literal[
+    "chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank", "realtime"
+]
 """What is asked of a model, whatever the dialect: all chat-like dialects are `chat`."""
 
 

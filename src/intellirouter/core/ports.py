@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
 from intellirouter.core.call import UpstreamRequest
 from intellirouter.core.deployment import Deployment
 from intellirouter.core.record import ExchangeRecord
@@ -53,6 +55,52 @@ class Upstream(Protocol):
         """Send `request` to the deployment's endpoint, with its credential, and wait for the response headers.
 
         Deadlines come from `deployment.timeouts`. Cancelling the caller aborts the call. Raises `UpstreamError`.
+        """
+        ...
+
+
+class SocketClosed(Exception):
+    """The other side has closed a socket: what `FrameSocket.receive` and `send` raise then."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        """`code` is WebSocket's; 1006 where the connection broke without one."""
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class FrameSocket(Protocol):
+    """One end of an open WebSocket: whole messages, text as str, binary as bytes."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Raises `SocketClosed`."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one; waits while the other side reads slowly. Raises `SocketClosed`."""
+        ...
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close it, within bounded time. Idempotent."""
+        ...
+
+
+class SocketRefusal(Struct, frozen=True):
+    """The upstream answered the handshake with an HTTP status other than 101."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """Names in lower case."""
+    body: bytes
+
+
+class SocketUpstream(Protocol):
+    """Something that opens WebSockets to deployments."""
+
+    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+        """Shake hands with the deployment's endpoint, with its credential.
+
+        Deadlines come from `deployment.timeouts`. Raises `UpstreamError`, `Overloaded`.
         """
         ...
 

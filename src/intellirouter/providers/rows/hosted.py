@@ -81,7 +81,7 @@ HOSTED: Final = (
         title="xAI",
         base_url="https://api.x.ai/v1",
         dialects=("openai_chat", "openai_responses"),
-        surfaces=frozenset({"chat", "completions", "embeddings", "images"}),
+        surfaces=frozenset({"chat", "completions", "embeddings", "images", "realtime"}),
         quirks=Quirks(has_developer_role=True),
         credential_env=("XAI_API_KEY",),
         price_provider="x-ai",

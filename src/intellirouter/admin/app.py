@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
-from intellirouter.core import ExchangeRecord, errors
+from intellirouter.core import ExchangeRecord, PathFacts, errors
 from intellirouter.dialects import SURFACES, encode_error
 from intellirouter.governance import Identity
+from intellirouter.pipeline import preview_losses
 from intellirouter.store import LogFilter, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -90,15 +91,24 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         return JsonResponse({"credentials": plane.credentials()})
 
     @app.post("/api/v1/explain")
-    async def explain(request: Request, caller: Caller) -> JsonResponse:
-        """Decide a chat-completions request without carrying it out: every candidate, verdict, score and reason."""
+    async def explain(request: Request, caller: Caller, surface: str = "openai_chat") -> JsonResponse:
+        """Decide a request without carrying it out: every candidate, verdict, score and reason, and what each could
+        not be told. `surface` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
+        """
+        spoken = SURFACES.get(surface)
+        if spoken is None or not spoken.is_json:
+            known = ", ".join(name for name, each in SURFACES.items() if each.is_json)
+            raise errors.InvalidRequest(f"Unknown surface; there are: {known}.", param="surface", code="invalid_value")
         spine = plane.spine()
-        exchange = spine.open("/api/v1/explain", SURFACES["openai_chat"], caller)
+        exchange = spine.open("/api/v1/explain", spoken, caller)
         server = spine.runtime.server
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
-        spine.decode(exchange, body)
+        facts = PathFacts(model=request.query_params.get("model", ""))
+        spine.decode(exchange, body, facts)
         spine.decide(exchange)
-        return JsonResponse(explain_view(*exchange.decided()))
+        call, target, decision = exchange.decided()
+        losses = preview_losses(spoken, call, {name: target.by_name[name] for name in decision.order})
+        return JsonResponse(explain_view(call, target, decision, losses))
 
 
 async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> bytes:

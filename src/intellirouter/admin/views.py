@@ -1,12 +1,13 @@
 """Records and catalogue entries as the control API shows them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import DeploymentHealth, Target
-from intellirouter.core import Call, Decision, ExchangeRecord, Price, estimate_tokens, format_usd
+from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, estimate_tokens, format_usd
 from intellirouter.governance import Identity
 
 
@@ -17,8 +18,10 @@ def record_view(record: ExchangeRecord) -> dict[str, Any]:
     return view
 
 
-def explain_view(call: Call, target: Target, decision: Decision) -> dict[str, Any]:
-    """A decision that was made and not carried out."""
+def explain_view(
+    call: Call, target: Target, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
+) -> dict[str, Any]:
+    """A decision that was made and not carried out. `losses`: what each deployment could not be told."""
     pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
     return {
         "model": target.model,
@@ -27,10 +30,17 @@ def explain_view(call: Call, target: Target, decision: Decision) -> dict[str, An
         "needs": sorted(call.needs),
         "input_tokens_estimate": estimate_tokens(len(call.body)),
         "plan": [
-            *({"deployment": name, "kind": "pool", "tries": 1 + target.retries} for name in pool),
-            *({"deployment": name, "kind": "fallback", "tries": 1} for name in rest),
+            *({"deployment": name, "kind": "pool", "tries": 1 + target.retries} | _lost(losses[name]) for name in pool),
+            *({"deployment": name, "kind": "fallback", "tries": 1} | _lost(losses[name]) for name in rest),
         ],
     }
+
+
+def _lost(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
+    """Return what is said of one deployment's losses; nothing where there are none."""
+    if isinstance(losses, str):
+        return {"refused": losses}
+    return {"dropped": to_builtins(losses)} if losses else {}
 
 
 def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:

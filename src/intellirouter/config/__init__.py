@@ -18,6 +18,7 @@ from intellirouter.config.references import StoredSecrets, UnresolvedError
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
     BackoffSpec,
+    BatchesSpec,
     DeploymentSpec,
     HostSpec,
     KeySpec,
@@ -31,6 +32,7 @@ from intellirouter.config.schema import Config, config_schema
 
 __all__ = [
     "BackoffSpec",
+    "BatchesSpec",
     "Config",
     "ConfigError",
     "DeploymentSpec",

@@ -25,6 +25,7 @@ from intellirouter.config.references import (
 )
 from intellirouter.config.runtime import (
     BackoffSpec,
+    BatchesSpec,
     DeploymentSpec,
     HostSpec,
     KeySpec,
@@ -119,6 +120,7 @@ class _Compiler:
             log_level=logging.level,
             log_format=logging.format,
             host=HostSpec(**config.host.model_dump()),
+            batches=BatchesSpec(**config.batches.model_dump()),
             warnings=(*advisories(config), *self._warnings),
         )
 

@@ -40,6 +40,15 @@ class StoreSpec(Struct, frozen=True, kw_only=True):
     """Exchange log entries beyond either limit are deleted, oldest first. Ledger entries are kept."""
 
 
+class BatchesSpec(Struct, frozen=True, kw_only=True):
+    """How batches run."""
+
+    concurrency: int = 4
+    """Lines of all batches that are answered at once."""
+    max_lines: int = 50_000
+    max_file_bytes: int = 200 * 1024 * 1024
+
+
 class HostSpec(Struct, frozen=True, kw_only=True):
     """How local models run."""
 
@@ -122,5 +131,6 @@ class Runtime(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: str = "text"
     host: HostSpec = field(default_factory=HostSpec)
+    batches: BatchesSpec = field(default_factory=BatchesSpec)
     warnings: tuple[str, ...] = ()
     """Settings that were accepted but have no effect in this version, in words for the operator."""

@@ -312,6 +312,19 @@ class Host(Section):
     )
 
 
+class Batches(Section):
+    """Batches, which the gateway runs itself."""
+
+    concurrency: int = Field(default=4, ge=1, le=1024, description="Lines of all batches that are answered at once.")
+    max_lines: int = Field(default=50_000, ge=1, le=1_000_000, description="Most lines of one batch.")
+    max_file_bytes: int = Field(
+        default=200 * 1024**2,
+        ge=1024,
+        le=1024**3,
+        description="Largest input file of a batch, in bytes. server.max_body_bytes bounds every upload.",
+    )
+
+
 StoreField = Annotated[Store, BeforeValidator(_url_to_store, json_schema_input_type=str | Store)]
 
 
@@ -334,6 +347,7 @@ class Config(Section):
     keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys that clients send.")
     logging: Logging = Field(default_factory=Logging, description="What is written and kept.")
     host: Host = Field(default_factory=Host, description="Local models.")
+    batches: Batches = Field(default_factory=Batches, description="How batches run.")
 
 
 def config_schema() -> dict[str, Any]:

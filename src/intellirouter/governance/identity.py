@@ -41,6 +41,9 @@ class KeyRing:
     def __init__(self, keys: Iterable[KeySpec], *, is_required: bool) -> None:
         self.is_required = is_required
         self._by_digest = {key.digest: (_identity(key), key.expires_us) for key in keys}
+        self._by_name: dict[tuple[str, str | None], list[tuple[Identity, int | None]]] = {}
+        for identity, expires_us in self._by_digest.values():
+            self._by_name.setdefault((identity.tenant, identity.key_name), []).append((identity, expires_us))
 
     def identify(self, key: bytes | None, now_us: int) -> Identity:
         """Return the identity behind a presented key. Raises `Unauthenticated`.
@@ -59,6 +62,18 @@ class KeyRing:
         if not key:
             raise errors.Unauthenticated("You didn't provide an API key.", code="missing_api_key")
         raise errors.Unauthenticated(f"Incorrect API key provided: {_masked(key)}.")
+
+    def by_name(self, tenant: str, key_name: str | None, now_us: int) -> Identity:
+        """Return who this name stands for now: work that goes on after its request, a restart in between included.
+
+        Raises `Unauthenticated` where the key has been taken away or has expired since.
+        """
+        if key_name is None and tenant == ANONYMOUS.tenant and not self.is_required:
+            return ANONYMOUS
+        for identity, expires_us in self._by_name.get((tenant, key_name), ()):
+            if expires_us is None or now_us < expires_us:
+                return identity
+        raise errors.Unauthenticated("The API key that asked for this is no longer valid.")
 
 
 def _identity(key: KeySpec) -> Identity:

@@ -87,6 +87,10 @@ class Spine:
         """Return who presents this key. Raises `Unauthenticated`."""
         return self._keys.identify(key, self._clock.epoch_us())
 
+    def identity_of(self, tenant: str, key_name: str | None) -> Identity:
+        """Return who this key name stands for now. Raises `Unauthenticated` where its key is gone or has expired."""
+        return self._keys.by_name(tenant, key_name, self._clock.epoch_us())
+
     async def walk(self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS) -> None:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
         try:

@@ -11,13 +11,14 @@ from intellirouter.store.exchange_store import ExchangeStore
 from intellirouter.store.health import StoreHealth, StoreUnavailable
 from intellirouter.store.location import check_store_url
 from intellirouter.store.master_key import CredentialError
-from intellirouter.store.objects import ObjectStore, StoredObject
+from intellirouter.store.objects import MAX_OBJECTS_PER_PAGE, ObjectStore, StoredObject, part_id
 from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow
 from intellirouter.store.reader import LogReader
 from intellirouter.store.spool import SpoolLimits
 
 __all__ = [
     "KEY_VARIABLE",
+    "MAX_OBJECTS_PER_PAGE",
     "CredentialEntry",
     "CredentialError",
     "CredentialStore",
@@ -33,4 +34,5 @@ __all__ = [
     "StoreUnavailable",
     "StoredObject",
     "check_store_url",
+    "part_id",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.objects import StoredObject
+from intellirouter.store.objects import MAX_OBJECTS_PER_PAGE, StoredObject
 from intellirouter.store.tables import objects
 
 _LISTED: Final = [objects.c[name] for name in StoredObject.__struct_fields__ if name != "content"]
@@ -85,6 +85,31 @@ class ObjectQueries:
         with self._read() as connection:
             return [_stored(row) for row in connection.execute(query.order_by(objects.c.id))]
 
+    def parts(self, kind: str, owner: str, tenant: str, after: str, max_bytes: int) -> list[StoredObject]:
+        query = select(*_WHOLE).where(_is_part(kind, owner, tenant, after)).order_by(objects.c.id)
+        found: list[StoredObject] = []
+        size_bytes = 0
+        with self._read() as connection, connection.execute(query) as rows:
+            for row in rows:  # fetched one by one: what is not wanted any more is not read
+                found.append(_stored(row))
+                size_bytes += len(found[-1].content or b"")
+                if size_bytes >= max_bytes or len(found) >= MAX_OBJECTS_PER_PAGE:
+                    break
+        return found
+
+    def part_marks(self, kind: str, owner: str, tenant: str, after: str) -> list[StoredObject]:
+        query = select(*_LISTED).where(_is_part(kind, owner, tenant, after)).order_by(objects.c.id)
+        with self._read() as connection:
+            return [_stored(row) for row in connection.execute(query.limit(MAX_OBJECTS_PER_PAGE))]
+
+    def delete_parts(self, kind: str, owner: str, tenant: str, limit: int) -> int:
+        doomed = select(objects.c.id).where(_is_part(kind, owner, tenant, "")).limit(limit)
+        statement = delete(objects).where(
+            objects.c.kind == kind, objects.c.tenant == tenant, objects.c.id.in_(doomed.scalar_subquery())
+        )
+        with self._write() as connection:
+            return connection.execute(statement).rowcount
+
     def unfinished(self, kind: str, statuses: Sequence[str]) -> list[StoredObject]:
         query = select(*_LISTED).where(objects.c.kind == kind, objects.c.status.in_(statuses)).order_by(objects.c.id)
         with self._read() as connection:
@@ -108,6 +133,14 @@ def _purge(connection: Connection, now_us: int) -> None:
 
 def _is(kind: str, object_id: str, tenant: str) -> ColumnElement[bool]:
     return and_(objects.c.kind == kind, objects.c.id == object_id, objects.c.tenant == tenant)
+
+
+def _is_part(kind: str, owner: str, tenant: str, after: str) -> ColumnElement[bool]:
+    """Match by a range of ids, which the primary key has in order; `/` follows the dot before a part's number."""
+    column = objects.c.id
+    return and_(
+        objects.c.kind == kind, objects.c.tenant == tenant, column > (after or f"{owner}."), column < f"{owner}/"
+    )
 
 
 def _is_alive(now_us: int) -> ColumnElement[bool]:

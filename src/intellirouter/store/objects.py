@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 MAX_OBJECTS_PER_PAGE: Final = 1000
 
 
+def part_id(owner: str, number: int) -> str:
+    """Return the id of an object's n-th part: parts sort by number, and are found by their owner's id."""
+    return f"{owner}.{number:08d}"
+
+
 class StoredObject(Struct, frozen=True, kw_only=True):
     """One object. `meta` is small JSON that is listed; `content` is whatever goes with it, and may be large."""
 
     kind: str
-    """`response`, `file`, `batch`, `batch_result`."""
+    """`response`, `file`, `batch`, …"""
     id: str
     """Sorts by time within a kind."""
     tenant: str
@@ -71,6 +76,21 @@ class ObjectStore:
     def children(self, kind: str, parent: str, tenant: str) -> list[StoredObject]:
         """Return all objects of `kind` that belong to `parent`, whole, in the order of their ids."""
         return self._open().children(kind, parent, tenant)
+
+    def parts(self, kind: str, owner: str, tenant: str, after: str, max_bytes: int) -> list[StoredObject]:
+        """Return the next parts (see `part_id`) after the id `after`, whole, in order; empty at the end.
+
+        At least one, and no more once `max_bytes` of content have been read.
+        """
+        return self._open().parts(kind, owner, tenant, after, max_bytes)
+
+    def part_marks(self, kind: str, owner: str, tenant: str, after: str) -> list[StoredObject]:
+        """Return the next `MAX_OBJECTS_PER_PAGE` parts after the id `after`, without content."""
+        return self._open().part_marks(kind, owner, tenant, after)
+
+    def delete_parts(self, kind: str, owner: str, tenant: str, limit: int) -> int:
+        """Delete up to `limit` parts; return how many there were. 0 = none is left."""
+        return self._open().delete_parts(kind, owner, tenant, limit)
 
     def unfinished(self, kind: str, statuses: Sequence[str]) -> list[StoredObject]:
         """Return every tenant's objects in one of these states, without content: what a start has to go on with."""

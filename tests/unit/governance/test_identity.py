@@ -113,3 +113,27 @@ def test_the_anonymous_caller_may_do_everything() -> None:
 
 def test_the_ring_holds_no_key() -> None:
     assert "one-secret" not in repr(vars(ring(key("one-secret"))))
+
+
+def test_a_name_leads_back_to_its_key() -> None:
+    keys = ring(key("one", models=("gpt-*",)), key("two", tenant="other", name="ci"))
+    assert keys.by_name("acme", "ci", 0) == keys.identify(b"one", 0)
+    assert keys.by_name("other", "ci", 0).tenant == "other"
+
+
+def test_of_two_keys_with_one_name_the_one_that_holds_counts() -> None:
+    keys = ring(key("old", expires_us=5), key("new", grants=frozenset({"admin"})))
+    assert keys.by_name("acme", "ci", 5) == keys.identify(b"new", 5)
+
+
+def test_a_name_whose_key_is_gone_or_expired_is_refused() -> None:
+    keys = ring(key("one", expires_us=5))
+    for tenant, name, now_us in (("acme", "ci", 5), ("acme", "dev", 0), ("other", "ci", 0), ("default", None, 0)):
+        with pytest.raises(errors.Unauthenticated, match="no longer valid"):
+            keys.by_name(tenant, name, now_us)
+
+
+def test_nobody_is_anonymous_only_where_no_key_is_required() -> None:
+    assert ring(is_required=False).by_name("default", None, 0) is ANONYMOUS
+    with pytest.raises(errors.Unauthenticated):
+        ring(is_required=False).by_name("acme", None, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable
+from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable, part_id
 from intellirouter.store.migrate import upgrade
 
 
@@ -103,3 +103,37 @@ def test_a_store_that_is_not_open_says_why(tmp_path: Path) -> None:
         ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: "still opening").page("response", "acme", 0)
     with pytest.raises(StoreUnavailable, match="no database"):
         ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: None).page("response", "acme", 0)
+
+
+def part(owner: str, number: int, size_bytes: int = 4, **members: object) -> StoredObject:
+    given = {"kind": "file_part", "id": part_id(owner, number), "parent": owner, "content": b"p" * size_bytes}
+    return stored(number, **{**given, **members})
+
+
+def test_parts_come_in_order_and_in_bounded_bites(store: ObjectStore) -> None:
+    store.put_all([part("file-1", number, 10) for number in (2, 0, 11, 1)])
+    store.put_all([part("file-10", 0), part("file-1", 3, tenant="other"), part("file-1", 4, kind="batch_input")])
+    first = store.parts("file_part", "file-1", "acme", "", 15)
+    assert [each.id for each in first] == [part_id("file-1", 0), part_id("file-1", 1)]
+    assert all(each.content == b"p" * 10 for each in first)
+    rest = store.parts("file_part", "file-1", "acme", first[-1].id, 10_000)
+    assert [each.id for each in rest] == [part_id("file-1", 2), part_id("file-1", 11)]
+    assert store.parts("file_part", "file-1", "acme", rest[-1].id, 10_000) == []
+    assert [each.id for each in store.parts("file_part", "file-1", "acme", "", 1)] == [part_id("file-1", 0)]
+
+
+def test_marks_of_parts_are_without_content(store: ObjectStore) -> None:
+    store.put_all([part("batch_1", number, status="ok", meta=b"[1]") for number in range(3)])
+    marks = store.part_marks("file_part", "batch_1", "acme", part_id("batch_1", 0))
+    assert [(each.id, each.status, each.meta, each.content) for each in marks] == [
+        (part_id("batch_1", 1), "ok", b"[1]", None),
+        (part_id("batch_1", 2), "ok", b"[1]", None),
+    ]
+
+
+def test_parts_are_deleted_a_few_at_a_time(store: ObjectStore) -> None:
+    store.put_all([part("batch_1", number) for number in range(5)])
+    store.put_all([part("batch_2", 0), part("batch_1", 9, tenant="other")])
+    assert [store.delete_parts("file_part", "batch_1", "acme", 2) for _ in range(4)] == [2, 2, 1, 0]
+    assert len(store.parts("file_part", "batch_2", "acme", "", 1)) == 1
+    assert len(store.parts("file_part", "batch_1", "other", "", 1)) == 1

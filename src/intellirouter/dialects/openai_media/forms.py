@@ -13,6 +13,7 @@ from intellirouter.core import errors
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _NAME: Final = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
 _FILE_NAME: Final = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
+_FILE_NAME_TEXT: Final = re.compile(rb';\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
 _MAX_PARTS: Final = 256
 
 
@@ -23,12 +24,18 @@ class FormPart(Struct, frozen=True):
     start: int
     end: int
     is_file: bool
+    file_name: str = ""
+    """What the client calls the file; empty where it does not say."""
 
 
 class Form(Struct, frozen=True):
     body: bytes
     boundary: str
     parts: tuple[FormPart, ...]
+
+    def file(self, name: str) -> FormPart | None:
+        """Return the file of this name, the last one where there are several."""
+        return next((part for part in reversed(self.parts) if part.name == name and part.is_file), None)
 
     def value(self, name: str) -> str | None:
         """Return a field's text (not a file's), the last one where it is repeated."""
@@ -79,9 +86,14 @@ def _part(body: bytes, head_start: int, head_end: int, end: int) -> FormPart:
     for line in body[head_start:head_end].split(b"\r\n"):
         field, _, value = line.partition(b":")
         if field.strip().lower() == b"content-disposition" and (name := _NAME.search(value)) is not None:
-            text = (name[1] or name[2] or b"").replace(b'\\"', b'"').decode("utf-8", "replace")
-            return FormPart(text, head_end + 4, max(end, head_end + 4), _FILE_NAME.search(value) is not None)
+            is_file = _FILE_NAME.search(value) is not None
+            file_name = _text(_FILE_NAME_TEXT.search(value)) if is_file else ""
+            return FormPart(_text(name), head_end + 4, max(end, head_end + 4), is_file, file_name)
     raise _broken("a part has no name")
+
+
+def _text(found: re.Match[bytes] | None) -> str:
+    return "" if found is None else (found[1] or found[2] or b"").replace(b'\\"', b'"').decode("utf-8", "replace")
 
 
 def _broken(what: str) -> errors.InvalidRequest:

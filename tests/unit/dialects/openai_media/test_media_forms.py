@@ -75,3 +75,18 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
         except InvalidRequest:
             continue
         assert read_form(read.with_value("model", "x"), TYPE).value("model") == "x"
+
+
+def test_files_tell_their_names() -> None:
+    body = form(
+        ('name="file"; filename="first.txt"', b"1"),
+        ('name="file"; filename="a \\"b\\" é.jsonl"', b"2"),
+        ("name=other; filename=plain.bin", b"3"),
+        ('name="purpose"', b"batch"),
+    )
+    read = read_form(body, TYPE)
+    assert [part.file_name for part in read.parts] == ["first.txt", 'a "b" é.jsonl', "plain.bin", ""]
+    last = read.file("file")
+    assert last is not None
+    assert body[last.start : last.end] == b"2"
+    assert read.file("purpose") is None

@@ -51,7 +51,7 @@ def request_of(conversation: Conversation, deployment: Deployment, losses: LossR
 
 
 def _drop(conversation: Conversation, losses: LossReport) -> None:
-    for name in ("user", "metadata", "service_tier"):
+    for name in ("user", "metadata", "service_tier", "cache_key"):
         if getattr(conversation, name):
             losses.dropped(name)
 

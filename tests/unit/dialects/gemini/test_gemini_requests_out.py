@@ -438,6 +438,11 @@ def test_small_losses_are_said() -> None:
     }
 
 
+def test_a_name_for_the_prompts_cache_has_no_effect_and_that_is_said() -> None:
+    _, losses = told(ask(USER, cache_key="k"))
+    assert set(losses) == {"cache_key"}
+
+
 def test_counting_asks_for_everything_that_is_counted() -> None:
     conversation = ask(Message(role="system", parts=[Text(text="s")]), USER, tools=[F])
     request = UPSTREAM.encode_count(conversation, deployment(), LossReport())

@@ -104,6 +104,45 @@ class Lane(Protocol):
     ) -> errors.UpstreamError: ...
 
 
+class SessionRelay(Protocol):
+    """Relays one session's messages between a client and an upstream. Pure."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What has been used so far; None while nothing has."""
+        ...
+
+    def from_client(self, message: str | bytes) -> str | bytes:
+        """Return what the upstream gets for a client's message."""
+        ...
+
+    def from_upstream(self, message: str | bytes) -> str | bytes:
+        """Return what the client gets for an upstream's message."""
+        ...
+
+    def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
+        """Tell whether the upstream's first message is a refusal: the HTTP status it stands for, and its body."""
+        ...
+
+    def error_event(self, error: errors.GatewayError) -> str:
+        """Return the message that tells a client of an error of ours."""
+        ...
+
+
+class SessionLane(Protocol):
+    """A surface that holds sessions over a WebSocket, over one upstream dialect."""
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Write the handshake for one attempt, from the original. Raises `UnsupportedFeature`."""
+        ...
+
+    def session(self, call: Call, deployment: Deployment) -> SessionRelay: ...
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError: ...
+
+
 class ErrorStyle(Protocol):
     """How a dialect says that something went wrong."""
 
@@ -274,4 +313,9 @@ class Surface(Struct, frozen=True, kw_only=True, eq=False):
     def lane(self, call: Call, deployment: Deployment) -> Lane:
         """Return the lane to this deployment. Raises `UnsupportedFeature` where there is none."""
         lane: Lane = self.lanes.lane(call, deployment)
+        return lane
+
+    def session_lane(self, call: Call, deployment: Deployment) -> SessionLane:
+        """As `lane`, for a surface of sessions."""
+        lane: SessionLane = self.lanes.lane(call, deployment)
         return lane

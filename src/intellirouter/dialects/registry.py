@@ -14,6 +14,7 @@ from intellirouter.dialects import (
     openai_chat,
     openai_completions,
     openai_embeddings,
+    openai_realtime,
     openai_responses,
 )
 from intellirouter.dialects.count_tokens import CountClient, CountEstimate, CountingUpstream, CountTranslation
@@ -203,5 +204,6 @@ SURFACES: Final[dict[str, Surface]] = {
     "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),
     "ollama_embeddings": _ollama(_embeddings(ollama.LEGACY_EMBEDDINGS_CLIENT, ollama.ERRORS)),
     **{name: _relayed(lane, is_form=lane.is_form) for name, lane in MEDIA_LANES.items()},
+    "openai_realtime": structs.replace(_relayed(openai_realtime.REALTIME), header_names=openai_realtime.HEADERS),
 }
 """By name: what an endpoint's requests are decoded with."""

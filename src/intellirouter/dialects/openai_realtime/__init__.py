@@ -1,0 +1,9 @@
+"""OpenAI's realtime dialect: sessions over a WebSocket, relayed between equals.
+
+Door: `REALTIME` (decodes the handshake, and is its own lane), `HEADERS` that mean something to it, `RealtimeSession`.
+"""
+
+from intellirouter.dialects.openai_realtime.codec import HEADERS, REALTIME
+from intellirouter.dialects.openai_realtime.session import RealtimeSession
+
+__all__ = ["HEADERS", "REALTIME", "RealtimeSession"]

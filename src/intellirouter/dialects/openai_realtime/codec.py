@@ -1,0 +1,50 @@
+"""The handshake of a realtime session: what the client asks for, and what the upstream is asked."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+from intellirouter.core import NO_FACTS, Call, Clock, Deployment, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects.openai_errors import decode_error
+from intellirouter.dialects.openai_realtime.session import RealtimeSession
+from intellirouter.dialects.validation import check_model
+
+HEADERS: Final = frozenset({b"openai-beta", b"openai-safety-identifier"})
+"""The client's headers that reach the upstream. Without `openai-beta: realtime=v1` it speaks the current protocol."""
+
+
+class RealtimeLane:
+    """Decodes handshakes, and is the lane of the sessions they open. A pure value."""
+
+    dialect = "openai_chat"
+
+    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+        """Read the model from the path. Raises `InvalidRequest`."""
+        if not facts.model:
+            raise errors.InvalidRequest(
+                "You must provide a model parameter.",
+                code="missing_required_parameter",
+                param="model",
+                hint="Open the session at /v1/realtime?model=NAME.",
+            )
+        check_model(facts.model)
+        return Call(surface="realtime", model=facts.model, body=body, facts=facts, is_stream=True, wants_usage=True)
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Write the handshake: the client's query with the upstream's model."""
+        rest = [pair for pair in parse_qsl(call.facts.query, keep_blank_values=True) if pair[0] != "model"]
+        query = urlencode([("model", deployment.upstream_model), *rest])
+        return UpstreamRequest(method="GET", path=f"/realtime?{query}", headers=call.facts.headers)
+
+    def session(self, call: Call, deployment: Deployment) -> RealtimeSession:
+        is_transcription = ("intent", "transcription") in parse_qsl(call.facts.query)
+        return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        """Turn a refused handshake, or the status that an error event stands for, into ours."""
+        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+REALTIME: Final = RealtimeLane()

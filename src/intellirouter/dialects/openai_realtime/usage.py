@@ -1,0 +1,39 @@
+"""What a realtime response reports of its tokens: text and sound, read from the cache and not.
+
+Source: OpenAI API reference, realtime server events, `response.done`.
+"""
+
+from typing import Any, Final
+
+from intellirouter.core import Usage
+from intellirouter.dialects.validation import as_int
+
+_MAX_TOKENS: Final = 10**12
+"""More is nonsense, and would not fit the ledger's integers once priced."""
+
+
+def decode_realtime_usage(usage: Any) -> Usage | None:
+    """Return the usage in disjoint buckets; None where none is told in tokens (a transcription's seconds)."""
+    if not isinstance(usage, dict) or not ("input_tokens" in usage or "output_tokens" in usage):
+        return None
+    total_in = min(as_int(usage.get("input_tokens")), _MAX_TOKENS)
+    total_out = min(as_int(usage.get("output_tokens")), _MAX_TOKENS)
+    details_in, details_out = _object(usage, "input_token_details"), _object(usage, "output_token_details")
+    cached = min(as_int(details_in.get("cached_tokens")), total_in)
+    cached_audio = min(as_int(_object(details_in, "cached_tokens_details").get("audio_tokens")), cached)
+    audio_in = min(max(0, as_int(details_in.get("audio_tokens")) - cached_audio), total_in - cached)
+    audio_out = min(as_int(details_out.get("audio_tokens")), total_out)
+    reasoning = min(as_int(details_out.get("reasoning_tokens")), total_out - audio_out)
+    return Usage(
+        input_tokens=total_in - cached - audio_in,
+        cache_read_tokens=cached,
+        output_tokens=total_out - audio_out - reasoning,
+        reasoning_tokens=reasoning,
+        input_audio_tokens=audio_in,
+        output_audio_tokens=audio_out,
+    )
+
+
+def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    found = holder.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,29 @@
+"""The gateway before every kind of upstream: one process of each for all tests that ask for `world`."""
+
+from collections.abc import Iterator
+
+import pytest
+from dialect_world import CREDENTIAL, World, config
+from gateway_process import GatewayProcess
+from shared_fixtures import KEYS
+
+from intellirouter.testing import MockVendor
+
+
+@pytest.fixture(scope="session")
+def dialect_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("dialects")
+    with (
+        MockVendor(api_key=CREDENTIAL) as vendor,
+        GatewayProcess(config(vendor, directory), directory, admin_key=KEYS["admin"]) as gateway,
+    ):
+        world = World(gateway, vendor)
+        yield world
+        world.http.close()
+
+
+@pytest.fixture
+def world(dialect_processes: World) -> World:
+    """The vendor has forgotten what it got and how it was to fail."""
+    dialect_processes.vendor.reset()
+    return dialect_processes

@@ -1,0 +1,200 @@
+"""A gateway before every kind of upstream, and clients of every dialect."""
+
+import json
+import os
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import dialect_asking as asking
+import dialect_reading as reading
+import httpx
+from dialect_asking import Request
+from dialect_wish import Said, Wish
+from gateway_process import GatewayProcess
+from msgspec import Struct
+from shared_fixtures import KEYS, key_rows
+
+from intellirouter.testing import MockVendor
+
+CREDENTIAL = "sk-upstream-0123456789"
+PRICE = {
+    "input_per_1m_usd": 1.5,
+    "output_per_1m_usd": 6.25,
+    "cache_read_per_1m_usd": 0.3,
+    "cache_write_per_1m_usd": 1.9,
+}
+
+
+class Upstream(Struct, frozen=True):
+    """How a provider is configured, and what is called there."""
+
+    provider: dict[str, Any]
+    prefix: str
+    """Of its paths, below the vendor's address."""
+    model: str = "mock-large"
+
+
+UPSTREAMS: dict[str, Upstream] = {
+    "openai": Upstream({"vendor": "openai"}, "/v1"),
+    "responses": Upstream({"vendor": "openai", "dialect": "openai_responses"}, "/v1"),
+    "anthropic": Upstream({"vendor": "anthropic"}, "", "claude-sonnet-4-5"),
+    "gemini": Upstream({"vendor": "gemini"}, "/v1beta", "gemini-3-mock"),
+    "ollama": Upstream({"vendor": "ollama"}, ""),
+    "azure": Upstream({"vendor": "azure"}, "/openai/v1"),
+    "bedrock": Upstream({"vendor": "bedrock", "region": "us-east-1"}, "", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+}
+"""`NAME` is a priced deployment of `model`; `NAME/anything` is a model without a price."""
+TIMEOUTS = {"connect_s": 2, "first_token_s": 10, "idle_s": 1.5, "total_s": 20}
+
+
+class Client(Struct, frozen=True):
+    """One kind of client: how it asks, how it reads, how it shows its key."""
+
+    ask: Callable[..., Request]
+    read: Callable[..., Said]
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    has_tools: bool = True
+    has_schema: bool = True
+    takes_urls: bool = True
+    takes_images: bool = True
+    says_unknown: int = 404
+
+
+CLIENTS: dict[str, Client] = {
+    "chat": Client(asking.chat, reading.chat),
+    "responses": Client(asking.responses, reading.responses),
+    "messages": Client(asking.messages, reading.messages, "x-api-key", ""),
+    "gemini": Client(asking.gemini, reading.gemini, "x-goog-api-key", ""),
+    "gemini_array": Client(asking.gemini_array, reading.gemini_array, "x-goog-api-key", ""),
+    "ollama": Client(asking.ollama, reading.ollama, takes_urls=False),
+    "completions": Client(
+        asking.completions, reading.completions, has_tools=False, has_schema=False, takes_urls=False, takes_images=False
+    ),
+    "generate": Client(asking.generate, reading.ollama, has_tools=False, takes_urls=False),
+}
+TOOL_CLIENTS = [name for name, client in CLIENTS.items() if client.has_tools]
+BOTH = [False, True]
+
+
+def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
+    """A provider for each upstream; pairs of deployments for failover are made by `failover_models`."""
+    credential = directory / "credential"
+    credential.write_text(CREDENTIAL)
+    providers: dict[str, Any] = {
+        name: {
+            **upstream.provider,
+            "base_url": vendor.url + upstream.prefix,
+            "credentials": [f"file:{credential}"],
+            "models": "*",
+            "timeouts": TIMEOUTS,
+        }
+        for name, upstream in UPSTREAMS.items()
+    }
+    deployments: dict[str, Any] = {
+        f"{name}-priced": {"provider": name, "model": upstream.model, "price": PRICE}
+        for name, upstream in UPSTREAMS.items()
+    }
+    deployments |= {
+        f"{name}-broken": {"provider": name, "model": f"{upstream.model}-broken"}
+        for name, upstream in UPSTREAMS.items()
+    }
+    models = {name: {"deployments": [f"{name}-priced"]} for name in UPSTREAMS}
+    models |= {
+        f"{first}-then-{second}": {"deployments": [f"{first}-broken"], "fallbacks": [f"{second}-priced"]}
+        for first in UPSTREAMS
+        for second in UPSTREAMS
+    }
+    models["claude-opus-5-5"] = {"deployments": ["openai-priced"]}
+    models["team/deep/name:v1.2"] = {"deployments": ["anthropic-priced"]}
+    return {
+        "defaults": {"retries": 0, "backoff": {"base_s": 0.01, "max_s": 0.05}},
+        "providers": providers,
+        "deployments": deployments,
+        "models": models,
+        "tenants": {"north": {}, "south": {}},
+        "keys": key_rows(),
+        "auth": {"required": True},
+        "logging": {"level": "debug"},
+    }
+
+
+class Answer(Struct):
+    status: int
+    headers: httpx.Headers
+    said: Said
+    body: bytes
+
+
+class World:
+    """The gateway, the vendor, and what tests ask both."""
+
+    def __init__(self, gateway: GatewayProcess, vendor: MockVendor) -> None:
+        self.gateway = gateway
+        self.vendor = vendor
+        self.http = httpx.Client(timeout=30, base_url=gateway.url)
+
+    def ask(
+        self, client: str, model: str, wish: Wish | None = None, *, stream: bool = False, key: str = "ann", **more: Any
+    ) -> Answer:
+        """Ask as `client` does. `more` are a `Wish`'s fields."""
+        kind = CLIENTS[client]
+        request = kind.ask(wish or Wish(**more), model, stream=stream)
+        return self.post(client, request.path, request.body, stream=stream, key=key)
+
+    def post(
+        self, client: str, path: str, body: Any, *, stream: bool = False, key: str = "ann", **headers: str
+    ) -> Answer:
+        kind = CLIENTS[client]
+        said_headers = {kind.key_header: kind.key_prefix + KEYS.get(key, key)} if key else {}
+        said_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if kind is CLIENTS["messages"]:
+            said_headers.setdefault("anthropic-version", "2023-06-01")
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        got = self.http.post(path, content=content, headers={"content-type": "application/json", **said_headers})
+        is_stream = stream and got.status_code == 200
+        return Answer(got.status_code, got.headers, kind.read(got.content, stream=is_stream), got.content)
+
+    def get(self, path: str, *, key: str = "ann", method: str = "GET", **headers: str) -> httpx.Response:
+        bearer = {"authorization": f"Bearer {KEYS[key]}"} if key else {}
+        return self.http.request(
+            method, path, headers={**bearer, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        )
+
+    def call(self, path: str, body: Any, *, key: str = "ann", **headers: str) -> httpx.Response:
+        """POST JSON with a bearer token."""
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.post(path, json=body, headers={"authorization": f"Bearer {KEYS[key]}", **said})
+
+    def record(self, answer: Answer | httpx.Response) -> dict[str, Any]:
+        return self.gateway.record(answer.headers["x-request-id"])
+
+    def sent(self, mark: str = "") -> list[dict[str, Any]]:
+        """Return what reached the vendor since the test began, as far as `mark` stands in it."""
+        return [each for each in self.vendor.requests() if mark in each["body"] or mark in each["path"]]
+
+    def last_sent(self, mark: str = "") -> dict[str, Any]:
+        """Return the body of the last one."""
+        document: dict[str, Any] = json.loads(self.sent(mark)[-1]["body"])
+        return document
+
+
+def unique(prefix: str = "mark") -> str:
+    """Return a word that stands in no other request."""
+    return f"{prefix}{os.urandom(6).hex()}"
+
+
+def cost_of(usage: dict[str, int]) -> int:
+    """Price disjoint buckets by hand."""
+    exact = sum(
+        Decimal(str(PRICE[name])) * sum(usage.get(bucket, 0) for bucket in buckets)
+        for name, buckets in (
+            ("input_per_1m_usd", ("input_tokens",)),
+            ("cache_read_per_1m_usd", ("cache_read_tokens",)),
+            ("cache_write_per_1m_usd", ("cache_write_tokens",)),
+            ("output_per_1m_usd", ("output_tokens", "reasoning_tokens")),
+        )
+    )
+    return int(Decimal(exact).to_integral_value(ROUND_HALF_UP))

@@ -1,0 +1,98 @@
+"""Text, tools, structured output and pictures: every client over every upstream, streamed and not."""
+
+import json
+
+import pytest
+from dialect_wish import PIXEL, SCHEMA, Tool, Wish
+from dialect_world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREAMS, World, unique
+from jsonschema import Draft202012Validator
+
+pytestmark = [pytest.mark.parametrize("stream", BOTH), pytest.mark.parametrize("upstream", UPSTREAMS)]
+CHOOSING = [name for name in TOOL_CLIENTS if name != "ollama"]
+"""Ollama's clients cannot say which tool shall be called."""
+WEATHER = Tool("weather", "Tells the weather.")
+CLOCK = Tool("clock", "Tells the time.")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_text_passes(world: World, client: str, upstream: str, stream: bool) -> None:
+    mark = unique()
+    answer = world.ask(client, upstream, stream=stream, text=f"Grüße, 世界 🎉 {mark}")
+    assert answer.status == 200, answer.body
+    assert answer.said.text.endswith(f": Grüße, 世界 🎉 {mark}")
+    assert answer.said.finish == "stop"
+    assert answer.said.is_complete
+    assert answer.said.model in {upstream, UPSTREAMS[upstream].model}  # as asked for; bytes that only pass keep theirs
+    assert len(world.sent(mark)) == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_limit_is_kept_and_told(world: World, client: str, upstream: str, stream: bool) -> None:
+    answer = world.ask(client, upstream, stream=stream, text="many words " * 20, max_tokens=20)
+    assert answer.status == 200, answer.body
+    assert answer.said.finish == "length"
+    assert world.record(answer)["usage"]["output_tokens"] == 20
+
+
+@pytest.mark.parametrize("client", TOOL_CLIENTS)
+def test_calls_and_results_go_round(world: World, client: str, upstream: str, stream: bool) -> None:
+    """Two calls at once, with what each client gives back of them, and nothing more."""
+    asked = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
+    wish = Wish(text=asked, system="Be brief.", tools=[WEATHER, CLOCK])
+    first = world.ask(client, upstream, wish, stream=stream)
+    assert first.status == 200, first.body
+    assert first.said.finish == "tool_calls"
+    assert [(call.name, call.arguments) for call in first.said.calls] == [
+        ("weather", {"city": "Oslo"}),
+        ("clock", {"city": "Rome"}),
+    ]
+    if client not in {"ollama", "gemini", "gemini_array"}:  # where calls must have ids
+        assert len({call.id for call in first.said.calls}) == 2
+    mark = unique()
+    wish.called, wish.results, wish.raw_turn = first.said.calls, [f"sunny {mark}", f"noon {mark}"], first.said.raw_turn
+    second = world.ask(client, upstream, wish, stream=stream)
+    assert second.status == 200, second.body
+    assert second.said.calls == []
+    assert mark in second.said.text
+    (sent,) = world.sent(mark)
+    assert f"sunny {mark}" in sent["body"]
+    assert f"noon {mark}" in sent["body"]
+    assert second.said.finish == "stop"
+
+
+@pytest.mark.parametrize("client", CHOOSING)
+def test_a_forced_tool_is_called_or_refused(world: World, client: str, upstream: str, stream: bool) -> None:
+    answer = world.ask(client, upstream, stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="=clock")
+    if upstream == "ollama":  # it cannot be told, and a client that forces a tool relies on it
+        assert answer.status == 400
+        assert "tool" in (answer.said.error or "")
+        return
+    assert answer.status == 200, answer.body
+    assert [call.name for call in answer.said.calls] == ["clock"]
+
+
+@pytest.mark.parametrize("client", CHOOSING)
+def test_no_tool_is_called_where_none_may_be(world: World, client: str, upstream: str, stream: bool) -> None:
+    answer = world.ask(
+        client, upstream, stream=stream, text='call weather with {"city":"Oslo"}', tools=[WEATHER], tool_choice="none"
+    )
+    assert answer.status == 200, answer.body
+    assert answer.said.calls == []
+    assert answer.said.finish == "stop"
+
+
+@pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.has_schema])
+def test_an_answer_has_the_form_that_was_asked_for(world: World, client: str, upstream: str, stream: bool) -> None:
+    answer = world.ask(client, upstream, stream=stream, text="Who?", schema=SCHEMA)
+    assert answer.status == 200, answer.body
+    Draft202012Validator(SCHEMA).validate(json.loads(answer.said.text))
+
+
+@pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.takes_images])
+def test_a_picture_reaches_the_upstream(world: World, client: str, upstream: str, stream: bool) -> None:
+    mark = unique()
+    answer = world.ask(client, upstream, stream=stream, text=f"What is it? {mark}", image=PIXEL)
+    assert answer.status == 200, answer.body
+    assert mark in answer.said.text
+    (sent,) = world.sent(mark)
+    assert PIXEL in sent["body"]

@@ -19,6 +19,9 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     drain_s: float = 30.0
     """How long a stopping gateway waits for requests in flight."""
     max_in_flight: int = 8192
+    socket_idle_s: float = 300.0
+    socket_max_s: float = 3600.0
+    """Of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, addresses and networks beyond the public internet from which URLs in requests may be fetched."""
 

@@ -74,6 +74,12 @@ class Server(Section):
         default=30.0, ge=0, le=86_400, description="How long a stopping gateway waits for requests in flight."
     )
     max_in_flight: Count = Field(default=8192, description="Requests served at once; more are refused with 503.")
+    socket_idle_s: Seconds = Field(
+        default=300.0, description="How long a WebSocket on which nothing happens is kept open."
+    )
+    socket_max_s: Seconds = Field(
+        default=3600.0, description="How long a realtime session may last; what happens in it is settled at its end."
+    )
     fetch_allow: list[Text] = Field(
         default_factory=list,
         description="Hosts, addresses and networks (10.0.0.0/8) beyond the public internet from which URLs in "

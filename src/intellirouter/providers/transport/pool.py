@@ -54,6 +54,15 @@ class UpstreamPool:
         self._is_closed = False
         self._book = CredentialBook(self._post_form, clock)
 
+    @property
+    def book(self) -> CredentialBook:
+        """The credentials and how they are doing, for those who reach deployments in another way."""
+        return self._book
+
+    def tls(self, ca_file: str | None) -> ssl.SSLContext:
+        """Return the context for a provider's `ca_file`. Raises `UpstreamConnectFailed` where it cannot be read."""
+        return self._tls(ca_file)
+
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
         route = self._routes.get(id(deployment)) or self._route(deployment)
         ring = route.ring
@@ -74,7 +83,7 @@ class UpstreamPool:
                 if status not in REFUSALS:
                     ring.accept(index, status)
                     return response
-                following = ring.refuse(index, status, _retry_after_s(response.headers), self._loop.time())
+                following = ring.refuse(index, status, retry_after_s(response.headers), self._loop.time())
                 if following is None or not tries_left:
                     return response
                 response.release()
@@ -346,7 +355,7 @@ def _stopping() -> errors.UpstreamConnectFailed:
     return errors.UpstreamConnectFailed("The gateway is stopping.")
 
 
-def _retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
+def retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
     """Read the seconds of `Retry-After`; a date, or nonsense, is as good as nothing here."""
     for name, value in headers:
         if name == "retry-after" and value.strip().isdecimal() and len(value) < 12:

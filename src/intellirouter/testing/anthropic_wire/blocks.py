@@ -49,8 +49,8 @@ def check_content(content: Any, role: str, where: str) -> list[dict[str, Any]]:
 
 def check_block(block: Any, allowed: frozenset[str], where: str) -> None:
     typed(block, dict, where)
-    kind = block.get("type")
-    is_own = isinstance(kind, str) and kind.endswith("_tool_result")
+    kind = str(block.get("type"))
+    is_own = kind.endswith("_tool_result")
     if kind not in allowed and not is_own:
         tags = ", ".join(f"'{name}'" for name in sorted(allowed))
         raise invalid(where, f"Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")

@@ -71,7 +71,8 @@ def _blocks(ask: MessagesAsk, choice: Choice) -> Iterator[tuple[dict[str, Any], 
     if choice.thought and ask.is_redacted:
         yield {"type": "redacted_thinking", "data": mint("redacted")}, []
     elif choice.thought:
-        tokens = choice.thought if ask.shows_thought else []
+        is_shown = ask.shows_thought or choice.is_thought_shown or not ask.thinks
+        tokens = choice.thought if is_shown else []
         text = "".join(tokens)
         signature = mint(text)
         deltas = [{"type": "thinking_delta", "thinking": token} for token in tokens]

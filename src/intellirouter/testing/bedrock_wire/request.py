@@ -31,14 +31,15 @@ class ConverseAsk(Ask, kw_only=True):
 
 def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
     """Check the request. Raises `BedrockError`."""
-    messages = _list(request, "messages")
-    system = _list(request, "system")
+    messages = _objects(request, "messages")
+    system = _objects(request, "system")
     config = _object(request, "inferenceConfig")
+    _check_config(config)
     tool_config = _object(request, "toolConfig")
     tools = _tools(tool_config)
     _check_messages(messages)
     _check_pairs(messages, has_tools=bool(tool_config))
-    pieces = _pieces([*_list(tool_config, "tools"), *system, *(b for m in messages for b in m["content"])])
+    pieces = _pieces([*_objects(tool_config, "tools"), *system, *(b for m in messages for b in m["content"])])
     heard, last_role = _heard(messages)
     ask = ConverseAsk(
         model=model,
@@ -46,13 +47,12 @@ def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
         last_role=last_role,
         prompt_tokens=sum(piece.tokens for piece in pieces),
         max_tokens=config.get("maxTokens"),
-        stops=[stop for stop in _list(config, "stopSequences") if stop],
+        stops=[stop for stop in _list(config, "stopSequences") if isinstance(stop, str) and stop],
         tools=tools,
         call_prefix="tooluse_",
         thinks=_thinks(_object(request, "additionalModelRequestFields")),
         pieces=pieces,
     )
-    _check_config(config)
     _choose(ask, tool_config.get("toolChoice"))
     _form(ask, _object(request, "outputConfig").get("textFormat"))
     return ask
@@ -63,6 +63,14 @@ def _list(document: Block, name: str) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise BedrockError("Start of list found where not expected", name="SerializationException")
     return value or []
+
+
+def _objects(document: Block, name: str) -> list[Block]:
+    """Return a list of structures: `messages`, `content`, `tools`, `system`."""
+    found = _list(document, name)
+    if not all(isinstance(item, dict) for item in found):
+        raise BedrockError("Unexpected value type in payload", name="SerializationException")
+    return found
 
 
 def _object(document: Block, name: str) -> Block:
@@ -90,15 +98,15 @@ def _check_config(config: Block) -> None:
 
 def _tools(config: Block) -> list[Tool]:
     found = []
-    for at, tool in enumerate(_list(config, "tools"), 1):
-        spec = tool.get("toolSpec") if isinstance(tool, dict) else None
-        if spec is None:
+    for at, tool in enumerate(_objects(config, "tools"), 1):
+        if tool.get("toolSpec") is None:
             continue
+        spec = _object(tool, "toolSpec")
         where = f"toolConfig.tools.{at}.member.toolSpec"
         name = spec.get("name")
         if not isinstance(name, str) or not _ID.fullmatch(name):
             raise constraint(name, f"{where}.name", "satisfy regular expression pattern: [a-zA-Z0-9_-]+")
-        schema = (spec.get("inputSchema") or {}).get("json")
+        schema = _object(spec, "inputSchema").get("json")
         if not isinstance(schema, dict) or schema.get("type") != "object":
             raise BedrockError(
                 f"The value at toolConfig.tools.{at - 1}.toolSpec.inputSchema.json.type must be one of the following: "
@@ -110,13 +118,12 @@ def _tools(config: Block) -> list[Tool]:
     return found
 
 
-def _check_messages(messages: list[Any]) -> None:
+def _check_messages(messages: list[Block]) -> None:
     for at, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            role = message.get("role") if isinstance(message, dict) else None
+        if message.get("role") not in ("user", "assistant"):
             where = f"messages.{at + 1}.member.role"
-            raise constraint(role, where, "satisfy enum value set: [user, assistant]")
-        if not _list(message, "content"):
+            raise constraint(message.get("role"), where, "satisfy enum value set: [user, assistant]")
+        if not _objects(message, "content"):
             raise BedrockError(
                 f"The content field in the Message object at messages.{at} is empty. Add a ContentBlock object to the "
                 "content field and try again."
@@ -135,11 +142,11 @@ def _check_messages(messages: list[Any]) -> None:
         )
 
 
-def _check_block(block: Any, where: str) -> None:
-    if not isinstance(block, dict) or len(block.keys() & _KINDS) != 1:
+def _check_block(block: Block, where: str) -> None:
+    if len(block.keys() & _KINDS) != 1:
         raise BedrockError(f"The ContentBlock object at {where} must set one of the following keys: {sorted(_KINDS)}.")
     (kind,) = block.keys() & _KINDS
-    inner = block[kind]
+    inner = block[kind] if kind == "text" else _object(block, kind)
     match kind:
         case "text":
             if not isinstance(inner, str) or not inner.strip():
@@ -148,7 +155,7 @@ def _check_block(block: Any, where: str) -> None:
                     "try again."
                 )
         case "image" | "document" | "video":
-            data = (inner.get("source") or {}).get("bytes")
+            data = _object(inner, "source").get("bytes")
             if data is not None and not _is_base64(data):
                 raise BedrockError("Unable to decode base64 in payload", name="SerializationException")
         case "toolUse":
@@ -160,8 +167,8 @@ def _check_block(block: Any, where: str) -> None:
         case "toolResult":
             _check_id(inner, where)
         case "reasoningContent":
-            said = inner.get("reasoningText") or {}
-            if "text" in said and not is_minted(str(said.get("signature")), said["text"]):
+            said = _object(inner, "reasoningText")
+            if "text" in said and not is_minted(str(said.get("signature")), str(said["text"])):
                 raise BedrockError(
                     f"The model returned the following errors: {where}: Invalid `signature` in `thinking` block"
                 )
@@ -214,7 +221,7 @@ def _heard(messages: list[Block]) -> tuple[str, str]:
     text = "".join(block["text"] for block in message["content"] if "text" in block)
     results = [block["toolResult"] for block in message["content"] if "toolResult" in block]
     if results and not text:
-        return "".join(_result(part) for result in results for part in result.get("content") or []), "tool"
+        return "".join(_result(part) for result in results for part in _objects(result, "content")), "tool"
     return text, str(messages[-1]["role"])
 
 
@@ -228,14 +235,14 @@ def _pieces(blocks: list[Block]) -> list[Piece]:
     """Return what the cache sees: a cache point is a mark on the block before it."""
     pieces: list[Piece] = []
     for block in blocks:
-        point = block.get("cachePoint")
-        if point is not None:
+        if "cachePoint" in block:
+            point = _object(block, "cachePoint")
             if pieces:
                 last = pieces.pop()
                 pieces.append(Piece(last.content, last.tokens, "1h" if point.get("ttl") == "1h" else "5m"))
             continue
         is_media = bool(block.keys() & {"image", "document", "video", "audio"})
-        text = block["text"] if "text" in block else str(block)
+        text = str(block.get("text", block))
         tokens = TOKENS_PER_ATTACHMENT if is_media else count_tokens(text)
         pieces.append(Piece(msgspec.json.encode(block), tokens))
     return pieces
@@ -249,7 +256,7 @@ def _choose(ask: ConverseAsk, choice: Any) -> None:
     if "any" in choice:
         ask.tool_choice = "required"
     elif "tool" in choice:
-        name = choice["tool"].get("name")
+        name = _object(choice, "tool").get("name")
         if all(tool.name != name for tool in ask.tools):
             raise BedrockError(f"The tool '{name}' that toolChoice names is not among the tools of toolConfig.")
         ask.tool_choice = f"={name}"
@@ -262,7 +269,7 @@ def _choose(ask: ConverseAsk, choice: Any) -> None:
 def _form(ask: ConverseAsk, stated: Any) -> None:
     if stated is None:
         return
-    described = ((stated.get("structure") or {}).get("jsonSchema") or {}) if isinstance(stated, dict) else {}
+    described = _object(_object(stated, "structure"), "jsonSchema") if isinstance(stated, dict) else {}
     try:
         ask.schema = msgspec.json.decode(described.get("schema") or "")
     except (msgspec.MsgspecError, TypeError):

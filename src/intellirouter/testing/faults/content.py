@@ -80,7 +80,8 @@ def marked(completion: Completion) -> Completion:
 
 def reasoning(completion: Completion) -> Completion:
     """The answer is preceded by thoughts that nobody asked for."""
-    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, thought=["Let me ", "think."]))
+    thought = {"thought": ["Let me ", "think."], "is_thought_shown": True}
+    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, **thought))
 
 
 def usage_details(completion: Completion) -> Completion:

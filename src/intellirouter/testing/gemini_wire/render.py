@@ -50,7 +50,7 @@ def _response(ask: GeminiAsk, completion: Completion, candidates: list[dict[str,
 def _whole(ask: GeminiAsk, completion: Completion) -> dict[str, Any]:
     candidates = []
     for index, choice in enumerate(completion.choices):
-        parts = _thoughts(ask, ["".join(choice.thought)] if choice.thought else [])
+        parts = _thoughts(ask, choice, ["".join(choice.thought)] if choice.thought else [])
         if choice.tokens:
             parts.append({"text": choice.text, **_signature(ask)})
         parts += _calls(ask, choice)
@@ -73,7 +73,7 @@ def _pieces(ask: GeminiAsk, completion: Completion) -> Iterator[dict[str, Any]]:
 
 
 def _choice_pieces(ask: GeminiAsk, index: int, choice: Choice) -> list[dict[str, Any]]:
-    parts = _thoughts(ask, choice.thought)
+    parts = _thoughts(ask, choice, choice.thought)
     parts += [{"text": token} for token in choice.tokens]
     parts += _calls(ask, choice)
     if choice.tokens and ask.signs:
@@ -85,9 +85,9 @@ def _choice_pieces(ask: GeminiAsk, index: int, choice: Choice) -> list[dict[str,
     return pieces
 
 
-def _thoughts(ask: GeminiAsk, thoughts: list[str]) -> list[dict[str, Any]]:
-    # Thoughts that nobody asked for are a fault's, and shown.
-    is_shown = ask.shows_thought or not ask.thinks
+def _thoughts(ask: GeminiAsk, choice: Choice, thoughts: list[str]) -> list[dict[str, Any]]:
+    # A model that thinks by its name alone shows it.
+    is_shown = ask.shows_thought or choice.is_thought_shown or not ask.thinks
     return [{"text": thought, "thought": True} for thought in thoughts] if is_shown else []
 
 

@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._can_write = asyncio.Event()
         self._can_write.set()
         self._closes_on_next = False
+        self._socket_data: asyncio.Queue[bytes] | None = None
 
     # --- the transport's side
 
@@ -70,10 +71,18 @@ class Connection(asyncio.Protocol):
         self._can_write.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._socket_data is not None:
+            self._socket_data.put_nowait(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._transport.close()
+        except httptools.HttpParserUpgrade as upgrade:
+            if ("upgrade", "websocket") not in [(name, value.lower()) for name, value in self._headers]:
+                self._transport.close()
+                return
+            # The request has been queued: it is answered as a handshake, and what follows are frames.
+            self._socket_data = asyncio.Queue()
+            self._socket_data.put_nowait(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self._transport.close()
@@ -135,6 +144,9 @@ class Connection(asyncio.Protocol):
         while self._waiting and not self._transport.is_closing():
             received, body, keeps_alive = self._waiting.popleft()
             self._transport.resume_reading()
+            if self._socket_data is not None and not self._waiting:
+                await self._converse(received, self._socket_data)
+                return
             script = self._vendor.answer(received, body)
             if not keeps_alive and script.ending == "keep":
                 script.ending = "announce"
@@ -146,6 +158,28 @@ class Connection(asyncio.Protocol):
             received.is_finished = True
             await self._end(script.ending, script.idle_s)
         self._work = None
+
+    async def _converse(self, received: Received, incoming: asyncio.Queue[bytes]) -> None:
+        """Answer a handshake, and then what the client says over the WebSocket until one of both leaves."""
+        script, conversation = self._vendor.connect(received)
+        self._playing = received
+        if not await self._play(received, script):
+            return
+        if conversation is None or script.status != 101:
+            self._transport.close()
+            return
+        steps = conversation.opening()
+        while True:
+            for step in steps:
+                if isinstance(step, bytes):
+                    await self._write(step)
+                    received.sent_bytes += len(step)
+                elif not await self._pass(step):
+                    return
+            received.is_finished = True
+            steps = conversation.feed(await incoming.get())
+            received.body = "\n".join([received.body, *conversation.heard])[-MAX_KEPT_BODY_BYTES:].lstrip("\n")
+            conversation.heard.clear()
 
     async def _play(self, received: Received, script: Script) -> bool:
         """Return False when the script cut the connection."""
@@ -219,6 +253,8 @@ def _head(script: Script) -> bytes:
     except ValueError:
         phrase = "Unknown"
     lines = [f"HTTP/1.1 {script.status} {phrase}", *(f"{name}: {value}" for name, value in script.headers)]
+    if script.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     if script.is_chunked:
         lines.append("transfer-encoding: chunked")
     else:

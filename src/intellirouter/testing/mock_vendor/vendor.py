@@ -7,9 +7,10 @@ import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK, Clock
 from intellirouter.testing.faults import Fault, Script, break_reply, script_of
+from intellirouter.testing.mock_vendor.conversation import Conversation, breaks_handshake
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
 from intellirouter.testing.mock_vendor.surfaces import Surfaces
-from intellirouter.testing.openai_wire import json_reply, not_found
+from intellirouter.testing.openai_wire import REALTIME_PATHS, json_reply, not_found, open_session
 from intellirouter.testing.plan import FLAKY_FAULT, magic_of
 from intellirouter.testing.wire import Reply, WireRequest
 
@@ -21,6 +22,7 @@ class Vendor:
     """Answers requests; knows nothing of sockets."""
 
     def __init__(self, api_key: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._api_key = api_key
         self._surfaces = Surfaces(api_key)
         self._clock = clock
         self.registry = Registry()
@@ -40,9 +42,28 @@ class Vendor:
         received.fault = None if fault is None else fault.kind
         return break_reply(reply, fault)
 
-    def _reply(self, received: Received, body: bytes) -> Reply:
+    def connect(self, received: Received) -> tuple[Script, Conversation | None]:
+        """Answer the handshake of a WebSocket: what to play, and the conversation that follows it."""
+        self.registry.record(received)
+        request = self._request(received, b"")
+        if request.path in REALTIME_PATHS:
+            reply, session = open_session(request, self._api_key)
+        else:
+            reply, session = not_found(request.method, request.path).reply(), None
+        received.model = request.model
+        try:
+            fault = self._fault(received)
+        except ValueError as mistake:
+            return script_of(json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400)), None
+        received.fault = None if fault is None else fault.kind
+        if fault is not None and breaks_handshake(fault):
+            script = break_reply(reply, fault)
+            return script, None if session is None else Conversation(session, None)
+        return script_of(reply), None if session is None else Conversation(session, fault)
+
+    def _request(self, received: Received, body: bytes) -> WireRequest:
         path, _, query = received.path.partition("?")
-        request = WireRequest(
+        return WireRequest(
             method=received.method,
             path=path,
             query_string=query,
@@ -50,6 +71,9 @@ class Vendor:
             body=body,
             created_s=self._clock.epoch_us() // 1_000_000,
         )
+
+    def _reply(self, received: Received, body: bytes) -> Reply:
+        request = self._request(received, body)
         reply = self._surfaces.answer(request)
         received.model = request.model
         return reply

@@ -6,6 +6,8 @@ Door: `OpenAiApi`, `AzureApi`, `answer` for chat and embeddings alone, and OpenA
 from intellirouter.testing.openai_wire.answer import answer, describe_model, list_models
 from intellirouter.testing.openai_wire.api import OpenAiApi
 from intellirouter.testing.openai_wire.azure import AzureApi
+from intellirouter.testing.openai_wire.realtime import PATHS as REALTIME_PATHS
+from intellirouter.testing.openai_wire.realtime import open_session
 from intellirouter.testing.openai_wire.reply import (
     DONE_EVENT,
     VendorError,
@@ -17,6 +19,7 @@ from intellirouter.testing.openai_wire.reply import (
 
 __all__ = [
     "DONE_EVENT",
+    "REALTIME_PATHS",
     "AzureApi",
     "OpenAiApi",
     "VendorError",
@@ -26,5 +29,6 @@ __all__ = [
     "list_models",
     "model_not_found",
     "not_found",
+    "open_session",
     "sse_event",
 ]

@@ -11,6 +11,7 @@ from intellirouter.testing.openai_wire.completions import completions
 from intellirouter.testing.openai_wire.files import Files
 from intellirouter.testing.openai_wire.images import images
 from intellirouter.testing.openai_wire.moderations import moderations
+from intellirouter.testing.openai_wire.realtime import client_secrets
 from intellirouter.testing.openai_wire.reply import VendorError, not_allowed, not_found
 from intellirouter.testing.openai_wire.rerank import PATHS, rerank
 from intellirouter.testing.openai_wire.responses_api import Responses
@@ -40,6 +41,7 @@ class OpenAiApi:
             self._files.answer,
             self._batches.answer,
             rerank,
+            client_secrets,
         ]
 
     def reset(self) -> None:

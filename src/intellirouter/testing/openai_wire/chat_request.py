@@ -12,7 +12,7 @@ MAX_TOP_LOGPROBS: Final = 20
 TOKENS_PER_MESSAGE: Final = 4
 TOKENS_PER_REPLY: Final = 3
 TOKENS_PER_ATTACHMENT: Final = 85
-_ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 class ChatAsk(Ask, kw_only=True):
@@ -109,6 +109,8 @@ def _messages(request: dict[str, Any]) -> list[dict[str, Any]]:
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
             raise wrong_type(f"{where}.content", "a string or array of objects", content)
+        if not isinstance(message.get("tool_calls") or [], list):
+            raise wrong_type(f"{where}.tool_calls", "an array of objects", message["tool_calls"])
     return messages
 
 

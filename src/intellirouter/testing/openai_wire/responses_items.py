@@ -62,6 +62,8 @@ def _checked(item: Item, where: str) -> Item:
     kind = item.get("type") or ("message" if "role" in item else None)
     if kind is None:
         raise missing(f"{where}.type")
+    if not isinstance(kind, str):
+        raise wrong_type(f"{where}.type", "a string", kind)
     match kind:
         case "message":
             return {**item, "type": "message", "content": _content(item, where)}
@@ -69,8 +71,7 @@ def _checked(item: Item, where: str) -> Item:
             _strings(item, ("call_id", "name", "arguments" if kind == "function_call" else "input"), where)
         case "function_call_output" | "custom_tool_call_output":
             _strings(item, ("call_id",), where)
-            if not isinstance(item.get("output"), str | list):
-                raise wrong_type(f"{where}.output", "one of a string or array of objects", item.get("output"))
+            _check_output(item.get("output"), where)
         case "reasoning":
             sealed = item.get("encrypted_content")
             if sealed is not None and not (isinstance(sealed, str) and is_minted(sealed, "reasoning")):
@@ -82,6 +83,19 @@ def _checked(item: Item, where: str) -> Item:
         case "item_reference":
             _strings(item, ("id",), where)
     return item
+
+
+def _check_output(output: Any, where: str) -> None:
+    if isinstance(output, str):
+        return
+    if not isinstance(output, list):
+        raise wrong_type(f"{where}.output", "one of a string or array of objects", output)
+    for index, part in enumerate(output):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in _INPUTS:
+            raise invalid(f"Invalid value: '{kind}'.", f"{where}.output[{index}].type")
+        if kind == "input_text":
+            _strings(part, ("text",), f"{where}.output[{index}]")
 
 
 def _strings(item: Item, names: tuple[str, ...], where: str) -> None:

@@ -102,9 +102,9 @@ def _usage(completion: Completion) -> Document:
 def _items(ask: ResponsesAsk, choice: Choice, status: str) -> Iterator[Document]:
     if choice.thought:
         summary = [{"type": "summary_text", "text": "".join(choice.thought)}]
-        # Thoughts that nobody asked for are a fault's, and shown.
+        is_shown = ask.has_summary or choice.is_thought_shown or not ask.thinks
         item: Document = {"id": new_id("rs_"), "type": "reasoning"}
-        item["summary"] = summary if ask.has_summary or not ask.thinks else []
+        item["summary"] = summary if is_shown else []
         if ask.has_encrypted:
             item["encrypted_content"] = mint("reasoning")
         yield item

@@ -22,6 +22,8 @@ class Choice(Struct, kw_only=True):
     """Said instead of an answer; then there are neither text nor calls."""
     thought: list[str] = field(default_factory=list)
     """Thoughts before the answer, cut as they will be streamed."""
+    is_thought_shown: bool = False
+    """Shown though nobody asked for thoughts."""
 
     @property
     def text(self) -> str:

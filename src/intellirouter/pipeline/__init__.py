@@ -1,4 +1,5 @@
-"""The spine and one exchange's walk along it. Door: `Spine`, `Parts`, `Exchange`, `Reply`, `Headers`.
+"""The spine and one exchange's walk along it. Door: `Spine`, `Parts`, `Exchange`, `Reply`, `Headers`,
+`preview_losses`.
 
 It knows every room below it by its door, and nothing of HTTP servers or of a client's connection.
 """

@@ -13,10 +13,18 @@ Headers = list[tuple[bytes, bytes]]
 STATUS_CLIENT_GONE = 499
 
 
-class Reply(Protocol):
-    """Where the answer goes. The gateway implements it for one client connection, in the client's dialect."""
+class Listener(Protocol):
+    """Who is told when an exchange fails."""
 
     has_begun: bool
+
+    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
+        """Say what went wrong: as an answer, or in a stream that has begun with `last_words`, its own error event."""
+        ...
+
+
+class Reply(Listener, Protocol):
+    """Where the answer goes. The gateway implements it for one client connection, in the client's dialect."""
 
     async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
         """Send a whole answer."""
@@ -32,10 +40,6 @@ class Reply(Protocol):
 
     async def end(self, data: bytes) -> None:
         """Send the last piece."""
-        ...
-
-    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
-        """Say what went wrong: as an answer, or in a stream that has begun with `last_words`, its own error event."""
         ...
 
 

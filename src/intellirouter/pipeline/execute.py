@@ -64,7 +64,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             )
             following = planner.after(step.deployment, error, self.clock.monotonic_s(), deadline_s)
             if following is None:
-                raise _summed_up(error, exchange.attempts)
+                raise summed_up(error, exchange.attempts)
             if following.wait_s:
                 await asyncio.sleep(following.wait_s)
             step = following
@@ -215,13 +215,15 @@ class Executor(Struct, frozen=True, kw_only=True):
         return int((self.clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
 
 
-def _summed_up(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:
+def summed_up(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:
     """Return the error to show: the last one, or `AllAttemptsFailed` where different attempts failed differently."""
     if len(attempts) == 1 or isinstance(error, errors.UpstreamRejected):
         return error
     if len({attempt.outcome for attempt in attempts}) == 1:
         return error
+    # That the last one lacks a feature is not why the request failed.
+    status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
     said = "; ".join(f"{attempt.deployment}: {attempt.message}" for attempt in attempts[-4:])
     return errors.AllAttemptsFailed(
-        f"All {len(attempts)} attempts failed. {said}", status=error.status, retry_after_s=error.retry_after_s
+        f"All {len(attempts)} attempts failed. {said}", status=status, retry_after_s=error.retry_after_s
     )

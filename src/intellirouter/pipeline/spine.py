@@ -9,7 +9,8 @@ before decide, finish (guardrails, cache) after execute. `identify` comes first 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -23,18 +24,24 @@ from intellirouter.core import (
     Fetcher,
     Journal,
     PathFacts,
+    SocketUpstream,
     Upstream,
     errors,
     new_id,
 )
 from intellirouter.dialects import Surface, check_depth
 from intellirouter.governance import Identity, KeyRing, cost_of
-from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Reply
+from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Listener, Reply
 from intellirouter.pipeline.execute import Executor
+from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Listener)
+Execute = Callable[[Exchange, R], Awaitable[None]]
+"""The execute stage, for answers or for sessions."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -50,6 +57,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     rng: random.Random
     fetcher: Fetcher | None = None
     """None: nothing is fetched on behalf of clients."""
+    sockets: SocketUpstream | None = None
+    """None: no realtime sessions."""
 
 
 class Spine:
@@ -72,6 +81,16 @@ class Spine:
             settle=self.settle,
             keeps_bodies=runtime.logs_bodies,
         )
+        self._sessions = SessionExecutor(
+            upstream=parts.sockets,
+            board=parts.board,
+            backoff=self._executor.backoff,
+            clock=parts.clock,
+            rng=parts.rng,
+            settle=self.settle,
+            idle_s=runtime.server.socket_idle_s,
+            max_s=runtime.server.socket_max_s,
+        )
 
     def open(self, endpoint: str, surface: Surface, identity: Identity) -> Exchange:
         clock = self._clock
@@ -93,10 +112,17 @@ class Spine:
 
     async def walk(self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS) -> None:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
+        await self._walk(exchange, body, facts, reply, self._executor.run)
+
+    async def hold(self, exchange: Exchange, session: Session, facts: PathFacts) -> None:
+        """Take one session from its handshake to its end: the same walk. Never raises a `GatewayError`."""
+        await self._walk(exchange, b"", facts, session, self._sessions.run)
+
+    async def _walk(self, exchange: Exchange, body: bytes, facts: PathFacts, reply: R, execute: Execute[R]) -> None:
         try:
             self.decode(exchange, body, facts)
             self.decide(exchange)
-            await self._executor.run(exchange, reply)
+            await execute(exchange, reply)
         except errors.GatewayError as error:
             await self.refuse(exchange, error, reply)
         except asyncio.CancelledError:
@@ -115,7 +141,7 @@ class Spine:
             self.settle(exchange)
             self.emit(exchange)
 
-    async def refuse(self, exchange: Exchange, error: errors.GatewayError, reply: Reply) -> None:
+    async def refuse(self, exchange: Exchange, error: errors.GatewayError, reply: Listener) -> None:
         """Settle a failed exchange and tell the client, in that order."""
         exchange.error = error
         if not reply.has_begun:

@@ -41,6 +41,7 @@ def test_blame_goes_with_the_branch(kind: type[GatewayError]) -> None:
         errors.PolicyError: "policy",
         errors.HostError: "host",
         errors.UpstreamRejected: "client",
+        errors.UnsupportedFeature: "client",
         errors.UpstreamError: "upstream",
         GatewayError: "us",
     }

@@ -19,6 +19,7 @@ ERRORS = [
 ]
 STAYS = (errors.ClientError, errors.PolicyError, errors.InternalError, errors.UpstreamRejected)
 HOPELESS = (
+    errors.UnsupportedFeature,
     errors.UpstreamAuthFailed,
     errors.UpstreamQuotaExhausted,
     errors.UpstreamModelMissing,

@@ -19,7 +19,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._guests: dict[Exchange, tuple[Receive, asyncio.Task[Any] | None]] = {}
+        self._guests: dict[Exchange, tuple[Receive | None, asyncio.Task[Any] | None]] = {}
         self._marked: set[Exchange] = set()
         self._watchers: dict[Exchange, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -28,7 +28,8 @@ class Presence:
     def __len__(self) -> int:
         return len(self._guests)
 
-    def enter(self, exchange: Exchange, receive: Receive) -> None:
+    def enter(self, exchange: Exchange, receive: Receive | None) -> None:
+        """Count it. Without `receive` (on a socket) somebody else notices that the client leaves."""
         # With its loop given, this needs no system call (asking for the running loop does, on Python 3.11).
         self._guests[exchange] = (receive, asyncio.current_task(self._loop))
         if self._timer is None:
@@ -42,14 +43,14 @@ class Presence:
     def _look(self) -> None:
         self._timer = None
         for exchange in self._marked:
-            if exchange in self._guests and exchange not in self._watchers:
-                self._watchers[exchange] = self._owner.start(self._watch(exchange), exchange.request_id)
+            receive, task = self._guests.get(exchange, (None, None))
+            if receive is not None and exchange not in self._watchers:
+                self._watchers[exchange] = self._owner.start(self._watch(exchange, receive, task), exchange.request_id)
         self._marked = set(self._guests)
         if self._guests:
             self._timer = self._loop.call_later(_TICK_S, self._look)
 
-    async def _watch(self, exchange: Exchange) -> None:
-        receive, task = self._guests[exchange]
+    async def _watch(self, exchange: Exchange, receive: Receive, task: asyncio.Task[Any] | None) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         if exchange in self._guests and task is not None:

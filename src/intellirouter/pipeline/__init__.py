@@ -6,6 +6,7 @@ It knows every room below it by its door, and nothing of HTTP servers or of a cl
 
 from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Headers, Reply
 from intellirouter.pipeline.preview import preview_losses
+from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Parts, Spine
 
-__all__ = ["STATUS_CLIENT_GONE", "Exchange", "Headers", "Parts", "Reply", "Spine", "preview_losses"]
+__all__ = ["STATUS_CLIENT_GONE", "Exchange", "Headers", "Parts", "Reply", "Session", "Spine", "preview_losses"]

@@ -1,0 +1,323 @@
+"""The execute stage for sessions: one WebSocket to a deployment for one of the client's, until either side ends it.
+
+Attempts are made until an upstream has accepted; from then on there is no other. Messages pass in both directions as
+fast as the slower side takes them. The exchange is settled once, when the session is over, before the client is told.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
+
+from intellirouter.catalog import DeploymentHealth, HealthBoard
+from intellirouter.core import (
+    Attempt,
+    Call,
+    Clock,
+    Deployment,
+    FrameSocket,
+    SocketClosed,
+    SocketRefusal,
+    SocketUpstream,
+    TaskOwner,
+    errors,
+)
+from intellirouter.dialects import SessionLane, SessionRelay
+from intellirouter.pipeline.exchange import Exchange, Headers, Listener
+from intellirouter.pipeline.execute import summed_up
+from intellirouter.resilience import AttemptPlanner, Backoff, Step
+
+logger = logging.getLogger(__name__)
+
+_FIRST_MESSAGE_S: Final = 2.0
+"""How long an upstream that has accepted may take to say no. OpenAI refuses models and accounts only then."""
+_SWITCHING: Final = 101
+_NORMAL: Final = frozenset({1000, 1001, 1005})
+_UNSENDABLE: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
+"""Codes that stand for the absence of one, and what the other side is told instead."""
+
+Party = Literal["client", "upstream", "idle", "limit", "gateway"]
+_FINISH: Final[dict[Party, str]] = {
+    "client": "client_closed",
+    "upstream": "upstream_closed",
+    "idle": "idle_timeout",
+    "limit": "session_limit",
+    "gateway": "gateway_stopping",
+}
+
+
+class Session(Listener, FrameSocket, Protocol):
+    """A client's side of a session. The gateway implements it for one WebSocket that has not been accepted yet."""
+
+    is_ending: asyncio.Event
+    """Set when the gateway stops."""
+
+    async def begin(self, headers: Headers) -> None:
+        """Accept the client. Raises `SocketClosed`."""
+        ...
+
+
+class _End(Struct, frozen=True):
+    """Who ended the session, and how."""
+
+    by: Party
+    code: int
+    reason: str = ""
+
+
+class _Link(Struct, frozen=True):
+    """An upstream that has accepted."""
+
+    socket: FrameSocket
+    relay: SessionRelay
+    first: str | bytes | None
+    """Its first message, if there was one already."""
+
+
+class SessionExecutor(Struct, frozen=True, kw_only=True):
+    """Holds sessions. `settle` is called once the session is over, before the client's last byte."""
+
+    upstream: SocketUpstream | None
+    board: HealthBoard
+    backoff: Backoff
+    clock: Clock
+    rng: random.Random
+    settle: Callable[[Exchange], None]
+    idle_s: float
+    max_s: float
+
+    async def run(self, exchange: Exchange, session: Session) -> None:
+        """Hold the session to its end, or raise the error that stands while there is none."""
+        call, target, decision = exchange.decided()
+        by_name = target.by_name
+        step = Step(decision.order[0], "first", 0.0)
+        planner: AttemptPlanner | None = None
+        timeouts = by_name[step.deployment].timeouts
+        deadline_s = exchange.started_s + timeouts.connect_s + timeouts.first_token_s
+        while True:
+            error = await self._attempt(exchange, call, by_name[step.deployment], step, session)
+            if error is None:
+                return
+            if session.has_begun:
+                raise error
+            planner = planner or AttemptPlanner(
+                decision.order,
+                pool_size=decision.pool_size,
+                retries=target.retries,
+                backoff=self.backoff,
+                rng=self.rng,
+            )
+            following = planner.after(step.deployment, error, self.clock.monotonic_s(), deadline_s)
+            if following is None:
+                raise summed_up(error, exchange.attempts)
+            if following.wait_s:
+                await asyncio.sleep(following.wait_s)
+            step = following
+
+    async def _attempt(
+        self, exchange: Exchange, call: Call, deployment: Deployment, step: Step, session: Session
+    ) -> errors.GatewayError | None:
+        """Try one deployment. Return None when a session has been held, otherwise why there was none."""
+        attempt = Attempt(
+            deployment=deployment.name,
+            kind=step.kind,
+            started_ms=self._ms(exchange),
+            waited_ms=int(step.wait_s * 1e6) / 1e3,
+        )
+        exchange.attempts.append(attempt)
+        exchange.deployment = deployment
+        health = self.board.of(deployment.name)
+        health.begin()
+        try:
+            link = await self._open(exchange, call, deployment, attempt)
+            await self._hold(exchange, link, session)
+        except (errors.UpstreamError, errors.Overloaded) as error:
+            self._ended(exchange, attempt, health, error)
+            return error
+        except BaseException as error:
+            health.end_neutrally()
+            attempt.outcome = "client_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
+            attempt.ended_ms = self._ms(exchange)
+            raise
+        self._ended(exchange, attempt, health, exchange.error)
+        self.settle(exchange)
+        return None
+
+    def _ended(
+        self, exchange: Exchange, attempt: Attempt, health: DeploymentHealth, error: errors.GatewayError | None
+    ) -> None:
+        attempt.ended_ms = self._ms(exchange)
+        if error is None:
+            attempt.outcome = "ok"
+            opened_ms = (attempt.first_byte_ms or 0.0) - attempt.started_ms
+            health.succeed(opened_ms, opened_ms)  # how long people talked says nothing about the deployment
+            return
+        attempt.outcome, attempt.message = error.code, error.message[:500]
+        if error.blame == "client":
+            health.end_neutrally()
+        else:
+            health.fail(error.code, self.clock.monotonic_s())
+
+    async def _open(self, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt) -> _Link:
+        """Shake hands and hear the upstream's first message; raise what a refusal means."""
+        lane = exchange.surface.session_lane(call, deployment)
+        if self.upstream is None:
+            raise errors.UnsupportedFeature("This gateway opens no sessions to upstreams.")
+        answer = await self.upstream.connect(deployment, lane.encode_request(call, deployment))
+        attempt.first_byte_ms = self._ms(exchange)
+        if isinstance(answer, SocketRefusal):
+            attempt.status = answer.status
+            raise lane.decode_error(
+                answer.status, answer.headers, answer.body, deployment=deployment.name, clock=self.clock
+            )
+        attempt.status = _SWITCHING
+        relay = lane.session(call, deployment)
+        try:
+            first = await self._first_message(answer, lane, relay, deployment)
+        except BaseException:
+            await _leave(answer, 1000)
+            raise
+        exchange.first_token_ms = self._ms(exchange)
+        return _Link(answer, relay, first)
+
+    async def _first_message(
+        self, socket: FrameSocket, lane: SessionLane, relay: SessionRelay, deployment: Deployment
+    ) -> str | bytes | None:
+        try:
+            async with asyncio.timeout(_FIRST_MESSAGE_S):
+                first = await socket.receive()
+        except TimeoutError:
+            return None  # it waits for the client to speak first
+        except SocketClosed as closed:
+            raise errors.UpstreamDisconnected(
+                f"{deployment.name} closed the session at once: {_words(closed.code, closed.reason)}."
+            ) from None
+        refusal = relay.refusal(first)
+        if refusal is not None:
+            status, body = refusal
+            raise lane.decode_error(status, (), body, deployment=deployment.name, clock=self.clock)
+        return first
+
+    async def _hold(self, exchange: Exchange, link: _Link, session: Session) -> None:
+        """Relay until one side ends it, then tell the other. What went wrong is noted, not raised."""
+        exchange.status = _SWITCHING
+        code = 1011
+        try:
+            end = await self._greet(link, session, exchange.headers()) or await self._relay(link, session)
+            code = end.code if end.by != "upstream" else 1000
+        finally:
+            exchange.usage = link.relay.usage
+            await _leave(link.socket, code)
+        exchange.finish_reason = _FINISH[end.by]
+        if end.by == "client":
+            return
+        if end.by == "upstream" and end.code not in _NORMAL:
+            exchange.error = _broken(exchange, end)
+        self.settle(exchange)
+        told = exchange.error
+        if end.by in {"idle", "limit"}:
+            told = errors.RequestTimeout(end.reason, code="session_expired")
+        if told is not None:
+            with contextlib.suppress(SocketClosed):
+                await session.send(link.relay.error_event(told))
+        await session.close(_UNSENDABLE.get(end.code, end.code), end.reason)
+
+    async def _greet(self, link: _Link, session: Session, headers: Headers) -> _End | None:
+        """Accept the client and pass on what the upstream has said already."""
+        try:
+            await session.begin(headers)
+            if link.first is not None:
+                await session.send(link.relay.from_upstream(link.first))
+        except SocketClosed as closed:
+            return _End("client", closed.code, closed.reason)
+        return None
+
+    async def _relay(self, link: _Link, session: Session) -> _End:
+        """Pass messages on until somebody ends it, or has to."""
+        owner = TaskOwner("session")
+        relay, active = link.relay, _Activity(self.clock)
+        up = owner.start(_pump("client", session, link.socket, relay.from_client, active), "up", is_awaited=True)
+        down = owner.start(
+            _pump("upstream", link.socket, session, relay.from_upstream, active), "down", is_awaited=True
+        )
+        stop = owner.start(session.is_ending.wait(), "stop", is_awaited=True)
+        ends_s = self.clock.monotonic_s() + self.max_s
+        try:
+            while True:
+                now_s = self.clock.monotonic_s()
+                idle_left_s = active.last_s + self.idle_s - now_s
+                if ends_s <= now_s:
+                    return _End("limit", 1000, f"The session has lasted {self.max_s:g} s, which is as long as it may.")
+                if idle_left_s <= 0:
+                    return _End("idle", 1000, f"Nothing has happened for {self.idle_s:g} s.")
+                await asyncio.wait(
+                    {up, down, stop},
+                    timeout=min(idle_left_s, ends_s - now_s),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for pump in (up, down):
+                    if pump.done():
+                        end: _End = pump.result()
+                        return end
+                if stop.done():
+                    return _End("gateway", 1001, "The gateway is stopping.")
+        finally:
+            await owner.stop()
+
+    def _ms(self, exchange: Exchange) -> float:
+        return int((self.clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
+
+
+class _Activity:
+    """When a message last passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now_s = clock.monotonic_s
+        self.last_s = clock.monotonic_s()
+
+    def note(self) -> None:
+        self.last_s = self._now_s()
+
+
+async def _pump(
+    source_is: Party,
+    source: FrameSocket,
+    sink: FrameSocket,
+    edit: Callable[[str | bytes], Any],
+    active: _Activity,
+) -> _End:
+    """Pass messages on until one of the sockets closes."""
+    sink_is: Party = "upstream" if source_is == "client" else "client"
+    while True:
+        try:
+            message = await source.receive()
+        except SocketClosed as closed:
+            return _End(source_is, closed.code, closed.reason)
+        active.note()
+        try:
+            await sink.send(edit(message))
+        except SocketClosed as closed:
+            return _End(sink_is, closed.code, closed.reason)
+        active.note()
+
+
+async def _leave(socket: FrameSocket, code: int) -> None:
+    """Close an upstream's socket the way a client does."""
+    await socket.close(_UNSENDABLE.get(code, code))
+
+
+def _broken(exchange: Exchange, end: _End) -> errors.UpstreamError:
+    name = "" if exchange.deployment is None else exchange.deployment.name
+    error = errors.UpstreamDisconnected(f"{name} ended the session: {_words(end.code, end.reason)}.")
+    logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
+    return error
+
+
+def _words(code: int, reason: str) -> str:
+    if code == 1006:
+        return reason or "the connection broke"
+    return f"close code {code}, {reason}" if reason else f"close code {code}"

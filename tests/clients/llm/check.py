@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from checks import PARIS_AND_OSLO, PERSON_SCHEMA, Case, check, run
+from click.testing import CliRunner
+from llm.cli import cli
 
 LLM = Path(sys.executable).parent / "llm"
 TOOL = """def weather(city: str) -> str:
@@ -16,34 +19,47 @@ TOOL = """def weather(city: str) -> str:
 """
 
 
-def llm(case: Case, *arguments: str, stdin: str = "") -> str:
-    """Run the command in a directory of its own and return what it prints."""
-    with tempfile.TemporaryDirectory() as home:
-        models = [
-            {
-                "model_id": name,
-                "model_name": name,
-                "api_base": case.base_url,
-                "api_key_name": "gateway",
-                "supports_tools": True,
-                "supports_schema": True,
-            }
-            for name in (case.model, case.magic("gen-400"))
-        ]
-        # YAML, of which JSON is a part.
-        (Path(home) / "extra-openai-models.yaml").write_text(json.dumps(models))
-        (Path(home) / "keys.json").write_text(json.dumps({"gateway": case.key}))
-        done = subprocess.run(
-            [LLM, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=25,
-            env={**os.environ, "LLM_USER_PATH": home},
-        )
+@cache
+def home(case: Case) -> dict[str, str]:
+    """Make a directory with the gateway's models; return what the environment must say."""
+    directory = Path(tempfile.mkdtemp(dir=Path.cwd()))
+    models = [
+        {
+            "model_id": name,
+            "model_name": name,
+            "api_base": case.base_url,
+            "api_key_name": "gateway",
+            "supports_tools": True,
+            "supports_schema": True,
+        }
+        for name in (case.model, case.magic("gen-400"))
+    ]
+    # YAML, of which JSON is a part.
+    (directory / "extra-openai-models.yaml").write_text(json.dumps(models))
+    (directory / "keys.json").write_text(json.dumps({"gateway": case.key}))
+    return {"LLM_USER_PATH": str(directory)}
+
+
+def llm(case: Case, *arguments: str) -> str:
+    """Run the command in this process, which has it loaded, and return what it prints."""
+    done = CliRunner().invoke(cli, arguments, env=home(case))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@check(only=["via-openai", "via-anthropic"])
+def command_of_a_shell(case: Case) -> None:
+    done = subprocess.run(
+        [LLM, "-m", case.model, "hello"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=25,
+        env={**os.environ, **home(case)},
+    )
     assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    assert done.stdout.strip() == "mock-large: hello"
 
 
 @check

@@ -117,7 +117,7 @@ def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
         "tenants": {"north": {}, "south": {}},
         "keys": key_rows(),
         "auth": {"required": True},
-        "logging": {"level": "debug"},
+        "logging": {"level": "error"},
     }
 
 

@@ -35,8 +35,10 @@ class OpenAIErrors:
 
 def encode_error(error: errors.GatewayError) -> bytes:
     """Render an error of ours. A vendor's own envelope about the client's mistake is passed on as it came."""
-    if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None and _is_envelope(error.vendor_body):
-        return error.vendor_body
+    if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None:
+        passed_on = _envelope(error.vendor_body, error)
+        if passed_on is not None:
+            return passed_on
     message = f"{error.message} {error.hint}" if error.hint else error.message
     body = {"message": message, "type": error.type, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": body})
@@ -47,14 +49,25 @@ def encode_error_event(error: errors.GatewayError) -> bytes:
     return b"data: " + encode_error(error) + b"\n\n"
 
 
-def _is_envelope(body: bytes) -> bool:
-    """Tell OpenAI's own form from those of vendors whose documents also have an `error` (Google, Anthropic)."""
+def _envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
+    """Return the vendor's document if it has OpenAI's form, with the members that it left out (Azure) filled in.
+
+    None for those of vendors whose documents also have an `error` (Google, Anthropic).
+    """
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    error = document.get("error") if isinstance(document, dict) else None
-    return isinstance(error, dict) and "status" not in error and "type" not in document
+        return None
+    said = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(said, dict) or "status" in said or "type" in document:
+        return None
+    if not isinstance(said.get("message"), str):
+        return None
+    ours = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    if said.keys() >= ours.keys():
+        return body
+    document["error"] = {**ours, **said}
+    return msgspec.json.encode(document)
 
 
 def decode_error(

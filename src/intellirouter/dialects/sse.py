@@ -123,8 +123,8 @@ class EventReader:
     """Reads the data of a stream's events: what a decoder wants, checked.
 
     `feed` returns the data of each event that the bytes complete (`[DONE]` among them); comments are skipped.
-    Raises `UpstreamMalformed` for text that is not UTF-8, for lines that are no event stream (HTML, a bare JSON
-    document: it is quoted), and for an event past `limit_bytes`.
+    Raises `UpstreamMalformed` for text that is not UTF-8, for lines that are no event stream (HTML; a bare JSON
+    document, which is quoted), and for an event past `limit_bytes`.
     """
 
     __slots__ = ("_splitter",)
@@ -149,9 +149,14 @@ class EventReader:
             if text is not None:
                 found.append(text)
             elif has_foreign_lines(event):
-                said = event.strip()[:300].decode()
-                raise errors.UpstreamMalformed(f"The upstream's answer is no event stream: {said}")
+                raise errors.UpstreamMalformed(f"The upstream's answer is no event stream: {_quoted(event)}")
         return found
+
+
+def _quoted(text: bytes) -> str:
+    """Quote what came instead: an error in JSON says much, a web page nothing."""
+    text = text.strip()
+    return "a web page" if text.startswith(b"<") else text[:300].decode("utf-8", "replace")
 
 
 class LineSplitter:

@@ -233,12 +233,34 @@ def test_other_dialects_documents_are_not_passed_on(body: bytes) -> None:
 
 
 def test_the_vendors_own_words_about_the_clients_mistake_are_passed_on() -> None:
-    body = b'{ "error": {"message":"no", "extra": 1} }'
+    body = b'{ "error": {"message":"no", "type": "t", "param": null, "code": "c", "extra": 1} }'
     assert encode_error(decode(400, body)) == body
 
 
+def test_members_that_the_vendor_left_out_are_filled_in() -> None:
+    body = b'{"error": {"message":"no", "code": "content_filter", "innererror": {"a": 1}}}'
+    assert json.loads(encode_error(decode(400, body)))["error"] == {
+        "message": "no",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "content_filter",
+        "innererror": {"a": 1},
+    }
+
+
 @pytest.mark.parametrize(
-    "body", [b"<html>", b'{"error":"no"}', b'{"detail":1}', b"[1]", b"[]", b"1", b"\xff", b"[" * 9999]
+    "body",
+    [
+        b"<html>",
+        b'{"error":"no"}',
+        b'{"error":{"message":1}}',
+        b'{"detail":1}',
+        b"[1]",
+        b"[]",
+        b"1",
+        b"\xff",
+        b"[" * 9999,
+    ],
 )
 def test_a_vendors_body_that_is_no_envelope_is_not_passed_on(body: bytes) -> None:
     assert msgspec.json.decode(encode_error(decode(400, body)))["error"]["code"] == "upstream_rejected"

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import SseEvent, SseParser
-from intellirouter.dialects.sse import EventSplitter, event_data, has_foreign_lines, last_boundary, split_events
+from intellirouter.dialects.sse import (
+    EventReader,
+    EventSplitter,
+    event_data,
+    has_foreign_lines,
+    last_boundary,
+    split_events,
+)
 
 ENDS = pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 
@@ -182,3 +189,19 @@ def test_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
 )
 def test_foreign_lines_are_recognised(event: bytes, is_foreign: bool) -> None:
     assert has_foreign_lines(event) is is_foreign
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"error": {"message": "out of memory"}}', "out of memory"),
+        ("x" + "é" * 400, "éé"),  # a quotation may end within a character
+        ("<!doctype html><html><h1>502 Bad Gateway</h1></html>", "a web page"),
+    ],
+)
+def test_what_came_instead_of_a_stream_is_told(body: str, said: str) -> None:
+    reader = EventReader()
+    with pytest.raises(errors.UpstreamMalformed) as caught:
+        assert reader.feed(body.encode()) + reader.end() == []
+    assert said in caught.value.message
+    assert "<h1>" not in caught.value.message

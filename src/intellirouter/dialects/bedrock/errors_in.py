@@ -92,7 +92,7 @@ def _bare(kind: str) -> str:
 
 def _error(status: int, kind: str, message: str, where: str) -> errors.UpstreamError:
     said = f": {message}" if message else "."
-    if kind in _AUTH:
+    if kind in _AUTH or status == 401:  # whatever its name: a client's own key is never meant
         return errors.UpstreamAuthFailed(f"{where} refused our credential{said}")
     if kind in _THROTTLED:
         return errors.UpstreamRateLimited(f"{where} is rate limited{said}")

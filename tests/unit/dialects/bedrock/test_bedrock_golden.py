@@ -76,3 +76,10 @@ def test_an_error_becomes_ours(case):
     assert (error.code, error.status) == (expected["code"], expected["status"])
     assert expected["message_has"] in error.message
     assert error.retry_after_s == expected.get("retry_after_s")
+
+
+@pytest.mark.parametrize("name", ["ValidationException", ""])
+def test_401_is_about_our_credential_whatever_its_name(name):
+    headers = [("x-amzn-errortype", name)]
+    error = UPSTREAM.decode_error(401, headers, b"{}", deployment="aws/claude", clock=FakeClock())
+    assert isinstance(error, errors.UpstreamAuthFailed)

@@ -1,6 +1,7 @@
 """The server's HTTP/1.1 protocol: uvicorn's, with bounds on a request's head and errors in our own shape."""
 
 import asyncio
+import importlib
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from intellirouter.gateway import HAS_BODY, RESPOND
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_DEADLINE_S: Final = 30.0
+_SOCKET_PROTOCOL: Final = "intellirouter.roles.socket_protocol"
 
 
 class _JoiningTransport:
@@ -47,8 +49,19 @@ class _JoiningTransport:
         self._flush()
         self._transport.close()
 
+    def plain(self) -> asyncio.Transport:
+        """Return the transport itself, with nothing waiting."""
+        self._flush()
+        return self._transport
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+def open_socket(**named: Any) -> asyncio.Protocol:
+    """Return the protocol that takes over a connection. Its library is loaded by the first one: most serve none."""
+    protocol: asyncio.Protocol = importlib.import_module(_SOCKET_PROTOCOL).SocketProtocol(**named)
+    return protocol
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -60,6 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _requests = 0
+    _is_handed_over = False
     _waiting_since_s = 0.0
     _watch: asyncio.TimerHandle | None = None
 
@@ -78,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._is_answering():
+        if self._is_handed_over or self._is_answering():
             return
         # Nothing is being answered, so what has come belongs to a head that is not complete.
         if not self._head_bytes:
@@ -92,6 +106,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._requests += 1
         self.scope["extensions"] = self._extensions
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over. Its transport joins no heads any more, and no timer waits for one."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._requests > 1 and not self.cycle.response_complete:
+            self.transport.close()  # it came behind a request that is still being answered
+            return
+        joining = cast("_JoiningTransport", self.transport)
+        self.transport = joining.plain()
+        self._is_handed_over = True
+        self._extensions.clear()
+        super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but for the timer."""

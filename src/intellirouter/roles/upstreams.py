@@ -1,11 +1,21 @@
 """Which upstream serves which deployment: the pool, a worker of our own, or the fake provider."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Container, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from intellirouter.core import Deployment, Endpoint, Upstream, UpstreamRequest, UpstreamResponse
+from intellirouter.core import (
+    Deployment,
+    Endpoint,
+    FrameSocket,
+    SocketRefusal,
+    SocketUpstream,
+    Upstream,
+    UpstreamRequest,
+    UpstreamResponse,
+    errors,
+)
 
 _MAX_LOADING_WAIT_S: Final = 15.0
 
@@ -19,6 +29,20 @@ class UpstreamSwitch:
 
     def send(self, deployment: Deployment, request: UpstreamRequest) -> Coroutine[Any, Any, UpstreamResponse]:
         return self._by_vendor.get(deployment.vendor, self._pool).send(deployment, request)
+
+
+class SocketSwitch:
+    """Implements `core.SocketUpstream` for the deployments that are reached over the network."""
+
+    def __init__(self, dialer: SocketUpstream, other_vendors: Container[str]) -> None:
+        """`other_vendors`: theirs are not, and hold no sessions."""
+        self._dialer = dialer
+        self._other_vendors = other_vendors
+
+    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+        if deployment.vendor in self._other_vendors:
+            raise errors.UnsupportedFeature(f"{deployment.name} ({deployment.vendor}) holds no realtime sessions.")
+        return await self._dialer.connect(deployment, request)
 
 
 class WorkerDirectory(Protocol):

@@ -38,7 +38,7 @@ class Socket:
     def watch(self, on_gone: Callable[[], None]) -> None:
         """Call `on_gone` if the client leaves before it has been accepted. The next `receive` takes over."""
         self._early = self._tasks.start(self._next(), "handshake", is_awaited=True)
-        self._early.add_done_callback(lambda _: None if self.is_accepted else on_gone())
+        self._early.add_done_callback(lambda _: None if self.is_accepted or self.is_closed else on_gone())
 
     async def accept(self, headers: Headers, subprotocol: str | None) -> None:
         """Raises `SocketClosed`."""

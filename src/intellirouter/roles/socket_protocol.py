@@ -2,6 +2,7 @@
 
 import logging
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _logger = logging.getLogger("intellirouter.sockets")
@@ -21,6 +22,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The gateway stops. The application has been told, and closes its sockets when it has done with them."""
         if self.close_sent or not self.handshake_initiated:
             super().shutdown()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As uvicorn's, which takes a handshake that was answered with an error for one that was not answered."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.handshake_complete and not self.close_sent and self.conn.close_rcvd is None:

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from intellirouter.admin.description import answered, asked, operation_id
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
@@ -50,9 +51,10 @@ def build_api(plane: ControlPlane) -> FastAPI:
     app = FastAPI(
         title="IntelliRouter control API",
         version=plane.version,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # the gateway serves the description of the whole program
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
         default_response_class=JsonResponse,
     )
     app.state.plane = plane
@@ -73,24 +75,24 @@ Caller = Annotated[Identity, Depends(_identity)]
 
 def _add_state(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/health", include_in_schema=False)
-    @app.get("/api/v1/health")
+    @app.get("/api/v1/health", responses=answered("Health"), openapi_extra={"security": []})
     async def health() -> JsonResponse:
         """How the gateway is doing. Answers without a key, and then tells no names."""
         return JsonResponse(_health(plane))
 
-    @app.get("/api/v1/models")
+    @app.get("/api/v1/models", responses=answered("ModelTable"))
     async def models(caller: Caller) -> JsonResponse:
         """Every model, deployment and wildcard this key may use, with prices and running figures."""
         return JsonResponse(models_view(plane, caller))
 
-    @app.get("/api/v1/credentials")
+    @app.get("/api/v1/credentials", responses=answered("CredentialTable"))
     async def credentials(caller: Caller) -> JsonResponse:
         """Which credentials of the providers are ready, which rest and why. No part of a credential is shown."""
         if not caller.is_admin:
             raise errors.Forbidden("Credentials are for keys with the admin grant.")
         return JsonResponse({"credentials": plane.credentials()})
 
-    @app.post("/api/v1/explain")
+    @app.post("/api/v1/explain", responses=answered("Explanation"), openapi_extra=asked("ChatCompletionRequest"))
     async def explain(request: Request, caller: Caller, surface: str = "openai_chat") -> JsonResponse:
         """Decide a request without carrying it out: every candidate, verdict, score and reason, and what each could
         not be told. `surface` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
@@ -149,7 +151,7 @@ def _health(plane: ControlPlane) -> dict[str, Any]:
 
 
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
-    @app.get("/api/v1/requests")
+    @app.get("/api/v1/requests", responses=answered("RequestPage"))
     async def list_requests(
         caller: Caller,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -164,7 +166,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
-    @app.get("/api/v1/requests/tail")
+    @app.get("/api/v1/requests/tail", responses=answered("ServerSentEvents", "text/event-stream"))
     async def tail(caller: Caller) -> Response:
         """Exchanges as they finish, as server-sent events. A listener that is too slow misses some."""
         queue = plane.feed.listen()
@@ -172,7 +174,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
             raise errors.Overloaded("Too many listeners follow the requests already.")
         return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
 
-    @app.get("/api/v1/requests/{request_id}")
+    @app.get("/api/v1/requests/{request_id}", responses=answered("Record"))
     async def show(request_id: str, caller: Caller) -> JsonResponse:
         """One exchange whole: the decision with every candidate, each attempt, usage, cost, timing."""
         record = await _stored(plane, request_id)

@@ -8,7 +8,7 @@ from intellirouter.gateway.app import Gateway
 from intellirouter.gateway.asgi import HAS_BODY, RESPOND
 from intellirouter.gateway.credentials import presented_key
 from intellirouter.gateway.ollama_pages import OllamaPages
-from intellirouter.gateway.routes import is_ollama
+from intellirouter.gateway.routes import is_control
 from intellirouter.gateway.stored_responses import StoredResponses
 
-__all__ = ["HAS_BODY", "RESPOND", "Gateway", "OllamaPages", "StoredResponses", "is_ollama", "presented_key"]
+__all__ = ["HAS_BODY", "RESPOND", "Gateway", "OllamaPages", "StoredResponses", "is_control", "presented_key"]

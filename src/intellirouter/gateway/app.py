@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from intellirouter.core import NO_FACTS, PathFacts, errors, new_id
-from intellirouter.gateway import models, pages
+from intellirouter.gateway import description, models, pages
 from intellirouter.gateway.asgi import HAS_BODY, Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body, take_body
 from intellirouter.gateway.credentials import presented_key
@@ -120,6 +120,8 @@ class Gateway:
             # Without the server's extension, which knows nothing of HEAD.
             await ClientReply({}, send, errors_of(scope["path"], presented)).fail(error, headers)
             return
+        if scope["path"] in description.PATHS:
+            headers += description.HEADERS
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else body})
@@ -135,6 +137,8 @@ class Gateway:
             return pages.ready(self._check_ready)
         if path.startswith("/health"):
             return pages.live()
+        if path in description.PATHS:
+            return await asyncio.to_thread(description.page, path)
         identity = self.spine.identify(presented_key(headers, scope))
         if path == "/metrics":
             if not identity.is_admin:
@@ -171,7 +175,7 @@ class Gateway:
         return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
 
 
-_PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+_PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS
 
 
 def _uncancel() -> None:

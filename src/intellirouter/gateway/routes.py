@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 from intellirouter.core import NO_FACTS, PathFacts
 from intellirouter.dialects import SURFACES, ErrorStyle, Surface
+from intellirouter.gateway import description
 from intellirouter.gateway.asgi import Scope
 
 FIXED: Final[dict[str, Surface]] = {
@@ -88,9 +89,9 @@ def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
     return _OPENAI
 
 
-def is_ollama(path: str) -> bool:
-    """Tell whether a path below `/api/` is Ollama's, not the control plane's."""
-    return path in _OLLAMA_PATHS
+def is_control(path: str) -> bool:
+    """Tell whether a path is the control plane's: below `/api/`, where Ollama's paths and the description are, too."""
+    return path.startswith("/api/") and path not in _OLLAMA_PATHS and path not in description.PATHS
 
 
 def _style(name: str) -> ErrorStyle:

@@ -14,7 +14,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import Gateway, OllamaPages, StoredResponses, is_ollama
+from intellirouter.gateway import Gateway, OllamaPages, StoredResponses, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher
@@ -64,7 +64,7 @@ class Plane:
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Serve HTTP: the control plane under `/api/`, the data plane everywhere else."""
         path = scope["path"]
-        app = self._admin if path.startswith("/api/") and not is_ollama(path) else self.gateway
+        app = self._admin if is_control(path) else self.gateway
         return app(scope, receive, send)
 
     async def start(self) -> None:

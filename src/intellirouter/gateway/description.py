@@ -1,0 +1,41 @@
+"""What the program says of its own interface: `/openapi.json`, and the page at `/api/docs` that shows it.
+
+The files ship with the package and are read once; the document is written by `scripts/gen_openapi.py`. They hold no
+secret and need no key. The page loads nothing from elsewhere and may not.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from intellirouter.gateway.pages import JSON
+
+_DATA: Final = Path(__file__).with_name("data")
+_FILES: Final = {
+    "/openapi.json": ("openapi.json", JSON),
+    "/api/openapi.json": ("openapi.json", JSON),
+    "/api/docs": ("docs.html", b"text/html; charset=utf-8"),
+    "/api/docs/": ("docs.html", b"text/html; charset=utf-8"),
+    "/api/docs/page.css": ("docs.css", b"text/css; charset=utf-8"),
+    "/api/docs/page.js": ("docs.js", b"text/javascript; charset=utf-8"),
+}
+PATHS: Final = frozenset(_FILES)
+_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final[Sequence[tuple[bytes, bytes]]] = (
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+)
+"""Go with every one of them."""
+
+
+@cache
+def page(path: str) -> tuple[int, bytes, bytes]:
+    """Return the page of one of `PATHS`."""
+    name, content_type = _FILES[path]
+    return 200, content_type, (_DATA / name).read_bytes()

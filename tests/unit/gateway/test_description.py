@@ -1,0 +1,102 @@
+"""The description tells of every path there is, is good OpenAPI, and its page needs nobody else."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+
+from intellirouter.gateway import description
+from intellirouter.gateway.routes import FIXED, is_control, surface_of
+
+DOCUMENT: dict[str, Any] = json.loads(description.page("/openapi.json")[2])
+OPERATIONS = [(path, method, of) for path, item in DOCUMENT["paths"].items() for method, of in item.items()]
+IDS = [f"{method} {path}" for path, method, _ in OPERATIONS]
+
+
+def references(value: Any) -> set[str]:
+    return set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(value)))
+
+
+@pytest.mark.parametrize("path", FIXED)
+def test_every_fixed_path_is_described(path: str) -> None:
+    assert "post" in DOCUMENT["paths"][path]
+
+
+def test_what_is_described_as_a_surface_is_one() -> None:
+    decided = [path for path, _, of in OPERATIONS if "x-intellirouter-reason" in of["responses"]["200"]["headers"]]
+    assert len(decided) == len(FIXED) + 5
+    for path in decided:
+        assert path in FIXED or surface_of(path.replace("{model}", "some/name")), path
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in references(DOCUMENT):
+        at: Any = DOCUMENT
+        for key in reference.removeprefix("#/").split("/"):
+            at = at[key]
+
+
+def test_every_schema_is_one_and_is_used() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert f"#/components/schemas/{name}" in references(DOCUMENT), name
+
+
+@pytest.mark.parametrize(("path", "method", "of"), OPERATIONS, ids=IDS)
+def test_every_operation_is_told_in_full(path: str, method: str, of: dict[str, Any]) -> None:
+    assert method in {"get", "post", "delete"}
+    assert of["summary"]
+    assert of["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+    named = {each["name"] for each in of.get("parameters", []) if each["in"] == "path"}
+    assert named == set(re.findall(r"{(\w+)}", path))
+    assert {"200", "4XX"} <= set(of["responses"])
+    assert of["responses"]["200"]["content"]
+    assert ("requestBody" in of) <= (method == "post")
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [of["operationId"] for _, _, of in OPERATIONS]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        (of["operationId"], content)
+        for _, _, of in OPERATIONS
+        for content in of.get("requestBody", {}).get("content", {}).values()
+    ],
+    ids=lambda each: each[0],
+)
+def test_examples_are_what_their_schemas_ask(example: tuple[str, dict[str, Any]]) -> None:
+    content = example[1]
+    if "example" in content:
+        schema = {**content["schema"], "components": DOCUMENT["components"]}
+        jsonschema.Draft202012Validator(schema).validate(content["example"])
+
+
+@pytest.mark.parametrize("path", sorted(description.PATHS))
+def test_pages_are_the_gateways_own(path: str) -> None:
+    assert not is_control(path)
+    status, content_type, body = description.page(path)
+    assert (status, bool(body)) == (200, True)
+    assert content_type.split(b";")[0] in {b"application/json", b"text/html", b"text/css", b"text/javascript"}
+
+
+@pytest.mark.parametrize("path", sorted(path for path in description.PATHS if "docs" in path))
+def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
+    body = description.page(path)[2].decode()
+    # The name of SVG's namespace and a note in a comment are no addresses that are fetched.
+    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", body.replace("http://www.w3.org/2000/svg", ""))
+    assert not re.search(r"<script(?![^>]* src=)|\sstyle=|\son[a-z]+=\"|javascript:", body)
+    loaded = re.findall(r'(?:src|href)="(/[^"]*)"', body)
+    assert set(loaded) <= description.PATHS
+
+
+def test_the_page_may_load_nothing_from_elsewhere() -> None:
+    policy = dict(description.HEADERS)[b"content-security-policy"].decode()
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "*" not in policy

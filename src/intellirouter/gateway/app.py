@@ -1,6 +1,7 @@
 """The data plane: a raw ASGI application. Routes are dictionaries; nothing else stands before an exchange."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
@@ -13,11 +14,13 @@ from intellirouter.gateway.credentials import presented_key
 from intellirouter.gateway.pages import JSON, Page
 from intellirouter.gateway.presence import Presence
 from intellirouter.gateway.reply import ClientReply
-from intellirouter.gateway.resource import Resource, ResourceRequest
+from intellirouter.gateway.resource import Download, Resource, ResourceRequest
 from intellirouter.gateway.routes import FIXED, errors_of, facts_of, surface_of
 from intellirouter.gateway.stored_responses import StoredResponses
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Exchange, Reply, Spine
+from intellirouter.pipeline import Exchange, Headers, Reply, Spine
+
+logger = logging.getLogger(__name__)
 
 RESPONSES: Final = "/v1/responses"
 _NOBODY: Final = Identity("-", None)
@@ -108,10 +111,10 @@ class Gateway:
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_head = scope["method"] == "HEAD"
-        headers = [(b"x-request-id", new_id("req_").encode())]
+        headers: Headers = [(b"x-request-id", new_id("req_").encode())]
         presented = dict(scope["headers"])
         try:
-            status, content_type, body = await self._page(scope, receive, presented)
+            page = await self._page(scope, receive, presented)
         except errors.ClientGone:
             return
         except errors.GatewayError as error:
@@ -120,13 +123,17 @@ class Gateway:
             # Without the server's extension, which knows nothing of HEAD.
             await ClientReply({}, send, errors_of(scope["path"], presented)).fail(error, headers)
             return
+        if isinstance(page, Download):
+            await _send_pieces(page, headers, send)
+            return
+        status, content_type, body = page
         if scope["path"] in description.PATHS:
             headers += description.HEADERS
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else body})
 
-    async def _page(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Page:
+    async def _page(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Page | Download:
         path, method = scope["path"], scope["method"]
         allowed = self._allowed(path)
         if not allowed:
@@ -148,7 +155,9 @@ class Gateway:
             return models.page(self.spine, identity, path, headers, scope["query_string"])
         return await self._resource(scope, receive, headers, identity)
 
-    async def _resource(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], identity: Identity) -> Page:
+    async def _resource(
+        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], identity: Identity
+    ) -> Page | Download:
         path, method = scope["path"], scope["method"]
         server = self.spine.runtime.server
         body = b""
@@ -176,6 +185,20 @@ class Gateway:
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS
+
+
+async def _send_pieces(page: Download, headers: Headers, send: Send) -> None:
+    headers += ((b"content-type", page.content_type), (b"content-length", b"%d" % page.size_bytes), *page.headers)
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    left = page.size_bytes
+    try:
+        async for piece in page.pieces:
+            left -= len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except errors.GatewayError as error:
+        logger.warning("a download broke off: %s", error.message)
+    if not left:  # otherwise it has been deleted meanwhile: the server cuts the connection, which clients notice
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _uncancel() -> None:

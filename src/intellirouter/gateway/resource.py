@@ -1,5 +1,6 @@
 """Things with an address of their own: stored responses, files, batches, catalogues. Answered whole, no exchange."""
 
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +22,16 @@ class ResourceRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
+class Download(Struct, frozen=True, kw_only=True):
+    """A page that is sent piece by piece, because it may be large."""
+
+    content_type: bytes
+    size_bytes: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    pieces: AsyncIterator[bytes]
+    """Together `size_bytes` long."""
+
+
 class Resource(Protocol):
     """A family of paths."""
 
@@ -28,7 +39,7 @@ class Resource(Protocol):
         """Return the methods that a path takes (`GET, DELETE`), empty when it is none of ours."""
         ...
 
-    async def serve(self, request: ResourceRequest) -> Page:
+    async def serve(self, request: ResourceRequest) -> Page | Download:
         """Answer. Raises `GatewayError`."""
         ...
 

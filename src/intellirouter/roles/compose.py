@@ -14,7 +14,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import Gateway, OllamaPages, StoredResponses, is_control
+from intellirouter.gateway import Batches, Files, Gateway, LineRunner, OllamaPages, StoredResponses, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher
@@ -26,6 +26,9 @@ from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics
 from intellirouter.testing import FakeProvider
 
 logger = logging.getLogger(__name__)
+
+_LINES_STOP_S = 5.0
+"""What lines of batches get beyond the time that requests under way have had; the next start asks the rest again."""
 
 
 class Plane:
@@ -51,12 +54,15 @@ class Plane:
             rng=rng,
         )
         self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
+        lines = LineRunner(lambda: self.gateway.spine, self.responses, SYSTEM_CLOCK, rng)
+        self.batches = Batches(self.store.objects, SYSTEM_CLOCK, lambda: self.gateway.spine, lines)
+        files = Files(self.store.objects, SYSTEM_CLOCK, lambda: self.gateway.spine.runtime)
         self.gateway = Gateway(
             self._spine(runtime),
             check_ready=self._check_ready,
             render_metrics=self._render,
             responses=self.responses,
-            resources=(OllamaPages(lambda: self.gateway.spine),),
+            resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches),
         )
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
@@ -70,11 +76,18 @@ class Plane:
     async def start(self) -> None:
         self.store.start()
         self.responses.start()
+        self.batches.start()
         if self.host is not None:
             await self.host.start()
 
+    def begin_stop(self) -> None:
+        """Begin nothing that can wait for the next start, while requests under way finish."""
+        self.feed.close()
+        self.batches.pause()
+
     async def stop(self) -> None:
         """Close what was opened, in an order that lets the last exchanges be accounted for."""
+        await self.batches.stop(_LINES_STOP_S)
         await self.responses.stop()
         if self.host is not None:
             await self.host.stop()

@@ -139,7 +139,7 @@ async def _serve(
         timeout_graceful_shutdown=max(1, round(runtime.server.drain_s)),
         backlog=_BACKLOG,
     )
-    server = Server(config, on_ready, on_stopping=plane.feed.close)
+    server = Server(config, on_ready, on_stopping=plane.begin_stop)
     try:
         await plane.start()
         if reload is not None:

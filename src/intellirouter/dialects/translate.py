@@ -282,6 +282,9 @@ class RelayedStream(_Watched):
 def unsaid_fields(conversation: Conversation) -> Iterator[str]:
     """Name the members that only the client's own dialect knows, by path: `foo`, `messages[].name`, `tools[].bar`."""
     yield from conversation.extras
+    if conversation.reasoning is not None and conversation.dialect != "openai_chat":
+        # The chat dialect keeps its vendors' spellings of what the form says there.
+        yield from _of_struct("reasoning", conversation.reasoning)
     for message in conversation.messages:
         yield from (f"messages[].{name}" for name in message.extras)
         for part in message.parts:

@@ -81,6 +81,8 @@ class BlockWriter:
         cited = [citation.raw for citation in part.citations if citation.dialect == DIALECT and citation.raw]
         if cited and self._is_own:
             block["citations"] = cited
+        elif part.citations:
+            self._losses.dropped("messages[].content[].citations")
         return [self._own(block, part.extras)]
 
     def _own(self, block: dict[str, Any], extras: dict[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,8 @@ def _with_budget(
     if not has_limit:
         thoughts.max_tokens = DEFAULT_MAX_TOKENS + budget
     thoughts.config = {"type": "enabled", "budget_tokens": budget}
+    if ask.shows_thoughts is False:
+        thoughts.config["display"] = "omitted"
 
 
 def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, family: Family, losses: LossReport) -> None:

@@ -98,6 +98,8 @@ class ContentWriter:
     def _blocks(self, part: Part) -> list[Block]:
         match part:
             case Text() | Refusal():
+                if isinstance(part, Text) and part.citations:
+                    self._losses.dropped("messages[].content[].citations")
                 blocks: list[Block] = [{"text": part.text}] if part.text.strip() else []
             case Reasoning():
                 blocks = self._reasoning(part)

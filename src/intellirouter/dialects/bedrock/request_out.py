@@ -114,6 +114,8 @@ class RequestWriter:
                 losses.add(f"tools[].{tool.kind}", "dropped", "only its vendor runs it")
             elif choice is None or choice.allowed is None or tool.name in choice.allowed:
                 tools += self._tool(tool)
+        if choice is not None and choice.allowed is not None:
+            losses.add("tool_choice", "converted", "only the allowed tools are declared")
         if choice is not None and choice.is_parallel is False:
             losses.dropped("is_parallel")
         return tools

@@ -8,7 +8,7 @@ function calls of the current turn without one.
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.core import Deployment, LossReport
 from intellirouter.dialects.gemini.answer_out import arguments_of
@@ -91,6 +91,8 @@ class ContentWriter:
             for part in message.parts:
                 if isinstance(part, ToolResult):
                     self._result(part)
+                elif isinstance(part, Foreign) and (said := self._foreign(part)) is not None:
+                    self._user([said])
         else:
             if message.role != "user":
                 self._losses.add("messages[].role", "converted", "a later system message is said by the user")
@@ -133,7 +135,11 @@ class ContentWriter:
         response = {"error": "The tool gave no result."}
         return {"functionResponse": {"id": call.id, "name": call.name, "response": response}}
 
-    def _result(self, part: ToolResult) -> None:
+    def _result(self, result: ToolResult) -> None:
+        part = _with_words(result)
+        if part is not result:
+            self._losses.add("messages[].content[].document", "converted", "text")
+        self._note_mark(part)
         is_known = any(call.id == part.call_id for call in self._waiting)
         if not is_known or part.call_id in self._results:
             self._losses.add("messages", "converted", "a tool result without a call is said by the user")
@@ -185,6 +191,7 @@ class ContentWriter:
         if signature is not None and not text:
             return [], signature
         if not text or not (signature is not None or (self._is_native and part.token is None)):
+            self._losses.add("messages[].reasoning", "dropped", "signed by somebody else")
             return [], loose
         found: dict[str, Any] = {"text": text, "thought": True}
         if signature is not None:
@@ -200,6 +207,7 @@ class ContentWriter:
             case ToolCall():
                 return self._call(part)
             case Media():
+                self._note_mark(part)
                 return self._signed(self._media(part), part.token)
             case Foreign():
                 return self._foreign(part)
@@ -210,9 +218,14 @@ class ContentWriter:
         found = self._signed({"text": part.text}, part.token)
         if self._is_native:
             found.update(part.extras)
-        if part.cache is not None:
-            self._losses.dropped("cache_control")
+        self._note_mark(part)
+        if part.citations:
+            self._losses.dropped("messages[].content[].citations")
         return found if part.text or "thoughtSignature" in found else None
+
+    def _note_mark(self, part: Text | Media | ToolResult) -> None:
+        if part.cache is not None:
+            self._losses.dropped("cache")
 
     def _signed(self, part: dict[str, Any], token: Opaque | None) -> dict[str, Any]:
         signature = self._token(token)
@@ -241,6 +254,19 @@ class ContentWriter:
             first = next((part for part in turn.parts if "functionCall" in part), None)
             if first is not None:
                 first.setdefault("thoughtSignature", BYPASS)
+
+
+def _with_words(result: ToolResult) -> ToolResult:
+    """Return the result with its text documents as text: a response takes only bytes beside its object."""
+    if not any(isinstance(part, Media) and part.source.text is not None for part in result.parts):
+        return result
+    parts = [
+        Text(text=f"{part.name}\n\n{part.source.text}" if part.name else part.source.text)
+        if isinstance(part, Media) and part.source.text is not None
+        else part
+        for part in result.parts
+    ]
+    return structs.replace(result, parts=parts)
 
 
 def response_of(part: ToolResult) -> dict[str, Any]:

@@ -20,14 +20,18 @@ def media_out(part: Media, conversation: Conversation, losses: LossReport) -> di
         losses.dropped("messages[].content[].citations")
     source = part.source
     if source.text is not None:
+        losses.add("messages[].content[].document", "converted", "text")
         about = "\n".join(text for text in (part.name, part.context) if text)
         return {"text": f"{about}\n\n{source.text}" if about else source.text}
     if part.context:
         losses.dropped("messages[].content[].context")
     found = _inline(part) if source.data is not None else _file(part, conversation, losses)
-    if conversation.dialect == DIALECT:
-        if part.name:
+    if part.name:
+        if conversation.dialect == DIALECT:
             next(iter(found.values()))["displayName"] = part.name
+        else:
+            losses.dropped("messages[].content[].name")
+    if conversation.dialect == DIALECT:
         found.update({name: value for name, value in part.extras.items() if name not in found})
     return found
 

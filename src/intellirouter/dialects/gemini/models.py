@@ -166,6 +166,7 @@ def _budget(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[st
         wanted = ask.budget_tokens
     elif ask.effort:
         wanted = _BUDGETS.get(ask.effort, _BUDGETS["high"])
+        losses.add("reasoning", "converted", str(wanted))
     elif ask.is_enabled or ask.is_adaptive:
         wanted = _DYNAMIC
     else:

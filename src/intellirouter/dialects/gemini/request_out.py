@@ -85,7 +85,7 @@ def _declaration(tool: FunctionTool | CustomTool, losses: LossReport, *, is_nati
     if tool.description:
         found["description"] = tool.description
     if tool.cache is not None:
-        losses.dropped("cache_control")
+        losses.dropped("cache")
     if isinstance(tool, CustomTool):
         losses.add("tools", "emulated", "custom tool as a function")
         if tool.format is not None:
@@ -205,5 +205,8 @@ def _output(conversation: Conversation, facts: ModelFacts, losses: LossReport) -
         )
     config: dict[str, Any] = {"responseMimeType": _JSON}
     if output.kind == "json_schema" and output.schema is not None:
-        config["responseJsonSchema"] = output.schema
+        schema = output.schema
+        if output.description and "description" not in schema:
+            schema = {"description": output.description, **schema}
+        config["responseJsonSchema"] = schema
     return config

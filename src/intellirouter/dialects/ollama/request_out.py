@@ -81,6 +81,8 @@ class RequestWriter:
             raise self._cannot("be forced to call a tool", losses.name_of("tool_choice"))
         if choice.mode == "none" and conversation.tools:
             losses.add("tool_choice", "emulated", "tools left out")
+        if choice.allowed is not None and choice.mode != "none":
+            losses.add("tool_choice", "converted", "only the allowed tools are sent")
         if choice.is_parallel is False:
             losses.dropped("is_parallel")
 
@@ -91,6 +93,8 @@ class RequestWriter:
 
     def _note_unsaid(self, conversation: Conversation) -> None:
         sampling, losses = conversation.sampling, self._losses
+        if conversation.output is not None and conversation.output.description:
+            losses.dropped("output.description")  # the format binds the answer, the model never reads it
         if sampling.logit_bias:
             losses.dropped("logit_bias")
         for field, value in (
@@ -125,7 +129,7 @@ class RequestWriter:
     def _think(self, ask: ReasoningAsk) -> bool | str | None:
         if ask.budget_tokens:
             self._losses.add("reasoning.budget_tokens", "converted", "thinking is on or off")
-        if ask.summary:
+        if ask.summary or ask.shows_thoughts is False:
             self._losses.dropped("reasoning.summary")
         if ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0:
             return False
@@ -178,6 +182,7 @@ class RequestWriter:
         for message in self._conversation.messages:
             if message.role == "tool":
                 messages += [self._result(part, seen) for part in message.parts if isinstance(part, ToolResult)]
+                self._note_foreign(message)
                 continue
             self._tell_seen(seen, messages)
             messages.append(self._message(message))
@@ -218,15 +223,14 @@ class RequestWriter:
                 case Text() | Refusal():
                     text.append(part.text)
                 case Reasoning():
-                    thinking.append(part.text or "\n\n".join(part.summary))
+                    thinking.append(self._thought(part))
                 case Media():
                     self._take_media(part, text, images)
                 case ToolCall():
                     calls.append(self._call(part, len(calls)))
-                case Foreign():
-                    self._losses.add(f"{_MEDIA}.{part.kind}", "dropped", "only its vendor knows it")
                 case _:
                     pass  # tool results stand in tool messages
+        self._note_foreign(message)
         self._note_marks(message)
         glue = "" if message.role == "assistant" else "\n"
         role = "system" if message.role == "developer" else message.role
@@ -241,11 +245,24 @@ class RequestWriter:
             said.update(message.extras)
         return said
 
+    def _thought(self, part: Reasoning) -> str:
+        thought = part.text or "\n\n".join(part.summary)
+        if not thought:
+            self._losses.add("messages[].reasoning", "dropped", "without words it means something to its vendor only")
+        return thought
+
+    def _note_foreign(self, message: Message) -> None:
+        for part in message.parts:
+            if isinstance(part, Foreign):
+                self._losses.add(f"{_MEDIA}.{part.kind}", "dropped", "only its vendor knows it")
+
     def _note_marks(self, message: Message) -> None:
         if message.name:
             self._losses.dropped("messages[].name")
         if any(getattr(part, "cache", None) is not None for part in message.parts):
             self._losses.dropped("cache")
+        if any(getattr(part, "citations", None) for part in message.parts):
+            self._losses.dropped(f"{_MEDIA}.citations")
 
     def _take_media(self, part: Media, text: list[str], images: list[str]) -> None:
         if part.source.text is not None:
@@ -272,6 +289,8 @@ class RequestWriter:
         written: dict[str, Any] = {"function": {"index": index, "name": call.name, "arguments": found}}
         if call.id:
             written["id"] = call.id
+        if self._is_own:
+            written.update(call.extras)
         return written
 
 

@@ -31,7 +31,7 @@ _TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "dashscope"})
 _CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
     {"deepseek", "gemini", "vertex", "groq", "xai", "moonshot", "fireworks", "vllm", "llamacpp", "ollama", "host"}
 )
-"""Vendors that cache prefixes unasked: a mark there has no effect, and none is missing."""
+"""Vendors that cache prefixes unasked: a mark there has no effect of its own."""
 _MAX_ERROR_WORD: Final = 16
 
 
@@ -39,7 +39,9 @@ def mark_cache(encoded: dict[str, Any], ttl: str, deployment: Deployment, losses
     """Add a cache breakpoint for a vendor that takes it. OpenAI refuses the member, and caches prefixes unasked."""
     if deployment.vendor in _TAKES_CACHE_MARKS or (is_same and deployment.vendor not in OPENAI_VENDORS):
         encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
-    elif deployment.vendor not in _CACHES_BY_ITSELF:
+    elif deployment.vendor in _CACHES_BY_ITSELF:
+        losses.add("cache", "converted", "automatic caching")
+    else:
         losses.dropped("cache")
 
 
@@ -106,6 +108,7 @@ class MessageWriter:
     def _part(self, part: Part) -> dict[str, Any] | None:
         match part:
             case Text():
+                self._note_citations(part)
                 encoded: dict[str, Any] = {"type": "text", "text": part.text}
             case Media():
                 encoded = self._media(part)
@@ -128,7 +131,18 @@ class MessageWriter:
                 param="messages[].content[]",
                 hint="Send the bytes as base64 instead.",
             )
-        return encode_media(part)
+        encoded = encode_media(part)
+        if encoded["type"] == "text":
+            self._losses.add(f"messages[].content[].{part.kind}", "converted", "text")
+        if part.context:
+            self._losses.dropped("messages[].content[].context")
+        if part.has_citations:
+            self._losses.dropped("messages[].content[].citations")
+        return encoded
+
+    def _note_citations(self, part: Text) -> None:
+        if part.citations:
+            self._losses.dropped("messages[].content[].citations")
 
     def _foreign(self, part: Foreign) -> dict[str, Any] | None:
         if part.dialect == DIALECT and isinstance(part.raw, dict):
@@ -148,6 +162,7 @@ class MessageWriter:
         for part in message.parts:
             match part:
                 case Text():
+                    self._note_citations(part)
                     texts.append(part.text)
                 case Refusal():
                     self._refuse(part, turn, texts)
@@ -187,8 +202,11 @@ class MessageWriter:
             turn["reasoning_details"] = details
         plain = [part for part in thoughts if part.token is None]
         is_wanted = self._deployment.vendor in _WANTS_THOUGHTS_BACK or self._is_same
-        if is_wanted and (text := shown(plain)):
+        text = shown(plain) if is_wanted else ""
+        if text:
             turn["reasoning_content"] = text
+        if len(own) < len(thoughts) - (len(plain) if text else 0):
+            self._losses.add("messages[].reasoning", "dropped", "only who thought it takes it back")
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         encoded: dict[str, Any] = {"id": call.id, "type": "function"}
@@ -217,6 +235,8 @@ class MessageWriter:
         for part in message.parts:
             if isinstance(part, ToolResult):
                 self._out.append(self._result(part, message))
+            elif isinstance(part, Foreign) and (raw := self._foreign(part)) is not None:
+                self._out.append(raw)
 
     def _result(self, result: ToolResult, message: Message) -> dict[str, Any]:
         pictures = [part for part in result.parts if isinstance(part, Media)]

@@ -174,6 +174,7 @@ class _Writer:
             # OpenAI refuses the format where no message speaks of JSON; other dialects have no such rule.
             if not self._is_same and b"json" not in msgspec.json.encode(self._body["messages"]).lower():
                 instruct(self._body, json_instruction(None))
+                self._losses.add("output", "converted", "an instruction was added")
         elif output.kind == "json_schema":
             schema: dict[str, Any] = {"name": output.name or "response", "schema": output.schema or {}}
             if output.description:
@@ -198,11 +199,19 @@ class _Writer:
         elif effort in _COMMON_EFFORTS and not self._is_openai:
             effort = _COMMON_EFFORTS[effort]
             self._losses.add("reasoning.effort", "converted", effort)
+        is_off = ask.is_enabled is False or ask.budget_tokens == 0
         if effort:
             self._body["reasoning_effort"] = effort
-        elif ask.is_enabled is False or ask.budget_tokens == 0:
+            if is_off and effort != "none":
+                self._losses.add("reasoning", "converted", effort)
+        elif is_off:
             # Only models that think take the member at all, and not all of those take `none`.
             self._losses.dropped("reasoning")
+        elif ask.is_enabled or ask.is_adaptive or ask.budget_tokens is not None:
+            self._losses.add("reasoning", "converted", "the model decides")
+        # OpenAI's chat shows no thoughts, most other vendors show them unasked.
+        if (ask.shows_thoughts if ask.shows_thoughts is not None else bool(ask.summary) or None) is self._is_openai:
+            self._losses.dropped("reasoning.summary")
 
     def _sampling(self) -> None:
         body, sampling = self._body, self._ask.sampling

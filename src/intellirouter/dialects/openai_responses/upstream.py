@@ -96,6 +96,9 @@ def _body(conversation: Conversation, deployment: Deployment, losses: LossReport
     if not set(conversation.modalities) <= {"text"}:
         raise errors.UnsupportedFeature(f"{deployment.name} answers in text only.", param=losses.name_of("modalities"))
     items = InputWriter(conversation, deployment, losses).items(conversation.messages)
+    if not items:
+        items = [{"type": "message", "role": "user", "content": ""}]
+        losses.add("messages", "converted", "an empty message")
     body: dict[str, Any] = {"model": deployment.upstream_model, "input": items, "store": False}
     if conversation.is_stream:
         body["stream"] = True
@@ -186,6 +189,8 @@ def _put_reasoning(body: dict[str, Any], asked: ReasoningAsk | None, losses: Los
     summary = asked.summary or ("auto" if asked.shows_thoughts else "")
     if summary and effort != "none":
         said["summary"] = summary
+    if not effort and (asked.is_enabled or asked.is_adaptive or asked.budget_tokens is not None):
+        losses.add("reasoning", "converted", "the model decides")
     if not said and not asked.is_adaptive and not asked.is_enabled and asked.budget_tokens is None:
         return
     if said:

@@ -117,6 +117,8 @@ class InputWriter:
             )
         if media.context:
             self._losses.dropped("messages[].content[].context")
+        if media.has_citations:
+            self._losses.dropped("messages[].content[].citations")
         form = self._image(media) if media.kind == "image" else self._document(media)
         return {**form, **self._mark(media.cache), **self._extras(media)}
 
@@ -130,6 +132,7 @@ class InputWriter:
         source = media.source
         if source.text is not None:
             title = f"{media.name}\n\n" if media.name else ""
+            self._losses.add("messages[].content[].document", "converted", "text")
             return {"type": "input_text", "text": title + source.text}
         part: dict[str, Any] = {"type": "input_file"}
         if media.detail:
@@ -165,6 +168,8 @@ class InputWriter:
         if isinstance(part, Refusal):
             return {"type": "refusal", "refusal": part.text}
         annotations = [one.raw for one in part.citations if one.dialect == DIALECT and isinstance(one.raw, dict)]
+        if len(annotations) < len(part.citations):
+            self._losses.dropped("messages[].content[].citations")
         return {"type": "output_text", "text": part.text, **({"annotations": annotations} if annotations else {})}
 
     def _assistant_item(self, part: Reasoning | ToolCall | Media | ToolResult | Foreign) -> Iterator[dict[str, Any]]:
@@ -218,6 +223,8 @@ class InputWriter:
                 self._losses.dropped("messages[].content[]")
 
     def _result(self, result: ToolResult) -> dict[str, Any]:
+        if result.cache is not None:
+            self._losses.add("cache", "converted", "automatic caching")
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
@@ -295,6 +302,8 @@ def encode_tools(conversation: Conversation, losses: LossReport) -> list[dict[st
         if tool.cache is not None:
             losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
+            if is_own and "namespace" in tool.extras:
+                losses.add("tools[].namespace", "converted", "a longer name")
             found.append(form)
             continue
         group = tool.extras["namespace"]

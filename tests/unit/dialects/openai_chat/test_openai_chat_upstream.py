@@ -243,8 +243,13 @@ def test_a_thinking_budget_becomes_an_effort(tokens: int, effort: str) -> None:
         (ReasoningAsk(effort="minimal"), "groq", "low", {"reasoning.effort": "converted"}),
         (ReasoningAsk(is_enabled=False), "openai", None, {"reasoning": "dropped"}),
         (ReasoningAsk(effort="none", is_enabled=False), "openai", "none", {}),
-        (ReasoningAsk(is_adaptive=True), "openai", None, {}),
-        (ReasoningAsk(budget_tokens=-1), "openai", None, {}),
+        (ReasoningAsk(effort="low", is_enabled=False), "openai", "low", {"reasoning": "converted"}),
+        (ReasoningAsk(is_adaptive=True), "openai", None, {"reasoning": "converted"}),
+        (ReasoningAsk(budget_tokens=-1), "openai", None, {"reasoning": "converted"}),
+        (ReasoningAsk(effort="low", summary="auto"), "openai", "low", {"reasoning.summary": "dropped"}),
+        (ReasoningAsk(effort="low", shows_thoughts=False), "openai", "low", {}),
+        (ReasoningAsk(effort="low", shows_thoughts=True), "groq", "low", {}),
+        (ReasoningAsk(effort="low", shows_thoughts=False), "groq", "low", {"reasoning.summary": "dropped"}),
     ],
 )
 def test_efforts(ask: ReasoningAsk, vendor: str, effort: str | None, losses: dict[str, str]) -> None:
@@ -326,7 +331,7 @@ def test_json_mode_has_the_word_that_openai_wants() -> None:
 
 def test_cache_marks_go_where_they_are_known_and_are_missed_only_where_nothing_caches() -> None:
     marked = asked(Message(role="user", parts=[Text(text="long", cache=CacheMark(ttl="1h"))]))
-    assert sent(marked) == ({"model": "um", "messages": [{"role": "user", "content": "long"}]}, {})
+    assert sent(marked) == ({"model": "um", "messages": [{"role": "user", "content": "long"}]}, {"cache": "converted"})
     body, losses = sent(marked, deployment("openrouter"))
     assert body["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     assert losses == {}

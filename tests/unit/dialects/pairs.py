@@ -1,0 +1,241 @@
+"""Every client dialect over every upstream dialect: what the pair tests and the generated table of features stand on.
+
+A request case is sent to an upstream as the pipeline would send it, and read back as that dialect's own clients are
+read. An upstream's case is read, and told to a client, whole or as a stream.
+"""
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+from converse_reader import read_converse
+from golden import load
+from msgspec import Struct, structs
+
+from intellirouter.core import Call, Deployment, Endpoint, LossReport, PathFacts, Quirks, UpstreamRequest, errors
+from intellirouter.dialects import SURFACES
+from intellirouter.dialects.ir import Conversation, Event, Response, collect
+from intellirouter.dialects.lane import MediaNeeded
+from intellirouter.dialects.materialise import with_fetched
+from intellirouter.dialects.translate import ChatTranslation
+
+CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
+UPSTREAMS = (*CLIENTS, "bedrock")
+_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+_FETCHED = {
+    ".pdf": ("application/pdf", "JVBERi0xLjQKJSVFT0YK"),
+    ".mp4": ("video/mp4", "AAAAGGZ0eXBtcDQy"),
+    ".mp3": ("audio/mpeg", "SUQzBAAAAAAA"),
+    ".wav": ("audio/wav", "UklGRiQAAABXQVZF"),
+}
+"""What the web has, by the end of the address; everything else is a picture."""
+
+
+def deployment(dialect: str, vendor: str, model: str, url: str, **quirks: Any) -> Deployment:
+    return Deployment(
+        name=f"{vendor}/{model}",
+        provider=vendor,
+        vendor=vendor,
+        upstream_model=model,
+        endpoint=Endpoint(base_url=url),
+        dialects=(dialect,),
+        quirks=Quirks(**quirks),
+    )
+
+
+BY_UPSTREAM = {
+    "openai_chat": deployment("openai_chat", "openai", "gpt-5.1", "https://api.openai.com/v1", has_developer_role=True),
+    "openai_responses": deployment(
+        "openai_responses", "openai", "gpt-5.1", "https://api.openai.com/v1", has_developer_role=True
+    ),
+    "anthropic_messages": deployment(
+        "anthropic_messages", "anthropic", "claude-sonnet-4-5", "https://api.anthropic.com"
+    ),
+    "gemini": deployment("gemini", "gemini", "gemini-2.5-flash", "https://generativelanguage.googleapis.com/v1beta"),
+    "ollama": deployment("ollama", "ollama", "qwen3:8b", "http://127.0.0.1:11434"),
+    "bedrock": deployment(
+        "bedrock", "bedrock", "anthropic.claude-sonnet-4-5-v1:0", "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    ),
+}
+"""The deployment that stands for a dialect, its vendor's own."""
+OTHERS = {
+    "compatible": deployment("openai_chat", "openai-compatible", "m", "http://127.0.0.1:9/v1"),
+    "bare": deployment(
+        "openai_chat", "openai-compatible", "m", "http://127.0.0.1:9/v1", structured_output="none", max_temperature=1.0
+    ),
+    "deepseek": deployment("openai_chat", "deepseek", "deepseek-chat", "https://api.deepseek.com"),
+    "claude-4.6": deployment("anthropic_messages", "anthropic", "claude-opus-4-6", "https://api.anthropic.com"),
+    "gemini-3": deployment(
+        "gemini", "gemini", "gemini-3-pro-preview", "https://generativelanguage.googleapis.com/v1beta"
+    ),
+    "nova": deployment("bedrock", "bedrock", "amazon.nova-pro-v1:0", "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+}
+"""More deployments whose endpoints want the same dialect written otherwise."""
+
+UNSAID: dict[str, dict[str, Any]] = {
+    "openai/gpt-5.1": {"thoughts shown": "False"},
+    "openai-compatible/m": {"thoughts shown": "True"},
+    "deepseek/deepseek-chat": {"thoughts shown": "True"},
+    "anthropic/claude-sonnet-4-5": {"reasoning": "off", "thoughts shown": "True"},
+    "anthropic/claude-opus-4-6": {"reasoning": "off", "thoughts shown": "True"},
+    "gemini/gemini-2.5-flash": {"reasoning": "dynamic", "thoughts shown": "False"},
+    "gemini/gemini-3-pro-preview": {"reasoning": "dynamic", "thoughts shown": "False"},
+    "ollama/qwen3:8b": {"thoughts shown": "True"},
+    "bedrock/anthropic.claude-sonnet-4-5-v1:0": {"reasoning": "off", "thoughts shown": "True"},
+    "bedrock/amazon.nova-pro-v1:0": {"reasoning": "off", "thoughts shown": "True"},
+}
+"""What an upstream does where a request says nothing of it."""
+
+
+class Sent(Struct, kw_only=True):
+    """A request on its way: what was meant, what went out, what was said to be lost."""
+
+    before: Conversation
+    request: UpstreamRequest | None = None
+    """None: refused."""
+    losses: dict[str, str]
+    """By the client's name of the field: how."""
+    refusal: errors.UnsupportedFeature | None = None
+
+
+def client_of(dialect: str, body: bytes = b"") -> Any:
+    """Return the client codec; Ollama has one for each of its two endpoints."""
+    if dialect != "ollama":
+        return SURFACES[dialect].client
+    return SURFACES["ollama_generate" if b'"prompt"' in body else "ollama_chat"].client
+
+
+def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
+    """Return the translation between two dialects; between equals, too."""
+    surface = client if client != "ollama" else "ollama_generate" if b'"prompt"' in call.body else "ollama_chat"
+    table: Any = SURFACES[surface].lanes
+    table = getattr(table, "_lanes", table)
+    lane: ChatTranslation = table._translations[upstream]
+    return lane
+
+
+def upstream_of(dialect: str) -> Any:
+    return lane_of(plain_call("openai_chat"), "openai_chat", dialect)._upstream
+
+
+def call_of(dialect: str, case: dict[str, Any]) -> Call:
+    """Decode a request case as its client sends it."""
+    body = json.dumps(case["body"], ensure_ascii=False).encode()
+    path = case.get("path") or {}
+    headers = tuple((name, value) for name, value in case.get("headers", ()))
+    facts = PathFacts(headers=headers, **{key: path[key] for key in ("model", "is_stream", "query") if key in path})
+    call: Call = client_of(dialect, body).decode_request(body, facts)
+    return call
+
+
+_PLAIN: dict[str, Any] = {
+    "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+    "openai_responses": {"model": "m", "input": "hi"},
+    "anthropic_messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    "ollama": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+}
+
+
+def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
+    """Return the call of a client that asks for nothing in particular, but for all that it may be told."""
+    body = dict(_PLAIN[dialect])
+    if dialect != "gemini":
+        body["stream"] = is_stream
+    if dialect == "openai_chat" and is_stream:
+        body["stream_options"] = {"include_usage": True}
+    if dialect == "openai_responses":
+        body["include"] = ["reasoning.encrypted_content", "message.output_text.logprobs"]
+    path = {"model": "m", "is_stream": is_stream, "query": "alt=sse" if is_stream else ""}
+    return call_of(dialect, {"body": body, "path": path if dialect == "gemini" else None})
+
+
+def send(call: Call, client: str, target: Deployment) -> Sent:
+    """Write the upstream request as the pipeline does, fetching what must be fetched."""
+    lane = lane_of(call, client, target.dialects[0])
+    before: Conversation = client_of(client, call.body).decode(call)
+    if client != "gemini":
+        call.form = None
+    try:
+        try:
+            request = lane.encode_request(call, target)
+        except MediaNeeded as needed:
+            call.fetched = {url: _web(url) for url in needed.urls}
+            before = with_fetched(before, call.fetched, LossReport())
+            request = lane.encode_request(call, target)
+    except errors.UnsupportedFeature as refusal:
+        return Sent(before=before, losses={}, refusal=refusal)
+    return Sent(before=before, request=request, losses={loss.field: loss.how for loss in request.losses})
+
+
+def _web(url: str) -> tuple[str, str]:
+    return next((found for end, found in _FETCHED.items() if url.lower().endswith(end)), ("image/png", _PNG))
+
+
+def read_back(request: UpstreamRequest, dialect: str) -> Conversation:
+    """Read an upstream request as the dialect's own server reads its clients."""
+    if dialect == "bedrock":
+        return read_converse(request.body, is_stream=request.path.endswith("converse-stream"))
+    facts = PathFacts(headers=tuple(request.headers))
+    if dialect == "gemini":
+        path, _, query = request.path.partition("?")
+        model, _, method = path.rpartition("/")[2].partition(":")
+        facts = PathFacts(model=model, is_stream=method.startswith("stream"), query=query)
+    client: Any = SURFACES["ollama_chat" if dialect == "ollama" else dialect].client
+    form: Conversation = client.decode(client.decode_request(request.body, facts))
+    return form
+
+
+@cache
+def request_cases(dialect: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return tuple(load(dialect, "requests"))
+
+
+def wire_of(dialect: str, case: dict[str, Any]) -> bytes:
+    """Return the exact bytes of a stream case."""
+    if dialect == "bedrock":
+        return b"".join(base64.b64decode(frame) for frame in case["wire"])
+    return "".join(case["wire"]).encode()
+
+
+def read_answer(dialect: str, case: dict[str, Any]) -> Response:
+    """Read a response case from the dialect's own vendor."""
+    body = json.dumps(case["body"], ensure_ascii=False).encode()
+    response: Response = upstream_of(dialect).decode(body, BY_UPSTREAM[dialect])
+    return response
+
+
+def read_stream(dialect: str, *pieces: bytes) -> list[Event]:
+    """Read a stream in these pieces."""
+    decoder = upstream_of(dialect).stream(BY_UPSTREAM[dialect])
+    events: list[Event] = []
+    for piece in pieces:
+        events += decoder.feed(piece)
+    return events + decoder.end()
+
+
+def collected(dialect: str, *pieces: bytes) -> Response:
+    return collect(read_stream(dialect, *pieces), dialect)
+
+
+def told_whole(response: Response, client: str) -> tuple[bytes, dict[str, str]]:
+    """Tell a client a whole answer. Return the body and what was lost of it."""
+    losses = LossReport()
+    call = plain_call(client)
+    body: bytes = client_of(client).encode(response, call, losses)
+    return body, {loss.field: loss.how for loss in losses.taken()}
+
+
+def told_stream(events: list[Event], client: str, *, at_once: bool = False) -> tuple[bytes, dict[str, str]]:
+    """Tell a client a stream, event by event or all at once."""
+    losses = LossReport()
+    encoder = client_of(client).stream(plain_call(client, is_stream=True), losses)
+    said = [event for event in events if type(event).__name__ != "Ended"]
+    groups = [said] if at_once else [[event] for event in said]
+    out = b"".join(encoder.encode(group) for group in groups)
+    return out + encoder.end(), {loss.field: loss.how for loss in losses.taken()}
+
+
+def with_model(response: Response, model: str) -> Response:
+    return structs.replace(response, model=model)

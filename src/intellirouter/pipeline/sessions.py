@@ -38,7 +38,9 @@ _FIRST_MESSAGE_S: Final = 2.0
 _SWITCHING: Final = 101
 _NORMAL: Final = frozenset({1000, 1001, 1005})
 _UNSENDABLE: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
-"""Codes that stand for the absence of one, and what the other side is told instead."""
+"""Codes that stand for the absence of one, and what the client is told instead."""
+_LEAVING: Final = {1005: 1000, 1006: 1001, 1015: 1001, 1004: 1000}
+"""What the upstream is told instead."""
 
 Party = Literal["client", "upstream", "idle", "limit", "gateway"]
 _FINISH: Final[dict[Party, str]] = {
@@ -205,7 +207,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
     async def _hold(self, exchange: Exchange, link: _Link, session: Session) -> None:
         """Relay until one side ends it, then tell the other. What went wrong is noted, not raised."""
         exchange.status = _SWITCHING
-        code = 1011
+        code = 1001
         try:
             end = await self._greet(link, session, exchange.headers()) or await self._relay(link, session)
             code = end.code if end.by != "upstream" else 1000
@@ -307,7 +309,7 @@ async def _pump(
 
 async def _leave(socket: FrameSocket, code: int) -> None:
     """Close an upstream's socket the way a client does."""
-    await socket.close(_UNSENDABLE.get(code, code))
+    await socket.close(_LEAVING.get(code, code))
 
 
 def _broken(exchange: Exchange, end: _End) -> errors.UpstreamError:

@@ -57,8 +57,9 @@ class RealtimeSession:
         """Return what the client gets for an upstream's event."""
         if not isinstance(message, str):
             return message
-        if '.delta"' in message[:_TYPE_WITHIN]:
-            self._unreported_deltas += 1
+        head = message[:_TYPE_WITHIN]
+        if '.delta"' in head:
+            self._unreported_deltas += "transcript" not in head  # the words of what is heard anyway
         elif 'response.done"' in message:
             self._count(message, "response.done", "response")
         elif self._counts_transcriptions and 'transcription.completed"' in message:

@@ -1,0 +1,237 @@
+"""Realtime sessions: what is changed on the way, what is counted, what counts as a refusal."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intellirouter.core import Deployment, Endpoint, PathFacts, Usage, errors
+from intellirouter.dialects import SURFACES
+from intellirouter.dialects.openai_realtime import REALTIME, RealtimeSession
+from intellirouter.testing import FakeClock
+
+SURFACE = SURFACES["openai_realtime"]
+UPSTREAM = Deployment(
+    name="d", provider="p", vendor="v", upstream_model="gpt realtime/1", endpoint=Endpoint(base_url="http://u.test/v1")
+)
+
+
+def session(model: str = "voice", upstream: str = "gpt-realtime", **how: Any) -> RealtimeSession:
+    return RealtimeSession(model, upstream, **how)
+
+
+def done(**usage: Any) -> str:
+    return json.dumps({"type": "response.done", "event_id": "e", "response": {"output": [], "usage": usage}})
+
+
+def test_the_handshake_carries_the_upstreams_model_and_the_clients_query() -> None:
+    facts = PathFacts(model="voice", query="model=voice&intent=transcription&x=a%20b&e=")
+    call = SURFACE.decode_request(b"", facts)
+    assert (call.surface, call.model, call.is_stream) == ("realtime", "voice", True)
+    request = SURFACE.session_lane(call, UPSTREAM).encode_request(call, UPSTREAM)
+    assert request.method == "GET"
+    assert request.path == "/realtime?model=gpt+realtime%2F1&intent=transcription&x=a+b&e="
+
+
+def test_beta_headers_reach_the_upstream() -> None:
+    facts = PathFacts(model="voice", headers=(("openai-beta", "realtime=v1"),))
+    call = SURFACE.decode_request(b"", facts)
+    assert SURFACE.session_lane(call, UPSTREAM).encode_request(call, UPSTREAM).headers == facts.headers
+
+
+def test_a_handshake_without_a_model_is_refused() -> None:
+    with pytest.raises(errors.InvalidRequest, match="model") as refused:
+        SURFACE.decode_request(b"", PathFacts())
+    assert (refused.value.param, refused.value.code) == ("model", "missing_required_parameter")
+    assert "/v1/realtime?model=" in refused.value.hint
+
+
+def test_an_upstream_of_another_dialect_holds_no_sessions() -> None:
+    other = Deployment(
+        name="d",
+        provider="p",
+        vendor="anthropic",
+        upstream_model="m",
+        endpoint=Endpoint(base_url="http://u.test"),
+        dialects=("anthropic_messages",),
+    )
+    call = SURFACE.decode_request(b"", PathFacts(model="voice"))
+    with pytest.raises(errors.UnsupportedFeature, match="realtime"):
+        SURFACE.session_lane(call, other)
+
+
+def test_events_pass_as_they_are() -> None:
+    one = session()
+    for text in (
+        '{ "type":"input_audio_buffer.append", "audio":"AAAA" }',
+        '{"type":"session.update","session":{"model":"another"}}',
+        '{"type":"session.update","session":"model"}',
+        "no json about session.update and model",
+        '{"type":"x","text":"session.update \\"model\\""}',
+    ):
+        assert one.from_client(text) is text
+    assert one.from_client(b"\x00\xff") == b"\x00\xff"
+    assert one.from_upstream(b'response.done"') == b'response.done"'
+    for text in ('{"type":"x","said":"session.created\\""}', '{"type":"session.created","session":{"model":"other"}}'):
+        assert one.from_upstream(text) == text
+    assert one.usage is None
+
+
+def test_the_models_name_is_the_clients_on_its_side_and_the_upstreams_on_its() -> None:
+    one = session()
+    update = {"type": "session.update", "session": {"type": "realtime", "model": "voice", "speed": 1.5}}
+    assert json.loads(one.from_client(json.dumps(update))) == {
+        "type": "session.update",
+        "session": {"type": "realtime", "model": "gpt-realtime", "speed": 1.5},
+    }
+    for kind in ("session.created", "session.updated"):
+        event = {"type": kind, "event_id": "e", "session": {"model": "gpt-realtime", "instructions": "ü"}}
+        assert json.loads(one.from_upstream(json.dumps(event)))["session"] == {"model": "voice", "instructions": "ü"}
+
+
+def test_equal_names_cost_nothing() -> None:
+    one = session("same", "same")
+    text = '{"type":"session.update","session":{"model":"same"}}'
+    assert one.from_client(text) is text
+
+
+def test_usage_is_summed_over_responses_in_disjoint_buckets() -> None:
+    one = session()
+    one.from_upstream(
+        done(
+            total_tokens=253,
+            input_tokens=132,
+            output_tokens=121,
+            input_token_details={
+                "text_tokens": 119,
+                "audio_tokens": 13,
+                "image_tokens": 0,
+                "cached_tokens": 64,
+                "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 4, "image_tokens": 0},
+            },
+            output_token_details={"text_tokens": 30, "audio_tokens": 91},
+        )
+    )
+    first = Usage(input_tokens=59, cache_read_tokens=64, input_audio_tokens=9, output_tokens=30, output_audio_tokens=91)
+    assert one.usage == first
+    assert first.total_tokens == 253
+    one.from_upstream(done(input_tokens=1, output_tokens=2))
+    assert one.usage == first.plus(Usage(input_tokens=1, output_tokens=2))
+
+
+def test_a_response_that_was_cut_short_is_estimated() -> None:
+    one = session()
+    one.from_upstream(done(input_tokens=10, output_tokens=5))
+    for _ in range(3):
+        one.from_upstream('{"type":"response.output_audio.delta","delta":"AAAA"}')
+        one.from_upstream('{"type":"response.output_audio_transcript.delta","delta":"a"}')
+    assert one.usage == Usage(input_tokens=10, output_tokens=8, is_estimated=True)
+
+
+def test_a_response_without_usage_is_estimated() -> None:
+    one = session()
+    one.from_upstream('{"type":"response.text.delta","delta":"a"}')
+    one.from_upstream('{"type":"response.done","response":{"usage":null}}')
+    assert one.usage == Usage(output_tokens=1, is_estimated=True)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"input_tokens": "many", "output_tokens": None},
+        {"input_tokens": -4, "output_tokens": -1, "input_token_details": []},
+        {"input_tokens": 3, "input_token_details": {"cached_tokens": 9, "audio_tokens": 9}},
+        {"output_tokens": 3, "output_token_details": {"audio_tokens": 9, "reasoning_tokens": 9}},
+        {"input_tokens": 1e300},
+    ],
+)
+def test_odd_usage_is_never_negative_and_never_more_than_the_whole(usage: dict[str, Any]) -> None:
+    one = session()
+    one.from_upstream(done(**usage))
+    counted = one.usage
+    assert counted is not None
+    assert counted.total_tokens in {0, 3, 10**12}
+    assert min(counted.input_tokens, counted.output_tokens, counted.input_audio_tokens) >= 0
+
+
+def test_transcriptions_count_where_they_are_what_the_session_is_for() -> None:
+    event = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "transcript": "hello",
+        "usage": {
+            "type": "tokens",
+            "input_tokens": 14,
+            "output_tokens": 4,
+            "input_token_details": {"audio_tokens": 14},
+        },
+    }
+    other, own = session(), session(counts_transcriptions=True)
+    for one in (other, own):
+        one.from_upstream(json.dumps(event))
+    assert other.usage is None
+    assert own.usage == Usage(input_audio_tokens=14, output_tokens=4)
+    call = SURFACE.decode_request(b"", PathFacts(model="m", query="intent=transcription"))
+    third = REALTIME.session(call, UPSTREAM)
+    third.from_upstream(json.dumps(event))
+    assert third.usage == own.usage
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": "insufficient_quota", "message": "no credit"}, errors.UpstreamQuotaExhausted),
+        ({"code": "model_not_found", "message": "no such model"}, errors.UpstreamModelMissing),
+        ({"code": "rate_limit_exceeded", "message": "slow down"}, errors.UpstreamRateLimited),
+        ({"type": "authentication_error", "message": "bad key"}, errors.UpstreamAuthFailed),
+        ({"type": "invalid_request_error", "message": "no beta"}, errors.UpstreamRejected),
+        ({"type": "server_error", "message": "oops"}, errors.UpstreamUnavailable),
+        ({"message": "oops"}, errors.UpstreamUnavailable),
+    ],
+)
+def test_a_first_event_that_refuses_is_read_as_the_error_it_stands_for(
+    error: dict[str, Any], expected: type[errors.UpstreamError]
+) -> None:
+    refusal = session().refusal(json.dumps({"type": "error", "event_id": "e", "error": error}))
+    assert refusal is not None
+    status, body = refusal
+    decoded = REALTIME.decode_error(status, (), body, deployment="d", clock=FakeClock())
+    assert type(decoded) is expected
+    assert error["message"] in decoded.message
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        '{"type":"session.created","session":{}}',
+        '{"type":"error","error":"x"}',
+        '["error"]',
+        b'"error"',
+        '"error',
+        b"\xff",
+    ],
+)
+def test_other_first_events_refuse_nothing(first: str | bytes) -> None:
+    assert session().refusal(first) is None
+
+
+def test_errors_of_ours_look_like_theirs() -> None:
+    event = json.loads(session().error_event(errors.UpstreamDisconnected("d ended the session.")))
+    assert event["type"] == "error"
+    assert event["event_id"].startswith("event_")
+    assert event["error"] == {
+        "message": "d ended the session.",
+        "type": "api_error",
+        "param": None,
+        "code": "upstream_disconnected",
+        "event_id": None,
+    }
+
+
+@given(st.one_of(st.text(), st.binary(), st.from_regex(r'\{"type":"(response\.done|session\.update|error)",.*')))
+def test_no_message_breaks_a_session(message: str | bytes) -> None:
+    one = session(counts_transcriptions=True)
+    assert one.from_client(message) == message
+    assert one.from_upstream(message) == message
+    one.refusal(message)

@@ -1,0 +1,324 @@
+"""Sessions: who is tried, who ends it, what each side is told, and what the record says."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from intellirouter.catalog import HealthBoard, Target
+from intellirouter.core import (
+    SYSTEM_CLOCK,
+    Decision,
+    Deployment,
+    Endpoint,
+    FrameSocket,
+    PathFacts,
+    SocketClosed,
+    SocketRefusal,
+    Timeouts,
+    UpstreamRequest,
+    Usage,
+    errors,
+)
+from intellirouter.dialects import SURFACES
+from intellirouter.governance import Identity
+from intellirouter.pipeline import Exchange
+from intellirouter.pipeline.sessions import SessionExecutor
+from intellirouter.resilience import Backoff
+
+SURFACE = SURFACES["openai_realtime"]
+CREATED = '{"type":"session.created","session":{"model":"up"}}'
+DONE = '{"type":"response.done","response":{"usage":{"input_tokens":10,"output_tokens":5}}}'
+REFUSES = '{"type":"error","error":{"code":"insufficient_quota","message":"no credit"}}'
+
+
+class End:
+    """One end of a socket in memory. What is put into `says` is received; what was sent stands in `heard`."""
+
+    def __init__(self, *says: str | bytes | SocketClosed) -> None:
+        self.says: asyncio.Queue[str | bytes | SocketClosed] = asyncio.Queue()
+        for each in says:
+            self.says.put_nowait(each)
+        self.heard: list[str | bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.refuses_sends: SocketClosed | None = None
+        self.has_begun = False
+        self.is_ending = asyncio.Event()
+        self.headers: dict[bytes, bytes] = {}
+
+    async def receive(self) -> str | bytes:
+        said = await self.says.get()
+        if isinstance(said, SocketClosed):
+            raise said
+        return said
+
+    async def send(self, message: str | bytes) -> None:
+        if self.refuses_sends is not None:
+            raise self.refuses_sends
+        self.heard.append(message)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        self.closed = self.closed or (code, reason)
+
+    async def begin(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if self.refuses_sends is not None:
+            raise self.refuses_sends
+        self.has_begun = True
+        self.headers = dict(headers)
+
+    async def fail(self, error: errors.GatewayError, headers: Any, last_words: bytes | None = None) -> None:
+        raise AssertionError
+
+
+class Dialer:
+    """Answers each connect with the next of these."""
+
+    def __init__(self, *answers: FrameSocket | SocketRefusal | errors.GatewayError) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, UpstreamRequest]] = []
+
+    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+        self.asked.append((deployment.name, request))
+        answer = self.answers.pop(0)
+        if isinstance(answer, errors.GatewayError):
+            raise answer
+        return answer
+
+
+def an_exchange(*names: str) -> Exchange:
+    members = {
+        name: Deployment(
+            name=name,
+            provider="p",
+            vendor="v",
+            upstream_model="up",
+            endpoint=Endpoint(base_url="http://u.test"),
+            timeouts=Timeouts(connect_s=1, first_token_s=1),
+        )
+        for name in names
+    }
+    exchange = Exchange(
+        "req_1", "/v1/realtime", SURFACE, Identity("t", None), started_s=SYSTEM_CLOCK.monotonic_s(), started_us=0
+    )
+    exchange.call = SURFACE.decode_request(b"", PathFacts(model="voice"))
+    exchange.target = Target(
+        model="voice", kind="model", strategy="priority", pool=tuple(members.values()), retries=0, by_name=members
+    )
+    exchange.decision = Decision("voice", "priority", "first", tuple(names), len(names), ())
+    return exchange
+
+
+class Stage:
+    """The executor with what it is handed, and what it settled."""
+
+    def __init__(self, *answers: Any, idle_s: float = 60.0, max_s: float = 60.0) -> None:
+        self.dialer = Dialer(*answers)
+        self.board = HealthBoard()
+        self.settled: list[tuple[Usage | None, bool]] = []
+        self.client = End()
+        self.executor = SessionExecutor(
+            upstream=self.dialer,
+            board=self.board,
+            backoff=Backoff(0.001, 0.001),
+            clock=SYSTEM_CLOCK,
+            rng=random.Random(1),
+            settle=lambda exchange: self.settled.append((exchange.usage, self.client.closed is None)),
+            idle_s=idle_s,
+            max_s=max_s,
+        )
+
+    async def run(self, exchange: Exchange) -> Exchange:
+        async with asyncio.timeout(5):
+            await self.executor.run(exchange, self.client)
+        return exchange
+
+
+async def until(look: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not look():
+            await asyncio.sleep(0)
+
+
+async def test_messages_pass_both_ways_and_the_client_ends_it() -> None:
+    upstream = End(CREATED)
+    stage = Stage(upstream)
+    stage.client.says.put_nowait('{"type":"response.create"}')
+    running = asyncio.ensure_future(stage.run(an_exchange("a")))
+    await until(lambda: upstream.heard)
+    upstream.says.put_nowait(DONE)
+    upstream.says.put_nowait(b"\x01")
+    await until(lambda: len(stage.client.heard) == 3)
+    stage.client.says.put_nowait(SocketClosed(1000, "bye"))
+    exchange = await running
+    assert upstream.heard == ['{"type":"response.create"}']
+    assert json.loads(stage.client.heard[0])["session"]["model"] == "voice"
+    assert stage.client.heard[1:] == [DONE, b"\x01"]
+    assert upstream.closed == (1000, "")
+    assert exchange.status == 101
+    assert exchange.finish_reason == "client_closed"
+    assert exchange.usage == Usage(input_tokens=10, output_tokens=5)
+    assert [each.outcome for each in exchange.attempts] == ["ok"]
+    assert stage.board.of("a").in_flight == 0
+    assert stage.client.headers[b"x-intellirouter-deployment"] == b"a"
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1005])
+async def test_the_upstream_ends_it_well(code: int) -> None:
+    upstream = End(CREATED, DONE, SocketClosed(code, "done"))
+    stage = Stage(upstream)
+    exchange = await stage.run(an_exchange("a"))
+    assert stage.client.heard[1:] == [DONE]
+    assert stage.client.closed == (1000 if code == 1005 else code, "done")
+    assert (exchange.error, exchange.finish_reason) == (None, "upstream_closed")
+    assert stage.settled[0] == (Usage(input_tokens=10, output_tokens=5), True), "settled before the client is told"
+
+
+@pytest.mark.parametrize(("code", "told"), [(1006, 1011), (1011, 1011), (4000, 4000), (1015, 1011)])
+async def test_the_upstream_ends_it_badly(code: int, told: int) -> None:
+    stage = Stage(End(CREATED, SocketClosed(code, "")))
+    exchange = await stage.run(an_exchange("a"))
+    event = json.loads(stage.client.heard[-1])
+    assert (event["type"], event["error"]["code"]) == ("error", "upstream_disconnected")
+    assert stage.client.closed == (told, "")
+    assert isinstance(exchange.error, errors.UpstreamDisconnected)
+    assert exchange.status == 101
+    assert exchange.attempts[0].outcome == "upstream_disconnected"
+    assert stage.board.of("a").failures == 1
+
+
+async def test_the_next_is_tried_until_one_has_accepted() -> None:
+    upstream = End(CREATED, SocketClosed(1000))
+    stage = Stage(
+        errors.UpstreamConnectFailed("a: nobody"),
+        SocketRefusal(503, (), b'{"error":{"message":"busy"}}'),
+        End(REFUSES),
+        End(SocketClosed(4000, "no such model")),
+        upstream,
+    )
+    exchange = await stage.run(an_exchange("a", "b", "c", "d", "e"))
+    assert [name for name, _ in stage.dialer.asked] == ["a", "b", "c", "d", "e"]
+    assert [each.outcome for each in exchange.attempts] == [
+        "upstream_connect_failed", "upstream_unavailable", "insufficient_quota", "upstream_disconnected", "ok",
+    ]  # fmt: skip
+    assert [each.status for each in exchange.attempts] == [None, 503, 101, 101, 101]
+    assert exchange.deployment is not None
+    assert exchange.deployment.name == "e"
+    assert stage.client.headers[b"x-intellirouter-attempts"] == b"5"
+
+
+async def test_nobody_accepts() -> None:
+    refused = End(REFUSES)
+    stage = Stage(SocketRefusal(401, (), b"{}"), refused)
+    with pytest.raises(errors.AllAttemptsFailed, match="no credit"):
+        await stage.run(an_exchange("a", "b"))
+    assert not stage.client.has_begun
+    assert refused.closed is not None, "an upstream that refuses is left"
+
+
+async def test_a_mistake_of_the_client_is_not_tried_elsewhere() -> None:
+    stage = Stage(SocketRefusal(400, (), b'{"error":{"message":"bad intent","code":"c","param":"intent"}}'))
+    with pytest.raises(errors.UpstreamRejected, match="bad intent"):
+        await stage.run(an_exchange("a", "b"))
+    assert len(stage.dialer.asked) == 1
+    assert stage.board.of("a").failures == 0
+
+
+async def test_an_upstream_that_waits_for_the_client_is_accepted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intellirouter.pipeline.sessions._FIRST_MESSAGE_S", 0.01)
+    upstream = End()
+    stage = Stage(upstream)
+    stage.client.says.put_nowait("hello")
+    running = asyncio.ensure_future(stage.run(an_exchange("a")))
+    await until(lambda: upstream.heard)
+    upstream.says.put_nowait(SocketClosed(1000))
+    assert (await running).error is None
+
+
+async def test_nothing_happens_for_too_long() -> None:
+    upstream = End(CREATED)
+    stage = Stage(upstream, idle_s=0.02)
+    exchange = await stage.run(an_exchange("a"))
+    assert json.loads(stage.client.heard[-1])["error"]["code"] == "session_expired"
+    assert stage.client.closed == (1000, "Nothing has happened for 0.02 s.")
+    assert upstream.closed == (1000, "")
+    assert (exchange.finish_reason, exchange.error) == ("idle_timeout", None)
+
+
+async def test_a_session_has_an_end_however_busy_it_is() -> None:
+    upstream = End(CREATED)
+    stage = Stage(upstream, idle_s=0.05, max_s=0.15)
+
+    async def chatter() -> None:
+        while True:
+            upstream.says.put_nowait("x")
+            await asyncio.sleep(0.01)
+
+    talking = asyncio.ensure_future(chatter())
+    exchange = await stage.run(an_exchange("a"))
+    talking.cancel()
+    assert exchange.finish_reason == "session_limit"
+    assert stage.client.closed is not None
+    assert stage.client.closed[0] == 1000
+
+
+async def test_the_gateway_stops() -> None:
+    upstream = End(CREATED)
+    stage = Stage(upstream)
+    stage.client.is_ending.set()
+    exchange = await stage.run(an_exchange("a"))
+    assert stage.client.closed == (1001, "The gateway is stopping.")
+    assert upstream.closed == (1001, "")
+    assert exchange.finish_reason == "gateway_stopping"
+
+
+async def test_a_client_that_has_gone_by_then_is_no_failure() -> None:
+    upstream = End(CREATED)
+    stage = Stage(upstream)
+    stage.client.refuses_sends = SocketClosed(1006)
+    exchange = await stage.run(an_exchange("a"))
+    assert (exchange.error, exchange.finish_reason) == (None, "client_closed")
+    assert upstream.closed == (1001, "")
+
+
+async def test_a_side_that_takes_nothing_any_more_has_ended_it() -> None:
+    upstream = End(CREATED)
+    upstream.refuses_sends = SocketClosed(1006)
+    stage = Stage(upstream)
+    stage.client.says.put_nowait("hello")
+    exchange = await stage.run(an_exchange("a"))
+    assert isinstance(exchange.error, errors.UpstreamDisconnected)
+    assert "the connection broke" in exchange.error.message
+
+
+async def test_what_was_used_is_known_when_a_session_is_cancelled() -> None:
+    upstream = End(CREATED, DONE)
+    stage = Stage(upstream)
+    exchange = an_exchange("a")
+    running = asyncio.ensure_future(stage.run(exchange))
+    await until(lambda: len(stage.client.heard) == 2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert exchange.usage == Usage(input_tokens=10, output_tokens=5)
+    assert upstream.closed is not None
+    assert stage.board.of("a").in_flight == 0
+    assert exchange.attempts[0].outcome == "client_gone"
+
+
+async def test_without_a_way_to_upstreams_there_are_no_sessions() -> None:
+    stage = Stage()
+    without = SessionExecutor(
+        upstream=None,
+        board=stage.board,
+        backoff=Backoff(),
+        clock=SYSTEM_CLOCK,
+        rng=random.Random(1),
+        settle=lambda _: None,
+        idle_s=1,
+        max_s=1,
+    )
+    with pytest.raises(errors.UnsupportedFeature):
+        await without.run(an_exchange("a"), stage.client)

@@ -13,6 +13,7 @@ from intellirouter.gateway.credentials import presented_key
 from intellirouter.gateway.files import Files
 from intellirouter.gateway.ollama_pages import OllamaPages
 from intellirouter.gateway.routes import is_control
+from intellirouter.gateway.socket_paths import SocketPaths
 from intellirouter.gateway.stored_responses import StoredResponses
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Gateway",
     "LineRunner",
     "OllamaPages",
+    "SocketPaths",
     "StoredResponses",
     "is_control",
     "presented_key",

@@ -14,12 +14,21 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import Batches, Files, Gateway, LineRunner, OllamaPages, StoredResponses, is_control
+from intellirouter.gateway import (
+    Batches,
+    Files,
+    Gateway,
+    LineRunner,
+    OllamaPages,
+    SocketPaths,
+    StoredResponses,
+    is_control,
+)
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
-from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher
+from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool, UrlFetcher
 from intellirouter.roles.host import build_host
-from intellirouter.roles.upstreams import HostedUpstream, UpstreamSwitch
+from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import Router
 from intellirouter.store import ExchangeStore
 from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics
@@ -27,6 +36,7 @@ from intellirouter.testing import FakeProvider
 
 logger = logging.getLogger(__name__)
 
+_OTHER_VENDORS = frozenset(name for name, row in VENDORS.items() if row.transport != "http")
 _LINES_STOP_S = 5.0
 """What lines of batches get beyond the time that requests under way have had; the next start asks the rest again."""
 
@@ -52,6 +62,7 @@ class Plane:
             emit=self._emit,
             clock=SYSTEM_CLOCK,
             rng=rng,
+            sockets=SocketSwitch(SocketDialer(self.pool), _OTHER_VENDORS),
         )
         self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
         lines = LineRunner(lambda: self.gateway.spine, self.responses, SYSTEM_CLOCK, rng)
@@ -64,11 +75,14 @@ class Plane:
             responses=self.responses,
             resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches),
         )
+        self.sockets = SocketPaths(lambda: self.gateway.spine, self.gateway.presence)
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        """Serve HTTP: the control plane under `/api/`, the data plane everywhere else."""
+        """Serve HTTP: the control plane under `/api/`, the data plane everywhere else. WebSockets are the latter's."""
+        if scope["type"] == "websocket":
+            return self.sockets(scope, receive, send)
         path = scope["path"]
         app = self._admin if is_control(path) else self.gateway
         return app(scope, receive, send)
@@ -83,6 +97,7 @@ class Plane:
     def begin_stop(self) -> None:
         """Begin nothing that can wait for the next start, while requests under way finish."""
         self.feed.close()
+        self.sockets.end()
         self.batches.pause()
 
     async def stop(self) -> None:
@@ -152,6 +167,7 @@ class Plane:
     def _add_gauges(self) -> None:
         add = self.metrics.add_gauge
         add("intellirouter_in_flight", "Exchanges under way.", lambda: float(len(self.gateway.presence)))
+        add("intellirouter_open_sockets", "WebSockets that clients hold open.", lambda: float(len(self.sockets)))
         add(
             "intellirouter_spool_backlog_records",
             "Settled exchanges that are not in the database yet.",

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
@@ -17,7 +17,7 @@ import uvloop
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.core import TaskOwner
 from intellirouter.roles.compose import Plane
-from intellirouter.roles.protocol import BoundedProtocol
+from intellirouter.roles.protocol import BoundedProtocol, open_socket
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,9 @@ async def _serve(
         plane,
         http=BoundedProtocol,
         loop="none",
-        ws="none",
+        ws=cast("Any", open_socket),
+        ws_max_size=runtime.server.max_body_bytes,
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         access_log=False,

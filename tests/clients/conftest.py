@@ -16,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from client_scripts import Client, Outcome, Runs, clients
-from gateway_process import GatewayProcess
+from gateway_process import GatewayProcess, until
 from world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
 
 from intellirouter.testing import MockVendor
 
 collect_ignore = [] if "CLIENTS" in os.environ else ["test_clients.py"]
 AT_ONCE = 2
+DATABASE_S = 60.0
 
 
 def gist(failure: str) -> str | None:
@@ -41,6 +42,8 @@ def judge(client: Client, directory: Path) -> Outcome:
         gateway = GatewayProcess(gateway_config(vendor, directory), directory, admin_key=ADMIN_KEY)
         gateway.start()
         try:
+            # Stored responses need the database, which a busy machine may still be opening.
+            until(lambda: gateway.get("/api/v1/requests").status_code == 200, "the database is open", DATABASE_S)
             environment = {
                 "GATEWAY_URL": gateway.url,
                 "VENDOR_URL": vendor.url,
@@ -49,9 +52,10 @@ def judge(client: Client, directory: Path) -> Outcome:
                 "UPSTREAMS": ",".join(UPSTREAMS),
             }
             outcome = client.run(home, environment, directory)
-            gateway.stop()
-        except AssertionError as wrong:
-            return replace(outcome, gateway_failure=gist(str(wrong)))
+            try:
+                gateway.stop()
+            except AssertionError as wrong:
+                outcome = replace(outcome, gateway_failure=gist(str(wrong)))
         finally:
             gateway.kill()
     return outcome

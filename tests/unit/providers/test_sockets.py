@@ -1,0 +1,270 @@
+"""WebSockets to deployments: credentials, certificates, deadlines, refusals, and what the other side does to us."""
+
+import asyncio
+import contextlib
+import http
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Authority, Peer, answer, deployment, serving
+from websockets.asyncio.server import ServerConnection, serve, unix_serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
+from intellirouter.providers import SocketDialer, UpstreamPool
+from intellirouter.providers.websocket import Socket
+
+REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
+Talk = Callable[[ServerConnection], Awaitable[Any]]
+
+
+async def echo(link: ServerConnection) -> None:
+    async for message in link:
+        await link.send(message)
+
+
+@contextlib.asynccontextmanager
+async def talking(talk: Talk = echo, **options: Any) -> AsyncIterator[tuple[str, list[Request]]]:
+    """Serve WebSockets on loopback; yields the base URL and the handshakes that came."""
+    seen: list[Request] = []
+    refuse = options.pop("process_request", None)
+
+    def note(link: ServerConnection, request: Request) -> Response | None:
+        seen.append(request)
+        refused: Response | None = refuse(link, request) if refuse else None
+        return refused
+
+    async with serve(talk, "127.0.0.1", 0, process_request=note, **options) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        scheme = "https" if options.get("ssl") else "http"
+        yield f"{scheme}://localhost:{port}/v1", seen
+
+
+async def opened(pool: UpstreamPool, to: Deployment, dialer: SocketDialer | None = None) -> Socket:
+    socket = await (dialer or SocketDialer(pool)).connect(to, REQUEST)
+    assert isinstance(socket, Socket)
+    return socket
+
+
+async def test_messages_of_both_kinds_pass_both_ways(pool: UpstreamPool) -> None:
+    async with talking() as (url, seen):
+        socket = await opened(pool, deployment(url, credentials=["sk-1"], headers=(("x-ours", "yes"),)))
+        for message in ("ünïcode", b"\x00\xff", "x" * 300_000):
+            await socket.send(message)
+            assert await socket.receive() == message
+        await socket.close(1000)
+    (request,) = seen
+    assert request.path == "/v1/realtime?model=up"
+    assert request.headers["authorization"] == "Bearer sk-1"
+    assert request.headers["openai-beta"] == "realtime=v1"
+    assert request.headers["x-ours"] == "yes"
+    assert request.headers["user-agent"] == "intellirouter"
+    assert "sec-websocket-extensions" not in request.headers
+
+
+@pytest.mark.parametrize(("auth", "header"), [("api-key", "api-key"), ("x-api-key", "x-api-key")])
+async def test_the_credential_goes_where_the_vendor_wants_it(pool: UpstreamPool, auth: str, header: str) -> None:
+    async with talking() as (url, seen):
+        socket = await opened(pool, deployment(url, credentials=["k"], auth=auth))
+        await socket.close(1000)
+    assert seen[0].headers[header] == "k"
+    assert "authorization" not in seen[0].headers
+
+
+async def test_a_refused_credential_rests_and_the_next_is_shown(pool: UpstreamPool) -> None:
+    def refuse(link: ServerConnection, request: Request) -> Response | None:
+        if request.headers["authorization"] == "Bearer good":
+            return None
+        return link.respond(http.HTTPStatus.UNAUTHORIZED, "no")
+
+    async with talking(process_request=refuse) as (url, seen):
+        to = deployment(url, credentials=["bad", "good"])
+        dialer = SocketDialer(pool)
+        for _ in range(3):
+            await (await opened(pool, to, dialer)).close(1000)
+        (bad, good) = pool.credential_states([to])
+    assert (bad.state, bad.reason, good.state) == ("resting", "unauthorized", "ready")
+    assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
+
+
+async def test_a_refusal_is_handed_back_as_it_came(pool: UpstreamPool) -> None:
+    def refuse(link: ServerConnection, _: Request) -> Response:
+        response = link.respond(http.HTTPStatus.TOO_MANY_REQUESTS, '{"error":{"message":"slow"}}')
+        response.headers["Retry-After"] = "7"
+        return response
+
+    async with talking(process_request=refuse) as (url, _):
+        to = deployment(url, credentials=["only"])
+        refusal = await SocketDialer(pool).connect(to, REQUEST)
+        (state,) = pool.credential_states([to])
+    assert isinstance(refusal, SocketRefusal)
+    assert refusal.status == 429
+    assert dict(refusal.headers)["retry-after"] == "7"
+    assert refusal.body == b'{"error":{"message":"slow"}}'
+    assert state.state == "resting"
+    assert 5 < state.rests_for_s <= 7
+
+
+async def test_redirects_are_not_followed(pool: UpstreamPool) -> None:
+    async with talking() as (elsewhere, seen):
+
+        def away(_link: ServerConnection, _request: Request) -> Response:
+            return Response(302, "Found", Headers(location=elsewhere.replace("http", "ws")))
+
+        async with talking(process_request=away) as (url, _):
+            refusal = await SocketDialer(pool).connect(deployment(url, credentials=["secret"]), REQUEST)
+        assert isinstance(refusal, SocketRefusal)
+        assert refusal.status == 302
+        assert not seen
+
+
+async def test_a_private_authority(pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext) -> None:
+    async with talking(ssl=good_tls) as (url, _):
+        await (await opened(pool, deployment(url, ca_file=authority.ca_file))).close(1000)
+        with pytest.raises(errors.UpstreamConnectFailed, match="TLS failed") as failed:
+            await opened(pool, deployment(url))
+    assert "ca_file" in failed.value.hint
+
+
+async def test_a_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    async with unix_serve(echo, path):
+        socket = await opened(pool, deployment("http://worker/v1", uds=path))
+        await socket.send("hello")
+        assert await socket.receive() == "hello"
+        await socket.close(1000)
+
+
+async def test_nobody_listens(pool: UpstreamPool) -> None:
+    async with talking() as (url, _):
+        pass
+    with pytest.raises(errors.UpstreamConnectFailed, match="cannot connect"):
+        await opened(pool, deployment(url))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (answer(b"not a socket"), "SocketRefusal"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", errors.UpstreamMalformed),
+        (b"nonsense\r\n\r\n", errors.UpstreamMalformed),
+        (b"HTTP/1.1 101 Swi", errors.UpstreamDisconnected),
+        (b"", errors.UpstreamDisconnected),
+    ],
+)
+async def test_what_is_no_websocket(pool: UpstreamPool, said: bytes, expected: Any) -> None:
+    async def talk(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.writer.write(said)
+
+    async with serving(talk) as server:
+        if expected == "SocketRefusal":
+            refusal = await SocketDialer(pool).connect(server.deployment(), REQUEST)
+            assert isinstance(refusal, SocketRefusal)
+            assert (refusal.status, refusal.body) == (200, b"not a socket")
+        else:
+            with pytest.raises(expected):
+                await SocketDialer(pool).connect(server.deployment(), REQUEST)
+
+
+async def test_a_handshake_has_a_deadline(pool: UpstreamPool) -> None:
+    async def hang(peer: Peer) -> None:
+        await peer.reader.read()
+
+    async with serving(hang) as server:
+        with pytest.raises(errors.UpstreamTimeout, match="handshake"):
+            await SocketDialer(pool).connect(server.deployment(connect_s=0.05, first_token_s=0.05), REQUEST)
+
+
+async def test_sessions_count_against_the_providers_connections(pool: UpstreamPool) -> None:
+    async with talking() as (url, _):
+        to = deployment(url, max_connections=2)
+        dialer = SocketDialer(pool)
+        first, second = await opened(pool, to, dialer), await opened(pool, to, dialer)
+        with pytest.raises(errors.Overloaded, match="2 sessions"):
+            await opened(pool, to, dialer)
+        await first.close(1000)
+        await first.close(1000)
+        third = await opened(pool, to, dialer)
+        with pytest.raises(errors.Overloaded):
+            await opened(pool, to, dialer)
+        await second.close(1000)
+        await third.close(1000)
+
+
+async def test_the_other_sides_close_is_told(pool: UpstreamPool) -> None:
+    async def leave(link: ServerConnection) -> None:
+        await link.send("last")
+        await link.close(4001, "bye")
+
+    async with talking(leave) as (url, _):
+        socket = await opened(pool, deployment(url))
+        assert await socket.receive() == "last"
+        for attempt in (socket.receive(), socket.send("x"), socket.receive()):
+            with pytest.raises(SocketClosed) as closed:
+                await attempt
+            assert (closed.value.code, closed.value.reason) == (4001, "bye")
+        await socket.close(1000)
+
+
+async def test_a_broken_connection_is_1006(pool: UpstreamPool) -> None:
+    async def cut(link: ServerConnection) -> None:
+        link.transport.abort()
+
+    async with talking(cut) as (url, _):
+        socket = await opened(pool, deployment(url))
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        assert closed.value.code == 1006
+        await socket.close(1000)
+
+
+async def test_a_message_without_end_is_refused(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intellirouter.providers.websocket._MAX_MESSAGE_BYTES", 1000)
+
+    async def shout(link: ServerConnection) -> None:
+        await link.send("x" * 1001)
+        await link.wait_closed()
+
+    async with talking(shout) as (url, _):
+        socket = await opened(pool, deployment(url))
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        assert closed.value.code == 1009
+        await socket.close(1000)
+
+
+async def test_who_is_cancelled_while_closing_cuts_the_connection(pool: UpstreamPool) -> None:
+    gone = asyncio.Event()
+
+    async def deaf(peer: Peer) -> None:
+        head = await peer.reader.readuntil(b"\r\n\r\n")
+        key = next(line for line in head.decode().splitlines() if line.lower().startswith("sec-websocket-key"))
+        peer.writer.write(accepting(key.partition(":")[2].strip()))
+        with contextlib.suppress(ConnectionError):
+            while await peer.reader.read(100):
+                pass
+        gone.set()
+
+    async with serving(deaf) as server:
+        socket = await opened(pool, server.deployment())
+        closing = asyncio.ensure_future(socket.close(1000))
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+
+def accepting(key: str) -> bytes:
+    from websockets.utils import accept_key
+
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        f"sec-websocket-accept: {accept_key(key)}\r\n\r\n"
+    ).encode()

@@ -1,6 +1,7 @@
 """Files and batches over a real gateway, with the official `openai` client as the judge."""
 
 import json
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -76,6 +77,16 @@ def ended(client: OpenAI, batch_id: str, timeout_s: float = 20.0) -> Batch:
     return batch
 
 
+def until_answered(client: OpenAI, batch_id: str, least: int) -> None:
+    until(lambda: counts(client.batches.retrieve(batch_id))[1] >= least, f"{least} lines are answered", 30)
+
+
+def end_well(gateway: GatewayProcess) -> None:
+    """Stop a gateway that is to be started again."""
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+
+
 def counts(batch: Batch) -> tuple[int, int, int]:
     assert batch.request_counts is not None
     return batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed
@@ -128,3 +139,346 @@ def test_a_batch_from_upload_to_results(gateway: GatewayProcess, ann: OpenAI, ve
     assert output.purpose == "batch_output"
     assert output.bytes == len(ann.files.content(output.id).content)
     assert batch.id in [each.id for each in ann.batches.list(limit=5)]
+
+
+def test_lines_fail_one_by_one(gateway: GatewayProcess, ann: OpenAI, vendor: MockVendor) -> None:
+    vendor.fault("error", status=400, message="too strange", match={"model": "strange"})
+    asked = [
+        line("good"),
+        line("unknown", "no-such-model"),
+        line("strange", "mock/strange"),
+        line("malformed", messages="none"),
+        line("streamed", stream=True),
+        {"custom_id": "bodiless", "method": "POST", "url": CHAT, "body": {}},
+    ]
+    batch = ended(ann, submit(ann, asked).id)
+    assert batch.status == "completed"
+    assert counts(batch) == (6, 1, 5)
+    assert batch.model is None
+    assert list(rows(ann, batch.output_file_id)) == ["good"]
+    failed = rows(ann, batch.error_file_id)
+    assert {custom_id: row["response"]["status_code"] for custom_id, row in failed.items()} == {
+        "unknown": 404, "strange": 400, "malformed": 400, "streamed": 400, "bodiless": 400,
+    }  # fmt: skip
+    errors = {custom_id: row["response"]["body"]["error"] for custom_id, row in failed.items()}
+    assert errors["unknown"]["code"] == "model_not_found"
+    assert errors["strange"]["message"] == "too strange"
+    assert errors["malformed"]["param"] == "messages"
+    assert errors["streamed"]["param"] == "stream"
+    for row in failed.values():
+        assert row["error"] is None
+        record = gateway.record(row["response"]["request_id"])
+        assert record["status"] == row["response"]["status_code"]
+        assert record["tenant"] == "north"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "read"),
+    [
+        ("/v1/responses", {"input": "say"}, lambda body: body["output"][0]["content"][0]["text"].endswith(": say")),
+        ("/v1/embeddings", {"input": ["a", "b"]}, lambda body: len(body["data"]) == 2),
+        ("/v1/completions", {"prompt": "say"}, lambda body: body["object"] == "text_completion"),
+        ("/v1/moderations", {"input": "say"}, lambda body: "flagged" in body["results"][0]),
+    ],
+)  # fmt: skip
+def test_every_endpoint_that_batches_take(
+    gateway: GatewayProcess, ann: OpenAI, endpoint: str, body: dict[str, Any], read: Callable[[Any], bool]
+) -> None:
+    asked = [line(f"{number}", "plain", url=endpoint, **body) for number in range(3)]
+    batch = ended(ann, submit(ann, asked, endpoint).id)
+    assert counts(batch) == (3, 3, 0), batch
+    found = rows(ann, batch.output_file_id)
+    assert all(read(row["response"]["body"]) for row in found.values())
+    assert {gateway.record(row["response"]["request_id"])["endpoint"] for row in found.values()} == {endpoint}
+
+
+def test_responses_of_a_batch_are_remembered(ann: OpenAI) -> None:
+    batch = ended(ann, submit(ann, [line("r", "plain", url="/v1/responses", input="first")], "/v1/responses").id)
+    first = rows(ann, batch.output_file_id)["r"]["response"]["body"]["id"]
+    assert ann.responses.retrieve(first).output_text == "plain-upstream: first"
+    following = line("r", "plain", url="/v1/responses", input="second", previous_response_id=first)
+    batch = ended(ann, submit(ann, [following], "/v1/responses").id)
+    assert rows(ann, batch.output_file_id)["r"]["response"]["body"]["previous_response_id"] == first
+
+
+BAD_INPUTS = [
+    ([], "empty_file", None),
+    (["", "   "], "empty_file", None),
+    ([line("a"), "{not json"], "invalid_json_line", 2),
+    ([line("a"), "", "[1]"], "invalid_request", 3),
+    ([{**line("a"), "body": "text"}], "invalid_request", 1),
+    ([line("a"), line("b"), line("a")], "duplicate_custom_id", 3),
+    ([{"method": "POST", "url": CHAT, "body": {}}], "missing_required_parameter", 1),
+    ([{"custom_id": "a", "method": "POST", "url": CHAT}], "missing_required_parameter", 1),
+    ([{**line("a"), "custom_id": 7}], "invalid_type", 1),
+    ([{**line("a"), "method": "GET"}], "invalid_method", 1),
+    ([line("a", url="/v1/embeddings")], "invalid_url", 1),
+]
+
+
+@pytest.mark.parametrize(("lines", "code", "number"), BAD_INPUTS, ids=[f"{bad[1]}-{bad[2]}" for bad in BAD_INPUTS])
+def test_bad_input_fails_the_whole_batch(
+    ann: OpenAI, vendor: MockVendor, lines: list[Any], code: str, number: int | None
+) -> None:
+    batch = ended(ann, submit(ann, lines).id)
+    assert batch.status == "failed"
+    assert batch.failed_at is not None
+    assert batch.output_file_id is batch.error_file_id is None
+    assert batch.errors is not None
+    assert batch.errors.data is not None
+    assert [(error.code, error.line) for error in batch.errors.data] == [(code, number)]
+    assert batch.errors.data[0].message
+
+
+def test_too_many_lines_fail_the_batch(vendor: MockVendor, tmp_path: Path, connect: Connect) -> None:
+    with GatewayProcess(batch_config(vendor, max_lines=3, max_file_bytes=1024), tmp_path) as gateway:
+        client = connect(gateway)
+        batch = ended(client, submit(client, [line(str(number)) for number in range(4)]).id)
+        assert batch.errors is not None
+        assert batch.errors.data is not None
+        assert [error.code for error in batch.errors.data] == ["too_many_tasks"]
+        with pytest.raises(openai.APIStatusError, match="max_file_bytes") as caught:
+            submit(client, ["x" * 1100])
+        assert caught.value.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input_file_id": None}, "input_file_id"),
+        ({"input_file_id": "file-unknown"}, "input_file_id"),
+        ({"endpoint": "/v1/audio/speech"}, "endpoint"),
+        ({"endpoint": None}, "endpoint"),
+        ({"completion_window": "48h"}, "completion_window"),
+        ({"metadata": {str(number): "" for number in range(17)}}, "metadata"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"metadata": {"a": "x" * 513}}, "metadata"),
+        ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after[seconds]"),
+        ({"output_expires_after": {"anchor": "now", "seconds": 3600}}, "output_expires_after.anchor"),
+    ],
+)
+def test_what_is_no_batch_is_refused(ann: OpenAI, change: dict[str, Any], param: str) -> None:
+    file = ann.files.create(file=text_of([line("a")]), purpose="batch")
+    asked = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", **change}
+    with pytest.raises(openai.BadRequestError) as caught:
+        ann.post("/batches", body={name: value for name, value in asked.items() if value is not None}, cast_to=Batch)
+    assert caught.value.param == param
+
+
+def test_a_batch_wants_a_file_for_batches(ann: OpenAI) -> None:
+    file = ann.files.create(file=text_of([line("a")]), purpose="user_data")
+    with pytest.raises(openai.BadRequestError, match="purpose 'batch'"):
+        ann.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+
+
+def test_a_page_of_another_site_cannot_start_anything(gateway: GatewayProcess) -> None:
+    foreign = {"origin": "https://elsewhere.example", "content-type": "text/plain"}
+    answer = httpx.post(f"{gateway.base_url}/batches?key={KEYS['ann']}", headers=foreign, content=b"{}")
+    assert answer.status_code == 415
+    form = {"origin": "https://elsewhere.example"}
+    url = f"{gateway.base_url}/files?key={KEYS['ann']}"
+    answer = httpx.post(url, headers=form, data={"purpose": "batch"}, files={"file": b"x"})
+    assert answer.status_code == 403
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_comes_back_as_it_went(gateway: GatewayProcess, connect: Connect) -> None:
+    client = connect(gateway, "bob")
+    content = bytes(range(256)) * 4096 * 3 + b"\r\n--not-a-boundary\r\n\r\nend"  # several parts
+    name = "my résumé.pdf"
+    created = client.files.create(file=(name, content), purpose="user_data")
+    assert created.id.startswith("file-")
+    assert (created.bytes, created.filename, created.purpose) == (len(content), name, "user_data")
+    assert (created.object, created.status, created.expires_at) == ("file", "processed", None)
+    assert client.files.retrieve(created.id) == created
+    downloaded = client.files.content(created.id)
+    assert downloaded.content == content
+    assert downloaded.response.headers["content-type"] == "application/octet-stream"
+    disposition = downloaded.response.headers["content-disposition"]
+    assert disposition == "attachment; filename=\"my r_sum_.pdf\"; filename*=UTF-8''my%20r%C3%A9sum%C3%A9.pdf"
+    assert client.files.delete(created.id).deleted
+    for call in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError, match="No such File object"):
+            call(created.id)
+
+
+def test_files_are_listed_in_pages(gateway: GatewayProcess, connect: Connect) -> None:
+    client = connect(gateway, "narrow")
+    batch_file = client.files.create(
+        file=b"1", purpose="batch", expires_after={"anchor": "created_at", "seconds": 7200}
+    )
+    others = [client.files.create(file=b"", purpose="assistants") for _ in range(4)]
+    assert batch_file.expires_at == batch_file.created_at + 7200
+    ids = [batch_file.id, *(file.id for file in others)]
+    assert [file.id for file in client.files.list()] == ids[::-1]
+    assert [file.id for file in client.files.list(order="asc", limit=2)] == ids  # the client turns the pages
+    page = client.files.list(purpose="assistants", limit=3)
+    assert [file.id for file in page.data] == ids[:1:-1]
+    assert page.has_more
+    rest = client.files.list(purpose="assistants", limit=3, after=page.data[-1].id)
+    assert [file.id for file in rest.data] == ids[1:2]
+    assert not rest.has_more
+    with pytest.raises(openai.BadRequestError, match="limit"):
+        client.files.list(limit=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "param"),
+    [
+        ({}, {"file": b"x"}, "purpose"),
+        ({"purpose": "world domination"}, {"file": b"x"}, "purpose"),
+        ({"purpose": "batch_output"}, {"file": b"x"}, "purpose"),
+        ({"purpose": "batch"}, {"other": b"x"}, "file"),
+        ({"purpose": "batch", "expires_after[anchor]": "x"}, {"file": b"x"}, "expires_after[anchor]"),
+        (
+            {"purpose": "batch", "expires_after[anchor]": "created_at", "expires_after[seconds]": "5"},
+            {"file": b"x"},
+            "expires_after[seconds]",
+        ),
+    ],
+)
+def test_what_is_no_upload_is_refused(gateway: GatewayProcess, data: Any, files: Any, param: str) -> None:
+    headers = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = httpx.post(f"{gateway.base_url}/files", headers=headers, data=data, files=files)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+    assert httpx.post(f"{gateway.base_url}/files", headers=headers, content=b"x").status_code == 400
+
+
+def test_nobody_sees_another_tenants_files_and_batches(gateway: GatewayProcess, ann: OpenAI, connect: Connect) -> None:
+    batch = ended(ann, submit(ann, [line("secret")]).id)
+    for who in ("bob", "admin"):
+        other = connect(gateway, who)
+        for file_id in (batch.input_file_id, batch.output_file_id or ""):
+            for call in (other.files.retrieve, other.files.content, other.files.delete):
+                with pytest.raises(openai.NotFoundError):
+                    call(file_id)
+            assert file_id not in [file.id for file in other.files.list()]
+        for of_batch in (other.batches.retrieve, other.batches.cancel):
+            with pytest.raises(openai.NotFoundError):
+                of_batch(batch.id)
+        assert batch.id not in [each.id for each in other.batches.list()]
+        with pytest.raises(openai.BadRequestError, match="No such File"):
+            other.batches.create(input_file_id=batch.input_file_id, endpoint=CHAT, completion_window="24h")
+    assert ann.files.retrieve(batch.output_file_id or "").id == batch.output_file_id
+
+
+def test_the_input_may_be_deleted_once_it_has_been_read(ann: OpenAI, vendor: MockVendor) -> None:
+    vendor.fault("slow", delay_s=0.1, match={"model": "deleted-input"})
+    batch = submit(ann, [line(f"{number}", "mock/deleted-input") for number in range(6)])
+    until(lambda: ann.batches.retrieve(batch.id).status == "in_progress", "the batch runs")
+    ann.files.delete(batch.input_file_id)
+    assert counts(ended(ann, batch.id)) == (6, 6, 0)
+
+
+def test_the_output_expires_as_asked(ann: OpenAI) -> None:
+    expiry: Any = {"anchor": "created_at", "seconds": 3600}
+    batch = ended(ann, submit(ann, [line("a")], output_expires_after=expiry).id)
+    file = ann.files.retrieve(batch.output_file_id or "")
+    assert file.expires_at == file.created_at + 3600
+
+
+# -- running, stopping, going on -----------------------------------------------------------------------------------
+
+
+def test_no_more_lines_at_once_than_allowed(ann: OpenAI, vendor: MockVendor) -> None:
+    vendor.fault("slow", delay_s=0.15, match={"model": "crowded"})
+    batches = [submit(ann, [line(f"{number}", "mock/crowded") for number in range(9)]) for _ in range(2)]
+    most = 0
+    for batch in batches:
+
+        def look(batch_id: str = batch.id) -> bool:
+            nonlocal most
+            open_now = [each for each in vendor.requests() if each["model"] == "crowded" and not each["is_finished"]]
+            most = max(most, len(open_now))
+            return ann.batches.retrieve(batch_id).status in ENDED
+
+        until(look, "the batches end", 30)
+    assert all(counts(ann.batches.retrieve(batch.id)) == (9, 9, 0) for batch in batches)
+    assert 2 <= most <= CONCURRENCY
+
+
+def test_lines_wait_out_a_rate_limit(ann: OpenAI, vendor: MockVendor) -> None:
+    vendor.fault("rate_limit", retry_after_s=0.2, times=8, match={"model": "limited"})
+    batch = ended(ann, submit(ann, [line(f"{number}", "mock/limited") for number in range(3)]).id)
+    assert counts(batch) == (3, 3, 0)
+    vendor.fault("rate_limit", retry_after_s=0, code="insufficient_quota", match={"model": "broke"})
+    batch = ended(ann, submit(ann, [line("a", "mock/broke")]).id)
+    assert counts(batch) == (1, 0, 1)
+    assert rows(ann, batch.error_file_id)["a"]["response"]["status_code"] == 429
+    asked = [each for each in vendor.requests() if each["model"] == "broke"]
+    assert len(asked) == 1  # waiting does not fill an account
+
+
+def test_a_cancelled_batch_keeps_what_was_done(ann: OpenAI, vendor: MockVendor) -> None:
+    vendor.fault("slow", delay_s=0.2, match={"model": "cancelled"})
+    created = submit(ann, [line(f"{number}", "mock/cancelled") for number in range(40)])
+
+    until_answered(ann, created.id, 2)
+    cancelling = ann.batches.cancel(created.id)
+    assert cancelling.status == "cancelling"
+    assert cancelling.cancelling_at is not None
+    batch = ended(ann, created.id)
+    assert batch.status == "cancelled"
+    assert batch.cancelled_at is not None
+    done, undone = rows(ann, batch.output_file_id), rows(ann, batch.error_file_id)
+    assert 2 <= len(done) < 40
+    assert len(done) + len(undone) == 40
+    assert counts(batch) == (40, len(done), len(undone))
+    assert all(row["response"] is None and row["error"]["code"] == "batch_cancelled" for row in undone.values())
+    assert len([each for each in vendor.requests() if each["model"] == "cancelled"]) == len(done)
+    with pytest.raises(openai.ConflictError, match="cancelled"):
+        ann.batches.cancel(created.id)
+
+
+@pytest.mark.parametrize("way", ["kill", "stop"])
+def test_a_restarted_gateway_goes_on_where_it_was(
+    vendor: MockVendor, tmp_path: Path, connect: Connect, way: str
+) -> None:
+    model = f"resumed-{way}"
+    vendor.fault("slow", delay_s=0.05, match={"model": model})
+    gateway = GatewayProcess(batch_config(vendor), tmp_path, admin_key=KEYS["admin"])
+    gateway.start()
+    asked = [line(f"question {number}", f"mock/{model}") for number in range(60)]
+    batch_id = submit(connect(gateway), asked).id
+    for least in (5, 25):
+        until_answered(connect(gateway), batch_id, least)
+        if way == "kill":
+            gateway.kill()
+        else:
+            end_well(gateway)
+        gateway.start()
+    batch = ended(connect(gateway), batch_id, 30)
+    assert (batch.status, counts(batch)) == ("completed", (60, 60, 0))
+    found = rows(connect(gateway), batch.output_file_id)
+    assert list(found) == [each["custom_id"] for each in asked]
+    for custom_id, row in found.items():
+        assert row["response"]["body"]["choices"][0]["message"]["content"] == f"{model}: {custom_id}"
+    gateway.stop()
+    sent = len([each for each in vendor.requests() if each["model"] == model])
+    # Only what was under way when the process died is asked again; a clean stop waits for it.
+    assert 60 <= sent <= 60 + (2 * CONCURRENCY if way == "kill" else 0)
+    with sqlite3.connect(gateway.database) as database:
+        (left,) = database.execute("SELECT count(*) FROM objects WHERE kind LIKE 'batch\\_%' ESCAPE '\\'").fetchone()
+    assert left == 0  # what only a running batch needs has been cleared away
+
+
+def test_a_batch_ends_with_its_key(vendor: MockVendor, tmp_path: Path, connect: Connect) -> None:
+    vendor.fault("slow", delay_s=0.1, match={"model": "revoked"})
+    config = batch_config(vendor)
+    gateway = GatewayProcess(config, tmp_path)
+    gateway.start()
+    batch_id = submit(connect(gateway), [line(f"{number}", "mock/revoked") for number in range(20)]).id
+    until_answered(connect(gateway), batch_id, 2)
+    end_well(gateway)
+    heir = {**config["keys"][1], "name": "heir"}  # the same tenant, and another name
+    gateway.configure({**config, "keys": [config["keys"][0], heir, *config["keys"][2:]]})
+    with gateway:
+        batch = ended(connect(gateway), batch_id)
+        assert batch.status == "completed"
+        refused = rows(connect(gateway), batch.error_file_id)
+        assert refused
+        assert {row["response"]["status_code"] for row in refused.values()} == {401}
+        assert counts(batch)[1] + len(refused) == 20

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--only NAME ...] [--seconds N] [--rounds N] [--name NAME]`."""
+"""`python -m bench [--quick] [--only NAME ...] [--against CHECKOUT ...] [--phase PHASE ...] [--name NAME]`."""
 
 import argparse
 import sys
@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 from bench import report, startup
-from bench.measure import Plan, Run, measure_requests, measure_slow_streams, measure_streams
+from bench.measure import Plan, Run, measure_pairs, measure_requests, measure_slow_streams, measure_streams
 from bench.processes import Cores, allow_many_files
-from bench.targets import OURSELVES, REFERENCE, TARGETS, Target
+from bench.targets import OURSELVES, REFERENCE, TARGETS, Target, checkout
 from bench.upstream import Upstream
 
-PHASES = ("requests", "streams", "slow", "start")
+PHASES = ("requests", "streams", "pairs", "slow", "start")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -19,6 +19,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     names = [target.name for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="short rounds: a smoke test, not a result")
     parser.add_argument("--only", nargs="+", choices=names, help=f"besides {REFERENCE}, measure these")
+    parser.add_argument("--against", nargs="+", type=Path, default=[], help="other checkouts of ours, measured as well")
     parser.add_argument("--phase", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--seconds", type=float, help="length of one measurement")
     parser.add_argument("--rounds", type=int, help="how often each is repeated")
@@ -37,9 +38,10 @@ def make_plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def choose(only: list[str] | None) -> tuple[list[Target], list[Target]]:
+def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[Target], list[Target]]:
     """Return the targets to measure and those that are not installed. The reference is always measured."""
     wanted = [target for target in TARGETS if only is None or target.name in {REFERENCE, *only}]
+    wanted[2:2] = [checkout(path) for path in checkouts]
     present = [target for target in wanted if target.find_version() is not None]
     return present, [target for target in wanted if target not in present]
 
@@ -49,20 +51,31 @@ def measure(run: Run, phases: tuple[str, ...]) -> None:
         measure_requests(run)
     if "streams" in phases:
         measure_streams(run)
+    if "pairs" in phases:
+        measure_pairs(run)
     if "slow" in phases:
         measure_slow_streams(run)
-    if "start" in phases and any(target.name == OURSELVES for target in run.targets):
-        print("start: fresh processes", flush=True)
+    if "start" in phases:
+        measure_starts(run)
+
+
+def measure_starts(run: Run) -> None:
+    """Fresh processes of ours, and of other checkouts."""
+    for target in run.targets:
+        if not target.name.startswith(OURSELVES):
+            continue
+        print(f"start: fresh processes, {target.title}", flush=True)
         try:
-            run.record(OURSELVES, import_ms=startup.import_ms(run.plan.starts))
-            run.record(OURSELVES, **startup.start_ms(run.plan.starts, run.work_dir, run.cores))
+            run.record(target.name, import_ms=startup.import_ms(run.plan.starts, target.env))
+            work_dir = run.work_dir / target.name
+            run.record(target.name, **startup.start_ms(run.plan.starts, work_dir, run.cores, target.env))
         except (OSError, RuntimeError) as error:
-            run.note(f"start: {error}")
+            run.note(f"{target.title}, start: {error}")
 
 
 def main() -> int:
     options = parse(sys.argv[1:])
-    targets, missing = choose(options.only)
+    targets, missing = choose(options.only, options.against)
     machine = report.machine_facts()
     allow_many_files()
     cores = Cores.split()

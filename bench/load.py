@@ -1,7 +1,6 @@
 """The load: wrk for what a program can do, h2load at a fixed rate for latency, raw sockets for the first byte."""
 
 import http.client
-import json
 import re
 import shutil
 import subprocess
@@ -11,37 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.pairs import OPENAI, Dialect
 from bench.processes import pinned
-
-REQUEST_TEXT: Final = "Say in one paragraph what the first article says, then explain every word of it. " * 4
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where and how a target takes a chat completion."""
+    """Where and how a target takes a request of one dialect."""
 
     port: int
     model: str
     headers: tuple[tuple[str, str], ...] = ()
-    path: str = "/v1/chat/completions"
+    dialect: Dialect = OPENAI
+
+    @property
+    def path(self) -> str:
+        return self.dialect.path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.path}"
 
     def body(self, *, is_stream: bool) -> str:
-        """About half a kilobyte of request."""
-        body: dict[str, object] = {
-            "model": self.model,
-            "messages": [
-                {"role": "system", "content": "You are a careful lawyer."},
-                {"role": "user", "content": REQUEST_TEXT},
-            ],
-            "max_tokens": 200,
-        }
-        if is_stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return json.dumps(body)
+        return self.dialect.body(self.model, is_stream=is_stream)
 
     def all_headers(self) -> dict[str, str]:
         return {"Content-Type": "application/json", **dict(self.headers)}
@@ -63,7 +54,7 @@ def wait_until_it_answers(address: Address, *, is_stream: bool, deadline_s: floa
 
     Raises TimeoutError after `deadline_s` on the monotonic clock.
     """
-    wanted = b"[DONE]" if is_stream else b"All human beings"
+    wanted = address.dialect.end_of_stream if is_stream else b"All human beings"
     seen = "no connection"
     while time.monotonic() < deadline_s:
         check()

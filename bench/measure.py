@@ -3,17 +3,21 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load import Address, FirstByteProbe, H2Load, Timings, run_h2load, run_wrk, wait_until_it_answers
+from bench.pairs import PAIRS, RELAY, Pair
 from bench.processes import Cores, Server, pinned
 from bench.targets import OURSELVES, REFERENCE, Target, clean_env
 from bench.upstream import Upstream
 
 Figures = dict[str, float]
 """Name of a figure, with its unit -> value."""
+
+Key = tuple[str, Pair]
+"""Whose figure, for which dialects."""
 
 CONNECTIONS = 32
 WITHOUT_US_PER_S = 5000.0
@@ -41,6 +45,8 @@ class Run:
     upstream: Upstream
     targets: list[Target]
     figures: dict[str, Figures] = field(default_factory=dict)
+    pair_figures: dict[str, dict[str, Figures]] = field(default_factory=dict)
+    """By the pair's name, then by the target's."""
     notes: list[str] = field(default_factory=list)
 
     def record(self, name: str, **figures: float) -> None:
@@ -61,17 +67,18 @@ class Running:
     server: Server
     address: Address
     idle_rss_bytes: int
+    pair: Pair = RELAY
 
     @property
     def name(self) -> str:
         return self.target.name
 
 
-def start(run: Run, target: Target, phase: str, upstream_port: int, *, is_stream: bool) -> Running:
+def start(run: Run, target: Target, phase: str, upstream_port: int, *, is_stream: bool, pair: Pair = RELAY) -> Running:
     """Start a target before the given upstream and wait for its first right answer."""
-    work_dir = run.work_dir / phase / target.name
+    work_dir = run.work_dir / phase / pair.name / target.name
     work_dir.mkdir(parents=True)
-    launch = target.prepare(work_dir, upstream_port)
+    launch = target.prepare(work_dir, upstream_port, pair)
     server = Server.start(target.name, launch.command, clean_env() | launch.env, work_dir, run.cores.target)
     try:
         deadline_s = time.monotonic() + target.start_timeout_s
@@ -79,19 +86,21 @@ def start(run: Run, target: Target, phase: str, upstream_port: int, *, is_stream
     except BaseException:
         server.stop()
         raise
-    return Running(target, server, launch.address, server.rss_bytes())
+    return Running(target, server, launch.address, server.rss_bytes(), pair)
 
 
 @contextlib.contextmanager
-def all_running(run: Run, phase: str, upstream_port: int, *, is_stream: bool) -> Iterator[list[Running]]:
-    """Every target, started; one that does not start is noted and left out."""
+def all_running(
+    run: Run, phase: str, upstream_port: int, *, is_stream: bool, pairs: Sequence[Pair] = (RELAY,)
+) -> Iterator[list[Running]]:
+    """Every target, started once for each of `pairs` that it serves; one that does not start is noted and left out."""
     with contextlib.ExitStack() as stack:
         running: list[Running] = []
-        for target in run.targets:
+        for target, pair in [(target, pair) for target in run.targets for pair in pairs if pair in target.pairs]:
             try:
-                each = start(run, target, phase, upstream_port, is_stream=is_stream)
+                each = start(run, target, phase, upstream_port, is_stream=is_stream, pair=pair)
             except (OSError, RuntimeError) as error:
-                run.note(f"{target.title} did not start ({phase}): {error}")
+                run.note(f"{target.title} did not start ({phase}, {pair.title}): {error}")
                 continue
             stack.callback(each.server.stop)
             running.append(each)
@@ -104,18 +113,30 @@ def measure_requests(run: Run) -> None:
     with all_running(run, "requests", run.upstream.json_port, is_stream=False) as running:
         for each in running:
             run.record(each.name, rss_idle_mb=each.idle_rss_bytes / 1e6)
-        _closed_loop(run, running, "request", is_stream=False)
+        for (name, _), figures in _closed_loop(run, running, "request", is_stream=False).items():
+            run.record(name, **figures)
         _half_load(run, running)
         for each in running:
             each.server.fail_if_dead()
             run.record(each.name, rss_after_load_mb=each.server.rss_bytes() / 1e6)
 
 
+def measure_pairs(run: Run) -> None:
+    """Every pair of dialects: CPU a request and a stream, beside the same client's when nothing is translated."""
+    for unit, port in (("request", run.upstream.json_port), ("stream", run.upstream.stream_port)):
+        print(f"pairs of dialects, {unit}s: starting", flush=True)
+        is_stream = unit == "stream"
+        with all_running(run, f"pairs-{unit}s", port, is_stream=is_stream, pairs=PAIRS) as running:
+            for (name, pair), figures in _closed_loop(run, running, unit, is_stream=is_stream).items():
+                run.pair_figures.setdefault(pair.name, {}).setdefault(name, {}).update(figures)
+
+
 def measure_streams(run: Run) -> None:
     """Streamed completions: CPU a stream, streams a second, added time to the first byte."""
     print("streams: starting", flush=True)
     with all_running(run, "streams", run.upstream.stream_port, is_stream=True) as running:
-        _closed_loop(run, running, "stream", is_stream=True)
+        for (name, _), figures in _closed_loop(run, running, "stream", is_stream=True).items():
+            run.record(name, **figures)
         with pinned(run.cores.rest):
             for each in running:
                 _first_byte(run, each)
@@ -145,15 +166,14 @@ def measure_slow_streams(run: Run) -> None:
             )
 
 
-def _closed_loop(run: Run, running: list[Running], unit: str, *, is_stream: bool) -> None:
+def _closed_loop(run: Run, running: list[Running], unit: str, *, is_stream: bool) -> dict[Key, Figures]:
     """wrk keeps a fixed number of connections busy; the first round warms up and is thrown away."""
-    cpu_us: dict[str, list[float]] = {each.name: [] for each in running}
-    ratios: dict[str, list[float]] = {each.name: [] for each in running}
-    rates: dict[str, list[float]] = {each.name: [] for each in running}
-    errors = dict.fromkeys(cpu_us, 0)
+    rounds: list[dict[Key, float]] = []
+    rates: dict[Key, list[float]] = {(each.name, each.pair): [] for each in running}
+    errors = dict.fromkeys(rates, 0)
     for number in range(run.plan.rounds + 1):
         print(f"{unit}s: closed loop, round {number} of {run.plan.rounds}", flush=True)
-        by_name: dict[str, float] = {}
+        costs: dict[Key, float] = {}
         for each in running:
             seconds = run.plan.seconds if number else min(2.0, run.plan.seconds)
             before_us = each.server.cpu_us()
@@ -167,19 +187,37 @@ def _closed_loop(run: Run, running: list[Running], unit: str, *, is_stream: bool
             )
             each.server.fail_if_dead()
             if number and result.requests:
-                by_name[each.name] = (each.server.cpu_us() - before_us) / result.requests
-                rates[each.name].append(result.rate_per_s)
-                errors[each.name] += result.errors
-        for name, value in by_name.items():
-            cpu_us[name].append(value)
-            if by_name.get(REFERENCE):
-                ratios[name].append(value / by_name[REFERENCE])
-    for name, costs in cpu_us.items():
-        if costs:
-            run.record(name, **{f"cpu_us_per_{unit}": statistics.median(costs)})
-            run.record(name, **{f"{unit}s_per_s": statistics.median(rates[name]), f"{unit}_errors": errors[name]})
-        if ratios[name]:
-            run.record(name, **{f"cpu_ratio_per_{unit}": statistics.median(ratios[name])})
+                key = each.name, each.pair
+                costs[key] = (each.server.cpu_us() - before_us) / result.requests
+                rates[key].append(result.rate_per_s)
+                errors[key] += result.errors
+        if number:
+            rounds.append(costs)
+    found: dict[Key, Figures] = {}
+    for key, seen in rates.items():
+        if seen:
+            found[key] = {
+                f"cpu_us_per_{unit}": statistics.median(costs[key] for costs in rounds if key in costs),
+                f"{unit}s_per_s": statistics.median(seen),
+                f"{unit}_errors": float(errors[key]),
+            } | _ratios(rounds, key, unit)
+    return found
+
+
+def _ratios(rounds: list[dict[Key, float]], key: Key, unit: str) -> Figures:
+    """Compare a cost with those of the same round: nginx's, ours, and the program's own without translation."""
+    name, pair = key
+    others = {
+        f"cpu_ratio_per_{unit}": (REFERENCE, pair.relay),
+        f"cpu_ratio_to_ours_per_{unit}": (OURSELVES, pair),
+        f"cpu_ratio_to_relay_per_{unit}": (name, pair.relay),
+    }
+    found = {}
+    for figure, other in others.items():
+        ratios = [costs[key] / costs[other] for costs in rounds if costs.get(other) and key in costs]
+        if ratios and (other != key or figure == f"cpu_ratio_per_{unit}"):
+            found[figure] = statistics.median(ratios)
+    return found
 
 
 def _half_load(run: Run, running: list[Running]) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.measure import Figures, Run
-from bench.targets import OURSELVES, Target
+from bench.pairs import PAIRS
+from bench.targets import Target
 from bench.upstream import nginx_path
 
 ROOT: Final = Path(__file__).parents[1]
@@ -19,6 +20,7 @@ ROOT: Final = Path(__file__).parents[1]
 REQUEST_COLUMNS: Final = (
     ("CPU µs/request", "cpu_us_per_request", "{:,.1f}"),
     ("x nginx", "cpu_ratio_per_request", "{:.2f}"),
+    ("x ours", "cpu_ratio_to_ours_per_request", "{:.2f}"),
     ("requests/s", "requests_per_s", "{:,.0f}"),
     ("at rate/s", "half_load_per_s", "{:,.0f}"),
     ("added p50 µs", "added_p50_us", "{:,.0f}"),
@@ -31,6 +33,7 @@ REQUEST_COLUMNS: Final = (
 STREAM_COLUMNS: Final = (
     ("CPU µs/stream", "cpu_us_per_stream", "{:,.1f}"),
     ("x nginx", "cpu_ratio_per_stream", "{:.2f}"),
+    ("x ours", "cpu_ratio_to_ours_per_stream", "{:.2f}"),
     ("streams/s", "streams_per_s", "{:,.0f}"),
     ("first byte + p50 µs", "first_byte_added_p50_us", "{:,.0f}"),
     ("first byte + p95 µs", "first_byte_added_p95_us", "{:,.0f}"),
@@ -39,6 +42,17 @@ STREAM_COLUMNS: Final = (
     ("slow errors", "slow_streams_errors", "{:,.0f}"),
     ("slow CPU µs/stream", "slow_streams_cpu_us", "{:,.0f}"),
     ("slow RSS peak MB", "slow_streams_rss_peak_mb", "{:,.0f}"),
+)
+PAIR_COLUMNS: Final = (
+    ("CPU µs/request", "cpu_us_per_request", "{:,.1f}"),
+    ("x nginx", "cpu_ratio_per_request", "{:.2f}"),
+    ("x own relay", "cpu_ratio_to_relay_per_request", "{:.2f}"),
+    ("x ours", "cpu_ratio_to_ours_per_request", "{:.2f}"),
+    ("CPU µs/stream", "cpu_us_per_stream", "{:,.1f}"),
+    ("x nginx", "cpu_ratio_per_stream", "{:.2f}"),
+    ("x own relay", "cpu_ratio_to_relay_per_stream", "{:.2f}"),
+    ("x ours", "cpu_ratio_to_ours_per_stream", "{:.2f}"),
+    ("errors", "request_errors", "{:,.0f}"),
 )
 START_COLUMNS: Final = (
     ("import ms", "import_ms", "{:,.0f}"),
@@ -105,16 +119,15 @@ def render(run: Run, machine: dict[str, Any], missing: list[Target], started: st
         f"{plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured program, "
         "the rest for load and upstream."
     )
-    parts = [
-        f"# Benchmark of {started}",
-        facts,
-        "## Requests",
-        _table(run, REQUEST_COLUMNS),
-        "## Streams",
-        _table(run, STREAM_COLUMNS),
-    ]
-    if "import_ms" in run.figures.get(OURSELVES, {}):
-        parts += ["## Start", _table(run, START_COLUMNS)]
+    parts = [f"# Benchmark of {started}", facts]
+    for title, columns in (("Requests", REQUEST_COLUMNS), ("Streams", STREAM_COLUMNS)):
+        if table := _table(run.targets, run.figures, columns):
+            parts += [f"## {title}", table]
+    for pair in PAIRS:
+        if table := _table(run.targets, run.pair_figures.get(pair.name, {}), PAIR_COLUMNS):
+            parts += [f"## {pair.title}", table]
+    if table := _table(run.targets, run.figures, START_COLUMNS):
+        parts += ["## Start", table]
     remarks = [f"- {target.title}: {target.find_version()}" for target in run.targets]
     remarks += [f"- {target.title}: not installed" for target in missing]
     remarks += [f"- {note}" for note in run.notes]
@@ -122,12 +135,16 @@ def render(run: Run, machine: dict[str, Any], missing: list[Target], started: st
     return "\n\n".join(parts) + "\n"
 
 
-def _table(run: Run, columns: tuple[tuple[str, str, str], ...]) -> str:
+def _table(
+    targets: list[Target], all_figures: dict[str, Figures], columns: tuple[tuple[str, str, str], ...]
+) -> str | None:
     rows = [["", *(title for title, _, _ in columns)]]
-    for target in run.targets:
-        figures = run.figures.get(target.name, {})
+    for target in targets:
+        figures = all_figures.get(target.name, {})
         if any(key in figures for _, key, _ in columns):
             rows.append([target.title, *(_cell(figures, key, form) for _, key, form in columns)])
+    if len(rows) == 1:
+        return None
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(_padded(row, widths)) + " |" for row in rows]
     rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
@@ -156,6 +173,7 @@ def write(run: Run, machine: dict[str, Any], missing: list[Target], name: str) -
         "machine": machine,
         "plan": asdict(run.plan),
         "figures": run.figures,
+        "pair_figures": run.pair_figures,
         "not_installed": [target.name for target in missing],
         "notes": run.notes,
     }

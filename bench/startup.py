@@ -16,16 +16,23 @@ _IMPORT: Final = "import time; t = time.perf_counter(); import intellirouter; pr
 _START_TIMEOUT_S: Final = 60.0
 
 
-def import_ms(repeats: int) -> float:
+def import_ms(repeats: int, env: dict[str, str]) -> float:
     """Best of several fresh processes; the interpreter's own start is not in it."""
     times = []
     for _ in range(repeats):
-        run = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True, timeout=60)
+        run = subprocess.run(
+            [sys.executable, "-c", _IMPORT],
+            env=clean_env() | env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
         times.append(float(run.stdout) * 1000)
     return min(times)
 
 
-def start_ms(repeats: int, work_dir: Path, cores: Cores) -> dict[str, float]:
+def start_ms(repeats: int, work_dir: Path, cores: Cores, env: dict[str, str]) -> dict[str, float]:
     """From the start of `intellirouter serve` to a ready probe that succeeds and to an answer of a fake provider.
 
     Medians over `repeats` starts, each with an empty store.
@@ -45,7 +52,7 @@ def start_ms(repeats: int, work_dir: Path, cores: Cores) -> dict[str, float]:
             "deployments: {fake/echo: {provider: fake, model: echo}}\n"
         )
         command = [intellirouter_command(), "serve", "--config", str(config)]
-        server = Server.start("intellirouter", command, clean_env(), directory, cores.target)
+        server = Server.start("intellirouter", command, clean_env() | env, directory, cores.target)
         try:
             with pinned(cores.rest):
                 _wait_ready(server, port)

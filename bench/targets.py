@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.load import Address
+from bench.pairs import ANTHROPIC, CHAT_TO_MESSAGES, MESSAGES_RELAY, PAIRS, RELAY, Pair
 from bench.processes import free_ports
 from bench.upstream import nginx_path, nginx_preamble
 
@@ -30,14 +31,18 @@ class Launch:
 
 @dataclass(frozen=True)
 class Target:
-    """One program. `prepare(work_dir, upstream_port)` writes its configuration and picks its port."""
+    """One program. `prepare(work_dir, upstream_port, pair)` writes its configuration and picks its port."""
 
     name: str
     title: str
-    prepare: Callable[[Path, int], Launch]
+    prepare: Callable[[Path, int, Pair], Launch]
     find_version: Callable[[], str | None]
     """None: not installed."""
+    pairs: tuple[Pair, ...] = PAIRS
+    """What it can serve, of `PAIRS`."""
     start_timeout_s: float = 60.0
+    env: dict[str, str] = field(default_factory=dict)
+    """Of ourselves and other checkouts: what leads to their sources."""
 
 
 def clean_env() -> dict[str, str]:
@@ -46,7 +51,7 @@ def clean_env() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def _nginx(work_dir: Path, upstream_port: int) -> Launch:
+def _nginx(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     (port,) = free_ports(1)
     config = work_dir / "nginx.conf"
     config.write_text(
@@ -66,7 +71,7 @@ def _nginx(work_dir: Path, upstream_port: int) -> Launch:
 """
     )
     command = [nginx_path(), "-p", str(work_dir), "-c", str(config), "-e", str(work_dir / "error.log")]
-    return Launch(command, Address(port, "bench-1"))
+    return Launch(command, Address(port, "bench-1", dialect=pair.client))
 
 
 def intellirouter_command() -> str:
@@ -77,8 +82,11 @@ def intellirouter_command() -> str:
     return str(script)
 
 
-def _intellirouter(work_dir: Path, upstream_port: int) -> Launch:
+def _intellirouter(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     (port,) = free_ports(1)
+    vendor = {"vendor": "openai-compatible", "base_url": f"http://127.0.0.1:{upstream_port}/v1"}
+    if pair.upstream is ANTHROPIC:
+        vendor = {"vendor": "anthropic", "base_url": f"http://127.0.0.1:{upstream_port}"}
     config = work_dir / "config.yaml"
     config.write_text(
         f"""server: {{host: 127.0.0.1, port: {port}}}
@@ -86,8 +94,8 @@ auth: {{required: true}}
 store: sqlite:///{work_dir}/bench.db
 providers:
   lab:
-    vendor: openai-compatible
-    base_url: "http://127.0.0.1:{upstream_port}/v1"
+    vendor: {vendor["vendor"]}
+    base_url: "{vendor["base_url"]}"
     credential: "env:BENCH_UPSTREAM"
 deployments:
   bench-1: {{provider: lab, model: bench-1, price: {{input_per_1m_usd: 0.15, output_per_1m_usd: 0.6}}}}
@@ -101,18 +109,37 @@ keys:
     )
     command = [intellirouter_command(), "serve", "--config", str(config)]
     env = {"BENCH_UPSTREAM": UPSTREAM_KEY, "BENCH_CLIENT": CLIENT_KEY}
-    return Launch(command, Address(port, "bench-model", (_BEARER,)), env)
+    return Launch(command, Address(port, "bench-model", (_BEARER,), pair.client), env)
 
 
-def _litellm(work_dir: Path, upstream_port: int) -> Launch:
+def checkout(path: Path) -> Target:
+    """Another state of our own sources, run by the same interpreter with the same libraries."""
+    env = {"PYTHONPATH": str(path.resolve() / "src")}
+
+    def prepare(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
+        launch = _intellirouter(work_dir, upstream_port, pair)
+        return Launch(launch.command, launch.address, launch.env | env)
+
+    def find() -> str | None:
+        return path.name if (path / "src" / "intellirouter").is_dir() else None
+
+    speaks_all = (path / "src" / "intellirouter" / "dialects" / "anthropic_messages").is_dir()
+    pairs = PAIRS if speaks_all else (RELAY,)
+    return Target(f"{OURSELVES}-{path.name}", f"IntelliRouter {path.name}", prepare, find, pairs, env=env)
+
+
+def _litellm(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     (port,) = free_ports(1)
+    base_url = f"http://127.0.0.1:{upstream_port}"
+    if pair.upstream is not ANTHROPIC:
+        base_url += "/v1"
     config = work_dir / "config.yaml"
     config.write_text(
         f"""model_list:
   - model_name: bench-model
     litellm_params:
-      model: openai/bench-1
-      api_base: "http://127.0.0.1:{upstream_port}/v1"
+      model: {pair.upstream.name}/bench-1
+      api_base: "{base_url}"
       api_key: {UPSTREAM_KEY}
 general_settings: {{master_key: {CLIENT_KEY}}}
 """
@@ -125,50 +152,56 @@ general_settings: {{master_key: {CLIENT_KEY}}}
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_TELEMETRY": "False",
+        # Messages to OpenAI would otherwise go to its responses endpoint.
+        "LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES": "True",
     }
-    return Launch(command, Address(port, "bench-model", (_BEARER,)), env)
+    return Launch(command, Address(port, "bench-model", (_BEARER,), pair.client), env)
 
 
-def _portkey(_work_dir: Path, upstream_port: int) -> Launch:
+def _portkey(_work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     (port,) = free_ports(1)
     server = CACHE / "portkey" / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     headers = (
         ("Authorization", f"Bearer {UPSTREAM_KEY}"),
-        ("x-portkey-provider", "openai"),
+        ("x-portkey-provider", pair.upstream.name),
         ("x-portkey-custom-host", f"http://127.0.0.1:{upstream_port}/v1"),
     )
     env = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    return Launch(["node", str(server), f"--port={port}", "--headless"], Address(port, "bench-1", headers), env)
+    return Launch(
+        ["node", str(server), f"--port={port}", "--headless"], Address(port, "bench-1", headers, pair.client), env
+    )
 
 
-def _ferrogw(work_dir: Path, upstream_port: int) -> Launch:
+def _ferrogw(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     (port,) = free_ports(1)
     config = work_dir / "config.yaml"
-    config.write_text("strategy: {mode: single}\ntargets:\n  - virtual_key: openai\n")
+    config.write_text(f"strategy: {{mode: single}}\ntargets:\n  - virtual_key: {pair.upstream.name}\n")
+    vendor = pair.upstream.name.upper()
     env = {
         "GATEWAY_CONFIG": str(config),
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "MASTER_KEY": CLIENT_KEY,
-        "OPENAI_API_KEY": UPSTREAM_KEY,
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}",
+        f"{vendor}_API_KEY": UPSTREAM_KEY,
+        f"{vendor}_BASE_URL": f"http://127.0.0.1:{upstream_port}",
         "LOG_LEVEL": "error",
         # Its default is 20 requests a second per client.
         "RATE_LIMIT_RPS": "1000000",
         "RATE_LIMIT_BURST": "1000000",
     }
     program = str(CACHE / "ferrogw" / "bin" / "ferrogw")
-    return Launch([program, "serve"], Address(port, "gpt-4o-mini", (_BEARER,)), env)
+    model = "claude-3-5-haiku-20241022" if pair.upstream is ANTHROPIC else "gpt-4o-mini"
+    return Launch([program, "serve"], Address(port, model, (_BEARER,), pair.client), env)
 
 
-def _smg(_work_dir: Path, upstream_port: int) -> Launch:
+def _smg(_work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
     port, metrics_port = free_ports(2)
     command = [
         *(str(CACHE / "smg" / "bin" / "smg"), "launch", "--host", "127.0.0.1", "--port", str(port)),
         *("--worker-urls", f"http://127.0.0.1:{upstream_port}", "--policy", "round_robin"),
         *("--prometheus-port", str(metrics_port), "--log-level", "error"),
     ]
-    return Launch(command, Address(port, "bench-1"))
+    return Launch(command, Address(port, "bench-1", dialect=pair.client))
 
 
 def _from_cache(name: str) -> Callable[[], str | None]:
@@ -199,10 +232,10 @@ REFERENCE: Final = "nginx"
 OURSELVES: Final = "intellirouter"
 
 TARGETS: Final = (
-    Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version),
+    Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),
     Target(OURSELVES, "IntelliRouter", _intellirouter, _own_version),
-    Target("smg", "SMG", _smg, _from_cache("smg")),
-    Target("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw")),
-    Target("portkey", "Portkey", _portkey, _from_cache("portkey")),
+    Target("smg", "SMG", _smg, _from_cache("smg"), (RELAY, MESSAGES_RELAY)),
+    Target("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw"), (RELAY, CHAT_TO_MESSAGES)),
+    Target("portkey", "Portkey", _portkey, _from_cache("portkey"), (RELAY, MESSAGES_RELAY, CHAT_TO_MESSAGES)),
     Target("litellm", "LiteLLM", _litellm, _from_cache("litellm"), start_timeout_s=180.0),
 )

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.pairs import DIALECTS, Dialect
 from bench.processes import Cores, Server, free_ports
 
-ANSWER_TEXT: Final = "All human beings are born free and equal in dignity and rights. " * 9
-STREAM_EVENTS: Final = 30
 DRIP_BYTES_PER_S: Final = 1000
 """nginx sends about this much a second on each dripped stream: four events a second for eight seconds."""
 
@@ -21,48 +20,6 @@ def nginx_path() -> str:
     if found is None:
         raise FileNotFoundError("nginx is not installed: run bench/setup tools")
     return found
-
-
-def canned_answer() -> str:
-    """About one kilobyte: a chat completion with usage."""
-    return json.dumps(
-        {
-            "id": "chatcmpl-bench",
-            "object": "chat.completion",
-            "created": 1_760_000_000,
-            "model": "bench-1",
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": ANSWER_TEXT, "refusal": None},
-                    "logprobs": None,
-                    "finish_reason": "stop",
-                }
-            ],
-            "usage": {"prompt_tokens": 57, "completion_tokens": 118, "total_tokens": 175},
-        }
-    )
-
-
-def canned_events() -> list[str]:
-    """A stream of `STREAM_EVENTS` content events between role, finish, usage and the end mark."""
-    words = ANSWER_TEXT.split()
-    deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": f" {words[number]}"} for number in range(STREAM_EVENTS)]
-    choices: list[dict[str, object]]
-    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"})
-    head: dict[str, object] = {
-        "id": "chatcmpl-bench",
-        "object": "chat.completion.chunk",
-        "created": 1_760_000_000,
-        "model": "bench-1",
-        "system_fingerprint": "fp_bench",
-    }
-    chunks = [json.dumps({**head, "choices": [choice], "usage": None}) for choice in choices]
-    usage = {"prompt_tokens": 57, "completion_tokens": STREAM_EVENTS, "total_tokens": 57 + STREAM_EVENTS}
-    chunks.append(json.dumps({**head, "choices": [], "usage": usage}))
-    return [f"data: {chunk}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
 
 
 def nginx_preamble(work_dir: Path) -> str:
@@ -97,40 +54,40 @@ def _upstream_config(work_dir: Path, ports: "Upstream") -> str:
     location = /v1/models {{ default_type application/json; return 200 {_quoted(models)}; }}
     location / {{ default_type application/json; return 200 '{{"status": "ok"}}'; }}
 """
-    # One parameter of an nginx configuration holds 4096 bytes at most, so the stream is put together from several.
-    events = canned_events()
+    whole = "\n".join(_location(each.path, _answer(each)) for each in DIALECTS)
+    streamed = "\n".join(_location(each.path, _stream(each)) for each in DIALECTS)
+    dripping = "\n".join(_location(each.path, f"limit_rate {DRIP_BYTES_PER_S};{_stream(each)}") for each in DIALECTS)
+    servers = ((ports.json_port, whole), (ports.stream_port, streamed), (ports.drip_port, dripping))
+    said = "\n".join(
+        f"  server {{\n    listen 127.0.0.1:{port} backlog=4096;\n{places}\n{common}  }}" for port, places in servers
+    )
+    return f"{nginx_preamble(work_dir)}\n{said}\n}}\n"
+
+
+def _location(path: str, answer: str) -> str:
+    return f"    location = {path} {{ {answer} }}"
+
+
+def _answer(dialect: Dialect) -> str:
+    return f"default_type application/json; return 200 {_quoted(dialect.answer())};"
+
+
+def _stream(dialect: Dialect) -> str:
+    """Put the stream together from several: one parameter of an nginx configuration holds 4096 bytes at most."""
+    events = dialect.events()
     groups = ["".join(events[at : at + 10]) for at in range(0, len(events), 10)]
-    settings = "\n".join(f"      set $part{number} {_quoted(group)};" for number, group in enumerate(groups))
-    stream = f"""{settings}
+    names = [f"{dialect.name}{number}" for number in range(len(groups))]
+    settings = "\n".join(f"      set ${name} {_quoted(group)};" for name, group in zip(names, groups, strict=True))
+    return f"""
+{settings}
       default_type text/event-stream;
-      return 200 "{"".join(f"${{part{number}}}" for number in range(len(groups)))}";"""
-    answer = f"default_type application/json; return 200 {_quoted(canned_answer())};"
-    chat = "location = /v1/chat/completions"
-    return f"""{nginx_preamble(work_dir)}
-  server {{
-    listen 127.0.0.1:{ports.json_port} backlog=4096;
-    {chat} {{ {answer} }}
-{common}  }}
-  server {{
-    listen 127.0.0.1:{ports.stream_port} backlog=4096;
-    {chat} {{
-{stream}
-    }}
-{common}  }}
-  server {{
-    listen 127.0.0.1:{ports.drip_port} backlog=4096;
-    {chat} {{
-      limit_rate {DRIP_BYTES_PER_S};
-{stream}
-    }}
-{common}  }}
-}}
-"""
+      return 200 "{"".join(f"${{{name}}}" for name in names)}";
+    """
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """Ports on 127.0.0.1 that answer /v1/chat/completions at once, with a whole stream at once, dripping."""
+    """Ports on 127.0.0.1 that answer each dialect's endpoint at once, with a whole stream at once, dripping."""
 
     json_port: int
     stream_port: int

@@ -15,6 +15,7 @@ FIXED: Final[dict[str, Surface]] = {
         ("/v1/embeddings", "openai_embeddings"),
         ("/v1/completions", "openai_completions"),
         ("/v1/responses", "openai_responses"),
+        ("/v1/responses/input_tokens", "openai_input_tokens"),
         ("/v1/moderations", "openai_moderations"),
         ("/v1/rerank", "rerank"),
         ("/v2/rerank", "rerank"),
@@ -47,6 +48,13 @@ _OLLAMA_PATHS: Final = frozenset(
     f"/api/{name}"
     for name in ("chat", "generate", "embed", "embeddings", "tags", "ps", "show", "version", "pull", "create")
 )
+_ERROR_STYLES: Final = (
+    (("/api/",), "ollama_chat"),
+    (("/v1/messages",), "anthropic_messages"),
+    (("/v1beta", "/v1alpha"), "gemini"),
+    (("/v1/responses/", "/v1/files", "/v1/batches"), "openai_chat"),
+)
+"""What a path says of its client, whatever headers come along."""
 _OPENAI: Final = SURFACES["openai_chat"].errors
 
 
@@ -80,12 +88,13 @@ def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
     surface = FIXED.get(path)
     if surface is not None:
         return surface.errors
-    if path.startswith(("/v1beta", "/v1alpha")) or b"x-goog-api-key" in headers:
+    for prefixes, name in _ERROR_STYLES:
+        if path.startswith(prefixes):
+            return _style(name)
+    if b"x-goog-api-key" in headers:
         return _style("gemini")
-    if path.startswith("/v1/messages") or b"anthropic-version" in headers:
+    if b"anthropic-version" in headers:
         return _style("anthropic_messages")
-    if path.startswith("/api/"):
-        return _style("ollama_chat")
     return _OPENAI
 
 

@@ -43,8 +43,8 @@ def _chat_whole(document: dict[str, Any]) -> Said:
     assert message["role"] == "assistant"
     calls = [_chat_call(call) for call in message.get("tool_calls") or []]
     assert message["content"] is not None or calls or message.get("refusal")
-    usage = document["usage"]
-    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    usage = document.get("usage")
+    assert usage is None or usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     return Said(
         text=message["content"] or "",
         thoughts=message.get("reasoning_content") or "",
@@ -52,8 +52,8 @@ def _chat_whole(document: dict[str, Any]) -> Said:
         finish="refusal"
         if message.get("refusal")
         else _CHAT_FINISH.get(choice["finish_reason"], choice["finish_reason"]),
-        input_tokens=usage["prompt_tokens"],
-        output_tokens=usage["completion_tokens"],
+        input_tokens=usage and usage["prompt_tokens"],
+        output_tokens=usage and usage["completion_tokens"],
         model=document["model"],
         is_complete=True,
     )
@@ -197,7 +197,7 @@ def responses(body: bytes, *, stream: bool) -> Said:
 
 
 def _response(document: dict[str, Any]) -> Said:
-    assert document["status"] in {"completed", "incomplete"}, document["status"]
+    assert document["status"] in {"completed", "incomplete", "in_progress"}, document["status"]
     said = Said(model=document["model"], is_complete=True)
     ids = set()
     for item in document["output"]:
@@ -217,10 +217,10 @@ def _response(document: dict[str, Any]) -> Said:
         said.finish = {"max_output_tokens": "length", "content_filter": "refusal"}[reason]
     elif said.finish is None:
         said.finish = "tool_calls" if said.calls else "stop"
-    usage = document["usage"]
-    assert usage["input_tokens_details"]["cached_tokens"] is not None
-    assert usage["output_tokens_details"]["reasoning_tokens"] is not None
-    said.input_tokens, said.output_tokens = usage["input_tokens"], usage["output_tokens"]
+    if usage := document.get("usage"):
+        assert usage["input_tokens_details"]["cached_tokens"] is not None
+        assert usage["output_tokens_details"]["reasoning_tokens"] is not None
+        said.input_tokens, said.output_tokens = usage["input_tokens"], usage["output_tokens"]
     said.raw_turn = document["output"]
     return said
 
@@ -257,11 +257,11 @@ def _message(document: dict[str, Any], *, is_complete: bool) -> Said:
                 said.calls.append(Call(block["id"], block["name"], block["input"]))
     reason = document["stop_reason"]
     said.finish = _MESSAGES_FINISH.get(reason, reason)
-    usage = document["usage"]
-    said.input_tokens = sum(
-        usage.get(name) or 0 for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    )
-    said.output_tokens = usage["output_tokens"]
+    if usage := document.get("usage"):
+        said.input_tokens = sum(
+            usage.get(name) or 0 for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        )
+        said.output_tokens = usage["output_tokens"]
     return said
 
 
@@ -300,7 +300,7 @@ def _messages_stream(body: bytes) -> Said:
             case "message_delta":
                 assert block is None
                 message |= document["delta"]
-                message["usage"] |= document["usage"]
+                message.setdefault("usage", {}).update(document.get("usage") or {})
             case "message_stop":
                 is_complete = True
     return _message(message, is_complete=True) if is_complete else Said()
@@ -330,15 +330,15 @@ _GEMINI_FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "refusal"}
 
 def gemini(body: bytes, *, stream: bool) -> Said:
     documents = [json.loads(data) for _, data in sse(body)] if stream else [json.loads(body)]
-    return _gemini(documents)
+    return _gemini(documents, stream=stream)
 
 
 def gemini_array(body: bytes, *, stream: bool) -> Said:
     document = json.loads(body)  # raises for an array that was cut off
-    return _gemini(document if stream and isinstance(document, list) else [document])
+    return _gemini(document if stream and isinstance(document, list) else [document], stream=stream)
 
 
-def _gemini(documents: list[dict[str, Any]]) -> Said:
+def _gemini(documents: list[dict[str, Any]], *, stream: bool) -> Said:
     said = Said()
     parts: list[dict[str, Any]] = []
     for document in documents:
@@ -357,7 +357,7 @@ def _gemini(documents: list[dict[str, Any]]) -> Said:
                 parts.append(part)
             if reason := candidate.get("finishReason"):
                 said.finish = _GEMINI_FINISH.get(reason, reason)
-    said.is_complete = said.finish is not None
+    said.is_complete = said.finish is not None or not stream
     if said.calls and said.finish == "stop":
         said.finish = "tool_calls"
     said.raw_turn = parts
@@ -396,8 +396,8 @@ def ollama(body: bytes, *, stream: bool) -> Said:
             said.calls.append(Call(call.get("id", ""), function["name"], function["arguments"]))
         if document["done"]:
             said.is_complete = True
-            said.finish = document["done_reason"]
-            said.input_tokens, said.output_tokens = document["prompt_eval_count"], document["eval_count"]
+            said.finish = document.get("done_reason")
+            said.input_tokens, said.output_tokens = document.get("prompt_eval_count"), document.get("eval_count")
     if said.calls and said.finish == "stop":
         said.finish = "tool_calls"
     return said

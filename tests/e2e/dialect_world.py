@@ -171,6 +171,13 @@ class World:
     def record(self, answer: Answer | httpx.Response) -> dict[str, Any]:
         return self.gateway.record(answer.headers["x-request-id"])
 
+    def break_first(self, upstream: str, kind: str, **params: Any) -> None:
+        """Break the deployment `UPSTREAM-broken`, which is in good health until then: who fails often is tried last."""
+        self.vendor.reset()
+        assert self.ask("chat", f"{upstream}-broken").status == 200
+        self.vendor.reset()
+        self.vendor.fault(kind, match={"model": f"{UPSTREAMS[upstream].model}-broken"}, **params)
+
     def sent(self, mark: str = "") -> list[dict[str, Any]]:
         """Return what reached the vendor since the test began, as far as `mark` stands in it."""
         return [each for each in self.vendor.requests() if mark in each["body"] or mark in each["path"]]

@@ -79,7 +79,8 @@ BAD_BODIES: dict[str, bytes] = {
     "brackets": b"[" * 100_000,
     "numbers": b'{"model": "openai", "messages": [7], "contents": [7], "input": 7, "prompt": 7}',
     "a number as content": b'{"model": "openai", "max_tokens": 9,'
-    b'"contents": [{"role": "user", "parts": [{"text": 5}]}], "messages": [{"role": "user", "content": 5}], "input": [{"role": "user", "content": 5}], "prompt": {}}',
+    b'"contents": [{"role": "user", "parts": [{"text": 5}]}],'
+    b'"messages": [{"role": "user", "content": 5}], "input": [{"role": "user", "content": 5}], "prompt": {}}',
 }
 
 

@@ -5,7 +5,7 @@ into the intermediate form (`ir`), encode from it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -188,6 +188,15 @@ class StreamEncoder(Protocol):
 
     def fail(self, error: errors.GatewayError) -> bytes:
         """Return the dialect's error event (with its numbering, ids, … where it has any)."""
+        ...
+
+
+@runtime_checkable
+class ResumingEncoder(Protocol):
+    """A `StreamEncoder` whose dialect numbers its events."""
+
+    def resume(self, block: bytes) -> None:
+        """Go on after these events, which were relayed: so that `fail` does not count from the beginning."""
         ...
 
 

@@ -20,12 +20,15 @@ from intellirouter.dialects.ir import (
     Finished,
     OutputFormat,
     Part,
+    Reasoning,
+    RefusalDelta,
     Response,
     Stop,
     Text,
     TextDelta,
     ToolCall,
     ToolCallBegan,
+    WholePart,
 )
 from intellirouter.dialects.lane import StreamDecoder, StreamRelay
 
@@ -33,6 +36,8 @@ CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
 """A client that needs one of these relies on the form of the answer, so it is checked even where bytes only pass."""
 _CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
 """Answers that end early may end anywhere: they are passed on as they are."""
+_FAILED: Final = frozenset({"malformed_tool_call", "error"})
+"""Said in place of an answer, they are none. After some of it, the client gets what there is, and the reason."""
 _MIN_LOOPING: Final = 2_000
 """Characters at the end of an answer that are one text again and again."""
 _MIN_PERIOD: Final = 4
@@ -59,6 +64,8 @@ def is_as_told(repaired: Response, response: Response, body: bytes) -> bool:
 def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
     stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
+    if stop.reason in _FAILED and all(isinstance(part, Reasoning) for part in choice.parts):
+        raise _no_answer(stop)
     if stop.reason in _CUT:
         return structs.replace(choice, stop=stop)
     for call in calls:
@@ -68,6 +75,11 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
     if not calls:
         check_output(text, conversation.output)
     return structs.replace(choice, parts=[_with_own_id(part, ids) for part in choice.parts], stop=stop)
+
+
+def _no_answer(stop: Stop) -> errors.UpstreamMalformed:
+    said = stop.message or stop.raw
+    return errors.UpstreamMalformed(f"The model broke off before it answered{f': {said[:300]}' if said else '.'}")
 
 
 def _with_own_id(part: Part, ids: set[str]) -> Part:
@@ -119,9 +131,11 @@ def check_repetition(text: str) -> None:
 class StreamGuard:
     """Watches a stream for what `sound` refuses in a whole answer. The text behind it is bounded."""
 
-    __slots__ = ("_arguments", "_pieces", "_seen")
+    __slots__ = ("_arguments", "_has_said", "_ids", "_pieces", "_seen")
 
     def __init__(self) -> None:
+        self._has_said = False
+        self._ids: set[str] = set()
         self._arguments: dict[tuple[int, int], list[str]] = {}
         self._pieces: list[str] = []
         self._seen = 0
@@ -131,16 +145,31 @@ class StreamGuard:
         for event in events:
             match event:
                 case TextDelta():
+                    self._has_said = True
                     self._take_text(event.text)
-                case ToolCallBegan(kind="function"):
-                    self._arguments[event.choice, event.part] = []
+                case ToolCallBegan():
+                    self._has_said = True
+                    if event.kind == "function":
+                        self._arguments[event.choice, event.part] = []
                 case ArgumentsDelta():
                     if (pieces := self._arguments.get((event.choice, event.part))) is not None:
                         pieces.append(event.text)
+                case RefusalDelta() | WholePart():
+                    self._has_said = True
                 case Finished():
+                    if event.stop.reason in _FAILED and not self._has_said:
+                        raise _no_answer(event.stop)
                     self._check_calls(event)
                 case _:
                     pass
+
+    def told_apart(self, event: Event) -> Event:
+        """Return the event, with an id of its own where two calls share one."""
+        if isinstance(event, ToolCallBegan):
+            if event.id in self._ids:
+                event = structs.replace(event, id=new_id("call_"))
+            self._ids.add(event.id)
+        return event
 
     def _take_text(self, text: str) -> None:
         self._pieces.append(text)

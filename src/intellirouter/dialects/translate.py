@@ -7,12 +7,22 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.fan_out import MAX_COPIES, FanDecoder, joined, read_frames
-from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Conversation, Ended, Event, Finished, UsageUpdate
+from intellirouter.dialects.ir import (
+    CONTENT_EVENTS,
+    Began,
+    Conversation,
+    Ended,
+    Event,
+    Finished,
+    ToolCallBegan,
+    UsageUpdate,
+)
 from intellirouter.dialects.lane import (
     Answer,
     ChatClient,
     ChatUpstream,
     MediaNeeded,
+    ResumingEncoder,
     Splitter,
     StreamDecoder,
     StreamEncoder,
@@ -163,6 +173,17 @@ class _Watched:
             elif isinstance(event, Ended):
                 self.is_finished = True
 
+    def _guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:
+        """Watch events that may be passed on. Raises `UpstreamMalformed`; what has not been seen by then is unsaid."""
+        try:
+            if guard is not None:
+                guard.watch(events)
+        except errors.UpstreamMalformed:
+            if self.has_content:  # too late for another attempt: what was used up is to be known
+                self._watch(events)
+            raise
+        self._watch(events)
+
     def _broke(self, error: errors.UpstreamError) -> None:
         """Before content, the error is the attempt's; afterwards the client is told, and the stream is over."""
         if not self.has_content:
@@ -191,9 +212,12 @@ class TranslatedStream(_Watched):
             return b""
 
     def _released(self, events: list[Event]) -> bytes:
-        self._watch(events)
-        self._guard.watch(events)
-        said = [event for event in events if event.__class__ is not Ended]
+        self._guarded(self._guard, events)
+        said = [
+            self._guard.told_apart(event) if event.__class__ is ToolCallBegan else event
+            for event in events
+            if event.__class__ is not Ended
+        ]
         if not self.has_content:
             self._held += said
             if len(self._held) > _MAX_HELD_BYTES // 64:
@@ -231,6 +255,8 @@ class RelayedStream(_Watched):
         self._guard = guard
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._sent = b""
+        """The last block that the client got."""
         self._last = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -238,22 +264,25 @@ class RelayedStream(_Watched):
             return b""
         check_utf8(block)
         try:
-            events = self._decoder.feed(block)
-            self._watch(events)
-            if self._guard is not None:
-                self._guard.watch(events)
+            self._guarded(self._guard, self._decoder.feed(block))
         except errors.UpstreamError as error:
             self._broke(error)
-            self._last = self._encoder.fail(error)
+            self._last = self.fail(error)
             return b""
         if self._holds_back():
             self._hold(block)
             return b""
+        self._sent = block
         if not self._held:
             return block
         self._held.append(block)
         out, self._held = b"".join(self._held), []
         return out
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        if isinstance(self._encoder, ResumingEncoder):
+            self._encoder.resume(self._sent)
+        return self._encoder.fail(error)
 
     def _holds_back(self) -> bool:
         """Nothing is released before the first content, nor the last events before settlement."""
@@ -269,10 +298,10 @@ class RelayedStream(_Watched):
         if not self.is_finished:
             rest = self._splitter.rest()
             try:
-                self._watch(self._decoder.feed(rest) + self._decoder.end())
+                self._guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
             except errors.UpstreamError as error:
                 self._broke(error)
-                self._last = self._encoder.fail(error)
+                self._last = self.fail(error)
             else:
                 self._held.append(rest)
             self.is_finished = True

@@ -27,10 +27,11 @@ async def relay_stream(
         if not chunk:
             break
         out = relay.feed(chunk)
-    last = b"" if relay.has_content else relay.end()  # raises for a stream that ends before it says anything
+    is_over = not relay.has_content
+    last = relay.end() if is_over else b""  # raises for a stream that ends before it says anything
     response.content_began()
     await reply.begin(on_first_content(), stream_type)
-    if not relay.has_content:
+    if is_over:
         return last
     while True:
         if out:

@@ -80,6 +80,25 @@ def test_json_that_breaks_the_schema_is_refused(text: str) -> None:
         sound(answer(Text(text=text)), asking("json_schema", SCHEMA))
 
 
+@pytest.mark.parametrize("reason", ["malformed_tool_call", "error"])
+def test_a_failure_in_place_of_an_answer_is_none(reason: StopReason) -> None:
+    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+        sound(answer(reason=reason), PLAIN)
+    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+        StreamGuard().watch([Finished(stop=Stop(reason=reason))])
+    begun = answer(Text(text="Once"), reason=reason)
+    assert sound(begun, PLAIN) == begun
+    StreamGuard().watch([TextDelta(text="Once"), Finished(stop=Stop(reason=reason))])
+
+
+def test_ids_that_streamed_calls_share_are_told_apart() -> None:
+    guard = StreamGuard()
+    events = [guard.told_apart(ToolCallBegan(id="a", name=name)) for name in "fgh"]
+    ids = [event.id for event in events if isinstance(event, ToolCallBegan)]
+    assert ids[0] == "a"
+    assert len(set(ids)) == 3
+
+
 def test_json_that_keeps_the_schema_is_passed_on() -> None:
     assert sound(answer(Text(text='{"a": 1}')), asking("json_schema", SCHEMA))
     assert sound(answer(Text(text="[]")), asking("json_object"))

@@ -6,6 +6,7 @@ closed before the next item begins, parallel calls may interleave), then `respon
 Source: OpenAI API reference, "Streaming events".
 """
 
+import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -43,6 +44,8 @@ from intellirouter.dialects.openai_responses.output_items import (
     WholeItem,
 )
 
+_SEQUENCE_NUMBER: Final = re.compile(rb'"sequence_number"[ ]*:[ ]*(\d{1,9})')
+"""In a text, its quotes would be escaped."""
 _IN_PROGRESS: Final = Outcome("in_progress")
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -91,6 +94,11 @@ class ResponseWriter:
             self._send("error", {"code": error.code, "message": error.message, "param": error.param})
         return self._flushed()
 
+    def resume(self, block: bytes) -> None:
+        """See `lane.ResumingEncoder`."""
+        if numbers := _SEQUENCE_NUMBER.findall(block):
+            self._sequence = int(numbers[-1]) + 1
+
     def finish(self) -> dict[str, Any]:
         """Close what is open and return the whole response."""
         self._begin(Began())
@@ -130,9 +138,11 @@ class ResponseWriter:
             self._begin(event)
         elif isinstance(event, UsageUpdate):
             self._usage = event.usage
-        elif getattr(event, "choice", 0) == 0:  # a response has one answer
+        elif getattr(event, "choice", 0) == 0:
             self._begin(Began())
             self._write(event)
+        else:
+            self._losses.add("n", "dropped", "only the first answer can be told")
 
     def _write(self, event: Event) -> None:  # noqa: C901 - one arm per event
         match event:

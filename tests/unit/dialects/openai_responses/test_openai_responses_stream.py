@@ -237,6 +237,15 @@ def test_beside_a_relay_the_error_event_is_the_dialects() -> None:
     assert stream.fail(errors.UpstreamTimeout("late")).startswith(b"event: error\ndata: ")
 
 
+def test_beside_a_relay_the_error_event_is_numbered_after_what_was_relayed() -> None:
+    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    created = {"type": "response.created", "sequence_number": 0, "response": {}}
+    tricky = {**_DELTA, "sequence_number": 7, "delta": '"sequence_number": 99'}
+    assert stream.feed(wire(created, tricky))
+    said = stream.fail(errors.UpstreamTimeout("late"))
+    assert json.loads(said.partition(b"data: ")[2])["sequence_number"] == 8
+
+
 @pytest.mark.parametrize(
     "tools", [[{"type": "namespace", "name": "n", "tools": 5}], [{"type": "namespace", "name": ["n"]}]]
 )

@@ -1,0 +1,239 @@
+"""Upstreams of every dialect that fail, lie or fall silent; clients of every dialect that leave."""
+
+import json
+from typing import Any
+
+import pytest
+from dialect_wish import SCHEMA, Tool, Wish
+from dialect_world import BOTH, CLIENTS, UPSTREAMS, Answer, World, unique
+from gateway_process import until
+from jsonschema import Draft202012Validator
+from raw_http import RawConnection
+from shared_fixtures import KEYS
+
+WEATHER = Tool("weather")
+SOME_CLIENTS = ["chat", "responses", "messages", "gemini", "ollama"]
+NEXT = dict(zip(UPSTREAMS, [*list(UPSTREAMS)[1:], next(iter(UPSTREAMS))], strict=True))
+"""Who stands in for whom."""
+
+
+def check_ending(answer: Answer, stream: bool) -> None:
+    """Whatever happened: a typed error, or an answer that is whole. Never half an answer that looks like one."""
+    if answer.status != 200:
+        assert answer.status in {400, 429, 502, 503, 504, 529}, answer.body
+        assert answer.said.error
+        return
+    assert answer.said.is_complete or (stream and answer.said.error), answer.body[-500:]
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("first", UPSTREAMS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_another_dialect_answers_where_the_first_fails(world: World, client: str, first: str, stream: bool) -> None:
+    """The second attempt is written from what the client said, not from what the first upstream was told."""
+    second = NEXT[first]
+    world.break_first(first, "error", status=500)
+    mark = unique()
+    answer = world.ask(client, f"{first}-then-{second}", stream=stream, text=f"Žluť {mark}", system=f"Be {mark}.")
+    assert answer.status == 200, answer.body
+    assert answer.said.text.endswith(f": Žluť {mark}")
+    assert answer.said.is_complete
+    assert answer.headers["x-intellirouter-deployment"] == f"{second}-priced"
+    assert answer.headers["x-intellirouter-attempts"] == "2"
+    record = world.record(answer)
+    assert [(each["deployment"], each["outcome"]) for each in record["attempts"]] == [
+        (f"{first}-broken", "upstream_unavailable"),
+        (f"{second}-priced", "ok"),
+    ]
+    assert record["cost_microusd"] > 0
+    assert len(world.sent(mark)) == 2
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("client", ["chat", "messages", "gemini"])
+def test_tools_and_forms_survive_a_failover(world: World, client: str, stream: bool) -> None:
+    world.break_first("anthropic", "error", status=529)
+    wish = Wish(text='call weather with {"city": "Oslo"}', tools=[WEATHER], system="Be brief.")
+    answer = world.ask(client, "anthropic-then-gemini", wish, stream=stream)
+    assert [(call.name, call.arguments) for call in answer.said.calls] == [("weather", {"city": "Oslo"})]
+    wish.called, wish.results, wish.raw_turn = answer.said.calls, ["sunny"], answer.said.raw_turn
+    # Gemini's signature means nothing to Anthropic, and is still there when Gemini has to go on.
+    again = world.ask(client, "anthropic-then-gemini", wish, stream=stream)
+    assert again.status == 200, again.body
+    assert "sunny" in again.said.text
+    formed = world.ask(client, "anthropic-then-gemini", stream=stream, schema=SCHEMA)
+    Draft202012Validator(SCHEMA).validate(json.loads(formed.said.text))
+
+
+@pytest.mark.parametrize("stream", BOTH)
+def test_losses_are_those_of_the_attempt_that_answered(world: World, stream: bool) -> None:
+    world.break_first("anthropic", "error", status=500)
+    answer = world.ask("chat", "anthropic-then-gemini", stream=stream, more={"seed": 7, "logit_bias": {"5": 1}})
+    dropped = answer.headers["x-intellirouter-dropped"]
+    assert "logit_bias" in dropped
+    assert "seed" not in dropped  # Anthropic knows no seed, Gemini does
+
+
+@pytest.mark.parametrize("stream", BOTH)
+def test_what_the_first_cannot_say_goes_to_one_that_can(world: World, stream: bool) -> None:
+    """Ollama cannot be told to call a tool: that is no reason to fail while another can."""
+    answer = world.ask(
+        "chat", "ollama-then-anthropic", stream=stream, text="hi", tools=[WEATHER], tool_choice="=weather"
+    )
+    assert answer.status == 200, answer.body
+    assert [call.name for call in answer.said.calls] == ["weather"]
+    outcomes = [each["outcome"] for each in world.record(answer)["attempts"]]
+    assert outcomes[-1] == "ok"
+    assert not [sent for sent in world.sent() if sent["path"] == "/api/chat"]
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "dropped before the headers": {"kind": "drop", "at": "headers"},
+    "dropped in the middle": {"kind": "drop", "at": "middle"},
+    "reset in the middle": {"kind": "reset", "at": "middle"},
+    "truncated": {"kind": "malformed", "how": "truncated"},
+    "no JSON": {"kind": "malformed", "how": "json"},
+    "invalid UTF-8": {"kind": "malformed", "how": "utf8"},
+    "invalid UTF-8 in the text": {"kind": "malformed", "how": "utf8_in_text"},
+    "empty": {"kind": "malformed", "how": "empty"},
+    "no last event": {"kind": "malformed", "how": "no_done"},
+    "error at once": {"kind": "error_in_stream", "after_events": 0},
+    "error in the middle": {"kind": "error_in_stream", "after_events": 2},
+    "no finish": {"kind": "malformed", "how": "no_finish_reason"},
+    "endless repetition": {"kind": "malformed", "how": "repetition"},
+    "changing ids": {"kind": "malformed", "how": "changing_ids"},
+    "unknown members": {"kind": "extra", "what": "unknown_fields"},
+    "no usage": {"kind": "extra", "what": "usage_missing"},
+    "thoughts unasked": {"kind": "extra", "what": "reasoning"},
+    "tiny pieces": {"kind": "slow_drip", "delay_s": 0.0, "bytes": 3},
+}
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_an_upstream_gets_through(world: World, fault: str, upstream: str, stream: bool) -> None:
+    """For every client: a good answer, a typed error, or the other deployment; and nothing hangs."""
+    for client in SOME_CLIENTS:
+        world.break_first(upstream, **FAULTS[fault])
+        if (client, fault) == ("chat", "changing ids") and upstream in {"openai", "azure"}:
+            continue  # bytes that only pass keep their ids
+        answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=stream, text="some words to say")
+        check_ending(answer, stream)
+        record = world.record(answer)
+        assert record["attempts"][0]["outcome"] != "internal_error"
+        if not answer.said.error:
+            assert "some words to say" in answer.said.text
+            assert record["status"] == 200
+        else:
+            assert record["error_code"], record
+
+
+WHOLE_ANSWERS = ["dropped before the headers", "truncated", "no JSON", "invalid UTF-8", "empty", "error at once"]
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("fault", WHOLE_ANSWERS)
+@pytest.mark.parametrize("client", SOME_CLIENTS)
+def test_a_broken_whole_answer_is_anothers_turn(world: World, client: str, fault: str, upstream: str) -> None:
+    world.break_first(upstream, **FAULTS[fault])
+    answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", text="some words")
+    assert answer.status == 200, answer.body
+    assert answer.headers["x-intellirouter-deployment"] == f"{NEXT[upstream]}-priced"
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("fault", ["dropped in the middle", "no last event", "error in the middle"])
+def test_a_broken_stream_never_ends_like_a_good_one(world: World, client: str, upstream: str, fault: str) -> None:
+    """Once content has been sent there is no way back: one typed error event, and nothing after it."""
+    world.break_first(upstream, **FAULTS[fault])
+    text = "many words to say before it breaks " * 4
+    answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=True, text=text, max_tokens=500)
+    assert answer.status == 200
+    if answer.headers["x-intellirouter-deployment"] == f"{NEXT[upstream]}-priced":
+        assert answer.said.is_complete  # nothing had been sent yet
+        return
+    record = world.record(answer)
+    if fault == "no last event" and not answer.said.error:
+        # The finish came: only what says that nothing follows is missing, and usage that it would have brought.
+        assert answer.said.finish == "stop"
+        assert answer.said.text.endswith(text.strip()) or answer.said.text.rstrip().endswith(text.rstrip())
+        return
+    assert answer.said.error, answer.body[-300:]
+    assert not answer.said.is_complete
+    assert record["error_code"]
+    assert record["usage"]["output_tokens"] > 0  # a model worked
+    assert len(record["attempts"]) == 1
+
+
+def is_relay(client: str, upstream: str) -> bool:
+    same = {"chat": {"openai", "azure"}, "responses": {"openai", "azure", "responses"}, "messages": {"anthropic"}}
+    return upstream in same.get(client, {client})
+
+
+CONTENT_FAULTS = ["truncated_tool_args", "duplicate_ids", "schema_violation"]
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("how", CONTENT_FAULTS)
+def test_malformed_content_is_repaired_or_refused(world: World, how: str, upstream: str, stream: bool) -> None:
+    """Arguments that are no JSON, ids that two calls share, JSON that breaks the schema."""
+    model = f"{upstream}-then-{NEXT[upstream]}"
+    wish = Wish(text='call weather with {"city": "Oslo"} call weather with {"city": "Rome"}', tools=[WEATHER])
+    if how == "schema_violation":
+        wish = Wish(text="Who?", schema=SCHEMA)
+    for client in SOME_CLIENTS:
+        world.break_first(upstream, "malformed", how=how)
+        answer = world.ask(client, model, wish, stream=stream)
+        check_ending(answer, stream)
+        if answer.said.error or not answer.said.is_complete:
+            continue
+        if how == "schema_violation":
+            if not stream:  # a stream has been read before its end can be judged
+                Draft202012Validator(SCHEMA).validate(json.loads(answer.said.text))
+            continue
+        if how == "duplicate_ids":
+            assert [call.arguments for call in answer.said.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
+            if client in {"chat", "responses", "messages"} and not (stream and is_relay(client, upstream)):
+                assert len({call.id for call in answer.said.calls}) == 2
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_a_silent_upstream_is_given_up(world: World, upstream: str, stream: bool) -> None:
+    world.break_first(upstream, "hang", after_events=3 if stream else 0)
+    answer = world.ask("messages", f"{upstream}-then-{NEXT[upstream]}", stream=stream, text="word " * 30)
+    check_ending(answer, stream)
+    assert world.record(answer)["attempts"][0]["outcome"] == "upstream_timeout"
+
+
+@pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("client", ["chat", "responses", "messages", "gemini", "ollama"])
+def test_a_client_that_leaves_is_told_to_the_upstream(world: World, client: str, upstream: str, stream: bool) -> None:
+    """Before the first byte, streamed or not; and in the middle of a stream."""
+    faults: list[dict[str, Any]] = [{"kind": "hang"}, {"kind": "hang", "after_events": 6}]
+    mark = unique()
+    for fault in faults[: 1 + stream]:
+        world.break_first(upstream, **fault)
+        request = CLIENTS[client].ask(Wish(text=f"{mark} word " * 8), f"{upstream}-broken", stream=stream)
+        with RawConnection(world.gateway.port) as link:
+            link.send_post(json.dumps(request.body).encode(), request.path, authorization=f"Bearer {KEYS['bob']}")
+            until(lambda: world.sent(mark), "the upstream has the request")
+            if "after_events" in fault:
+                assert link.head()[0] == 200
+                assert link.chunk()
+        until(lambda: [each for each in world.sent(mark) if each["is_aborted"]], "the upstream sees the abort", 3)
+        rows = until(lambda: gone(world, f"{upstream}-broken"), "it is recorded", 3)
+        assert rows[0]["status"] == 499
+
+
+def gone(world: World, model: str) -> list[dict[str, Any]]:
+    found = world.gateway.get("/api/v1/requests", key=KEYS["bob"], model=model, limit=1).json()["requests"]
+    return [row for row in found if row["status"] == 499]
+
+
+def test_the_gateway_is_idle_in_the_end(world: World) -> None:
+    until(lambda: world.gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight")

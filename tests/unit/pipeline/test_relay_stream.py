@@ -1,0 +1,57 @@
+"""The stage between the upstream's pieces and the client's: what was held until the end is sent once, and all of it."""
+
+from typing import Any
+
+from intellirouter.core import Usage
+from intellirouter.pipeline.stream import relay_stream
+
+
+class Response:
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    async def next_chunk(self) -> bytes:
+        return self._chunks.pop(0) if self._chunks else b""
+
+    def content_began(self) -> None:
+        """Nothing to count here."""
+
+
+class LateRelay:
+    """Understands everything only at the end, as of a stream whose last event is the only one with content."""
+
+    has_content = is_finished = False
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    content_events = 0
+    error = None
+
+    def feed(self, _data: bytes) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        if self.is_finished:
+            return b"[end again]"
+        self.has_content = self.is_finished = True
+        return b"[all of it][end]"
+
+
+class Reply:
+    def __init__(self) -> None:
+        self.sent = b""
+        self.has_begun = False
+
+    async def begin(self, _headers: Any, _stream_type: bytes) -> None:
+        self.has_begun = True
+
+    async def write(self, data: bytes) -> None:
+        self.sent += data
+
+
+async def test_content_that_comes_with_the_end_is_not_lost() -> None:
+    reply: Any = Reply()
+    response: Any = Response(b"x", b"y")
+    relay: Any = LateRelay()
+    last = await relay_stream(response, relay, reply, stream_type=b"x", on_first_content=list, kept=None)
+    assert reply.has_begun
+    assert reply.sent + last == b"[all of it][end]"

@@ -71,7 +71,11 @@ class ResultKeeper:
             if mine.is_kept:
                 return
             group, self._waiting = self._waiting, []
-            await self._objects.do_at_last(self._objects.store.put_all, [each.stored for each in group])
+            try:
+                await self._objects.do_at_last(self._objects.store.put_all, [each.stored for each in group])
+            except BaseException:  # whoever wrote for all of them was cancelled: the next one does it
+                self._waiting = group + self._waiting
+                raise
             for each in group:
                 each.is_kept = True
 

@@ -141,5 +141,5 @@ def _disposition(filename: str) -> bytes:
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in filename)
     said = f'attachment; filename="{plain}"'
     if plain != filename:
-        said += f"; filename*=UTF-8''{quote(filename, safe='')}"
+        said += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
     return said.encode("ascii")

@@ -32,6 +32,8 @@ SCHEMA_REF: Final = "#/components/schemas/"
 PARAMETERS: Final = {
     "model": "A name of `GET /v1/models`; slashes may stand as they are.",
     "response_id": "The `id` of a stored response.",
+    "file_id": "The `id` of a file.",
+    "batch_id": "The `id` of a batch.",
     "request_id": "The `x-request-id` of an answer.",
 }
 Tree = dict[str, Any]
@@ -93,9 +95,7 @@ def operation(spec: Tree, path: str, family: Tree) -> Tree:
         made["security"] = []
     answers = {kind: {"schema": schema(of)} for kind, of in spec["answers"].items()}
     headers = SHARED["decision_headers"] if spec.get("decided") else SHARED["headers"]
-    made["responses"] = {
-        "200": {"description": spec.get("answer", "The answer."), "headers": headers, "content": answers}
-    }
+    made["responses"] = {"200": {"description": "The answer.", "headers": headers, "content": answers}}
     for status, more in spec.get("more", {}).items():
         about = more.pop("about")
         content = {kind: {"schema": schema(of)} for kind, of in more.items()}
@@ -139,10 +139,17 @@ def control_plane() -> Tree:
             made.setdefault("tags", ["Control"])
             made.setdefault("security", [{"bearer": []}])
             made["responses"].pop("422", None)  # they are 400 here
-            made["responses"]["200"]["headers"] = SHARED["headers"]
+            answer = made["responses"]["200"]
+            answer["headers"] = SHARED["headers"]
+            answer["content"] = {kind: {"schema": referred(of["schema"])} for kind, of in answer["content"].items()}
             kinds = ("4XX", "5XX") if not made["security"] else ("400", "401", "4XX", "5XX")
             made["responses"] |= {kind: {"$ref": f"#/components/responses/OpenAIError.{kind}"} for kind in kinds}
     return paths
+
+
+def referred(value: Tree) -> Tree:
+    """Return a reference alone: the framework adds a type of its own to it."""
+    return {"$ref": value["$ref"]}
 
 
 def struct_schemas() -> Tree:
@@ -202,7 +209,8 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-FILES: Final = [SOURCES / f"{name}.yaml" for name in ("openai", "anthropic", "gemini", "ollama", "house", "control")]
+FAMILIES: Final = ("openai", "batches", "anthropic", "gemini", "ollama", "house", "control")
+FILES: Final = [SOURCES / f"{name}.yaml" for name in FAMILIES]
 SHARED: Final[Tree] = yaml.safe_load((SOURCES / "shared.yaml").read_text(encoding="utf-8"))
 
 

@@ -92,7 +92,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
             raise errors.Forbidden("Credentials are for keys with the admin grant.")
         return JsonResponse({"credentials": plane.credentials()})
 
-    @app.post("/api/v1/explain", responses=answered("Explanation"), openapi_extra=asked("ChatCompletionRequest"))
+    @app.post("/api/v1/explain", responses=answered("Explanation"), openapi_extra=asked("ExplainedRequest"))
     async def explain(request: Request, caller: Caller, surface: str = "openai_chat") -> JsonResponse:
         """Decide a request without carrying it out: every candidate, verdict, score and reason, and what each could
         not be told. `surface` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
@@ -166,7 +166,11 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
-    @app.get("/api/v1/requests/tail", responses=answered("ServerSentEvents", "text/event-stream"))
+    @app.get(
+        "/api/v1/requests/tail",
+        responses=answered("ServerSentEvents", "text/event-stream"),
+        response_class=StreamingResponse,
+    )
     async def tail(caller: Caller) -> Response:
         """Exchanges as they finish, as server-sent events. A listener that is too slow misses some."""
         queue = plane.feed.listen()

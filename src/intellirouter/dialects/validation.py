@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from intellirouter.core import errors
+from intellirouter.dialects import members
 
 T = TypeVar("T")
 
@@ -50,9 +51,7 @@ def _explain(text: str) -> errors.InvalidRequest:
             return errors.InvalidRequest(
                 "You must provide a model parameter.", code="missing_required_parameter", param="model"
             )
-        return errors.InvalidRequest(
-            f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
-        )
+        return members.missing(param)
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if types := _TYPES.search(what):

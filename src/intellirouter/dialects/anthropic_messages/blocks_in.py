@@ -5,17 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.dialects.anthropic_messages.wire import (
-    DIALECT,
-    maybe_bool,
-    maybe_object,
-    maybe_str,
-    missing_field,
-    need_str,
-    objects,
-    rest_of,
-    wrong_type,
-)
+from intellirouter.dialects.anthropic_messages.wire import DIALECT, READER, missing_field, objects, wrong_type
 from intellirouter.dialects.ir import (
     CacheMark,
     Citation,
@@ -31,6 +21,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.members import rest_of
 
 _TEXT: Final = frozenset({"type", "text", "citations", "cache_control"})
 _IMAGE: Final = frozenset({"type", "source", "cache_control"})
@@ -53,7 +44,7 @@ def parts_of(content: Any, path: str) -> list[Part]:
 
 def part_of(block: dict[str, Any], path: str) -> Part:
     """Read one block. A type that has no equal in the form becomes `Foreign`. Raises `InvalidRequest`."""
-    read = _READERS.get(need_str(block, "type", path))
+    read = _READERS.get(READER.required(block, "type", path))
     return foreign(block) if read is None else read(block, path)
 
 
@@ -62,15 +53,15 @@ def foreign(block: dict[str, Any]) -> Foreign:
 
 
 def cache_of(block: Mapping[str, Any], path: str) -> CacheMark | None:
-    control = maybe_object(block, "cache_control", path)
+    control = READER.object(block, "cache_control", path)
     if control is None:
         return None
-    return CacheMark(ttl=maybe_str(control, "ttl", f"{path}.cache_control"))
+    return CacheMark(ttl=READER.text(control, "ttl", f"{path}.cache_control"))
 
 
 def text_of(block: dict[str, Any], path: str) -> Text:
     return Text(
-        text=need_str(block, "text", path),
+        text=READER.required(block, "text", path),
         citations=[citation_of(item) for item in objects(block.get("citations"), f"{path}.citations")],
         cache=cache_of(block, path),
         extras=rest_of(block, _TEXT),
@@ -130,13 +121,13 @@ def _document(block: dict[str, Any], path: str) -> Part:
         if text is None:
             return foreign(block)
         source, extras["source"] = Source(text=text, media_type="text/plain"), block["source"]
-    citations = maybe_object(block, "citations", path)
+    citations = READER.object(block, "citations", path)
     return Media(
         kind="document",
         source=source,
-        name=maybe_str(block, "title", path),
-        context=maybe_str(block, "context", path),
-        has_citations=citations is not None and maybe_bool(citations, "enabled", f"{path}.citations") is True,
+        name=READER.text(block, "title", path),
+        context=READER.text(block, "context", path),
+        has_citations=citations is not None and READER.flag(citations, "enabled", f"{path}.citations") is True,
         cache=cache_of(block, path),
         extras=extras,
     )
@@ -144,20 +135,20 @@ def _document(block: dict[str, Any], path: str) -> Part:
 
 def _source(block: dict[str, Any], path: str) -> Source | None:
     """Read where the bytes are; None for a kind of source that the form has no slot for."""
-    raw = maybe_object(block, "source", path)
+    raw = READER.object(block, "source", path)
     path = f"{path}.source"
     if raw is None:
         raise missing_field(path)
-    kind = need_str(raw, "type", path)
-    media_type = maybe_str(raw, "media_type", path)
+    kind = READER.required(raw, "type", path)
+    media_type = READER.text(raw, "media_type", path)
     if kind == "base64":
-        return Source(data=need_str(raw, "data", path), media_type=media_type)
+        return Source(data=READER.required(raw, "data", path), media_type=media_type)
     if kind == "url":
-        return _linked(need_str(raw, "url", path), media_type)
+        return _linked(READER.required(raw, "url", path), media_type)
     if kind == "file":
-        return Source(file_id=need_str(raw, "file_id", path), media_type=media_type)
+        return Source(file_id=READER.required(raw, "file_id", path), media_type=media_type)
     if kind == "text":
-        return Source(text=need_str(raw, "data", path), media_type=media_type or "text/plain")
+        return Source(text=READER.required(raw, "data", path), media_type=media_type or "text/plain")
     return None
 
 
@@ -181,8 +172,8 @@ def _joined_text(content: Any) -> str | None:
 
 def _thinking(block: dict[str, Any], path: str) -> Reasoning:
     return Reasoning(
-        text=maybe_str(block, "thinking", path),
-        token=token_of(maybe_str(block, "signature", path)),
+        text=READER.text(block, "thinking", path),
+        token=token_of(READER.text(block, "signature", path)),
         extras=rest_of(block, _THINKING),
     )
 
@@ -194,7 +185,9 @@ def token_of(signature: str) -> Opaque | None:
 
 
 def _redacted(block: dict[str, Any], path: str) -> Reasoning:
-    return Reasoning(token=token_of(need_str(block, "data", path)), is_redacted=True, extras=rest_of(block, _REDACTED))
+    return Reasoning(
+        token=token_of(READER.required(block, "data", path)), is_redacted=True, extras=rest_of(block, _REDACTED)
+    )
 
 
 def _tool_use(block: dict[str, Any], path: str) -> ToolCall:
@@ -202,8 +195,8 @@ def _tool_use(block: dict[str, Any], path: str) -> ToolCall:
     if arguments is not None and not isinstance(arguments, dict):
         raise wrong_type(f"{path}.input", "dictionary")
     return ToolCall(
-        id=need_str(block, "id", path),
-        name=need_str(block, "name", path),
+        id=READER.required(block, "id", path),
+        name=READER.required(block, "name", path),
         arguments=msgspec.json.encode(arguments or {}).decode(),
         cache=cache_of(block, path),
         extras=rest_of(block, _TOOL_USE),
@@ -225,9 +218,9 @@ def _tool_result(block: dict[str, Any], path: str) -> ToolResult:
                 extras["content"] = content
                 parts.append(Text(text=_in_words(item)))
     return ToolResult(
-        call_id=need_str(block, "tool_use_id", path),
+        call_id=READER.required(block, "tool_use_id", path),
         parts=parts,
-        is_error=maybe_bool(block, "is_error", path) is True,
+        is_error=READER.flag(block, "is_error", path) is True,
         cache=cache_of(block, path),
         extras=extras,
     )

@@ -8,14 +8,10 @@ from intellirouter.core import Call, errors
 from intellirouter.dialects.anthropic_messages.blocks_in import cache_of, parts_of
 from intellirouter.dialects.anthropic_messages.wire import (
     DIALECT,
-    maybe_bool,
-    maybe_object,
-    maybe_str,
+    READER,
     missing_field,
-    need_str,
     objects,
     read_body,
-    rest_of,
     wrong_type,
 )
 from intellirouter.dialects.ir import (
@@ -31,6 +27,7 @@ from intellirouter.dialects.ir import (
     ToolChoice,
     ToolResult,
 )
+from intellirouter.dialects.members import rest_of
 
 _TOP: Final = frozenset(
     {
@@ -67,7 +64,7 @@ def conversation_of(call: Call) -> Conversation:
         sampling=_sampling(body, call),
         is_stream=call.is_stream,
         user=user,
-        service_tier=maybe_str(body, "service_tier", ""),
+        service_tier=READER.text(body, "service_tier", ""),
         extras=extras,
     )
 
@@ -78,7 +75,7 @@ def _messages(body: dict[str, Any]) -> list[Message]:
         messages.append(Message(role="system", parts=parts))
     for index, raw in enumerate(objects(body.get("messages"), "messages")):
         path = f"messages.{index}"
-        role = need_str(raw, "role", path)
+        role = READER.required(raw, "role", path)
         parts = parts_of(raw["content"], f"{path}.content")
         messages += _split(role, parts, rest_of(raw, _MESSAGE))
     return messages
@@ -99,25 +96,25 @@ def _split(role: Any, parts: list[Part], extras: dict[str, Any]) -> list[Message
 
 
 def _tool(raw: dict[str, Any], path: str) -> Tool:
-    kind = maybe_str(raw, "type", path) or "custom"
+    kind = READER.text(raw, "type", path) or "custom"
     cache = cache_of(raw, path)
     if kind != "custom":
         return ServerTool(dialect=DIALECT, kind=kind, raw=raw, cache=cache)
     return FunctionTool(
-        name=need_str(raw, "name", path),
-        description=maybe_str(raw, "description", path),
-        parameters=maybe_object(raw, "input_schema", path),
-        is_strict=maybe_bool(raw, "strict", path),
+        name=READER.required(raw, "name", path),
+        description=READER.text(raw, "description", path),
+        parameters=READER.object(raw, "input_schema", path),
+        is_strict=READER.flag(raw, "strict", path),
         cache=cache,
         extras=rest_of(raw, _TOOL),
     )
 
 
 def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
-    raw = maybe_object(body, "tool_choice", "")
+    raw = READER.object(body, "tool_choice", "")
     if raw is None:
         return None
-    kind = need_str(raw, "type", "tool_choice")
+    kind = READER.required(raw, "type", "tool_choice")
     if kind not in _MODES:
         raise errors.InvalidRequest(
             f"tool_choice: Input tag '{kind[:100]}' does not match any of the expected tags: "
@@ -125,24 +122,24 @@ def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
             code="invalid_value",
             param="tool_choice.type",
         )
-    is_single = maybe_bool(raw, "disable_parallel_tool_use", "tool_choice")
+    is_single = READER.flag(raw, "disable_parallel_tool_use", "tool_choice")
     return ToolChoice(
         mode=_MODES[kind],
-        name=need_str(raw, "name", "tool_choice") if kind == "tool" else "",
+        name=READER.required(raw, "name", "tool_choice") if kind == "tool" else "",
         is_parallel=None if is_single is None else not is_single,
     )
 
 
 def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | None:
-    thinking = maybe_object(body, "thinking", "")
-    config = maybe_object(body, "output_config", "") or {}
-    effort = maybe_str(config, "effort", "output_config")
+    thinking = READER.object(body, "thinking", "")
+    config = READER.object(body, "output_config", "") or {}
+    effort = READER.text(config, "effort", "output_config")
     if rest := rest_of(config, frozenset({"effort", "format"})):
         extras["output_config"] = rest
     if thinking is None:
         return ReasoningAsk(effort=effort) if effort else None
-    kind = need_str(thinking, "type", "thinking")
-    display = maybe_str(thinking, "display", "thinking")
+    kind = READER.required(thinking, "type", "thinking")
+    display = READER.text(thinking, "display", "thinking")
     ask = ReasoningAsk(
         is_enabled=kind in {"enabled", "adaptive"},
         effort=effort,
@@ -157,16 +154,16 @@ def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | N
 
 
 def _output(body: dict[str, Any]) -> OutputFormat | None:
-    config = maybe_object(body, "output_config", "") or {}
+    config = READER.object(body, "output_config", "") or {}
     path = "output_config.format" if config.get("format") is not None else "output_format"
-    raw = maybe_object(config, "format", "output_config") or maybe_object(body, "output_format", "")
+    raw = READER.object(config, "format", "output_config") or READER.object(body, "output_format", "")
     if raw is None:
         return None
-    if need_str(raw, "type", path) != "json_schema":
+    if READER.required(raw, "type", path) != "json_schema":
         raise errors.InvalidRequest(
             f"{path}.type: Input should be 'json_schema'", code="invalid_value", param=f"{path}.type"
         )
-    schema = maybe_object(raw, "schema", path)
+    schema = READER.object(raw, "schema", path)
     if schema is None:
         raise missing_field(f"{path}.schema")
     return OutputFormat(kind="json_schema", schema=schema)
@@ -184,10 +181,10 @@ def _sampling(body: dict[str, Any], call: Call) -> Sampling:
 
 
 def _user(body: dict[str, Any], extras: dict[str, Any]) -> str:
-    metadata = maybe_object(body, "metadata", "") or {}
+    metadata = READER.object(body, "metadata", "") or {}
     if rest := rest_of(metadata, frozenset({"user_id"})):
         extras["metadata"] = rest
-    return maybe_str(metadata, "user_id", "metadata")
+    return READER.text(metadata, "user_id", "metadata")
 
 
 def _count(raw: dict[str, Any], name: str, path: str) -> int | None:

@@ -5,13 +5,13 @@ are read, if at all, when a request must be translated (`request_in`).
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.dialects.members import Reader
 from intellirouter.dialects.validation import decode_body
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ _WORDS: Final = {
     "array": "list",
     "object": "dictionary",
 }
+_KINDS: Final = {"a string": "string", "a boolean": "boolean", "an array": "list", "an object": "dictionary"}
+"""What `Reader` expects, in Anthropic's words."""
 
 
 def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
@@ -108,42 +110,17 @@ def wrong_type(path: str, expected: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(f"{path}: Input should be a valid {expected}", code="invalid_type", param=path)
 
 
-def _at(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+class AnthropicReader(Reader):
+    """Reads members with Anthropic's words for what is wrong."""
+
+    def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:  # noqa: ARG002
+        return wrong_type(place, _KINDS[expected])
+
+    def missing(self, place: str) -> errors.InvalidRequest:
+        return missing_field(place)
 
 
-def need_str(block: Mapping[str, Any], name: str, path: str) -> str:
-    """Return a text member that must be there. Raises `InvalidRequest`."""
-    value = block.get(name)
-    if value is None:
-        raise missing_field(_at(path, name))
-    if not isinstance(value, str):
-        raise wrong_type(_at(path, name), "string")
-    return value
-
-
-def maybe_str(block: Mapping[str, Any], name: str, path: str) -> str:
-    """Return a text member; absent and null are empty. Raises `InvalidRequest`."""
-    value = block.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong_type(_at(path, name), "string")
-    return value
-
-
-def maybe_bool(block: Mapping[str, Any], name: str, path: str) -> bool | None:
-    value = block.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise wrong_type(_at(path, name), "boolean")
-    return value
-
-
-def maybe_object(block: Mapping[str, Any], name: str, path: str) -> dict[str, Any] | None:
-    value = block.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise wrong_type(_at(path, name), "dictionary")
-    return value
+READER: Final = AnthropicReader()
 
 
 def objects(value: Any, path: str) -> list[dict[str, Any]]:
@@ -156,8 +133,3 @@ def objects(value: Any, path: str) -> list[dict[str, Any]]:
         if not isinstance(item, dict):
             raise wrong_type(f"{path}.{index}", "dictionary")
     return value
-
-
-def rest_of(value: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the members that have no slot in the intermediate form. Null means default: it is not there."""
-    return {name: item for name, item in value.items() if name not in known and item is not None}

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import errors
+from intellirouter.dialects import members
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
 
 DIALECT: Final = "gemini"
@@ -27,16 +28,6 @@ WRAPPED_MARK: Final = b"aXJ0MS"
 _WRAPPED: Final = WRAPPED_MARK.decode()
 _REDACTED: Final = "redacted"
 _URL_SAFE: Final = str.maketrans("-_", "+/")
-
-_NAMES: Final = {
-    str: "a string",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
 
 
 @lru_cache(maxsize=1024)
@@ -90,35 +81,23 @@ def read_thought(text: str, token: Opaque) -> Reasoning:
     return Reasoning(text=text, token=token)
 
 
-class Members:
+class _Reader(members.Reader):
+    def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:
+        return wrong_type(place, expected, value)
+
+
+class Members(members.Members):
     """Takes members out of a client's object, whichever case they are spelled in; what is left over is unknown."""
 
-    __slots__ = ("_left", "path")
+    __slots__ = ()
+
+    reader = _Reader()
 
     def __init__(self, value: Mapping[str, Any], path: str = "") -> None:
-        self._left = {camel(name): item for name, item in value.items() if item is not None}
-        self.path = path
-
-    def place(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
+        super().__init__({camel(name): item for name, item in value.items() if item is not None}, path)
 
     def has(self, name: str) -> bool:
         return name in self._left
-
-    def any(self, name: str) -> Any:
-        return self._left.pop(name, None)
-
-    def text(self, name: str) -> str:
-        value = self._left.pop(name, "")
-        if not isinstance(value, str):
-            raise wrong_type(self.place(name), "a string", value)
-        return value
-
-    def flag(self, name: str) -> bool | None:
-        value = self._left.pop(name, None)
-        if value is not None and not isinstance(value, bool):
-            raise wrong_type(self.place(name), "a boolean", value)
-        return value
 
     def number(self, name: str) -> float | None:
         value = self._left.pop(name, None)
@@ -128,28 +107,12 @@ class Members:
         value = self._left.pop(name, None)
         return None if value is None else whole_number(self.place(name), value)
 
-    def object(self, name: str) -> dict[str, Any] | None:
-        value = self._left.pop(name, None)
-        if value is not None and not isinstance(value, dict):
-            raise wrong_type(self.place(name), "an object", value)
-        return value
-
-    def members(self, name: str) -> "Members":
-        return Members(self.object(name) or {}, self.place(name))
-
     def array(self, name: str) -> list[Any]:
         """Return a list; a value alone is a list of one."""
         value = self._left.pop(name, None)
         if value is None:
             return []
         return value if isinstance(value, list) else [value]
-
-    def texts(self, name: str) -> list[str]:
-        values = self.array(name)
-        for index, value in enumerate(values):
-            if not isinstance(value, str):
-                raise wrong_type(f"{self.place(name)}[{index}]", "a string", value)
-        return values
 
     def each(self, name: str) -> "Iterator[Members]":
         """Walk through a list of objects."""
@@ -161,10 +124,6 @@ class Members:
 
     def names(self) -> list[str]:
         return list(self._left)
-
-    def rest(self) -> dict[str, Any]:
-        """Return what was not taken."""
-        return self._left
 
 
 def whole_number(place: str, value: Any) -> int:
@@ -197,7 +156,7 @@ def _number(place: str, value: Any) -> float:
 
 
 def wrong_type(place: str, expected: str, value: Any) -> errors.InvalidRequest:
-    got = _NAMES.get(type(value), "something else")
+    got = members.name_of_type(value)
     return errors.InvalidRequest(
         f"Invalid value at '{place}': expected {expected}, but got {got}.", code="invalid_type", param=place
     )

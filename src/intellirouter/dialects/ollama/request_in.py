@@ -27,6 +27,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 from intellirouter.dialects.media_types import media_type_of
+from intellirouter.dialects.members import rest_of
 from intellirouter.dialects.ollama.wire import DIALECT
 
 
@@ -123,7 +124,7 @@ def conversation_of(call: Call) -> Conversation:
         knobs["logprobs"] = True
         knobs["top_logprobs"] = request.top_logprobs
     is_chat = isinstance(request, ChatRequest)
-    extras = _unknown(raw, _OF_CHAT if is_chat else _OF_GENERATE)
+    extras = rest_of(raw, _OF_CHAT if is_chat else _OF_GENERATE)
     return Conversation(
         dialect=DIALECT,
         model=request.model,
@@ -135,10 +136,6 @@ def conversation_of(call: Call) -> Conversation:
         is_stream=call.is_stream,
         extras={**read.own_options, **extras},
     )
-
-
-def _unknown(raw: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in raw.items() if name not in known and value is not None}
 
 
 def _output(format_: str | dict[str, Any] | None) -> OutputFormat | None:
@@ -157,7 +154,7 @@ def _tools(request: ChatRequest, raw: dict[str, Any]) -> list[Any]:
     tools = []
     for tool, written in zip(request.tools or (), raw.get("tools") or (), strict=True):
         function = tool.function
-        extras = _unknown(written, _OF_TOOL) | _unknown(written["function"], _OF_FUNCTION)
+        extras = rest_of(written, _OF_TOOL) | rest_of(written["function"], _OF_FUNCTION)
         tools.append(
             FunctionTool(
                 name=function.name,
@@ -206,7 +203,7 @@ class _Messages:
 
     def _message(self, message: MessageIn, written: dict[str, Any]) -> Message:
         role = ROLES[message.role.lower()]
-        extras = _unknown(written, _OF_MESSAGE)
+        extras = rest_of(written, _OF_MESSAGE)
         if role == "tool":
             return Message(role=role, parts=[self._result(message)], extras=extras)
         parts: list[Part] = []
@@ -229,7 +226,7 @@ class _Messages:
         self._open.append((function.name, call_id))
         found = function.arguments
         text = found if isinstance(found, str) else msgspec.json.encode(found or {}).decode()
-        extras = _unknown(written, _OF_CALL)
+        extras = rest_of(written, _OF_CALL)
         return ToolCall(id=call_id, name=function.name, arguments=text or "{}", extras=extras)
 
     def _result(self, message: MessageIn) -> ToolResult:

@@ -22,8 +22,8 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
+from intellirouter.dialects.members import Members, missing, wrong_type
 from intellirouter.dialects.openai_chat.media import MEDIA_READERS, media_part
-from intellirouter.dialects.openai_chat.members import Members, missing, wrong_type
 from intellirouter.dialects.openai_chat.thoughts import thoughts_of
 
 DIALECT: Final = "openai_chat"

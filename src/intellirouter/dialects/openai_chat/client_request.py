@@ -20,8 +20,8 @@ from intellirouter.dialects.ir import (
     Tool,
     ToolChoice,
 )
+from intellirouter.dialects.members import Members, wrong_type, wrong_value
 from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cache, read_messages
-from intellirouter.dialects.openai_chat.members import Members, wrong_type, wrong_value
 from intellirouter.dialects.validation import decode_body
 
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])

@@ -25,9 +25,9 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
 )
 from intellirouter.dialects.lane import StreamEncoder
+from intellirouter.dialects.members import Members
 from intellirouter.dialects.openai_chat.client_answer import encode_usage, finish_reason, head_of
 from intellirouter.dialects.openai_chat.client_request import read_sampling
-from intellirouter.dialects.openai_chat.members import Members
 from intellirouter.dialects.openai_completions.lane import CompletionRequest, OpenAICompletionsLane
 from intellirouter.dialects.openai_errors import encode_error_event
 from intellirouter.dialects.validation import decode_body

@@ -20,6 +20,7 @@ from intellirouter.core import (
     estimate_tokens,
 )
 from intellirouter.dialects.lane import Answer, StreamRelay
+from intellirouter.dialects.members import missing
 from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
@@ -93,7 +94,7 @@ class MediaLane:
             source = fields = decode_body(_decode_fields, body)
             for name in self._required:
                 if getattr(fields, name, None) is None:
-                    raise _missing(name)
+                    raise missing(name)
         model = fields.model or self._default_model
         check_model(model)
         is_stream, stream_type = self._stream(fields)
@@ -113,7 +114,7 @@ class MediaLane:
         names = {part.name.removesuffix("[]") for part in form.parts}
         for name in self._required:
             if name not in names:
-                raise _missing(name)
+                raise missing(name)
         return form
 
     def _stream(self, fields: _Fields) -> tuple[bool, bytes]:
@@ -166,12 +167,6 @@ class MediaLane:
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
         return decode_error(status, headers, body, deployment=deployment, clock=clock)
-
-
-def _missing(name: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(
-        f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
-    )
 
 
 MEDIA_LANES: Final[dict[str, MediaLane]] = {

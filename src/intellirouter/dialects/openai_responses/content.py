@@ -5,17 +5,8 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from intellirouter.dialects.ir import CacheMark, Citation, Foreign, Media, Part, Refusal, Source, Text
-from intellirouter.dialects.openai_responses.fields import (
-    DIALECT,
-    as_object,
-    list_of,
-    missing,
-    object_of,
-    required_text,
-    rest_of,
-    text_of,
-    wrong_type,
-)
+from intellirouter.dialects.members import READER, missing, rest_of, wrong_type
+from intellirouter.dialects.openai_responses.fields import DIALECT, as_object
 
 _TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "prompt_cache_breakpoint"})
 _REFUSAL: Final = frozenset({"type", "refusal"})
@@ -45,16 +36,16 @@ def decode_content(value: Any, path: str) -> list[Part]:
 
 
 def _part(part: dict[str, Any], path: str) -> Part:
-    kind = required_text(part, "type", path)
+    kind = READER.required(part, "type", path)
     if kind in _TEXTS:
         return Text(
-            text=required_text(part, "text", path),
-            citations=[found for found in map(citation, list_of(part, "annotations", path)) if found is not None],
+            text=READER.required(part, "text", path),
+            citations=[found for found in map(citation, READER.array(part, "annotations", path)) if found is not None],
             cache=_mark(part, path),
             extras=rest_of(part, _TEXT),
         )
     if kind == "refusal":
-        return Refusal(text=required_text(part, "refusal", path), extras=rest_of(part, _REFUSAL))
+        return Refusal(text=READER.required(part, "refusal", path), extras=rest_of(part, _REFUSAL))
     if kind == "input_image":
         return _image(part, path)
     if kind == "input_file":
@@ -65,26 +56,26 @@ def _part(part: dict[str, Any], path: str) -> Part:
 
 
 def _mark(part: dict[str, Any], path: str) -> CacheMark | None:
-    mark = object_of(part, "prompt_cache_breakpoint", path)
-    return None if mark is None else CacheMark(ttl=text_of(mark, "ttl", f"{path}.prompt_cache_breakpoint"))
+    mark = READER.object(part, "prompt_cache_breakpoint", path)
+    return None if mark is None else CacheMark(ttl=READER.text(mark, "ttl", f"{path}.prompt_cache_breakpoint"))
 
 
 def _image(part: dict[str, Any], path: str) -> Media:
-    url, file_id = text_of(part, "image_url", path), text_of(part, "file_id", path)
+    url, file_id = READER.text(part, "image_url", path), READER.text(part, "file_id", path)
     if not url and not file_id:
         raise missing(f"{path}.image_url")
     return Media(
         kind="image",
         source=source_of_url(url) if url else Source(file_id=file_id),
-        detail=text_of(part, "detail", path),
+        detail=READER.text(part, "detail", path),
         cache=_mark(part, path),
         extras=rest_of(part, _IMAGE),
     )
 
 
 def _file(part: dict[str, Any], path: str) -> Media:
-    name = text_of(part, "filename", path)
-    data, url, file_id = (text_of(part, member, path) for member in ("file_data", "file_url", "file_id"))
+    name = READER.text(part, "filename", path)
+    data, url, file_id = (READER.text(part, member, path) for member in ("file_data", "file_url", "file_id"))
     if data:
         source = source_of_url(data) if data.startswith("data:") else Source(data=data)
     elif url:
@@ -100,19 +91,19 @@ def _file(part: dict[str, Any], path: str) -> Media:
         kind="document",
         source=source,
         name=name,
-        detail=text_of(part, "detail", path),
+        detail=READER.text(part, "detail", path),
         cache=_mark(part, path),
         extras=rest_of(part, _FILE),
     )
 
 
 def _audio(part: dict[str, Any], path: str) -> Media:
-    sound = object_of(part, "input_audio", path)
+    sound = READER.object(part, "input_audio", path)
     if sound is None:
         raise missing(f"{path}.input_audio")
     inner = f"{path}.input_audio"
-    suffix = text_of(sound, "format", inner)
-    source = Source(data=required_text(sound, "data", inner), media_type=f"audio/{suffix}" if suffix else "")
+    suffix = READER.text(sound, "format", inner)
+    source = Source(data=READER.required(sound, "data", inner), media_type=f"audio/{suffix}" if suffix else "")
     return Media(kind="audio", source=source, extras=rest_of(part, _AUDIO))
 
 

@@ -4,20 +4,10 @@ from typing import Any, Final, Literal
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import Foreign, Media, Message, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from intellirouter.dialects.members import READER, missing, rest_of, wrong_type
 from intellirouter.dialects.openai_responses.carried import carried
 from intellirouter.dialects.openai_responses.content import decode_content
-from intellirouter.dialects.openai_responses.fields import (
-    DIALECT,
-    as_object,
-    bad_value,
-    list_of,
-    missing,
-    required_name,
-    required_text,
-    rest_of,
-    text_of,
-    wrong_type,
-)
+from intellirouter.dialects.openai_responses.fields import DIALECT, as_object, bad_value, required_name
 from intellirouter.dialects.openai_responses.tools import ToolNames
 
 _MESSAGE: Final = frozenset({"type", "role", "content", "id", "status"})
@@ -38,7 +28,7 @@ _ROLES: Final = {"user", "assistant", "system", "developer"}
 
 def kind_of(item: dict[str, Any], path: str) -> str:
     """Return an item's type: messages may leave it out, references too."""
-    kind = text_of(item, "type", path)
+    kind = READER.text(item, "type", path)
     if kind:
         return kind
     if item.get("role") is not None:
@@ -126,13 +116,13 @@ class _Turns:
         message = self._assistant(is_message=True) if is_assistant else self._turn(role)  # type: ignore[arg-type]
         self._has_said = is_assistant
         message.parts += parts
-        message.id = text_of(item, "id", path)
+        message.id = READER.text(item, "id", path)
         message.extras = rest_of(item, _MESSAGE)
 
     def _call(self, item: dict[str, Any], kind: str, path: str) -> ToolCall:
         member = _CALLS[kind]
-        namespace, name = text_of(item, "namespace", path), required_name(item, "name", path)
-        said = text_of(item, member, path)
+        namespace, name = READER.text(item, "namespace", path), required_name(item, "name", path)
+        said = READER.text(item, member, path)
         extras = rest_of(item, _CALL)
         told = self._names.told(namespace, name)
         if namespace and self._names.client(told) != (namespace, name):
@@ -143,14 +133,14 @@ class _Turns:
             name=told,
             arguments=said or ("{}" if is_function else ""),
             kind="function" if is_function else "custom",
-            item_id=text_of(item, "id", path),
+            item_id=READER.text(item, "id", path),
             extras=extras,
         )
 
     def _result(self, item: dict[str, Any], kind: str, path: str) -> ToolResult:
         if item.get("output") is None:
             raise missing(f"{path}.output")
-        namespace, name = text_of(item, "namespace", path), text_of(item, "name", path)
+        namespace, name = READER.text(item, "namespace", path), READER.text(item, "name", path)
         form: Literal["function", "custom"] = "function" if kind == "function_call_output" else "custom"
         return ToolResult(
             call_id=required_name(item, "call_id", path),
@@ -163,8 +153,8 @@ class _Turns:
     def _think(self, item: dict[str, Any], path: str) -> None:
         summary = _texts(item, "summary", path)
         text = "".join(_texts(item, "content", path))
-        part = Reasoning(text=text, summary=summary, id=text_of(item, "id", path), extras=rest_of(item, _REASONING))
-        if value := text_of(item, "encrypted_content", path):
+        part = Reasoning(text=text, summary=summary, id=READER.text(item, "id", path), extras=rest_of(item, _REASONING))
+        if value := READER.text(item, "encrypted_content", path):
             found = carried(value)
             if found.call_id:
                 self._call_tokens[found.call_id] = found.token
@@ -178,9 +168,9 @@ class _Turns:
 
 def _texts(item: dict[str, Any], member: str, path: str) -> list[str]:
     found: list[str] = []
-    for index, value in enumerate(list_of(item, member, path)):
+    for index, value in enumerate(READER.array(item, member, path)):
         place = f"{path}.{member}[{index}]"
-        found.append(required_text(as_object(value, place), "text", place))
+        found.append(READER.required(as_object(value, place), "text", place))
     return found
 
 

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import NO_FACTS, Call, PathFacts, errors
-from intellirouter.dialects.openai_responses.fields import DIALECT, bad_value, missing
+from intellirouter.dialects.members import missing
+from intellirouter.dialects.openai_responses.fields import DIALECT, bad_value
 from intellirouter.dialects.validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53

@@ -11,18 +11,8 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from intellirouter.dialects.ir import CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
-from intellirouter.dialects.openai_responses.fields import (
-    DIALECT,
-    as_object,
-    bad_value,
-    flag_of,
-    list_of,
-    missing,
-    object_of,
-    required_name,
-    rest_of,
-    text_of,
-)
+from intellirouter.dialects.members import READER, missing, rest_of
+from intellirouter.dialects.openai_responses.fields import DIALECT, as_object, bad_value, required_name
 
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
@@ -121,27 +111,27 @@ def decode_tools(tools: list[Any], names: ToolNames) -> list[Tool]:
 
 
 def _plain(tool: dict[str, Any], path: str) -> FunctionTool | CustomTool:
-    name, description = required_name(tool, "name", path), text_of(tool, "description", path)
+    name, description = required_name(tool, "name", path), READER.text(tool, "description", path)
     if tool["type"] == "custom":
         return CustomTool(
             name=name,
             description=description,
-            format=object_of(tool, "format", path),
+            format=READER.object(tool, "format", path),
             extras=rest_of(tool, _CUSTOM),
         )
     return FunctionTool(
         name=name,
         description=description,
-        parameters=object_of(tool, "parameters", path),
-        is_strict=flag_of(tool, "strict", path),
+        parameters=READER.object(tool, "parameters", path),
+        is_strict=READER.flag(tool, "strict", path),
         extras=rest_of(tool, _FUNCTION),
     )
 
 
 def _of_namespace(tool: dict[str, Any], path: str, names: ToolNames) -> Iterator[Tool]:
     namespace = required_name(tool, "name", path)
-    group = {"name": namespace, "description": text_of(tool, "description", path)}
-    for index, value in enumerate(list_of(tool, "tools", path)):
+    group = {"name": namespace, "description": READER.text(tool, "description", path)}
+    for index, value in enumerate(READER.array(tool, "tools", path)):
         place = f"{path}.tools[{index}]"
         member = as_object(value, place)
         if not _is_plain(member):
@@ -155,7 +145,7 @@ def _of_namespace(tool: dict[str, Any], path: str, names: ToolNames) -> Iterator
 
 def decode_choice(body: Mapping[str, Any], names: ToolNames) -> ToolChoice | None:
     """Read `tool_choice` and `parallel_tool_calls`. Modes are strings, everything else is an object."""
-    is_parallel = flag_of(body, "parallel_tool_calls", "")
+    is_parallel = READER.flag(body, "parallel_tool_calls", "")
     value = body.get("tool_choice")
     if value is None:
         return None if is_parallel is None else ToolChoice(is_parallel=is_parallel)
@@ -167,7 +157,7 @@ def decode_choice(body: Mapping[str, Any], names: ToolNames) -> ToolChoice | Non
     kind = required_name(choice, "type", "tool_choice")
     if kind in {"function", "custom"}:
         name = required_name(choice, "name", "tool_choice")
-        told = names.told(text_of(choice, "namespace", "tool_choice"), name)
+        told = names.told(READER.text(choice, "namespace", "tool_choice"), name)
         return ToolChoice(mode="named", name=told, is_parallel=is_parallel)
     if kind == "allowed_tools":
         return _allowed(choice, names, is_parallel)
@@ -175,19 +165,19 @@ def decode_choice(body: Mapping[str, Any], names: ToolNames) -> ToolChoice | Non
 
 
 def _allowed(choice: dict[str, Any], names: ToolNames, is_parallel: bool | None) -> ToolChoice:  # noqa: FBT001
-    mode = text_of(choice, "mode", "tool_choice") or "auto"
+    mode = READER.text(choice, "mode", "tool_choice") or "auto"
     if mode not in {"auto", "required"}:
         raise bad_value("tool_choice.mode", mode, "'auto' and 'required'")
     if choice.get("tools") is None:
         raise missing("tool_choice.tools")
     allowed: list[str] = []
     is_plain = True
-    for index, value in enumerate(list_of(choice, "tools", "tool_choice")):
+    for index, value in enumerate(READER.array(choice, "tools", "tool_choice")):
         path = f"tool_choice.tools[{index}]"
         tool = as_object(value, path)
         if _is_plain(tool):
             name = required_name(tool, "name", path)
-            allowed.append(names.told(text_of(tool, "namespace", path), name))
+            allowed.append(names.told(READER.text(tool, "namespace", path), name))
         else:
             is_plain = False
     return ToolChoice(

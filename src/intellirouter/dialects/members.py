@@ -1,0 +1,184 @@
+"""Typed reads of the members of a client's JSON. Null means default; a wrong type is `InvalidRequest` with its place.
+
+`Reader` looks at members, `Members` takes them out of an object, so that what is left over is what we do not know.
+The words are OpenAI's; a dialect with words or leniencies of its own derives from these.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from intellirouter.core import errors
+
+_MAX_NUMBER: Final = 2**53
+_NAMES: Final = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def name_of_type(value: Any) -> str:
+    """Return how messages call the type of a JSON value."""
+    return _NAMES.get(type(value), "something else")
+
+
+def place_of(path: str, name: str) -> str:
+    """Return where a member stands in the body."""
+    return f"{path}.{name}" if path else name
+
+
+def wrong_type(place: str, expected: str, value: Any) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Invalid type for '{place}': expected {expected}, but got {name_of_type(value)} instead.",
+        code="invalid_type",
+        param=place,
+    )
+
+
+def missing(place: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Missing required parameter: '{place}'.", code="missing_required_parameter", param=place
+    )
+
+
+def wrong_value(place: str, value: str, supported: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Invalid value: {value[:100]!r}. Supported values are: {supported}.", code="invalid_value", param=place
+    )
+
+
+def rest_of(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return what has no slot: reported when the upstream is of another dialect. Null says nothing."""
+    return {name: value for name, value in source.items() if name not in known and value is not None}
+
+
+class Reader:
+    """Reads the members of an object that stands at `path`."""
+
+    def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:
+        return wrong_type(place, expected, value)
+
+    def missing(self, place: str) -> errors.InvalidRequest:
+        return missing(place)
+
+    def text(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
+        """Return an optional string, empty when it is missing or null."""
+        value = source.get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self.wrong_type(place_of(path, name), "a string", value)
+        return value
+
+    def required(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
+        """Return a string that must be there; it may be empty."""
+        if source.get(name) is None:
+            raise self.missing(place_of(path, name))
+        return self.text(source, name, path)
+
+    def flag(self, source: Mapping[str, Any], name: str, path: str = "") -> bool | None:
+        value = source.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.wrong_type(place_of(path, name), "a boolean", value)
+        return value
+
+    def object(self, source: Mapping[str, Any], name: str, path: str = "") -> dict[str, Any] | None:
+        value = source.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise self.wrong_type(place_of(path, name), "an object", value)
+        return value
+
+    def array(self, source: Mapping[str, Any], name: str, path: str = "") -> list[Any]:
+        value = source.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong_type(place_of(path, name), "an array", value)
+        return value
+
+
+READER: Final = Reader()
+
+
+class Members:
+    """Takes members out of an object one by one; what is left over is what we do not know."""
+
+    __slots__ = ("_left", "path")
+
+    reader: Reader = READER
+
+    def __init__(self, value: Mapping[str, Any], path: str = "") -> None:
+        self._left = dict(value)
+        self.path = path
+
+    def place(self, name: str) -> str:
+        return place_of(self.path, name)
+
+    def any(self, name: str) -> Any:
+        return self._left.pop(name, None)
+
+    def text(self, name: str) -> str:
+        value = self.reader.text(self._left, name, self.path)
+        self._left.pop(name, None)
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        value = self.reader.flag(self._left, name, self.path)
+        self._left.pop(name, None)
+        return value
+
+    def object(self, name: str) -> dict[str, Any] | None:
+        value = self.reader.object(self._left, name, self.path)
+        self._left.pop(name, None)
+        return value
+
+    def array(self, name: str) -> list[Any]:
+        values = self.reader.array(self._left, name, self.path)
+        self._left.pop(name, None)
+        return values
+
+    def number(self, name: str) -> float | None:
+        value = self._left.pop(name, None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.reader.wrong_type(self.place(name), "a number", value)
+        return value
+
+    def whole(self, name: str) -> int | None:
+        value = self.number(name)
+        if value is None:
+            return None
+        if abs(value) > _MAX_NUMBER:
+            place = self.place(name)
+            raise errors.InvalidRequest(
+                f"Invalid '{place}': the integer is out of range.", code="invalid_value", param=place
+            )
+        if value % 1:
+            raise self.reader.wrong_type(self.place(name), "an integer", value)
+        return int(value)
+
+    def members(self, name: str) -> Self:
+        return type(self)(self.object(name) or {}, self.place(name))
+
+    def texts(self, name: str) -> list[str]:
+        values = self.array(name)
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise self.reader.wrong_type(f"{self.place(name)}[{index}]", "a string", value)
+        return values
+
+    def required(self, name: str) -> str:
+        """Return a text that must be there and say something."""
+        value = self.text(name)
+        if not value:
+            raise self.reader.missing(self.place(name))
+        return value
+
+    def rest(self) -> dict[str, Any]:
+        """Return what was not taken."""
+        return {name: value for name, value in self._left.items() if value is not None}

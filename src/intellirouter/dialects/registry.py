@@ -92,6 +92,7 @@ _TRAITS: Final[dict[str, Traits]] = {
     "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
     "openai_responses": Traits(url_kinds=frozenset({"image", "document"})),
     "anthropic_messages": Traits(url_kinds=frozenset({"image", "document"})),
+    "ollama": Traits(can_force_tools=False),
 }
 """By upstream dialect; what is not said here gives one choice and takes no web addresses."""
 _OPENAI_ERRORS: Final = OpenAIErrors()

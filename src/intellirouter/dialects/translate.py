@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.fan_out import MAX_COPIES, FanDecoder, joined, read_frames
+from intellirouter.dialects.forced_tool import CallDecoder, as_call, as_schema, forced_tool
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     Began,
@@ -14,6 +15,7 @@ from intellirouter.dialects.ir import (
     Ended,
     Event,
     Finished,
+    FunctionTool,
     ToolCallBegan,
     UsageUpdate,
 )
@@ -42,6 +44,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """It gives `n` choices for one request; otherwise the gateway asks several times."""
     url_kinds: frozenset[str] = frozenset()
     """Kinds of media it takes by web address; others are fetched by the gateway."""
+    can_force_tools: bool = True
+    """It can be told to call a tool; otherwise one tool's arguments are asked for by their schema."""
 
 
 class ChatTranslation:
@@ -69,11 +73,16 @@ class ChatTranslation:
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
+        if (tool := self._forced(conversation)) is not None:
+            conversation = as_schema(conversation, tool, losses)
         request = self._upstream.encode(conversation, deployment, losses)
         if conversation.dialect != self._upstream.dialect:
             for field in unsaid_fields(conversation):
                 losses.dropped(field)
         return structs.replace(request, losses=losses.taken(), copies=copies)
+
+    def _forced(self, conversation: Conversation) -> FunctionTool | None:
+        return None if self._traits.can_force_tools else forced_tool(conversation)
 
     def _copies(self, conversation: Conversation, deployment: Deployment) -> int:
         if self._traits.has_choices and "n" not in deployment.quirks.refuses:
@@ -86,6 +95,8 @@ class ChatTranslation:
             response = joined([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
             response = self._upstream.decode(body, deployment)
+        if (tool := self._forced(conversation)) is not None:
+            response = as_call(response, tool)
         response = sound(response, conversation)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
@@ -93,8 +104,11 @@ class ChatTranslation:
         return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        copies = self._copies(form_of(self._client, call), deployment)
+        conversation = form_of(self._client, call)
+        copies = self._copies(conversation, deployment)
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
+        if (tool := self._forced(conversation)) is not None:
+            decoders = [CallDecoder(decoder, tool) for decoder in decoders]
         decoder = decoders[0] if copies == 1 else FanDecoder(decoders)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()))
 

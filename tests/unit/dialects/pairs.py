@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Call, Deployment, Endpoint, LossReport, PathFacts, Quirks, UpstreamRequest, errors
 from intellirouter.dialects import SURFACES
+from intellirouter.dialects.forced_tool import as_schema, forced_tool
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 from intellirouter.dialects.lane import MediaNeeded
 from intellirouter.dialects.materialise import with_fetched
@@ -166,6 +167,9 @@ def send(call: Call, client: str, target: Deployment) -> Sent:
             request = lane.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
+    if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
+        before = as_schema(before, tool, LossReport())
+        assert "emulated" in {loss.how for loss in request.losses}
     return Sent(before=before, request=request, losses={loss.field: loss.how for loss in request.losses})
 
 

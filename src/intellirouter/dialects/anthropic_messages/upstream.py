@@ -1,13 +1,12 @@
 """The upstream's side: Anthropic's own API, and everything that speaks its dialect."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamRequest
+from intellirouter.dialects.anthropic_messages import error_style
 from intellirouter.dialects.anthropic_messages.answer_in import count_of, response_of
-from intellirouter.dialects.anthropic_messages.error_style import decode_error
 from intellirouter.dialects.anthropic_messages.request_in import BETA
 from intellirouter.dialects.anthropic_messages.request_out import RequestBuilder, counted
 from intellirouter.dialects.anthropic_messages.stream_in import MessageStreamDecoder
@@ -63,10 +62,7 @@ class MessagesUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(error_style.decode_error)
 
 
 def _betas(conversation: Conversation, deployment: Deployment, losses: LossReport) -> str:

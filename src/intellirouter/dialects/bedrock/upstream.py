@@ -1,13 +1,12 @@
 """Amazon Bedrock as an upstream: Converse, ConverseStream and CountTokens below `https://bedrock-runtime.REGION…`."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.bedrock import errors_in
 from intellirouter.dialects.bedrock.answer_in import decode_response
 from intellirouter.dialects.bedrock.content_out import DIALECT
@@ -68,10 +67,7 @@ class ConverseUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return errors_in.decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(errors_in.decode_error)
 
 
 UPSTREAM: Final = ConverseUpstream()

@@ -1,11 +1,10 @@
 """The upstream's side: Google's Generative Language API, and Vertex AI below `…/publishers/google`."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.gemini import errors_in
 from intellirouter.dialects.gemini.answer_in import AnswerReader
 from intellirouter.dialects.gemini.framing import ChunkSplitter
@@ -60,10 +59,7 @@ class GeminiUpstream:
     def splitter(self) -> ChunkSplitter:
         return ChunkSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return errors_in.decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(errors_in.decode_error)
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = request_of(conversation, deployment, losses)

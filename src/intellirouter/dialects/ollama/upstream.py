@@ -1,12 +1,11 @@
 """Ollama as an upstream: `POST /api/chat` and `POST /api/embed` below its base URL (which ends before `/api`)."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, Usage, errors
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
 from intellirouter.dialects.ollama import error_style
 from intellirouter.dialects.ollama.answer_in import LineDecoder, decode_response
@@ -63,10 +62,7 @@ class OllamaUpstream:
     def splitter(self) -> LineSplitter:
         return LineSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return error_style.decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(error_style.decode_error)
 
 
 class _Vectors(Struct):
@@ -134,10 +130,7 @@ class OllamaEmbeddings:
             extras={name: value for name, value in raw.items() if name not in _SPOKEN},
         )
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return error_style.decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(error_style.decode_error)
 
 
 UPSTREAM: Final = OllamaUpstream()

@@ -1,9 +1,9 @@
 """Both sides of the chat dialect against the intermediate form."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.core import NO_FACTS, Call, Deployment, LossReport, PathFacts, UpstreamRequest
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.lane import StreamDecoder, StreamEncoder
 from intellirouter.dialects.openai_chat.client_answer import encode_answer
@@ -14,7 +14,6 @@ from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES
 from intellirouter.dialects.openai_chat.thoughts import DIALECT
 from intellirouter.dialects.openai_chat.upstream_answer import ChatStreamDecoder, read_answer
 from intellirouter.dialects.openai_chat.upstream_request import write_request
-from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.sse import EventSplitter
 
 _LANE: Final = OpenAIChatLane()
@@ -59,7 +58,4 @@ class ChatUpstream:
     def splitter(self) -> EventSplitter:
         return EventSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)

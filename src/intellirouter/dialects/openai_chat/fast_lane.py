@@ -3,7 +3,6 @@
 Source: OpenAI API reference, "Create chat completion". Unknown fields are the upstream's business.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,17 +12,16 @@ from intellirouter.core import (
     NO_FACTS,
     NO_QUIRKS,
     Call,
-    Clock,
     Deployment,
     LossReport,
     PathFacts,
     UpstreamRequest,
     errors,
 )
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.lane import Answer, StreamRelay
 from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
-from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.validation import check_model, decode_body
@@ -182,7 +180,7 @@ class OpenAIChatLane:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None
         if response.error:
-            raise decode_error_in_200(body)
+            raise openai_errors.decode_error_in_200(body)
         if response.choices is None:
             raise errors.UpstreamMalformed("The upstream's answer has no `choices`.")
         finish = response.choices[0].finish_reason if response.choices else None
@@ -191,10 +189,7 @@ class OpenAIChatLane:
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)
 
 
 def _check(request: ChatRequest) -> None:

@@ -4,16 +4,15 @@ Source: OpenAI API reference, "Create embeddings".
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.core import NO_FACTS, Call, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.lane import Answer, StreamRelay
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
-from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.splice import json_string, model_spans, replace
 from intellirouter.dialects.validation import check_model, decode_body
@@ -96,7 +95,7 @@ class OpenAIEmbeddingsLane:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream's answer is no list of embeddings: {error}") from None
         if response.error:
-            raise decode_error_in_200(body)
+            raise openai_errors.decode_error_in_200(body)
         if response.data is None:
             raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
         if call is not None and response.data and self._is_otherwise(response.data[0], call):
@@ -115,7 +114,4 @@ class OpenAIEmbeddingsLane:
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)

@@ -1,6 +1,5 @@
 """The lanes of relayed surfaces: the request's bytes but for the model's name, the answer's bytes untouched."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +9,6 @@ from intellirouter.core import (
     NO_FACTS,
     NO_USAGE,
     Call,
-    Clock,
     Deployment,
     PathFacts,
     Surface,
@@ -19,9 +17,9 @@ from intellirouter.core import (
     errors,
     estimate_tokens,
 )
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.lane import Answer, StreamRelay
 from intellirouter.dialects.members import missing
-from intellirouter.dialects.openai_errors import decode_error, decode_error_in_200
 from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
@@ -149,7 +147,7 @@ class MediaLane:
         if not isinstance(document, dict):
             raise errors.UpstreamMalformed("The upstream's answer is no JSON object.")
         if document.get("error"):
-            raise decode_error_in_200(body)
+            raise openai_errors.decode_error_in_200(body)
         return Answer(decode_media_usage(document) or self._estimated(call))
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
@@ -163,10 +161,7 @@ class MediaLane:
             return Usage(is_estimated=True)
         return Usage(input_tokens=estimate_tokens(len(call.body)), is_estimated=True)
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)
 
 
 MEDIA_LANES: Final[dict[str, MediaLane]] = {

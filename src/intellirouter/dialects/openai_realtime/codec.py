@@ -1,11 +1,10 @@
 """The handshake of a realtime session: what the client asks for, and what the upstream is asked."""
 
-from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from intellirouter.core import NO_FACTS, Call, Clock, Deployment, PathFacts, UpstreamRequest, errors
-from intellirouter.dialects.openai_errors import decode_error
+from intellirouter.core import NO_FACTS, Call, Deployment, PathFacts, UpstreamRequest, errors
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.openai_realtime.session import RealtimeSession
 from intellirouter.dialects.validation import check_model
 
@@ -40,11 +39,8 @@ class RealtimeLane:
         is_transcription = ("intent", "transcription") in parse_qsl(call.facts.query)
         return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        """Turn a refused handshake, or the status that an error event stands for, into ours."""
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)
+    """Of a refused handshake, or of the status that an error event stands for."""
 
 
 REALTIME: Final = RealtimeLane()

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects import openai_errors
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -19,7 +19,6 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.lane import Splitter, StreamDecoder
-from intellirouter.dialects.openai_errors import decode_error
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.output import decode_response
 from intellirouter.dialects.openai_responses.stream_decoder import ResponsesStreamDecoder
@@ -81,10 +80,7 @@ class ResponsesUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return decode_error(status, headers, body, deployment=deployment, clock=clock)
+    decode_error = staticmethod(openai_errors.decode_error)
 
 
 def _body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

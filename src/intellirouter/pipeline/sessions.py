@@ -98,8 +98,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         by_name = target.by_name
         step = Step(decision.order[0], "first", 0.0)
         planner: AttemptPlanner | None = None
-        timeouts = by_name[step.deployment].timeouts
-        deadline_s = exchange.started_s + timeouts.connect_s + timeouts.first_token_s
+        deadline_s = exchange.started_s + by_name[step.deployment].timeouts.total_s
         while True:
             error = await self._attempt(exchange, call, by_name[step.deployment], step, session)
             if error is None:

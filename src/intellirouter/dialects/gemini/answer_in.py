@@ -83,6 +83,8 @@ class _Candidate:
             self._call(call, token)
         elif isinstance(blob := part.get("inlineData"), dict):
             self._whole(_media(blob, token))
+        elif isinstance(file := part.get("fileData"), dict) and text_of(file.get("fileUri")):
+            self._whole(_file(file, token))
         else:
             self._other(part, token)
 
@@ -163,6 +165,12 @@ def _media(blob: dict[str, Any], token: Opaque | None) -> Media:
     media_type = text_of(blob.get("mimeType"))
     source = Source(data=standard_base64(text_of(blob.get("data"))), media_type=media_type)
     return Media(kind=kind_of(media_type), source=source, name=text_of(blob.get("displayName")), token=token)
+
+
+def _file(file: dict[str, Any], token: Opaque | None) -> Media:
+    media_type = text_of(file.get("mimeType"))
+    source = Source(url=text_of(file["fileUri"]), media_type=media_type)
+    return Media(kind=kind_of(media_type), source=source, name=text_of(file.get("displayName")), token=token)
 
 
 class AnswerReader:

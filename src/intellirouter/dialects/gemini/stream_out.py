@@ -52,6 +52,7 @@ class ContentStream:
         self._id = ""
         self._usage: Usage | None = None
         self._calls: dict[_Place, tuple[ToolCallBegan, list[str]]] = {}
+        self._whole_calls: set[_Place] = set()
         self._texts: dict[_Place, list[str]] = {}
         self._cited: dict[int, list[tuple[_Place, Citation]]] = {}
         self._summaries: dict[_Place, int] = {}
@@ -139,7 +140,12 @@ class ContentStream:
             self._say_part(event.choice, part)
 
     def _part_ended(self, event: PartEnded) -> None:
-        self._say_call((event.choice, event.part))
+        """Say a call that is whole, once those that began before it are: calls may come interleaved."""
+        self._whole_calls.add((event.choice, event.part))
+        for place in [place for place in self._calls if place[0] == event.choice]:
+            if place not in self._whole_calls:
+                break
+            self._say_call(place)
 
     def _finish(self, event: Finished) -> None:
         for place in [place for place in self._calls if place[0] == event.choice]:

@@ -13,6 +13,7 @@ from intellirouter.core import Call, LossReport, Usage, errors
 from intellirouter.dialects.free_text import INPUT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
+    Began,
     Choice,
     CitationDelta,
     Event,
@@ -151,6 +152,7 @@ class LineStream:
         self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
         self._close = b"}" if is_chat else b""
         self._held: dict[int, tuple[ToolCallBegan, list[str]]] = {}
+        self._whole_calls: set[int] = set()
         self._told_calls = 0
         self._summary = 0
         self._stop: Stop | None = None
@@ -178,7 +180,8 @@ class LineStream:
             if isinstance(event, ArgumentsDelta):
                 self._held[event.part][1].append(event.text)
             else:
-                self._tell_call(event.part, out)
+                self._whole_calls.add(event.part)
+                self._tell_whole_calls(out)
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
         if event.logprobs:
@@ -197,6 +200,8 @@ class LineStream:
                 self._tell_calls(out)
             case UsageUpdate():
                 self._usage = event.usage
+            case Began():
+                self._usage = event.usage or self._usage
             case CitationDelta():
                 self._losses.dropped("citations")
             case ReasoningToken():
@@ -219,6 +224,13 @@ class LineStream:
             out.append(self._line("", inside=b',"images":' + _encode(images)))
         elif text:
             out.append(self._line(text[0]))
+
+    def _tell_whole_calls(self, out: list[bytes]) -> None:
+        """Tell the calls that are whole, in the order they began: they may come interleaved."""
+        for part in list(self._held):
+            if part not in self._whole_calls:
+                break
+            self._tell_call(part, out)
 
     def _tell_calls(self, out: list[bytes]) -> None:
         for part in sorted(self._held):

@@ -156,7 +156,7 @@ class _Writer:
             match part:
                 case Text():
                     added["annotations"] += annotations_of(part.citations, offset, len(part.text), self._losses)
-                    logprobs += part.logprobs or ()
+                    logprobs += complete_logprobs(part.logprobs)
                     texts.append(part.text)
                     offset += len(part.text)
                 case Refusal():
@@ -206,6 +206,23 @@ def annotations_of(citations: list[Citation], offset: int, length: int, losses: 
         cited = {"start_index": start, "end_index": end, "title": citation.title, "url": citation.url}
         found.append({"type": "url_citation", "url_citation": cited})
     return found
+
+
+def complete_logprobs(tokens: Any) -> list[dict[str, Any]]:
+    """Return the tokens with every member that OpenAI's have, which not every upstream sends."""
+    return [_complete(token) | {"top_logprobs": _tokens_in(token.get("top_logprobs"))} for token in _objects(tokens)]
+
+
+def _tokens_in(tokens: Any) -> list[dict[str, Any]]:
+    return [_complete(token) for token in _objects(tokens)]
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _complete(token: dict[str, Any]) -> dict[str, Any]:
+    return token if "bytes" in token else {**token, "bytes": list(str(token.get("token", "")).encode())}
 
 
 def encode_call(call: ToolCall) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai_chat.client_answer import (
     add_served,
     annotations_of,
+    complete_logprobs,
     encode_audio,
     encode_call,
     encode_image,
@@ -100,7 +101,8 @@ class ChatStreamEncoder:
         choice.offsets[event.part] = start, length + len(event.text)
         choice.chars += len(event.text)
         if event.logprobs is not None:
-            self._write(event.choice, {"content": event.text}, out, logprobs=event.logprobs)
+            logprobs = complete_logprobs(event.logprobs)
+            self._write(event.choice, {"content": event.text}, out, logprobs=logprobs)
         elif event.text:
             out += (self._head, b"%d" % event.choice, _CONTENT, _ENCODE(event.text), _CONTENT_END, self._tail)
 

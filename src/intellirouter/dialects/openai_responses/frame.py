@@ -55,6 +55,9 @@ ERROR_CODES: Final = REJECTED_CODES | {
 }
 """All that a response's `error` may have for `code`."""
 
+_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+"""Clients check the tier against OpenAI's words; other vendors have words of their own."""
+
 
 class Outcome(Struct, frozen=True):
     """How an answer ended, in this dialect's words."""
@@ -142,7 +145,7 @@ class Frame:
             "prompt_cache_key": asked.prompt_cache_key,
             "reasoning": self._reasoning(),
             "safety_identifier": asked.safety_identifier,
-            "service_tier": self.service_tier or "default",
+            "service_tier": self.service_tier if self.service_tier in _TIERS else "default",
             "store": asked.store is not False,
             "temperature": 1.0 if asked.temperature is None else asked.temperature,
             "text": self._text(),

@@ -8,7 +8,9 @@ import importlib
 import ssl
 from collections import Counter
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamRequest, errors
 from intellirouter.providers.auth import Signable
@@ -19,6 +21,18 @@ from intellirouter.providers.transport.pool import UpstreamPool, retry_after_s
 _LIBRARY: Final = "intellirouter.providers.websocket"
 _OURS: Final = frozenset({"host", "connection", "content-type", "accept", "accept-encoding", "user-agent"})
 """Headers that the handshake writes itself, or that say nothing in one."""
+
+
+class Handshake(Struct, frozen=True, kw_only=True):
+    """What the library needs to know."""
+
+    name: str
+    """The deployment's, for messages."""
+    uri: str
+    headers: dict[str, str]
+    user_agent: str
+    tls: ssl.SSLContext | None
+    uds: str | None
 
 
 class SocketDialer:
@@ -64,9 +78,9 @@ class SocketDialer:
         has_opened = False
         try:
             async with asyncio.timeout_at(deadline_s):
-                arguments = await self._arguments(deployment, request, credential, address)
+                handshake = await self._handshake(deployment, request, credential, address)
                 answer: FrameSocket | SocketRefusal = await self._library.open_socket(
-                    **arguments, on_closed=lambda: self._closed(address)
+                    handshake, lambda: self._closed(address)
                 )
             has_opened = not isinstance(answer, SocketRefusal)
         except TimeoutError:
@@ -86,9 +100,9 @@ class SocketDialer:
                 self._closed(address)
         return answer
 
-    async def _arguments(
+    async def _handshake(
         self, deployment: Deployment, request: UpstreamRequest, credential: Credential, address: Address
-    ) -> dict[str, Any]:
+    ) -> Handshake:
         head = head_of(deployment, request)
         signable = Signable(
             method=head.method,
@@ -103,14 +117,14 @@ class SocketDialer:
         if shown is None:
             shown = await credential.presenter.headers(signable)
         headers = {name: value for name, value in head.headers.items() if name not in _OURS} | dict(shown)
-        return {
-            "name": deployment.name,
-            "uri": f"{'wss' if address.is_tls else 'ws'}://{head.host}{head.target}",
-            "headers": headers,
-            "user_agent": head.headers["user-agent"],
-            "tls": self._pool.tls(address.ca_file) if address.is_tls else None,
-            "uds": address.uds,
-        }
+        return Handshake(
+            name=deployment.name,
+            uri=f"{'wss' if address.is_tls else 'ws'}://{head.host}{head.target}",
+            headers=headers,
+            user_agent=head.headers["user-agent"],
+            tls=self._pool.tls(address.ca_file) if address.is_tls else None,
+            uds=address.uds,
+        )
 
     def _closed(self, address: Address) -> None:
         self._open[address] -= 1

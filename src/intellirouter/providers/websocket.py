@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from intellirouter.core import SocketClosed, SocketRefusal, errors
+from intellirouter.providers.realtime import Handshake
 
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 256 * 1024
@@ -25,31 +25,23 @@ class _Connect(connect):
         return exc
 
 
-async def open_socket(
-    *,
-    name: str,
-    uri: str,
-    headers: dict[str, str],
-    user_agent: str,
-    tls: ssl.SSLContext | None,
-    uds: str | None,
-    on_closed: Callable[[], None],
-) -> "Socket | SocketRefusal":
+async def open_socket(handshake: Handshake, on_closed: Callable[[], None]) -> "Socket | SocketRefusal":
     """Shake hands. `on_closed` is called once, when an opened socket is done with.
 
     Raises `UpstreamMalformed` for what is no WebSocket, OSError.
     """
+    name = handshake.name
     options: dict[str, Any] = {}
-    if tls is not None:
-        options["ssl"] = tls
-    if uds is not None:
-        options |= {"unix": True, "path": uds}
+    if handshake.tls is not None:
+        options["ssl"] = handshake.tls
+    if handshake.uds is not None:
+        options |= {"unix": True, "path": handshake.uds}
     try:
         link = await _Connect(
-            uri,
+            handshake.uri,
             compression=None,  # sound does not shrink, and shrinking text costs more than it spares here
-            additional_headers=headers,
-            user_agent_header=user_agent,
+            additional_headers=handshake.headers,
+            user_agent_header=handshake.user_agent,
             proxy=None,  # the environment is read by the configuration only
             open_timeout=None,
             close_timeout=_CLOSE_S,

@@ -1,6 +1,7 @@
 """Server-sent events, incrementally: any split, any line ending, comments, several data lines, missing ends."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -41,6 +42,8 @@ class EventSplitter:
         """The last bytes that wait: a blank line may begin there. Only these are searched again."""
 
     def feed(self, data: bytes) -> bytes:
+        if not self._size and data.endswith(b"\n\n"):
+            return data  # whole events, the usual case
         seam = self._seam
         cut = last_boundary(seam + data if seam else data)
         if not cut:
@@ -143,8 +146,22 @@ class EventReader:
 
     def _read(self, block: bytes) -> list[bytes]:
         check_utf8(block)
+        if b"\r" in block:
+            return self._read_each(split_events(block))
         found: list[bytes] = []
-        for event in split_events(block):
+        for event in block.split(b"\n\n"):
+            # One data line, alone or below the event's name: the usual cases. `event_data` knows all of them.
+            first, _, rest = event.partition(b"\n")
+            line = rest if first.startswith(b"event:") else b"" if rest else first
+            if line.startswith(b"data:") and b"\n" not in line:
+                found.append(line[5:].strip(b" "))
+            elif event:
+                found += self._read_each([event])
+        return found
+
+    def _read_each(self, events: Iterable[bytes]) -> list[bytes]:
+        found: list[bytes] = []
+        for event in events:
             text = event_data(event)
             if text is not None:
                 found.append(text)

@@ -44,6 +44,8 @@ from intellirouter.dialects.json_progress import JsonProgress
 
 _START: Final = b"event: content_block_start\ndata: "
 _DELTA: Final = b"event: content_block_delta\ndata: "
+_TEXT: Final = _DELTA + b'{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+"""Nearly all there is in a stream."""
 _STOP: Final = b"event: content_block_stop\ndata: "
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -99,7 +101,9 @@ class MessageStream:
         if events and not self._has_begun:
             self._begin(events)
         for event in events:
-            if isinstance(event, UsageUpdate):
+            if event.__class__ is TextDelta:
+                self._take(event)
+            elif isinstance(event, UsageUpdate):
                 self._usage = event.usage
             elif isinstance(event, Finished):
                 self._finish(event)
@@ -197,7 +201,7 @@ class MessageStream:
             self._say(event)
 
     def _say(self, event: Any) -> None:
-        if not isinstance(event, PartEnded):
+        if event.__class__ is not PartEnded:
             self._handlers[event.__class__](event)
         elif self._block is not None and self._block.part == event.part:
             self._close()
@@ -236,9 +240,11 @@ class MessageStream:
 
     def _text(self, event: TextDelta | RefusalDelta) -> None:
         if event.text:
-            block = self._within("text", event.part, {"type": "text", "text": ""})
+            block = self._block
+            if block is None or block.part != event.part or block.kind != "text":
+                block = self._open("text", event.part, {"type": "text", "text": ""})
             self._content_bytes += len(event.text)
-            self._delta(block.index, {"type": "text_delta", "text": event.text})
+            self._out.append(_TEXT % (block.index, _encode(event.text)))
 
     def _refusal(self, event: RefusalDelta) -> None:
         self._has_refusal = True

@@ -84,8 +84,9 @@ def _usage(answer: _Answer, choices: list[dict[str, Any]]) -> Usage | None:
     if usage is None and isinstance(answer.x_groq, dict) and answer.x_groq.get("usage"):
         usage = decode_usage(msgspec.Raw(msgspec.json.encode(answer.x_groq["usage"])))
     if usage is None:
-        said = next((choice["usage"] for choice in choices if choice.get("usage")), None)
-        usage = decode_usage(msgspec.Raw(msgspec.json.encode(said))) if said else None
+        for choice in choices:
+            if said := choice.get("usage"):
+                return decode_usage(msgspec.Raw(msgspec.json.encode(said)))
     return usage
 
 
@@ -131,9 +132,11 @@ class ChatStreamDecoder:
         for data in datas:
             if self._is_over:
                 break
-            if data.strip() == _DONE:
+            if data.startswith(b"{"):
+                self._chunk(data, events)
+            elif (said := data.strip()) == _DONE:
                 self._finish(events)
-            elif data.strip():
+            elif said:
                 self._chunk(data, events)
         return events
 

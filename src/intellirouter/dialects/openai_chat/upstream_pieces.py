@@ -114,6 +114,20 @@ class ChoiceReader:
         if not isinstance(delta, dict):
             delta = {"content": choice.get("text")}
         events: list[Event] = []
+        self._read_delta(delta, choice, events, is_whole=is_whole)
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish.lower() not in _NO_WORDS:
+            self.finish = finish
+            stop_text = choice.get("stop_reason")  # vLLM: the stop sequence, or a token's number
+            self._stop_text = stop_text if isinstance(stop_text, str) and stop_text else None
+        return events
+
+    def _read_delta(
+        self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event], *, is_whole: bool
+    ) -> None:
+        if len(delta) == 1 and isinstance(text := delta.get("content"), str) and text:
+            self._text(text, choice, events)  # nearly all there is in a stream
+            return
         self._think(delta, events)
         self._say(delta, choice, events)
         if delta.get("images") or delta.get("audio"):
@@ -122,12 +136,6 @@ class ChoiceReader:
             self._call(calls, events, is_whole=is_whole)
         if isinstance(legacy := delta.get("function_call"), dict):
             self._one_call({"index": 0, "function": legacy}, events)
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish.lower() not in _NO_WORDS:
-            self.finish = finish
-            stop_text = choice.get("stop_reason")  # vLLM: the stop sequence, or a token's number
-            self._stop_text = stop_text if isinstance(stop_text, str) and stop_text else None
-        return events
 
     def _text_part(self, kind: str, events: list[Event]) -> int:
         """Return the number of the open part of this kind, closing one of another kind."""

@@ -15,7 +15,6 @@ Path = tuple[str | int, ...]
 """Steps from the root: names of settings and entries, indices of lists."""
 
 _PLAIN = re.compile(r"[^\s.\[\]\"]+\Z")
-_STEP = re.compile(r'"([^"]*)"|([^.\[\]"]+)|\[(\d+)\]')
 
 
 class Shape(Struct, frozen=True):
@@ -90,11 +89,6 @@ def format_path(path: Path) -> str:
             name = step if _PLAIN.match(step) else f'"{step}"'
             text += f".{name}" if text else name
     return text
-
-
-def split_path(text: str) -> list[str]:
-    """Split what `format_path` writes into its steps, indices as digits; `keys.0.name` works as well."""
-    return [quoted or plain or index for quoted, plain, index in _STEP.findall(text)]
 
 
 def normalise(value: Any, shape: Shape) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, errors, new_id
+from intellirouter.core import errors, new_id
 from intellirouter.dialects.openai_responses.items import kind_of
 from intellirouter.dialects.sse import event_data, split_events
 from intellirouter.dialects.validation import decode_body
@@ -72,11 +72,6 @@ def _normal(item: Any, path: str) -> dict[str, Any]:
     return normal
 
 
-def stored_input(call: Call) -> list[dict[str, Any]]:
-    """Return what a next turn needs of this call's input: all of it, but for the instructions."""
-    return input_items(call.body)
-
-
 def output_items(response_body: bytes) -> list[dict[str, Any]]:
     """Return the items of a response; none for a body that is no response."""
     try:
@@ -97,6 +92,13 @@ def with_history(body: bytes, items: list[dict[str, Any]]) -> bytes:
     if isinstance(given, str):
         given = [{"type": "message", "role": "user", "content": given}]
     document["input"] = [*_replayed(items), *(given if isinstance(given, list) else [])]
+    return msgspec.json.encode(document)
+
+
+def in_foreground(body: bytes) -> bytes:
+    """Return the request without `background`: who asks an upstream on behalf of a client that left waits for it."""
+    document = decode_body(_object, body)
+    document.pop("background", None)
     return msgspec.json.encode(document)
 
 

@@ -18,7 +18,6 @@ _MAX_TOKENS: Final = 2**53
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 _CHOICES: Final = frozenset({"none", "auto", "required"})
 _INCLUDES_TOKENS: Final = "reasoning.encrypted_content"
-_INCLUDES_LOGPROBS: Final = "message.output_text.logprobs"
 
 
 class Item(Struct):
@@ -80,10 +79,6 @@ class ResponsesRequest(Struct):
     def wants_tokens(self) -> bool:
         """Whether the answer shall hold reasoning tokens: the client asks, or the answer is kept for a next turn."""
         return self.store is not False or _INCLUDES_TOKENS in (self.include or ())
-
-    @property
-    def wants_logprobs(self) -> bool:
-        return bool(self.top_logprobs) or _INCLUDES_LOGPROBS in (self.include or ())
 
     @property
     def wants_summary(self) -> bool:

@@ -43,7 +43,6 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self.is_closed = False
         self.is_busy = False
-        self.requests_served = 0
         self.idle_since_s = 0.0
         self.max_idle_s = _MAX_IDLE_S
         """How long it may be idle and still be used; less when the server announces that it closes sooner."""
@@ -248,7 +247,6 @@ class Connection(asyncio.Protocol):
         if self.status >= 400 and self._transport.get_write_buffer_size():
             reusable = False  # refused before the whole request went out: the rest of it is still in the way
         self.is_busy = False
-        self.requests_served += 1
         self.deadline_s = self.total_deadline_s = float("inf")
         if reusable:
             if self._is_paused:

@@ -14,7 +14,6 @@ Param = str | int | float | bool
 MAX_WAIT_S: Final = 3600.0
 MAX_SIZE_MIB: Final = 256.0
 _TRUE: Final = frozenset({"true", "1", "yes"})
-_FALSE: Final = frozenset({"false", "0", "no"})
 
 
 class FaultKind(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ from typing import Final
 
 MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 TEXT: Final = 1
-BINARY: Final = 2
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10

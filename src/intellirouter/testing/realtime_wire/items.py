@@ -7,7 +7,6 @@ from typing import Any, Final
 from intellirouter.core import new_id
 from intellirouter.testing.plan import count_tokens
 
-BYTES_PER_AUDIO_TOKEN: Final = 4800
 Document = dict[str, Any]
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "audio": (dict,),

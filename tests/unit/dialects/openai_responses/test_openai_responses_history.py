@@ -52,7 +52,7 @@ def test_no_input_is_no_items() -> None:
 
 def test_instructions_are_not_inherited() -> None:
     call = CLIENT.decode_request(body_of(input="x", instructions="Be brief."), NO_FACTS)
-    assert "Be brief." not in json.dumps(history.stored_input(call))
+    assert "Be brief." not in json.dumps(history.input_items(call.body))
 
 
 def test_a_conversation_goes_on_where_it_was() -> None:
@@ -61,7 +61,7 @@ def test_a_conversation_goes_on_where_it_was() -> None:
     first = CLIENT.decode_request(body_of(input="Weather?", instructions="Be brief."), NO_FACTS)
     parts = [Reasoning(text="hm", token=token), ToolCall(id="c1", name="f"), Text(text="Wait.")]
     answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason="tool_calls"))])
-    kept = history.stored_input(first) + history.output_items(CLIENT.encode(answer, first, LossReport()))
+    kept = history.input_items(first.body) + history.output_items(CLIENT.encode(answer, first, LossReport()))
     result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
     body = history.with_history(body_of(previous_response_id="resp_1", input=[result]), kept)
     assert "previous_response_id" not in json.loads(body)

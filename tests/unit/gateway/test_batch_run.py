@@ -12,7 +12,7 @@ from intellirouter.config.runtime import BatchesSpec
 from intellirouter.core import TaskOwner, Usage
 from intellirouter.gateway import batch_run, kept_objects
 from intellirouter.gateway.batch_lines import Answered, Asked
-from intellirouter.gateway.batch_run import BatchParts, BatchRun
+from intellirouter.gateway.batch_run import BatchParts, BatchRun, ResultKeeper
 from intellirouter.gateway.batch_state import INPUT, RESULT, WINDOW_S, Batch, batch_of
 from intellirouter.gateway.file_shelf import FileShelf, file_part
 from intellirouter.gateway.kept_objects import KeptObjects, PageQuery
@@ -200,6 +200,7 @@ async def test_what_is_not_run_in_time_expires(world: World) -> None:
     batch = await world.run(batch)
     assert (batch.status, batch.completed, batch.failed) == ("expired", 2, 3)
     assert "expired_at" in batch.times
+    assert world.turns.taken == 0
     assert await world.ids(batch, "output") == ["a", "b"]
     assert [each["error"]["code"] for each in await world.read(batch, "error")] == ["batch_expired"] * 3
     assert all(each["response"] is None for each in await world.read(batch, "error"))
@@ -316,6 +317,22 @@ async def test_results_that_come_together_are_stored_together(world: World, monk
     assert sum(groups) == 50
     assert len(groups) <= 5
     assert world.kept().completed == 50
+
+
+async def test_a_writer_that_is_cancelled_leaves_its_work_to_the_next(world: World) -> None:
+    keeper = ResultKeeper(world.objects)
+    world.why = "the disk is full"
+    tasks = [
+        world.owner.start(keeper.keep(result(number, "abc"[number])), str(number), is_awaited=True)
+        for number in range(3)
+    ]
+    for task in tasks[:2]:
+        await asyncio.sleep(0.03)
+        task.cancel()
+    await asyncio.sleep(0.03)
+    world.why = None
+    await asyncio.wait_for(tasks[2], WAIT_S)
+    assert part_id("batch_1", 2) in [each.id for each in world.store.part_marks(RESULT, "batch_1", "acme", "")]
 
 
 async def test_a_bug_in_a_line_does_not_stop_the_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:

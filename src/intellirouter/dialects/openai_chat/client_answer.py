@@ -237,7 +237,9 @@ def encode_call(call: ToolCall) -> dict[str, Any]:
         function = {"name": call.name, "arguments": call.arguments}
         encoded = {"id": call.id, "type": "function", "function": function}
     if call.token is not None:
-        value = call.token.value if call.token.dialect == "gemini" else wrap_token(call.token)
+        # Bare, it would be relayed to whoever answers next, who may refuse it.
+        is_bare = call.token.dialect == "gemini" and not call.token.origin
+        value = call.token.value if is_bare else wrap_token(call.token)
         encoded["extra_content"] = {"google": {"thought_signature": value}}
     return encoded
 

@@ -197,14 +197,14 @@ def test_a_thought_that_is_a_signature_only_survives_the_client() -> None:
     assert CLIENT.decode(call_of(messages=[USER, message])).messages[1].parts[0] == Reasoning(token=token)
 
 
-def test_signatures_of_calls_are_bare_for_gemini_and_wrapped_otherwise() -> None:
+def test_signatures_of_calls_are_wrapped_so_that_they_are_never_relayed_to_somebody_else() -> None:
     calls = [
         ToolCall(id="c1", name="f", token=Opaque(value="g", origin="o", dialect="gemini")),
         ToolCall(id="c2", name="f", token=Opaque(value="x", origin="o", dialect="bedrock")),
     ]
     message = answered(*calls)[0]["message"]
     first, second = (call["extra_content"]["google"]["thought_signature"] for call in message["tool_calls"])
-    assert first == "g"
+    assert unwrap_token(first, "gemini") == Opaque(value="g", origin="o", dialect="gemini")
     assert unwrap_token(second, "gemini") == Opaque(value="x", origin="o", dialect="bedrock")
 
 

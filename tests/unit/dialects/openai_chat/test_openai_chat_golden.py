@@ -20,8 +20,10 @@ from intellirouter.dialects.ir import (
     Response,
     StopReason,
     Text,
+    ToolCall,
     collect,
     events_of,
+    unwrap_token,
 )
 from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
 
@@ -142,6 +144,8 @@ def _comparable(part: Any) -> Any:
         part = structs.replace(part, citations=known)
     if isinstance(part, Media):
         part = structs.replace(part, extras={})
+    if isinstance(part, ToolCall) and part.token is not None and part.token.value.startswith("irt1."):
+        part = structs.replace(part, token=unwrap_token(part.token.value, "gemini"))
     if isinstance(part, Reasoning) and part.is_redacted:
         part = structs.replace(part, text="")
     return plain(part)

@@ -1,0 +1,145 @@
+"""Opaque tokens travel through clients of every dialect, and go back only to the endpoint that minted them.
+
+An answer with signed thoughts or signed calls is told to a client, which sends it back as its history, as official
+clients do. Ollama's dialect has no place for tokens: there they are reported.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from golden import load
+from msgspec import structs
+
+from intellirouter.core import Deployment, Endpoint
+from intellirouter.dialects.ir import Reasoning, Response, ToolCall, origin_of
+from pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, read_answer, send, told_whole
+
+_TOOLS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def tokens_of(response: Response) -> list[str]:
+    parts = [part for choice in response.choices[:1] for part in choice.parts]
+    tokens = [part.token.value for part in parts if isinstance(part, Reasoning | ToolCall) and part.token is not None]
+    return [_secret(token) for token in tokens if token]
+
+
+def _secret(token: str) -> str:
+    """Return what a token hides: the chat dialect's are whole entries of `reasoning_details`."""
+    if not token.startswith("{"):
+        return token
+    entry = json.loads(token)
+    secret: str = entry.get("signature") or entry.get("data")
+    return secret
+
+
+def _is_bare(response: Response, client: str, upstream: str) -> bool:
+    """Whether the tokens are the client's own dialect's though another one brought them: those travel bare."""
+    parts = [part for part in response.choices[0].parts if isinstance(part, Reasoning | ToolCall)]
+    return client != upstream and any(part.token is not None and part.token.dialect == client for part in parts)
+
+
+CASES = [
+    pytest.param(client, upstream, case, id=f"{client}-{upstream}-{name}")
+    for upstream in UPSTREAMS
+    for name, case in load(upstream, "responses")
+    if tokens_of(read_answer(upstream, case))
+    for client in CLIENTS
+    if client != "ollama" and not _is_bare(read_answer(upstream, case), client, upstream)
+]
+
+
+def history(client: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the request case that goes on after this answer: every call has its result, then the user speaks."""
+    match client:
+        case "openai_chat":
+            return _chat(answer)
+        case "openai_responses":
+            return _responses(answer)
+        case "anthropic_messages":
+            return _anthropic(answer)
+        case _:
+            return _gemini(answer)
+
+
+def _chat(answer: dict[str, Any]) -> dict[str, Any]:
+    message = answer["choices"][0]["message"]
+    calls = message.get("tool_calls", [])
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
+    tools = [{"type": "function", "function": {"name": call["function"]["name"]}} for call in calls]
+    hello = {"role": "user", "content": "hi"}
+    body = {"model": "m", "messages": [hello, message, *results, *([] if calls else [hello])]}
+    return {"body": body | ({"tools": tools} if tools else {})}
+
+
+def _responses(answer: dict[str, Any]) -> dict[str, Any]:
+    calls = [item for item in answer["output"] if item["type"] == "function_call"]
+    results = [{"type": "function_call_output", "call_id": call["call_id"], "output": "ok"} for call in calls]
+    hello = {"role": "user", "content": "hi"}
+    body: dict[str, Any] = {"model": "m", "input": [hello, *answer["output"], *results, *([] if calls else [hello])]}
+    body["tools"] = [{"type": "function", "name": call["name"], "parameters": _TOOLS} for call in calls]
+    return {"body": body}
+
+
+def _anthropic(answer: dict[str, Any]) -> dict[str, Any]:
+    calls = [block for block in answer["content"] if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "ok"} for call in calls]
+    hello = {"role": "user", "content": "hi"}
+    turns = [hello, {"role": "assistant", "content": answer["content"]}]
+    turns.append({"role": "user", "content": results} if results else hello)
+    tools = [{"name": call["name"], "input_schema": _TOOLS} for call in calls]
+    return {"body": {"model": "m", "max_tokens": 9, "messages": turns, "tools": tools}}
+
+
+def _gemini(answer: dict[str, Any]) -> dict[str, Any]:
+    content = answer["candidates"][0]["content"]
+    calls = [part["functionCall"] for part in content["parts"] if "functionCall" in part]
+    results = [
+        {"functionResponse": {"id": call["id"], "name": call["name"], "response": {"result": "ok"}}} for call in calls
+    ]
+    hello = {"role": "user", "parts": [{"text": "hi"}]}
+    contents = [hello, content, {"role": "user", "parts": results} if results else hello]
+    tools = [{"functionDeclarations": [{"name": call["name"]}]} for call in calls]
+    return {
+        "body": {"contents": contents, "tools": tools},
+        "path": {"model": "m", "is_stream": False, "query": ""},
+    }
+
+
+def elsewhere(target: Deployment) -> Deployment:
+    """Return a deployment of the same dialect at another endpoint."""
+    url = "https://elsewhere.example/v1"
+    return structs.replace(target, provider="elsewhere", endpoint=Endpoint(base_url=url))
+
+
+@pytest.mark.parametrize(("client", "upstream", "case"), CASES)
+def test_tokens_come_back_to_who_minted_them_and_to_nobody_else(
+    client: str, upstream: str, case: dict[str, Any]
+) -> None:
+    response, home = read_answer(upstream, case), BY_UPSTREAM[upstream]
+    tokens = tokens_of(response)
+    body, _ = told_whole(response, client)
+    call = call_of(client, history(client, json.loads(body)))
+    back = send(call, client, home)
+    assert back.request is not None
+    for token in tokens:
+        assert msgspec.json.encode(token) in back.request.body
+    for name, target in BY_UPSTREAM.items():
+        other = elsewhere(target) if origin_of(target) == origin_of(home) else target
+        sent = send(call, client, other)
+        if sent.request is None or (client == upstream == name):
+            continue  # tokens in their own dialect travel bare, and say nothing of where they come from
+        assert b"irt1." not in sent.request.body
+        for token in tokens:
+            assert msgspec.json.encode(token) not in sent.request.body
+
+
+def test_ollamas_clients_are_told_that_tokens_are_lost() -> None:
+    for upstream in UPSTREAMS:
+        for name, case in load(upstream, "responses"):
+            response = read_answer(upstream, case)
+            thoughts = [part for part in response.choices[0].parts if isinstance(part, Reasoning)]
+            if any(part.token is not None for part in thoughts):
+                _, losses = told_whole(response, "ollama")
+                assert losses.get("thinking.signature") == "dropped", (upstream, name)

@@ -93,12 +93,21 @@ def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
         }
         for name, upstream in UPSTREAMS.items()
     }
+    providers["anything"] = {**providers["openai"], "vendor": "openai-compatible"}
     deployments: dict[str, Any] = {
         f"{name}-priced": {"provider": name, "model": upstream.model, "price": PRICE}
         for name, upstream in UPSTREAMS.items()
     }
     deployments |= {
         f"{name}-broken": {"provider": name, "model": f"{upstream.model}-broken"}
+        for name, upstream in UPSTREAMS.items()
+    }
+    deployments |= {
+        f"{name}-silent": {
+            "provider": name,
+            "model": f"{upstream.model}-silent",
+            "timeouts": {"first_token_s": 0.3, "idle_s": 0.3},
+        }
         for name, upstream in UPSTREAMS.items()
     }
     models = {name: {"deployments": [f"{name}-priced"]} for name in UPSTREAMS}

@@ -183,7 +183,11 @@ def _relayed(lane: Any, *, is_form: bool = False) -> Surface:
 
 SURFACES: Final[dict[str, Surface]] = {
     "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.CheckedChatLane()),
-    "openai_responses": _chat(openai_responses.CLIENT, _OPENAI_ERRORS),
+    "openai_responses": _chat(
+        openai_responses.CLIENT,
+        _OPENAI_ERRORS,
+        relay=openai_responses.ResponsesRelay(openai_responses.CLIENT, openai_responses.UPSTREAM),
+    ),
     "openai_input_tokens": _count(openai_responses.COUNT_CLIENT, _OPENAI_ERRORS),
     "openai_completions": _chat(
         openai_completions.CLIENT,

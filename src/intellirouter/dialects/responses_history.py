@@ -5,6 +5,7 @@ from intellirouter.dialects.openai_responses import CLIENT, history, lifecycle
 
 input_items = history.input_items
 with_history = history.with_history
+in_foreground = history.in_foreground
 output_items = history.output_items
 renamed = lifecycle.renamed
 cancelled = lifecycle.cancelled

@@ -1,6 +1,6 @@
 """Lanes between a client and an upstream: the relay of one dialect, the translation between two."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -35,6 +35,9 @@ from intellirouter.dialects.soundness import CHECKED_NEEDS, StreamGuard, sound
 from intellirouter.dialects.sse import check_utf8
 
 _MAX_HELD_BYTES: Final = 256 * 1024
+
+
+Edit = Callable[[bytes], bytes]
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -145,13 +148,19 @@ class ChatRelay:
             held_together = sound(response, form_of(self._client, call))
             if held_together != response:
                 repaired = self._client.encode(held_together, call, LossReport())
+        if repaired is None and (edit := self.edit(call)) is not None:
+            repaired = edit(body)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
         return Answer(response.usage, None if stop is None else stop.reason, repaired)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
         guard = StreamGuard() if not call.needs.isdisjoint(CHECKED_NEEDS) else None
-        return RelayedStream(decoder, encoder, self._upstream.splitter(), guard)
+        return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.edit(call))
+
+    def edit(self, _call: Call, /) -> Edit | None:
+        """Return what changes the answer on its way (a body, or a block of whole events); None: nothing does."""
+        return None
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -262,11 +271,17 @@ class RelayedStream(_Watched):
     """Upstream bytes go to the client as they came, whole events at a time; the last one is kept for `end`."""
 
     def __init__(
-        self, decoder: StreamDecoder, encoder: StreamEncoder, splitter: Splitter, guard: StreamGuard | None
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        splitter: Splitter,
+        guard: StreamGuard | None,
+        edit: Edit | None,
     ) -> None:
         super().__init__(decoder, encoder)
         self._splitter = splitter
         self._guard = guard
+        self._edit = edit
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._sent = b""
@@ -277,6 +292,8 @@ class RelayedStream(_Watched):
         if self.is_finished or not (block := self._splitter.feed(data)):
             return b""
         check_utf8(block)
+        if self._edit is not None:
+            block = self._edit(block)
         try:
             self._guarded(self._guard, self._decoder.feed(block))
         except errors.UpstreamError as error:
@@ -311,6 +328,8 @@ class RelayedStream(_Watched):
     def end(self) -> bytes:
         if not self.is_finished:
             rest = self._splitter.rest()
+            if self._edit is not None:
+                rest = self._edit(rest)
             try:
                 self._guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
             except errors.UpstreamError as error:

@@ -28,7 +28,7 @@ PREFIX: Final = "/v1/responses/"
 _KIND: Final = "response"
 _KEPT_US: Final = 30 * 86_400_000_000
 _MAX_BACKGROUND: Final = 256
-_PATIENCE_S: Final = 2.0
+_PATIENCE_S: Final = 10.0
 _RECOVERY_RETRY_S: Final = 1.0
 _UNFINISHED: Final = ("queued", "in_progress")
 
@@ -148,9 +148,10 @@ class StoredResponses:
         response_id, queued = history.queued(exchange.surface.decode_request(body, _facts(previous)))
         kept = _Kept(msgspec.Raw(queued), history.input_items(body))
         await self._save(tenant, response_id, "queued", kept)
+        asked = history.in_foreground(body)
 
         async def work(reply: Reply) -> None:
-            await walk(body, reply, _facts(previous))
+            await walk(asked, reply, _facts(previous))
 
         task = self._owner.start(self._answer_later(tenant, response_id, kept, work), response_id)
         self._running[tenant, response_id] = task
@@ -263,7 +264,7 @@ class StoredResponses:
                     raise errors.Overloaded(
                         f"Stored responses cannot be reached now: {error}", code="store_unavailable", hint=""
                     ) from error
-            await asyncio.sleep(_PATIENCE_S / 20)
+            await asyncio.sleep(_PATIENCE_S / 100)
 
     def _now_us(self) -> int:
         return self._clock.epoch_us()

@@ -9,6 +9,7 @@ from intellirouter.dialects.lane import ChatClient, ChatUpstream
 from intellirouter.dialects.openai_responses import history
 from intellirouter.dialects.openai_responses.client import ResponsesClient
 from intellirouter.dialects.openai_responses.count import InputTokensClient
+from intellirouter.dialects.openai_responses.relay import ResponsesRelay
 from intellirouter.dialects.openai_responses.stream_encoder import ResponseWriter
 from intellirouter.dialects.openai_responses.upstream import ResponsesUpstream
 
@@ -16,4 +17,13 @@ CLIENT: Final[ChatClient] = ResponsesClient()
 COUNT_CLIENT: Final = InputTokensClient()
 UPSTREAM: Final[ChatUpstream] = ResponsesUpstream()
 
-__all__ = ["CLIENT", "COUNT_CLIENT", "UPSTREAM", "ResponseWriter", "ResponsesClient", "ResponsesUpstream", "history"]
+__all__ = [
+    "CLIENT",
+    "COUNT_CLIENT",
+    "UPSTREAM",
+    "ResponseWriter",
+    "ResponsesClient",
+    "ResponsesRelay",
+    "ResponsesUpstream",
+    "history",
+]

@@ -117,3 +117,8 @@ def test_a_failed_stream_has_a_response_too() -> None:
     found = history.final_response(stream)
     assert found is not None
     assert json.loads(found)["status"] == "failed"
+
+
+def test_nobody_is_asked_to_answer_in_the_background() -> None:
+    body = history.in_foreground(b'{"model":"m","background":true,"input":"x"}')
+    assert json.loads(body) == {"model": "m", "input": "x"}

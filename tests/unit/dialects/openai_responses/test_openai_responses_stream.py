@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from responses_judge import DEPLOYMENT
 
-from intellirouter.core import NO_FACTS, LossReport, errors
+from intellirouter.core import NO_FACTS, LossReport, PathFacts, errors
 from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
-from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
+from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesRelay
 from intellirouter.dialects.openai_responses.stream_decoder import _READERS
 from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
 
@@ -254,3 +255,16 @@ def test_tools_that_nobody_checked_do_not_break_the_writer(tools: list[Any]) -> 
     call = CLIENT.decode_request(json.dumps({"model": "m", "input": "x", "tools": tools}).encode(), NO_FACTS)
     writer = CLIENT.stream(call, LossReport())
     assert b"response.failed" in writer.encode([TextDelta(text="a")]) + writer.fail(errors.UpstreamTimeout("late"))
+
+
+def test_beside_a_relay_the_response_before_is_named() -> None:
+    """The upstream was sent the history in its place, and says that there is none."""
+    call = structs.replace(_CALL, facts=PathFacts(previous_response_id="resp_before"))
+    lane = ResponsesRelay(CLIENT, UPSTREAM)
+    delta = {**_DELTA, "delta": '"previous_response_id": null'}
+    created = {"type": "response.created", "response": {"id": "resp_1", "previous_response_id": None}}
+    out = lane.relay(call, DEPLOYMENT).feed(wire(created, delta))
+    sent = [json.loads(line.removeprefix("data: ")) for line in out.decode().splitlines() if line.startswith("data: ")]
+    assert sent[0]["response"] == {"id": "resp_1", "previous_response_id": "resp_before"}
+    assert sent[1]["delta"] == '"previous_response_id": null'
+    assert lane.edit(_CALL) is None

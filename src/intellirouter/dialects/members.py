@@ -122,21 +122,29 @@ class Members:
         return self._left.pop(name, None)
 
     def text(self, name: str) -> str:
+        if self._left.get(name) is None:
+            return ""
         value = self.reader.text(self._left, name, self.path)
         self._left.pop(name, None)
         return value
 
     def flag(self, name: str) -> bool | None:
+        if self._left.get(name) is None:
+            return None
         value = self.reader.flag(self._left, name, self.path)
         self._left.pop(name, None)
         return value
 
     def object(self, name: str) -> dict[str, Any] | None:
+        if self._left.get(name) is None:
+            return None
         value = self.reader.object(self._left, name, self.path)
         self._left.pop(name, None)
         return value
 
     def array(self, name: str) -> list[Any]:
+        if self._left.get(name) is None:
+            return []
         values = self.reader.array(self._left, name, self.path)
         self._left.pop(name, None)
         return values

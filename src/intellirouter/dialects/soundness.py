@@ -4,7 +4,7 @@ Refused means `UpstreamMalformed`: the attempt has failed, and the planner may a
 that change nothing the model said: an id that two calls share, a finish that was left out.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import jsonschema_rs
@@ -43,6 +43,7 @@ _MIN_LOOPING: Final = 2_000
 _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_TURNS: Final = 40
+_FEW: Final = 64
 _TAIL: Final = _MAX_PERIOD * (_MIN_TURNS + 1)
 
 
@@ -120,12 +121,23 @@ def check_repetition(text: str) -> None:
     """Raise `UpstreamMalformed` for a model that ran away: the same few words over and over until the end."""
     if len(text) < _MIN_LOOPING:
         return
-    for period in range(_MIN_PERIOD, _MAX_PERIOD + 1):
+    for period in _recurrences(text):
         window = max(_MIN_LOOPING, period * _MIN_TURNS)
         if len(text) < window + period:
             return
         if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
             raise errors.UpstreamMalformed("The model repeats itself without end.")
+
+
+def _recurrences(text: str) -> Iterator[int]:
+    """Say how far back from the end the last few characters stand again, nearest first: only those can be periods."""
+    last = text[-_FEW:]
+    end = len(text)
+    least = max(0, end - _FEW - _MAX_PERIOD)
+    at = text.rfind(last, least, end - _MIN_PERIOD)
+    while at >= 0:
+        yield end - _FEW - at
+        at = text.rfind(last, least, at + _FEW - 1)
 
 
 class StreamGuard:

@@ -61,6 +61,8 @@ class _ToolCall(Struct):
 
 
 class _Choice(Struct):
+    opening: bytes
+    """What stands before a piece of its text."""
     calls: dict[int, _ToolCall] = field(default_factory=dict)
     """By part number."""
     offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class ChatStreamEncoder:
         self._is_legacy = knows_functions_only(call)
         self._custom = free_text_tools(call)
         self._tail = b',"usage":null}\n\n' if call.wants_usage else b"}\n\n"
+        self._closing = _CONTENT_END + self._tail
         self._head = b""
         self._began = Began()
         self._choices: dict[int, _Choice] = {}
@@ -104,7 +107,7 @@ class ChatStreamEncoder:
             logprobs = complete_logprobs(event.logprobs)
             self._write(event.choice, {"content": event.text}, out, logprobs=logprobs)
         elif event.text:
-            out += (self._head, b"%d" % event.choice, _CONTENT, _ENCODE(event.text), _CONTENT_END, self._tail)
+            out += (choice.opening, _ENCODE(event.text), self._closing)
 
     def _other(self, event: Event, out: list[bytes]) -> None:
         match event:
@@ -128,7 +131,7 @@ class ChatStreamEncoder:
         if choice is None:
             if not self._head:
                 self._head = self._opening()
-            choice = self._choices[index] = _Choice()
+            choice = self._choices[index] = _Choice(opening=self._head + b"%d" % index + _CONTENT)
             self._write(index, {"role": "assistant", "content": ""}, out)
         return choice
 

@@ -310,9 +310,36 @@ def test_a_handshake_behind_an_unanswered_request_ends_the_connection(gateway: G
     assert b" 101 " not in said
 
 
-async def test_plain_http_on_its_paths_is_answered_as_ever(gateway: GatewayProcess) -> None:
-    assert gateway.get(WS, key=KEYS["ann"]).status_code in {404, 426}
-    assert gateway.get("/v1/realtime", key=KEYS["ann"]).status_code in {404, 426}
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/realtime"])
+def test_plain_http_is_told_what_these_paths_take(gateway: GatewayProcess, path: str) -> None:
+    answer = gateway.get(path, key=KEYS["ann"])
+    assert answer.status_code == 426
+    assert answer.json()["error"]["code"] == "websocket_required"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x81\x05hello",  # not masked
+        b"\x83\x80\x00\x00\x00\x00",  # no such opcode
+        b"\x80\x81\x00\x00\x00\x00a",  # the end of what has not begun
+        b"\xc1\x81\x00\x00\x00\x00a",  # a reserved bit
+        b"\x81\xff" + b"\xff" * 8,  # longer than anything
+        b"\x81\x82\x00\x00\x00\x00\xff\xfe",  # text that is not UTF-8
+        b"\x88\x82\x00\x00\x00\x00\x03\xed",  # a close code that cannot be sent
+    ],
+)
+def test_bytes_that_are_no_frames_close_the_socket(gateway: GatewayProcess, garbage: bytes) -> None:
+    head = f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}authorization: Bearer {KEYS['ann']}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), 5) as link:
+        link.sendall(head.encode())
+        said = link.recv(65536)
+        assert said.startswith(b"HTTP/1.1 101 ")
+        link.sendall(garbage)
+        said = b"".join(iter(lambda: link.recv(65536), b""))
+    assert said[:1] == b"\x88", said
+    assert int.from_bytes(said[2:4], "big") in {1002, 1007, 1009}
 
 
 def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Door: `Gateway`, `presented_key`, `RESPOND` and `HAS_BODY` (ASGI extensions, used where the server offers them).
 `Files`, `Batches`, `StoredResponses` and `OllamaPages` are resources, handed to the gateway; `LineRunner` answers a
-batch's lines. It knows clients; it does not know providers, prices or databases.
+batch's lines. `SocketPaths` takes the WebSockets. It knows clients; it does not know providers, prices or databases.
 """
 
 from intellirouter.gateway.app import Gateway
@@ -13,7 +13,7 @@ from intellirouter.gateway.credentials import presented_key
 from intellirouter.gateway.files import Files
 from intellirouter.gateway.ollama_pages import OllamaPages
 from intellirouter.gateway.routes import is_control
-from intellirouter.gateway.socket_paths import SocketPaths
+from intellirouter.gateway.socket_paths import SocketHints, SocketPaths
 from intellirouter.gateway.stored_responses import StoredResponses
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Gateway",
     "LineRunner",
     "OllamaPages",
+    "SocketHints",
     "SocketPaths",
     "StoredResponses",
     "is_control",

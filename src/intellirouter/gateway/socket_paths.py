@@ -8,14 +8,32 @@ from intellirouter.core import SocketClosed, errors, new_id
 from intellirouter.dialects import SURFACES
 from intellirouter.gateway import multiplex, realtime
 from intellirouter.gateway.asgi import Receive, Scope, Send
+from intellirouter.gateway.pages import Page
 from intellirouter.gateway.presence import Presence
+from intellirouter.gateway.resource import ResourceRequest
 from intellirouter.gateway.routes import FIXED
 from intellirouter.gateway.sockets import Socket, forget_cancellation
 from intellirouter.pipeline import Spine
 
 _STYLE: Final = SURFACES["openai_chat"].errors
-_HTTP_ONLY: Final = 426
+_PATHS: Final = frozenset({realtime.PATH, multiplex.PATH})
+_OTHER_PROTOCOL: Final = 426
 """Codex asks for `/v1/responses` over a WebSocket first; on this status it turns to HTTP at once."""
+
+
+class SocketHints:
+    """A `Resource` for who asks for one of these paths over HTTP."""
+
+    def allowed(self, path: str) -> str:
+        return "GET" if path in _PATHS else ""
+
+    async def serve(self, request: ResourceRequest) -> Page:
+        raise errors.InvalidRequest(
+            f"{request.path} takes WebSockets.",
+            code="websocket_required",
+            status=_OTHER_PROTOCOL,
+            hint="Open it with ws:// or wss://.",
+        )
 
 
 class SocketPaths:
@@ -65,7 +83,7 @@ class SocketPaths:
                 raise errors.InvalidRequest(
                     f"{path} is served over HTTP, not over a WebSocket.",
                     code="websocket_not_supported",
-                    status=_HTTP_ONLY,
+                    status=_OTHER_PROTOCOL,
                     hint="POST to it; stream: true sends the answer in pieces.",
                 )
             else:
@@ -74,6 +92,6 @@ class SocketPaths:
                 )
         except errors.GatewayError as error:
             headers = [(b"x-request-id", new_id("req_").encode())]
-            if error.status == _HTTP_ONLY:
+            if error.status == _OTHER_PROTOCOL:
                 headers.append((b"upgrade", b"HTTP/1.1"))
             await socket.refuse(error, headers, _STYLE)

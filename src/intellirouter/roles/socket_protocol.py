@@ -12,6 +12,14 @@ _logger = logging.getLogger("intellirouter.sockets")
 _logger.setLevel(logging.WARNING)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Text that is not UTF-8 closes the socket. Uvicorn logs it with a traceback, too: any client could fill the log."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], UnicodeDecodeError)
+
+
+_logger.addFilter(_is_ours)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Leaves ending to the application, tells a broken connection from a close, and logs no addresses: a browser's
     key may stand in one.

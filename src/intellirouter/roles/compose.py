@@ -20,6 +20,7 @@ from intellirouter.gateway import (
     Gateway,
     LineRunner,
     OllamaPages,
+    SocketHints,
     SocketPaths,
     StoredResponses,
     is_control,
@@ -73,7 +74,7 @@ class Plane:
             check_ready=self._check_ready,
             render_metrics=self._render,
             responses=self.responses,
-            resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches),
+            resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches, SocketHints()),
         )
         self.sockets = SocketPaths(lambda: self.gateway.spine, self.gateway.presence)
         self._admin = build_admin(self._control_plane())

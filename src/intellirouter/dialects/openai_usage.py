@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage
-from intellirouter.dialects.validation import as_int
+from intellirouter.dialects.lenient import as_int
 
 
 class _PromptDetails(Struct):

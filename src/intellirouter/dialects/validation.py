@@ -1,7 +1,7 @@
 """From msgspec's complaint to the words, `param` and `code` that OpenAI's API uses for the same mistake."""
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -83,10 +83,3 @@ def check_model(model: str) -> None:
         raise errors.InvalidRequest(
             "Invalid 'model': it holds characters that cannot be printed.", code="invalid_value", param="model"
         )
-
-
-def as_int(value: Any) -> int:
-    """Read a count from a vendor's usage: whole numbers only, nothing negative, anything else is 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return max(0, int(value))

@@ -11,6 +11,7 @@ from intellirouter.dialects.anthropic_messages.error_style import decode_error_d
 from intellirouter.dialects.anthropic_messages.stops import stop_of, usage_of
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
+from intellirouter.dialects.lenient import text_in
 
 _KNOWN: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"}
@@ -97,11 +98,6 @@ def is_empty(part: Part) -> bool:
     if isinstance(part, Text):
         return not part.text and not part.citations
     return isinstance(part, Reasoning) and not part.text and part.token is None
-
-
-def text_in(message: dict[str, Any], name: str) -> str:
-    value = message.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def count_of(body: bytes) -> int:

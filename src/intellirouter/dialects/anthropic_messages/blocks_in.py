@@ -21,6 +21,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.lenient import text_in
 from intellirouter.dialects.members import rest_of
 
 _TEXT: Final = frozenset({"type", "text", "citations", "cache_control"})
@@ -71,19 +72,19 @@ def text_of(block: dict[str, Any], path: str) -> Text:
 def citation_of(raw: Mapping[str, Any]) -> Citation:
     """Read a citation; odd types are as good as absent, since it only decorates."""
     kind = raw.get("type")
-    citation = Citation(cited_text=_said(raw, "cited_text"), raw=dict(raw), dialect=DIALECT)
+    citation = Citation(cited_text=text_in(raw, "cited_text"), raw=dict(raw), dialect=DIALECT)
     if kind == "web_search_result_location":
-        citation.kind, citation.url, citation.title = "url", _said(raw, "url"), _said(raw, "title")
-        if _said(raw, "encrypted_index").startswith(MARK):  # made up by us for another dialect's citation
+        citation.kind, citation.url, citation.title = "url", text_in(raw, "url"), text_in(raw, "title")
+        if text_in(raw, "encrypted_index").startswith(MARK):  # made up by us for another dialect's citation
             citation.raw, citation.dialect = None, ""
     elif kind == "search_result_location":
-        source = _said(raw, "source")
+        source = text_in(raw, "source")
         citation.kind = "url" if source.startswith(("http://", "https://")) else "document"
-        citation.url, citation.title = source, _said(raw, "title")
+        citation.url, citation.title = source, text_in(raw, "title")
         citation.source_start, citation.source_end = _at(raw, "start_block_index"), _at(raw, "end_block_index")
     elif kind in _LOCATIONS:
         start, end = _LOCATIONS[kind]
-        citation.kind, citation.title = "document", _said(raw, "document_title")
+        citation.kind, citation.title = "document", text_in(raw, "document_title")
         citation.document_index = _at(raw, "document_index")
         citation.source_start, citation.source_end = _at(raw, start), _at(raw, end)
     return citation
@@ -94,11 +95,6 @@ _LOCATIONS: Final[dict[Any, tuple[str, str]]] = {
     "page_location": ("start_page_number", "end_page_number"),
     "content_block_location": ("start_block_index", "end_block_index"),
 }
-
-
-def _said(raw: Mapping[str, Any], name: str) -> str:
-    value = raw.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _at(raw: Mapping[str, Any], name: str) -> int:
@@ -229,9 +225,9 @@ def _tool_result(block: dict[str, Any], path: str) -> ToolResult:
 def _in_words(block: dict[str, Any]) -> str:
     """Say a block that only this dialect knows as text: a search result, the name of a tool, any other as JSON."""
     if block.get("type") == "search_result" and (text := _joined_text(block.get("content"))) is not None:
-        return "\n".join(line for line in (_said(block, "title"), _said(block, "source"), text) if line)
+        return "\n".join(line for line in (text_in(block, "title"), text_in(block, "source"), text) if line)
     if block.get("type") == "tool_reference":
-        return _said(block, "tool_name")
+        return text_in(block, "tool_name")
     return msgspec.json.encode(block).decode()
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.anthropic_messages.answer_in import answer_part, minted, text_in
+from intellirouter.dialects.anthropic_messages.answer_in import answer_part, minted
 from intellirouter.dialects.anthropic_messages.blocks_in import citation_of, foreign
 from intellirouter.dialects.anthropic_messages.error_style import decode_error_document
 from intellirouter.dialects.anthropic_messages.stops import UsageCounts, stop_of
@@ -32,6 +32,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.lenient import text_in
 from intellirouter.dialects.sse import EventReader
 
 

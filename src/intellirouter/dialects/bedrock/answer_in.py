@@ -22,8 +22,8 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
+from intellirouter.dialects.lenient import as_int
 from intellirouter.dialects.sse import check_utf8
-from intellirouter.dialects.validation import as_int
 
 STOP_REASONS: Final[dict[str, StopReason]] = {
     "end_turn": "stop",

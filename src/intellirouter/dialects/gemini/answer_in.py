@@ -4,7 +4,6 @@ Why a candidate ended is told last of all: usage, sources and even text may come
 upstreams repeat that in every chunk.
 """
 
-from datetime import datetime
 from typing import Any, Final
 
 from intellirouter.core import Deployment, Usage, errors, new_id
@@ -33,6 +32,7 @@ from intellirouter.dialects.ir import (
     WholePart,
     origin_of,
 )
+from intellirouter.dialects.lenient import epoch_s
 
 _MAX_CANDIDATES: Final = 64
 _PARTIAL: Final = frozenset({"partialArgs", "willContinue"})
@@ -228,15 +228,5 @@ def _began(document: dict[str, Any]) -> Began:
     return Began(
         id=text_of(document.get("responseId")),
         model=text_of(document.get("modelVersion")),
-        created_s=_epoch_s(text_of(document.get("createTime"))),
+        created_s=epoch_s(text_of(document.get("createTime"))),
     )
-
-
-def _epoch_s(time: str) -> int:
-    """Read the time that only Vertex tells."""
-    if not time:
-        return 0
-    try:
-        return max(0, int(datetime.fromisoformat(time).timestamp()))
-    except (ValueError, OverflowError):
-        return 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 from intellirouter.core import Usage
 from intellirouter.dialects.gemini.wire import objects_in, text_of
 from intellirouter.dialects.ir import Stop, StopReason
-from intellirouter.dialects.validation import as_int
+from intellirouter.dialects.lenient import as_int
 
 _REASONS: Final[dict[str, StopReason]] = {
     "STOP": "stop",

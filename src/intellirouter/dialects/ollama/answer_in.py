@@ -32,11 +32,11 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.lenient import as_int, epoch_s
 from intellirouter.dialects.media_types import media_type_of
-from intellirouter.dialects.ollama.wire import DIALECT, epoch_of
+from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.openai_errors import decode_error_in_200, decode_error_in_stream
 from intellirouter.dialects.sse import LineSplitter, check_utf8
-from intellirouter.dialects.validation import as_int
 
 _REASONS: Final[dict[str, StopReason]] = {
     "length": "length",
@@ -161,7 +161,7 @@ def decode_response(body: bytes) -> Response:
     raw: dict[str, Any] = msgspec.json.decode(body)
     return Response(
         model=line.model or "",
-        created_s=epoch_of(line.created_at),
+        created_s=epoch_s(line.created_at),
         choices=[Choice(parts=parts, stop=stop)],
         usage=_usage_of(line),
         dialect=DIALECT,
@@ -216,7 +216,7 @@ class LineDecoder:
             raise decode_error_in_stream(data)
         if not self._has_begun:
             self._has_begun = True
-            events.append(Began(model=line.model or "", created_s=epoch_of(line.created_at)))
+            events.append(Began(model=line.model or "", created_s=epoch_s(line.created_at)))
         message = _message_of(line)
         if message.thinking:
             events.append(ReasoningDelta(text=message.thinking, part=self._part("reasoning", events)))

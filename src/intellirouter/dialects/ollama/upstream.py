@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
+from intellirouter.dialects.lenient import as_int
 from intellirouter.dialects.ollama import error_style
 from intellirouter.dialects.ollama.answer_in import LineDecoder, decode_response
 from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
@@ -16,7 +17,6 @@ from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.openai_errors import decode_error_in_200
 from intellirouter.dialects.splice import json_string, model_spans, replace
 from intellirouter.dialects.sse import LineSplitter
-from intellirouter.dialects.validation import as_int
 
 _CHAT: Final = "/api/chat"
 _GENERATE: Final = "/api/generate"

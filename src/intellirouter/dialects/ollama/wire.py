@@ -98,13 +98,3 @@ def created_text(epoch_s: int) -> str:
         except (OverflowError, ValueError, OSError):
             pass
     return time_text(time.time_ns())
-
-
-def epoch_of(text: str | None) -> int:
-    """Read a time of the upstream, 0 when it is none."""
-    if not text:
-        return 0
-    try:
-        return max(0, int(datetime.fromisoformat(text).timestamp()))
-    except (ValueError, OverflowError):
-        return 0

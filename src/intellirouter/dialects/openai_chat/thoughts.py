@@ -12,6 +12,7 @@ import msgspec
 
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
 from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.lenient import text_in
 
 DIALECT: Final = "openai_chat"
 _OPAQUE: Final = ("signature", "data")
@@ -26,11 +27,11 @@ def thoughts_of(entries: Any, origin: str = "") -> list[Reasoning]:
 
 def thought_of(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
     """Read one entry; None when it says nothing."""
-    part = Reasoning(id=_text(entry, "id"), text=_text(entry, "text") or _text(entry, "thinking"))
-    if summary := _text(entry, "summary"):
+    part = Reasoning(id=text_in(entry, "id"), text=text_in(entry, "text") or text_in(entry, "thinking"))
+    if summary := text_in(entry, "summary"):
         part.summary = [summary]
     part.token = token_of(entry, origin)
-    kind = _text(entry, "type")
+    kind = text_in(entry, "type")
     part.is_redacted = part.token is not None and (kind == "redacted_thinking" or kind.endswith("encrypted"))
     if part.token is not None and part.token.dialect == "openai_responses":
         part.is_redacted = False  # there an encrypted content is the usual form
@@ -39,12 +40,12 @@ def thought_of(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
 
 def token_of(entry: dict[str, Any], origin: str = "") -> Opaque | None:
     """Return the token of an entry: one that we wrapped, Anthropic's, or the vendor's own entry as it came."""
-    value = _text(entry, "signature") or _text(entry, "data")
+    value = text_in(entry, "signature") or text_in(entry, "data")
     if not value:
         return None
     if value.startswith(MARK):
         return unwrap_token(value, DIALECT)
-    if not _text(entry, "type").startswith("reasoning."):
+    if not text_in(entry, "type").startswith("reasoning."):
         return Opaque(value=value, origin=origin, dialect="anthropic_messages")
     # All but the text, which the part holds, goes back to the vendor unchanged.
     kept = {name: member for name, member in entry.items() if name not in {"text", "summary"}}
@@ -79,8 +80,3 @@ def _own_entry(value: str) -> dict[str, Any]:
 def shown(parts: Iterable[Reasoning]) -> str:
     """Return what clients may read of thoughts."""
     return "\n\n".join(text for part in parts if (text := part.text or "\n\n".join(part.summary)))
-
-
-def _text(entry: dict[str, Any], name: str) -> str:
-    value = entry.get(name)
-    return value if isinstance(value, str) else ""

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from intellirouter.dialects.ir import CacheMark, Citation, Foreign, Media, Part, Refusal, Source, Text
+from intellirouter.dialects.lenient import text_in
 from intellirouter.dialects.members import READER, missing, rest_of, wrong_type
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object
 
@@ -122,18 +123,13 @@ def citation(raw: Any) -> Citation | None:
     """Read an annotation; one that is no object says nothing."""
     if not isinstance(raw, dict):
         return None
-    kind = _said(raw, "type")
+    kind = text_in(raw, "type")
     found = Citation(raw=raw, dialect=DIALECT, start=_offset(raw, "start_index"), end=_offset(raw, "end_index"))
     if kind == "url_citation":
-        found.kind, found.url, found.title = "url", _said(raw, "url"), _said(raw, "title")
+        found.kind, found.url, found.title = "url", text_in(raw, "url"), text_in(raw, "title")
     elif kind in {"file_citation", "container_file_citation", "file_path"}:
-        found.kind, found.title = "file", _said(raw, "filename")
+        found.kind, found.title = "file", text_in(raw, "filename")
     return found
-
-
-def _said(raw: dict[str, Any], name: str) -> str:
-    value = raw.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _offset(raw: dict[str, Any], name: str) -> int:

@@ -19,11 +19,11 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
+from intellirouter.dialects.lenient import as_int
 from intellirouter.dialects.openai_errors import decode_error_in_200
 from intellirouter.dialects.openai_responses.content import citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.frame import REJECTED_CODES
-from intellirouter.dialects.validation import as_int
 
 _MAX_TOKENS: Final = 10**12
 """More is nonsense, and would not fit the ledger's integers once priced."""

@@ -29,6 +29,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.lenient import as_int
 from intellirouter.dialects.openai_errors import decode_error_in_stream
 from intellirouter.dialects.openai_responses.content import citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
@@ -43,7 +44,6 @@ from intellirouter.dialects.openai_responses.output import (
     said,
 )
 from intellirouter.dialects.sse import EventReader
-from intellirouter.dialects.validation import as_int
 
 
 class _Event(Struct):

@@ -2,14 +2,15 @@
 
 import pytest
 
-from intellirouter.dialects.ollama.wire import created_text, epoch_of, time_text
+from intellirouter.dialects.lenient import epoch_s
+from intellirouter.dialects.ollama.wire import created_text, time_text
 
 
 def test_times():
     assert time_text(1772600767_000000001) == "2026-03-04T05:06:07.000000001Z"
     assert created_text(1772600767) == "2026-03-04T05:06:07Z"
-    assert epoch_of("2026-03-04T05:06:07.123456789Z") == 1772600767
-    assert [epoch_of(text) for text in (None, "", "soon", "0001-01-01T00:00:00Z")] == [0, 0, 0, 0]
+    assert epoch_s("2026-03-04T05:06:07.123456789Z") == 1772600767
+    assert [epoch_s(text) for text in (None, "", "soon", "0001-01-01T00:00:00Z")] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("epoch_s", [0, -5, 10**18])

@@ -13,7 +13,7 @@ _logger.setLevel(logging.WARNING)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Text that is not UTF-8 closes the socket. Uvicorn logs it with a traceback, too: any client could fill the log."""
+    """Text that is not UTF-8 closes the socket. Uvicorn logs it with a traceback: any client could fill the log."""
     return record.exc_info is None or not isinstance(record.exc_info[1], UnicodeDecodeError)
 
 

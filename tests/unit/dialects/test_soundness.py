@@ -115,7 +115,17 @@ def test_an_answer_without_choices_is_refused() -> None:
         sound(Response(), PLAIN)
 
 
-@pytest.mark.parametrize("piece", ["ha! ", "I am sorry, I cannot do that. " * 3, "0123456789" * 40])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "ha! ",
+        "I am sorry, I cannot do that. " * 3,
+        "0123456789" * 40,
+        "".join(map(chr, range(300, 700))),
+        # What stands at its end stands in its middle, too.
+        "And so on. " * 7 + "But then again, no. " + "And so on. " * 7,
+    ],
+)
 def test_a_model_that_runs_away_is_refused(piece: str) -> None:
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
         check_repetition("A good beginning. " + piece * (20_000 // len(piece)))
@@ -129,6 +139,8 @@ def test_a_model_that_runs_away_is_refused(piece: str) -> None:
         "".join(f"line {number}\n" for number in range(5_000)),
         "ha! " * 2_000 + "That was funny.",
         "|---" * 200,
+        "".join(f"{number} bottles\n" for number in range(400))
+        + ("And one more of the same kind, please. " * 2 + "\n") * 3,
     ],
 )
 def test_long_and_regular_texts_are_fine(text: str) -> None:

@@ -205,3 +205,33 @@ def test_what_came_instead_of_a_stream_is_told(body: str, said: str) -> None:
         assert reader.feed(body.encode()) + reader.end() == []
     assert said in caught.value.message
     assert "<h1>" not in caught.value.message
+
+
+SHAPES = [
+    "data: a",
+    "data:b",
+    "data:  c  ",
+    "event: x\ndata: d",
+    "event: x\ndata: d\ndata: e",
+    "data: f\ndata: g",
+    "data: h\nid: 1",
+    "id: 2\ndata: i",
+    "event: x",
+    ": comment",
+    ": comment\ndata: j",
+    "retry: 5",
+    "data",
+    "\ndata: k",
+]
+
+
+@given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=6), st.sampled_from(["\n", "\r\n"]))
+def test_events_read_together_are_those_read_one_by_one(shapes: list[str], end: str) -> None:
+    block = "".join(shape + "\n\n" for shape in shapes).replace("\n", end).encode()
+    one_by_one = [data for event in split_events(block) if (data := event_data(event)) is not None]
+    assert EventReader().feed(block) == one_by_one
+
+
+def test_lines_that_are_no_event_stream_are_refused_among_good_events() -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="no event stream"):
+        EventReader().feed(b"data: a\n\n<html>\n\ndata: b\n\n")

@@ -102,7 +102,7 @@ class BatchRun:
                 await self._validate()
             if batch.status == "in_progress" and not self._is_pausing:
                 await self._answer()
-            if not self._is_pausing and not batch.is_final:
+            if not self._is_pausing and not self.batch.is_final:
                 await self._finalize()
         except Exception:  # the edge: a bug of ours must not leave the batch hanging for ever
             logger.exception("batch %s failed", batch.id)
@@ -188,11 +188,9 @@ class BatchRun:
         )
 
     async def _fail(self, found: list[LineError]) -> None:
-        batch = self.batch
-        batch.errors = found
-        batch.move("failed", self._now_us())
-        await self._save()
-        await self._clear()
+        failed = msgspec.structs.replace(self.batch, errors=found, times=dict(self.batch.times))
+        failed.move("failed", self._now_us())
+        await self._end_as(failed)
 
     # -- in progress ---------------------------------------------------------------------------------------------
 
@@ -282,11 +280,13 @@ class BatchRun:
         batch.files = batch.files or {name: new_id("file-") for name in ("output", "error")}
         await self._save()
         written = await self._write_files(done, end)
-        batch.failed += batch.total - len(done)
-        batch.files = {name: file_id for name, file_id in batch.files.items() if written[name]}
-        batch.move(end, self._now_us())
+        files = {name: file_id for name, file_id in batch.files.items() if written[name]}
+        failed = batch.failed + batch.total - len(done)
+        final = msgspec.structs.replace(batch, failed=failed, files=files, times=dict(batch.times))
+        final.move(end, self._now_us())
         new = self._parts.shelf.new
-        await self._save(
+        await self._end_as(
+            final,
             *(
                 new(
                     batch.tenant,
@@ -296,9 +296,16 @@ class BatchRun:
                     batch.output_kept_s,
                     file_id,
                 )
-                for name, file_id in batch.files.items()
-            )
+                for name, file_id in files.items()
+            ),
         )
+
+    async def _end_as(self, final: Batch, *files: ShelvedFile) -> None:
+        """Store the end together with what came of it; only then can anybody see that it has come."""
+        objects = self._parts.objects
+        async with self._saving:
+            await objects.do_at_last(objects.store.put_all, [*(file.stored() for file in files), final.stored()])
+            self.batch = final
         await self._clear()
 
     def _end(self, done: int) -> str:
@@ -331,12 +338,11 @@ class BatchRun:
         for kind in (RESULT, INPUT):
             await objects.delete_parts(kind, batch.id, batch.tenant)
 
-    async def _save(self, *files: ShelvedFile) -> None:
-        """Store the batch as it is now, together with what came of it."""
+    async def _save(self) -> None:
+        """Store the batch as it is now."""
         objects = self._parts.objects
         async with self._saving:  # so that no older state overtakes a newer one
-            together = [*(file.stored() for file in files), self.batch.stored()]
-            await objects.do_at_last(objects.store.put_all, together)
+            await objects.do_at_last(objects.store.put, self.batch.stored())
 
     def _now_us(self) -> int:
         return self._parts.clock.epoch_us()

@@ -44,7 +44,9 @@ class KeptObjects:
             except StoreUnavailable as error:
                 if self._clock.monotonic_s() >= deadline_s:
                     raise errors.Overloaded(
-                        f"The database cannot be used now: {error}.", code="store_unavailable", hint="Try again shortly."
+                        f"The database cannot be used now: {error}.",
+                        code="store_unavailable",
+                        hint="Try again shortly.",
                     ) from error
             await asyncio.sleep(_POLL_S)
 

@@ -159,6 +159,22 @@ async def test_good_and_bad_lines_go_into_files_of_their_own(world: World) -> No
     assert {file.id for file in files} == set(batch.files.values())
 
 
+async def test_nobody_sees_the_end_before_its_files_are_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = BatchRun(await world.batch("a"), world.parts())
+    seen: list[str] = []
+    put_all = world.store.put_all
+
+    def looked(several: list[StoredObject]) -> None:
+        if several[-1].kind == "batch":
+            seen.append(run.batch.status)
+        put_all(several)
+
+    monkeypatch.setattr(world.store, "put_all", looked)
+    await asyncio.wait_for(run.run(), WAIT_S)
+    assert seen == ["finalizing"]
+    assert run.batch.status == "completed"
+
+
 async def test_a_file_without_lines_is_not_made(world: World) -> None:
     batch = await world.run(await world.batch("a"))
     assert set(batch.files) == {"output"}

@@ -152,12 +152,11 @@ def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
     return call_of(dialect, {"body": body, "path": path if dialect == "gemini" else None})
 
 
-def send(call: Call, client: str, target: Deployment) -> Sent:
-    """Write the upstream request as the pipeline does, fetching what must be fetched."""
+def send(call: Call, client: str, target: Deployment, form: Conversation | None = None) -> Sent:
+    """Write the upstream request as the pipeline does, fetching what must be fetched. `form`: instead of the call's."""
     lane = lane_of(call, client, target.dialects[0])
-    before: Conversation = client_of(client, call.body).decode(call)
-    if client != "gemini":
-        call.form = None
+    before: Conversation = form or client_of(client, call.body).decode(call)
+    call.form = form
     try:
         try:
             request = lane.encode_request(call, target)

@@ -30,7 +30,7 @@ from pairs import (
 )
 
 PLAIN = Conversation(dialect="", model="")
-LONG = 1_200
+LONG = 400
 """Streams with more bytes are fed byte by byte once, not cut at every place."""
 
 
@@ -110,7 +110,7 @@ def test_a_told_stream_may_be_cut_anywhere(client: str, upstream: str, case: dic
         return
     want = _content(collected(client, wire))
     assert _content(collected(client, *(wire[at : at + 1] for at in range(len(wire))))) == want
-    step = 1 if len(wire) <= LONG else len(wire) // 40
+    step = 1 if len(wire) <= LONG else len(wire) // 16
     for at in range(1, len(wire), step):
         assert _content(collected(client, wire[:at], wire[at:])) == want, at
 

@@ -5,13 +5,20 @@ Fetching itself is I/O and guarded against requests into private networks; it is
 
 from collections.abc import Iterator, Mapping
 from typing import Final
+from typing import Final
 
 from msgspec import structs
 
-from intellirouter.core import LossReport
+from intellirouter.core import LossReport, errors
 from intellirouter.dialects.ir import Conversation, Media, Message, Part, ToolResult
+from intellirouter.dialects.media_types import media_type_of
 
 _FILM_PAGES: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
+
+
+_UNTOLD: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+"""Types that servers give to what they do not know."""
+_CHECKED: Final = frozenset({"image", "audio", "video"})
 
 
 def urls_to_fetch(conversation: Conversation, taken: frozenset[str]) -> list[str]:
@@ -37,7 +44,10 @@ def _is_web(url: str | None) -> bool:
 def with_fetched(
     conversation: Conversation, fetched: Mapping[str, tuple[str, str]], losses: LossReport
 ) -> Conversation:
-    """Return the conversation with what was fetched (URL → media type, base64) in place of the URLs."""
+    """Return the conversation with what was fetched (URL → media type, base64) in place of the URLs.
+
+    Raises `InvalidRequest` for a web page in the place of a picture.
+    """
     messages = [_message(message, fetched) for message in conversation.messages]
     if messages == conversation.messages:
         return conversation
@@ -65,5 +75,13 @@ def _media(part: Media, fetched: Mapping[str, tuple[str, str]]) -> Media:
     if found is None:
         return part
     media_type, data = found
+    if media_type in _UNTOLD:
+        media_type = media_type_of(data)
+    if media_type and part.kind in _CHECKED and not media_type.startswith(f"{part.kind}/"):
+        raise errors.InvalidRequest(
+            f"The URL {(part.source.url or '')[:200]} leads to {media_type[:100]}, which is no {part.kind}.",
+            code="invalid_url",
+            hint="Check the address, or send the content itself, as a data: URL.",
+        )
     source = structs.replace(part.source, url=None, data=data, media_type=media_type or part.source.media_type)
     return structs.replace(part, source=source)

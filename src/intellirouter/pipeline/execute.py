@@ -97,6 +97,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         except (errors.UpstreamError, errors.HostError, errors.Overloaded) as error:
             self._failed(exchange, attempt, health, error)
             return error
+        except errors.ClientError as error:  # no other deployment would fare better with this request
+            self._failed(exchange, attempt, health, error)
+            raise
         except BaseException as error:
             # The client left, or a bug of ours: neither says anything about the deployment.
             health.end_neutrally()

@@ -1,6 +1,9 @@
 """Media by URL become data where the upstream wants bytes."""
 
+import pytest
+
 from intellirouter.core import Loss, LossReport
+from intellirouter.core.errors import InvalidRequest
 from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
 from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
 
@@ -40,6 +43,19 @@ def test_what_was_fetched_takes_the_place_of_the_url_and_is_said() -> None:
     assert asked.messages[0].parts[0] == media(URL)  # the original is read-only
     assert losses.taken() == (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
     assert urls_to_fetch(changed, frozenset()) == []
+
+
+@pytest.mark.parametrize("media_type", ["", "application/octet-stream"])
+def test_what_its_server_does_not_know_is_known_by_its_first_bytes(media_type: str) -> None:
+    changed = with_fetched(conversation(media(URL)), {URL: (media_type, "iVBORw0KGgo=")}, LossReport())
+    part = changed.messages[0].parts[0]
+    assert isinstance(part, Media)
+    assert part.source.media_type == "image/png"
+
+
+def test_a_web_page_is_no_picture() -> None:
+    with pytest.raises(InvalidRequest, match="leads to text/html, which is no image"):
+        with_fetched(conversation(media(URL)), {URL: ("text/html", "PGh0bWw+")}, LossReport())
 
 
 def test_nothing_fetched_changes_nothing() -> None:

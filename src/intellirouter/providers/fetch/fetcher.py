@@ -198,5 +198,8 @@ def _too_large(limit_bytes: int) -> str:
 
 
 def _refused(url: str, reason: str, *, hint: str = "Send the content itself, as a data: URL.") -> errors.InvalidRequest:
-    shown = "".join(char for char in url.partition("?")[0][:200] if char.isprintable())
+    scheme, slashes, rest = url.partition("?")[0].partition("://")
+    place, slash, path = rest.partition("/")
+    plain = f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"  # credentials are not repeated
+    shown = "".join(char for char in plain[:200] if char.isprintable())
     return errors.InvalidRequest(f"The URL {shown} cannot be fetched: {reason}.", code="invalid_url", hint=hint)

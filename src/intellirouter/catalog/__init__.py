@@ -1,10 +1,24 @@
 """Models, deployments, prices and health: what may serve whom, and how it is doing.
 
-Door: `Catalog` (names to `Target`s), `HealthBoard`, `PriceList`. It decides nothing and calls nobody.
+Door: `Catalog` (names to `Target`s), `HealthBoard`, `PriceList`; for lists from files `read_prices`, `compare` and
+`install_prices`. It decides nothing and calls nobody.
 """
 
 from intellirouter.catalog.catalog import Catalog, Target
 from intellirouter.catalog.health import DeploymentHealth, HealthBoard
+from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
 from intellirouter.catalog.prices import PriceEntry, PriceList
 
-__all__ = ["Catalog", "DeploymentHealth", "HealthBoard", "PriceEntry", "PriceList", "Target"]
+__all__ = [
+    "Catalog",
+    "Comparison",
+    "DeploymentHealth",
+    "HealthBoard",
+    "PriceEntry",
+    "PriceFileError",
+    "PriceList",
+    "Target",
+    "compare",
+    "install_prices",
+    "read_prices",
+]

@@ -121,7 +121,7 @@ class Catalog:
             weight=spec.weight,
             region=spec.region or provider.region,
             context_tokens=spec.context_tokens or (known.context_tokens if known else None),
-            capabilities=spec.capabilities,
+            capabilities=spec.capabilities if spec.capabilities is not None else known.capabilities if known else None,
             price=price,
             timeouts=spec.timeouts,
             retries=spec.retries,

@@ -1,6 +1,7 @@
-"""List prices and context lengths of hosted models, read from a data file that ships with the package.
+"""List prices, context lengths and capabilities of hosted models, read from a data file: the one that ships with the
+package, or a newer one.
 
-The file is made from the maintained `genai-prices` list by `scripts/build_prices.py`; importing that package here
+The former is made from the maintained `genai-prices` list by `scripts/build_prices.py`; importing that package here
 would cost 65 MB and a third of a second. Whoever needs prices loads the list, asks it, and lets it go: providers
 are parsed only when one of their models is asked for.
 """
@@ -30,6 +31,8 @@ class PriceEntry(Struct, frozen=True, kw_only=True):
     """None: the model is listed, but not with a price per token (it is billed by the second, the page, …)."""
     context_tokens: int | None
     """None: not listed."""
+    capabilities: frozenset[str] | None = None
+    """What the model can do; None: not listed."""
     not_covered: tuple[str, ...] = ()
     """Charges that `price` leaves out: `tiers` (dearer above a prompt length), `time_of_day` (cheaper at night),
     `requests`, `web_searches`, `cache_write_1h`, … ."""
@@ -54,6 +57,7 @@ class _Model(Struct, array_like=True):
     match: dict[str, Any]
     context_tokens: int | None
     periods: list[_Period]
+    capabilities: tuple[str, ...] | None = None
 
 
 class _Provider(Struct, omit_defaults=True):
@@ -62,6 +66,10 @@ class _Provider(Struct, omit_defaults=True):
     """Other names of the provider."""
     fallbacks: tuple[str, ...] = ()
     """Providers whose models this one resells."""
+
+
+Rows = tuple[dict[str, Any] | None, list[tuple[str, dict[str, Any], list[tuple[str, dict[str, int]]]]]]
+"""What is written of a provider."""
 
 
 class _Head(Struct):
@@ -74,6 +82,8 @@ class _Head(Struct):
 
 class PriceList:
     """The price list, frozen at the version in `version`."""
+
+    BUCKETS: Final = ("input", "output", "cache_read", "cache_write", "input_audio", "output_audio")
 
     def __init__(self, data: bytes) -> None:
         """Take the data file's content. Raises `msgspec.DecodeError` if it is not such a file."""
@@ -91,6 +101,17 @@ class PriceList:
     def providers(self) -> tuple[str, ...]:
         """Ids that `lookup` knows without guessing."""
         return tuple(self._raw)
+
+    def rows(self, provider: str) -> Rows:
+        """Return what is written of one of `providers`: its other names, and id, match clause and tables by model."""
+        found = self._provider(provider)
+        models = [(each.id, each.match, [(table.rule, table.rates) for table in each.periods]) for each in found.models]
+        return found.match, models
+
+    def entries(self, provider: str, *, on: date | None = None) -> Iterator[PriceEntry]:
+        """Return what is listed for every model of one of `providers`."""
+        day = on or datetime.now(UTC).date()
+        return (self._entry(model, day) for model in self._provider(provider).models)
 
     def lookup(self, price_provider: str, model: str, *, on: date | None = None) -> PriceEntry | None:
         """Return what is listed for `model` at `price_provider`, or None: unknown, which is not free of charge.
@@ -149,6 +170,7 @@ class PriceList:
             model_id=model.id,
             price=price,
             context_tokens=model.context_tokens,
+            capabilities=None if model.capabilities is None else frozenset(model.capabilities),
             not_covered=() if period is None else period.not_covered,
         )
 

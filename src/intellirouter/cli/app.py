@@ -7,6 +7,8 @@ from typer.core import TyperGroup
 
 from intellirouter import __version__
 from intellirouter.cli import (
+    catalogue_refresh,
+    catalogue_show,
     chat,
     config_check,
     config_schema,
@@ -31,7 +33,10 @@ from intellirouter.cli.output import say_error
 
 _NOT_ASKED: Final = {"help": False}
 _HELP_DEFAULTS: Final = {
-    "default_map": {**_NOT_ASKED, **dict.fromkeys(("config", "credentials", "requests", "route"), _NOT_ASKED)}
+    "default_map": {
+        **_NOT_ASKED,
+        **dict.fromkeys(("catalogue", "config", "credentials", "requests", "route"), _NOT_ASKED),
+    }
 }
 """Spelt out, because typer loads pydantic (0.2 s) to understand a help flag that is neither given nor False."""
 
@@ -92,6 +97,10 @@ def build_app() -> typer.Typer:
     app.command("health")(health.health)
     app.command("models")(models.models)
     app.command("discover")(discover.discover)
+    catalogue = _group("Prices and context windows of hosted models.")
+    catalogue.command("refresh")(catalogue_refresh.refresh)
+    catalogue.command("show")(catalogue_show.show)
+    app.add_typer(catalogue, name="catalogue")
     app.command("chat")(chat.chat)
     app.command("explain")(explain.explain)
     route = _group("Ask how requests are routed.")

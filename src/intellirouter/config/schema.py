@@ -124,6 +124,16 @@ def _url_to_store(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+class Catalogue(Section):
+    """What models cost and how much they take in, beyond what deployments state themselves."""
+
+    file: Text | None = Field(
+        default=None,
+        description="A price list in place of the built-in one: in the built-in form, or as genai-prices publishes it. "
+        "Empty: the one that `intellirouter catalogue refresh` has installed beside the database, if there is one.",
+    )
+
+
 class Timeouts(Section):
     """Deadlines of one attempt, in seconds. Left out: inherited (deployment, then provider, then defaults)."""
 
@@ -351,6 +361,7 @@ class Config(Section):
     models: dict[PublicName, ModelEntry] = Field(default_factory=dict, description="What clients may ask for, by name.")
     tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Who pays, by name.")
     keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys that clients send.")
+    catalogue: Catalogue = Field(default_factory=Catalogue, description="Prices and context windows.")
     logging: Logging = Field(default_factory=Logging, description="What is written and kept.")
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="How batches run.")

@@ -1,10 +1,22 @@
 """The composition root: which rooms a process starts, and how they are handed to one another.
 
-Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`.
+Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalogue`, `look_up`.
 """
 
+from intellirouter.roles.catalogue import CatalogueInUse, Refreshed, look_up, refresh_catalogue
 from intellirouter.roles.credentials import open_credentials
 from intellirouter.roles.listing import ProviderModels, list_models
 from intellirouter.roles.startup import check, discover_here, serve
 
-__all__ = ["ProviderModels", "check", "discover_here", "list_models", "open_credentials", "serve"]
+__all__ = [
+    "CatalogueInUse",
+    "ProviderModels",
+    "Refreshed",
+    "check",
+    "discover_here",
+    "list_models",
+    "look_up",
+    "open_credentials",
+    "refresh_catalogue",
+    "serve",
+]

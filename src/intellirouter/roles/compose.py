@@ -11,7 +11,7 @@ from msgspec import structs
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
 from intellirouter.gateway import (
@@ -28,6 +28,7 @@ from intellirouter.gateway import (
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool, UrlFetcher
+from intellirouter.roles.catalogue import price_list
 from intellirouter.roles.host import build_host
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import Router
@@ -121,7 +122,7 @@ class Plane:
     def _spine(self, runtime: Runtime) -> Spine:
         # The price list is read for the configured deployments and kept for wildcard names.
         parts = structs.replace(self._parts, fetcher=UrlFetcher(runtime.server.fetch_allow))
-        return Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), parts)
+        return Spine(runtime, Catalog(runtime, VENDORS, price_list(runtime)), parts)
 
     def _upstreams(self) -> Upstream:
         special: dict[str, Upstream] = {}

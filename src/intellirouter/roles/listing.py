@@ -5,10 +5,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from intellirouter.catalog import Catalog, PriceList
+from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime, compile_config, load_config
 from intellirouter.core import Deployment, errors
 from intellirouter.providers import VENDORS, FoundModel, UpstreamPool, discover_models
+from intellirouter.roles.catalogue import price_list
 from intellirouter.roles.startup import check, discover_here
 
 
@@ -36,7 +37,7 @@ def _offered() -> Runtime:
 
 
 async def _ask_all(runtime: Runtime) -> list[ProviderModels]:
-    catalog = Catalog(runtime, VENDORS, PriceList.load())
+    catalog = Catalog(runtime, VENDORS, price_list(runtime))
     asked = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
     pool = UpstreamPool()
     try:

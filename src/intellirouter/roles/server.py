@@ -158,9 +158,9 @@ async def _reload(plane: Plane, reload: Callable[[], Runtime]) -> None:
     """Read the configuration again. A bad one changes nothing and says why."""
     try:
         runtime = await asyncio.to_thread(reload)
+        plane.swap(runtime)
     except ConfigError as error:
         for problem in error.problems:
             logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
         return
-    plane.swap(runtime)
     logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))

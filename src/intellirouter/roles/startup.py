@@ -18,6 +18,7 @@ from intellirouter.config import (
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.banner import HostProgress, print_banner
+from intellirouter.roles.catalogue import price_list
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.server import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
@@ -33,7 +34,9 @@ def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> R
 
 def _compiled(loaded: Loaded) -> Runtime:
     stored = stored_secrets(loaded.config.store.url)
-    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins, stored=stored)
+    runtime = compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins, stored=stored)
+    price_list(runtime)  # a broken one is told now, not when the gateway is up
+    return runtime
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:

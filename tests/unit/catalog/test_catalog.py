@@ -23,7 +23,8 @@ VENDORS = {
 class Prices:
     def lookup(self, price_provider: str, model: str) -> PriceEntry | None:
         if (price_provider, model) == ("acme", "listed"):
-            return PriceEntry(model_id="listed", price=LISTED, context_tokens=1000)
+            can = frozenset({"chat", "vision"})
+            return PriceEntry(model_id="listed", price=LISTED, context_tokens=1000, capabilities=can)
         if (price_provider, model) == ("acme", "unpriced"):
             return PriceEntry(model_id="unpriced", price=None, context_tokens=None)
         return None
@@ -203,3 +204,13 @@ def test_a_provider_overrides_how_its_credential_is_presented_and_where_it_is() 
     assert (stated["a"].auth, stated["a"].region, stated["b"].region) == ("api-key", "us", "eu")
     plain = catalog(spec("a")).deployments["a"]
     assert (plain.auth, plain.region, plain.surfaces) == ("bearer", None, None)
+
+
+def test_capabilities_come_from_the_list_unless_they_are_stated() -> None:
+    made = catalog(
+        DeploymentSpec(name="a", provider="main", model="listed"),
+        DeploymentSpec(name="b", provider="main", model="listed", capabilities=frozenset({"chat"})),
+        DeploymentSpec(name="c", provider="main", model="unpriced"),
+        DeploymentSpec(name="d", provider="main", model="nobody-knows"),
+    ).deployments
+    assert [made[name].capabilities for name in "abcd"] == [{"chat", "vision"}, {"chat"}, None, None]

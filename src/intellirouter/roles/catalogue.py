@@ -1,0 +1,112 @@
+"""Which price list serves: the configured file, else the one installed beside the database, else the built-in one."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from intellirouter.catalog import (
+    Comparison,
+    PriceEntry,
+    PriceFileError,
+    PriceList,
+    compare,
+    install_prices,
+    read_prices,
+)
+from intellirouter.config import ConfigError, Problem, Runtime, load_config
+from intellirouter.store import database_path
+
+_SUFFIX = ".catalogue.json"
+
+
+class Refreshed(Struct, frozen=True, kw_only=True):
+    """What a refresh has done."""
+
+    installed: str | None
+    """Where; None when it was only checked."""
+    comparison: Comparison
+
+
+class CatalogueInUse(Struct, frozen=True, kw_only=True):
+    """What the list in use says."""
+
+    version: str
+    file: str | None
+    """None: the built-in one."""
+    provider: str
+    entries: tuple[PriceEntry, ...]
+
+
+def price_list(runtime: Runtime) -> PriceList:
+    """Return the list that serves with this configuration. Raises `ConfigError` when its file is broken."""
+    return _chosen(runtime.catalogue_file, runtime.store.url)[1]
+
+
+def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
+    """Check the price list `source` and install it beside the database of the configuration.
+
+    Raises `ConfigError`, `PriceFileError`.
+    """
+    loaded = load_config(config).config
+    if is_check:
+        old = _chosen(loaded.catalogue.file, loaded.store.url)[1]
+        return Refreshed(installed=None, comparison=compare(read_prices(source), old))
+    if loaded.catalogue.file is not None:
+        raise PriceFileError(
+            f"the configuration reads {loaded.catalogue.file} (catalogue.file): replace that file, "
+            "or leave the setting out"
+        )
+    target = _installed(loaded.store.url)
+    try:
+        old = _chosen(None, loaded.store.url)[1]
+    except ConfigError:  # what is broken is about to be replaced
+        old = PriceList.load()
+    return Refreshed(installed=str(target), comparison=install_prices(source, target, old))
+
+
+def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogueInUse:
+    """Return what the list in use says of a provider's models, or of one. Raises `ConfigError`."""
+    loaded = load_config(config).config
+    file, prices = _chosen(loaded.catalogue.file, loaded.store.url)
+    entries: tuple[PriceEntry, ...] = ()
+    if model is not None:
+        found = prices.lookup(provider, model)
+        entries = () if found is None else (found,)
+    elif provider in prices.providers:
+        entries = tuple(prices.entries(provider))
+    return CatalogueInUse(
+        version=prices.version, file=None if file is None else str(file), provider=provider, entries=entries
+    )
+
+
+def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceList]:
+    file = Path(configured) if configured is not None else _installed(store_url)
+    if configured is None and not file.is_file():
+        return None, PriceList.load()
+    try:
+        return file, _read(file, _state(file))
+    except PriceFileError as error:
+        if configured is not None:
+            hint = "`intellirouter catalogue refresh --check FILE` tells what is wrong with a file"
+            raise ConfigError([Problem("catalogue.file", str(error), hint)]) from None
+        hint = f"install it anew: intellirouter catalogue refresh FILE; or remove {file}"
+        raise ConfigError([Problem("catalogue", str(error), hint)]) from None
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path, state: tuple[int, int]) -> PriceList:  # noqa: ARG001 - a file that has changed is read anew
+    return read_prices(file)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Return what changes with the file. 0 for one that cannot be read: whoever reads it says so."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _installed(store_url: str) -> Path:
+    return database_path(store_url).with_suffix(_SUFFIX)

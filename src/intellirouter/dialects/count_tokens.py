@@ -1,12 +1,15 @@
 """Counting tokens without an answer: asked of the upstream where it can, estimated (and said so) where it cannot."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.ir import Conversation
 from intellirouter.dialects.lane import Answer, ChatUpstream, CountUpstream, RequestDecoder, StreamRelay
+from intellirouter.dialects.local_lane import LocalLane
 from intellirouter.dialects.token_estimate import estimate_conversation
+
+_NOT_STREAMED: Final = "Counts are not streamed."
 
 
 class CountClient(RequestDecoder, Protocol):
@@ -41,7 +44,7 @@ class CountTranslation:
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
-        raise errors.InvalidRequest("Counts are not streamed.", param="stream")
+        raise errors.InvalidRequest(_NOT_STREAMED, param="stream")
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -49,30 +52,19 @@ class CountTranslation:
         return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
-class CountEstimate:
+class CountEstimate(LocalLane):
     """Answers from the request alone."""
 
-    is_local = True
+    not_asked = "does not count the tokens of"
+    not_streamed = _NOT_STREAMED
 
     def __init__(self, client: CountClient) -> None:
         self._client = client
-
-    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        raise errors.UnsupportedFeature(f"{deployment.name} does not count the tokens of {call.model}.")
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         tokens = estimate_conversation(_form_of(self._client, call))
         losses = (Loss("input_tokens", "emulated", "estimated from the request's size"),)
         return Answer(NO_USAGE, body=self._client.encode_count(tokens, call), losses=losses)
-
-    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
-        raise errors.InvalidRequest("Counts are not streamed.", param="stream")
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:  # pragma: no cover - nobody is asked
-        del headers, body, clock
-        raise errors.InternalError(f"{deployment} was not asked (HTTP {status}).")
 
 
 def _form_of(client: CountClient, call: Call) -> Conversation:

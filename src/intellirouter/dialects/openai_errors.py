@@ -14,7 +14,8 @@ import msgspec
 from intellirouter.core import Clock, errors
 
 _MAX_MESSAGE_CHARS: Final = 2000
-_ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Of errors that say that the account is out of credit."""
 _STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
 
 
@@ -82,7 +83,7 @@ def decode_error(
     error: errors.UpstreamError
     if status in {401, 403}:
         error = errors.UpstreamAuthFailed(f"{deployment} refused our credential{said}")
-    elif status == 402 or code in _ACCOUNT_CODES:
+    elif status == 402 or code in ACCOUNT_CODES:
         error = _account_error(status, deployment, said, code)
     elif status == 404:
         error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)

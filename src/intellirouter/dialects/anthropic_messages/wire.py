@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from intellirouter.core import errors
 from intellirouter.dialects.members import Reader
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.validation import decode_body, what_and_where
 
 T = TypeVar("T")
 
@@ -63,7 +63,6 @@ class RequestHead(Struct):
 HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)
 BLOCKS_DECODER: Final = msgspec.json.Decoder(list[BlockHead])
 
-_PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _EXPECTED: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
 _INDEX: Final = re.compile(r"\[(\d*)\]")
@@ -90,9 +89,8 @@ def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 
 
 def _explain(text: str) -> errors.InvalidRequest:
-    match = _PLACE.match(text)
-    what = match["what"] if match else text
-    path = _INDEX.sub(r".\1", (match["path"] if match else None) or "").strip(".")
+    what, path = what_and_where(text)
+    path = _INDEX.sub(r".\1", path).strip(".")
     if missing := _MISSING.search(what):
         return missing_field(f"{path}.{missing['name']}" if path else missing["name"])
     if not path:

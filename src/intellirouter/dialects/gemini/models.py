@@ -12,6 +12,7 @@ from msgspec import Struct
 from intellirouter.core import Deployment, LossReport
 from intellirouter.dialects.gemini.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.thinking import effort_of
 
 _NUMBER: Final = re.compile(r"gemini-(\d{1,3})(?:\.(\d{1,3}))?")
 _LATEST: Final = re.compile(r"gemini-(?:[a-z-]+-)?latest")
@@ -27,8 +28,6 @@ _LEVELS: Final = {
     "xhigh": "high",
     "max": "high",
 }
-_LOW_BUDGET: Final = 1024
-_MEDIUM_BUDGET: Final = 8192
 _DYNAMIC: Final = -1
 
 
@@ -135,7 +134,7 @@ def _level(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str
     elif ask.effort:
         level = _level_of_effort(ask.effort, facts, losses)
     elif ask.budget_tokens is not None and ask.budget_tokens > 0:
-        level = _level_of_budget(ask.budget_tokens)
+        level = effort_of(ask.budget_tokens)
         losses.add("reasoning", "converted", level)
     else:
         return {}  # the model decides by itself
@@ -151,12 +150,6 @@ def _level_of_effort(effort: str, facts: ModelFacts, losses: LossReport) -> str:
     if level != effort:
         losses.add("reasoning", "clamped", level)
     return level
-
-
-def _level_of_budget(budget: int) -> str:
-    if budget <= _LOW_BUDGET:
-        return "low"
-    return "medium" if budget <= _MEDIUM_BUDGET else "high"
 
 
 def _budget(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:

@@ -5,13 +5,13 @@ always there. Source: Ollama's `docs/api.md`, "Load a model", "Unload a model".
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, UpstreamRequest, errors
-from intellirouter.dialects.lane import Answer, StreamRelay
+from intellirouter.core import NO_USAGE, Call, Deployment, Loss
+from intellirouter.dialects.lane import Answer
+from intellirouter.dialects.local_lane import LocalLane
 from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
 from intellirouter.dialects.ollama.request_in import ChatRequest, GenerateRequest, Read
 from intellirouter.dialects.ollama.wire import created_text
@@ -54,26 +54,15 @@ def _is_zero(keep_alive: float | str | None) -> bool:
     return keep_alive == 0
 
 
-class LoadLane:
-    """Implements `lane.Lane` for requests that only load a model: nobody is asked."""
+class LoadLane(LocalLane):
+    """Implements `lane.Lane` for requests that only load a model."""
 
-    is_local = True
-
-    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        raise errors.UnsupportedFeature(f"{deployment.name} cannot be told to load {call.model}.")
+    not_asked = "cannot be told to load"
+    not_streamed = "Loading a model is not streamed."
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         losses = (Loss("keep_alive", "emulated", "the model is always there"),)
         return Answer(NO_USAGE, "stop", load_answer(call), losses)
-
-    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
-        raise errors.InvalidRequest("Loading a model is not streamed.", param="stream")
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        del headers, body, clock
-        raise errors.InternalError(f"{deployment} was not asked (HTTP {status}).")
 
 
 LOAD_LANE: Final = LoadLane()

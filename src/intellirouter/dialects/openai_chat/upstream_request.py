@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai_chat.quirks import fit, instruct, json_instruction
 from intellirouter.dialects.openai_chat.thoughts import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
+from intellirouter.dialects.thinking import effort_of
 
 PATH: Final = "/chat/completions"
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -31,8 +32,6 @@ _MAX_STOPS: Final = 4
 _NO_STOP_LIMIT: Final = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "host", "fake"})
 _MAX_USER_CHARS: Final = 64
 _COMMON_EFFORTS: Final = {"minimal": "low", "xhigh": "high", "max": "high"}
-_LOW_BUDGET: Final = 1024
-_MEDIUM_BUDGET: Final = 8192
 _NOT_OPENAI: Final = ("top_k", "min_p", "repetition_penalty")
 _KNOBS: Final = (
     "temperature",
@@ -47,16 +46,6 @@ _KNOBS: Final = (
     "logprobs",
     "top_logprobs",
 )
-
-
-def effort_of(budget_tokens: int) -> str:
-    """Return the effort for a thinking budget: up to 1024 tokens `low`, up to 8192 `medium`, more `high`.
-
-    These are the budgets that Gemini's OpenAI-compatible endpoint documents for the three efforts.
-    """
-    if budget_tokens <= _LOW_BUDGET:
-        return "low"
-    return "medium" if budget_tokens <= _MEDIUM_BUDGET else "high"
 
 
 def write_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:

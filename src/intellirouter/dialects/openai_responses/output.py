@@ -20,14 +20,13 @@ from intellirouter.dialects.ir import (
     ToolCall,
 )
 from intellirouter.dialects.lenient import as_int
-from intellirouter.dialects.openai_errors import decode_error_in_200
+from intellirouter.dialects.openai_errors import ACCOUNT_CODES, decode_error_in_200
 from intellirouter.dialects.openai_responses.content import citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.frame import REJECTED_CODES
 
 _MAX_TOKENS: Final = 10**12
 """More is nonsense, and would not fit the ledger's integers once priced."""
-_ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _CLIENT_CODES: Final = REJECTED_CODES | {
     "content_policy_violation",
     "context_length_exceeded",
@@ -232,7 +231,7 @@ def failure(error: Any) -> errors.UpstreamError:
     words = message or "The upstream failed without saying why."
     if code in {"rate_limit_exceeded", "rate_limit_error", "429"}:
         return errors.UpstreamRateLimited(words)
-    if code in _ACCOUNT_CODES:
+    if code in ACCOUNT_CODES:
         return errors.UpstreamQuotaExhausted(words, code=code)
     if code in _CLIENT_CODES:
         return errors.UpstreamRejected(words, code=code, param=said(source.get("param")) or None)

@@ -32,7 +32,7 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.openai_chat import UPSTREAM
-from intellirouter.dialects.openai_chat.upstream_request import effort_of
+from intellirouter.dialects.thinking import effort_of
 
 HELLO = Message(role="user", parts=[Text(text="hi")])
 TOOL = FunctionTool(name="f", parameters={"type": "object"})

@@ -1,25 +1,29 @@
 """One worker process as its host sees it: started, asked whether it is well, warmed up, ended. See `worker.py`."""
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import httpx
 import msgspec
 from msgspec import Struct
 
 from intellirouter.core import TaskOwner
 from intellirouter.hosting.faults import EngineMissing, WorkerFailed
 
+if TYPE_CHECKING:
+    from intellirouter.hosting.worker_http import WorkerHttp
+
 logger = logging.getLogger(__name__)
 
 BUILT_IN_COMMAND: Final = (sys.executable, "-I", str(Path(__file__).with_name("worker.py")))
 """By path, not `-m`: the package's own imports would only delay the start."""
+_HTTP: Final = "intellirouter.hosting.worker_http"
 KEPT_STDERR_LINES: Final = 200
 MAX_STDERR_LINE_BYTES: Final = 2000
 QUOTED_LINES: Final = 6
@@ -50,20 +54,14 @@ class _Answer(Struct, frozen=True):
 class WorkerProcess:
     """Owns one child process, its socket and its output. `stop` must be awaited, however it ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process, config: WorkerConfig) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, config: WorkerConfig, http: "WorkerHttp") -> None:
         self._process = process
         self._config = config
         self._tasks = TaskOwner(f"worker.{config.alias}")
         self._stderr: deque[str] = deque(maxlen=KEPT_STDERR_LINES)
         self._drain = self._tasks.start(self._drain_stderr(), "stderr")
         self._exit = self._tasks.start(process.wait(), "exit")
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=config.socket_path, limits=httpx.Limits(max_keepalive_connections=0)
-            ),
-            base_url="http://localhost",
-            trust_env=False,
-        )
+        self._http = http
 
     @classmethod
     async def spawn(cls, config: WorkerConfig, command: tuple[str, ...] = ()) -> Self:
@@ -71,6 +69,7 @@ class WorkerProcess:
 
         Raises `WorkerFailed` when the operating system refuses.
         """
+        module = await asyncio.to_thread(importlib.import_module, _HTTP)  # see its docstring
         home = str(Path(config.socket_path).parent)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -83,7 +82,7 @@ class WorkerProcess:
             )
         except OSError as error:
             raise WorkerFailed(f"the worker process for {config.alias} could not be started: {error}") from error
-        return cls(process, config)
+        return cls(process, config, module.WorkerHttp(config.socket_path))
 
     @property
     def pid(self) -> int:
@@ -119,21 +118,11 @@ class WorkerProcess:
 
     async def warm_up(self) -> None:
         """Decode one token, so that no client pays for the first touch of the weights. Raises `WorkerFailed`."""
-        body = {"prompt": "Hello", "max_tokens": 1, "cache_prompt": False}
-        try:
-            response = await self._client.post("/v1/completions", json=body, timeout=None)
-        except httpx.HTTPError as error:
-            raise self._failed(f"broke off its first token ({str(error) or type(error).__name__})") from error
-        if response.status_code != 200:
-            raise self._failed(f"answered {response.status_code} to its first prompt: {response.text[:200]}")
+        if (problem := await self._http.decode_one_token()) is not None:
+            raise self._failed(problem)
 
     async def is_healthy(self, timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._client.get("/health", timeout=None)
-        except (TimeoutError, httpx.HTTPError):
-            return False
-        return response.status_code == 200
+        return await self._http.is_healthy(timeout_s)
 
     async def wait_exit(self, timeout_s: float) -> None:
         """Return after `timeout_s`; raise `WorkerFailed` with the reason as soon as the process has ended."""
@@ -143,7 +132,7 @@ class WorkerProcess:
 
     async def stop(self, grace_s: float) -> None:
         """End the process (SIGTERM, `grace_s`, SIGKILL, both to its group), remove its socket. Idempotent."""
-        await self._client.aclose()
+        await self._http.close()
         for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
             # Only while it is not reaped: afterwards the number may belong to somebody else.
             if self._process.returncode is not None:

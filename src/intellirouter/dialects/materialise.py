@@ -5,7 +5,6 @@ Fetching itself is I/O and guarded against requests into private networks; it is
 
 from collections.abc import Iterator, Mapping
 from typing import Final
-from typing import Final
 
 from msgspec import structs
 

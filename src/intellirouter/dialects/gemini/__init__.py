@@ -1,7 +1,9 @@
-"""Google's Gemini dialect: the Generative Language API and Vertex AI. Codecs both ways, for chat, counts, embeddings.
+"""Google's Gemini dialect: the Generative Language API and Vertex AI, for chat, counts and embeddings.
 
-Door: the values below. `request_in`, `parts_in`, `answer_out`, `stream_out` are the client's side; `request_out`,
-`contents_out`, `answer_in`, `stream_in` the upstream's; `wire` has the spellings, `models` facts about models.
+Door: `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`, `ERRORS`, `WRAPPED_MARK`.
+Client's side: `client`, `request_in`, `parts_in`, `answer_out`, `stream_out`, `error_style`. Upstream's side:
+`upstream`, `request_out`, `contents_out`, `media_out`, `answer_in`, `stream_in`, `errors_in`, with `models` for what
+a model takes. Both: `wire`, `framing`, `schemas`, `stops`, `citations`, `embeddings`.
 """
 
 from typing import Final

@@ -1,4 +1,8 @@
-"""OpenAI embeddings: the relay between equals, and both sides of a translation."""
+"""OpenAI's embeddings (`POST /v1/embeddings`).
+
+Door: `EMBEDDINGS_CLIENT`, `EMBEDDINGS_UPSTREAM`; `OpenAIEmbeddingsLane` relays between equals.
+Both sides: `codec`, `answer`, `vectors`. Between equals: `lane`.
+"""
 
 from intellirouter.dialects.openai_embeddings.codec import EmbeddingsClient, EmbeddingsUpstream
 from intellirouter.dialects.openai_embeddings.lane import OpenAIEmbeddingsLane

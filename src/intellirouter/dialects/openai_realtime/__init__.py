@@ -1,6 +1,7 @@
-"""OpenAI's realtime dialect: sessions over a WebSocket, relayed between equals.
+"""OpenAI's realtime dialect: sessions over a WebSocket (`GET /v1/realtime`), relayed between equals.
 
 Door: `REALTIME` (decodes the handshake, and is its own lane), `HEADERS` that mean something to it, `RealtimeSession`.
+Between equals: `codec`, `session`, `usage`.
 """
 
 from intellirouter.dialects.openai_realtime.codec import HEADERS, REALTIME

@@ -43,8 +43,8 @@ from intellirouter.dialects.ollama import (
     LOAD_LANE,
     UPSTREAM,
     is_load,
-    load_answer,
 )
+from intellirouter.dialects.ollama.loading import load_answer
 from intellirouter.testing import FakeClock
 
 DEPLOYMENT = Deployment(

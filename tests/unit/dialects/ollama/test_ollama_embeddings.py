@@ -12,8 +12,8 @@ from intellirouter.dialects.ollama import (
     EMBEDDINGS_UPSTREAM,
     LEGACY_EMBEDDINGS_CLIENT,
     is_load,
-    load_answer,
 )
+from intellirouter.dialects.ollama.loading import load_answer
 from intellirouter.testing import FakeClock
 
 DEPLOYMENT = Deployment(

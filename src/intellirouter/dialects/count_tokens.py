@@ -4,21 +4,16 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.ir import Conversation
-from intellirouter.dialects.lane import Answer, ChatUpstream, CountUpstream, RequestDecoder, StreamRelay
+from intellirouter.dialects.lane import Answer, ChatUpstream, ConversationClient, CountUpstream, StreamRelay
 from intellirouter.dialects.local_lane import LocalLane
 from intellirouter.dialects.token_estimate import estimate_conversation
+from intellirouter.dialects.translate import form_of
 
 _NOT_STREAMED: Final = "Counts are not streamed."
 
 
-class CountClient(RequestDecoder, Protocol):
+class CountClient(ConversationClient, Protocol):
     """The client's side: `POST /v1/messages/count_tokens`, `:countTokens`."""
-
-    @property
-    def field_names(self) -> dict[str, str]: ...
-
-    def decode(self, call: Call) -> Conversation: ...
 
     def encode_count(self, tokens: int, call: Call) -> bytes: ...
 
@@ -38,7 +33,7 @@ class CountTranslation:
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         # What would be lost in an answer is not lost in a count.
-        return self._upstream.encode_count(_form_of(self._client, call), deployment, LossReport())
+        return self._upstream.encode_count(form_of(self._client, call), deployment, LossReport())
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))
@@ -62,13 +57,6 @@ class CountEstimate(LocalLane):
         self._client = client
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
-        tokens = estimate_conversation(_form_of(self._client, call))
+        tokens = estimate_conversation(form_of(self._client, call))
         losses = (Loss("input_tokens", "emulated", "estimated from the request's size"),)
         return Answer(NO_USAGE, body=self._client.encode_count(tokens, call), losses=losses)
-
-
-def _form_of(client: CountClient, call: Call) -> Conversation:
-    if call.form is None:
-        call.form = client.decode(call)
-    conversation: Conversation = call.form
-    return conversation

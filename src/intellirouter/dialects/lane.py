@@ -200,8 +200,8 @@ class ResumingEncoder(Protocol):
         ...
 
 
-class ChatClient(RequestDecoder, Protocol):
-    """The client's side of a chat-like dialect."""
+class ConversationClient(RequestDecoder, Protocol):
+    """The client's side of a surface whose requests are conversations."""
 
     @property
     def field_names(self) -> dict[str, str]:
@@ -211,6 +211,10 @@ class ChatClient(RequestDecoder, Protocol):
     def decode(self, call: Call) -> Conversation:
         """Read the whole request. Raises `InvalidRequest`."""
         ...
+
+
+class ChatClient(ConversationClient, Protocol):
+    """The client's side of a chat-like dialect."""
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
         """Write the answer's body. `call.model` is what the client asked for and shall see."""

@@ -23,6 +23,7 @@ from intellirouter.dialects.lane import (
     Answer,
     ChatClient,
     ChatUpstream,
+    ConversationClient,
     MediaNeeded,
     ResumingEncoder,
     Splitter,
@@ -121,7 +122,7 @@ class ChatTranslation:
         return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
-def form_of(client: ChatClient, call: Call) -> Conversation:
+def form_of(client: ConversationClient, call: Call) -> Conversation:
     """Return the call's intermediate form, made once and read-only from then on."""
     if call.form is None:
         call.form = client.decode(call)

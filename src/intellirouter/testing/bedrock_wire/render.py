@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.testing.bedrock_wire.reply import event, json_reply, stream_reply
 from intellirouter.testing.bedrock_wire.request import ConverseAsk
-from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
+from intellirouter.testing.plan import Choice, Completion, split_tokens
 from intellirouter.testing.wire import Reply
 from intellirouter.testing.wire.seal import mint
 
@@ -54,7 +52,7 @@ def _document(completion: Completion) -> dict[str, Any]:
     if choice.tokens or choice.refusal is not None or not choice.calls:
         content.append({"text": choice.text or choice.refusal or ""})
     for call in choice.calls:
-        arguments = _arguments(call)
+        arguments = call.arguments_object()
         if arguments is None:
             # A document cannot hold half an object.
             reason = "malformed_tool_use" if choice.finish_reason == "tool_calls" else reason
@@ -63,13 +61,6 @@ def _document(completion: Completion) -> dict[str, Any]:
     document = {"output": {"message": {"role": "assistant", "content": content}}, "usage": _usage(completion)}
     stop = {} if reason is None else {"stopReason": reason}
     return {"metrics": {"latencyMs": LATENCY_MS}, **document, **stop}
-
-
-def _arguments(call: ToolCall) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return None
 
 
 def _events(completion: Completion) -> Iterator[bytes]:

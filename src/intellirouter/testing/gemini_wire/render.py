@@ -5,12 +5,10 @@ from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.core import new_id
 from intellirouter.testing.gemini_wire.reply import json_reply, stream_reply
 from intellirouter.testing.gemini_wire.request import GeminiAsk
-from intellirouter.testing.plan import Choice, Completion, ToolCall
+from intellirouter.testing.plan import Choice, Completion
 from intellirouter.testing.wire import Reply
 from intellirouter.testing.wire.seal import mint
 
@@ -99,7 +97,7 @@ def _calls(ask: GeminiAsk, choice: Choice) -> list[dict[str, Any]]:
     """Calls that are no JSON are not sent: the finish reason tells. Of parallel calls only the first is signed."""
     parts: list[dict[str, Any]] = []
     for call in choice.calls:
-        arguments = _arguments(call)
+        arguments = call.arguments_object()
         if arguments is None:
             continue
         named = {"name": call.name, "args": arguments}
@@ -108,19 +106,12 @@ def _calls(ask: GeminiAsk, choice: Choice) -> list[dict[str, Any]]:
     return parts
 
 
-def _arguments(call: ToolCall) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return None
-
-
 def _ending(choice: Choice) -> dict[str, Any]:
     if choice.finish_reason is None:
         return {}
     if choice.refusal is not None:
         return {"finishReason": "SAFETY", "finishMessage": choice.refusal}
-    broken = next((call for call in choice.calls if _arguments(call) is None), None)
+    broken = next((call for call in choice.calls if call.arguments_object() is None), None)
     if broken is not None and choice.finish_reason != "length":
         said = f"Malformed function call: print(default_api.{broken.name}({broken.arguments}"
         return {"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": said}

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.testing.ollama_wire.reply import json_reply, stream_reply, timestamp
 from intellirouter.testing.ollama_wire.request import OllamaAsk
-from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
+from intellirouter.testing.plan import Choice, Completion, split_tokens
 from intellirouter.testing.wire import Reply
 
 _NS_PER_TOKEN: Final = 1_000_000
@@ -41,20 +39,13 @@ def _said(choice: Choice) -> tuple[list[str], list[str], list[dict[str, Any]]]:
     text = list(choice.tokens) or split_tokens(choice.refusal or "")
     calls = []
     for index, call in enumerate(choice.calls):
-        arguments = _arguments(call)
+        arguments = call.arguments_object()
         if arguments is None:
             text += split_tokens(f'{{"name": "{call.name}", "parameters": {call.arguments}')
         else:
             function = {"index": index, "name": call.name, "arguments": arguments}
             calls.append({"id": call.id, "function": function})
     return choice.thought, text, calls
-
-
-def _arguments(call: ToolCall) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return None
 
 
 def _told(ask: OllamaAsk, text: str, thought: str = "", calls: list[dict[str, Any]] | None = None) -> dict[str, Any]:

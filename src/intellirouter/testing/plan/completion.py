@@ -1,5 +1,8 @@
 """What the model says, before a protocol puts it into its words."""
 
+from typing import Any
+
+import msgspec
 from msgspec import Struct, field
 
 
@@ -8,6 +11,13 @@ class ToolCall(Struct):
     name: str
     arguments: str
     """JSON, unless the token limit cut it."""
+
+    def arguments_object(self) -> dict[str, Any] | None:
+        """Return the arguments as an object, None where they are none."""
+        try:
+            return msgspec.json.decode(self.arguments, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            return None
 
 
 class Choice(Struct, kw_only=True):

@@ -7,7 +7,7 @@ from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import DeploymentHealth, Target
-from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, estimate_tokens, format_usd
+from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, estimate_input_tokens, format_usd
 from intellirouter.governance import Identity
 
 
@@ -28,7 +28,7 @@ def explain_view(
         "kind": target.kind,
         "decision": to_builtins(decision),
         "needs": sorted(call.needs),
-        "input_tokens_estimate": estimate_tokens(len(call.body)),
+        "input_tokens_estimate": estimate_input_tokens(call.body),
         "plan": [
             *({"deployment": name, "kind": "pool", "tries": 1 + target.retries} | _lost(losses[name]) for name in pool),
             *({"deployment": name, "kind": "fallback", "tries": 1} | _lost(losses[name]) for name in rest),

@@ -23,7 +23,7 @@ from intellirouter.core.ports import (
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
-from intellirouter.core.usage import NO_USAGE, Usage, estimate_tokens
+from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "VendorRow",
     "Verdict",
     "errors",
+    "estimate_input_tokens",
     "estimate_tokens",
     "format_usd",
     "new_id",

@@ -1,6 +1,6 @@
 """What an exchange cost: usage × price, or unknown. Integer micro-USD throughout."""
 
-from intellirouter.core import Call, Deployment, Usage, estimate_tokens
+from intellirouter.core import Call, Deployment, Usage, estimate_input_tokens
 
 
 def cost_of(deployment: Deployment, usage: Usage | None) -> tuple[int | None, str | None]:
@@ -12,4 +12,4 @@ def cost_of(deployment: Deployment, usage: Usage | None) -> tuple[int | None, st
 
 def estimated_usage(call: Call, content_events: int) -> Usage:
     """Stand in for usage that the upstream never reported (an aborted stream): bytes in, about a token an event out."""
-    return Usage(input_tokens=estimate_tokens(len(call.body)), output_tokens=content_events, is_estimated=True)
+    return Usage(input_tokens=estimate_input_tokens(call.body), output_tokens=content_events, is_estimated=True)

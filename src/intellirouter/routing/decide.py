@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard, Target
-from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
+from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_input_tokens, estimate_tokens
 from intellirouter.routing.strategies import STRATEGIES, Scored, View
 
 _DEFAULT_STRATEGY: Final = "priority"
@@ -15,6 +15,10 @@ _MAX_STANDING: Final = 2048
 _NO_LIMIT: Final = 1 << 62
 _STANDS_IN: Final = {"completions": "chat", "count_tokens": "chat"}
 """Surfaces that the gateway offers over another one where the upstream has none of its own."""
+
+
+_NO_CONTEXT: Final = frozenset({"audio", "images"})
+"""Surfaces whose requests are bytes rather than text."""
 
 
 class _Standing(Struct, frozen=True):
@@ -110,7 +114,7 @@ class Router:
             turn=turn,
             rng=self._rng,
             now_s=now_s,
-            input_tokens=estimate_tokens(len(call.body)),
+            input_tokens=estimate_input_tokens(call.body),
         )
         scored = strategy(pool, view)
         scored.sort(key=lambda each: each.score)
@@ -128,11 +132,12 @@ def _obstacle(deployment: Deployment, call: Call) -> str | None:
             return f"lacks {', '.join(sorted(missing))}"
         if call.surface == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
             return "lacks chat"
-    if deployment.context_tokens is not None:
-        tokens = estimate_tokens(len(call.body)) + (call.max_output_tokens or 0)
+    if deployment.context_tokens is not None and call.surface not in _NO_CONTEXT:
         # The estimate is rough, so only what cannot fit by a wide margin is excluded here.
-        if tokens > 2 * deployment.context_tokens:
-            return f"about {tokens} tokens do not fit its context of {deployment.context_tokens}"
+        most = 2 * deployment.context_tokens - (call.max_output_tokens or 0)
+        if estimate_tokens(len(call.body)) > most and (tokens := estimate_input_tokens(call.body)) > most:
+            needed = tokens + (call.max_output_tokens or 0)
+            return f"about {needed} tokens do not fit its context of {deployment.context_tokens}"
     return None
 
 

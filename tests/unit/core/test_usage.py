@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import NO_USAGE, Usage, estimate_tokens
+from intellirouter.core import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
 
 
 def test_totals_are_the_sums_of_disjoint_buckets() -> None:
@@ -33,3 +33,13 @@ def test_tokens_are_estimated_from_bytes_rounded_up(size: int, tokens: int) -> N
 @given(st.integers(0, 10**12))
 def test_an_estimate_never_falls_short(size: int) -> None:
     assert 0 <= estimate_tokens(size) * 4 - size < 4
+
+
+def test_media_in_a_request_do_not_count_by_their_bytes() -> None:
+    text = b'{"text": "' + b"words and words " * 2000 + b'"}'
+    unspaced = b'{"text": "' + "汉字".encode() * 8000 + b'"}'
+    picture = b'{"url": "data:image/png;base64,' + b"iVBORw0K" * 250_000 + b'"}'
+    assert estimate_input_tokens(text) == estimate_tokens(len(text))
+    assert estimate_input_tokens(unspaced) == estimate_tokens(len(unspaced))
+    assert estimate_input_tokens(text + picture) < estimate_tokens(len(text)) + 2000
+    assert estimate_input_tokens(b"") == 0

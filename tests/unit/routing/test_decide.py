@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from routes import call, deployment, fail, router, succeed, target
 
 from intellirouter.catalog import HealthBoard
@@ -69,6 +70,15 @@ def test_who_cannot_serve_is_excluded_with_the_reason(
     with pytest.raises(errors.NoEligibleDeployment, match=reason) as caught:
         router().decide(call(**asked), target(pool[:1]), 0.0)
     assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
+
+
+def test_bytes_of_pictures_and_sounds_do_not_fill_a_context() -> None:
+    body = b'{"text":"see","url":"data:image/png;base64,' + b"iVBORw0K" * 100_000 + b'"}'
+    small = target((deployment("small", context_tokens=2000),))
+    assert router().decide(structs.replace(call(), body=body), small, 0.0).order == ("small",)
+    assert router().decide(call(surface="audio", size_bytes=800_000), small, 0.0).order == ("small",)
+    with pytest.raises(errors.NoEligibleDeployment, match="do not fit"):
+        router().decide(structs.replace(call(), body=b"words " * 100_000), small, 0.0)
 
 
 @pytest.mark.parametrize(

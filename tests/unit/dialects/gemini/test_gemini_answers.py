@@ -258,7 +258,7 @@ def test_errors_in_an_sse_stream() -> None:
 def test_a_relayed_array_that_breaks_is_still_one_json_document() -> None:
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "index": 0}]}
     encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
-    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None)
+    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None, None)
     wire = stream.feed(b"[" + json.dumps(chunk).encode() + b",\r\n")
     error = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "late"}}
     wire += stream.feed(json.dumps(error).encode() + b"]")
@@ -276,7 +276,7 @@ def test_a_relayed_stream_keeps_its_last_chunk_until_it_is_settled(ending: bytes
     ]
     wire = [b"data: " + json.dumps(chunk).encode() + ending for chunk in chunks]
     encoder = CLIENT.stream(stream_call(), LossReport())
-    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None)
+    stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None, None)
     assert stream.feed(b"".join(wire)) == wire[0] + wire[1]
     assert not stream.is_finished
     assert stream.end() == wire[2] + wire[3]

@@ -62,6 +62,7 @@ function mark() {
 function typeOf(value) {
   const schema = resolved(value);
   if (!schema) return "any";
+  if (schema.format === "binary") return "file";
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map((each) => JSON.stringify(each)).join(" | ");
   const options = schema.anyOf ?? schema.oneOf;

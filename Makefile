@@ -67,7 +67,7 @@ fuzz: env ## the long run of the property tests (FUZZ_CASES examples each)
 
 docs: env ## write the generated pages anew
 	@$(BIN)/python scripts/gen_errors.py
-	@for script in scripts/gen_reference.py scripts/gen_cli_reference.py scripts/gen_openapi.py; do if [ -f "$$script" ]; then $(BIN)/python "$$script"; fi; done
+	@for script in scripts/gen_reference.py scripts/gen_cli_reference.py scripts/gen_openapi.py scripts/gen_dialects.py; do if [ -f "$$script" ]; then $(BIN)/python "$$script"; fi; done
 
 lock: ## resolve requirements/*.txt anew (needs uv)
 	@scripts/lock.sh $(ARGS)

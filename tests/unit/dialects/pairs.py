@@ -102,15 +102,18 @@ class Sent(Struct, kw_only=True):
 
 def client_of(dialect: str, body: bytes = b"") -> Any:
     """Return the client codec; Ollama has one for each of its two endpoints."""
+    return SURFACES[surface_of(dialect, body)].client
+
+
+def surface_of(dialect: str, body: bytes = b"") -> str:
     if dialect != "ollama":
-        return SURFACES[dialect].client
-    return SURFACES["ollama_generate" if b'"prompt"' in body else "ollama_chat"].client
+        return dialect
+    return "ollama_generate" if b'"prompt"' in body else "ollama_chat"
 
 
 def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
     """Return the translation between two dialects; between equals, too."""
-    surface = client if client != "ollama" else "ollama_generate" if b'"prompt"' in call.body else "ollama_chat"
-    table: Any = SURFACES[surface].lanes
+    table: Any = SURFACES[surface_of(client, call.body)].lanes
     table = getattr(table, "_lanes", table)
     lane: ChatTranslation = table._translations[upstream]
     return lane
@@ -161,7 +164,7 @@ def send(call: Call, client: str, target: Deployment, form: Conversation | None 
         try:
             request = lane.encode_request(call, target)
         except MediaNeeded as needed:
-            call.fetched = {url: _web(url) for url in needed.urls}
+            call.fetched = {url: web(url) for url in needed.urls}
             before = with_fetched(before, call.fetched, LossReport())
             request = lane.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
@@ -172,7 +175,7 @@ def send(call: Call, client: str, target: Deployment, form: Conversation | None 
     return Sent(before=before, request=request, losses={loss.field: loss.how for loss in request.losses})
 
 
-def _web(url: str) -> tuple[str, str]:
+def web(url: str) -> tuple[str, str]:
     return next((found for end, found in _FETCHED.items() if url.lower().endswith(end)), ("image/png", _PNG))
 
 

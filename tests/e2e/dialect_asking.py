@@ -1,8 +1,6 @@
 """Requests as the clients of each dialect write them. By hand: the gateway's own codecs are what is tested."""
 
-import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 from dialect_wish import Wish
@@ -246,10 +244,3 @@ def generate(wish: Wish, model: str, *, stream: bool) -> Request:
 
 def _set(body: Body, **members: Any) -> None:
     body.update({name: value for name, value in members.items() if value is not None})
-
-
-def is_base64_of(text: str, size_bytes: int) -> bool:
-    return len(base64.b64decode(text, validate=True)) == size_bytes
-
-
-Ask = Callable[..., Request]

@@ -74,6 +74,8 @@ class _LineClient:
 
 
 def _needs(request: ChatRequest | GenerateRequest) -> frozenset[str]:
+    if not (request.messages if isinstance(request, ChatRequest) else request.prompt):
+        return _NO_NEEDS  # it only loads the model: nothing is relied on
     needs: set[str] = set()
     if isinstance(request.format, dict):
         needs.add("json_schema")

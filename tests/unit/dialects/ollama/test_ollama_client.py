@@ -142,6 +142,7 @@ def test_needs_are_what_the_request_relies_on():
     assert chat(tools=[{"function": {"name": "a"}}], format={"type": "object"}).needs == {"tools", "json_schema"}
     assert chat(messages=[{"role": "user", "images": ["iVBORw0KGgo="]}]).needs == {"vision"}
     assert generate(images=[wav]).needs == {"audio"}
+    assert chat(messages=[], format={"type": "object"}).needs == frozenset()  # a load
     assert chat(options={"num_predict": 5}).max_output_tokens == 5
 
 

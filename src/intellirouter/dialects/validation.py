@@ -28,6 +28,8 @@ _NAMES: Final = {
 def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     """Decode a request body. Raises `InvalidRequest` with the place and kind of the mistake."""
     try:
+        if not body.isascii():
+            body.decode()  # strictly: members that the decoder passes over are not looked at by it
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _explain(str(error)) from None

@@ -65,6 +65,7 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         rb'{"model":"m","x":"\q"}',
         b'{"model":"m\n"}',
         b'{"model":"\xff"}',
+        b'{"model":"m","x":"\xff"}',
         b'{"model":"\xed\xa0\x80"}',
         b'\xef\xbb\xbf{"model":"m"}',
         '{"model":"m"}'.encode("utf-16"),

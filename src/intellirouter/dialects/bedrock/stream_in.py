@@ -94,6 +94,8 @@ class ConverseStreamDecoder:
         take = _TAKES.get(str(headers.get(":event-type")))
         if take is None:
             return  # an event of a newer version
+        if self._has_stopped and take is not _TAKES["metadata"]:
+            raise malformed("it goes on after `messageStop`")
         try:
             event = _decoder.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

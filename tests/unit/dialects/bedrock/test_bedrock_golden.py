@@ -83,3 +83,12 @@ def test_401_is_about_our_credential_whatever_its_name(name):
     headers = [("x-amzn-errortype", name)]
     error = UPSTREAM.decode_error(401, headers, b"{}", deployment="aws/claude", clock=FakeClock())
     assert isinstance(error, errors.UpstreamAuthFailed)
+
+
+@pytest.mark.parametrize("case", cases("streams"))
+def test_a_stream_that_goes_on_after_its_end_is_malformed(case):
+    frames = frames_of(case)
+    last = next(at for at, frame in enumerate(frames) if b"messageStop" in frame)
+    delta = next((frame for frame in frames if b"contentBlockDelta" in frame), frames[last])
+    with pytest.raises(errors.UpstreamMalformed, match="goes on after `messageStop`"):
+        events_of_wire(*frames[: last + 1], delta)

@@ -9,8 +9,8 @@ before decide, finish (guardrails, cache) after execute. `identify` comes first 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -110,13 +110,15 @@ class Spine:
         """Return who this key name stands for now. Raises `Unauthenticated` where its key is gone or has expired."""
         return self._keys.by_name(tenant, key_name, self._clock.epoch_us())
 
-    async def walk(self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS) -> None:
+    def walk(
+        self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS
+    ) -> Coroutine[Any, Any, None]:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
-        await self._walk(exchange, body, facts, reply, self._executor.run)
+        return self._walk(exchange, body, facts, reply, self._executor.run)
 
-    async def hold(self, exchange: Exchange, session: Session, facts: PathFacts) -> None:
+    def hold(self, exchange: Exchange, session: Session, facts: PathFacts) -> Coroutine[Any, Any, None]:
         """Take one session from its handshake to its end: the same walk. Never raises a `GatewayError`."""
-        await self._walk(exchange, b"", facts, session, self._sessions.run)
+        return self._walk(exchange, b"", facts, session, self._sessions.run)
 
     async def _walk(self, exchange: Exchange, body: bytes, facts: PathFacts, reply: R, execute: Execute[R]) -> None:
         try:

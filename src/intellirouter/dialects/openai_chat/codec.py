@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from intellirouter.core import NO_FACTS, Call, Deployment, LossReport, PathFacts, UpstreamRequest
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest
 from intellirouter.dialects import openai_errors
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.lane import StreamDecoder, StreamEncoder
@@ -25,8 +25,7 @@ class ChatClient:
     dialect = DIALECT
     field_names: dict[str, str] = FIELD_NAMES
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
-        return _LANE.decode_request(body, facts)
+    decode_request = staticmethod(_LANE.decode_request)
 
     def decode(self, call: Call) -> Conversation:
         return read_request(call)

@@ -19,7 +19,9 @@ _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_DRAIN_BYTES: Final = 64 * 1024
 _MAX_IDLE_S: Final = 55.0
-_NOTED_HEADERS: Final = frozenset({"content-length", "transfer-encoding", "keep-alive"})
+_KEEP_ALIVE: Final = b"keep-alive"
+_NOTED_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
+_NOTED_SIZES: Final = frozenset(map(len, _NOTED_HEADERS))
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"timeout *= *(\d{1,6})", re.IGNORECASE)
 
 
@@ -54,7 +56,8 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self.status = 0
-        self.headers: list[tuple[str, str]] = []
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        """As they came: hardly anybody asks for them."""
         self.has_headers = False
         self.is_complete = False
         self.error: errors.UpstreamError | None = None
@@ -123,18 +126,17 @@ class Connection(asyncio.Protocol):
         if self._header_bytes > _MAX_HEADER_BYTES:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
             return
-        lowered = name.decode("latin-1").lower()
-        if lowered in _NOTED_HEADERS:
-            if lowered == "keep-alive":
+        if len(name) in _NOTED_SIZES and (lowered := name.lower()) in _NOTED_HEADERS:
+            if lowered == _KEEP_ALIVE:
                 self.max_idle_s = _usable_idle_s(value)
             else:
                 self._has_length = True
-        self.headers.append((lowered, value.decode("latin-1")))
+        self.raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if 100 <= status < 200:
-            self.headers.clear()
+            self.raw_headers.clear()
             self._has_length = False
             return
         self.status = status

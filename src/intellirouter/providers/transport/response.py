@@ -9,7 +9,7 @@ from intellirouter.providers.transport.connection import Connection
 class HttpResponse:
     """Headers have arrived; the body is read from the connection, which goes back to the pool at the end."""
 
-    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "headers", "status")
+    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "_raw_headers", "status")
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
         self._connection: Connection | None = connection
@@ -17,7 +17,12 @@ class HttpResponse:
         self._idle_s = idle_s
         self._first_token_deadline_s: float | None = connection.deadline_s
         self.status: int = connection.status
-        self.headers: list[tuple[str, str]] = connection.headers
+        self._raw_headers = connection.raw_headers
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names in lower case."""
+        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw_headers]
 
     def content_began(self) -> None:
         self._first_token_deadline_s = None

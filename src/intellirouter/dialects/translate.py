@@ -349,9 +349,11 @@ def unsaid_fields(conversation: Conversation) -> Iterator[str]:
         # The chat dialect keeps its vendors' spellings of what the form says there.
         yield from _of_struct("reasoning", conversation.reasoning)
     for message in conversation.messages:
-        yield from (f"messages[].{name}" for name in message.extras)
+        if message.extras:
+            yield from (f"messages[].{name}" for name in message.extras)
         for part in message.parts:
-            yield from _of_struct("messages[].content[]", part)
+            if getattr(part, "extras", None):
+                yield from _of_struct("messages[].content[]", part)
     for tool in conversation.tools:
         yield from _of_struct("tools[]", tool)
 

@@ -27,6 +27,7 @@ from intellirouter.store import LogFilter, StoreUnavailable
 logger = logging.getLogger(__name__)
 
 _FLUSH_S: Final = 2.0
+_OPENING_S: Final = 10.0
 _KEEP_ALIVE_S: Final = 15.0
 _CURSOR: Final = r"^req_[0-9a-f]{32}$"
 """What `next` of a page looks like: the id of its last request."""
@@ -161,7 +162,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
     ) -> JsonResponse:
         """Finished exchanges, newest first; `next` is the cursor of the following page."""
-        await plane.store.flush(_FLUSH_S)
+        await _settle(plane)
         wanted = LogFilter(tenant=_scope(caller), model=model, deployment=deployment, errors_only=errors_only)
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
@@ -192,8 +193,13 @@ def _scope(caller: Identity) -> str | None:
     return None if caller.is_admin else caller.tenant
 
 
+async def _settle(plane: ControlPlane) -> None:
+    """Wait until what has been settled can be read; longer while the database is only being opened."""
+    await plane.store.flush(_OPENING_S if plane.store.health().state == "starting" else _FLUSH_S)
+
+
 async def _stored(plane: ControlPlane, request_id: str) -> ExchangeRecord | None:
-    await plane.store.flush(_FLUSH_S)
+    await _settle(plane)
     body = await asyncio.to_thread(plane.store.reader.get, request_id)
     return None if body is None else msgspec.json.decode(body, type=ExchangeRecord)
 

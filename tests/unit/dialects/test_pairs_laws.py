@@ -210,7 +210,7 @@ def test_a_conversation_arrives_or_its_losses_are_said(upstream: str, asked: Con
         return
     after = read_back(sent.request, upstream)
     names = client_of("openai_chat").field_names
-    assert silent_losses(asked, after, sent.losses, names, UNSAID[target.name]) == []
+    assert silent_losses(sent.before, after, sent.losses, names, UNSAID[target.name]) == []
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)

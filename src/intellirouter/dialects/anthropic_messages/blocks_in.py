@@ -71,7 +71,7 @@ def text_of(block: dict[str, Any], path: str) -> Text:
 
 def citation_of(raw: Mapping[str, Any]) -> Citation:
     """Read a citation; odd types are as good as absent, since it only decorates."""
-    kind = raw.get("type")
+    kind = text_in(raw, "type")
     citation = Citation(cited_text=text_in(raw, "cited_text"), raw=dict(raw), dialect=DIALECT)
     if kind == "web_search_result_location":
         citation.kind, citation.url, citation.title = "url", text_in(raw, "url"), text_in(raw, "title")

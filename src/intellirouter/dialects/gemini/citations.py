@@ -162,11 +162,10 @@ def logprobs_of(candidate: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _token(raw: dict[str, Any]) -> dict[str, Any]:
-    token, value = text_of(raw.get("token")), raw.get("logProbability")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    token = text_of(raw.get("token"))
     return {
         "token": token,
-        "logprob": float(value) if is_number and value is not None else 0.0,
+        "logprob": _number(raw.get("logProbability")),
         "bytes": list(token.encode("utf-8", "replace")),
     }
 
@@ -183,4 +182,8 @@ def logprobs_out(tokens: Any) -> dict[str, Any]:
 
 
 def _candidate(raw: dict[str, Any]) -> dict[str, Any]:
-    return {"token": text_of(raw.get("token")), "logProbability": raw.get("logprob", 0.0)}
+    return {"token": text_of(raw.get("token")), "logProbability": _number(raw.get("logprob"))}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

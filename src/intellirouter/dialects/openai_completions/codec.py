@@ -151,11 +151,15 @@ def _logprobs(tokens: list[Any], offset: int) -> dict[str, Any]:
         "tokens": [token["token"] for token in known],
         "token_logprobs": [token.get("logprob") for token in known],
         "top_logprobs": [
-            {top["token"]: top.get("logprob") for top in token.get("top_logprobs") or () if "token" in top}
+            {str(top["token"]): top.get("logprob") for top in _objects(token.get("top_logprobs")) if "token" in top}
             for token in known
         ],
         "text_offset": offsets,
     }
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 class CompletionStreamEncoder:

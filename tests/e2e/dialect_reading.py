@@ -268,7 +268,6 @@ def _message(document: dict[str, Any], *, is_complete: bool) -> Said:
 def _messages_stream(body: bytes) -> Said:
     message: dict[str, Any] = {}
     block: dict[str, Any] | None = None
-    json_text = ""
     is_complete = False
     for event, data in sse(body):
         document = json.loads(data)
@@ -286,16 +285,14 @@ def _messages_stream(body: bytes) -> Said:
             case "content_block_start":
                 assert block is None, "blocks interleave"
                 assert document["index"] == len(message["content"])
-                block, json_text = document["content_block"], ""
+                block = document["content_block"] | {"json": ""}
                 message["content"].append(block)
             case "content_block_delta":
                 assert block is not None
                 assert document["index"] == len(message["content"]) - 1
-                json_text += _messages_delta(block, document["delta"])
+                _take_delta(block, document["delta"])
             case "content_block_stop":
                 assert block is not None
-                if block["type"] == "tool_use":
-                    block["input"] = json.loads(json_text or "{}")
                 block = None
             case "message_delta":
                 assert block is None
@@ -303,10 +300,16 @@ def _messages_stream(body: bytes) -> Said:
                 message.setdefault("usage", {}).update(document.get("usage") or {})
             case "message_stop":
                 is_complete = True
-    return _message(message, is_complete=True) if is_complete else Said()
+    if not is_complete:
+        return Said()
+    for each in message["content"]:
+        text = each.pop("json")
+        if each["type"] == "tool_use":
+            each["input"] = json.loads(text or "{}")
+    return _message(message, is_complete=True)
 
 
-def _messages_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
+def _take_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
     match delta["type"]:
         case "text_delta":
             assert block["type"] == "text"
@@ -319,8 +322,7 @@ def _messages_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
             block["signature"] = delta["signature"]
         case "input_json_delta":
             assert block["type"] == "tool_use"
-            return str(delta["partial_json"])
-    return ""
+            block["json"] += delta["partial_json"]
 
 
 # --- Gemini

@@ -10,16 +10,15 @@ from intellirouter.dialects.bedrock.event_stream import MessageReader
 Buckets = dict[str, int]
 
 
-def replayed(request: dict[str, Any], vendor_url: str) -> bytes:
+def replayed(request: dict[str, Any], vendor_url: str, client: httpx.Client) -> bytes:
     """Ask the vendor once more what the gateway asked it."""
     headers = [
         (name, value)
         for name, value in request["headers"]
         if name not in {"host", "content-length", "connection", "transfer-encoding"}
     ]
-    return httpx.request(
-        request["method"], vendor_url + request["path"], content=request["body"].encode(), headers=headers, timeout=10
-    ).content
+    url = vendor_url + request["path"]
+    return client.request(request["method"], url, content=request["body"].encode(), headers=headers).content
 
 
 def buckets(upstream: str, body: bytes) -> Buckets:

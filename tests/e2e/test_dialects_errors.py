@@ -129,7 +129,7 @@ def test_a_failing_upstream_is_no_fault_of_the_clients(world: World, client: str
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["chat", "responses", "messages", "gemini", "ollama"])
 @pytest.mark.parametrize("how", ["html", "empty", "json"])
 def test_garbage_with_status_200_is_not_passed_on(
     world: World, client: str, upstream: str, how: str, stream: bool

@@ -31,7 +31,7 @@ def test_usage_and_cost_are_exact(world: World, client: str, upstream: str, extr
     answer = world.ask(client, upstream, stream=stream, text=text, max_tokens=300 if client == "completions" else None)
     assert answer.status == 200, answer.body
     (sent,) = world.sent(mark)
-    expected = buckets(of_path(upstream, sent["path"]), replayed(sent, world.vendor.url))
+    expected = buckets(of_path(upstream, sent["path"]), replayed(sent, world.vendor.url, world.http))
     record = world.record(answer)
     assert recorded(record) == expected
     assert not record["usage"].get("is_estimated", False)
@@ -173,7 +173,7 @@ def test_several_choices_are_asked_for_as_often_as_needed(world: World, upstream
     if len(sent) > 1:
         assert len(sent) == 3
         assert "n" in losses_of(answer.headers["x-intellirouter-dropped"])
-        each = [buckets(upstream, replayed(one, world.vendor.url)) for one in sent]
+        each = [buckets(upstream, replayed(one, world.vendor.url, world.http)) for one in sent]
         assert recorded(record) == {name: sum(one.get(name, 0) for one in each) for name in each[0]}
     if not stream:
         assert [choice["index"] for choice in answer.json()["choices"]] == [0, 1, 2]

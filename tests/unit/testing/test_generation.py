@@ -108,3 +108,20 @@ def test_bad_embedding_requests_are_refused(fields: dict[str, Any]) -> None:
     status, refused = _embeddings(**fields)
     assert status == 400
     assert refused["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "required": 7},
+        {"type": "array", "prefixItems": 7},
+        {"type": "array", "minItems": "x"},
+        {"type": "array", "minItems": 10**30},
+        {"type": "string", "minLength": 10**30},
+        {"type": "number", "minimum": "x"},
+        {"anyOf": 5},
+        {"properties": {"a": 5}},
+    ],
+)
+def test_a_schema_that_is_none_breaks_nothing(schema: Any) -> None:
+    assert len(str(instance_of(schema))) < 100_000

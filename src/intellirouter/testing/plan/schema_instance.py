@@ -4,6 +4,8 @@ import math
 from typing import Any, Final
 
 MAX_DEPTH: Final = 24
+_MOST: Final = 10_000
+"""Items of an array, characters of a text."""
 _FORMATS: Final = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -24,7 +26,10 @@ def instance_of(schema: Any) -> Any:
     Understood: local `$ref`, `const`, `enum`, `anyOf`/`oneOf` (the least deep branch), `allOf` (merged), `type`,
     `properties`, `items`, `prefixItems`, sizes, bounds, `multipleOf`, `format`. Ignored: `pattern`, `not`, `if`.
     """
-    return _instance(schema, schema, 0)
+    try:
+        return _instance(schema, schema, 0)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return {}  # a schema that is none
 
 
 def _instance(schema: Any, root: Any, depth: int) -> Any:
@@ -73,10 +78,16 @@ def _type_of(schema: dict[str, Any]) -> str:
     return "object"
 
 
+def _list(schema: dict[str, Any], name: str) -> list[Any]:
+    """Return a list of the schema; none where something else stands in its place."""
+    found = schema.get(name)
+    return found if isinstance(found, list) else []
+
+
 def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
-    required = [name for name in schema.get("required") or [] if isinstance(name, str)]
+    required = [name for name in _list(schema, "required") if isinstance(name, str)]
     # Optional fields end where recursion begins: a tree whose children are optional is a leaf.
     wanted = properties if depth <= 3 else [name for name in properties if name in required]
     filled = {name: _instance(properties[name], root, depth + 1) for name in wanted}
@@ -88,9 +99,9 @@ def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
 
 
 def _array(schema: dict[str, Any], root: Any, depth: int) -> list[Any]:
-    first = [_instance(item, root, depth + 1) for item in schema.get("prefixItems") or []]
+    first = [_instance(item, root, depth + 1) for item in _list(schema, "prefixItems")]
     items = schema.get("items")
-    least = max(int(schema.get("minItems") or 0), 1 if depth <= 3 else 0)
+    least = max(min(int(schema.get("minItems") or 0), _MOST), 1 if depth <= 3 else 0)
     most = schema.get("maxItems")
     wanted = min(least, int(most)) if isinstance(most, int) else least
     if items is False:
@@ -105,7 +116,7 @@ def _string(schema: dict[str, Any]) -> str:
     text = "text"
     least, most = schema.get("minLength"), schema.get("maxLength")
     if isinstance(least, int) and len(text) < least:
-        text = text.ljust(least, "x")
+        text = text.ljust(min(least, _MOST), "x")
     return text[:most] if isinstance(most, int) else text
 
 

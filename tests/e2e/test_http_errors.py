@@ -218,7 +218,7 @@ def test_metrics_are_for_admins(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/completions", "/api/", "/api/v1/nothing", "/v2/x"]
+    "path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/completion", "/api/", "/api/v1/nothing", "/v2/x"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_is_not_found(link: RawConnection, path: str, method: str) -> None:

@@ -38,13 +38,16 @@ _CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal"
 """Answers that end early may end anywhere: they are passed on as they are."""
 _FAILED: Final = frozenset({"malformed_tool_call", "error"})
 """Said in place of an answer, they are none. After some of it, the client gets what there is, and the reason."""
+_LIMITS: Final = frozenset({"length", "context_length"})
 _MIN_LOOPING: Final = 2_000
 """Characters at the end of an answer that are one text again and again."""
 _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_TURNS: Final = 40
 _FEW: Final = 64
-_TAIL: Final = _MAX_PERIOD * (_MIN_TURNS + 1)
+_MIN_ENDLESS: Final = _MAX_PERIOD * _MIN_TURNS
+"""The same of a stream that has not ended."""
+_TAIL: Final = _MIN_ENDLESS + _MAX_PERIOD
 
 
 def sound(response: Response, conversation: Conversation) -> Response:
@@ -67,12 +70,13 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
     stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
     if stop.reason in _FAILED and all(isinstance(part, Reasoning) for part in choice.parts):
         raise _no_answer(stop)
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
     if stop.reason in _CUT:
+        if stop.reason in _LIMITS:  # one that stopped by itself may have been asked to repeat
+            check_repetition(text)
         return structs.replace(choice, stop=stop)
     for call in calls:
         _check_call(call)
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    check_repetition(text)
     if not calls:
         check_output(text, conversation.output)
     return structs.replace(choice, parts=[_with_own_id(part, ids) for part in choice.parts], stop=stop)
@@ -117,12 +121,15 @@ def check_output(text: str, output: OutputFormat | None) -> None:
         raise errors.UpstreamMalformed(f"The model's answer breaks the schema that the client asked for: {said}")
 
 
-def check_repetition(text: str) -> None:
-    """Raise `UpstreamMalformed` for a model that ran away: the same few words over and over until the end."""
-    if len(text) < _MIN_LOOPING:
+def check_repetition(text: str, *, least: int = _MIN_LOOPING) -> None:
+    """Raise `UpstreamMalformed` for a model that ran away: the same few words over and over until the end.
+
+    `least`: how many characters of that it takes.
+    """
+    if len(text) < least:
         return
     for period in _recurrences(text):
-        window = max(_MIN_LOOPING, period * _MIN_TURNS)
+        window = max(least, period * _MIN_TURNS)
         if len(text) < window + period:
             return
         if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
@@ -190,7 +197,8 @@ class StreamGuard:
             self._seen = 0
             tail = "".join(self._pieces)[-_TAIL:]
             self._pieces = [tail]
-            check_repetition(tail)
+            # Whether it stops by itself is not known yet: only what nobody asks for is stopped.
+            check_repetition(tail, least=_MIN_ENDLESS)
 
     def _check_calls(self, event: Finished) -> None:
         if event.stop.reason in _CUT:

@@ -147,6 +147,13 @@ def test_long_and_regular_texts_are_fine(text: str) -> None:
     check_repetition(text)
 
 
+def test_a_model_that_stops_by_itself_may_have_been_asked_to_repeat() -> None:
+    often = Text(text="ha! " * 3_000)
+    assert sound(answer(often), PLAIN).choices[0].parts == [often]
+    with pytest.raises(UpstreamMalformed, match="repeats itself"):
+        sound(answer(often, reason="length"), PLAIN)
+
+
 def calls(*pieces: str, reason: StopReason = "tool_calls") -> list[Event]:
     return [
         ToolCallBegan(id="a", name="f"),

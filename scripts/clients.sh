@@ -26,13 +26,24 @@ install_uv() { # it makes an environment in a second where pip takes twenty
   echo "$stamp" >"$home/uv/.ready"
 }
 
+fill_with_uv() { # fill_with_uv CLIENT VENV
+  rm -rf "$2"
+  "$home/uv/bin/uv" venv --quiet --python "${PYTHON:-python3}" "$2" \
+    && "$home/uv/bin/uv" pip install --quiet --system-certs --python "$2/bin/python" --require-hashes \
+      -r "$requirements/$1.txt"
+}
+
+fill_with_pip() { # slower, but it knows the index and the certificates that this machine is set up with
+  rm -rf "$2"
+  "${PYTHON:-python3}" -m venv "$2"
+  "$2/bin/python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r "$requirements/$1.txt"
+}
+
 install_python() { # install_python CLIENT
   local venv="$home/$1" stamp
   stamp="$(digest "$requirements/$1.txt")"
   if is_ready "$venv" "$stamp"; then return; fi
-  rm -rf "$venv"
-  "$home/uv/bin/uv" venv --quiet --python "${PYTHON:-python3}" "$venv"
-  "$home/uv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$requirements/$1.txt"
+  fill_with_uv "$1" "$venv" 2>"$home/$1.uv.log" || fill_with_pip "$1" "$venv"
   echo "$stamp" >"$venv/.ready"
   say "  $1"
 }

@@ -118,6 +118,10 @@ class Members:
     def place(self, name: str) -> str:
         return place_of(self.path, name)
 
+    def lacks(self, names: frozenset[str]) -> bool:
+        """Tell whether none of these members is there: what is hardly ever said need not be asked for one by one."""
+        return names.isdisjoint(self._left)
+
     def any(self, name: str) -> Any:
         return self._left.pop(name, None)
 

@@ -35,6 +35,9 @@ _ROLES: Final[dict[str, Role]] = {
     "tool": "tool",
     "function": "tool",
 }
+_RESULTS: Final = frozenset({"tool", "function"})
+_PLAIN_SIZE: Final = 2
+"""Members of a message that is a role and a text."""
 
 
 def read_messages(values: list[Any]) -> list[Message]:
@@ -52,6 +55,8 @@ class _Reader:
     def message(self, value: Any, path: str, index: int) -> Message:
         if not isinstance(value, dict):
             raise wrong_type(path, "an object", value)
+        if (plain := _plain(value)) is not None:
+            return plain
         members = Members(value, path)
         role = members.text("role")
         message = Message(role=_ROLES.get(role, "user"))
@@ -138,6 +143,14 @@ class _Reader:
     def _answered(self, name: str) -> str:
         """Return the id of the first open call, of that name if there is one."""
         return next((call.id for call in self._open if not name or call.name == name), "")
+
+
+def _plain(value: dict[str, Any]) -> Message | None:
+    """Read a message that is a role and a text, as most are."""
+    role, content = value.get("role"), value.get("content")
+    if len(value) != _PLAIN_SIZE or not isinstance(content, str) or not isinstance(role, str) or role in _RESULTS:
+        return None
+    return Message(role=_ROLES.get(role, "user"), parts=[Text(text=content)] if content else [])
 
 
 def _mark_last(parts: list[Part], cache: CacheMark) -> None:

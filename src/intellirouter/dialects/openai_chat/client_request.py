@@ -24,6 +24,15 @@ from intellirouter.dialects.members import Members, wrong_type, wrong_value
 from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cache, read_messages
 from intellirouter.dialects.validation import decode_body
 
+_RARE_KNOBS: Final = frozenset(
+    {
+        "top_k", "min_p", "stop", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias",
+        "logprobs", "top_logprobs", "n", "verbosity",
+    }
+)  # fmt: skip
+_TOOLS: Final = frozenset({"tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"})
+_FORM: Final = frozenset({"response_format"})
+_THOUGHTS: Final = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"})
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -38,8 +47,9 @@ def read_request(call: Call) -> Conversation:
     conversation = Conversation(dialect=DIALECT, model=call.model)
     conversation.is_stream, conversation.wants_usage = call.is_stream, call.wants_usage
     conversation.messages = read_messages(members.array("messages"))
-    conversation.tools = _tools(members)
-    conversation.tool_choice = _tool_choice(members)
+    if not members.lacks(_TOOLS):
+        conversation.tools = _tools(members)
+        conversation.tool_choice = _tool_choice(members)
     conversation.output = _output(members)
     conversation.reasoning = _reasoning(members)
     conversation.sampling = read_sampling(members)
@@ -57,10 +67,14 @@ def read_request(call: Call) -> Conversation:
 def read_sampling(members: Members) -> Sampling:
     """Read the knobs that the chat and the completions dialect share."""
     new, old = members.whole("max_completion_tokens"), members.whole("max_tokens")
+    limit = old if new is None else new
+    temperature, top_p = members.number("temperature"), members.number("top_p")
+    if members.lacks(_RARE_KNOBS):
+        return Sampling(max_output_tokens=limit, temperature=temperature, top_p=top_p)
     return Sampling(
-        max_output_tokens=old if new is None else new,
-        temperature=members.number("temperature"),
-        top_p=members.number("top_p"),
+        max_output_tokens=limit,
+        temperature=temperature,
+        top_p=top_p,
         top_k=members.whole("top_k"),
         min_p=members.number("min_p"),
         stop=_stop(members),
@@ -184,6 +198,8 @@ def _allowed(value: Any, path: str) -> str:
 
 
 def _output(members: Members) -> OutputFormat | None:
+    if members.lacks(_FORM):
+        return None
     form = members.members("response_format")
     match form.text("type"):
         case "" | "text":
@@ -205,6 +221,8 @@ def _output(members: Members) -> OutputFormat | None:
 
 def _reasoning(members: Members) -> ReasoningAsk | None:
     """Read OpenAI's effort and the spellings of other vendors; these stay in `extras`, for vendors that know them."""
+    if members.lacks(_THOUGHTS):
+        return None
     ask = ReasoningAsk(effort=members.text("reasoning_effort"))
     for name in ("reasoning", "thinking", "enable_thinking", "thinking_budget"):
         value = members.any(name)

@@ -79,6 +79,7 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
         _check_call(call)
     if not calls:
         check_output(text, conversation.output)
+        return choice if choice.stop is not None else structs.replace(choice, stop=stop)
     return structs.replace(choice, parts=[_with_own_id(part, ids) for part in choice.parts], stop=stop)
 
 

@@ -121,11 +121,13 @@ def stop_sequences_are_reported_where_there_are_none(case: Case) -> None:
 
 
 @check(only=["via-ollama"])
-def a_tool_that_cannot_be_forced_is_refused(case: Case) -> None:
+def one_tool_can_be_forced_but_not_any_of_several(case: Case) -> None:
+    create = client(case).chat.completions.create
+    answer = create(model=case.model, messages=said("hello"), tools=[WEATHER], tool_choice="required")
+    assert answer.choices[0].message.tool_calls[0].function.name == "weather"
+    clock: Any = {"type": "function", "function": {"name": "clock", "parameters": WEATHER_SCHEMA}}
     with raises(openai.BadRequestError) as caught:
-        client(case).chat.completions.create(
-            model=case.model, messages=said("hello"), tools=[WEATHER], tool_choice="required"
-        )
+        create(model=case.model, messages=said("hello"), tools=[WEATHER, clock], tool_choice="required")
     assert (caught[0].code, caught[0].param) == ("unsupported_feature", "tool_choice")
 
 

@@ -85,7 +85,11 @@ def last_boundary(buffer: bytes) -> int:
 
 def split_events(block: bytes) -> list[bytes]:
     """Split a block of whole events after each blank line; joining the parts gives the block back."""
-    parts: list[bytes] = []
+    if b"\r" not in block:
+        parts = [event + b"\n\n" for event in block.split(b"\n\n")]
+        rest = parts.pop()[:-2]
+        return [*parts, rest] if rest else parts
+    parts = []
     start = 0
     for match in _BLANK_LINE.finditer(block):
         parts.append(block[start : match.end()])

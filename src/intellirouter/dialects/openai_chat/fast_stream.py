@@ -89,22 +89,37 @@ class ChatStreamRelay:
         if not block:
             return b""
         check_utf8(block)
-        if self.has_content and (count := _plain_events(block)) and not _MATTERS.search(block):
-            self.content_events += count
-            return self._without_null_usage(block)
-        return self._look_into(block)
+        return self._relayed(block) if self.has_content else self._look_into(block)
 
     def fail(self, error: errors.GatewayError) -> bytes:
         return encode_error_event(error)
 
+    def _relayed(self, block: bytes) -> bytes:
+        """Relay what comes after the first content: the events before the first that may matter go together."""
+        found = _MATTERS.search(block)
+        cut = len(block) if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
+        plain = block[:cut]
+        if not (count := _plain_events(plain)):
+            return self._look_into(block)
+        self.content_events += count
+        plain = self._without_null_usage(plain)
+        return plain if found is None else plain + self._look_into(block[cut:])
+
     def _look_into(self, block: bytes) -> bytes:
         out: list[bytes] = []
+        at = 0
         for event in split_events(block):
+            had_content = self.has_content
+            at += len(event)
             kept = self._take(event)
             if self.is_finished:
                 break
             if kept:
                 out.append(kept)
+            if self.has_content and not had_content:
+                out, self._held = self._held + out, []
+                out.append(self._relayed(block[at:]))
+                break
         if not self.has_content and not self.is_finished:
             self._hold(out)
             return b""

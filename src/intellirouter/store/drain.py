@@ -111,7 +111,6 @@ class Drain:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        _yield_to_the_event_loop()
         backoff_s = _BACKOFF_FIRST_S
         while not self._is_time_up():
             wait_s = _IDLE_S
@@ -188,6 +187,7 @@ class Drain:
         self._writer = writer
         self._offsets = writer.offsets()
         self.is_open = True
+        _yield_to_the_event_loop()  # not sooner: a busy start would put off the opening without end
         return writer
 
     def _migrate(self) -> None:

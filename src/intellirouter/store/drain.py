@@ -42,7 +42,7 @@ _SLICE_BYTES: Final = 128 * 1024
 _SLICE_RECORDS: Final = 256
 """Between two statements, so that the event loop never waits long for the interpreter."""
 _IDLE_S: Final = 0.2
-_NICENESS: Final = 15
+_NICENESS: Final = 10
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
 _ADOPT_EVERY_S: Final = 30.0

@@ -4,6 +4,7 @@ Collected only where `CLIENTS` names the directory of the clients' environments 
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,9 @@ from gateway_process import GatewayProcess, until
 from world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
 
 from intellirouter.testing import MockVendor
+
+# Many processes are started from threads at once; with vfork the kernel refuses one now and then (EFAULT).
+subprocess._USE_VFORK = False
 
 collect_ignore = [] if "CLIENTS" in os.environ else ["test_clients.py"]
 AT_ONCE = 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import report, startup
 from bench.measure import Plan, Run, measure_pairs, measure_requests, measure_slow_streams, measure_streams
 from bench.processes import Cores, allow_many_files
-from bench.targets import OURSELVES, REFERENCE, TARGETS, Target, checkout
+from bench.targets import OURSELVES, REFERENCE, TARGETS, ResolvedModel, checkout
 from bench.upstream import Upstream
 
 PHASES = ("requests", "streams", "pairs", "slow", "start")
@@ -38,7 +38,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[Target], list[Target]]:
+def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[ResolvedModel], list[ResolvedModel]]:
     """Return the targets to measure and those that are not installed. The reference is always measured."""
     wanted = [target for target in TARGETS if only is None or target.name in {REFERENCE, *only}]
     wanted[2:2] = [checkout(path) for path in checkouts]

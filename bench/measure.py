@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.load import Address, FirstByteProbe, H2Load, Timings, run_h2load, run_wrk, wait_until_it_answers
 from bench.pairs import PAIRS, RELAY, Pair
 from bench.processes import Cores, Server, pinned
-from bench.targets import OURSELVES, REFERENCE, Target, clean_env
+from bench.targets import OURSELVES, REFERENCE, ResolvedModel, clean_env
 from bench.upstream import Upstream
 
 Figures = dict[str, float]
@@ -43,7 +43,7 @@ class Run:
     work_dir: Path
     cores: Cores
     upstream: Upstream
-    targets: list[Target]
+    targets: list[ResolvedModel]
     figures: dict[str, Figures] = field(default_factory=dict)
     pair_figures: dict[str, dict[str, Figures]] = field(default_factory=dict)
     """By the pair's name, then by the target's."""
@@ -63,7 +63,7 @@ class Run:
 class Running:
     """A target that answers."""
 
-    target: Target
+    target: ResolvedModel
     server: Server
     address: Address
     idle_rss_bytes: int
@@ -74,7 +74,9 @@ class Running:
         return self.target.name
 
 
-def start(run: Run, target: Target, phase: str, upstream_port: int, *, is_stream: bool, pair: Pair = RELAY) -> Running:
+def start(
+    run: Run, target: ResolvedModel, phase: str, upstream_port: int, *, is_stream: bool, pair: Pair = RELAY
+) -> Running:
     """Start a target before the given upstream and wait for its first right answer."""
     work_dir = run.work_dir / phase / pair.name / target.name
     work_dir.mkdir(parents=True)

@@ -30,7 +30,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Target:
+class ResolvedModel:
     """One program. `prepare(work_dir, upstream_port, pair)` writes its configuration and picks its port."""
 
     name: str
@@ -112,7 +112,7 @@ keys:
     return Launch(command, Address(port, "bench-model", (_BEARER,), pair.client), env)
 
 
-def checkout(path: Path) -> Target:
+def checkout(path: Path) -> ResolvedModel:
     """Another state of our own sources, run by the same interpreter with the same libraries."""
     env = {"PYTHONPATH": str(path.resolve() / "src")}
 
@@ -125,7 +125,7 @@ def checkout(path: Path) -> Target:
 
     speaks_all = (path / "src" / "intellirouter" / "dialects" / "anthropic_messages").is_dir()
     pairs = PAIRS if speaks_all else (RELAY,)
-    return Target(f"{OURSELVES}-{path.name}", f"IntelliRouter {path.name}", prepare, find, pairs, env=env)
+    return ResolvedModel(f"{OURSELVES}-{path.name}", f"IntelliRouter {path.name}", prepare, find, pairs, env=env)
 
 
 def _litellm(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
@@ -232,10 +232,10 @@ REFERENCE: Final = "nginx"
 OURSELVES: Final = "intellirouter"
 
 TARGETS: Final = (
-    Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),
-    Target(OURSELVES, "IntelliRouter", _intellirouter, _own_version),
-    Target("smg", "SMG", _smg, _from_cache("smg"), (RELAY, MESSAGES_RELAY)),
-    Target("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw"), (RELAY, CHAT_TO_MESSAGES)),
-    Target("portkey", "Portkey", _portkey, _from_cache("portkey"), (RELAY, MESSAGES_RELAY, CHAT_TO_MESSAGES)),
-    Target("litellm", "LiteLLM", _litellm, _from_cache("litellm"), start_timeout_s=180.0),
+    ResolvedModel(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),
+    ResolvedModel(OURSELVES, "IntelliRouter", _intellirouter, _own_version),
+    ResolvedModel("smg", "SMG", _smg, _from_cache("smg"), (RELAY, MESSAGES_RELAY)),
+    ResolvedModel("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw"), (RELAY, CHAT_TO_MESSAGES)),
+    ResolvedModel("portkey", "Portkey", _portkey, _from_cache("portkey"), (RELAY, MESSAGES_RELAY, CHAT_TO_MESSAGES)),
+    ResolvedModel("litellm", "LiteLLM", _litellm, _from_cache("litellm"), start_timeout_s=180.0),
 )

@@ -40,12 +40,12 @@ def _entry(doc: SettingDoc) -> str:
     text = doc.description.replace("|", "\\|")
     if doc.is_section:
         return f"\n## {doc.path}\n\n{text}\n"
-    facts = doc.kind[0].upper() + doc.kind[1:]
+    context = doc.kind[0].upper() + doc.kind[1:]
     if doc.default == "required":
-        facts += ". **Required**"
+        context += ". **Required**"
     elif doc.default:
-        facts += f". Default: `{doc.default}`"
-    return f"\n### {doc.path}\n\n{text} {facts}.\n"
+        context += f". Default: `{doc.default}`"
+    return f"\n### {doc.path}\n\n{text} {context}.\n"
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ from typing import Final
 
 from bench.micro import Work, micro
 from bench.pairs import ANTHROPIC, PAIRS, Pair
-from intellirouter.core import NO_FACTS, Call, Deployment, Endpoint
-from intellirouter.dialects import SURFACES, Surface
+from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress
+from intellirouter.dialects import ENDPOINTS, Endpoint
 
 _NAMES: Final = {"openai": "openai_chat", "anthropic": "anthropic_messages"}
 _EVENTS: Final = 1000
@@ -20,49 +20,49 @@ def _deployment(pair: Pair) -> Deployment:
         provider="lab",
         vendor="anthropic" if pair.upstream is ANTHROPIC else "openai-compatible",
         upstream_model="bench-1",
-        endpoint=Endpoint(base_url="http://127.0.0.1:9/v1"),
+        address=UpstreamAddress(base_url="http://127.0.0.1:9/v1"),
         dialects=(_NAMES[pair.upstream.name],),
     )
 
 
-def _surface(pair: Pair) -> Surface:
-    return SURFACES[_NAMES[pair.client.name]]
+def _endpoint(pair: Pair) -> Endpoint:
+    return ENDPOINTS[_NAMES[pair.client.name]]
 
 
 def _call(pair: Pair, *, is_stream: bool) -> Call:
-    surface = _surface(pair)
-    return surface.decode_request(pair.client.body("bench-model", is_stream=is_stream).encode(), NO_FACTS)
+    endpoint = _endpoint(pair)
+    return endpoint.decode_request(pair.client.body("bench-model", is_stream=is_stream).encode(), EMPTY_CONTEXT)
 
 
 def _request(pair: Pair) -> Work:
-    surface, deployment = _surface(pair), _deployment(pair)
+    endpoint, deployment = _endpoint(pair), _deployment(pair)
     body = pair.client.body("bench-model", is_stream=False).encode()
 
     def work() -> object:
-        call = surface.decode_request(body, NO_FACTS)
-        return surface.lane(call, deployment).encode_request(call, deployment)
+        call = endpoint.decode_request(body, EMPTY_CONTEXT)
+        return endpoint.route(call, deployment).encode_request(call, deployment)
 
     return work
 
 
 def _answer(pair: Pair) -> Work:
     deployment, call = _deployment(pair), _call(pair, is_stream=False)
-    lane = _surface(pair).lane(call, deployment)
-    lane.encode_request(call, deployment)
+    route = _endpoint(pair).route(call, deployment)
+    route.encode_request(call, deployment)
     body = pair.upstream.answer().encode()
-    return lambda: lane.decode_response(body, call, deployment)
+    return lambda: route.decode_response(body, call, deployment)
 
 
 def _stream(pair: Pair) -> Work:
     deployment, call = _deployment(pair), _call(pair, is_stream=True)
-    lane = _surface(pair).lane(call, deployment)
-    lane.encode_request(call, deployment)
+    route = _endpoint(pair).route(call, deployment)
+    route.encode_request(call, deployment)
     events = [event.encode() for event in pair.upstream.events()]
     text = next(event for event in events if b" equal" in event)
     events[5:5] = [text.replace(b"equal", b"w%03d" % number) for number in range(_EVENTS)]
 
     def work() -> object:
-        relay = lane.relay(call, deployment)
+        relay = route.relay(call, deployment)
         for event in events:
             relay.feed(event)
         return relay.end()

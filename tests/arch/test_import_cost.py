@@ -29,7 +29,7 @@ def test_rooms_of_the_data_path_load_no_framework(room: str) -> None:
 
 
 def test_websockets_are_loaded_by_the_first_socket() -> None:
-    assert "websockets" not in _loaded_by("import intellirouter.roles.server, intellirouter.cli.serve")
+    assert "websockets" not in _loaded_by("import intellirouter.serving.server, intellirouter.cli.serve")
 
 
 def test_the_client_loads_no_server_room() -> None:

@@ -18,8 +18,8 @@ from intellirouter.admin.description import answered, asked, operation_id
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
-from intellirouter.core import ExchangeRecord, PathFacts, errors
-from intellirouter.dialects import SURFACES, encode_error
+from intellirouter.core import ExchangeRecord, RequestContext, errors
+from intellirouter.dialects import ENDPOINTS, encode_error
 from intellirouter.governance import Identity
 from intellirouter.pipeline import preview_losses
 from intellirouter.store import LogFilter, StoreUnavailable
@@ -94,20 +94,22 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         return JsonResponse({"credentials": plane.credentials()})
 
     @app.post("/api/v1/explain", responses=answered("Explanation"), openapi_extra=asked("ExplainedRequest"))
-    async def explain(request: Request, caller: Caller, surface: str = "openai_chat") -> JsonResponse:
+    async def explain(request: Request, caller: Caller, endpoint: str = "openai_chat") -> JsonResponse:
         """Decide a request without carrying it out: every candidate, verdict, score and reason, and what each could
-        not be told. `surface` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
+        not be told. `endpoint` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
         """
-        spoken = SURFACES.get(surface)
+        spoken = ENDPOINTS.get(endpoint)
         if spoken is None or not spoken.is_json:
-            known = ", ".join(name for name, each in SURFACES.items() if each.is_json)
-            raise errors.InvalidRequest(f"Unknown surface; there are: {known}.", param="surface", code="invalid_value")
+            known = ", ".join(name for name, each in ENDPOINTS.items() if each.is_json)
+            raise errors.InvalidRequest(
+                f"Unknown endpoint; there are: {known}.", param="endpoint", code="invalid_value"
+            )
         spine = plane.spine()
         exchange = spine.open("/api/v1/explain", spoken, caller)
         server = spine.runtime.server
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
-        facts = PathFacts(model=request.query_params.get("model", ""))
-        spine.decode(exchange, body, facts)
+        context = RequestContext(model=request.query_params.get("model", ""))
+        spine.decode(exchange, body, context)
         spine.decide(exchange)
         call, target, decision = exchange.decided()
         losses = preview_losses(spoken, call, {name: target.by_name[name] for name in decision.order})

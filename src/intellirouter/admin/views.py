@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
-from intellirouter.catalog import DeploymentHealth, Target
+from intellirouter.catalog import DeploymentHealth, ResolvedModel
 from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, estimate_input_tokens, format_usd
 from intellirouter.governance import Identity
 
@@ -19,7 +19,7 @@ def record_view(record: ExchangeRecord) -> dict[str, Any]:
 
 
 def explain_view(
-    call: Call, target: Target, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
+    call: Call, target: ResolvedModel, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
 ) -> dict[str, Any]:
     """A decision that was made and not carried out. `losses`: what each deployment could not be told."""
     pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
@@ -56,7 +56,7 @@ def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
 
 
-def _target_row(name: str, target: Target, plane: ControlPlane) -> dict[str, Any]:
+def _target_row(name: str, target: ResolvedModel, plane: ControlPlane) -> dict[str, Any]:
     members = (*target.pool, *target.fallbacks)
     now_s = plane.spine().now_s()
     health = [plane.spine().board.of(each.name) for each in members]

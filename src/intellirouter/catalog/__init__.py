@@ -1,10 +1,10 @@
 """Models, deployments, prices and health: what may serve whom, and how it is doing.
 
-Door: `Catalog` (names to `Target`s), `HealthBoard`, `PriceList`; for lists from files `read_prices`, `compare` and
-`install_prices`. It decides nothing and calls nobody.
+Door: `Catalog` (names to `ResolvedModel`s), `HealthBoard`, `PriceList`; for lists from files `read_prices`,
+`compare` and `install_prices`. It decides nothing and calls nobody.
 """
 
-from intellirouter.catalog.catalog import Catalog, Target
+from intellirouter.catalog.catalog import Catalog, ResolvedModel
 from intellirouter.catalog.health import DeploymentHealth, HealthBoard
 from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
 from intellirouter.catalog.prices import PriceEntry, PriceList
@@ -17,7 +17,7 @@ __all__ = [
     "PriceEntry",
     "PriceFileError",
     "PriceList",
-    "Target",
+    "ResolvedModel",
     "compare",
     "install_prices",
     "read_prices",

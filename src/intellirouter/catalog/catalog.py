@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
-from intellirouter.core import Deployment, Endpoint, Price, VendorRow
+from intellirouter.core import Deployment, Price, UpstreamAddress, VendorRow
 
 _MAX_WILDCARDS: Final = 1024
 _PREFIXES: Final = {"anthropic_messages": "/v1", "ollama": "/v1", "gemini": "/openai"}
@@ -19,7 +19,7 @@ class PriceSource(Protocol):
     def lookup(self, price_provider: str, model: str) -> PriceEntry | None: ...
 
 
-class Target(Struct, frozen=True, kw_only=True, eq=False):
+class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     """What one public model name stands for. The pool shares the load; fallbacks are tried after it."""
 
     model: str
@@ -42,10 +42,10 @@ class Catalog:
         self._prices = prices
         self.deployments = {name: self._deployment(spec) for name, spec in runtime.deployments.items()}
         self._targets = self._all_targets()
-        self._wildcards: OrderedDict[str, Target] = OrderedDict()
+        self._wildcards: OrderedDict[str, ResolvedModel] = OrderedDict()
 
     @property
-    def targets(self) -> Mapping[str, Target]:
+    def targets(self) -> Mapping[str, ResolvedModel]:
         """Every fixed name: models first, then deployments, then `provider/model` forms."""
         return self._targets
 
@@ -57,7 +57,7 @@ class Catalog:
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
 
-    def resolve(self, model: str) -> Target | None:
+    def resolve(self, model: str) -> ResolvedModel | None:
         """Return what `model` stands for: a model, a deployment, `provider/model`, or a provider's wildcard."""
         return self._targets.get(model) or self._wildcards.get(model) or self._wildcard(model)
 
@@ -66,7 +66,7 @@ class Catalog:
         timeouts = self._runtime.providers[provider].timeouts
         return self._deployment(DeploymentSpec(name=provider, provider=provider, model="", timeouts=timeouts))
 
-    def _all_targets(self) -> dict[str, Target]:
+    def _all_targets(self) -> dict[str, ResolvedModel]:
         targets = {name: self._model_target(spec) for name, spec in self._runtime.models.items()}
         for name, deployment in self.deployments.items():
             targets.setdefault(name, self._single(name, "deployment", deployment))
@@ -75,8 +75,8 @@ class Catalog:
             targets.setdefault(name, self._single(name, "deployment", deployment))
         return targets
 
-    def _model_target(self, spec: ModelSpec) -> Target:
-        return Target(
+    def _model_target(self, spec: ModelSpec) -> ResolvedModel:
+        return ResolvedModel(
             model=spec.name,
             kind="model",
             strategy=spec.strategy,
@@ -86,12 +86,14 @@ class Catalog:
             by_name={name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)},
         )
 
-    def _single(self, name: str, kind: str, deployment: Deployment) -> Target:
+    def _single(self, name: str, kind: str, deployment: Deployment) -> ResolvedModel:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
         by_name = {deployment.name: deployment}
-        return Target(model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries, by_name=by_name)
+        return ResolvedModel(
+            model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries, by_name=by_name
+        )
 
-    def _wildcard(self, model: str) -> Target | None:
+    def _wildcard(self, model: str) -> ResolvedModel | None:
         provider_name, slash, upstream_model = model.partition("/")
         provider = self._runtime.providers.get(provider_name)
         if not slash or not upstream_model or provider is None or not provider.allows_any_model:
@@ -112,10 +114,10 @@ class Catalog:
             provider=spec.provider,
             vendor=provider.vendor,
             upstream_model=spec.model,
-            endpoint=_endpoint(provider, row),
+            address=_address(provider, row),
             credentials=provider.credentials,
             dialects=_dialects(provider, row),
-            surfaces=row.surfaces,
+            operations=row.operations,
             auth=provider.auth or row.auth,
             quirks=row.quirks,
             weight=spec.weight,
@@ -134,8 +136,8 @@ def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:
     return row.dialects if provider.dialect is None else (provider.dialect,)
 
 
-def _endpoint(provider: ProviderSpec, row: VendorRow) -> Endpoint:
+def _address(provider: ProviderSpec, row: VendorRow) -> UpstreamAddress:
     base_url = provider.base_url or row.base_url or "http://localhost/v1"
     # Paths of these dialects begin above the prefix that people know from the OpenAI-compatible endpoints.
     base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
-    return Endpoint(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)
+    return UpstreamAddress(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)

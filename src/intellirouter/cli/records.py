@@ -52,8 +52,8 @@ def local_time(epoch_us: int) -> datetime:
 
 
 def whole(record: "core.ExchangeRecord") -> Iterator[Any]:
-    """Yield a record's blocks: the facts, the candidates, the attempts."""
-    yield grid(("REQUEST", record.request_id), _facts(record))
+    """Yield a record's blocks: the context, the candidates, the attempts."""
+    yield grid(("REQUEST", record.request_id), _context(record))
     if record.decision is not None:
         yield ""
         rows = [(each.deployment, each.verdict, each.score, each.reason) for each in record.decision.candidates]
@@ -64,7 +64,7 @@ def whole(record: "core.ExchangeRecord") -> Iterator[Any]:
         yield "░ waiting for the first byte   █ receiving"
 
 
-def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
+def _context(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "time", local_time(record.started_us).isoformat(sep=" ", timespec="milliseconds")
     yield "endpoint", f"{record.endpoint}{' (stream)' if record.is_stream else ''}"
     yield "tenant, key", (record.tenant, record.key_name or "anonymous")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from intellirouter.config.advisories import advisories, unsupported
+from intellirouter.config.deployment_lists import Wiring
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, Problem, suggest
 from intellirouter.config.references import (
@@ -40,7 +41,6 @@ from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.values import artifact_model
-from intellirouter.config.wiring import Wiring
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
 
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "[::1]"})

@@ -4,9 +4,9 @@ Door: the names below, and `errors` for the tree.
 """
 
 from intellirouter.core import errors
-from intellirouter.core.call import NO_FACTS, Call, PathFacts, Surface, UpstreamRequest
+from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
-from intellirouter.core.deployment import Deployment, Endpoint, Secret, Timeouts
+from intellirouter.core.deployment import Deployment, Secret, Timeouts, UpstreamAddress
 from intellirouter.core.ids import new_id
 from intellirouter.core.loss import How, Loss, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
@@ -27,7 +27,7 @@ from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, est
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
-    "NO_FACTS",
+    "EMPTY_CONTEXT",
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
@@ -40,7 +40,6 @@ __all__ = [
     "Clock",
     "Decision",
     "Deployment",
-    "Endpoint",
     "ExchangeRecord",
     "Fetcher",
     "FrameSocket",
@@ -48,18 +47,19 @@ __all__ = [
     "Journal",
     "Loss",
     "LossReport",
-    "PathFacts",
+    "Operation",
     "Price",
     "Quirks",
+    "RequestContext",
     "Secret",
     "SocketClosed",
     "SocketRefusal",
     "SocketUpstream",
-    "Surface",
     "SystemClock",
     "TaskOwner",
     "Timeouts",
     "Upstream",
+    "UpstreamAddress",
     "UpstreamRequest",
     "UpstreamResponse",
     "Usage",

@@ -6,13 +6,13 @@ from msgspec import Struct
 
 from intellirouter.core.loss import Loss
 
-Surface = Literal[
+Operation = Literal[
     "chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank", "realtime"
 ]
 """What is asked of a model, whatever the dialect: all chat-like dialects are `chat`."""
 
 
-class PathFacts(Struct, frozen=True):
+class RequestContext(Struct, frozen=True):
     """What a request says outside its body."""
 
     model: str = ""
@@ -27,18 +27,18 @@ class PathFacts(Struct, frozen=True):
     """The response whose history the gateway has put into the body (OpenAI responses)."""
 
 
-NO_FACTS: Final = PathFacts()
+EMPTY_CONTEXT: Final = RequestContext()
 
 
 class Call(Struct, kw_only=True):
     """What a client wants. `body` is kept verbatim: every attempt is encoded afresh from it."""
 
-    surface: Surface
+    operation: Operation
     model: str
     body: bytes
     dialect: str = "openai_chat"
     """The client's."""
-    facts: PathFacts = NO_FACTS
+    context: RequestContext = EMPTY_CONTEXT
     is_stream: bool = False
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     """The content type of the client's stream."""
@@ -51,7 +51,7 @@ class Call(Struct, kw_only=True):
     """The codec's own decoded form."""
     fetched: dict[str, tuple[str, str]] | None = None
     """What the gateway fetched on the client's behalf: URL → media type and base64."""
-    form: Any = None
+    conversation: Any = None
     """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
 
 

@@ -40,7 +40,7 @@ class Secret:
         return hash(self._value)
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class UpstreamAddress(Struct, frozen=True, kw_only=True):
     """Where an upstream listens and how to reach it."""
 
     base_url: str
@@ -64,11 +64,11 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     vendor: str
     """The row in `providers/rows/` (`openai`, `ollama`, `host`, `fake`, …)."""
     upstream_model: str
-    endpoint: Endpoint
+    address: UpstreamAddress
     credentials: tuple[Secret, ...] = ()
     dialects: tuple[str, ...] = ("openai_chat",)
     """What the upstream speaks, best first."""
-    surfaces: frozenset[str] | None = None
+    operations: frozenset[str] | None = None
     """What the upstream serves; None = unknown, then nothing is excluded."""
     auth: AuthScheme = "bearer"
     quirks: Quirks = NO_QUIRKS

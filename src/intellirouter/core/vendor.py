@@ -44,7 +44,7 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     """What the address looks like where it must be stated, with the parts to fill in capital letters."""
     dialects: tuple[str, ...] = ("openai_chat",)
     """What it speaks, best first. A client of one of them is relayed; any other is translated to the first."""
-    surfaces: frozenset[str] | None = None
+    operations: frozenset[str] | None = None
     """Which surfaces it serves; None = unknown, then nothing is excluded."""
     auth: AuthScheme = "bearer"
     quirks: Quirks = NO_QUIRKS

@@ -1,53 +1,68 @@
 """Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
 
-Door: `SURFACES` (what an endpoint speaks), the `Surface`, `Lane`, `StreamRelay` and `Answer` shapes, error rendering,
+Door: `ENDPOINTS` (what clients call), the `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering,
 SSE, forms, JSON bounds. A codec knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
 """
 
-from intellirouter.dialects import catalogue, ollama_catalogue, responses_history
+from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
-from intellirouter.dialects.catalogue import ModelEntry
-from intellirouter.dialects.fan_out import frame
-from intellirouter.dialects.lane import (
-    Answer,
-    ErrorStyle,
-    Lane,
-    MediaNeeded,
-    SessionLane,
-    SessionRelay,
-    StreamRelay,
-    Surface,
+from intellirouter.dialects.model_list import (
+    ModelEntry,
+    anthropic_list,
+    anthropic_model,
+    gemini_list,
+    gemini_model,
+    openai_list,
+    openai_model,
 )
-from intellirouter.dialects.limits import check_depth
-from intellirouter.dialects.openai_errors import encode_error, encode_error_event
+from intellirouter.dialects.ollama import model_pages as ollama_models
+from intellirouter.dialects.openai.errors import encode_error, encode_error_event
 from intellirouter.dialects.openai_media import Form, FormPart, read_form
-from intellirouter.dialects.registry import SURFACES
-from intellirouter.dialects.sse import SseEvent, SseParser
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.openai_responses import storage as responses_storage
+from intellirouter.dialects.protocols import (
+    Answer,
+    Endpoint,
+    ErrorStyle,
+    MediaNeeded,
+    Route,
+    SessionRelay,
+    SessionRoute,
+    StreamRelay,
+)
+from intellirouter.dialects.registry import ENDPOINTS, ENDPOINTS_BY_PATH
+from intellirouter.dialects.wire.json_depth import check_depth
+from intellirouter.dialects.wire.request_validation import decode_body
+from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
 __all__ = [
-    "SURFACES",
+    "ENDPOINTS",
+    "ENDPOINTS_BY_PATH",
     "Answer",
+    "Endpoint",
     "ErrorStyle",
     "Form",
     "FormPart",
-    "Lane",
     "MediaNeeded",
     "ModelEntry",
-    "SessionLane",
+    "Route",
     "SessionRelay",
+    "SessionRoute",
     "SseEvent",
     "SseParser",
     "StreamRelay",
-    "Surface",
-    "catalogue",
+    "anthropic_list",
+    "anthropic_model",
     "check_depth",
     "decode_body",
     "encode_error",
     "encode_error_event",
     "event_stream",
     "frame",
-    "ollama_catalogue",
+    "gemini_list",
+    "gemini_model",
+    "ollama_models",
+    "openai_list",
+    "openai_model",
     "read_form",
-    "responses_history",
+    "responses_storage",
 ]

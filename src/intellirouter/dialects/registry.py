@@ -1,4 +1,4 @@
-"""Which dialects there are: the surfaces clients call, and the lane from each to every upstream dialect."""
+"""Which dialects there are: the endpoints clients call, and the route from each to every upstream dialect."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,45 +17,49 @@ from intellirouter.dialects import (
     openai_realtime,
     openai_responses,
 )
-from intellirouter.dialects.count_tokens import CountClient, CountEstimate, CountingUpstream, CountTranslation
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.lane import (
+from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai_media import MEDIA_ROUTES
+from intellirouter.dialects.protocols import (
     ChatClient,
     ChatUpstream,
     EmbeddingsClient,
     EmbeddingsUpstream,
+    Endpoint,
     ErrorStyle,
-    Lane,
-    Surface,
+    Route,
 )
-from intellirouter.dialects.openai_errors import OpenAIErrors
-from intellirouter.dialects.openai_media import MEDIA_LANES
-from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
-from intellirouter.dialects.translate_embeddings import EmbeddingsTranslation, ErrorDecoder
+from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation, ErrorDecoder
+from intellirouter.dialects.routes.token_counts import CountClient, CountEstimate, CountingUpstream, CountTranslation
+from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
 
 _WRAPPED: Final = {"gemini": gemini.WRAPPED_MARK}
 """What gives wrapped tokens away where the dialect writes them in its own way."""
 
 
-class LaneTable:
-    """The lanes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one.
+class RouteTable:
+    """The routes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one.
 
-    `surface`: the relay needs an upstream that has this surface; without it, the translation to another one is taken.
+    `endpoint`: the relay needs an upstream that has this endpoint; without it, the translation to another one is taken.
     """
 
     def __init__(
-        self, dialect: str, relay: Lane | None, translations: Mapping[str, Lane], *, surface: str | None = None
+        self, dialect: str, relay: Route | None, translations: Mapping[str, Route], *, endpoint: str | None = None
     ) -> None:
         self._dialect = dialect
         self._relay = relay
         self._translations = dict(translations)
-        self._surface = surface
+        self._surface = endpoint
         self._wrapped = _WRAPPED.get(dialect, MARK.encode())
 
-    def lane(self, call: Call, deployment: Deployment) -> Lane:
-        """Return the lane to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
+    def route(self, call: Call, deployment: Deployment) -> Route:
+        """Return the route to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
         relay = self._relay
-        if self._surface is not None and deployment.surfaces is not None and self._surface not in deployment.surfaces:
+        if (
+            self._surface is not None
+            and deployment.operations is not None
+            and self._surface not in deployment.operations
+        ):
             relay = None
         # Tokens of other vendors that we wrapped for this client mean nothing to the upstream: they are taken out.
         if relay is not None and self._dialect in deployment.dialects and self._wrapped not in call.body:
@@ -68,7 +72,7 @@ class LaneTable:
         if relay is not None and self._dialect in deployment.dialects:
             return relay
         raise errors.UnsupportedFeature(
-            f"{deployment.name} ({deployment.vendor}) does not serve {call.surface} requests of this kind."
+            f"{deployment.name} ({deployment.vendor}) does not serve {call.operation} requests of this kind."
         )
 
 
@@ -110,93 +114,93 @@ def _chat(
     client: ChatClient,
     style: ErrorStyle,
     *,
-    relay: Lane | None = None,
-    surface: str | None = None,
+    relay: Route | None = None,
+    endpoint: str | None = None,
     headers: frozenset[bytes] = frozenset(),
-) -> Surface:
-    """Return a chat-like surface with a lane to every upstream dialect, its own among them."""
+) -> Endpoint:
+    """Return a chat-like endpoint with a route to every upstream dialect, its own among them."""
     translations = {
         name: ChatTranslation(client, upstream, _TRAITS.get(name, Traits())) for name, upstream in _UPSTREAMS.items()
     }
     if relay is None and client.dialect in _UPSTREAMS:
-        relay = ChatRelay(client, _UPSTREAMS[client.dialect])
-    lanes = LaneTable(client.dialect, relay, translations, surface=surface)
-    return Surface(client=client, errors=style, lanes=lanes, header_names=headers)
+        relay = ChatPassthrough(client, _UPSTREAMS[client.dialect])
+    routes = RouteTable(client.dialect, relay, translations, endpoint=endpoint)
+    return Endpoint(client=client, errors=style, routes=routes, header_names=headers)
 
 
-def _embeddings(client: EmbeddingsClient, style: ErrorStyle, *, relay: Lane | None = None) -> Surface:
-    translations: dict[str, Lane] = {
+def _embeddings(client: EmbeddingsClient, style: ErrorStyle, *, relay: Route | None = None) -> Endpoint:
+    translations: dict[str, Route] = {
         name: EmbeddingsTranslation(client, upstream, decode_error)
         for name, (upstream, decode_error) in _VECTORS.items()
     }
-    return Surface(client=client, errors=style, lanes=LaneTable(client.dialect, relay, translations))
+    return Endpoint(client=client, errors=style, routes=RouteTable(client.dialect, relay, translations))
 
 
-def _ollama(surface: Surface) -> Surface:
+def _ollama(endpoint: Endpoint) -> Endpoint:
     """Requests that only load a model are Ollama's own affair: nobody else is asked."""
-    return structs.replace(surface, lanes=LoadTable(surface.lanes))
+    return structs.replace(endpoint, routes=LoadTable(endpoint.routes))
 
 
 class LoadTable:
-    """Ollama's lanes, with the local one for loads."""
+    """Ollama's routes, with the local one for loads."""
 
-    def __init__(self, lanes: LaneTable) -> None:
-        self._lanes = lanes
+    def __init__(self, routes: RouteTable) -> None:
+        self._lanes = routes
 
-    def lane(self, call: Call, deployment: Deployment) -> Lane:
+    def route(self, call: Call, deployment: Deployment) -> Route:
         if ollama.is_load(call) and "ollama" not in deployment.dialects:
-            return ollama.LOAD_LANE
-        return self._lanes.lane(call, deployment)
+            return ollama.LOAD_ROUTE
+        return self._lanes.route(call, deployment)
 
 
-def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Surface:
-    """Return a counting surface: asked of upstreams that count, estimated for the others."""
-    asked: dict[str, Lane] = {name: CountTranslation(client, upstream) for name, upstream in _COUNTING.items()}
-    return Surface(client=client, errors=style, lanes=CountTable(asked, CountEstimate(client)), header_names=headers)
+def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Endpoint:
+    """Return a counting endpoint: asked of upstreams that count, estimated for the others."""
+    asked: dict[str, Route] = {name: CountTranslation(client, upstream) for name, upstream in _COUNTING.items()}
+    return Endpoint(client=client, errors=style, routes=CountTable(asked, CountEstimate(client)), header_names=headers)
 
 
 class CountTable:
-    """The lanes of a counting surface."""
+    """The routes of a counting endpoint."""
 
-    def __init__(self, asked: Mapping[str, Lane], estimate: Lane) -> None:
+    def __init__(self, asked: Mapping[str, Route], estimate: Route) -> None:
         self._asked = dict(asked)
         self._estimate = estimate
 
-    def lane(self, call: Call, deployment: Deployment) -> Lane:  # noqa: ARG002 - any deployment can be estimated
-        if deployment.surfaces is None or "count_tokens" in deployment.surfaces:
+    def route(self, call: Call, deployment: Deployment) -> Route:  # noqa: ARG002 - any deployment can be estimated
+        if deployment.operations is None or "count_tokens" in deployment.operations:
             for dialect in deployment.dialects:
                 if dialect in self._asked:
                     return self._asked[dialect]
         return self._estimate
 
 
-def _relayed(lane: Any, *, is_form: bool = False) -> Surface:
-    """Return a surface that is relayed between equals and never translated."""
-    return Surface(
-        client=lane,
+def _relayed(route: Any, *, is_form: bool = False) -> Endpoint:
+    """Return a endpoint that is relayed between equals and never translated."""
+    return Endpoint(
+        client=route,
         errors=_OPENAI_ERRORS,
-        lanes=LaneTable("openai_chat", lane, {}),
+        routes=RouteTable("openai_chat", route, {}),
         header_names=frozenset({b"content-type"}) if is_form else frozenset(),
         is_json=not is_form,
     )
 
 
-SURFACES: Final[dict[str, Surface]] = {
-    "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.CheckedChatLane()),
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.CheckedChatPassthrough()),
     "openai_responses": _chat(
         openai_responses.CLIENT,
         _OPENAI_ERRORS,
-        relay=openai_responses.ResponsesRelay(openai_responses.CLIENT, openai_responses.UPSTREAM),
+        relay=openai_responses.ResponsesPassthrough(openai_responses.CLIENT, openai_responses.UPSTREAM),
     ),
     "openai_input_tokens": _count(openai_responses.COUNT_CLIENT, _OPENAI_ERRORS),
     "openai_completions": _chat(
         openai_completions.CLIENT,
         _OPENAI_ERRORS,
-        relay=openai_completions.OpenAICompletionsLane(),
-        surface="completions",
+        relay=openai_completions.CompletionsPassthrough(),
+        endpoint="completions",
     ),
     "openai_embeddings": _embeddings(
-        openai_embeddings.EMBEDDINGS_CLIENT, _OPENAI_ERRORS, relay=openai_embeddings.OpenAIEmbeddingsLane()
+        openai_embeddings.EMBEDDINGS_CLIENT, _OPENAI_ERRORS, relay=openai_embeddings.EmbeddingsPassthrough()
     ),
     "anthropic_messages": _chat(anthropic_messages.CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS),
     "anthropic_count_tokens": _count(
@@ -209,7 +213,35 @@ SURFACES: Final[dict[str, Surface]] = {
     "ollama_generate": _ollama(_chat(ollama.GENERATE_CLIENT, ollama.ERRORS)),
     "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),
     "ollama_embeddings": _ollama(_embeddings(ollama.LEGACY_EMBEDDINGS_CLIENT, ollama.ERRORS)),
-    **{name: _relayed(lane, is_form=lane.is_form) for name, lane in MEDIA_LANES.items()},
+    **{name: _relayed(route, is_form=route.is_form) for name, route in MEDIA_ROUTES.items()},
     "openai_realtime": structs.replace(_relayed(openai_realtime.REALTIME), header_names=openai_realtime.HEADERS),
 }
 """By name: what an endpoint's requests are decoded with."""
+
+ENDPOINTS_BY_PATH: Final[dict[str, Endpoint]] = {
+    path: ENDPOINTS[name]
+    for path, name in (
+        ("/v1/chat/completions", "openai_chat"),
+        ("/v1/embeddings", "openai_embeddings"),
+        ("/v1/completions", "openai_completions"),
+        ("/v1/responses", "openai_responses"),
+        ("/v1/responses/input_tokens", "openai_input_tokens"),
+        ("/v1/moderations", "openai_moderations"),
+        ("/v1/rerank", "rerank"),
+        ("/v2/rerank", "rerank"),
+        ("/v1/images/generations", "openai_images"),
+        ("/v1/images/edits", "openai_image_edits"),
+        ("/v1/images/variations", "openai_image_variations"),
+        ("/v1/audio/speech", "openai_speech"),
+        ("/v1/audio/transcriptions", "openai_transcriptions"),
+        ("/v1/audio/translations", "openai_translations"),
+        ("/v1/messages", "anthropic_messages"),
+        ("/v1/messages/count_tokens", "anthropic_count_tokens"),
+        ("/api/chat", "ollama_chat"),
+        ("/api/generate", "ollama_generate"),
+        ("/api/embed", "ollama_embed"),
+        ("/api/embeddings", "ollama_embeddings"),
+    )
+    if name in ENDPOINTS
+}
+"""Surfaces by path, for POST."""

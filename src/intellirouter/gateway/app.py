@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import NO_FACTS, PathFacts, errors, new_id
-from intellirouter.gateway import description, models, pages
+from intellirouter.core import EMPTY_CONTEXT, RequestContext, errors, new_id
+from intellirouter.dialects import ENDPOINTS_BY_PATH
+from intellirouter.gateway import description, models
 from intellirouter.gateway.asgi import HAS_BODY, Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body, take_body
 from intellirouter.gateway.credentials import presented_key
-from intellirouter.gateway.pages import JSON, Page
-from intellirouter.gateway.presence import Presence
+from intellirouter.gateway.in_flight import InFlight
+from intellirouter.gateway.paths import context_of, endpoint_of, errors_of
 from intellirouter.gateway.reply import ClientReply
-from intellirouter.gateway.resource import Download, Resource, ResourceRequest
-from intellirouter.gateway.routes import FIXED, errors_of, facts_of, surface_of
-from intellirouter.gateway.stored_responses import StoredResponses
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange, Headers, Reply, Spine
+from intellirouter.resources import JSON, Download, Page, Resource, ResourceRequest, StoredResponses, live, ready
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Gateway:
         resources: Sequence[Resource] = (),
     ) -> None:
         self.spine = spine
-        self.presence = Presence()
+        self.in_flight = InFlight()
         self._check_ready = check_ready
         self._render_metrics = render_metrics
         self._responses = responses
@@ -53,45 +52,45 @@ class Gateway:
         """Serve one HTTP request."""
         path = scope["path"]
         model = verb = ""
-        surface = FIXED.get(path)
-        if surface is None and scope["method"] == "POST" and (found := surface_of(path)) is not None:
-            surface, model, verb = found
-        if surface is None or scope["method"] != "POST":
+        endpoint = ENDPOINTS_BY_PATH.get(path)
+        if endpoint is None and scope["method"] == "POST" and (found := endpoint_of(path)) is not None:
+            endpoint, model, verb = found
+        if endpoint is None or scope["method"] != "POST":
             await self._serve_page(scope, receive, send)
             return
-        facts = facts_of(surface, scope, model, verb) if model or surface.header_names else NO_FACTS
+        context = context_of(endpoint, scope, model, verb) if model or endpoint.header_names else EMPTY_CONTEXT
         spine = self.spine
-        reply: Reply = ClientReply(scope, send, surface.errors)
-        exchange = spine.open(path, surface, _NOBODY)
+        reply: Reply = ClientReply(scope, send, endpoint.errors)
+        exchange = spine.open(path, endpoint, _NOBODY)
         try:
             body = await self._admit(spine, exchange, scope, receive)
             if path == RESPONSES:
                 if self._responses.is_background(body):
                     await self._begin_later(exchange, body, reply)
                     return
-                body, reply, facts = await self._responses.prepare(exchange, body, reply)
+                body, reply, context = await self._responses.prepare(exchange, body, reply)
         except errors.ClientGone:
             return
         except errors.GatewayError as error:
             await spine.refuse(exchange, error, reply)
             spine.emit(exchange)
             return
-        self.presence.enter(exchange, receive)
+        self.in_flight.enter(exchange, receive)
         try:
-            await spine.walk(exchange, body, reply, facts)
+            await spine.walk(exchange, body, reply, context)
         except asyncio.CancelledError:
             _uncancel()
             if not exchange.is_client_gone and exchange.error is not None:  # the gateway is stopping
                 await reply.fail(exchange.error, exchange.headers(), exchange.last_words)
         finally:
-            self.presence.leave(exchange)
+            self.in_flight.leave(exchange)
 
     async def _begin_later(self, exchange: Exchange, body: bytes, reply: Reply) -> None:
         """Answer that the response is queued; the exchange is walked, and settled, in the background."""
         spine = self.spine
 
-        async def walk(body: bytes, later: Reply, facts: PathFacts) -> None:
-            await spine.walk(exchange, body, later, facts)
+        async def walk(body: bytes, later: Reply, context: RequestContext) -> None:
+            await spine.walk(exchange, body, later, context)
 
         queued = await self._responses.begin_background(exchange, body, walk)
         await reply.complete(200, [(b"x-request-id", exchange.request_id.encode())], queued, JSON)
@@ -101,9 +100,9 @@ class Gateway:
         headers = dict(scope["headers"])
         exchange.identity = spine.identify(presented_key(headers, scope))
         server = spine.runtime.server
-        if len(self.presence) >= server.max_in_flight:
+        if len(self.in_flight) >= server.max_in_flight:
             raise errors.Overloaded(f"{server.max_in_flight} requests are in flight already.", retry_after_s=1.0)
-        check_body(headers, server.max_body_bytes, is_json=exchange.surface.is_json)
+        check_body(headers, server.max_body_bytes, is_json=exchange.endpoint.is_json)
         extensions = scope.get("extensions")
         if extensions and HAS_BODY in extensions and extensions[HAS_BODY](scope):
             return await take_body(receive, server.max_body_bytes)
@@ -141,9 +140,9 @@ class Gateway:
         if method not in allowed.split(", "):
             raise errors.MethodNotAllowed(f"Not allowed to {method} on {path[:200]} (try {allowed}).")
         if path == "/health/ready":
-            return pages.ready(self._check_ready)
+            return ready(self._check_ready)
         if path.startswith("/health"):
-            return pages.live()
+            return live()
         if path in description.PATHS:
             return await asyncio.to_thread(description.page, path)
         identity = self.spine.identify(presented_key(headers, scope))
@@ -160,9 +159,10 @@ class Gateway:
     ) -> Page | Download:
         path, method = scope["path"], scope["method"]
         server = self.spine.runtime.server
+        owner = next(each for each in self._resources if each.allowed(path))
         body = b""
         if method == "POST":
-            check_body(headers, server.max_body_bytes, is_json=False)
+            check_body(headers, server.max_body_bytes, is_json=path in owner.json_paths)
             body = await read_body(receive, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
         request = ResourceRequest(
             identity=identity,
@@ -172,12 +172,11 @@ class Gateway:
             headers=headers,
             body=body,
         )
-        owner = next(each for each in self._resources if each.allowed(path))
         return await owner.serve(request)
 
     def _allowed(self, path: str) -> str:
         """Return the methods a path takes, empty for a path we do not know."""
-        if path in FIXED or surface_of(path) is not None:
+        if path in ENDPOINTS_BY_PATH or endpoint_of(path) is not None:
             return "POST"
         if path in _PAGES or models.is_page(path):
             return "GET, HEAD"

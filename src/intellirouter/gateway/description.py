@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from intellirouter.gateway.pages import JSON
+from intellirouter.resources import JSON
 
 _DATA: Final = Path(__file__).with_name("data")
 _FILES: Final = {

@@ -3,12 +3,20 @@
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from intellirouter.catalog import Target
+from intellirouter.catalog import ResolvedModel
 from intellirouter.core import errors
-from intellirouter.dialects import ModelEntry, catalogue
-from intellirouter.gateway.pages import JSON, Page
+from intellirouter.dialects import (
+    ModelEntry,
+    anthropic_list,
+    anthropic_model,
+    gemini_list,
+    gemini_model,
+    openai_list,
+    openai_model,
+)
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Spine
+from intellirouter.resources import JSON, Page
 
 _OPENAI: Final = "/v1/models"
 _GEMINI: Final = "/v1beta/models"
@@ -28,21 +36,21 @@ def page(spine: Spine, identity: Identity, path: str, headers: dict[bytes, bytes
     if name:
         entry = _entry(name, _target(spine, identity, name))
         if is_gemini:
-            return 200, JSON, catalogue.gemini_model(entry)
-        return 200, JSON, catalogue.anthropic_model(entry) if is_anthropic else catalogue.openai_model(entry)
+            return 200, JSON, gemini_model(entry)
+        return 200, JSON, anthropic_model(entry) if is_anthropic else openai_model(entry)
     entries = all_entries(spine, identity)
     if is_gemini:
-        return 200, JSON, catalogue.gemini_list(entries, query)
+        return 200, JSON, gemini_list(entries, query)
     if is_anthropic:
-        return 200, JSON, catalogue.anthropic_list(entries, query)
-    return 200, JSON, catalogue.openai_list(entries)
+        return 200, JSON, anthropic_list(entries, query)
+    return 200, JSON, openai_list(entries)
 
 
 def all_entries(spine: Spine, identity: Identity) -> list[ModelEntry]:
     return [_entry(name, target) for name, target in spine.catalog.targets.items() if identity.may_use(name)]
 
 
-def _target(spine: Spine, identity: Identity, name: str) -> Target:
+def _target(spine: Spine, identity: Identity, name: str) -> ResolvedModel:
     """Names may hold slashes, raw or escaped. Raises `ModelNotFound`."""
     target = spine.catalog.resolve(name)
     if target is None or not identity.may_use(name):
@@ -52,13 +60,13 @@ def _target(spine: Spine, identity: Identity, name: str) -> Target:
     return target
 
 
-def _entry(name: str, target: Target) -> ModelEntry:
+def _entry(name: str, target: ResolvedModel) -> ModelEntry:
     members = (*target.pool, *target.fallbacks)
     owner = target.pool[0].provider if target.kind != "model" and target.pool else "intellirouter"
-    known = [each.surfaces for each in members if each.surfaces is not None]
+    known = [each.operations for each in members if each.operations is not None]
     return ModelEntry(
         name=name,
         owner=owner,
         context_tokens=max((each.context_tokens or 0 for each in members), default=0) or None,
-        surfaces=frozenset().union(*known) if known and len(known) == len(members) else None,
+        operations=frozenset().union(*known) if known and len(known) == len(members) else None,
     )

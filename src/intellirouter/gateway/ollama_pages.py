@@ -6,12 +6,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.catalog import Target
+from intellirouter.catalog import ResolvedModel
 from intellirouter.core import errors
-from intellirouter.dialects import ollama_catalogue as catalogue
-from intellirouter.gateway.pages import JSON, Page
-from intellirouter.gateway.resource import ResourceRequest
+from intellirouter.dialects import ollama_models
 from intellirouter.pipeline import Spine
+from intellirouter.resources import JSON, Page, ResourceRequest
 
 _METHODS: Final = {
     "/api/tags": "GET, HEAD",
@@ -34,6 +33,8 @@ _decode_show: Final = msgspec.json.Decoder(_ShowRequest)
 class OllamaPages:
     """A `Resource`. `spine` returns the one that serves now."""
 
+    json_paths: Final[frozenset[str]] = frozenset()
+
     def __init__(self, spine: Callable[[], Spine]) -> None:
         self._spine = spine
 
@@ -43,15 +44,15 @@ class OllamaPages:
     async def serve(self, request: ResourceRequest) -> Page:
         match request.path:
             case "/api/version":
-                return 200, JSON, catalogue.version()
+                return 200, JSON, ollama_models.version()
             case "/api/show":
-                return 200, JSON, catalogue.show(self._shown(request))
+                return 200, JSON, ollama_models.show(self._shown(request))
             case "/api/ps":
-                return 200, JSON, catalogue.ps([model for model, is_ours in self._listed(request) if is_ours])
+                return 200, JSON, ollama_models.ps([model for model, is_ours in self._listed(request) if is_ours])
             case _:
-                return 200, JSON, catalogue.tags([model for model, _ in self._listed(request)])
+                return 200, JSON, ollama_models.tags([model for model, _ in self._listed(request)])
 
-    def _listed(self, request: ResourceRequest) -> list[tuple[catalogue.ListedModel, bool]]:
+    def _listed(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
         """Every name this caller may use, and whether a worker of this machine serves it."""
         targets = self._spine().catalog.targets.items()
         return [
@@ -60,7 +61,7 @@ class OllamaPages:
             if request.identity.may_use(name)
         ]
 
-    def _shown(self, request: ResourceRequest) -> catalogue.ListedModel:
+    def _shown(self, request: ResourceRequest) -> ollama_models.ListedModel:
         try:
             asked = _decode_show.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -74,13 +75,13 @@ class OllamaPages:
         return _listed(name, target)
 
 
-def _listed(name: str, target: Target) -> catalogue.ListedModel:
+def _listed(name: str, target: ResolvedModel) -> ollama_models.ListedModel:
     members: Any = target.pool
     known = [each.capabilities for each in members if each.capabilities is not None]
     able: frozenset[str] = frozenset().union(*known) if known else frozenset()
     capabilities = ["embedding" if "embeddings" in able and "chat" not in able else "completion"]
     capabilities += [word for ours, word in _CAPABILITIES.items() if ours in able or (not known and ours == "tools")]
     contexts = [each.context_tokens for each in members if each.context_tokens is not None]
-    return catalogue.ListedModel(
+    return ollama_models.ListedModel(
         name=name, context_tokens=max(contexts, default=None), capabilities=tuple(capabilities)
     )

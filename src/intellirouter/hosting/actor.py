@@ -11,7 +11,7 @@ from typing import Final, Never
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Clock, Endpoint, errors
+from intellirouter.core import Clock, UpstreamAddress, errors
 from intellirouter.hosting.artifacts import Artifact, ensure_artifact
 from intellirouter.hosting.cores import default_threads, process_cpu_s
 from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable, EngineMissing, HostStopped, WorkerFailed
@@ -188,13 +188,13 @@ class Actor:
         self._fault = HostStopped(f"the local host of {self._model.name} is stopping")
         self._set(WorkerState.STOPPED)
 
-    async def wait_ready(self, timeout_s: float) -> Endpoint:
+    async def wait_ready(self, timeout_s: float) -> UpstreamAddress:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while True:
             view, changed = self.view, self._changed
             if view.socket_path is not None:
-                return Endpoint(base_url="http://localhost/v1", uds=view.socket_path)
+                return UpstreamAddress(base_url="http://localhost/v1", uds=view.socket_path)
             if self._fault is not None:
                 raise type(self._fault)(self._fault.message, code=self._fault.code, hint=self._fault.hint)
             left_s = deadline_s - loop.time()
@@ -219,15 +219,15 @@ class Actor:
         *,
         percent: int | None = None,
         socket_path: str | None = None,
-        **facts: object,
+        **context: object,
     ) -> None:
         """Move to `state` and tell everybody. What belongs to one state only is cleared unless given."""
         if self._is_refusing and state is not WorkerState.STOPPED:
             return
         if state not in {WorkerState.LOADING, WorkerState.READY}:
-            facts["pid"] = None
+            context["pid"] = None
         self.view = msgspec.structs.replace(
-            self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **facts
+            self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **context
         )
         self._changed.set()
         self._changed = asyncio.Event()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from intellirouter.core import SYSTEM_CLOCK, Clock, Endpoint, TaskOwner
+from intellirouter.core import SYSTEM_CLOCK, Clock, TaskOwner, UpstreamAddress
 from intellirouter.hosting.actor import Actor, OnEvent, Places
 from intellirouter.hosting.model import HostSettings, LocalModel, WorkerView
 from intellirouter.hosting.sockets import prepare_run_dir
@@ -63,7 +63,7 @@ class LocalHost:
         """Raises `KeyError` for a model that is not ours."""
         return self._actors[name].view
 
-    async def wait_ready(self, name: str, timeout_s: float) -> Endpoint:
+    async def wait_ready(self, name: str, timeout_s: float) -> UpstreamAddress:
         """Return where the worker of `name` answers now, waiting for it for up to `timeout_s`.
 
         Raises `ModelLoading` (says what it is doing) when it takes longer, another `HostError` at once when waiting

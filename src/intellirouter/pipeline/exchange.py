@@ -3,9 +3,9 @@
 from functools import lru_cache
 from typing import Protocol
 
-from intellirouter.catalog import Target
+from intellirouter.catalog import ResolvedModel
 from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors, format_usd
-from intellirouter.dialects import Surface
+from intellirouter.dialects import Endpoint
 from intellirouter.governance import Identity
 
 Headers = list[tuple[bytes, bytes]]
@@ -49,7 +49,7 @@ class Exchange:
     call: Call | None = None
     model: str | None = None
     """The configured name; known once the request has been decoded."""
-    target: Target | None = None
+    target: ResolvedModel | None = None
     decision: Decision | None = None
     deployment: Deployment | None = None
     """Who is being tried, in the end who answered."""
@@ -70,22 +70,29 @@ class Exchange:
     """Set by settlement."""
 
     def __init__(
-        self, request_id: str, endpoint: str, surface: Surface, identity: Identity, *, started_s: float, started_us: int
+        self,
+        request_id: str,
+        path: str,
+        endpoint: Endpoint,
+        identity: Identity,
+        *,
+        started_s: float,
+        started_us: int,
     ) -> None:
         self.request_id = request_id
+        self.path = path
         self.endpoint = endpoint
-        self.surface = surface
         self.identity = identity
         self.started_s = started_s
         self.started_us = started_us
         self.attempts: list[Attempt] = []
 
-    def asked(self) -> tuple[Call, Target]:
+    def asked(self) -> tuple[Call, ResolvedModel]:
         """Return what the decode stage learned."""
         assert self.call is not None and self.target is not None  # noqa: S101, PT018 - the spine's order
         return self.call, self.target
 
-    def decided(self) -> tuple[Call, Target, Decision]:
+    def decided(self) -> tuple[Call, ResolvedModel, Decision]:
         """Return what the decide stage learned."""
         assert self.decision is not None  # noqa: S101 - the spine's order
         return *self.asked(), self.decision
@@ -96,7 +103,7 @@ class Exchange:
         return ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
-            endpoint=self.endpoint,
+            endpoint=self.path,
             tenant=self.identity.tenant,
             key_name=self.identity.key_name,
             model=self.model,

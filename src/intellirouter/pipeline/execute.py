@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, Deployment, Fetcher, Upstream, UpstreamResponse, errors
-from intellirouter.dialects import Answer, Lane, MediaNeeded
+from intellirouter.dialects import Answer, MediaNeeded, Route
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.exchange import Exchange, Headers, Reply
 from intellirouter.pipeline.fan_out import send_copies
@@ -24,7 +24,7 @@ _MAX_ERROR_BYTES: Final = 256 * 1024
 class _Way(Struct, frozen=True):
     """One attempt's way through the dialects."""
 
-    lane: Lane
+    route: Route
     call: Call
     deployment: Deployment
     attempt: Attempt
@@ -84,12 +84,12 @@ class Executor(Struct, frozen=True, kw_only=True):
         health = self.board.of(deployment.name)
         health.begin()
         try:
-            lane = exchange.surface.lane(call, deployment)
-            if lane.is_local:
-                await self._answered(exchange, attempt, lane.decode_response(b"", call, deployment), b"", reply)
+            route = exchange.endpoint.route(call, deployment)
+            if route.is_local:
+                await self._answered(exchange, attempt, route.decode_response(b"", call, deployment), b"", reply)
                 return None
-            response = await self._open(lane, exchange, call, deployment, attempt)
-            way = _Way(lane, call, deployment, attempt)
+            response = await self._open(route, exchange, call, deployment, attempt)
+            way = _Way(route, call, deployment, attempt)
             if call.is_stream:
                 await self._stream(exchange, way, response, reply)
             else:
@@ -124,14 +124,14 @@ class Executor(Struct, frozen=True, kw_only=True):
             health.fail(error.code, self.clock.monotonic_s())
 
     async def _open(
-        self, lane: Lane, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt
+        self, route: Route, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt
     ) -> UpstreamResponse:
         """Send one attempt's request, encoded from the original; raise what a status other than 2xx means."""
         try:
-            request = lane.encode_request(call, deployment)
+            request = route.encode_request(call, deployment)
         except MediaNeeded as need:
             await fetch_media(self.fetcher, call, need.urls)
-            request = lane.encode_request(call, deployment)
+            request = route.encode_request(call, deployment)
         exchange.losses = request.losses
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)
@@ -147,12 +147,12 @@ class Executor(Struct, frozen=True, kw_only=True):
             text = b""  # the status alone says enough
         finally:
             response.abort()
-        raise lane.decode_error(status, response.headers, text, deployment=deployment.name, clock=self.clock)
+        raise route.decode_error(status, response.headers, text, deployment=deployment.name, clock=self.clock)
 
     async def _whole(self, exchange: Exchange, way: _Way, response: UpstreamResponse, reply: Reply) -> None:
         try:
             body = await response.read(_MAX_ANSWER_BYTES)
-            answer = way.lane.decode_response(body, way.call, way.deployment)
+            answer = way.route.decode_response(body, way.call, way.deployment)
         finally:
             response.abort()
         if answer.usage is None:
@@ -174,7 +174,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         await reply.complete(200, exchange.headers(), body, answer.content_type)
 
     async def _stream(self, exchange: Exchange, way: _Way, response: UpstreamResponse, reply: Reply) -> None:
-        relay = way.lane.relay(way.call, way.deployment)
+        relay = way.route.relay(way.call, way.deployment)
         attempt = way.attempt
         kept: list[bytes] | None = [] if self.keeps_bodies else None
 

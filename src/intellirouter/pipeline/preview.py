@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 
 from intellirouter.core import Call, Deployment, Loss, errors
-from intellirouter.dialects import MediaNeeded, Surface
+from intellirouter.dialects import Endpoint, MediaNeeded
 
 
 def preview_losses(
-    surface: Surface, call: Call, deployments: Mapping[str, Deployment]
+    endpoint: Endpoint, call: Call, deployments: Mapping[str, Deployment]
 ) -> dict[str, tuple[Loss, ...] | str]:
     """Return, by deployment, the losses of the request; in words where it cannot be encoded for it at all."""
-    return {name: _preview(surface, call, deployment) for name, deployment in deployments.items()}
+    return {name: _preview(endpoint, call, deployment) for name, deployment in deployments.items()}
 
 
-def _preview(surface: Surface, call: Call, deployment: Deployment) -> tuple[Loss, ...] | str:
+def _preview(endpoint: Endpoint, call: Call, deployment: Deployment) -> tuple[Loss, ...] | str:
     try:
-        lane = surface.lane(call, deployment)
-        if lane.is_local:
-            return lane.decode_response(b"", call, deployment).losses
-        return lane.encode_request(call, deployment).losses
+        route = endpoint.route(call, deployment)
+        if route.is_local:
+            return route.decode_response(b"", call, deployment).losses
+        return route.encode_request(call, deployment).losses
     except MediaNeeded:
         return (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
     except errors.GatewayError as error:

@@ -26,7 +26,7 @@ from intellirouter.core import (
     TaskOwner,
     errors,
 )
-from intellirouter.dialects import SessionLane, SessionRelay
+from intellirouter.dialects import SessionRelay, SessionRoute
 from intellirouter.pipeline.exchange import Exchange, Headers, Listener
 from intellirouter.pipeline.execute import summed_up
 from intellirouter.resilience import AttemptPlanner, Backoff, Step
@@ -165,20 +165,20 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
 
     async def _open(self, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt) -> _Link:
         """Shake hands and hear the upstream's first message; raise what a refusal means."""
-        lane = exchange.surface.session_lane(call, deployment)
+        route = exchange.endpoint.session_route(call, deployment)
         if self.upstream is None:
             raise errors.UnsupportedFeature("This gateway opens no sessions to upstreams.")
-        answer = await self.upstream.connect(deployment, lane.encode_request(call, deployment))
+        answer = await self.upstream.connect(deployment, route.encode_request(call, deployment))
         attempt.first_byte_ms = self._ms(exchange)
         if isinstance(answer, SocketRefusal):
             attempt.status = answer.status
-            raise lane.decode_error(
+            raise route.decode_error(
                 answer.status, answer.headers, answer.body, deployment=deployment.name, clock=self.clock
             )
         attempt.status = _SWITCHING
-        relay = lane.session(call, deployment)
+        relay = route.session(call, deployment)
         try:
-            first = await self._first_message(answer, lane, relay, deployment)
+            first = await self._first_message(answer, route, relay, deployment)
         except BaseException:
             await _leave(answer, 1000)
             raise
@@ -186,7 +186,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         return _Link(answer, relay, first)
 
     async def _first_message(
-        self, socket: FrameSocket, lane: SessionLane, relay: SessionRelay, deployment: Deployment
+        self, socket: FrameSocket, route: SessionRoute, relay: SessionRelay, deployment: Deployment
     ) -> str | bytes | None:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_S):
@@ -200,7 +200,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         refusal = relay.refusal(first)
         if refusal is not None:
             status, body = refusal
-            raise lane.decode_error(status, (), body, deployment=deployment.name, clock=self.clock)
+            raise route.decode_error(status, (), body, deployment=deployment.name, clock=self.clock)
         return first
 
     async def _hold(self, exchange: Exchange, link: _Link, session: Session) -> None:

@@ -17,19 +17,19 @@ from msgspec import Struct
 from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import Runtime
 from intellirouter.core import (
-    NO_FACTS,
+    EMPTY_CONTEXT,
     Clock,
     Decision,
     ExchangeRecord,
     Fetcher,
     Journal,
-    PathFacts,
+    RequestContext,
     SocketUpstream,
     Upstream,
     errors,
     new_id,
 )
-from intellirouter.dialects import Surface, check_depth
+from intellirouter.dialects import Endpoint, check_depth
 from intellirouter.governance import Identity, KeyRing, cost_of
 from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Exchange, Listener, Reply
 from intellirouter.pipeline.execute import Executor
@@ -92,10 +92,10 @@ class Spine:
             max_s=runtime.server.socket_max_s,
         )
 
-    def open(self, endpoint: str, surface: Surface, identity: Identity) -> Exchange:
+    def open(self, path: str, endpoint: Endpoint, identity: Identity) -> Exchange:
         clock = self._clock
         return Exchange(
-            new_id("req_"), endpoint, surface, identity, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
+            new_id("req_"), path, endpoint, identity, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
         )
 
     def now_s(self) -> float:
@@ -111,18 +111,20 @@ class Spine:
         return self._keys.by_name(tenant, key_name, self._clock.epoch_us())
 
     def walk(
-        self, exchange: Exchange, body: bytes, reply: Reply, facts: PathFacts = NO_FACTS
+        self, exchange: Exchange, body: bytes, reply: Reply, context: RequestContext = EMPTY_CONTEXT
     ) -> Coroutine[Any, Any, None]:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
-        return self._walk(exchange, body, facts, reply, self._executor.run)
+        return self._walk(exchange, body, context, reply, self._executor.run)
 
-    def hold(self, exchange: Exchange, session: Session, facts: PathFacts) -> Coroutine[Any, Any, None]:
+    def hold(self, exchange: Exchange, session: Session, context: RequestContext) -> Coroutine[Any, Any, None]:
         """Take one session from its handshake to its end: the same walk. Never raises a `GatewayError`."""
-        return self._walk(exchange, b"", facts, session, self._sessions.run)
+        return self._walk(exchange, b"", context, session, self._sessions.run)
 
-    async def _walk(self, exchange: Exchange, body: bytes, facts: PathFacts, reply: R, execute: Execute[R]) -> None:
+    async def _walk(
+        self, exchange: Exchange, body: bytes, context: RequestContext, reply: R, execute: Execute[R]
+    ) -> None:
         try:
-            self.decode(exchange, body, facts)
+            self.decode(exchange, body, context)
             self.decide(exchange)
             await execute(exchange, reply)
         except errors.GatewayError as error:
@@ -147,16 +149,16 @@ class Spine:
         """Settle a failed exchange and tell the client, in that order."""
         exchange.error = error
         if not reply.has_begun:
-            exchange.status = exchange.surface.errors.status(error)
+            exchange.status = exchange.endpoint.errors.status(error)
         logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
         self.settle(exchange)
         await reply.fail(error, exchange.headers(), exchange.last_words)
 
-    def decode(self, exchange: Exchange, body: bytes, facts: PathFacts = NO_FACTS) -> None:
+    def decode(self, exchange: Exchange, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> None:
         """Bytes of the client's dialect become a call, and its model a target the caller may use."""
-        if exchange.surface.is_json:
+        if exchange.endpoint.is_json:
             check_depth(body, self.runtime.server.max_json_depth)
-        call = exchange.call = exchange.surface.decode_request(body, facts)
+        call = exchange.call = exchange.endpoint.decode_request(body, context)
         target = self.catalog.resolve(call.model)
         if target is None or not exchange.identity.may_use(call.model):
             raise errors.ModelNotFound(

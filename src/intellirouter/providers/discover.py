@@ -97,8 +97,8 @@ def _model(listing: _Listing, row: Any) -> FoundModel | None:
 
 def _control_plane(deployment: Deployment) -> Deployment:
     """Bedrock lists its models on another host than the one that runs them."""
-    base_url = deployment.endpoint.base_url.replace("://bedrock-runtime", "://bedrock", 1)
-    return structs.replace(deployment, endpoint=structs.replace(deployment.endpoint, base_url=base_url))
+    base_url = deployment.address.base_url.replace("://bedrock-runtime", "://bedrock", 1)
+    return structs.replace(deployment, address=structs.replace(deployment.address, base_url=base_url))
 
 
 def _rows(of: Any) -> list[Any]:

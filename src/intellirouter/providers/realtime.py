@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamRequest, errors
 from intellirouter.providers.auth import Signable
+from intellirouter.providers.credential_rotation import REFUSALS, Credential
 from intellirouter.providers.transport.address import Address, address_of, head_of
-from intellirouter.providers.transport.credentials import REFUSALS, Credential
 from intellirouter.providers.transport.pool import UpstreamPool, retry_after_s
 
 _LIBRARY: Final = "intellirouter.providers.websocket"

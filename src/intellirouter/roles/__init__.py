@@ -3,9 +3,9 @@
 Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalogue`, `look_up`.
 """
 
-from intellirouter.roles.catalogue import CatalogueInUse, Refreshed, look_up, refresh_catalogue
 from intellirouter.roles.credentials import open_credentials
 from intellirouter.roles.listing import ProviderModels, list_models
+from intellirouter.roles.price_list import CatalogueInUse, Refreshed, look_up, refresh_catalogue
 from intellirouter.roles.startup import check, discover_here, serve
 
 __all__ = [

@@ -1,5 +1,6 @@
 """The composition root: from a compiled configuration to a running gateway. Every room is handed its parts here."""
 
+import asyncio
 import logging
 import random
 import time
@@ -12,24 +13,15 @@ from msgspec import structs
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard
-from intellirouter.config import Runtime
+from intellirouter.config import ConfigError, Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
-from intellirouter.gateway import (
-    Batches,
-    Files,
-    Gateway,
-    LineRunner,
-    OllamaPages,
-    SocketHints,
-    SocketPaths,
-    StoredResponses,
-    is_control,
-)
+from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool, UrlFetcher
-from intellirouter.roles.catalogue import price_list
+from intellirouter.resources import Batches, Files, LineRunner, StoredResponses
 from intellirouter.roles.host import build_host
+from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import Router
 from intellirouter.store import ExchangeStore
@@ -43,10 +35,18 @@ _LINES_STOP_S = 5.0
 """What lines of batches get beyond the time that requests under way have had; the next start asks the rest again."""
 
 
-class Plane:
+class GatewayProcess:
     """One gateway: everything that is started and stopped together. Build it inside a running event loop."""
 
-    def __init__(self, runtime: Runtime, *, on_host_event: Callable[[WorkerView], None] | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        on_host_event: Callable[[WorkerView], None] | None = None,
+        read_again: Callable[[], Runtime] | None = None,
+    ) -> None:
+        """`read_again` loads and compiles the configuration anew; None where there is no file to read."""
+        self._read_again = read_again
         self.runtime = runtime
         self.metrics = Metrics()
         self.feed = LiveFeed()
@@ -77,7 +77,7 @@ class Plane:
             responses=self.responses,
             resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches, SocketHints()),
         )
-        self.sockets = SocketPaths(lambda: self.gateway.spine, self.gateway.presence)
+        self.sockets = SocketPaths(lambda: self.gateway.spine, self.gateway.in_flight)
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
@@ -111,6 +111,19 @@ class Plane:
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
+    async def reload(self) -> None:
+        """Read the configuration again. A bad one changes nothing and says why."""
+        if self._read_again is None:
+            return
+        try:
+            runtime = await asyncio.to_thread(self._read_again)
+            self.swap(runtime)
+        except ConfigError as error:
+            for problem in error.problems:
+                logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
+            return
+        logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))
+
     def swap(self, runtime: Runtime) -> None:
         """Serve new requests by another configuration; requests under way keep theirs."""
         self.gateway.spine = self._spine(runtime)
@@ -143,7 +156,7 @@ class Plane:
             store=self.store,
             feed=self.feed,
             metrics=self.metrics,
-            in_flight=lambda: len(self.gateway.presence),
+            in_flight=lambda: len(self.gateway.in_flight),
             host=self._workers,
             credentials=self._credentials,
             started_s=time.monotonic(),
@@ -168,7 +181,7 @@ class Plane:
 
     def _add_gauges(self) -> None:
         add = self.metrics.add_gauge
-        add("intellirouter_in_flight", "Exchanges under way.", lambda: float(len(self.gateway.presence)))
+        add("intellirouter_in_flight", "Exchanges under way.", lambda: float(len(self.gateway.in_flight)))
         add("intellirouter_open_sockets", "WebSockets that clients hold open.", lambda: float(len(self.sockets)))
         add(
             "intellirouter_spool_backlog_records",

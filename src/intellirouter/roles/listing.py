@@ -9,7 +9,7 @@ from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime, compile_config, load_config
 from intellirouter.core import Deployment, errors
 from intellirouter.providers import VENDORS, FoundModel, UpstreamPool, discover_models
-from intellirouter.roles.catalogue import price_list
+from intellirouter.roles.price_list import price_list
 from intellirouter.roles.startup import check, discover_here
 
 

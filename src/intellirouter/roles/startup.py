@@ -18,9 +18,10 @@ from intellirouter.config import (
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.banner import HostProgress, print_banner
-from intellirouter.roles.catalogue import price_list
+from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
-from intellirouter.roles.server import AddressInUse, bind, run
+from intellirouter.roles.price_list import price_list
+from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -69,11 +70,12 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         return 1
     host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)
+    read_again = None if config_path is None else partial(check, config_path, overrides)
     run(
-        runtime,
+        partial(GatewayProcess, runtime, on_host_event=progress.show, read_again=read_again),
         sock,
+        runtime.server,
         on_ready=partial(print_banner, runtime, discovery, host, port, config_path),
-        on_host_event=progress.show,
-        reload=None if config_path is None else partial(check, config_path, overrides),
+        can_reload=read_again is not None,
     )
     return 0

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from intellirouter.core import (
     Deployment,
-    Endpoint,
     FrameSocket,
     SocketRefusal,
     SocketUpstream,
     Upstream,
+    UpstreamAddress,
     UpstreamRequest,
     UpstreamResponse,
     errors,
@@ -48,7 +48,7 @@ class SocketSwitch:
 class WorkerDirectory(Protocol):
     """The part of the Model Host that is needed here."""
 
-    async def wait_ready(self, name: str, timeout_s: float) -> Endpoint: ...
+    async def wait_ready(self, name: str, timeout_s: float) -> UpstreamAddress: ...
 
 
 class HostedUpstream:
@@ -64,8 +64,8 @@ class HostedUpstream:
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
         wait_s = min(_MAX_LOADING_WAIT_S, deployment.timeouts.first_token_s)
-        endpoint = await self._host.wait_ready(deployment.name, wait_s)
+        address = await self._host.wait_ready(deployment.name, wait_s)
         placed = self._placed.get(deployment.name)
-        if placed is None or placed.endpoint != endpoint:
-            placed = self._placed[deployment.name] = replace(deployment, endpoint=endpoint)
+        if placed is None or placed.address != address:
+            placed = self._placed[deployment.name] = replace(deployment, address=address)
         return await self._pool.send(placed, request)

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.catalog import DeploymentHealth, HealthBoard, Target
+from intellirouter.catalog import DeploymentHealth, HealthBoard, ResolvedModel
 from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_input_tokens, estimate_tokens
 from intellirouter.routing.strategies import STRATEGIES, Scored, View
 
@@ -24,13 +24,13 @@ _NO_CONTEXT: Final = frozenset({"audio", "images"})
 class _Standing(Struct, frozen=True):
     """A decision that holds again for every call which asks for nothing special while all are well."""
 
-    target: Target
+    target: ResolvedModel
     decision: Decision
     max_tokens: int
     """Up to here every member's context is large enough."""
     health: list[DeploymentHealth]
 
-    def holds(self, target: Target, call: Call) -> bool:
+    def holds(self, target: ResolvedModel, call: Call) -> bool:
         if target is not self.target or call.needs:
             return False
         if estimate_tokens(len(call.body)) + (call.max_output_tokens or 0) > self.max_tokens:
@@ -38,7 +38,7 @@ class _Standing(Struct, frozen=True):
         for each in self.health:
             if each.failures_in_a_row:
                 return False
-        return call.surface == "chat"
+        return call.operation == "chat"
 
 
 class Router:
@@ -50,7 +50,7 @@ class Router:
         self._turns: dict[str, int] = {}
         self._standing: dict[str, _Standing] = {}
 
-    def decide(self, call: Call, target: Target, now_s: float) -> Decision:
+    def decide(self, call: Call, target: ResolvedModel, now_s: float) -> Decision:
         """Return the decision. Raises `NoEligibleDeployment` when every candidate is excluded by the request."""
         standing = self._standing.get(target.model)
         if standing is not None and standing.holds(target, call):
@@ -63,12 +63,12 @@ class Router:
         healthy, failing = self._split(pool, now_s)
         scored = self._score(target, healthy, call, now_s) if healthy else []
         decision = _decision(target, scored, fallbacks, failing, excluded)
-        is_plain = not excluded and not failing and call.surface == "chat"
+        is_plain = not excluded and not failing and call.operation == "chat"
         if is_plain and (len(pool) == 1 or target.strategy == _DEFAULT_STRATEGY):
             self._remember(target, decision)
         return decision
 
-    def _remember(self, target: Target, decision: Decision) -> None:
+    def _remember(self, target: ResolvedModel, decision: Decision) -> None:
         """Nothing but the configuration went into this decision, so it stands until something is wrong."""
         if len(self._standing) >= _MAX_STANDING:
             self._standing.clear()
@@ -103,7 +103,7 @@ class Router:
         failing = tuple(each for each in pool if of(each.name).is_failing(now_s))
         return tuple(each for each in pool if each not in failing), failing
 
-    def _score(self, target: Target, pool: tuple[Deployment, ...], call: Call, now_s: float) -> list[Scored]:
+    def _score(self, target: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float) -> list[Scored]:
         strategy = STRATEGIES.get(target.strategy) or STRATEGIES[_DEFAULT_STRATEGY]
         turn = self._turns.get(target.model, 0)
         if len(target.pool) > 1:
@@ -123,16 +123,16 @@ class Router:
 
 def _obstacle(deployment: Deployment, call: Call) -> str | None:
     """Return why this deployment cannot serve this call, or None. What is unknown excludes nothing."""
-    surfaces = deployment.surfaces
-    if surfaces is not None and call.surface not in surfaces and _STANDS_IN.get(call.surface) not in surfaces:
-        return f"does not serve {call.surface}"
+    surfaces = deployment.operations
+    if surfaces is not None and call.operation not in surfaces and _STANDS_IN.get(call.operation) not in surfaces:
+        return f"does not serve {call.operation}"
     capabilities = deployment.capabilities
     if capabilities is not None:
         if missing := call.needs - capabilities:
             return f"lacks {', '.join(sorted(missing))}"
-        if call.surface == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
+        if call.operation == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
             return "lacks chat"
-    if deployment.context_tokens is not None and call.surface not in _NO_CONTEXT:
+    if deployment.context_tokens is not None and call.operation not in _NO_CONTEXT:
         # The estimate is rough, so only what cannot fit by a wide margin is excluded here.
         most = 2 * deployment.context_tokens - (call.max_output_tokens or 0)
         if estimate_tokens(len(call.body)) > most and (tokens := estimate_input_tokens(call.body)) > most:
@@ -149,7 +149,7 @@ def _nobody(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeploymen
 
 
 def _decision(
-    target: Target,
+    target: ResolvedModel,
     scored: list[Scored],
     fallbacks: tuple[Deployment, ...],
     failing: tuple[Deployment, ...],

@@ -7,8 +7,8 @@ from typing import Final
 
 from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, UpstreamRequest, errors
 from intellirouter.testing.faults import Cut, Fault, Hang, Script, Step, Wait, break_reply
-from intellirouter.testing.openai_wire import answer, model_not_found
 from intellirouter.testing.plan import FLAKY_FAULT, Magic, magic_of
+from intellirouter.testing.wires.openai import answer, model_not_found
 
 MAX_COUNTED: Final = 4096
 """Deployments whose calls are counted for `flaky`; beyond that, counting begins anew."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intellirouter.catalog import Catalog, PriceEntry, Target
+from intellirouter.catalog import Catalog, PriceEntry, ResolvedModel
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import Price, Secret, Timeouts, VendorRow
 
@@ -53,7 +53,7 @@ def catalog(*specs: DeploymentSpec, models: tuple[ModelSpec, ...] = (), **provid
     return Catalog(runtime, VENDORS, Prices())
 
 
-def found(names: Catalog, model: str) -> Target:
+def found(names: Catalog, model: str) -> ResolvedModel:
     target = names.resolve(model)
     assert target is not None
     return target
@@ -171,14 +171,14 @@ def test_a_deployment_carries_what_its_attempts_need() -> None:
     assert (deployment.vendor, deployment.weight, deployment.region, deployment.artifact) == ("acme", 2.0, "eu", "w")
     assert (deployment.capabilities, deployment.timeouts.connect_s) == ({"tools"}, 1)
     assert (deployment.credentials, deployment.max_connections) == ((Secret("s"),), 3)
-    endpoint = deployment.endpoint
+    endpoint = deployment.address
     assert (endpoint.base_url, endpoint.uds, endpoint.ca_file) == ("http://proxy/v1", "/run/x.sock", "ca.pem")
     assert endpoint.headers == (("a", "b"),)
 
 
 def test_an_endpoint_is_the_providers_or_the_vendors() -> None:
-    assert catalog(spec("d")).deployments["d"].endpoint.base_url == "https://acme.example/v1"
-    assert catalog(spec("d", provider="magic")).deployments["d"].endpoint.base_url == "http://localhost/v1"
+    assert catalog(spec("d")).deployments["d"].address.base_url == "https://acme.example/v1"
+    assert catalog(spec("d", provider="magic")).deployments["d"].address.base_url == "http://localhost/v1"
 
 
 @pytest.mark.parametrize(
@@ -196,14 +196,14 @@ def test_the_address_is_where_the_dialects_paths_begin(
     provider: dict[str, Any], base_url: str, dialects: tuple[str, ...]
 ) -> None:
     deployment = catalog(spec("a"), **provider).deployments["a"]
-    assert (deployment.endpoint.base_url, deployment.dialects) == (base_url, dialects)
+    assert (deployment.address.base_url, deployment.dialects) == (base_url, dialects)
 
 
 def test_a_provider_overrides_how_its_credential_is_presented_and_where_it_is() -> None:
     stated = catalog(spec("a"), spec("b", region="eu"), auth="api-key", region="us").deployments
     assert (stated["a"].auth, stated["a"].region, stated["b"].region) == ("api-key", "us", "eu")
     plain = catalog(spec("a")).deployments["a"]
-    assert (plain.auth, plain.region, plain.surfaces) == ("bearer", None, None)
+    assert (plain.auth, plain.region, plain.operations) == ("bearer", None, None)
 
 
 def test_capabilities_come_from_the_list_unless_they_are_stated() -> None:

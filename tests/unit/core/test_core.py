@@ -11,11 +11,11 @@ from intellirouter.core import (
     Candidate,
     Decision,
     Deployment,
-    Endpoint,
     ExchangeRecord,
     Price,
     Secret,
     Timeouts,
+    UpstreamAddress,
     Usage,
     VendorRow,
 )
@@ -32,7 +32,7 @@ def deployment(name: str = "d") -> Deployment:
         provider="p",
         vendor="v",
         upstream_model="m",
-        endpoint=Endpoint(base_url="http://x"),
+        address=UpstreamAddress(base_url="http://x"),
         credentials=(Secret("hunter2"),),
     )
 
@@ -72,7 +72,7 @@ def test_what_is_unknown_of_a_deployment_is_none() -> None:
     "value",
     [
         Timeouts(),
-        Endpoint(base_url="x"),
+        UpstreamAddress(base_url="x"),
         Usage(),
         Price(input=1, output=1),
         Candidate("d", "p", "m", "chosen", "r"),
@@ -86,7 +86,7 @@ def test_values_cannot_be_changed(value: msgspec.Struct) -> None:
 
 
 def test_a_call_needs_nothing_special_by_default() -> None:
-    call = Call(surface="chat", model="m", body=b"{}")
+    call = Call(operation="chat", model="m", body=b"{}")
     assert (call.is_stream, call.wants_usage, call.needs, call.max_output_tokens) == (False, False, frozenset(), None)
 
 

@@ -3,7 +3,7 @@
 import json
 
 from intellirouter.core import LossReport
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -29,7 +29,7 @@ def deployment(model=CLAUDE):
         provider="aws",
         vendor="bedrock",
         upstream_model=model,
-        endpoint=Endpoint(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
+        address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
     )
 
 

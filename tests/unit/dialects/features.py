@@ -13,17 +13,17 @@ from golden import KINDS, load
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
-from intellirouter.dialects import SURFACES
+from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
-from intellirouter.dialects.lane import MediaNeeded
+from intellirouter.dialects.protocols import MediaNeeded
 from pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UPSTREAMS,
     call_of,
     client_of,
+    endpoint_of,
     read_answer,
-    surface_of,
     told_whole,
     upstream_of,
     web,
@@ -197,14 +197,14 @@ def _asked(client: str, upstream: str, case: dict[str, Any], feature: str) -> st
 
 
 def _losses(call: Call, client: str, upstream: str) -> dict[str, str]:
-    """Encode the request on the lane that the pipeline takes."""
+    """Encode the request on the route that the pipeline takes."""
     target = BY_UPSTREAM[upstream]
-    lane = SURFACES[surface_of(client, call.body)].lane(call, target)
+    route = ENDPOINTS[endpoint_of(client, call.body)].route(call, target)
     try:
-        request = lane.encode_request(call, target)
+        request = route.encode_request(call, target)
     except MediaNeeded as needed:
         call.fetched = {url: web(url) for url in needed.urls}
-        request = lane.encode_request(call, target)
+        request = route.encode_request(call, target)
     return {loss.field: loss.how for loss in request.losses}
 
 

@@ -13,13 +13,22 @@ from converse_reader import read_converse
 from golden import load
 from msgspec import Struct, structs
 
-from intellirouter.core import Call, Deployment, Endpoint, LossReport, PathFacts, Quirks, UpstreamRequest, errors
-from intellirouter.dialects import SURFACES
-from intellirouter.dialects.forced_tool import as_schema, forced_tool
+from intellirouter.core import (
+    Call,
+    Deployment,
+    LossReport,
+    Quirks,
+    RequestContext,
+    UpstreamAddress,
+    UpstreamRequest,
+    errors,
+)
+from intellirouter.dialects import ENDPOINTS
+from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
+from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
-from intellirouter.dialects.lane import MediaNeeded
-from intellirouter.dialects.materialise import with_fetched
-from intellirouter.dialects.translate import ChatTranslation
+from intellirouter.dialects.protocols import MediaNeeded
+from intellirouter.dialects.routes.translation import ChatTranslation
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
 UPSTREAMS = (*CLIENTS, "bedrock")
@@ -39,7 +48,7 @@ def deployment(dialect: str, vendor: str, model: str, url: str, **quirks: Any) -
         provider=vendor,
         vendor=vendor,
         upstream_model=model,
-        endpoint=Endpoint(base_url=url),
+        address=UpstreamAddress(base_url=url),
         dialects=(dialect,),
         quirks=Quirks(**quirks),
     )
@@ -102,10 +111,10 @@ class Sent(Struct, kw_only=True):
 
 def client_of(dialect: str, body: bytes = b"") -> Any:
     """Return the client codec; Ollama has one for each of its two endpoints."""
-    return SURFACES[surface_of(dialect, body)].client
+    return ENDPOINTS[endpoint_of(dialect, body)].client
 
 
-def surface_of(dialect: str, body: bytes = b"") -> str:
+def endpoint_of(dialect: str, body: bytes = b"") -> str:
     if dialect != "ollama":
         return dialect
     return "ollama_generate" if b'"prompt"' in body else "ollama_chat"
@@ -113,10 +122,10 @@ def surface_of(dialect: str, body: bytes = b"") -> str:
 
 def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
     """Return the translation between two dialects; between equals, too."""
-    table: Any = SURFACES[surface_of(client, call.body)].lanes
+    table: Any = ENDPOINTS[endpoint_of(client, call.body)].routes
     table = getattr(table, "_lanes", table)
-    lane: ChatTranslation = table._translations[upstream]
-    return lane
+    route: ChatTranslation = table._translations[upstream]
+    return route
 
 
 def upstream_of(dialect: str) -> Any:
@@ -128,8 +137,10 @@ def call_of(dialect: str, case: dict[str, Any]) -> Call:
     body = json.dumps(case["body"], ensure_ascii=False).encode()
     path = case.get("path") or {}
     headers = tuple((name, value) for name, value in case.get("headers", ()))
-    facts = PathFacts(headers=headers, **{key: path[key] for key in ("model", "is_stream", "query") if key in path})
-    call: Call = client_of(dialect, body).decode_request(body, facts)
+    context = RequestContext(
+        headers=headers, **{key: path[key] for key in ("model", "is_stream", "query") if key in path}
+    )
+    call: Call = client_of(dialect, body).decode_request(body, context)
     return call
 
 
@@ -157,16 +168,16 @@ def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
 
 def send(call: Call, client: str, target: Deployment, form: Conversation | None = None) -> Sent:
     """Write the upstream request as the pipeline does, fetching what must be fetched. `form`: instead of the call's."""
-    lane = lane_of(call, client, target.dialects[0])
+    route = lane_of(call, client, target.dialects[0])
     before: Conversation = form or client_of(client, call.body).decode(call)
-    call.form = form
+    call.conversation = form
     try:
         try:
-            request = lane.encode_request(call, target)
+            request = route.encode_request(call, target)
         except MediaNeeded as needed:
             call.fetched = {url: web(url) for url in needed.urls}
             before = with_fetched(before, call.fetched, LossReport())
-            request = lane.encode_request(call, target)
+            request = route.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
     if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
@@ -183,13 +194,13 @@ def read_back(request: UpstreamRequest, dialect: str) -> Conversation:
     """Read an upstream request as the dialect's own server reads its clients."""
     if dialect == "bedrock":
         return read_converse(request.body, is_stream=request.path.endswith("converse-stream"))
-    facts = PathFacts(headers=tuple(request.headers))
+    context = RequestContext(headers=tuple(request.headers))
     if dialect == "gemini":
         path, _, query = request.path.partition("?")
         model, _, method = path.rpartition("/")[2].partition(":")
-        facts = PathFacts(model=model, is_stream=method.startswith("stream"), query=query)
-    client: Any = SURFACES["ollama_chat" if dialect == "ollama" else dialect].client
-    form: Conversation = client.decode(client.decode_request(request.body, facts))
+        context = RequestContext(model=model, is_stream=method.startswith("stream"), query=query)
+    client: Any = ENDPOINTS["ollama_chat" if dialect == "ollama" else dialect].client
+    form: Conversation = client.decode(client.decode_request(request.body, context))
     return form
 
 

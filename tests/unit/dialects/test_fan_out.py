@@ -4,7 +4,7 @@ import pytest
 
 from intellirouter.core import Usage
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.fan_out import FanDecoder, frame, joined, read_frames
+from intellirouter.dialects.adapt.choices import FanDecoder, frame, joined, read_frames
 from intellirouter.dialects.ir import (
     Began,
     Choice,

@@ -3,7 +3,7 @@
 import pytest
 
 from intellirouter.core import Loss, LossReport
-from intellirouter.dialects.forced_tool import CallDecoder, as_call, as_schema, forced_tool
+from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
 from intellirouter.dialects.ir import (
     Choice,
     Conversation,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intellirouter.dialects.free_text import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
 from intellirouter.dialects.ir import CustomTool
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.dialects.json_progress import JsonProgress
+from intellirouter.dialects.wire.json_progress import JsonProgress
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

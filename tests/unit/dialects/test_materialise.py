@@ -4,8 +4,8 @@ import pytest
 
 from intellirouter.core import Loss, LossReport
 from intellirouter.core.errors import InvalidRequest
+from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
-from intellirouter.dialects.materialise import urls_to_fetch, with_fetched
 
 URL = "https://pictures.example/a.png"
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from intellirouter.dialects.media_types import media_type_of
+from intellirouter.dialects.wire.media_types import media_type_of
 
 
 @pytest.mark.parametrize(

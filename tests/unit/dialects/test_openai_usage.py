@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Usage
-from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 
 
 def read(document: Any) -> Usage | None:

@@ -12,8 +12,8 @@ from msgspec import structs
 from rules import check_answer, check_stream
 
 from intellirouter.core import errors
+from intellirouter.dialects.adapt.answer_checks import sound
 from intellirouter.dialects.ir import Conversation, Event, Response, UsageUpdate, collect, events_of
-from intellirouter.dialects.soundness import sound
 from pairs import (
     BY_UPSTREAM,
     CLIENTS,
@@ -127,7 +127,7 @@ def _content(response: Response) -> Any:
 def test_the_lanes_stream_says_the_same_however_the_upstream_is_cut(
     client: str, upstream: str, case: dict[str, Any]
 ) -> None:
-    """Through the lane itself: nothing is told before there is content, and the terminator comes last."""
+    """Through the route itself: nothing is told before there is content, and the terminator comes last."""
     call, target, wire = plain_call(client, is_stream=True), BY_UPSTREAM[upstream], wire_of(upstream, case)
     response = collect(read_stream(upstream, wire), upstream)
     told = []

@@ -204,7 +204,7 @@ def _answered(draw: st.DrawFn, turn: int) -> list[Message]:
 @given(asked=conversations())
 def test_a_conversation_arrives_or_its_losses_are_said(upstream: str, asked: Conversation) -> None:
     call, target = plain_call("openai_chat"), BY_UPSTREAM[upstream]
-    call.form = asked
+    call.conversation = asked
     sent = send(call, "openai_chat", target, form=asked)
     if sent.request is None:
         return

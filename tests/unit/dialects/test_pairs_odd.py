@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import LossReport, errors
-from intellirouter.dialects import SURFACES
+from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response, events_of
 from pairs import (
     BY_UPSTREAM,
@@ -82,7 +82,7 @@ def tell_everybody(response: Response) -> None:
     for client in CLIENTS:
         told_whole(response, client)
         told_stream(events, client)
-    legacy = SURFACES["openai_completions"].client
+    legacy = ENDPOINTS["openai_completions"].client
     call = legacy.decode_request(b'{"model":"m","prompt":"p"}')
     legacy.encode(response, call, LossReport())
     encoder = legacy.stream(call, LossReport())

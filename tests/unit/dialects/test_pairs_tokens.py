@@ -12,7 +12,7 @@ import pytest
 from golden import load
 from msgspec import structs
 
-from intellirouter.core import Deployment, Endpoint
+from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Reasoning, Response, ToolCall, origin_of
 from pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, read_answer, send, told_whole
 
@@ -110,7 +110,7 @@ def _gemini(answer: dict[str, Any]) -> dict[str, Any]:
 def elsewhere(target: Deployment) -> Deployment:
     """Return a deployment of the same dialect at another endpoint."""
     url = "https://elsewhere.example/v1"
-    return structs.replace(target, provider="elsewhere", endpoint=Endpoint(base_url=url))
+    return structs.replace(target, provider="elsewhere", address=UpstreamAddress(base_url=url))
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), CASES)

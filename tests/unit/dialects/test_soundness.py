@@ -3,6 +3,7 @@
 import pytest
 
 from intellirouter.core.errors import UpstreamMalformed
+from intellirouter.dialects.adapt.answer_checks import StreamGuard, check_repetition, sound
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -18,7 +19,6 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallBegan,
 )
-from intellirouter.dialects.soundness import StreamGuard, check_repetition, sound
 
 PLAIN = Conversation(dialect="openai_chat", model="m")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

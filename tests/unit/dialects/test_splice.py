@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.dialects.splice import append_member, json_string, model_spans, replace, top_level_spans
+from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 
 NAMES = ["model", "models", "Model", "a", "", "messages", "\u00e9", '"model"', "\\", "{", "mod\u0435l"]
 VALUES = ["m", "", "a\u00e9\U0001f600", '"model":"x"', "}{][,:", "\\", 'x\\"', "\n\t\0", "model"]

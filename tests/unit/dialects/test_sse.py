@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import SseEvent, SseParser
-from intellirouter.dialects.sse import (
+from intellirouter.dialects.wire.sse import (
     EventReader,
     EventSplitter,
     event_data,

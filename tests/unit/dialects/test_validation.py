@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.lenient import as_int
-from intellirouter.dialects.validation import check_model, decode_body
+from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 
 class Inner(Struct):

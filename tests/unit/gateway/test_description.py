@@ -7,8 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from intellirouter.dialects import ENDPOINTS_BY_PATH
 from intellirouter.gateway import description
-from intellirouter.gateway.routes import FIXED, is_control, surface_of
+from intellirouter.gateway.paths import endpoint_of, is_control
 
 DOCUMENT: dict[str, Any] = json.loads(description.page("/openapi.json")[2])
 OPERATIONS = [(path, method, of) for path, item in DOCUMENT["paths"].items() for method, of in item.items()]
@@ -19,16 +20,16 @@ def references(value: Any) -> set[str]:
     return set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(value)))
 
 
-@pytest.mark.parametrize("path", FIXED)
+@pytest.mark.parametrize("path", ENDPOINTS_BY_PATH)
 def test_every_fixed_path_is_described(path: str) -> None:
     assert "post" in DOCUMENT["paths"][path]
 
 
 def test_what_is_described_as_a_surface_is_one() -> None:
     decided = [path for path, _, of in OPERATIONS if "x-intellirouter-reason" in of["responses"]["200"]["headers"]]
-    assert len(decided) == len(FIXED) + 5
+    assert len(decided) == len(ENDPOINTS_BY_PATH) + 5
     for path in decided:
-        assert path in FIXED or surface_of(path.replace("{model}", "some/name")), path
+        assert path in ENDPOINTS_BY_PATH or endpoint_of(path.replace("{model}", "some/name")), path
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import SURFACES
-from intellirouter.gateway.frames import FrameReply, frame_text, read_frame
-from intellirouter.gateway.sockets import Socket
+from intellirouter.dialects import ENDPOINTS
+from intellirouter.gateway.websockets.frames import FrameReply, frame_text, read_frame
+from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange
 
@@ -37,7 +37,7 @@ class Writing:
         self.wire = Wire(is_gone=is_gone)
         self.released = 0
         self.exchange = Exchange(
-            "req_1", "/v1/ws", SURFACES["openai_chat"], Identity("t", None), started_s=0, started_us=0
+            "req_1", "/v1/ws", ENDPOINTS["openai_chat"], Identity("t", None), started_s=0, started_us=0
         )
         self.reply = FrameReply(cast("Socket", self.wire), 'a"é', self.exchange, self._release)
 

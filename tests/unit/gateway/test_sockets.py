@@ -7,12 +7,12 @@ from typing import Any, cast
 import pytest
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import SURFACES
-from intellirouter.gateway.sockets import Socket, chosen_protocol, identify, socket_key
+from intellirouter.dialects import ENDPOINTS
+from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import ANONYMOUS, Identity
 from intellirouter.pipeline import Spine
 
-STYLE = SURFACES["openai_chat"].errors
+STYLE = ENDPOINTS["openai_chat"].errors
 
 
 class Server:

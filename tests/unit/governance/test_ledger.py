@@ -2,7 +2,7 @@
 
 import pytest
 
-from intellirouter.core import Call, Deployment, Endpoint, Price, Usage
+from intellirouter.core import Call, Deployment, Price, UpstreamAddress, Usage
 from intellirouter.governance import cost_of, estimated_usage
 
 USAGE = Usage(input_tokens=1000, output_tokens=500)
@@ -10,7 +10,12 @@ USAGE = Usage(input_tokens=1000, output_tokens=500)
 
 def deployment(price: Price | None) -> Deployment:
     return Deployment(
-        name="d", provider="p", vendor="v", upstream_model="m", endpoint=Endpoint(base_url="http://x"), price=price
+        name="d",
+        provider="p",
+        vendor="v",
+        upstream_model="m",
+        address=UpstreamAddress(base_url="http://x"),
+        price=price,
     )
 
 
@@ -30,5 +35,5 @@ def test_without_price_or_usage_the_cost_is_unknown(price: Price | None, usage: 
 
 @pytest.mark.parametrize(("body", "tokens"), [(b"", 0), (b"x", 1), (b"x" * 4, 1), (b"x" * 5, 2)])
 def test_usage_that_was_never_reported_is_estimated_and_says_so(body: bytes, tokens: int) -> None:
-    usage = estimated_usage(Call(surface="chat", model="m", body=body), 7)
+    usage = estimated_usage(Call(operation="chat", model="m", body=body), 7)
     assert usage == Usage(input_tokens=tokens, output_tokens=7, is_estimated=True)

@@ -3,30 +3,30 @@
 import json
 from typing import Any
 
-from intellirouter.core import NO_FACTS, Deployment, Endpoint, Loss
-from intellirouter.dialects import SURFACES
+from intellirouter.core import EMPTY_CONTEXT, Deployment, Loss, UpstreamAddress
+from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import preview_losses
 
-CHAT = SURFACES["openai_chat"]
+CHAT = ENDPOINTS["openai_chat"]
 
 
 def deployment(dialect: str, surfaces: frozenset[str] | None = None) -> Deployment:
-    endpoint = Endpoint(base_url="http://localhost")
+    endpoint = UpstreamAddress(base_url="http://localhost")
     return Deployment(
         name=dialect,
         provider="p",
         vendor="v",
         upstream_model="m",
-        endpoint=endpoint,
+        address=endpoint,
         dialects=(dialect,),
-        surfaces=surfaces,
+        operations=surfaces,
     )
 
 
 def preview(surface: str = "openai_chat", *dialects: str, **members: Any) -> dict[str, tuple[Loss, ...] | str]:
     request = {"model": "m", "messages": [{"role": "user", "content": "x"}], **members}
-    asked = SURFACES[surface]
-    call = asked.decode_request(json.dumps(request).encode(), NO_FACTS)
+    asked = ENDPOINTS[surface]
+    call = asked.decode_request(json.dumps(request).encode(), EMPTY_CONTEXT)
     return preview_losses(asked, call, {name: deployment(name) for name in dialects})
 
 

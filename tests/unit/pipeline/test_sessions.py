@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
-from intellirouter.catalog import HealthBoard, Target
+from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import (
     SYSTEM_CLOCK,
     Decision,
     Deployment,
-    Endpoint,
     FrameSocket,
-    PathFacts,
+    RequestContext,
     SocketClosed,
     SocketRefusal,
     Timeouts,
+    UpstreamAddress,
     UpstreamRequest,
     Usage,
     errors,
 )
-from intellirouter.dialects import SURFACES
+from intellirouter.dialects import ENDPOINTS
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange
 from intellirouter.pipeline.sessions import SessionExecutor
 from intellirouter.resilience import Backoff
 
-SURFACE = SURFACES["openai_realtime"]
+SURFACE = ENDPOINTS["openai_realtime"]
 CREATED = '{"type":"session.created","session":{"model":"up"}}'
 DONE = '{"type":"response.done","response":{"usage":{"input_tokens":10,"output_tokens":5}}}'
 REFUSES = '{"type":"error","error":{"code":"insufficient_quota","message":"no credit"}}'
@@ -95,7 +95,7 @@ def an_exchange(*names: str) -> Exchange:
             provider="p",
             vendor="v",
             upstream_model="up",
-            endpoint=Endpoint(base_url="http://u.test"),
+            address=UpstreamAddress(base_url="http://u.test"),
             timeouts=Timeouts(connect_s=1, first_token_s=1),
         )
         for name in names
@@ -103,8 +103,8 @@ def an_exchange(*names: str) -> Exchange:
     exchange = Exchange(
         "req_1", "/v1/realtime", SURFACE, Identity("t", None), started_s=SYSTEM_CLOCK.monotonic_s(), started_us=0
     )
-    exchange.call = SURFACE.decode_request(b"", PathFacts(model="voice"))
-    exchange.target = Target(
+    exchange.call = SURFACE.decode_request(b"", RequestContext(model="voice"))
+    exchange.target = ResolvedModel(
         model="voice", kind="model", strategy="priority", pool=tuple(members.values()), retries=0, by_name=members
     )
     exchange.decision = Decision("voice", "priority", "first", tuple(names), len(names), ())

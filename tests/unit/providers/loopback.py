@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from intellirouter.core import Deployment, Endpoint, Secret, Timeouts, UpstreamRequest, UpstreamResponse
+from intellirouter.core import Deployment, Secret, Timeouts, UpstreamAddress, UpstreamRequest, UpstreamResponse
 from intellirouter.providers import UpstreamPool
 
 PATIENCE_S = 5.0
@@ -137,7 +137,7 @@ def deployment(base_url: str, **settings: Any) -> Deployment:
         provider="test",
         vendor="openai-compatible",
         upstream_model="model",
-        endpoint=Endpoint(base_url=base_url, **endpoint),
+        address=UpstreamAddress(base_url=base_url, **endpoint),
         credentials=credentials,
         timeouts=Timeouts(**timeouts),
         **settings,

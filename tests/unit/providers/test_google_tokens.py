@@ -40,7 +40,7 @@ def service_account(**members: Any) -> str:
     return json.dumps({**known, **members})
 
 
-class Endpoint:
+class UpstreamAddress:
     """The token endpoint, as a function."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Endpoint:
 
 class World:
     def __init__(self, credential: str) -> None:
-        self.endpoint = Endpoint()
+        self.endpoint = UpstreamAddress()
         self.clock = FakeClock()
         self.tasks = TaskOwner("test")
         account = GooglePresenter.parse(Secret(credential))

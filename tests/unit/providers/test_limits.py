@@ -10,7 +10,7 @@ from loopback import Peer, answer, call, eventually, open_counts, serving
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.transport import pool as pool_module
-from intellirouter.providers.transport.peers import Peers
+from intellirouter.providers.transport.address_pool import Peers
 
 
 def _waiting(pool: UpstreamPool) -> int:

@@ -10,7 +10,7 @@ from test_google_tokens import service_account
 from intellirouter.core import Deployment, Secret, TaskOwner, UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.auth import presenter
-from intellirouter.providers.transport.credentials import Credential, Ring
+from intellirouter.providers.credential_rotation import Credential, Ring
 from intellirouter.testing import FakeClock
 
 

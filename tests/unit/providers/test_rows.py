@@ -9,7 +9,7 @@ import pytest
 from genai_prices import calc_price
 from genai_prices.types import Usage
 
-from intellirouter.core import Surface, VendorRow
+from intellirouter.core import Operation, VendorRow
 from intellirouter.providers import VENDORS
 
 ROWS = [pytest.param(row, id=name) for name, row in VENDORS.items()]
@@ -58,8 +58,8 @@ def test_a_row_speaks_of_what_there_is(row: VendorRow) -> None:
     known = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock")
     assert row.dialects
     assert set(row.dialects) <= set(known)
-    assert row.surfaces is None or row.surfaces <= set(get_args(Surface))
-    assert row.surfaces is None or row.surfaces
+    assert row.operations is None or row.operations <= set(get_args(Operation))
+    assert row.operations is None or row.operations
     renamed = {name for name, _ in row.quirks.renames}
     assert not renamed & row.quirks.refuses
     assert not row.quirks.refuses & {"model", "messages", "tools", "tool_choice", "response_format", "stream"}

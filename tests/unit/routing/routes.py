@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from intellirouter.catalog import HealthBoard, Target
-from intellirouter.core import Call, Deployment, Endpoint
+from intellirouter.catalog import HealthBoard, ResolvedModel
+from intellirouter.core import Call, Deployment, UpstreamAddress
 from intellirouter.routing import Router
 
 
@@ -14,7 +14,7 @@ def deployment(name: str, **members: Any) -> Deployment:
         provider="p",
         vendor="v",
         upstream_model=f"up-{name}",
-        endpoint=Endpoint(base_url="http://x"),
+        address=UpstreamAddress(base_url="http://x"),
         **members,
     )
 
@@ -25,15 +25,15 @@ def deployments(names: str) -> tuple[Deployment, ...]:
 
 def target(
     pool: str | tuple[Deployment, ...], fallbacks: str | tuple[Deployment, ...] = (), strategy: str = "priority"
-) -> Target:
+) -> ResolvedModel:
     members = deployments(pool) if isinstance(pool, str) else pool
     others = deployments(fallbacks) if isinstance(fallbacks, str) else fallbacks
     by_name = {each.name: each for each in (*members, *others)}
-    return Target(model="m", kind="model", strategy=strategy, pool=members, fallbacks=others, by_name=by_name)
+    return ResolvedModel(model="m", kind="model", strategy=strategy, pool=members, fallbacks=others, by_name=by_name)
 
 
 def call(size_bytes: int = 40, **members: Any) -> Call:
-    return Call(**{"surface": "chat", "model": "m", "body": b"x" * size_bytes, **members})
+    return Call(**{"operation": "chat", "model": "m", "body": b"x" * size_bytes, **members})
 
 
 def router(board: HealthBoard | None = None) -> Router:

@@ -53,7 +53,7 @@ def test_an_unknown_strategy_is_as_configured() -> None:
         ({"capabilities": frozenset({"embeddings"})}, {}, "lacks chat"),
         (
             {"capabilities": frozenset({"chat"})},
-            {"surface": "embeddings", "needs": frozenset({"embeddings"})},
+            {"operation": "embeddings", "needs": frozenset({"embeddings"})},
             "lacks embeddings",
         ),
         ({"context_tokens": 100}, {"size_bytes": 804}, "about 201 tokens do not fit its context of 100"),
@@ -76,7 +76,7 @@ def test_bytes_of_pictures_and_sounds_do_not_fill_a_context() -> None:
     body = b'{"text":"see","url":"data:image/png;base64,' + b"iVBORw0K" * 100_000 + b'"}'
     small = target((deployment("small", context_tokens=2000),))
     assert router().decide(structs.replace(call(), body=body), small, 0.0).order == ("small",)
-    assert router().decide(call(surface="audio", size_bytes=800_000), small, 0.0).order == ("small",)
+    assert router().decide(call(operation="audio", size_bytes=800_000), small, 0.0).order == ("small",)
     with pytest.raises(errors.NoEligibleDeployment, match="do not fit"):
         router().decide(structs.replace(call(), body=b"words " * 100_000), small, 0.0)
 
@@ -87,7 +87,7 @@ def test_bytes_of_pictures_and_sounds_do_not_fill_a_context() -> None:
         ({}, {"needs": frozenset({"tools"}), "size_bytes": 1_000_000, "max_output_tokens": 10**9}),
         ({"capabilities": frozenset({"tools", "vision"})}, {"needs": frozenset({"tools"})}),
         ({"capabilities": frozenset({"embeddings", "chat"})}, {}),
-        ({"capabilities": frozenset({"embeddings"})}, {"surface": "embeddings", "needs": frozenset({"embeddings"})}),
+        ({"capabilities": frozenset({"embeddings"})}, {"operation": "embeddings", "needs": frozenset({"embeddings"})}),
         ({"context_tokens": 100}, {"size_bytes": 800}),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_standing_decision_is_not_given_to_a_call_it_does_not_fit() -> None:
 
 def test_a_standing_decision_about_embeddings_is_not_given_to_a_chat() -> None:
     one, asked = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
-    embeddings = call(surface="embeddings", needs=frozenset({"embeddings"}))
+    embeddings = call(operation="embeddings", needs=frozenset({"embeddings"}))
     assert one.decide(embeddings, asked, 0.0).order == ("e",)
     with pytest.raises(errors.NoEligibleDeployment):
         one.decide(call(), asked, 0.0)

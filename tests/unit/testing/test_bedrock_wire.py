@@ -7,8 +7,8 @@ import pytest
 from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
-from intellirouter.testing.bedrock_wire import ACCESS_KEY, BedrockApi
-from intellirouter.testing.wire import Reply, WireRequest
+from intellirouter.testing.wires.bedrock import ACCESS_KEY, BedrockApi
+from intellirouter.testing.wires.shared import Reply, WireRequest
 
 USER = {"role": "user", "content": [{"text": "hello there"}]}
 TOOLS = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": {"type": "object", "properties": {}}}}}]}

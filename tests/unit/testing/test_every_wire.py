@@ -12,9 +12,9 @@ from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
 from intellirouter.testing.faults import Fault, Script, break_reply
-from intellirouter.testing.mock_vendor.surfaces import Surfaces
-from intellirouter.testing.realtime_wire import Session
-from intellirouter.testing.wire import Reply, WireRequest
+from intellirouter.testing.mock_vendor.operations import Surfaces
+from intellirouter.testing.wires.realtime import Session
+from intellirouter.testing.wires.shared import Reply, WireRequest
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TEXT = 'please call weather with {"city": "Oslo"} and call weather with {"city": "Rome"}'

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from wire_asks import chat, chat_body, document, joined
 
-from intellirouter.core import Deployment, Endpoint, Timeouts, Upstream, UpstreamRequest, errors
+from intellirouter.core import Deployment, Timeouts, Upstream, UpstreamAddress, UpstreamRequest, errors
 from intellirouter.testing import FAKE_MODELS, FakeClock, FakeProvider
 
 LIMIT = 1 << 20
@@ -17,7 +17,7 @@ def deployment(model: str, **timeouts: float) -> Deployment:
         provider="fake",
         vendor="fake",
         upstream_model=model,
-        endpoint=Endpoint(base_url="http://fake.invalid"),
+        address=UpstreamAddress(base_url="http://fake.invalid"),
         timeouts=Timeouts(**timeouts),
     )
 

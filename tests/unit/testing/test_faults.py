@@ -10,8 +10,8 @@ from wire_asks import CLOCK, WEATHER, chat, joined
 
 from intellirouter.testing import FAULT_KINDS
 from intellirouter.testing.faults import Cut, Fault, Hang, Script, Wait, break_reply
-from intellirouter.testing.openai_wire import DONE_EVENT
-from intellirouter.testing.wire import Reply
+from intellirouter.testing.wires.openai import DONE_EVENT
+from intellirouter.testing.wires.shared import Reply
 
 
 def played(fault: str, reply: Reply) -> Script:

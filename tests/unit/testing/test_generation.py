@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.testing.openai_wire import answer
 from intellirouter.testing.plan import count_tokens, instance_of, lorem, split_tokens
+from intellirouter.testing.wires.openai import answer
 
 
 @given(st.text())

@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 from wire_asks import wire_request
 
-from intellirouter.testing.openai_wire import OpenAiApi
+from intellirouter.testing.wires.openai import OpenAiApi
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from wire_asks import eventually, wire_request
 
 from intellirouter.testing import MockVendor
-from intellirouter.testing.openai_wire import OpenAiApi, open_session
-from intellirouter.testing.realtime_wire import (
+from intellirouter.testing.wires.openai import OpenAiApi, open_session
+from intellirouter.testing.wires.realtime import (
     CLOSE,
     PING,
     PONG,

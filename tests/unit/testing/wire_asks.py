@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from intellirouter.testing.openai_wire import DONE_EVENT, answer
-from intellirouter.testing.wire import Reply, WireRequest
+from intellirouter.testing.wires.openai import DONE_EVENT, answer
+from intellirouter.testing.wires.shared import Reply, WireRequest
 
 WEATHER = {
     "type": "function",

@@ -9,7 +9,7 @@ Client's side: `client`, `request_in`, `blocks_in`, `answer_out`, `stream_out`. 
 from typing import Final
 
 from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
-from intellirouter.dialects.anthropic_messages.error_style import ERRORS
+from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 
 CLIENT: Final = MessagesClient()

@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.core import Call, LossReport, PathFacts, Surface, errors
-from intellirouter.dialects.anthropic_messages.answer_out import message_of
-from intellirouter.dialects.anthropic_messages.request_in import conversation_of
-from intellirouter.dialects.anthropic_messages.stream_out import MessageStream
+from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
+from intellirouter.dialects.anthropic_messages.client_request import conversation_of
+from intellirouter.dialects.anthropic_messages.client_response import message_of
+from intellirouter.dialects.anthropic_messages.client_stream import MessageStream
 from intellirouter.dialects.anthropic_messages.wire import (
     BLOCKS_DECODER,
     DIALECT,
@@ -19,7 +19,7 @@ from intellirouter.dialects.anthropic_messages.wire import (
     read_body,
 )
 from intellirouter.dialects.ir import Conversation, Response
-from intellirouter.dialects.validation import check_model
+from intellirouter.dialects.wire.request_validation import check_model
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})
 _MAY_HOLD_FILES: Final = re.compile(rb'"(?:image|document)"').search
@@ -30,7 +30,7 @@ _NO_NEEDS: Final[frozenset[str]] = frozenset()
 
 
 class MessagesClient:
-    """Implements `lane.ChatClient`."""
+    """Implements `route.ChatClient`."""
 
     dialect = DIALECT
     field_names: Final = {
@@ -42,20 +42,20 @@ class MessagesClient:
         "user": "metadata.user_id",
         "is_parallel": "tool_choice.disable_parallel_tool_use",
     }
-    surface: Surface = "chat"
+    operation: Operation = "chat"
 
-    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
         head = read_body(HEAD_DECODER, body)
         check_model(head.model)
         _check_messages(head)
         self._check_max_tokens(head.max_tokens)
         return Call(
-            surface=self.surface,
+            operation=self.operation,
             model=head.model,
             body=body,
             dialect=DIALECT,
-            facts=facts,
-            is_stream=bool(head.stream) and self.surface == "chat",
+            context=context,
+            is_stream=bool(head.stream) and self.operation == "chat",
             wants_usage=True,
             needs=_needs(head),
             max_output_tokens=head.max_tokens,
@@ -83,7 +83,7 @@ class MessagesClient:
 class CountTokensClient(MessagesClient):
     """Counts a request's tokens without answering it: the same body, of which the answer's length is no part."""
 
-    surface = "count_tokens"
+    operation = "count_tokens"
 
     def _check_max_tokens(self, max_tokens: int | None) -> None:
         if max_tokens is not None:

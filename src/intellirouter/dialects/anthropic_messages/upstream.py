@@ -5,23 +5,23 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamRequest
-from intellirouter.dialects.anthropic_messages import error_style
-from intellirouter.dialects.anthropic_messages.answer_in import count_of, response_of
-from intellirouter.dialects.anthropic_messages.request_in import BETA
-from intellirouter.dialects.anthropic_messages.request_out import RequestBuilder, counted
-from intellirouter.dialects.anthropic_messages.stream_in import MessageStreamDecoder
+from intellirouter.dialects.anthropic_messages import client_errors as error_style
+from intellirouter.dialects.anthropic_messages.client_request import BETA
+from intellirouter.dialects.anthropic_messages.upstream_request import RequestBuilder, counted
+from intellirouter.dialects.anthropic_messages.upstream_response import count_of, response_of
+from intellirouter.dialects.anthropic_messages.upstream_stream import MessageStreamDecoder
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH, VERSION
 from intellirouter.dialects.ir import Conversation, Response, origin_of
-from intellirouter.dialects.lane import Splitter
-from intellirouter.dialects.splice import json_string, model_spans, replace
-from intellirouter.dialects.sse import EventSplitter
+from intellirouter.dialects.protocols import Splitter
+from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.sse import EventSplitter
 
 _VERSION_HEADER: Final = "anthropic-version"
 _BETA_QUERY: Final = "beta=true"
 
 
 class MessagesUpstream:
-    """Implements `lane.ChatUpstream` and `lane.CountUpstream`. The base URL of Anthropic's API has no `/v1`."""
+    """Implements `route.ChatUpstream` and `route.CountUpstream`. The base URL of Anthropic's API has no `/v1`."""
 
     dialect = DIALECT
 
@@ -41,10 +41,10 @@ class MessagesUpstream:
         body = call.body
         if deployment.upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
-        path = COUNT_PATH if call.surface == "count_tokens" else MESSAGES_PATH
-        if _BETA_QUERY in call.facts.query.split("&"):
+        path = COUNT_PATH if call.operation == "count_tokens" else MESSAGES_PATH
+        if _BETA_QUERY in call.context.query.split("&"):
             path += "?" + _BETA_QUERY
-        said = [(name, value) for name, value in call.facts.headers if name in {BETA, _VERSION_HEADER}]
+        said = [(name, value) for name, value in call.context.headers if name in {BETA, _VERSION_HEADER}]
         losses: tuple[Loss, ...] = ()
         if BETA in deployment.quirks.refuses and any(name == BETA for name, _ in said):
             said = [(name, value) for name, value in said if name != BETA]

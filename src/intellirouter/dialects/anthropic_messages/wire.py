@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.members import Reader
-from intellirouter.dialects.validation import decode_body, what_and_where
+from intellirouter.dialects.wire.json_reader import Reader
+from intellirouter.dialects.wire.request_validation import decode_body, what_and_where
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.bedrock import errors_in
-from intellirouter.dialects.bedrock.answer_in import decode_response
-from intellirouter.dialects.bedrock.content_out import DIALECT
-from intellirouter.dialects.bedrock.request_out import RequestWriter
-from intellirouter.dialects.bedrock.stream_in import ConverseStreamDecoder
+from intellirouter.dialects.bedrock import upstream_errors as errors_in
+from intellirouter.dialects.bedrock.upstream_content import DIALECT
+from intellirouter.dialects.bedrock.upstream_request import RequestWriter
+from intellirouter.dialects.bedrock.upstream_response import decode_response
+from intellirouter.dialects.bedrock.upstream_stream import ConverseStreamDecoder
 from intellirouter.dialects.ir import Conversation, Response, origin_of
-from intellirouter.dialects.lane import Splitter
-from intellirouter.dialects.sse import EventSplitter
+from intellirouter.dialects.protocols import Splitter
+from intellirouter.dialects.wire.sse import EventSplitter
 
 _COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 """What the counting operation takes."""
@@ -33,7 +33,7 @@ def _path(deployment: Deployment, operation: str) -> str:
 
 
 class ConverseUpstream:
-    """Implements `lane.ChatUpstream` and `lane.CountUpstream`. No client speaks this dialect."""
+    """Implements `route.ChatUpstream` and `route.CountUpstream`. No client speaks this dialect."""
 
     dialect: str = DIALECT
 

@@ -9,8 +9,8 @@ a model takes. Both: `wire`, `framing`, `schemas`, `stops`, `citations`, `embedd
 from typing import Final
 
 from intellirouter.dialects.gemini.client import GeminiClient, GeminiCountClient
+from intellirouter.dialects.gemini.client_errors import GeminiErrors
 from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, GeminiEmbeddingsUpstream
-from intellirouter.dialects.gemini.error_style import GeminiErrors
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
 from intellirouter.dialects.gemini.wire import WRAPPED_MARK
 

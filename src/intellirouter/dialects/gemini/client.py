@@ -10,13 +10,13 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Call, LossReport, PathFacts, Surface, errors
-from intellirouter.dialects.gemini.answer_out import body_of
-from intellirouter.dialects.gemini.request_in import FIELD_NAMES, conversation_of
-from intellirouter.dialects.gemini.stream_out import ContentStream
+from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
+from intellirouter.dialects.gemini.client_request import FIELD_NAMES, conversation_of
+from intellirouter.dialects.gemini.client_response import body_of
+from intellirouter.dialects.gemini.client_stream import ContentStream
 from intellirouter.dialects.gemini.wire import DIALECT, whole_number, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
-from intellirouter.dialects.validation import check_model, decode_body
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 _SSE: Final = b"text/event-stream"
@@ -72,13 +72,13 @@ _decode_count_head: Final = msgspec.json.Decoder(_CountHead)
 
 
 class GeminiClient:
-    """Implements `lane.ChatClient`."""
+    """Implements `route.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
-        return _call_of(decode_body(_decode_head, body), body, facts, "chat")
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+        return _call_of(decode_body(_decode_head, body), body, context, "chat")
 
     def decode(self, call: Call) -> Conversation:
         return conversation_of(call)
@@ -96,10 +96,10 @@ class GeminiCountClient:
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
         head = decode_body(_decode_count_head, body)
         inner = head.generateContentRequest or head.generate_content_request
-        return _call_of(inner or head, body, facts, "count_tokens")
+        return _call_of(inner or head, body, context, "count_tokens")
 
     def decode(self, call: Call) -> Conversation:
         return conversation_of(call)
@@ -108,15 +108,15 @@ class GeminiCountClient:
         return msgspec.json.encode({"totalTokens": tokens})
 
 
-def model_of(facts: PathFacts) -> str:
+def model_of(context: RequestContext) -> str:
     """Return the model that the path names. Raises `InvalidRequest`."""
-    model = facts.model.removeprefix("models/")
+    model = context.model.removeprefix("models/")
     check_model(model)
     return model
 
 
-def _call_of(head: _Head, body: bytes, facts: PathFacts, surface: Surface) -> Call:
-    model = model_of(facts)
+def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Operation) -> Call:
+    model = model_of(context)
     contents = head.contents if isinstance(head.contents, list) else [head.contents] if head.contents else []
     if not contents:
         raise errors.InvalidRequest(
@@ -126,15 +126,15 @@ def _call_of(head: _Head, body: bytes, facts: PathFacts, surface: Surface) -> Ca
             hint="Send at least one content with a part.",
         )
     config = head.generationConfig or head.generation_config or _ConfigHead()
-    is_stream = facts.is_stream and surface == "chat"
+    is_stream = context.is_stream and operation == "chat"
     return Call(
-        surface=surface,
+        operation=operation,
         model=model,
         body=body,
         dialect=DIALECT,
-        facts=facts,
+        context=context,
         is_stream=is_stream,
-        stream_type=_ARRAY if is_stream and not _is_sse(facts.query) else _SSE,
+        stream_type=_ARRAY if is_stream and not _is_sse(context.query) else _SSE,
         wants_usage=True,
         needs=_needs(head, contents, config),
         max_output_tokens=_limit(config),

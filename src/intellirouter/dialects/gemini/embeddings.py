@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.gemini.client import model_of
-from intellirouter.dialects.gemini.errors_in import error_in_200
 from intellirouter.dialects.gemini.models import resource_of
-from intellirouter.dialects.gemini.request_out import path_of
+from intellirouter.dialects.gemini.upstream_errors import error_in_200
+from intellirouter.dialects.gemini.upstream_request import path_of
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.wire.request_validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
 _TASKS: Final = {
@@ -31,16 +31,16 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class GeminiEmbeddingsClient:
-    """Implements `lane.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
+    """Implements `route.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
 
     dialect = DIALECT
     field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
 
-    def decode_request(self, body: bytes, facts: PathFacts) -> Call:
-        model = model_of(facts)
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+        model = model_of(context)
         ask = _ask_of(Members(_read(body)), model)
         return Call(
-            surface="embeddings", model=model, body=body, dialect=DIALECT, facts=facts, needs=_NEEDS, source=ask
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, source=ask
         )
 
     def decode(self, call: Call) -> EmbeddingAsk:
@@ -113,7 +113,7 @@ def _text(content: Members) -> str:
 
 
 class GeminiEmbeddingsUpstream:
-    """Implements `lane.EmbeddingsUpstream`."""
+    """Implements `route.EmbeddingsUpstream`."""
 
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from intellirouter.core import errors
-from intellirouter.dialects.sse import EventReader, EventSplitter, check_utf8, split_events
+from intellirouter.dialects.wire.sse import EventReader, EventSplitter, check_utf8, split_events
 
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 _SIGN: Final = re.compile(rb'["\\{}\[\]]')
@@ -138,7 +138,7 @@ def _cutter(first: bytes) -> ArrayCutter:
 
 
 class ChunkSplitter:
-    """Cuts a stream into blocks of whole chunks, keeping every byte. Implements `lane.Splitter`.
+    """Cuts a stream into blocks of whole chunks, keeping every byte. Implements `route.Splitter`.
 
     A Gemini stream has no terminator. So that the exchange is settled before the client has its last byte, the chunk
     that says why the answer ended waits, with all that follows, until `rest`.

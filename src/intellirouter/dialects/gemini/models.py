@@ -10,9 +10,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import Deployment, LossReport
+from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.gemini.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, ReasoningAsk
-from intellirouter.dialects.thinking import effort_of
 
 _NUMBER: Final = re.compile(r"gemini-(\d{1,3})(?:\.(\d{1,3}))?")
 _LATEST: Final = re.compile(r"gemini-(?:[a-z-]+-)?latest")
@@ -62,7 +62,7 @@ class ModelFacts(Struct, frozen=True):
         return (0, 0) < self.version < _THINKS_BY_LEVEL
 
 
-def facts_of(model: str) -> ModelFacts:
+def context_of(model: str) -> ModelFacts:
     """Read what a model's name says."""
     name = model.rpartition("/")[2].lower()
     found = _NUMBER.match(name)
@@ -85,11 +85,11 @@ def resource_of(model: str) -> str:
 
 def is_vertex(deployment: Deployment) -> bool:
     """Tell whether this is Vertex AI, where some requests have another form."""
-    url = deployment.endpoint.base_url
+    url = deployment.address.base_url
     return "aiplatform.googleapis.com" in url or "/publishers/" in url
 
 
-def thinking_config(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def thinking_config(conversation: Conversation, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
     """Write `thinkingConfig`; empty = not said."""
     ask = conversation.reasoning
     if ask is None:
@@ -101,20 +101,20 @@ def thinking_config(conversation: Conversation, facts: ModelFacts, losses: LossR
             config["thinkingBudget"] = ask.budget_tokens
         if ask.effort:
             config["thinkingLevel"] = ask.effort.upper()
-    elif facts.thinks_by_level:
-        config = _level(ask, facts, losses)
-    elif facts.thinks_by_budget:
-        config = _budget(ask, facts, losses)
+    elif context.thinks_by_level:
+        config = _level(ask, context, losses)
+    elif context.thinks_by_budget:
+        config = _budget(ask, context, losses)
     elif _asks_for_thought(ask):
         losses.dropped("reasoning")
         return {}
-    if ask.shows_thoughts is not None and _can_show(conversation, facts):
+    if ask.shows_thoughts is not None and _can_show(conversation, context):
         config["includeThoughts"] = ask.shows_thoughts
     return config
 
 
-def _can_show(conversation: Conversation, facts: ModelFacts) -> bool:
-    return facts.thinks_by_level or facts.thinks_by_budget or conversation.dialect == DIALECT
+def _can_show(conversation: Conversation, context: ModelFacts) -> bool:
+    return context.thinks_by_level or context.thinks_by_budget or conversation.dialect == DIALECT
 
 
 def _asks_for_thought(ask: ReasoningAsk) -> bool:
@@ -127,12 +127,12 @@ def _is_off(ask: ReasoningAsk) -> bool:
     return ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0
 
 
-def _level(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _level(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
-        level = "low" if facts.is_pro else "minimal"
+        level = "low" if context.is_pro else "minimal"
         losses.add("reasoning", "clamped", level)
     elif ask.effort:
-        level = _level_of_effort(ask.effort, facts, losses)
+        level = _level_of_effort(ask.effort, context, losses)
     elif ask.budget_tokens is not None and ask.budget_tokens > 0:
         level = effort_of(ask.budget_tokens)
         losses.add("reasoning", "converted", level)
@@ -141,18 +141,18 @@ def _level(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str
     return {"thinkingLevel": level.upper()}
 
 
-def _level_of_effort(effort: str, facts: ModelFacts, losses: LossReport) -> str:
+def _level_of_effort(effort: str, context: ModelFacts, losses: LossReport) -> str:
     level = _LEVELS.get(effort, "high")
-    if facts.is_pro and level == "minimal":
+    if context.is_pro and level == "minimal":
         level = "low"
-    elif facts.is_pro and facts.version == _THINKS_BY_LEVEL and level == "medium":
+    elif context.is_pro and context.version == _THINKS_BY_LEVEL and level == "medium":
         level = "high"  # as Google's own compatibility layer does: the model knows low and high
     if level != effort:
         losses.add("reasoning", "clamped", level)
     return level
 
 
-def _budget(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _budget(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
         wanted = 0
     elif ask.budget_tokens is not None:
@@ -164,18 +164,18 @@ def _budget(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[st
         wanted = _DYNAMIC
     else:
         return {}
-    budget = _within(wanted, facts)
+    budget = _within(wanted, context)
     if budget != wanted:
         losses.add("reasoning", "clamped", str(budget))
     return {"thinkingBudget": budget}
 
 
-def _within(budget: int, facts: ModelFacts) -> int:
+def _within(budget: int, context: ModelFacts) -> int:
     """Keep to the documented ranges: Pro 128 to 32768, Flash 0 to 24576, Flash-Lite 0 or 512 to 24576; -1 = dynamic."""
     if budget < 0:
         return _DYNAMIC
-    if facts.is_pro:
+    if context.is_pro:
         return min(max(budget, 128), 32768)
-    if facts.is_lite and 0 < budget < 512:
+    if context.is_lite and 0 < budget < 512:
         return 512
     return min(budget, 24576)

@@ -5,13 +5,13 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.gemini import errors_in
-from intellirouter.dialects.gemini.answer_in import AnswerReader
+from intellirouter.dialects.gemini import upstream_errors as errors_in
+from intellirouter.dialects.gemini.client_request import conversation_of
 from intellirouter.dialects.gemini.framing import ChunkSplitter
 from intellirouter.dialects.gemini.models import is_vertex, resource_of
-from intellirouter.dialects.gemini.request_in import conversation_of
-from intellirouter.dialects.gemini.request_out import path_of, request_of
-from intellirouter.dialects.gemini.stream_in import ContentDecoder
+from intellirouter.dialects.gemini.upstream_request import path_of, request_of
+from intellirouter.dialects.gemini.upstream_response import AnswerReader
+from intellirouter.dialects.gemini.upstream_stream import ContentDecoder
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK, first_of, read_json
 from intellirouter.dialects.ir import Conversation, Response, collect
 
@@ -22,7 +22,7 @@ _WHOLE: Final = "generateContent"
 
 
 class GeminiUpstream:
-    """Implements `lane.ChatUpstream` and `lane.CountUpstream`."""
+    """Implements `route.ChatUpstream` and `route.CountUpstream`."""
 
     dialect = DIALECT
 

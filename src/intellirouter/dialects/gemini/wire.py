@@ -16,8 +16,8 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import errors
-from intellirouter.dialects import members
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
+from intellirouter.dialects.wire import json_reader as members
 
 DIALECT: Final = "gemini"
 MAX_COUNT: Final = 2**53

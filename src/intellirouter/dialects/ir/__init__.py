@@ -4,7 +4,6 @@ Codecs decode their dialect into it and encode it back; a translation is one of 
 wire form. `collect` and `events_of` are the law between a whole answer and its stream.
 """
 
-from intellirouter.dialects.ir.answer import Choice, Response, Stop, StopReason
 from intellirouter.dialects.ir.collect import Collector, collect, events_of
 from intellirouter.dialects.ir.conversation import (
     Conversation,
@@ -52,6 +51,7 @@ from intellirouter.dialects.ir.parts import (
     ToolCall,
     ToolResult,
 )
+from intellirouter.dialects.ir.response import Choice, Response, Stop, StopReason
 from intellirouter.dialects.ir.tokens import origin_of, unwrap_token, usable_token, wrap_token
 
 __all__ = [

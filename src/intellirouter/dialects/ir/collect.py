@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from intellirouter.core import Usage
-from intellirouter.dialects.ir.answer import Choice, Response
 from intellirouter.dialects.ir.events import (
     ArgumentsDelta,
     Began,
@@ -22,6 +21,7 @@ from intellirouter.dialects.ir.events import (
     WholePart,
 )
 from intellirouter.dialects.ir.parts import Foreign, Media, Part, Reasoning, Refusal, Text, ToolCall
+from intellirouter.dialects.ir.response import Choice, Response
 
 
 class Collector:

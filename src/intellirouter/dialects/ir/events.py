@@ -10,8 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from intellirouter.core import Usage
-from intellirouter.dialects.ir.answer import Stop
 from intellirouter.dialects.ir.parts import Citation, Foreign, Media, Opaque
+from intellirouter.dialects.ir.response import Stop
 
 
 class Began(Struct, kw_only=True):

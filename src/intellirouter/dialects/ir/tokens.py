@@ -25,7 +25,7 @@ def _digest(provider: str, base_url: str) -> str:
 
 def origin_of(deployment: Deployment) -> str:
     """Return the short name of the endpoint that mints a deployment's tokens: same provider and address, same name."""
-    return _digest(deployment.provider, deployment.endpoint.base_url)
+    return _digest(deployment.provider, deployment.address.base_url)
 
 
 def wrap_token(token: Opaque) -> str:

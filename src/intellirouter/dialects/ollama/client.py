@@ -4,20 +4,20 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
 from intellirouter.dialects.ir import Conversation, Response
-from intellirouter.dialects.media_types import media_type_of
-from intellirouter.dialects.ollama.answer_out import LineStream, body_of
-from intellirouter.dialects.ollama.loading import is_load
-from intellirouter.dialects.ollama.request_in import (
+from intellirouter.dialects.ollama.client_request import (
     ChatRequest,
     GenerateRequest,
     Read,
     check_request,
     conversation_of,
 )
+from intellirouter.dialects.ollama.client_response import LineStream, body_of
+from intellirouter.dialects.ollama.loading import is_load
 from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, read_options
-from intellirouter.dialects.validation import check_model, decode_body
+from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 STREAM_TYPE: Final = b"application/x-ndjson"
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
@@ -41,17 +41,17 @@ class _LineClient:
         self._decoder = decoder
         self._is_chat = is_chat
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
         request: ChatRequest | GenerateRequest = decode_body(self._decoder, body)
         check_model(request.model)
         check_request(request)
         knobs, own_options = read_options(request.options)
         call = Call(
-            surface="chat",
+            operation="chat",
             model=request.model,
             body=body,
             dialect=DIALECT,
-            facts=facts,
+            context=context,
             is_stream=request.stream is not False,
             stream_type=STREAM_TYPE,
             wants_usage=True,

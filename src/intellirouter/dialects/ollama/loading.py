@@ -1,6 +1,6 @@
 """Requests that only load or unload a model: no messages, no prompt, no input. Other vendors have no equal.
 
-An Ollama upstream gets them as they are; for any other, `LOAD_LANE` answers from the request alone: its models are
+An Ollama upstream gets them as they are; for any other, `LOAD_ROUTE` answers from the request alone: its models are
 always there. Source: Ollama's `docs/api.md`, "Load a model", "Unload a model".
 """
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import NO_USAGE, Call, Deployment, Loss
-from intellirouter.dialects.lane import Answer
-from intellirouter.dialects.local_lane import LocalLane
-from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
-from intellirouter.dialects.ollama.request_in import ChatRequest, GenerateRequest, Read
+from intellirouter.dialects.ollama.client_embeddings import EmbedRequest, LegacyRequest
+from intellirouter.dialects.ollama.client_request import ChatRequest, GenerateRequest, Read
 from intellirouter.dialects.ollama.wire import created_text
+from intellirouter.dialects.protocols import Answer
+from intellirouter.dialects.routes.local import LocalRoute
 
 _NO_TIME: Final = re.compile(r"[+-]?(?:0+(?:\.0*)?(?:ns|us|µs|μs|ms|s|m|h)?)+")
 
@@ -54,8 +54,8 @@ def _is_zero(keep_alive: float | str | None) -> bool:
     return keep_alive == 0
 
 
-class LoadLane(LocalLane):
-    """Implements `lane.Lane` for requests that only load a model."""
+class LoadLane(LocalRoute):
+    """Implements `route.Route` for requests that only load a model."""
 
     not_asked = "cannot be told to load"
     not_streamed = "Loading a model is not streamed."
@@ -65,4 +65,4 @@ class LoadLane(LocalLane):
         return Answer(NO_USAGE, "stop", load_answer(call), losses)
 
 
-LOAD_LANE: Final = LoadLane()
+LOAD_ROUTE: Final = LoadLane()

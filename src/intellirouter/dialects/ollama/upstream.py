@@ -7,16 +7,16 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
-from intellirouter.dialects.lenient import as_int
-from intellirouter.dialects.ollama import error_style
-from intellirouter.dialects.ollama.answer_in import LineDecoder, decode_response
-from intellirouter.dialects.ollama.embeddings_in import EmbedRequest, LegacyRequest
-from intellirouter.dialects.ollama.request_in import GenerateRequest, Read
-from intellirouter.dialects.ollama.request_out import RequestWriter
+from intellirouter.dialects.ollama import client_errors as error_style
+from intellirouter.dialects.ollama.client_embeddings import EmbedRequest, LegacyRequest
+from intellirouter.dialects.ollama.client_request import GenerateRequest, Read
+from intellirouter.dialects.ollama.upstream_request import RequestWriter
+from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_response
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
-from intellirouter.dialects.openai_errors import decode_error_in_200
-from intellirouter.dialects.splice import json_string, model_spans, replace
-from intellirouter.dialects.sse import LineSplitter
+from intellirouter.dialects.openai.errors import decode_error_in_200
+from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.sse import LineSplitter
 
 _CHAT: Final = "/api/chat"
 _GENERATE: Final = "/api/generate"
@@ -42,7 +42,7 @@ def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
 
 
 class OllamaUpstream:
-    """Implements `lane.ChatUpstream`."""
+    """Implements `route.ChatUpstream`."""
 
     dialect: str = DIALECT
 
@@ -78,7 +78,7 @@ _SPOKEN: Final = frozenset(_Vectors.__struct_fields__)
 
 
 class OllamaEmbeddings:
-    """Implements `lane.EmbeddingsUpstream`."""
+    """Implements `route.EmbeddingsUpstream`."""
 
     dialect: str = DIALECT
 

@@ -22,9 +22,9 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
-from intellirouter.dialects.members import Members, missing, wrong_type
 from intellirouter.dialects.openai_chat.media import MEDIA_READERS, media_part
-from intellirouter.dialects.openai_chat.thoughts import thoughts_of
+from intellirouter.dialects.openai_chat.reasoning import thoughts_of
+from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type
 
 DIALECT: Final = "openai_chat"
 _ROLES: Final[dict[str, Role]] = {

@@ -20,9 +20,9 @@ from intellirouter.dialects.ir import (
     Tool,
     ToolChoice,
 )
-from intellirouter.dialects.members import Members, wrong_type, wrong_value
 from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cache, read_messages
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.wire.json_reader import Members, wrong_type, wrong_value
+from intellirouter.dialects.wire.request_validation import decode_body
 
 _RARE_KNOBS: Final = frozenset(
     {

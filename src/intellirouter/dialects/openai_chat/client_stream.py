@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from intellirouter.core import Call, LossReport, Usage, errors
-from intellirouter.dialects.free_text import text_of
+from intellirouter.dialects.adapt.custom_tools import text_of
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Began,
@@ -30,7 +30,8 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.openai_chat.client_answer import (
+from intellirouter.dialects.openai.errors import encode_error_event
+from intellirouter.dialects.openai_chat.client_response import (
     add_served,
     annotations_of,
     complete_logprobs,
@@ -43,8 +44,7 @@ from intellirouter.dialects.openai_chat.client_answer import (
     head_of,
     knows_functions_only,
 )
-from intellirouter.dialects.openai_chat.thoughts import entry_of
-from intellirouter.dialects.openai_errors import encode_error_event
+from intellirouter.dialects.openai_chat.reasoning import entry_of
 
 _DONE: Final = b"data: [DONE]\n\n"
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -75,7 +75,7 @@ class _Choice(Struct):
 
 
 class ChatStreamEncoder:
-    """See `lane.StreamEncoder`."""
+    """See `route.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport) -> None:
         self._call = call

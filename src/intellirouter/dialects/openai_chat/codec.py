@@ -3,24 +3,24 @@
 from typing import Final
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest
-from intellirouter.dialects import openai_errors
 from intellirouter.dialects.ir import Conversation, Response
-from intellirouter.dialects.lane import StreamDecoder, StreamEncoder
-from intellirouter.dialects.openai_chat.client_answer import encode_answer
+from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_chat.client_request import read_request
+from intellirouter.dialects.openai_chat.client_response import encode_answer
 from intellirouter.dialects.openai_chat.client_stream import ChatStreamEncoder
-from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
+from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES
-from intellirouter.dialects.openai_chat.thoughts import DIALECT
-from intellirouter.dialects.openai_chat.upstream_answer import ChatStreamDecoder, read_answer
+from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_request import write_request
-from intellirouter.dialects.sse import EventSplitter
+from intellirouter.dialects.openai_chat.upstream_response import ChatStreamDecoder, read_answer
+from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
+from intellirouter.dialects.wire.sse import EventSplitter
 
-_LANE: Final = OpenAIChatLane()
+_LANE: Final = OpenAIChatPassthrough()
 
 
 class ChatClient:
-    """Clients of `POST /chat/completions`. Implements `lane.ChatClient`."""
+    """Clients of `POST /chat/completions`. Implements `route.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = FIELD_NAMES
@@ -38,7 +38,7 @@ class ChatClient:
 
 
 class ChatUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `lane.ChatUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `route.ChatUpstream`."""
 
     dialect = DIALECT
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import CacheMark, Media, Source
-from intellirouter.dialects.members import Members, missing, wrong_type
+from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type
 
 _AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _AUDIO_FORMATS: Final = {

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.free_text import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT
 from intellirouter.dialects.ir import (
     Conversation,
     Foreign,
@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
     usable_token,
 )
 from intellirouter.dialects.openai_chat.media import encode_media
-from intellirouter.dialects.openai_chat.thoughts import DIALECT, entry_of, shown
+from intellirouter.dialects.openai_chat.reasoning import DIALECT, entry_of, shown
 
 OPENAI_VENDORS: Final = frozenset({"openai", "azure"})
 _GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex"})

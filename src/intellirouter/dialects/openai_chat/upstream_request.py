@@ -10,7 +10,8 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.free_text import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -21,9 +22,8 @@ from intellirouter.dialects.ir import (
     ToolChoice,
 )
 from intellirouter.dialects.openai_chat.quirks import fit, instruct, json_instruction
-from intellirouter.dialects.openai_chat.thoughts import DIALECT
+from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
-from intellirouter.dialects.thinking import effort_of
 
 PATH: Final = "/chat/completions"
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})

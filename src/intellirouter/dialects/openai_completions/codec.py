@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts, Usage, errors
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, Usage, errors
 from intellirouter.dialects.ir import (
     Began,
     Choice,
@@ -24,26 +24,26 @@ from intellirouter.dialects.ir import (
     TextDelta,
     UsageUpdate,
 )
-from intellirouter.dialects.lane import StreamEncoder
-from intellirouter.dialects.members import Members
-from intellirouter.dialects.openai_chat.client_answer import encode_usage, finish_reason, head_of
+from intellirouter.dialects.openai.errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_request import read_sampling
-from intellirouter.dialects.openai_completions.lane import CompletionRequest, OpenAICompletionsLane
-from intellirouter.dialects.openai_errors import encode_error_event
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, head_of
+from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough
+from intellirouter.dialects.protocols import StreamEncoder
+from intellirouter.dialects.wire.json_reader import Members
+from intellirouter.dialects.wire.request_validation import decode_body
 
 DIALECT: Final = "openai_completions"
 _DEFAULT_TOKENS: Final = 16
 """What the API writes when the client says nothing."""
 _KIND: Final = "text_completion"
-_LANE: Final = OpenAICompletionsLane()
+_LANE: Final = CompletionsPassthrough()
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class CompletionsClient:
-    """Implements `lane.ChatClient`."""
+    """Implements `route.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {  # noqa: RUF012 - the protocol's form
@@ -51,8 +51,8 @@ class CompletionsClient:
         "top_logprobs": "logprobs",
     }
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
-        return _LANE.decode_request(body, facts)
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        return _LANE.decode_request(body, context)
 
     def decode(self, call: Call) -> Conversation:
         request: CompletionRequest = call.source
@@ -163,7 +163,7 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 
 
 class CompletionStreamEncoder:
-    """See `lane.StreamEncoder`."""
+    """See `route.StreamEncoder`."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from intellirouter.core import NO_USAGE, errors
 from intellirouter.dialects.ir import EmbeddingAnswer
+from intellirouter.dialects.openai.errors import decode_error_in_200
+from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.vectors import decode_vector, encode_base64
-from intellirouter.dialects.openai_errors import decode_error_in_200
-from intellirouter.dialects.openai_usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.sse import check_utf8
+from intellirouter.dialects.wire.sse import check_utf8
 
 DIALECT: Final = "openai_chat"
 

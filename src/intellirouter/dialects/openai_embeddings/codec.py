@@ -4,14 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_FACTS, Call, Deployment, LossReport, PathFacts, UpstreamRequest, errors
+from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
-from intellirouter.dialects.openai_embeddings.lane import EmbeddingsRequest, OpenAIEmbeddingsLane
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.openai_embeddings.passthrough import EmbeddingsPassthrough, EmbeddingsRequest
+from intellirouter.dialects.wire.request_validation import decode_body
 
 _PATH: Final = "/embeddings"
-_LANE: Final = OpenAIEmbeddingsLane()
+_LANE: Final = EmbeddingsPassthrough()
 _KNOWN: Final = frozenset(EmbeddingsRequest.__struct_fields__)
 
 
@@ -19,13 +19,13 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class EmbeddingsClient:
-    """Clients of `POST /embeddings`. Implements `lane.EmbeddingsClient`."""
+    """Clients of `POST /embeddings`. Implements `route.EmbeddingsClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {"encoding": "encoding_format"}  # noqa: RUF012 - the protocol's form
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
-        return _LANE.decode_request(body, facts)
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        return _LANE.decode_request(body, context)
 
     def decode(self, call: Call) -> EmbeddingAsk:
         request: EmbeddingsRequest = call.source
@@ -67,7 +67,7 @@ def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
 
 
 class EmbeddingsUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `lane.EmbeddingsUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `route.EmbeddingsUpstream`."""
 
     dialect = DIALECT
 

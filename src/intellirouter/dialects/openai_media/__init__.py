@@ -1,12 +1,12 @@
 """Surfaces that are relayed and never translated: moderations, images, audio, rerank. JSON or multipart forms in.
 
-Door: `MEDIA_LANES` by surface (each decodes its clients' requests, and is its own lane), `Form`, `FormPart`,
+Door: `MEDIA_ROUTES` by operation (each decodes its clients' requests, and is its own route), `Form`, `FormPart`,
 `read_form`.
-Between equals: `lanes`, `forms`, `raw_stream`, `usage`.
+Between equals: `routes`, `forms`, `raw_stream`, `usage`.
 Source: OpenAI API reference (Moderations, Images, Audio); Cohere "Rerank" and Jina "Reranker" for `rerank`.
 """
 
 from intellirouter.dialects.openai_media.forms import Form, FormPart, read_form
-from intellirouter.dialects.openai_media.lanes import MEDIA_LANES
+from intellirouter.dialects.openai_media.passthrough import MEDIA_ROUTES
 
-__all__ = ["MEDIA_LANES", "Form", "FormPart", "read_form"]
+__all__ = ["MEDIA_ROUTES", "Form", "FormPart", "read_form"]

@@ -3,13 +3,13 @@
 import msgspec
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai_errors import decode_error_in_stream, encode_error_event
+from intellirouter.dialects.openai.errors import decode_error_in_stream, encode_error_event
 from intellirouter.dialects.openai_media.usage import decode_media_usage
-from intellirouter.dialects.sse import EventSplitter, check_utf8, event_data, split_events
+from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, split_events
 
 
 class RawStream:
-    """See `lane.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
+    """See `route.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
 
     def __init__(self, *, is_sse: bool, fallback_usage: Usage) -> None:
         self._splitter = EventSplitter() if is_sse else None

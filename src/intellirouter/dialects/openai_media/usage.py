@@ -3,7 +3,7 @@
 from typing import Any
 
 from intellirouter.core import Usage
-from intellirouter.dialects.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int
 
 
 def decode_media_usage(document: dict[str, Any]) -> Usage | None:

@@ -1,6 +1,6 @@
 """OpenAI's realtime dialect: sessions over a WebSocket (`GET /v1/realtime`), relayed between equals.
 
-Door: `REALTIME` (decodes the handshake, and is its own lane), `HEADERS` that mean something to it, `RealtimeSession`.
+Door: `REALTIME` (decodes the handshake, and is its own route), `HEADERS` that mean something to it, `RealtimeSession`.
 Between equals: `codec`, `session`, `usage`.
 """
 

@@ -3,40 +3,42 @@
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from intellirouter.core import NO_FACTS, Call, Deployment, PathFacts, UpstreamRequest, errors
-from intellirouter.dialects import openai_errors
+from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, RequestContext, UpstreamRequest, errors
+from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_realtime.session import RealtimeSession
-from intellirouter.dialects.validation import check_model
+from intellirouter.dialects.wire.request_validation import check_model
 
 HEADERS: Final = frozenset({b"openai-beta", b"openai-safety-identifier"})
 """The client's headers that reach the upstream. Without `openai-beta: realtime=v1` it speaks the current protocol."""
 
 
 class RealtimeLane:
-    """Decodes handshakes, and is the lane of the sessions they open. A pure value."""
+    """Decodes handshakes, and is the route of the sessions they open. A pure value."""
 
     dialect = "openai_chat"
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
         """Read the model from the path. Raises `InvalidRequest`."""
-        if not facts.model:
+        if not context.model:
             raise errors.InvalidRequest(
                 "You must provide a model parameter.",
                 code="missing_required_parameter",
                 param="model",
                 hint="Open the session at /v1/realtime?model=NAME.",
             )
-        check_model(facts.model)
-        return Call(surface="realtime", model=facts.model, body=body, facts=facts, is_stream=True, wants_usage=True)
+        check_model(context.model)
+        return Call(
+            operation="realtime", model=context.model, body=body, context=context, is_stream=True, wants_usage=True
+        )
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         """Write the handshake: the client's query with the upstream's model."""
-        rest = [pair for pair in parse_qsl(call.facts.query, keep_blank_values=True) if pair[0] != "model"]
+        rest = [pair for pair in parse_qsl(call.context.query, keep_blank_values=True) if pair[0] != "model"]
         query = urlencode([("model", deployment.upstream_model), *rest])
-        return UpstreamRequest(method="GET", path=f"/realtime?{query}", headers=call.facts.headers)
+        return UpstreamRequest(method="GET", path=f"/realtime?{query}", headers=call.context.headers)
 
     def session(self, call: Call, deployment: Deployment) -> RealtimeSession:
-        is_transcription = ("intent", "transcription") in parse_qsl(call.facts.query)
+        is_transcription = ("intent", "transcription") in parse_qsl(call.context.query)
         return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
 
     decode_error = staticmethod(openai_errors.decode_error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Usage, errors, new_id
-from intellirouter.dialects.openai_errors import encode_error
+from intellirouter.dialects.openai.errors import encode_error
 from intellirouter.dialects.openai_realtime.usage import decode_realtime_usage
 
 _TYPE_WITHIN: Final = 256
@@ -29,7 +29,7 @@ _STATUS_OF_TYPE: Final = {
 
 
 class RealtimeSession:
-    """Implements `lane.SessionRelay`."""
+    """Implements `route.SessionRelay`."""
 
     def __init__(self, model: str, upstream_model: str, *, counts_transcriptions: bool = False) -> None:
         """`counts_transcriptions`: the session's own model transcribes, so what that takes is the session's usage."""

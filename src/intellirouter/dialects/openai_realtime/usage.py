@@ -6,7 +6,7 @@ Source: OpenAI API reference, realtime server events, `response.done`.
 from typing import Any, Final
 
 from intellirouter.core import Usage
-from intellirouter.dialects.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int
 
 _MAX_TOKENS: Final = 10**12
 """More is nonsense, and would not fit the ledger's integers once priced."""

@@ -4,14 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_FACTS, Call, LossReport, PathFacts
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
 from intellirouter.dialects.ir import Conversation, Response, events_of
-from intellirouter.dialects.lane import StreamEncoder
+from intellirouter.dialects.openai_responses.client_request import decode_request
+from intellirouter.dialects.openai_responses.client_settings import decode_conversation
+from intellirouter.dialects.openai_responses.client_stream import ResponseWriter, WholeWriter
 from intellirouter.dialects.openai_responses.fields import DIALECT
-from intellirouter.dialects.openai_responses.request import decode_request
-from intellirouter.dialects.openai_responses.settings import decode_conversation
-from intellirouter.dialects.openai_responses.stream_encoder import ResponseWriter, WholeWriter
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.protocols import StreamEncoder
+from intellirouter.dialects.wire.request_validation import decode_body
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -36,13 +36,13 @@ FIELD_NAMES: Final = {
 
 
 class ResponsesClient:
-    """Implements `lane.ChatClient`."""
+    """Implements `route.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, facts: PathFacts = NO_FACTS) -> Call:
-        return decode_request(body, facts)
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        return decode_request(body, context)
 
     def decode(self, call: Call) -> Conversation:
         return decode_conversation(decode_body(_decoder, call.body), DIALECT)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from intellirouter.core import errors
-from intellirouter.dialects.members import READER, place_of, wrong_type
+from intellirouter.dialects.wire.json_reader import READER, place_of, wrong_type
 
 DIALECT: Final = "openai_responses"
 

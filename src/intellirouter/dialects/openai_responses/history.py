@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import errors, new_id
-from intellirouter.dialects.openai_responses.items import kind_of
-from intellirouter.dialects.sse import event_data, split_events
-from intellirouter.dialects.validation import decode_body
+from intellirouter.dialects.openai_responses.client_input import kind_of
+from intellirouter.dialects.wire.request_validation import decode_body
+from intellirouter.dialects.wire.sse import event_data, split_events
 
 _PREFIXES: Final = {
     "message": "msg_",

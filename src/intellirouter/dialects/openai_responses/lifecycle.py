@@ -6,8 +6,8 @@ import msgspec
 
 from intellirouter.core import Call, LossReport, errors, new_id
 from intellirouter.dialects.ir import Response
-from intellirouter.dialects.lane import ChatClient
-from intellirouter.dialects.openai_responses.frame import error_of
+from intellirouter.dialects.openai_responses.response_envelope import error_of
+from intellirouter.dialects.protocols import ChatClient
 
 
 def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:

@@ -22,7 +22,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
-from intellirouter.dialects.openai_responses.content import MEDIA_TYPES
+from intellirouter.dialects.openai_responses.client_content import MEDIA_TYPES
 from intellirouter.dialects.openai_responses.fields import DIALECT
 
 _MAX_ID_CHARS: Final = 64

@@ -10,7 +10,7 @@ from intellirouter.core import Quirks, VendorRow
 _NO_DEVELOPER: Final = Quirks(renames=(("max_completion_tokens", "max_tokens"),))
 
 
-def _local(name: str, title: str, address: str, docs: str, **facts: object) -> VendorRow:
+def _local(name: str, title: str, address: str, docs: str, **context: object) -> VendorRow:
     known: dict[str, object] = {
         "base_url": address,
         "base_url_hint": address,
@@ -18,7 +18,7 @@ def _local(name: str, title: str, address: str, docs: str, **facts: object) -> V
         "is_free": True,
         "quirks": _NO_DEVELOPER,
     }
-    return VendorRow(name=name, title=title, docs=docs, **{**known, **facts})  # type: ignore[arg-type]
+    return VendorRow(name=name, title=title, docs=docs, **{**known, **context})  # type: ignore[arg-type]
 
 
 LOCAL: Final = (
@@ -58,7 +58,7 @@ LOCAL: Final = (
         "http://127.0.0.1:3000/v1",
         "https://huggingface.co/docs/text-generation-inference/en/reference/api_reference",
         local_port=3000,
-        surfaces=frozenset({"chat", "completions"}),
+        operations=frozenset({"chat", "completions"}),
     ),
     _local("localai", "LocalAI", "http://127.0.0.1:8080/v1", "https://localai.io/features/"),
     _local(
@@ -66,14 +66,14 @@ LOCAL: Final = (
         "MLC LLM",
         "http://127.0.0.1:8000/v1",
         "https://llm.mlc.ai/docs/deploy/rest.html",
-        surfaces=frozenset({"chat", "completions"}),
+        operations=frozenset({"chat", "completions"}),
     ),
     _local(
         "mlx",
         "MLX LM server",
         "http://127.0.0.1:8080/v1",
         "https://github.com/ml-explore/mlx-lm/blob/main/mlx_lm/SERVER.md",
-        surfaces=frozenset({"chat", "completions"}),
+        operations=frozenset({"chat", "completions"}),
         quirks=Quirks(
             renames=(("max_completion_tokens", "max_tokens"),), reasoning_field="reasoning", structured_output="none"
         ),

@@ -4,8 +4,8 @@ and `HttpResponse` for fetching single URLs.
 It knows deadlines, backpressure and cancellation; it does not know dialects, retries or money.
 """
 
+from intellirouter.providers.credential_rotation import CredentialState
 from intellirouter.providers.transport.connection import Connection
-from intellirouter.providers.transport.credentials import CredentialState
 from intellirouter.providers.transport.pool import UpstreamPool
 from intellirouter.providers.transport.response import HttpResponse
 

@@ -26,7 +26,7 @@ class Address(Struct, frozen=True):
 
 
 def address_of(deployment: Deployment) -> Address:
-    endpoint = deployment.endpoint
+    endpoint = deployment.address
     url = urlsplit(endpoint.base_url)
     host = url.hostname or "localhost"
     port = url.port or _DEFAULT_PORTS[url.scheme]
@@ -61,7 +61,7 @@ def head_of(deployment: Deployment, request: UpstreamRequest) -> Head:
             "The model or an id in this request holds characters that cannot stand in a URL.",
             hint="Use printable ASCII characters without spaces, or percent-encode them.",
         )
-    endpoint = deployment.endpoint
+    endpoint = deployment.address
     url = urlsplit(endpoint.base_url)
     headers = {
         "content-type": "application/json",

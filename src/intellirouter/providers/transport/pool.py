@@ -16,16 +16,16 @@ from intellirouter.core import (
     SYSTEM_CLOCK,
     Clock,
     Deployment,
-    Endpoint,
     Timeouts,
+    UpstreamAddress,
     UpstreamRequest,
     UpstreamResponse,
     errors,
 )
+from intellirouter.providers.credential_rotation import REFUSALS, CredentialBook, CredentialState
 from intellirouter.providers.transport.address import Address, address_of
+from intellirouter.providers.transport.address_pool import Peers
 from intellirouter.providers.transport.connection import Connection
-from intellirouter.providers.transport.credentials import REFUSALS, CredentialBook, CredentialState
-from intellirouter.providers.transport.peers import Peers
 from intellirouter.providers.transport.response import HttpResponse
 from intellirouter.providers.transport.route import Route
 
@@ -128,7 +128,7 @@ class UpstreamPool:
             provider="",
             vendor="",
             upstream_model="",
-            endpoint=Endpoint(base_url=f"{parts.scheme}://{parts.netloc}"),
+            address=UpstreamAddress(base_url=f"{parts.scheme}://{parts.netloc}"),
             auth="none",
             timeouts=_TOKEN_TIMEOUTS,
         )

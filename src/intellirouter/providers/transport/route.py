@@ -4,9 +4,9 @@ from typing import Final
 
 from intellirouter.core import Deployment, UpstreamRequest
 from intellirouter.providers.auth import Signable
+from intellirouter.providers.credential_rotation import Ring
 from intellirouter.providers.transport.address import head_of
-from intellirouter.providers.transport.credentials import Ring
-from intellirouter.providers.transport.peers import Peers
+from intellirouter.providers.transport.address_pool import Peers
 
 _MAX_HEADS: Final = 32
 """Paths that hold ids of stored objects have no end; a deployment's usual ones are a handful."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from intellirouter.testing.faults import flow, malform, refuse
 from intellirouter.testing.faults.script import Script, script_of
-from intellirouter.testing.wire import Reply
+from intellirouter.testing.wires.shared import Reply
 
 Param = str | int | float | bool
 MAX_WAIT_S: Final = 3600.0

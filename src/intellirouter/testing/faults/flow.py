@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any, Final
 
 from intellirouter.testing.faults.script import Cut, Hang, Script, Step, Wait, script_of
-from intellirouter.testing.wire import JSON_TYPE, Reply
+from intellirouter.testing.wires.shared import JSON_TYPE, Reply
 
 CUT_PLACES: Final = ("headers", "middle", "events", "body")
 _MIB: Final = 1024 * 1024

@@ -9,7 +9,7 @@ import msgspec
 from intellirouter.testing.faults import content
 from intellirouter.testing.faults.flow import cut_up
 from intellirouter.testing.faults.script import Script, Step, script_of
-from intellirouter.testing.wire import Reply, pretty_json
+from intellirouter.testing.wires.shared import Reply, pretty_json
 
 ODD_SIZE: Final = 7
 """Bytes a piece when a stream is split: falls into events, lines, escapes and code points."""

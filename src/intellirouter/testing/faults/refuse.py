@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intellirouter.testing.faults.script import Script, script_of
-from intellirouter.testing.wire import Reply, Trouble
+from intellirouter.testing.wires.shared import Reply, Trouble
 
 
 def error(reply: Reply, params: Mapping[str, Any]) -> Script:

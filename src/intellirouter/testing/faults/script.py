@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from intellirouter.testing.wire import Reply
+from intellirouter.testing.wires.shared import Reply
 
 
 class Wait(Struct, frozen=True):

@@ -7,7 +7,16 @@ import msgspec
 
 from intellirouter.core import new_id
 from intellirouter.testing.faults import Cut, Fault, Step, Wait
-from intellirouter.testing.realtime_wire import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, Session, frame
+from intellirouter.testing.wires.realtime import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameError,
+    FrameReader,
+    Session,
+    frame,
+)
 
 _PROTOCOL_ERROR: Final = (1002).to_bytes(2, "big")
 

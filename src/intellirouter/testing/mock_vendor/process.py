@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
-from intellirouter.testing.bedrock_wire import ACCESS_KEY, SECRET_KEY
+from intellirouter.testing.wires.bedrock import ACCESS_KEY, SECRET_KEY
 
 START_S: Final = 20.0
 STOP_S: Final = 5.0

@@ -8,11 +8,11 @@ import msgspec
 from intellirouter.core import SYSTEM_CLOCK, Clock
 from intellirouter.testing.faults import Fault, Script, break_reply, script_of
 from intellirouter.testing.mock_vendor.conversation import Conversation, breaks_handshake
+from intellirouter.testing.mock_vendor.operations import Surfaces
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
-from intellirouter.testing.mock_vendor.surfaces import Surfaces
-from intellirouter.testing.openai_wire import REALTIME_PATHS, json_reply, not_found, open_session
 from intellirouter.testing.plan import FLAKY_FAULT, magic_of
-from intellirouter.testing.wire import Reply, WireRequest
+from intellirouter.testing.wires.openai import REALTIME_PATHS, json_reply, not_found, open_session
+from intellirouter.testing.wires.shared import Reply, WireRequest
 
 CONTROL: Final = "/_control/"
 FAULT_HEADER: Final = "x-mock-fault"

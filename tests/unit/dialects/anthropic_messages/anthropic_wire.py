@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, Endpoint, LossReport, PathFacts, Quirks
+from intellirouter.core import Call, Deployment, LossReport, Quirks, RequestContext, UpstreamAddress
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import (
     Conversation,
@@ -27,14 +27,14 @@ def deployment(model: str = "claude-sonnet-4-5", **quirks: Any) -> Deployment:
         provider="anthropic",
         vendor="anthropic",
         upstream_model=model,
-        endpoint=Endpoint(base_url="https://api.anthropic.com"),
+        address=UpstreamAddress(base_url="https://api.anthropic.com"),
         dialects=("anthropic_messages",),
         quirks=Quirks(**quirks),
     )
 
 
-def call_of(body: Any, facts: PathFacts | None = None) -> Call:
-    return CLIENT.decode_request(json.dumps(body).encode(), facts or PathFacts())
+def call_of(body: Any, context: RequestContext | None = None) -> Call:
+    return CLIENT.decode_request(json.dumps(body).encode(), context or RequestContext())
 
 
 def any_call(**members: Any) -> Call:

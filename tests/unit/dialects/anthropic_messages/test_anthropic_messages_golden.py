@@ -8,7 +8,7 @@ import pytest
 from anthropic_wire import any_call, deployment, read_stream
 from golden import load, wire_of
 
-from intellirouter.core import LossReport, PathFacts, errors
+from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect, events_of, origin_of
 from intellirouter.testing import FakeClock
@@ -38,8 +38,8 @@ def minted(value: Any) -> Any:
 
 
 def conversation_of(case: dict[str, Any], body: bytes | None = None) -> Conversation:
-    facts = PathFacts(headers=tuple((name, value) for name, value in case.get("headers", [])))
-    return CLIENT.decode(CLIENT.decode_request(body or json.dumps(case["body"]).encode(), facts))
+    context = RequestContext(headers=tuple((name, value) for name, value in case.get("headers", [])))
+    return CLIENT.decode(CLIENT.decode_request(body or json.dumps(case["body"]).encode(), context))
 
 
 def response_form(case: dict[str, Any]) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from anthropic_wire import LIMIT, TOOL, any_call, asked, call_of, deployment, encoded, msg, result, said
 
-from intellirouter.core import LossReport, PathFacts, errors
+from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT, UPSTREAM
 from intellirouter.dialects.ir import (
     Opaque,
@@ -264,8 +264,10 @@ def test_the_same_conversation_is_the_same_bytes() -> None:
 
 
 def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
-    facts = PathFacts(query="beta=true", headers=(("anthropic-beta", "a-1,b-2"), ("anthropic-beta", "c-3")))
-    own = CLIENT.decode(call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, facts))
+    context = RequestContext(query="beta=true", headers=(("anthropic-beta", "a-1,b-2"), ("anthropic-beta", "c-3")))
+    own = CLIENT.decode(
+        call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, context)
+    )
     request = UPSTREAM.encode(own, deployment(), LossReport())
     assert request.path == "/v1/messages?beta=true"
     assert request.headers == (("anthropic-version", "2023-06-01"), ("anthropic-beta", "a-1,b-2,c-3"))
@@ -275,8 +277,8 @@ def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
 
 
 def test_beta_headers_stay_away_from_upstreams_that_refuse_them() -> None:
-    facts = PathFacts(headers=(("anthropic-beta", "a-1"),))
-    call = call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, facts)
+    context = RequestContext(headers=(("anthropic-beta", "a-1"),))
+    call = call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, context)
     picky = deployment(refuses=frozenset({"anthropic-beta"}))
     relayed = UPSTREAM.relay_request(call, picky)
     assert relayed.headers == (("anthropic-version", "2023-06-01"),)
@@ -288,15 +290,15 @@ def test_beta_headers_stay_away_from_upstreams_that_refuse_them() -> None:
 
 def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
     body = b'{ "model" : "public",\n "max_tokens":1, "x": [1.0, 1e2], "messages": [{"role":"user","content":"public"}]}'
-    facts = PathFacts(
+    context = RequestContext(
         query="a=1&beta=true", headers=(("anthropic-version", "2026-10-21"), ("anthropic-beta", "z"), ("x", "y"))
     )
-    call = CLIENT.decode_request(body, facts)
+    call = CLIENT.decode_request(body, context)
     request = UPSTREAM.relay_request(call, deployment("claude-x"))
     assert request.body == body.replace(b'"public",', b'"claude-x",', 1)
     assert request.path == "/v1/messages?beta=true"
     assert request.headers == (("anthropic-version", "2026-10-21"), ("anthropic-beta", "z"))
-    call = CLIENT.decode_request(body, PathFacts())
+    call = CLIENT.decode_request(body, RequestContext())
     request = UPSTREAM.relay_request(call, deployment("public"))
     assert request.body == body
     assert request.path == "/v1/messages"
@@ -310,7 +312,7 @@ def test_counting() -> None:
     )  # fmt: skip
     assert request.path == "/v1/messages/count_tokens"
     assert set(json.loads(request.body)) == {"model", "system", "messages", "tools"}
-    call = COUNT_CLIENT.decode_request(any_call().body, PathFacts(query="beta=true"))
+    call = COUNT_CLIENT.decode_request(any_call().body, RequestContext(query="beta=true"))
     assert UPSTREAM.relay_request(call, deployment()).path == "/v1/messages/count_tokens?beta=true"
     assert UPSTREAM.decode_count(b'{"input_tokens": 2095, "x": {}}') == 2095
     for body in (b"", b"[]", b"{}", b'{"input_tokens": "7"}', b'{"input_tokens": -1}', b"\xff", b"[" * 100_000):

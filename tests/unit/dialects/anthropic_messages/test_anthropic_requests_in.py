@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from anthropic_wire import any_call, call_of
 
-from intellirouter.core import PathFacts, errors
+from intellirouter.core import RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT
 from intellirouter.dialects.ir import Foreign, Media, Text, ToolResult
 
@@ -18,7 +18,7 @@ DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/p
 def rejected(body: Any) -> errors.InvalidRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(errors.InvalidRequest) as caught:
-        CLIENT.decode(CLIENT.decode_request(raw, PathFacts()))
+        CLIENT.decode(CLIENT.decode_request(raw, RequestContext()))
     return caught.value
 
 
@@ -27,14 +27,14 @@ def with_content(*blocks: Any) -> dict[str, Any]:
 
 
 def test_what_routing_learns() -> None:
-    facts = PathFacts(query="beta=true", headers=(("anthropic-beta", "x"),))
-    call = call_of({"model": "a/b:c", "max_tokens": 77, "messages": HI, "stream": True}, facts)
-    assert (call.surface, call.dialect, call.model, call.max_output_tokens) == (
+    context = RequestContext(query="beta=true", headers=(("anthropic-beta", "x"),))
+    call = call_of({"model": "a/b:c", "max_tokens": 77, "messages": HI, "stream": True}, context)
+    assert (call.operation, call.dialect, call.model, call.max_output_tokens) == (
         "chat", "anthropic_messages", "a/b:c", 77,
     )  # fmt: skip
     assert call.is_stream
     assert call.wants_usage
-    assert call.facts is facts
+    assert call.context is context
     assert call.needs == frozenset()
 
 
@@ -246,11 +246,11 @@ def test_a_results_unknown_block_is_said_as_json() -> None:
 
 def test_counting_needs_no_limit_and_never_streams() -> None:
     body = json.dumps({"model": "m", "messages": HI, "stream": True, "system": "S"}).encode()
-    call = COUNT_CLIENT.decode_request(body, PathFacts())
-    assert (call.surface, call.is_stream, call.max_output_tokens) == ("count_tokens", False, None)
+    call = COUNT_CLIENT.decode_request(body, RequestContext())
+    assert (call.operation, call.is_stream, call.max_output_tokens) == ("count_tokens", False, None)
     assert COUNT_CLIENT.decode(call).messages[0].parts == [Text(text="S")]
     assert COUNT_CLIENT.encode_count(42, call) == b'{"input_tokens":42}'
     with pytest.raises(errors.InvalidRequest, match="max_tokens"):
         COUNT_CLIENT.decode_request(
-            b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-2}', PathFacts()
+            b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-2}', RequestContext()
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intellirouter.dialects.anthropic_messages.schema_out import fitted_schema
+from intellirouter.dialects.anthropic_messages.upstream_schema import fitted_schema
 
 
 def test_limits_that_it_refuses_are_said_in_words() -> None:

@@ -5,18 +5,18 @@ import json
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.bedrock.event_stream import encode_message
 from intellirouter.dialects.ir import ToolCallBegan
-from intellirouter.dialects.sse import EventSplitter
+from intellirouter.dialects.wire.sse import EventSplitter
 
 DEPLOYMENT = Deployment(
     name="aws/claude",
     provider="aws",
     vendor="bedrock",
     upstream_model="anthropic.claude-sonnet-4-6",
-    endpoint=Endpoint(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
+    address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from golden import load
 
 from intellirouter.core import errors
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import Ended, Event, Response, collect
 from intellirouter.testing import FakeClock
@@ -18,7 +18,7 @@ DEPLOYMENT = Deployment(
     provider="aws",
     vendor="bedrock",
     upstream_model="anthropic.claude-sonnet-4-6",
-    endpoint=Endpoint(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
+    address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
     dialects=("bedrock",),
 )
 

@@ -123,6 +123,6 @@ def test_the_form_is_not_changed():
 
 
 def test_a_relay_would_send_the_body_as_it_is():
-    call = Call(surface="chat", model="m", body=b"{}", is_stream=True)
+    call = Call(operation="chat", model="m", body=b"{}", is_stream=True)
     request = UPSTREAM.relay_request(call, deployment("x"))
     assert (request.path, request.body) == ("/model/x/converse-stream", b"{}")

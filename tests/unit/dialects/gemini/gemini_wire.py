@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, Endpoint, PathFacts
+from intellirouter.core import Call, Deployment, RequestContext, UpstreamAddress
 from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 
@@ -18,17 +18,17 @@ def deployment(model: str = "gemini-2.5-flash", base_url: str = GOOGLE) -> Deplo
         provider="google",
         vendor="gemini",
         upstream_model=model,
-        endpoint=Endpoint(base_url=base_url),
+        address=UpstreamAddress(base_url=base_url),
         dialects=("gemini",),
     )
 
 
-def call_of(body: Any = HI, model: str = "public", **facts: Any) -> Call:
+def call_of(body: Any = HI, model: str = "public", **context: Any) -> Call:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return CLIENT.decode_request(data, PathFacts(model=model, **facts))
+    return CLIENT.decode_request(data, RequestContext(model=model, **context))
 
 
-def form_of(body: Any) -> Conversation:
+def conversation_of(body: Any) -> Conversation:
     return CLIENT.decode(call_of(body))
 
 

@@ -38,7 +38,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.translate import RelayedStream
+from intellirouter.dialects.routes.translation import RelayedStream
 
 DONE = Finished(stop=Stop(reason="stop"))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from gemini_wire import deployment
 
-from intellirouter.core import Call, LossReport, PathFacts, errors
+from intellirouter.core import Call, LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
 
@@ -14,7 +14,7 @@ TARGET = deployment("gemini-embedding-001")
 
 
 def read(body: Any) -> Call:
-    return EMBEDDINGS_CLIENT.decode_request(json.dumps(body).encode(), PathFacts(model="public"))
+    return EMBEDDINGS_CLIENT.decode_request(json.dumps(body).encode(), RequestContext(model="public"))
 
 
 def content(text: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def content(text: str) -> dict[str, Any]:
 def test_one_text() -> None:
     call = read({**content("a"), "taskType": "RETRIEVAL_QUERY", "title": "t", "output_dimensionality": 8})
     ask = EMBEDDINGS_CLIENT.decode(call)
-    assert (call.surface, call.model, ask.inputs, ask.is_single) == ("embeddings", "public", ["a"], True)
+    assert (call.operation, call.model, ask.inputs, ask.is_single) == ("embeddings", "public", ["a"], True)
     assert (ask.task, ask.title, ask.dimensions) == ("RETRIEVAL_QUERY", "t", 8)
     body = EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5]]), call, LossReport())
     assert json.loads(body) == {"embedding": {"values": [0.5]}}

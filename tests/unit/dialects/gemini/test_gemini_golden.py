@@ -9,8 +9,9 @@ import pytest
 from gemini_wire import call_of, deployment, read_stream, stream_call
 from golden import load, wire_of
 
-from intellirouter.core import LossReport, PathFacts, errors
-from intellirouter.dialects.gemini import CLIENT, ERRORS, UPSTREAM, answer_in
+from intellirouter.core import LossReport, RequestContext, errors
+from intellirouter.dialects.gemini import CLIENT, ERRORS, UPSTREAM
+from intellirouter.dialects.gemini import upstream_response as answer_in
 from intellirouter.dialects.ir import Conversation, Ended, Response, events_of, origin_of
 from intellirouter.testing import FakeClock
 
@@ -51,8 +52,8 @@ def minted(value: Any) -> Any:
 
 def conversation_of(case: dict[str, Any], body: bytes | None = None) -> Conversation:
     path = case["path"]
-    facts = PathFacts(model=path["model"], is_stream=path["is_stream"], query=path["query"])
-    return CLIENT.decode(CLIENT.decode_request(body or json.dumps(case["body"]).encode(), facts))
+    context = RequestContext(model=path["model"], is_stream=path["is_stream"], query=path["query"])
+    return CLIENT.decode(CLIENT.decode_request(body or json.dumps(case["body"]).encode(), context))
 
 
 def response_form(case: dict[str, Any]) -> Response:

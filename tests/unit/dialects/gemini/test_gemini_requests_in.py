@@ -4,14 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from gemini_wire import HI, call_of, deployment, form_of
+from gemini_wire import HI, call_of, conversation_of, deployment
 
-from intellirouter.core import LossReport, PathFacts, errors
+from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
 from intellirouter.dialects.gemini.wire import read_token, write_thought_token, write_token
 from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.translate import unsaid_fields
+from intellirouter.dialects.routes.translation import unsaid_fields
 
 
 def user(*parts: Any, **more: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def test_path_says_model_and_stream_and_query_says_which_form() -> None:
     assert call_of(is_stream=True).stream_type == b"application/json"
     assert call_of(is_stream=True, query="%24x=1&alt=SSE").stream_type == b"text/event-stream"
     assert call_of(is_stream=True, query="alt=json").stream_type == b"application/json"
-    assert (call.surface, call.dialect, call.wants_usage) == ("chat", "gemini", True)
+    assert (call.operation, call.dialect, call.wants_usage) == ("chat", "gemini", True)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_bad_model_names(model: str) -> None:
 )
 def test_bad_members_are_named(body: Any, param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
-        form_of(body)
+        conversation_of(body)
     assert caught.value.param == param
     assert param in caught.value.message
 
@@ -121,12 +121,12 @@ def test_a_schema_without_end_is_refused() -> None:
     for _ in range(100):
         schema = {"type": "ARRAY", "items": schema}
     with pytest.raises(errors.InvalidRequest, match="too deeply"):
-        form_of({**HI, "generationConfig": {"responseSchema": schema}})
+        conversation_of({**HI, "generationConfig": {"responseSchema": schema}})
 
 
 def test_enumerations_as_bare_words_are_googles_only() -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        form_of({**HI, "generationConfig": {"responseMimeType": "text/x.enum"}})
+        conversation_of({**HI, "generationConfig": {"responseMimeType": "text/x.enum"}})
     assert caught.value.param == "generationConfig.responseMimeType"
 
 
@@ -136,7 +136,7 @@ def test_nullable_schemas_keep_their_meaning() -> None:
         "nullable": True,
     }
     choice = {"type": "STRING", "enum": ["a"], "nullable": True, "example": "a", "min_length": "1"}
-    form = form_of(
+    form = conversation_of(
         {**HI, "generationConfig": {"responseSchema": {"type": "OBJECT", "properties": {"a_b": schema, "c": choice}}}}
     )
     assert form.output is not None
@@ -150,7 +150,7 @@ def test_nullable_schemas_keep_their_meaning() -> None:
 
 
 def test_unknown_members_are_reported_by_name() -> None:
-    form = form_of(
+    form = conversation_of(
         {
             "contents": [{"role": "user", "parts": [{"text": "x", "partMetadata": {"a": 1}}], "novel": 1}],
             "safetySettings": [],
@@ -169,7 +169,7 @@ def test_unknown_members_are_reported_by_name() -> None:
 
 def test_dots_in_names_lead_nowhere() -> None:
     body = {**HI, "contents.x": 1, "generationConfig": {"temperature": 1, "temperature.x": 2}, "a.b": 3}
-    request = UPSTREAM.encode(form_of(body), deployment(), LossReport())
+    request = UPSTREAM.encode(conversation_of(body), deployment(), LossReport())
     assert json.loads(request.body) == {
         **HI,
         "generationConfig": {"temperature": 1.0, "temperature_x": 2},
@@ -181,7 +181,7 @@ def test_dots_in_names_lead_nowhere() -> None:
 def test_wrapped_tokens_on_googles_own_parts_are_left_out() -> None:
     alien = write_token(Opaque("sig", "abc", "anthropic_messages"))
     code = {"executableCode": {"code": "1"}, "thoughtSignature": alien, "thought": True}
-    parts = form_of({"contents": [*HI["contents"], {"role": "model", "parts": [code]}]}).messages[1].parts
+    parts = conversation_of({"contents": [*HI["contents"], {"role": "model", "parts": [code]}]}).messages[1].parts
     raw = {"executableCode": {"code": "1"}, "thought": True}
     assert parts == [Foreign(dialect="gemini", kind="executableCode", raw=raw)]
 
@@ -194,7 +194,7 @@ def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() ->
     ids = [
         [
             part.id
-            for part in form_of({"contents": [*HI["contents"], turn]}).messages[1].parts
+            for part in conversation_of({"contents": [*HI["contents"], turn]}).messages[1].parts
             if isinstance(part, ToolCall)
         ]
         for _ in range(2)
@@ -203,7 +203,7 @@ def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() ->
 
 
 def test_a_response_without_a_call_gets_an_id_of_its_own() -> None:
-    form = form_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
+    form = conversation_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
     assert form.messages[0].role == "tool"
     assert form.tool_names() == {}
 
@@ -228,7 +228,7 @@ def test_googles_own_tokens_travel_bare() -> None:
 def test_another_vendors_thought_comes_back_as_it_was(*, is_redacted: bool) -> None:
     token = Opaque("sig:with:colons", "abc123", "anthropic_messages")
     value = write_thought_token(token, "rs_1", is_redacted=is_redacted)
-    form = form_of(
+    form = conversation_of(
         {
             "contents": [
                 *HI["contents"],
@@ -244,19 +244,19 @@ def test_a_thought_in_chunks_is_joined_with_its_token() -> None:
     value = write_thought_token(token, "", is_redacted=False)
     chunks = [{"text": "I ", "thought": True}, {"text": "think.", "thought": True}]
     chunks += [{"text": "", "thought": True, "thoughtSignature": value}, {"text": "So."}, {"text": ""}]
-    form = form_of({"contents": [*HI["contents"], *({"role": "model", "parts": [chunk]} for chunk in chunks)]})
+    form = conversation_of({"contents": [*HI["contents"], *({"role": "model", "parts": [chunk]} for chunk in chunks)]})
     assert form.messages[1].parts == [Reasoning(text="I think.", token=token), Text(text="So.")]
 
 
 def test_counts_take_contents_or_a_whole_request() -> None:
     inner = {**HI, "systemInstruction": {"parts": [{"text": "brief"}]}, "model": "models/x"}
     for body in (inner, {"generateContentRequest": inner}, {"generate_content_request": inner}):
-        call = COUNT_CLIENT.decode_request(json.dumps(body).encode(), PathFacts(model="public"))
-        assert (call.surface, call.is_stream) == ("count_tokens", False)
+        call = COUNT_CLIENT.decode_request(json.dumps(body).encode(), RequestContext(model="public"))
+        assert (call.operation, call.is_stream) == ("count_tokens", False)
         assert [message.role for message in COUNT_CLIENT.decode(call).messages] == ["system", "user"]
     assert json.loads(COUNT_CLIENT.encode_count(42, call)) == {"totalTokens": 42}
     with pytest.raises(errors.InvalidRequest):
-        COUNT_CLIENT.decode_request(b"{}", PathFacts(model="public"))
+        COUNT_CLIENT.decode_request(b"{}", RequestContext(model="public"))
 
 
 def test_relayed_requests_are_the_clients_bytes_but_for_tokens_of_others() -> None:

@@ -8,7 +8,7 @@ from gemini_wire import VERTEX, deployment
 
 from intellirouter.core import Loss, LossReport, errors
 from intellirouter.dialects.gemini import UPSTREAM
-from intellirouter.dialects.gemini.contents_out import BYPASS
+from intellirouter.dialects.gemini.upstream_contents import BYPASS
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import Deployment, Endpoint
+from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Opaque, origin_of, unwrap_token, usable_token, wrap_token
 
 
 def deployment(name: str = "d", provider: str = "p", url: str = "http://localhost/v1") -> Deployment:
-    endpoint = Endpoint(base_url=url)
-    return Deployment(name=name, provider=provider, vendor="gemini", upstream_model="m", endpoint=endpoint)
+    endpoint = UpstreamAddress(base_url=url)
+    return Deployment(name=name, provider=provider, vendor="gemini", upstream_model="m", address=endpoint)
 
 
 @given(st.text(), st.sampled_from(["gemini", "anthropic_messages"]), st.sampled_from(["", "0123456789ab"]))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from intellirouter.core import LossReport, Usage, errors
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Began,
@@ -40,7 +40,7 @@ from intellirouter.dialects.ollama import (
     CLIENT,
     ERRORS,
     GENERATE_CLIENT,
-    LOAD_LANE,
+    LOAD_ROUTE,
     UPSTREAM,
     is_load,
 )
@@ -48,7 +48,11 @@ from intellirouter.dialects.ollama.loading import load_answer
 from intellirouter.testing import FakeClock
 
 DEPLOYMENT = Deployment(
-    name="openai/gpt", provider="openai", vendor="openai", upstream_model="gpt", endpoint=Endpoint(base_url="http://x")
+    name="openai/gpt",
+    provider="openai",
+    vendor="openai",
+    upstream_model="gpt",
+    address=UpstreamAddress(base_url="http://x"),
 )
 
 
@@ -430,15 +434,15 @@ def test_loads_and_unloads(keep_alive, reason):
 
 def test_the_load_lane_asks_nobody():
     call = chat(messages=None)
-    assert LOAD_LANE.is_local
-    found = LOAD_LANE.decode_response(b"", call, DEPLOYMENT)
+    assert LOAD_ROUTE.is_local
+    found = LOAD_ROUTE.decode_response(b"", call, DEPLOYMENT)
     assert json.loads(found.body)["message"] == {"role": "assistant", "content": ""}
     assert found.usage.total_tokens == 0
     assert found.losses[0].how == "emulated"
     assert "message" not in json.loads(load_answer(generate(prompt=None)))
     with pytest.raises(errors.UnsupportedFeature):
-        LOAD_LANE.encode_request(call, DEPLOYMENT)
+        LOAD_ROUTE.encode_request(call, DEPLOYMENT)
     with pytest.raises(errors.InvalidRequest):
-        LOAD_LANE.relay(call, DEPLOYMENT)
+        LOAD_ROUTE.relay(call, DEPLOYMENT)
     with pytest.raises(errors.InternalError):
-        raise LOAD_LANE.decode_error(500, (), b"", deployment="x", clock=FakeClock())
+        raise LOAD_ROUTE.decode_error(500, (), b"", deployment="x", clock=FakeClock())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from intellirouter.core import LossReport, Usage, errors
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
 from intellirouter.dialects.ollama import (
     EMBEDDINGS_CLIENT,
@@ -17,7 +17,11 @@ from intellirouter.dialects.ollama.loading import load_answer
 from intellirouter.testing import FakeClock
 
 DEPLOYMENT = Deployment(
-    name="local/e", provider="local", vendor="ollama", upstream_model="minilm", endpoint=Endpoint(base_url="http://x")
+    name="local/e",
+    provider="local",
+    vendor="ollama",
+    upstream_model="minilm",
+    address=UpstreamAddress(base_url="http://x"),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from golden import load, wire_of
 
 from intellirouter.core import Call, LossReport
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Conversation, Event, Response, ToolCall, collect
 from intellirouter.dialects.ollama import CLIENT, GENERATE_CLIENT, UPSTREAM
 from intellirouter.testing import FakeClock
@@ -18,7 +18,7 @@ DEPLOYMENT = Deployment(
     provider="local",
     vendor="ollama",
     upstream_model="qwen3:8b",
-    endpoint=Endpoint(base_url="http://127.0.0.1:11434"),
+    address=UpstreamAddress(base_url="http://127.0.0.1:11434"),
     dialects=("ollama",),
 )
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from intellirouter.core import LossReport, errors
-from intellirouter.core.deployment import Deployment, Endpoint
+from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -35,7 +35,7 @@ DEPLOYMENT = Deployment(
     provider="local",
     vendor="ollama",
     upstream_model="qwen3:8b",
-    endpoint=Endpoint(base_url="http://127.0.0.1:11434"),
+    address=UpstreamAddress(base_url="http://127.0.0.1:11434"),
 )
 TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters={"type": "object"})]
 

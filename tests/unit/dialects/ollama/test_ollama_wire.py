@@ -2,8 +2,8 @@
 
 import pytest
 
-from intellirouter.dialects.lenient import epoch_s
 from intellirouter.dialects.ollama.wire import created_text, time_text
+from intellirouter.dialects.wire.lenient import epoch_s
 
 
 def test_times():

@@ -10,16 +10,16 @@ from typing import Any
 from chat_schemas import validator
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from intellirouter.core import Call, Deployment, Endpoint
+from intellirouter.core import Call, Deployment, UpstreamAddress
 from intellirouter.dialects.openai_chat import CLIENT
-from intellirouter.dialects.sse import SseParser
+from intellirouter.dialects.wire.sse import SseParser
 
 DEPLOYMENT = Deployment(
     name="d",
     provider="p",
     vendor="openai-compatible",
     upstream_model="um",
-    endpoint=Endpoint(base_url="http://upstream.example/v1"),
+    address=UpstreamAddress(base_url="http://upstream.example/v1"),
 )
 
 

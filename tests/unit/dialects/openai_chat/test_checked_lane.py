@@ -1,17 +1,21 @@
-"""The fast lane looks at answers whose form the client relies on; other answers pass unread."""
+"""The passthrough looks at answers whose form the client relies on; other answers pass unread."""
 
 import json
 from typing import Any
 
 import pytest
 
-from intellirouter.core import Deployment, Endpoint
+from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.openai_chat import CheckedChatLane
+from intellirouter.dialects.openai_chat import CheckedChatPassthrough
 
-LANE = CheckedChatLane()
+LANE = CheckedChatPassthrough()
 UP = Deployment(
-    name="up", provider="p", vendor="openai", upstream_model="m", endpoint=Endpoint(base_url="http://localhost/v1")
+    name="up",
+    provider="p",
+    vendor="openai",
+    upstream_model="m",
+    address=UpstreamAddress(base_url="http://localhost/v1"),
 )
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 FORMAT = {

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai_chat.fast_lane import OpenAIChatLane
+from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
 from intellirouter.testing import FakeClock
 
-codec = OpenAIChatLane()
+codec = OpenAIChatPassthrough()
 MESSAGES = [{"role": "user", "content": "hello"}]
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 
@@ -31,7 +31,7 @@ def refused(**members: Any) -> errors.InvalidRequest:
 def test_a_request_is_read(is_stream: bool) -> None:
     sent = body(stream=is_stream, max_tokens=7, unknown={"a": [1]})
     call = codec.decode_request(sent)
-    assert (call.surface, call.model, call.body) == ("chat", "m", sent)
+    assert (call.operation, call.model, call.body) == ("chat", "m", sent)
     assert (call.is_stream, call.wants_usage, call.max_output_tokens, call.needs) == (is_stream, False, 7, frozenset())
 
 

@@ -266,8 +266,8 @@ CUSTOM = {"tools": [{"type": "custom", "custom": {"name": "code"}}]}
 @pytest.mark.parametrize(("arguments", "text"), [('{"input":"1+1"}', "1+1"), ("1+1", "1+1"), ('{"x":1}', '{"x":1}')])
 def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str, text: str) -> None:
     call = call_of(**CUSTOM)
-    call.form = CLIENT.decode(call)
-    assert isinstance(call.form.tools[0], CustomTool)
+    call.conversation = CLIENT.decode(call)
+    assert isinstance(call.conversation.tools[0], CustomTool)
     response = Response(choices=[Choice(parts=[ToolCall(id="c", name="code", arguments=arguments)])])
     body = judge_answer(CLIENT.encode(response, call, LossReport()))
     assert body["choices"][0]["message"]["tool_calls"] == [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from intellirouter.core import errors
 from intellirouter.dialects.ir import Began, Event, Finished, TextDelta, UsageUpdate
 from intellirouter.dialects.openai_chat import UPSTREAM
-from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 
 DONE = b"data: [DONE]\n\n"
 

@@ -1,24 +1,24 @@
-"""Vendors' quirks on the fast lane: requests that they do not touch pass byte for byte, others are fitted and said."""
+"""Vendors' quirks on the passthrough: requests that they do not touch pass byte for byte, others are adapted."""
 
 import json
 from typing import Any
 
 import pytest
 
-from intellirouter.core import Deployment, Endpoint, Loss, UpstreamRequest, errors
+from intellirouter.core import Deployment, Loss, UpstreamAddress, UpstreamRequest, errors
 from intellirouter.core.vendor import NO_QUIRKS, Quirks
-from intellirouter.dialects.openai_chat import UPSTREAM, OpenAIChatLane
+from intellirouter.dialects.openai_chat import UPSTREAM, OpenAIChatPassthrough
 from intellirouter.dialects.openai_chat.quirks import touches
-from intellirouter.dialects.openai_completions import OpenAICompletionsLane
+from intellirouter.dialects.openai_completions import CompletionsPassthrough
 
-LANE = OpenAIChatLane()
+LANE = OpenAIChatPassthrough()
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
 def relayed(quirks: Quirks, *, raw: bytes | None = None, **members: Any) -> tuple[bytes, UpstreamRequest]:
     body = raw or json.dumps({"model": "m", "messages": MESSAGES, **members}, indent=1).encode()
-    endpoint = Endpoint(base_url="http://x")
-    to = Deployment(name="up", provider="p", vendor="v", upstream_model="m", endpoint=endpoint, quirks=quirks)
+    endpoint = UpstreamAddress(base_url="http://x")
+    to = Deployment(name="up", provider="p", vendor="v", upstream_model="m", address=endpoint, quirks=quirks)
     call = LANE.decode_request(body)
     request = LANE.encode_request(call, to)
     assert UPSTREAM.relay_request(call, to) == request
@@ -147,11 +147,11 @@ def test_what_a_client_relies_on_makes_the_deployment_unfit() -> None:
 
 
 def test_legacy_completions_are_fitted_as_well() -> None:
-    lane = OpenAICompletionsLane()
-    endpoint = Endpoint(base_url="http://x")
-    to = Deployment(name="up", provider="p", vendor="v", upstream_model="um", endpoint=endpoint, quirks=ALL)
+    route = CompletionsPassthrough()
+    endpoint = UpstreamAddress(base_url="http://x")
+    to = Deployment(name="up", provider="p", vendor="v", upstream_model="um", address=endpoint, quirks=ALL)
     for messages in ([1], 5, {}):
-        call = lane.decode_request(json.dumps({"model": "m", "prompt": "x", "seed": 1, "messages": messages}).encode())
-        request = lane.encode_request(call, to)
+        call = route.decode_request(json.dumps({"model": "m", "prompt": "x", "seed": 1, "messages": messages}).encode())
+        request = route.encode_request(call, to)
         assert json.loads(request.body) == {"model": "um", "prompt": "x", "messages": messages}
         assert request.path == "/completions"

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from intellirouter.core import Deployment, Endpoint, LossReport, errors
+from intellirouter.core import Deployment, LossReport, UpstreamAddress, errors
 from intellirouter.core.vendor import Quirks
+from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -32,16 +33,15 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.openai_chat import UPSTREAM
-from intellirouter.dialects.thinking import effort_of
 
 HELLO = Message(role="user", parts=[Text(text="hi")])
 TOOL = FunctionTool(name="f", parameters={"type": "object"})
 
 
 def deployment(vendor: str = "openai", **quirks: Any) -> Deployment:
-    endpoint = Endpoint(base_url="https://vendor.example/v1")
+    endpoint = UpstreamAddress(base_url="https://vendor.example/v1")
     return Deployment(
-        name="up", provider="p", vendor=vendor, upstream_model="um", endpoint=endpoint, quirks=Quirks(**quirks)
+        name="up", provider="p", vendor=vendor, upstream_model="um", address=endpoint, quirks=Quirks(**quirks)
     )
 
 

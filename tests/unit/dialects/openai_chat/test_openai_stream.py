@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai_chat.fast_stream import ChatStreamRelay
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 
 END = b"data: [DONE]\n\n"
 

@@ -7,7 +7,7 @@ import pytest
 from chat_schemas import validator
 from openai.types import Completion
 
-from intellirouter.core import Deployment, Endpoint, LossReport, Usage, errors
+from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.dialects.ir import (
     Began,
     Choice,
@@ -24,11 +24,11 @@ from intellirouter.dialects.ir import (
     ToolCall,
     UsageUpdate,
 )
-from intellirouter.dialects.openai_completions import CLIENT, OpenAICompletionsLane
-from intellirouter.dialects.sse import SseParser
+from intellirouter.dialects.openai_completions import CLIENT, CompletionsPassthrough
+from intellirouter.dialects.wire.sse import SseParser
 
-LANE = OpenAICompletionsLane()
-UP = Deployment(name="up", provider="p", vendor="v", upstream_model="um", endpoint=Endpoint(base_url="http://x"))
+LANE = CompletionsPassthrough()
+UP = Deployment(name="up", provider="p", vendor="v", upstream_model="um", address=UpstreamAddress(base_url="http://x"))
 TOKEN = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "b", "logprob": -1.0, "bytes": None}]}
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai_embeddings import OpenAIEmbeddingsLane
+from intellirouter.dialects.openai_embeddings import EmbeddingsPassthrough
 from intellirouter.testing import FakeClock
 
-codec = OpenAIEmbeddingsLane()
+codec = EmbeddingsPassthrough()
 
 
 def body(**members: Any) -> bytes:
@@ -25,7 +25,7 @@ def body(**members: Any) -> bytes:
 def test_a_request_is_read(value: Any, encoding: str | None) -> None:
     sent = body(input=value, encoding_format=encoding, dimensions=8, user="u", unknown=1)
     call = codec.decode_request(sent)
-    assert (call.surface, call.model, call.body, call.is_stream) == ("embeddings", "m", sent, False)
+    assert (call.operation, call.model, call.body, call.is_stream) == ("embeddings", "m", sent, False)
     assert call.needs == {"embeddings"}
 
 

@@ -10,14 +10,14 @@ import jsonschema_rs
 import pytest
 from chat_schemas import validator
 
-from intellirouter.core import Deployment, Endpoint, LossReport, Usage, errors
+from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.core.vendor import Quirks
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
-from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, OpenAIEmbeddingsLane
-from intellirouter.dialects.openai_errors import decode_error
-from intellirouter.dialects.translate_embeddings import EmbeddingsTranslation
+from intellirouter.dialects.openai.errors import decode_error
+from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, EmbeddingsPassthrough
+from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 
-LANE = OpenAIEmbeddingsLane()
+LANE = EmbeddingsPassthrough()
 TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, decode_error)
 
 
@@ -27,7 +27,7 @@ def deployment(*refuses: str) -> Deployment:
         provider="p",
         vendor="v",
         upstream_model="um",
-        endpoint=Endpoint(base_url="http://x"),
+        address=UpstreamAddress(base_url="http://x"),
         quirks=Quirks(refuses=frozenset(refuses)),
     )
 

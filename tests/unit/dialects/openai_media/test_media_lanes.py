@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 
-from intellirouter.core import NO_USAGE, Deployment, Endpoint, PathFacts, Usage
+from intellirouter.core import NO_USAGE, Deployment, RequestContext, UpstreamAddress, Usage
 from intellirouter.core.errors import InvalidRequest, UpstreamMalformed, UpstreamRateLimited, UpstreamUnavailable
-from intellirouter.dialects.openai_media import MEDIA_LANES
+from intellirouter.dialects.openai_media import MEDIA_ROUTES
 
 UP = Deployment(
-    name="up", provider="p", vendor="openai", upstream_model="up-1", endpoint=Endpoint(base_url="http://localhost/v1")
+    name="up",
+    provider="p",
+    vendor="openai",
+    upstream_model="up-1",
+    address=UpstreamAddress(base_url="http://localhost/v1"),
 )
-FORM = PathFacts(headers=(("content-type", "multipart/form-data; boundary=b"),))
+FORM = RequestContext(headers=(("content-type", "multipart/form-data; boundary=b"),))
 
 
 def body(**members: Any) -> bytes:
@@ -25,18 +29,18 @@ def form(**fields: str) -> bytes:
 
 
 def test_the_model_is_replaced_and_all_else_stays() -> None:
-    lane = MEDIA_LANES["rerank"]
+    route = MEDIA_ROUTES["rerank"]
     sent = b'{ "documents":["a"], "model":"m" , "query":"model","x":1}'
-    request = lane.encode_request(lane.decode_request(sent), UP)
+    request = route.encode_request(route.decode_request(sent), UP)
     assert request.path == "/rerank"
     assert request.body == sent.replace(b'"m"', b'"up-1"')
 
 
 def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
-    lane = MEDIA_LANES["openai_moderations"]
-    call = lane.decode_request(body(input="x"))
+    route = MEDIA_ROUTES["openai_moderations"]
+    call = route.decode_request(body(input="x"))
     assert call.model == "omni-moderation-latest"
-    assert json.loads(lane.encode_request(call, UP).body) == {"input": "x", "model": "up-1"}
+    assert json.loads(route.encode_request(call, UP).body) == {"input": "x", "model": "up-1"}
 
 
 @pytest.mark.parametrize(
@@ -50,22 +54,22 @@ def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
 )
 def test_what_is_required_is_asked_for(surface: str, missing: str) -> None:
     with pytest.raises(InvalidRequest, match=f"'{missing}'") as refusal:
-        MEDIA_LANES[surface].decode_request(body(model="m"))
+        MEDIA_ROUTES[surface].decode_request(body(model="m"))
     assert refusal.value.param == missing
 
 
 def test_a_forms_model_is_replaced() -> None:
-    lane = MEDIA_LANES["openai_transcriptions"]
-    call = lane.decode_request(form(model="m", file="sound", stream="true"), FORM)
-    assert (call.model, call.is_stream, call.surface) == ("m", True, "audio")
-    request = lane.encode_request(call, UP)
+    route = MEDIA_ROUTES["openai_transcriptions"]
+    call = route.decode_request(form(model="m", file="sound", stream="true"), FORM)
+    assert (call.model, call.is_stream, call.operation) == ("m", True, "audio")
+    request = route.encode_request(call, UP)
     assert request.body == form(model="up-1", file="sound", stream="true")
     assert request.headers == (("content-type", "multipart/form-data; boundary=b"),)
 
 
 def test_a_form_without_its_file_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="'file'"):
-        MEDIA_LANES["openai_transcriptions"].decode_request(form(model="m"), FORM)
+        MEDIA_ROUTES["openai_transcriptions"].decode_request(form(model="m"), FORM)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +85,9 @@ def test_a_form_without_its_file_is_refused() -> None:
     ],
 )
 def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) -> None:
-    lane = MEDIA_LANES["rerank"]
-    call = lane.decode_request(body(model="m", query="q", documents=["d"]))
-    answer = lane.decode_response(json.dumps(document).encode(), call, UP)
+    route = MEDIA_ROUTES["rerank"]
+    call = route.decode_request(body(model="m", query="q", documents=["d"]))
+    answer = route.decode_response(json.dumps(document).encode(), call, UP)
     assert (answer.usage, answer.body) == (usage, None)
 
 
@@ -91,44 +95,44 @@ def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) 
     "document", [{"usage": {"type": "duration", "seconds": 3}}, {"meta": {"billed_units": {}}}, {}]
 )
 def test_what_is_not_told_in_tokens_is_an_estimate(document: dict[str, Any]) -> None:
-    lane = MEDIA_LANES["rerank"]
-    call = lane.decode_request(body(model="m", query="q", documents=["d"]))
-    usage = lane.decode_response(json.dumps(document).encode(), call, UP).usage
+    route = MEDIA_ROUTES["rerank"]
+    call = route.decode_request(body(model="m", query="q", documents=["d"]))
+    usage = route.decode_response(json.dumps(document).encode(), call, UP).usage
     assert usage is not None
     assert usage.is_estimated
 
 
 def test_moderations_cost_nothing() -> None:
-    lane = MEDIA_LANES["openai_moderations"]
-    assert lane.decode_response(b'{"results":[]}', lane.decode_request(body(input="x")), UP).usage == NO_USAGE
+    route = MEDIA_ROUTES["openai_moderations"]
+    assert route.decode_response(b'{"results":[]}', route.decode_request(body(input="x")), UP).usage == NO_USAGE
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"[1]", b'"x"', b'{"a":"\xff"}'])
 def test_an_answer_that_is_no_object_is_malformed(text: bytes) -> None:
-    lane = MEDIA_LANES["openai_images"]
+    route = MEDIA_ROUTES["openai_images"]
     with pytest.raises(UpstreamMalformed):
-        lane.decode_response(text, lane.decode_request(body(prompt="x")), UP)
+        route.decode_response(text, route.decode_request(body(prompt="x")), UP)
 
 
 def test_an_error_in_200_is_an_error() -> None:
-    lane = MEDIA_LANES["openai_images"]
+    route = MEDIA_ROUTES["openai_images"]
     with pytest.raises(UpstreamUnavailable, match="it broke"):
-        lane.decode_response(b'{"error":{"message":"it broke"}}', lane.decode_request(body(prompt="x")), UP)
+        route.decode_response(b'{"error":{"message":"it broke"}}', route.decode_request(body(prompt="x")), UP)
 
 
 @pytest.mark.parametrize("wanted", ["text", "srt", "vtt"])
 def test_a_transcript_may_be_plain_text(wanted: str) -> None:
-    lane = MEDIA_LANES["openai_transcriptions"]
-    call = lane.decode_request(form(model="m", file="x", response_format=wanted), FORM)
-    answer = lane.decode_response(b"not json", call, UP)
+    route = MEDIA_ROUTES["openai_transcriptions"]
+    call = route.decode_request(form(model="m", file="x", response_format=wanted), FORM)
+    answer = route.decode_response(b"not json", call, UP)
     assert answer.content_type.startswith(b"text/plain")
 
 
 def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
-    lane = MEDIA_LANES["openai_speech"]
-    call = lane.decode_request(body(model="m", input="say", voice="v", response_format="wav"))
+    route = MEDIA_ROUTES["openai_speech"]
+    call = route.decode_request(body(model="m", input="say", voice="v", response_format="wav"))
     assert (call.is_stream, call.stream_type) == (True, b"audio/wav")
-    relay = lane.relay(call, UP)
+    relay = route.relay(call, UP)
     assert relay.feed(b"RIFF\xff") == b""
     assert relay.has_content
     assert relay.feed(b"\xfe") == b"RIFF\xff"
@@ -139,14 +143,14 @@ def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
 
 
 def test_sound_that_never_comes_is_malformed() -> None:
-    lane = MEDIA_LANES["openai_speech"]
+    route = MEDIA_ROUTES["openai_speech"]
     with pytest.raises(UpstreamMalformed, match="empty"):
-        lane.relay(lane.decode_request(body(model="m", input="x")), UP).end()
+        route.relay(route.decode_request(body(model="m", input="x")), UP).end()
 
 
 def test_events_are_relayed_and_their_usage_counts() -> None:
-    lane = MEDIA_LANES["openai_transcriptions"]
-    relay = lane.relay(lane.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
+    route = MEDIA_ROUTES["openai_transcriptions"]
+    relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     events = [
         b'data: {"type":"transcript.text.delta","delta":"a"}\n\n',
         b'data: {"type":"transcript.text.done","usage":{"input_tokens":4,"output_tokens":2}}\n\n',
@@ -156,7 +160,7 @@ def test_events_are_relayed_and_their_usage_counts() -> None:
 
 
 def test_an_error_event_at_the_beginning_is_the_attempts() -> None:
-    lane = MEDIA_LANES["openai_transcriptions"]
-    relay = lane.relay(lane.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
+    route = MEDIA_ROUTES["openai_transcriptions"]
+    relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     with pytest.raises(UpstreamRateLimited):
         relay.feed(b'data: {"error":{"message":"slow down","code":"rate_limit_exceeded"}}\n\n')

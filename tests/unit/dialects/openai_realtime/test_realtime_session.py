@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import Deployment, Endpoint, PathFacts, Usage, errors
-from intellirouter.dialects import SURFACES
+from intellirouter.core import Deployment, RequestContext, UpstreamAddress, Usage, errors
+from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.openai_realtime import REALTIME, RealtimeSession
 from intellirouter.testing import FakeClock
 
-SURFACE = SURFACES["openai_realtime"]
+SURFACE = ENDPOINTS["openai_realtime"]
 UPSTREAM = Deployment(
-    name="d", provider="p", vendor="v", upstream_model="gpt realtime/1", endpoint=Endpoint(base_url="http://u.test/v1")
+    name="d",
+    provider="p",
+    vendor="v",
+    upstream_model="gpt realtime/1",
+    address=UpstreamAddress(base_url="http://u.test/v1"),
 )
 
 
@@ -27,23 +31,23 @@ def done(**usage: Any) -> str:
 
 
 def test_the_handshake_carries_the_upstreams_model_and_the_clients_query() -> None:
-    facts = PathFacts(model="voice", query="model=voice&intent=transcription&x=a%20b&e=")
-    call = SURFACE.decode_request(b"", facts)
-    assert (call.surface, call.model, call.is_stream) == ("realtime", "voice", True)
-    request = SURFACE.session_lane(call, UPSTREAM).encode_request(call, UPSTREAM)
+    context = RequestContext(model="voice", query="model=voice&intent=transcription&x=a%20b&e=")
+    call = SURFACE.decode_request(b"", context)
+    assert (call.operation, call.model, call.is_stream) == ("realtime", "voice", True)
+    request = SURFACE.session_route(call, UPSTREAM).encode_request(call, UPSTREAM)
     assert request.method == "GET"
     assert request.path == "/realtime?model=gpt+realtime%2F1&intent=transcription&x=a+b&e="
 
 
 def test_beta_headers_reach_the_upstream() -> None:
-    facts = PathFacts(model="voice", headers=(("openai-beta", "realtime=v1"),))
-    call = SURFACE.decode_request(b"", facts)
-    assert SURFACE.session_lane(call, UPSTREAM).encode_request(call, UPSTREAM).headers == facts.headers
+    context = RequestContext(model="voice", headers=(("openai-beta", "realtime=v1"),))
+    call = SURFACE.decode_request(b"", context)
+    assert SURFACE.session_route(call, UPSTREAM).encode_request(call, UPSTREAM).headers == context.headers
 
 
 def test_a_handshake_without_a_model_is_refused() -> None:
     with pytest.raises(errors.InvalidRequest, match="model") as refused:
-        SURFACE.decode_request(b"", PathFacts())
+        SURFACE.decode_request(b"", RequestContext())
     assert (refused.value.param, refused.value.code) == ("model", "missing_required_parameter")
     assert "/v1/realtime?model=" in refused.value.hint
 
@@ -54,12 +58,12 @@ def test_an_upstream_of_another_dialect_holds_no_sessions() -> None:
         provider="p",
         vendor="anthropic",
         upstream_model="m",
-        endpoint=Endpoint(base_url="http://u.test"),
+        address=UpstreamAddress(base_url="http://u.test"),
         dialects=("anthropic_messages",),
     )
-    call = SURFACE.decode_request(b"", PathFacts(model="voice"))
+    call = SURFACE.decode_request(b"", RequestContext(model="voice"))
     with pytest.raises(errors.UnsupportedFeature, match="realtime"):
-        SURFACE.session_lane(call, other)
+        SURFACE.session_route(call, other)
 
 
 def test_events_pass_as_they_are() -> None:
@@ -172,7 +176,7 @@ def test_transcriptions_count_where_they_are_what_the_session_is_for() -> None:
         one.from_upstream(json.dumps(event))
     assert other.usage is None
     assert own.usage == Usage(input_audio_tokens=14, output_tokens=4)
-    call = SURFACE.decode_request(b"", PathFacts(model="m", query="intent=transcription"))
+    call = SURFACE.decode_request(b"", RequestContext(model="m", query="intent=transcription"))
     third = REALTIME.session(call, UPSTREAM)
     third.from_upstream(json.dumps(event))
     assert third.usage == own.usage

@@ -12,14 +12,14 @@ import jsonschema_rs
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from intellirouter.core import Deployment, Endpoint
+from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Event
-from intellirouter.dialects.lane import StreamEncoder
-from intellirouter.dialects.sse import SseParser
+from intellirouter.dialects.protocols import StreamEncoder
+from intellirouter.dialects.wire.sse import SseParser
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "openai-response-schemas.json"
 DEPLOYMENT = Deployment(
-    name="d", provider="p", vendor="openai", upstream_model="up-1", endpoint=Endpoint(base_url="http://x")
+    name="d", provider="p", vendor="openai", upstream_model="up-1", address=UpstreamAddress(base_url="http://x")
 )
 _components = json.loads(SCHEMAS.read_text("utf-8"))["components"]
 _event_adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from responses_judge import judge_event, judge_response, read_events, written
 
-from intellirouter.core import NO_FACTS, Call, LossReport, Usage, errors
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, Usage, errors
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Began,
@@ -42,7 +42,7 @@ _SPACE = {"type": "namespace", "name": "fs", "description": "d", "tools": [{"typ
 
 
 def call_of(**body: Any) -> Call:
-    return CLIENT.decode_request(json.dumps({"model": "m", "input": "x"} | body).encode(), NO_FACTS)
+    return CLIENT.decode_request(json.dumps({"model": "m", "input": "x"} | body).encode(), EMPTY_CONTEXT)
 
 
 def stream(events: list[Event], **body: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 from golden import load, wire_of
 from responses_judge import DEPLOYMENT, judge_response, written
 
-from intellirouter.core import NO_FACTS, SYSTEM_CLOCK, LossReport
+from intellirouter.core import EMPTY_CONTEXT, SYSTEM_CLOCK, LossReport
 from intellirouter.dialects.ir import Conversation, Response, collect, events_of
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
 
@@ -38,7 +38,7 @@ def test_there_are_cases(cases: list[Any], least: int) -> None:
 
 @_cases(_REQUESTS)
 def test_a_request_is_read(case: dict[str, Any]) -> None:
-    call = CLIENT.decode_request(_body(case), NO_FACTS)
+    call = CLIENT.decode_request(_body(case), EMPTY_CONTEXT)
     assert CLIENT.decode(call) == msgspec.convert(case["form"], Conversation)
     assert call.model == case["body"]["model"]
     assert call.is_stream == bool(case["body"].get("stream"))
@@ -52,7 +52,9 @@ def test_a_request_written_again_means_the_same(case: dict[str, Any]) -> None:
     body = json.loads(request.body)
     assert body.pop("model") == "up-1"
     assert body.pop("store") is False
-    again = CLIENT.decode(CLIENT.decode_request(json.dumps({**body, "model": conversation.model}).encode(), NO_FACTS))
+    again = CLIENT.decode(
+        CLIENT.decode_request(json.dumps({**body, "model": conversation.model}).encode(), EMPTY_CONTEXT)
+    )
     assert _comparable(again) == _comparable(conversation)
 
 
@@ -128,7 +130,7 @@ def test_an_error_is_read(case: dict[str, Any]) -> None:
     assert error.retry_after_s == said.get("retry_after_s")
 
 
-_PLAIN = CLIENT.decode_request(b'{"model":"m","input":"x","include":["reasoning.encrypted_content"]}', NO_FACTS)
+_PLAIN = CLIENT.decode_request(b'{"model":"m","input":"x","include":["reasoning.encrypted_content"]}', EMPTY_CONTEXT)
 
 
 @_cases(_RESPONSES + _STREAMS)
@@ -165,7 +167,7 @@ def _comparable_answer(response: Response) -> list[Any]:
 @_cases(_REQUESTS)
 def test_every_request_is_said_again_by_the_rules(case: dict[str, Any]) -> None:
     """The response object shows the settings that were asked for, and is valid whatever was asked."""
-    call = CLIENT.decode_request(_body(case), NO_FACTS)
+    call = CLIENT.decode_request(_body(case), EMPTY_CONTEXT)
     response = json.loads(CLIENT.encode(_form(dict(_RESPONSES)["parallel_calls"]), call, LossReport()))
     response["tools"] = [tool for tool in response["tools"] if tool["type"] != "tomorrow"]
     judge_response(response)

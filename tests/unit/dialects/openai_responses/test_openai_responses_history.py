@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from intellirouter.core import NO_FACTS, LossReport, errors
+from intellirouter.core import EMPTY_CONTEXT, LossReport, errors
 from intellirouter.dialects.ir import Choice, Opaque, Reasoning, Response, Stop, Text, ToolCall, ToolResult, events_of
 from intellirouter.dialects.openai_responses import CLIENT, history
 
@@ -51,21 +51,21 @@ def test_no_input_is_no_items() -> None:
 
 
 def test_instructions_are_not_inherited() -> None:
-    call = CLIENT.decode_request(body_of(input="x", instructions="Be brief."), NO_FACTS)
+    call = CLIENT.decode_request(body_of(input="x", instructions="Be brief."), EMPTY_CONTEXT)
     assert "Be brief." not in json.dumps(history.input_items(call.body))
 
 
 def test_a_conversation_goes_on_where_it_was() -> None:
     """What one turn leaves is enough for the next, whoever answers it: calls, results, signed thoughts."""
     token = Opaque(value="SIG", origin="o", dialect="anthropic_messages")
-    first = CLIENT.decode_request(body_of(input="Weather?", instructions="Be brief."), NO_FACTS)
+    first = CLIENT.decode_request(body_of(input="Weather?", instructions="Be brief."), EMPTY_CONTEXT)
     parts = [Reasoning(text="hm", token=token), ToolCall(id="c1", name="f"), Text(text="Wait.")]
     answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason="tool_calls"))])
     kept = history.input_items(first.body) + history.output_items(CLIENT.encode(answer, first, LossReport()))
     result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
     body = history.with_history(body_of(previous_response_id="resp_1", input=[result]), kept)
     assert "previous_response_id" not in json.loads(body)
-    messages = CLIENT.decode(CLIENT.decode_request(body, NO_FACTS)).messages
+    messages = CLIENT.decode(CLIENT.decode_request(body, EMPTY_CONTEXT)).messages
     assert [message.role for message in messages] == ["user", "assistant", "tool"]
     assert [structs.replace(part, id="") for part in messages[1].parts[:1]] == parts[:1]
     assert [structs.replace(messages[1].parts[1], item_id=""), messages[1].parts[2]] == parts[1:]
@@ -99,7 +99,7 @@ def test_what_is_no_response_has_no_items(body: bytes) -> None:
 
 
 def test_a_stream_ends_with_the_whole_response() -> None:
-    call = CLIENT.decode_request(body_of(input="x", stream=True), NO_FACTS)
+    call = CLIENT.decode_request(body_of(input="x", stream=True), EMPTY_CONTEXT)
     writer = CLIENT.stream(call, LossReport())
     answer = Response(choices=[Choice(parts=[Text(text="a")], stop=Stop(reason="stop"))])
     events = list(events_of(answer))[:-1]
@@ -112,7 +112,7 @@ def test_a_stream_ends_with_the_whole_response() -> None:
 
 
 def test_a_failed_stream_has_a_response_too() -> None:
-    writer = CLIENT.stream(CLIENT.decode_request(body_of(input="x"), NO_FACTS), LossReport())
+    writer = CLIENT.stream(CLIENT.decode_request(body_of(input="x"), EMPTY_CONTEXT), LossReport())
     stream = writer.encode(list(events_of(Response()))[:1]) + writer.fail(errors.UpstreamTimeout("late"))
     found = history.final_response(stream)
     assert found is not None

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intellirouter.core import NO_FACTS, Call, errors
+from intellirouter.core import EMPTY_CONTEXT, Call, errors
 from intellirouter.dialects.ir import Opaque, Reasoning, ToolCall
 from intellirouter.dialects.openai_responses import CLIENT
-from intellirouter.dialects.openai_responses.carried import carried, carry
+from intellirouter.dialects.openai_responses.encrypted_content import carried, carry
 
 
 def read(**body: Any) -> Any:
@@ -19,7 +19,7 @@ def read(**body: Any) -> Any:
 
 
 def call_of(**body: Any) -> Call:
-    return CLIENT.decode_request(json.dumps({"model": "m", "input": "x"} | body).encode(), NO_FACTS)
+    return CLIENT.decode_request(json.dumps({"model": "m", "input": "x"} | body).encode(), EMPTY_CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_wrong_member_is_refused_where_it_stands(body: dict[str, Any], code: s
 )
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(errors.InvalidRequest):
-        CLIENT.decode_request(body, NO_FACTS)
+        CLIENT.decode_request(body, EMPTY_CONTEXT)
 
 
 _json = st.recursive(
@@ -201,7 +201,7 @@ _request = st.fixed_dictionaries(
 @given(_request)
 def test_nothing_but_our_errors_comes_of_odd_requests(body: dict[str, Any]) -> None:
     with contextlib.suppress(errors.InvalidRequest):
-        assert CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), NO_FACTS)).model == "m"
+        assert CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)).model == "m"
 
 
 def test_what_is_needed_is_seen_in_contents_only() -> None:

@@ -1,4 +1,4 @@
-"""Traps of reading streams of the responses dialect: errors, early ends, nonsense, and the lanes around it."""
+"""Traps of reading streams of the responses dialect: errors, early ends, nonsense, and the routes around it."""
 
 import contextlib
 import json
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 from responses_judge import DEPLOYMENT
 
-from intellirouter.core import NO_FACTS, LossReport, PathFacts, errors
+from intellirouter.core import EMPTY_CONTEXT, LossReport, RequestContext, errors
 from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
-from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesRelay
-from intellirouter.dialects.openai_responses.stream_decoder import _READERS
-from intellirouter.dialects.translate import ChatRelay, ChatTranslation, Traits
+from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesPassthrough
+from intellirouter.dialects.openai_responses.upstream_stream import _READERS
+from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
 
 
 def wire(*events: dict[str, Any]) -> bytes:
@@ -200,11 +200,11 @@ def test_nothing_but_our_errors_comes_of_odd_responses(body: dict[str, Any]) -> 
         assert CLIENT.encode(response, _CALL, LossReport())
 
 
-_CALL = CLIENT.decode_request(b'{"model":"m","input":"x"}', NO_FACTS)
+_CALL = CLIENT.decode_request(b'{"model":"m","input":"x"}', EMPTY_CONTEXT)
 
 
 def test_a_relayed_stream_passes_byte_for_byte() -> None:
-    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     data = wire({"type": "response.created", "response": {}}, _DELTA, {"type": "response.novel", "x": 1}, _COMPLETED)
     out = b"".join(stream.feed(data[index : index + 5]) for index in range(0, len(data), 5))
     assert stream.has_content
@@ -233,13 +233,13 @@ def test_a_stream_that_breaks_before_content_is_the_attempts_failure() -> None:
 
 
 def test_beside_a_relay_the_error_event_is_the_dialects() -> None:
-    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     stream.feed(wire({"type": "response.created", "response": {}}, _DELTA))
     assert stream.fail(errors.UpstreamTimeout("late")).startswith(b"event: error\ndata: ")
 
 
 def test_beside_a_relay_the_error_event_is_numbered_after_what_was_relayed() -> None:
-    stream = ChatRelay(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
+    stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     created = {"type": "response.created", "sequence_number": 0, "response": {}}
     tricky = {**_DELTA, "sequence_number": 7, "delta": '"sequence_number": 99'}
     assert stream.feed(wire(created, tricky))
@@ -252,19 +252,19 @@ def test_beside_a_relay_the_error_event_is_numbered_after_what_was_relayed() -> 
 )
 def test_tools_that_nobody_checked_do_not_break_the_writer(tools: list[Any]) -> None:
     """A relayed request is the upstream's to judge; its answer may still have to be written by us."""
-    call = CLIENT.decode_request(json.dumps({"model": "m", "input": "x", "tools": tools}).encode(), NO_FACTS)
+    call = CLIENT.decode_request(json.dumps({"model": "m", "input": "x", "tools": tools}).encode(), EMPTY_CONTEXT)
     writer = CLIENT.stream(call, LossReport())
     assert b"response.failed" in writer.encode([TextDelta(text="a")]) + writer.fail(errors.UpstreamTimeout("late"))
 
 
 def test_beside_a_relay_the_response_before_is_named() -> None:
     """The upstream was sent the history in its place, and says that there is none."""
-    call = structs.replace(_CALL, facts=PathFacts(previous_response_id="resp_before"))
-    lane = ResponsesRelay(CLIENT, UPSTREAM)
+    call = structs.replace(_CALL, context=RequestContext(previous_response_id="resp_before"))
+    route = ResponsesPassthrough(CLIENT, UPSTREAM)
     delta = {**_DELTA, "delta": '"previous_response_id": null'}
     created = {"type": "response.created", "response": {"id": "resp_1", "previous_response_id": None}}
-    out = lane.relay(call, DEPLOYMENT).feed(wire(created, delta))
+    out = route.relay(call, DEPLOYMENT).feed(wire(created, delta))
     sent = [json.loads(line.removeprefix("data: ")) for line in out.decode().splitlines() if line.startswith("data: ")]
     assert sent[0]["response"] == {"id": "resp_1", "previous_response_id": "resp_before"}
     assert sent[1]["delta"] == '"previous_response_id": null'
-    assert lane.edit(_CALL) is None
+    assert route.edit(_CALL) is None

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 from responses_judge import DEPLOYMENT
 
-from intellirouter.core import NO_FACTS, LossReport, Quirks, errors
+from intellirouter.core import EMPTY_CONTEXT, LossReport, Quirks, errors
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -372,15 +372,15 @@ def test_encoding_is_read_only() -> None:
         "include": ["web_search_call.results"],
         "text": {"novel": 1},
     }
-    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), NO_FACTS))
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
     first = UPSTREAM.encode(conversation, DEPLOYMENT, LossReport())
     assert UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body == first.body
-    assert conversation == CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), NO_FACTS))
+    assert conversation == CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
 
 
 def test_a_relayed_request_keeps_every_byte_but_the_model() -> None:
     body = b'{ "input":"my model is \\"m\\"", "novel": 1.0e2,"model" : "m" }'
-    call = CLIENT.decode_request(body, NO_FACTS)
+    call = CLIENT.decode_request(body, EMPTY_CONTEXT)
     request = UPSTREAM.relay_request(call, DEPLOYMENT)
     assert request.path == "/responses"
     assert request.body == body.replace(b': "m"', b': "up-1"')
@@ -479,7 +479,7 @@ def test_a_refusal_goes_back_as_one() -> None:
 def test_a_choice_of_ones_own_vendors_tool_is_sent_as_it_came() -> None:
     raw = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "docs"}]}
     asked = {"model": "m", "input": "x", "tools": [{"type": "mcp", "server_label": "docs"}], "tool_choice": raw}
-    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), NO_FACTS))
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), EMPTY_CONTEXT))
     assert conversation.tool_choice == ToolChoice(mode="auto", allowed=[], raw=raw)
     assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == raw
 
@@ -488,5 +488,5 @@ def test_a_named_function_of_a_namespace_is_pointed_at_with_it() -> None:
     tools = [{"type": "namespace", "name": "fs", "description": "", "tools": [{"type": "function", "name": "read"}]}]
     choice = {"type": "function", "name": "read", "namespace": "fs"}
     asked = {"model": "m", "input": "x", "tools": tools, "tool_choice": choice}
-    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), NO_FACTS))
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), EMPTY_CONTEXT))
     assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == choice

@@ -10,7 +10,7 @@ from intellirouter.dialects.openai_responses import COUNT_CLIENT
 
 def test_a_count_is_asked_for_like_a_response_and_never_streamed() -> None:
     call = COUNT_CLIENT.decode_request(json.dumps({"model": "m", "input": "hello", "stream": True}).encode())
-    assert (call.surface, call.model, call.is_stream) == ("count_tokens", "m", False)
+    assert (call.operation, call.model, call.is_stream) == ("count_tokens", "m", False)
     assert json.loads(COUNT_CLIENT.encode_count(7, call)) == {"object": "response.input_tokens", "input_tokens": 7}
 
 

@@ -1,0 +1,194 @@
+"""From a client's request to the intermediate form, whole: done only when another dialect must serve it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Call, errors
+from intellirouter.dialects.anthropic_messages.client_blocks import cache_of, parts_of
+from intellirouter.dialects.anthropic_messages.wire import (
+    DIALECT,
+    READER,
+    missing_field,
+    objects,
+    read_body,
+    wrong_type,
+)
+from intellirouter.dialects.ir import (
+    Conversation,
+    FunctionTool,
+    Message,
+    OutputFormat,
+    Part,
+    ReasoningAsk,
+    Sampling,
+    ServerTool,
+    Tool,
+    ToolChoice,
+    ToolResult,
+)
+from intellirouter.dialects.wire.json_reader import rest_of
+
+_TOP: Final = frozenset(
+    {
+        "model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "thinking", "output_config",
+        "output_format", "stop_sequences", "temperature", "top_p", "top_k", "metadata", "service_tier",
+    }
+)  # fmt: skip
+_MESSAGE: Final = frozenset({"role", "content"})
+_TOOL: Final = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+_THINKING: Final = frozenset({"type", "budget_tokens", "display"})
+_MODES: Final[dict[str, Any]] = {"auto": "auto", "any": "required", "tool": "named", "none": "none"}
+BETA: Final = "anthropic-beta"
+"""The header that names beta features travels as an extra, for upstreams of this dialect and reports for others."""
+
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def conversation_of(call: Call) -> Conversation:
+    """Read the whole request. Raises `InvalidRequest`."""
+    body = read_body(_decoder, call.body)
+    extras = rest_of(body, _TOP)
+    reasoning, output = _reasoning(body, extras), _output(body)
+    user = _user(body, extras)
+    if betas := [value for name, value in call.context.headers if name == BETA]:
+        extras[BETA] = ",".join(betas)
+    return Conversation(
+        dialect=DIALECT,
+        model=call.model,
+        messages=_messages(body),
+        tools=[_tool(tool, f"tools.{index}") for index, tool in enumerate(objects(body.get("tools"), "tools"))],
+        tool_choice=_tool_choice(body),
+        output=output,
+        reasoning=reasoning,
+        sampling=_sampling(body, call),
+        is_stream=call.is_stream,
+        user=user,
+        service_tier=READER.text(body, "service_tier", ""),
+        extras=extras,
+    )
+
+
+def _messages(body: dict[str, Any]) -> list[Message]:
+    messages: list[Message] = []
+    if (system := body.get("system")) is not None and (parts := parts_of(system, "system")):
+        messages.append(Message(role="system", parts=parts))
+    for index, raw in enumerate(objects(body.get("messages"), "messages")):
+        path = f"messages.{index}"
+        role = READER.required(raw, "role", path)
+        parts = parts_of(raw["content"], f"{path}.content")
+        messages += _split(role, parts, rest_of(raw, _MESSAGE))
+    return messages
+
+
+def _split(role: Any, parts: list[Part], extras: dict[str, Any]) -> list[Message]:
+    """Put runs of tool results into `tool` messages, in order."""
+    if not any(isinstance(part, ToolResult) for part in parts):
+        return [Message(role=role, parts=parts, extras=extras)]
+    messages: list[Message] = []
+    for part in parts:
+        its_role: Any = "tool" if isinstance(part, ToolResult) else role
+        if not messages or messages[-1].role != its_role:
+            messages.append(Message(role=its_role))
+        messages[-1].parts.append(part)
+    messages[-1].extras = extras
+    return messages
+
+
+def _tool(raw: dict[str, Any], path: str) -> Tool:
+    kind = READER.text(raw, "type", path) or "custom"
+    cache = cache_of(raw, path)
+    if kind != "custom":
+        return ServerTool(dialect=DIALECT, kind=kind, raw=raw, cache=cache)
+    return FunctionTool(
+        name=READER.required(raw, "name", path),
+        description=READER.text(raw, "description", path),
+        parameters=READER.object(raw, "input_schema", path),
+        is_strict=READER.flag(raw, "strict", path),
+        cache=cache,
+        extras=rest_of(raw, _TOOL),
+    )
+
+
+def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
+    raw = READER.object(body, "tool_choice", "")
+    if raw is None:
+        return None
+    kind = READER.required(raw, "type", "tool_choice")
+    if kind not in _MODES:
+        raise errors.InvalidRequest(
+            f"tool_choice: Input tag '{kind[:100]}' does not match any of the expected tags: "
+            + ", ".join(f"'{mode}'" for mode in _MODES),
+            code="invalid_value",
+            param="tool_choice.type",
+        )
+    is_single = READER.flag(raw, "disable_parallel_tool_use", "tool_choice")
+    return ToolChoice(
+        mode=_MODES[kind],
+        name=READER.required(raw, "name", "tool_choice") if kind == "tool" else "",
+        is_parallel=None if is_single is None else not is_single,
+    )
+
+
+def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | None:
+    thinking = READER.object(body, "thinking", "")
+    config = READER.object(body, "output_config", "") or {}
+    effort = READER.text(config, "effort", "output_config")
+    if rest := rest_of(config, frozenset({"effort", "format"})):
+        extras["output_config"] = rest
+    if thinking is None:
+        return ReasoningAsk(effort=effort) if effort else None
+    kind = READER.required(thinking, "type", "thinking")
+    display = READER.text(thinking, "display", "thinking")
+    ask = ReasoningAsk(
+        is_enabled=kind in {"enabled", "adaptive"},
+        effort=effort,
+        budget_tokens=_count(thinking, "budget_tokens", "thinking."),
+        is_adaptive=kind == "adaptive",
+        shows_thoughts=None if not display else display != "omitted",
+        extras=rest_of(thinking, _THINKING),
+    )
+    if kind not in {"enabled", "adaptive", "disabled"}:
+        ask.extras["type"] = kind
+    return ask
+
+
+def _output(body: dict[str, Any]) -> OutputFormat | None:
+    config = READER.object(body, "output_config", "") or {}
+    path = "output_config.format" if config.get("format") is not None else "output_format"
+    raw = READER.object(config, "format", "output_config") or READER.object(body, "output_format", "")
+    if raw is None:
+        return None
+    if READER.required(raw, "type", path) != "json_schema":
+        raise errors.InvalidRequest(
+            f"{path}.type: Input should be 'json_schema'", code="invalid_value", param=f"{path}.type"
+        )
+    schema = READER.object(raw, "schema", path)
+    if schema is None:
+        raise missing_field(f"{path}.schema")
+    return OutputFormat(kind="json_schema", schema=schema)
+
+
+def _sampling(body: dict[str, Any], call: Call) -> Sampling:
+    head = call.source
+    return Sampling(
+        max_output_tokens=call.max_output_tokens,
+        temperature=head.temperature,
+        top_p=head.top_p,
+        top_k=head.top_k,
+        stop=list(body.get("stop_sequences") or ()),
+    )
+
+
+def _user(body: dict[str, Any], extras: dict[str, Any]) -> str:
+    metadata = READER.object(body, "metadata", "") or {}
+    if rest := rest_of(metadata, frozenset({"user_id"})):
+        extras["metadata"] = rest
+    return READER.text(metadata, "user_id", "metadata")
+
+
+def _count(raw: dict[str, Any], name: str, path: str) -> int | None:
+    value = raw.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise wrong_type(f"{path}{name}", "integer")
+    return value

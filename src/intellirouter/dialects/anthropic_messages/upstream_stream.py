@@ -1,0 +1,285 @@
+"""Reads an upstream's stream, event by event.
+
+Blocks may begin with text or input in them, may lack their start or stop, and may be of types that nobody here
+knows: those are gathered and come whole when they end.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import errors
+from intellirouter.dialects.anthropic_messages.client_blocks import citation_of, foreign
+from intellirouter.dialects.anthropic_messages.client_errors import decode_error_document
+from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, stop_of
+from intellirouter.dialects.anthropic_messages.upstream_response import answer_part, minted
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    CitationDelta,
+    Ended,
+    Event,
+    Finished,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.wire.lenient import text_in
+from intellirouter.dialects.wire.sse import EventReader
+
+
+class _Delta(Struct):
+    type: str | None = None
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    citation: Any = None
+    content: Any = None
+    encrypted_content: Any = None
+    stop_reason: str | None = None
+    stop_sequence: Any = None
+    stop_details: Any = None
+
+
+class _WireEvent(Struct):
+    type: str | None = None
+    index: int = 0
+    message: dict[str, Any] | None = None
+    content_block: dict[str, Any] | None = None
+    delta: _Delta | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_WireEvent).decode
+_NO_DELTA: Final = _Delta()
+
+
+class _Block:
+    """A block under way."""
+
+    __slots__ = ("has_input", "input", "part", "pieces", "raw", "signature")
+
+    def __init__(self, part: int) -> None:
+        self.part = part
+        self.raw: dict[str, Any] | None = None
+        """A block of a type that comes whole."""
+        self.input = ""
+        """Arguments that came with the start: they stand if no pieces follow."""
+        self.has_input = False
+        self.pieces: list[str] = []
+        self.signature = ""
+
+
+class MessageStreamDecoder:
+    """Implements `route.StreamDecoder`."""
+
+    def __init__(self, origin: str = "") -> None:
+        """`origin` mints the signatures of this stream."""
+        self._origin = origin
+        self._reader = EventReader()
+        self._events: list[Event] = []
+        self._blocks: dict[int, _Block] = {}
+        self._parts = 0
+        self._counts = UsageCounts()
+        self._has_usage = False
+        self._has_calls = False
+        self._has_begun = False
+        self._has_stop = False
+        self._is_over = False
+        self._handlers: dict[str, Any] = {
+            "message_start": self._message_start,
+            "content_block_start": self._block_start,
+            "content_block_delta": self._block_delta,
+            "content_block_stop": self._block_stop,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+        }
+        self._deltas: dict[str, Any] = {
+            "text_delta": self._text,
+            "input_json_delta": self._input,
+            "thinking_delta": self._thinking,
+            "signature_delta": self._signature,
+            "citations_delta": self._citation,
+            "compaction_delta": self._compaction,
+        }
+
+    def feed(self, data: bytes) -> list[Event]:
+        return self._read(self._reader.feed(data))
+
+    def end(self) -> list[Event]:
+        events = self._read(self._reader.end())
+        if not self._is_over:
+            raise errors.UpstreamMalformed("The upstream's stream ended without `message_stop`.")
+        return events
+
+    def _read(self, found: list[bytes]) -> list[Event]:
+        for data in found:
+            if self._is_over:
+                break
+            self._take(data)
+        events, self._events = self._events, []
+        return events
+
+    def _take(self, data: bytes) -> None:
+        try:
+            event = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if data.strip() == b"[DONE]":
+                return  # what OpenAI's streams end with; some gateways add it
+            raise errors.UpstreamMalformed(f"An event of the upstream's stream cannot be read: {error}") from None
+        if event.type == "error" or (event.type is None and event.error):
+            raise decode_error_document({"error": event.error or {}}, data)
+        handler = self._handlers.get(event.type or "")
+        if handler is not None:  # pings, and events that are not invented yet, say nothing
+            handler(event)
+
+    def _message_start(self, event: _WireEvent) -> None:
+        message = event.message or {}
+        usage = message.get("usage")
+        if not self._has_begun:
+            self._has_begun = True
+            self._count(usage)
+            tier = text_in(usage, "service_tier") if isinstance(usage, dict) else ""
+            self._events.append(
+                Began(
+                    id=text_in(message, "id"),
+                    model=text_in(message, "model"),
+                    usage=self._counts.usage() if self._has_usage else None,
+                    service_tier=tier,
+                )
+            )
+
+    def _count(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self._has_usage = True
+            self._counts.take(usage)
+
+    def _block_start(self, event: _WireEvent) -> None:
+        if event.index in self._blocks:
+            self._close(event.index)
+        block = self._open(event.index)
+        raw = event.content_block or {}
+        if not raw.get("type"):
+            return
+        part = answer_part(_lenient(raw), f"content_block {event.index}", self._origin)
+        match part:
+            case Text():
+                if part.text:
+                    self._events.append(TextDelta(text=part.text, part=block.part))
+                for citation in part.citations:
+                    self._events.append(CitationDelta(citation=citation, part=block.part))
+            case Reasoning():
+                if part.is_redacted and part.token is not None:
+                    self._events.append(ReasoningToken(token=part.token, part=block.part, is_redacted=True))
+                elif part.text:
+                    self._events.append(ReasoningDelta(text=part.text, part=block.part))
+                block.signature = "" if part.is_redacted else text_in(raw, "signature")
+            case ToolCall():
+                self._has_calls = True
+                block.input = part.arguments
+                self._events.append(ToolCallBegan(id=part.id, name=part.name, part=block.part))
+            case _:
+                block.raw = dict(raw)
+
+    def _open(self, index: int) -> _Block:
+        block = self._blocks[index] = _Block(self._parts)
+        self._parts += 1
+        return block
+
+    def _block_delta(self, event: _WireEvent) -> None:
+        block = self._blocks.get(event.index) or self._open(event.index)
+        delta = event.delta or _NO_DELTA
+        handler = self._deltas.get(delta.type or "")
+        if handler is not None:
+            handler(block, delta)
+
+    def _text(self, block: _Block, delta: _Delta) -> None:
+        if delta.text:
+            self._events.append(TextDelta(text=delta.text, part=block.part))
+
+    def _input(self, block: _Block, delta: _Delta) -> None:
+        if not delta.partial_json:
+            return
+        block.has_input = True
+        if block.raw is not None:
+            block.pieces.append(delta.partial_json)
+        else:
+            self._events.append(ArgumentsDelta(text=delta.partial_json, part=block.part))
+
+    def _thinking(self, block: _Block, delta: _Delta) -> None:
+        if delta.thinking:
+            self._events.append(ReasoningDelta(text=delta.thinking, part=block.part))
+
+    def _signature(self, block: _Block, delta: _Delta) -> None:
+        block.signature = delta.signature or block.signature
+
+    def _citation(self, block: _Block, delta: _Delta) -> None:
+        if isinstance(delta.citation, dict):
+            self._events.append(CitationDelta(citation=citation_of(delta.citation), part=block.part))
+
+    def _compaction(self, block: _Block, delta: _Delta) -> None:
+        if block.raw is not None:
+            for name, value in (("content", delta.content), ("encrypted_content", delta.encrypted_content)):
+                if value is not None:
+                    block.raw[name] = value
+
+    def _block_stop(self, event: _WireEvent) -> None:
+        if event.index in self._blocks:
+            self._close(event.index)
+
+    def _close(self, index: int) -> None:
+        block = self._blocks.pop(index)
+        if block.raw is not None:
+            if block.pieces:
+                block.raw["input"] = _whole_input("".join(block.pieces))
+            self._events.append(WholePart(value=foreign(block.raw), part=block.part))
+        elif block.signature and (token := minted(block.signature, self._origin)) is not None:
+            self._events.append(ReasoningToken(token=token, part=block.part))
+        elif block.input not in {"", "{}"} and not block.has_input:
+            self._events.append(ArgumentsDelta(text=block.input, part=block.part))
+        self._events.append(PartEnded(part=block.part))
+
+    def _close_all(self) -> None:
+        for index in list(self._blocks):
+            self._close(index)
+
+    def _message_delta(self, event: _WireEvent) -> None:
+        self._close_all()
+        self._count(event.usage)
+        if event.usage is not None:
+            self._events.append(UsageUpdate(usage=self._counts.usage()))
+        delta = event.delta or _NO_DELTA
+        if delta.stop_reason and not self._has_stop:
+            self._has_stop = True
+            self._events.append(Finished(stop=stop_of(delta.stop_reason, delta.stop_sequence, delta.stop_details)))
+
+    def _message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it says nothing
+        self._close_all()
+        if not self._has_stop:
+            reason = "tool_use" if self._has_calls else "end_turn"
+            self._events.append(Finished(stop=stop_of(reason, None, None)))
+        self._events.append(Ended())
+        self._is_over = True
+
+
+def _lenient(raw: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what compatible servers leave out of a block's start."""
+    kind = raw["type"]
+    return {"text": ""} | raw if kind == "text" else {"data": ""} | raw if kind == "redacted_thinking" else raw
+
+
+def _whole_input(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {"_raw": text}

@@ -1,0 +1,115 @@
+"""Pictures, recordings, films and documents in Converse's words: bytes as base64, or a place in S3."""
+
+import base64
+import re
+from typing import Any, Final
+
+from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.ir import Media
+from intellirouter.dialects.wire.media_types import media_type_of
+
+_IMAGES: Final = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+_DOCUMENTS: Final = {
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "text/html": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+}
+_VIDEOS: Final = {
+    "video/x-matroska": "mkv",
+    "video/quicktime": "mov",
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "video/x-flv": "flv",
+    "video/mpeg": "mpeg",
+    "video/x-ms-wmv": "wmv",
+    "video/3gpp": "three_gp",
+}
+_AUDIO: Final = {
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/opus": "opus",
+    "audio/aac": "aac",
+    "audio/flac": "flac",
+    "audio/mp4": "mp4",
+    "audio/ogg": "ogg",
+    "audio/m4a": "m4a",
+    "audio/webm": "webm",
+    "audio/pcm": "pcm",
+}
+_FORMATS: Final = {"image": _IMAGES, "document": _DOCUMENTS, "video": _VIDEOS, "audio": _AUDIO}
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9 ()\[\]-]+")
+_SPACES: Final = re.compile(r" {2,}")
+_MAX_NAME_CHARS: Final = 190
+
+
+class MediaWriter:
+    """Writes the media of one request; documents get names of their own, as Converse demands."""
+
+    def __init__(self, deployment: Deployment, losses: LossReport) -> None:
+        self._deployment = deployment
+        self._losses = losses
+        self._names: set[str] = set()
+
+    def block(self, part: Media) -> dict[str, Any]:
+        if part.detail and part.detail != "auto":
+            self._losses.dropped("messages[].content[].detail")
+        written: dict[str, Any] = {"format": self._format(part), "source": self._source(part)}
+        if part.kind == "document":
+            written["name"] = self._name(part.name)
+            if part.context:
+                written["context"] = part.context
+            if part.has_citations:
+                written["citations"] = {"enabled": True}
+        return {part.kind: written}
+
+    def _format(self, part: Media) -> str:
+        source = part.source
+        if source.text is not None:
+            return "txt"
+        media_type = source.media_type.partition(";")[0].strip().lower() or media_type_of(source.data or "")
+        found = _FORMATS[part.kind].get(media_type)
+        if found is None and source.url is not None:
+            ending = source.url.rpartition(".")[2].lower().replace("jpg", "jpeg").replace("3gp", "three_gp")
+            found = ending if ending in _FORMATS[part.kind].values() else None
+        if found is None:
+            raise self._unsupported(f"a {part.kind} of type {media_type[:60] or 'unknown'}")
+        return found
+
+    def _source(self, part: Media) -> dict[str, Any]:
+        source = part.source
+        if source.text is not None:
+            return {"bytes": base64.b64encode(source.text.encode()).decode()}
+        if source.data:
+            return {"bytes": source.data}
+        if source.url is not None and source.url.startswith("s3://"):
+            return {"s3Location": {"uri": source.url}}
+        raise self._unsupported(f"a {part.kind} by its address or file id; send its bytes, or an s3:// address")
+
+    def _unsupported(self, what: str) -> errors.UnsupportedFeature:
+        return errors.UnsupportedFeature(
+            f"{self._deployment.name} (Bedrock) does not take {what}.", param=self._losses.name_of("messages")
+        )
+
+    def _name(self, name: str) -> str:
+        """Return a name in the allowed characters that no other document of the request has."""
+        clean = _SPACES.sub(" ", _NOT_IN_NAMES.sub("-", name)).strip(" -")[:_MAX_NAME_CHARS] or "document"
+        unique, number = clean, 2
+        while unique in self._names:
+            unique, number = f"{clean} {number}", number + 1
+        self._names.add(unique)
+        return unique

@@ -1,0 +1,86 @@
+"""How Google says that something went wrong: `{"error": {"code", "message", "status", "details"}}`.
+
+Source: Google Cloud API design guide, "Errors" (`google.rpc.Status`, `ErrorInfo`, `BadRequest`, `RetryInfo`).
+"""
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import errors
+
+_STATUS_WORDS: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_TYPE: Final = "type.googleapis.com/google.rpc."
+_DOMAIN: Final = "intellirouter"
+
+
+class GeminiErrors:
+    """Implements `route.ErrorStyle`."""
+
+    id_header: bytes | None = None
+
+    def status(self, error: errors.GatewayError) -> int:
+        return error.status
+
+    def encode(self, error: errors.GatewayError) -> bytes:
+        return encode_error(error)
+
+    def encode_event(self, error: errors.GatewayError) -> bytes:
+        return b"data: " + encode_error(error) + b"\r\n\r\n"
+
+
+def encode_error(error: errors.GatewayError) -> bytes:
+    """Render an error of ours. Google's own envelope about the client's mistake is passed on as it came."""
+    if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None:
+        envelope = envelope_of(error.vendor_body)
+        if envelope is not None:
+            return msgspec.json.encode({"error": envelope})
+    message = f"{error.message} {error.hint}" if error.hint else error.message
+    word = _STATUS_WORDS.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
+    body = {"code": error.status, "message": message, "status": word, "details": _details(error)}
+    return msgspec.json.encode({"error": body})
+
+
+def _details(error: errors.GatewayError) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = [
+        {"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": _DOMAIN},
+    ]
+    if error.param is not None:
+        violation = {"field": error.param, "description": error.message}
+        details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
+    if error.retry_after_s is not None and math.isfinite(error.retry_after_s):
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"})
+    return details
+
+
+def envelope_of(body: bytes) -> dict[str, Any] | None:
+    """Return the error object of a body in Google's form, alone or in a list; None for anything else."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(document, list) and document:
+        document = document[0]
+    inner = document.get("error") if isinstance(document, dict) else None
+    is_googles = isinstance(inner, dict) and isinstance(inner.get("status"), str) and isinstance(inner.get("code"), int)
+    return inner if is_googles else None

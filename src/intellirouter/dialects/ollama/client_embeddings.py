@@ -1,0 +1,108 @@
+"""Ollama's embeddings for clients: `POST /api/embed`, and the older `POST /api/embeddings` with one prompt."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
+from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
+
+_NEEDS: Final = frozenset({"embeddings"})
+
+
+class EmbedRequest(Struct):
+    model: str
+    input: str | list[str] | None = None
+    dimensions: int | None = None
+    options: dict[str, Any] | None = None
+
+
+class LegacyRequest(Struct):
+    model: str
+    prompt: str | None = None
+    options: dict[str, Any] | None = None
+
+
+_embed: Final = msgspec.json.Decoder(EmbedRequest)
+_legacy: Final = msgspec.json.Decoder(LegacyRequest)
+
+
+def _extras(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
+    raw: dict[str, Any] = msgspec.json.decode(body)
+    extras = {name: value for name, value in raw.items() if name not in known and value is not None}
+    options: dict[str, Any] = raw.get("options") or {}
+    return extras | {OPTION_PREFIX + name: value for name, value in options.items() if value is not None}
+
+
+def _call(model: str, body: bytes, context: RequestContext, source: EmbedRequest | LegacyRequest) -> Call:
+    check_model(model)
+    return Call(
+        operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, source=source
+    )
+
+
+class EmbedClient:
+    """Implements `route.EmbeddingsClient` for `/api/embed`."""
+
+    dialect: str = DIALECT
+    field_names: Final[dict[str, str]] = {}
+
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        request = decode_body(_embed, body)
+        if request.dimensions is not None and not 0 <= request.dimensions < 2**31:
+            raise errors.InvalidRequest(
+                "Invalid 'dimensions': expected a positive integer.", code="invalid_value", param="dimensions"
+            )
+        return _call(request.model, body, context, request)
+
+    def decode(self, call: Call) -> EmbeddingAsk:
+        request: EmbedRequest = call.source
+        given = request.input
+        return EmbeddingAsk(
+            dialect=DIALECT,
+            model=request.model,
+            inputs=[given] if isinstance(given, str) else list(given or ()),
+            dimensions=request.dimensions or None,
+            is_single=isinstance(given, str),
+            extras=_extras(call.body, EmbedRequest.__struct_fields__),
+        )
+
+    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+        body: dict[str, Any] = {
+            "model": call.model,
+            "embeddings": answer.vectors,
+            "total_duration": 0,
+            "load_duration": 0,
+        }
+        if answer.usage is not None:
+            body["prompt_eval_count"] = answer.usage.total_input_tokens
+        if answer.dialect == DIALECT:
+            body.update(answer.extras)
+        return msgspec.json.encode(body)
+
+
+class LegacyEmbeddingsClient:
+    """Implements `route.EmbeddingsClient` for `/api/embeddings`."""
+
+    dialect: str = DIALECT
+    field_names: Final[dict[str, str]] = {}
+
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        request = decode_body(_legacy, body)
+        return _call(request.model, body, context, request)
+
+    def decode(self, call: Call) -> EmbeddingAsk:
+        request: LegacyRequest = call.source
+        extras = _extras(call.body, LegacyRequest.__struct_fields__)
+        inputs: list[str | list[int]] = [request.prompt] if request.prompt else []
+        return EmbeddingAsk(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
+
+    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode({"embedding": answer.vectors[0] if answer.vectors else []})
+
+
+EMBEDDINGS_CLIENT: Final = EmbedClient()
+LEGACY_EMBEDDINGS_CLIENT: Final = LegacyEmbeddingsClient()

@@ -1,0 +1,276 @@
+"""Answers for Ollama's clients: one JSON object, or one a line. Source: Ollama's `docs/api.md`.
+
+A stream's durations are measured here, between the lines' own times; of a whole answer only the counts are known.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import Call, LossReport, Usage, errors
+from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    Choice,
+    CitationDelta,
+    Event,
+    Finished,
+    Foreign,
+    Media,
+    Part,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningToken,
+    Refusal,
+    RefusalDelta,
+    Response,
+    Stop,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.ollama.client_errors import ERRORS
+from intellirouter.dialects.ollama.wire import DIALECT, RAW, created_text, time_text
+from intellirouter.dialects.wire.json_edit import json_string
+
+_REASONS: Final = {"length": "length", "context_length": "length", "content_filter": "content_filter"}
+"""Ollama says `stop` for everything else, tool calls included. Its clients take any word."""
+_UNSAYABLE: Final = frozenset({"pause", "malformed_tool_call", "cancelled", "error"})
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def reason_of(stop: Stop | None, losses: LossReport) -> str:
+    if stop is None:
+        return "stop"
+    if stop.reason in _UNSAYABLE:
+        losses.add("done_reason", "converted", stop.reason)
+    return _REASONS.get(stop.reason, "stop")
+
+
+def counts_of(usage: Usage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    return {"prompt_eval_count": usage.total_input_tokens, "eval_count": usage.total_output_tokens}
+
+
+def tool_call_of(call: ToolCall, index: int, losses: LossReport) -> dict[str, Any]:
+    """Write a call. Broken arguments are kept, under a name of ours: the wire knows objects only."""
+    found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
+    if found is None:
+        losses.add("tool_calls[].function.arguments", "converted", "arguments that are no JSON object")
+        found = {RAW: call.arguments}
+    return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": found}}
+
+
+def body_of(response: Response, call: Call, losses: LossReport, *, is_chat: bool) -> bytes:
+    """Write the body of a whole answer."""
+    if len(response.choices) > 1:
+        losses.add("n", "dropped", "only the first answer can be told")
+    choice = response.choices[0] if response.choices else Choice()
+    message = _message_of(choice.parts, losses)
+    logprobs = message.pop("logprobs")
+    body: dict[str, Any] = {"model": call.model, "created_at": created_text(response.created_s)}
+    if is_chat:
+        body["message"] = {"role": "assistant", **message}
+    else:
+        body["response"] = message.pop("content")
+        body.update(message)
+    body["done"] = True
+    body["done_reason"] = reason_of(choice.stop, losses)
+    if logprobs:
+        body["logprobs"] = logprobs
+    body.update({"total_duration": 0, "load_duration": 0, "prompt_eval_duration": 0, "eval_duration": 0})
+    body.update(counts_of(response.usage))
+    if response.dialect == DIALECT:
+        body.update(response.extras)
+    return _encode(body)
+
+
+def _message_of(parts: Iterable[Part], losses: LossReport) -> dict[str, Any]:
+    text: list[str] = []
+    thinking: list[str] = []
+    calls: list[dict[str, Any]] = []
+    images: list[str] = []
+    logprobs: list[Any] = []
+    for part in parts:
+        match part:
+            case Text():
+                text.append(part.text)
+                logprobs += part.logprobs or ()
+                if part.citations:
+                    losses.dropped("citations")
+            case Refusal():
+                text.append(part.text)
+            case Reasoning():
+                thinking.append(part.text or "\n\n".join(part.summary))
+                if part.token is not None:
+                    losses.dropped("thinking.signature")
+            case ToolCall():
+                calls.append(tool_call_of(part, len(calls), losses))
+            case Media() | Foreign():
+                whole_text, data = _whole(part, losses)
+                text += whole_text
+                images += data
+            case _:
+                pass  # tool results are never in an answer
+    message: dict[str, Any] = {"content": "".join(text), "logprobs": logprobs}
+    if said := "".join(thinking):
+        message["thinking"] = said
+    if images:
+        message["images"] = images
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _whole(part: Media | Foreign, losses: LossReport) -> tuple[list[str], list[str]]:
+    """Return what can be told of a picture, a recording or another vendor's part: text, base64 pictures."""
+    if isinstance(part, Media):
+        if part.kind == "image" and part.source.data is not None:
+            return [], [part.source.data]
+        if part.transcript:
+            losses.add(part.kind, "converted", "its transcript")
+            return [part.transcript], []
+    losses.dropped(part.kind)
+    return [], []
+
+
+class LineStream:
+    """Writes one stream of lines. See `route.StreamEncoder`. Calls go out whole: the wire has no pieces of them."""
+
+    def __init__(self, call: Call, losses: LossReport, *, is_chat: bool) -> None:
+        self._losses = losses
+        self._head = b'{"model":' + json_string(call.model) + b',"created_at":"'
+        self._is_chat = is_chat
+        self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
+        self._close = b"}" if is_chat else b""
+        self._held: dict[int, tuple[ToolCallBegan, list[str]]] = {}
+        self._whole_calls: set[int] = set()
+        self._told_calls = 0
+        self._summary = 0
+        self._stop: Stop | None = None
+        self._usage: Usage | None = None
+        self._began_ns = self._last_ns = time.time_ns()
+        self._first_ns = 0
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if getattr(event, "choice", 0):
+                self._losses.add("n", "dropped", "only the first answer can be told")
+            elif event.__class__ is TextDelta:
+                self._text(event, out)
+            elif isinstance(event, ToolCallBegan | ArgumentsDelta | PartEnded):
+                self._call(event, out)
+            else:
+                self._other(event, out)
+        return b"".join(out)
+
+    def _call(self, event: ToolCallBegan | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
+        if isinstance(event, ToolCallBegan):
+            self._held[event.part] = (event, [])
+        elif event.part in self._held:
+            if isinstance(event, ArgumentsDelta):
+                self._held[event.part][1].append(event.text)
+            else:
+                self._whole_calls.add(event.part)
+                self._tell_whole_calls(out)
+
+    def _text(self, event: TextDelta, out: list[bytes]) -> None:
+        if event.logprobs:
+            out.append(self._line(event.text, after=b',"logprobs":' + _encode(event.logprobs)))
+        elif event.text:
+            out.append(self._line(event.text))
+
+    def _other(self, event: Event, out: list[bytes]) -> None:
+        match event:
+            case ReasoningDelta():
+                self._think(event, out)
+            case RefusalDelta():
+                out.append(self._line(event.text))
+            case Finished():
+                self._stop = event.stop
+                self._tell_calls(out)
+            case UsageUpdate():
+                self._usage = event.usage
+            case Began():
+                self._usage = event.usage or self._usage
+            case CitationDelta():
+                self._losses.dropped("citations")
+            case ReasoningToken():
+                self._losses.dropped("thinking.signature")
+            case WholePart():
+                self._whole(event, out)
+            case _:
+                pass
+
+    def _think(self, event: ReasoningDelta, out: list[bytes]) -> None:
+        text = event.text
+        if event.is_summary and event.summary_index != self._summary:
+            self._summary, text = event.summary_index, "\n\n" + text
+        if text:
+            out.append(self._line("", inside=b',"thinking":' + _encode(text)))
+
+    def _whole(self, event: WholePart, out: list[bytes]) -> None:
+        text, images = _whole(event.value, self._losses)
+        if images:
+            out.append(self._line("", inside=b',"images":' + _encode(images)))
+        elif text:
+            out.append(self._line(text[0]))
+
+    def _tell_whole_calls(self, out: list[bytes]) -> None:
+        """Tell the calls that are whole, in the order they began: they may come interleaved."""
+        for part in list(self._held):
+            if part not in self._whole_calls:
+                break
+            self._tell_call(part, out)
+
+    def _tell_calls(self, out: list[bytes]) -> None:
+        for part in sorted(self._held):
+            self._tell_call(part, out)
+
+    def _tell_call(self, part: int, out: list[bytes]) -> None:
+        began, pieces = self._held.pop(part)
+        call = ToolCall(id=began.id, name=began.name, arguments="".join(pieces), kind=began.kind)
+        written = tool_call_of(call, self._told_calls, self._losses)
+        self._told_calls += 1
+        out.append(self._line("", inside=b',"tool_calls":' + _encode([written])))
+
+    def _line(self, text: str, *, inside: bytes = b"", after: bytes = b"") -> bytes:
+        now_ns = self._now()
+        self._first_ns = self._first_ns or now_ns
+        stamp = time_text(now_ns).encode()
+        return b"".join((self._head, stamp, self._open, _encode(text), inside, self._close, after, b',"done":false}\n'))
+
+    def _now(self) -> int:
+        """Return the time; never an earlier one than before, even when the machine's clock is set back."""
+        self._last_ns = max(self._last_ns, time.time_ns())
+        return self._last_ns
+
+    def end(self) -> bytes:
+        out: list[bytes] = []
+        self._tell_calls(out)
+        now_ns = self._now()
+        first_ns = self._first_ns or now_ns
+        tail: dict[str, Any] = {
+            "done": True,
+            "done_reason": reason_of(self._stop, self._losses),
+            "total_duration": now_ns - self._began_ns,
+            "load_duration": 0,
+            "prompt_eval_duration": first_ns - self._began_ns,
+            "eval_duration": now_ns - first_ns,
+            **counts_of(self._usage),
+        }
+        stamp = time_text(now_ns).encode()
+        out += [self._head, stamp, self._open, b'""', self._close, b",", _encode(tail)[1:], b"\n"]
+        return b"".join(out)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return ERRORS.encode_event(error)

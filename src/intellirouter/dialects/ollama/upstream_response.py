@@ -1,0 +1,274 @@
+"""Answers of an Ollama upstream, whole and line by line, of `/api/chat` and `/api/generate` alike.
+
+Sources: Ollama's `docs/api.md`, `api/types.go`. A line is a piece of everything: thoughts, text, whole tool calls.
+"""
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Usage, errors, new_id
+from intellirouter.dialects.ir import (
+    ArgumentsDelta,
+    Began,
+    Choice,
+    Ended,
+    Event,
+    Finished,
+    Media,
+    Part,
+    PartEnded,
+    Reasoning,
+    ReasoningDelta,
+    Response,
+    Source,
+    Stop,
+    StopReason,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallBegan,
+    UsageUpdate,
+    WholePart,
+)
+from intellirouter.dialects.ollama.wire import DIALECT
+from intellirouter.dialects.openai.errors import decode_error_in_200, decode_error_in_stream
+from intellirouter.dialects.wire.lenient import as_int, epoch_s
+from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.sse import LineSplitter, check_utf8
+
+_REASONS: Final[dict[str, StopReason]] = {
+    "length": "length",
+    "content_filter": "content_filter",
+    "error": "error",
+    "cancelled": "cancelled",
+}
+_MAX_TOKENS: Final = 10**12
+_SPOKEN: Final = frozenset(
+    {
+        "model",
+        "created_at",
+        "message",
+        "response",
+        "thinking",
+        "done",
+        "done_reason",
+        "prompt_eval_count",
+        "eval_count",
+        "logprobs",
+        "tool_calls",
+        "image",
+    }
+)
+
+
+class _Function(Struct):
+    name: str
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Call(Struct):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[_Call] | None = None
+    images: list[str] | None = None
+
+
+class _Line(Struct):
+    """One object of an answer. `message` is the chat endpoint's, the members of the same kind beside it generate's."""
+
+    message: _Message | None = None
+    response: str | None = None
+    thinking: str | None = None
+    tool_calls: list[_Call] | None = None
+    model: str | None = None
+    created_at: str | None = None
+    done: bool | None = None
+    done_reason: str | None = None
+    prompt_eval_count: Any = None
+    eval_count: Any = None
+    logprobs: list[dict[str, Any]] | None = None
+    error: Any = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Line)
+_NOTHING: Final = _Message()
+
+
+def _decode(data: bytes) -> _Line:
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.UpstreamMalformed(f"The upstream sent what is no answer of Ollama: {error}") from None
+
+
+def _message_of(line: _Line) -> _Message:
+    if line.message is not None:
+        return line.message
+    if line.response is None and line.thinking is None and line.tool_calls is None:
+        return _NOTHING
+    return _Message(content=line.response, thinking=line.thinking, tool_calls=line.tool_calls)
+
+
+def _usage_of(line: _Line) -> Usage | None:
+    if line.prompt_eval_count is None and line.eval_count is None:
+        return None
+    prompt, answer = as_int(line.prompt_eval_count), as_int(line.eval_count)
+    return Usage(input_tokens=min(prompt, _MAX_TOKENS), output_tokens=min(answer, _MAX_TOKENS))
+
+
+def _stop_of(line: _Line, *, has_calls: bool) -> Stop:
+    """Ollama says `stop` after tool calls, too."""
+    raw = line.done_reason or ""
+    reason = _REASONS.get(raw, "stop")
+    return Stop(reason="tool_calls" if has_calls and reason == "stop" else reason, raw=raw)
+
+
+def _arguments_of(call: _Call) -> str:
+    """Return the arguments' text, which some versions wrap in a string; nothing and null mean none."""
+    text = bytes(call.function.arguments).decode().strip()
+    if text.startswith('"'):
+        text = str(msgspec.json.decode(text)).strip()
+    return "{}" if text in {"", "null"} else text
+
+
+def decode_response(body: bytes) -> Response:
+    """Read a 200 body. Raises `UpstreamMalformed`, or the error it holds."""
+    if not body.isascii():
+        check_utf8(body)
+    line = _decode(body)
+    if line.error:
+        raise decode_error_in_200(body)
+    if line.message is None and line.response is None:
+        raise errors.UpstreamMalformed("The upstream's answer has no `message`.")
+    message = _message_of(line)
+    parts: list[Part] = []
+    if message.thinking:
+        parts.append(Reasoning(text=message.thinking))
+    if message.content:
+        parts.append(Text(text=message.content, logprobs=line.logprobs or None))
+    parts += [_picture(data) for data in message.images or ()]
+    for call in message.tool_calls or ():
+        call_id = call.id or new_id("call_")
+        parts.append(ToolCall(id=call_id, name=call.function.name, arguments=_arguments_of(call)))
+    stop = _stop_of(line, has_calls=bool(message.tool_calls)) if line.done is not False else None
+    raw: dict[str, Any] = msgspec.json.decode(body)
+    return Response(
+        model=line.model or "",
+        created_s=epoch_s(line.created_at),
+        choices=[Choice(parts=parts, stop=stop)],
+        usage=_usage_of(line),
+        dialect=DIALECT,
+        extras={name: value for name, value in raw.items() if name not in _SPOKEN},
+    )
+
+
+def _picture(data: str) -> Media:
+    return Media(kind="image", source=Source(data=data, media_type=media_type_of(data)))
+
+
+_Kind = Literal["", "text", "reasoning"]
+
+
+class LineDecoder:
+    """Reads one stream of lines. Implements `route.StreamDecoder`."""
+
+    def __init__(self) -> None:
+        self._splitter = LineSplitter()
+        self._has_begun = False
+        self._is_over = False
+        self._has_calls = False
+        self._parts = 0
+        self._open: _Kind = ""
+        """What the last part is, while it may still grow."""
+        self._logprobs: list[Any] = []
+        """Of tokens that Ollama still holds back: they belong to the next text."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        block = self._splitter.feed(data)
+        return self._read(block) if block else []
+
+    def end(self) -> list[Event]:
+        events = self._read(self._splitter.rest())
+        if not self._is_over:
+            raise errors.UpstreamMalformed("The upstream's stream ended without its last line.")
+        return events
+
+    def _read(self, block: bytes) -> list[Event]:
+        check_utf8(block)
+        events: list[Event] = []
+        for data in block.split(b"\n"):
+            if self._is_over:
+                break
+            if data.strip():
+                self._take(data, events)
+        return events
+
+    def _take(self, data: bytes, events: list[Event]) -> None:
+        line = _decode(data)
+        if line.error:
+            raise decode_error_in_stream(data)
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(Began(model=line.model or "", created_s=epoch_s(line.created_at)))
+        message = _message_of(line)
+        if message.thinking:
+            events.append(ReasoningDelta(text=message.thinking, part=self._part("reasoning", events)))
+        self._take_text(message.content, line.logprobs, events)
+        for image in message.images or ():
+            part = self._whole_part(events)
+            events += [WholePart(value=_picture(image), part=part), PartEnded(part=part)]
+        for call in message.tool_calls or ():
+            self._take_call(call, events)
+        if line.done:
+            self._finish(line, events)
+
+    def _take_text(self, text: str | None, logprobs: list[dict[str, Any]] | None, events: list[Event]) -> None:
+        if logprobs and self._open != "reasoning":
+            self._logprobs += logprobs
+        if text:
+            held, self._logprobs = self._logprobs or logprobs, []
+            events.append(TextDelta(text=text, part=self._part("text", events), logprobs=held or None))
+
+    def _part(self, kind: _Kind, events: list[Event]) -> int:
+        """Return the number of the part that grows: the open one, or the next when the kind changes."""
+        if self._open != kind:
+            self._close(events)
+            self._open = kind
+            self._parts += 1
+        return self._parts - 1
+
+    def _close(self, events: list[Event]) -> None:
+        if self._open:
+            events.append(PartEnded(part=self._parts - 1))
+            self._open = ""
+
+    def _whole_part(self, events: list[Event]) -> int:
+        self._close(events)
+        self._parts += 1
+        return self._parts - 1
+
+    def _take_call(self, call: _Call, events: list[Event]) -> None:
+        """Every call is whole and a part of its own: `index` is 0 for all of them in some versions."""
+        self._has_calls = True
+        part = self._whole_part(events)
+        call_id = call.id or new_id("call_")
+        events += [
+            ToolCallBegan(id=call_id, name=call.function.name, part=part),
+            ArgumentsDelta(text=_arguments_of(call), part=part),
+            PartEnded(part=part),
+        ]
+
+    def _finish(self, line: _Line, events: list[Event]) -> None:
+        self._is_over = True
+        self._close(events)
+        events.append(Finished(stop=_stop_of(line, has_calls=self._has_calls)))
+        if (usage := _usage_of(line)) is not None:
+            events.append(UsageUpdate(usage=usage))
+        events.append(Ended())

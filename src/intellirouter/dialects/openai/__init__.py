@@ -1,0 +1,1 @@
+"""What all of OpenAI's dialects share: the error envelope and the usage object."""

@@ -1,0 +1,263 @@
+"""OpenAI chat completions: what we must know of a request and an answer; all else passes untouched.
+
+Source: OpenAI API reference, "Create chat completion". Unknown fields are the upstream's business.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import (
+    EMPTY_CONTEXT,
+    NO_QUIRKS,
+    Call,
+    Deployment,
+    LossReport,
+    RequestContext,
+    UpstreamRequest,
+    errors,
+)
+from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
+from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
+from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
+
+_MAX_TOKENS: Final = 2**53
+"""JSON's integers have no end; what is counted and priced with them has."""
+_ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
+_PART_NEEDS: Final = {"image_url": "vision", "input_audio": "audio", "file": "files", "video_url": "video"}
+_USAGE_OPT_IN: Final = b'"stream_options":{"include_usage":true}'
+
+
+class Part(Struct):
+    type: str
+    text: str | None = None
+
+
+class FunctionCall(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct):
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCall | None = None
+
+
+class Message(Struct):
+    role: str
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Function(Struct):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(Struct):
+    type: str
+    function: Function | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class ResponseFormat(Struct):
+    type: str
+
+
+class ChatRequest(Struct):
+    """The members whose types we answer for. The order of optional ones follows the reference."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    seed: int | None = None
+    user: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+
+
+class _Response(Struct):
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = NOT_REPORTED
+    error: Any = None
+
+
+_decode_request: Final = msgspec.json.Decoder(ChatRequest)
+_decode_response: Final = msgspec.json.Decoder(_Response)
+_decode_object: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class OpenAIChatPassthrough:
+    """`POST /chat/completions`, OpenAI dialect on both sides: the passthrough."""
+
+    dialect = "openai_chat"
+    is_local = False
+    path = "/chat/completions"
+
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:  # noqa: ARG002 - all is in the body
+        request = decode_body(_decode_request, body)
+        _check(request)
+        return Call(
+            operation="chat",
+            model=request.model,
+            body=body,
+            is_stream=bool(request.stream),
+            wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+            needs=_needs(request),
+            max_output_tokens=request.max_completion_tokens or request.max_tokens,
+            source=request,
+        )
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        quirks = deployment.quirks
+        if quirks is NO_QUIRKS:
+            return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
+        if touches(call, quirks):
+            return self._fitted(call, deployment)
+        body = self.edited(call, deployment.upstream_model, asks_usage=quirks.takes_stream_options)
+        return UpstreamRequest(path=self.path, body=body)
+
+    def _fitted(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Write the request anew, as this vendor wants it; what no quirk names stays as the client said it."""
+        body = decode_body(_decode_object, call.body)
+        body["model"] = deployment.upstream_model
+        if call.is_stream:
+            options = body.get("stream_options")
+            body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        losses = LossReport(FIELD_NAMES)
+        fit(body, deployment.quirks, losses)
+        return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
+
+    def edited(self, call: Call, upstream_model: str, *, asks_usage: bool = True) -> bytes:
+        """Return the client's body with the upstream's model, asking for usage; every other byte as it came."""
+        body = call.body
+        if upstream_model != call.model:
+            body = replace(body, model_spans(body, call.model), json_string(upstream_model))
+        if asks_usage and call.is_stream and not call.wants_usage:
+            body = _ask_for_usage(body, call.source.stream_options is not None)
+        return body
+
+    def decode_response(
+        self,
+        body: bytes,
+        call: Call | None = None,  # noqa: ARG002 - the bytes pass
+        deployment: Deployment | None = None,  # noqa: ARG002
+    ) -> Answer:
+        try:
+            if not body.isascii():
+                body.decode()  # the decoder skips what it is not asked for, text that is no UTF-8 included
+            response = _decode_response.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None
+        if response.error:
+            raise openai_errors.decode_error_in_200(body)
+        if response.choices is None:
+            raise errors.UpstreamMalformed("The upstream's answer has no `choices`.")
+        finish = response.choices[0].finish_reason if response.choices else None
+        return Answer(decode_usage(response.usage), finish)
+
+    def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
+        return ChatStreamRelay(keeps_usage=call.wants_usage)
+
+    decode_error = staticmethod(openai_errors.decode_error)
+
+
+def _check(request: ChatRequest) -> None:
+    check_model(request.model)
+    if not request.messages:
+        raise errors.InvalidRequest(
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+            code="empty_array",
+            param="messages",
+        )
+    for index, message in enumerate(request.messages):
+        if message.role not in _ROLES:
+            raise errors.InvalidRequest(
+                f"Invalid value: {message.role[:100]!r}. Supported values are: {', '.join(sorted(_ROLES))}.",
+                code="invalid_value",
+                param=f"messages[{index}].role",
+            )
+    if request.n is not None:
+        _check_range("n", request.n, 1, 128)
+    if request.max_tokens is not None:
+        _check_range("max_tokens", request.max_tokens, 0, _MAX_TOKENS)
+    if request.max_completion_tokens is not None:
+        _check_range("max_completion_tokens", request.max_completion_tokens, 0, _MAX_TOKENS)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if value < low:
+        raise errors.InvalidRequest(
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {low}, but got {value} instead.",
+            code="integer_below_min_value",
+            param=name,
+        )
+    if value > high:
+        raise errors.InvalidRequest(
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {high}, but got {value} instead.",
+            code="integer_above_max_value",
+            param=name,
+        )
+
+
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+
+
+def _needs(request: ChatRequest) -> frozenset[str]:
+    needs: set[str] = set()
+    if request.tools:
+        needs.add("tools")
+    if request.response_format is not None and request.response_format.type == "json_schema":
+        needs.add("json_schema")
+    for message in request.messages:
+        if message.content.__class__ is list:
+            needs.update(_PART_NEEDS[part.type] for part in message.content if part.type in _PART_NEEDS)
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+def _ask_for_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
+    """Ask for the usage chunk on the client's behalf; the relay takes it out again."""
+    spans = top_level_spans(body, "stream_options") if has_options or b'"stream_options"' in body else []
+    if not spans:
+        return append_member(body, _USAGE_OPT_IN)
+    start, end = spans[-1]
+    return replace(body, spans, _with_usage(body[start:end]))
+
+
+def _with_usage(options: bytes) -> bytes:
+    """Return `stream_options`, an object or null, with the opt-in; its other members stay as they are written."""
+    if spans := top_level_spans(options, "include_usage"):
+        return replace(options, spans, b"true")
+    if options.strip(b"{} \t\r\n") in {b"", b"null"}:
+        return b'{"include_usage":true}'
+    return append_member(options, b'"include_usage":true')

@@ -1,0 +1,74 @@
+"""The relay of legacy completions between equals. Source: OpenAI API reference, "Create completion"."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
+from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough, StreamOptions
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
+
+_MAX_CHOICES: Final = 128
+
+
+class CompletionRequest(Struct):
+    """The members whose types we answer for."""
+
+    model: str
+    prompt: str | list[str | int | list[int]] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    logprobs: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    seed: int | None = None
+    user: str | None = None
+
+
+_decode_request: Final = msgspec.json.Decoder(CompletionRequest)
+
+
+class CompletionsPassthrough(OpenAIChatPassthrough):
+    """`POST /completions`, OpenAI dialect on both sides. Answers and chunks are read as those of the chat route are."""
+
+    path = "/completions"
+
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:  # noqa: ARG002 - all is in the body
+        request = decode_body(_decode_request, body)
+        check_model(request.model)
+        _check_range("n", request.n, 1, _MAX_CHOICES)
+        _check_range("max_tokens", request.max_tokens, 0, 2**53)
+        if request.prompt == []:
+            raise errors.InvalidRequest(
+                "Invalid 'prompt': empty array. Expected an array with minimum length 1.",
+                code="empty_array",
+                param="prompt",
+            )
+        return Call(
+            operation="completions",
+            model=request.model,
+            body=body,
+            is_stream=bool(request.stream),
+            wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+            max_output_tokens=request.max_tokens,
+            source=request,
+        )
+
+
+def _check_range(name: str, value: Any, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        raise errors.InvalidRequest(
+            f"Invalid '{name}': expected a value between {low} and {high}, but got {value} instead.",
+            code="integer_below_min_value" if value < low else "integer_above_max_value",
+            param=name,
+        )

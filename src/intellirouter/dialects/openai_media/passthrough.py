@@ -1,0 +1,183 @@
+"""The routes of relayed surfaces: the request's bytes but for the model's name, the answer's bytes untouched."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import (
+    EMPTY_CONTEXT,
+    NO_USAGE,
+    Call,
+    Deployment,
+    Operation,
+    RequestContext,
+    UpstreamRequest,
+    Usage,
+    errors,
+    estimate_tokens,
+)
+from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai_media.forms import Form, read_form
+from intellirouter.dialects.openai_media.raw_stream import RawStream
+from intellirouter.dialects.openai_media.usage import decode_media_usage
+from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
+from intellirouter.dialects.wire.json_reader import missing
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
+
+_AUDIO_TYPES: Final = {
+    "mp3": b"audio/mpeg",
+    "opus": b"audio/ogg",
+    "aac": b"audio/aac",
+    "flac": b"audio/flac",
+    "wav": b"audio/wav",
+    "pcm": b"audio/pcm",
+}
+_TEXT_FORMATS: Final = frozenset({"text", "srt", "vtt"})
+_SSE: Final = b"text/event-stream; charset=utf-8"
+
+
+class _Fields(Struct):
+    """What is read of a JSON request; the rest is the upstream's business."""
+
+    model: str | None = None
+    stream: bool | None = None
+    response_format: str | None = None
+    stream_format: str | None = None
+    input: Any = None
+    query: Any = None
+    documents: Any = None
+    prompt: Any = None
+
+
+_decode_fields: Final = msgspec.json.Decoder(_Fields)
+
+
+class MediaLane:
+    """One relayed operation: decodes its requests, and is its own route. A pure value."""
+
+    dialect = "openai_chat"
+    is_local = False
+
+    def __init__(
+        self,
+        operation: Operation,
+        path: str,
+        *,
+        default_model: str = "",
+        required: tuple[str, ...] = (),
+        is_form: bool = False,
+        is_sound: bool = False,
+    ) -> None:
+        """`path` stands below the provider's base URL. `is_sound`: the answer is a recording, not JSON."""
+        self._operation = operation
+        self._path = path
+        self._default_model = default_model
+        self._required = required
+        self.is_form = is_form
+        self._is_sound = is_sound
+
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+        """Read what routing needs. Raises `InvalidRequest`."""
+        source: Form | _Fields
+        if self.is_form:
+            source = self._form(body, context)
+            fields = _Fields(
+                model=source.value("model"),
+                stream=source.value("stream") == "true",
+                response_format=source.value("response_format"),
+            )
+        else:
+            source = fields = decode_body(_decode_fields, body)
+            for name in self._required:
+                if getattr(fields, name, None) is None:
+                    raise missing(name)
+        model = fields.model or self._default_model
+        check_model(model)
+        is_stream, stream_type = self._stream(fields)
+        return Call(
+            operation=self._operation,
+            model=model,
+            body=body,
+            context=context,
+            is_stream=is_stream,
+            stream_type=stream_type,
+            wants_usage=True,
+            source=source,
+        )
+
+    def _form(self, body: bytes, context: RequestContext) -> Form:
+        form = read_form(body, dict(context.headers).get("content-type", ""))
+        names = {part.name.removesuffix("[]") for part in form.parts}
+        for name in self._required:
+            if name not in names:
+                raise missing(name)
+        return form
+
+    def _stream(self, fields: _Fields) -> tuple[bool, bytes]:
+        if self._is_sound:
+            if fields.stream_format == "sse":
+                return True, _SSE
+            return True, _AUDIO_TYPES.get(fields.response_format or "mp3", b"application/octet-stream")
+        return bool(fields.stream), _SSE
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        name, source = deployment.upstream_model, call.source
+        headers: tuple[tuple[str, str], ...] = ()
+        if isinstance(source, Form):
+            body = call.body if name == source.value("model") else source.with_value("model", name)
+            headers = (("content-type", f"multipart/form-data; boundary={source.boundary}"),)
+        elif source.model is None:
+            body = append_member(call.body, b'"model":' + json_string(name)) if call.body.strip(b"{} \r\n\t") else b"{}"
+        elif name == source.model:
+            body = call.body
+        else:
+            body = replace(call.body, model_spans(call.body, source.model), json_string(name))
+        return UpstreamRequest(path=self._path, body=body, headers=headers)
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
+        source = call.source
+        if isinstance(source, Form) and source.value("response_format") in _TEXT_FORMATS:
+            return Answer(self._estimated(call), content_type=b"text/plain; charset=utf-8")
+        try:
+            document = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.UpstreamMalformed(f"The upstream's answer is no JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise errors.UpstreamMalformed("The upstream's answer is no JSON object.")
+        if document.get("error"):
+            raise openai_errors.decode_error_in_200(body)
+        return Answer(decode_media_usage(document) or self._estimated(call))
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
+        return RawStream(is_sse=call.stream_type == _SSE, fallback_usage=self._estimated(call))
+
+    def _estimated(self, call: Call) -> Usage:
+        """Moderations are free; for the rest the text that was sent is all we can count."""
+        if self._operation == "moderations":
+            return NO_USAGE
+        if isinstance(call.source, Form):
+            return Usage(is_estimated=True)
+        return Usage(input_tokens=estimate_tokens(len(call.body)), is_estimated=True)
+
+    decode_error = staticmethod(openai_errors.decode_error)
+
+
+MEDIA_ROUTES: Final[dict[str, MediaLane]] = {
+    "openai_moderations": MediaLane(
+        "moderations", "/moderations", default_model="omni-moderation-latest", required=("input",)
+    ),
+    "openai_images": MediaLane("images", "/images/generations", default_model="gpt-image-1", required=("prompt",)),
+    "openai_image_edits": MediaLane(
+        "images", "/images/edits", default_model="gpt-image-1", required=("image", "prompt"), is_form=True
+    ),
+    "openai_image_variations": MediaLane(
+        "images", "/images/variations", default_model="dall-e-2", required=("image",), is_form=True
+    ),
+    "openai_speech": MediaLane("audio", "/audio/speech", required=("input",), is_sound=True),
+    "openai_transcriptions": MediaLane("audio", "/audio/transcriptions", required=("file",), is_form=True),
+    "openai_translations": MediaLane("audio", "/audio/translations", required=("file",), is_form=True),
+    "rerank": MediaLane("rerank", "/rerank", required=("query", "documents")),
+}
+"""By operation name."""

@@ -1,0 +1,170 @@
+"""What routing must know of a responses request; all else is read when an upstream of another dialect is tried.
+
+Source: OpenAI API reference, "Create a model response". Unknown members are the upstream's business.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
+from intellirouter.dialects.openai_responses.fields import DIALECT, bad_value
+from intellirouter.dialects.wire.json_reader import missing
+from intellirouter.dialects.wire.request_validation import check_model, decode_body
+
+_MAX_TOKENS: Final = 2**53
+"""JSON's integers have no end; what is counted and priced with them has."""
+_ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
+_CHOICES: Final = frozenset({"none", "auto", "required"})
+_INCLUDES_TOKENS: Final = "reasoning.encrypted_content"
+
+
+class Item(Struct):
+    """One item of the input, as far as its kind goes. Without `type` it is a message."""
+
+    type: str | None = None
+    role: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
+
+
+class Tool(Struct):
+    type: str
+
+
+class TextConfig(Struct):
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class ReasoningConfig(Struct):
+    effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+
+
+class ResponsesRequest(Struct):
+    """The members whose types we answer for. The order follows the reference."""
+
+    model: str
+    input: str | list[Item] | None = None
+    stream: bool | None = None
+    instructions: str | None = None
+    include: list[str] | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    metadata: dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
+    background: bool | None = None
+    prompt: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    reasoning: ReasoningConfig | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    temperature: float | None = None
+    text: TextConfig | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    tools: list[Tool] | None = None
+    top_logprobs: int | None = None
+    top_p: float | None = None
+    truncation: str | None = None
+    user: str | None = None
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether the answer shall hold reasoning tokens: the client asks, or the answer is kept for a next turn."""
+        return self.store is not False or _INCLUDES_TOKENS in (self.include or ())
+
+    @property
+    def wants_summary(self) -> bool:
+        asked = self.reasoning
+        return asked is not None and bool(asked.summary or asked.generate_summary)
+
+
+_decoder: Final = msgspec.json.Decoder(ResponsesRequest)
+
+
+def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    """Validate and read a request, as far as routing needs it. Raises `InvalidRequest`."""
+    request = decode_body(_decoder, body)
+    _check(request)
+    return Call(
+        operation="chat",
+        model=request.model,
+        body=body,
+        dialect=DIALECT,
+        context=context,
+        is_stream=bool(request.stream),
+        wants_usage=True,
+        needs=_needs(request, body),
+        max_output_tokens=request.max_output_tokens,
+        source=request,
+    )
+
+
+def request_of(call: Call) -> ResponsesRequest:
+    """Return the call's request as `decode_request` read it."""
+    request: ResponsesRequest = call.source if call.source is not None else decode_body(_decoder, call.body)
+    return request
+
+
+def _check(request: ResponsesRequest) -> None:
+    check_model(request.model)
+    stands_elsewhere = request.previous_response_id or request.conversation or request.prompt
+    if not request.input and not stands_elsewhere:
+        if request.input is None:
+            raise missing("input")
+        raise errors.InvalidRequest(
+            "One of 'input', 'previous_response_id', 'prompt' or 'conversation' must be provided.",
+            code="missing_required_parameter",
+            param="input",
+        )
+    for index, item in enumerate(request.input if isinstance(request.input, list) else ()):
+        if item.type in {None, "message"} and not (item.type is None and item.role is None):
+            if item.role is None:
+                raise missing(f"input[{index}].role")
+            if item.role not in _ROLES:
+                raise bad_value(f"input[{index}].role", item.role, "'assistant', 'system', 'developer' and 'user'")
+    if isinstance(request.tool_choice, str) and request.tool_choice not in _CHOICES:
+        raise bad_value("tool_choice", request.tool_choice, "'none', 'auto' and 'required'")
+    _check_range("max_output_tokens", request.max_output_tokens, 1, _MAX_TOKENS)
+    _check_range("top_logprobs", request.top_logprobs, 0, 20)
+
+
+def _check_range(name: str, value: int | None, low: int, high: int) -> None:
+    if value is None or low <= value <= high:
+        return
+    side, bound = ("below_min", f">= {low}") if value < low else ("above_max", f"<= {high}")
+    words = side.replace("_min", " minimum").replace("_max", " maximum")
+    raise errors.InvalidRequest(
+        f"Invalid '{name}': integer {words} value. Expected a value {bound}, but got {value} instead.",
+        code=f"integer_{side}_value",
+        param=name,
+    )
+
+
+_NO_NEEDS: Final[frozenset[str]] = frozenset()
+_MEDIA_NEEDS: Final = {b'"input_image"': "vision", b'"input_file"': "files", b'"input_audio"': "audio"}
+
+
+def _needs(request: ResponsesRequest, body: bytes) -> frozenset[str]:
+    needs: set[str] = set()
+    if request.tools:
+        needs.add("tools")
+    asked = request.text.format if request.text is not None else None
+    if asked is not None and asked.get("type") == "json_schema":
+        needs.add("json_schema")
+    # Quoted, these bytes are a whole JSON string: only where one stands in the body are the contents looked at.
+    for mark, need in _MEDIA_NEEDS.items():
+        if mark in body and isinstance(request.input, list) and _holds(request.input, mark):
+            needs.add(need)
+    return frozenset(needs) if needs else _NO_NEEDS
+
+
+def _holds(items: list[Item], mark: bytes) -> bool:
+    return any(mark in bytes(item.content) or mark in bytes(item.output) for item in items)

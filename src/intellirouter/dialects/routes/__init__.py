@@ -1,0 +1,1 @@
+"""How a request gets from a client dialect to an upstream dialect: passthrough or translation."""

@@ -1,0 +1,61 @@
+"""The route of embeddings between two dialects."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import structs
+
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.ir import EmbeddingAsk
+from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, StreamRelay
+
+
+class ErrorDecoder(Protocol):
+    """How the upstream's dialect says that something went wrong (`ChatUpstream.decode_error`)."""
+
+    def __call__(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError: ...
+
+
+class EmbeddingsTranslation:
+    """Clients of one dialect over an upstream of another. Implements `route.Route`."""
+
+    is_local = False
+
+    def __init__(self, client: EmbeddingsClient, upstream: EmbeddingsUpstream, error_decoder: ErrorDecoder) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._decode_error = error_decoder
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        ask = self._ask(call)
+        losses = LossReport(self._client.field_names)
+        request = self._upstream.encode(ask, deployment, losses)
+        for name in ask.extras:
+            losses.dropped(name)
+        return structs.replace(request, losses=losses.taken())
+
+    def _ask(self, call: Call) -> EmbeddingAsk:
+        if call.conversation is None:
+            call.conversation = self._client.decode(call)
+        ask: EmbeddingAsk = call.conversation
+        return ask
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        answer = self._upstream.decode(body, deployment)
+        asked = len(self._ask(call).inputs)
+        if len(answer.vectors) != asked:
+            raise errors.UpstreamMalformed(
+                f"The upstream's answer has {len(answer.vectors)} vectors for {asked} inputs."
+            )
+        losses = LossReport()
+        return Answer(answer.usage, None, self._client.encode(answer, call, losses), losses.taken())
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002 - there is none
+        raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._decode_error(status, headers, body, deployment=deployment, clock=clock)

@@ -1,0 +1,28 @@
+"""What routes that answer from the request alone have in common: nobody is asked, nothing is streamed."""
+
+from collections.abc import Sequence
+
+from intellirouter.core import Call, Clock, Deployment, UpstreamRequest, errors
+from intellirouter.dialects.protocols import StreamRelay
+
+
+class LocalRoute:
+    """The rest of `route.Route` for a route whose `decode_response` of nothing is the answer."""
+
+    is_local = True
+    not_asked: str
+    """What no deployment can be asked for: "cannot be told to load"."""
+    not_streamed: str
+    """What is no stream, as a sentence."""
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        raise errors.UnsupportedFeature(f"{deployment.name} {self.not_asked} {call.model}.")
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
+        raise errors.InvalidRequest(self.not_streamed, param="stream")
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        del headers, body, clock
+        raise errors.InternalError(f"{deployment} was not asked (HTTP {status}).")

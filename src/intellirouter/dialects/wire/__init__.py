@@ -1,0 +1,1 @@
+"""The bytes below every dialect: JSON, server-sent events, media types."""

@@ -1,0 +1,160 @@
+"""The frames of `/v1/ws`: what a client may send, and a request's answer as frames."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from intellirouter.core import SocketClosed, errors
+from intellirouter.dialects import SseParser, encode_error
+from intellirouter.gateway.websockets.socket import Socket
+from intellirouter.pipeline import Exchange, Headers
+
+_MAX_ID_CHARS: Final = 128
+_DONE: Final = "[DONE]"
+
+
+class ReceivedFrame(Struct):
+    """One frame of a client."""
+
+    type: str = ""
+    id: str | None = None
+    request: Raw = Raw()
+    """A chat completion request, verbatim."""
+
+    def named(self) -> str:
+        """Return the id. Raises `InvalidRequest` where it is missing, empty or too long."""
+        if not self.id:
+            raise errors.InvalidRequest(
+                "Missing required parameter: 'id'.",
+                code="missing_required_parameter",
+                param="id",
+                hint="Name each request with a text of your own.",
+            )
+        if len(self.id) > _MAX_ID_CHARS:
+            long, self.id = len(self.id), None
+            raise errors.InvalidRequest(
+                f"Invalid 'id': {long} characters are more than {_MAX_ID_CHARS}.", code="invalid_value", param="id"
+            )
+        return self.id
+
+
+class _Envelope(Struct):
+    error: Raw
+
+
+_decode_frame: Final = msgspec.json.Decoder(ReceivedFrame)
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope)
+
+
+def read_frame(data: bytes) -> ReceivedFrame:
+    """Raises `InvalidRequest`."""
+    try:
+        return _decode_frame.decode(data)
+    except msgspec.ValidationError as error:
+        raise errors.InvalidRequest(
+            f"Invalid frame: {error}.",
+            code="invalid_frame",
+            hint='A frame is a JSON object with the texts "type" and "id".',
+        ) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise errors.InvalidRequest(
+            f"We could not parse the frame: {error}.", code="invalid_json", hint="Each frame is one JSON object."
+        ) from None
+
+
+def frame_text(
+    kind: str,
+    name: str | None,
+    *,
+    error: errors.GatewayError | None = None,
+    headers: Headers | None = None,
+    response: str | None = None,
+) -> str:
+    """Return a frame for a client."""
+    parts = [f'{{"type":"{kind}"']
+    if name is not None or kind == "error":
+        parts.append(f'"id":{_json(name)}')
+    if error is not None:
+        parts.append(f'"status":{error.status}')
+        parts.append(f'"error":{_inner(encode_error(error))}')
+        if error.retry_after_s is not None:
+            parts.append(f'"retry_after_s":{_json(round(error.retry_after_s, 3))}')
+    if headers:
+        parts.append(f'"headers":{_json({key.decode(): value.decode() for key, value in headers})}')
+    if response is not None:
+        parts.append(f'"response":{response}')
+    return ",".join(parts) + "}"
+
+
+class FrameReply:
+    """Implements `pipeline.Reply` for one request of a socket. A socket that is gone takes every frame, and nothing.
+
+    Whoever serves the socket notices that it is gone, and cancels.
+    """
+
+    def __init__(self, socket: Socket, name: str, exchange: Exchange, release: Callable[[], None]) -> None:
+        """`release` is called before the last frame: from then on the id may be used again."""
+        self._socket = socket
+        self._name = name
+        self._exchange = exchange
+        self._release = release
+        self._events = SseParser()
+        self._prefix = f'{{"type":"chat.chunk","id":{_json(name)},"chunk":'
+        self._has_failed = False
+        self.has_begun = False
+
+    async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
+        self.has_begun = True
+        text = body.decode("utf-8", "replace")
+        await self._last(frame_text("chat.completed", self._name, headers=headers, response=text))
+
+    async def begin(self, headers: Headers, stream_type: bytes) -> None:  # noqa: ARG002
+        self.has_begun = True
+        await self._send(frame_text("chat.started", self._name, headers=headers))
+
+    async def write(self, data: bytes) -> None:
+        for event in self._events.feed(data):
+            if event.data.startswith('{"error"'):  # the upstream's own words; the exchange ends with them
+                await self._failed(event.data)
+            elif event.data != _DONE and not self._has_failed:
+                await self._send(f"{self._prefix}{event.data}}}")
+
+    async def end(self, data: bytes) -> None:
+        await self.write(data + b"\n\n")
+        if not self._has_failed:
+            await self._last(frame_text("chat.completed", self._name, headers=self._exchange.headers()))
+
+    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:  # noqa: ARG002
+        self._has_failed = True
+        await self._last(frame_text("error", self._name, error=error, headers=headers))
+
+    async def cancelled(self) -> None:
+        await self._last(frame_text("chat.cancelled", self._name, headers=self._exchange.headers()))
+
+    async def _failed(self, envelope: str) -> None:
+        self._has_failed = True
+        error = self._exchange.error
+        status = 502 if error is None else error.status
+        said = f'{{"type":"error","id":{_json(self._name)},"status":{status},"error":{_inner(envelope.encode())}}}'
+        await self._last(said)
+
+    async def _last(self, text: str) -> None:
+        self._release()
+        await self._send(text)
+
+    async def _send(self, text: str) -> None:
+        try:
+            await self._socket.send(text)
+        except SocketClosed:
+            return
+
+
+def _inner(envelope: bytes) -> str:
+    """Return the error object of an envelope, a vendor's too."""
+    return bytes(_decode_envelope.decode(envelope).error).decode("utf-8", "replace")
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,192 @@
+"""`/v1/ws`: many chat requests at once over one WebSocket. docs/guides/websocket.md tells clients how to speak to it.
+
+Every request is an exchange of its own and walks the spine like any other; only its reply is written as frames.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.core import SocketClosed, TaskOwner, errors
+from intellirouter.dialects import ENDPOINTS, check_depth
+from intellirouter.gateway.in_flight import InFlight
+from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, frame_text, read_frame
+from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, forget_cancellation, identify, socket_key
+from intellirouter.governance import Identity
+from intellirouter.pipeline import Exchange, Spine
+
+PATH: Final = "/v1/ws"
+PROTOCOL: Final = "intellirouter.v1"
+MAX_IN_FLIGHT: Final = 64
+"""Requests at once on one socket; a client that wants more opens another."""
+_SURFACE: Final = ENDPOINTS["openai_chat"]
+_NOBODY: Final = Identity("-", None)
+
+
+class _Running(Struct, eq=False):
+    """One request under way."""
+
+    exchange: Exchange
+    task: "asyncio.Task[None] | None" = None
+    is_cancelled: bool = False
+
+
+class Multiplexer:
+    """One socket's requests, from its handshake to its end."""
+
+    def __init__(
+        self, spine: Callable[[], Spine], socket: Socket, in_flight: InFlight, is_ending: asyncio.Event
+    ) -> None:
+        """`spine` returns the one that serves now: a reload holds for the socket's next request."""
+        self._spine = spine
+        self._socket = socket
+        self._in_flight = in_flight
+        self._is_ending = is_ending
+        self._key = socket_key(socket)
+        self._running: dict[str, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._owner = TaskOwner("multiplexer")
+        self._loop = asyncio.get_running_loop()
+        self._active_s = self._loop.time()
+
+    async def serve(self) -> None:
+        """Raises `GatewayError` instead of accepting."""
+        if self._is_ending.is_set():
+            raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
+        identify(self._spine(), self._socket, self._key)
+        await self._socket.accept([], chosen_protocol(self._socket, PROTOCOL))
+        try:
+            await self._serve()
+        finally:
+            for each in self._running.values():
+                each.exchange.is_client_gone = self._socket.is_closed
+            await self._owner.stop()
+
+    async def _serve(self) -> None:
+        reading = self._owner.start(self._read(), "read", is_awaited=True)
+        stop = self._owner.start(self._is_ending.wait(), "stop", is_awaited=True)
+        idle_s = self._spine().runtime.server.socket_idle_s
+        while True:
+            left_s = self._active_s + idle_s - self._loop.time()
+            if left_s <= 0 and not self._tasks:
+                await self._socket.close(1000, f"Nothing has happened for {idle_s:g} s.")
+                return
+            await asyncio.wait({reading, stop}, timeout=max(left_s, 1.0), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+                return
+            if stop.done():
+                while self._tasks and not reading.done():
+                    await asyncio.wait({reading, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                await self._socket.close(1001, "The gateway is stopping.")
+                return
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._socket.receive()
+                self._active_s = self._loop.time()
+                await self._take(message)
+        except SocketClosed:
+            return
+
+    async def _take(self, message: str | bytes) -> None:
+        """Act on one frame. What is wrong with it is answered; the socket stays open."""
+        frame = ReceivedFrame()
+        try:
+            data = message.encode() if isinstance(message, str) else message
+            # The request stands one level below its frame.
+            check_depth(data, self._spine().runtime.server.max_json_depth + 1)
+            frame = read_frame(data)
+            match frame.type:
+                case "chat.create":
+                    self._begin(frame)
+                    await asyncio.sleep(0)  # a task that is cancelled before it has run would leave no record
+                case "cancel":
+                    self._cancel(frame)
+                case "ping":
+                    await self._socket.send(frame_text("pong", frame.id))
+                case _:
+                    raise errors.InvalidRequest(
+                        f"Unknown frame type '{frame.type[:100]}'.",
+                        code="unknown_frame_type",
+                        param="type",
+                        hint="Send chat.create, cancel or ping.",
+                    )
+        except errors.GatewayError as error:
+            await self._socket.send(frame_text("error", frame.id, error=error))
+
+    def _begin(self, frame: ReceivedFrame) -> None:
+        name = frame.named()
+        if not frame.request:
+            raise errors.InvalidRequest(
+                "Missing required parameter: 'request'.", code="missing_required_parameter", param="request"
+            )
+        if name in self._running:
+            raise errors.InvalidRequest(
+                f"The id '{name}' is in use by a request that is under way.", code="duplicate_id", param="id"
+            )
+        if len(self._running) >= MAX_IN_FLIGHT:
+            raise errors.Overloaded(
+                f"{MAX_IN_FLIGHT} requests are under way on this socket already.",
+                hint="Wait for one to complete, or open another socket.",
+                retry_after_s=1.0,
+            )
+        if self._is_ending.is_set():
+            raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
+        spine = self._spine()
+        running = self._running[name] = _Running(spine.open(PATH, _SURFACE, _NOBODY))
+        work = self._run(spine, name, running, bytes(frame.request))
+        task = running.task = self._owner.start(work, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self, frame: ReceivedFrame) -> None:
+        name = frame.named()
+        running = self._running.get(name)
+        if running is None or running.task is None:
+            raise errors.InvalidRequest(
+                f"No request '{name}' is under way.",
+                code="unknown_id",
+                param="id",
+                hint="It may have been completed meanwhile.",
+            )
+        running.is_cancelled = running.exchange.is_client_gone = True
+        running.task.cancel()
+
+    async def _run(self, spine: Spine, name: str, running: _Running, body: bytes) -> None:
+        """Walk one request."""
+        exchange = running.exchange
+
+        def release() -> None:
+            self._active_s = self._loop.time()
+            if self._running.get(name) is running:
+                del self._running[name]
+
+        reply = FrameReply(self._socket, name, exchange, release)
+        try:
+            try:
+                exchange.identity = identify(spine, self._socket, self._key)
+                most = spine.runtime.server.max_in_flight
+                if len(self._in_flight) >= most:
+                    raise errors.Overloaded(f"{most} requests are in flight already.", retry_after_s=1.0)
+            except errors.GatewayError as error:
+                await spine.refuse(exchange, error, reply)
+                spine.emit(exchange)
+                return
+            self._in_flight.enter(exchange, None)
+            await spine.walk(exchange, body, reply)
+        except asyncio.CancelledError:
+            if running.is_cancelled:
+                forget_cancellation()
+                await reply.cancelled()
+            elif not exchange.is_client_gone and exchange.error is not None:  # the gateway is stopping
+                forget_cancellation()
+                await reply.fail(exchange.error, exchange.headers())
+            else:
+                raise
+        finally:
+            self._in_flight.leave(exchange)
+            release()

@@ -1,0 +1,1 @@
+"""`/v1/batches`: files of requests, run by the gateway, durable across restarts."""

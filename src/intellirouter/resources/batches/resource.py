@@ -1,0 +1,261 @@
+"""`/v1/batches`: files of requests, run by the gateway itself whatever the upstreams offer.
+
+Source: OpenAI API reference, "Batch"; guide "Batch API".
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Clock, TaskOwner, errors, new_id
+from intellirouter.dialects import decode_body
+from intellirouter.governance import Identity
+from intellirouter.pipeline import Spine
+from intellirouter.resources.batches.lines import LineRunner
+from intellirouter.resources.batches.run import BatchParts, BatchRun
+from intellirouter.resources.batches.state import BATCH, UNFINISHED, WINDOW_S, Batch, batch_of
+from intellirouter.resources.batches.turns import Turns
+from intellirouter.resources.files.file_store import FileShelf
+from intellirouter.resources.files.resource import expiry_seconds
+from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.resources.pages import Page
+from intellirouter.resources.resource import ResourceRequest, json_page, page_size
+from intellirouter.store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = "/v1/batches"
+ENDPOINTS: Final = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+)
+_MAX_UNFINISHED: Final = 256
+_MAX_PAIRS: Final = 16
+_MAX_NAME_CHARS: Final = 64
+_MAX_VALUE_CHARS: Final = 512
+
+
+class _Expiry(Struct):
+    anchor: str
+    seconds: Any = None
+
+
+class _Wish(Struct):
+    """The body of a request for a new batch."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, Any] | None = None
+    output_expires_after: _Expiry | None = None
+
+
+_decode_wish: Final = msgspec.json.Decoder(_Wish)
+
+
+class Batches:
+    """A `Resource`, and what works on the batches meanwhile. One per gateway; lives on its event loop."""
+
+    json_paths: Final[frozenset[str]] = frozenset({PATH})
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        clock: Clock,
+        spine: Callable[[], Spine],
+        lines: LineRunner,
+    ) -> None:
+        """`spine` returns the one that serves now."""
+        self._objects = KeptObjects(objects, clock)
+        self._clock = clock
+        self._spine = spine
+        shelf = FileShelf(self._objects, clock)
+        self._parts = BatchParts(
+            objects=self._objects,
+            shelf=shelf,
+            lines=lines,
+            turns=Turns(lambda: spine().runtime.batches.concurrency),
+            limits=lambda: spine().runtime.batches,
+            clock=clock,
+        )
+        self._owner = TaskOwner("batches")
+        self._running: dict[tuple[str, str], BatchRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Go on, as soon as the database is open, with what a former process left behind."""
+        self._owner.start(self._recover(), "recovery")
+
+    async def _recover(self) -> None:
+        for each in await self._objects.do_at_last(self._objects.store.unfinished, BATCH, UNFINISHED):
+            if (each.tenant, each.id) not in self._running:
+                logger.info("batch %s goes on", each.id)
+                self._run(batch_of(each))
+
+    def pause(self) -> None:
+        """Begin nothing more: the gateway is about to stop."""
+        self._is_stopping = True
+        for run in self._running.values():
+            run.pause()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Wait for the lines that are under way, but not for ever; the next start goes on with the rest."""
+        self.pause()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        await self._owner.stop()
+
+    def _run(self, batch: Batch) -> None:
+        key = (batch.tenant, batch.id)
+        run = self._running[key] = BatchRun(batch, self._parts)
+        if self._is_stopping:
+            run.pause()
+        task = self._owner.start(run.run(), batch.id)
+        self._tasks.add(task)
+
+        def forget(ended: asyncio.Task[None]) -> None:
+            self._tasks.discard(ended)
+            self._running.pop(key, None)
+
+        task.add_done_callback(forget)
+
+    # -- /v1/batches ---------------------------------------------------------------------------------------------
+
+    def allowed(self, path: str) -> str:
+        if path == PATH:
+            return "GET, POST"
+        batch_id, slash, rest = path.removeprefix(f"{PATH}/").partition("/")
+        if not path.startswith(f"{PATH}/") or not batch_id:
+            return ""
+        return "GET" if not slash else "POST" if rest == "cancel" else ""
+
+    async def serve(self, request: ResourceRequest) -> Page:
+        batch_id, _, rest = request.path.removeprefix(PATH).removeprefix("/").partition("/")
+        if not batch_id:
+            return await (self._create(request) if request.method == "POST" else self._list(request))
+        if rest:
+            return json_page((await self._cancel(request.identity, batch_id)).document())
+        return json_page((await self._find(request.identity, batch_id)).document())
+
+    async def _create(self, request: ResourceRequest) -> Page:
+        wish = decode_body(_decode_wish, request.body)
+        _check_choice("endpoint", wish.endpoint, ENDPOINTS)
+        _check_choice("completion_window", wish.completion_window, ("24h",))
+        if len(self._running) >= _MAX_UNFINISHED:
+            raise errors.Overloaded(f"{_MAX_UNFINISHED} batches are under way already.", hint="Try again later.")
+        identity = request.identity
+        await self._check_file(identity, wish.input_file_id)
+        now_s = self._clock.epoch_us() // 1_000_000
+        batch = Batch(
+            id=new_id("batch_"),
+            tenant=identity.tenant,
+            key_name=identity.key_name,
+            endpoint=wish.endpoint,
+            input_file_id=wish.input_file_id,
+            metadata=_metadata(wish.metadata),
+            output_kept_s=_output_kept_s(wish.output_expires_after),
+            times={"created_at": now_s, "expires_at": now_s + WINDOW_S},
+        )
+        created = json_page(batch.document())
+        await self._objects.do(self._objects.store.put, batch.stored())
+        self._run(batch)
+        return created
+
+    async def _check_file(self, identity: Identity, file_id: str) -> None:
+        file = await self._parts.shelf.find(identity.tenant, file_id)
+        limit_bytes = self._spine().runtime.batches.max_file_bytes
+        said = None
+        if file is None:
+            said = f"No such File object: {file_id[:100]}"
+        elif file.card.purpose != "batch":
+            said = f"The purpose of {file.id} is '{file.card.purpose}': upload the file with purpose 'batch'."
+        elif file.card.bytes > limit_bytes:
+            said = f"The input file is larger than {limit_bytes} bytes. Split it, or raise batches.max_file_bytes."
+        if said is not None:
+            raise errors.InvalidRequest(said, param="input_file_id", code="invalid_value")
+
+    async def _list(self, request: ResourceRequest) -> Page:
+        query = PageQuery(limit=page_size(request.query), after=request.query.get("after", ""))
+        tenant = request.identity.tenant
+        found, has_more = await self._objects.page(BATCH, tenant, query, lambda _: True)
+        batches = [self._live(batch_of(each)) for each in found]
+        return json_page(
+            {
+                "object": "list",
+                "data": [batch.document() for batch in batches],
+                "first_id": batches[0].id if batches else None,
+                "last_id": batches[-1].id if batches else None,
+                "has_more": has_more,
+            }
+        )
+
+    async def _find(self, identity: Identity, batch_id: str) -> Batch:
+        run = self._running.get((identity.tenant, batch_id))
+        if run is not None:
+            return run.batch
+        now_us = self._clock.epoch_us()
+        found = await self._objects.do(self._objects.store.get, BATCH, batch_id, identity.tenant, now_us)
+        if found is None:
+            raise errors.NotFound(f"No batch found with id '{batch_id[:100]}'.", param="id", code="batch_not_found")
+        return self._live(batch_of(found))
+
+    def _live(self, batch: Batch) -> Batch:
+        """Return what the store does not know yet: the counts of a batch under way."""
+        run = self._running.get((batch.tenant, batch.id))
+        return batch if run is None else run.batch
+
+    async def _cancel(self, identity: Identity, batch_id: str) -> Batch:
+        batch = await self._find(identity, batch_id)
+        if batch.status == "cancelling":
+            return batch
+        run = self._running.get((identity.tenant, batch_id))
+        if batch.status not in {"validating", "in_progress"}:
+            raise errors.InvalidRequest(
+                f"Cannot cancel a batch with status '{batch.status}'.", status=409, code="invalid_status"
+            )
+        if run is None:
+            raise errors.Overloaded("The batch has not been taken up again since the gateway was started.")
+        await run.cancel()
+        return batch
+
+
+def _check_choice(param: str, value: str, supported: tuple[str, ...]) -> None:
+    if value not in supported:
+        said = ", ".join(f"'{each}'" for each in supported)
+        raise errors.InvalidRequest(
+            f"Invalid value: '{value[:100]}'. Supported values are: {said}.", param=param, code="invalid_value"
+        )
+
+
+def _metadata(metadata: dict[str, Any] | None) -> dict[str, str] | None:
+    """Return what may be attached to a batch. Raises `InvalidRequest`."""
+    for name, value in (metadata or {}).items():
+        if len(name) > _MAX_NAME_CHARS or not isinstance(value, str) or len(value) > _MAX_VALUE_CHARS:
+            raise errors.InvalidRequest(
+                f"Invalid 'metadata': keys are strings of up to {_MAX_NAME_CHARS} characters, values strings of up to "
+                f"{_MAX_VALUE_CHARS}.",
+                param="metadata",
+                code="invalid_value",
+            )
+    if metadata is not None and len(metadata) > _MAX_PAIRS:
+        raise errors.InvalidRequest(
+            f"Invalid 'metadata': too many properties. Expected at most {_MAX_PAIRS}, but got {len(metadata)}.",
+            param="metadata",
+            code="object_above_max_properties",
+        )
+    return metadata
+
+
+def _output_kept_s(expiry: _Expiry | None) -> int | None:
+    if expiry is None:
+        return None
+    _check_choice("output_expires_after.anchor", expiry.anchor, ("created_at",))
+    return expiry_seconds(expiry.seconds, "output_expires_after")

@@ -1,0 +1,159 @@
+"""Files as they are kept: a card that is listed, and parts of a mebibyte that hold the bytes."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Clock, new_id
+from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.store import StoredObject, part_id
+
+FILE: Final = "file"
+PART: Final = "file_part"
+PART_BYTES: Final = 1024 * 1024
+_PARTS_AT_ONCE: Final = 8
+_UPLOADING: Final = "uploading"
+_UPLOAD_KEPT_US: Final = 3_600_000_000
+"""An upload that a dying process left half-way is purged after this."""
+
+
+class FileCard(Struct, frozen=True, kw_only=True):
+    """What is known of a file without its bytes; `meta` of the stored object."""
+
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: int
+    expires_at: int | None = None
+
+
+class ShelvedFile(Struct, frozen=True):
+    id: str
+    tenant: str
+    card: FileCard
+
+    def document(self) -> dict[str, Any]:
+        """Return OpenAI's file object."""
+        card = self.card
+        return {
+            "id": self.id,
+            "object": "file",
+            "bytes": card.bytes,
+            "created_at": card.created_at,
+            "expires_at": card.expires_at,
+            "filename": card.filename,
+            "purpose": card.purpose,
+            "status": "processed",
+            "status_details": None,
+        }
+
+    def stored(self, status: str = "processed") -> StoredObject:
+        """Return it as it lies in the store."""
+        card = self.card
+        return StoredObject(
+            kind=FILE,
+            id=self.id,
+            tenant=self.tenant,
+            created_us=card.created_at * 1_000_000,
+            expires_us=None if card.expires_at is None else card.expires_at * 1_000_000,
+            status=status,
+            meta=msgspec.json.encode(card),
+        )
+
+
+_decode_card: Final = msgspec.json.Decoder(FileCard)
+
+
+class FileShelf:
+    """Keeps files; who may have them is the caller's business, but for the tenant."""
+
+    def __init__(self, objects: KeptObjects, clock: Clock) -> None:
+        self._objects = objects
+        self._clock = clock
+
+    def new(
+        self, tenant: str, filename: str, purpose: str, size_bytes: int, kept_s: int | None, file_id: str = ""
+    ) -> ShelvedFile:
+        """Return a file that is not kept yet, under a new id unless one is given."""
+        now_s = self._clock.epoch_us() // 1_000_000
+        expires_at = None if kept_s is None else now_s + kept_s
+        card = FileCard(filename=filename, purpose=purpose, bytes=size_bytes, created_at=now_s, expires_at=expires_at)
+        return ShelvedFile(file_id or new_id("file-"), tenant, card)
+
+    async def keep(self, file: ShelvedFile, content: memoryview) -> None:
+        """Keep it with its bytes. It can be seen when all of them are there. Raises `Overloaded`."""
+        do, put_all = self._objects.do, self._objects.store.put_all
+        expires_us = self._clock.epoch_us() + _UPLOAD_KEPT_US
+        await do(put_all, [msgspec.structs.replace(file.stored(_UPLOADING), expires_us=expires_us)])
+        parts = range(0, len(content), PART_BYTES)
+        for first in range(0, len(parts), _PARTS_AT_ONCE):
+            several = parts[first : first + _PARTS_AT_ONCE]
+            await do(
+                put_all,
+                [
+                    file_part(file.id, file.tenant, first + number, bytes(content[start : start + PART_BYTES]))
+                    for number, start in enumerate(several)
+                ],
+            )
+        await do(put_all, [file.stored()])
+
+    async def find(self, tenant: str, file_id: str) -> ShelvedFile | None:
+        found = await self._objects.do(self._objects.store.get, FILE, file_id, tenant, self._clock.epoch_us())
+        return None if found is None or found.status == _UPLOADING else _shelved(found)
+
+    async def delete(self, tenant: str, file_id: str) -> bool:
+        return await self._objects.do(self._objects.store.delete, FILE, file_id, tenant)
+
+    async def page(self, tenant: str, query: PageQuery, purpose: str | None) -> tuple[list[ShelvedFile], bool]:
+        """Return a page of files, and whether there are more."""
+
+        def is_wanted(stored: StoredObject) -> bool:
+            return stored.status != _UPLOADING and purpose in {None, _decode_card.decode(stored.meta).purpose}
+
+        found, has_more = await self._objects.page(FILE, tenant, query, is_wanted)
+        return [_shelved(each) for each in found], has_more
+
+    async def pieces(self, tenant: str, file_id: str) -> AsyncIterator[bytes]:
+        """Go through a file's bytes. Raises `Overloaded`."""
+        async for part in self._objects.parts(PART, file_id, tenant, can_wait=False):
+            yield part.content or b""
+
+
+class PartWriter:
+    """Writes a file of unknown length, part by part; the same bytes written again under the same id do no harm."""
+
+    def __init__(self, objects: KeptObjects, file_id: str, tenant: str) -> None:
+        self._objects = objects
+        self._file_id = file_id
+        self._tenant = tenant
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._parts = 0
+        self.size_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self.size_bytes += len(data)
+        if self._held_bytes >= PART_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        if self._held:
+            part = file_part(self._file_id, self._tenant, self._parts, b"".join(self._held))
+            await self._objects.do_at_last(self._objects.store.put, part)
+            self._parts += 1
+            self._held, self._held_bytes = [], 0
+
+
+def file_part(file_id: str, tenant: str, number: int, content: bytes) -> StoredObject:
+    """Return the n-th part of a file."""
+    return StoredObject(
+        kind=PART, id=part_id(file_id, number), tenant=tenant, created_us=0, parent=file_id, content=content
+    )
+
+
+def _shelved(stored: StoredObject) -> ShelvedFile:
+    return ShelvedFile(stored.id, stored.tenant, _decode_card.decode(stored.meta))

@@ -1,0 +1,147 @@
+"""`/v1/files`: what clients upload, and what batches write. Kept by the gateway, for one tenant each.
+
+Source: OpenAI API reference, "Files".
+"""
+
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+from intellirouter.config import Runtime
+from intellirouter.core import Clock, errors
+from intellirouter.dialects import Form, read_form
+from intellirouter.resources.files.file_store import FileShelf, ShelvedFile
+from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.resources.pages import Page
+from intellirouter.resources.resource import Download, ResourceRequest, is_ascending, json_page, page_size
+from intellirouter.store import ObjectStore
+
+PATH: Final = "/v1/files"
+_PURPOSES: Final = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
+_MAX_NAME_CHARS: Final = 255
+_MOST_FILES: Final = 10_000
+_DAY_S: Final = 86_400
+_BATCH_KEPT_S: Final = 30 * _DAY_S
+_KEPT_S: Final = range(3600, 30 * _DAY_S + 1)
+_KEY_HEADERS: Final = (b"authorization", b"x-api-key", b"api-key")
+
+
+class Files:
+    """A `Resource`. `runtime` returns the configuration that holds now."""
+
+    json_paths: Final[frozenset[str]] = frozenset()
+
+    def __init__(self, objects: ObjectStore, clock: Clock, runtime: Callable[[], Runtime]) -> None:
+        self._shelf = FileShelf(KeptObjects(objects, clock), clock)
+        self._runtime = runtime
+
+    def allowed(self, path: str) -> str:
+        if path == PATH:
+            return "GET, POST"
+        file_id, slash, rest = path.removeprefix(f"{PATH}/").partition("/")
+        if not path.startswith(f"{PATH}/") or not file_id:
+            return ""
+        return "GET, DELETE" if not slash else "GET" if rest == "content" else ""
+
+    async def serve(self, request: ResourceRequest) -> Page | Download:
+        file_id, _, rest = request.path.removeprefix(PATH).removeprefix("/").partition("/")
+        tenant = request.identity.tenant
+        if not file_id:
+            return await (self._upload(request) if request.method == "POST" else self._list(request))
+        if request.method == "DELETE":
+            if not await self._shelf.delete(tenant, file_id):
+                raise missing_file(file_id)
+            return json_page({"id": file_id, "object": "file", "deleted": True})
+        file = await self._shelf.find(tenant, file_id)
+        if file is None:
+            raise missing_file(file_id)
+        return self._download(file) if rest else json_page(file.document())
+
+    async def _upload(self, request: ResourceRequest) -> Page:
+        if b"origin" in request.headers and not any(name in request.headers for name in _KEY_HEADERS):
+            # Browsers let any page send forms anywhere; a header of its own they ask about first.
+            raise errors.Forbidden("Uploads from web pages need an API key in a header: `Authorization: Bearer KEY`.")
+        form = read_form(request.body, request.headers.get(b"content-type", b"").decode("latin-1"))
+        part = form.file("file")
+        if part is None:
+            raise _invalid("'file' is a required property", "file", "missing_required_parameter")
+        purpose = form.value("purpose")
+        if purpose is None:
+            raise _invalid("'purpose' is a required property", "purpose", "missing_required_parameter")
+        if purpose not in _PURPOSES:
+            raise _invalid(f"'{purpose[:100]}' is not one of {list(_PURPOSES)} - 'purpose'", "purpose", "invalid_value")
+        kept_s = _kept_s(form)
+        if purpose == "batch":
+            limit_bytes = self._runtime().batches.max_file_bytes
+            if part.end - part.start > limit_bytes:
+                raise errors.BodyTooLarge(
+                    f"The file is larger than {limit_bytes} bytes.", hint="Send less, or raise batches.max_file_bytes."
+                )
+            kept_s = kept_s or _BATCH_KEPT_S
+        name = "".join(char for char in part.file_name if char.isprintable())[-_MAX_NAME_CHARS:] or "file"
+        file = self._shelf.new(request.identity.tenant, name, purpose, part.end - part.start, kept_s)
+        await self._shelf.keep(file, memoryview(request.body)[part.start : part.end])
+        return json_page(file.document())
+
+    async def _list(self, request: ResourceRequest) -> Page:
+        query = PageQuery(
+            limit=page_size(request.query, default=_MOST_FILES, most=_MOST_FILES),
+            after=request.query.get("after", ""),
+            is_ascending=is_ascending(request.query),
+        )
+        found, has_more = await self._shelf.page(request.identity.tenant, query, request.query.get("purpose") or None)
+        return json_page(
+            {
+                "object": "list",
+                "data": [file.document() for file in found],
+                "first_id": found[0].id if found else None,
+                "last_id": found[-1].id if found else None,
+                "has_more": has_more,
+            }
+        )
+
+    def _download(self, file: ShelvedFile) -> Download:
+        return Download(
+            content_type=b"application/octet-stream",
+            size_bytes=file.card.bytes,
+            headers=((b"content-disposition", _disposition(file.card.filename)),),
+            pieces=self._shelf.pieces(file.tenant, file.id),
+        )
+
+
+def missing_file(file_id: str, param: str = "id") -> errors.NotFound:
+    """Return the error for a file that is not there, or is somebody else's."""
+    return errors.NotFound(f"No such File object: {file_id[:100]}", param=param, code="file_not_found")
+
+
+def _kept_s(form: Form) -> int | None:
+    anchor, seconds = form.value("expires_after[anchor]"), form.value("expires_after[seconds]")
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        raise _invalid("Invalid value for 'expires_after[anchor]': supported is 'created_at'.", "expires_after[anchor]")
+    return expiry_seconds(int(seconds) if seconds and seconds.isdecimal() and len(seconds) < 10 else None)
+
+
+def expiry_seconds(seconds: object, param: str = "expires_after") -> int:
+    """Return how long a file is to be kept. Raises `InvalidRequest` outside of an hour to 30 days."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in _KEPT_S:
+        raise _invalid(
+            f"Invalid value for '{param}[seconds]': expected an integer from {_KEPT_S[0]} (1 hour) to {_KEPT_S[-1]} "
+            "(30 days).",
+            f"{param}[seconds]",
+        )
+    return seconds
+
+
+def _invalid(message: str, param: str, code: str = "invalid_value") -> errors.InvalidRequest:
+    return errors.InvalidRequest(message, param=param, code=code)
+
+
+def _disposition(filename: str) -> bytes:
+    """Name the file so that every client can read it. Source: RFC 6266."""
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in filename)
+    said = f'attachment; filename="{plain}"'
+    if plain != filename:
+        said += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+    return said.encode("ascii")

@@ -1,0 +1,8 @@
+"""The HTTP server: connections, limits on request heads, WebSocket handshakes, signals, draining.
+
+Door: `run`, `bind`, `AddressInUse`, `Application`. It serves one ASGI application and knows nothing of what that does.
+"""
+
+from intellirouter.serving.server import AddressInUse, Application, bind, run
+
+__all__ = ["AddressInUse", "Application", "bind", "run"]

@@ -1,9 +1,0 @@
-"""Amazon Bedrock's converse API, with signatures checked.
-
-Door: `BedrockApi`, and the one account that may sign: `ACCESS_KEY`, `SECRET_KEY`.
-"""
-
-from intellirouter.testing.bedrock_wire.api import BedrockApi
-from intellirouter.testing.bedrock_wire.signature import ACCESS_KEY, SECRET_KEY
-
-__all__ = ["ACCESS_KEY", "SECRET_KEY", "BedrockApi"]

@@ -1,8 +1,0 @@
-"""Google's Gemini API, on AI Studio's paths and on Vertex', as strict as the real one.
-
-Door: `GeminiApi`.
-"""
-
-from intellirouter.testing.gemini_wire.api import GeminiApi
-
-__all__ = ["GeminiApi"]

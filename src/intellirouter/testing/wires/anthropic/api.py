@@ -1,0 +1,121 @@
+"""Anthropic's API: which path does what, and who may ask."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from intellirouter.testing.plan import PLAIN, Magic, PromptCache, magic_of, plan_completion
+from intellirouter.testing.wires.anthropic.cache import pieces_of
+from intellirouter.testing.wires.anthropic.render import messages_reply
+from intellirouter.testing.wires.anthropic.reply import MessagesError, json_reply
+from intellirouter.testing.wires.anthropic.request import REFUSES, count_messages, parse_messages
+from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+
+MODELS: Final = ("claude-mock-large", "claude-mock-small")
+MAX_TOKENS: Final = 128_000
+MAX_INPUT_TOKENS: Final = 200_000
+_CREATED: Final = "2025-01-01T00:00:00Z"
+
+
+class AnthropicApi:
+    """Answers requests below Anthropic's base URL."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._cache = PromptCache()
+
+    def reset(self) -> None:
+        self._cache.clear()
+
+    def answer(self, request: WireRequest) -> Reply:
+        """Never raises: refusals are replies."""
+        try:
+            self._authenticate(request)
+            return self._answer(request)
+        except Refused as refusal:
+            return refusal.reply()
+
+    def _authenticate(self, request: WireRequest) -> None:
+        key = request.headers.get("x-api-key") or request.key
+        if not key:
+            raise MessagesError(401, "x-api-key header is required")
+        if self._api_key is not None and key != self._api_key:
+            raise MessagesError(401, "invalid x-api-key")
+        if not request.headers.get("anthropic-version"):
+            raise MessagesError(400, "anthropic-version: header is required")
+
+    def _answer(self, request: WireRequest) -> Reply:
+        path = request.path.rstrip("/")
+        if path in ("/v1/messages", "/v1/messages/count_tokens"):
+            if request.method != "POST":
+                raise MessagesError(405, "Method Not Allowed")
+            return self._messages(request, is_count=path.endswith("count_tokens"))
+        if path == "/v1/models" or path.startswith("/v1/models/"):
+            if request.method != "GET":
+                raise MessagesError(405, "Method Not Allowed")
+            name = unquote(path.removeprefix("/v1/models").removeprefix("/"))
+            return _describe(name) if name else _list(request, MODELS)
+        raise MessagesError(404, "Not Found")
+
+    def _messages(self, request: WireRequest, *, is_count: bool) -> Reply:
+        document = json_object(request.body)
+        if document is None:
+            raise MessagesError(400, "The request body is not valid JSON: expected an object")
+        name = document.get("model")
+        request.model = name if isinstance(name, str) else None
+        betas = request.headers.get("anthropic-beta", "")
+        magic = _magic(request.model)
+        if is_count:
+            return json_reply({"input_tokens": count_messages(document, betas)})
+        ask = parse_messages(document, betas)
+        ask.cache = self._cache.use(ask.model, pieces_of(ask.prompt))
+        ask.cached_tokens, ask.cache_write_tokens = ask.cache.read, ask.cache.written
+        if REFUSES in ask.heard:
+            magic = msgspec.structs.replace(magic, refuses=True)
+        return messages_reply(ask, plan_completion(ask, magic, created_s=request.created_s))
+
+
+def _magic(model: str | None) -> Magic:
+    if model is None:
+        return PLAIN
+    magic = magic_of(model) or PLAIN
+    if model.startswith("no-such-") or magic.is_embedding_only:
+        raise MessagesError(404, f"model: {model}")
+    return magic
+
+
+def _describe(name: str) -> Reply:
+    if name.startswith("no-such-"):
+        raise MessagesError(404, f"model: {name}")
+    return json_reply(_card(name))
+
+
+def _list(request: WireRequest, names: Sequence[str]) -> Reply:
+    limit = request.query.get("limit", "20")
+    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        raise MessagesError(400, "limit: Input should be between 1 and 1000")
+    after = request.query.get("after_id")
+    left = names[names.index(after) + 1 :] if after in names else names
+    shown = left[: int(limit)]
+    return json_reply(
+        {
+            "data": [_card(name) for name in shown],
+            "has_more": len(shown) < len(left),
+            "first_id": shown[0] if shown else None,
+            "last_id": shown[-1] if shown else None,
+        }
+    )
+
+
+def _card(name: str) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": _CREATED,
+        "lifecycle": "active",
+        "max_input_tokens": MAX_INPUT_TOKENS,
+        "max_tokens": MAX_TOKENS,
+    }

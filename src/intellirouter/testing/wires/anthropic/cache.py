@@ -1,0 +1,23 @@
+"""What Anthropic's prompt cache sees of a request."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from intellirouter.testing.plan import Piece
+from intellirouter.testing.wires.anthropic.blocks import block_tokens
+
+
+def pieces_of(prompt: list[dict[str, Any]]) -> Iterator[Piece]:
+    """`prompt` are tools, system and message blocks in the order that the cache sees them."""
+    for block in prompt:
+        mark = block.get("cache_control")
+        content = msgspec.json.encode({name: value for name, value in block.items() if name != "cache_control"})
+        yield Piece(content, prompt_tokens(block), None if mark is None else mark.get("ttl") or "5m")
+
+
+def prompt_tokens(block: dict[str, Any]) -> int:
+    """Count a content block or a tool."""
+    is_tool = "input_schema" in block or ("name" in block and "input" not in block)
+    return block_tokens({"type": "tool_use", "name": "", "input": block} if is_tool else block)

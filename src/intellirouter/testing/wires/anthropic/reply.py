@@ -1,0 +1,108 @@
+"""Anthropic's words: headers, envelopes, events, and its refusals."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import new_id
+from intellirouter.testing.wires.shared import JSON_TYPE, SSE_TYPE, Refused, Reply, Sse, Trouble, Wire
+
+_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_MESSAGES: Final = {
+    401: "invalid x-api-key",
+    402: "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "
+    "purchase credits.",
+    403: "Your API key does not have permission to use the specified resource.",
+    413: "Request exceeds the maximum size",
+    429: "This request would exceed your account's rate limit. Please try again later.",
+    500: "Internal server error",
+    529: "Overloaded",
+}
+
+
+class MessagesError(Refused):
+    """Anthropic refuses the request, in its envelope."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.trouble = Trouble(status=status, message=message)
+
+    def reply(self) -> Reply:
+        return refuse(self.trouble)
+
+
+def invalid(where: str, message: str) -> MessagesError:
+    """Return a 400 about one field, as `messages.0.content.1.text: …`; without a place, only the message."""
+    return MessagesError(400, f"{where}: {message}" if where else message)
+
+
+def envelope(trouble: Trouble, request_id: str) -> dict[str, Any]:
+    default_type = "api_error" if trouble.status >= 500 else "invalid_request_error"
+    return {
+        "type": "error",
+        "error": {
+            "type": trouble.type or _TYPES.get(trouble.status, default_type),
+            "message": trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}"),
+        },
+        "request_id": request_id,
+    }
+
+
+def refuse(trouble: Trouble) -> Reply:
+    headers = reply_headers(JSON_TYPE)
+    if trouble.retry_after_s is not None:
+        headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    if trouble.status in {429, 529}:
+        headers.append(("x-should-retry", "true"))
+    document = envelope(trouble, dict(headers)["request-id"])
+    return Reply(status=trouble.status, headers=headers, parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
+
+
+def event(document: dict[str, Any]) -> bytes:
+    """Encode one named event; its name is the document's type."""
+    return b"event: %b\ndata: %b\n\n" % (document["type"].encode(), msgspec.json.encode(document))
+
+
+MESSAGES_WIRE: Final = Wire(
+    name="anthropic_messages",
+    framing=Sse(),
+    refuse=refuse,
+    error_event=lambda trouble, _: event(envelope(trouble, new_id("req_"))),
+    # `message_start`, the first block's start and a ping.
+    lead_events=3,
+    filler_event=(b'event: ping\ndata: {"type":"ping","filler":"', b'"}\n\n'),
+)
+
+
+def json_reply(document: Any) -> Reply:
+    return Reply(headers=reply_headers(JSON_TYPE), parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
+
+
+def stream_reply(events: list[bytes]) -> Reply:
+    return Reply(headers=reply_headers(SSE_TYPE), parts=events, is_stream=True, wire=MESSAGES_WIRE)
+
+
+def reply_headers(content_type: str) -> list[tuple[str, str]]:
+    """Return the headers that Anthropic's answers carry and its clients read."""
+    return [
+        ("content-type", content_type),
+        ("request-id", new_id("req_")),
+        ("anthropic-organization-id", "00000000-0000-4000-8000-000000000000"),
+        ("anthropic-ratelimit-requests-limit", "4000"),
+        ("anthropic-ratelimit-requests-remaining", "3999"),
+        ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:00Z"),
+        ("anthropic-ratelimit-tokens-limit", "400000"),
+        ("anthropic-ratelimit-tokens-remaining", "399000"),
+        ("anthropic-ratelimit-tokens-reset", "2026-01-01T00:00:00Z"),
+    ]

@@ -1,0 +1,66 @@
+"""Bedrock's runtime: converse, streamed and not."""
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from intellirouter.testing.plan import PLAIN, PromptCache, magic_of, plan_completion
+from intellirouter.testing.wires.bedrock.render import converse_reply
+from intellirouter.testing.wires.bedrock.reply import BedrockError
+from intellirouter.testing.wires.bedrock.request import parse_converse
+from intellirouter.testing.wires.bedrock.signature import check_signature
+from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+
+_PATH: Final = re.compile(r"/model/(?P<model>.+)/(?P<how>converse|converse-stream)")
+
+
+class BedrockApi:
+    """Answers requests below `/model`."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._cache = PromptCache()
+
+    def reset(self) -> None:
+        self._cache.clear()
+
+    def answer(self, request: WireRequest) -> Reply:
+        """Never raises: refusals are replies."""
+        try:
+            self._authenticate(request)
+            return self._answer(request)
+        except Refused as refusal:
+            return refusal.reply()
+
+    def _authenticate(self, request: WireRequest) -> None:
+        if not request.headers.get("authorization"):
+            raise BedrockError("Missing Authentication Token", status=403, name="MissingAuthenticationTokenException")
+        if not request.key:
+            check_signature(request)
+        elif self._api_key not in (None, request.key):
+            raise BedrockError(
+                "Authentication failed: Please make sure your API Key is valid.",
+                status=403,
+                name="AccessDeniedException",
+            )
+
+    def _answer(self, request: WireRequest) -> Reply:
+        place = _PATH.fullmatch(request.path)
+        if place is None or request.method != "POST":
+            raise BedrockError(
+                "Unable to determine service/operation name to be authorized",
+                name="UnknownOperationException",
+                status=404,
+            )
+        model = request.model = unquote(place["model"])
+        magic = magic_of(model) or PLAIN
+        if model.startswith("no-such-") or magic.is_embedding_only:
+            raise BedrockError("The provided model identifier is invalid.")
+        document = json_object(request.body)
+        if document is None:
+            raise BedrockError("The request body is not a JSON object.", name="SerializationException")
+        ask = parse_converse(model, document)
+        use = self._cache.use(model, ask.pieces)
+        ask.cached_tokens, ask.cache_write_tokens = use.read, use.written
+        plan = plan_completion(ask, magic, created_s=request.created_s)
+        return converse_reply(ask, plan, is_stream=place["how"] == "converse-stream")

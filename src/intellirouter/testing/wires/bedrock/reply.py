@@ -1,0 +1,101 @@
+"""AWS' words: bodies, binary frames, and its exceptions."""
+
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import new_id
+from intellirouter.dialects import event_stream
+from intellirouter.testing.wires.shared import JSON_TYPE, Refused, Reply, Trouble, Wire
+
+STREAM_TYPE: Final = "application/vnd.amazon.eventstream"
+_NAMES: Final = {
+    400: "ValidationException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+}
+_MESSAGES: Final = {
+    403: "You don't have access to the model with the specified model ID.",
+    404: "Could not resolve the foundation model from the provided model identifier.",
+    429: "Too many requests, please wait before trying again.",
+    500: "The system encountered an unexpected error during processing. Try your request again.",
+    503: "Bedrock is unable to process your request.",
+}
+
+
+class BedrockError(Refused):
+    """AWS refuses the request: the exception's name stands in a header."""
+
+    def __init__(self, message: str, *, status: int = 400, name: str = "") -> None:
+        super().__init__(message)
+        self._trouble = Trouble(status=status, message=message, type=name)
+
+    def reply(self) -> Reply:
+        return _refuse(self._trouble)
+
+
+def _words(trouble: Trouble) -> tuple[str, str]:
+    default = "ValidationException" if trouble.status < 500 else "InternalServerException"
+    name = trouble.type or _NAMES.get(trouble.status, default)
+    return name, trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}.")
+
+
+def _refuse(trouble: Trouble) -> Reply:
+    name, message = _words(trouble)
+    reply = json_reply({"message": message})
+    reply.status = trouble.status
+    reply.headers.append(("x-amzn-errortype", name))
+    if trouble.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    return reply
+
+
+def event(name: str, document: dict[str, Any]) -> bytes:
+    head = {":event-type": name, ":content-type": JSON_TYPE, ":message-type": "event"}
+    return event_stream.encode_message(head, msgspec.json.encode(document))
+
+
+def _exception(trouble: Trouble, _at: int) -> bytes:
+    name, message = _words(trouble)
+    in_stream = name[:1].lower() + name[1:]
+    head = {":exception-type": in_stream, ":content-type": JSON_TYPE, ":message-type": "exception"}
+    return event_stream.encode_message(head, msgspec.json.encode({"message": message}))
+
+
+class _Frames:
+    """AWS' binary event stream; checksums are right even where the content is not."""
+
+    def payload(self, part: bytes) -> bytes | None:
+        return event_stream.MessageReader().feed(part)[0].payload
+
+    def wrap(self, payload: bytes, like: bytes) -> bytes:
+        return event_stream.encode_message(event_stream.MessageReader().feed(like)[0].headers, payload)
+
+
+WIRE: Final = Wire(
+    name="bedrock",
+    framing=_Frames(),
+    is_sse=False,
+    refuse=_refuse,
+    error_event=_exception,
+    lead_events=1,
+    filler_event=None,
+    filler_comment=None,
+)
+
+
+def json_reply(document: Any) -> Reply:
+    return Reply(headers=_headers(JSON_TYPE), parts=[msgspec.json.encode(document)], wire=WIRE)
+
+
+def stream_reply(events: list[bytes]) -> Reply:
+    return Reply(headers=_headers(STREAM_TYPE), parts=events, is_stream=True, wire=WIRE)
+
+
+def _headers(content_type: str) -> list[tuple[str, str]]:
+    return [("content-type", content_type), ("x-amzn-requestid", new_id(""))]

@@ -1,0 +1,148 @@
+"""Ollama's API below `/api`."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from intellirouter.testing.plan import PLAIN, Magic, count_tokens, embed_text, magic_of, plan_completion
+from intellirouter.testing.wires.ollama.render import loaded_reply, spoken_reply
+from intellirouter.testing.wires.ollama.reply import OllamaError, PlainError, json_reply, wrong_kind
+from intellirouter.testing.wires.ollama.request import OllamaAsk, parse_chat, parse_generate
+from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+
+MODELS: Final = ("mock-large:latest", "mock-small:latest", "mock-embed:latest")
+VERSION: Final = "0.12.10"
+DIMENSIONS: Final = 768
+_TIME: Final = "2026-01-01T00:00:00.000000000Z"
+_SIZE_BYTES: Final = 4_000_000_000
+_MODEL_PATHS: Final = ("chat", "generate", "embed", "embeddings", "show")
+
+
+class OllamaApi:
+    """Answers requests below `/api`."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+
+    def reset(self) -> None:
+        """Nothing is kept."""
+
+    def answer(self, request: WireRequest) -> Reply:
+        """Never raises: refusals are replies."""
+        try:
+            if self._api_key is not None and request.key != self._api_key:
+                raise OllamaError(401, "unauthorized")
+            return _answer(request)
+        except Refused as refusal:
+            return refusal.reply()
+
+
+def _answer(request: WireRequest) -> Reply:
+    what = request.path.removeprefix("/api/")
+    if what in _MODEL_PATHS:
+        return _of_model(request, what)
+    listed = _LISTS.get(what)
+    if listed is None:
+        raise PlainError(404, "404 page not found")
+    if request.method not in ("GET", "HEAD"):
+        raise PlainError(405, "405 method not allowed")
+    return json_reply(listed())
+
+
+def _of_model(request: WireRequest, what: str) -> Reply:
+    if request.method != "POST":
+        raise PlainError(405, "405 method not allowed")
+    document = json_object(request.body)
+    if document is None:
+        raise OllamaError(400, "missing request body" if not request.body else "invalid character in JSON body")
+    name = document.get("model") or document.get("name") or ""
+    if not isinstance(name, str):
+        raise wrong_kind("ChatRequest.model", "string", name)
+    if not name:
+        raise OllamaError(400, "model is required")
+    request.model = name
+    magic = magic_of(name) or PLAIN
+    if name.startswith("no-such-"):
+        raise OllamaError(404, f"model '{name}' not found")
+    match what:
+        case "chat":
+            return _speak(parse_chat(name, document), magic, request.created_s)
+        case "generate":
+            return _speak(parse_generate(name, document), magic, request.created_s)
+        case "show":
+            return json_reply(_shown(name))
+        case _:
+            return _embed(name, document, is_old=what == "embeddings")
+
+
+def _speak(ask: OllamaAsk, magic: Magic, created_s: int) -> Reply:
+    if magic.is_embedding_only:
+        raise OllamaError(400, f'"{ask.model}" does not support {"chat" if ask.is_chat else "generate"}')
+    render = loaded_reply if ask.is_empty else spoken_reply
+    return render(ask, plan_completion(ask, magic, created_s=created_s))
+
+
+def _embed(name: str, document: dict[str, Any], *, is_old: bool) -> Reply:
+    if is_old:
+        prompt = document.get("prompt") or ""
+        if not isinstance(prompt, str):
+            raise wrong_kind("EmbeddingRequest.prompt", "string", prompt)
+        return json_reply({"embedding": embed_text(prompt, DIMENSIONS) if prompt else []})
+    inputs = document.get("input")
+    inputs = [inputs] if isinstance(inputs, str) else inputs or []
+    if not isinstance(inputs, list) or not all(isinstance(text, str) for text in inputs):
+        raise OllamaError(400, "invalid input type")
+    dimensions = document.get("dimensions") or DIMENSIONS
+    if not isinstance(dimensions, int):
+        raise wrong_kind("EmbedRequest.dimensions", "int", dimensions)
+    return json_reply(
+        {
+            "model": name,
+            "embeddings": [embed_text(text, dimensions) for text in inputs],
+            "total_duration": 2_000_000,
+            "load_duration": 1_000_000,
+            "prompt_eval_count": sum(count_tokens(text) for text in inputs),
+        }
+    )
+
+
+def _details() -> dict[str, Any]:
+    return {
+        "parent_model": "",
+        "format": "gguf",
+        "family": "mock",
+        "families": ["mock"],
+        "parameter_size": "8.0B",
+        "quantization_level": "Q4_K_M",
+    }
+
+
+def _card(name: str) -> dict[str, Any]:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return {"name": name, "model": name, "size": _SIZE_BYTES, "digest": digest, "details": _details()}
+
+
+def _tags() -> dict[str, Any]:
+    return {"models": [{**_card(name), "modified_at": _TIME} for name in MODELS]}
+
+
+def _ps() -> dict[str, Any]:
+    running = {"expires_at": _TIME, "size_vram": _SIZE_BYTES, "context_length": 8192}
+    return {"models": [{**_card(name), **running} for name in MODELS[:1]]}
+
+
+def _shown(name: str) -> dict[str, Any]:
+    embeds = "embed" in name
+    info = {"general.architecture": "mock", "mock.context_length": 8192, "mock.embedding_length": DIMENSIONS}
+    return {
+        "modelfile": f"FROM {name}\n",
+        "parameters": "num_ctx 8192",
+        "template": "{{ .Prompt }}",
+        "details": _details(),
+        "model_info": info,
+        "capabilities": ["embedding"] if embeds else ["completion", "tools", "thinking", "vision"],
+        "modified_at": _TIME,
+    }
+
+
+_LISTS: Final[dict[str, Callable[[], Any]]] = {"tags": _tags, "ps": _ps, "version": lambda: {"version": VERSION}}

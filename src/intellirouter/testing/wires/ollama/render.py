@@ -1,0 +1,87 @@
+"""Put a completion on Ollama's wire: one document, or a line for each piece."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from intellirouter.testing.plan import Choice, Completion, split_tokens
+from intellirouter.testing.wires.ollama.reply import json_reply, stream_reply, timestamp
+from intellirouter.testing.wires.ollama.request import OllamaAsk
+from intellirouter.testing.wires.shared import Reply
+
+_NS_PER_TOKEN: Final = 1_000_000
+_REASONS: Final = {"stop": "stop", "length": "length", "tool_calls": "stop"}
+
+
+def spoken_reply(ask: OllamaAsk, completion: Completion) -> Reply:
+    if ask.is_stream:
+        reply = stream_reply(list(_lines(ask, completion)))
+    else:
+        thought, text, calls = _said(completion.choices[0])
+        told = _told(ask, "".join(text), "".join(thought), calls)
+        reply = json_reply({**_head(completion), **told, **_end(ask, completion)})
+    reply.plan, reply.render = completion, partial(spoken_reply, ask)
+    return reply
+
+
+def loaded_reply(ask: OllamaAsk, completion: Completion) -> Reply:
+    """Answer a request that asks nothing."""
+    document = {**_head(completion), **_told(ask, ""), "done_reason": "load", "done": True}
+    return stream_reply([document]) if ask.is_stream else json_reply(document)
+
+
+def _head(completion: Completion) -> dict[str, Any]:
+    return {"model": completion.model, "created_at": timestamp(completion.created_s)}
+
+
+def _said(choice: Choice) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """Return thoughts, text and calls. A call that is no JSON was not understood as one: its text is the answer."""
+    text = list(choice.tokens) or split_tokens(choice.refusal or "")
+    calls = []
+    for index, call in enumerate(choice.calls):
+        arguments = call.arguments_object()
+        if arguments is None:
+            text += split_tokens(f'{{"name": "{call.name}", "parameters": {call.arguments}')
+        else:
+            function = {"index": index, "name": call.name, "arguments": arguments}
+            calls.append({"id": call.id, "function": function})
+    return choice.thought, text, calls
+
+
+def _told(ask: OllamaAsk, text: str, thought: str = "", calls: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    thinking = {"thinking": thought} if thought else {}
+    if not ask.is_chat:
+        return {"response": text, **thinking}
+    message: dict[str, Any] = {"role": "assistant", "content": text, **thinking}
+    if calls:
+        message["tool_calls"] = calls
+    return {"message": message}
+
+
+def _end(ask: OllamaAsk, completion: Completion) -> dict[str, Any]:
+    reason = _REASONS.get(completion.choices[0].finish_reason or "")
+    prompt_ns = completion.prompt_tokens * _NS_PER_TOKEN
+    eval_ns = completion.output_tokens * _NS_PER_TOKEN
+    return {
+        "done": True,
+        **({} if reason is None else {"done_reason": reason}),
+        **({} if ask.is_chat else {"context": list(range(completion.prompt_tokens))}),
+        "total_duration": prompt_ns + eval_ns + _NS_PER_TOKEN,
+        "load_duration": _NS_PER_TOKEN,
+        "prompt_eval_count": completion.prompt_tokens,
+        "prompt_eval_duration": prompt_ns,
+        "eval_count": completion.output_tokens,
+        "eval_duration": eval_ns,
+    }
+
+
+def _lines(ask: OllamaAsk, completion: Completion) -> Iterator[dict[str, Any]]:
+    head = _head(completion)
+    thought, text, calls = _said(completion.choices[0])
+    for piece in thought:
+        yield {**head, **_told(ask, "", piece), "done": False}
+    for piece in text:
+        yield {**head, **_told(ask, piece), "done": False}
+    for call in calls:
+        yield {**head, **_told(ask, "", calls=[call]), "done": False}
+    yield {**head, **_told(ask, ""), **_end(ask, completion)}

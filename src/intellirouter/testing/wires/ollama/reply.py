@@ -1,0 +1,90 @@
+"""Ollama's words: bodies, lines, and its refusals."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.testing.wires.shared import JsonLines, Refused, Reply, Trouble, Wire
+
+_MESSAGES: Final = {
+    401: "unauthorized",
+    404: "model 'unknown' not found",
+    429: "too many concurrent requests",
+    500: "llama runner process has terminated: exit status 2",
+    503: "server busy, please try again. maximum pending requests exceeded",
+}
+
+
+class OllamaError(Refused):
+    """Ollama refuses the request: `{"error": "…"}`."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+    def reply(self) -> Reply:
+        return json_reply({"error": self.message}, status=self.status)
+
+
+class PlainError(OllamaError):
+    """What the server below Ollama answers in plain text: unknown paths and methods."""
+
+    def reply(self) -> Reply:
+        headers = [("content-type", "text/plain")]
+        return Reply(status=self.status, headers=headers, parts=[self.message.encode()], wire=WIRE)
+
+
+_SILENT: Final = (
+    b'{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""},"response":"",'
+    b'"done":false,"filler":"'
+)
+
+
+def wrong_kind(field: str, kind: str, value: Any) -> OllamaError:
+    """Say it as the JSON decoder of Go does."""
+    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+    got = names.get(type(value), "null")
+    return OllamaError(400, f"json: cannot unmarshal {got} into Go struct field {field} of type {kind}")
+
+
+def _words(trouble: Trouble) -> dict[str, str]:
+    return {"error": trouble.message or _MESSAGES.get(trouble.status, f"error {trouble.status}")}
+
+
+def _refuse(trouble: Trouble) -> Reply:
+    reply = json_reply(_words(trouble), status=trouble.status)
+    if trouble.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    return reply
+
+
+def line(document: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+WIRE: Final = Wire(
+    name="ollama",
+    framing=JsonLines(),
+    is_sse=False,
+    refuse=_refuse,
+    error_event=lambda trouble, _: line(_words(trouble)),
+    lead_events=0,
+    filler_event=(_SILENT, b'"}\n'),
+    filler_comment=None,
+)
+
+
+def json_reply(document: Any, *, status: int = 200) -> Reply:
+    headers = [("content-type", "application/json; charset=utf-8")]
+    return Reply(status=status, headers=headers, parts=[msgspec.json.encode(document)], wire=WIRE)
+
+
+def stream_reply(documents: list[dict[str, Any]]) -> Reply:
+    headers = [("content-type", "application/x-ndjson")]
+    return Reply(headers=headers, parts=[line(document) for document in documents], is_stream=True, wire=WIRE)
+
+
+def timestamp(created_s: int) -> str:
+    return datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000000Z")

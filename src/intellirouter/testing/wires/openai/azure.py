@@ -1,0 +1,178 @@
+"""OpenAI as Azure serves it: deployments in the path, keys in `api-key`, filters around every answer."""
+
+import re
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from intellirouter.core import new_id
+from intellirouter.testing.plan import Completion, magic_of
+from intellirouter.testing.wires.openai.api import OpenAiApi
+from intellirouter.testing.wires.openai.reply import json_reply
+from intellirouter.testing.wires.shared import (
+    Refused,
+    Reply,
+    Trouble,
+    Wire,
+    WireRequest,
+    json_object,
+    pretty_json,
+)
+
+_PATH: Final = re.compile(r"/openai/deployments/(?P<deployment>[^/]+)(?P<below>/.+)")
+_VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d(?:-preview)?")
+_SERVED: Final = (
+    "/chat/completions", "/completions", "/embeddings", "/images/generations", "/images/edits", "/audio/speech",
+    "/audio/transcriptions", "/audio/translations",
+)  # fmt: skip
+"""What a deployment's path leads to; files, batches and responses are below `/openai/v1`."""
+_MESSAGES: Final = {
+    401: "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
+    "active subscription and use a correct regional API endpoint for your resource.",
+    404: "Resource not found",
+    500: "The server had an error processing your request. Sorry about that! You can retry your request, or contact us "
+    "through an Azure support request if you keep seeing this error.",
+}
+_SAFE: Final = {"filtered": False, "severity": "safe"}
+_FILTERS: Final = {"hate": _SAFE, "self_harm": _SAFE, "sexual": _SAFE, "violence": _SAFE}
+_PROMPT_FILTERS: Final = [{"prompt_index": 0, "content_filter_results": _FILTERS}]
+
+
+class AzureError(Refused):
+    """Azure refuses the request; `code` is a word, or the status as a string."""
+
+    def __init__(self, status: int, message: str = "", *, code: str = "", more: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self._status = status
+        said = {"code": code or str(status), "message": message or _MESSAGES.get(status, f"Error {status}.")}
+        self._document = {"error": {**said, **(more or {})}}
+
+    def reply(self) -> Reply:
+        return json_reply(self._document, status=self._status)
+
+
+def _refuse(trouble: Trouble) -> Reply:
+    message, seconds = trouble.message, trouble.retry_after_s
+    if trouble.status == 429 and not message:
+        message = (
+            "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded call rate limit of "
+            f"your current OpenAI S0 pricing tier. Please retry after {seconds or 1:g} seconds."
+        )
+    more = {"type": trouble.type} if trouble.type else {}
+    # Its code is the status: OpenAI's words for it are not Azure's.
+    reply = AzureError(trouble.status, message, more=more).reply()
+    if seconds is not None:
+        reply.headers += [("retry-after", f"{seconds:g}"), ("retry-after-ms", f"{seconds * 1000:.0f}")]
+    return reply
+
+
+class AzureApi:
+    """Answers requests below `/openai`."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._openai = OpenAiApi()
+
+    def reset(self) -> None:
+        self._openai.reset()
+
+    def answer(self, request: WireRequest) -> Reply:
+        """Never raises: refusals are replies."""
+        try:
+            self._authenticate(request)
+            reply = self._answer(request)
+        except Refused as refusal:
+            reply = refusal.reply()
+        return _as_azure(reply)
+
+    def _authenticate(self, request: WireRequest) -> None:
+        # A bearer token is one of Entra's; anything but the wrong key is believed.
+        given = request.headers.get("api-key") or request.key
+        if not given or (self._api_key is not None and given != self._api_key):
+            raise AzureError(401)
+
+    def _answer(self, request: WireRequest) -> Reply:
+        if request.path.startswith("/openai/v1/"):
+            return self._below(request, request.path.removeprefix("/openai/v1"))
+        place = _PATH.fullmatch(request.path)
+        if place is None or place["below"] not in _SERVED:
+            raise AzureError(404)
+        if not _VERSION.fullmatch(request.query.get("api-version", "")):
+            raise AzureError(404)
+        name = place["deployment"]
+        request.model = request.deployment = name
+        if name.startswith("no-such-"):
+            raise AzureError(
+                404,
+                "The API deployment for this resource does not exist. If you created the deployment within the last 5 "
+                "minutes, please wait a moment and try again.",
+                code="DeploymentNotFound",
+            )
+        document = json_object(request.body)
+        if document is not None:
+            request.body = msgspec.json.encode({**document, "model": name})
+        return self._below(request, place["below"])
+
+    def _below(self, request: WireRequest, path: str) -> Reply:
+        reply = self._openai.answer_below(request, path)
+        magic = magic_of(request.model or "")
+        if magic is not None and magic.refuses:
+            raise _filtered()
+        return reply
+
+
+def _filtered() -> AzureError:
+    result = {**_FILTERS, "violence": {"filtered": True, "severity": "medium"}}
+    return AzureError(
+        400,
+        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please "
+        "modify your prompt and retry. To learn more about our content filtering policies please read our "
+        "documentation: https://go.microsoft.com/fwlink/?linkid=2198766",
+        code="content_filter",
+        more={
+            "type": None,
+            "param": "prompt",
+            "status": 400,
+            "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": result},
+        },
+    )
+
+
+def _as_azure(reply: Reply) -> Reply:
+    """Give the reply Azure's headers and errors, and a chat its filters."""
+    reply.headers = [pair for pair in reply.headers if not pair[0].startswith("openai-")]
+    reply.headers += [("apim-request-id", new_id("")), ("x-ms-region", "Mock Region"), ("azureml-model-session", "v1")]
+    wire = reply.wire
+    reply.wire = msgspec.structs.replace(wire, refuse=lambda trouble: _as_azure(_refuse(trouble)))
+    if reply.plan is None or wire.name != "openai_chat" or reply.render is None:
+        return reply
+    reply.parts = _filters_around(reply, wire)
+    reply.render = partial(_again, reply.render)
+    return reply
+
+
+def _again(render: Any, plan: Completion) -> Reply:
+    return _as_azure(render(plan))
+
+
+def _filters_around(reply: Reply, wire: Wire) -> list[bytes]:
+    if not reply.is_stream:
+        document = msgspec.json.decode(reply.parts[0])
+        for choice in document["choices"]:
+            choice["content_filter_results"] = _FILTERS
+        return [pretty_json({**document, "prompt_filter_results": _PROMPT_FILTERS})]
+    # The prompt is judged first, in a chunk without choices and without a name.
+    head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
+    first = msgspec.json.encode({**head, "prompt_filter_results": _PROMPT_FILTERS})
+    return [wire.framing.wrap(first, reply.parts[0]), *(_filtered_chunk(part, wire) for part in reply.parts)]
+
+
+def _filtered_chunk(part: bytes, wire: Wire) -> bytes:
+    payload = wire.framing.payload(part)
+    if payload is None:
+        return part
+    document = msgspec.json.decode(payload)
+    for choice in document["choices"]:
+        choice["content_filter_results"] = _FILTERS if choice.get("delta", choice).get("content") else {}
+    return wire.framing.wrap(msgspec.json.encode(document), part)

@@ -1,0 +1,168 @@
+"""`POST /v1/completions`: the text completions that came before chats."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
+from typing import Any, Final
+
+from msgspec import Struct
+
+from intellirouter.core import new_id
+from intellirouter.testing.plan import PLAIN, Ask, Choice, Completion, count_tokens, magic_of, plan_completion
+from intellirouter.testing.wires.openai.chat_render import FINGERPRINT, usage_of
+from intellirouter.testing.wires.openai.chat_request import at_least_one, stops_of
+from intellirouter.testing.wires.openai.fields import optional, wrong_type
+from intellirouter.testing.wires.openai.reply import (
+    DONE_EVENT,
+    VendorError,
+    json_reply,
+    sse_event,
+    stream_reply,
+)
+from intellirouter.testing.wires.openai.requests import body_of, model_of
+from intellirouter.testing.wires.shared import Reply, WireRequest
+
+DEFAULT_MAX_TOKENS: Final = 16
+MAX_PROMPTS: Final = 64
+
+
+class _Form(Struct, frozen=True, kw_only=True):
+    is_stream: bool
+    includes_usage: bool
+    has_logprobs: bool
+    echoed: tuple[str, ...]
+    """What each choice repeats before its own text."""
+
+
+def completions(request: WireRequest, path: str) -> Reply | None:
+    if path != "/completions":
+        return None
+    document = body_of(request)
+    model = model_of(request, document)
+    magic = magic_of(model) or PLAIN
+    if magic.is_embedding_only:
+        raise VendorError(
+            404,
+            "This is a chat model and not supported in the v1/completions endpoint. Did you mean to use "
+            "v1/chat/completions?",
+            param="model",
+        )
+    prompts = _prompts(document.get("prompt"))
+    limit = at_least_one(document, "max_tokens") or DEFAULT_MAX_TOKENS
+    per_prompt = at_least_one(document, "n") or 1
+    done = [
+        plan_completion(
+            Ask(
+                model=model,
+                heard=text,
+                prompt_tokens=tokens,
+                choices=per_prompt,
+                stops=stops_of(document.get("stop")),
+                max_tokens=limit,
+            ),
+            magic,
+            created_s=request.created_s,
+        )
+        for text, tokens in prompts
+    ]
+    is_echo = optional(document, "echo", bool) or False
+    options = optional(document, "stream_options", dict) or {}
+    form = _Form(
+        is_stream=optional(document, "stream", bool) or False,
+        includes_usage=bool(options.get("include_usage")),
+        has_logprobs=optional(document, "logprobs", int) is not None,
+        echoed=tuple(text if is_echo else "" for text, _ in prompts for _ in range(per_prompt)),
+    )
+    return _reply(form, _merged(done))
+
+
+def _prompts(value: Any) -> list[tuple[str, int]]:
+    """Return text and token count of every prompt: a text, several, token numbers, or several lists of them."""
+    if value is None:
+        return [("", 0)]
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not value:
+        raise wrong_type("prompt", "a string, array of strings, array of tokens, or array of token arrays", value)
+    if all(isinstance(item, int) for item in value):
+        value = [value]
+    if len(value) > MAX_PROMPTS:
+        raise VendorError(400, f"Invalid 'prompt': at most {MAX_PROMPTS}.", param="prompt")
+    found = []
+    for item in value:
+        if isinstance(item, str):
+            found.append((item, count_tokens(item)))
+        elif isinstance(item, list) and all(isinstance(token, int) for token in item):
+            found.append((" ".join(f"#{token}" for token in item), len(item)))
+        else:
+            raise wrong_type("prompt", "a string, array of strings, array of tokens, or array of token arrays", item)
+    return found
+
+
+def _merged(done: list[Completion]) -> Completion:
+    return Completion(
+        model=done[0].model,
+        created_s=done[0].created_s,
+        choices=[choice for completion in done for choice in completion.choices],
+        prompt_tokens=sum(completion.prompt_tokens for completion in done),
+        completion_tokens=sum(completion.completion_tokens for completion in done),
+    )
+
+
+def _reply(form: _Form, completion: Completion) -> Reply:
+    if form.is_stream:
+        reply = stream_reply([*(sse_event(chunk) for chunk in _chunks(form, completion)), DONE_EVENT])
+    else:
+        choices = [
+            _choice(form, index, [echoed, *choice.tokens], choice.finish_reason)
+            for index, (echoed, choice) in enumerate(zip(form.echoed, completion.choices, strict=True))
+        ]
+        reply = json_reply({**_head(completion), "choices": choices, "usage": usage_of(completion)})
+    reply.plan, reply.render = completion, partial(_reply, form)
+    return reply
+
+
+def _head(completion: Completion) -> dict[str, Any]:
+    return {
+        "id": new_id("cmpl-"),
+        "object": "text_completion",
+        "created": completion.created_s,
+        "model": completion.model,
+        "system_fingerprint": FINGERPRINT,
+    }
+
+
+def _choice(form: _Form, index: int, tokens: list[str], reason: str | None) -> dict[str, Any]:
+    tokens = [token for token in tokens if token]
+    logprobs = None
+    if form.has_logprobs:
+        offsets = [len("".join(tokens[:at])) for at in range(len(tokens))]
+        logprobs = {
+            "tokens": tokens,
+            "token_logprobs": [-0.05] * len(tokens),
+            "top_logprobs": [{token: -0.05} for token in tokens],
+            "text_offset": offsets,
+        }
+    return {"text": "".join(tokens), "index": index, "logprobs": logprobs, "finish_reason": reason}
+
+
+def _chunks(form: _Form, completion: Completion) -> Iterator[dict[str, Any]]:
+    head = _head(completion)
+    silent = {"usage": None} if form.includes_usage else {}
+    per_choice = [
+        _pieces(form, index, choice, echoed)
+        for index, (echoed, choice) in enumerate(zip(form.echoed, completion.choices, strict=True))
+    ]
+    for row in zip_longest(*per_choice):
+        for choice in row:
+            if choice is not None:
+                yield {**head, "choices": [choice], **silent}
+    if form.includes_usage:
+        yield {**head, "choices": [], "usage": usage_of(completion)}
+
+
+def _pieces(form: _Form, index: int, choice: Choice, echoed: str) -> Iterator[dict[str, Any]]:
+    for token in [echoed, *choice.tokens]:
+        if token:
+            yield _choice(form, index, [token], None)
+    yield _choice(form, index, [], choice.finish_reason)

@@ -1,0 +1,28 @@
+"""Forms, as OpenAI's API takes them for files."""
+
+from typing import Any
+
+from intellirouter.testing.wires.openai.reply import VendorError
+from intellirouter.testing.wires.shared import FormPart, WireRequest, form_parts
+
+
+def form_of(request: WireRequest) -> list[FormPart]:
+    """Return the parts of the request's form. Raises `VendorError` (400) where it is none."""
+    parts = form_parts(request.headers.get("content-type", ""), request.body)
+    if parts is None:
+        raise VendorError(
+            400,
+            "Could not parse multipart form. The body must be multipart/form-data, with the boundary that its "
+            "content-type names.",
+        )
+    return parts
+
+
+def text_in(parts: list[FormPart]) -> dict[str, Any]:
+    """Return the fields that are no files."""
+    return {part.name: part.text for part in parts if part.filename is None}
+
+
+def files_in(parts: list[FormPart], name: str) -> list[FormPart]:
+    """Return the files of a field, sent as `name`, `name[]` or `name[0]`."""
+    return [part for part in parts if part.filename is not None and part.name.partition("[")[0] == name]

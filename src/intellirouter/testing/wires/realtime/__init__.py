@@ -1,0 +1,18 @@
+"""OpenAI's realtime API: a conversation of events over a WebSocket.
+
+Door: `Session` (events in, events out), and the frames they travel in.
+"""
+
+from intellirouter.testing.wires.realtime.frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameError,
+    FrameReader,
+    accepted,
+    frame,
+)
+from intellirouter.testing.wires.realtime.session import Session
+
+__all__ = ["CLOSE", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "Session", "accepted", "frame"]

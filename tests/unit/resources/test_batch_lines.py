@@ -1,0 +1,202 @@
+"""One line of a batch: walked like any request, tried again where that may help, written as one line of JSON."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.config import compile_config, load_config
+from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, errors
+from intellirouter.pipeline import Exchange, Parts, Spine
+from intellirouter.providers import VENDORS
+from intellirouter.resources.batches import lines as batch_lines
+from intellirouter.resources.batches.lines import Answered, Asked, LineRunner, unanswered
+from intellirouter.resources.responses.resource import StoredResponses
+from intellirouter.routing import Router
+from intellirouter.store import ObjectStore
+from intellirouter.testing import FakeProvider
+
+CHAT = "/v1/chat/completions"
+CONFIG = """
+auth: {required: %s}
+defaults: {retries: 0, backoff: {base_s: 0.001, max_s: 0.002}}
+providers: {fake: {vendor: fake}}
+keys: [{key: "sha256:%s", name: ci}]
+"""
+
+
+class Journal:
+    def __init__(self) -> None:
+        self.records: list[ExchangeRecord] = []
+
+    def append(self, record: ExchangeRecord) -> None:
+        self.records.append(record)
+
+
+class World:
+    def __init__(self, directory: Path, *, is_required: bool = False) -> None:
+        file = directory / "config.yaml"
+        file.write_text(CONFIG % (str(is_required).lower(), "0" * 64))
+        runtime = compile_config(load_config(file, environ={}).config, vendors=VENDORS, environ={})
+        self.journal = Journal()
+        board, rng = HealthBoard(), random.Random(1)
+        parts = Parts(
+            upstream=FakeProvider(),
+            journal=self.journal,
+            board=board,
+            router=Router(board, rng),
+            emit=lambda _record, _model: None,
+            clock=SYSTEM_CLOCK,
+            rng=rng,
+        )
+        self.spine = Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), parts)
+        responses = StoredResponses(ObjectStore("sqlite:///none.db", lambda: "closed"), SYSTEM_CLOCK)
+        self.runner = LineRunner(lambda: self.spine, responses, SYSTEM_CLOCK, rng)
+        self.under_way: set[Exchange] = set()
+
+    async def ask(self, model: str, *, left_s: float = 60.0, key_name: str | None = None, **body: Any) -> Answered:
+        messages = [{"role": "user", "content": "hello"}]
+        asked = Asked(
+            endpoint=CHAT,
+            tenant="default",
+            key_name=key_name,
+            custom_id='id "1"',
+            body=json.dumps({"model": model, "messages": messages, **body}).encode(),
+            deadline_us=SYSTEM_CLOCK.epoch_us() + round(left_s * 1e6),
+        )
+        return await asyncio.wait_for(self.runner.answer(asked, self.under_way), 20)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def read(answered: Answered) -> dict[str, Any]:
+    assert answered.line.endswith(b"\n")
+    assert answered.line.count(b"\n") == 1
+    written: dict[str, Any] = json.loads(answered.line)
+    return written
+
+
+async def test_an_answer_is_a_line(world: World) -> None:
+    answered = await world.ask("fake/echo")
+    written = read(answered)
+    assert answered.is_good
+    assert answered.usage is not None
+    assert written["custom_id"] == 'id "1"'
+    assert written["response"]["body"]["choices"][0]["message"]["content"] == "echo: hello"
+    assert [record.request_id for record in world.journal.records] == [written["response"]["request_id"]]
+    assert world.under_way == set()
+
+
+@pytest.mark.parametrize("model", ["fake/error-429", "fake/error-503"])
+async def test_what_may_pass_is_tried_again_within_bounds(
+    world: World, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_lines, "_MAX_WAIT_S", 0.002)
+    answered = await world.ask(model)
+    assert not answered.is_good
+    assert read(answered)["response"]["status_code"] == int(model[-3:])
+    assert len(world.journal.records) == batch_lines._MAX_TRIES
+
+
+async def test_what_fails_every_second_time_succeeds(world: World) -> None:
+    for _ in range(2):
+        assert (await world.ask("fake/flaky")).is_good
+    assert len(world.journal.records) == 3
+
+
+async def test_nobody_waits_beyond_the_deadline(world: World) -> None:
+    assert not (await world.ask("fake/error-429", left_s=0.5)).is_good  # which asks for a second
+    assert len(world.journal.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "status"),
+    [
+        ("fake/error-400", {}, 400),
+        ("fake/error-401", {}, 502),
+        ("unknown", {}, 404),
+        ("fake/echo", {"stream": True}, 400),
+        ("fake/echo", {"stream": [1]}, 400),
+        ("fake/echo", {"background": True}, 400),
+        ("fake/echo", {"messages": 1}, 400),
+    ],
+)
+async def test_what_does_not_pass_is_tried_once(world: World, model: str, body: dict[str, Any], status: int) -> None:
+    answered = await world.ask(model, **body)
+    assert not answered.is_good
+    assert read(answered)["response"]["status_code"] == status
+    assert [record.status for record in world.journal.records] == [status]
+
+
+async def test_streaming_may_be_declined_in_so_many_words(world: World) -> None:
+    assert (await world.ask("fake/echo", stream=False, background=None)).is_good
+
+
+async def test_without_its_key_nothing_is_run(tmp_path: Path) -> None:
+    world = World(tmp_path, is_required=True)
+    assert (await world.ask("fake/echo", key_name="ci")).is_good
+    for gone in (None, "other"):
+        answered = await world.ask("fake/echo", key_name=gone)
+        assert read(answered)["response"]["status_code"] == 401
+        assert world.journal.records[-1].tenant == "default"
+        assert world.journal.records[-1].key_name == gone
+
+
+@pytest.mark.parametrize(
+    ("error", "is_tried"),
+    [
+        (errors.UpstreamRateLimited("x"), True),
+        (errors.UpstreamDisconnected("x"), True),
+        (errors.AllAttemptsFailed("x"), True),
+        (errors.ModelLoading("x"), True),
+        (errors.Overloaded("x"), True),
+        (errors.UpstreamQuotaExhausted("x"), False),
+        (errors.UpstreamAuthFailed("x"), False),
+        (errors.InvalidRequest("x"), False),
+        (errors.InternalError("x"), False),
+        (None, False),
+    ],
+)
+def test_which_errors_pass(world: World, error: errors.GatewayError | None, is_tried: bool) -> None:
+    wait_s = world.runner._wait_s(error, 1)
+    assert (wait_s is not None) == is_tried
+    assert world.runner._wait_s(error, batch_lines._MAX_TRIES) is None
+
+
+def test_waits_follow_the_upstream_up_to_a_bound(world: World) -> None:
+    assert world.runner._wait_s(errors.UpstreamRateLimited("x", retry_after_s=7.0), 1) == 7.0
+    assert world.runner._wait_s(errors.UpstreamRateLimited("x", retry_after_s=9e9), 1) == batch_lines._MAX_WAIT_S
+    assert 0 < (world.runner._wait_s(errors.UpstreamRateLimited("x"), 1) or 0) <= 0.002
+
+
+@pytest.mark.parametrize(
+    ("body", "written"),
+    [
+        (b'{\r\n  "a": 1.50,\n "b": "x\\ny"\n}\n', '{    "a": 1.50,  "b": "x\\ny" }'),
+        (b'{"a":1e999}', '{"a":1e999}'),
+        (b"<html>\n", '"<html>\\n"'),
+        (b"", '""'),
+        (b'{"a":"\xff"}', '"{\\"a\\":\\"\ufffd\\"}"'),
+    ],
+)
+def test_any_body_fits_into_a_line(body: bytes, written: str) -> None:
+    line = batch_lines._line(batch_lines._Written("batch_req_1", "a", {"body": batch_lines._one_line(body)}, None))
+    assert f'"response":{{"body":{written}}}' in line.decode()
+    assert line.count(b"\n") == 1
+
+
+def test_a_line_that_was_never_run_says_why() -> None:
+    written = json.loads(unanswered("a", "batch_expired", "Too late."))
+    assert written.pop("id").startswith("batch_req_")
+    assert written == {
+        "custom_id": "a",
+        "response": None,
+        "error": {"code": "batch_expired", "message": "Too late."},
+    }

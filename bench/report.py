@@ -1,4 +1,4 @@
-"""The result of a run: context about the machine, tables for people, JSON for programs."""
+"""The result of a run: facts about the machine, tables for people, JSON for programs."""
 
 import json
 import os
@@ -113,13 +113,13 @@ def _commit() -> str | None:
 def render(run: Run, machine: dict[str, Any], missing: list[ResolvedModel], started: str) -> str:
     """The whole result as Markdown, which is also what the terminal shows."""
     plan = run.plan
-    context = (
+    facts = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, Linux {machine['kernel']}, "
         f"Python {machine['python']}, commit {machine['commit']}, load before the start {machine['load_before']}. "
         f"{plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured program, "
         "the rest for load and upstream."
     )
-    parts = [f"# Benchmark of {started}", context]
+    parts = [f"# Benchmark of {started}", facts]
     for title, columns in (("Requests", REQUEST_COLUMNS), ("Streams", STREAM_COLUMNS)):
         if table := _table(run.targets, run.figures, columns):
             parts += [f"## {title}", table]

@@ -117,12 +117,12 @@ def render() -> str:
         rows = ",\n".join(compact(model_row(model)) for model in provider.models)
         fields = "".join(f"{compact(key)}:{compact(value)},\n" for key, value in head.items())
         blocks.append(f'{compact(provider.id)}:{{\n{fields}"models":[\n{rows}\n]}}')
-    context = {
+    facts = {
         "source": "genai-prices",
         "version": version("genai-prices"),
         "licence": "MIT, see NOTICE beside this file",
     }
-    lines = "".join(f"{compact(key)}:{compact(value)},\n" for key, value in context.items())
+    lines = "".join(f"{compact(key)}:{compact(value)},\n" for key, value in facts.items())
     body = ",\n".join(blocks)
     return f'{{\n{lines}"providers":{{\n{body}\n}}\n}}\n'
 

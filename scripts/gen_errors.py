@@ -55,7 +55,7 @@ def own_docstring(cls: type[errors.GatewayError]) -> str:
     return inspect.cleandoc(cls.__doc__) if "__doc__" in cls.__dict__ and cls.__doc__ else ""
 
 
-def context(cls: type[errors.GatewayError]) -> str:
+def facts(cls: type[errors.GatewayError]) -> str:
     lines = [
         f"`{cls.__name__}`",
         f"HTTP {cls.status}",
@@ -73,7 +73,7 @@ def page() -> str:
     """The whole page: one heading for each code, below it every class that carries it."""
     classes = leaves()
     codes = sorted({cls.code for cls in classes})
-    entries = {code: "\n\n".join(context(cls) for cls in classes if cls.code == code) for code in codes}
+    entries = {code: "\n\n".join(facts(cls) for cls in classes if cls.code == code) for code in codes}
     return HEAD + "".join(f"\n## {code}\n\n{text}\n" for code, text in entries.items())
 
 

@@ -40,12 +40,12 @@ def _entry(doc: SettingDoc) -> str:
     text = doc.description.replace("|", "\\|")
     if doc.is_section:
         return f"\n## {doc.path}\n\n{text}\n"
-    context = doc.kind[0].upper() + doc.kind[1:]
+    facts = doc.kind[0].upper() + doc.kind[1:]
     if doc.default == "required":
-        context += ". **Required**"
+        facts += ". **Required**"
     elif doc.default:
-        context += f". Default: `{doc.default}`"
-    return f"\n### {doc.path}\n\n{text} {context}.\n"
+        facts += f". Default: `{doc.default}`"
+    return f"\n### {doc.path}\n\n{text} {facts}.\n"
 
 
 def main() -> int:

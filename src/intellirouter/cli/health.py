@@ -38,7 +38,7 @@ def _blocks(report: "client.Health", where: str, is_verbose: bool) -> Iterator[A
 
 def _details(report: "client.Health") -> Blocks:
     yield f"{cell(report.in_flight)} in flight"
-    yield grid(("SERVICE", "STATE"), [(name, context(state)) for name, state in report.services.items()])
+    yield grid(("SERVICE", "STATE"), [(name, facts(state)) for name, state in report.services.items()])
     if report.models:
         yield grid(("MODEL", "STATE"), [_model_row(model) for model in report.models])
 
@@ -47,15 +47,15 @@ def _model_row(model: Any) -> tuple[str, str]:
     if not isinstance(model, Mapping):
         return str(model), ""
     rest = {name: value for name, value in model.items() if name != "name"}
-    return str(model.get("name", "")), context(rest)
+    return str(model.get("name", "")), facts(rest)
 
 
-def context(state: Any) -> str:
+def facts(state: Any) -> str:
     """Render a small object in one line: `status ok, pending 0`."""
     if isinstance(state, Mapping):
-        return ", ".join(f"{name} {context(value)}" for name, value in state.items() if value not in _NOTHING)
+        return ", ".join(f"{name} {facts(value)}" for name, value in state.items() if value not in _NOTHING)
     if isinstance(state, list):
-        return "; ".join(context(item) for item in state)
+        return "; ".join(facts(item) for item in state)
     return cell(state)
 
 

@@ -52,7 +52,7 @@ def local_time(epoch_us: int) -> datetime:
 
 
 def whole(record: "core.ExchangeRecord") -> Iterator[Any]:
-    """Yield a record's blocks: the context, the candidates, the attempts."""
+    """Yield a record's blocks: the facts, the candidates, the attempts."""
     yield grid(("REQUEST", record.request_id), _context(record))
     if record.decision is not None:
         yield ""

@@ -75,9 +75,9 @@ def failure_of(error: "client.IntelliRouterError") -> Failure:
     """Say what went wrong, where, and what to do about it."""
     if isinstance(error, client.GatewayUnreachableError):
         return Failure(error.message, error.hint or "", status=ExitStatus.UNREACHABLE)
-    context = [str(part) for part in (error.status, error.code) if part is not None]
+    facts = [str(part) for part in (error.status, error.code) if part is not None]
     return Failure(
-        f"{error.message} ({', '.join(context)})" if context else error.message,
+        f"{error.message} ({', '.join(facts)})" if facts else error.message,
         error.hint or _advice(error),
         f"retry after {error.retry_after_s:g} s" if error.retry_after_s is not None else "",
         f"request id: {error.request_id}" if error.request_id else "",

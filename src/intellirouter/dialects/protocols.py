@@ -1,4 +1,4 @@
-"""What the pipeline sees of dialects: a endpoint per endpoint, and a route per pair of client and upstream dialect.
+"""What the pipeline sees of dialects: an endpoint per path, and a route per pair of client and upstream dialect.
 
 A route is a pure value: no I/O, no state between calls. Same dialect on both sides: bytes pass. Different ones: decode
 into the intermediate form (`ir`), encode from it.
@@ -163,7 +163,7 @@ class ErrorStyle(Protocol):
 
 
 class RequestDecoder(Protocol):
-    """The client's side of a endpoint, as far as routing needs it."""
+    """The client's side of an endpoint, as far as routing needs it."""
 
     dialect: str
 
@@ -201,7 +201,7 @@ class ResumingEncoder(Protocol):
 
 
 class ConversationClient(RequestDecoder, Protocol):
-    """The client's side of a endpoint whose requests are conversations."""
+    """The client's side of an endpoint whose requests are conversations."""
 
     @property
     def field_names(self) -> dict[str, str]:
@@ -329,6 +329,6 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
         return route
 
     def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
-        """As `route`, for a endpoint of sessions."""
+        """As `route`, for an endpoint of sessions."""
         route: SessionRoute = self.routes.route(call, deployment)
         return route

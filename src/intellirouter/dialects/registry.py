@@ -175,7 +175,7 @@ class CountTable:
 
 
 def _relayed(route: Any, *, is_form: bool = False) -> Endpoint:
-    """Return a endpoint that is relayed between equals and never translated."""
+    """Return an endpoint that is only passed through, never translated."""
     return Endpoint(
         client=route,
         errors=_OPENAI_ERRORS,

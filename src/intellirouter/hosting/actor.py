@@ -219,15 +219,15 @@ class Actor:
         *,
         percent: int | None = None,
         socket_path: str | None = None,
-        **context: object,
+        **facts: object,
     ) -> None:
         """Move to `state` and tell everybody. What belongs to one state only is cleared unless given."""
         if self._is_refusing and state is not WorkerState.STOPPED:
             return
         if state not in {WorkerState.LOADING, WorkerState.READY}:
-            context["pid"] = None
+            facts["pid"] = None
         self.view = msgspec.structs.replace(
-            self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **context
+            self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **facts
         )
         self._changed.set()
         self._changed = asyncio.Event()

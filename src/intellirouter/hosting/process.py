@@ -106,9 +106,9 @@ class WorkerProcess:
             line = await stdout.readline()
         except (ConnectionError, ValueError):  # it died before it read; it said more than a line's worth
             line = b""
-        word, _, context = line.partition(b" ")
+        word, _, facts = line.partition(b" ")
         if word == b"FAILED":
-            self._raise_answer(context)
+            self._raise_answer(facts)
         if word.strip() != b"READY":
             await self._gone()
         while not await self.is_healthy(timeout_s=1.0):
@@ -154,11 +154,11 @@ class WorkerProcess:
     def _remove_socket(self) -> None:
         Path(self._config.socket_path).unlink(missing_ok=True)
 
-    def _raise_answer(self, context: bytes) -> None:
+    def _raise_answer(self, facts: bytes) -> None:
         try:
-            answer = msgspec.json.decode(context, type=_Answer)
+            answer = msgspec.json.decode(facts, type=_Answer)
         except msgspec.DecodeError:
-            answer = _Answer(message=context.decode("utf-8", "replace")[:200])
+            answer = _Answer(message=facts.decode("utf-8", "replace")[:200])
         if answer.kind == "engine":
             raise EngineMissing(answer.message)
         raise self._failed(f"could not load {self._config.model_path}: {answer.message}")

@@ -52,8 +52,8 @@ def _own_stdout() -> IO[str]:
     return protocol
 
 
-def _say(protocol: IO[str], word: str, context: dict[str, Any]) -> None:
-    protocol.write(f"{word} {json.dumps(context)}\n")
+def _say(protocol: IO[str], word: str, facts: dict[str, Any]) -> None:
+    protocol.write(f"{word} {json.dumps(facts)}\n")
     protocol.flush()
 
 

@@ -1,6 +1,6 @@
 """The drain: a thread that carries records from the spool into the database, in batches, exactly once.
 
-Exactly once is the sum of three context: a segment is deleted only after its last commit is on the disk; rows and
+Exactly once is the sum of three facts: a segment is deleted only after its last commit is on the disk; rows and
 cursor move in one transaction; and a row that is there already is left alone, so reading a segment again changes
 nothing.
 

@@ -1,8 +1,8 @@
-"""What a conversation means, whatever dialect it was written in: context by name, and which of them got lost silently.
+"""What a conversation means, whatever dialect it was written in: facts by name, and which of them got lost silently.
 
-Two conversations mean the same when their context are equal. A fact that is not equal must stand in the report of
+Two conversations mean the same when their facts are equal. A fact that is not equal must stand in the report of
 losses under one of its names; `silent_losses` returns those that do not. What is no difference in meaning is left out
-of the context here, and only here:
+of the facts here, and only here:
 
 - roles `system` and `developer`; parts of one turn as against one part; empty turns and parts; white space at the edges
 - a tool without parameters as against one with an empty schema; `strict` false as against unsaid
@@ -86,31 +86,31 @@ def squeezed(text: str) -> str:
 
 
 def context_of(conversation: Conversation) -> dict[str, Fact]:
-    """Return all context, those of the transcript among them."""
+    """Return all facts, those of the transcript among them."""
     return {**_settings(conversation), **_tools(conversation), **_transcript(conversation)}
 
 
 def _settings(ask: Conversation) -> dict[str, Fact]:
-    sampling, context = ask.sampling, {}
+    sampling, facts = ask.sampling, {}
     for name in KNOBS:
-        context[name] = Fact(value=getattr(sampling, name) or None, names=(name,))
+        facts[name] = Fact(value=getattr(sampling, name) or None, names=(name,))
     for name in ("temperature", "top_p", "seed", "max_output_tokens", "top_k"):
-        context[name] = Fact(value=getattr(sampling, name), names=(name,))
-    context["max_output_tokens"].names = ("max_output_tokens", "reasoning")
-    context["logprobs"] = Fact(value=bool(sampling.logprobs), names=("logprobs",))
-    context["top_logprobs"] = Fact(
+        facts[name] = Fact(value=getattr(sampling, name), names=(name,))
+    facts["max_output_tokens"].names = ("max_output_tokens", "reasoning")
+    facts["logprobs"] = Fact(value=bool(sampling.logprobs), names=("logprobs",))
+    facts["top_logprobs"] = Fact(
         value=sampling.top_logprobs if sampling.logprobs else None, names=("top_logprobs", "logprobs")
     )
-    context["stop"] = Fact(value=sampling.stop, names=("stop",))
-    context["n"] = Fact(value=sampling.n, names=("n",))
+    facts["stop"] = Fact(value=sampling.stop, names=("stop",))
+    facts["n"] = Fact(value=sampling.n, names=("n",))
     for name in ("user", "metadata", "cache_key"):
-        context[name] = Fact(value=getattr(ask, name), names=(name,))
+        facts[name] = Fact(value=getattr(ask, name), names=(name,))
     tier = _SAME_TIERS.get(ask.service_tier, ask.service_tier)
-    context["service_tier"] = Fact(value=tier, names=("service_tier",))
-    context["modalities"] = Fact(value=[kind for kind in ask.modalities if kind != "text"], names=("modalities",))
-    context["is_stream"] = Fact(value=ask.is_stream)
-    context |= _output(ask)
-    return context | _reasoning(ask)
+    facts["service_tier"] = Fact(value=tier, names=("service_tier",))
+    facts["modalities"] = Fact(value=[kind for kind in ask.modalities if kind != "text"], names=("modalities",))
+    facts["is_stream"] = Fact(value=ask.is_stream)
+    facts |= _output(ask)
+    return facts | _reasoning(ask)
 
 
 def _output(ask: Conversation) -> dict[str, Fact]:
@@ -119,7 +119,7 @@ def _output(ask: Conversation) -> dict[str, Fact]:
         return {}
     schema = None if output.schema is None else dict(output.schema)
     described = (schema or {}).pop("description", "")
-    context = {
+    facts = {
         "output": Fact(value="json_object" if schema is None else "json_schema", names=("output",)),
         "output.schema": Fact(value=schema, names=("output.schema", "output")),
         "output.description": Fact(
@@ -127,8 +127,8 @@ def _output(ask: Conversation) -> dict[str, Fact]:
         ),
     }
     if ask.dialect in _SAYS_STRICT:
-        context["output.strict"] = Fact(value=bool(output.is_strict), names=("output.strict", "output"))
-    return context
+        facts["output.strict"] = Fact(value=bool(output.is_strict), names=("output.strict", "output"))
+    return facts
 
 
 def _reasoning(ask: Conversation) -> dict[str, Fact]:
@@ -150,17 +150,17 @@ def _reasoning(ask: Conversation) -> dict[str, Fact]:
 
 
 def _tools(ask: Conversation) -> dict[str, Fact]:
-    context: dict[str, Fact] = {}
+    facts: dict[str, Fact] = {}
     tools = [tool for tool in ask.tools if not isinstance(tool, ServerTool)]
     for tool in tools:
-        context[f"tool {tool.name}"] = Fact(value=_tool(tool), names=("tools", "tool_choice"))
+        facts[f"tool {tool.name}"] = Fact(value=_tool(tool), names=("tools", "tool_choice"))
         if isinstance(tool, FunctionTool):
-            context[f"tool {tool.name} strict"] = Fact(
+            facts[f"tool {tool.name} strict"] = Fact(
                 value=bool(tool.is_strict), names=("tools[].strict", "tools", "tool_choice")
             )
     for tool in ask.tools:
         if isinstance(tool, ServerTool):
-            context[f"server tool {tool.kind}"] = Fact(value=[tool.raw], names=(f"tools[].{tool.kind}",))
+            facts[f"server tool {tool.kind}"] = Fact(value=[tool.raw], names=(f"tools[].{tool.kind}",))
     choice = ask.tool_choice
     if choice is not None and tools:
         allowed = None if choice.allowed is None else sorted(choice.allowed)
@@ -170,10 +170,10 @@ def _tools(ask: Conversation) -> dict[str, Fact]:
         if mode == "named":
             allowed = None
         if (mode, allowed) != ("auto", None):
-            context["tool_choice"] = Fact(value=[mode, name, allowed], names=("tool_choice", "tools"))
+            facts["tool_choice"] = Fact(value=[mode, name, allowed], names=("tool_choice", "tools"))
         is_one = choice.is_parallel is False and mode != "none"
-        context["is_parallel"] = Fact(value=is_one, names=("is_parallel", "tool_choice.is_parallel"))
-    return context
+        facts["is_parallel"] = Fact(value=is_one, names=("is_parallel", "tool_choice.is_parallel"))
+    return facts
 
 
 def _tool(tool: FunctionTool | CustomTool) -> list[Any]:
@@ -191,15 +191,15 @@ def _schema(schema: Any) -> Any:
 
 
 def _transcript(ask: Conversation) -> dict[str, Fact]:
-    context: dict[str, Fact] = {"turns": Fact(value=_turns(ask.messages), names=_ANY_MESSAGE)}
+    facts: dict[str, Fact] = {"turns": Fact(value=_turns(ask.messages), names=_ANY_MESSAGE)}
     parts = list(_parts_of(ask.messages))
     ids = {part.id: number for number, part in enumerate(part for part in parts if isinstance(part, ToolCall))}
-    context["calls"] = Fact(
+    facts["calls"] = Fact(
         value=[_call(part) for part in parts if isinstance(part, ToolCall)],
         names=("tools", "tool_choice", "messages[].tool_calls[].arguments"),
     )
     results = [part for part in parts if isinstance(part, ToolResult)]
-    context["results"] = Fact(
+    facts["results"] = Fact(
         value=sorted(([ids.get(part.call_id, -1), *result_said(part)] for part in results), key=repr),
         names=(
             "messages",
@@ -210,26 +210,24 @@ def _transcript(ask: Conversation) -> dict[str, Fact]:
             "messages[].content[].tool_result.content",
         ),
     )
-    context["errors"] = Fact(
+    facts["errors"] = Fact(
         value=sum(part.is_error for part in results), names=("messages[].content[].is_error", "messages", "tool_choice")
     )
     thoughts = [thought_said(part) for part in parts if isinstance(part, Reasoning)]
     wordless = [said for said in thoughts if said in {_SIGNED, _REDACTED}]
-    context["thoughts"] = Fact(
+    facts["thoughts"] = Fact(
         value=["".join(said for said in thoughts if said not in wordless), *wordless] if any(thoughts) else [],
         names=("messages[].reasoning",),
     )
-    context["names"] = Fact(
-        value=[message.name for message in ask.messages if message.name], names=("messages[].name",)
-    )
-    context["cache"] = Fact(value=_marks(ask, parts), names=("cache", "cache_control"))
+    facts["names"] = Fact(value=[message.name for message in ask.messages if message.name], names=("messages[].name",))
+    facts["cache"] = Fact(value=_marks(ask, parts), names=("cache", "cache_control"))
     cited = [citation for part in parts if isinstance(part, Text) for citation in part.citations]
-    context["citations"] = Fact(value=len(cited), names=("messages[].content[].citations",))
-    context |= _media(parts)
+    facts["citations"] = Fact(value=len(cited), names=("messages[].content[].citations",))
+    facts |= _media(parts)
     for part in parts:
         if isinstance(part, Foreign):
-            context[f"part {part.kind}"] = Fact(value=[part.raw], names=(f"messages[].content[].{part.kind}",))
-    return context
+            facts[f"part {part.kind}"] = Fact(value=[part.raw], names=(f"messages[].content[].{part.kind}",))
+    return facts
 
 
 def _parts_of(messages: list[Message]) -> Iterator[Any]:
@@ -307,22 +305,22 @@ def _marks(ask: Conversation, parts: list[Any]) -> int:
 
 def _media(parts: list[Any]) -> dict[str, Fact]:
     media = [part for part in parts if isinstance(part, Media)]
-    context: dict[str, Fact] = {}
+    facts: dict[str, Fact] = {}
     for number, part in enumerate(media):
         source = part.source
         told = source.url or source.file_id or _text_in(part) or source.data
         kind = "words" if _text_in(part) else part.kind
         as_words = (f"messages[].content[].{part.kind}", "messages[].content[].file")
-        context[f"media {number}"] = Fact(value=told, names=(*as_words, "messages[].content[]"))
-        context[f"media {number} kind"] = Fact(value=kind, names=(*as_words, "messages[].content[]"))
+        facts[f"media {number}"] = Fact(value=told, names=(*as_words, "messages[].content[]"))
+        facts[f"media {number} kind"] = Fact(value=kind, names=(*as_words, "messages[].content[]"))
         detail, name = part.detail if part.detail != "auto" else "", _NOT_IN_NAMES.sub("", part.name)
-        context[f"media {number} detail"] = Fact(value=detail, names=("messages[].content[].detail",))
+        facts[f"media {number} detail"] = Fact(value=detail, names=("messages[].content[].detail",))
         details = {"name": name, "context": part.context, "citations": part.has_citations}
         for what, value in details.items():
-            context[f"media {number} {what}"] = Fact(
+            facts[f"media {number} {what}"] = Fact(
                 value=value, names=(f"messages[].content[].{what}", *as_words), may_grow=what == "name"
             )
-    return context
+    return facts
 
 
 def _text_in(media: Media) -> str:
@@ -387,9 +385,9 @@ def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
 
 
 def differences(before: Conversation, after: Conversation, unsaid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the context of `before` that `after` does not have, and the names under which they may be reported.
+    """Return the facts of `before` that `after` does not have, and the names under which they may be reported.
 
-    `unsaid`: the values of context where nothing is said.
+    `unsaid`: the values of facts where nothing is said.
     """
     was, now = context_of(before), context_of(after)
     nothing = Fact(value=None)

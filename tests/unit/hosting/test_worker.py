@@ -19,10 +19,10 @@ def run_worker(config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
 
 def test_without_the_engine_it_says_so_and_ends() -> None:
     done = run_worker({"host_pid": os.getpid()})
-    word, _, context = done.stdout.partition(" ")
+    word, _, facts = done.stdout.partition(" ")
     assert (done.returncode, word) == (1, "FAILED")
-    assert json.loads(context)["kind"] == "engine"
-    assert "xllamacpp" in json.loads(context)["message"]
+    assert json.loads(facts)["kind"] == "engine"
+    assert "xllamacpp" in json.loads(facts)["message"]
 
 
 def test_with_another_parent_than_it_was_told_it_ends() -> None:

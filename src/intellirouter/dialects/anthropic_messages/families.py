@@ -1,4 +1,4 @@
-"""What generations of Claude models accept beside the common ground, by name: context of Anthropic's documentation.
+"""What generations of Claude models accept beside the common ground, by name: facts of Anthropic's documentation.
 
 Before 4.6 thinking takes a token budget; from 4.6 on it is adaptive, with an effort; from 4.7 on `temperature`, `top_p`
 and `top_k` are refused; Fable and Mythos cannot stop thinking. Other vendors' models behind this dialect take budgets.
@@ -38,7 +38,7 @@ _ALWAYS: Final = Family(thinking="always", takes_sampling=False, thinks_unasked=
 
 @lru_cache(maxsize=1024)
 def family_of(model: str) -> Family:
-    """Return the context for an upstream's model name: `claude-opus-4-1-20250805`, `anthropic.claude-sonnet-4-6`."""
+    """Return the facts for an upstream's model name: `claude-opus-4-1-20250805`, `anthropic.claude-sonnet-4-6`."""
     name = model.lower()
     if "claude" not in name:
         return _OTHER_VENDOR

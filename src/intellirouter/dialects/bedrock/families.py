@@ -38,7 +38,7 @@ _OTHER: Final = Family()
 
 @lru_cache(maxsize=1024)
 def family_of(model: str) -> Family:
-    """Return the context for a model id: `us.anthropic.claude-sonnet-4-6`, `amazon.nova-2-lite-v1:0`."""
+    """Return the facts for a model id: `us.anthropic.claude-sonnet-4-6`, `amazon.nova-2-lite-v1:0`."""
     name = model.lower()
     if "claude" in name:
         return Family(

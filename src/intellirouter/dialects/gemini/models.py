@@ -89,7 +89,7 @@ def is_vertex(deployment: Deployment) -> bool:
     return "aiplatform.googleapis.com" in url or "/publishers/" in url
 
 
-def thinking_config(conversation: Conversation, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def thinking_config(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
     """Write `thinkingConfig`; empty = not said."""
     ask = conversation.reasoning
     if ask is None:
@@ -101,20 +101,20 @@ def thinking_config(conversation: Conversation, context: ModelFacts, losses: Los
             config["thinkingBudget"] = ask.budget_tokens
         if ask.effort:
             config["thinkingLevel"] = ask.effort.upper()
-    elif context.thinks_by_level:
-        config = _level(ask, context, losses)
-    elif context.thinks_by_budget:
-        config = _budget(ask, context, losses)
+    elif facts.thinks_by_level:
+        config = _level(ask, facts, losses)
+    elif facts.thinks_by_budget:
+        config = _budget(ask, facts, losses)
     elif _asks_for_thought(ask):
         losses.dropped("reasoning")
         return {}
-    if ask.shows_thoughts is not None and _can_show(conversation, context):
+    if ask.shows_thoughts is not None and _can_show(conversation, facts):
         config["includeThoughts"] = ask.shows_thoughts
     return config
 
 
-def _can_show(conversation: Conversation, context: ModelFacts) -> bool:
-    return context.thinks_by_level or context.thinks_by_budget or conversation.dialect == DIALECT
+def _can_show(conversation: Conversation, facts: ModelFacts) -> bool:
+    return facts.thinks_by_level or facts.thinks_by_budget or conversation.dialect == DIALECT
 
 
 def _asks_for_thought(ask: ReasoningAsk) -> bool:
@@ -127,12 +127,12 @@ def _is_off(ask: ReasoningAsk) -> bool:
     return ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0
 
 
-def _level(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _level(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
-        level = "low" if context.is_pro else "minimal"
+        level = "low" if facts.is_pro else "minimal"
         losses.add("reasoning", "clamped", level)
     elif ask.effort:
-        level = _level_of_effort(ask.effort, context, losses)
+        level = _level_of_effort(ask.effort, facts, losses)
     elif ask.budget_tokens is not None and ask.budget_tokens > 0:
         level = effort_of(ask.budget_tokens)
         losses.add("reasoning", "converted", level)
@@ -141,18 +141,18 @@ def _level(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[s
     return {"thinkingLevel": level.upper()}
 
 
-def _level_of_effort(effort: str, context: ModelFacts, losses: LossReport) -> str:
+def _level_of_effort(effort: str, facts: ModelFacts, losses: LossReport) -> str:
     level = _LEVELS.get(effort, "high")
-    if context.is_pro and level == "minimal":
+    if facts.is_pro and level == "minimal":
         level = "low"
-    elif context.is_pro and context.version == _THINKS_BY_LEVEL and level == "medium":
+    elif facts.is_pro and facts.version == _THINKS_BY_LEVEL and level == "medium":
         level = "high"  # as Google's own compatibility layer does: the model knows low and high
     if level != effort:
         losses.add("reasoning", "clamped", level)
     return level
 
 
-def _budget(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _budget(ask: ReasoningAsk, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
         wanted = 0
     elif ask.budget_tokens is not None:
@@ -164,18 +164,18 @@ def _budget(ask: ReasoningAsk, context: ModelFacts, losses: LossReport) -> dict[
         wanted = _DYNAMIC
     else:
         return {}
-    budget = _within(wanted, context)
+    budget = _within(wanted, facts)
     if budget != wanted:
         losses.add("reasoning", "clamped", str(budget))
     return {"thinkingBudget": budget}
 
 
-def _within(budget: int, context: ModelFacts) -> int:
+def _within(budget: int, facts: ModelFacts) -> int:
     """Keep to the documented ranges: Pro 128 to 32768, Flash 0 to 24576, Flash-Lite 0 or 512 to 24576; -1 = dynamic."""
     if budget < 0:
         return _DYNAMIC
-    if context.is_pro:
+    if facts.is_pro:
         return min(max(budget, 128), 32768)
-    if context.is_lite and 0 < budget < 512:
+    if facts.is_lite and 0 < budget < 512:
         return 512
     return min(budget, 24576)

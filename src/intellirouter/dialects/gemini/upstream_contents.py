@@ -46,11 +46,11 @@ class ContentWriter:
     """Writes one request's turns. `write` returns the parts of `systemInstruction` and the `contents`."""
 
     def __init__(
-        self, conversation: Conversation, deployment: Deployment, context: ModelFacts, losses: LossReport
+        self, conversation: Conversation, deployment: Deployment, facts: ModelFacts, losses: LossReport
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
-        self._context = context
+        self._context = facts
         self._losses = losses
         self._is_native = conversation.dialect == DIALECT
         self._names = conversation.tool_names()

@@ -31,8 +31,8 @@ def path_of(deployment: Deployment, method: str) -> str:
 
 def request_of(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
     """Write the request's body. Raises `UnsupportedFeature`."""
-    context = context_of(deployment.upstream_model)
-    system, contents = ContentWriter(conversation, deployment, context, losses).write()
+    facts = context_of(deployment.upstream_model)
+    system, contents = ContentWriter(conversation, deployment, facts, losses).write()
     body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -42,7 +42,7 @@ def request_of(conversation: Conversation, deployment: Deployment, losses: LossR
             body["tools"] = tools
         if config:
             body["toolConfig"] = {"functionCallingConfig": config}
-    if config := _generation_config(conversation, context, losses):
+    if config := _generation_config(conversation, facts, losses):
         body["generationConfig"] = config
     _drop(conversation, losses)
     if conversation.dialect == DIALECT:
@@ -134,15 +134,15 @@ def _calling(choice: ToolChoice) -> dict[str, Any]:
     return config
 
 
-def _generation_config(conversation: Conversation, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _generation_config(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
     sampling = conversation.sampling
     config = _sampling(sampling, losses)
     if sampling.n > 1:
         if conversation.is_stream:
             raise errors.UnsupportedFeature("Gemini streams one candidate only.", param=losses.name_of("n"))
         config["candidateCount"] = sampling.n
-    config.update(_output(conversation, context, losses))
-    if thinking := thinking_config(conversation, context, losses):
+    config.update(_output(conversation, facts, losses))
+    if thinking := thinking_config(conversation, facts, losses):
         config["thinkingConfig"] = thinking
     if modalities := [name for name in conversation.modalities if name != "text"]:
         config["responseModalities"] = _modalities(conversation, modalities, losses)
@@ -194,12 +194,12 @@ def _logprobs(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
     return config
 
 
-def _output(conversation: Conversation, context: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _output(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
     output = conversation.output
     if output is None or output.kind == "text":
         return {}
     has_functions = any(isinstance(tool, FunctionTool | CustomTool) for tool in conversation.tools)
-    if has_functions and context.lacks_json_beside_tools and conversation.dialect != DIALECT:
+    if has_functions and facts.lacks_json_beside_tools and conversation.dialect != DIALECT:
         raise errors.UnsupportedFeature(
             "Gemini models before 3 give no JSON answers beside functions.", param=losses.name_of("output")
         )

@@ -10,7 +10,7 @@ from intellirouter.core import Quirks, VendorRow
 _NO_DEVELOPER: Final = Quirks(renames=(("max_completion_tokens", "max_tokens"),))
 
 
-def _local(name: str, title: str, address: str, docs: str, **context: object) -> VendorRow:
+def _local(name: str, title: str, address: str, docs: str, **facts: object) -> VendorRow:
     known: dict[str, object] = {
         "base_url": address,
         "base_url_hint": address,
@@ -18,7 +18,7 @@ def _local(name: str, title: str, address: str, docs: str, **context: object) ->
         "is_free": True,
         "quirks": _NO_DEVELOPER,
     }
-    return VendorRow(name=name, title=title, docs=docs, **{**known, **context})  # type: ignore[arg-type]
+    return VendorRow(name=name, title=title, docs=docs, **{**known, **facts})  # type: ignore[arg-type]
 
 
 LOCAL: Final = (

@@ -15,6 +15,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
+from intellirouter.fake import FakeProvider
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
@@ -26,7 +27,6 @@ from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, Upstream
 from intellirouter.routing import Router
 from intellirouter.store import ExchangeStore
 from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics
-from intellirouter.testing import FakeProvider
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from wire_asks import named_events, wire_request
 
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.anthropic import AnthropicApi
-from intellirouter.testing.wires.shared import Reply
 
 HEADERS = {"x_api_key": "k", "anthropic_version": "2023-06-01"}
 WEATHER = {

@@ -7,8 +7,9 @@ import pytest
 from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.bedrock import ACCESS_KEY, BedrockApi
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 USER = {"role": "user", "content": [{"text": "hello there"}]}
 TOOLS = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": {"type": "object", "properties": {}}}}}]}

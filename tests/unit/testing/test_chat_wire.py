@@ -8,7 +8,8 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from wire_asks import CLOCK, WEATHER, both, chat, chunks, document, joined
 
-from intellirouter.testing.wires.openai import answer, describe_model, list_models
+from intellirouter.fake.openai.answer import answer
+from intellirouter.testing.wires.openai.models import describe_model, list_models
 
 
 def test_a_body_has_every_field_in_openais_order() -> None:

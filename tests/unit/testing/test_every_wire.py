@@ -11,10 +11,12 @@ from test_faults import EVERY_WAY
 from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
-from intellirouter.testing.faults import Fault, Script, break_reply
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.script import Script
+from intellirouter.testing.faults.fault import Fault, apply_fault
 from intellirouter.testing.mock_vendor.operations import Surfaces
 from intellirouter.testing.wires.realtime import Session
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TEXT = 'please call weather with {"city": "Oslo"} and call weather with {"city": "Rome"}'
@@ -107,7 +109,7 @@ def data_of(script: Script) -> bytes:
 @pytest.mark.parametrize("fault", EVERY_WAY)
 def test_every_fault_can_be_played(protocol: str, is_stream: bool, fault: str) -> None:
     for with_tool in (False, True):
-        script = break_reply(reply_of(protocol, is_stream=is_stream, with_tool=with_tool), Fault.parse(fault))
+        script = apply_fault(reply_of(protocol, is_stream=is_stream, with_tool=with_tool), Fault.parse(fault))
         assert script.content_length >= 0
 
 
@@ -118,7 +120,7 @@ def test_every_fault_can_be_played(protocol: str, is_stream: bool, fault: str) -
 def test_faults_of_content_change_what_is_said(protocol: str, is_stream: bool, how: str) -> None:
     with_tool = how in ("truncated_tool_args", "schema_violation")
     reply = reply_of(protocol, is_stream=is_stream, with_tool=with_tool)
-    broken = data_of(break_reply(reply, Fault.parse(f"malformed;how={how}")))
+    broken = data_of(apply_fault(reply, Fault.parse(f"malformed;how={how}")))
     match how:
         case "schema_violation":
             assert b"unask" in broken
@@ -145,11 +147,11 @@ def ids_in(document: Any) -> list[str]:
 def test_calls_can_share_an_id(protocol: str) -> None:
     def calls(reply: Reply) -> set[str]:
         marks = ("call_", "toolu_", "tooluse_")
-        return {name for name in ids_in(json.loads(data_of(break_reply(reply, None)))) if name.startswith(marks)}
+        return {name for name in ids_in(json.loads(data_of(apply_fault(reply, None)))) if name.startswith(marks)}
 
     reply = reply_of(protocol, is_stream=False, with_tool=True)
     assert len(calls(reply)) == 2
-    broken = json.loads(data_of(break_reply(reply, Fault.parse("malformed;how=duplicate_ids"))))
+    broken = json.loads(data_of(apply_fault(reply, Fault.parse("malformed;how=duplicate_ids"))))
     assert len({name for name in ids_in(broken) if name.startswith(("call_", "toolu_", "tooluse_"))}) == 1
 
 
@@ -169,7 +171,7 @@ ENVELOPES = {
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_errors_stand_in_the_protocols_envelope(protocol: str, is_stream: bool) -> None:
     reply = reply_of(protocol, is_stream=is_stream)
-    script = break_reply(reply, Fault.parse("error;status=503;message=come back"))
+    script = apply_fault(reply, Fault.parse("error;status=503;message=come back"))
     document = json.loads(data_of(script))
     if protocol == "gemini_array" and is_stream:
         (document,) = document
@@ -180,7 +182,7 @@ def test_errors_stand_in_the_protocols_envelope(protocol: str, is_stream: bool) 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_rate_limits_say_when_to_come_back(protocol: str) -> None:
-    script = break_reply(reply_of(protocol, is_stream=False), Fault.parse("rate_limit;retry_after_s=7"))
+    script = apply_fault(reply_of(protocol, is_stream=False), Fault.parse("rate_limit;retry_after_s=7"))
     assert script.status == 429
     if protocol.startswith("gemini"):
         assert b'"retryDelay": "7s"' in data_of(script)
@@ -193,7 +195,7 @@ def test_rate_limits_say_when_to_come_back(protocol: str) -> None:
 @pytest.mark.parametrize("after", [0, 1])
 def test_an_error_within_a_stream_ends_it(protocol: str, after: int) -> None:
     reply = reply_of(protocol, is_stream=True)
-    script = break_reply(reply, Fault.parse(f"error_in_stream;after_events={after};message=broken off"))
+    script = apply_fault(reply, Fault.parse(f"error_in_stream;after_events={after};message=broken off"))
     *good, last = [step for step in script.steps if isinstance(step, bytes)]
     assert good == reply.parts[: len(good)]
     assert len(good) == (after + reply.wire.lead_events if after else 0)
@@ -216,7 +218,7 @@ def test_an_error_within_a_stream_ends_it(protocol: str, after: int) -> None:
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_huge_answers_stay_well_formed(protocol: str, what: str, is_stream: bool) -> None:
     reply = reply_of(protocol, is_stream=is_stream)
-    data = data_of(break_reply(reply, Fault.parse(f"huge;what={what};size_mib=0.25")))
+    data = data_of(apply_fault(reply, Fault.parse(f"huge;what={what};size_mib=0.25")))
     assert len(data) > 256 * 1024
     if not is_stream or protocol == "gemini_array":
         json.loads(data)
@@ -233,7 +235,7 @@ def test_huge_answers_stay_well_formed(protocol: str, what: str, is_stream: bool
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_unasked_thoughts_come_before_the_answer(protocol: str) -> None:
     reply = reply_of(protocol, is_stream=True)
-    data = data_of(break_reply(reply, Fault.parse("extra;what=reasoning")))
+    data = data_of(apply_fault(reply, Fault.parse("extra;what=reasoning")))
     assert data.index(b"Let me") < data.index(b"please")
 
 

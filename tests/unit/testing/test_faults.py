@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_asks import CLOCK, WEATHER, chat, joined
 
+from intellirouter.fake.openai.replies import DONE_EVENT
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.script import Cut, Hang, Script, Wait
 from intellirouter.testing import FAULT_KINDS
-from intellirouter.testing.faults import Cut, Fault, Hang, Script, Wait, break_reply
-from intellirouter.testing.wires.openai import DONE_EVENT
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.faults.fault import Fault, apply_fault
 
 
 def played(fault: str, reply: Reply) -> Script:
-    return break_reply(reply, Fault.parse(fault))
+    return apply_fault(reply, Fault.parse(fault))
 
 
 def data_of(script: Script) -> bytes:
@@ -46,7 +47,7 @@ def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
     if "tool_args" in fault or "duplicate" in fault or "schema" in fault:
         fields = {"model": "tools", "tools": [WEATHER, CLOCK]}
     reply = stream_reply(**fields) if is_stream else chat(**fields)
-    good, broken = break_reply(reply, None), played(fault, reply)
+    good, broken = apply_fault(reply, None), played(fault, reply)
     only_streams = ("no_d", "crlf", "comments", "no_space", "multi_line", "named_events", "usage_on", "empty_choices")
     if not is_stream and fault.partition("=")[2].startswith(only_streams):
         assert broken == good
@@ -63,7 +64,7 @@ def test_faults_take_errors_and_other_surfaces_too(fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nonsense", "unknown fault kind"),
+        ("nonsense", "Unknown fault kind"),
         ("slow;delay=1", "no parameter 'delay'"),
         ("slow;delay_s=soon", "must be a number"),
         ("slow;delay_s=-1", "between"),

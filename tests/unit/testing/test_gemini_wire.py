@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from wire_asks import wire_request
 
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.gemini import GeminiApi
-from intellirouter.testing.wires.shared import Reply
 
 USER = {"role": "user", "parts": [{"text": "hello there"}]}
 CALLING = {"role": "user", "parts": [{"text": 'call weather with {"city": "Oslo"} and call clock'}]}

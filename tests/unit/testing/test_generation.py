@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.testing.plan import count_tokens, instance_of, lorem, split_tokens
-from intellirouter.testing.wires.openai import answer
+from intellirouter.fake.openai.answer import answer
+from intellirouter.fake.schema_instance import instance_of
+from intellirouter.fake.tokens import count_tokens, lorem, split_tokens
 
 
 @given(st.text())

@@ -211,7 +211,7 @@ def test_a_bad_fault_header_is_told(vendor: MockVendor) -> None:
         link.send(chat_body(), "x-mock-fault: nonsense", "Connection: close")
         answer = link.rest()
     assert status_of(answer) == 400
-    assert b"unknown fault kind" in answer
+    assert b"Unknown fault kind" in answer
 
 
 def test_memory_of_requests_is_bounded(vendor: MockVendor) -> None:

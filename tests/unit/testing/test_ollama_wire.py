@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from wire_asks import wire_request
 
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.ollama import OllamaApi
-from intellirouter.testing.wires.shared import Reply
 
 USER = {"role": "user", "content": "hello there"}
 CALLING = {"role": "user", "content": 'call weather with {"city": "Oslo"} and call weather with {"city": "Rome"}'}

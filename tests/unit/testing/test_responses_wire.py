@@ -8,8 +8,8 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 from wire_asks import named_events, wire_request
 
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai import OpenAiApi
-from intellirouter.testing.wires.shared import Reply
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}

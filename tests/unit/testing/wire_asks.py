@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from intellirouter.testing.wires.openai import DONE_EVENT, answer
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.fake.openai.answer import answer
+from intellirouter.fake.openai.replies import DONE_EVENT
+from intellirouter.fake.reply import Reply
+from intellirouter.testing.wires.shared.request import WireRequest
 
 WEATHER = {
     "type": "function",

@@ -15,7 +15,7 @@ from typing import Final, cast
 import httptools
 
 from intellirouter.core import SYSTEM_CLOCK, TaskOwner
-from intellirouter.testing.faults import Cut, Ending, Hang, Script, Step, Wait
+from intellirouter.fake.script import Cut, Ending, Hang, Script, Step, Wait
 from intellirouter.testing.mock_vendor.registry import MAX_KEPT_BODY_BYTES, Received
 from intellirouter.testing.mock_vendor.vendor import Vendor
 

@@ -6,17 +6,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.faults import Cut, Fault, Step, Wait
-from intellirouter.testing.wires.realtime import (
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    FrameError,
-    FrameReader,
-    Session,
-    frame,
-)
+from intellirouter.fake.script import Cut, Step, Wait
+from intellirouter.testing.faults.fault import Fault
+from intellirouter.testing.wires.realtime import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, Session, frame
 
 _PROTOCOL_ERROR: Final = (1002).to_bytes(2, "big")
 

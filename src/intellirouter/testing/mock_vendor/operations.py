@@ -2,12 +2,13 @@
 
 from typing import Final, Protocol
 
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.anthropic import AnthropicApi
 from intellirouter.testing.wires.bedrock import BedrockApi
 from intellirouter.testing.wires.gemini import GeminiApi
 from intellirouter.testing.wires.ollama import OllamaApi
 from intellirouter.testing.wires.openai import AzureApi, OpenAiApi
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 GEMINI_PATHS: Final = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/v1/publishers/", "/token")
 

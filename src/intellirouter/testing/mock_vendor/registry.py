@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.faults import Fault
+from intellirouter.testing.faults.fault import Fault
 
 MAX_FAULTS: Final = 256
 MAX_REQUESTS: Final = 1000

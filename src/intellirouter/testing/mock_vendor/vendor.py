@@ -6,13 +6,16 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK, Clock
-from intellirouter.testing.faults import Fault, Script, break_reply, script_of
+from intellirouter.fake.models import FLAKY_FAULT, find_magic_model
+from intellirouter.fake.openai.replies import json_reply, not_found
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.script import Script, script_of
+from intellirouter.testing.faults.fault import Fault, apply_fault
 from intellirouter.testing.mock_vendor.conversation import Conversation, breaks_handshake
 from intellirouter.testing.mock_vendor.operations import Surfaces
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
-from intellirouter.testing.plan import FLAKY_FAULT, magic_of
-from intellirouter.testing.wires.openai import REALTIME_PATHS, json_reply, not_found, open_session
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.openai import REALTIME_PATHS, open_session
+from intellirouter.testing.wires.shared.request import WireRequest
 
 CONTROL: Final = "/_control/"
 FAULT_HEADER: Final = "x-mock-fault"
@@ -40,7 +43,7 @@ class Vendor:
         except ValueError as mistake:
             return script_of(json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400))
         received.fault = None if fault is None else fault.kind
-        return break_reply(reply, fault)
+        return apply_fault(reply, fault)
 
     def connect(self, received: Received) -> tuple[Script, Conversation | None]:
         """Answer the handshake of a WebSocket: what to play, and the conversation that follows it."""
@@ -57,7 +60,7 @@ class Vendor:
             return script_of(json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400)), None
         received.fault = None if fault is None else fault.kind
         if fault is not None and breaks_handshake(fault):
-            script = break_reply(reply, fault)
+            script = apply_fault(reply, fault)
             return script, None if session is None else Conversation(session, None)
         return script_of(reply), None if session is None else Conversation(session, fault)
 
@@ -79,20 +82,22 @@ class Vendor:
         return reply
 
     def _fault(self, received: Received) -> Fault | None:
-        """Ask the header first, then the orders, then the model's own name."""
+        """CompletionRequest the header first, then the orders, then the model's own name."""
         asked = next((value for name, value in received.headers if name == FAULT_HEADER), None)
         if asked is not None:
             return Fault.parse(asked)
         ordered = self.registry.due(received)
         if ordered is not None or received.model is None:
             return ordered
-        magic = magic_of(received.model)
+        magic = find_magic_model(received.model)
         if magic is None:
             return None
         if magic.is_flaky:
             self._flaky_calls["flaky"] += 1
-            return Fault.parse(FLAKY_FAULT) if self._flaky_calls["flaky"] % 2 == 0 else None
-        return Fault.parse(magic.fault) if magic.fault is not None else None
+            model_fault = FLAKY_FAULT if self._flaky_calls["flaky"] % 2 == 0 else None
+        else:
+            model_fault = magic.fault
+        return None if model_fault is None else Fault.of(model_fault.kind, model_fault.params)
 
     def _control(self, method: str, what: str, body: bytes) -> Reply:
         match method, what:

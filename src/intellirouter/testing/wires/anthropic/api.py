@@ -6,12 +6,15 @@ from urllib.parse import unquote
 
 import msgspec
 
-from intellirouter.testing.plan import PLAIN, Magic, PromptCache, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.anthropic.cache import pieces_of
 from intellirouter.testing.wires.anthropic.render import messages_reply
 from intellirouter.testing.wires.anthropic.reply import MessagesError, json_reply
 from intellirouter.testing.wires.anthropic.request import REFUSES, count_messages, parse_messages
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.prompt_cache import PromptCache
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("claude-mock-large", "claude-mock-small")
 MAX_TOKENS: Final = 128_000
@@ -34,7 +37,7 @@ class AnthropicApi:
         try:
             self._authenticate(request)
             return self._answer(request)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
@@ -72,15 +75,15 @@ class AnthropicApi:
         ask = parse_messages(document, betas)
         ask.cache = self._cache.use(ask.model, pieces_of(ask.prompt))
         ask.cached_tokens, ask.cache_write_tokens = ask.cache.read, ask.cache.written
-        if REFUSES in ask.heard:
+        if REFUSES in ask.input_text:
             magic = msgspec.structs.replace(magic, refuses=True)
         return messages_reply(ask, plan_completion(ask, magic, created_s=request.created_s))
 
 
-def _magic(model: str | None) -> Magic:
+def _magic(model: str | None) -> MagicModel:
     if model is None:
-        return PLAIN
-    magic = magic_of(model) or PLAIN
+        return ECHO
+    magic = find_magic_model(model) or ECHO
     if model.startswith("no-such-") or magic.is_embedding_only:
         raise MessagesError(404, f"model: {model}")
     return magic

@@ -4,16 +4,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from intellirouter.testing.plan import count_tokens
-from intellirouter.testing.wires.anthropic.fields import (
-    EXTRA,
-    at,
-    known_only,
-    one_of,
-    optional,
-    required,
-    typed,
-)
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.anthropic.fields import EXTRA, at, known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
 from intellirouter.testing.wires.shared.seal import is_minted
 

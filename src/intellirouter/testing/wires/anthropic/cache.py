@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from intellirouter.testing.plan import Piece
 from intellirouter.testing.wires.anthropic.blocks import block_tokens
+from intellirouter.testing.wires.shared.prompt_cache import Piece
 
 
 def pieces_of(prompt: list[dict[str, Any]]) -> Iterator[Piece]:

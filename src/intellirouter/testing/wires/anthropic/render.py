@@ -7,23 +7,24 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion, split_tokens
+from intellirouter.fake.completion import Choice, Completion
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import split_tokens
 from intellirouter.testing.wires.anthropic.reply import event, json_reply, stream_reply
-from intellirouter.testing.wires.anthropic.request import MessagesAsk
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.wires.anthropic.request import MessagesRequest
 from intellirouter.testing.wires.shared.seal import mint
 
 _PING: Final = event({"type": "ping"})
 _REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
-def messages_reply(ask: MessagesAsk, completion: Completion) -> Reply:
+def messages_reply(ask: MessagesRequest, completion: Completion) -> Reply:
     reply = stream_reply(list(_events(ask, completion))) if ask.is_stream else json_reply(_message(ask, completion))
     reply.plan, reply.render = completion, partial(messages_reply, ask)
     return reply
 
 
-def _message(ask: MessagesAsk, completion: Completion) -> dict[str, Any]:
+def _message(ask: MessagesRequest, completion: Completion) -> dict[str, Any]:
     choice = completion.choices[0]
     return {
         "model": completion.model,
@@ -46,7 +47,7 @@ def _ending(choice: Choice) -> dict[str, Any]:
     return {"stop_reason": reason, "stop_sequence": choice.stop_sequence, "stop_details": details}
 
 
-def _usage(ask: MessagesAsk, completion: Completion, output_tokens: int) -> dict[str, Any]:
+def _usage(ask: MessagesRequest, completion: Completion, output_tokens: int) -> dict[str, Any]:
     read = completion.cached_tokens
     written = completion.cache_write_tokens
     usage = {
@@ -61,18 +62,18 @@ def _usage(ask: MessagesAsk, completion: Completion, output_tokens: int) -> dict
         "service_tier": "standard",
         "inference_geo": "not_available",
     }
-    if completion.thought_tokens:
-        usage["output_tokens_details"] = {"thinking_tokens": completion.thought_tokens}
+    if completion.reasoning_tokens:
+        usage["output_tokens_details"] = {"thinking_tokens": completion.reasoning_tokens}
     return usage
 
 
-def _blocks(ask: MessagesAsk, choice: Choice) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def _blocks(ask: MessagesRequest, choice: Choice) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Yield each whole block, and the deltas that make it up from its start."""
-    if choice.thought and ask.is_redacted:
+    if choice.reasoning and ask.is_redacted:
         yield {"type": "redacted_thinking", "data": mint("redacted")}, []
-    elif choice.thought:
-        is_shown = ask.shows_thought or choice.is_thought_shown or not ask.thinks
-        tokens = choice.thought if is_shown else []
+    elif choice.reasoning:
+        is_shown = ask.shows_thought or choice.is_reasoning_forced or not ask.wants_reasoning
+        tokens = choice.reasoning if is_shown else []
         text = "".join(tokens)
         signature = mint(text)
         deltas = [{"type": "thinking_delta", "thinking": token} for token in tokens]
@@ -111,14 +112,14 @@ def _begun(block: dict[str, Any]) -> dict[str, Any]:
             return block
 
 
-def _events(ask: MessagesAsk, completion: Completion) -> Iterator[bytes]:
+def _events(ask: MessagesRequest, completion: Completion) -> Iterator[bytes]:
     choice = completion.choices[0]
     start = {
         **_message(ask, completion),
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": _usage(ask, msgspec.structs.replace(completion, thought_tokens=0), 1),
+        "usage": _usage(ask, msgspec.structs.replace(completion, reasoning_tokens=0), 1),
     }
     yield event({"type": "message_start", "message": start})
     for index, (block, deltas) in enumerate(_blocks(ask, choice)):

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.shared import JSON_TYPE, SSE_TYPE, Refused, Reply, Sse, Trouble, Wire
+from intellirouter.fake.reply import JSON_TYPE, SSE_TYPE, ErrorInfo, Reply, RequestRejected, Sse, WireFormat
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -31,15 +31,15 @@ _MESSAGES: Final = {
 }
 
 
-class MessagesError(Refused):
+class MessagesError(RequestRejected):
     """Anthropic refuses the request, in its envelope."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.trouble = Trouble(status=status, message=message)
+        self.error = ErrorInfo(status=status, message=message)
 
     def reply(self) -> Reply:
-        return refuse(self.trouble)
+        return refuse(self.error)
 
 
 def invalid(where: str, message: str) -> MessagesError:
@@ -47,26 +47,26 @@ def invalid(where: str, message: str) -> MessagesError:
     return MessagesError(400, f"{where}: {message}" if where else message)
 
 
-def envelope(trouble: Trouble, request_id: str) -> dict[str, Any]:
-    default_type = "api_error" if trouble.status >= 500 else "invalid_request_error"
+def envelope(error: ErrorInfo, request_id: str) -> dict[str, Any]:
+    default_type = "api_error" if error.status >= 500 else "invalid_request_error"
     return {
         "type": "error",
         "error": {
-            "type": trouble.type or _TYPES.get(trouble.status, default_type),
-            "message": trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}"),
+            "type": error.type or _TYPES.get(error.status, default_type),
+            "message": error.message or _MESSAGES.get(error.status, f"Error {error.status}"),
         },
         "request_id": request_id,
     }
 
 
-def refuse(trouble: Trouble) -> Reply:
+def refuse(error: ErrorInfo) -> Reply:
     headers = reply_headers(JSON_TYPE)
-    if trouble.retry_after_s is not None:
-        headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
-    if trouble.status in {429, 529}:
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", f"{error.retry_after_s:g}"))
+    if error.status in {429, 529}:
         headers.append(("x-should-retry", "true"))
-    document = envelope(trouble, dict(headers)["request-id"])
-    return Reply(status=trouble.status, headers=headers, parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
+    document = envelope(error, dict(headers)["request-id"])
+    return Reply(status=error.status, headers=headers, parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
 
 
 def event(document: dict[str, Any]) -> bytes:
@@ -74,11 +74,11 @@ def event(document: dict[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (document["type"].encode(), msgspec.json.encode(document))
 
 
-MESSAGES_WIRE: Final = Wire(
+MESSAGES_WIRE: Final = WireFormat(
     name="anthropic_messages",
     framing=Sse(),
-    refuse=refuse,
-    error_event=lambda trouble, _: event(envelope(trouble, new_id("req_"))),
+    render_error=refuse,
+    error_event=lambda error, _: event(envelope(error, new_id("req_"))),
     # `message_start`, the first block's start and a ping.
     lead_events=3,
     filler_event=(b'event: ping\ndata: {"type":"ping","filler":"', b'"}\n\n'),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.plan import Ask, CacheUse
+from intellirouter.fake.completion import CompletionRequest
 from intellirouter.testing.wires.anthropic.blocks import (
     MAX_CACHE_MARKS,
     check_block,
@@ -18,18 +18,11 @@ from intellirouter.testing.wires.anthropic.blocks import (
     text_of,
 )
 from intellirouter.testing.wires.anthropic.cache import prompt_tokens
-from intellirouter.testing.wires.anthropic.fields import (
-    EXTRA,
-    at,
-    known_only,
-    one_of,
-    optional,
-    required,
-    typed,
-)
+from intellirouter.testing.wires.anthropic.fields import EXTRA, at, known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
 from intellirouter.testing.wires.anthropic.settings import check_sampling, check_thinking, output_schema
 from intellirouter.testing.wires.anthropic.tools import check_tools, choose_tool
+from intellirouter.testing.wires.shared.prompt_cache import CacheUse
 
 TOKENS_PER_MESSAGE: Final = 4
 MAX_STOPS: Final = 8191
@@ -89,7 +82,7 @@ REFUSES: Final = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
 """Beginnings of the strings that Anthropic documents for tests."""
 
 
-class MessagesAsk(Ask, kw_only=True):
+class MessagesRequest(CompletionRequest, kw_only=True):
     """What a client wants of `POST /v1/messages`."""
 
     is_stream: bool = False
@@ -113,7 +106,7 @@ class _Prompt(Struct):
         return [*self.tools, *self.system, *spoken]
 
 
-def parse_messages(request: dict[str, Any], betas: str) -> MessagesAsk:
+def parse_messages(request: dict[str, Any], betas: str) -> MessagesRequest:
     """Check the request. `betas` is its `anthropic-beta` header. Raises `MessagesError`."""
     _known(request, _MEMBERS, betas)
     model = required(request, "model", str)
@@ -129,17 +122,17 @@ def parse_messages(request: dict[str, Any], betas: str) -> MessagesAsk:
     shows_thought = check_thinking(request, max_tokens, prompt.turns)
     schema = output_schema(request)
     heard, last_role = _heard(prompt.turns)
-    ask = MessagesAsk(
+    ask = MessagesRequest(
         model=model,
-        heard=heard,
+        input_text=heard,
         last_role=last_role,
         prompt_tokens=_tokens(prompt),
         stops=_stops(request),
         max_tokens=max_tokens,
         format="text" if schema is None else "json_schema",
         schema=schema,
-        thinks=shows_thought is not None,
-        call_prefix="toolu_",
+        wants_reasoning=shows_thought is not None,
+        call_id_prefix="toolu_",
         is_stream=optional(request, "stream", bool) or False,
         is_redacted=REDACTS in heard,
         shows_thought=bool(shows_thought),

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from intellirouter.testing.plan import Ask, Tool
+from intellirouter.fake.completion import CompletionRequest, Tool
 from intellirouter.testing.wires.anthropic.blocks import check_cache_mark
 from intellirouter.testing.wires.anthropic.fields import known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
@@ -62,7 +62,7 @@ def _check_custom(tool: dict[str, Any], where: str) -> None:
     check_cache_mark(tool, where)
 
 
-def choose_tool(ask: Ask, request: dict[str, Any], tools: list[dict[str, Any]]) -> None:
+def choose_tool(ask: CompletionRequest, request: dict[str, Any], tools: list[dict[str, Any]]) -> None:
     """Set the ask's tools and what is chosen among them."""
     # Anthropic runs its own tools itself: a model of ours never calls them.
     ask.tools = [Tool(tool["name"], tool["input_schema"]) for tool in tools if "input_schema" in tool]
@@ -73,7 +73,7 @@ def choose_tool(ask: Ask, request: dict[str, Any], tools: list[dict[str, Any]]) 
         raise invalid("tool_choice", "`tool_choice` may only be specified while providing `tools`.")
     kind = one_of(choice.get("type"), ("auto", "any", "tool", "none"), "tool_choice.type")
     known_only(choice, ("type", "name", "disable_parallel_tool_use"), f"tool_choice.{kind}")
-    ask.is_parallel = not choice.get("disable_parallel_tool_use")
+    ask.allows_parallel_calls = not choice.get("disable_parallel_tool_use")
     ask.tool_choice = {"any": "required", "tool": "="}.get(kind, kind)
     if kind == "tool":
         name = required(choice, "name", str, "tool_choice.tool")

@@ -4,12 +4,15 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.testing.plan import PLAIN, PromptCache, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.bedrock.render import converse_reply
 from intellirouter.testing.wires.bedrock.reply import BedrockError
 from intellirouter.testing.wires.bedrock.request import parse_converse
 from intellirouter.testing.wires.bedrock.signature import check_signature
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.prompt_cache import PromptCache
+from intellirouter.testing.wires.shared.request import WireRequest
 
 _PATH: Final = re.compile(r"/model/(?P<model>.+)/(?P<how>converse|converse-stream)")
 
@@ -29,7 +32,7 @@ class BedrockApi:
         try:
             self._authenticate(request)
             return self._answer(request)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
@@ -53,7 +56,7 @@ class BedrockApi:
                 status=404,
             )
         model = request.model = unquote(place["model"])
-        magic = magic_of(model) or PLAIN
+        magic = find_magic_model(model) or ECHO
         if model.startswith("no-such-") or magic.is_embedding_only:
             raise BedrockError("The provided model identifier is invalid.")
         document = json_object(request.body)

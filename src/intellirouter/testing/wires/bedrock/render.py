@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from intellirouter.testing.plan import Choice, Completion, split_tokens
+from intellirouter.fake.completion import Choice, Completion
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import split_tokens
 from intellirouter.testing.wires.bedrock.reply import event, json_reply, stream_reply
-from intellirouter.testing.wires.bedrock.request import ConverseAsk
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.wires.bedrock.request import ConverseRequest
 from intellirouter.testing.wires.shared.seal import mint
 
 _REASONS: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -16,7 +17,7 @@ _PADDING: Final = "abcdefgh"
 LATENCY_MS: Final = 1
 
 
-def converse_reply(ask: ConverseAsk, completion: Completion, *, is_stream: bool) -> Reply:
+def converse_reply(ask: ConverseRequest, completion: Completion, *, is_stream: bool) -> Reply:
     reply = stream_reply(list(_events(completion))) if is_stream else json_reply(_document(completion))
     reply.plan, reply.render = completion, partial(converse_reply, ask, is_stream=is_stream)
     return reply
@@ -46,8 +47,8 @@ def _document(completion: Completion) -> dict[str, Any]:
     choice = completion.choices[0]
     content: list[dict[str, Any]] = []
     reason = _reason(choice)
-    if choice.thought:
-        text = "".join(choice.thought)
+    if choice.reasoning:
+        text = "".join(choice.reasoning)
         content.append({"reasoningContent": {"reasoningText": {"text": text, "signature": mint(text)}}})
     if choice.tokens or choice.refusal is not None or not choice.calls:
         content.append({"text": choice.text or choice.refusal or ""})
@@ -84,9 +85,9 @@ def _padded(name: str, document: dict[str, Any]) -> bytes:
 
 
 def _blocks(choice: Choice) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
-    if choice.thought:
-        deltas: list[dict[str, Any]] = [{"reasoningContent": {"text": token}} for token in choice.thought]
-        yield None, [*deltas, {"reasoningContent": {"signature": mint("".join(choice.thought))}}]
+    if choice.reasoning:
+        deltas: list[dict[str, Any]] = [{"reasoningContent": {"text": token}} for token in choice.reasoning]
+        yield None, [*deltas, {"reasoningContent": {"signature": mint("".join(choice.reasoning))}}]
     tokens = choice.tokens or split_tokens(choice.refusal or "")
     if tokens or not choice.calls:
         yield None, [{"text": token} for token in tokens]

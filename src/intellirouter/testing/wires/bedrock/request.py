@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import field
 
-from intellirouter.testing.plan import Ask, Piece, Tool, count_tokens
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.bedrock.reply import BedrockError
+from intellirouter.testing.wires.shared.prompt_cache import Piece
 from intellirouter.testing.wires.shared.seal import is_minted
 
 TOKENS_PER_ATTACHMENT: Final = 85
@@ -22,14 +24,14 @@ _KINDS: Final = frozenset(
 Block = dict[str, Any]
 
 
-class ConverseAsk(Ask, kw_only=True):
+class ConverseRequest(CompletionRequest, kw_only=True):
     """What a client wants of `/converse` or `/converse-stream`."""
 
     pieces: list[Piece] = field(default_factory=list)
     """The prompt, as the cache sees it."""
 
 
-def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
+def parse_converse(model: str, request: dict[str, Any]) -> ConverseRequest:
     """Check the request. Raises `BedrockError`."""
     messages = _objects(request, "messages")
     system = _objects(request, "system")
@@ -41,16 +43,16 @@ def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
     _check_pairs(messages, has_tools=bool(tool_config))
     pieces = _pieces([*_objects(tool_config, "tools"), *system, *(b for m in messages for b in m["content"])])
     heard, last_role = _heard(messages)
-    ask = ConverseAsk(
+    ask = ConverseRequest(
         model=model,
-        heard=heard,
+        input_text=heard,
         last_role=last_role,
         prompt_tokens=sum(piece.tokens for piece in pieces),
         max_tokens=config.get("maxTokens"),
         stops=[stop for stop in _list(config, "stopSequences") if isinstance(stop, str) and stop],
         tools=tools,
-        call_prefix="tooluse_",
-        thinks=_thinks(_object(request, "additionalModelRequestFields")),
+        call_id_prefix="tooluse_",
+        wants_reasoning=_thinks(_object(request, "additionalModelRequestFields")),
         pieces=pieces,
     )
     _choose(ask, tool_config.get("toolChoice"))
@@ -248,7 +250,7 @@ def _pieces(blocks: list[Block]) -> list[Piece]:
     return pieces
 
 
-def _choose(ask: ConverseAsk, choice: Any) -> None:
+def _choose(ask: ConverseRequest, choice: Any) -> None:
     if choice is None:
         return
     if not isinstance(choice, dict) or len(choice.keys() & {"auto", "any", "tool"}) != 1:
@@ -260,13 +262,13 @@ def _choose(ask: ConverseAsk, choice: Any) -> None:
         if all(tool.name != name for tool in ask.tools):
             raise BedrockError(f"The tool '{name}' that toolChoice names is not among the tools of toolConfig.")
         ask.tool_choice = f"={name}"
-    if ask.thinks and "auto" not in choice:
+    if ask.wants_reasoning and "auto" not in choice:
         raise BedrockError(
             "The model returned the following errors: Thinking may not be enabled when tool_choice forces tool use."
         )
 
 
-def _form(ask: ConverseAsk, stated: Any) -> None:
+def _form(ask: ConverseRequest, stated: Any) -> None:
     if stated is None:
         return
     described = _object(_object(stated, "structure"), "jsonSchema") if isinstance(stated, dict) else {}

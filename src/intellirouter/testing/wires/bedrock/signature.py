@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from intellirouter.testing.wires.bedrock.reply import BedrockError
-from intellirouter.testing.wires.shared import WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 ACCESS_KEY: Final = "AKIAMOCKVENDOR000000"
 SECRET_KEY: Final = "mock-vendor-secret-key"  # noqa: S105 - known to everybody, and worth nothing

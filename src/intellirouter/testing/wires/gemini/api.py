@@ -4,14 +4,16 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote
 
-from intellirouter.testing.plan import PLAIN, Magic, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.gemini.embeddings import batch_embed_reply, embed_reply, predict_reply
 from intellirouter.testing.wires.gemini.oauth import PREFIX, Tokens
 from intellirouter.testing.wires.gemini.proto import parsed
 from intellirouter.testing.wires.gemini.render import generate_reply
 from intellirouter.testing.wires.gemini.reply import GoogleError, bad_key, in_array, json_reply
 from intellirouter.testing.wires.gemini.request import parse_generate, prompt_tokens
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("gemini-3-mock", "gemini-mock", "gemini-embedding-mock")
 _PATH: Final = re.compile(
@@ -38,7 +40,7 @@ class GeminiApi:
         """Never raises: refusals are replies."""
         try:
             return self._answer(request)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             reply = refusal.reply()
             is_array = request.path.endswith(":streamGenerateContent") and request.query.get("alt") != "sse"
             return in_array(reply) if is_array else reply
@@ -89,7 +91,7 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
     document = json_object(request.body)
     if document is None:
         raise GoogleError(400, "Invalid JSON payload received. Expected an object at the root of the message.")
-    magic = magic_of(model) or PLAIN
+    magic = find_magic_model(model) or ECHO
     match method:
         case "generateContent" | "streamGenerateContent":
             return _generate(request, document, magic, method, is_vertex=is_vertex)
@@ -112,7 +114,9 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
             raise GoogleError(404, f"Unknown method {method}.")
 
 
-def _generate(request: WireRequest, document: dict[str, Any], magic: Magic, method: str, *, is_vertex: bool) -> Reply:
+def _generate(
+    request: WireRequest, document: dict[str, Any], magic: MagicModel, method: str, *, is_vertex: bool
+) -> Reply:
     model = request.model or ""
     _require(model, method, is_there=not magic.is_embedding_only)
     ask = parse_generate(model, document, is_vertex=is_vertex)

@@ -7,8 +7,9 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from intellirouter.core import new_id
+from intellirouter.fake.reply import Reply, json_object
 from intellirouter.testing.wires.gemini.reply import GoogleError, json_reply
-from intellirouter.testing.wires.shared import Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.request import WireRequest
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME_S: Final = 3600

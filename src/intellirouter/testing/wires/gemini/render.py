@@ -6,10 +6,10 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion
+from intellirouter.fake.completion import Choice, Completion
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.gemini.reply import json_reply, stream_reply
-from intellirouter.testing.wires.gemini.request import GeminiAsk
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.wires.gemini.request import GeminiRequest
 from intellirouter.testing.wires.shared.seal import mint
 
 _REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
@@ -18,7 +18,7 @@ Form = str
 """`whole`, `sse` or `array`."""
 
 
-def generate_reply(ask: GeminiAsk, form: Form, completion: Completion) -> Reply:
+def generate_reply(ask: GeminiRequest, form: Form, completion: Completion) -> Reply:
     if form == "whole":
         reply = json_reply(_whole(ask, completion))
     else:
@@ -27,17 +27,19 @@ def generate_reply(ask: GeminiAsk, form: Form, completion: Completion) -> Reply:
     return reply
 
 
-def _response(ask: GeminiAsk, completion: Completion, candidates: list[dict[str, Any]], said: int) -> dict[str, Any]:
+def _response(
+    ask: GeminiRequest, completion: Completion, candidates: list[dict[str, Any]], said: int
+) -> dict[str, Any]:
     usage: dict[str, Any] = {
         "promptTokenCount": completion.prompt_tokens,
         "candidatesTokenCount": said,
-        "totalTokenCount": completion.prompt_tokens + said + completion.thought_tokens,
+        "totalTokenCount": completion.prompt_tokens + said + completion.reasoning_tokens,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": completion.prompt_tokens}],
     }
     if completion.cached_tokens:
         usage["cachedContentTokenCount"] = completion.cached_tokens
-    if completion.thought_tokens:
-        usage["thoughtsTokenCount"] = completion.thought_tokens
+    if completion.reasoning_tokens:
+        usage["thoughtsTokenCount"] = completion.reasoning_tokens
     document = {"candidates": candidates, "usageMetadata": usage, "modelVersion": completion.model}
     if ask.is_vertex:
         usage["trafficType"] = "ON_DEMAND"
@@ -45,10 +47,10 @@ def _response(ask: GeminiAsk, completion: Completion, candidates: list[dict[str,
     return document
 
 
-def _whole(ask: GeminiAsk, completion: Completion) -> dict[str, Any]:
+def _whole(ask: GeminiRequest, completion: Completion) -> dict[str, Any]:
     candidates = []
     for index, choice in enumerate(completion.choices):
-        parts = _thoughts(ask, choice, ["".join(choice.thought)] if choice.thought else [])
+        parts = _thoughts(ask, choice, ["".join(choice.reasoning)] if choice.reasoning else [])
         if choice.tokens:
             parts.append({"text": choice.text, **_signature(ask)})
         parts += _calls(ask, choice)
@@ -60,7 +62,7 @@ def _whole(ask: GeminiAsk, completion: Completion) -> dict[str, Any]:
     return {**document, "responseId": new_id("")}
 
 
-def _pieces(ask: GeminiAsk, completion: Completion) -> Iterator[dict[str, Any]]:
+def _pieces(ask: GeminiRequest, completion: Completion) -> Iterator[dict[str, Any]]:
     """Each piece carries the usage so far; the last one of a candidate says why it ended."""
     name = new_id("")
     rows = zip_longest(*(_choice_pieces(ask, index, choice) for index, choice in enumerate(completion.choices)))
@@ -70,8 +72,8 @@ def _pieces(ask: GeminiAsk, completion: Completion) -> Iterator[dict[str, Any]]:
         yield {**_response(ask, completion, [candidate], counted), "responseId": name}
 
 
-def _choice_pieces(ask: GeminiAsk, index: int, choice: Choice) -> list[dict[str, Any]]:
-    parts = _thoughts(ask, choice, choice.thought)
+def _choice_pieces(ask: GeminiRequest, index: int, choice: Choice) -> list[dict[str, Any]]:
+    parts = _thoughts(ask, choice, choice.reasoning)
     parts += [{"text": token} for token in choice.tokens]
     parts += _calls(ask, choice)
     if choice.tokens and ask.signs:
@@ -83,17 +85,17 @@ def _choice_pieces(ask: GeminiAsk, index: int, choice: Choice) -> list[dict[str,
     return pieces
 
 
-def _thoughts(ask: GeminiAsk, choice: Choice, thoughts: list[str]) -> list[dict[str, Any]]:
+def _thoughts(ask: GeminiRequest, choice: Choice, thoughts: list[str]) -> list[dict[str, Any]]:
     # A model that thinks by its name alone shows it.
-    is_shown = ask.shows_thought or choice.is_thought_shown or not ask.thinks
+    is_shown = ask.shows_thought or choice.is_reasoning_forced or not ask.wants_reasoning
     return [{"text": thought, "thought": True} for thought in thoughts] if is_shown else []
 
 
-def _signature(ask: GeminiAsk) -> dict[str, str]:
+def _signature(ask: GeminiRequest) -> dict[str, str]:
     return {"thoughtSignature": mint(ask.endpoint)} if ask.signs else {}
 
 
-def _calls(ask: GeminiAsk, choice: Choice) -> list[dict[str, Any]]:
+def _calls(ask: GeminiRequest, choice: Choice) -> list[dict[str, Any]]:
     """Calls that are no JSON are not sent: the finish reason tells. Of parallel calls only the first is signed."""
     parts: list[dict[str, Any]] = []
     for call in choice.calls:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.wires.shared import Refused, Reply, Sse, Trouble, Wire, pretty_json
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, Sse, WireFormat, pretty_json
 
 JSON_TYPE: Final = "application/json; charset=UTF-8"
 _STATUSES: Final = {
@@ -29,7 +29,7 @@ _MESSAGES: Final = {
 _RPC: Final = "type.googleapis.com/google.rpc."
 
 
-class GoogleError(Refused):
+class GoogleError(RequestRejected):
     """Google refuses the request, with its canonical status."""
 
     def __init__(self, status: int, message: str, details: list[dict[str, Any]] | None = None) -> None:
@@ -65,16 +65,16 @@ def error_document(status: int, message: str, details: list[dict[str, Any]] | No
     return {"error": error}
 
 
-def _envelope(trouble: Trouble) -> dict[str, Any]:
+def _envelope(error: ErrorInfo) -> dict[str, Any]:
     details = []
-    if trouble.retry_after_s is not None:
+    if error.retry_after_s is not None:
         details.append({"@type": f"{_RPC}QuotaFailure", "violations": [{"quotaMetric": "mock/requests"}]})
         # Google says when to come back here and in no header.
-        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{trouble.retry_after_s:g}s"})
-    message = trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}.")
-    document = error_document(trouble.status, message, details)
-    if trouble.type.isupper():  # a status; OpenAI's types, which magic models state, are no words of Google's
-        document["error"]["status"] = trouble.type
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"})
+    message = error.message or _MESSAGES.get(error.status, f"Error {error.status}.")
+    document = error_document(error.status, message, details)
+    if error.type.isupper():  # a status; OpenAI's types, which magic models state, are no words of Google's
+        document["error"]["status"] = error.type
     return document
 
 
@@ -92,20 +92,20 @@ def sse(document: Any) -> bytes:
     return b"data: %b\r\n\r\n" % msgspec.json.encode(document)
 
 
-WIRE: Final = Wire(
+WIRE: Final = WireFormat(
     name="gemini",
     framing=Sse(),
-    refuse=lambda trouble: json_reply(_envelope(trouble), status=trouble.status),
-    error_event=lambda trouble, _: sse(_envelope(trouble)),
+    render_error=lambda error: json_reply(_envelope(error), status=error.status),
+    error_event=lambda error, _: sse(_envelope(error)),
     lead_events=0,
     filler_event=(b'data: {"candidates":[],"filler":"', b'"}\r\n\r\n'),
 )
-ARRAY_WIRE: Final = Wire(
+ARRAY_WIRE: Final = WireFormat(
     name="gemini_array",
     framing=_JsonArray(),
     is_sse=False,
-    refuse=lambda trouble: in_array(json_reply(_envelope(trouble), status=trouble.status)),
-    error_event=lambda trouble, at: (b",\r\n" if at else b"[") + pretty_json(_envelope(trouble)) + b"\n]",
+    render_error=lambda error: in_array(json_reply(_envelope(error), status=error.status)),
+    error_event=lambda error, at: (b",\r\n" if at else b"[") + pretty_json(_envelope(error)) + b"\n]",
     lead_events=0,
     filler_event=(b',\r\n{"candidates":[],"filler":"', b'"}\n'),
     filler_comment=None,

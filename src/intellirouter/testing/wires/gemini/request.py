@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from intellirouter.testing.plan import Ask
+from intellirouter.fake.completion import CompletionRequest
 from intellirouter.testing.wires.gemini.proto import parsed
 from intellirouter.testing.wires.gemini.reply import GoogleError, invalid
 from intellirouter.testing.wires.gemini.tools import choose_tools, plain_schema
@@ -14,7 +14,7 @@ JSON_MIME: Final = "application/json"
 _MIMES: Final = frozenset({"text/plain", JSON_MIME, "text/x.enum"})
 
 
-class GeminiAsk(Ask, kw_only=True):
+class GeminiRequest(CompletionRequest, kw_only=True):
     """What a client wants of `:generateContent`."""
 
     is_vertex: bool = False
@@ -29,21 +29,21 @@ class GeminiAsk(Ask, kw_only=True):
         return "vertex" if self.is_vertex else "studio"
 
 
-def parse_generate(model: str, document: dict[str, Any], *, is_vertex: bool) -> GeminiAsk:
+def parse_generate(model: str, document: dict[str, Any], *, is_vertex: bool) -> GeminiRequest:
     """Check the request. Raises `GoogleError`."""
     request = parsed(document, "GenerateContentRequest")
     contents = request.get("contents") or []
     if not contents:
         raise invalid("contents", "contents is not specified")
-    ask = GeminiAsk(
+    ask = GeminiRequest(
         model=model,
-        heard="",
+        input_text="",
         is_vertex=is_vertex,
         signs=model.startswith("gemini-3"),
         prompt_tokens=prompt_tokens(request),
     )
     check_turns(contents, ask.endpoint if ask.signs else None)
-    ask.heard, ask.last_role = heard_in(contents)
+    ask.input_text, ask.last_role = heard_in(contents)
     _configure(ask, request.get("generation_config") or {})
     choose_tools(ask, request)
     if ask.tools and ask.format != "text" and not ask.signs:
@@ -56,7 +56,7 @@ def prompt_tokens(request: dict[str, Any]) -> int:
     return tokens_in(contents, request.get("tools") or [])
 
 
-def _configure(ask: GeminiAsk, config: dict[str, Any]) -> None:
+def _configure(ask: GeminiRequest, config: dict[str, Any]) -> None:
     where = "generation_config"
     temperature = config.get("temperature")
     if temperature is not None and not 0 <= temperature <= 2:
@@ -67,8 +67,8 @@ def _configure(ask: GeminiAsk, config: dict[str, Any]) -> None:
     ask.max_tokens = config.get("max_output_tokens")
     if ask.max_tokens is not None and ask.max_tokens < 1:
         raise invalid(f"{where}.max_output_tokens", "max_output_tokens must be positive.")
-    ask.choices = config.get("candidate_count") or 1
-    if not 1 <= ask.choices <= MAX_CANDIDATES:
+    ask.choice_count = config.get("candidate_count") or 1
+    if not 1 <= ask.choice_count <= MAX_CANDIDATES:
         raise invalid(f"{where}.candidate_count", f"candidate_count must be in the range [1, {MAX_CANDIDATES}].")
     ask.stops = [stop for stop in config.get("stop_sequences") or [] if stop]
     if len(ask.stops) > MAX_STOPS:
@@ -80,7 +80,7 @@ def _configure(ask: GeminiAsk, config: dict[str, Any]) -> None:
     _think(ask, config.get("thinking_config") or {})
 
 
-def _form(ask: GeminiAsk, config: dict[str, Any], where: str) -> None:
+def _form(ask: GeminiRequest, config: dict[str, Any], where: str) -> None:
     mime = config.get("response_mime_type") or "text/plain"
     if mime not in _MIMES:
         raise invalid(f"{where}.response_mime_type", f"allowed mimetypes are {', '.join(sorted(_MIMES))}.")
@@ -96,7 +96,7 @@ def _form(ask: GeminiAsk, config: dict[str, Any], where: str) -> None:
     ask.format, ask.schema = "json_schema", plain_schema(as_schema) if as_schema is not None else as_json
 
 
-def _think(ask: GeminiAsk, config: dict[str, Any]) -> None:
+def _think(ask: GeminiRequest, config: dict[str, Any]) -> None:
     budget, level = config.get("thinking_budget"), config.get("thinking_level")
     if budget is not None and level is not None:
         raise GoogleError(400, "You can only set only one of thinking budget and thinking level.")
@@ -108,4 +108,4 @@ def _think(ask: GeminiAsk, config: dict[str, Any]) -> None:
         )
     ask.shows_thought = bool(config.get("include_thoughts"))
     # A budget of 0 turns thinking off, -1 leaves it to the model.
-    ask.thinks = budget != 0 and (ask.shows_thought or ask.signs or budget is not None or level is not None)
+    ask.wants_reasoning = budget != 0 and (ask.shows_thought or ask.signs or budget is not None or level is not None)

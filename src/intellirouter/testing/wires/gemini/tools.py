@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from intellirouter.testing.plan import Ask, Tool
+from intellirouter.fake.completion import CompletionRequest, Tool
 from intellirouter.testing.wires.gemini.reply import GoogleError, invalid
 
 _NAME: Final = re.compile(r"[a-zA-Z_][\w.:-]{0,63}", re.ASCII)
@@ -13,7 +13,7 @@ _ENUMS: Final = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 MAX_DEPTH: Final = 32
 
 
-def choose_tools(ask: Ask, request: dict[str, Any]) -> None:
+def choose_tools(ask: CompletionRequest, request: dict[str, Any]) -> None:
     """Set the ask's tools and the choice among them. Raises `GoogleError`."""
     for at, tool in enumerate(request.get("tools") or []):
         for place, declared in enumerate(tool.get("function_declarations") or []):
@@ -26,7 +26,7 @@ def choose_tools(ask: Ask, request: dict[str, Any]) -> None:
     _choose(ask, config)
 
 
-def _choose(ask: Ask, config: dict[str, Any]) -> None:
+def _choose(ask: CompletionRequest, config: dict[str, Any]) -> None:
     where = "tool_config.function_calling_config"
     mode = config.get("mode") or "AUTO"
     if mode.upper() not in _MODES:

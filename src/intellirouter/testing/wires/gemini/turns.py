@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.plan import count_tokens
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.gemini.reply import GoogleError, invalid
 from intellirouter.testing.wires.shared.seal import bytes_of, is_minted
 

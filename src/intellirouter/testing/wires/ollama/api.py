@@ -4,11 +4,15 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from intellirouter.testing.plan import PLAIN, Magic, count_tokens, embed_text, magic_of, plan_completion
+from intellirouter.fake.embedding import embed_text
+from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.ollama.render import loaded_reply, spoken_reply
 from intellirouter.testing.wires.ollama.reply import OllamaError, PlainError, json_reply, wrong_kind
-from intellirouter.testing.wires.ollama.request import OllamaAsk, parse_chat, parse_generate
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.ollama.request import OllamaRequest, parse_chat, parse_generate
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("mock-large:latest", "mock-small:latest", "mock-embed:latest")
 VERSION: Final = "0.12.10"
@@ -33,7 +37,7 @@ class OllamaApi:
             if self._api_key is not None and request.key != self._api_key:
                 raise OllamaError(401, "unauthorized")
             return _answer(request)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.reply()
 
 
@@ -61,7 +65,7 @@ def _of_model(request: WireRequest, what: str) -> Reply:
     if not name:
         raise OllamaError(400, "model is required")
     request.model = name
-    magic = magic_of(name) or PLAIN
+    magic = find_magic_model(name) or ECHO
     if name.startswith("no-such-"):
         raise OllamaError(404, f"model '{name}' not found")
     match what:
@@ -75,7 +79,7 @@ def _of_model(request: WireRequest, what: str) -> Reply:
             return _embed(name, document, is_old=what == "embeddings")
 
 
-def _speak(ask: OllamaAsk, magic: Magic, created_s: int) -> Reply:
+def _speak(ask: OllamaRequest, magic: MagicModel, created_s: int) -> Reply:
     if magic.is_embedding_only:
         raise OllamaError(400, f'"{ask.model}" does not support {"chat" if ask.is_chat else "generate"}')
     render = loaded_reply if ask.is_empty else spoken_reply

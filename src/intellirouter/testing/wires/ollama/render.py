@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from intellirouter.testing.plan import Choice, Completion, split_tokens
+from intellirouter.fake.completion import Choice, Completion
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import split_tokens
 from intellirouter.testing.wires.ollama.reply import json_reply, stream_reply, timestamp
-from intellirouter.testing.wires.ollama.request import OllamaAsk
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.wires.ollama.request import OllamaRequest
 
 _NS_PER_TOKEN: Final = 1_000_000
 _REASONS: Final = {"stop": "stop", "length": "length", "tool_calls": "stop"}
 
 
-def spoken_reply(ask: OllamaAsk, completion: Completion) -> Reply:
+def spoken_reply(ask: OllamaRequest, completion: Completion) -> Reply:
     if ask.is_stream:
         reply = stream_reply(list(_lines(ask, completion)))
     else:
@@ -24,7 +25,7 @@ def spoken_reply(ask: OllamaAsk, completion: Completion) -> Reply:
     return reply
 
 
-def loaded_reply(ask: OllamaAsk, completion: Completion) -> Reply:
+def loaded_reply(ask: OllamaRequest, completion: Completion) -> Reply:
     """Answer a request that asks nothing."""
     document = {**_head(completion), **_told(ask, ""), "done_reason": "load", "done": True}
     return stream_reply([document]) if ask.is_stream else json_reply(document)
@@ -45,10 +46,12 @@ def _said(choice: Choice) -> tuple[list[str], list[str], list[dict[str, Any]]]:
         else:
             function = {"index": index, "name": call.name, "arguments": arguments}
             calls.append({"id": call.id, "function": function})
-    return choice.thought, text, calls
+    return choice.reasoning, text, calls
 
 
-def _told(ask: OllamaAsk, text: str, thought: str = "", calls: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _told(
+    ask: OllamaRequest, text: str, thought: str = "", calls: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     thinking = {"thinking": thought} if thought else {}
     if not ask.is_chat:
         return {"response": text, **thinking}
@@ -58,7 +61,7 @@ def _told(ask: OllamaAsk, text: str, thought: str = "", calls: list[dict[str, An
     return {"message": message}
 
 
-def _end(ask: OllamaAsk, completion: Completion) -> dict[str, Any]:
+def _end(ask: OllamaRequest, completion: Completion) -> dict[str, Any]:
     reason = _REASONS.get(completion.choices[0].finish_reason or "")
     prompt_ns = completion.prompt_tokens * _NS_PER_TOKEN
     eval_ns = completion.output_tokens * _NS_PER_TOKEN
@@ -75,7 +78,7 @@ def _end(ask: OllamaAsk, completion: Completion) -> dict[str, Any]:
     }
 
 
-def _lines(ask: OllamaAsk, completion: Completion) -> Iterator[dict[str, Any]]:
+def _lines(ask: OllamaRequest, completion: Completion) -> Iterator[dict[str, Any]]:
     head = _head(completion)
     thought, text, calls = _said(completion.choices[0])
     for piece in thought:

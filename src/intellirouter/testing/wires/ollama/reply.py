@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.wires.shared import JsonLines, Refused, Reply, Trouble, Wire
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, WireFormat
+from intellirouter.testing.wires.shared.json_lines import JsonLines
 
 _MESSAGES: Final = {
     401: "unauthorized",
@@ -16,7 +17,7 @@ _MESSAGES: Final = {
 }
 
 
-class OllamaError(Refused):
+class OllamaError(RequestRejected):
     """Ollama refuses the request: `{"error": "…"}`."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -49,14 +50,14 @@ def wrong_kind(field: str, kind: str, value: Any) -> OllamaError:
     return OllamaError(400, f"json: cannot unmarshal {got} into Go struct field {field} of type {kind}")
 
 
-def _words(trouble: Trouble) -> dict[str, str]:
-    return {"error": trouble.message or _MESSAGES.get(trouble.status, f"error {trouble.status}")}
+def _words(error: ErrorInfo) -> dict[str, str]:
+    return {"error": error.message or _MESSAGES.get(error.status, f"error {error.status}")}
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    reply = json_reply(_words(trouble), status=trouble.status)
-    if trouble.retry_after_s is not None:
-        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+def _refuse(error: ErrorInfo) -> Reply:
+    reply = json_reply(_words(error), status=error.status)
+    if error.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
 
 
@@ -64,12 +65,12 @@ def line(document: dict[str, Any]) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-WIRE: Final = Wire(
+WIRE: Final = WireFormat(
     name="ollama",
     framing=JsonLines(),
     is_sse=False,
-    refuse=_refuse,
-    error_event=lambda trouble, _: line(_words(trouble)),
+    render_error=_refuse,
+    error_event=lambda error, _: line(_words(error)),
     lead_events=0,
     filler_event=(_SILENT, b'"}\n'),
     filler_comment=None,

@@ -4,7 +4,8 @@ import base64
 import binascii
 from typing import Any, Final, Literal
 
-from intellirouter.testing.plan import Ask, Tool, count_tokens
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.ollama.reply import OllamaError, wrong_kind
 
 TOKENS_PER_MESSAGE: Final = 4
@@ -25,7 +26,7 @@ _OPTIONS: Final[dict[str, tuple[type, ...]]] = {
 _GO_NAMES: Final = {int: "integer", float: "float32", list: "array"}
 
 
-class OllamaAsk(Ask, kw_only=True):
+class OllamaRequest(CompletionRequest, kw_only=True):
     """What a client wants of `/api/chat` or `/api/generate`."""
 
     is_chat: bool = True
@@ -34,7 +35,7 @@ class OllamaAsk(Ask, kw_only=True):
     """Nothing is asked: the model is only loaded."""
 
 
-def parse_chat(model: str, request: dict[str, Any]) -> OllamaAsk:
+def parse_chat(model: str, request: dict[str, Any]) -> OllamaRequest:
     """Check a chat. Raises `OllamaError`."""
     messages = request.get("messages") or []
     if not isinstance(messages, list):
@@ -47,9 +48,9 @@ def parse_chat(model: str, request: dict[str, Any]) -> OllamaAsk:
     heard: dict[str, Any] = next(
         (m for m in reversed(messages) if m.get("role") == ("tool" if is_result else "user")), {}
     )
-    ask = OllamaAsk(
+    ask = OllamaRequest(
         model=model,
-        heard=heard.get("content") or "",
+        input_text=heard.get("content") or "",
         last_role=last.get("role") or "user",
         prompt_tokens=sum(_message_tokens(message) for message in messages)
         + sum(TOKENS_PER_MESSAGE + count_tokens(tool.name + str(tool.parameters)) for tool in tools),
@@ -60,13 +61,13 @@ def parse_chat(model: str, request: dict[str, Any]) -> OllamaAsk:
     return ask
 
 
-def parse_generate(model: str, request: dict[str, Any]) -> OllamaAsk:
+def parse_generate(model: str, request: dict[str, Any]) -> OllamaRequest:
     prompt = _text(request, "prompt", "GenerateRequest")
     system = _text(request, "system", "GenerateRequest")
     images = _images(request.get("images"), "GenerateRequest.images")
-    ask = OllamaAsk(
+    ask = OllamaRequest(
         model=model,
-        heard=prompt,
+        input_text=prompt,
         prompt_tokens=TOKENS_PER_MESSAGE + count_tokens(prompt + system) + TOKENS_PER_IMAGE * images,
         is_chat=False,
         is_empty=not prompt,
@@ -132,7 +133,7 @@ def _tools(tools: Any) -> list[Tool]:
     return found
 
 
-def _configure(ask: OllamaAsk, request: dict[str, Any]) -> None:
+def _configure(ask: OllamaRequest, request: dict[str, Any]) -> None:
     stream = request.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise wrong_kind("ChatRequest.stream", "bool", stream)
@@ -150,7 +151,7 @@ def _configure(ask: OllamaAsk, request: dict[str, Any]) -> None:
     think = request.get("think")
     if think is not None and not isinstance(think, bool) and think not in ("low", "medium", "high"):
         raise OllamaError(400, f'invalid think value: {think!r} (must be "high", "medium", "low", true, or false)')
-    ask.thinks = bool(think)
+    ask.wants_reasoning = bool(think)
     ask.format, ask.schema = _form(request.get("format"))
 
 

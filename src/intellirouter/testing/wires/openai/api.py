@@ -4,18 +4,20 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.testing.wires.openai.answer import answer, describe_model, list_models
+from intellirouter.fake.openai.answer import answer
+from intellirouter.fake.openai.replies import OpenAiError, not_allowed, not_found
+from intellirouter.fake.reply import Reply, RequestRejected
 from intellirouter.testing.wires.openai.audio import audio
 from intellirouter.testing.wires.openai.batches import Batches
 from intellirouter.testing.wires.openai.completions import completions
 from intellirouter.testing.wires.openai.files import Files
 from intellirouter.testing.wires.openai.images import images
+from intellirouter.testing.wires.openai.models import describe_model, list_models
 from intellirouter.testing.wires.openai.moderations import moderations
 from intellirouter.testing.wires.openai.realtime import client_secrets
-from intellirouter.testing.wires.openai.reply import VendorError, not_allowed, not_found
 from intellirouter.testing.wires.openai.rerank import PATHS, rerank
 from intellirouter.testing.wires.openai.responses_api import Responses
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("mock-large", "mock-small", "mock-embed")
 ANSWERED: Final = frozenset({"/chat/completions", "/embeddings"})
@@ -55,11 +57,11 @@ class OpenAiApi:
             if self._api_key is not None:
                 _authenticate(request.key, self._api_key)
             return self.answer_below(request, request.path.removeprefix("/v1"))
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.reply()
 
     def answer_below(self, request: WireRequest, path: str) -> Reply:
-        """Answer `path`, which stands below `/v1`. Raises `Refused`."""
+        """Answer `path`, which stands below `/v1`. Raises `RequestRejected`."""
         if path in ANSWERED:
             if request.method != "POST":
                 raise not_allowed(request.method, request.path)
@@ -75,13 +77,13 @@ class OpenAiApi:
 
 def _authenticate(given: str, wanted: str) -> None:
     if not given:
-        raise VendorError(
+        raise OpenAiError(
             401,
             "You didn't provide an API key. You need to provide your API key in an Authorization header using "
             "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
         )
     if given != wanted:
-        raise VendorError(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
+        raise OpenAiError(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
 
 
 def _models(request: WireRequest, path: str) -> Reply | None:

@@ -3,22 +3,23 @@
 import base64
 from typing import Any, Final
 
-from intellirouter.testing.plan import count_tokens, split_tokens
-from intellirouter.testing.wires.openai.fields import optional
-from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
-from intellirouter.testing.wires.openai.reply import (
+from intellirouter.fake.openai.fields import optional
+from intellirouter.fake.openai.replies import (
     EVENTS_WIRE,
-    VendorError,
+    OpenAiError,
     bytes_reply,
     json_reply,
     not_allowed,
-    refuse,
+    render_error,
     sse_event,
     stream_reply,
 )
+from intellirouter.fake.reply import Reply, WireFormat
+from intellirouter.fake.tokens import count_tokens, split_tokens
+from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
 from intellirouter.testing.wires.openai.requests import body_of, model_of
 from intellirouter.testing.wires.openai.sounds import seconds_of, sound
-from intellirouter.testing.wires.shared import Reply, Wire, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_INPUT_CHARS: Final = 4096
 _TYPES: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
@@ -39,11 +40,11 @@ class _Opaque:
         return payload
 
 
-SOUND_WIRE: Final = Wire(
+SOUND_WIRE: Final = WireFormat(
     name="openai_sound",
     framing=_Opaque(),
     is_sse=False,
-    refuse=refuse,
+    render_error=render_error,
     # A sound has no place for an error: it ends.
     error_event=lambda _trouble, _at: b"",
     filler_event=(b"", b""),
@@ -74,13 +75,13 @@ def _speech(request: WireRequest) -> Reply:
         if not value:
             raise _missing(name)
     if text is not None and len(text) > MAX_INPUT_CHARS:
-        raise VendorError(400, f"Invalid 'input': at most {MAX_INPUT_CHARS} characters.", param="input")
+        raise OpenAiError(400, f"Invalid 'input': at most {MAX_INPUT_CHARS} characters.", param="input")
     speed = document.get("speed") or 1
     if not isinstance(speed, int | float) or not 0.25 <= speed <= 4:
-        raise VendorError(400, "Invalid 'speed': expected 0.25 to 4.0.", param="speed", code="invalid_value")
+        raise OpenAiError(400, "Invalid 'speed': expected 0.25 to 4.0.", param="speed", code="invalid_value")
     kind = optional(document, "response_format", str) or "mp3"
     if kind not in _TYPES:
-        raise VendorError(
+        raise OpenAiError(
             400, f"Invalid value: '{kind}'. This vendor speaks 'mp3', 'wav' and 'pcm'.", param="response_format"
         )
     tokens = count_tokens(text or "")
@@ -96,8 +97,8 @@ def _speech(request: WireRequest) -> Reply:
     return reply
 
 
-def _missing(name: str) -> VendorError:
-    return VendorError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+def _missing(name: str) -> OpenAiError:
+    return OpenAiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
 def _heard(request: WireRequest, *, is_translation: bool) -> Reply:
@@ -109,14 +110,14 @@ def _heard(request: WireRequest, *, is_translation: bool) -> Reply:
         raise _missing("file")
     name, content = files[0].filename or "", files[0].content
     if name.rpartition(".")[2].lower() not in _ENDINGS:
-        raise VendorError(400, f"Unrecognized file format. Supported formats: {list(_ENDINGS)}", param="file")
+        raise OpenAiError(400, f"Unrecognized file format. Supported formats: {list(_ENDINGS)}", param="file")
     if not content:
-        raise VendorError(400, "Audio file might be corrupted or unsupported", param="file", code="invalid_value")
+        raise OpenAiError(400, "Audio file might be corrupted or unsupported", param="file", code="invalid_value")
     form = fields.get("response_format", "json")
     if form not in _FORMATS:
-        raise VendorError(400, f"Invalid value: '{form}'.", param="response_format", code="invalid_value")
+        raise OpenAiError(400, f"Invalid value: '{form}'.", param="response_format", code="invalid_value")
     if model.startswith("gpt-") and form not in ("json", "text"):
-        raise VendorError(
+        raise OpenAiError(
             400,
             f"response_format '{form}' is not compatible with model '{model}'. Use 'json' or 'text' instead.",
             param="response_format",

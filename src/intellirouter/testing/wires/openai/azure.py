@@ -7,18 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Completion, magic_of
+from intellirouter.fake.completion import Completion
+from intellirouter.fake.models import find_magic_model
+from intellirouter.fake.openai.replies import json_reply
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, WireFormat, json_object, pretty_json
 from intellirouter.testing.wires.openai.api import OpenAiApi
-from intellirouter.testing.wires.openai.reply import json_reply
-from intellirouter.testing.wires.shared import (
-    Refused,
-    Reply,
-    Trouble,
-    Wire,
-    WireRequest,
-    json_object,
-    pretty_json,
-)
+from intellirouter.testing.wires.shared.request import WireRequest
 
 _PATH: Final = re.compile(r"/openai/deployments/(?P<deployment>[^/]+)(?P<below>/.+)")
 _VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d(?:-preview)?")
@@ -39,7 +33,7 @@ _FILTERS: Final = {"hate": _SAFE, "self_harm": _SAFE, "sexual": _SAFE, "violence
 _PROMPT_FILTERS: Final = [{"prompt_index": 0, "content_filter_results": _FILTERS}]
 
 
-class AzureError(Refused):
+class AzureError(RequestRejected):
     """Azure refuses the request; `code` is a word, or the status as a string."""
 
     def __init__(self, status: int, message: str = "", *, code: str = "", more: dict[str, Any] | None = None) -> None:
@@ -52,16 +46,16 @@ class AzureError(Refused):
         return json_reply(self._document, status=self._status)
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    message, seconds = trouble.message, trouble.retry_after_s
-    if trouble.status == 429 and not message:
+def _refuse(error: ErrorInfo) -> Reply:
+    message, seconds = error.message, error.retry_after_s
+    if error.status == 429 and not message:
         message = (
             "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded call rate limit of "
             f"your current OpenAI S0 pricing tier. Please retry after {seconds or 1:g} seconds."
         )
-    more = {"type": trouble.type} if trouble.type else {}
+    more = {"type": error.type} if error.type else {}
     # Its code is the status: OpenAI's words for it are not Azure's.
-    reply = AzureError(trouble.status, message, more=more).reply()
+    reply = AzureError(error.status, message, more=more).reply()
     if seconds is not None:
         reply.headers += [("retry-after", f"{seconds:g}"), ("retry-after-ms", f"{seconds * 1000:.0f}")]
     return reply
@@ -82,7 +76,7 @@ class AzureApi:
         try:
             self._authenticate(request)
             reply = self._answer(request)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             reply = refusal.reply()
         return _as_azure(reply)
 
@@ -116,7 +110,7 @@ class AzureApi:
 
     def _below(self, request: WireRequest, path: str) -> Reply:
         reply = self._openai.answer_below(request, path)
-        magic = magic_of(request.model or "")
+        magic = find_magic_model(request.model or "")
         if magic is not None and magic.refuses:
             raise _filtered()
         return reply
@@ -144,7 +138,7 @@ def _as_azure(reply: Reply) -> Reply:
     reply.headers = [pair for pair in reply.headers if not pair[0].startswith("openai-")]
     reply.headers += [("apim-request-id", new_id("")), ("x-ms-region", "Mock Region"), ("azureml-model-session", "v1")]
     wire = reply.wire
-    reply.wire = msgspec.structs.replace(wire, refuse=lambda trouble: _as_azure(_refuse(trouble)))
+    reply.wire = msgspec.structs.replace(wire, render_error=lambda error: _as_azure(_refuse(error)))
     if reply.plan is None or wire.name != "openai_chat" or reply.render is None:
         return reply
     reply.parts = _filters_around(reply, wire)
@@ -156,7 +150,7 @@ def _again(render: Any, plan: Completion) -> Reply:
     return _as_azure(render(plan))
 
 
-def _filters_around(reply: Reply, wire: Wire) -> list[bytes]:
+def _filters_around(reply: Reply, wire: WireFormat) -> list[bytes]:
     if not reply.is_stream:
         document = msgspec.json.decode(reply.parts[0])
         for choice in document["choices"]:
@@ -168,7 +162,7 @@ def _filters_around(reply: Reply, wire: Wire) -> list[bytes]:
     return [wire.framing.wrap(first, reply.parts[0]), *(_filtered_chunk(part, wire) for part in reply.parts)]
 
 
-def _filtered_chunk(part: bytes, wire: Wire) -> bytes:
+def _filtered_chunk(part: bytes, wire: WireFormat) -> bytes:
     payload = wire.framing.payload(part)
     if payload is None:
         return part

@@ -8,11 +8,12 @@ import msgspec
 from msgspec import Struct, field
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.openai.fields import optional
+from intellirouter.fake.openai.fields import optional
+from intellirouter.fake.openai.replies import OpenAiError, json_reply, not_allowed
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.openai.files import Files
-from intellirouter.testing.wires.openai.reply import VendorError, json_reply, not_allowed
 from intellirouter.testing.wires.openai.requests import body_of, page_of
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_KEPT: Final = 1000
 MAX_LINES: Final = 50_000
@@ -64,9 +65,9 @@ class Batches:
         document = body_of(request)
         endpoint, window = document.get("endpoint"), document.get("completion_window")
         if endpoint not in ENDPOINTS:
-            raise VendorError(400, f"Invalid value: '{endpoint}'.", param="endpoint", code="invalid_value")
+            raise OpenAiError(400, f"Invalid value: '{endpoint}'.", param="endpoint", code="invalid_value")
         if window != "24h":
-            raise VendorError(400, f"Invalid value: '{window}'.", param="completion_window", code="invalid_value")
+            raise OpenAiError(400, f"Invalid value: '{window}'.", param="completion_window", code="invalid_value")
         file = self._files.find(str(document.get("input_file_id")))
         metadata = optional(document, "metadata", dict)
         now_s = request.created_s
@@ -124,7 +125,7 @@ class Batches:
     def _find(self, name: str) -> _Batch:
         batch = self._batches.get(name)
         if batch is None:
-            raise VendorError(404, f"No batch found with id '{name}'.", param="id")
+            raise OpenAiError(404, f"No batch found with id '{name}'.", param="id")
         return batch
 
     def _look(self, request: WireRequest, name: str) -> Reply:
@@ -142,7 +143,7 @@ class Batches:
     def _cancel(self, request: WireRequest, name: str) -> Reply:
         card = self._find(name).card
         if card["status"] not in ("validating", "in_progress"):
-            raise VendorError(409, f"Cannot cancel a batch with status '{card['status']}'.")
+            raise OpenAiError(409, f"Cannot cancel a batch with status '{card['status']}'.")
         card.update(status="cancelling", cancelling_at=request.created_s)
         return json_reply(card)
 
@@ -178,7 +179,7 @@ class Batches:
         )
         try:
             return self._ask(alone, line["url"].removeprefix("/v1"))
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.reply()
 
 

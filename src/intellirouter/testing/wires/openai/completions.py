@@ -8,19 +8,17 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import PLAIN, Ask, Choice, Completion, count_tokens, magic_of, plan_completion
-from intellirouter.testing.wires.openai.chat_render import FINGERPRINT, usage_of
-from intellirouter.testing.wires.openai.chat_request import at_least_one, stops_of
-from intellirouter.testing.wires.openai.fields import optional, wrong_type
-from intellirouter.testing.wires.openai.reply import (
-    DONE_EVENT,
-    VendorError,
-    json_reply,
-    sse_event,
-    stream_reply,
-)
+from intellirouter.fake.completion import Choice, Completion, CompletionRequest
+from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.openai.chat_reply import FINGERPRINT, usage_of
+from intellirouter.fake.openai.chat_request import at_least_one, stops_of
+from intellirouter.fake.openai.fields import optional, wrong_type
+from intellirouter.fake.openai.replies import DONE_EVENT, OpenAiError, json_reply, sse_event, stream_reply
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.openai.requests import body_of, model_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 DEFAULT_MAX_TOKENS: Final = 16
 MAX_PROMPTS: Final = 64
@@ -39,9 +37,9 @@ def completions(request: WireRequest, path: str) -> Reply | None:
         return None
     document = body_of(request)
     model = model_of(request, document)
-    magic = magic_of(model) or PLAIN
+    magic = find_magic_model(model) or ECHO
     if magic.is_embedding_only:
-        raise VendorError(
+        raise OpenAiError(
             404,
             "This is a chat model and not supported in the v1/completions endpoint. Did you mean to use "
             "v1/chat/completions?",
@@ -52,11 +50,11 @@ def completions(request: WireRequest, path: str) -> Reply | None:
     per_prompt = at_least_one(document, "n") or 1
     done = [
         plan_completion(
-            Ask(
+            CompletionRequest(
                 model=model,
-                heard=text,
+                input_text=text,
                 prompt_tokens=tokens,
-                choices=per_prompt,
+                choice_count=per_prompt,
                 stops=stops_of(document.get("stop")),
                 max_tokens=limit,
             ),
@@ -87,7 +85,7 @@ def _prompts(value: Any) -> list[tuple[str, int]]:
     if all(isinstance(item, int) for item in value):
         value = [value]
     if len(value) > MAX_PROMPTS:
-        raise VendorError(400, f"Invalid 'prompt': at most {MAX_PROMPTS}.", param="prompt")
+        raise OpenAiError(400, f"Invalid 'prompt': at most {MAX_PROMPTS}.", param="prompt")
     found = []
     for item in value:
         if isinstance(item, str):

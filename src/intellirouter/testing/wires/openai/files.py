@@ -6,10 +6,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import new_id
+from intellirouter.fake.openai.replies import OpenAiError, bytes_reply, json_reply, not_allowed
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
-from intellirouter.testing.wires.openai.reply import VendorError, bytes_reply, json_reply, not_allowed
 from intellirouter.testing.wires.openai.requests import page_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_KEPT: Final = 1000
 _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
@@ -56,10 +57,10 @@ class Files:
         return file
 
     def find(self, name: str) -> StoredFile:
-        """Return the file. Raises `VendorError` (404)."""
+        """Return the file. Raises `OpenAiError` (404)."""
         file = self._files.get(name)
         if file is None:
-            raise VendorError(404, f"No such File object: {name}", param="id")
+            raise OpenAiError(404, f"No such File object: {name}", param="id")
         return file
 
     def answer(self, request: WireRequest, path: str) -> Reply | None:
@@ -87,9 +88,9 @@ class Files:
         parts = form_of(request)
         files = files_in(parts, "file")
         if not files:
-            raise VendorError(400, "'file' is a required property", param="file")
+            raise OpenAiError(400, "'file' is a required property", param="file")
         purpose = text_in(parts).get("purpose")
         if purpose not in _PURPOSES:
-            raise VendorError(400, f"'{purpose}' is not one of {list(_PURPOSES)} - 'purpose'", param="purpose")
+            raise OpenAiError(400, f"'{purpose}' is not one of {list(_PURPOSES)} - 'purpose'", param="purpose")
         file = self.add(files[0].filename or "upload", purpose, files[0].content, request.created_s)
         return json_reply(file.card())

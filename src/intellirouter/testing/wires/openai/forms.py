@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from intellirouter.testing.wires.openai.reply import VendorError
-from intellirouter.testing.wires.shared import FormPart, WireRequest, form_parts
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.testing.wires.shared.multipart import FormPart, form_parts
+from intellirouter.testing.wires.shared.request import WireRequest
 
 
 def form_of(request: WireRequest) -> list[FormPart]:
-    """Return the parts of the request's form. Raises `VendorError` (400) where it is none."""
+    """Return the parts of the request's form. Raises `OpenAiError` (400) where it is none."""
     parts = form_parts(request.headers.get("content-type", ""), request.body)
     if parts is None:
-        raise VendorError(
+        raise OpenAiError(
             400,
             "Could not parse multipart form. The body must be multipart/form-data, with the boundary that its "
             "content-type names.",

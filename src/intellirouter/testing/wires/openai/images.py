@@ -9,19 +9,20 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.testing.plan import count_tokens
-from intellirouter.testing.wires.openai.fields import optional
-from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
-from intellirouter.testing.wires.openai.reply import (
+from intellirouter.fake.openai.fields import optional
+from intellirouter.fake.openai.replies import (
     EVENTS_WIRE,
-    VendorError,
+    OpenAiError,
     bytes_reply,
     json_reply,
     not_allowed,
     stream_reply,
 )
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
 from intellirouter.testing.wires.openai.requests import body_of, model_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_IMAGES: Final = 10
 MAX_PARTIAL: Final = 3
@@ -78,7 +79,7 @@ def _with_pictures(request: WireRequest) -> tuple[dict[str, Any], int]:
         fields["stream"] = fields.get("stream") == "true"
         images = len(files_in(parts, "image"))
     if not images:
-        raise VendorError(400, "Missing required parameter: 'image'.", param="image", code="missing_required_parameter")
+        raise OpenAiError(400, "Missing required parameter: 'image'.", param="image", code="missing_required_parameter")
     return fields, images
 
 
@@ -86,17 +87,17 @@ def _wish(request: WireRequest, fields: dict[str, Any], kind: str, *, images: in
     model = model_of(request, {"model": DEFAULT_MODEL, **fields})
     prompt = optional(fields, "prompt", str)
     if not prompt:
-        raise VendorError(
+        raise OpenAiError(
             400, "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
         )
     is_new = not model.startswith("dall-e")
     form = optional(fields, "response_format", str)
     if form is not None and is_new:
-        raise VendorError(
+        raise OpenAiError(
             400, "Unknown parameter: 'response_format'.", param="response_format", code="unknown_parameter"
         )
     if form not in (None, "url", "b64_json"):
-        raise VendorError(400, f"Invalid value: '{form}'.", param="response_format", code="invalid_value")
+        raise OpenAiError(400, f"Invalid value: '{form}'.", param="response_format", code="invalid_value")
     wish = _Wish(
         prompt=prompt,
         model=model,
@@ -109,12 +110,12 @@ def _wish(request: WireRequest, fields: dict[str, Any], kind: str, *, images: in
         partial=optional(fields, "partial_images", int) or 0,
     )
     if not 1 <= wish.count <= MAX_IMAGES:
-        raise VendorError(400, f"Invalid 'n': expected 1 to {MAX_IMAGES}.", param="n", code="invalid_value")
+        raise OpenAiError(400, f"Invalid 'n': expected 1 to {MAX_IMAGES}.", param="n", code="invalid_value")
     if not 0 <= wish.partial <= MAX_PARTIAL:
-        raise VendorError(400, "Invalid 'partial_images': expected 0 to 3.", param="partial_images")
+        raise OpenAiError(400, "Invalid 'partial_images': expected 0 to 3.", param="partial_images")
     output = optional(fields, "output_format", str) or "png"
     if output != "png":
-        raise VendorError(400, f"Invalid value: '{output}'. This vendor draws 'png' only.", param="output_format")
+        raise OpenAiError(400, f"Invalid value: '{output}'. This vendor draws 'png' only.", param="output_format")
     return wish
 
 
@@ -176,7 +177,7 @@ def _colour(text: str) -> str:
 def _kept(name: str) -> Reply:
     colour = name.removesuffix(".png")
     if len(colour) != 6 or not set(colour) <= set("0123456789abcdef"):
-        raise VendorError(404, f"No such picture: {name}")
+        raise OpenAiError(404, f"No such picture: {name}")
     return bytes_reply("image/png", png(colour))
 
 

@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.openai.fields import wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError, json_reply
+from intellirouter.fake.openai.fields import wrong_type
+from intellirouter.fake.openai.replies import OpenAiError, json_reply
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai.requests import body_of, model_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 DEFAULT_MODEL: Final = "omni-moderation-latest"
 _WORDS: Final = {
@@ -44,7 +45,7 @@ def _inputs(value: Any) -> list[tuple[str, bool]]:
     if isinstance(value, str):
         return [(value, False)]
     if not isinstance(value, list) or not value:
-        raise VendorError(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+        raise OpenAiError(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
     if all(isinstance(item, str) for item in value):
         return [(text, False) for text in value]
     if not all(isinstance(item, dict) for item in value):

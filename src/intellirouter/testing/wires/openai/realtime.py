@@ -3,10 +3,12 @@
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.openai.reply import CHAT_WIRE, VendorError, json_reply
-from intellirouter.testing.wires.openai.requests import body_of, named_model
+from intellirouter.fake.openai.fields import read_model
+from intellirouter.fake.openai.replies import CHAT_WIRE, OpenAiError, json_reply
+from intellirouter.fake.reply import Reply, RequestRejected
+from intellirouter.testing.wires.openai.requests import body_of
 from intellirouter.testing.wires.realtime import Session, accepted
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 SECRET_LIFETIME_S: Final = 600
 PATHS: Final = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
@@ -28,12 +30,12 @@ def open_session(request: WireRequest, api_key: str | None) -> tuple[Reply, Sess
     try:
         given = request.headers.get("api-key") or request.key or _subprotocol_key(request)
         if api_key is not None and given != api_key:
-            raise VendorError(401, "Incorrect API key provided.", code="invalid_api_key")
+            raise OpenAiError(401, "Incorrect API key provided.", code="invalid_api_key")
         query = request.query
         model = query.get("model") or query.get("deployment")
         request.model = model
-        name = named_model({"model": model})
-    except Refused as refusal:
+        name = read_model({"model": model})
+    except RequestRejected as refusal:
         return refusal.reply(), None
     headers = [
         ("upgrade", "websocket"),

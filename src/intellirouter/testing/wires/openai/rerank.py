@@ -5,17 +5,10 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens, embed_text
-from intellirouter.testing.wires.shared import (
-    JSON_TYPE,
-    Refused,
-    Reply,
-    Sse,
-    Trouble,
-    Wire,
-    WireRequest,
-    json_object,
-)
+from intellirouter.fake.embedding import embed_text
+from intellirouter.fake.reply import JSON_TYPE, ErrorInfo, Reply, RequestRejected, Sse, WireFormat, json_object
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.shared.request import WireRequest
 
 PATHS: Final = ("/rerank", "/v2/rerank")
 DIMENSIONS: Final = 256
@@ -27,29 +20,29 @@ _MESSAGES: Final = {
 }
 
 
-class RerankError(Refused):
+class RerankError(RequestRejected):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.trouble = Trouble(status=status, message=message)
+        self.error = ErrorInfo(status=status, message=message)
 
     def reply(self) -> Reply:
-        return _refuse(self.trouble)
+        return _refuse(self.error)
 
 
-def _refuse(trouble: Trouble) -> Reply:
+def _refuse(error: ErrorInfo) -> Reply:
     """Say it as Cohere does."""
-    message = trouble.message or _MESSAGES.get(trouble.status, f"error {trouble.status}")
+    message = error.message or _MESSAGES.get(error.status, f"error {error.status}")
     reply = _json({"id": new_id(""), "message": message})
-    reply.status = trouble.status
-    if trouble.retry_after_s is not None:
-        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    reply.status = error.status
+    if error.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
 
 
-RERANK_WIRE: Final = Wire(
+RERANK_WIRE: Final = WireFormat(
     name="rerank",
     framing=Sse(),
-    refuse=_refuse,
+    render_error=_refuse,
     error_event=lambda _trouble, _at: b"",
     filler_event=(b"", b""),
 )

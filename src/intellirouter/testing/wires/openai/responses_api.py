@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from intellirouter.testing.plan import PLAIN, magic_of, plan_completion
-from intellirouter.testing.wires.openai.reply import VendorError, model_not_found, not_allowed
+from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.openai.replies import OpenAiError, model_not_found, not_allowed
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai.requests import body_of, model_of, page_of
 from intellirouter.testing.wires.openai.responses_items import Item
 from intellirouter.testing.wires.openai.responses_render import (
@@ -16,8 +18,8 @@ from intellirouter.testing.wires.openai.responses_render import (
     stream_reply,
     whole_reply,
 )
-from intellirouter.testing.wires.openai.responses_request import ResponsesAsk, parse_responses
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.openai.responses_request import ResponsesRequest, parse_responses
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_KEPT: Final = 1000
 POLLS: Final = 2
@@ -27,7 +29,7 @@ _ROOT: Final = "/responses"
 
 class _Kept(Struct):
     response: Document
-    ask: ResponsesAsk
+    ask: ResponsesRequest
     polls_left: int = 0
 
     def now(self) -> Document:
@@ -71,7 +73,7 @@ class Responses:
 
     def _create(self, request: WireRequest) -> Reply:
         ask = self._ask(request)
-        magic = magic_of(ask.model) or PLAIN
+        magic = find_magic_model(ask.model) or ECHO
         if magic.is_embedding_only:
             raise model_not_found(ask.model)
         completion = plan_completion(ask, magic, created_s=request.created_s)
@@ -86,7 +88,7 @@ class Responses:
                 self._kept.popitem(last=False)
         return reply
 
-    def _ask(self, request: WireRequest) -> ResponsesAsk:
+    def _ask(self, request: WireRequest) -> ResponsesRequest:
         document = body_of(request)
         model = model_of(request, document)
         return parse_responses(model, self._resolved(document), self._earlier(document))
@@ -97,7 +99,7 @@ class Responses:
             return []
         kept = self._kept.get(name) if isinstance(name, str) else None
         if kept is None:
-            raise VendorError(
+            raise OpenAiError(
                 400,
                 f"Previous response with id '{name}' not found.",
                 param="previous_response_id",
@@ -113,7 +115,7 @@ class Responses:
         known = {item["id"]: item for kept in self._kept.values() for item in kept.response["output"]}
         for item in items:
             if _is_reference(item) and item.get("id") not in known:
-                raise VendorError(404, f"Item with id '{item.get('id')}' not found.", param="input")
+                raise OpenAiError(404, f"Item with id '{item.get('id')}' not found.", param="input")
         return {**document, "input": [known[item["id"]] if _is_reference(item) else item for item in items]}
 
     def _count(self, request: WireRequest) -> Reply:
@@ -123,7 +125,7 @@ class Responses:
     def _find(self, name: str) -> _Kept:
         kept = self._kept.get(name)
         if kept is None:
-            raise VendorError(404, f"Response with id '{name}' not found.")
+            raise OpenAiError(404, f"Response with id '{name}' not found.")
         return kept
 
     def _get(self, request: WireRequest, name: str) -> Reply:
@@ -138,7 +140,7 @@ class Responses:
     def _cancel(self, name: str) -> Reply:
         kept = self._find(name)
         if not kept.ask.is_background:
-            raise VendorError(400, "Cannot cancel a synchronous response.")
+            raise OpenAiError(400, "Cannot cancel a synchronous response.")
         if kept.polls_left:
             kept.response = {**kept.now(), "status": "cancelled"}
             kept.polls_left = 0

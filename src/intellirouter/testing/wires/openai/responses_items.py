@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens
-from intellirouter.testing.wires.openai.fields import wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError
+from intellirouter.fake.openai.fields import wrong_type
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.shared.seal import is_minted
 
 TOKENS_PER_ITEM: Final = 4
@@ -25,16 +25,16 @@ _TEXTS: Final = frozenset({"input_text", "output_text"})
 Item = dict[str, Any]
 
 
-def invalid(message: str, param: str, code: str = "invalid_value") -> VendorError:
-    return VendorError(400, message, param=param, code=code)
+def invalid(message: str, param: str, code: str = "invalid_value") -> OpenAiError:
+    return OpenAiError(400, message, param=param, code=code)
 
 
-def missing(param: str) -> VendorError:
+def missing(param: str) -> OpenAiError:
     return invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
 def read_items(value: Any) -> list[Item]:
-    """Return the items of `input`, each with a type and an id. Raises `VendorError`."""
+    """Return the items of `input`, each with a type and an id. Raises `OpenAiError`."""
     if value is None:
         return []
     if isinstance(value, str):

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
-from intellirouter.testing.wires.openai.reply import envelope, json_reply, refuse, reply_headers
-from intellirouter.testing.wires.openai.responses_request import ResponsesAsk
-from intellirouter.testing.wires.shared import SSE_TYPE, Reply, Sse, Trouble, Wire
+from intellirouter.fake.completion import Choice, Completion, ToolCall
+from intellirouter.fake.openai.replies import error_document, json_reply, render_error, reply_headers
+from intellirouter.fake.reply import SSE_TYPE, ErrorInfo, Reply, Sse, WireFormat
+from intellirouter.fake.tokens import split_tokens
+from intellirouter.testing.wires.openai.responses_request import ResponsesRequest
 from intellirouter.testing.wires.shared.seal import mint
 
 Document = dict[str, Any]
@@ -44,16 +45,16 @@ def event(document: Document) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (document["type"].encode(), msgspec.json.encode(document))
 
 
-def _error_event(trouble: Trouble, at: int) -> bytes:
-    error = envelope(trouble)["error"]
-    said = {"code": error["code"], "message": error["message"], "param": None, "sequence_number": at}
+def _error_event(error: ErrorInfo, at: int) -> bytes:
+    document = error_document(error)["error"]
+    said = {"code": document["code"], "message": document["message"], "param": None, "sequence_number": at}
     return event({"type": "error", **said})
 
 
-RESPONSES_WIRE: Final = Wire(
+RESPONSES_WIRE: Final = WireFormat(
     name="openai_responses",
     framing=Sse(),
-    refuse=refuse,
+    render_error=render_error,
     error_event=_error_event,
     # created, in_progress, the first item and its first part
     lead_events=4,
@@ -61,7 +62,7 @@ RESPONSES_WIRE: Final = Wire(
 )
 
 
-def response_of(ask: ResponsesAsk, completion: Completion) -> Document:
+def response_of(ask: ResponsesRequest, completion: Completion) -> Document:
     """Return the whole response object."""
     choice = completion.choices[0]
     reason = choice.finish_reason
@@ -82,7 +83,7 @@ def response_of(ask: ResponsesAsk, completion: Completion) -> Document:
     }
 
 
-def _echo(ask: ResponsesAsk) -> Document:
+def _echo(ask: ResponsesRequest) -> Document:
     said = {name: default if ask.echo.get(name) is None else ask.echo[name] for name, default in _DEFAULTS.items()}
     silent = {"description": None, "parameters": None, "strict": True}
     said["tools"] = [{**silent, **tool} if tool["type"] == "function" else tool for tool in said["tools"]]
@@ -94,15 +95,15 @@ def _usage(completion: Completion) -> Document:
         "input_tokens": completion.prompt_tokens,
         "input_tokens_details": {"cached_tokens": completion.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": completion.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": completion.thought_tokens},
+        "output_tokens_details": {"reasoning_tokens": completion.reasoning_tokens},
         "total_tokens": completion.prompt_tokens + completion.output_tokens,
     }
 
 
-def _items(ask: ResponsesAsk, choice: Choice, status: str) -> Iterator[Document]:
-    if choice.thought:
-        summary = [{"type": "summary_text", "text": "".join(choice.thought)}]
-        is_shown = ask.has_summary or choice.is_thought_shown or not ask.thinks
+def _items(ask: ResponsesRequest, choice: Choice, status: str) -> Iterator[Document]:
+    if choice.reasoning:
+        summary = [{"type": "summary_text", "text": "".join(choice.reasoning)}]
+        is_shown = ask.has_summary or choice.is_reasoning_forced or not ask.wants_reasoning
         item: Document = {"id": new_id("rs_"), "type": "reasoning"}
         item["summary"] = summary if is_shown else []
         if ask.has_encrypted:
@@ -126,7 +127,7 @@ def _part(choice: Choice) -> Document:
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": choice.text}
 
 
-def _call(ask: ResponsesAsk, call: ToolCall, status: str) -> Document:
+def _call(ask: ResponsesRequest, call: ToolCall, status: str) -> Document:
     namespace = {"namespace": ask.namespaces[call.name]} if call.name in ask.namespaces else {}
     said = {"call_id": call.id, "name": call.name, **namespace}
     if call.name in ask.custom:
@@ -135,7 +136,7 @@ def _call(ask: ResponsesAsk, call: ToolCall, status: str) -> Document:
     return {"id": new_id("fc_"), "type": "function_call", "status": status, "arguments": call.arguments, **said}
 
 
-def events_of(ask: ResponsesAsk, response: Document) -> list[Document]:
+def events_of(ask: ResponsesRequest, response: Document) -> list[Document]:
     """Return the events that a stream of this response has."""
     begun = {**response, "status": "in_progress", "completed_at": None, "incomplete_details": None, "output": []}
     begun["usage"] = None
@@ -151,7 +152,7 @@ def events_of(ask: ResponsesAsk, response: Document) -> list[Document]:
     return [{"type": one["type"], "sequence_number": at, **one} for at, one in enumerate(events)]
 
 
-def _item_events(item: Document, ask: ResponsesAsk) -> Iterator[Document]:
+def _item_events(item: Document, ask: ResponsesRequest) -> Iterator[Document]:
     empty: Document = {"message": {"content": []}, "reasoning": {"summary": []}, "function_call": {"arguments": ""}}
     begun = {**item, **empty.get(item["type"], {"input": ""})}
     if "status" in item:
@@ -180,7 +181,7 @@ def _item_events(item: Document, ask: ResponsesAsk) -> Iterator[Document]:
     yield {"type": "response.output_item.done", "item": item}
 
 
-def _pieces(kind: str, text: str, place: Document, name: str, ask: ResponsesAsk) -> Iterator[Document]:
+def _pieces(kind: str, text: str, place: Document, name: str, ask: ResponsesRequest) -> Iterator[Document]:
     noise = {"obfuscation": _OBFUSCATION} if ask.is_obfuscated else {}
     for piece in split_tokens(text):
         yield {"type": f"{kind}.delta", **place, "delta": piece, **noise}
@@ -198,7 +199,7 @@ def stream_reply(events: list[Document]) -> Reply:
     return Reply(headers=reply_headers(SSE_TYPE), parts=parts, is_stream=True, wire=RESPONSES_WIRE)
 
 
-def responses_reply(ask: ResponsesAsk, completion: Completion) -> tuple[Document, Reply]:
+def responses_reply(ask: ResponsesRequest, completion: Completion) -> tuple[Document, Reply]:
     """Return the response, to be kept, and what goes over the wire."""
     response = response_of(ask, completion)
     reply = stream_reply(events_of(ask, response)) if ask.is_stream else whole_reply(response)
@@ -206,5 +207,5 @@ def responses_reply(ask: ResponsesAsk, completion: Completion) -> tuple[Document
     return response, reply
 
 
-def _again(ask: ResponsesAsk, completion: Completion) -> Reply:
+def _again(ask: ResponsesRequest, completion: Completion) -> Reply:
     return responses_reply(ask, completion)[1]

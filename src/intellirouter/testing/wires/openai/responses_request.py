@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.plan import Ask, Tool, count_tokens
-from intellirouter.testing.wires.openai.fields import optional, wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.openai.fields import optional, wrong_type
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.openai.responses_items import (
     Item,
     check_pairs,
@@ -40,7 +41,7 @@ _MOVED: Final = {
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-class ResponsesAsk(Ask, kw_only=True):
+class ResponsesRequest(CompletionRequest, kw_only=True):
     """What a client wants of `POST /v1/responses`."""
 
     is_stream: bool = False
@@ -64,8 +65,8 @@ class _Tools(Struct):
     namespaces: dict[str, str] = field(default_factory=dict)
 
 
-def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) -> ResponsesAsk:
-    """Check the request; `earlier` are the items of the response it follows. Raises `VendorError`."""
+def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) -> ResponsesRequest:
+    """Check the request; `earlier` are the items of the response it follows. Raises `OpenAiError`."""
     for name in request:
         if name not in _MEMBERS:
             raise _unknown(name)
@@ -86,9 +87,9 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
             "integer_below_min_value",
         )
     instructions = optional(request, "instructions", str) or ""
-    ask = ResponsesAsk(
+    ask = ResponsesRequest(
         model=model,
-        heard=heard,
+        input_text=heard,
         last_role=last_role,
         prompt_tokens=sum(map(tokens_of, items))
         + count_tokens(instructions)
@@ -97,7 +98,7 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
         tools=tools.found,
         custom=frozenset(tools.custom),
         namespaces=tools.namespaces,
-        is_parallel=optional(request, "parallel_tool_calls", bool) is not False,
+        allows_parallel_calls=optional(request, "parallel_tool_calls", bool) is not False,
         is_stream=optional(request, "stream", bool) or False,
         is_background=optional(request, "background", bool) or False,
         is_stored=optional(request, "store", bool) is not False,
@@ -114,7 +115,7 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
     return ask
 
 
-def _unknown(name: str) -> VendorError:
+def _unknown(name: str) -> OpenAiError:
     if name in _MOVED:
         return invalid(
             f"Unsupported parameter: '{name}'. In the Responses API, this parameter has moved to '{_MOVED[name]}'. Try "
@@ -148,7 +149,7 @@ def _add_tool(tools: _Tools, entry: Any, where: str, namespace: str | None) -> N
         tools.namespaces[entry["name"]] = namespace
 
 
-def _choose(ask: ResponsesAsk, choice: Any) -> None:
+def _choose(ask: ResponsesRequest, choice: Any) -> None:
     if choice is None:
         return
     if isinstance(choice, str):
@@ -173,7 +174,7 @@ def _choose(ask: ResponsesAsk, choice: Any) -> None:
         raise missing("tool_choice.type")
 
 
-def _form(ask: ResponsesAsk, request: dict[str, Any]) -> None:
+def _form(ask: ResponsesRequest, request: dict[str, Any]) -> None:
     stated = (optional(request, "text", dict) or {}).get("format")
     if stated is None:
         return
@@ -201,7 +202,7 @@ def _form(ask: ResponsesAsk, request: dict[str, Any]) -> None:
         )
 
 
-def _reason(ask: ResponsesAsk, request: dict[str, Any]) -> None:
+def _reason(ask: ResponsesRequest, request: dict[str, Any]) -> None:
     reasoning = optional(request, "reasoning", dict)
     include = optional(request, "include", list) or []
     ask.has_encrypted = ENCRYPTED in include
@@ -212,4 +213,4 @@ def _reason(ask: ResponsesAsk, request: dict[str, Any]) -> None:
         allowed = ", ".join(f"'{name}'" for name in _EFFORTS)
         raise invalid(f"Invalid value: '{effort}'. Supported values are: {allowed}.", "reasoning.effort")
     ask.has_summary = bool(reasoning.get("summary"))
-    ask.thinks = effort != "none" and (effort is not None or ask.has_summary)
+    ask.wants_reasoning = effort != "none" and (effort is not None or ask.has_summary)

@@ -5,7 +5,7 @@ import binascii
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens
+from intellirouter.fake.tokens import count_tokens
 
 Document = dict[str, Any]
 _KINDS: Final[dict[str, tuple[type, ...]]] = {

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion, count_tokens, split_tokens
+from intellirouter.fake.completion import Choice, Completion
+from intellirouter.fake.tokens import count_tokens, split_tokens
 from intellirouter.testing.wires.realtime.items import Document
 
 PCM_PER_TOKEN: Final = bytes(4800)

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import PLAIN, Ask, Completion, Tool, count_tokens, magic_of, plan_completion
+from intellirouter.fake.completion import Completion, CompletionRequest, Tool
+from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import json_object
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.realtime.items import (
     Document,
     EventError,
@@ -15,7 +19,6 @@ from intellirouter.testing.wires.realtime.items import (
     tokens_in,
 )
 from intellirouter.testing.wires.realtime.response import response_events
-from intellirouter.testing.wires.shared import json_object
 
 LIFETIME_S: Final = 3600
 MAX_ITEMS: Final = 1000
@@ -198,9 +201,9 @@ class Session:
         limit = how["max_output_tokens"]
         tools = [_tool(entry, index) for index, entry in enumerate(how["tools"] or [])]
         choice = how["tool_choice"]
-        ask = Ask(
+        ask = CompletionRequest(
             model=str(self._session["model"]),
-            heard=heard,
+            input_text=heard,
             last_role=last_role,
             prompt_tokens=tokens_in(items)
             + count_tokens(str(how["instructions"]))
@@ -209,7 +212,7 @@ class Session:
             tools=tools,
             tool_choice=f"={choice.get('name')}" if isinstance(choice, dict) else str(choice),
         )
-        return plan_completion(ask, magic_of(ask.model) or PLAIN, created_s=self._created_s)
+        return plan_completion(ask, find_magic_model(ask.model) or ECHO, created_s=self._created_s)
 
 
 def _tool(entry: Any, index: int) -> Tool:

@@ -1,11 +1,11 @@
-"""An instance of a JSON Schema: small, deterministic, good enough for the schemas people send to models."""
+"""Build an instance of a JSON Schema: small, deterministic, sufficient for the schemas that clients send to models."""
 
 import math
 from typing import Any, Final
 
 MAX_DEPTH: Final = 24
-_MOST: Final = 10_000
-"""Items of an array, characters of a text."""
+_MAX_LENGTH: Final = 10_000
+"""Items of an array, characters of a string."""
 _FORMATS: Final = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -23,13 +23,13 @@ _FORMATS: Final = {
 def instance_of(schema: Any) -> Any:
     """Return a value that satisfies `schema`.
 
-    Understood: local `$ref`, `const`, `enum`, `anyOf`/`oneOf` (the least deep branch), `allOf` (merged), `type`,
+    Supported: local `$ref`, `const`, `enum`, `anyOf`/`oneOf` (the simplest branch), `allOf` (merged), `type`,
     `properties`, `items`, `prefixItems`, sizes, bounds, `multipleOf`, `format`. Ignored: `pattern`, `not`, `if`.
     """
     try:
         return _instance(schema, schema, 0)
     except (TypeError, ValueError, AttributeError, OverflowError):
-        return {}  # a schema that is none
+        return {}  # not a valid schema
 
 
 def _instance(schema: Any, root: Any, depth: int) -> Any:
@@ -67,19 +67,19 @@ def _typed(schema: dict[str, Any], root: Any, depth: int) -> Any:
 
 
 def _type_of(schema: dict[str, Any]) -> str:
-    stated = schema.get("type")
-    if isinstance(stated, list):
-        # A nullable field is filled in, so that a reader sees something.
-        return next((str(name) for name in stated if name != "null"), "null")
-    if isinstance(stated, str):
-        return stated
+    declared = schema.get("type")
+    if isinstance(declared, list):
+        # Prefer a value over null in nullable fields.
+        return next((str(name) for name in declared if name != "null"), "null")
+    if isinstance(declared, str):
+        return declared
     if "items" in schema or "prefixItems" in schema:
         return "array"
     return "object"
 
 
 def _list(schema: dict[str, Any], name: str) -> list[Any]:
-    """Return a list of the schema; none where something else stands in its place."""
+    """Return a list in the schema, or an empty list if the value is not a list."""
     found = schema.get(name)
     return found if isinstance(found, list) else []
 
@@ -88,7 +88,7 @@ def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     required = [name for name in _list(schema, "required") if isinstance(name, str)]
-    # Optional fields end where recursion begins: a tree whose children are optional is a leaf.
+    # Omit optional fields at depth, so that a recursive schema ends: a tree with optional children becomes a leaf.
     wanted = properties if depth <= 3 else [name for name in properties if name in required]
     filled = {name: _instance(properties[name], root, depth + 1) for name in wanted}
     for name in required:
@@ -101,7 +101,7 @@ def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
 def _array(schema: dict[str, Any], root: Any, depth: int) -> list[Any]:
     first = [_instance(item, root, depth + 1) for item in _list(schema, "prefixItems")]
     items = schema.get("items")
-    least = max(min(int(schema.get("minItems") or 0), _MOST), 1 if depth <= 3 else 0)
+    least = max(min(int(schema.get("minItems") or 0), _MAX_LENGTH), 1 if depth <= 3 else 0)
     most = schema.get("maxItems")
     wanted = min(least, int(most)) if isinstance(most, int) else least
     if items is False:
@@ -116,12 +116,12 @@ def _string(schema: dict[str, Any]) -> str:
     text = "text"
     least, most = schema.get("minLength"), schema.get("maxLength")
     if isinstance(least, int) and len(text) < least:
-        text = text.ljust(min(least, _MOST), "x")
+        text = text.ljust(min(least, _MAX_LENGTH), "x")
     return text[:most] if isinstance(most, int) else text
 
 
 def _number(schema: dict[str, Any], wanted: float) -> float:
-    """Return `wanted`, moved into the bounds and onto a multiple."""
+    """Return `wanted`, adjusted to the bounds and to `multipleOf`."""
     is_whole = schema.get("type") == "integer"
     gap = 1.0 if is_whole else 0.25
     low, high = schema.get("minimum"), schema.get("maximum")
@@ -138,7 +138,7 @@ def _number(schema: dict[str, Any], wanted: float) -> float:
 
 
 def _resolved(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
-    """Follow `$ref` and fold `allOf` in."""
+    """Resolve `$ref` and merge `allOf`."""
     for _ in range(MAX_DEPTH):
         target = schema.get("$ref")
         if not isinstance(target, str):
@@ -175,7 +175,7 @@ def _merged(first: dict[str, Any], second: Any) -> dict[str, Any]:
 
 
 def _simplest(branches: list[Any]) -> Any:
-    """Prefer a branch that is not null and cannot recurse."""
+    """Return a branch that is not null and cannot recurse, if there is one."""
     return min(
         branches,
         key=lambda branch: (

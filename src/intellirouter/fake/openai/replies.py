@@ -1,18 +1,18 @@
-"""OpenAI's words: headers, envelopes, events, and its refusals."""
+"""Headers, bodies, events and errors as OpenAI sends them."""
 
 from typing import Any, Final
 
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.shared import (
+from intellirouter.fake.reply import (
     JSON_TYPE,
     SSE_TYPE,
-    Refused,
+    ErrorInfo,
     Reply,
+    RequestRejected,
     Sse,
-    Trouble,
-    Wire,
+    WireFormat,
     pretty_json,
 )
 
@@ -28,8 +28,8 @@ _MESSAGES: Final = {
 _TYPES: Final = {401: "invalid_request_error", 429: "requests"}
 
 
-class VendorError(Refused):
-    """The vendor refuses the request; `reply()` says so as OpenAI would."""
+class OpenAiError(RequestRejected):
+    """OpenAI rejects the request."""
 
     def __init__(
         self,
@@ -42,50 +42,50 @@ class VendorError(Refused):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.envelope = {"error": {"message": message, "type": type_, "param": param, "code": code}}
+        self.document = {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
     def reply(self) -> Reply:
-        return json_reply(self.envelope, status=self.status)
+        return json_reply(self.document, status=self.status)
 
 
-def envelope(trouble: Trouble) -> dict[str, Any]:
-    """Return an error document; what is empty follows from the status."""
-    default_type = "server_error" if trouble.status >= 500 else "invalid_request_error"
+def error_document(error: ErrorInfo) -> dict[str, Any]:
+    """Return an error document. Empty fields get the default for the status."""
+    default_type = "server_error" if error.status >= 500 else "invalid_request_error"
     return {
         "error": {
-            "message": trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}."),
-            "type": trouble.type or _TYPES.get(trouble.status, default_type),
+            "message": error.message or _MESSAGES.get(error.status, f"Error {error.status}."),
+            "type": error.type or _TYPES.get(error.status, default_type),
             "param": None,
-            "code": trouble.code or None,
+            "code": error.code or None,
         }
     }
 
 
-def refuse(trouble: Trouble) -> Reply:
-    reply = json_reply(envelope(trouble), status=trouble.status)
-    if trouble.retry_after_s is not None:
-        seconds = trouble.retry_after_s
+def render_error(error: ErrorInfo) -> Reply:
+    reply = json_reply(error_document(error), status=error.status)
+    if error.retry_after_s is not None:
+        seconds = error.retry_after_s
         reply.headers += [("retry-after", f"{seconds:g}"), ("retry-after-ms", f"{seconds * 1000:.0f}")]
     return reply
 
 
 def sse_event(document: Any) -> bytes:
-    """Encode one `data:` event; JSON is compact and on one line."""
+    """Return one `data:` event with compact JSON on one line."""
     return b"data: " + msgspec.json.encode(document) + b"\n\n"
 
 
-CHAT_WIRE: Final = Wire(
+CHAT_WIRE: Final = WireFormat(
     name="openai_chat",
     framing=Sse(DONE_EVENT),
-    refuse=refuse,
-    error_event=lambda trouble, _: sse_event(envelope(trouble)),
+    render_error=render_error,
+    error_event=lambda error, _: sse_event(error_document(error)),
     filler_event=(b'data: {"object":"chat.completion.chunk","choices":[],"filler":"', b'"}\n\n'),
     filler_body=b'{"object":"chat.completion","filler":"',
 )
 
 
 EVENTS_WIRE: Final = msgspec.structs.replace(CHAT_WIRE, name="openai_events", framing=Sse(), lead_events=0)
-"""Of streams that are no chats: pictures, speech, transcripts."""
+"""For streams that are not chat completions: images, speech, transcripts."""
 
 
 def json_reply(document: Any, *, status: int = 200) -> Reply:
@@ -96,12 +96,12 @@ def bytes_reply(content_type: str, *parts: bytes, is_stream: bool = False) -> Re
     return Reply(headers=reply_headers(content_type), parts=list(parts), is_stream=is_stream, wire=CHAT_WIRE)
 
 
-def stream_reply(events: list[bytes], wire: Wire = CHAT_WIRE) -> Reply:
+def stream_reply(events: list[bytes], wire: WireFormat = CHAT_WIRE) -> Reply:
     return Reply(headers=reply_headers(SSE_TYPE), parts=events, is_stream=True, wire=wire)
 
 
 def reply_headers(content_type: str) -> list[tuple[str, str]]:
-    """Return the headers that OpenAI's answers carry and its clients read."""
+    """Return the headers of an OpenAI response that clients read."""
     return [
         ("content-type", content_type),
         ("x-request-id", new_id("req_")),
@@ -114,19 +114,19 @@ def reply_headers(content_type: str) -> list[tuple[str, str]]:
     ]
 
 
-def not_found(method: str, path: str) -> VendorError:
-    return VendorError(404, f"Invalid URL ({method} {path})")
+def not_found(method: str, path: str) -> OpenAiError:
+    return OpenAiError(404, f"Invalid URL ({method} {path})")
 
 
-def not_allowed(method: str, path: str) -> VendorError:
-    return VendorError(
+def not_allowed(method: str, path: str) -> OpenAiError:
+    return OpenAiError(
         405,
         f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)",
         code="method_not_supported",
     )
 
 
-def model_not_found(model: str) -> VendorError:
-    return VendorError(
+def model_not_found(model: str) -> OpenAiError:
+    return OpenAiError(
         404, f"The model `{model}` does not exist or you do not have access to it.", code="model_not_found"
     )

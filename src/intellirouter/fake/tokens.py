@@ -1,4 +1,4 @@
-"""A toy tokeniser: pieces of at most eight characters with the blank before them. They join back to the text."""
+"""A simple tokenizer: a token has at most eight characters and includes the space before it."""
 
 import re
 from itertools import cycle, islice
@@ -6,7 +6,7 @@ from typing import Final
 
 _TOKEN: Final = re.compile(r"\s?\S{1,8}|\s")
 _WORDS: Final = re.findall(
-    r"\w{1,8}",  # so that each is one token
+    r"\w{1,8}",  # each word is one token
     "lorem ipsum dolor sit amet elit sed do eiusmod tempor ut labore et dolore magna aliqua enim ad minim veniam "
     "quis nostrud ullamco laboris nisi aliquip ex ea commodo duis aute irure in velit esse cillum fugiat nulla "
     "pariatur sint occaecat non proident sunt culpa qui officia deserunt mollit anim id est laborum",
@@ -14,7 +14,7 @@ _WORDS: Final = re.findall(
 
 
 def split_tokens(text: str) -> list[str]:
-    """Cut `text` into tokens; `"".join` of them is `text`."""
+    """Split `text` into tokens; joining them restores `text`."""
     return _TOKEN.findall(text)
 
 
@@ -23,5 +23,5 @@ def count_tokens(text: str) -> int:
 
 
 def lorem(tokens: int) -> str:
-    """Return a text of exactly `tokens` tokens, the same each time."""
+    """Return filler text of exactly `tokens` tokens; it is always the same."""
     return " ".join(islice(cycle(_WORDS), tokens))

@@ -1,4 +1,4 @@
-"""Faults of form: answers that are not what they claim to be, and legal ones that clients trip over."""
+"""Faults of format: malformed answers, and valid but unusual answers that clients often handle badly."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -6,27 +6,27 @@ from typing import Any, Final
 
 import msgspec
 
+from intellirouter.fake.faults import invalid_json
+from intellirouter.fake.reply import Reply, json_object, pretty_json
+from intellirouter.fake.script import Script, Step, script_of
 from intellirouter.testing.faults import content
-from intellirouter.testing.faults.flow import cut_up
-from intellirouter.testing.faults.script import Script, Step, script_of
-from intellirouter.testing.wires.shared import Reply, pretty_json
+from intellirouter.testing.faults.connection import split_bytes
 
-ODD_SIZE: Final = 7
-"""Bytes a piece when a stream is split: falls into events, lines, escapes and code points."""
+SPLIT_BYTES: Final = 7
+"""Size of the pieces when a stream is split: small enough to split events, lines, escapes and code points."""
 _HTML: Final = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>\n"
-_NO_JSON: Final = b"{'choices': not json}"
-_NO_TEXT: Final = b"\xff\xfe\x80"
-_USAGE: Final = ("usage", "usageMetadata", "prompt_eval_count", "eval_count")
+_INVALID_UTF8: Final = b"\xff\xfe\x80"
+_USAGE_MEMBERS: Final = ("usage", "usageMetadata", "prompt_eval_count", "eval_count")
 Edit = Callable[[dict[str, Any]], None]
 Change = Callable[[bytes], bytes]
 
 
 def malformed(reply: Reply, params: Mapping[str, Any]) -> Script:
-    return WAYS[params["how"]](reply)
+    return MALFORMATIONS[params["how"]](reply)
 
 
 def extra(reply: Reply, params: Mapping[str, Any]) -> Script:
-    return ODDITIES[params["what"]](reply)
+    return EXTRAS[params["what"]](reply)
 
 
 def _with_steps(reply: Reply, steps: list[bytes]) -> Script:
@@ -36,7 +36,7 @@ def _with_steps(reply: Reply, steps: list[bytes]) -> Script:
 
 
 def _each_event(reply: Reply, change: Change) -> Script:
-    """Change every server-sent event; a body, or a stream of another form, stays as it is."""
+    """Change every server-sent event; a body or a stream in another format remains unchanged."""
     return _with_steps(reply, [change(part) for part in reply.parts] if _is_sse(reply) else reply.parts)
 
 
@@ -45,7 +45,7 @@ def _is_sse(reply: Reply) -> bool:
 
 
 def _each_payload(reply: Reply, change: Change) -> Script:
-    """Change every document, as bytes: the body, or each event that has one."""
+    """Change the bytes of every document: the body, or the document in each event."""
     if not reply.is_stream:
         return _with_steps(reply, [change(part) for part in reply.parts])
     framing = reply.wire.framing
@@ -60,10 +60,10 @@ def _each_payload(reply: Reply, change: Change) -> Script:
 
 
 def _edited(reply: Reply, edit: Edit) -> Script:
-    """Change every JSON object; what is none (a picture, a sound) stays as it is."""
+    """Change every JSON object; other content, such as images and audio, remains unchanged."""
 
     def change(payload: bytes) -> bytes:
-        document = _decoded(payload)
+        document = json_object(payload)
         if document is None:
             return payload
         edit(document)
@@ -72,16 +72,8 @@ def _edited(reply: Reply, edit: Edit) -> Script:
     return _each_payload(reply, change)
 
 
-def _decoded(payload: bytes | None) -> dict[str, Any] | None:
-    try:
-        document = msgspec.json.decode(payload or b"")
-    except (msgspec.MsgspecError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def _documents(reply: Reply) -> list[dict[str, Any]]:
-    found = (_decoded(reply.wire.framing.payload(part)) for part in reply.parts)
+    found = (json_object(reply.wire.framing.payload(part) or b"") for part in reply.parts)
     return [document for document in found if document is not None]
 
 
@@ -98,15 +90,11 @@ def _replanned(edit: Callable[[Any], Any], reply: Reply) -> Script:
     return script_of(reply.replanned(edit))
 
 
-# --- broken
-
-
-def _json(reply: Reply) -> Script:
-    return _inserted(reply, _NO_JSON, 1) if reply.is_stream else _with_steps(reply, [_NO_JSON])
+# --- malformed
 
 
 def _truncated(reply: Reply) -> Script:
-    """Half an answer whose length is announced as complete."""
+    """Send half of the answer, with a `content-length` as if it were complete."""
     whole = b"".join(reply.parts)
     return _with_steps(reply, [whole[: len(whole) // 2]])
 
@@ -118,9 +106,9 @@ def _utf8(reply: Reply) -> Script:
 
 
 def _utf8_in_text(reply: Reply) -> Script:
-    """The text itself holds bytes that are no UTF-8."""
+    """Put bytes that are not valid UTF-8 into the text."""
     return _each_payload(
-        reply.replanned(content.marked), lambda payload: payload.replace(content.MARK.encode(), _NO_TEXT)
+        reply.replanned(content.marked), lambda payload: payload.replace(content.MARK.encode(), _INVALID_UTF8)
     )
 
 
@@ -137,7 +125,7 @@ def _no_data_prefix(reply: Reply) -> Script:
 
 
 def _no_done(reply: Reply) -> Script:
-    """A stream without its last event: `[DONE]`, `message_stop`, `response.completed`, the one with `done: true`."""
+    """Send a stream without its last event (`[DONE]`, `message_stop`, `response.completed`, `done: true`)."""
     return _with_steps(reply, reply.parts[:-1] if reply.is_stream else reply.parts)
 
 
@@ -152,7 +140,7 @@ def _changing_ids(reply: Reply) -> Script:
     return _edited(reply, rename)
 
 
-# --- legal, and rare
+# --- valid, but unusual
 
 
 def _crlf(reply: Reply) -> Script:
@@ -168,7 +156,7 @@ def _no_space(reply: Reply) -> Script:
 
 
 def _multi_line(reply: Reply) -> Script:
-    """One event's JSON over several `data:` lines."""
+    """Spread the JSON of each event over several `data:` lines."""
 
     def spread(part: bytes) -> bytes:
         payload = reply.wire.framing.payload(part)
@@ -182,7 +170,7 @@ def _multi_line(reply: Reply) -> Script:
 
 
 def _named_events(reply: Reply) -> Script:
-    """Lines that say nothing new. A protocol that names its events keeps its names."""
+    """Add `event:`, `id:` and `retry:` lines. Events that already have a name keep it."""
     return _each_event(
         reply,
         lambda part: (b"" if part.startswith(b"event:") else b"event: message\n") + b"id: 1\nretry: 1000\n" + part,
@@ -191,12 +179,12 @@ def _named_events(reply: Reply) -> Script:
 
 def _split(reply: Reply) -> Script:
     script = script_of(reply)
-    script.steps = cut_up(b"".join(reply.parts), ODD_SIZE)
+    script.steps = split_bytes(b"".join(reply.parts), SPLIT_BYTES)
     return script
 
 
-WAYS: Final[Mapping[str, Callable[[Reply], Script]]] = {
-    "json": _json,
+MALFORMATIONS: Final[Mapping[str, Callable[[Reply], Script]]] = {
+    "json": invalid_json,
     "truncated": _truncated,
     "utf8": _utf8,
     "utf8_in_text": _utf8_in_text,
@@ -228,43 +216,43 @@ def _unknown_fields(reply: Reply) -> Script:
 
 
 def _usage_missing(reply: Reply) -> Script:
-    """No usage anywhere; an event that carries nothing else is not sent."""
+    """Remove usage everywhere; an event that carries nothing else is not sent."""
 
-    def forget(document: dict[str, Any]) -> None:
-        for place in (document, document.get("message"), document.get("response")):
-            if isinstance(place, dict):
-                for name in _USAGE:
-                    place.pop(name, None)
+    def remove(document: dict[str, Any]) -> None:
+        for holder in (document, document.get("message"), document.get("response")):
+            if isinstance(holder, dict):
+                for name in _USAGE_MEMBERS:
+                    holder.pop(name, None)
 
     if reply.is_stream and reply.wire.name == "openai_chat":
-        kept = [document for document in _documents(reply) if document.get("choices")]
-        for document in kept:
-            forget(document)
-        return _with_steps(reply, [*(_event(reply, document) for document in kept), reply.parts[-1]])
-    return _edited(reply, forget)
+        chunks = [document for document in _documents(reply) if document.get("choices")]
+        for document in chunks:
+            remove(document)
+        return _with_steps(reply, [*(_event(reply, document) for document in chunks), reply.parts[-1]])
+    return _edited(reply, remove)
 
 
 def _usage_on_choice(reply: Reply) -> Script:
-    """Usage rides on the chunk that carries finish_reason, as several vendors send it, not on one of its own."""
+    """Put usage on the chunk with finish_reason, as several vendors do, instead of on a separate chunk."""
     if not reply.is_stream or reply.wire.name != "openai_chat":
         return script_of(reply)
     documents = _documents(reply)
-    kept = [document for document in documents if document.get("choices")]
+    chunks = [document for document in documents if document.get("choices")]
     usage = next((document.get("usage") for document in documents if not document.get("choices")), None)
-    if usage is not None and kept:
-        kept[-1]["usage"] = usage
-    return _with_steps(reply, [*(_event(reply, document) for document in kept), reply.parts[-1]])
+    if usage is not None and chunks:
+        chunks[-1]["usage"] = usage
+    return _with_steps(reply, [*(_event(reply, document) for document in chunks), reply.parts[-1]])
 
 
 def _empty_choices(reply: Reply) -> Script:
-    """A first chunk without choices, as vendors that check the prompt send it."""
+    """Send a first chunk without choices, as vendors do that filter the prompt."""
     if not reply.is_stream or reply.wire.name != "openai_chat":
         return script_of(reply)
     first = {**_documents(reply)[0], "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
     return _with_steps(reply, [_event(reply, first), *reply.parts])
 
 
-ODDITIES: Final[Mapping[str, Callable[[Reply], Script]]] = {
+EXTRAS: Final[Mapping[str, Callable[[Reply], Script]]] = {
     "unknown_fields": _unknown_fields,
     "usage_missing": _usage_missing,
     "usage_on_choice": _usage_on_choice,

@@ -1,10 +1,10 @@
-"""A script: what goes over the connection, step by step, the broken parts included. Pure data; servers play it."""
+"""A script: what a server sends over the connection, step by step, including faults. Pure data that a server plays."""
 
 from typing import Literal
 
 from msgspec import Struct, field
 
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.fake.reply import Reply
 
 
 class Wait(Struct, frozen=True):
@@ -14,11 +14,11 @@ class Wait(Struct, frozen=True):
 
 
 class Hang(Struct, frozen=True):
-    """Send nothing until the client leaves."""
+    """Send nothing until the client disconnects."""
 
 
 class Cut(Struct, frozen=True):
-    """End the connection here."""
+    """Close the connection."""
 
     is_reset: bool = False
     """With RST instead of FIN."""
@@ -26,12 +26,12 @@ class Cut(Struct, frozen=True):
 
 Step = bytes | Wait | Hang | Cut
 Ending = Literal["keep", "announce", "idle", "next_request"]
-"""What becomes of the connection after a complete answer: kept; closed as `connection: close` said; closed without
-a word after `idle_s`; closed when the next request has arrived on it."""
+"""What happens to the connection after a complete answer: it is kept; it is closed as announced by `connection: close`;
+it is closed without notice after `idle_s`; it is closed when the next request arrives on it."""
 
 
 class Script(Struct, kw_only=True):
-    """One answer. `steps` are body bytes and what happens between them."""
+    """One answer. `steps` are bytes of the body and the events between them."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -39,9 +39,10 @@ class Script(Struct, kw_only=True):
     """Waits and cuts before the status line; no bytes."""
     steps: list[Step]
     is_chunked: bool = False
-    """True: `transfer-encoding: chunked`, one chunk a step. False: `content-length`, of all bytes in `steps`."""
+    """True: `transfer-encoding: chunked`, one chunk per step. False: `content-length`, the size of all bytes in
+    `steps`."""
     length_bytes: int | None = None
-    """The announced length where it is not that of `steps`."""
+    """The announced length if it differs from that of `steps`."""
     ending: Ending = "keep"
     idle_s: float = 0.0
 
@@ -53,5 +54,5 @@ class Script(Struct, kw_only=True):
 
 
 def script_of(reply: Reply) -> Script:
-    """Play a reply as it is."""
+    """Return the script that sends a reply unchanged."""
     return Script(status=reply.status, headers=list(reply.headers), steps=list(reply.parts), is_chunked=reply.is_stream)

@@ -1,4 +1,4 @@
-"""An upstream inside the process: the magic models `fake/*`, with the same answers as MockVendor and no socket."""
+"""An upstream inside the process that serves the magic models `fake/*`, without sockets."""
 
 import asyncio
 from collections import Counter
@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, UpstreamRequest, errors
-from intellirouter.testing.faults import Cut, Fault, Hang, Script, Step, Wait, break_reply
-from intellirouter.testing.plan import FLAKY_FAULT, Magic, magic_of
-from intellirouter.testing.wires.openai import answer, model_not_found
+from intellirouter.fake.faults import ModelFault, apply_model_fault
+from intellirouter.fake.models import FLAKY_FAULT, MagicModel, find_magic_model
+from intellirouter.fake.openai.answer import answer
+from intellirouter.fake.openai.replies import model_not_found
+from intellirouter.fake.script import Cut, Hang, Script, Step, Wait, script_of
 
 MAX_COUNTED: Final = 4096
-"""Deployments whose calls are counted for `flaky`; beyond that, counting begins anew."""
+"""Deployments whose calls are counted for `flaky`. When there are more, all counts restart."""
 
 
 class FakeProvider:
     """Implements `core.ports.Upstream` for the models of `FAKE_MODELS`.
 
-    The model is `deployment.upstream_model`; what the body says is only repeated in the answer. Any path that ends
-    in `/chat/completions` or `/embeddings` is served. Deadlines of `deployment.timeouts` are honoured as the real
-    transport honours them.
+    `deployment.upstream_model` selects the model; the model in the body is only repeated in the answer. Any path that
+    ends in `/chat/completions` or `/embeddings` is served. The timeouts of the deployment apply as they do in the real
+    transport.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -27,10 +29,10 @@ class FakeProvider:
         self._calls: Counter[str] = Counter()
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> "FakeResponse":
-        """Return the answer once its headers are due.
+        """Return the response as soon as its headers are available.
 
-        Raises `UpstreamTimeout` after `first_token_s` (or `total_s`), `UpstreamDisconnected` where a model cuts the
-        connection before the headers.
+        Raises `UpstreamTimeout` after `first_token_s` (or `total_s`), and `UpstreamDisconnected` if the model closes
+        the connection before the headers.
         """
         script = self._script(deployment, request)
         response = FakeResponse(deployment, script)
@@ -39,25 +41,25 @@ class FakeProvider:
 
     def _script(self, deployment: Deployment, request: UpstreamRequest) -> Script:
         name = deployment.upstream_model
-        magic = magic_of(name)
+        magic = find_magic_model(name)
         if magic is None:
-            return break_reply(model_not_found(name).reply(), None)
+            return script_of(model_not_found(name).reply())
         path = request.path.partition("?")[0]
-        surface = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
-        _, reply = answer(surface, request.body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
-        return break_reply(reply, self._fault(deployment.name, magic))
+        operation = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
+        _, reply = answer(operation, request.body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
+        return apply_model_fault(reply, self._fault(deployment.name, magic))
 
-    def _fault(self, deployment: str, magic: Magic) -> Fault | None:
+    def _fault(self, deployment: str, magic: MagicModel) -> ModelFault | None:
         if magic.is_flaky:
             if deployment not in self._calls and len(self._calls) >= MAX_COUNTED:
                 self._calls.clear()
             self._calls[deployment] += 1
-            return Fault.parse(FLAKY_FAULT) if self._calls[deployment] % 2 == 0 else None
-        return Fault.parse(magic.fault) if magic.fault is not None else None
+            return FLAKY_FAULT if self._calls[deployment] % 2 == 0 else None
+        return magic.fault
 
 
 class FakeResponse:
-    """Implements `core.ports.UpstreamResponse` by playing a script; one step of it is one chunk."""
+    """Implements `core.ports.UpstreamResponse` by playing a script; each step is one chunk."""
 
     def __init__(self, deployment: Deployment, script: Script) -> None:
         self._deployment = deployment.name
@@ -82,7 +84,7 @@ class FakeResponse:
             await self._play(step)
 
     async def read(self, limit_bytes: int) -> bytes:
-        """Return the whole body. Raises `UpstreamMalformed` above the limit and what `next_chunk` raises."""
+        """Return the whole body. Raises `UpstreamMalformed` above the limit, and whatever `next_chunk` raises."""
         self.content_began()
         chunks: list[bytes] = []
         size_bytes = 0
@@ -90,7 +92,7 @@ class FakeResponse:
             size_bytes += len(chunk)
             if size_bytes > limit_bytes:
                 self.abort()
-                raise errors.UpstreamMalformed(f"{self._deployment}: the answer is larger than {limit_bytes} bytes")
+                raise errors.UpstreamMalformed(f"{self._deployment}: the response is larger than {limit_bytes} bytes.")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -98,8 +100,8 @@ class FakeResponse:
         self._has_begun = True
 
     async def next_chunk(self) -> bytes:
-        """Return the next piece, or `b""` at the end. Raises `UpstreamTimeout`, `UpstreamDisconnected`."""
-        # As with a socket, other tasks get their turn and a cancellation its chance.
+        """Return the next chunk, or `b""` at the end. Raises `UpstreamTimeout`, `UpstreamDisconnected`."""
+        # Like reading from a socket, this lets other tasks run and can be canceled.
         await asyncio.sleep(0)
         while not self._is_over:
             step = next(self._steps, None)
@@ -118,11 +120,13 @@ class FakeResponse:
         self._is_over = True
 
     async def _play(self, step: Step) -> None:
-        """Wait as the step says, at most until the deadline of this phase."""
+        """Wait as long as the step requires, at most until the deadline of the current phase."""
         match step:
             case Cut():
                 self._is_over = True
-                raise errors.UpstreamDisconnected(f"{self._deployment}: the connection was cut")
+                raise errors.UpstreamDisconnected(
+                    f"{self._deployment}: the connection was closed before the response was complete."
+                )
             case Wait(seconds):
                 await self._wait(seconds)
             case Hang():
@@ -142,4 +146,4 @@ class FakeResponse:
         except TimeoutError:
             self._is_over = True
             phase = "total" if total_at_s <= phase_at_s else "idle" if self._has_begun else "first_token"
-            raise errors.UpstreamTimeout(f"{self._deployment}: no answer in time ({phase}_s passed)") from None
+            raise errors.UpstreamTimeout(f"{self._deployment}: no response within {phase}_s.") from None

@@ -1,4 +1,4 @@
-"""Put a completion on the wire: one body, or the events of a stream."""
+"""Render a chat completion: as one body, or as the events of a stream."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,21 +6,22 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
-from intellirouter.testing.wires.openai.chat_request import ChatAsk
-from intellirouter.testing.wires.openai.reply import DONE_EVENT, json_reply, sse_event, stream_reply
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.fake.completion import Choice, Completion, ToolCall
+from intellirouter.fake.openai.chat_request import ChatRequest
+from intellirouter.fake.openai.replies import DONE_EVENT, json_reply, sse_event, stream_reply
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import split_tokens
 
 FINGERPRINT: Final = "fp_0f1e2d3c4b"
 SERVICE_TIER: Final = "default"
 
 
-def chat_reply(ask: ChatAsk, completion: Completion) -> Reply:
-    if ask.is_stream:
-        reply = stream_reply([*(sse_event(chunk) for chunk in _chunks(ask, completion)), DONE_EVENT])
+def chat_reply(request: ChatRequest, completion: Completion) -> Reply:
+    if request.is_stream:
+        reply = stream_reply([*(sse_event(chunk) for chunk in _chunks(request, completion)), DONE_EVENT])
     else:
-        reply = json_reply(_document(ask, completion))
-    reply.plan, reply.render = completion, partial(chat_reply, ask)
+        reply = json_reply(_document(request, completion))
+    reply.plan, reply.render = completion, partial(chat_reply, request)
     return reply
 
 
@@ -31,7 +32,7 @@ def usage_of(completion: Completion) -> dict[str, Any]:
         "total_tokens": completion.prompt_tokens + completion.output_tokens,
         "prompt_tokens_details": {"cached_tokens": completion.cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": completion.thought_tokens,
+            "reasoning_tokens": completion.reasoning_tokens,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -39,7 +40,7 @@ def usage_of(completion: Completion) -> dict[str, Any]:
     }
 
 
-def _document(ask: ChatAsk, completion: Completion) -> dict[str, Any]:
+def _document(request: ChatRequest, completion: Completion) -> dict[str, Any]:
     return {
         "id": new_id("chatcmpl-"),
         "object": "chat.completion",
@@ -49,7 +50,7 @@ def _document(ask: ChatAsk, completion: Completion) -> dict[str, Any]:
             {
                 "index": index,
                 "message": _message(choice),
-                "logprobs": _logprobs(ask, choice.tokens),
+                "logprobs": _logprobs(request, choice.tokens),
                 "finish_reason": choice.finish_reason,
             }
             for index, choice in enumerate(completion.choices)
@@ -65,8 +66,8 @@ def _message(choice: Choice) -> dict[str, Any]:
     if choice.calls:
         message["content"] = None
         message["tool_calls"] = [_call(call, call.arguments) for call in choice.calls]
-    if choice.thought:
-        message["reasoning_content"] = "".join(choice.thought)
+    if choice.reasoning:
+        message["reasoning_content"] = "".join(choice.reasoning)
     return {**message, "refusal": choice.refusal, "annotations": []}
 
 
@@ -74,8 +75,8 @@ def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _chunks(ask: ChatAsk, completion: Completion) -> Iterator[dict[str, Any]]:
-    """Role first, then what each choice says in turns, then its finish_reason, then usage if it was asked for."""
+def _chunks(request: ChatRequest, completion: Completion) -> Iterator[dict[str, Any]]:
+    """Yield the role, the content of the choices in turn, their finish_reason, and usage if it was requested."""
     head = {
         "id": new_id("chatcmpl-"),
         "object": "chat.completion.chunk",
@@ -84,26 +85,26 @@ def _chunks(ask: ChatAsk, completion: Completion) -> Iterator[dict[str, Any]]:
         "service_tier": SERVICE_TIER,
         "system_fingerprint": FINGERPRINT,
     }
-    silent = {"usage": None} if ask.includes_usage else {}
-    per_choice = [_choice_chunks(ask, index, choice) for index, choice in enumerate(completion.choices)]
+    no_usage = {"usage": None} if request.includes_usage else {}
+    per_choice = [_choice_chunks(request, index, choice) for index, choice in enumerate(completion.choices)]
     for row in zip_longest(*per_choice):
         for choice in row:
             if choice is not None:
-                yield {**head, "choices": [choice], **silent}
-    if ask.includes_usage:
+                yield {**head, "choices": [choice], **no_usage}
+    if request.includes_usage:
         yield {**head, "choices": [], "usage": usage_of(completion)}
 
 
-def _choice_chunks(ask: ChatAsk, index: int, choice: Choice) -> Iterator[dict[str, Any]]:
+def _choice_chunks(request: ChatRequest, index: int, choice: Choice) -> Iterator[dict[str, Any]]:
     def chunk(delta: dict[str, Any], tokens: list[str], finish_reason: str | None = None) -> dict[str, Any]:
-        logprobs = _logprobs(ask, tokens) if tokens else None
+        logprobs = _logprobs(request, tokens) if tokens else None
         return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
     yield chunk({"role": "assistant", "content": None if choice.calls else "", "refusal": None}, [])
-    for refused in split_tokens(choice.refusal or ""):
-        yield chunk({"refusal": refused}, [])
-    for thought in choice.thought:
-        yield chunk({"reasoning_content": thought}, [])
+    for piece in split_tokens(choice.refusal or ""):
+        yield chunk({"refusal": piece}, [])
+    for piece in choice.reasoning:
+        yield chunk({"reasoning_content": piece}, [])
     for token in choice.tokens:
         yield chunk({"content": token}, [token])
     for number, call in enumerate(choice.calls):
@@ -113,10 +114,10 @@ def _choice_chunks(ask: ChatAsk, index: int, choice: Choice) -> Iterator[dict[st
     yield chunk({}, [], choice.finish_reason)
 
 
-def _logprobs(ask: ChatAsk, tokens: list[str]) -> dict[str, Any] | None:
-    if not ask.has_logprobs:
+def _logprobs(request: ChatRequest, tokens: list[str]) -> dict[str, Any] | None:
+    if not request.has_logprobs:
         return None
-    return {"content": [_logprob(token, ask.top_logprobs) for token in tokens], "refusal": None}
+    return {"content": [_logprob(token, request.top_logprobs) for token in tokens], "refusal": None}
 
 
 def _logprob(token: str, top: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Turn the genai-prices package into the compact price list that ships with the gateway.
 
-    python scripts/build_prices.py            write src/intellirouter/catalog/data/prices.json
-    python scripts/build_prices.py --check    fail if that file is not what the installed genai-prices gives
+    python -m scripts.build_prices            write src/intellirouter/catalog/data/prices.json
+    python -m scripts.build_prices --check    fail if that file is not what the installed genai-prices gives
 
 The output depends on the version of genai-prices alone, one model a line, so that an update reads as a diff.
 """
@@ -140,7 +140,7 @@ def main() -> int:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
         print(
-            f"{OUTPUT} differs from genai-prices {version('genai-prices')}: run scripts/build_prices.py",
+            f"{OUTPUT} differs from genai-prices {version('genai-prices')}: run python -m scripts.build_prices",
             file=sys.stderr,
         )
         return 1

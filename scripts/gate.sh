@@ -11,14 +11,15 @@ format() { "$bin/ruff" format --check --quiet . || { echo "run: make format"; re
 lint() { "$bin/ruff" check --quiet .; }
 types() { "$bin/mypy"; }
 imports() { "$bin/lint-imports" --no-logo; }
-sizes() { "$bin/python" scripts/check_sizes.py; }
-documents() { "$bin/python" scripts/check_docs.py; }
-dependencies() { "$bin/python" scripts/check_requirements.py; }
+sizes() { "$bin/python" -m scripts.check_sizes; }
+documents() { "$bin/python" -m scripts.check_docs; }
+dependencies() { "$bin/python" -m scripts.check_requirements; }
 generated() { # pages and data files that are written by scripts must be what the scripts write
-  local script status=0
+  local script module status=0
   for script in scripts/gen_*.py scripts/build_*.py scripts/changelog.py; do
     [ -f "$script" ] || continue
-    "$bin/python" "$script" --check || { echo "stale: run python $script"; status=1; }
+    module="scripts.$(basename "$script" .py)"
+    "$bin/python" -m "$module" --check || { echo "stale: run python -m $module"; status=1; }
   done
   return "$status"
 }

@@ -1,7 +1,7 @@
 """Write docs/reference/cli.md from the commands themselves.
 
-python scripts/gen_cli_reference.py            write the page
-python scripts/gen_cli_reference.py --check    fail if the page is not what the commands say
+python -m scripts.gen_cli_reference            write the page
+python -m scripts.gen_cli_reference --check    fail if the page is not what the commands say
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main() -> int:
         return 0
     if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{OUTPUT} is out of date: run python scripts/gen_cli_reference.py", file=sys.stderr)
+    print(f"{OUTPUT} is out of date: run python -m scripts.gen_cli_reference", file=sys.stderr)
     return 1
 
 

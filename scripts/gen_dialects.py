@@ -1,13 +1,14 @@
 """Write docs/reference/dialects.md from the golden cases of the dialects. `--check` compares only.
 
 Every cell is what the code does with the cases that name the feature: nothing here is written by hand. What is
-measured, and how, stands in tests/unit/dialects/features.py.
+measured, and how, stands in tests/support/dialects/features.py.
 """
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support.dialects import features
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "dialects.md"
@@ -67,8 +68,6 @@ def _counts(counts: dict[str, dict[str, int]]) -> str:
 
 
 def page() -> str:
-    sys.path.insert(0, str(ROOT / "tests" / "unit" / "dialects"))
-    features = importlib.import_module("features")
     asked, told = features.asked(), features.told()
     upstreams = list(features.UPSTREAMS)
     sections = [HEAD]

@@ -1,7 +1,7 @@
 """Write the OpenAPI document of the whole program from api/*.yaml and from what the control plane says of itself.
 
-    python scripts/gen_openapi.py            write src/intellirouter/gateway/data/openapi.json
-    python scripts/gen_openapi.py --check    fail if that file is not what the sources give
+    python -m scripts.gen_openapi            write src/intellirouter/gateway/data/openapi.json
+    python -m scripts.gen_openapi --check    fail if that file is not what the sources give
 
 api/README.md tells how the sources are written.
 """
@@ -221,7 +221,7 @@ def main() -> int:
     if parser.parse_args().check:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{OUTPUT.relative_to(ROOT)} is stale: run scripts/gen_openapi.py", file=sys.stderr)
+        print(f"{OUTPUT.relative_to(ROOT)} is stale: run python -m scripts.gen_openapi", file=sys.stderr)
         return 1
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(text, encoding="utf-8")

@@ -57,7 +57,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = [path for path, text in pages.items() if not path.is_file() or path.read_text("utf-8") != text]
         for path in stale:
-            print(f"{path.name} is out of date: run python scripts/gen_reference.py", file=sys.stderr)
+            print(f"{path.name} is out of date: run python -m scripts.gen_reference", file=sys.stderr)
         return 1 if stale else 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, text in pages.items():

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("tests.support")
+
 REPO = Path(__file__).resolve().parent.parent
 RESERVED_SUFFIXES = (".invalid", ".test", ".example")
 CHILD_GRACE_S = 3.0

@@ -5,7 +5,6 @@ Collected only where `CLIENTS` names the directory of the clients' environments 
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,14 +12,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from client_scripts import Client, Outcome, Runs, clients
-from gateway_process import GatewayProcess, until
-from world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
-
 from intellirouter.testing import MockVendor
+from tests.support.clients.client_scripts import Client, Outcome, Runs, clients
+from tests.support.clients.world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
+from tests.support.gateway.process import GatewayProcess, until
 
 # Many processes are started from threads at once; with vfork the kernel refuses one now and then (EFAULT).
 subprocess._USE_VFORK = False

@@ -1,8 +1,9 @@
 """What each client's script found, one test for each client, upstream dialect and check."""
 
 import pytest
-from client_scripts import Runs, clients
-from world import UPSTREAMS
+
+from tests.support.clients.client_scripts import Runs, clients
+from tests.support.clients.world import UPSTREAMS
 
 CASES = [
     pytest.param(client.name, upstream, check.name, id=f"{client.name}-{upstream}-{check.name}")

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import PROGRAM, GatewayProcess, ask, until
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import PROGRAM, GatewayProcess, ask, until
 
 STATED = {"input_per_1m_usd": 1.5, "output_per_1m_usd": 6.25}
 

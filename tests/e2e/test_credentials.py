@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess, ask
-from shared_fixtures import KEYS, key_rows
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, key_rows
+from tests.support.gateway.process import GatewayProcess, ask
 
 GOOD, BAD = "sk-good-0123456789abcdef", "sk-bad-0123456789abcdef0"
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from dialect_wish import Wish
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, unique
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import Wish
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, unique
 
 OPENAI, ANTHROPIC, GOOGLE, OLLAMA = "openai", "anthropic", "google", "ollama"
 STYLE = {

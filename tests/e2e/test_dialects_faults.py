@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from dialect_wish import SCHEMA, Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, Answer, World, unique
-from gateway_process import until
 from jsonschema import Draft202012Validator
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import until
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import SCHEMA, Tool, Wish
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, Answer, World, unique
 
 WEATHER, CLOCK = Tool("weather"), Tool("clock", "Tells the time.")
 SOME_CLIENTS = ["chat", "responses", "messages", "gemini", "ollama"]

@@ -5,10 +5,11 @@ import sqlite3
 from typing import Any
 
 import pytest
-from dialect_usage import buckets, of_path, replayed
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, PRICE, UPSTREAMS, World, cost_of, unique
-from gateway_process import until
+
+from tests.support.gateway.process import until
+from tests.support.translation.prompt import Tool, Wish
+from tests.support.translation.usage import buckets, of_path, replayed
+from tests.support.translation.world import BOTH, CLIENTS, PRICE, UPSTREAMS, World, cost_of, unique
 
 PAIRS = [(client, upstream) for client in CLIENTS for upstream in UPSTREAMS]
 COUNTED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")

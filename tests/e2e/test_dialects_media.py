@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from dialect_wish import PIXEL
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, World, config, unique
-from gateway_process import GatewayProcess
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.translation.prompt import PIXEL
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, World, config, unique
 
 TAKE_URLS = ["openai", "responses", "anthropic", "azure"]
 WANT_BYTES = ["gemini", "ollama", "bedrock"]

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from dialect_wish import PIXEL, SCHEMA, Tool, Wish
-from dialect_world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREAMS, World, unique
 from jsonschema import Draft202012Validator
+
+from tests.support.translation.prompt import PIXEL, SCHEMA, Tool, Wish
+from tests.support.translation.world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREAMS, World, unique
 
 pytestmark = [pytest.mark.parametrize("stream", BOTH), pytest.mark.parametrize("upstream", UPSTREAMS)]
 CHOOSING = [name for name in TOOL_CLIENTS if name != "ollama"]

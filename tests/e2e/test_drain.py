@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, ask, until
+from tests.support.gateway.raw_http import RawConnection
 
 DRIP_S = 0.08
 

@@ -8,17 +8,17 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import mutations
 import pytest
-from dialect_usage import replayed
-from dialect_wish import PIXEL, SCHEMA, Call, Tool, Wish
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, config, unique
-from gateway_process import GatewayProcess
 from hypothesis import settings
-from raw_http import Answer, RawConnection
-from shared_fixtures import KEYS
 
 from intellirouter.dialects.bedrock.event_stream import MessageReader, encode_message
+from tests.support.gateway import mutations
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.gateway.raw_http import Answer, RawConnection
+from tests.support.translation.prompt import PIXEL, SCHEMA, Call, Tool, Wish
+from tests.support.translation.usage import replayed
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, config, unique
 
 GATE_CASES = 2000
 CASE = re.compile(rb"case-(\d+)-")

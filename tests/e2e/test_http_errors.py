@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask
 from jsonschema import Draft202012Validator
-from raw_http import Answer, RawConnection
-from shared_fixtures import BODY_TIMEOUT_S, KEYS, MAX_BODY_BYTES
+
+from tests.support.gateway.fixtures import BODY_TIMEOUT_S, KEYS, MAX_BODY_BYTES
+from tests.support.gateway.process import GatewayProcess, ask
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 ENVELOPE = Draft202012Validator(
     {

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, until
-from shared_fixtures import KEYS, MAX_BODY_BYTES
-from socket_client import PATIENCE_S, Frames, opened, refused
 from websockets.exceptions import ConnectionClosed
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, MAX_BODY_BYTES
+from tests.support.gateway.process import GatewayProcess, until
+from tests.support.gateway.websocket_client import PATIENCE_S, Frames, opened, refused
 
 WS = "/v1/ws"
 MAX_IN_FLIGHT = 64

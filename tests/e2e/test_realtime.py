@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, until
 from openai import AsyncOpenAI
-from shared_fixtures import KEYS, MAX_BODY_BYTES, key_rows
-from socket_client import PATIENCE_S, opened, refused, url_of
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, MAX_BODY_BYTES, key_rows
+from tests.support.gateway.process import GatewayProcess, until
+from tests.support.gateway.websocket_client import PATIENCE_S, opened, refused, url_of
 
 REALTIME = "/v1/realtime?model="
 UPSTREAM_KEY = "sk-upstream"

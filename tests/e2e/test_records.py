@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import Answer, RawConnection
-from shared_fixtures import INPUT_USD, KEYS, OUTPUT_USD
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, KEYS, OUTPUT_USD
+from tests.support.gateway.process import GatewayProcess, ask, until
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 COMMON = {"x-request-id", "x-intellirouter-strategy", "x-intellirouter-reason", "x-intellirouter-attempts"}
 DECIDED = COMMON | {"x-intellirouter-deployment", "x-intellirouter-cache"}

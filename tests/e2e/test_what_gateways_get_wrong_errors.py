@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World
+
+from tests.support.translation.prompt import Tool, Wish
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'

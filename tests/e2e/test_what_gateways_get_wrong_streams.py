@@ -5,11 +5,12 @@ import time
 from typing import Any
 
 import pytest
-from dialect_reading import sse
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World, unique
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.answers import sse
+from tests.support.translation.prompt import Tool, Wish
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, unique
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'

@@ -6,11 +6,12 @@ import struct
 from typing import Any
 
 import pytest
-from dialect_wish import PIXEL, Call, Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World, unique
-from gateway_process import until
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import until
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import PIXEL, Call, Tool, Wish
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, unique
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'

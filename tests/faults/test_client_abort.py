@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess, ask, until
+from tests.support.gateway.raw_http import RawConnection
 
 NOTICED_S = 2.0
 """How soon the vendor must see it: a fraction of a second, and what a busy machine adds."""

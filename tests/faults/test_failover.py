@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask
-from raw_http import Answer, RawConnection
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, ask
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
 SHORT_S = 0.3

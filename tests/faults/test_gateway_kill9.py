@@ -6,11 +6,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
-from shared_fixtures import INPUT_USD, OUTPUT_USD
-
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, OUTPUT_USD
+from tests.support.gateway.process import GatewayProcess, ask, until
+from tests.support.gateway.raw_http import RawConnection
 
 CLIENTS = 6
 ANSWERS = 150

@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.unit.config.conftest import VENDORS
 
 from intellirouter.config import compile_config, config_schema, load_config, setting_docs
+from tests.unit.config.conftest import VENDORS
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -86,8 +86,8 @@ def test_kinds_and_defaults_are_in_words():
 
 
 def test_generated_pages_are_up_to_date():
-    command = [sys.executable, str(ROOT / "scripts" / "gen_reference.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "scripts.gen_reference", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     json.loads((ROOT / "docs" / "reference" / "config.schema.json").read_text("utf-8"))
 

@@ -6,15 +6,14 @@ What is checked of a stream holds for the same answer told whole, and the other 
 from typing import Any
 
 import pytest
-from answers import BROKEN, FAILS, differences, said_by
-from golden import load
 from msgspec import structs
-from rules import check_answer, check_stream
 
 from intellirouter.core import errors
 from intellirouter.dialects.adapt.answer_checks import sound
 from intellirouter.dialects.ir import Conversation, Event, Response, UsageUpdate, collect, events_of
-from pairs import (
+from tests.support.dialects.answers import BROKEN, FAILS, differences, said_by
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UPSTREAMS,
@@ -28,6 +27,7 @@ from pairs import (
     upstream_of,
     wire_of,
 )
+from tests.support.dialects.rules import check_answer, check_stream
 
 PLAIN = Conversation(dialect="", model="")
 LONG = 400

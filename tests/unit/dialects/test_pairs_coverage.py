@@ -3,10 +3,10 @@
 from itertools import chain
 
 import pytest
-from features import ASKED, ORDER, TOLD, asked, counts, told
-from golden import DIALECTS, KINDS, load
 
-from pairs import CLIENTS, UPSTREAMS
+from tests.support.dialects.features import ASKED, ORDER, TOLD, asked, counts, told
+from tests.support.dialects.golden import DIALECTS, KINDS, load
+from tests.support.dialects.pairs import CLIENTS, UPSTREAMS
 
 LEAST = 400
 """Cases in all."""

@@ -4,12 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from answers import differences
 from hypothesis import given
 from hypothesis import strategies as st
-from meaning import silent_losses
 from msgspec import structs
-from rules import check_answer, check_stream
 
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import (
@@ -39,7 +36,9 @@ from intellirouter.dialects.ir import (
     collect,
     events_of,
 )
-from pairs import (
+from tests.support.dialects.answers import differences
+from tests.support.dialects.meaning import silent_losses
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UNSAID,
@@ -53,6 +52,7 @@ from pairs import (
     told_whole,
     upstream_of,
 )
+from tests.support.dialects.rules import check_answer, check_stream
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=12)

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from golden import load
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response, events_of
-from pairs import (
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from golden import load
 from msgspec import structs
 
 from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Reasoning, Response, ToolCall, origin_of
-from pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, read_answer, send, told_whole
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, read_answer, send, told_whole
 
 _TOOLS: dict[str, Any] = {"type": "object", "properties": {}}
 

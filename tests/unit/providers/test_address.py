@@ -1,10 +1,10 @@
 """What a deployment's endpoint says about where to connect and what every request begins with."""
 
 import pytest
-from loopback import deployment
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers.transport.address import Address, address_of, head_of
+from tests.support.providers.loopback import deployment
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,21 @@ import ssl
 from pathlib import Path
 
 import pytest
-from loopback import Authority, Peer, answer, call, deployment, eventually, open_counts, serving, stream, within
 
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
+from tests.support.providers.loopback import (
+    Authority,
+    Peer,
+    answer,
+    call,
+    deployment,
+    eventually,
+    open_counts,
+    serving,
+    stream,
+    within,
+)
 
 
 @pytest.fixture

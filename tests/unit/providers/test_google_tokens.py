@@ -8,36 +8,19 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from loopback import Peer, answer, call, serving
 
 from intellirouter.core import Secret, TaskOwner, errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.auth.signable import Signable
 from intellirouter.providers.auth.tokens import GooglePresenter
 from intellirouter.testing import FakeClock
+from tests.support.providers.google import RSA_KEY, private_pem, service_account
+from tests.support.providers.loopback import Peer, answer, call, serving
 
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 REQUEST = Signable(method="POST", host="h", target="/", headers={}, body=b"", deployment="vertex/gemini")
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
-
-
-def _pem(key: Any) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def service_account(**members: Any) -> str:
-    known = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "k1",
-        "private_key": _pem(RSA_KEY),
-        "client_email": "a@p.iam.gserviceaccount.com",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
-    return json.dumps({**known, **members})
 
 
 class UpstreamAddress:
@@ -211,7 +194,7 @@ async def test_waiters_learn_that_the_gateway_stops(world: World) -> None:
     [
         "",
         "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        _pem(ec.generate_private_key(ec.SECP256R1())),
+        private_pem(ec.generate_private_key(ec.SECP256R1())),
     ],
 )
 async def test_a_key_that_is_none(key: str) -> None:

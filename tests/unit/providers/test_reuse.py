@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
+from tests.support.providers.loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
 
 def _pretend_idle_for(pool: UpstreamPool, seconds: float) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Authority, Peer, answer, deployment, serving
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -17,6 +16,7 @@ from websockets.http11 import Request, Response
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
 from intellirouter.providers import SocketDialer, UpstreamPool
 from intellirouter.providers.websocket import Socket
+from tests.support.providers.loopback import Authority, Peer, answer, deployment, serving
 
 REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
 Talk = Callable[[ServerConnection], Awaitable[Any]]

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from wire_asks import named_events, wire_request
 
 from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.anthropic import AnthropicApi
+from tests.support.mock_vendor.requests import named_events, wire_request
 
 HEADERS = {"x_api_key": "k", "anthropic_version": "2023-06-01"}
 WEATHER = {

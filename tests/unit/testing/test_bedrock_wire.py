@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
 from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.bedrock import ACCESS_KEY, BedrockApi
 from intellirouter.testing.wires.shared.request import WireRequest
+from tests.support.mock_vendor.requests import wire_request
 
 USER = {"role": "user", "content": [{"text": "hello there"}]}
 TOOLS = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": {"type": "object", "properties": {}}}}}]}

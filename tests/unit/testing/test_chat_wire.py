@@ -6,10 +6,10 @@ from typing import Any
 import jsonschema
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from wire_asks import CLOCK, WEATHER, both, chat, chunks, document, joined
 
 from intellirouter.fake.openai.answer import answer
 from intellirouter.testing.wires.openai.models import describe_model, list_models
+from tests.support.mock_vendor.requests import CLOCK, WEATHER, both, chat, chunks, document, joined
 
 
 def test_a_body_has_every_field_in_openais_order() -> None:

@@ -7,8 +7,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_faults import EVERY_WAY
-from wire_asks import wire_request
 
 from intellirouter.dialects import event_stream
 from intellirouter.fake.reply import Reply
@@ -17,6 +15,8 @@ from intellirouter.testing.faults.fault import Fault, apply_fault
 from intellirouter.testing.mock_vendor.operations import Surfaces
 from intellirouter.testing.wires.realtime import Session
 from intellirouter.testing.wires.shared.request import WireRequest
+from tests.support.mock_vendor.faults import EVERY_FAULT
+from tests.support.mock_vendor.requests import wire_request
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TEXT = 'please call weather with {"city": "Oslo"} and call weather with {"city": "Rome"}'
@@ -106,7 +106,7 @@ def data_of(script: Script) -> bytes:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("is_stream", [False, True])
-@pytest.mark.parametrize("fault", EVERY_WAY)
+@pytest.mark.parametrize("fault", EVERY_FAULT)
 def test_every_fault_can_be_played(protocol: str, is_stream: bool, fault: str) -> None:
     for with_tool in (False, True):
         script = apply_fault(reply_of(protocol, is_stream=is_stream, with_tool=with_tool), Fault.parse(fault))

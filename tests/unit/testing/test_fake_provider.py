@@ -3,10 +3,10 @@ import json
 from typing import Any
 
 import pytest
-from wire_asks import chat, chat_body, document, joined
 
 from intellirouter.core import Deployment, Timeouts, Upstream, UpstreamAddress, UpstreamRequest, errors
 from intellirouter.testing import FAKE_MODELS, FakeClock, FakeProvider
+from tests.support.mock_vendor.requests import chat, chat_body, document, joined
 
 LIMIT = 1 << 20
 

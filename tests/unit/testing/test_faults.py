@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_asks import CLOCK, WEATHER, chat, joined
 
 from intellirouter.fake.openai.replies import DONE_EVENT
 from intellirouter.fake.reply import Reply
 from intellirouter.fake.script import Cut, Hang, Script, Wait
 from intellirouter.testing import FAULT_KINDS
 from intellirouter.testing.faults.fault import Fault, apply_fault
+from tests.support.mock_vendor.faults import EVERY_FAULT
+from tests.support.mock_vendor.requests import CLOCK, WEATHER, chat, joined
 
 
 def played(fault: str, reply: Reply) -> Script:
@@ -31,16 +32,7 @@ def events_of(script: Script) -> list[Any]:
     return [json.loads(event[6:]) for event in data_of(script).split(b"\n\n") if event.startswith(b"data: {")]
 
 
-EVERY_WAY = [
-    kind + "".join(f";{name}={value}" for name, value in chosen)
-    for kind, known in FAULT_KINDS.items()
-    for chosen in (
-        [[(name, value)] for name, values in known.choices.items() for value in values] if known.choices else [[]]
-    )
-]
-
-
-@pytest.mark.parametrize("fault", EVERY_WAY)
+@pytest.mark.parametrize("fault", EVERY_FAULT)
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
     fields: dict[str, Any] = {}
@@ -55,7 +47,7 @@ def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
         assert broken != good
 
 
-@pytest.mark.parametrize("fault", EVERY_WAY)
+@pytest.mark.parametrize("fault", EVERY_FAULT)
 def test_faults_take_errors_and_other_surfaces_too(fault: str) -> None:
     for reply in (chat(n=0), chat(model="no-such-x", stream=True)):
         assert played(fault, reply).content_length >= 0

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_asks import chat_body, eventually
 
 from intellirouter.testing import FAULT_KINDS, MockVendor
+from tests.support.mock_vendor.requests import chat_body, eventually
 
 
 class Link:

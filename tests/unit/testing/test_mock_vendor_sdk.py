@@ -3,9 +3,9 @@
 import openai
 import pytest
 from openai import OpenAI
-from wire_asks import CLOCK, WEATHER, eventually
 
 from intellirouter.testing import MockVendor
+from tests.support.mock_vendor.requests import CLOCK, WEATHER, eventually
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from wire_asks import wire_request
 
 from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.ollama import OllamaApi
+from tests.support.mock_vendor.requests import wire_request
 
 USER = {"role": "user", "content": "hello there"}
 CALLING = {"role": "user", "content": 'call weather with {"city": "Oslo"} and call weather with {"city": "Rome"}'}

@@ -10,9 +10,9 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from wire_asks import wire_request
 
 from intellirouter.testing.wires.openai import OpenAiApi
+from tests.support.mock_vendor.requests import wire_request
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
-from wire_asks import eventually, wire_request
 
 from intellirouter.testing import MockVendor
 from intellirouter.testing.wires.openai import OpenAiApi, open_session
@@ -27,6 +26,7 @@ from intellirouter.testing.wires.realtime import (
     accepted,
     frame,
 )
+from tests.support.mock_vendor.requests import eventually, wire_request
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 MASK = b"\x01\x02\x03\x04"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
-from wire_asks import named_events, wire_request
 
 from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai import OpenAiApi
+from tests.support.mock_vendor.requests import named_events, wire_request
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}

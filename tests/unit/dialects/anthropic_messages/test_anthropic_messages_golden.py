@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from anthropic_wire import any_call, deployment, read_stream
-from golden import load, wire_of
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect, events_of, origin_of
 from intellirouter.testing import FakeClock
+from tests.support.dialects.anthropic_messages import any_call, deployment, read_stream
+from tests.support.dialects.golden import load, wire_of
 
 DIALECT = "anthropic_messages"
 REQUESTS, RESPONSES, STREAMS, ERRORS = (load(DIALECT, kind) for kind in ("requests", "responses", "streams", "errors"))

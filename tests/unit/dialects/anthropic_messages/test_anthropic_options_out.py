@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import LIMIT, TOOL, any_call, asked, call_of, deployment, encoded, msg, result, said
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT, UPSTREAM
@@ -18,6 +17,18 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
     origin_of,
+)
+from tests.support.dialects.anthropic_messages import (
+    LIMIT,
+    TOOL,
+    any_call,
+    asked,
+    call_of,
+    deployment,
+    encoded,
+    msg,
+    result,
+    said,
 )
 
 OLD, ADAPTIVE, MODERN, ALWAYS = "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "claude-mythos-5"

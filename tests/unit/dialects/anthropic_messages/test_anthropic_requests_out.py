@@ -4,7 +4,6 @@ import base64
 from typing import Any
 
 import pytest
-from anthropic_wire import LIMIT, TOOL, asked, encoded, msg, result, said
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import (
@@ -21,6 +20,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
 )
+from tests.support.dialects.anthropic_messages import LIMIT, TOOL, asked, encoded, msg, result, said
 
 # --- roles and structure
 

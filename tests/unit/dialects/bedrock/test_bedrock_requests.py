@@ -3,20 +3,6 @@
 import json
 
 import pytest
-from bedrock_builders import (
-    ADAPTIVE,
-    HISTORY,
-    LLAMA,
-    MARK,
-    NOVA,
-    TOOLS,
-    asked,
-    assistant,
-    conversation,
-    deployment,
-    result,
-    user,
-)
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects.bedrock import UPSTREAM
@@ -39,6 +25,20 @@ from intellirouter.dialects.ir import (
     ToolChoice,
     ToolResult,
     origin_of,
+)
+from tests.support.dialects.bedrock import (
+    ADAPTIVE,
+    HISTORY,
+    LLAMA,
+    MARK,
+    NOVA,
+    TOOLS,
+    asked,
+    assistant,
+    conversation,
+    deployment,
+    result,
+    user,
 )
 
 

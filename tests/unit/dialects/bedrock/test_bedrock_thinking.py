@@ -3,19 +3,6 @@
 import json
 
 import pytest
-from bedrock_builders import (
-    ADAPTIVE,
-    HISTORY,
-    LLAMA,
-    NOVA,
-    TOOLS,
-    asked,
-    assistant,
-    conversation,
-    deployment,
-    result,
-    user,
-)
 
 from intellirouter.core import Call, LossReport
 from intellirouter.dialects.bedrock import UPSTREAM
@@ -27,6 +14,19 @@ from intellirouter.dialects.ir import (
     Sampling,
     ToolCall,
     ToolChoice,
+)
+from tests.support.dialects.bedrock import (
+    ADAPTIVE,
+    HISTORY,
+    LLAMA,
+    NOVA,
+    TOOLS,
+    asked,
+    assistant,
+    conversation,
+    deployment,
+    result,
+    user,
 )
 
 

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from chat_judge import DEPLOYMENT, call_of, judge_answer, judge_stream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +40,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
+from tests.support.dialects.openai_chat import DEPLOYMENT, call_of, judge_answer, judge_stream
 
 USER = {"role": "user", "content": "hi"}
 USAGE = Usage(

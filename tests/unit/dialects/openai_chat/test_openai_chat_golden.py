@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from chat_judge import DEPLOYMENT, call_of, judge_answer, judge_stream
-from golden import load, wire_of
 from msgspec import structs
 
 from intellirouter.core import LossReport, errors
@@ -26,6 +24,8 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
+from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.openai_chat import DEPLOYMENT, call_of, judge_answer, judge_stream
 
 REQUESTS, RESPONSES, STREAMS, ERRORS = (
     load("openai_chat", kind) for kind in ("requests", "responses", "streams", "errors")

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from responses_judge import judge_event, judge_response, read_events, written
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, Usage, errors
 from intellirouter.dialects.ir import (
@@ -36,6 +35,7 @@ from intellirouter.dialects.ir import (
     events_of,
 )
 from intellirouter.dialects.openai_responses import CLIENT
+from tests.support.dialects.openai_responses import judge_event, judge_response, read_events, written
 
 _PATCH = {"type": "custom", "name": "apply_patch"}
 _SPACE = {"type": "namespace", "name": "fs", "description": "d", "tools": [{"type": "function", "name": "read"}]}

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from golden import load, wire_of
-from responses_judge import DEPLOYMENT, judge_response, written
 
 from intellirouter.core import EMPTY_CONTEXT, SYSTEM_CLOCK, LossReport
 from intellirouter.dialects.ir import Conversation, Response, collect, events_of
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
+from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.openai_responses import DEPLOYMENT, judge_response, written
 
 _DIALECT = "openai_responses"
 _REQUESTS = load(_DIALECT, "requests")

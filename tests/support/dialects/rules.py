@@ -5,15 +5,9 @@ by OpenAI's published schemas and the official SDK's types besides.
 """
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE / "openai_chat"), str(_HERE / "openai_responses")]
-
-import chat_judge  # noqa: E402 - their folders are not on the path before
-import responses_judge  # noqa: E402
+from tests.support.dialects import openai_chat, openai_responses
 
 _ANTHROPIC_DELTAS = {
     "text_delta": "text",
@@ -49,16 +43,16 @@ def check_stream(client: str, wire: bytes) -> None:
 
 
 def _chat_answer(_: dict[str, Any], body: bytes) -> None:
-    chat_judge.judge_answer(body)
+    openai_chat.judge_answer(body)
 
 
 def _chat_stream(wire: bytes) -> None:
-    chat_judge.judge_stream(wire, wants_usage=True)
+    openai_chat.judge_stream(wire, wants_usage=True)
 
 
 def _responses_answer(document: dict[str, Any], _: bytes) -> None:
     """Items of types that are newer than the schemas pass as they came."""
-    responses_judge.judge_response({**document, "output": _known(document["output"])})
+    openai_responses.judge_response({**document, "output": _known(document["output"])})
     ids = [item["id"] for item in document["output"]]
     assert len(set(ids)) == len(ids)
 
@@ -68,11 +62,11 @@ def _known(items: list[Any]) -> list[Any]:
 
 
 def _responses_stream(wire: bytes) -> None:
-    events = responses_judge.read_events(wire)
+    events = openai_responses.read_events(wire)
     if any(event.get("item", {}).get("type") == "tomorrow_call" for event in events):
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
         return
-    responses_judge.judge_stream(events)
+    openai_responses.judge_stream(events)
 
 
 # Anthropic

@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from gateway_process import GatewayProcess
-from shared_fixtures import KEYS
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
 
 PATIENCE_S = 10.0
 

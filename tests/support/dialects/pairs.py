@@ -9,8 +9,6 @@ import json
 from functools import cache
 from typing import Any
 
-from converse_reader import read_converse
-from golden import load
 from msgspec import Struct, structs
 
 from intellirouter.core import (
@@ -29,6 +27,8 @@ from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 from intellirouter.dialects.protocols import MediaNeeded
 from intellirouter.dialects.routes.translation import ChatTranslation
+from tests.support.dialects.converse_reader import read_converse
+from tests.support.dialects.golden import load
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
 UPSTREAMS = (*CLIENTS, "bedrock")

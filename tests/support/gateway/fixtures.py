@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess
 
 KEYS = {
     "admin": "sk-admin-0123456789abcdef",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-REPO = HERE.parents[1]
+REPO = Path(__file__).resolve().parents[3]
+CLIENTS = REPO / "tests" / "clients"
 CLIENT_TIMEOUT_S = 420
 _NODE_CHECK = re.compile(r'^check\("(\w+)"(?:, \{ (only|without): (\[[^\]]*\]) \})?,', re.MULTILINE)
 _IMPORTED = {
@@ -79,7 +79,7 @@ class Client:
     def run(self, home: Path, environment: dict[str, str], directory: Path) -> Outcome:
         """Run the script to its end in `directory`; what it started goes with it."""
         given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        python_path = f"{HERE / 'guard'}{os.pathsep}{HERE}"
+        python_path = f"{CLIENTS / 'guard'}{os.pathsep}{REPO}"
         blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
         own = {"HOME": str(directory), "PYTHONPATH": python_path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         said = directory / "output"
@@ -131,5 +131,5 @@ def _node_checks(text: str) -> Iterator[Check]:
 
 @cache
 def clients() -> dict[str, Client]:
-    found = [Client(script) for script in sorted([*HERE.glob("*/check*.py"), *HERE.glob("*/check*.mjs")])]
+    found = [Client(script) for script in sorted([*CLIENTS.glob("*/check*.py"), *CLIENTS.glob("*/check*.mjs")])]
     return {client.name: client for client in found}

@@ -7,12 +7,12 @@ The schemas lag behind the wire: they know no custom tool calls in chunks, which
 import json
 from typing import Any
 
-from chat_schemas import validator
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from intellirouter.core import Call, Deployment, UpstreamAddress
 from intellirouter.dialects.openai_chat import CLIENT
 from intellirouter.dialects.wire.sse import SseParser
+from tests.support.dialects.openai_schemas import validator
 
 DEPLOYMENT = Deployment(
     name="d",

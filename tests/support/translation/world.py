@@ -7,16 +7,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-import dialect_asking as asking
-import dialect_reading as reading
 import httpx
-from dialect_asking import Request
-from dialect_wish import Said, Wish
-from gateway_process import GatewayProcess
 from msgspec import Struct
-from shared_fixtures import KEYS, key_rows
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, key_rows
+from tests.support.gateway.process import GatewayProcess
+from tests.support.translation import answers, requests
+from tests.support.translation.prompt import Said, Wish
+from tests.support.translation.requests import Request
 
 CREDENTIAL = "sk-upstream-0123456789"
 PRICE = {
@@ -64,16 +63,21 @@ class Client(Struct, frozen=True):
 
 
 CLIENTS: dict[str, Client] = {
-    "chat": Client(asking.chat, reading.chat),
-    "responses": Client(asking.responses, reading.responses),
-    "messages": Client(asking.messages, reading.messages, "x-api-key", ""),
-    "gemini": Client(asking.gemini, reading.gemini, "x-goog-api-key", ""),
-    "gemini_array": Client(asking.gemini_array, reading.gemini_array, "x-goog-api-key", ""),
-    "ollama": Client(asking.ollama, reading.ollama, takes_urls=False),
+    "chat": Client(requests.chat, answers.chat),
+    "responses": Client(requests.responses, answers.responses),
+    "messages": Client(requests.messages, answers.messages, "x-api-key", ""),
+    "gemini": Client(requests.gemini, answers.gemini, "x-goog-api-key", ""),
+    "gemini_array": Client(requests.gemini_array, answers.gemini_array, "x-goog-api-key", ""),
+    "ollama": Client(requests.ollama, answers.ollama, takes_urls=False),
     "completions": Client(
-        asking.completions, reading.completions, has_tools=False, has_schema=False, takes_urls=False, takes_images=False
+        requests.completions,
+        answers.completions,
+        has_tools=False,
+        has_schema=False,
+        takes_urls=False,
+        takes_images=False,
     ),
-    "generate": Client(asking.generate, reading.ollama, has_tools=False, takes_urls=False),
+    "generate": Client(requests.generate, answers.ollama, has_tools=False, takes_urls=False),
 }
 TOOL_CLIENTS = [name for name, client in CLIENTS.items() if client.has_tools]
 BOTH = [False, True]

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from dialect_wish import Wish
 from msgspec import Struct
+
+from tests.support.translation.prompt import Wish
 
 Body = dict[str, Any]
 

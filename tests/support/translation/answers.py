@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dialect_wish import Call, Said
+from tests.support.translation.prompt import Call, Said
 
 
 def sse(body: bytes) -> Iterator[tuple[str, str]]:

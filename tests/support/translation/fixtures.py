@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from dialect_world import CREDENTIAL, World, config
-from gateway_process import GatewayProcess
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.translation.world import CREDENTIAL, World, config
 
 
 @pytest.fixture(scope="session")

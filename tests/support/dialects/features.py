@@ -8,15 +8,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from answers import FAILS, said_by
-from golden import KINDS, load
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
 from intellirouter.dialects.protocols import MediaNeeded
-from pairs import (
+from tests.support.dialects.answers import FAILS, said_by
+from tests.support.dialects.golden import KINDS, load
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UPSTREAMS,

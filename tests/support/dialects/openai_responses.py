@@ -17,7 +17,7 @@ from intellirouter.dialects.ir import Event
 from intellirouter.dialects.protocols import StreamEncoder
 from intellirouter.dialects.wire.sse import SseParser
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "fixtures" / "openai-response-schemas.json"
+SCHEMAS = Path(__file__).resolve().parents[2] / "fixtures" / "openai-response-schemas.json"
 DEPLOYMENT = Deployment(
     name="d", provider="p", vendor="openai", upstream_model="up-1", address=UpstreamAddress(base_url="http://x")
 )

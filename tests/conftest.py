@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,18 @@ def _no_process_left_behind() -> Iterator[None]:
 def repo() -> Path:
     """The root of the source tree."""
     return REPO
+
+
+@pytest.fixture
+def socket_dir() -> Iterator[Path]:
+    """A private, empty directory whose path is short enough for unix sockets, unlike `tmp_path` under pytest-xdist."""
+    with tempfile.TemporaryDirectory(prefix="ir-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections. It stays reserved, so no other process can listen on it."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]

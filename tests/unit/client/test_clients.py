@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-import socket
 import threading
 from typing import Any
 
@@ -34,12 +33,6 @@ async def asking(request: pytest.FixtureRequest, gateway: Any) -> Any:
     made = request.param(gateway.url, "sk-test", timeout_s=10)
     yield made
     await settled(made.close())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_package_offers_both_clients() -> None:
@@ -82,8 +75,8 @@ async def test_a_wrong_request_is_sent_once(asking: Any, gateway: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [client.Client, client.AsyncClient])
-async def test_nobody_at_the_address_is_said_plainly(kind: Any) -> None:
-    asking = kind(f"http://127.0.0.1:{free_port()}", max_retries=0)
+async def test_nobody_at_the_address_is_said_plainly(kind: Any, closed_port: int) -> None:
+    asking = kind(f"http://127.0.0.1:{closed_port}", max_retries=0)
     with pytest.raises(client.GatewayUnreachableError, match="no gateway at http://127") as raised:
         await settled(asking.health())
     assert raised.value.hint is not None

@@ -159,12 +159,14 @@ async def test_an_engine_that_does_not_load_is_not_tried_again(stub_host: StubHo
         assert "intellirouter[local]" in stub.view.detail
 
 
-async def test_a_missing_program_fails_with_its_name(tmp_path: Path, gguf: Callable[..., bytes]) -> None:
+async def test_a_missing_program_fails_with_its_name(
+    tmp_path: Path, socket_dir: Path, gguf: Callable[..., bytes]
+) -> None:
     weights = tmp_path / "w.gguf"
     weights.write_bytes(gguf())
     settings = HostSettings(worker_command=("/nonexistent/engine",), crash_limit=1)
     host = LocalHost(
-        [LocalModel(name="m", artifact=str(weights))], cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings
+        [LocalModel(name="m", artifact=str(weights))], cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings
     )
     await host.start()
     with pytest.raises(WorkerFailed, match="/nonexistent/engine"):
@@ -215,11 +217,11 @@ async def test_output_without_end_is_bounded(stub_host: StubHost) -> None:
         assert len(stub.view.stderr_tail) == 20
 
 
-async def test_a_bad_artifact_fails_without_starting_a_worker(tmp_path: Path) -> None:
+async def test_a_bad_artifact_fails_without_starting_a_worker(tmp_path: Path, socket_dir: Path) -> None:
     (tmp_path / "w.gguf").write_bytes(b"MZ\x90\x00 not a model")
     settings = HostSettings(worker_command=(sys.executable, "-c", "raise SystemExit('started')"))
     models = [LocalModel(name="m", artifact=f"file:{tmp_path}/w.gguf")]
-    async_host = LocalHost(models, cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings)
+    async_host = LocalHost(models, cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
     await async_host.start()
     with pytest.raises(ArtifactInvalid, match="not a GGUF file"):
         await async_host.wait_ready("m", 10)
@@ -228,18 +230,20 @@ async def test_a_bad_artifact_fails_without_starting_a_worker(tmp_path: Path) ->
     await async_host.stop()
 
 
-async def test_without_the_engine_the_host_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_engine_the_host_says_how_to_get_it(
+    tmp_path: Path, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    host = LocalHost([LocalModel(name="m", artifact="x.gguf")], cache_dir=tmp_path, run_dir=tmp_path / "r")
+    host = LocalHost([LocalModel(name="m", artifact="x.gguf")], cache_dir=tmp_path, run_dir=socket_dir / "r")
     await host.start()
     with pytest.raises(EngineMissing, match="not installed"):
         await host.wait_ready("m", 10)
     await host.stop()
 
 
-async def test_sockets_of_the_dead_are_removed_and_of_the_living_kept(tmp_path: Path, stub_host: StubHost) -> None:
-    run_dir = tmp_path / "run"
+async def test_sockets_of_the_dead_are_removed_and_of_the_living_kept(socket_dir: Path, stub_host: StubHost) -> None:
+    run_dir = socket_dir / "run"
     run_dir.mkdir()
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as living:
         dead.bind(str(run_dir / "dead.sock"))

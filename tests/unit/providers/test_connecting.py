@@ -23,17 +23,10 @@ from tests.support.providers.loopback import (
 )
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_nobody_listens(pool: UpstreamPool, free_port: int, scheme: str) -> None:
-    with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: cannot connect to 127.0.0.1:{free_port}"):
-        await call(pool, deployment(f"{scheme}://127.0.0.1:{free_port}/v1"))
+async def test_nobody_listens(pool: UpstreamPool, closed_port: int, scheme: str) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: cannot connect to 127.0.0.1:{closed_port}"):
+        await call(pool, deployment(f"{scheme}://127.0.0.1:{closed_port}/v1"))
     await eventually(lambda: open_counts(pool) == [0])
 
 
@@ -45,8 +38,8 @@ async def test_a_name_that_does_not_resolve(pool: UpstreamPool, host: str) -> No
     await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_unix_socket_that_is_not_there_is_tried_anew_each_time(pool: UpstreamPool, tmp_path: Path) -> None:
-    uds = str(tmp_path / "worker.sock")
+async def test_a_unix_socket_that_is_not_there_is_tried_anew_each_time(pool: UpstreamPool, socket_dir: Path) -> None:
+    uds = str(socket_dir / "worker.sock")
     to = deployment("http://worker/v1", uds=uds)
     with pytest.raises(errors.UpstreamConnectFailed, match=f"cannot connect to {uds}"):
         await call(pool, to)
@@ -54,8 +47,8 @@ async def test_a_unix_socket_that_is_not_there_is_tried_anew_each_time(pool: Ups
         assert await call(pool, to) == b"{}"
 
 
-async def test_everyone_learns_of_a_refusal_though_few_may_connect(pool: UpstreamPool, free_port: int) -> None:
-    to = deployment(f"http://127.0.0.1:{free_port}/v1", max_connections=2)
+async def test_everyone_learns_of_a_refusal_though_few_may_connect(pool: UpstreamPool, closed_port: int) -> None:
+    to = deployment(f"http://127.0.0.1:{closed_port}/v1", max_connections=2)
     with within(4.0):
         results = await asyncio.gather(*(call(pool, to) for _ in range(50)), return_exceptions=True)
     assert {type(result) for result in results} == {errors.UpstreamConnectFailed}

@@ -25,8 +25,8 @@ async def test_one_connection_serves_one_request_after_the_other(pool: UpstreamP
         assert len(server.peers) == 1
 
 
-async def test_over_a_unix_socket_too(pool: UpstreamPool, tmp_path: Path) -> None:
-    async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(tmp_path / "w.sock")) as server:
+async def test_over_a_unix_socket_too(pool: UpstreamPool, socket_dir: Path) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(socket_dir / "w.sock")) as server:
         to = server.deployment()
         assert [await call(pool, to) for _ in range(3)] == [b"here"] * 3
         assert len(server.peers) == 1

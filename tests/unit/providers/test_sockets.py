@@ -130,8 +130,8 @@ async def test_a_private_authority(pool: UpstreamPool, authority: Authority, goo
     assert "ca_file" in failed.value.hint
 
 
-async def test_a_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
-    path = str(tmp_path / "s")
+async def test_a_unix_socket(pool: UpstreamPool, socket_dir: Path) -> None:
+    path = str(socket_dir / "s")
     async with unix_serve(echo, path):
         socket = await opened(pool, deployment("http://worker/v1", uds=path))
         await socket.send("hello")

@@ -248,8 +248,8 @@ def test_every_other_kind_is_a_whole_http_answer(vendor: MockVendor, kind: str, 
     assert vendor.requests()[-1]["is_finished"]
 
 
-def test_it_listens_on_a_unix_socket_too(tmp_path: Path) -> None:
-    path = tmp_path / "vendor.sock"
+def test_it_listens_on_a_unix_socket_too(socket_dir: Path) -> None:
+    path = socket_dir / "vendor.sock"
     with MockVendor(uds=path) as vendor, socket.socket(socket.AF_UNIX) as link:
         link.settimeout(10)
         link.connect(str(path))

@@ -139,6 +139,7 @@ class LineRunner:
 
         def on_open(exchange: Exchange) -> None:
             opened.append(exchange)
+            exchange.identity = Identity(line.tenant, line.key_name)  # whose line it is, if the key is gone by now
             in_progress.add(exchange)
 
         try:

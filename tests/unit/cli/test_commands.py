@@ -288,11 +288,11 @@ def test_tail_without_follow_ends_after_past_requests(run: Any, gateway: Any) ->
 def test_invalid_gateway_url_is_a_usage_error(run: Any) -> None:
     result = run("health", "--url", "ftp://somewhere")
     assert result.exit_code == ExitStatus.USAGE
-    assert "must look like" in result.stderr
+    assert "must be an http or https URL" in result.stderr
 
 
 def test_server_that_is_not_a_gateway_is_recognized(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on("/api/v1/models", scripted.Reply(200, b"<html>hello</html>"))
     result = run("models")
     assert result.exit_code == ExitStatus.REFUSED
-    assert "belongs to an IntelliRouter gateway" in result.stderr
+    assert "Check that the address is that of an IntelliRouter gateway" in result.stderr

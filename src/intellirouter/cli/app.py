@@ -20,6 +20,7 @@ from intellirouter.cli.models import models
 from intellirouter.cli.output import OutputOption, print_data, print_error
 from intellirouter.cli.requests import requests_commands
 from intellirouter.cli.serve import serve
+from intellirouter.cli.usage_errors import reword
 
 _NO_HELP: Final = {"help": False}
 _HELP_DEFAULTS: Final = {
@@ -32,11 +33,14 @@ _HELP_DEFAULTS: Final = {
 
 
 class _RootGroup(TyperGroup):
-    """Ends the process with the message and status of a `CommandError` that any command raises."""
+    """Reports the errors of all commands: a `CommandError` ends the process with its message and exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            reword(error)
+            raise
         except CommandError as error:
             print_error(error.message, *error.notes)
             raise typer.Exit(error.status) from error

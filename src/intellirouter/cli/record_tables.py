@@ -70,7 +70,7 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "endpoint", f"{record.endpoint}{' (stream)' if record.is_stream else ''}"
     yield "tenant, key", (record.tenant, record.key_name or "anonymous")
     yield "model", record.model
-    yield "served by", _served_by(record)
+    yield "deployment", _deployment(record)
     if record.decision is not None:
         yield "decision", f"{record.decision.strategy}: {record.decision.reason}"
     yield "status", record.status
@@ -88,7 +88,7 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
         yield "dropped fields", record.dropped
 
 
-def _served_by(record: "core.ExchangeRecord") -> str | None:
+def _deployment(record: "core.ExchangeRecord") -> str | None:
     if record.deployment is None:
         return None
     return f"{record.deployment} ({format_value(record.provider)}, {format_value(record.upstream_model)})"
@@ -108,7 +108,7 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
-    return make_table(("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", " "), rows, right=("#", "MS"))
+    return make_table(("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", "MESSAGE"), rows, right=("#", "MS"))
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:

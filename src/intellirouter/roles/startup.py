@@ -25,7 +25,9 @@ from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
-_ADDRESS_HINT: Final = "Stop the program that uses this address, or choose another port with --port or API_PORT."
+_ADDRESS_HINT: Final = (
+    "Stop the program that uses it, or choose another port with --port or another address with --host."
+)
 
 
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:

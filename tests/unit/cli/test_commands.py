@@ -291,6 +291,23 @@ def test_invalid_gateway_url_is_a_usage_error(run: Any) -> None:
     assert "must be an http or https URL" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("requests", "list", "--limit", "0"), "0 is less than 1, the smallest allowed value."),
+        (("requests", "list", "--limit", "x"), "'x' is not an integer."),
+        (("serve", "--port", "65536"), "65536 is greater than 65535, the largest allowed value."),
+        (("models", "--format", "xml"), "'xml' is not one of 'table', 'json', 'yaml'."),
+    ],
+)
+def test_invalid_option_value_is_explained(run: Any, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == ExitStatus.USAGE
+    assert message in result.stderr
+    assert "Input should" not in result.stderr
+    assert "Value error" not in result.stderr
+
+
 def test_server_that_is_not_a_gateway_is_recognized(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on("/api/v1/models", scripted.Reply(200, b"<html>hello</html>"))
     result = run("models")

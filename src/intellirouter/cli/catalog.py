@@ -10,7 +10,7 @@ import typer
 from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, make_table, print_data
+from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import catalog, roles
@@ -74,7 +74,8 @@ def refresh(
 
 def _comparison_lines(result: "roles.Refreshed") -> Iterator[str]:
     found = result.comparison
-    yield f"{found.version}: {found.models} models from {found.providers} providers, {found.priced} with a price."
+    models, providers = format_count(found.models, "model"), format_count(found.providers, "provider")
+    yield f"{found.version}: {models} from {providers}, {found.priced} with a price."
     for change, names in (("added", found.added), ("removed", found.removed), ("changed", found.changed)):
         more = f", … ({len(names) - _MAX_LISTED_NAMES} more)" if len(names) > _MAX_LISTED_NAMES else ""
         yield f"{len(names)} {change}" + (f": {', '.join(names[:_MAX_LISTED_NAMES])}{more}" if names else "")

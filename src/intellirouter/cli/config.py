@@ -6,7 +6,7 @@ import typer
 
 from intellirouter.cli.config_options import ConfigFile, OptionalConfigFile, report_config_errors
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, encode, make_table, print_data, print_notice
+from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -39,11 +39,7 @@ def check(file: ConfigFile) -> None:
         (len(runtime.models), "model"),
         (len(runtime.keys), "key"),
     )
-    typer.echo(f"{file} is valid: {', '.join(_count(number, noun) for number, noun in counts)}.")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    typer.echo(f"{file} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
 
 
 def show(

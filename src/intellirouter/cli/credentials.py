@@ -14,7 +14,7 @@ import typer
 from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, make_table, print_data
+from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import config, roles, store
@@ -111,6 +111,6 @@ def rekey_credentials(config_file: StoreConfigOption = None) -> None:
     variables = config.process_environment()
     with _open_store(config_file) as credentials:
         count = credentials.rekey(variables.get(f"{key_variable}_NEW"))
-    typer.echo(f"Re-encrypted {count} stored credential{'' if count == 1 else 's'} with the new key.")
+    typer.echo(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
     if variables.get(key_variable, "").strip():
         typer.echo(f"Now set {key_variable} to the new key.")

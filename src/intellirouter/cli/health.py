@@ -40,7 +40,7 @@ def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any
 
 
 def _details(report: "client.Health") -> Blocks:
-    yield f"{format_value(report.in_flight)} requests in flight"
+    yield f"requests in flight: {format_value(report.in_flight)}"
     yield make_table(("SERVICE", "STATE"), [(name, format_state(state)) for name, state in report.services.items()])
     if report.models:
         yield make_table(("MODEL", "STATE"), [_model_row(model) for model in report.models])

@@ -72,6 +72,11 @@ def format_value(value: Any) -> str:
     return without_control_characters(str(value))
 
 
+def format_count(number: int, noun: str) -> str:
+    """Return `1 model`, `2 models`, …"""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def without_control_characters(untrusted: str) -> str:
     """Remove terminal control characters: answers, names and error messages come from other machines."""
     return "".join(character for character in untrusted if character in "\n\t" or not _is_control(character))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import format_value, make_table
+from intellirouter.cli.output import format_count, format_value, make_table
 
 if TYPE_CHECKING:
     import msgspec
@@ -35,7 +35,7 @@ def record_line(record: "core.ExchangeRecord") -> str:
     time = local_time(record.started_us).strftime("%H:%M:%S")
     tokens = format_value(None if record.usage is None else record.usage.total_tokens)
     error = f"  {record.error_code}" if record.error_code else ""
-    attempts = "1 attempt" if len(record.attempts) == 1 else f"{len(record.attempts)} attempts"
+    attempts = format_count(len(record.attempts), "attempt")
     route = f"{format_value(record.model)} > {format_value(record.deployment)}"
     return (
         f"{time}  {record.status}  {record.duration_ms:>7.0f} ms  {tokens:>6} tokens"

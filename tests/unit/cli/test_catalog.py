@@ -37,7 +37,7 @@ def test_price_list_is_installed_and_shown(tmp_path: Path) -> None:
     assert "(built in)" in run("show", "openai/gpt-4o").output
     done = run("refresh", write_list(LIST))
     assert done.exit_code == 0, done.output
-    assert "12 models from 1 providers, 12 with a price" in done.output
+    assert "12 models from 1 provider, 12 with a price" in done.output
     assert "12 added: acme/m-1, " in done.output
     assert "(2 more)" in done.output
     assert str(tmp_path / INSTALLED) in done.output

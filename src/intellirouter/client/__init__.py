@@ -66,11 +66,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in {"Client", "ChatStream"}:
-        from intellirouter.client import sync_client  # noqa: PLC0415 - importing httpx takes 0.2 s
+        from intellirouter.client.sync_client import ChatStream, Client  # noqa: PLC0415 - importing httpx takes 0.2 s
 
-        return getattr(sync_client, name)
+        return Client if name == "Client" else ChatStream
     if name in {"AsyncClient", "AsyncChatStream"}:
-        from intellirouter.client import async_client  # noqa: PLC0415 - importing httpx takes 0.2 s
+        from intellirouter.client.async_client import AsyncChatStream, AsyncClient  # noqa: PLC0415 - the same
 
-        return getattr(async_client, name)
+        return AsyncClient if name == "AsyncClient" else AsyncChatStream
     raise AttributeError(f"module 'intellirouter.client' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A pipeline in memory: scripted upstreams, replies and sources that keep a transcript. No process, no socket, no disk."""
+"""A pipeline in memory: scripted upstreams, sources, and replies that keep a transcript. No process, socket or disk."""
 
 import asyncio
 import random
@@ -28,7 +28,10 @@ from intellirouter.resilience import Backoff
 from intellirouter.routing import STRATEGIES, Router
 from intellirouter.testing import FakeClock
 
-ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}'
+ANSWER = (
+    b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2}}'
+)
 EVENTS = (
     b'data: {"choices":[{"delta":{"role":"assistant","content":"h"}}]}\n\n',
     b'data: {"choices":[{"delta":{"content":"i"}}]}\n\n',

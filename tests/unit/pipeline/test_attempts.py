@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from msgspec import structs
+from tests.support.pipeline import BODY, World, resolved
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Timeouts, errors
@@ -14,7 +14,6 @@ from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempts import AttemptContext, Opened, combined_error
 from intellirouter.resilience import Backoff
-from tests.support.pipeline import BODY, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
 WRONG = errors.UpstreamRejected("wrong")

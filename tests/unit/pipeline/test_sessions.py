@@ -24,8 +24,8 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects import ENDPOINTS
-from intellirouter.governance import Identity
 from intellirouter.gateway.decision_headers import decision_headers
+from intellirouter.governance import Identity
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.sessions import SessionExecutor
 from intellirouter.resilience import Backoff

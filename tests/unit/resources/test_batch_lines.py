@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.pipeline import Journal, NoSockets
 
 from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
@@ -14,11 +15,10 @@ from intellirouter.core import SYSTEM_CLOCK, Current
 from intellirouter.pipeline import Entry, Exchange, Generation, InFlight, Stages
 from intellirouter.providers import VENDORS
 from intellirouter.resources.batches import lines as batch_lines
-from intellirouter.resources.batches.lines import LineResult, LineRequest, LineRunner, unexecuted_line
+from intellirouter.resources.batches.lines import LineRequest, LineResult, LineRunner, unexecuted_line
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.routing import STRATEGIES
 from intellirouter.testing import FakeProvider
-from tests.support.pipeline import Journal, NoSockets
 
 CHAT = "/v1/chat/completions"
 CONFIG = """

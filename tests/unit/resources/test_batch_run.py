@@ -12,10 +12,10 @@ from intellirouter.config.runtime import BatchesSpec
 from intellirouter.core import TaskOwner, Usage
 from intellirouter.resources import object_store as kept_objects
 from intellirouter.resources.batches import run as batch_run
-from intellirouter.resources.batches.lines import LineResult, LineRequest
+from intellirouter.resources.batches.lines import LineRequest, LineResult
 from intellirouter.resources.batches.run import BatchParts, BatchRun, ResultWriter
-from intellirouter.resources.batches.state import INPUT, RESULT, WINDOW_S, Batch, read_batch
 from intellirouter.resources.batches.semaphore import AdjustableSemaphore
+from intellirouter.resources.batches.state import INPUT, RESULT, WINDOW_S, Batch, read_batch
 from intellirouter.resources.files.file_store import FileStore, file_part
 from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.store import ObjectStore, StoredObject, part_id

@@ -38,7 +38,7 @@ def configured(vendor: MockVendor, **more: Any) -> dict[str, Any]:
 def refresh(gateway: GatewayProcess, document: Any, *options: str) -> subprocess.CompletedProcess[str]:
     file = gateway.directory / "newer.json"
     file.write_text(json.dumps(document))
-    asked = [*PROGRAM, "catalogue", "refresh", str(file), "--config", str(gateway.config_file), "--format", "json"]
+    asked = [*PROGRAM, "catalog", "refresh", str(file), "--config", str(gateway.config_file), "--format", "json"]
     return subprocess.run([*asked, *options], capture_output=True, text=True, cwd=gateway.directory, timeout=30)
 
 
@@ -115,4 +115,4 @@ def test_a_gateway_does_not_start_with_a_broken_list(vendor: MockVendor, tmp_pat
     done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path, timeout=30)
     assert done.returncode == 3
     assert "catalogue.file" in done.stderr
-    assert "catalogue refresh --check" in done.stderr
+    assert "catalog refresh --check" in done.stderr

@@ -25,6 +25,9 @@ from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
+_ADDRESS_HINT: Final = (
+    "Stop the program that uses it, or choose another port with --port or another address with --host."
+)
 
 
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
@@ -65,8 +68,9 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
     try:
         sock = bind(runtime.server.host, runtime.server.port)
     except (AddressInUse, PermissionError) as error:
-        print(f"intellirouter: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
-        print("  Stop what listens there, or choose another port: --port N (or API_PORT=N).", file=sys.stderr)  # noqa: T201
+        address = f"{runtime.server.host}:{runtime.server.port}"
+        message = str(error) if isinstance(error, AddressInUse) else f"Cannot listen on {address}: {error.strerror}."
+        sys.stderr.write(f"Error: {message}\n  {_ADDRESS_HINT}\n")
         return 1
     host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)

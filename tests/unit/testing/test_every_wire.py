@@ -12,7 +12,7 @@ from intellirouter.dialects import event_stream
 from intellirouter.fake.reply import Reply
 from intellirouter.fake.script import Script
 from intellirouter.testing.faults.fault import Fault, apply_fault
-from intellirouter.testing.mock_vendor.operations import Surfaces
+from intellirouter.testing.mock_vendor.apis import VendorApis
 from intellirouter.testing.wires.realtime import Session
 from intellirouter.testing.wires.shared.request import WireRequest
 from tests.support.mock_vendor.faults import EVERY_FAULT
@@ -95,7 +95,7 @@ def request_of(protocol: str, *, is_stream: bool, with_tool: bool = False) -> Wi
 
 
 def reply_of(protocol: str, *, is_stream: bool, with_tool: bool = False) -> Reply:
-    reply = Surfaces().answer(request_of(protocol, is_stream=is_stream, with_tool=with_tool))
+    reply = VendorApis().answer(request_of(protocol, is_stream=is_stream, with_tool=with_tool))
     assert (reply.status, reply.is_stream) == (200, is_stream), reply.parts
     return reply
 
@@ -268,7 +268,7 @@ def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_results_are_heard(protocol: str, is_stream: bool) -> None:
     request = with_history(request_of(protocol, is_stream=is_stream, with_tool=True), protocol)
-    reply = Surfaces().answer(request)
+    reply = VendorApis().answer(request)
     assert reply.status == 200, reply.parts
     assert b"sunny" in b"".join(reply.parts)
 
@@ -293,7 +293,7 @@ def test_no_request_breaks_the_vendor(protocol: str, data: st.DataObject) -> Non
         place = data.draw(st.sampled_from(places(document)))
         document = replaced(document, place, data.draw(ANY_JSON))
     request.body = msgspec.json.encode(document)
-    assert 200 <= Surfaces().answer(request).status < 500
+    assert 200 <= VendorApis().answer(request).status < 500
 
 
 @given(data=st.data())

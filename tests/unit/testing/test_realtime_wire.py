@@ -23,7 +23,7 @@ from intellirouter.testing.wires.realtime import (
     FrameError,
     FrameReader,
     Session,
-    accepted,
+    accept_key,
     frame,
 )
 from tests.support.mock_vendor.requests import eventually, wire_request
@@ -115,7 +115,7 @@ def test_sound_is_committed_as_an_item() -> None:
     said(session, type="input_audio_buffer.append", audio=base64.b64encode(bytes(4800)).decode())
     events = said(session, type="input_audio_buffer.commit")
     assert events[0]["type"] == "input_audio_buffer.committed"
-    assert answered(session)[1]["output"][0]["content"][0]["text"] == "m: 4800 bytes of sound"
+    assert answered(session)[1]["output"][0]["content"][0]["text"] == "m: 4800 bytes of audio"
     assert said(session, type="input_audio_buffer.clear")[0]["type"] == "input_audio_buffer.cleared"
     item = events[0]["item_id"]
     assert said(session, type="conversation.item.retrieve", item_id=item)[0]["item"]["id"] == item
@@ -179,7 +179,7 @@ def test_frames_that_break_the_protocol() -> None:
 
 
 def test_the_handshake_is_that_of_the_standard() -> None:
-    assert accepted("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
+    assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
     request = wire_request("/v1/realtime?model=m", method="GET",
                            sec_websocket_protocol="realtime, openai-insecure-api-key.k")  # fmt: skip
     reply, session = open_session(request, "k")

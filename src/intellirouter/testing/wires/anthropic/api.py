@@ -1,4 +1,4 @@
-"""Anthropic's API: which path does what, and who may ask."""
+"""Anthropic's API: authentication, and which path leads to which endpoint."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,12 +33,12 @@ class AnthropicApi:
         self._cache.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             self._authenticate(request)
             return self._answer(request)
-        except RequestRejected as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
         key = request.headers.get("x-api-key") or request.key
@@ -72,12 +72,12 @@ class AnthropicApi:
         magic = _magic(request.model)
         if is_count:
             return json_reply({"input_tokens": count_messages(document, betas)})
-        ask = parse_messages(document, betas)
-        ask.cache = self._cache.use(ask.model, pieces_of(ask.prompt))
-        ask.cached_tokens, ask.cache_write_tokens = ask.cache.read, ask.cache.written
-        if REFUSES in ask.input_text:
+        parsed = parse_messages(document, betas)
+        parsed.cache = self._cache.use(parsed.model, pieces_of(parsed.prompt))
+        parsed.cached_tokens, parsed.cache_write_tokens = parsed.cache.read, parsed.cache.written
+        if REFUSES in parsed.input_text:
             magic = msgspec.structs.replace(magic, refuses=True)
-        return messages_reply(ask, plan_completion(ask, magic, created_s=request.created_s))
+        return messages_reply(parsed, plan_completion(parsed, magic, created_s=request.created_s))
 
 
 def _magic(model: str | None) -> MagicModel:
@@ -92,7 +92,7 @@ def _magic(model: str | None) -> MagicModel:
 def _describe(name: str) -> Reply:
     if name.startswith("no-such-"):
         raise MessagesError(404, f"model: {name}")
-    return json_reply(_card(name))
+    return json_reply(_model_entry(name))
 
 
 def _list(request: WireRequest, names: Sequence[str]) -> Reply:
@@ -104,7 +104,7 @@ def _list(request: WireRequest, names: Sequence[str]) -> Reply:
     shown = left[: int(limit)]
     return json_reply(
         {
-            "data": [_card(name) for name in shown],
+            "data": [_model_entry(name) for name in shown],
             "has_more": len(shown) < len(left),
             "first_id": shown[0] if shown else None,
             "last_id": shown[-1] if shown else None,
@@ -112,7 +112,7 @@ def _list(request: WireRequest, names: Sequence[str]) -> Reply:
     )
 
 
-def _card(name: str) -> dict[str, Any]:
+def _model_entry(name: str) -> dict[str, Any]:
     return {
         "type": "model",
         "id": name,

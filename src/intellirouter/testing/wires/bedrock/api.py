@@ -1,4 +1,4 @@
-"""Bedrock's runtime: converse, streamed and not."""
+"""Bedrock's runtime API: `converse` and `converse-stream`."""
 
 import re
 from typing import Final
@@ -28,12 +28,12 @@ class BedrockApi:
         self._cache.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             self._authenticate(request)
             return self._answer(request)
-        except RequestRejected as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
         if not request.headers.get("authorization"):
@@ -62,8 +62,8 @@ class BedrockApi:
         document = json_object(request.body)
         if document is None:
             raise BedrockError("The request body is not a JSON object.", name="SerializationException")
-        ask = parse_converse(model, document)
-        use = self._cache.use(model, ask.pieces)
-        ask.cached_tokens, ask.cache_write_tokens = use.read, use.written
-        plan = plan_completion(ask, magic, created_s=request.created_s)
-        return converse_reply(ask, plan, is_stream=place["how"] == "converse-stream")
+        parsed = parse_converse(model, document)
+        use = self._cache.use(model, parsed.pieces)
+        parsed.cached_tokens, parsed.cache_write_tokens = use.read, use.written
+        plan = plan_completion(parsed, magic, created_s=request.created_s)
+        return converse_reply(parsed, plan, is_stream=place["how"] == "converse-stream")

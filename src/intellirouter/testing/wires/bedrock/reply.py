@@ -1,4 +1,4 @@
-"""AWS' words: bodies, binary frames, and its exceptions."""
+"""Headers, bodies, binary frames and errors as AWS sends them."""
 
 from typing import Any, Final
 
@@ -29,24 +29,24 @@ _MESSAGES: Final = {
 
 
 class BedrockError(RequestRejected):
-    """AWS refuses the request: the exception's name stands in a header."""
+    """AWS rejects the request; a header contains the name of the exception."""
 
     def __init__(self, message: str, *, status: int = 400, name: str = "") -> None:
         super().__init__(message)
-        self._trouble = ErrorInfo(status=status, message=message, type=name)
+        self._error = ErrorInfo(status=status, message=message, type=name)
 
     def reply(self) -> Reply:
-        return _refuse(self._trouble)
+        return _render_error(self._error)
 
 
-def _words(error: ErrorInfo) -> tuple[str, str]:
+def _name_and_message(error: ErrorInfo) -> tuple[str, str]:
     default = "ValidationException" if error.status < 500 else "InternalServerException"
     name = error.type or _NAMES.get(error.status, default)
     return name, error.message or _MESSAGES.get(error.status, f"Error {error.status}.")
 
 
-def _refuse(error: ErrorInfo) -> Reply:
-    name, message = _words(error)
+def _render_error(error: ErrorInfo) -> Reply:
+    name, message = _name_and_message(error)
     reply = json_reply({"message": message})
     reply.status = error.status
     reply.headers.append(("x-amzn-errortype", name))
@@ -61,14 +61,14 @@ def event(name: str, document: dict[str, Any]) -> bytes:
 
 
 def _exception(error: ErrorInfo, _at: int) -> bytes:
-    name, message = _words(error)
+    name, message = _name_and_message(error)
     in_stream = name[:1].lower() + name[1:]
     head = {":exception-type": in_stream, ":content-type": JSON_TYPE, ":message-type": "exception"}
     return event_stream.encode_message(head, msgspec.json.encode({"message": message}))
 
 
 class _Frames:
-    """AWS' binary event stream; checksums are right even where the content is not."""
+    """AWS' binary event stream; checksums are correct even if the content is invalid."""
 
     def payload(self, part: bytes) -> bytes | None:
         return event_stream.MessageReader().feed(part)[0].payload
@@ -81,7 +81,7 @@ WIRE: Final = WireFormat(
     name="bedrock",
     framing=_Frames(),
     is_sse=False,
-    render_error=_refuse,
+    render_error=_render_error,
     error_event=_exception,
     lead_events=1,
     filler_event=None,

@@ -1,4 +1,4 @@
-"""Google's embeddings: one, several, and Vertex' older form."""
+"""Google's embeddings: single, batch, and the older `predict` method of Vertex AI."""
 
 from typing import Any, Final
 

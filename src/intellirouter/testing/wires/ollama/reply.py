@@ -1,4 +1,4 @@
-"""Ollama's words: bodies, lines, and its refusals."""
+"""Headers, bodies, lines and errors as Ollama sends them."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ _MESSAGES: Final = {
 
 
 class OllamaError(RequestRejected):
-    """Ollama refuses the request: `{"error": "…"}`."""
+    """Ollama rejects the request: `{"error": "…"}`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -30,32 +30,32 @@ class OllamaError(RequestRejected):
 
 
 class PlainError(OllamaError):
-    """What the server below Ollama answers in plain text: unknown paths and methods."""
+    """Unknown paths and methods, which Ollama's web framework answers in plain text."""
 
     def reply(self) -> Reply:
         headers = [("content-type", "text/plain")]
         return Reply(status=self.status, headers=headers, parts=[self.message.encode()], wire=WIRE)
 
 
-_SILENT: Final = (
+_EMPTY_CHUNK: Final = (
     b'{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""},"response":"",'
     b'"done":false,"filler":"'
 )
 
 
 def wrong_kind(field: str, kind: str, value: Any) -> OllamaError:
-    """Say it as the JSON decoder of Go does."""
+    """Return the error of Go's JSON decoder for a value of a wrong type."""
     names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
     got = names.get(type(value), "null")
     return OllamaError(400, f"json: cannot unmarshal {got} into Go struct field {field} of type {kind}")
 
 
-def _words(error: ErrorInfo) -> dict[str, str]:
+def _error_document(error: ErrorInfo) -> dict[str, str]:
     return {"error": error.message or _MESSAGES.get(error.status, f"error {error.status}")}
 
 
-def _refuse(error: ErrorInfo) -> Reply:
-    reply = json_reply(_words(error), status=error.status)
+def _render_error(error: ErrorInfo) -> Reply:
+    reply = json_reply(_error_document(error), status=error.status)
     if error.retry_after_s is not None:
         reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
@@ -69,10 +69,10 @@ WIRE: Final = WireFormat(
     name="ollama",
     framing=JsonLines(),
     is_sse=False,
-    render_error=_refuse,
-    error_event=lambda error, _: line(_words(error)),
+    render_error=_render_error,
+    error_event=lambda error, _: line(_error_document(error)),
     lead_events=0,
-    filler_event=(_SILENT, b'"}\n'),
+    filler_event=(_EMPTY_CHUNK, b'"}\n'),
     filler_comment=None,
 )
 

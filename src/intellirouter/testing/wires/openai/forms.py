@@ -1,4 +1,4 @@
-"""Forms, as OpenAI's API takes them for files."""
+"""Forms with files, as OpenAI's API accepts them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from intellirouter.testing.wires.shared.request import WireRequest
 
 
 def form_of(request: WireRequest) -> list[FormPart]:
-    """Return the parts of the request's form. Raises `OpenAiError` (400) where it is none."""
+    """Return the parts of the form in the body. Raises `OpenAiError` (400) if it is not a valid form."""
     parts = form_parts(request.headers.get("content-type", ""), request.body)
     if parts is None:
         raise OpenAiError(
@@ -20,7 +20,7 @@ def form_of(request: WireRequest) -> list[FormPart]:
 
 
 def text_in(parts: list[FormPart]) -> dict[str, Any]:
-    """Return the fields that are no files."""
+    """Return the fields that are not files."""
     return {part.name: part.text for part in parts if part.filename is None}
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/moderations`: what is flagged follows from single words."""
+"""`POST /v1/moderations`: categories are flagged by single words."""
 
 from typing import Any, Final
 
@@ -36,12 +36,12 @@ def moderations(request: WireRequest, path: str) -> Reply | None:
         return None
     document = body_of(request)
     model = model_of(request, {"model": DEFAULT_MODEL, **document})
-    results = [_judged(text, is_image=is_image) for text, is_image in _inputs(document.get("input"))]
+    results = [_result(text, is_image=is_image) for text, is_image in _inputs(document.get("input"))]
     return json_reply({"id": new_id("modr-"), "model": model, "results": results})
 
 
 def _inputs(value: Any) -> list[tuple[str, bool]]:
-    """Return each text and whether there are images with it; a list of parts is one input."""
+    """Return each input as its text and whether it has images; a list of parts is one input."""
     if isinstance(value, str):
         return [(value, False)]
     if not isinstance(value, list) or not value:
@@ -54,7 +54,7 @@ def _inputs(value: Any) -> list[tuple[str, bool]]:
     return [(" ".join(texts), any(item.get("type") == "image_url" for item in value))]
 
 
-def _judged(text: str, *, is_image: bool) -> dict[str, Any]:
+def _result(text: str, *, is_image: bool) -> dict[str, Any]:
     words = set(text.lower().split())
     flags = {category: word in words for category, word in _WORDS.items()}
 

@@ -1,4 +1,4 @@
-"""What every request of OpenAI's API has in common: a JSON body, a model, pages."""
+"""What the endpoints of OpenAI's API have in common: JSON bodies, models, pages of lists."""
 
 from typing import Any, Final
 
@@ -14,14 +14,14 @@ def body_of(request: WireRequest) -> dict[str, Any]:
 
 
 def model_of(request: WireRequest, document: dict[str, Any]) -> str:
-    """As `read_model`, and note it down for faults."""
+    """Like `read_model`, and record the model so that faults can match it."""
     model = request.deployment or document.get("model")
     request.model = model if isinstance(model, str) else None
     return read_model({"model": model})
 
 
 def page_of(entries: list[dict[str, Any]], request: WireRequest, *, default_order: str = "asc") -> dict[str, Any]:
-    """Return a list object: `order`, `after` and `limit` of the query are obeyed."""
+    """Return a page as a list object, as `order`, `after` and `limit` of the query request it."""
     query = request.query
     limit = query.get("limit", "20")
     if not limit.isdecimal() or not 1 <= int(limit) <= MAX_PAGE:

@@ -1,4 +1,4 @@
-"""Reranking, as Cohere (`/v2/rerank`, `/v1/rerank`) and Jina (`/v1/rerank`, models named `jina-…`) have it."""
+"""Reranking in the formats of Cohere (`/v2/rerank`, `/v1/rerank`) and Jina (`/v1/rerank`, models named `jina-…`)."""
 
 from typing import Any, Final
 
@@ -26,11 +26,11 @@ class RerankError(RequestRejected):
         self.error = ErrorInfo(status=status, message=message)
 
     def reply(self) -> Reply:
-        return _refuse(self.error)
+        return _render_error(self.error)
 
 
-def _refuse(error: ErrorInfo) -> Reply:
-    """Say it as Cohere does."""
+def _render_error(error: ErrorInfo) -> Reply:
+    """Render an error in Cohere's format."""
     message = error.message or _MESSAGES.get(error.status, f"error {error.status}")
     reply = _json({"id": new_id(""), "message": message})
     reply.status = error.status
@@ -42,8 +42,8 @@ def _refuse(error: ErrorInfo) -> Reply:
 RERANK_WIRE: Final = WireFormat(
     name="rerank",
     framing=Sse(),
-    render_error=_refuse,
-    error_event=lambda _trouble, _at: b"",
+    render_error=_render_error,
+    error_event=lambda _error, _at: b"",
     filler_event=(b"", b""),
 )
 
@@ -70,7 +70,7 @@ def rerank(request: WireRequest, path: str) -> Reply | None:
     texts = _texts(document.get("documents"))
     top = document.get("top_n")
     if top is not None and (not isinstance(top, int) or top < 1):
-        raise RerankError(400, "invalid request: top_n must be a whole number of at least 1")
+        raise RerankError(400, "invalid request: top_n must be a positive integer")
     ranked = _ranked(query, texts)[:top]
     tokens = count_tokens(query) + sum(map(count_tokens, texts))
     if model.startswith("jina"):
@@ -98,12 +98,12 @@ def _texts(documents: Any) -> list[str]:
 
 
 def _ranked(query: str, texts: list[str]) -> list[tuple[int, float]]:
-    """Return (index, relevance from 0 to 1), the most relevant first."""
-    asked = embed_text(query, DIMENSIONS)
+    """Return (index, relevance from 0 to 1), sorted by relevance."""
+    query_vector = embed_text(query, DIMENSIONS)
     scored = []
     for index, text in enumerate(texts):
-        likeness = sum(a * b for a, b in zip(asked, embed_text(text, DIMENSIONS), strict=True))
-        scored.append((index, round(min(max((likeness + 1) / 2, 0), 1), 6)))
+        similarity = sum(a * b for a, b in zip(query_vector, embed_text(text, DIMENSIONS), strict=True))
+        scored.append((index, round(min(max((similarity + 1) / 2, 0), 1), 6)))
     return sorted(scored, key=lambda pair: -pair[1])
 
 

@@ -1,4 +1,4 @@
-"""A vendor's prompt cache: what stood before a mark is written once and read from then on."""
+"""A prompt cache: a prefix that ends at a cache mark is written once, and read by later requests."""
 
 import hashlib
 from collections import OrderedDict
@@ -7,20 +7,20 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-MAX_KEPT: Final = 10_000
+MAX_PREFIXES: Final = 10_000
 
 
 class Piece(Struct, frozen=True):
-    """A piece of a prompt, in the order in which the vendor's cache sees them."""
+    """A piece of a prompt."""
 
     content: bytes
     tokens: int
     mark: Literal["5m", "1h"] | None = None
-    """How long what ends here is kept."""
+    """The prefix that ends here is cached for this time."""
 
 
 class CacheUse(Struct, frozen=True):
-    """Tokens of one prompt that came from the cache or went into it."""
+    """Tokens of one prompt that were read from the cache or written to it."""
 
     read: int = 0
     written_5m: int = 0
@@ -32,7 +32,7 @@ class CacheUse(Struct, frozen=True):
 
 
 class PromptCache:
-    """Remembers prefixes. Real caches forget after minutes and skip short prompts; this one does neither."""
+    """Stores prefixes. Unlike real caches, it has no expiry and no minimum length."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -41,6 +41,7 @@ class PromptCache:
         self._seen.clear()
 
     def use(self, model: str, prompt: Iterable[Piece]) -> CacheUse:
+        """Look up the prompt, given as its pieces in order, and store its marked prefixes."""
         digest = hashlib.blake2b(model.encode(errors="replace"))
         tokens = read = at_mark = 0
         is_long = False
@@ -56,7 +57,7 @@ class PromptCache:
                 marked.append(key)
         for key in marked:
             self._seen[key] = None
-            if len(self._seen) > MAX_KEPT:
+            if len(self._seen) > MAX_PREFIXES:
                 self._seen.popitem(last=False)
         written = at_mark - read
         return CacheUse(read, 0 if is_long else written, written if is_long else 0)

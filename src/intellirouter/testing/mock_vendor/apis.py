@@ -1,4 +1,4 @@
-"""Which vendor's API a request is for. All live on one port: their paths and headers tell them apart."""
+"""The APIs of all vendors on one port. Paths and headers of a request determine whose API it is for."""
 
 from typing import Final, Protocol
 
@@ -14,19 +14,19 @@ GEMINI_PATHS: Final = ("/v1beta/", "/v1beta1/", "/v1alpha/", "/v1/projects/", "/
 
 
 class Api(Protocol):
-    """One vendor."""
+    """The API of one vendor."""
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         ...
 
     def reset(self) -> None:
-        """Forget what requests have left behind."""
+        """Delete all stored state."""
         ...
 
 
-class Surfaces:
-    """All vendors of one process."""
+class VendorApis:
+    """The APIs of all vendors."""
 
     def __init__(self, api_key: str | None = None) -> None:
         self._openai = OpenAiApi(api_key)

@@ -1,4 +1,4 @@
-"""Opaque tokens that only the vendor who minted them accepts: thinking signatures, thought signatures."""
+"""Opaque tokens that only the vendor accepts that issued them, such as signatures of reasoning."""
 
 import base64
 import binascii
@@ -11,21 +11,21 @@ _MAC_BYTES: Final = 32
 _KEY: Final = b"mock-vendor"
 
 
-def mint(text: str) -> str:
-    """Return a new token that belongs to `text`, in base64."""
+def issue_token(text: str) -> str:
+    """Return a new token for `text`, in base64."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return base64.b64encode(nonce + _mac(nonce, text)).decode()
 
 
-def is_minted(token: str, text: str) -> bool:
-    """Tell whether `mint(text)` once gave `token`."""
-    raw = bytes_of(token)
+def is_issued(token: str, text: str) -> bool:
+    """Return whether `token` was issued for `text`."""
+    raw = decode_base64(token)
     nonce, mac = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
     return secrets.compare_digest(mac, _mac(nonce, text))
 
 
-def bytes_of(token: str) -> bytes:
-    """Decode base64 in either alphabet, as JSON of protocol buffers may have it; nothing when it is none."""
+def decode_base64(token: str) -> bytes:
+    """Decode base64 in either alphabet; invalid base64 gives no bytes."""
     try:
         return base64.b64decode(token.replace("-", "+").replace("_", "/") + "=" * (-len(token) % 4), validate=True)
     except (binascii.Error, ValueError):

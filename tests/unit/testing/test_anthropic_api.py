@@ -1,4 +1,4 @@
-"""Anthropic's wire: its form, the same content whether streamed or not, and its strictness in its own words."""
+"""MockVendor's Anthropic API: format, equal content in stream and body, and validation."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def message(**fields: Any) -> Any:
     return json.loads(reply.parts[0])
 
 
-def refusal(document: Any, **headers: str) -> tuple[int, str, str]:
+def rejection(document: Any, **headers: str) -> tuple[int, str, str]:
     reply = ask(document, **headers)
     answer = json.loads(reply.parts[0])
     assert set(answer) == {"type", "error", "request_id"}
@@ -44,7 +44,7 @@ def refusal(document: Any, **headers: str) -> tuple[int, str, str]:
 
 
 def joined(events: list[Any]) -> Any:
-    """Put a stream together as a client does, with the rules of the order."""
+    """Assemble a message from its stream as a client does, and check the order of the events."""
     assert [event["type"] for event in events[-2:]] == ["message_delta", "message_stop"]
     whole = events[0]["message"]
     assert (whole["content"], whole["stop_reason"]) == ([], None)
@@ -104,7 +104,7 @@ def test_a_message_has_every_field() -> None:
     ],
     ids=str,
 )
-def test_stream_and_message_say_the_same(fields: dict[str, Any]) -> None:
+def test_stream_and_message_have_the_same_content(fields: dict[str, Any]) -> None:
     whole = message(**fields)
     stream = joined(named_events(ask(body(**fields, stream=True))))
     for document in (whole, stream):
@@ -115,7 +115,7 @@ def test_stream_and_message_say_the_same(fields: dict[str, Any]) -> None:
     assert stream == whole
 
 
-def test_every_way_to_stop() -> None:
+def test_stop_reasons() -> None:
     assert message(stop_sequences=["there"])["stop_sequence"] == "there"
     assert message(stop_sequences=["there"])["stop_reason"] == "stop_sequence"
     assert message(max_tokens=1)["stop_reason"] == "max_tokens"
@@ -123,39 +123,39 @@ def test_every_way_to_stop() -> None:
     assert message(model="refuse")["stop_details"]["type"] == "refusal"
 
 
-def test_parallel_calls_and_the_choice() -> None:
-    twice = [{"role": "user", "content": "call weather with {} and call weather with {}"}]
-    assert len(message(tools=[WEATHER], messages=twice)["content"]) == 2
-    one = message(tools=[WEATHER], messages=twice, tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+def test_parallel_calls_and_tool_choice() -> None:
+    repeated = [{"role": "user", "content": "call weather with {} and call weather with {}"}]
+    assert len(message(tools=[WEATHER], messages=repeated)["content"]) == 2
+    one = message(tools=[WEATHER], messages=repeated, tool_choice={"type": "auto", "disable_parallel_tool_use": True})
     assert len(one["content"]) == 1
-    assert message(tools=[WEATHER], messages=twice, tool_choice={"type": "none"})["stop_reason"] == "end_turn"
+    assert message(tools=[WEATHER], messages=repeated, tool_choice={"type": "none"})["stop_reason"] == "end_turn"
 
 
 def test_structured_output_satisfies_its_schema() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
               "additionalProperties": False}  # fmt: skip
-    said = message(output_config={"format": {"type": "json_schema", "schema": schema}})["content"][0]["text"]
-    assert json.loads(said) == {"a": 1}
+    text = message(output_config={"format": {"type": "json_schema", "schema": schema}})["content"][0]["text"]
+    assert json.loads(text) == {"a": 1}
 
 
-def test_thoughts_come_back_only_as_they_were() -> None:
+def test_changed_thinking_is_rejected() -> None:
     user = {"role": "user", "content": "call weather with {}"}
-    thought, call = message(thinking=THINK, tools=[WEATHER], messages=[user])["content"]
-    assert thought["thinking"].startswith("They said: ")
+    thinking, call = message(thinking=THINK, tools=[WEATHER], messages=[user])["content"]
+    assert thinking["thinking"].startswith("They said: ")
     result = {"role": "user", "content": [{**RESULT, "tool_use_id": call["id"]}]}
 
     def again(*blocks: Any) -> Any:
         history = [user, {"role": "assistant", "content": list(blocks)}, result]
         return body(thinking=THINK, tools=[WEATHER], messages=history)
 
-    assert json.loads(ask(again(thought, call)).parts[0])["content"][-1]["text"] == "claude-m: sunny"
+    assert json.loads(ask(again(thinking, call)).parts[0])["content"][-1]["text"] == "claude-m: sunny"
     wrong = "messages.1.content.0: Invalid `signature` in `thinking` block"
-    assert refusal(again({**thought, "thinking": "other"}, call))[2] == wrong
-    assert refusal(again({**thought, "signature": "bW9jaw=="}, call))[2] == wrong
-    assert "Expected `thinking` or `redacted_thinking`, but found `tool_use`" in refusal(again(call))[2]
+    assert rejection(again({**thinking, "thinking": "other"}, call))[2] == wrong
+    assert rejection(again({**thinking, "signature": "bW9jaw=="}, call))[2] == wrong
+    assert "Expected `thinking` or `redacted_thinking`, but found `tool_use`" in rejection(again(call))[2]
 
 
-def test_omitted_and_redacted_thoughts_survive_a_round_trip() -> None:
+def test_omitted_and_redacted_thinking_is_accepted_back() -> None:
     for fields in (
         {"thinking": {"type": "adaptive", "display": "omitted"}},
         {"thinking": {"type": "adaptive"},
@@ -166,7 +166,7 @@ def test_omitted_and_redacted_thoughts_survive_a_round_trip() -> None:
         assert message(messages=[USER, {"role": "assistant", "content": content}, USER])["content"]
 
 
-def test_the_cache_is_written_once_and_read_then() -> None:
+def test_cache_is_written_once_and_then_read() -> None:
     api = AnthropicApi()
     fields = {"system": [{"type": "text", "text": "a b c d", "cache_control": {"type": "ephemeral"}}]}
     first, second = (json.loads(ask(body(**fields), api=api).parts[0])["usage"] for _ in range(2))
@@ -177,7 +177,7 @@ def test_the_cache_is_written_once_and_read_then() -> None:
     assert plain["input_tokens"] == first["input_tokens"] + 4
 
 
-def test_tokens_are_counted_without_answering() -> None:
+def test_count_tokens() -> None:
     document = body(system="be kind", tools=[WEATHER])
     del document["max_tokens"]
     counted = json.loads(ask(document, path="/v1/messages/count_tokens").parts[0])
@@ -186,7 +186,7 @@ def test_tokens_are_counted_without_answering() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "expected"),
     [
         ({"max_tokens": None}, "max_tokens: Input should be a valid integer"),
         ({"max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1"),
@@ -243,26 +243,26 @@ def test_tokens_are_counted_without_answering() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_anthropic_refuses_in_its_words(fields: dict[str, Any], says: str) -> None:
-    status, kind, message_ = refusal(body(**fields))
+def test_invalid_requests_are_rejected(fields: dict[str, Any], expected: str) -> None:
+    status, kind, message_ = rejection(body(**fields))
     assert (status, kind) == (400, "invalid_request_error")
-    assert says in message_
+    assert expected in message_
 
 
-def test_a_missing_max_tokens_is_named() -> None:
-    assert refusal({"model": "m", "messages": [USER]})[2] == "max_tokens: Field required"
+def test_missing_max_tokens_is_rejected() -> None:
+    assert rejection({"model": "m", "messages": [USER]})[2] == "max_tokens: Field required"
 
 
-def test_what_is_tolerated() -> None:
-    twice = [USER, USER, {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}, USER]
-    assert message(messages=twice)
+def test_accepted_variants() -> None:
+    repeated = [USER, USER, {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}, USER]
+    assert message(messages=repeated)
     assert message(messages=[USER, {"role": "system", "content": "be kind"}, USER])
     assert message(tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}])
     assert ask(body(context_management={}), **HEADERS, anthropic_beta="context-management-2025-06-27").status == 200
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "says"),
+    ("headers", "status", "expected"),
     [
         ({"anthropic_version": "2023-06-01"}, 401, "x-api-key header is required"),
         ({"x_api_key": "k"}, 400, "anthropic-version: header is required"),
@@ -270,10 +270,10 @@ def test_what_is_tolerated() -> None:
         ({"x_api_key": "wrong", "anthropic_version": "2023-06-01"}, 401, "invalid x-api-key"),
     ],
 )
-def test_headers(headers: dict[str, str], status: int, says: str) -> None:
+def test_authentication_headers(headers: dict[str, str], status: int, expected: str) -> None:
     reply = ask(api=AnthropicApi("k"), **headers)
     assert reply.status == status
-    assert says in reply.parts[0].decode()
+    assert expected in reply.parts[0].decode()
 
 
 def test_models_and_unknown_paths() -> None:

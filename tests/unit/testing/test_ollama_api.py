@@ -1,4 +1,4 @@
-"""Ollama's wire: lines and bodies say the same, arguments are objects, and Go's way of refusing."""
+"""MockVendor's Ollama API: equal content in stream and body, and Go's validation."""
 
 import base64
 import json
@@ -27,20 +27,20 @@ def whole(what: str = "chat", **fields: Any) -> Any:
 
 
 def lines(what: str = "chat", **fields: Any) -> list[Any]:
-    reply = post(what, {"model": "m", **fields})  # a stream unless told otherwise
+    reply = post(what, {"model": "m", **fields})  # a stream by default
     assert dict(reply.headers)["content-type"] == "application/x-ndjson"
     assert all(part.endswith(b"\n") and part.count(b"\n") == 1 for part in reply.parts)
     return [json.loads(part) for part in reply.parts]
 
 
 def joined(documents: list[Any]) -> Any:
-    said: dict[str, Any] = {"content": "", "thinking": "", "calls": []}
+    merged: dict[str, Any] = {"content": "", "thinking": "", "calls": []}
     for document in documents:
         message = document.get("message") or {"content": document.get("response")}
-        said["content"] += message["content"]
-        said["thinking"] += message.get("thinking", "") + document.get("thinking", "")
-        said["calls"] += [call["function"] for call in message.get("tool_calls", [])]
-    return said | {name: documents[-1][name] for name in COUNTED}
+        merged["content"] += message["content"]
+        merged["thinking"] += message.get("thinking", "") + document.get("thinking", "")
+        merged["calls"] += [call["function"] for call in message.get("tool_calls", [])]
+    return merged | {name: documents[-1][name] for name in COUNTED}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def joined(documents: list[Any]) -> Any:
     ],
     ids=str,
 )
-def test_lines_and_body_say_the_same(fields: dict[str, Any]) -> None:
+def test_stream_and_body_have_the_same_content(fields: dict[str, Any]) -> None:
     fields = {"messages": [USER], **fields}
     stream = lines(**fields)
     assert [document["done"] for document in stream] == [False] * (len(stream) - 1) + [True]
@@ -67,7 +67,7 @@ def test_lines_and_body_say_the_same(fields: dict[str, Any]) -> None:
     assert joined(lines("generate", **prompt)) == joined([whole("generate", **prompt)])
 
 
-def test_arguments_are_objects_and_results_are_heard() -> None:
+def test_arguments_are_objects_and_results_are_answered() -> None:
     calls = whole(messages=[CALLING], tools=[WEATHER])["message"]["tool_calls"]
     assert [call["function"]["arguments"] for call in calls] == [{"city": "Oslo"}, {"city": "Rome"}]
     history = [CALLING, {"role": "assistant", "content": "", "tool_calls": calls},
@@ -75,13 +75,13 @@ def test_arguments_are_objects_and_results_are_heard() -> None:
     assert whole(messages=history, tools=[WEATHER])["message"]["content"] == "m: sunny"
 
 
-def test_asking_nothing_loads_the_model() -> None:
+def test_request_without_prompt_loads_the_model() -> None:
     assert whole(messages=[])["done_reason"] == "load"
     assert lines("generate")[0]["response"] == ""
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "expected"),
     [
         ({"messages": "hi"}, "cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]},
@@ -98,13 +98,13 @@ def test_asking_nothing_loads_the_model() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_ollama_refuses_in_its_words(fields: dict[str, Any], says: str) -> None:
+def test_invalid_requests_are_rejected(fields: dict[str, Any], expected: str) -> None:
     reply = post("chat", {"model": "m", "messages": [USER], **fields})
-    assert reply.status == (404 if "not found" in says else 400)
-    assert says in json.loads(reply.parts[0])["error"]
+    assert reply.status == (404 if "not found" in expected else 400)
+    assert expected in json.loads(reply.parts[0])["error"]
 
 
-def test_what_ollama_does_not_know_is_ignored() -> None:
+def test_unknown_members_are_ignored() -> None:
     image = base64.b64encode(b"png").decode()
     answer = whole(messages=[{**USER, "images": [image], "name": "bob"}], tool_choice="required", tools=[WEATHER], n=3)
     assert answer["message"]["content"] == "m: hello there"
@@ -119,7 +119,7 @@ def test_embeddings_old_and_new() -> None:
     assert post("embed", {"model": "m", "input": [1]}).status == 400
 
 
-def test_what_it_says_about_models() -> None:
+def test_model_details() -> None:
     def get(what: str, method: str = "GET") -> Reply:
         return OllamaApi().answer(wire_request(f"/api/{what}", method=method))
 

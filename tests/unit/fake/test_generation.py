@@ -1,4 +1,4 @@
-"""The pure generators: tokens, schema instances, embeddings."""
+"""The generators of the fake models: tokens, instances of schemas, embeddings."""
 
 import base64
 import json
@@ -16,14 +16,14 @@ from intellirouter.fake.tokens import count_tokens, lorem, split_tokens
 
 
 @given(st.text())
-def test_tokens_join_back_to_the_text(text: str) -> None:
+def test_joined_tokens_are_the_text(text: str) -> None:
     tokens = split_tokens(text)
     assert "".join(tokens) == text
     assert count_tokens(text) == len(tokens)
 
 
 @given(st.integers(min_value=0, max_value=300))
-def test_lorem_has_as_many_tokens_as_asked(tokens: int) -> None:
+def test_lorem_has_the_requested_number_of_tokens(tokens: int) -> None:
     assert count_tokens(lorem(tokens)) == tokens
 
 
@@ -55,7 +55,7 @@ def test_instances_satisfy_their_schema(schema: dict[str, Any]) -> None:
     jsonschema.validate(instance_of(schema), schema)
 
 
-def test_schemas_without_an_end_or_a_target_do_no_harm() -> None:
+def test_endless_and_dangling_references_are_handled() -> None:
     assert instance_of({"$ref": "#/$defs/missing"}) == {}
     endless = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}}}
     endless["$defs"]["a"]["required"] = ["a"]  # type: ignore[index]
@@ -69,7 +69,7 @@ def _embeddings(**fields: Any) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("texts", ["one", ["one", "two words"], [[1, 2], [3]], [1, 2, 3]])
-def test_both_encodings_carry_the_same_vectors(texts: Any) -> None:
+def test_both_encodings_have_the_same_vectors(texts: Any) -> None:
     _, floats = _embeddings(input=texts, dimensions=64)
     _, packed = _embeddings(input=texts, dimensions=64, encoding_format="base64")
     assert [entry["index"] for entry in floats["data"]] == list(range(len(floats["data"])))
@@ -80,7 +80,7 @@ def test_both_encodings_carry_the_same_vectors(texts: Any) -> None:
     assert floats["usage"]["prompt_tokens"] == floats["usage"]["total_tokens"] > 0
 
 
-def test_texts_that_share_words_are_near_each_other() -> None:
+def test_texts_that_share_words_are_close_to_each_other() -> None:
     _, found = _embeddings(input=["the red fox jumps", "the red fox sleeps", "quarterly tax report"])
     near, other, far = (entry["embedding"] for entry in found["data"])
 
@@ -105,7 +105,7 @@ def test_texts_that_share_words_are_near_each_other() -> None:
         {"input": ["a"] * 2049},
     ],
 )
-def test_bad_embedding_requests_are_refused(fields: dict[str, Any]) -> None:
+def test_invalid_embedding_requests_are_rejected(fields: dict[str, Any]) -> None:
     status, refused = _embeddings(**fields)
     assert status == 400
     assert refused["error"]["type"] == "invalid_request_error"
@@ -124,5 +124,5 @@ def test_bad_embedding_requests_are_refused(fields: dict[str, Any]) -> None:
         {"properties": {"a": 5}},
     ],
 )
-def test_a_schema_that_is_none_breaks_nothing(schema: Any) -> None:
+def test_invalid_schemas_are_handled(schema: Any) -> None:
     assert len(str(instance_of(schema))) < 100_000

@@ -1,4 +1,4 @@
-"""The Responses API: every event in its place, what is kept, and OpenAI's words for what it refuses."""
+"""MockVendor's Responses API: events, stored responses, and validation."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def text_of(response: Any) -> str:
 
 
 def joined(events: list[Any]) -> list[Any]:
-    """Put the items together from their deltas, holding the stream to the order of its events."""
+    """Assemble the items from their deltas, and check the order of the events."""
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
     items: list[Any] = []
@@ -58,8 +58,8 @@ def joined(events: list[Any]) -> list[Any]:
             if kind.endswith(".delta"):
                 texts[event["item_id"]] += event["delta"]
             elif "part" not in event:
-                (said,) = [event[name] for name in ("text", "refusal", "arguments", "input") if name in event]
-                assert said == texts[event["item_id"]]
+                (text,) = [event[name] for name in ("text", "refusal", "arguments", "input") if name in event]
+                assert text == texts[event["item_id"]]
     return items
 
 
@@ -77,7 +77,7 @@ def joined(events: list[Any]) -> list[Any]:
     ],
     ids=str,
 )
-def test_the_events_make_up_the_response(fields: dict[str, Any]) -> None:
+def test_events_build_the_response(fields: dict[str, Any]) -> None:
     whole = created(**fields)
     Response.model_validate(whole, strict=True)
     events = named_events(send(OpenAiApi(), "", {"model": "m", "input": "hello there", **fields, "stream": True}))
@@ -104,7 +104,7 @@ def test_all_kinds_of_tools_are_called() -> None:
     assert created(input=CALLS, tools=[WEATHER], tool_choice="none")["output"][0]["type"] == "message"
 
 
-def test_a_conversation_goes_on_from_what_is_kept() -> None:
+def test_conversation_continues_from_a_stored_response() -> None:
     api = OpenAiApi()
     first = created(api, input="call weather with {}", tools=[WEATHER], instructions="be kind")
     (call,) = first["output"]
@@ -119,32 +119,32 @@ def test_a_conversation_goes_on_from_what_is_kept() -> None:
     assert refused(input=[output])["message"].startswith("No tool call found for function call output with call_id")
 
 
-def test_encrypted_reasoning_comes_back_only_as_it_was() -> None:
-    asked = {"reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"], "store": False}
-    output = created(**asked)["output"]
+def test_changed_encrypted_reasoning_is_rejected() -> None:
+    options = {"reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"], "store": False}
+    output = created(**options)["output"]
     again = [{"role": "user", "content": "a"}, *output, {"role": "user", "content": "b"}]
-    assert text_of(created(input=again, **asked)) == "m: b"
+    assert text_of(created(input=again, **options)) == "m: b"
     broken = [again[0], {**output[0], "encrypted_content": "gAAAA"}, *again[2:]]
     assert refused(input=broken)["code"] == "invalid_encrypted_content"
     assert "without its required following item" in refused(input=again[:2])["message"]
 
 
-def test_kept_responses_are_found_until_they_are_deleted() -> None:
+def test_responses_are_stored_until_they_are_deleted() -> None:
     api = OpenAiApi()
-    kept, gone = created(api), created(api, store=False)
-    path = f"/{kept['id']}"
-    assert json.loads(send(api, path, method="GET").parts[0]) == kept
+    stored, gone = created(api), created(api, store=False)
+    path = f"/{stored['id']}"
+    assert json.loads(send(api, path, method="GET").parts[0]) == stored
     replayed = named_events(send(api, f"{path}?stream=true&starting_after=2", method="GET"))
     assert replayed[0]["sequence_number"] == 3
     assert send(api, f"/{gone['id']}", method="GET").status == 404
     assert json.loads(send(api, path, method="DELETE").parts[0])["deleted"] is True
     assert [send(api, path, method=method).status for method in ("GET", "DELETE")] == [404, 404]
-    kept = created(api)
+    stored = created(api)
     api.reset()
-    assert send(api, f"/{kept['id']}", method="GET").status == 404
+    assert send(api, f"/{stored['id']}", method="GET").status == 404
 
 
-def test_background_responses_are_polled_and_cancelled() -> None:
+def test_background_responses_can_be_polled_and_canceled() -> None:
     api = OpenAiApi()
     begun = created(api, background=True)
     assert (begun["status"], begun["output"]) == ("queued", [])
@@ -158,13 +158,13 @@ def test_background_responses_are_polled_and_cancelled() -> None:
     assert [event["type"] for event in stream[:3]] == ["response.created", "response.queued", "response.in_progress"]
 
 
-def test_tokens_are_counted_without_answering() -> None:
+def test_count_input_tokens() -> None:
     counted = json.loads(send(OpenAiApi(), "/input_tokens", {"model": "m", "input": "hello there"}).parts[0])
     assert counted["input_tokens"] == created()["usage"]["input_tokens"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "says"),
+    ("fields", "param", "expected"),
     [
         ({"messages": []}, "messages", "this parameter has moved to 'input'"),
         ({"response_format": {}}, "response_format", "has moved to 'text.format'"),
@@ -193,8 +193,8 @@ def test_tokens_are_counted_without_answering() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_openai_refuses_in_its_words(fields: dict[str, Any], param: str, says: str) -> None:
+def test_invalid_requests_are_rejected(fields: dict[str, Any], param: str, expected: str) -> None:
     error = refused(**fields)
-    assert error["status"] == (404 if "Item with id" in says else 400)
+    assert error["status"] == (404 if "Item with id" in expected else 400)
     assert error["param"] == param
-    assert says in error["message"]
+    assert expected in error["message"]

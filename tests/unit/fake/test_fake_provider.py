@@ -28,7 +28,7 @@ async def ask(upstream: Upstream, model: str, *, timeouts: dict[str, float] | No
     return await upstream.send(deployment(model, **(timeouts or {})), request)
 
 
-async def test_a_body_is_what_mock_vendor_sends() -> None:
+async def test_body_equals_that_of_mock_vendor() -> None:
     response = await ask(FakeProvider(FakeClock(epoch_us=1_000_000)), "echo")
     assert response.status == 200
     assert dict(response.headers)["content-type"] == "application/json"
@@ -39,7 +39,7 @@ async def test_a_body_is_what_mock_vendor_sends() -> None:
     assert answered["created"] == 1
 
 
-async def test_a_stream_comes_event_by_event() -> None:
+async def test_stream_yields_one_event_per_chunk() -> None:
     response = await ask(FakeProvider(), "echo", stream=True)
     events = []
     while chunk := await response.next_chunk():
@@ -60,7 +60,7 @@ async def test_error_models(model: str, status: int) -> None:
     assert set(json.loads(await response.read(LIMIT))["error"]) == {"message", "type", "param", "code"}
 
 
-async def test_a_rate_limit_says_when_to_come_back() -> None:
+async def test_rate_limit_reports_the_retry_delay() -> None:
     headers = dict((await ask(FakeProvider(), "error-429")).headers)
     assert headers["retry-after"] == "1"
     assert headers["retry-after-ms"] == "1000"
@@ -78,7 +78,7 @@ async def test_embeddings() -> None:
     assert len(json.loads(await response.read(LIMIT))["data"]) == 2
 
 
-async def test_malformed_is_no_json() -> None:
+async def test_malformed_is_not_valid_json() -> None:
     response = await ask(FakeProvider(), "malformed")
     assert response.status == 200
     with pytest.raises(ValueError, match="Expecting"):
@@ -95,22 +95,22 @@ async def test_drop_cuts_in_the_middle(is_stream: bool) -> None:
 
 @pytest.mark.parametrize("model", ["hang", "slow", "slow-60000"])
 @pytest.mark.parametrize("limit", ["first_token_s", "total_s"])
-async def test_deadlines_are_honoured(model: str, limit: str) -> None:
+async def test_timeouts_apply(model: str, limit: str) -> None:
     with pytest.raises(errors.UpstreamTimeout, match=limit):
         await ask(FakeProvider(), model, timeouts={limit: 0.02})
 
 
-async def test_slow_answers_when_there_is_time() -> None:
+async def test_slow_answers_within_the_timeout() -> None:
     assert (await ask(FakeProvider(), "slow-20")).status == 200
 
 
-async def test_cancelling_ends_a_hanging_call() -> None:
+async def test_hanging_call_can_be_canceled() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
             await ask(FakeProvider(), "hang")
 
 
-async def test_an_answer_above_the_limit_is_refused() -> None:
+async def test_response_above_the_limit_is_rejected() -> None:
     response = await ask(FakeProvider(), "lorem-500")
     with pytest.raises(errors.UpstreamMalformed):
         await response.read(100)
@@ -118,7 +118,7 @@ async def test_an_answer_above_the_limit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("end", ["abort", "release"])
-async def test_nothing_comes_after_the_end(end: str) -> None:
+async def test_no_chunks_after_the_end(end: str) -> None:
     response = await ask(FakeProvider(), "echo", stream=True)
     assert await response.next_chunk()
     getattr(response, end)()
@@ -126,7 +126,7 @@ async def test_nothing_comes_after_the_end(end: str) -> None:
     assert await response.next_chunk() == b""
 
 
-async def test_tools_stream_and_body_agree() -> None:
+async def test_tool_calls_are_equal_in_stream_and_body() -> None:
     whole = json.loads(await (await ask(FakeProvider(), "tools")).read(LIMIT))
     streamed = await (await ask(FakeProvider(), "tools", stream=True, stream_options={"include_usage": True})).read(
         LIMIT

@@ -1,4 +1,4 @@
-"""Google's wire: its form on both endpoints, whole and streamed, and its strictness in its own words."""
+"""MockVendor's Gemini API on AI Studio and Vertex AI: format, equal content in stream and body, and validation."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def post(
     return GeminiApi().answer(wire_request(f"{base}/models/{model}:{method}", document, **headers))
 
 
-def said(model: str = "gemini-x", base: str = "/v1beta", **fields: Any) -> Any:
+def generate(model: str = "gemini-x", base: str = "/v1beta", **fields: Any) -> Any:
     reply = post({"contents": [USER], **fields}, model=model, base=base)
     assert reply.status == 200, reply.parts
     return json.loads(reply.parts[0])
@@ -56,7 +56,7 @@ def streamed(model: str = "gemini-x", *, is_sse: bool = True, **fields: Any) -> 
     return [json.loads(part[6:]) for part in reply.parts]
 
 
-def refusal(document: Any, **how: Any) -> tuple[int, str, str]:
+def rejection(document: Any, **how: Any) -> tuple[int, str, str]:
     reply = post(document, **how)
     error = json.loads(reply.parts[0])["error"]
     assert error["code"] == reply.status
@@ -64,7 +64,7 @@ def refusal(document: Any, **how: Any) -> tuple[int, str, str]:
 
 
 def joined(documents: list[Any]) -> Any:
-    """What all pieces say together, in the shape of a whole answer."""
+    """Merge the chunks of a stream into a complete response."""
     candidates: dict[int, Any] = {}
     for document in documents:
         for piece in document["candidates"]:
@@ -78,8 +78,8 @@ def joined(documents: list[Any]) -> Any:
     return candidates, documents[-1]["usageMetadata"]
 
 
-def test_an_answer_has_googles_fields() -> None:
-    whole = said()
+def test_answer_has_googles_fields() -> None:
+    whole = generate()
     assert whole["candidates"] == [
         {"content": {"parts": [{"text": "gemini-x: hello there"}], "role": "model"}, "finishReason": "STOP", "index": 0}
     ]
@@ -106,32 +106,32 @@ def test_an_answer_has_googles_fields() -> None:
     ],
     ids=str,
 )
-def test_stream_and_whole_say_the_same(fields: dict[str, Any], is_sse: bool) -> None:
-    assert joined(streamed(**fields, is_sse=is_sse)) == joined([said(**fields)])
+def test_stream_and_body_have_the_same_content(fields: dict[str, Any], is_sse: bool) -> None:
+    assert joined(streamed(**fields, is_sse=is_sse)) == joined([generate(**fields)])
 
 
-def test_why_it_ended() -> None:
+def test_finish_reasons() -> None:
     def reason(**fields: Any) -> str:
-        return str(said(**fields)["candidates"][0]["finishReason"])
+        return str(generate(**fields)["candidates"][0]["finishReason"])
 
     assert reason(generationConfig={"maxOutputTokens": 1}) == "MAX_TOKENS"
     assert reason(contents=[CALLING], tools=TOOLS) == "STOP"
     assert reason(model="refuse") == "SAFETY"
-    assert "parts" not in said(model="refuse")["candidates"][0]["content"]
+    assert "parts" not in generate(model="refuse")["candidates"][0]["content"]
 
 
-def test_structured_answers_satisfy_both_kinds_of_schema() -> None:
+def test_structured_output_satisfies_both_kinds_of_schema() -> None:
     for name, schema in (
         ("responseSchema", {"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}}}),
         ("responseJsonSchema", {"type": "object", "properties": {"a": {"type": "integer"}}}),
     ):
         config = {"responseMimeType": "application/json", name: schema}
-        text = said(generationConfig=config)["candidates"][0]["content"]["parts"][0]["text"]
+        text = generate(generationConfig=config)["candidates"][0]["content"]["parts"][0]["text"]
         assert json.loads(text) == {"a": 1}
 
 
-def test_calls_bring_their_signature_back() -> None:
-    first = said("gemini-3-x", contents=[CALLING], tools=TOOLS)["candidates"][0]["content"]
+def test_calls_must_return_their_signature() -> None:
+    first = generate("gemini-3-x", contents=[CALLING], tools=TOOLS)["candidates"][0]["content"]
     assert ["thoughtSignature" in part for part in first["parts"]] == [True, False]
     assert all("id" in part["functionCall"] for part in first["parts"])
 
@@ -142,17 +142,17 @@ def test_calls_bring_their_signature_back() -> None:
         contents = [CALLING, {"role": "model", "parts": parts}, RESULTS]
         return post({"contents": contents, "tools": TOOLS}, **{"model": "gemini-3-x", **how})
 
-    minted = first["parts"][0]["thoughtSignature"]
+    issued = first["parts"][0]["thoughtSignature"]
     as_client_bytes = base64.urlsafe_b64encode(b"skip_thought_signature_validator").decode()
-    for good in (minted, "skip_thought_signature_validator", "context_engineering_is_the_way_to_go", as_client_bytes):
+    for good in (issued, "skip_thought_signature_validator", "context_engineering_is_the_way_to_go", as_client_bytes):
         answer = json.loads(again(good).parts[0])
         assert answer["candidates"][0]["content"]["parts"][0]["text"] == "gemini-3-x: sunny, noon"
     missing = again(None)
     assert missing.status == 400
     assert b"function call `default_api:weather` , position 2. Please refer to" in missing.parts[0]
     assert b"Corrupted thought signature." in again("bW9jaw==").parts[0]
-    # One endpoint's signatures are nothing to the other, and older models do not ask for any.
-    assert b"Corrupted thought signature." in again(minted, base=VERTEX).parts[0]
+    # The signatures of one API are not valid for the other, and older models do not require any.
+    assert b"Corrupted thought signature." in again(issued, base=VERTEX).parts[0]
     assert again(None, model="gemini-2.5-x").status == 200
 
 
@@ -160,11 +160,11 @@ def test_earlier_turns_need_no_signature() -> None:
     unsigned = {"role": "model", "parts": [{"functionCall": {"name": "clock", "args": {}}}]}
     result = {"role": "user", "parts": [{"functionResponse": {"name": "clock", "response": {"output": "noon"}}}]}
     contents = [USER, unsigned, result, {"role": "model", "parts": [{"text": "noon"}]}, USER]
-    assert said("gemini-3-x", contents=contents, tools=TOOLS)
+    assert generate("gemini-3-x", contents=contents, tools=TOOLS)
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "expected"),
     [
         ({"seed": 1}, 'Unknown name "seed": Cannot find field.'),
         ({"generationConfig": {"n": 1}}, "Unknown name \"n\" at 'generation_config': Cannot find field."),
@@ -190,14 +190,14 @@ def test_earlier_turns_need_no_signature() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_google_refuses_in_its_words(fields: dict[str, Any], says: str) -> None:
-    status, name, message = refusal({"contents": [USER], **fields})
+def test_invalid_requests_are_rejected(fields: dict[str, Any], expected: str) -> None:
+    status, name, message = rejection({"contents": [USER], **fields})
     assert (status, name) == (400, "INVALID_ARGUMENT")
-    assert says in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("schema", "says"),
+    ("schema", "expected"),
     [
         ({"$schema": "x"}, 'Unknown name "$schema" at'),
         ({"additionalProperties": False}, 'Unknown name "additionalProperties" at'),
@@ -214,16 +214,16 @@ def test_what_google_refuses_in_its_words(fields: dict[str, Any], says: str) -> 
     ],
     ids=str,
 )  # fmt: skip
-def test_parameters_are_googles_schema_and_not_json_schema(schema: dict[str, Any], says: str) -> None:
+def test_parameters_that_are_not_googles_schema_are_rejected(schema: dict[str, Any], expected: str) -> None:
     def tools(**members: Any) -> Any:
         return {"contents": [USER], "tools": [{"functionDeclarations": [{"name": "a", **members}]}]}
 
     whole = {"type": "OBJECT", **schema}
-    assert says in refusal(tools(parameters=whole))[2]
+    assert expected in rejection(tools(parameters=whole))[2]
     assert post(tools(parametersJsonSchema=whole)).status == 200
 
 
-def test_all_unknown_fields_are_told_at_once_and_as_details() -> None:
+def test_all_unknown_fields_are_reported_with_details() -> None:
     error = json.loads(post({"contents": [USER], "a": 1, "generationConfig": {"b": 2}}).parts[0])["error"]
     assert [violation.get("field") for violation in error["details"][0]["fieldViolations"]] == [
         None, "generation_config",
@@ -231,7 +231,7 @@ def test_all_unknown_fields_are_told_at_once_and_as_details() -> None:
     assert error["message"].count("\n") == 1
 
 
-def test_keys() -> None:
+def test_api_keys() -> None:
     def status(path: str, **headers: str) -> tuple[int, str]:
         reply = GeminiApi("k").answer(wire_request(path, {"contents": [USER]}, **headers))
         return reply.status, reply.parts[0].decode()
@@ -244,7 +244,7 @@ def test_keys() -> None:
     assert (wrong[0], "API_KEY_INVALID" in wrong[1]) == (400, True)
     assert status(f"{VERTEX}/models/m:generateContent", x_goog_api_key="k")[0] == 401
     assert status(f"{VERTEX}/models/m:generateContent", authorization="Bearer k")[0] == 200
-    # Errors of a stream that is an array stand in an array.
+    # Errors of a stream in an array are also in an array.
     assert isinstance(json.loads(status("/v1beta/models/m:streamGenerateContent")[1]), list)
 
 
@@ -252,12 +252,12 @@ def segment(document: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(document).encode()).decode().rstrip("=")
 
 
-def test_a_service_account_gets_a_token_that_ends() -> None:
+def test_token_of_a_service_account_expires() -> None:
     api = GeminiApi()
     claims = {"iss": "a@b", "scope": "s", "aud": "https://x/token", "iat": 1, "exp": 3601}
 
-    def exchange(header: Any, said_claims: Any) -> Any:
-        assertion = f"{segment(header)}.{segment(said_claims)}.c2ln"
+    def exchange(header: Any, given_claims: Any) -> Any:
+        assertion = f"{segment(header)}.{segment(given_claims)}.c2ln"
         form = f"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}"
         return json.loads(api.answer(wire_request("/token", form.encode())).parts[0])
 
@@ -285,7 +285,7 @@ def test_embeddings_counting_and_models() -> None:
     assert old["predictions"][0]["embeddings"]["values"] == one
     for form in ({"contents": [USER]}, {"generateContentRequest": {"contents": [USER]}}):
         counted = json.loads(post(form, method="countTokens").parts[0])
-        assert counted["totalTokens"] == said()["usageMetadata"]["promptTokenCount"]
+        assert counted["totalTokens"] == generate()["usageMetadata"]["promptTokenCount"]
 
     def get(path: str) -> Any:
         return json.loads(GeminiApi().answer(wire_request(path, method="GET", x_goog_api_key="k")).parts[0])
@@ -296,6 +296,6 @@ def test_embeddings_counting_and_models() -> None:
     assert get("/v1beta/models/m")["supportedGenerationMethods"] == ["generateContent", "countTokens"]
     assert get("/v1beta/nothing")["error"]["status"] == "NOT_FOUND"
     for model in ("no-such-x", "embed"):
-        assert refusal({"contents": [USER]}, model=model)[:2] == (404, "NOT_FOUND")
-    assert refusal(b"[]")[0] == 400
-    assert refusal({}, method="doNothing")[0] == 404
+        assert rejection({"contents": [USER]}, model=model)[:2] == (404, "NOT_FOUND")
+    assert rejection(b"[]")[0] == 400
+    assert rejection({}, method="doNothing")[0] == 404

@@ -1,4 +1,4 @@
-"""Bedrock's wire: frames and documents say the same, signatures are AWS', refusals are in its words."""
+"""MockVendor's Bedrock API: equal content in stream and body, signatures, and validation."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def frames(model: str = "m", **fields: Any) -> list[tuple[str, Any]]:
 
 
 def joined(events: list[tuple[str, Any]]) -> Any:
-    """Put the frames together as a client does."""
+    """Assemble a response from its frames as a client does."""
     assert events[0][0] == "messageStart"
     assert [name for name, _ in events[-2:]] == ["messageStop", "metadata"]
     blocks: dict[int, Any] = {}
@@ -55,8 +55,8 @@ def joined(events: list[tuple[str, Any]]) -> Any:
                 elif kind == "toolUse":
                     block["toolUse"]["input"] += piece["input"]
                 else:
-                    said = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
-                    said["text"] += piece.get("text", "")
+                    text = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
+                    text["text"] += piece.get("text", "")
     for block in blocks.values():
         if "toolUse" in block:
             block["toolUse"]["input"] = json.loads(block["toolUse"]["input"])
@@ -78,7 +78,7 @@ def joined(events: list[tuple[str, Any]]) -> Any:
     ],
     ids=str,
 )
-def test_frames_and_document_say_the_same(fields: dict[str, Any]) -> None:
+def test_frames_and_document_have_the_same_content(fields: dict[str, Any]) -> None:
     document, stream = whole(**fields), joined(frames(**fields))
     assert document.pop("metrics") == {"latencyMs": 1}
     for answer in (document, stream):
@@ -88,7 +88,7 @@ def test_frames_and_document_say_the_same(fields: dict[str, Any]) -> None:
     assert document == stream
 
 
-def test_why_it_ended() -> None:
+def test_stop_reasons() -> None:
     assert whole()["stopReason"] == "end_turn"
     assert whole(inferenceConfig={"maxTokens": 1})["stopReason"] == "max_tokens"
     assert whole(inferenceConfig={"stopSequences": ["there"]})["stopReason"] == "stop_sequence"
@@ -96,21 +96,21 @@ def test_why_it_ended() -> None:
     assert whole("refuse")["stopReason"] == "content_filtered"
 
 
-def test_results_and_thoughts_come_back() -> None:
+def test_results_and_reasoning_are_accepted_back() -> None:
     calls = whole(messages=[CALLING], toolConfig=TOOLS)["output"]["message"]
     results = [
         {"toolResult": {"toolUseId": block["toolUse"]["toolUseId"], "content": content}}
         for block, content in zip(calls["content"], ([{"text": "sunny "}], [{"json": {"c": 3}}]), strict=True)
     ]
-    said = whole(messages=[CALLING, calls, {"role": "user", "content": results}], toolConfig=TOOLS)
-    assert said["output"]["message"]["content"] == [{"text": 'm: sunny {"c":3}'}]
-    thought = whole(additionalModelRequestFields=THINK)["output"]["message"]
-    assert whole(messages=[USER, thought, USER])
-    thought["content"][0]["reasoningContent"]["reasoningText"]["text"] = "other"
-    assert b"Invalid `signature` in `thinking` block" in post({"messages": [USER, thought, USER]}).parts[0]
+    response = whole(messages=[CALLING, calls, {"role": "user", "content": results}], toolConfig=TOOLS)
+    assert response["output"]["message"]["content"] == [{"text": 'm: sunny {"c":3}'}]
+    reasoning = whole(additionalModelRequestFields=THINK)["output"]["message"]
+    assert whole(messages=[USER, reasoning, USER])
+    reasoning["content"][0]["reasoningContent"]["reasoningText"]["text"] = "other"
+    assert b"Invalid `signature` in `thinking` block" in post({"messages": [USER, reasoning, USER]}).parts[0]
 
 
-def test_the_cache_is_written_once_and_read_then() -> None:
+def test_cache_is_written_once_and_then_read() -> None:
     api = BedrockApi()
     ask = {"messages": [USER], "system": [{"text": "a b c d"}, {"cachePoint": {"type": "default"}}]}
     first, second = (json.loads(post(ask, api=api).parts[0])["usage"] for _ in range(2))
@@ -121,7 +121,7 @@ def test_the_cache_is_written_once_and_read_then() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "expected"),
     [
         ({"messages": []}, "A conversation must start with a user message."),
         ({"messages": [{"role": "assistant", "content": [{"text": "a"}]}]}, "must start with a user message."),
@@ -151,10 +151,10 @@ def test_the_cache_is_written_once_and_read_then() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_bedrock_refuses_in_its_words(fields: dict[str, Any], says: str) -> None:
+def test_invalid_requests_are_rejected(fields: dict[str, Any], expected: str) -> None:
     reply = post({"messages": [USER], **fields})
     assert reply.status == 400
-    assert says in json.loads(reply.parts[0])["message"]
+    assert expected in json.loads(reply.parts[0])["message"]
     assert dict(reply.headers)["x-amzn-errortype"] in ("ValidationException", "SerializationException")
 
 
@@ -164,7 +164,7 @@ SIGNED = (
     "SignedHeaders=content-type;host;x-amz-date, "
     "Signature=ed3831811c42eb8b7689b4439d932df9a7a03c8a3d082539e183548baf375396"
 )
-"""Made by AWS' own client library, with the account of the mock."""
+"""A request that AWS' client library signed with the credentials of the mock."""
 
 
 def signed(**changed: Any) -> tuple[int, str]:

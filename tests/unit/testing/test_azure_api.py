@@ -1,4 +1,4 @@
-"""Azure OpenAI, with OpenAI's own client for it as the judge of the real process."""
+"""MockVendor's Azure OpenAI API, tested with OpenAI's SDK."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def azure(vendor: MockVendor) -> Iterator[AzureOpenAI]:
         yield client
 
 
-def test_the_deployment_is_the_model(azure: AzureOpenAI, vendor: MockVendor) -> None:
+def test_deployment_selects_the_model(azure: AzureOpenAI, vendor: MockVendor) -> None:
     answer = azure.chat.completions.create(model="mine", messages=HELLO)
     assert answer.choices[0].message.content == "mine: hello"
     assert answer.model_dump()["choices"][0]["content_filter_results"]["hate"]["severity"] == "safe"
@@ -28,18 +28,18 @@ def test_the_deployment_is_the_model(azure: AzureOpenAI, vendor: MockVendor) -> 
     assert request["path"] == "/openai/deployments/mine/chat/completions?api-version=2024-10-21"
     assert (request["model"], dict(request["headers"])["api-key"]) == ("mine", "any")
     assert len(azure.embeddings.create(model="e", input="a").data) == 1
-    heard = azure.audio.transcriptions.create(model="whisper", file=("a.wav", b"x"))
-    assert heard.text == "whisper: a.wav, 1 bytes"
+    transcript = azure.audio.transcriptions.create(model="whisper", file=("a.wav", b"x"))
+    assert transcript.text == "whisper: a.wav, 1 bytes"
 
 
-def test_a_stream_begins_with_the_filters_of_the_prompt(azure: AzureOpenAI) -> None:
+def test_stream_starts_with_prompt_filters(azure: AzureOpenAI) -> None:
     first, *chunks = azure.chat.completions.create(model="mine", messages=HELLO, stream=True)
     assert (first.choices, first.id) == ([], "")
     assert first.model_dump()["prompt_filter_results"][0]["prompt_index"] == 0
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "mine: hello"
 
 
-def test_the_path_without_deployments(vendor: MockVendor) -> None:
+def test_v1_paths(vendor: MockVendor) -> None:
     with OpenAI(base_url=f"{vendor.azure_url}/openai/v1/", api_key="any", max_retries=0) as client:
         assert client.responses.create(model="m", input="hello").output_text == "m: hello"
         answer = client.chat.completions.create(model="m", messages=HELLO, extra_headers={"x-mock-fault": "extra"})
@@ -51,7 +51,7 @@ def test_the_path_without_deployments(vendor: MockVendor) -> None:
     [("no-such-x", 404, "DeploymentNotFound"), ("refuse", 400, "content_filter"), ("error-429", 429, "429"),
      ("error-500", 500, "500")],
 )  # fmt: skip
-def test_errors_are_azures(azure: AzureOpenAI, model: str, status: int, code: str) -> None:
+def test_errors_have_azures_format(azure: AzureOpenAI, model: str, status: int, code: str) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         azure.chat.completions.create(model=model, messages=HELLO)
     assert (caught.value.status_code, caught.value.code) == (status, code)
@@ -60,7 +60,7 @@ def test_errors_are_azures(azure: AzureOpenAI, model: str, status: int, code: st
         assert caught.value.response.headers["retry-after-ms"] == "1000"
 
 
-def test_keys_versions_and_paths_are_checked() -> None:
+def test_keys_versions_and_paths_are_validated() -> None:
     cases = [("wrong", "2024-10-21", 401), ("right", "soon", 404), ("right", "2024-10-21", 200)]
     with MockVendor(api_key="right") as vendor:
         for key, version, status in cases:

@@ -1,4 +1,4 @@
-"""Chat answers as bytes: OpenAI's form, and the same content whether streamed or not."""
+"""Chat completions of the fake models: OpenAI's format, and equal content in stream and body."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from intellirouter.testing.wires.openai.models import describe_model, list_model
 from tests.support.mock_vendor.requests import CLOCK, WEATHER, both, chat, chunks, document, joined
 
 
-def test_a_body_has_every_field_in_openais_order() -> None:
+def test_body_has_every_field_in_openais_order() -> None:
     whole = document(chat())
     assert list(whole) == [
         "id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint",
@@ -34,7 +34,7 @@ def test_a_body_has_every_field_in_openais_order() -> None:
 
 
 @pytest.mark.parametrize("wants_usage", [False, True])
-def test_a_stream_begins_with_the_role_and_ends_with_done(wants_usage: bool) -> None:
+def test_stream_starts_with_the_role_and_ends_with_done(wants_usage: bool) -> None:
     options = {"stream_options": {"include_usage": True}} if wants_usage else {}
     stream = chunks(chat("hi there", stream=True, **options))
     for chunk in stream:
@@ -72,7 +72,7 @@ def test_a_stream_begins_with_the_role_and_ends_with_done(wants_usage: bool) -> 
     ],
     ids=str,
 )
-def test_stream_and_body_say_the_same(fields: dict[str, Any]) -> None:
+def test_stream_and_body_have_the_same_content(fields: dict[str, Any]) -> None:
     whole, stream = both("hello 你好, wörld", **fields)
     assert stream["usage"] == whole["usage"]
     for from_stream, choice in zip(stream["choices"], whole["choices"], strict=True):
@@ -92,16 +92,16 @@ def test_limits_cut_the_text() -> None:
 
 
 @pytest.mark.parametrize("model", ["gen-20", "lorem-20", "fake/lorem-20"])
-def test_filler_models_give_as_many_tokens_as_they_say(model: str) -> None:
+def test_filler_models_return_the_requested_number_of_tokens(model: str) -> None:
     assert document(chat(model=model))["usage"]["completion_tokens"] == 20
 
 
-def test_several_choices_differ_and_are_told_apart() -> None:
+def test_choices_differ() -> None:
     contents = [choice["message"]["content"] for choice in document(chat(n=3))["choices"]]
     assert contents == ["m: hello", "m: hello [1]", "m: hello [2]"]
 
 
-def test_a_spoken_call_is_made_and_several_are_parallel() -> None:
+def test_calls_in_the_prompt_are_made_in_parallel() -> None:
     text = 'Please call weather with {"city": "Oslo", "days": 3} and call clock, then call unknown with {}'
     whole = document(chat(text, tools=[WEATHER, CLOCK]))
     calls = whole["choices"][0]["message"]["tool_calls"]
@@ -117,13 +117,13 @@ def test_a_spoken_call_is_made_and_several_are_parallel() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"tools": [WEATHER], "tool_choice": "none"}])
-def test_no_call_without_a_tool_or_against_the_choice(fields: dict[str, Any]) -> None:
+def test_no_call_without_a_tool_or_against_tool_choice(fields: dict[str, Any]) -> None:
     message = document(chat("call weather with {}", **fields))["choices"][0]["message"]
     assert message["content"] == "m: call weather with {}"
     assert "tool_calls" not in message
 
 
-def test_prose_that_looks_like_a_call_is_echoed() -> None:
+def test_text_that_only_looks_like_a_call_is_echoed() -> None:
     assert document(chat("call weather with {not json", tools=[WEATHER]))["choices"][0]["finish_reason"] == "stop"
 
 
@@ -141,14 +141,14 @@ def test_prose_that_looks_like_a_call_is_echoed() -> None:
         ),
     ],
 )
-def test_forced_calls_satisfy_the_functions_schema(choice: Any, name: str) -> None:
+def test_forced_calls_satisfy_the_schema_of_the_function(choice: Any, name: str) -> None:
     (call,) = document(chat(tools=[WEATHER, CLOCK], tool_choice=choice))["choices"][0]["message"]["tool_calls"]
     assert call["function"]["name"] == name
     schema: Any = {tool["function"]["name"]: tool["function"] for tool in (WEATHER, CLOCK)}[name]["parameters"]  # type: ignore[index]
     jsonschema.validate(json.loads(call["function"]["arguments"]), schema)
 
 
-def test_a_tool_result_is_answered_in_text() -> None:
+def test_tool_result_is_answered_with_text() -> None:
     messages = [
         {"role": "user", "content": "call clock"},
         {
@@ -170,7 +170,7 @@ def test_structured_output_satisfies_the_schema() -> None:
         jsonschema.validate(json.loads(choice["message"]["content"]), schema)
 
 
-def test_logprobs_come_with_each_token() -> None:
+def test_logprobs_for_each_token() -> None:
     whole = document(chat(logprobs=True, top_logprobs=2))
     tokens = whole["choices"][0]["logprobs"]["content"]
     assert "".join(token["token"] for token in tokens) == "m: hello"
@@ -213,7 +213,7 @@ def test_content_parts_are_read_and_attachments_counted() -> None:
     ],
     ids=str,
 )
-def test_bad_requests_are_refused_with_the_field_named(fields: dict[str, Any], param: str) -> None:
+def test_invalid_requests_are_rejected_by_field(fields: dict[str, Any], param: str) -> None:
     reply = chat(**fields)
     assert reply.status == 400
     refused = document(reply)["error"]
@@ -230,7 +230,7 @@ def test_null_means_the_default() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b'{"model":"\xff"}', b"[" * 100_000, b"{" * 5], ids=str)
-def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_rejected(body: bytes) -> None:
     model, reply = answer("/chat/completions", body, created_s=1)
     assert (model, reply.status) == (None, 400)
     assert "could not parse" in document(reply)["error"]["message"]
@@ -245,17 +245,17 @@ def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
         ({"model": "embed"}, 404, None),
     ],
 )
-def test_models_that_cannot_answer_are_refused(fields: dict[str, Any], status: int, code: str | None) -> None:
+def test_models_without_chat_are_rejected(fields: dict[str, Any], status: int, code: str | None) -> None:
     reply = chat(**fields)
     assert reply.status == status
     assert document(reply)["error"]["code"] == code
 
 
-def test_model_cards() -> None:
+def test_models_are_listed() -> None:
     assert [card["id"] for card in document(list_models(["a", "b"]))["data"]] == ["a", "b"]
     assert document(describe_model("org/model:1"))["id"] == "org/model:1"
 
 
-def test_usage_on_the_last_choice_is_joined_like_usage_of_its_own() -> None:
+def test_usage_on_the_last_choice_is_merged() -> None:
     stream = chunks(chat(stream=True, stream_options={"include_usage": True}))
     assert joined(stream)["usage"] == document(chat())["usage"]

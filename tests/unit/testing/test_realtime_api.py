@@ -1,4 +1,4 @@
-"""Realtime sessions: their events, their frames, and both over a real socket."""
+"""MockVendor's realtime sessions: events, frames, and both over a real socket."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 MASK = b"\x01\x02\x03\x04"
 
 
-def said(session: Session, /, **event: Any) -> list[Any]:
+def send(session: Session, /, **event: Any) -> list[Any]:
     events = session.take(json.dumps(event))
     for one in events:
         EVENT.validate_python(one)
@@ -42,13 +42,13 @@ def said(session: Session, /, **event: Any) -> list[Any]:
 def hears(session: Session, text: str) -> None:
     content = [{"type": "input_text", "text": text}]
     item = {"type": "message", "role": "user", "content": content}
-    assert [event["type"] for event in said(session, type="conversation.item.create", item=item)] == [
+    assert [event["type"] for event in send(session, type="conversation.item.create", item=item)] == [
         "conversation.item.added", "conversation.item.done",
     ]  # fmt: skip
 
 
 def answered(session: Session, **response: Any) -> tuple[list[str], Any]:
-    *events, done, _ = said(session, type="response.create", response=response)
+    *events, done, _ = send(session, type="response.create", response=response)
     assert len({event["response_id"] for event in events[1:]}) == 1
     return [event["type"] for event in events], done["response"]
 
@@ -57,11 +57,11 @@ def a_session(**fields: Any) -> Session:
     session = Session("m", 1)
     EVENT.validate_python(session.opening()[0])
     if fields:
-        said(session, type="session.update", session={"type": "realtime", **fields})
+        send(session, type="session.update", session={"type": "realtime", **fields})
     return session
 
 
-def test_text_comes_in_deltas_with_usage() -> None:
+def test_text_deltas_and_usage() -> None:
     session = a_session(output_modalities=["text"])
     hears(session, "hello there")
     types, response = answered(session)
@@ -76,19 +76,19 @@ def test_text_comes_in_deltas_with_usage() -> None:
     assert usage["output_token_details"] == {"text_tokens": 3, "audio_tokens": 0}
 
 
-def test_speech_comes_with_its_transcript() -> None:
+def test_audio_has_a_transcript() -> None:
     session = a_session()
     hears(session, "hello")
-    events = said(session, type="response.create")
-    sound = b"".join(base64.b64decode(event["delta"]) for event in events
+    events = send(session, type="response.create")
+    audio = b"".join(base64.b64decode(event["delta"]) for event in events
                      if event["type"] == "response.output_audio.delta")  # fmt: skip
-    assert len(sound) == 2 * 4800
+    assert len(audio) == 2 * 4800
     response = events[-2]["response"]
     assert response["output"][0]["content"] == [{"type": "output_audio", "transcript": "m: hello"}]
     assert response["usage"]["output_token_details"]["audio_tokens"] == 2
 
 
-def test_tools_are_called_and_their_results_heard() -> None:
+def test_tools_are_called_and_results_answered() -> None:
     tool = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
     session = a_session(output_modalities=["text"], tools=[tool])
     hears(session, 'call weather with {"city": "Oslo"}')
@@ -97,29 +97,29 @@ def test_tools_are_called_and_their_results_heard() -> None:
     (call,) = response["output"]
     assert (call["name"], call["arguments"]) == ("weather", '{"city": "Oslo"}')
     result = {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}
-    said(session, type="conversation.item.create", item=result)
+    send(session, type="conversation.item.create", item=result)
     assert answered(session)[1]["output"][0]["content"][0]["text"] == "m: sunny"
-    none = answered(session, tool_choice="none", input=[], conversation="none")[1]
-    assert none["output"][0]["content"][0]["text"] == "m: "
+    without_tools = answered(session, tool_choice="none", input=[], conversation="none")[1]
+    assert without_tools["output"][0]["content"][0]["text"] == "m: "
 
 
-def test_a_limit_makes_the_response_incomplete() -> None:
+def test_token_limit_makes_the_response_incomplete() -> None:
     session = a_session(output_modalities=["text"], max_output_tokens=2)
     hears(session, "one two three")
     response = answered(session)[1]
     assert (response["status"], response["status_details"]["reason"]) == ("incomplete", "max_output_tokens")
 
 
-def test_sound_is_committed_as_an_item() -> None:
+def test_committed_audio_becomes_an_item() -> None:
     session = a_session(output_modalities=["text"])
-    said(session, type="input_audio_buffer.append", audio=base64.b64encode(bytes(4800)).decode())
-    events = said(session, type="input_audio_buffer.commit")
+    send(session, type="input_audio_buffer.append", audio=base64.b64encode(bytes(4800)).decode())
+    events = send(session, type="input_audio_buffer.commit")
     assert events[0]["type"] == "input_audio_buffer.committed"
     assert answered(session)[1]["output"][0]["content"][0]["text"] == "m: 4800 bytes of audio"
-    assert said(session, type="input_audio_buffer.clear")[0]["type"] == "input_audio_buffer.cleared"
+    assert send(session, type="input_audio_buffer.clear")[0]["type"] == "input_audio_buffer.cleared"
     item = events[0]["item_id"]
-    assert said(session, type="conversation.item.retrieve", item_id=item)[0]["item"]["id"] == item
-    assert said(session, type="conversation.item.delete", item_id=item)[0]["item_id"] == item
+    assert send(session, type="conversation.item.retrieve", item_id=item)[0]["item"]["id"] == item
+    assert send(session, type="conversation.item.delete", item_id=item)[0]["item_id"] == item
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_sound_is_committed_as_an_item() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_mistakes_are_answered_and_the_session_goes_on(event: dict[str, Any], code: str) -> None:
+def test_session_continues_after_invalid_events(event: dict[str, Any], code: str) -> None:
     session = a_session()
-    (error,) = said(session, event_id="e1", **event)
+    (error,) = send(session, event_id="e1", **event)
     assert (error["type"], error["error"]["code"], error["error"]["event_id"]) == ("error", code, "e1")
     assert session.take("not json")[0]["error"]["code"] == "invalid_json"
     hears(session, "still here")
@@ -157,7 +157,7 @@ def masked(kind: int, payload: bytes, *, is_last: bool = True) -> bytes:
 
 
 @given(st.binary(max_size=300), st.integers(1, 20))
-def test_frames_are_read_however_they_are_split(payload: bytes, step: int) -> None:
+def test_frames_can_be_split_at_any_position(payload: bytes, step: int) -> None:
     data = masked(TEXT, payload, is_last=False) + masked(PING, b"hi") + masked(0, payload)
     reader = FrameReader()
     found = [message for at in range(0, len(data), step) for message in reader.feed(data[at : at + step])]
@@ -172,13 +172,13 @@ def test_frames_of_every_length(size: int) -> None:
     assert len(written) - size == (2 if size < 126 else 4 if size < 65_536 else 10)
 
 
-def test_frames_that_break_the_protocol() -> None:
+def test_invalid_frames() -> None:
     for wrong in (frame(TEXT, b"unmasked"), b"\x81\xff" + b"\xff" * 8 + MASK):
         with pytest.raises(FrameError):
             FrameReader().feed(wrong)
 
 
-def test_the_handshake_is_that_of_the_standard() -> None:
+def test_handshake_key_of_the_standard() -> None:
     assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
     request = wire_request("/v1/realtime?model=m", method="GET",
                            sec_websocket_protocol="realtime, openai-insecure-api-key.k")  # fmt: skip
@@ -190,15 +190,15 @@ def test_the_handshake_is_that_of_the_standard() -> None:
 
 
 def test_client_secrets() -> None:
-    wish = {"session": {"type": "realtime", "model": "rt"}}
-    reply = OpenAiApi().answer(wire_request("/v1/realtime/client_secrets", wish))
+    body = {"session": {"type": "realtime", "model": "rt"}}
+    reply = OpenAiApi().answer(wire_request("/v1/realtime/client_secrets", body))
     document = json.loads(reply.parts[0])
     assert document["value"].startswith("ek_")
     assert document["session"]["model"] == "rt"
 
 
 class Talk:
-    """A WebSocket client of the few bytes that the tests need."""
+    """A minimal WebSocket client."""
 
     def __init__(self, vendor: MockVendor, fault: str = "", path: str = "/v1/realtime?model=m") -> None:
         at = urlsplit(vendor.url)
@@ -250,7 +250,7 @@ class Talk:
         self.socket.sendall(masked(TEXT, json.dumps(event).encode()))
 
 
-def test_a_conversation_over_a_socket(vendor: MockVendor) -> None:
+def test_conversation_over_a_socket(vendor: MockVendor) -> None:
     with Talk(vendor) as talk:
         assert talk.head.startswith(b"HTTP/1.1 101 ")
         assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in talk.head
@@ -271,12 +271,12 @@ def test_a_conversation_over_a_socket(vendor: MockVendor) -> None:
 @pytest.mark.parametrize(
     ("fault", "status"), [("error;status=503", 503), ("rate_limit", 429), ("nonsense", 400), ("", 101)]
 )
-def test_handshakes_are_refused_on_demand(vendor: MockVendor, fault: str, status: int) -> None:
+def test_handshake_faults(vendor: MockVendor, fault: str, status: int) -> None:
     with Talk(vendor, fault) as talk:
         assert talk.head.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def test_unknown_sockets_and_models_are_refused(vendor: MockVendor) -> None:
+def test_unknown_paths_and_models_are_rejected(vendor: MockVendor) -> None:
     for path, status in (("/v1/responses", 404), ("/v1/realtime?model=no-such-x", 404), ("/v1/realtime", 400)):
         with Talk(vendor, path=path) as talk:
             assert talk.head.startswith(f"HTTP/1.1 {status} ".encode())
@@ -303,7 +303,7 @@ def test_faults_within_a_conversation(vendor: MockVendor) -> None:
         assert talk.recv()[1][:2] == struct.pack("!H", 1002)
 
 
-def test_a_client_that_leaves_is_recorded(vendor: MockVendor) -> None:
+def test_disconnected_client_is_recorded(vendor: MockVendor) -> None:
     with Talk(vendor) as talk:
         talk.event()
     eventually(lambda: vendor.requests()[0]["is_aborted"])

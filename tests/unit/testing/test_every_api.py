@@ -1,4 +1,4 @@
-"""What holds for every protocol: each fault in its own form, and no request that breaks the vendor."""
+"""Properties of all of MockVendor's APIs: every fault applies, and no request causes a server error."""
 
 import json
 from typing import Any
@@ -107,7 +107,7 @@ def data_of(script: Script) -> bytes:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("fault", EVERY_FAULT)
-def test_every_fault_can_be_played(protocol: str, is_stream: bool, fault: str) -> None:
+def test_every_fault_applies_to_every_protocol(protocol: str, is_stream: bool, fault: str) -> None:
     for with_tool in (False, True):
         script = apply_fault(reply_of(protocol, is_stream=is_stream, with_tool=with_tool), Fault.parse(fault))
         assert script.content_length >= 0
@@ -117,7 +117,7 @@ def test_every_fault_can_be_played(protocol: str, is_stream: bool, fault: str) -
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("how", ["truncated_tool_args", "schema_violation", "no_finish_reason", "repetition", "json",
                                  "truncated", "utf8", "utf8_in_text", "no_done"])  # fmt: skip
-def test_faults_of_content_change_what_is_said(protocol: str, is_stream: bool, how: str) -> None:
+def test_content_faults_change_the_content(protocol: str, is_stream: bool, how: str) -> None:
     with_tool = how in ("truncated_tool_args", "schema_violation")
     reply = reply_of(protocol, is_stream=is_stream, with_tool=with_tool)
     broken = data_of(apply_fault(reply, Fault.parse(f"malformed;how={how}")))
@@ -144,7 +144,7 @@ def ids_in(document: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("protocol", ["openai_chat", "openai_responses", "anthropic", "gemini", "ollama", "bedrock"])
-def test_calls_can_share_an_id(protocol: str) -> None:
+def test_calls_can_share_one_id(protocol: str) -> None:
     def calls(reply: Reply) -> set[str]:
         marks = ("call_", "toolu_", "tooluse_")
         return {name for name in ids_in(json.loads(data_of(apply_fault(reply, None)))) if name.startswith(marks)}
@@ -169,7 +169,7 @@ ENVELOPES = {
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_errors_stand_in_the_protocols_envelope(protocol: str, is_stream: bool) -> None:
+def test_errors_have_the_format_of_the_protocol(protocol: str, is_stream: bool) -> None:
     reply = reply_of(protocol, is_stream=is_stream)
     script = apply_fault(reply, Fault.parse("error;status=503;message=come back"))
     document = json.loads(data_of(script))
@@ -181,7 +181,7 @@ def test_errors_stand_in_the_protocols_envelope(protocol: str, is_stream: bool) 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_rate_limits_say_when_to_come_back(protocol: str) -> None:
+def test_rate_limits_report_the_retry_delay(protocol: str) -> None:
     script = apply_fault(reply_of(protocol, is_stream=False), Fault.parse("rate_limit;retry_after_s=7"))
     assert script.status == 429
     if protocol.startswith("gemini"):
@@ -193,7 +193,7 @@ def test_rate_limits_say_when_to_come_back(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("after", [0, 1])
-def test_an_error_within_a_stream_ends_it(protocol: str, after: int) -> None:
+def test_error_in_a_stream_ends_it(protocol: str, after: int) -> None:
     reply = reply_of(protocol, is_stream=True)
     script = apply_fault(reply, Fault.parse(f"error_in_stream;after_events={after};message=broken off"))
     *good, last = [step for step in script.steps if isinstance(step, bytes)]
@@ -216,7 +216,7 @@ def test_an_error_within_a_stream_ends_it(protocol: str, after: int) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("what", ["body", "event"])
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_huge_answers_stay_well_formed(protocol: str, what: str, is_stream: bool) -> None:
+def test_huge_answers_are_well_formed(protocol: str, what: str, is_stream: bool) -> None:
     reply = reply_of(protocol, is_stream=is_stream)
     data = data_of(apply_fault(reply, Fault.parse(f"huge;what={what};size_mib=0.25")))
     assert len(data) > 256 * 1024
@@ -233,7 +233,7 @@ def test_huge_answers_stay_well_formed(protocol: str, what: str, is_stream: bool
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_unasked_thoughts_come_before_the_answer(protocol: str) -> None:
+def test_unrequested_reasoning_precedes_the_answer(protocol: str) -> None:
     reply = reply_of(protocol, is_stream=True)
     data = data_of(apply_fault(reply, Fault.parse("extra;what=reasoning")))
     assert data.index(b"Let me") < data.index(b"please")
@@ -266,7 +266,7 @@ def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 @pytest.mark.parametrize("protocol", HISTORIES)
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_results_are_heard(protocol: str, is_stream: bool) -> None:
+def test_tool_results_are_answered(protocol: str, is_stream: bool) -> None:
     request = with_history(request_of(protocol, is_stream=is_stream, with_tool=True), protocol)
     reply = VendorApis().answer(request)
     assert reply.status == 200, reply.parts
@@ -284,7 +284,7 @@ def with_history(request: WireRequest, protocol: str) -> WireRequest:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_request_breaks_the_vendor(protocol: str, data: st.DataObject) -> None:
+def test_no_request_causes_a_server_error(protocol: str, data: st.DataObject) -> None:
     request = request_of(protocol, is_stream=data.draw(st.booleans()), with_tool=True)
     if protocol in HISTORIES and data.draw(st.booleans()):
         request = with_history(request, protocol)

@@ -1,4 +1,4 @@
-"""OpenAI's smaller surfaces, with its own client as the judge: completions, pictures, sounds, files, batches."""
+"""MockVendor's other OpenAI operations, tested with OpenAI's SDK: completions, images, audio, files, batches."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ def post(path: str, document: Any, **headers: str) -> tuple[int, Any]:
     return reply.status, json.loads(reply.parts[0])
 
 
-def test_completions_for_all_forms_of_a_prompt(client: OpenAI) -> None:
+def test_completions_for_all_kinds_of_prompts(client: OpenAI) -> None:
     done = client.completions.create(model="g", prompt=["hello there", "b"], n=2, logprobs=1, echo=True, max_tokens=2)
     assert [choice.text for choice in done.choices] == ["hello thereg: hello", "hello thereg: hello", "bg: b", "bg: b"]
     assert [choice.finish_reason for choice in done.choices] == ["length", "length", "stop", "length"]
@@ -36,7 +36,7 @@ def test_completions_for_all_forms_of_a_prompt(client: OpenAI) -> None:
         assert (status == 200) is (prompt is None), answer
 
 
-def test_completions_stream_says_the_same(client: OpenAI) -> None:
+def test_completions_stream_has_the_same_content(client: OpenAI) -> None:
     ask: dict[str, Any] = {"model": "g", "prompt": ["one two", "three"], "n": 2}
     whole = client.completions.create(**ask)
     *chunks, last = client.completions.create(**ask, stream=True, stream_options={"include_usage": True})
@@ -58,25 +58,25 @@ def test_moderations_flag_words(client: OpenAI) -> None:
     assert post("/v1/moderations", {"input": []})[0] == 400
 
 
-def pixel(picture: bytes) -> bytes:
-    """The one pixel of a picture, its checksums verified."""
-    assert picture.startswith(PNG)
+def pixel(image: bytes) -> bytes:
+    """Return the only pixel of an image after validating its checksums."""
+    assert image.startswith(PNG)
     at, data = len(PNG), b""
-    while at < len(picture):
-        size = int.from_bytes(picture[at : at + 4], "big")
-        chunk = picture[at + 4 : at + 8 + size]
-        assert zlib.crc32(chunk) == int.from_bytes(picture[at + 8 + size : at + 12 + size], "big")
+    while at < len(image):
+        size = int.from_bytes(image[at : at + 4], "big")
+        chunk = image[at + 4 : at + 8 + size]
+        assert zlib.crc32(chunk) == int.from_bytes(image[at + 8 + size : at + 12 + size], "big")
         data += chunk[4:] if chunk.startswith(b"IDAT") else b""
         at += 12 + size
     return zlib.decompress(data)[1:]
 
 
-def test_pictures_are_valid_and_follow_the_prompt(client: OpenAI) -> None:
+def test_images_are_valid_and_depend_on_the_prompt(client: OpenAI) -> None:
     made = client.images.generate(model="gpt-image-1", prompt="cat", n=2)
     again = client.images.generate(model="gpt-image-1", prompt="cat", n=1)
     assert made.data is not None
     assert again.data is not None
-    first, second = (base64.b64decode(picture.b64_json or "") for picture in made.data)
+    first, second = (base64.b64decode(image.b64_json or "") for image in made.data)
     assert len(pixel(first)) == 3
     assert pixel(first) != pixel(second)
     assert again.data[0] == made.data[0]
@@ -85,7 +85,7 @@ def test_pictures_are_valid_and_follow_the_prompt(client: OpenAI) -> None:
     assert edited.usage.input_tokens_details.image_tokens == 2 * 272
 
 
-def test_pictures_by_address_can_be_fetched(client: OpenAI) -> None:
+def test_images_by_url_can_be_fetched(client: OpenAI) -> None:
     made = client.images.generate(model="dall-e-3", prompt="cat")
     assert made.data is not None
     address = made.data[0].url or ""
@@ -96,7 +96,7 @@ def test_pictures_by_address_can_be_fetched(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("is_edit", [False, True])
-def test_pictures_stream_in_parts(client: OpenAI, is_edit: bool) -> None:
+def test_image_stream_has_partial_images(client: OpenAI, is_edit: bool) -> None:
     how: dict[str, Any] = {"model": "gpt-image-1", "prompt": "x", "stream": True, "partial_images": 2}
     events = client.images.edit(**how, image=("a.png", PNG)) if is_edit else client.images.generate(**how)
     kind = "image_edit" if is_edit else "image_generation"
@@ -109,19 +109,19 @@ def test_pictures_stream_in_parts(client: OpenAI, is_edit: bool) -> None:
      ({"model": "dall-e-2", "response_format": "file"}, "response_format"), ({"partial_images": 4}, "partial_images"),
      ({"output_format": "gif"}, "output_format")],
 )  # fmt: skip
-def test_wishes_for_pictures_are_checked(fields: dict[str, Any], param: str) -> None:
+def test_invalid_image_requests_are_rejected(fields: dict[str, Any], param: str) -> None:
     status, answer = post("/v1/images/generations", {"model": "gpt-image-1", "prompt": "x", **fields})
     assert (status, answer["error"]["param"]) == (400, param)
 
 
-def test_speech_is_a_valid_sound(client: OpenAI) -> None:
+def test_speech_is_valid_audio(client: OpenAI) -> None:
     def speak(kind: Any) -> bytes:
         return client.audio.speech.create(
             model="tts", voice="alloy", input="hello there you", response_format=kind
         ).content
 
-    with wave.open(io.BytesIO(speak("wav"))) as sound:
-        assert (sound.getnframes(), sound.getframerate(), sound.getsampwidth()) == (3 * 2400, 24_000, 2)
+    with wave.open(io.BytesIO(speak("wav"))) as audio:
+        assert (audio.getnframes(), audio.getframerate(), audio.getsampwidth()) == (3 * 2400, 24_000, 2)
     assert len(speak("pcm")) == 3 * 4800
     frames = speak("mp3")
     assert [frames[at : at + 4] for at in range(0, len(frames), 417)] == [b"\xff\xfb\x90\x00"] * 3
@@ -133,12 +133,12 @@ def test_speech_is_a_valid_sound(client: OpenAI) -> None:
         assert post("/v1/audio/speech", {**ask, **wrong})[0] == 400
 
 
-def test_transcripts_in_every_form(client: OpenAI) -> None:
-    sound = ("a.wav", client.audio.speech.create(model="tts", voice="a", input="hi", response_format="wav").content)
+def test_transcripts_in_every_format(client: OpenAI) -> None:
+    audio = ("a.wav", client.audio.speech.create(model="tts", voice="a", input="hi", response_format="wav").content)
     text = "whisper-1: a.wav, 4844 bytes"
 
     def hear(kind: Any, **fields: Any) -> Any:
-        return client.audio.transcriptions.create(model="whisper-1", file=sound, response_format=kind, **fields)
+        return client.audio.transcriptions.create(model="whisper-1", file=audio, response_format=kind, **fields)
 
     assert hear("json").text == text
     assert hear("text") == f"{text}\n"
@@ -147,14 +147,14 @@ def test_transcripts_in_every_form(client: OpenAI) -> None:
     detailed = hear("verbose_json")
     assert (detailed.duration, detailed.segments[0].text) == (0.1, f" {text}")
     assert hear("verbose_json", timestamp_granularities=["word"]).words[0].word == "whisper-1:"
-    events = list(client.audio.transcriptions.create(model="gpt-4o-transcribe", file=sound, stream=True))
+    events = list(client.audio.transcriptions.create(model="gpt-4o-transcribe", file=audio, stream=True))
     assert "".join(event.delta for event in events[:-1] if event.type == "transcript.text.delta") == (
         "gpt-4o-transcribe: a.wav, 4844 bytes"
     )
     for wrong in ({"file": ("a.txt", b"x")}, {"file": ("a.wav", b"")}, {"response_format": "xml"},
                   {"model": "gpt-4o-transcribe", "response_format": "srt"}):  # fmt: skip
         with pytest.raises(openai.BadRequestError):
-            client.audio.transcriptions.create(**{"model": "whisper-1", "file": sound, **wrong})
+            client.audio.transcriptions.create(**{"model": "whisper-1", "file": audio, **wrong})
     assert post("/v1/audio/translations", b"x")[0] == 400
 
 
@@ -166,20 +166,20 @@ def batch_lines(*bodies: dict[str, Any]) -> bytes:
     )
 
 
-def test_files_are_kept_until_they_are_deleted(client: OpenAI) -> None:
-    kept = client.files.create(file=("b.jsonl", b"\r\n--x\r\n"), purpose="batch")
-    assert (kept.bytes, kept.filename) == (7, "b.jsonl")
-    assert client.files.content(kept.id).content == b"\r\n--x\r\n"
-    assert kept.id in [file.id for file in client.files.list(purpose="batch")]
+def test_files_are_stored_until_they_are_deleted(client: OpenAI) -> None:
+    stored = client.files.create(file=("b.jsonl", b"\r\n--x\r\n"), purpose="batch")
+    assert (stored.bytes, stored.filename) == (7, "b.jsonl")
+    assert client.files.content(stored.id).content == b"\r\n--x\r\n"
+    assert stored.id in [file.id for file in client.files.list(purpose="batch")]
     assert list(client.files.list(purpose="vision")) == []
-    assert client.files.delete(kept.id).deleted
+    assert client.files.delete(stored.id).deleted
     with pytest.raises(openai.NotFoundError):
-        client.files.retrieve(kept.id)
+        client.files.retrieve(stored.id)
     with pytest.raises(openai.BadRequestError):
         client.files.create(file=b"x", purpose="nothing")  # type: ignore[arg-type]
 
 
-def test_a_batch_answers_every_line(client: OpenAI) -> None:
+def test_batch_answers_every_line(client: OpenAI) -> None:
     user = [{"role": "user", "content": "hello"}]
     lines = batch_lines({"model": "g", "messages": user}, {"model": "no-such-x", "messages": user})
     file = client.files.create(file=("b.jsonl", lines), purpose="batch")
@@ -208,7 +208,7 @@ def test_a_batch_answers_every_line(client: OpenAI) -> None:
      (batch_lines({}) * 2, "duplicate_custom_id"), (batch_lines({}).replace(b"chat/completions", b"x"),
      "mismatched_endpoint"), (batch_lines({}).replace(b"POST", b"GET"), "invalid_method")],
 )  # fmt: skip
-def test_a_batch_with_a_bad_line_fails(client: OpenAI, lines: bytes, code: str) -> None:
+def test_batch_with_an_invalid_line_fails(client: OpenAI, lines: bytes, code: str) -> None:
     file = client.files.create(file=("b.jsonl", lines), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, completion_window="24h", endpoint="/v1/chat/completions")
     failed = client.batches.retrieve(batch.id)
@@ -218,7 +218,7 @@ def test_a_batch_with_a_bad_line_fails(client: OpenAI, lines: bytes, code: str) 
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
-def test_rerank_puts_what_shares_words_first(path: str) -> None:
+def test_rerank_sorts_by_shared_words(path: str) -> None:
     ask = {"model": "rerank", "query": "red cat", "documents": ["blue dog", {"text": "a red cat"}], "top_n": 1}
     status, answer = post(path, ask)
     assert status == 200

@@ -9,7 +9,7 @@ import pytest
 
 from intellirouter.testing import MockVendor
 from tests.support.gateway.fixtures import KEYS, key_rows
-from tests.support.gateway.process import GatewayProcess, ask
+from tests.support.gateway.process import GatewayProcess, chat_request
 
 GOOD, BAD = "sk-good-0123456789abcdef", "sk-bad-0123456789abcdef0"
 
@@ -45,7 +45,7 @@ def test_a_refused_credential_rests_and_the_client_notices_nothing(secured: Gate
     headers = {"authorization": f"Bearer {KEYS['ann']}"}
     for stream in (False, True, False, True):
         answer = httpx.post(
-            f"{secured.base_url}/chat/completions", json=ask(model="lab/any", stream=stream), headers=headers
+            f"{secured.base_url}/chat/completions", json=chat_request(model="lab/any", stream=stream), headers=headers
         )
         assert answer.status_code == 200
         assert answer.headers["x-intellirouter-attempts"] == "1"

@@ -1,4 +1,4 @@
-"""The gateway and the vendor that most tests share. The gateway asks for keys; `KEYS` are these."""
+"""The gateway and the vendor that most tests share. The gateway requires one of `KEYS`."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ KEYS = {
     "late": "sk-late-0123456789abcdef0",
 }
 INPUT_USD, OUTPUT_USD = 1.5, 6.25
-"""Prices of the model `priced`, per million tokens."""
+"""Prices of the deployment `priced` per million tokens."""
 MAX_BODY_BYTES = 256 * 1024
 BODY_TIMEOUT_S = 0.4
 
@@ -37,7 +37,7 @@ def key_rows() -> list[dict[str, Any]]:
 
 
 def base_config(vendor: MockVendor) -> dict[str, Any]:
-    """A configuration with every kind of name, and waits that are short."""
+    """Return a configuration with every kind of model name and short timeouts."""
     return {
         "server": {"max_body_bytes": MAX_BODY_BYTES, "body_timeout_s": BODY_TIMEOUT_S},
         "defaults": {"retries": 1, "backoff": {"base_s": 0.01, "max_s": 0.05}},
@@ -72,7 +72,7 @@ def vendor() -> Iterator[MockVendor]:
 
 @pytest.fixture(scope="session")
 def gateway(vendor: MockVendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """Shared: a test that breaks the vendor does so for a model name of its own."""
+    """A shared gateway. A test that adds a fault to the vendor must limit it to its own model name."""
     directory = tmp_path_factory.mktemp("gateway")
     with GatewayProcess(base_config(vendor), directory, admin_key=KEYS["admin"]) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Broken requests and broken answers, made from good ones by a seeded generator."""
+"""Malformed requests and responses, made from valid ones with a seeded generator."""
 
 import json
 import random
@@ -70,7 +70,7 @@ EMBEDDINGS: tuple[dict[str, Any], ...] = (
 
 
 def mutated_bytes(rng: random.Random, data: bytes) -> bytes:
-    """Flip, insert, delete, repeat or cut a few bytes."""
+    """Replace, insert, delete, repeat or cut off a few bytes."""
     for _ in range(rng.choice((1, 1, 1, 2, 5))):
         at = rng.randrange(len(data) + 1)
         end = min(len(data), at + rng.randrange(1, 12))
@@ -91,7 +91,7 @@ def mutated_bytes(rng: random.Random, data: bytes) -> bytes:
 
 
 def mutated_document(rng: random.Random, document: Any) -> Any:
-    """Replace, remove or add somewhere in a JSON value."""
+    """Replace, remove or add a value anywhere in a JSON value."""
     if rng.random() < 0.3 or not isinstance(document, dict | list) or not document:
         return rng.choice(ODD_VALUES)
     changed: Any = document.copy()
@@ -106,14 +106,14 @@ def mutated_document(rng: random.Random, document: Any) -> Any:
     return changed
 
 
-def request_body(rng: random.Random, good: dict[str, Any]) -> bytes:
-    """Return a request that is broken in its values, in its bytes, in both, or hardly."""
-    document: Any = good
+def request_body(rng: random.Random, valid: dict[str, Any]) -> bytes:
+    """Return a request with mutations of its values, of its bytes, of both, or of neither."""
+    document: Any = valid
     for _ in range(rng.choice((0, 1, 1, 2, 4))):
         document = mutated_document(rng, document)
     text = json.dumps(document, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, None, 1)))
     body = text.encode("utf-8", "surrogatepass")
-    if rng.random() < 0.1:  # a member twice
+    if rng.random() < 0.1:  # a duplicate member
         body = body.replace(b"{", b'{"model": "fake/echo", "stream": false, ', 1)
     return mutated_bytes(rng, body) if rng.random() < 0.5 else body
 
@@ -150,7 +150,7 @@ WHOLE = {
 
 
 def upstream_answer(rng: random.Random, *, stream: bool) -> list[bytes]:
-    """Return the pieces of an HTTP answer; the connection is closed after the last one."""
+    """Return the pieces of an HTTP response; the connection is closed after the last one."""
     if stream:
         body = STREAM
         if rng.random() < 0.3:
@@ -172,7 +172,7 @@ def upstream_answer(rng: random.Random, *, stream: bool) -> list[bytes]:
             parts = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if a < b]
             body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
         case 1:
-            head += b"\r\n"  # ends with the connection
+            head += b"\r\n"  # the body ends with the connection
         case _:
             head += b"content-length: %d\r\n\r\n" % len(body)
     data = head + body

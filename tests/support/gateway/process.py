@@ -1,4 +1,4 @@
-"""A real gateway process on a free port, and what the tests of the folders `e2e` and `faults` ask it."""
+"""A gateway process on a free port, for tests that send requests to a real gateway."""
 
 import contextlib
 import json
@@ -24,23 +24,23 @@ T = TypeVar("T")
 
 
 def until(look: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
-    """Return the first true thing that `look` returns; fail when there is none in time."""
+    """Wait until `look` returns something true, and return it. Fails after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        assert time.monotonic() < deadline, f"This did not happen within {timeout_s:g} s: {what}."
         time.sleep(POLL_S)
     return found
 
 
-def ask(text: str = "hello", model: str = "fake/echo", **members: Any) -> dict[str, Any]:
-    """Return a chat request."""
+def chat_request(text: str = "hello", model: str = "fake/echo", **members: Any) -> dict[str, Any]:
+    """Return the body of a chat request."""
     return {"model": model, "messages": [{"role": "user", "content": text}], **members}
 
 
 class GatewayProcess:
-    """`intellirouter serve --config FILE` in a directory of its own.
+    """`intellirouter serve --config FILE` in a given directory; a context manager.
 
-    Leaving the `with` block stops it by SIGTERM and asserts that it ended well and that no bug showed in its log.
+    The end of the `with` block stops it with SIGTERM, and checks its exit status and that its log reports no bug.
     """
 
     def __init__(self, config: dict[str, Any], directory: Path, *, admin_key: str | None = None) -> None:
@@ -55,7 +55,7 @@ class GatewayProcess:
         self.configure(config)
 
     def configure(self, config: dict[str, Any]) -> None:
-        """Write the configuration file; what a test does not care about is filled in."""
+        """Write the configuration file; missing settings of server and store are filled in."""
         server = {"host": "127.0.0.1", "port": 0, **config.get("server", {})}
         filled = {"store": {"url": f"sqlite:///{self.database}"}, **config, "server": server}
         self.config_file.write_text(json.dumps(filled))
@@ -73,7 +73,7 @@ class GatewayProcess:
             self.kill()
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start the process and wait until it is ready."""
         environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
         self._was_killed = False
         with (self.directory / "stdout").open("wb") as stdout, (self.directory / "stderr").open("ab") as stderr:
@@ -86,14 +86,14 @@ class GatewayProcess:
                 env=environment,
             )
         try:
-            self.url = until(self._address, "the gateway says where it serves", START_S)
+            self.url = until(self._address, "the gateway prints its address", START_S)
             until(self.is_ready, "the gateway is ready", START_S)
         except BaseException:
             self.kill()
             raise
 
     def _address(self) -> str | None:
-        assert self.process.poll() is None, f"the gateway did not start: {self.stderr()}"
+        assert self.process.poll() is None, f"The gateway did not start: {self.stderr()}"
         match = _SERVING.search((self.directory / "stdout").read_text())
         return match[1] if match else None
 
@@ -104,7 +104,7 @@ class GatewayProcess:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the gateway has not been started"
+        assert self._process is not None, "The gateway has not been started."
         return self._process
 
     @property
@@ -133,7 +133,7 @@ class GatewayProcess:
             raise
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """Kill the process with SIGKILL."""
         self._was_killed = True
         self._client.close()
         self._client = httpx.Client(timeout=20)
@@ -142,24 +142,24 @@ class GatewayProcess:
             self._process.wait()
 
     def stop(self) -> None:
-        """Stop it well, unless a test has already seen to its end, and look into its log."""
+        """Stop the process with SIGTERM unless it has already ended, and check its log."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         status = self.wait()
         self._client.close()
-        said = self.stderr()
-        assert self._was_killed or status == 0, f"exit status {status}: {said}"
-        assert "Traceback" not in said, said
-        assert "internal error" not in said, said
+        log = self.stderr()
+        assert self._was_killed or status == 0, f"exit status {status}: {log}"
+        assert "Traceback" not in log, log
+        assert "internal error" not in log, log
 
     def get(self, path: str, *, key: str | None = None, **params: Any) -> httpx.Response:
-        """Ask the gateway, as the admin unless a key is given."""
+        """Send a GET request, with the admin key unless a key is given."""
         used = key or self._admin_key
         headers = {"authorization": f"Bearer {used}"} if used else {}
         return self._client.get(self.url + path, headers=headers, params=params)
 
     def record(self, request_id: str) -> dict[str, Any]:
-        """Return the settled record of a request; the client's last byte came after it was written."""
+        """Return the settled record of a request."""
         return until(lambda: self._record(request_id), f"the record of {request_id}")
 
     def _record(self, request_id: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""HTTP by hand: requests that no client library would send, answers read byte by byte."""
+"""HTTP on a raw socket: requests that no client library sends, and responses read byte by byte."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 
 class RawConnection:
-    """One socket to the gateway. Every wait ends after `timeout_s`, with a TimeoutError."""
+    """One connection to the gateway. Every operation raises `TimeoutError` after `timeout_s`."""
 
     def __init__(self, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout_s)
@@ -41,18 +41,18 @@ class RawConnection:
         self.socket.sendall(data)
 
     def post(self, body: bytes, path: str = "/v1/chat/completions", **headers: str) -> Answer:
-        """Send one request on this connection and return the answer. Underscores in names become hyphens."""
+        """Send one request and return the response. Underscores in header names become hyphens."""
         self.send_post(body, path, **headers)
         return self.answer()
 
     def send_post(self, body: bytes, path: str = "/v1/chat/completions", **headers: str) -> None:
-        stated = {"content-type": "application/json", "content-length": str(len(body))}
-        stated |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in stated.items())
+        all_headers = {"content-type": "application/json", "content-length": str(len(body))}
+        all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
         self.send(f"POST {path} HTTP/1.1\r\nhost: gateway\r\n{lines}\r\n".encode("latin-1") + body)
 
     def more(self) -> bool:
-        """Read what has come; False at the end of the connection."""
+        """Read what has arrived. Returns False at the end of the connection."""
         data = self.socket.recv(65536)
         self._buffer += data
         return bool(data)
@@ -61,19 +61,19 @@ class RawConnection:
         """Return everything up to and including `mark`."""
         while mark not in self._buffer:
             if not self.more():
-                raise ConnectionError(f"closed before {mark!r}; so far {self._buffer[:500]!r}")
+                raise ConnectionError(f"The connection was closed before {mark!r}. Received: {self._buffer[:500]!r}")
         before, _, self._buffer = self._buffer.partition(mark)
         return before + mark
 
     def exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
             if not self.more():
-                raise ConnectionError(f"closed {size - len(self._buffer)} bytes early")
+                raise ConnectionError(f"The connection was closed {size - len(self._buffer)} bytes early.")
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
     def rest(self) -> bytes:
-        """Return everything up to the end of the connection; a reset counts as an end."""
+        """Return everything up to the end or the reset of the connection."""
         try:
             while self.more():
                 pass
@@ -83,7 +83,7 @@ class RawConnection:
         return data
 
     def head(self) -> tuple[int, dict[str, str]]:
-        """Return status and headers of the next answer."""
+        """Return the status and the headers of the next response."""
         status_line, *lines = self.until(b"\r\n\r\n").decode("latin-1").rstrip("\r\n").split("\r\n")
         version, status, _ = status_line.split(" ", 2)
         assert version == "HTTP/1.1"
@@ -91,12 +91,12 @@ class RawConnection:
         return int(status), {name.lower(): value.strip() for name, _, value in pairs}
 
     def chunk(self) -> bytes:
-        """Return the next chunk of a chunked body; empty at its end."""
+        """Return the next chunk of a chunked body, or `b""` at its end."""
         size = int(self.until(b"\r\n"), 16)
         return self.exactly(size + 2)[:-2]
 
     def answer(self) -> Answer:
-        """Return the next answer whole."""
+        """Return the complete next response."""
         status, headers = self.head()
         if headers.get("transfer-encoding") == "chunked":
             body = b"".join(iter(self.chunk, b""))

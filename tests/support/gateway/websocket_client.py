@@ -1,4 +1,4 @@
-"""What the tests of WebSockets share: a client of `/v1/ws`, and how to open a socket on the gateway."""
+"""WebSocket connections to the gateway, and a client of `/v1/ws`."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ def url_of(gateway: GatewayProcess, path: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(
+async def open_socket(
     gateway: GatewayProcess, path: str, *, key: str | None = KEYS["ann"], **options: Any
 ) -> AsyncIterator[ClientConnection]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -28,23 +28,25 @@ async def opened(
         yield link
 
 
-async def refused(gateway: GatewayProcess, path: str, **options: Any) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Return status, error and headers of a handshake that is answered with an error."""
+async def rejected_handshake(
+    gateway: GatewayProcess, path: str, **options: Any
+) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return the status, error and headers of a handshake that the gateway rejects."""
     try:
-        async with opened(gateway, path, **options):
-            raise AssertionError("the handshake was accepted")
-    except InvalidStatus as answered:
-        response = answered.response
+        async with open_socket(gateway, path, **options):
+            raise AssertionError("The gateway accepted the handshake.")
+    except InvalidStatus as error:
+        response = error.response
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         return response.status_code, json.loads(bytes(response.body or b"{}"))["error"], headers
 
 
 class Frames:
-    """Sends frames, and sorts what comes by request."""
+    """Sends frames, and collects the received frames by request."""
 
     def __init__(self, link: ClientConnection) -> None:
         self.link = link
-        self.seen: dict[str | None, list[dict[str, Any]]] = {}
+        self.received: dict[str | None, list[dict[str, Any]]] = {}
 
     async def send(self, **frame: Any) -> None:
         await self.link.send(json.dumps(frame))
@@ -55,20 +57,20 @@ class Frames:
 
     async def next(self) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads(await self.link.recv())
-        self.seen.setdefault(frame.get("id"), []).append(frame)
+        self.received.setdefault(frame.get("id"), []).append(frame)
         return frame
 
     async def last(self, name: str | None) -> dict[str, Any]:
-        """Read on until the last frame of a request (or of none) has come."""
-        while not (self.seen.get(name) and is_last(self.seen[name][-1])):
+        """Receive frames until the last frame of a request (or of no request, for None) has arrived."""
+        while not (self.received.get(name) and is_last(self.received[name][-1])):
             await self.next()
-        return self.seen[name][-1]
+        return self.received[name][-1]
 
     def text(self, name: str) -> str:
-        """Return what a request's chunks say."""
+        """Return the text in the chunks of a request."""
         return "".join(
             choice["delta"].get("content") or ""
-            for frame in self.seen[name]
+            for frame in self.received[name]
             if frame["type"] == "chat.chunk"
             for choice in frame["chunk"]["choices"]
         )

@@ -1,14 +1,14 @@
-"""Answers as the clients of each dialect read them: strictly, by the rules of the dialect's own documentation."""
+"""Strict parsers for the answers of each dialect, written after the documentation of the dialect."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.translation.prompt import Call, Said
+from tests.support.translation.prompt import Call, ParsedAnswer
 
 
 def sse(body: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (event, data) of events with one `data:` line; lines end as the dialect's own do."""
+    """Yield (event, data) of each event, which must have one `data:` line."""
     text = body.decode().replace("\r\n", "\n")
     assert text == "" or text.endswith("\n\n"), text[-100:]
     for block in text.split("\n\n")[:-1]:
@@ -27,14 +27,14 @@ def sse(body: bytes) -> Iterator[tuple[str, str]]:
 # --- OpenAI chat completions
 
 
-def chat(body: bytes, *, stream: bool) -> Said:
+def chat(body: bytes, *, stream: bool) -> ParsedAnswer:
     return _chat_stream(body) if stream else _chat_whole(json.loads(body))
 
 
 _CHAT_FINISH = {"content_filter": "refusal"}
 
 
-def _chat_whole(document: dict[str, Any]) -> Said:
+def _chat_whole(document: dict[str, Any]) -> ParsedAnswer:
     if "error" in document:
         return _openai_error(document)
     assert document["object"] == "chat.completion"
@@ -45,9 +45,9 @@ def _chat_whole(document: dict[str, Any]) -> Said:
     assert message["content"] is not None or calls or message.get("refusal")
     usage = document.get("usage")
     assert usage is None or usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    return Said(
+    return ParsedAnswer(
         text=message["content"] or "",
-        thoughts=message.get("reasoning_content") or "",
+        reasoning=message.get("reasoning_content") or "",
         calls=calls,
         finish="refusal"
         if message.get("refusal")
@@ -65,47 +65,49 @@ def _chat_call(call: dict[str, Any]) -> Call:
     return Call(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]), extra)
 
 
-def _chat_stream(body: bytes) -> Said:
-    said = Said()
+def _chat_stream(body: bytes) -> ParsedAnswer:
+    answer = ParsedAnswer()
     calls: dict[int, dict[str, Any]] = {}
     ids = set()
     is_over = False
     for _, data in sse(body):
-        assert not is_over, "something follows [DONE]"
+        assert not is_over, "There is data after [DONE]."
         if data == "[DONE]":
-            said.is_complete = is_over = True
+            answer.is_complete = is_over = True
             continue
         chunk = json.loads(data)
         if "error" in chunk:
             failed = _openai_error(chunk)
-            said.error, said.error_code = failed.error, failed.error_code
+            answer.error, answer.error_code = failed.error, failed.error_code
             continue
-        assert said.error is None, "something follows an error"
+        assert answer.error is None, "There is data after an error."
         assert chunk["object"] == "chat.completion.chunk"
         if "prompt_filter_results" in chunk and not chunk["choices"]:
-            continue  # Azure's own first chunk
+            continue  # Azure starts with a chunk that has only prompt filters
         ids.add(chunk["id"])
-        said.model = chunk["model"]
+        answer.model = chunk["model"]
         if not chunk["choices"]:
-            assert said.input_tokens is None, "usage twice"
-            said.input_tokens, said.output_tokens = (chunk["usage"][n] for n in ("prompt_tokens", "completion_tokens"))
+            assert answer.input_tokens is None, "There is more than one usage."
+            answer.input_tokens, answer.output_tokens = (
+                chunk["usage"][n] for n in ("prompt_tokens", "completion_tokens")
+            )
             continue
-        assert not chunk.get("usage"), "usage beside a choice"
+        assert not chunk.get("usage"), "There is usage next to a choice."
         (choice,) = chunk["choices"]
-        assert said.finish is None, "a choice goes on after its end"
-        _chat_delta(said, calls, choice["delta"])
-        said.finish = _CHAT_FINISH.get(choice["finish_reason"], choice["finish_reason"])
+        assert answer.finish is None, "There is content after the end of a choice."
+        _chat_delta(answer, calls, choice["delta"])
+        answer.finish = _CHAT_FINISH.get(choice["finish_reason"], choice["finish_reason"])
     assert len(ids) <= 1, ids
-    if not said.is_complete:
-        return said
+    if not answer.is_complete:
+        return answer
     assert list(calls) == list(range(len(calls)))
-    said.calls = [_chat_call(call) for call in calls.values()]
-    return said
+    answer.calls = [_chat_call(call) for call in calls.values()]
+    return answer
 
 
-def _chat_delta(said: Said, calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
-    said.text += delta.get("content") or ""
-    said.thoughts += delta.get("reasoning_content") or ""
+def _chat_delta(answer: ParsedAnswer, calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
+    answer.text += delta.get("content") or ""
+    answer.reasoning += delta.get("reasoning_content") or ""
     for piece in delta.get("tool_calls") or []:
         known = calls.get(piece["index"])
         if known is None:
@@ -118,16 +120,16 @@ def _chat_delta(said: Said, calls: dict[int, dict[str, Any]], delta: dict[str, A
         known.update({name: piece[name] for name in ("extra_content",) if name in piece})
 
 
-def _openai_error(document: dict[str, Any]) -> Said:
+def _openai_error(document: dict[str, Any]) -> ParsedAnswer:
     error = document["error"]
     assert set(error) >= {"message", "type", "param", "code"}, error
-    return Said(error=error["message"], error_code=error["code"])
+    return ParsedAnswer(error=error["message"], error_code=error["code"])
 
 
 # --- OpenAI completions
 
 
-def completions(body: bytes, *, stream: bool) -> Said:
+def completions(body: bytes, *, stream: bool) -> ParsedAnswer:
     if not stream:
         document = json.loads(body)
         if "error" in document:
@@ -135,7 +137,7 @@ def completions(body: bytes, *, stream: bool) -> Said:
         assert document["object"] == "text_completion"
         (choice,) = document["choices"]
         usage = document["usage"]
-        return Said(
+        return ParsedAnswer(
             text=choice["text"],
             finish=choice["finish_reason"],
             input_tokens=usage["prompt_tokens"],
@@ -143,86 +145,88 @@ def completions(body: bytes, *, stream: bool) -> Said:
             model=document["model"],
             is_complete=True,
         )
-    said = Said()
+    answer = ParsedAnswer()
     for _, data in sse(body):
         if data == "[DONE]":
-            said.is_complete = True
+            answer.is_complete = True
             continue
         chunk = json.loads(data)
         if "error" in chunk:
             return _openai_error(chunk)
         assert chunk["object"] == "text_completion"
-        said.model = chunk["model"]
+        answer.model = chunk["model"]
         if not chunk["choices"]:
-            said.input_tokens, said.output_tokens = (chunk["usage"][n] for n in ("prompt_tokens", "completion_tokens"))
+            answer.input_tokens, answer.output_tokens = (
+                chunk["usage"][n] for n in ("prompt_tokens", "completion_tokens")
+            )
             continue
         (choice,) = chunk["choices"]
-        said.text += choice["text"]
-        said.finish = choice["finish_reason"] or said.finish
-    return said
+        answer.text += choice["text"]
+        answer.finish = choice["finish_reason"] or answer.finish
+    return answer
 
 
 # --- OpenAI responses
 
 
-def responses(body: bytes, *, stream: bool) -> Said:
+def responses(body: bytes, *, stream: bool) -> ParsedAnswer:
     if not stream:
         document = json.loads(body)
         return _openai_error(document) if document.get("object") != "response" else _response(document)
-    said = Said()
+    answer = ParsedAnswer()
     text, arguments = "", ""
     for number, (event, data) in enumerate(sse(body)):
         document = json.loads(data)
         assert event == document["type"]
         assert document["sequence_number"] == number, event
-        assert not said.is_complete, "something follows the last event"
+        assert not answer.is_complete, "There are events after the last event."
         match event:
             case "response.output_text.delta":
                 text += document["delta"]
             case "response.function_call_arguments.delta":
                 arguments += document["delta"]
             case "response.completed" | "response.incomplete":
-                said = _response(document["response"])
+                answer = _response(document["response"])
             case "response.failed":
                 error = document["response"]["error"]
-                return Said(text=text, error=error["message"], error_code=error["code"])
+                return ParsedAnswer(text=text, error=error["message"], error_code=error["code"])
             case "error":
-                said = Said(text=text, error=document["message"], error_code=document["code"])
+                answer = ParsedAnswer(text=text, error=document["message"], error_code=document["code"])
             case _:
                 pass
-    if said.is_complete:
-        assert said.text == text
-        assert arguments == "" or said.calls
-    return said if said.is_complete or said.error else Said(text=text)
+    if answer.is_complete:
+        assert answer.text == text
+        assert arguments == "" or answer.calls
+    return answer if answer.is_complete or answer.error else ParsedAnswer(text=text)
 
 
-def _response(document: dict[str, Any]) -> Said:
+def _response(document: dict[str, Any]) -> ParsedAnswer:
     assert document["status"] in {"completed", "incomplete", "in_progress"}, document["status"]
-    said = Said(model=document["model"], is_complete=True)
+    answer = ParsedAnswer(model=document["model"], is_complete=True)
     ids = set()
     for item in document["output"]:
         assert item["id"] not in ids
         ids.add(item["id"])
         if item["type"] == "message":
             for part in item["content"]:
-                said.text += part["text"] if part["type"] == "output_text" else ""
-                said.finish = "refusal" if part["type"] == "refusal" else said.finish
+                answer.text += part["text"] if part["type"] == "output_text" else ""
+                answer.finish = "refusal" if part["type"] == "refusal" else answer.finish
         elif item["type"] == "function_call":
-            said.calls.append(Call(item["call_id"], item["name"], json.loads(item["arguments"])))
+            answer.calls.append(Call(item["call_id"], item["name"], json.loads(item["arguments"])))
         elif item["type"] == "reasoning":
             pieces = [*(item.get("summary") or []), *(item.get("content") or [])]
-            said.thoughts += "".join(piece["text"] for piece in pieces)
+            answer.reasoning += "".join(piece["text"] for piece in pieces)
     if document["status"] == "incomplete":
         reason = document["incomplete_details"]["reason"]
-        said.finish = {"max_output_tokens": "length", "content_filter": "refusal"}[reason]
-    elif said.finish is None:
-        said.finish = "tool_calls" if said.calls else "stop"
+        answer.finish = {"max_output_tokens": "length", "content_filter": "refusal"}[reason]
+    elif answer.finish is None:
+        answer.finish = "tool_calls" if answer.calls else "stop"
     if usage := document.get("usage"):
         assert usage["input_tokens_details"]["cached_tokens"] is not None
         assert usage["output_tokens_details"]["reasoning_tokens"] is not None
-        said.input_tokens, said.output_tokens = usage["input_tokens"], usage["output_tokens"]
-    said.raw_turn = document["output"]
-    return said
+        answer.input_tokens, answer.output_tokens = usage["input_tokens"], usage["output_tokens"]
+    answer.raw_turn = document["output"]
+    return answer
 
 
 # --- Anthropic messages
@@ -230,49 +234,49 @@ def _response(document: dict[str, Any]) -> Said:
 _MESSAGES_FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 
 
-def messages(body: bytes, *, stream: bool) -> Said:
+def messages(body: bytes, *, stream: bool) -> ParsedAnswer:
     if not stream:
         document = json.loads(body)
         return _messages_error(document) if document["type"] == "error" else _message(document, is_complete=True)
     return _messages_stream(body)
 
 
-def _messages_error(document: dict[str, Any]) -> Said:
+def _messages_error(document: dict[str, Any]) -> ParsedAnswer:
     error = document["error"]
     assert isinstance(error["message"], str)
-    return Said(error=error["message"], error_code=error["type"])
+    return ParsedAnswer(error=error["message"], error_code=error["type"])
 
 
-def _message(document: dict[str, Any], *, is_complete: bool) -> Said:
+def _message(document: dict[str, Any], *, is_complete: bool) -> ParsedAnswer:
     assert (document["type"], document["role"]) == ("message", "assistant")
-    said = Said(model=document["model"], is_complete=is_complete, raw_turn=document["content"])
+    answer = ParsedAnswer(model=document["model"], is_complete=is_complete, raw_turn=document["content"])
     for block in document["content"]:
         match block["type"]:
             case "text":
-                said.text += block["text"]
+                answer.text += block["text"]
             case "thinking":
                 assert isinstance(block["signature"], str)
-                said.thoughts += block["thinking"]
+                answer.reasoning += block["thinking"]
             case "tool_use":
-                said.calls.append(Call(block["id"], block["name"], block["input"]))
+                answer.calls.append(Call(block["id"], block["name"], block["input"]))
     reason = document["stop_reason"]
-    said.finish = _MESSAGES_FINISH.get(reason, reason)
+    answer.finish = _MESSAGES_FINISH.get(reason, reason)
     if usage := document.get("usage"):
-        said.input_tokens = sum(
+        answer.input_tokens = sum(
             usage.get(name) or 0 for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         )
-        said.output_tokens = usage["output_tokens"]
-    return said
+        answer.output_tokens = usage["output_tokens"]
+    return answer
 
 
-def _messages_stream(body: bytes) -> Said:
+def _messages_stream(body: bytes) -> ParsedAnswer:
     message: dict[str, Any] = {}
     block: dict[str, Any] | None = None
     is_complete = False
     for event, data in sse(body):
         document = json.loads(data)
         assert event == document["type"]
-        assert not is_complete, "something follows message_stop"
+        assert not is_complete, "There are events after message_stop."
         match event:
             case "error":
                 failed = _messages_error(document)
@@ -283,14 +287,14 @@ def _messages_stream(body: bytes) -> Said:
                 message = document["message"]
                 assert message["content"] == []
             case "content_block_start":
-                assert block is None, "blocks interleave"
+                assert block is None, "A block starts before the end of the previous block."
                 assert document["index"] == len(message["content"])
                 block = document["content_block"] | {"json": ""}
                 message["content"].append(block)
             case "content_block_delta":
                 assert block is not None
                 assert document["index"] == len(message["content"]) - 1
-                _take_delta(block, document["delta"])
+                _apply_delta(block, document["delta"])
             case "content_block_stop":
                 assert block is not None
                 block = None
@@ -301,7 +305,7 @@ def _messages_stream(body: bytes) -> Said:
             case "message_stop":
                 is_complete = True
     if not is_complete:
-        return Said()
+        return ParsedAnswer()
     for each in message["content"]:
         text = each.pop("json")
         if each["type"] == "tool_use":
@@ -309,7 +313,7 @@ def _messages_stream(body: bytes) -> Said:
     return _message(message, is_complete=True)
 
 
-def _take_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
+def _apply_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
     match delta["type"]:
         case "text_delta":
             assert block["type"] == "text"
@@ -330,76 +334,76 @@ def _take_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
 _GEMINI_FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "refusal"}
 
 
-def gemini(body: bytes, *, stream: bool) -> Said:
+def gemini(body: bytes, *, stream: bool) -> ParsedAnswer:
     documents = [json.loads(data) for _, data in sse(body)] if stream else [json.loads(body)]
     return _gemini(documents, stream=stream)
 
 
-def gemini_array(body: bytes, *, stream: bool) -> Said:
-    document = json.loads(body)  # raises for an array that was cut off
+def gemini_array(body: bytes, *, stream: bool) -> ParsedAnswer:
+    document = json.loads(body)  # raises if the array is incomplete
     return _gemini(document if stream and isinstance(document, list) else [document], stream=stream)
 
 
-def _gemini(documents: list[dict[str, Any]], *, stream: bool) -> Said:
-    said = Said()
+def _gemini(documents: list[dict[str, Any]], *, stream: bool) -> ParsedAnswer:
+    answer = ParsedAnswer()
     parts: list[dict[str, Any]] = []
     for document in documents:
-        assert said.finish is None, "something follows the end"
+        assert answer.finish is None, "There is data after the end."
         if "error" in document:
             error = document["error"]
             assert isinstance(error["code"], int)
-            return Said(text=said.text, error=error["message"], error_code=error["status"])
-        said.model = document.get("modelVersion", said.model)
+            return ParsedAnswer(text=answer.text, error=error["message"], error_code=error["status"])
+        answer.model = document.get("modelVersion", answer.model)
         if usage := document.get("usageMetadata"):
-            said.input_tokens = usage.get("promptTokenCount", 0)
-            said.output_tokens = usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)
+            answer.input_tokens = usage.get("promptTokenCount", 0)
+            answer.output_tokens = usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)
         for candidate in document.get("candidates", []):
             for part in candidate.get("content", {}).get("parts", []):
-                _gemini_part(said, part)
+                _gemini_part(answer, part)
                 parts.append(part)
             if reason := candidate.get("finishReason"):
-                said.finish = _GEMINI_FINISH.get(reason, reason)
-    said.is_complete = said.finish is not None or not stream
-    if said.calls and said.finish == "stop":
-        said.finish = "tool_calls"
-    said.raw_turn = parts
-    return said
+                answer.finish = _GEMINI_FINISH.get(reason, reason)
+    answer.is_complete = answer.finish is not None or not stream
+    if answer.calls and answer.finish == "stop":
+        answer.finish = "tool_calls"
+    answer.raw_turn = parts
+    return answer
 
 
-def _gemini_part(said: Said, part: dict[str, Any]) -> None:
+def _gemini_part(answer: ParsedAnswer, part: dict[str, Any]) -> None:
     if "functionCall" in part:
         call = part["functionCall"]
         extra = {"thoughtSignature": part["thoughtSignature"]} if "thoughtSignature" in part else {}
-        said.calls.append(Call(call.get("id", ""), call["name"], call.get("args", {}), extra))
+        answer.calls.append(Call(call.get("id", ""), call["name"], call.get("args", {}), extra))
     elif part.get("thought"):
-        said.thoughts += part.get("text", "")
+        answer.reasoning += part.get("text", "")
     else:
-        said.text += part.get("text", "")
+        answer.text += part.get("text", "")
 
 
 # --- Ollama
 
 
-def ollama(body: bytes, *, stream: bool) -> Said:
+def ollama(body: bytes, *, stream: bool) -> ParsedAnswer:
     lines = body.decode().splitlines() if stream else [body.decode()]
-    said = Said()
+    answer = ParsedAnswer()
     for line in lines:
         document = json.loads(line)
-        assert not said.is_complete, "something follows the last line"
+        assert not answer.is_complete, "There are lines after the last line."
         if "error" in document:
-            return Said(text=said.text, error=document["error"])
-        said.model = document["model"]
+            return ParsedAnswer(text=answer.text, error=document["error"])
+        answer.model = document["model"]
         message = document.get("message") or {"content": document.get("response", "")}
-        said.text += message.get("content", "")
-        said.thoughts += message.get("thinking") or document.get("thinking") or ""
+        answer.text += message.get("content", "")
+        answer.reasoning += message.get("thinking") or document.get("thinking") or ""
         for call in message.get("tool_calls") or []:
             function = call["function"]
             assert isinstance(function["arguments"], dict)
-            said.calls.append(Call(call.get("id", ""), function["name"], function["arguments"]))
+            answer.calls.append(Call(call.get("id", ""), function["name"], function["arguments"]))
         if document["done"]:
-            said.is_complete = True
-            said.finish = document.get("done_reason")
-            said.input_tokens, said.output_tokens = document.get("prompt_eval_count"), document.get("eval_count")
-    if said.calls and said.finish == "stop":
-        said.finish = "tool_calls"
-    return said
+            answer.is_complete = True
+            answer.finish = document.get("done_reason")
+            answer.input_tokens, answer.output_tokens = document.get("prompt_eval_count"), document.get("eval_count")
+    if answer.calls and answer.finish == "stop":
+        answer.finish = "tool_calls"
+    return answer

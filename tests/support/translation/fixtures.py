@@ -1,4 +1,4 @@
-"""The gateway before every kind of upstream: one process of each for all tests that ask for `world`."""
+"""A gateway in front of every kind of upstream, shared by all tests that use the fixture `world`."""
 
 from collections.abc import Iterator
 
@@ -24,6 +24,6 @@ def dialect_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
 
 @pytest.fixture
 def world(dialect_processes: World) -> World:
-    """The vendor has forgotten what it got and how it was to fail."""
+    """The shared gateway and vendor; faults and recorded requests of the vendor are reset."""
     dialect_processes.vendor.reset()
     return dialect_processes

@@ -1,11 +1,11 @@
-"""What a test wants of a model, in no dialect's words, and what a client was told. See `dialect_asking`."""
+"""A prompt and a parsed answer, independent of any dialect. See `requests` and `answers`."""
 
 from typing import Any
 
 from msgspec import Struct, field
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-"""A picture of one pixel: PNG, in base64."""
+"""A PNG image of one pixel, in base64."""
 WEATHER = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -33,17 +33,17 @@ class Call(Struct):
     name: str
     arguments: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
-    """What the client has to send back with it, in its dialect's words."""
+    """Members that the client must send back with the call, in the format of its dialect."""
 
 
-class Wish(Struct, kw_only=True):
-    """One request."""
+class Prompt(Struct, kw_only=True):
+    """The content of one request."""
 
     text: str = "hello"
     system: str = ""
     tools: list[Tool] = field(default_factory=list)
     tool_choice: str = ""
-    """`none`, `auto`, `required`, `=NAME`; empty: not said."""
+    """`none`, `auto`, `required` or `=NAME`; empty if not set."""
     schema: dict[str, Any] | None = None
     image: str = ""
     """Base64 of a PNG."""
@@ -51,29 +51,29 @@ class Wish(Struct, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     called: list[Call] = field(default_factory=list)
-    """The model's calls after `text`; `results` answer them."""
+    """The calls that the model answered to `text`; `results` are their results."""
     results: list[str] = field(default_factory=list)
     raw_turn: Any = None
-    """The model's turn as the client was given it, where that is more than its calls."""
+    """The model's turn as the client received it, if it contains more than calls."""
     more: dict[str, Any] = field(default_factory=dict)
-    """Members of the client's own dialect."""
+    """Additional members in the dialect of the client."""
 
 
-class Said(Struct, kw_only=True):
-    """What a client understood."""
+class ParsedAnswer(Struct, kw_only=True):
+    """What a client reads in an answer."""
 
     text: str = ""
-    thoughts: str = ""
+    reasoning: str = ""
     calls: list[Call] = field(default_factory=list)
     finish: str | None = None
-    """`stop`, `length`, `tool_calls`, `refusal`; None: it was not told why."""
+    """`stop`, `length`, `tool_calls` or `refusal`; None if the answer gives no reason."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     model: str | None = None
     is_complete: bool = False
-    """A whole answer, or a stream that ended as a good one does."""
+    """A complete body, or a stream with a regular end."""
     error: str | None = None
-    """The message of an error, in the envelope of the dialect."""
+    """The error message."""
     error_code: str | None = None
-    """The word that the dialect's clients branch on."""
+    """The error code or type that clients of the dialect evaluate."""
     raw_turn: Any = None

@@ -1,4 +1,4 @@
-"""What a vendor's answer says of tokens, read by hand from each vendor's own documentation, in disjoint buckets."""
+"""Read the usage of each vendor's answers in disjoint buckets, written after the vendors' documentation."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ Buckets = dict[str, int]
 
 
 def replayed(request: dict[str, Any], vendor_url: str, client: httpx.Client) -> bytes:
-    """Ask the vendor once more what the gateway asked it."""
+    """Send a request of the gateway to the vendor again, and return the answer."""
     headers = [
         (name, value)
         for name, value in request["headers"]
@@ -22,7 +22,7 @@ def replayed(request: dict[str, Any], vendor_url: str, client: httpx.Client) -> 
 
 
 def buckets(upstream: str, body: bytes) -> Buckets:
-    """Return the buckets that are not empty."""
+    """Return the buckets that are not zero."""
     read = _READERS[upstream]
     return {name: count for name, count in read(_documents(upstream, body)).items() if count}
 
@@ -43,12 +43,12 @@ def _documents(upstream: str, body: bytes) -> list[dict[str, Any]]:
 def _chat(documents: list[dict[str, Any]]) -> Buckets:
     usage = next(each["usage"] for each in reversed(documents) if each.get("usage"))
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    thoughts = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
     return {
         "input_tokens": usage["prompt_tokens"] - cached,
         "cache_read_tokens": cached,
-        "output_tokens": usage["completion_tokens"] - thoughts,
-        "reasoning_tokens": thoughts,
+        "output_tokens": usage["completion_tokens"] - reasoning,
+        "reasoning_tokens": reasoning,
     }
 
 
@@ -56,12 +56,12 @@ def _responses(documents: list[dict[str, Any]]) -> Buckets:
     last = documents[-1]
     usage = last.get("response", last)["usage"]
     cached = usage["input_tokens_details"]["cached_tokens"]
-    thoughts = usage["output_tokens_details"]["reasoning_tokens"]
+    reasoning = usage["output_tokens_details"]["reasoning_tokens"]
     return {
         "input_tokens": usage["input_tokens"] - cached,
         "cache_read_tokens": cached,
-        "output_tokens": usage["output_tokens"] - thoughts,
-        "reasoning_tokens": thoughts,
+        "output_tokens": usage["output_tokens"] - reasoning,
+        "reasoning_tokens": reasoning,
     }
 
 
@@ -69,13 +69,13 @@ def _anthropic(documents: list[dict[str, Any]]) -> Buckets:
     usage: dict[str, Any] = {}
     for document in documents:
         usage |= document.get("message", document).get("usage") or {}
-    thoughts = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
+    reasoning = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
     return {
         "input_tokens": usage["input_tokens"],
         "cache_read_tokens": usage["cache_read_input_tokens"],
         "cache_write_tokens": usage["cache_creation_input_tokens"],
-        "output_tokens": usage["output_tokens"] - thoughts,
-        "reasoning_tokens": thoughts,
+        "output_tokens": usage["output_tokens"] - reasoning,
+        "reasoning_tokens": reasoning,
     }
 
 
@@ -116,5 +116,5 @@ _READERS = {
 
 
 def of_path(upstream: str, path: str) -> str:
-    """Return whose words an answer at this path is in: OpenAI and Azure have two."""
+    """Return the key of the reader for an answer at this path: OpenAI and Azure have two formats."""
     return "responses" if path.endswith("/responses") else upstream

@@ -1,4 +1,4 @@
-"""A gateway before every kind of upstream, and clients of every dialect."""
+"""A gateway in front of every kind of upstream, and clients of every dialect."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from intellirouter.testing import MockVendor
 from tests.support.gateway.fixtures import KEYS, key_rows
 from tests.support.gateway.process import GatewayProcess
 from tests.support.translation import answers, requests
-from tests.support.translation.prompt import Said, Wish
+from tests.support.translation.prompt import ParsedAnswer, Prompt
 from tests.support.translation.requests import Request
 
 CREDENTIAL = "sk-upstream-0123456789"
@@ -27,11 +27,11 @@ PRICE = {
 
 
 class Upstream(Struct, frozen=True):
-    """How a provider is configured, and what is called there."""
+    """The configuration of a provider, and the model to call."""
 
     provider: dict[str, Any]
     prefix: str
-    """Of its paths, below the vendor's address."""
+    """The prefix of its paths below the address of the vendor."""
     model: str = "mock-large"
 
 
@@ -44,22 +44,22 @@ UPSTREAMS: dict[str, Upstream] = {
     "azure": Upstream({"vendor": "azure"}, "/openai/v1"),
     "bedrock": Upstream({"vendor": "bedrock", "region": "us-east-1"}, "", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
 }
-"""`NAME` is a priced deployment of `model`; `NAME/anything` is a model without a price."""
+"""`NAME` is a deployment of `model` with a price; `NAME/anything` is a model without a price."""
 TIMEOUTS = {"connect_s": 2, "first_token_s": 10, "idle_s": 1.5, "total_s": 20}
 
 
 class Client(Struct, frozen=True):
-    """One kind of client: how it asks, how it reads, how it shows its key."""
+    """One kind of client: how it builds requests, parses answers and sends its key."""
 
-    ask: Callable[..., Request]
-    read: Callable[..., Said]
+    build: Callable[..., Request]
+    parse: Callable[..., ParsedAnswer]
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     has_tools: bool = True
     has_schema: bool = True
     takes_urls: bool = True
     takes_images: bool = True
-    says_unknown: int = 404
+    unknown_path_status: int = 404
 
 
 CLIENTS: dict[str, Client] = {
@@ -84,7 +84,7 @@ BOTH = [False, True]
 
 
 def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
-    """A provider for each upstream; pairs of deployments for failover are made by `failover_models`."""
+    """Return a configuration with a provider for each upstream, and a fallback model for each pair of upstreams."""
     credential = directory / "credential"
     credential.write_text(CREDENTIAL)
     providers: dict[str, Any] = {
@@ -137,12 +137,12 @@ def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
 class Answer(Struct):
     status: int
     headers: httpx.Headers
-    said: Said
+    parsed: ParsedAnswer
     body: bytes
 
 
 class World:
-    """The gateway, the vendor, and what tests ask both."""
+    """The gateway and the vendor."""
 
     def __init__(self, gateway: GatewayProcess, vendor: MockVendor) -> None:
         self.gateway = gateway
@@ -150,25 +150,32 @@ class World:
         self.http = httpx.Client(timeout=30, base_url=gateway.url)
 
     def ask(
-        self, client: str, model: str, wish: Wish | None = None, *, stream: bool = False, key: str = "ann", **more: Any
+        self,
+        client: str,
+        model: str,
+        prompt: Prompt | None = None,
+        *,
+        stream: bool = False,
+        key: str = "ann",
+        **more: Any,
     ) -> Answer:
-        """Ask as `client` does. `more` are a `Wish`'s fields."""
+        """Send a prompt as `client` does. `more` are fields of `Prompt`."""
         kind = CLIENTS[client]
-        request = kind.ask(wish or Wish(**more), model, stream=stream)
+        request = kind.build(prompt or Prompt(**more), model, stream=stream)
         return self.post(client, request.path, request.body, stream=stream, key=key)
 
     def post(
         self, client: str, path: str, body: Any, *, stream: bool = False, key: str = "ann", **headers: str
     ) -> Answer:
         kind = CLIENTS[client]
-        said_headers = {kind.key_header: kind.key_prefix + KEYS.get(key, key)} if key else {}
-        said_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        all_headers = {kind.key_header: kind.key_prefix + KEYS.get(key, key)} if key else {}
+        all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
         if kind is CLIENTS["messages"]:
-            said_headers.setdefault("anthropic-version", "2023-06-01")
+            all_headers.setdefault("anthropic-version", "2023-06-01")
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        got = self.http.post(path, content=content, headers={"content-type": "application/json", **said_headers})
+        got = self.http.post(path, content=content, headers={"content-type": "application/json", **all_headers})
         is_stream = stream and got.status_code == 200
-        return Answer(got.status_code, got.headers, kind.read(got.content, stream=is_stream), got.content)
+        return Answer(got.status_code, got.headers, kind.parse(got.content, stream=is_stream), got.content)
 
     def get(self, path: str, *, key: str = "ann", method: str = "GET", **headers: str) -> httpx.Response:
         bearer = {"authorization": f"Bearer {KEYS[key]}"} if key else {}
@@ -178,36 +185,36 @@ class World:
 
     def call(self, path: str, body: Any, *, key: str = "ann", **headers: str) -> httpx.Response:
         """POST JSON with a bearer token."""
-        said = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.http.post(path, json=body, headers={"authorization": f"Bearer {KEYS[key]}", **said})
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.post(path, json=body, headers={"authorization": f"Bearer {KEYS[key]}", **more})
 
     def record(self, answer: Answer | httpx.Response) -> dict[str, Any]:
         return self.gateway.record(answer.headers["x-request-id"])
 
     def break_first(self, upstream: str, kind: str, **params: Any) -> None:
-        """Break the deployment `UPSTREAM-broken`, which is in good health until then: who fails often is tried last."""
+        """Add a fault to `UPSTREAM-broken` after it has succeeded once: deployments that fail often are tried last."""
         self.vendor.reset()
         assert self.ask("chat", f"{upstream}-broken").status == 200
         self.vendor.reset()
         self.vendor.fault(kind, match={"model": f"{UPSTREAMS[upstream].model}-broken"}, **params)
 
     def sent(self, mark: str = "") -> list[dict[str, Any]]:
-        """Return what reached the vendor since the test began, as far as `mark` stands in it."""
+        """Return the requests that the vendor received during the test and that contain `mark`."""
         return [each for each in self.vendor.requests() if mark in each["body"] or mark in each["path"]]
 
     def last_sent(self, mark: str = "") -> dict[str, Any]:
-        """Return the body of the last one."""
+        """Return the body of the last such request."""
         document: dict[str, Any] = json.loads(self.sent(mark)[-1]["body"])
         return document
 
 
 def unique(prefix: str = "mark") -> str:
-    """Return a word that stands in no other request."""
+    """Return a word that occurs in no other request."""
     return f"{prefix}{os.urandom(6).hex()}"
 
 
 def cost_of(usage: dict[str, int]) -> int:
-    """Price disjoint buckets by hand."""
+    """Return the cost of disjoint buckets in micro-USD, calculated without the gateway."""
     exact = sum(
         Decimal(str(PRICE[name])) * sum(usage.get(bucket, 0) for bucket in buckets)
         for name, buckets in (

@@ -1,4 +1,4 @@
-"""The shared gateways."""
+"""The shared gateways and vendors."""
 
 from tests.support.gateway.fixtures import gateway, vendor
 from tests.support.translation.fixtures import dialect_processes, world

@@ -1,4 +1,4 @@
-"""The shared gateway of the folder `e2e`, for tests that break things."""
+"""The shared gateway and vendor."""
 
 from tests.support.gateway.fixtures import gateway, vendor
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as it is told and remembers what it was asked."""
+"""An HTTP server on loopback that sends prepared replies and records the requests."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ WAIT_S = 10.0
 
 @dataclass
 class Reply:
-    """`chunks` makes it a stream; `then` says what follows them: `end`, `cut` the connection, or `wait` for its end."""
+    """`chunks` makes it a stream; after them, `then` selects `end`, `cut` the connection, or `wait` for its end."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -34,7 +34,10 @@ class Asked:
 
 
 class ScriptedGateway:
-    """Replies by path; the last reply of a path repeats. `client_left`: a waiting stream lost its reader."""
+    """Sends the replies of a path in order, and repeats the last one.
+
+    `client_left` is set when a client disconnects from a waiting stream.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -66,9 +69,8 @@ class ScriptedGateway:
     def next_reply(self, path: str) -> Reply:
         replies = self._replies.get(path)
         if not replies:
-            return Reply(
-                404, b'{"error":{"message":"nothing here","type":"invalid_request_error","code":"unknown_url"}}'
-            )
+            error = {"message": "There is no reply for this path.", "type": "invalid_request_error"}
+            return Reply(404, json.dumps({"error": {**error, "code": "unknown_url"}}).encode())
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -104,10 +106,10 @@ class ScriptedGateway:
                     self.wfile.flush()
                 if reply.then == "end":
                     self.wfile.write(b"0\r\n\r\n")
-                elif reply.then == "wait" and self._lost_its_reader():
+                elif reply.then == "wait" and self._client_disconnects():
                     gateway.client_left.set()
 
-            def _lost_its_reader(self) -> bool:
+            def _client_disconnects(self) -> bool:
                 try:
                     return self.connection.recv(1) == b""
                 except TimeoutError:
@@ -115,8 +117,8 @@ class ScriptedGateway:
                 except ConnectionError:
                     return True
 
-            do_GET = _serve  # noqa: N815 - http.server looks for this name
-            do_POST = _serve  # noqa: N815 - and this one
+            do_GET = _serve  # noqa: N815 - the name that http.server requires
+            do_POST = _serve  # noqa: N815 - the name that http.server requires
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -125,7 +127,7 @@ class ScriptedGateway:
 
 
 def sse(*documents: Any) -> bytes:
-    """Encode documents as events; a string is sent as it is."""
+    """Encode documents as server-sent events; a string is sent unchanged."""
     lines = (each if isinstance(each, str) else json.dumps(each) for each in documents)
     return "".join(f"data: {line}\n\n" for line in lines).encode()
 

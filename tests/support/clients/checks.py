@@ -1,7 +1,7 @@
-"""What the checks of a Python client are written with. Runs in the client's environment: standard library only.
+"""The framework for the checks of Python clients. It runs in the environment of the client: standard library only.
 
-A script marks its checks with `@check` and ends with `run()`, which goes through all of them for every upstream and
-prints one line of JSON each.
+A script marks its checks with `@check` and ends with `run()`, which runs all of them for every upstream and prints the
+result of each as one line of JSON.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ _checks: list[tuple[Callable[..., Any], Sequence[str] | None, Sequence[str]]] = 
 
 @dataclass(frozen=True)
 class Case:
-    """One upstream, and the way to it."""
+    """One upstream, and how to reach it through the gateway."""
 
     upstream: str
-    """`via-openai`, `via-anthropic`, …: also the name of the model that answers well."""
+    """`via-openai`, `via-anthropic`, …: also the name of a model without faults."""
     url: str
     key: str
     vendor_url: str
@@ -52,13 +52,13 @@ class Case:
         return f"{self.url}/v1"
 
     def magic(self, name: str) -> str:
-        """Return the model of this upstream that behaves as the name says: `error-429`, `gen-400`, `hang`."""
+        """Return the name of a magic model of this upstream: `error-429`, `gen-400`, `hang`."""
         return f"{self.upstream}-{name}"
 
     def requests(self, model: str) -> list[dict[str, Any]]:
-        """Return what the vendor got for this upstream and upstream model, oldest first."""
-        got = self._control("requests")["requests"]
-        return [request for request in got if request["model"] == model and self._is_ours(request)]
+        """Return the requests that the vendor received for this upstream and upstream model, oldest first."""
+        received = self._control("requests")["requests"]
+        return [request for request in received if request["model"] == model and self._is_ours(request)]
 
     def _is_ours(self, request: dict[str, Any]) -> bool:
         return dict(request["headers"]).get("x-upstream") == self.upstream
@@ -68,10 +68,10 @@ class Case:
             return json.load(answer)
 
     def record(self, request_id: str) -> dict[str, Any]:
-        """Return the gateway's record of a settled request."""
+        """Return the record of a settled request."""
         where = f"{self.url}/api/v1/requests/{request_id}"
-        asked = urllib.request.Request(where, headers={"authorization": f"Bearer {os.environ['ADMIN_KEY']}"})
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        request = urllib.request.Request(where, headers={"authorization": f"Bearer {os.environ['ADMIN_KEY']}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -81,7 +81,7 @@ def check(
 ) -> Any:
     """Mark a check: `@check`, `@check(only=["via-openai"])` or `@check(without=["via-ollama"])`.
 
-    The lists are literals: they are read without running the script.
+    The lists must be literals, because they are read without running the script.
     """
 
     def mark(marked: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,32 +92,32 @@ def check(
 
 
 def until(look: Callable[[], Any], what: str, timeout_s: float = 5.0) -> Any:
-    """Return the first true thing that `look` returns; fail when there is none in time."""
+    """Wait until `look` returns something true, and return it. Fails after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        assert time.monotonic() < deadline, f"This did not happen within {timeout_s:g} s: {what}."
         time.sleep(POLL_S)
     return found
 
 
 @contextmanager
 def raises(*kinds: type[BaseException]) -> Any:
-    """As pytest's: yields a list that holds the exception afterwards."""
+    """Like `pytest.raises`; yields a list that contains the exception afterwards."""
     caught: list[Any] = []
     try:
         yield caught
     except kinds as error:
         caught.append(error)
     else:
-        raise AssertionError(f"raised nothing; expected {' or '.join(kind.__name__ for kind in kinds)}")
+        raise AssertionError(f"No exception was raised; expected {' or '.join(kind.__name__ for kind in kinds)}.")
 
 
 def _too_long(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError(f"the check took longer than {CHECK_TIMEOUT_S} s")
+    raise TimeoutError(f"The check took longer than {CHECK_TIMEOUT_S} s.")
 
 
 def _outcome(function: Callable[..., Any], case: Case) -> str | None:
-    """Return why the check failed, or None."""
+    """Return the traceback of a failed check, or None."""
     signal.alarm(CHECK_TIMEOUT_S)
     try:
         if inspect.iscoroutinefunction(function):
@@ -132,7 +132,7 @@ def _outcome(function: Callable[..., Any], case: Case) -> str | None:
 
 
 def run() -> None:
-    """Run every marked check for each upstream of the environment."""
+    """Run every marked check for each upstream in the environment variable UPSTREAMS."""
     signal.signal(signal.SIGALRM, _too_long)
     place = {"url": os.environ["GATEWAY_URL"], "key": os.environ["API_KEY"], "vendor_url": os.environ["VENDOR_URL"]}
     for upstream in os.environ["UPSTREAMS"].split(","):

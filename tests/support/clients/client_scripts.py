@@ -1,4 +1,4 @@
-"""Which clients there are, what their scripts check (read without running them), and how a script is run."""
+"""The scripts of the clients: their checks, read without running them, and how to run them."""
 
 import ast
 import json
@@ -27,9 +27,9 @@ _PASSED_ON = ("PATH", "LANG", "TMPDIR")
 class Check:
     name: str
     only: tuple[str, ...] | None = None
-    """The upstreams it is for; None for all."""
+    """The upstreams for which it runs; None means all."""
     without: tuple[str, ...] = ()
-    """The upstreams that cannot do what it asks."""
+    """The upstreams that do not support it."""
 
     def is_for(self, upstream: str) -> bool:
         return upstream not in self.without and (self.only is None or upstream in self.only)
@@ -37,18 +37,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a client's script said."""
+    """The results of a script."""
 
     results: dict[tuple[str, str], str | None]
-    """(upstream, check) to the failure, or None when it passed."""
+    """From (upstream, check) to the failure, or None if the check passed."""
     output: str
-    """Its end, for people."""
+    """The last lines of its output."""
     gateway_failure: str | None = None
-    """Why the gateway did not end well: its exit status, or a bug in its log."""
+    """Why the gateway failed: its exit status, or a bug in its log."""
 
 
 Runs = dict[str, Future[Outcome]]
-"""By client name: what its script will have said."""
+"""The future outcome of each client, by name."""
 
 
 class Client:
@@ -61,12 +61,12 @@ class Client:
 
     @property
     def checks(self) -> list[Check]:
-        """Those of the script, and of the modules beside it that it imports."""
+        """The checks of the script and of the modules in its folder that it imports."""
         found: list[Check] = []
         text = self.script.read_text(encoding="utf-8")
         is_python = self.script.suffix == ".py"
-        beside = [self.script.with_name(f"{name}{self.script.suffix}") for name in _IMPORTED[is_python].findall(text)]
-        for source in [text, *(path.read_text(encoding="utf-8") for path in beside if path.exists())]:
+        imported = [self.script.with_name(f"{name}{self.script.suffix}") for name in _IMPORTED[is_python].findall(text)]
+        for source in [text, *(path.read_text(encoding="utf-8") for path in imported if path.exists())]:
             found += _python_checks(source) if is_python else _node_checks(source)
         return found
 
@@ -77,20 +77,20 @@ class Client:
         return [*node, str(home / "npm" / "clients" / self.folder / self.script.name)]
 
     def run(self, home: Path, environment: dict[str, str], directory: Path) -> Outcome:
-        """Run the script to its end in `directory`; what it started goes with it."""
-        given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        """Run the script in `directory`; after a timeout, it is killed with its child processes."""
+        inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         python_path = f"{CLIENTS / 'guard'}{os.pathsep}{REPO}"
         blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
         own = {"HOME": str(directory), "PYTHONPATH": python_path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        said = directory / "output"
-        with said.open("wb") as output:
+        log = directory / "output"
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 self.command(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=directory,
-                env={**given, **blocked, **own, **environment},
+                env={**inherited, **blocked, **own, **environment},
                 start_new_session=True,
             )
             try:
@@ -98,7 +98,7 @@ class Client:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        return _outcome(said.read_text(encoding="utf-8", errors="replace"), process.returncode)
+        return _outcome(log.read_text(encoding="utf-8", errors="replace"), process.returncode)
 
 
 def _outcome(output: str, status: int) -> Outcome:

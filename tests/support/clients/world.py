@@ -1,4 +1,4 @@
-"""The gateway and the vendor that the clients talk through: one provider for each upstream dialect."""
+"""The configuration of the gateway and the vendor for client tests: one provider per upstream dialect."""
 
 import hashlib
 from pathlib import Path
@@ -25,7 +25,7 @@ MAGIC = (
     "think",
     "tools",
 )
-"""Upstream models with a meaning of their own; each is public as `via-X-NAME`."""
+"""Magic models; each is available as `via-X-NAME`."""
 
 UPSTREAMS: dict[str, dict[str, str]] = {
     "via-openai": {"vendor": "openai-compatible", "base_url": "/v1"},
@@ -34,18 +34,18 @@ UPSTREAMS: dict[str, dict[str, str]] = {
     "via-gemini": {"vendor": "gemini", "base_url": "/v1beta"},
     "via-ollama": {"vendor": "ollama", "base_url": ""},
 }
-"""Public model name: the provider behind it; `base_url` is below MockVendor's address."""
+"""Providers by public model name; `base_url` is relative to MockVendor's address."""
 
 
-def instruct(vendor: MockVendor) -> None:
-    """Give the model `dripping` its meaning."""
+def add_faults(vendor: MockVendor) -> None:
+    """Make the model `dripping` slow."""
     vendor.fault("slow_drip", match={"model": "dripping"}, delay_s=0.02)
 
 
 def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
     """Write the credential into `directory` and return the configuration.
 
-    The gateway retries nothing, so that the clients' own retries can be seen.
+    The gateway does not retry, so that the retries of the clients are visible.
     """
     credential = directory / "credential"
     credential.write_text(CREDENTIAL)

@@ -1,4 +1,4 @@
-"""What the tests of this dialect share: a deployment, a call, and a strict reader of client streams."""
+"""Builders for Anthropic deployments, calls and messages, and a strict reader for client streams."""
 
 import json
 from typing import Any
@@ -41,23 +41,23 @@ def any_call(**members: Any) -> Call:
     return call_of({"model": "public", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **members})
 
 
-def asked(*messages: Message, **members: Any) -> Conversation:
-    """Return a conversation as a client of another dialect has it."""
-    said = list(messages) or [Message(role="user", parts=[Text(text="Hi")])]
-    return Conversation(dialect="openai_chat", model="public", messages=said, **members)
+def chat(*messages: Message, **members: Any) -> Conversation:
+    """Return a conversation of a client with another dialect."""
+    turns = list(messages) or [Message(role="user", parts=[Text(text="Hi")])]
+    return Conversation(dialect="openai_chat", model="public", messages=turns, **members)
 
 
 def encoded(
     conversation: Conversation, model: str = "claude-sonnet-4-5", **quirks: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the upstream body, and what was lost: field -> how."""
+    """Return the upstream body and the losses: from the field to how it was lost."""
     losses = LossReport()
     request = UPSTREAM.encode(conversation, deployment(model, **quirks), losses)
     return json.loads(request.body), {loss.field: loss.how for loss in losses.taken()}
 
 
 def read_stream(data: bytes) -> list[dict[str, Any]]:
-    """Return the stream's events, having checked Anthropic's rules of order."""
+    """Return the events of a stream after validation of their order."""
     assert data.endswith(b"\n\n")
     events = []
     for raw in data.decode().removesuffix("\n\n").split("\n\n"):
@@ -79,19 +79,19 @@ def _check_blocks(events: list[dict[str, Any]]) -> None:
     for event in events:
         kind = event["type"]
         if kind == "content_block_start":
-            assert current is None, "a block begins inside another one"
+            assert current is None, "A block starts before the end of the previous block."
             assert event["index"] == opened
             current, opened = event["index"], opened + 1
         elif kind == "content_block_delta":
-            assert event["index"] == current, "a delta outside its block"
+            assert event["index"] == current, "A delta is outside of its block."
         elif kind == "content_block_stop":
             assert event["index"] == current
             current = None
-    assert current is None, "a block that never ends"
+    assert current is None, "The last block has no end."
 
 
 def contents(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put a stream's blocks together as Anthropic's SDK does."""
+    """Assemble the blocks of a stream as Anthropic's SDK does."""
     blocks: list[dict[str, Any]] = []
     arguments: dict[int, str] = {}
     for event in events:
@@ -123,5 +123,5 @@ def result(call_id: str, *parts: Text | Media, **members: Any) -> ToolResult:
     return ToolResult(call_id=call_id, parts=list(parts), **members)
 
 
-def said(text: str) -> dict[str, Any]:
+def block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}

@@ -1,4 +1,4 @@
-"""Small conversations for Bedrock, and what they become."""
+"""Builders for conversations, and their requests to Bedrock."""
 
 import json
 
@@ -38,7 +38,7 @@ def conversation(*messages, **more):
     return Conversation(**{"dialect": "openai_chat", "model": "m", "messages": messages, **more})
 
 
-def asked(*messages, model=CLAUDE, **more):
+def encode(*messages, model=CLAUDE, **more):
     losses = LossReport()
     request = UPSTREAM.encode(conversation(*messages, **more), deployment(model), losses)
     return json.loads(request.body), [str(loss) for loss in losses.taken()]

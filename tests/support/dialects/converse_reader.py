@@ -1,4 +1,4 @@
-"""Reads a Converse request, as Bedrock does: Converse has no clients of ours, so the pair tests read it here."""
+"""Decode Converse requests for the pair tests, because the gateway has no Converse client dialect."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ _KINDS: tuple[Any, ...] = ("image", "document", "video", "audio")
 
 
 def read_converse(body: bytes, *, is_stream: bool) -> Conversation:
-    """Return what the request means. Raises `KeyError` for a member that Converse does not have."""
+    """Return the conversation. Raises `KeyError` for a member that Converse does not have."""
     request = json.loads(body)
     conversation = Conversation(dialect="bedrock", model="", is_stream=is_stream)
     if system := _parts(request.pop("system", [])):
@@ -84,15 +84,15 @@ def _part(block: dict[str, Any]) -> Part:
         parts: Any = _parts(value["content"])
         return ToolResult(call_id=value["toolUseId"], parts=parts, is_error=value.get("status") == "error")
     if kind == "reasoningContent":
-        return _thought(value)
+        return _read_reasoning(value)
     return _media(kind, value)
 
 
-def _thought(value: dict[str, Any]) -> Reasoning:
+def _read_reasoning(value: dict[str, Any]) -> Reasoning:
     if "redactedContent" in value:
         return Reasoning(token=Opaque(value=value["redactedContent"], dialect="bedrock"), is_redacted=True)
-    said = value["reasoningText"]
-    return Reasoning(text=said["text"], token=Opaque(value=said["signature"], dialect="bedrock"))
+    text = value["reasoningText"]
+    return Reasoning(text=text["text"], token=Opaque(value=text["signature"], dialect="bedrock"))
 
 
 def _media(kind: str, value: dict[str, Any]) -> Media:
@@ -147,11 +147,11 @@ def _reasoning(more: dict[str, Any], output: dict[str, Any]) -> ReasoningAsk | N
     effort = output.get("effort", more.pop("reasoning_effort", "")) or (level or {}).get("maxReasoningEffort", "")
     if thinking is None and level is None and not effort:
         return None
-    said = thinking or level or {"type": "enabled"}
+    setting = thinking or level or {"type": "enabled"}
     return ReasoningAsk(
-        is_enabled=said["type"] != "disabled",
+        is_enabled=setting["type"] != "disabled",
         effort=effort,
-        budget_tokens=said.get("budget_tokens"),
-        is_adaptive=said["type"] == "adaptive",
-        shows_thoughts={"summarized": True, "omitted": False}.get(said.get("display", "")),
+        budget_tokens=setting.get("budget_tokens"),
+        is_adaptive=setting["type"] == "adaptive",
+        shows_thoughts={"summarized": True, "omitted": False}.get(setting.get("display", "")),
     )

@@ -1,7 +1,7 @@
-"""What becomes of each feature between each client and each upstream, as the golden cases show it.
+"""How each feature is translated between each client and each upstream, measured with the golden cases.
 
-A case names the features that it is about. Sent to an upstream, its request is refused, or arrives with losses that
-are said; a loss belongs to a feature by the fields that the feature is made of. An answer's case is told to a client.
+A case names its features. A request is encoded for each upstream, which rejects it or reports losses; a loss belongs to
+the features whose fields it names. An answer is encoded for each client.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from intellirouter.core import Call, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
 from intellirouter.dialects.protocols import MediaNeeded
-from tests.support.dialects.answers import FAILS, said_by
+from tests.support.dialects.answers import FAILS, content_of
 from tests.support.dialects.golden import KINDS, load
 from tests.support.dialects.pairs import (
     BY_UPSTREAM,
@@ -22,24 +22,24 @@ from tests.support.dialects.pairs import (
     UPSTREAMS,
     call_of,
     client_of,
+    encode_answer,
     endpoint_of,
     read_answer,
-    told_whole,
     upstream_of,
     web,
 )
 
 _CARRIERS = frozenset({"text", "multi_turn", "tools", "tool_result"})
-"""Features that others stand on."""
+"""Features that cases of other features also need."""
 _RESULT = ("messages[].content[].tool_result", "messages[].content[].tool_result.content")
 _MEDIA = ("messages[].content[]", "messages[].content[].detail", "messages[].content[].url", "messages")
 _DOCUMENT = (*_MEDIA, *(f"messages[].content[].{name}" for name in ("document", "file", "name", "context")))
 _REASONING = ("reasoning", "reasoning.effort", "reasoning.budget_tokens", "reasoning.summary")
 _THOUGHTS = ("messages[].reasoning",)
 _CHOICE = ("tool_choice",)
-OF_THEIR_OWN = ("server_tool", "unknown_fields")
-"""Features whose fields have any name: whatever a vendor calls its tools, whatever a client invents."""
-ASKED: dict[str, tuple[str, ...]] = {
+WITHOUT_FIXED_FIELDS = ("server_tool", "unknown_fields")
+"""Features whose fields can have any name, such as tools of vendors and unknown members."""
+REQUEST_FEATURES: dict[str, tuple[str, ...]] = {
     "text": ("messages",),
     "multi_turn": ("messages",),
     "system": ("messages", "messages[].role"),
@@ -87,15 +87,15 @@ ASKED: dict[str, tuple[str, ...]] = {
     "service_tier": ("service_tier",),
     "unknown_fields": (),
 }
-"""By feature of a request: the form's fields that it is made of."""
-TOLD = (
+"""The features of requests, with the fields of the conversation to which they belong."""
+ANSWER_FEATURES = (
     "text", "unicode", "empty_content", "tools", "parallel_tools", "custom_tool", "server_tool", "reasoning",
     "reasoning_signature", "redacted_reasoning", "refusal", "citations", "image_data", "audio", "video",
     "logprobs", "n", "usage", "cache_usage", "finish_stop", "finish_stop_sequence", "finish_length", "finish_context",
     "finish_tool_calls", "finish_content_filter", "finish_pause", "odd_deltas",
 )  # fmt: skip
-"""Features of answers."""
-_OF_ANSWERS = {
+"""The features of answers."""
+_LOSS_SUFFIXES = {
     "n": ("n",),
     "citations": ("citations", "annotations"),
     "image_data": ("image", "content"),
@@ -105,48 +105,48 @@ _OF_ANSWERS = {
     "redacted_reasoning": ("signature",),
     "tools": ("arguments", "args", "input"),
 }
-"""By feature of an answer: how the names of its losses end."""
+"""By feature of an answer: the suffixes of the fields of its losses."""
 ORDER = ("honoured", "emulated", "nearest", "reported", "refused")
 """From best to worst."""
 
 
 class Cell(Struct, frozen=True):
-    """What becomes of one feature between one client and one upstream."""
+    """The translation of one feature between one client and one upstream."""
 
     outcome: str
     is_always: bool
-    """False: some cases come out otherwise."""
+    """False if some cases have another outcome."""
     cases: int
 
 
-def asked() -> dict[str, dict[str, dict[str, Cell]]]:
-    """Return what becomes of requests: by client, feature and upstream."""
+def request_outcomes() -> dict[str, dict[str, dict[str, Cell]]]:
+    """Return the outcomes of requests by client, feature and upstream."""
     found = _Outcomes()
     for client in CLIENTS:
         for _, case in load(client, "requests"):
             for upstream in UPSTREAMS:
-                for feature in ASKED.keys() & set(case["features"]):
-                    outcome = _asked(client, upstream, case, feature)
+                for feature in REQUEST_FEATURES.keys() & set(case["features"]):
+                    outcome = _request_outcome(client, upstream, case, feature)
                     if outcome:
                         found.add(client, feature, upstream, outcome, is_alone=_is_alone(case, feature))
     return found.cells()
 
 
-def told() -> dict[str, dict[str, dict[str, Cell]]]:
-    """Return what becomes of answers: by client, feature and upstream."""
+def answer_outcomes() -> dict[str, dict[str, dict[str, Cell]]]:
+    """Return the outcomes of answers by client, feature and upstream."""
     found = _Outcomes()
     for upstream in UPSTREAMS:
         for _, case in load(upstream, "responses"):
             response = read_answer(upstream, case)
             for client in CLIENTS:
-                for feature in set(TOLD) & set(case["features"]):
-                    outcome = "honoured" if client == upstream else _told(client, response, feature)
+                for feature in set(ANSWER_FEATURES) & set(case["features"]):
+                    outcome = "honoured" if client == upstream else _answer_outcome(client, response, feature)
                     found.add(client, feature, upstream, outcome, is_alone=_is_alone(case, feature))
     return found.cells()
 
 
-def counts() -> dict[str, dict[str, int]]:
-    """Return how many cases there are, by dialect and kind."""
+def case_counts() -> dict[str, dict[str, int]]:
+    """Return the number of cases by dialect and kind."""
     return {dialect: {kind: len(load(dialect, kind)) for kind in KINDS} for dialect in UPSTREAMS}
 
 
@@ -165,7 +165,7 @@ class _Outcomes:
 
 
 def _cell(outcomes: list[tuple[bool, str]]) -> Cell:
-    """The most frequent outcome, the best of equals; cases about this feature alone decide where there are any."""
+    """Return the most frequent outcome, or the best of them; only cases of this feature alone count if there are any."""
     deciding = [outcome for is_alone, outcome in outcomes if is_alone] or [outcome for _, outcome in outcomes]
     often = Counter(deciding)
     best = max(often, key=lambda outcome: (often[outcome], -ORDER.index(outcome)))
@@ -173,23 +173,23 @@ def _cell(outcomes: list[tuple[bool, str]]) -> Cell:
 
 
 def _is_alone(case: dict[str, Any], feature: str) -> bool:
-    """Whether the case is about this feature and what it cannot do without."""
+    """Return whether the case has only this feature and those that it needs."""
     return not set(case["features"]) - _CARRIERS - {feature}
 
 
-def _asked(client: str, upstream: str, case: dict[str, Any], feature: str) -> str:
-    """Return the outcome; empty where the case says nothing of the feature, being refused for another one."""
+def _request_outcome(client: str, upstream: str, case: dict[str, Any], feature: str) -> str:
+    """Return the outcome, or an empty string if the request was rejected because of another feature."""
     call = call_of(client, case)
     names = client_of(client, call.body).field_names
-    fields = {names.get(field, field) for field in ASKED[feature]}
+    fields = {names.get(field, field) for field in REQUEST_FEATURES[feature]}
     try:
         losses = _losses(call, client, upstream)
     except errors.UnsupportedFeature as refusal:
-        is_its_own = _is_alone(case, feature) or refusal.param in fields
-        return "refused" if is_its_own else ""
+        is_relevant = _is_alone(case, feature) or refusal.param in fields
+        return "refused" if is_relevant else ""
     hows = {how for field, how in losses.items() if field in fields}
-    if feature in OF_THEIR_OWN:
-        known = {names.get(field, field) for each in ASKED.values() for field in each}
+    if feature in WITHOUT_FIXED_FIELDS:
+        known = {names.get(field, field) for each in REQUEST_FEATURES.values() for field in each}
         hows = {how for field, how in losses.items() if field not in known}
     if not hows:
         return "honoured"
@@ -197,7 +197,7 @@ def _asked(client: str, upstream: str, case: dict[str, Any], feature: str) -> st
 
 
 def _losses(call: Call, client: str, upstream: str) -> dict[str, str]:
-    """Encode the request on the route that the pipeline takes."""
+    """Encode the request on the route of the pipeline, and return its losses."""
     target = BY_UPSTREAM[upstream]
     route = ENDPOINTS[endpoint_of(client, call.body)].route(call, target)
     try:
@@ -208,25 +208,25 @@ def _losses(call: Call, client: str, upstream: str) -> dict[str, str]:
     return {loss.field: loss.how for loss in request.losses}
 
 
-def _told(client: str, response: Response, feature: str) -> str:
-    body, losses = told_whole(response, client)
+def _answer_outcome(client: str, response: Response, feature: str) -> str:
+    body, losses = encode_answer(response, client)
     if feature.startswith("finish_"):
-        return _end(client, response, body)
+        return _stop_reason_outcome(client, response, body)
     if feature == "server_tool":
         return "reported" if losses else "honoured"
-    if _is_lost(losses, _OF_ANSWERS.get(feature, ())):
+    if _is_lost(losses, _LOSS_SUFFIXES.get(feature, ())):
         return "reported"
     return "honoured"
 
 
-def _is_lost(losses: dict[str, str], ends: Iterable[str]) -> bool:
-    return any(field.endswith(tuple(ends)) for field in losses) if ends else False
+def _is_lost(losses: dict[str, str], suffixes: Iterable[str]) -> bool:
+    return any(field.endswith(tuple(suffixes)) for field in losses) if suffixes else False
 
 
-def _end(client: str, response: Response, body: bytes) -> str:
-    """Whether the client's dialect has a word of its own for this end."""
-    was = said_by(response.choices[0]).end
+def _stop_reason_outcome(client: str, response: Response, body: bytes) -> str:
+    """Return whether the client dialect has this stop reason."""
+    was = content_of(response.choices[0]).stop_reason
     if was in FAILS.get(client, ()):
         return "nearest"
     again = upstream_of(client).decode(body, BY_UPSTREAM[client])
-    return "honoured" if said_by(again.choices[0]).end == was else "nearest"
+    return "honoured" if content_of(again.choices[0]).stop_reason == was else "nearest"

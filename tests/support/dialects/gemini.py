@@ -1,4 +1,4 @@
-"""What the tests of this dialect share: deployments, calls, streams read in pieces."""
+"""Builders for Gemini deployments and calls, and readers for streams."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ def read_stream(*pieces: bytes, target: Deployment | None = None) -> Response:
 
 
 def documents_in(wire: bytes) -> list[dict[str, Any]]:
-    """Return the chunks of a client's stream, SSE or array."""
+    """Return the documents of a client stream, either SSE or an array."""
     if wire.startswith(b"["):
         found: list[dict[str, Any]] = json.loads(wire)
         return found

@@ -1,4 +1,4 @@
-"""Loads golden fixtures: one JSON file a case, below tests/fixtures/dialects/DIALECT/KIND/."""
+"""The golden cases of the dialects: one JSON file per case, below tests/fixtures/dialects/DIALECT/KIND/."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ KINDS = ("requests", "responses", "streams", "errors")
 
 
 def load(dialect: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the cases of one kind, by name, in order."""
+    """Return the names and the contents of the cases of one kind, sorted by name."""
     return [(path.stem, json.loads(path.read_text("utf-8"))) for path in sorted((ROOT / dialect / kind).glob("*.json"))]
 
 
 def wire_of(case: dict[str, Any]) -> bytes:
-    """Return a stream case's exact bytes."""
+    """Return the bytes of a stream."""
     return "".join(case["wire"]).encode()

@@ -1,14 +1,14 @@
-"""What a conversation means, whatever dialect it was written in: facts by name, and which of them got lost silently.
+"""The meaning of a conversation as facts, independent of its dialect, and the facts that are lost without a report.
 
-Two conversations mean the same when their facts are equal. A fact that is not equal must stand in the report of
-losses under one of its names; `silent_losses` returns those that do not. What is no difference in meaning is left out
-of the facts here, and only here:
+Two conversations have the same meaning if their facts are equal. A fact that differs must be reported as a loss under
+one of its names; `silent_losses` returns those that are not. The facts ignore these differences, which do not change
+the meaning:
 
-- roles `system` and `developer`; parts of one turn as against one part; empty turns and parts; white space at the edges
-- a tool without parameters as against one with an empty schema; `strict` false as against unsaid
-- the label of an answer's schema; a file's extension, and its name where none was said
-- a choice among tools without tools; `auto` as against unsaid; calls in parallel as against unsaid
-- results directly behind their calls, in the calls' order, before what the user says beside them
+- roles `system` and `developer`; several parts of a turn or one part; empty turns and parts; white space at the edges
+- a tool without parameters or with an empty schema; `strict` false or not set
+- the name of an output schema; the extension of a file, and its name if the client set none
+- a tool choice without tools; `auto` or not set; parallel calls or not set
+- the order of results, which follow their calls directly, before other content of the user
 - ids of calls, as long as results still belong to the same calls; opaque tokens (see test_pairs_tokens)
 """
 
@@ -40,8 +40,8 @@ from intellirouter.dialects.ir import (
 )
 
 KNOBS = tuple(name for name in Sampling.__struct_fields__ if name not in {"n", "stop", "logprobs", "top_logprobs"})
-_SAYS_STRICT = frozenset({"openai_chat", "openai_responses"})
-"""Elsewhere there is no word for it: an answer's schema is always kept to."""
+_HAS_STRICT = frozenset({"openai_chat", "openai_responses"})
+"""Other dialects always enforce the schema of the output."""
 _SAME_TIERS = {"standard_only": "default"}
 _RESULT_NAMES = ("result", "output", "error", "input")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9]")
@@ -61,18 +61,18 @@ _ANY_MESSAGE = (
     "output",
     "tool_choice",
 )
-"""Losses that say of a message that it is told in another form."""
+"""Losses that report a message in another format."""
 
 
 class Fact(Struct, kw_only=True):
-    """One thing that a request says, and the form's names for it in reports of losses."""
+    """One fact of a request, and its names in reports of losses."""
 
     value: Any
     names: tuple[str, ...] = field(default_factory=tuple)
     may_grow: bool = False
-    """What an upstream must be told though the client did not say it is no loss."""
+    """An addition is not a loss, because the upstream requires a value that the client did not set."""
 
-    def is_told_by(self, other: "Fact") -> bool:
+    def is_equal_to(self, other: "Fact") -> bool:
         if not self.value and not other.value:
             return True
         if self.may_grow:
@@ -80,13 +80,13 @@ class Fact(Struct, kw_only=True):
         return bool(self.value == other.value)
 
 
-def squeezed(text: str) -> str:
-    """Return the text without white space, which joins and edges change; what stands for no text is none."""
+def without_whitespace(text: str) -> str:
+    """Return the text without white space and without the placeholder for empty text."""
     return "".join(text.split()).replace("(notext)", "")
 
 
-def context_of(conversation: Conversation) -> dict[str, Fact]:
-    """Return all facts, those of the transcript among them."""
+def facts_of(conversation: Conversation) -> dict[str, Fact]:
+    """Return all facts of a conversation."""
     return {**_settings(conversation), **_tools(conversation), **_transcript(conversation)}
 
 
@@ -126,7 +126,7 @@ def _output(ask: Conversation) -> dict[str, Fact]:
             value=output.description or described, names=("output.description", "output", "output.schema")
         ),
     }
-    if ask.dialect in _SAYS_STRICT:
+    if ask.dialect in _HAS_STRICT:
         facts["output.strict"] = Fact(value=bool(output.is_strict), names=("output.strict", "output"))
     return facts
 
@@ -145,7 +145,7 @@ def _reasoning(ask: Conversation) -> dict[str, Fact]:
     shown = asked.shows_thoughts if asked.shows_thoughts is not None else bool(asked.summary) or None
     return {
         "reasoning": Fact(value=amount, names=("reasoning", "reasoning.effort", "reasoning.budget_tokens")),
-        "thoughts shown": Fact(value=None if shown is None else str(shown), names=("reasoning.summary", "reasoning")),
+        "reasoning shown": Fact(value=None if shown is None else str(shown), names=("reasoning.summary", "reasoning")),
     }
 
 
@@ -183,7 +183,7 @@ def _tool(tool: FunctionTool | CustomTool) -> list[Any]:
 
 
 def _schema(schema: Any) -> Any:
-    """A schema of arguments is an object's, said or not, and has properties, if none."""
+    """Return a schema of arguments with the defaults `type` and `properties`."""
     return {"type": "object", "properties": {}, **(schema or {})}
 
 
@@ -200,7 +200,7 @@ def _transcript(ask: Conversation) -> dict[str, Fact]:
     )
     results = [part for part in parts if isinstance(part, ToolResult)]
     facts["results"] = Fact(
-        value=sorted(([ids.get(part.call_id, -1), *result_said(part)] for part in results), key=repr),
+        value=sorted(([ids.get(part.call_id, -1), *result_value(part)] for part in results), key=repr),
         names=(
             "messages",
             "tool_choice",
@@ -213,9 +213,9 @@ def _transcript(ask: Conversation) -> dict[str, Fact]:
     facts["errors"] = Fact(
         value=sum(part.is_error for part in results), names=("messages[].content[].is_error", "messages", "tool_choice")
     )
-    thoughts = [thought_said(part) for part in parts if isinstance(part, Reasoning)]
+    thoughts = [reasoning_text(part) for part in parts if isinstance(part, Reasoning)]
     wordless = [said for said in thoughts if said in {_SIGNED, _REDACTED}]
-    facts["thoughts"] = Fact(
+    facts["reasoning text"] = Fact(
         value=["".join(said for said in thoughts if said not in wordless), *wordless] if any(thoughts) else [],
         names=("messages[].reasoning",),
     )
@@ -239,7 +239,7 @@ def _parts_of(messages: list[Message]) -> Iterator[Any]:
 
 
 def _turns(messages: list[Message]) -> list[list[str]]:
-    """Who said what, in order: runs of one speaker, results put behind their calls, the words only."""
+    """Return the text of each role in order; consecutive messages of one role are merged, tool results are omitted."""
     runs: list[list[str]] = []
     for speaker, text in _in_order(messages):
         if runs and runs[-1][0] == speaker:
@@ -254,34 +254,34 @@ def _in_order(messages: list[Message]) -> Iterator[tuple[str, str]]:
     for message in messages:
         speaker = "system" if message.role in {"system", "developer"} else message.role
         if speaker == "tool":
-            continue  # what tools say is told by `results`
+            continue  # the fact `results` contains the results of tools
         if speaker in {"assistant", "system"}:
             yield from waiting
             waiting = []
         for part in message.parts:
             if isinstance(part, Text | Refusal):
                 if speaker == "user":
-                    waiting.append((speaker, squeezed(part.text)))
+                    waiting.append((speaker, without_whitespace(part.text)))
                 else:
-                    yield speaker, squeezed(part.text)
+                    yield speaker, without_whitespace(part.text)
     yield from waiting
 
 
 def _call(call: ToolCall) -> list[Any]:
     if call.kind == "custom":
         return [call.name, "custom", call.arguments]
-    return [call.name, "function", arguments_said(call.arguments)]
+    return [call.name, "function", arguments_value(call.arguments)]
 
 
-def arguments_said(arguments: str) -> Any:
+def arguments_value(arguments: str) -> Any:
     try:
         return json.loads(arguments or "{}")
     except ValueError:
         return arguments
 
 
-def result_said(result: ToolResult) -> list[Any]:
-    """The words of a result, or its object; how dialects wrap words into objects is left out."""
+def result_value(result: ToolResult) -> list[Any]:
+    """Return the text or the object of a result, without the object that dialects wrap around text."""
     value: Any = result.structured if result.structured is not None else result.text()
     for _ in range(2):
         if isinstance(value, str):
@@ -291,11 +291,11 @@ def result_said(result: ToolResult) -> list[Any]:
                 break
         if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _RESULT_NAMES:
             value = next(iter(value.values()))
-    return [squeezed(value) if isinstance(value, str) else json.dumps(value, sort_keys=True)]
+    return [without_whitespace(value) if isinstance(value, str) else json.dumps(value, sort_keys=True)]
 
 
-def thought_said(part: Reasoning) -> str:
-    text = squeezed(part.text or "".join(part.summary))
+def reasoning_text(part: Reasoning) -> str:
+    text = without_whitespace(part.text or "".join(part.summary))
     return text or (_REDACTED if part.is_redacted else _SIGNED if part.token is not None else "")
 
 
@@ -324,7 +324,7 @@ def _media(parts: list[Any]) -> dict[str, Fact]:
 
 
 def _text_in(media: Media) -> str:
-    """Return the words of a text document, however it is sent."""
+    """Return the text of a text document, independent of its encoding."""
     source = media.source
     if source.text is not None:
         return source.text
@@ -336,9 +336,9 @@ def _text_in(media: Media) -> str:
         return ""
 
 
-def all_words(conversation: Conversation) -> str:
-    """Return everything that is said in words anywhere, results and documents too."""
-    return squeezed("".join(_words(_parts_of(conversation.messages))))
+def all_text(conversation: Conversation) -> str:
+    """Return all text of a conversation, including results and documents."""
+    return without_whitespace("".join(_words(_parts_of(conversation.messages))))
 
 
 def _words(parts: Iterator[Any]) -> Iterator[str]:
@@ -363,7 +363,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
-    """Return every member that only its own dialect knows: its name in reports, and its value."""
+    """Return the members that only exist in the dialect of the conversation: name in reports, and value."""
     found: Counter[tuple[str, str]] = Counter()
 
     def note(path: str, extras: Mapping[str, Any]) -> None:
@@ -371,7 +371,7 @@ def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
 
     note("", conversation.extras)
     if conversation.reasoning is not None and conversation.dialect != "openai_chat":
-        # There it holds vendors' spellings of what the form says.
+        # There, the extras are vendor spellings of known members.
         note("reasoning.", conversation.reasoning.extras)
     for message in conversation.messages:
         note("messages[].", message.extras)
@@ -385,19 +385,19 @@ def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
 
 
 def differences(before: Conversation, after: Conversation, unsaid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the facts of `before` that `after` does not have, and the names under which they may be reported.
+    """Return the facts of `before` that `after` does not have, with the names under which they may be reported.
 
-    `unsaid`: the values of facts where nothing is said.
+    `unsaid` are the values of facts that are not set.
     """
-    was, now = context_of(before), context_of(after)
+    was, now = facts_of(before), facts_of(after)
     nothing = Fact(value=None)
     found = {}
-    left_out = set() if after.dialect in _SAYS_STRICT else {"output.strict"}
+    left_out = set() if after.dialect in _HAS_STRICT else {"output.strict"}
     for name in sorted(was.keys() | now.keys()):
         old, new = was.get(name, nothing), now.get(name, nothing)
         if name in left_out or (after.dialect == "ollama" and name.startswith("media") and name.endswith(" kind")):
             continue
-        if not old.is_told_by(new) and not (not new.value and old.value == unsaid.get(name)):
+        if not old.is_equal_to(new) and not (not new.value and old.value == unsaid.get(name)):
             found[name] = old.names or new.names
     return found
 
@@ -409,18 +409,18 @@ def silent_losses(
     names: Mapping[str, str],
     unsaid: Mapping[str, Any],
 ) -> list[str]:
-    """Return what got lost and is not in `losses`; `names` is the client's spelling of the form's fields."""
+    """Return what is lost and not in `losses`; `names` are the client's names of the fields."""
     found = []
     for fact, allowed in differences(before, after, unsaid).items():
         if not any(names.get(name, name) in losses for name in allowed):
             found.append(fact)
-    return found + lost_words(before, after) + _lost_members(before, after, losses, names)
+    return found + lost_text(before, after) + _lost_members(before, after, losses, names)
 
 
 def _lost_members(
     before: Conversation, after: Conversation, losses: Mapping[str, str], names: Mapping[str, str]
 ) -> list[str]:
-    """Return the members that only the client's own dialect knows, and that neither arrived nor were reported."""
+    """Return the members that only exist in the client dialect and that neither arrived nor were reported."""
     arrived = extras_of(after) if after.dialect == before.dialect else {}
     return [
         f"the member {name}"
@@ -429,11 +429,11 @@ def _lost_members(
     ]
 
 
-def lost_words(before: Conversation, after: Conversation) -> list[str]:
-    """Return the texts of `before` that are nowhere in `after`: no report excuses those."""
-    told = _NO_WORDS.sub("", all_words(after))
+def lost_text(before: Conversation, after: Conversation) -> list[str]:
+    """Return the texts of `before` that are not in `after`, even if they were reported."""
+    text = _NO_WORDS.sub("", all_text(after))
     pieces = (_NO_WORDS.sub("", word) for word in _words(_parts_of(before.messages)))
-    return [f"the words {piece[:40]!r}" for piece in pieces if piece and piece not in told]
+    return [f"the text {piece[:40]!r}" for piece in pieces if piece and piece not in text]
 
 
 def plain(value: Any) -> Any:

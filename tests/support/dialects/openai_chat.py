@@ -1,7 +1,7 @@
-"""Judges of what we write in the chat dialect: OpenAI's published schemas, the official SDK's types, and the rules of
-a stream.
+"""Validate chat completions and streams against OpenAI's published schemas, the types of its SDK, and the rules of a
+stream.
 
-The schemas lag behind the wire: they know no custom tool calls in chunks, which OpenAI sends.
+The schemas are not up to date: they lack custom tool calls in chunks, which OpenAI sends.
 """
 
 import json
@@ -28,7 +28,7 @@ _chunk = validator("CreateChatCompletionStreamResponse")
 
 
 def judge_answer(body: bytes) -> dict[str, Any]:
-    """Raise when a body is no chat completion by the schema, or none by the SDK."""
+    """Return the body if it is a valid chat completion by the schema and the SDK. Raises otherwise."""
     answer: dict[str, Any] = json.loads(body)
     _answer.validate(answer)
     ChatCompletion.model_validate(answer)
@@ -46,7 +46,7 @@ def _without_custom(chunk: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge_stream(stream: bytes, *, wants_usage: bool = False) -> list[dict[str, Any]]:
-    """Raise when a stream breaks the schemas or the rules between chunks. Return its chunks."""
+    """Return the chunks of a stream if they follow the schemas and the rules of a stream. Raises otherwise."""
     events = [event.data for event in SseParser().feed(stream)]
     assert events.pop() == "[DONE]"
     chunks: list[dict[str, Any]] = [json.loads(event) for event in events]
@@ -79,6 +79,6 @@ def _judge_choices(choices: list[dict[str, Any]]) -> None:
 
 
 def call_of(**members: Any) -> Call:
-    """Return a decoded request of a chat client."""
+    """Return a decoded chat request."""
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}
     return CLIENT.decode_request(json.dumps(body).encode())

@@ -1,7 +1,7 @@
-"""Judges of what we write in the responses dialect: OpenAI's published schemas, and the official SDK's own types.
+"""Validate responses and their streams against OpenAI's published schemas and the types of its SDK.
 
-The schemas (github.com/openai/openai-openapi, MIT) lag behind the wire in two places, where the SDK's types decide:
-`usage` and `user` are null in responses that have none, which the schemas do not allow.
+The schemas (github.com/openai/openai-openapi, MIT) are not up to date: they do not allow null for `usage` and `user`,
+so only the types of the SDK validate those.
 """
 
 import json
@@ -38,25 +38,25 @@ _events = {
 }
 
 
-def _without_lag(response: dict[str, Any]) -> dict[str, Any]:
+def _without_null(response: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in response.items() if not (name in {"usage", "user"} and value is None)}
 
 
 def judge_response(response: dict[str, Any]) -> None:
-    """Raise when a response is none by the schema, or none by the SDK."""
-    _response.validate(_without_lag(response))
+    """Raise if a response is not valid by the schema and the SDK."""
+    _response.validate(_without_null(response))
     Response.model_validate(response)
 
 
 def judge_event(event: dict[str, Any]) -> None:
-    """Raise when a stream event is none by the schema, or none by the SDK."""
-    lagging = {**event, "response": _without_lag(event["response"])} if "response" in event else event
-    _events[event["type"]].validate(lagging)
+    """Raise if an event is not valid by the schema and the SDK."""
+    checked = {**event, "response": _without_null(event["response"])} if "response" in event else event
+    _events[event["type"]].validate(checked)
     _event_adapter.validate_python(event)
 
 
 def read_events(stream: bytes) -> list[dict[str, Any]]:
-    """Parse a client stream; each event's name must be its type."""
+    """Parse a stream; the name of each event must be its type."""
     found = []
     for event in SseParser().feed(stream):
         data = json.loads(event.data)
@@ -66,7 +66,7 @@ def read_events(stream: bytes) -> list[dict[str, Any]]:
 
 
 def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
-    """Write events one by one and return the client's stream, judged."""
+    """Encode events one by one, and return the events of the validated stream."""
     stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "Ended")
     told = read_events(stream + writer.end())
     judge_stream(told)
@@ -74,7 +74,7 @@ def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
 
 
 def judge_stream(told: list[dict[str, Any]]) -> None:
-    """Check the rules between events: numbering, places, order of opening and closing, one terminator."""
+    """Validate the events and their order: numbers, indexes, start and end of items and parts, one final event."""
     assert [event["sequence_number"] for event in told] == list(range(len(told)))
     assert [event["type"] for event in told[:2]] == ["response.created", "response.in_progress"]
     open_items: dict[int, str] = {}

@@ -1,6 +1,6 @@
-"""OpenAI's published response schemas (github.com/openai/openai-openapi, MIT), as validators.
+"""Validators of OpenAI's published response schemas (github.com/openai/openai-openapi, MIT).
 
-They say `nullable` in an older standard's words, which is put into today's.
+The schemas use `nullable` of an older standard, which is converted to the current one.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Every client dialect over every upstream dialect: what the pair tests and the generated table of features stand on.
+"""Translate golden cases between all client dialects and all upstream dialects, for pair tests and the feature table.
 
-A request case is sent to an upstream as the pipeline would send it, and read back as that dialect's own clients are
-read. An upstream's case is read, and told to a client, whole or as a stream.
+A request is encoded for an upstream like in the pipeline, and decoded like a request of a client with that dialect. An
+answer is decoded, and encoded for a client as a body or as a stream.
 """
 
 import base64
@@ -39,7 +39,7 @@ _FETCHED = {
     ".mp3": ("audio/mpeg", "SUQzBAAAAAAA"),
     ".wav": ("audio/wav", "UklGRiQAAABXQVZF"),
 }
-"""What the web has, by the end of the address; everything else is a picture."""
+"""Fetched content by the suffix of its URL; all other URLs are images."""
 
 
 def deployment(dialect: str, vendor: str, model: str, url: str, **quirks: Any) -> Deployment:
@@ -68,7 +68,7 @@ BY_UPSTREAM = {
         "bedrock", "bedrock", "anthropic.claude-sonnet-4-5-v1:0", "https://bedrock-runtime.eu-west-1.amazonaws.com"
     ),
 }
-"""The deployment that stands for a dialect, its vendor's own."""
+"""A deployment of the original vendor for each dialect."""
 OTHERS = {
     "compatible": deployment("openai_chat", "openai-compatible", "m", "http://127.0.0.1:9/v1"),
     "bare": deployment(
@@ -81,36 +81,36 @@ OTHERS = {
     ),
     "nova": deployment("bedrock", "bedrock", "amazon.nova-pro-v1:0", "https://bedrock-runtime.eu-west-1.amazonaws.com"),
 }
-"""More deployments whose endpoints want the same dialect written otherwise."""
+"""Deployments that need another encoding of the same dialect."""
 
 UNSAID: dict[str, dict[str, Any]] = {
-    "openai/gpt-5.1": {"thoughts shown": "False"},
-    "openai-compatible/m": {"thoughts shown": "True"},
-    "deepseek/deepseek-chat": {"thoughts shown": "True"},
-    "anthropic/claude-sonnet-4-5": {"reasoning": "off", "thoughts shown": "True"},
-    "anthropic/claude-opus-4-6": {"reasoning": "off", "thoughts shown": "True"},
-    "gemini/gemini-2.5-flash": {"reasoning": "dynamic", "thoughts shown": "False"},
-    "gemini/gemini-3-pro-preview": {"reasoning": "dynamic", "thoughts shown": "False"},
-    "ollama/qwen3:8b": {"thoughts shown": "True"},
-    "bedrock/anthropic.claude-sonnet-4-5-v1:0": {"reasoning": "off", "thoughts shown": "True"},
-    "bedrock/amazon.nova-pro-v1:0": {"reasoning": "off", "thoughts shown": "True"},
+    "openai/gpt-5.1": {"reasoning shown": "False"},
+    "openai-compatible/m": {"reasoning shown": "True"},
+    "deepseek/deepseek-chat": {"reasoning shown": "True"},
+    "anthropic/claude-sonnet-4-5": {"reasoning": "off", "reasoning shown": "True"},
+    "anthropic/claude-opus-4-6": {"reasoning": "off", "reasoning shown": "True"},
+    "gemini/gemini-2.5-flash": {"reasoning": "dynamic", "reasoning shown": "False"},
+    "gemini/gemini-3-pro-preview": {"reasoning": "dynamic", "reasoning shown": "False"},
+    "ollama/qwen3:8b": {"reasoning shown": "True"},
+    "bedrock/anthropic.claude-sonnet-4-5-v1:0": {"reasoning": "off", "reasoning shown": "True"},
+    "bedrock/amazon.nova-pro-v1:0": {"reasoning": "off", "reasoning shown": "True"},
 }
-"""What an upstream does where a request says nothing of it."""
+"""Defaults of the upstreams for facts that a request does not set."""
 
 
 class Sent(Struct, kw_only=True):
-    """A request on its way: what was meant, what went out, what was said to be lost."""
+    """An encoded request: the original conversation, the upstream request, and the reported losses."""
 
     before: Conversation
     request: UpstreamRequest | None = None
-    """None: refused."""
+    """None if the request was rejected."""
     losses: dict[str, str]
-    """By the client's name of the field: how."""
+    """From the client's name of the field to how it was lost."""
     refusal: errors.UnsupportedFeature | None = None
 
 
 def client_of(dialect: str, body: bytes = b"") -> Any:
-    """Return the client codec; Ollama has one for each of its two endpoints."""
+    """Return the client codec. Ollama has one for each of its two endpoints."""
     return ENDPOINTS[endpoint_of(dialect, body)].client
 
 
@@ -121,7 +121,7 @@ def endpoint_of(dialect: str, body: bytes = b"") -> str:
 
 
 def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
-    """Return the translation between two dialects; between equals, too."""
+    """Return the translation between two dialects, which may be the same."""
     table: Any = ENDPOINTS[endpoint_of(client, call.body)].routes
     table = getattr(table, "_lanes", table)
     route: ChatTranslation = table._translations[upstream]
@@ -133,7 +133,7 @@ def upstream_of(dialect: str) -> Any:
 
 
 def call_of(dialect: str, case: dict[str, Any]) -> Call:
-    """Decode a request case as its client sends it."""
+    """Decode a request as its client sends it."""
     body = json.dumps(case["body"], ensure_ascii=False).encode()
     path = case.get("path") or {}
     headers = tuple((name, value) for name, value in case.get("headers", ()))
@@ -154,7 +154,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
-    """Return the call of a client that asks for nothing in particular, but for all that it may be told."""
+    """Return a minimal call that accepts everything an answer can contain."""
     body = dict(_PLAIN[dialect])
     if dialect != "gemini":
         body["stream"] = is_stream
@@ -167,7 +167,7 @@ def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
 
 
 def send(call: Call, client: str, target: Deployment, form: Conversation | None = None) -> Sent:
-    """Write the upstream request as the pipeline does, fetching what must be fetched. `form`: instead of the call's."""
+    """Encode the upstream request like the pipeline, with fetches. `form` replaces the conversation of the call."""
     route = lane_of(call, client, target.dialects[0])
     before: Conversation = form or client_of(client, call.body).decode(call)
     call.conversation = form
@@ -191,7 +191,7 @@ def web(url: str) -> tuple[str, str]:
 
 
 def read_back(request: UpstreamRequest, dialect: str) -> Conversation:
-    """Read an upstream request as the dialect's own server reads its clients."""
+    """Decode an upstream request like a request of a client with that dialect."""
     if dialect == "bedrock":
         return read_converse(request.body, is_stream=request.path.endswith("converse-stream"))
     context = RequestContext(headers=tuple(request.headers))
@@ -210,21 +210,21 @@ def request_cases(dialect: str) -> tuple[tuple[str, dict[str, Any]], ...]:
 
 
 def wire_of(dialect: str, case: dict[str, Any]) -> bytes:
-    """Return the exact bytes of a stream case."""
+    """Return the bytes of a stream."""
     if dialect == "bedrock":
         return b"".join(base64.b64decode(frame) for frame in case["wire"])
     return "".join(case["wire"]).encode()
 
 
 def read_answer(dialect: str, case: dict[str, Any]) -> Response:
-    """Read a response case from the dialect's own vendor."""
+    """Decode an answer of the vendor."""
     body = json.dumps(case["body"], ensure_ascii=False).encode()
     response: Response = upstream_of(dialect).decode(body, BY_UPSTREAM[dialect])
     return response
 
 
 def read_stream(dialect: str, *pieces: bytes) -> list[Event]:
-    """Read a stream in these pieces."""
+    """Decode a stream from these pieces."""
     decoder = upstream_of(dialect).stream(BY_UPSTREAM[dialect])
     events: list[Event] = []
     for piece in pieces:
@@ -236,20 +236,20 @@ def collected(dialect: str, *pieces: bytes) -> Response:
     return collect(read_stream(dialect, *pieces), dialect)
 
 
-def told_whole(response: Response, client: str) -> tuple[bytes, dict[str, str]]:
-    """Tell a client a whole answer. Return the body and what was lost of it."""
+def encode_answer(response: Response, client: str) -> tuple[bytes, dict[str, str]]:
+    """Encode an answer for a client. Returns the body and the losses."""
     losses = LossReport()
     call = plain_call(client)
     body: bytes = client_of(client).encode(response, call, losses)
     return body, {loss.field: loss.how for loss in losses.taken()}
 
 
-def told_stream(events: list[Event], client: str, *, at_once: bool = False) -> tuple[bytes, dict[str, str]]:
-    """Tell a client a stream, event by event or all at once."""
+def encode_stream(events: list[Event], client: str, *, at_once: bool = False) -> tuple[bytes, dict[str, str]]:
+    """Encode a stream for a client, event by event or all events at once. Returns the stream and the losses."""
     losses = LossReport()
     encoder = client_of(client).stream(plain_call(client, is_stream=True), losses)
-    said = [event for event in events if type(event).__name__ != "Ended"]
-    groups = [said] if at_once else [[event] for event in said]
+    encoded = [event for event in events if type(event).__name__ != "Ended"]
+    groups = [encoded] if at_once else [[event] for event in encoded]
     out = b"".join(encoder.encode(group) for group in groups)
     return out + encoder.end(), {loss.field: loss.how for loss in losses.taken()}
 

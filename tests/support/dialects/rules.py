@@ -1,7 +1,7 @@
-"""The rules of each client dialect, for whole answers and for streams: what an official client relies on.
+"""Validate answers and streams by the rules of each client dialect on which official clients rely.
 
-Each check raises `AssertionError` (or the judge's own error) for what breaks a rule. OpenAI's two dialects are judged
-by OpenAI's published schemas and the official SDK's types besides.
+Each check raises `AssertionError` or a validation error. OpenAI's two dialects are also validated against OpenAI's
+published schemas and the types of its SDK.
 """
 
 import json
@@ -51,7 +51,7 @@ def _chat_stream(wire: bytes) -> None:
 
 
 def _responses_answer(document: dict[str, Any], _: bytes) -> None:
-    """Items of types that are newer than the schemas pass as they came."""
+    """Validate a response without the items whose type the schemas do not know."""
     openai_responses.judge_response({**document, "output": _known(document["output"])})
     ids = [item["id"] for item in document["output"]]
     assert len(set(ids)) == len(ids)
@@ -104,7 +104,7 @@ def _anthropic_usage(usage: dict[str, Any]) -> None:
 
 
 def _anthropic_stream(wire: bytes) -> None:
-    """One message_start first; blocks numbered from 0, one open at a time; one message_delta and message_stop last."""
+    """Check: one message_start first; blocks numbered from 0 without overlap; message_delta and message_stop last."""
     events = []
     for raw in wire.decode().removesuffix("\n\n").split("\n\n"):
         name, data = raw.split("\n")
@@ -161,8 +161,8 @@ def _gemini_parts(candidate: dict[str, Any]) -> None:
     assert content["role"] == "model"
     assert content["parts"]
     for part in content["parts"]:
-        said = part.keys() - {"thought", "thoughtSignature", "videoMetadata", "partMetadata"}
-        assert len(said) == 1
+        content = part.keys() - {"thought", "thoughtSignature", "videoMetadata", "partMetadata"}
+        assert len(content) == 1
         if "functionCall" in part:
             assert part["functionCall"]["name"]
             assert isinstance(part["functionCall"]["args"], dict)
@@ -176,7 +176,7 @@ def _gemini_usage(document: dict[str, Any]) -> None:
 
 
 def _gemini_stream(wire: bytes) -> None:
-    """Every chunk is a whole document of one id and model; each candidate finishes once, in the last chunk."""
+    """Check: every chunk is a document of one id and model; each candidate finishes once, in the last chunk."""
     assert wire.endswith(b"\r\n\r\n")
     chunks = [
         json.loads(raw.removeprefix("data: ")) for raw in wire.decode().removesuffix("\r\n\r\n").split("\r\n\r\n")
@@ -212,7 +212,7 @@ def _ollama_message(message: dict[str, Any]) -> None:
 
 
 def _ollama_stream(wire: bytes) -> None:
-    """A line a document, times that never go back, `done` on the last one only, calls numbered in order."""
+    """Check: one document per line, `done` on the last line only, calls numbered in order."""
     assert wire.endswith(b"\n")
     lines = [json.loads(line) for line in wire.splitlines()]
     assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]

@@ -1,4 +1,4 @@
-"""Requests and answers in short, for the tests of this folder."""
+"""Builders for requests, and readers for replies."""
 
 import json
 import time
@@ -42,14 +42,14 @@ def chunks(reply: Reply) -> list[Any]:
 
 
 def both(text: str = "hello", **fields: Any) -> tuple[Any, Any]:
-    """The same request as a document and as a document put together from its stream."""
+    """Return the answer to a request as a document, and as a document assembled from its stream."""
     whole = document(chat(text, **fields))
     stream = chunks(chat(text, **fields, stream=True, stream_options={"include_usage": True}))
     return whole, joined(stream)
 
 
 def joined(stream: list[Any]) -> Any:
-    """Put the chunks of a stream together the way a client does."""
+    """Assemble a document from the chunks of a stream as a client does."""
     choices: dict[int, Any] = {}
     for chunk in stream:
         for piece in chunk["choices"]:
@@ -66,7 +66,7 @@ def joined(stream: list[Any]) -> Any:
 
 
 def wire_request(path: str, document: Any = None, *, method: str = "POST", **headers: str) -> WireRequest:
-    """A request to one vendor's API; header names are written with underscores."""
+    """Return a request; underscores in header names become hyphens."""
     path, _, query = path.partition("?")
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
@@ -74,7 +74,7 @@ def wire_request(path: str, document: Any = None, *, method: str = "POST", **hea
 
 
 def named_events(reply: Reply) -> list[Any]:
-    """The documents of a stream whose events have names; each name is its document's type."""
+    """Return the documents of a stream whose events are named after the type of the document."""
     found = []
     for part in reply.parts:
         name, data, *rest = part.decode().split("\n")
@@ -88,5 +88,5 @@ def named_events(reply: Reply) -> list[Any]:
 def eventually(holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "It did not happen in time."
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Upstreams on loopback that do exactly what a test says, down to the bytes and when they are sent."""
+"""Upstreams on loopback that run a script, which controls every byte and its time."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,11 @@ from intellirouter.core import Deployment, Secret, Timeouts, UpstreamAddress, Up
 from intellirouter.providers import UpstreamPool
 
 PATIENCE_S = 5.0
-"""How long a test waits for what should happen at once."""
+"""The timeout for events that should happen immediately."""
 
 
 def answer(body: bytes = b"{}", *headers: str, status: int = 200, version: str = "1.1") -> bytes:
-    """Build a whole answer with a length."""
+    """Return a complete response with `content-length`."""
     lines = [f"HTTP/{version} {status} Some Reason", f"content-length: {len(body)}", *headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
@@ -33,18 +33,18 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class Peer:
-    """The upstream's end of one connection."""
+    """The upstream side of one connection."""
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number = number
-        """Counted from 1 in the order in which the connections came."""
+        """Starts at 1, in the order of the connections."""
         self.reader = reader
         self.writer = writer
         self.is_gone = asyncio.Event()
-        """The pool has closed its end (or the script has ended)."""
+        """Set when the pool has closed the connection, or the script has ended."""
 
     async def request(self) -> bytes:
-        """Read one request; its body. Raises `IncompleteReadError` when there is none any more."""
+        """Read one request and return its body. Raises `IncompleteReadError` at the end of the connection."""
         await self.head()
         return await self.reader.readexactly(self.length)
 
@@ -60,7 +60,7 @@ class Peer:
         await self.writer.drain()
 
     async def serve(self, data: bytes = answer()) -> None:
-        """Answer every request the same way until the pool closes the connection."""
+        """Send the same response to every request until the pool closes the connection."""
         while True:
             await self.request()
             await self.send(data)
@@ -73,7 +73,7 @@ class Peer:
         self.is_gone.set()
 
     def reset(self) -> None:
-        """End with a TCP reset."""
+        """Close the connection with a TCP reset."""
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -83,7 +83,7 @@ Script = Callable[[Peer], Awaitable[Any]]
 
 
 class Server:
-    """Runs one script per connection and closes the connection when the script ends."""
+    """Runs a script for each connection, and closes the connection at its end."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -124,7 +124,7 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def deployment(self, *, headers: tuple[tuple[str, str], ...] = (), **settings: Any) -> Deployment:
-        """Describe a deployment behind this server; the names of timeouts and of endpoint fields may be mixed."""
+        """Return a deployment at this server; `settings` are timeouts, or fields of the address or the deployment."""
         return deployment(self.base_url, uds=self.uds, headers=headers, **settings)
 
 
@@ -148,7 +148,7 @@ def deployment(base_url: str, **settings: Any) -> Deployment:
 async def serving(
     script: Script, *, tls: ssl.SSLContext | None = None, uds: str | None = None, host: str = "localhost"
 ) -> AsyncIterator[Server]:
-    """Serve `script` on a port of 127.0.0.1, or on a unix socket. `host` is how the deployment calls it."""
+    """Run `script` on a port of 127.0.0.1 or on a unix socket. `host` is the host name in `base_url`."""
     server = Server(script)
     if uds is not None:
         listener = await asyncio.start_unix_server(server.connected, uds)
@@ -166,20 +166,20 @@ async def serving(
 
 
 async def call(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
-    """Ask once and read the whole answer."""
+    """Send one request and return the whole body of the response."""
     response = await pool.send(to, UpstreamRequest(path="/chat/completions", body=body))
     return await response.read(1 << 30)
 
 
 async def stream(pool: UpstreamPool, to: Deployment, body: bytes = b'{"ask": 1}') -> bytes:
-    """Ask once and read the answer piece by piece, as the relay of a stream does."""
+    """Send one request and read the response in chunks, as the relay of a stream does."""
     response = await pool.send(to, UpstreamRequest(path="/chat/completions", body=body))
     response.content_began()
     return await rest(response)
 
 
 async def rest(response: UpstreamResponse) -> bytes:
-    """Read on to the end, piece by piece."""
+    """Read the remaining chunks."""
     pieces = []
     while piece := await response.next_chunk():
         pieces.append(piece)
@@ -189,26 +189,26 @@ async def rest(response: UpstreamResponse) -> bytes:
 async def eventually(is_true: Callable[[], object], what: str = "it") -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not is_true():
-        assert time.monotonic() < deadline, f"{what} did not come true in {PATIENCE_S} s"
+        assert time.monotonic() < deadline, f"This did not happen within {PATIENCE_S} s: {what}."
         await asyncio.sleep(0.002)
 
 
 def open_counts(pool: UpstreamPool) -> list[int]:
-    """How many connections (and granted places) the pool counts, by address."""
+    """Return the number of open connections, including granted slots, of each address."""
     return [peers.open_count for peers in pool._peers.values()]
 
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Fail when the block takes longer: what it waits for must not be ended by a longer deadline."""
+    """Fail if the block takes longer, for example because a longer timeout has ended it."""
     started = time.monotonic()
     yield
     took = time.monotonic() - started
-    assert took < seconds, f"took {took:.2f} s"
+    assert took < seconds, f"The block took {took:.2f} s."
 
 
 class Authority:
-    """A certificate authority that lives as long as the tests."""
+    """A certificate authority for the test run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

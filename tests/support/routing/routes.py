@@ -1,4 +1,4 @@
-"""Deployments, targets and calls for the tests of routing, each in one line."""
+"""Builders for deployments, resolved models, calls and health."""
 
 import random
 from typing import Any

@@ -60,7 +60,7 @@ def vendors() -> dict[str, VendorRow]:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    """Load text as a file, with an empty environment unless stated."""
+    """Load text as a file, by default with an empty environment."""
 
     def load_text(text: str = "", *, name: str = "config.yaml", **options: Any) -> Loaded:
         path = tmp_path / name

@@ -45,11 +45,11 @@ from tests.support.dialects.pairs import (
     UPSTREAMS,
     client_of,
     collected,
+    encode_answer,
+    encode_stream,
     plain_call,
     read_back,
     send,
-    told_stream,
-    told_whole,
     upstream_of,
 )
 from tests.support.dialects.rules import check_answer, check_stream
@@ -124,7 +124,7 @@ def _woven(draw: st.DrawFn, response: Response, queues: dict[int, list[Event]]) 
 @pytest.mark.parametrize("client", CLIENTS)
 @given(response=answers())
 def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> None:
-    body, losses = told_whole(response, client)
+    body, losses = encode_answer(response, client)
     check_answer(client, body)
     again = upstream_of(client).decode(body, BY_UPSTREAM[client])
     assert differences(response, again, client, losses) == []
@@ -133,7 +133,7 @@ def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> No
 @pytest.mark.parametrize("client", CLIENTS)
 @given(events=streams(), at_once=st.booleans())
 def test_a_stream_is_read_as_it_was_told(client: str, events: list[Event], at_once: bool) -> None:
-    wire, losses = told_stream(events, client, at_once=at_once)
+    wire, losses = encode_stream(events, client, at_once=at_once)
     check_stream(client, wire)
     response = collect(events, "x")
     assert differences(response, collected(client, wire), client, losses) == []

@@ -10,13 +10,13 @@ from tests.support.providers.loopback import Authority
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every asynchronous test of this folder on the loop we ship with and on the stock one."""
+    """Run every asynchronous test of this folder on uvloop and on the loop of asyncio."""
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[UpstreamPool]:
-    """A pool that has to end with nothing: no connection, no place taken, nobody waiting, no timer."""
+    """A pool that must end without connections, reserved slots, waiting calls and timers."""
     pool = UpstreamPool()
     yield pool
     await pool.close()

@@ -1,4 +1,4 @@
-"""A gateway that serves requests does not load the test kit, not even when it serves magic models."""
+"""A gateway that serves requests does not load the test kit, not even when it serves fake models."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ print(*(name for name in sys.modules if name.startswith("intellirouter.")))
 """
 
 
-def test_serving_magic_models_does_not_load_the_test_kit(repo: Path, tmp_path: Path) -> None:
+def test_serving_fake_models_does_not_load_the_test_kit(repo: Path, tmp_path: Path) -> None:
     example = (repo / "examples" / "minimal.yaml").read_text(encoding="utf-8")
     config = tmp_path / "config.yaml"
     config.write_text(

@@ -1,9 +1,9 @@
-"""The magic models `fake/*`: deterministic answers in OpenAI's format, made inside the process without a network.
+"""The fake models `fake/*`: deterministic answers in OpenAI's format, made inside the process without a network.
 
 Door: `FakeProvider`, the upstream that serves them, and `FAKE_MODELS`, their names with a description.
 
 MockVendor (`intellirouter.testing`) gives the same answers over a real network, so it builds on the modules of this
-room: the planned completion, the OpenAI wire format, and the faults that magic models cause. This room must not know
+room: the planned completion, the OpenAI wire format, and the faults that fake models cause. This room must not know
 the test kit; a gateway that serves requests does not load it.
 """
 

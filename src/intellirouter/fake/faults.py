@@ -1,4 +1,4 @@
-"""The faults that magic models cause. MockVendor has more kinds and uses these functions for its own of that name."""
+"""The faults that fake models cause. MockVendor supports these kinds and more, and uses the same functions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The magic models: names that select a behavior."""
+"""The fake models: names that select a behavior."""
 
 import re
 from collections.abc import Mapping
@@ -28,14 +28,14 @@ FAKE_MODELS: Final[Mapping[str, str]] = MappingProxyType(
         "malformed": "Answers with invalid JSON.",
     }
 )
-"""Names of the magic models with their descriptions."""
+"""Names of the fake models with their descriptions."""
 
 LOREM_TOKENS: Final = 64
 SLOW_S: Final = 2.0
 _NUMBERED: Final = re.compile(r"(lorem|gen|slow|error)-(\d{1,6})")
 
 
-class MagicModel(Struct, frozen=True, kw_only=True):
+class ModelBehavior(Struct, frozen=True, kw_only=True):
     """The behavior that a model name selects. By default, a model echoes the prompt."""
 
     fault: ModelFault | None = None
@@ -48,21 +48,21 @@ class MagicModel(Struct, frozen=True, kw_only=True):
     is_embedding_only: bool = False
 
 
-ECHO: Final = MagicModel()
-"""The behavior of every name that is not a magic model."""
+ECHO: Final = ModelBehavior()
+"""The behavior of every name that is not a fake model."""
 FLAKY_FAULT: Final = ModelFault("error", {"status": 500})
 _NAMED: Final = {
     "echo": ECHO,
-    "lorem": MagicModel(text_tokens=LOREM_TOKENS),
-    "tools": MagicModel(forces_tools=True),
-    "think": MagicModel(has_reasoning=True),
-    "refuse": MagicModel(refuses=True),
-    "embed": MagicModel(is_embedding_only=True),
-    "flaky": MagicModel(is_flaky=True),
-    "slow": MagicModel(fault=ModelFault("slow", {"delay_s": SLOW_S})),
-    "hang": MagicModel(fault=ModelFault("hang", {"after_events": -1})),
-    "drop": MagicModel(fault=ModelFault("drop", {"at": "middle"})),
-    "malformed": MagicModel(fault=ModelFault("malformed", {"how": "json"})),
+    "lorem": ModelBehavior(text_tokens=LOREM_TOKENS),
+    "tools": ModelBehavior(forces_tools=True),
+    "think": ModelBehavior(has_reasoning=True),
+    "refuse": ModelBehavior(refuses=True),
+    "embed": ModelBehavior(is_embedding_only=True),
+    "flaky": ModelBehavior(is_flaky=True),
+    "slow": ModelBehavior(fault=ModelFault("slow", {"delay_s": SLOW_S})),
+    "hang": ModelBehavior(fault=ModelFault("hang", {"after_events": -1})),
+    "drop": ModelBehavior(fault=ModelFault("drop", {"at": "middle"})),
+    "malformed": ModelBehavior(fault=ModelFault("malformed", {"how": "json"})),
 }
 _ERRORS: Final = {
     400: ModelFault(
@@ -74,8 +74,8 @@ _ERRORS: Final = {
 }
 
 
-def find_magic_model(model: str) -> MagicModel | None:
-    """Return the behavior that `model` (with or without `fake/`) selects, or None if it is not a magic model."""
+def find_behavior(model: str) -> ModelBehavior | None:
+    """Return the behavior that `model` (with or without `fake/`) selects, or None if it is not a fake model."""
     name = model.removeprefix("fake/")
     if name in _NAMED:
         return _NAMED[name]
@@ -85,10 +85,10 @@ def find_magic_model(model: str) -> MagicModel | None:
     number = int(numbered[2])
     match numbered[1]:
         case "slow":
-            return MagicModel(fault=ModelFault("slow", {"delay_s": number / 1000}))
+            return ModelBehavior(fault=ModelFault("slow", {"delay_s": number / 1000}))
         case "error" if 400 <= number <= 599:
-            return MagicModel(fault=_ERRORS.get(number) or ModelFault("error", {"status": number}))
+            return ModelBehavior(fault=_ERRORS.get(number) or ModelFault("error", {"status": number}))
         case "error":
             return None
         case _:
-            return MagicModel(text_tokens=number)
+            return ModelBehavior(text_tokens=number)

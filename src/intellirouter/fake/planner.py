@@ -8,7 +8,7 @@ import msgspec
 
 from intellirouter.core import new_id
 from intellirouter.fake.completion import Choice, Completion, CompletionRequest, Tool, ToolCall
-from intellirouter.fake.models import MagicModel
+from intellirouter.fake.models import ModelBehavior
 from intellirouter.fake.schema_instance import instance_of
 from intellirouter.fake.tokens import count_tokens, lorem, split_tokens
 
@@ -19,17 +19,17 @@ _CALL: Final = re.compile(r"\bcall\s+([\w.-]{1,64})(?:\s+with\s+(?=\{))?", re.IG
 _TOKENS_PER_CALL: Final = 4
 
 
-def plan_completion(request: CompletionRequest, magic: MagicModel, *, created_s: int) -> Completion:
+def plan_completion(request: CompletionRequest, behavior: ModelBehavior, *, created_s: int) -> Completion:
     """Return the whole answer.
 
-    `magic` is the behavior that the model's name selects: filler text instead of the echo, a call of every tool of the
-    request (or an invented call if it has none), reasoning, a refusal. `created_s` is in seconds since 1970.
+    `behavior` selects filler text instead of the echo, a call of every tool of the request (or an invented call if it
+    has no tools), reasoning, or a refusal. `created_s` is in seconds since 1970.
     """
     choices = []
     completion_tokens = reasoning_tokens = 0
     for index in range(request.choice_count):
-        choice, tokens = _refusal() if magic.refuses else _answer(request, index, magic)
-        if request.wants_reasoning or magic.has_reasoning:
+        choice, tokens = _refusal() if behavior.refuses else _answer(request, index, behavior)
+        if request.wants_reasoning or behavior.has_reasoning:
             choice.reasoning = _reasoning(request)
             reasoning_tokens += len(choice.reasoning)
         choices.append(choice)
@@ -46,9 +46,9 @@ def plan_completion(request: CompletionRequest, magic: MagicModel, *, created_s:
     )
 
 
-def _answer(request: CompletionRequest, index: int, magic: MagicModel) -> tuple[Choice, int]:
-    calls = _calls(request, forces_tools=magic.forces_tools)
-    return _limited_calls(request, calls) if calls else _limited_text(request, index, magic.text_tokens)
+def _answer(request: CompletionRequest, index: int, behavior: ModelBehavior) -> tuple[Choice, int]:
+    calls = _calls(request, forces_tools=behavior.forces_tools)
+    return _limited_calls(request, calls) if calls else _limited_text(request, index, behavior.text_tokens)
 
 
 def _refusal() -> tuple[Choice, int]:

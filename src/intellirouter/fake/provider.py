@@ -1,4 +1,4 @@
-"""An upstream inside the process that serves the magic models `fake/*`, without sockets."""
+"""An upstream inside the process that serves the fake models `fake/*`, without sockets."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Final
 
 from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, UpstreamRequest, errors
 from intellirouter.fake.faults import ModelFault, apply_model_fault
-from intellirouter.fake.models import FLAKY_FAULT, MagicModel, find_magic_model
+from intellirouter.fake.models import FLAKY_FAULT, ModelBehavior, find_behavior
 from intellirouter.fake.openai.answer import answer
 from intellirouter.fake.openai.replies import model_not_found
 from intellirouter.fake.script import Cut, Hang, Script, Step, Wait, script_of
@@ -41,21 +41,21 @@ class FakeProvider:
 
     def _script(self, deployment: Deployment, request: UpstreamRequest) -> Script:
         name = deployment.upstream_model
-        magic = find_magic_model(name)
-        if magic is None:
+        behavior = find_behavior(name)
+        if behavior is None:
             return script_of(model_not_found(name).reply())
         path = request.path.partition("?")[0]
         operation = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
-        _, reply = answer(operation, request.body, created_s=self._clock.epoch_us() // 1_000_000, magic=magic)
-        return apply_model_fault(reply, self._fault(deployment.name, magic))
+        _, reply = answer(operation, request.body, created_s=self._clock.epoch_us() // 1_000_000, behavior=behavior)
+        return apply_model_fault(reply, self._fault(deployment.name, behavior))
 
-    def _fault(self, deployment: str, magic: MagicModel) -> ModelFault | None:
-        if magic.is_flaky:
+    def _fault(self, deployment: str, behavior: ModelBehavior) -> ModelFault | None:
+        if behavior.is_flaky:
             if deployment not in self._calls and len(self._calls) >= MAX_COUNTED:
                 self._calls.clear()
             self._calls[deployment] += 1
             return FLAKY_FAULT if self._calls[deployment] % 2 == 0 else None
-        return magic.fault
+        return behavior.fault
 
 
 class FakeResponse:

@@ -1,7 +1,7 @@
 """The test kit: test an integration without a vendor, without a network and without waiting.
 
 Door: `MockVendor` (a vendor in a separate process, with faults on demand), `FAULT_KINDS` (the faults it supports),
-`FakeProvider` (an upstream inside the process), `FAKE_MODELS` (its magic models), `FakeClock`.
+`FakeProvider` (an upstream inside the process), `FAKE_MODELS` (its fake models), `FakeClock`.
 """
 
 from intellirouter.fake import FAKE_MODELS, FakeProvider

@@ -23,7 +23,7 @@ class Reply:
 
 
 @dataclass
-class Asked:
+class Request:
     method: str
     path: str
     headers: dict[str, str]
@@ -40,7 +40,7 @@ class ScriptedGateway:
     """
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self.client_left = threading.Event()
         self._replies: dict[str, list[Reply]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -83,7 +83,7 @@ class ScriptedGateway:
             def _serve(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                gateway.asked.append(Asked(self.command, self.path, headers, self.rfile.read(length)))
+                gateway.requests.append(Request(self.command, self.path, headers, self.rfile.read(length)))
                 reply = gateway.next_reply(self.path.partition("?")[0])
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():

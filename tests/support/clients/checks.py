@@ -52,7 +52,7 @@ class Case:
         return f"{self.url}/v1"
 
     def magic(self, name: str) -> str:
-        """Return the name of a magic model of this upstream: `error-429`, `gen-400`, `hang`."""
+        """Return the name of a fake model of this upstream: `error-429`, `gen-400`, `hang`."""
         return f"{self.upstream}-{name}"
 
     def requests(self, model: str) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ MAGIC = (
     "think",
     "tools",
 )
-"""Magic models; each is available as `via-X-NAME`."""
+"""Fake models; each is available as `via-X-NAME`."""
 
 UPSTREAMS: dict[str, dict[str, str]] = {
     "via-openai": {"vendor": "openai-compatible", "base_url": "/v1"},

@@ -165,7 +165,7 @@ class _Outcomes:
 
 
 def _cell(outcomes: list[tuple[bool, str]]) -> Cell:
-    """Return the most frequent outcome, or the best of them; only cases of this feature alone count if there are any."""
+    """Return the most frequent outcome, or the best of them; cases of this feature alone take precedence."""
     deciding = [outcome for is_alone, outcome in outcomes if is_alone] or [outcome for _, outcome in outcomes]
     often = Counter(deciding)
     best = max(often, key=lambda outcome: (often[outcome], -ORDER.index(outcome)))

@@ -132,17 +132,17 @@ def _output(ask: Conversation) -> dict[str, Fact]:
 
 
 def _reasoning(ask: Conversation) -> dict[str, Fact]:
-    asked = ask.reasoning
-    if asked is None:
+    wanted = ask.reasoning
+    if wanted is None:
         return {}
-    amount: Any = asked.effort
-    if asked.is_enabled is False or asked.effort == "none" or (asked.budget_tokens == 0 and not asked.effort):
+    amount: Any = wanted.effort
+    if wanted.is_enabled is False or wanted.effort == "none" or (wanted.budget_tokens == 0 and not wanted.effort):
         amount = "off"
-    elif asked.budget_tokens is not None and asked.budget_tokens > 0:
-        amount = asked.budget_tokens
-    elif not amount and (asked.is_enabled or asked.is_adaptive or asked.budget_tokens is not None):
+    elif wanted.budget_tokens is not None and wanted.budget_tokens > 0:
+        amount = wanted.budget_tokens
+    elif not amount and (wanted.is_enabled or wanted.is_adaptive or wanted.budget_tokens is not None):
         amount = "dynamic"
-    shown = asked.shows_thoughts if asked.shows_thoughts is not None else bool(asked.summary) or None
+    shown = wanted.shows_thoughts if wanted.shows_thoughts is not None else bool(wanted.summary) or None
     return {
         "reasoning": Fact(value=amount, names=("reasoning", "reasoning.effort", "reasoning.budget_tokens")),
         "reasoning shown": Fact(value=None if shown is None else str(shown), names=("reasoning.summary", "reasoning")),
@@ -213,10 +213,10 @@ def _transcript(ask: Conversation) -> dict[str, Fact]:
     facts["errors"] = Fact(
         value=sum(part.is_error for part in results), names=("messages[].content[].is_error", "messages", "tool_choice")
     )
-    thoughts = [reasoning_text(part) for part in parts if isinstance(part, Reasoning)]
-    wordless = [said for said in thoughts if said in {_SIGNED, _REDACTED}]
+    texts = [reasoning_text(part) for part in parts if isinstance(part, Reasoning)]
+    wordless = [text for text in texts if text in {_SIGNED, _REDACTED}]
     facts["reasoning text"] = Fact(
-        value=["".join(said for said in thoughts if said not in wordless), *wordless] if any(thoughts) else [],
+        value=["".join(text for text in texts if text not in wordless), *wordless] if any(texts) else [],
         names=("messages[].reasoning",),
     )
     facts["names"] = Fact(value=[message.name for message in ask.messages if message.name], names=("messages[].name",))
@@ -308,10 +308,10 @@ def _media(parts: list[Any]) -> dict[str, Fact]:
     facts: dict[str, Fact] = {}
     for number, part in enumerate(media):
         source = part.source
-        told = source.url or source.file_id or _text_in(part) or source.data
+        content = source.url or source.file_id or _text_in(part) or source.data
         kind = "words" if _text_in(part) else part.kind
         as_words = (f"messages[].content[].{part.kind}", "messages[].content[].file")
-        facts[f"media {number}"] = Fact(value=told, names=(*as_words, "messages[].content[]"))
+        facts[f"media {number}"] = Fact(value=content, names=(*as_words, "messages[].content[]"))
         facts[f"media {number} kind"] = Fact(value=kind, names=(*as_words, "messages[].content[]"))
         detail, name = part.detail if part.detail != "auto" else "", _NOT_IN_NAMES.sub("", part.name)
         facts[f"media {number} detail"] = Fact(value=detail, names=("messages[].content[].detail",))

@@ -27,7 +27,7 @@ _answer = validator("CreateChatCompletionResponse")
 _chunk = validator("CreateChatCompletionStreamResponse")
 
 
-def judge_answer(body: bytes) -> dict[str, Any]:
+def validate_answer(body: bytes) -> dict[str, Any]:
     """Return the body if it is a valid chat completion by the schema and the SDK. Raises otherwise."""
     answer: dict[str, Any] = json.loads(body)
     _answer.validate(answer)
@@ -45,7 +45,7 @@ def _without_custom(chunk: dict[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def judge_stream(stream: bytes, *, wants_usage: bool = False) -> list[dict[str, Any]]:
+def validate_stream(stream: bytes, *, wants_usage: bool = False) -> list[dict[str, Any]]:
     """Return the chunks of a stream if they follow the schemas and the rules of a stream. Raises otherwise."""
     events = [event.data for event in SseParser().feed(stream)]
     assert events.pop() == "[DONE]"
@@ -60,11 +60,11 @@ def judge_stream(stream: bytes, *, wants_usage: bool = False) -> list[dict[str, 
         assert chunks[-1]["choices"] == []
         assert chunks[-1]["usage"]["total_tokens"] >= 0
         assert all(chunk["usage"] is None for chunk in chunks[:-1])
-    _judge_choices([choice for chunk in with_choices for choice in chunk["choices"]])
+    _validate_choices([choice for chunk in with_choices for choice in chunk["choices"]])
     return chunks
 
 
-def _judge_choices(choices: list[dict[str, Any]]) -> None:
+def _validate_choices(choices: list[dict[str, Any]]) -> None:
     for index in {choice["index"] for choice in choices}:
         own = [choice for choice in choices if choice["index"] == index]
         assert own[0]["delta"]["role"] == "assistant"

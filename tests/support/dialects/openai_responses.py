@@ -42,13 +42,13 @@ def _without_null(response: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in response.items() if not (name in {"usage", "user"} and value is None)}
 
 
-def judge_response(response: dict[str, Any]) -> None:
+def validate_response(response: dict[str, Any]) -> None:
     """Raise if a response is not valid by the schema and the SDK."""
     _response.validate(_without_null(response))
     Response.model_validate(response)
 
 
-def judge_event(event: dict[str, Any]) -> None:
+def validate_event(event: dict[str, Any]) -> None:
     """Raise if an event is not valid by the schema and the SDK."""
     checked = {**event, "response": _without_null(event["response"])} if "response" in event else event
     _events[event["type"]].validate(checked)
@@ -68,21 +68,21 @@ def read_events(stream: bytes) -> list[dict[str, Any]]:
 def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
     """Encode events one by one, and return the events of the validated stream."""
     stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "Ended")
-    told = read_events(stream + writer.end())
-    judge_stream(told)
-    return told
+    written_events = read_events(stream + writer.end())
+    validate_stream(written_events)
+    return written_events
 
 
-def judge_stream(told: list[dict[str, Any]]) -> None:
+def validate_stream(events: list[dict[str, Any]]) -> None:
     """Validate the events and their order: numbers, indexes, start and end of items and parts, one final event."""
-    assert [event["sequence_number"] for event in told] == list(range(len(told)))
-    assert [event["type"] for event in told[:2]] == ["response.created", "response.in_progress"]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
     open_items: dict[int, str] = {}
     items: list[Any] = []
     open_parts: dict[tuple[int, int], str] = {}
     pieces: dict[tuple[Any, ...], str] = {}
-    for event in told:
-        judge_event(event)
+    for event in events:
+        validate_event(event)
         kind, index = event["type"], event.get("output_index")
         if kind == "response.output_item.added":
             assert index == len(items)
@@ -107,9 +107,9 @@ def judge_stream(told: list[dict[str, Any]]) -> None:
             key = (kind.removesuffix(".done"), *place)
             whole = next(event[name] for name in ("text", "refusal", "arguments", "input") if name in event)
             assert pieces.get(key, "") == whole or (whole == "{}" and key not in pieces)
-    last = told[-1]
+    last = events[-1]
     assert last["type"] == f"response.{last['response']['status']}"
-    assert sum(event["type"] == last["type"] for event in told) == 1
+    assert sum(event["type"] == last["type"] for event in events) == 1
     assert not open_items
     assert last["response"]["output"] == items
-    assert {event["response"]["id"] for event in told if "response" in event} == {last["response"]["id"]}
+    assert {event["response"]["id"] for event in events if "response" in event} == {last["response"]["id"]}

@@ -43,16 +43,16 @@ def check_stream(client: str, wire: bytes) -> None:
 
 
 def _chat_answer(_: dict[str, Any], body: bytes) -> None:
-    openai_chat.judge_answer(body)
+    openai_chat.validate_answer(body)
 
 
 def _chat_stream(wire: bytes) -> None:
-    openai_chat.judge_stream(wire, wants_usage=True)
+    openai_chat.validate_stream(wire, wants_usage=True)
 
 
 def _responses_answer(document: dict[str, Any], _: bytes) -> None:
     """Validate a response without the items whose type the schemas do not know."""
-    openai_responses.judge_response({**document, "output": _known(document["output"])})
+    openai_responses.validate_response({**document, "output": _known(document["output"])})
     ids = [item["id"] for item in document["output"]]
     assert len(set(ids)) == len(ids)
 
@@ -66,7 +66,7 @@ def _responses_stream(wire: bytes) -> None:
     if any(event.get("item", {}).get("type") == "tomorrow_call" for event in events):
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
         return
-    openai_responses.judge_stream(events)
+    openai_responses.validate_stream(events)
 
 
 # Anthropic

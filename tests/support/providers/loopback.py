@@ -107,7 +107,7 @@ class Server:
             await self._script(peer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the pool closed the connection, or the test is over
-        except Exception as error:  # noqa: BLE001 - told at the end of the test
+        except Exception as error:  # noqa: BLE001 - reported at the end of the test
             self.failures.append(error)
         finally:
             peer.is_gone.set()

@@ -187,7 +187,7 @@ def test_faults_match_count_and_end(vendor: MockVendor) -> None:
     assert vendor.requests() == []
 
 
-def test_magic_models(vendor: MockVendor) -> None:
+def test_fake_models(vendor: MockVendor) -> None:
     assert _statuses(vendor, "error-429", "flaky", "flaky", "fake/error-500") == [429, 200, 500, 500]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
 from intellirouter.fake.openai.chat_reply import chat_reply
 from intellirouter.fake.openai.chat_request import parse_chat
 from intellirouter.fake.openai.embeddings import answer_embeddings
@@ -12,10 +12,12 @@ from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply
 
 
-def answer(path: str, body: bytes, *, created_s: int, magic: MagicModel | None = None) -> tuple[str | None, Reply]:
+def answer(
+    path: str, body: bytes, *, created_s: int, behavior: ModelBehavior | None = None
+) -> tuple[str | None, Reply]:
     """Answer `POST path` (`/chat/completions`, `/embeddings`); `created_s` is in seconds since 1970.
 
-    `magic` overrides the behavior that the model's name selects.
+    `behavior` overrides the behavior that the model's name selects.
 
     Returns the model that the request names (None if it could not be read) and the reply. Errors are returned as
     replies, never raised.
@@ -24,9 +26,9 @@ def answer(path: str, body: bytes, *, created_s: int, magic: MagicModel | None =
     try:
         request = decode_body(body)
         model = read_model(request)
-        magic = magic or find_magic_model(model) or ECHO
+        behavior = behavior or find_behavior(model) or ECHO
         if path == "/chat/completions":
-            return model, _chat(model, magic, request, created_s)
+            return model, _chat(model, behavior, request, created_s)
         if path == "/embeddings":
             return model, answer_embeddings(model, request)
         raise not_found("POST", f"/v1{path}")
@@ -34,12 +36,12 @@ def answer(path: str, body: bytes, *, created_s: int, magic: MagicModel | None =
         return model, error.reply()
 
 
-def _chat(model: str, magic: MagicModel, document: dict[str, Any], created_s: int) -> Reply:
-    if magic.is_embedding_only:
+def _chat(model: str, behavior: ModelBehavior, document: dict[str, Any], created_s: int) -> Reply:
+    if behavior.is_embedding_only:
         raise OpenAiError(
             404,
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
             param="model",
         )
     request = parse_chat(model, document)
-    return chat_reply(request, plan_completion(request, magic, created_s=created_s))
+    return chat_reply(request, plan_completion(request, behavior, created_s=created_s))

@@ -94,7 +94,7 @@ def _replanned(edit: Callable[[Any], Any], reply: Reply) -> Script:
 
 
 def _truncated(reply: Reply) -> Script:
-    """Send half of the answer, with a `content-length` as if it were complete."""
+    """Send half of the answer as if it were complete, with the `content-length` of that half."""
     whole = b"".join(reply.parts)
     return _with_steps(reply, [whole[: len(whole) // 2]])
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK, Clock
-from intellirouter.fake.models import FLAKY_FAULT, find_magic_model
+from intellirouter.fake.models import FLAKY_FAULT, find_behavior
 from intellirouter.fake.openai.replies import json_reply, not_found
 from intellirouter.fake.reply import Reply
 from intellirouter.fake.script import Script, script_of
@@ -89,14 +89,14 @@ class Vendor:
         due = self.registry.due(received)
         if due is not None or received.model is None:
             return due
-        magic = find_magic_model(received.model)
-        if magic is None:
+        behavior = find_behavior(received.model)
+        if behavior is None:
             return None
-        if magic.is_flaky:
+        if behavior.is_flaky:
             self._flaky_calls["flaky"] += 1
             model_fault = FLAKY_FAULT if self._flaky_calls["flaky"] % 2 == 0 else None
         else:
-            model_fault = magic.fault
+            model_fault = behavior.fault
         return None if model_fault is None else Fault.of(model_fault.kind, model_fault.params)
 
     def _control(self, method: str, what: str, body: bytes) -> Reply:

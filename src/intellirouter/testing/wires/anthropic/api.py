@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.anthropic.cache import pieces_of
@@ -69,24 +69,24 @@ class AnthropicApi:
         name = document.get("model")
         request.model = name if isinstance(name, str) else None
         betas = request.headers.get("anthropic-beta", "")
-        magic = _magic(request.model)
+        behavior = _behavior(request.model)
         if is_count:
             return json_reply({"input_tokens": count_messages(document, betas)})
         parsed = parse_messages(document, betas)
         parsed.cache = self._cache.use(parsed.model, pieces_of(parsed.prompt))
         parsed.cached_tokens, parsed.cache_write_tokens = parsed.cache.read, parsed.cache.written
         if REFUSES in parsed.input_text:
-            magic = msgspec.structs.replace(magic, refuses=True)
-        return messages_reply(parsed, plan_completion(parsed, magic, created_s=request.created_s))
+            behavior = msgspec.structs.replace(behavior, refuses=True)
+        return messages_reply(parsed, plan_completion(parsed, behavior, created_s=request.created_s))
 
 
-def _magic(model: str | None) -> MagicModel:
+def _behavior(model: str | None) -> ModelBehavior:
     if model is None:
         return ECHO
-    magic = find_magic_model(model) or ECHO
-    if model.startswith("no-such-") or magic.is_embedding_only:
+    behavior = find_behavior(model) or ECHO
+    if model.startswith("no-such-") or behavior.is_embedding_only:
         raise MessagesError(404, f"model: {model}")
-    return magic
+    return behavior
 
 
 def _describe(name: str) -> Reply:

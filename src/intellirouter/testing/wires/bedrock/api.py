@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.models import ECHO, find_behavior
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.bedrock.render import converse_reply
@@ -56,8 +56,8 @@ class BedrockApi:
                 status=404,
             )
         model = request.model = unquote(place["model"])
-        magic = find_magic_model(model) or ECHO
-        if model.startswith("no-such-") or magic.is_embedding_only:
+        behavior = find_behavior(model) or ECHO
+        if model.startswith("no-such-") or behavior.is_embedding_only:
             raise BedrockError("The provided model identifier is invalid.")
         document = json_object(request.body)
         if document is None:
@@ -65,5 +65,5 @@ class BedrockApi:
         parsed = parse_converse(model, document)
         use = self._cache.use(model, parsed.pieces)
         parsed.cached_tokens, parsed.cache_write_tokens = use.read, use.written
-        plan = plan_completion(parsed, magic, created_s=request.created_s)
+        plan = plan_completion(parsed, behavior, created_s=request.created_s)
         return converse_reply(parsed, plan, is_stream=place["how"] == "converse-stream")

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote
 
-from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.gemini.embeddings import batch_embed_reply, embed_reply, predict_reply
@@ -91,12 +91,12 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
     document = json_object(request.body)
     if document is None:
         raise GoogleError(400, "Invalid JSON payload received. Expected an object at the root of the message.")
-    magic = find_magic_model(model) or ECHO
+    behavior = find_behavior(model) or ECHO
     match method:
         case "generateContent" | "streamGenerateContent":
-            return _generate(request, document, magic, method, is_vertex=is_vertex)
+            return _generate(request, document, behavior, method, is_vertex=is_vertex)
         case "countTokens":
-            _require(model, method, is_there=not magic.is_embedding_only)
+            _require(model, method, is_there=not behavior.is_embedding_only)
             counted = parse_message(document, "CountTokensRequest")
             tokens = prompt_tokens(counted.get("generate_content_request") or counted)
             details = [{"modality": "TEXT", "tokenCount": tokens}]
@@ -115,15 +115,15 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
 
 
 def _generate(
-    request: WireRequest, document: dict[str, Any], magic: MagicModel, method: str, *, is_vertex: bool
+    request: WireRequest, document: dict[str, Any], behavior: ModelBehavior, method: str, *, is_vertex: bool
 ) -> Reply:
     model = request.model or ""
-    _require(model, method, is_there=not magic.is_embedding_only)
+    _require(model, method, is_there=not behavior.is_embedding_only)
     parsed = parse_generate(model, document, is_vertex=is_vertex)
     form = "whole"
     if method == "streamGenerateContent":
         form = "sse" if request.query.get("alt") == "sse" else "array"
-    return generate_reply(parsed, form, plan_completion(parsed, magic, created_s=request.created_s))
+    return generate_reply(parsed, form, plan_completion(parsed, behavior, created_s=request.created_s))
 
 
 def _require(model: str, method: str, *, is_there: bool = True) -> None:

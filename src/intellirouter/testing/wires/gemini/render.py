@@ -88,7 +88,7 @@ def _choice_pieces(request: GeminiRequest, index: int, choice: Choice) -> list[d
 
 
 def _reasoning(request: GeminiRequest, choice: Choice, pieces: list[str]) -> list[dict[str, Any]]:
-    # The magic model with reasoning shows it without a request.
+    # The fake model with reasoning shows it without a request.
     is_shown = request.shows_reasoning or choice.is_reasoning_forced or not request.wants_reasoning
     return [{"text": piece, "thought": True} for piece in pieces] if is_shown else []
 

@@ -73,7 +73,7 @@ def _document_of(error: ErrorInfo) -> dict[str, Any]:
         details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"})
     message = error.message or _MESSAGES.get(error.status, f"Error {error.status}.")
     document = error_document(error.status, message, details)
-    if error.type.isupper():  # a canonical status, not a type of OpenAI's from a magic model
+    if error.type.isupper():  # a canonical status, not a type of OpenAI's from a fake model
         document["error"]["status"] = error.type
     return document
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from intellirouter.fake.embedding import embed_text
-from intellirouter.fake.models import ECHO, MagicModel, find_magic_model
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.fake.tokens import count_tokens
@@ -65,25 +65,25 @@ def _answer_model(request: WireRequest, what: str) -> Reply:
     if not name:
         raise OllamaError(400, "model is required")
     request.model = name
-    magic = find_magic_model(name) or ECHO
+    behavior = find_behavior(name) or ECHO
     if name.startswith("no-such-"):
         raise OllamaError(404, f"model '{name}' not found")
     match what:
         case "chat":
-            return _generate(parse_chat(name, document), magic, request.created_s)
+            return _generate(parse_chat(name, document), behavior, request.created_s)
         case "generate":
-            return _generate(parse_generate(name, document), magic, request.created_s)
+            return _generate(parse_generate(name, document), behavior, request.created_s)
         case "show":
             return json_reply(_model_details(name))
         case _:
             return _embed(name, document, is_old=what == "embeddings")
 
 
-def _generate(request: OllamaRequest, magic: MagicModel, created_s: int) -> Reply:
-    if magic.is_embedding_only:
+def _generate(request: OllamaRequest, behavior: ModelBehavior, created_s: int) -> Reply:
+    if behavior.is_embedding_only:
         raise OllamaError(400, f'"{request.model}" does not support {"chat" if request.is_chat else "generate"}')
     render = loaded_reply if request.only_loads else completion_reply
-    return render(request, plan_completion(request, magic, created_s=created_s))
+    return render(request, plan_completion(request, behavior, created_s=created_s))
 
 
 def _embed(name: str, document: dict[str, Any], *, is_old: bool) -> Reply:

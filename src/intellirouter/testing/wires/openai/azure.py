@@ -8,7 +8,7 @@ import msgspec
 
 from intellirouter.core import new_id
 from intellirouter.fake.completion import Completion
-from intellirouter.fake.models import find_magic_model
+from intellirouter.fake.models import find_behavior
 from intellirouter.fake.openai.replies import json_reply
 from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, WireFormat, json_object, pretty_json
 from intellirouter.testing.wires.openai.api import OpenAiApi
@@ -110,8 +110,8 @@ class AzureApi:
 
     def _below(self, request: WireRequest, path: str) -> Reply:
         reply = self._openai.answer_below(request, path)
-        magic = find_magic_model(request.model or "")
-        if magic is not None and magic.refuses:
+        behavior = find_behavior(request.model or "")
+        if behavior is not None and behavior.refuses:
             raise _filtered()
         return reply
 

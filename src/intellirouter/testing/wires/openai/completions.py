@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from intellirouter.core import new_id
 from intellirouter.fake.completion import Choice, Completion, CompletionRequest
-from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.models import ECHO, find_behavior
 from intellirouter.fake.openai.chat_reply import FINGERPRINT, usage_of
 from intellirouter.fake.openai.chat_request import at_least_one, stops_of
 from intellirouter.fake.openai.fields import optional, wrong_type
@@ -37,8 +37,8 @@ def completions(request: WireRequest, path: str) -> Reply | None:
         return None
     document = body_of(request)
     model = model_of(request, document)
-    magic = find_magic_model(model) or ECHO
-    if magic.is_embedding_only:
+    behavior = find_behavior(model) or ECHO
+    if behavior.is_embedding_only:
         raise OpenAiError(
             404,
             "This is a chat model and not supported in the v1/completions endpoint. Did you mean to use "
@@ -58,7 +58,7 @@ def completions(request: WireRequest, path: str) -> Reply | None:
                 stops=stops_of(document.get("stop")),
                 max_tokens=limit,
             ),
-            magic,
+            behavior,
             created_s=request.created_s,
         )
         for text, tokens in prompts

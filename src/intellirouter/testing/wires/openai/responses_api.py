@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.models import ECHO, find_behavior
 from intellirouter.fake.openai.replies import OpenAiError, model_not_found, not_allowed
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import Reply
@@ -73,10 +73,10 @@ class Responses:
 
     def _create(self, request: WireRequest) -> Reply:
         parsed = self._parse(request)
-        magic = find_magic_model(parsed.model) or ECHO
-        if magic.is_embedding_only:
+        behavior = find_behavior(parsed.model) or ECHO
+        if behavior.is_embedding_only:
             raise model_not_found(parsed.model)
-        completion = plan_completion(parsed, magic, created_s=request.created_s)
+        completion = plan_completion(parsed, behavior, created_s=request.created_s)
         response, reply = responses_reply(parsed, completion)
         stored = _StoredResponse(response, parsed)
         if parsed.is_background and not parsed.is_stream:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from intellirouter.core import new_id
 from intellirouter.fake.completion import Completion, CompletionRequest, Tool
-from intellirouter.fake.models import ECHO, find_magic_model
+from intellirouter.fake.models import ECHO, find_behavior
 from intellirouter.fake.planner import plan_completion
 from intellirouter.fake.reply import json_object
 from intellirouter.fake.tokens import count_tokens
@@ -212,7 +212,7 @@ class Session:
             tools=tools,
             tool_choice=f"={choice.get('name')}" if isinstance(choice, dict) else str(choice),
         )
-        return plan_completion(request, find_magic_model(request.model) or ECHO, created_s=self._created_s)
+        return plan_completion(request, find_behavior(request.model) or ECHO, created_s=self._created_s)
 
 
 def _tool(entry: Any, index: int) -> Tool:

@@ -18,7 +18,7 @@ from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
-from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool, UrlFetcher
+from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher, WebSocketDialer
 from intellirouter.resources import Batches, Files, LineRunner, StoredResponses
 from intellirouter.roles.host import build_host
 from intellirouter.roles.price_list import price_list
@@ -64,7 +64,7 @@ class GatewayProcess:
             emit=self._emit,
             clock=SYSTEM_CLOCK,
             rng=rng,
-            sockets=SocketSwitch(SocketDialer(self.pool), _OTHER_VENDORS),
+            sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
         )
         self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
         lines = LineRunner(lambda: self.gateway.spine, self.responses, SYSTEM_CLOCK, rng)

@@ -26,7 +26,7 @@ async def pool() -> AsyncIterator[UpstreamPool]:
     yield pool
     await pool.close()
     assert not pool._connections
-    for peers in pool._peers.values():
+    for peers in pool._address_pools.values():
         assert (peers.open_count, peers.idle, list(peers.waiting)) == (0, [], [])
     assert pool._sweep_timer is None or pool._sweep_timer.cancelled()
 

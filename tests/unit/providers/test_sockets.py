@@ -1,4 +1,4 @@
-"""WebSockets to deployments: credentials, certificates, deadlines, refusals, and what the other side does to us."""
+"""WebSockets to deployments: credentials, certificates, timeouts, refusals, and misbehaving upstreams."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers import SocketDialer, UpstreamPool
+from intellirouter.providers import UpstreamPool, WebSocketDialer
 from intellirouter.providers.websocket import Socket
 
 REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
@@ -44,13 +44,13 @@ async def talking(talk: Talk = echo, **options: Any) -> AsyncIterator[tuple[str,
         yield f"{scheme}://localhost:{port}/v1", seen
 
 
-async def opened(pool: UpstreamPool, to: Deployment, dialer: SocketDialer | None = None) -> Socket:
-    socket = await (dialer or SocketDialer(pool)).connect(to, REQUEST)
+async def opened(pool: UpstreamPool, to: Deployment, dialer: WebSocketDialer | None = None) -> Socket:
+    socket = await (dialer or WebSocketDialer(pool)).connect(to, REQUEST)
     assert isinstance(socket, Socket)
     return socket
 
 
-async def test_messages_of_both_kinds_pass_both_ways(pool: UpstreamPool) -> None:
+async def test_text_and_binary_messages_pass_in_both_directions(pool: UpstreamPool) -> None:
     async with talking() as (url, seen):
         socket = await opened(pool, deployment(url, credentials=["sk-1"], headers=(("x-ours", "yes"),)))
         for message in ("ünïcode", b"\x00\xff", "x" * 300_000):
@@ -67,7 +67,7 @@ async def test_messages_of_both_kinds_pass_both_ways(pool: UpstreamPool) -> None
 
 
 @pytest.mark.parametrize(("auth", "header"), [("api-key", "api-key"), ("x-api-key", "x-api-key")])
-async def test_the_credential_goes_where_the_vendor_wants_it(pool: UpstreamPool, auth: str, header: str) -> None:
+async def test_credential_is_sent_in_the_vendors_header(pool: UpstreamPool, auth: str, header: str) -> None:
     async with talking() as (url, seen):
         socket = await opened(pool, deployment(url, credentials=["k"], auth=auth))
         await socket.close(1000)
@@ -75,7 +75,7 @@ async def test_the_credential_goes_where_the_vendor_wants_it(pool: UpstreamPool,
     assert "authorization" not in seen[0].headers
 
 
-async def test_a_refused_credential_rests_and_the_next_is_shown(pool: UpstreamPool) -> None:
+async def test_refused_credential_cools_down_and_the_next_is_used(pool: UpstreamPool) -> None:
     def refuse(link: ServerConnection, request: Request) -> Response | None:
         if request.headers["authorization"] == "Bearer good":
             return None
@@ -83,15 +83,15 @@ async def test_a_refused_credential_rests_and_the_next_is_shown(pool: UpstreamPo
 
     async with talking(process_request=refuse) as (url, seen):
         to = deployment(url, credentials=["bad", "good"])
-        dialer = SocketDialer(pool)
+        dialer = WebSocketDialer(pool)
         for _ in range(3):
             await (await opened(pool, to, dialer)).close(1000)
         (bad, good) = pool.credential_states([to])
-    assert (bad.state, bad.reason, good.state) == ("resting", "unauthorized", "ready")
+    assert (bad.state, bad.reason, good.state) == ("cooling_down", "unauthorized", "ready")
     assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
 
 
-async def test_a_refusal_is_handed_back_as_it_came(pool: UpstreamPool) -> None:
+async def test_refusal_is_returned_unchanged(pool: UpstreamPool) -> None:
     def refuse(link: ServerConnection, _: Request) -> Response:
         response = link.respond(http.HTTPStatus.TOO_MANY_REQUESTS, '{"error":{"message":"slow"}}')
         response.headers["Retry-After"] = "7"
@@ -99,14 +99,14 @@ async def test_a_refusal_is_handed_back_as_it_came(pool: UpstreamPool) -> None:
 
     async with talking(process_request=refuse) as (url, _):
         to = deployment(url, credentials=["only"])
-        refusal = await SocketDialer(pool).connect(to, REQUEST)
+        refusal = await WebSocketDialer(pool).connect(to, REQUEST)
         (state,) = pool.credential_states([to])
     assert isinstance(refusal, SocketRefusal)
     assert refusal.status == 429
     assert dict(refusal.headers)["retry-after"] == "7"
     assert refusal.body == b'{"error":{"message":"slow"}}'
-    assert state.state == "resting"
-    assert 5 < state.rests_for_s <= 7
+    assert state.state == "cooling_down"
+    assert 5 < state.cooldown_remaining_s <= 7
 
 
 async def test_redirects_are_not_followed(pool: UpstreamPool) -> None:
@@ -116,21 +116,23 @@ async def test_redirects_are_not_followed(pool: UpstreamPool) -> None:
             return Response(302, "Found", Headers(location=elsewhere.replace("http", "ws")))
 
         async with talking(process_request=away) as (url, _):
-            refusal = await SocketDialer(pool).connect(deployment(url, credentials=["secret"]), REQUEST)
+            refusal = await WebSocketDialer(pool).connect(deployment(url, credentials=["secret"]), REQUEST)
         assert isinstance(refusal, SocketRefusal)
         assert refusal.status == 302
         assert not seen
 
 
-async def test_a_private_authority(pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext) -> None:
+async def test_private_certificate_authority(
+    pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext
+) -> None:
     async with talking(ssl=good_tls) as (url, _):
         await (await opened(pool, deployment(url, ca_file=authority.ca_file))).close(1000)
-        with pytest.raises(errors.UpstreamConnectFailed, match="TLS failed") as failed:
+        with pytest.raises(errors.UpstreamConnectFailed, match="TLS handshake with") as failed:
             await opened(pool, deployment(url))
     assert "ca_file" in failed.value.hint
 
 
-async def test_a_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
+async def test_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     async with unix_serve(echo, path):
         socket = await opened(pool, deployment("http://worker/v1", uds=path))
@@ -139,10 +141,10 @@ async def test_a_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
         await socket.close(1000)
 
 
-async def test_nobody_listens(pool: UpstreamPool) -> None:
+async def test_connection_refused(pool: UpstreamPool) -> None:
     async with talking() as (url, _):
         pass
-    with pytest.raises(errors.UpstreamConnectFailed, match="cannot connect"):
+    with pytest.raises(errors.UpstreamConnectFailed, match="Cannot connect"):
         await opened(pool, deployment(url))
 
 
@@ -156,36 +158,36 @@ async def test_nobody_listens(pool: UpstreamPool) -> None:
         (b"", errors.UpstreamDisconnected),
     ],
 )
-async def test_what_is_no_websocket(pool: UpstreamPool, said: bytes, expected: Any) -> None:
+async def test_responses_that_are_not_websocket_handshakes(pool: UpstreamPool, said: bytes, expected: Any) -> None:
     async def talk(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.writer.write(said)
 
     async with serving(talk) as server:
         if expected == "SocketRefusal":
-            refusal = await SocketDialer(pool).connect(server.deployment(), REQUEST)
+            refusal = await WebSocketDialer(pool).connect(server.deployment(), REQUEST)
             assert isinstance(refusal, SocketRefusal)
             assert (refusal.status, refusal.body) == (200, b"not a socket")
         else:
             with pytest.raises(expected):
-                await SocketDialer(pool).connect(server.deployment(), REQUEST)
+                await WebSocketDialer(pool).connect(server.deployment(), REQUEST)
 
 
-async def test_a_handshake_has_a_deadline(pool: UpstreamPool) -> None:
+async def test_handshake_times_out(pool: UpstreamPool) -> None:
     async def hang(peer: Peer) -> None:
         await peer.reader.read()
 
     async with serving(hang) as server:
         with pytest.raises(errors.UpstreamTimeout, match="handshake"):
-            await SocketDialer(pool).connect(server.deployment(connect_s=0.05, first_token_s=0.05), REQUEST)
+            await WebSocketDialer(pool).connect(server.deployment(connect_s=0.05, first_token_s=0.05), REQUEST)
 
 
-async def test_sessions_count_against_the_providers_connections(pool: UpstreamPool) -> None:
+async def test_sessions_count_against_max_connections(pool: UpstreamPool) -> None:
     async with talking() as (url, _):
         to = deployment(url, max_connections=2)
-        dialer = SocketDialer(pool)
+        dialer = WebSocketDialer(pool)
         first, second = await opened(pool, to, dialer), await opened(pool, to, dialer)
-        with pytest.raises(errors.Overloaded, match="2 sessions"):
+        with pytest.raises(errors.Overloaded, match="All 2 connections"):
             await opened(pool, to, dialer)
         await first.close(1000)
         await first.close(1000)
@@ -196,7 +198,7 @@ async def test_sessions_count_against_the_providers_connections(pool: UpstreamPo
         await third.close(1000)
 
 
-async def test_the_other_sides_close_is_told(pool: UpstreamPool) -> None:
+async def test_close_of_the_upstream_is_raised(pool: UpstreamPool) -> None:
     async def leave(link: ServerConnection) -> None:
         await link.send("last")
         await link.close(4001, "bye")
@@ -211,7 +213,7 @@ async def test_the_other_sides_close_is_told(pool: UpstreamPool) -> None:
         await socket.close(1000)
 
 
-async def test_a_broken_connection_is_1006(pool: UpstreamPool) -> None:
+async def test_aborted_connection_is_1006(pool: UpstreamPool) -> None:
     async def cut(link: ServerConnection) -> None:
         link.transport.abort()
 
@@ -223,7 +225,7 @@ async def test_a_broken_connection_is_1006(pool: UpstreamPool) -> None:
         await socket.close(1000)
 
 
-async def test_a_message_without_end_is_refused(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_large_message_is_refused(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intellirouter.providers.websocket._MAX_MESSAGE_BYTES", 1000)
 
     async def shout(link: ServerConnection) -> None:
@@ -238,7 +240,7 @@ async def test_a_message_without_end_is_refused(pool: UpstreamPool, monkeypatch:
         await socket.close(1000)
 
 
-async def test_who_is_cancelled_while_closing_cuts_the_connection(pool: UpstreamPool) -> None:
+async def test_cancellation_while_closing_aborts_the_connection(pool: UpstreamPool) -> None:
     gone = asyncio.Event()
 
     async def deaf(peer: Peer) -> None:

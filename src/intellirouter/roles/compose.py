@@ -127,9 +127,10 @@ class GatewayProcess:
     def swap(self, runtime: Runtime) -> None:
         """Serve new requests by another configuration; requests under way keep theirs."""
         self.gateway.spine = self._spine(runtime)
-        live = self.gateway.spine.catalog.deployments
-        self._board.keep_only(frozenset(live))
-        self.pool.forget(frozenset(id(each) for each in live.values()))
+        catalog = self.gateway.spine.catalog
+        self._board.keep_only(frozenset(catalog.deployments))
+        wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
+        self.pool.apply([*catalog.deployments.values(), *wildcards])
         self.runtime = runtime
 
     def _spine(self, runtime: Runtime) -> Spine:

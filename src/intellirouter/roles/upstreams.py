@@ -62,12 +62,14 @@ class HostedUpstream:
     def __init__(self, pool: Upstream, host: WorkerDirectory) -> None:
         self._pool = pool
         self._host = host
-        self._placed: dict[str, Deployment] = {}
+        self._placed: dict[str, tuple[Deployment, Deployment]] = {}
+        """By name: the configured deployment, and the same with the address of its worker."""
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
         wait_s = min(_MAX_LOADING_WAIT_S, deployment.timeouts.first_token_s)
         address = await self._host.wait_ready(deployment.name, wait_s)
-        placed = self._placed.get(deployment.name)
-        if placed is None or placed.address != address:
-            placed = self._placed[deployment.name] = replace(deployment, address=address)
+        configured, placed = self._placed.get(deployment.name, (None, deployment))
+        if configured is not deployment or placed.address != address:
+            placed = replace(deployment, address=address)
+            self._placed[deployment.name] = deployment, placed
         return await self._pool.send(placed, request)

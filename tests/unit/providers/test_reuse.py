@@ -243,27 +243,73 @@ async def test_reload_forgets_deployments_but_not_their_connections(pool: Upstre
         old, new = server.deployment(), server.deployment(max_connections=7)
         await call(pool, old)
         await call(pool, new)
-        pool.forget(frozenset({id(new)}))
-        assert set(pool._states) == {id(new)}
+        pool.apply([new])
+        assert set(pool._states) == {new}
         await call(pool, new)
         await call(pool, old)  # a request that was in flight during the reload
         assert len(server.peers) == 1
 
 
-async def test_reload_changes_the_limit(pool: UpstreamPool) -> None:
+@pytest.mark.parametrize("is_applied", [False, True], ids=["on-first-use", "applied"])
+async def test_reload_raises_the_limit(pool: UpstreamPool, is_applied: bool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment(max_connections=1))
         to = server.deployment(max_connections=3)
+        if is_applied:
+            pool.apply([to])
         responses = [await pool.send(to, UpstreamRequest(path="/x", body=b"{}")) for _ in range(3)]
         for response in responses:
             await response.read(100)
+
+
+async def test_reload_lowers_the_limit_and_requests_with_the_old_deployment_do_not_raise_it_again(
+    pool: UpstreamPool,
+) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        old, new = server.deployment(max_connections=3), server.deployment(max_connections=1, connect_s=0.05)
+        await call(pool, old)
+        pool.apply([new])
+        assert await call(pool, old) == b"{}"  # in flight during the reload
+        response = await pool.send(new, UpstreamRequest(path="/x", body=b"{}"))
+        with pytest.raises(errors.UpstreamTimeout, match="None of the 1 connections"):
+            await call(pool, new)
+        await response.read(100)
+
+
+async def test_deployments_that_share_an_address_share_the_highest_limit(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        low, high = server.deployment(max_connections=1), server.deployment(max_connections=2)
+        for order in ([low, high], [high, low]):
+            pool.apply(order)
+            responses = [await pool.send(low, UpstreamRequest(path="/x", body=b"{}")) for _ in range(2)]
+            for response in responses:
+                await response.read(100)
+
+
+async def test_reload_without_changes_keeps_connections_and_cooldowns(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            head = await peer.head()
+            await peer.reader.readexactly(peer.length)
+            await peer.send(answer(status=429 if "Bearer two" in head else 200))
+
+    async with serving(script) as server:
+        old, new = (server.deployment(credentials=("one", "two")) for _ in range(2))
+        assert await call(pool, old) == b"{}"
+        before = pool.credential_states([old])
+        pool.apply([new])
+        assert await call(pool, new) == b"{}"
+        after = pool.credential_states([new])
+        assert [each.state for each in before] == [each.state for each in after] == ["ready", "cooling_down"]
+        assert [each.uses for each in after] == [2, 1]
+        assert len(server.peers) == 1
 
 
 async def test_unused_addresses_are_forgotten(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"{}", "connection: close"))) as server:
         await call(pool, server.deployment())
         await eventually(lambda: open_counts(pool) == [0])
-    pool.forget(frozenset())
+    pool.apply([])
     assert (pool._states, pool._address_pools) == ({}, {})
 
 
@@ -274,7 +320,7 @@ async def test_paths_with_ids_do_not_accumulate(pool: UpstreamPool) -> None:
             for method in ("GET", "DELETE", "POST"):
                 response = await pool.send(to, UpstreamRequest(path=f"/responses/r_{number}", method=method))
                 assert await response.read(100) == b"here"
-        assert len(pool._states[id(to)]._heads) <= 32
+        assert len(pool._states[to]._heads) <= 32
 
 
 async def test_heads_differ_by_method_and_headers(pool: UpstreamPool) -> None:

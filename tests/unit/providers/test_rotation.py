@@ -128,7 +128,7 @@ async def test_credential_state_survives_a_reload(pool: UpstreamPool) -> None:
     async with serving(vendor.script) as server:
         await call(pool, server.deployment(credentials=("one", "two")))
         reloaded = server.deployment(credentials=("two", "one", "three"))
-        pool.forget(frozenset({id(reloaded)}))
+        pool.apply([reloaded])
         for _ in range(6):
             await call(pool, reloaded)
         assert vendor.asked.count("two") == 1
@@ -146,7 +146,7 @@ async def test_changed_credential_has_a_new_state_and_unused_ones_are_forgotten(
         for rotation in pool._credentials._rotations.values():
             rotation.last_used_s -= 4000
         _rewind(pool, 4000)
-        pool.forget(frozenset())
+        pool.apply([])
         assert (pool._credentials._rotations, pool._credentials._credentials) == ({}, {})
 
 

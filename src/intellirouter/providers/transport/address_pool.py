@@ -43,6 +43,11 @@ class AddressPool:
                 return True
         return False
 
+    def set_limit(self, max_connections: int) -> None:
+        """Change the limit. Connections above a lowered limit stay open until they are closed."""
+        self.max_connections = max_connections
+        self.grant()
+
     def grant(self) -> None:
         """Grant slots to waiting requests as far as the limit allows."""
         while self.waiting and self.open_count < self.max_connections:

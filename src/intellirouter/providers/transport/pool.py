@@ -47,8 +47,10 @@ class UpstreamPool:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         """`clock` is used for signatures and tokens. Deadlines use the event loop's time."""
         self._loop = asyncio.get_running_loop()
-        self._states: dict[int, DeploymentState] = {}
+        self._states: dict[Deployment, DeploymentState] = {}
+        """By identity: after a reload, requests in flight still use the old deployments next to the new ones."""
         self._address_pools: dict[Address, AddressPool] = {}
+        self._configured_limits: dict[Address, int] = {}
         self._tls_contexts: dict[str | None, ssl.SSLContext] = {}
         self._connections: dict[Connection, AddressPool] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -61,7 +63,7 @@ class UpstreamPool:
         return self._credentials
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
-        state = self._states.get(id(deployment)) or self._create_state(deployment)
+        state = self._states.get(deployment) or self._create_state(deployment)
         rotation = state.rotation
         now_s = self._loop.time()
         deadline_s = now_s + state.timeouts.total_s
@@ -142,14 +144,23 @@ class UpstreamPool:
         """Return the state of the credentials of these deployments. Contains no part of a credential."""
         return self._credentials.states(deployments, self._loop.time())
 
-    def forget(self, live: frozenset[int]) -> None:
-        """Drop the state of deployments whose `id` is not in `live`, and reload CA files (after a reload)."""
-        self._states = {key: state for key, state in self._states.items() if key in live}
+    def apply(self, deployments: Iterable[Deployment]) -> None:
+        """Adopt a reloaded configuration. `deployments` are those that are configured now.
+
+        Connections and credentials are keyed by value, so they survive if the new deployments have the same addresses
+        and credentials. Connection limits and CA files are read again. The state of other deployments is dropped, and
+        created again if a request in flight needs it.
+        """
+        configured = frozenset(deployments)
+        self._configured_limits = _limits(configured)
+        self._states = {each: state for each, state in self._states.items() if each in configured}
         self._credentials.forget_unused(self._loop.time())
         in_use = {state.connections.address for state in self._states.values()}
         self._address_pools = {
             address: pool for address, pool in self._address_pools.items() if pool.open_count or address in in_use
         }
+        for address, pool in self._address_pools.items():
+            pool.set_limit(self._configured_limits.get(address, pool.max_connections))
         self._tls_contexts = {ca_file: context for ca_file, context in self._tls_contexts.items() if ca_file is None}
 
     async def close(self) -> None:
@@ -174,17 +185,17 @@ class UpstreamPool:
         pool, rotation = self._address_pool(deployment), self._credentials.rotation_of(deployment)
         if len(self._states) >= _MAX_DEPLOYMENTS:  # clients create wildcard deployments; states are rebuilt on demand
             del self._states[next(iter(self._states))]
-        state = self._states[id(deployment)] = DeploymentState(deployment, pool, rotation)
+        state = self._states[deployment] = DeploymentState(deployment, pool, rotation)
         return state
 
     def _address_pool(self, deployment: Deployment) -> AddressPool:
         address = address_of(deployment)
+        limit = self._configured_limits.get(address, deployment.max_connections)
         pool = self._address_pools.get(address)
         if pool is None:
-            pool = self._address_pools[address] = AddressPool(address, deployment.max_connections)
-        elif pool.max_connections != deployment.max_connections:
-            pool.max_connections = deployment.max_connections  # the configuration read last applies
-            pool.grant()
+            pool = self._address_pools[address] = AddressPool(address, limit)
+        elif pool.max_connections < limit:
+            pool.set_limit(limit)
         return pool
 
     # -- getting a connection -----------------------------------------------------------------------------------
@@ -336,6 +347,15 @@ class UpstreamPool:
                 connection.close()
         if is_any_open:
             self._start_sweep()
+
+
+def _limits(deployments: Iterable[Deployment]) -> dict[Address, int]:
+    """Return the connection limit of each address: the highest one where deployments share an address."""
+    limits: dict[Address, int] = {}
+    for deployment in deployments:
+        address = address_of(deployment)
+        limits[address] = max(limits.get(address, 0), deployment.max_connections)
+    return limits
 
 
 def connect_failed(name: str, address: Address, error: OSError | UnicodeError) -> errors.UpstreamConnectFailed:

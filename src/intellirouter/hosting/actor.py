@@ -194,7 +194,7 @@ class Actor:
         while True:
             view, changed = self.view, self._changed
             if view.socket_path is not None:
-                return UpstreamAddress(base_url="http://localhost/v1", uds=view.socket_path)
+                return UpstreamAddress(base_url="http://local-worker/v1", uds=view.socket_path)
             if self._fault is not None:
                 raise type(self._fault)(self._fault.message, code=self._fault.code, hint=self._fault.hint)
             left_s = deadline_s - loop.time()

@@ -51,7 +51,7 @@ async def test_a_worker_is_fetched_loaded_and_ready(stub_host: StubHost) -> None
         endpoint = await stub.host.wait_ready("stub", 10)
         assert stub.states == ["fetching", "loading", "ready"]
         assert endpoint.uds == stub.view.socket_path
-        assert endpoint.base_url == "http://localhost/v1"
+        assert endpoint.base_url == "http://local-worker/v1"
         assert stub.view.pid is not None
         assert stub.view.restarts == 0
         assert stub.view.cold_start_ms > 0

@@ -32,6 +32,19 @@ def test_connections_are_shared_only_by_equal_addresses() -> None:
     assert len({address_of(deployment(url)), *map(address_of, others)}) == 4
 
 
+@pytest.mark.parametrize("base_url", ["", "http://", "/v1"])
+def test_deployment_without_a_network_address_is_refused(base_url: str) -> None:
+    with pytest.raises(
+        errors.UpstreamConnectFailed, match="test/model: The deployment has no network address"
+    ) as caught:
+        address_of(deployment(base_url))
+    assert "base_url" in caught.value.hint
+
+
+def test_unix_socket_needs_no_host() -> None:
+    assert address_of(deployment("", uds="/run/w.sock")) == Address("", 0, False, "/run/w.sock")
+
+
 @pytest.mark.parametrize(
     ("base_url", "target"),
     [

@@ -26,6 +26,14 @@ async def test_connection_refused(pool: UpstreamPool, free_port: int, scheme: st
     await eventually(lambda: open_counts(pool) == [0])
 
 
+async def test_deployment_without_a_network_address_is_never_connected_to(pool: UpstreamPool) -> None:
+    to = deployment("")
+    with pytest.raises(errors.UpstreamConnectFailed, match="no network address"):
+        await call(pool, to)
+    pool.apply([to])
+    assert open_counts(pool) == []
+
+
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 70 + ".invalid"], ids=["unknown", "empty", "long"])
 async def test_host_name_that_does_not_resolve(pool: UpstreamPool, host: str) -> None:
     with pytest.raises(errors.UpstreamConnectFailed, match=f"Cannot connect to {host}:80: ") as caught:

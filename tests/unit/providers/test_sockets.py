@@ -141,6 +141,11 @@ async def test_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
         await socket.close(1000)
 
 
+async def test_deployment_without_a_network_address(pool: UpstreamPool) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match="no network address"):
+        await opened(pool, deployment(""))
+
+
 async def test_connection_refused(pool: UpstreamPool) -> None:
     async with talking() as (url, _):
         pass

@@ -24,7 +24,7 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.providers.credential_rotation import REFUSAL_STATUSES, CredentialRegistry, CredentialState
-from intellirouter.providers.transport.address import Address, address_of
+from intellirouter.providers.transport.address import Address, address_of, has_address
 from intellirouter.providers.transport.address_pool import AddressPool
 from intellirouter.providers.transport.connection import Connection
 from intellirouter.providers.transport.deployment_state import DeploymentState
@@ -353,6 +353,8 @@ def _limits(deployments: Iterable[Deployment]) -> dict[Address, int]:
     """Return the connection limit of each address: the highest one where deployments share an address."""
     limits: dict[Address, int] = {}
     for deployment in deployments:
+        if not has_address(deployment.address):
+            continue
         address = address_of(deployment)
         limits[address] = max(limits.get(address, 0), deployment.max_connections)
     return limits

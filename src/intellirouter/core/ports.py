@@ -68,8 +68,8 @@ class CredentialRotator(Protocol):
     def can_rotate(self, deployment: Deployment, error: GatewayError, status: int | None) -> bool:
         """Return whether repeating a failed request at once would use another credential that is usable.
 
-        Ask after an attempt that failed with `error`; `status` is the upstream's, None if it sent no response. True only
-        if the credential is to blame (401, 402, 429, or no access token) and another one is not cooling down.
+        Ask after an attempt that failed with `error`; `status` is the upstream's, None if it sent no response. True if
+        the credential was at fault (401, 402, 429, or no access token) and another one is not cooling down.
         """
         ...
 

@@ -1,6 +1,7 @@
 """Vendors as data, and the clients that reach them.
 
-Door: `VENDORS`, `UpstreamPool`, `WebSocketDialer`, `UrlFetcher` for URLs in requests, `discover_models`, `probe_local`.
+Door: `VENDORS`, `UpstreamPool`, `WebSocketDialer`, both also with automatic credential rotation (`RotatingUpstream`,
+`RotatingDialer`), `UrlFetcher` for URLs in requests, `discover_models`, `probe_local`.
 Vendor names appear here, in dialects and in data files, and nowhere else.
 """
 
@@ -8,6 +9,7 @@ from intellirouter.providers.discover import DiscoveredModel, discover_models
 from intellirouter.providers.fetch import UrlFetcher
 from intellirouter.providers.probe import probe_local
 from intellirouter.providers.realtime import WebSocketDialer
+from intellirouter.providers.rotating import RotatingDialer, RotatingUpstream
 from intellirouter.providers.rows import VENDORS
 from intellirouter.providers.transport import CredentialState, UpstreamPool
 
@@ -15,6 +17,8 @@ __all__ = [
     "VENDORS",
     "CredentialState",
     "DiscoveredModel",
+    "RotatingDialer",
+    "RotatingUpstream",
     "UpstreamPool",
     "UrlFetcher",
     "WebSocketDialer",

@@ -16,7 +16,7 @@ from intellirouter.providers.auth import Authenticator, PostForm, build_authenti
 
 REFUSAL_STATUSES: Final = frozenset({401, 402, 403, 429})
 """Statuses that may be caused by the credential. They put it into cooldown."""
-_ROTATION_STATUSES: Final = frozenset({401, 402, 429})
+ROTATION_STATUSES: Final = frozenset({401, 402, 429})
 """Statuses after which another credential may be tried. 403 is not one of them: the request may have caused it."""
 
 _FIRST_COOLDOWN_S: Final = {401: 600.0, 402: 600.0, 403: 60.0, 429: 5.0}
@@ -103,12 +103,15 @@ class CredentialRotation:
         if credential.reason is not None and status < 400:
             credential.end_cooldown()
 
-    def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> int | None:
-        """Start the credential's cooldown. Return the index of the credential to try instead, or None."""
+    def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> None:
+        """Record that the upstream refused the credential, and start its cooldown."""
         credential = self.credentials[index]
         credential.uses += 1
         credential.start_cooldown(status, retry_after_s, now_s)
-        return self._next_ready(now_s) if status in _ROTATION_STATUSES else None
+
+    def has_ready(self, now_s: float) -> bool:
+        """Return whether at least one credential is not cooling down."""
+        return any(each.cooldown_until_s <= now_s for each in self.credentials)
 
     def _next_ready(self, now_s: float) -> int | None:
         count = len(self.credentials)
@@ -147,6 +150,11 @@ class CredentialRegistry:
             credentials = tuple(self._credential(deployment, secret) for secret in secrets)
             rotation = self._rotations[key] = CredentialRotation(credentials)
         return rotation
+
+    def can_rotate(self, deployment: Deployment, now_s: float) -> bool:
+        """Return whether a request whose credential was refused can be repeated with another one."""
+        rotation = self._rotations.get((deployment.provider, deployment.auth, deployment.credentials))
+        return rotation is not None and len(rotation.credentials) > 1 and rotation.has_ready(now_s)
 
     def states(self, deployments: Iterable[Deployment], now_s: float) -> tuple[CredentialState, ...]:
         """Return the state of every credential of these deployments, each once."""

@@ -24,6 +24,11 @@ _OMITTED_HEADERS: Final = frozenset({"host", "connection", "content-type", "acce
 """Headers that the library sets itself, or that have no meaning in a handshake."""
 
 
+def handshake_timeout_s(deployment: Deployment) -> float:
+    """Return how long connecting and the handshake may take."""
+    return deployment.timeouts.connect_s + deployment.timeouts.first_token_s
+
+
 class HandshakeRequest(Struct, frozen=True, kw_only=True):
     """The parameters of one WebSocket handshake."""
 
@@ -44,24 +49,28 @@ class WebSocketDialer:
         self._open_sessions: Counter[Address] = Counter()
         self._websocket: ModuleType | None = None
 
-    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+    async def connect(
+        self, deployment: Deployment, request: UpstreamRequest, *, deadline_s: float | None = None
+    ) -> FrameSocket | SocketRefusal:
+        """See `core.SocketUpstream`. `deadline_s` in the event loop's time replaces the deployment's timeouts."""
         loop = asyncio.get_running_loop()
         rotation = self._pool.credentials.rotation_of(deployment)
-        deadline_s = loop.time() + deployment.timeouts.connect_s + deployment.timeouts.first_token_s
-        index = rotation.pick(loop.time())
-        tries_left = len(rotation.credentials)
-        while True:
-            tries_left -= 1
+        now_s = loop.time()
+        index = rotation.pick(now_s)
+        if deadline_s is None:
+            deadline_s = now_s + handshake_timeout_s(deployment)
+        try:
             result = await self._connect_with(deployment, request, rotation.credentials[index], deadline_s)
-            status = result.status if isinstance(result, SocketRefusal) else 101
-            if status not in REFUSAL_STATUSES:
-                rotation.record_response(index, status)
-                return result
-            headers = result.headers if isinstance(result, SocketRefusal) else ()
-            following = rotation.record_refusal(index, status, retry_after_s(headers), loop.time())
-            if following is None or not tries_left:
-                return result
-            index = following
+        except errors.UpstreamAuthFailed:  # no access token could be obtained with this credential
+            rotation.record_refusal(index, 401, None, loop.time())
+            raise
+        if not isinstance(result, SocketRefusal):
+            rotation.record_response(index, 101)
+        elif result.status in REFUSAL_STATUSES:
+            rotation.record_refusal(index, result.status, retry_after_s(result.headers), loop.time())
+        else:
+            rotation.record_response(index, result.status)
+        return result
 
     async def _connect_with(
         self, deployment: Deployment, request: UpstreamRequest, credential: Credential, deadline_s: float

@@ -18,7 +18,7 @@ from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
-from intellirouter.providers import VENDORS, UpstreamPool, UrlFetcher, WebSocketDialer
+from intellirouter.providers import VENDORS, RotatingDialer, RotatingUpstream, UpstreamPool, UrlFetcher, WebSocketDialer
 from intellirouter.resources import Batches, Files, LineRunner, StoredResponses
 from intellirouter.roles.host import build_host
 from intellirouter.roles.price_list import price_list
@@ -64,7 +64,7 @@ class GatewayProcess:
             emit=self._emit,
             clock=SYSTEM_CLOCK,
             rng=rng,
-            sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
+            sockets=SocketSwitch(RotatingDialer(WebSocketDialer(self.pool), self.pool), _OTHER_VENDORS),
         )
         self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
         lines = LineRunner(lambda: self.gateway.spine, self.responses, SYSTEM_CLOCK, rng)
@@ -145,7 +145,7 @@ class GatewayProcess:
                 special[name] = FakeProvider()
             elif row.transport == "host" and self.host is not None:
                 special[name] = HostedUpstream(self.pool, self.host)
-        return UpstreamSwitch(self.pool, special)
+        return UpstreamSwitch(RotatingUpstream(self.pool), special)
 
     def _emit(self, record: ExchangeRecord, model: str) -> None:
         self.metrics.count(record, model)

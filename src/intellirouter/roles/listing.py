@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime, compile_config, load_config
-from intellirouter.core import Deployment, errors
-from intellirouter.providers import VENDORS, DiscoveredModel, UpstreamPool, discover_models
+from intellirouter.core import Deployment, Upstream, errors
+from intellirouter.providers import VENDORS, DiscoveredModel, RotatingUpstream, UpstreamPool, discover_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.startup import check, discover_here
 
@@ -40,8 +40,9 @@ async def _list_all(runtime: Runtime) -> list[ProviderModels]:
     catalog = Catalog(runtime, VENDORS, price_list(runtime))
     endpoints = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
     pool = UpstreamPool()
+    upstream = RotatingUpstream(pool)
     try:
-        return list(await asyncio.gather(*(_list_one(pool, endpoint) for endpoint in endpoints)))
+        return list(await asyncio.gather(*(_list_one(upstream, endpoint) for endpoint in endpoints)))
     finally:
         await pool.close()
 
@@ -50,9 +51,9 @@ def _is_remote(vendor: str) -> bool:
     return VENDORS[vendor].transport == "http"
 
 
-async def _list_one(pool: UpstreamPool, endpoint: Deployment) -> ProviderModels:
+async def _list_one(upstream: Upstream, endpoint: Deployment) -> ProviderModels:
     try:
-        models = await discover_models(pool, endpoint)
+        models = await discover_models(upstream, endpoint)
     except errors.GatewayError as error:
         message = error.message.removeprefix(f"{endpoint.name}: ")  # the provider is shown next to the problem
         problem = f"{message} {error.hint}".strip()

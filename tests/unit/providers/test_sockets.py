@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from loopback import Authority, Peer, answer, deployment, serving
+from test_google_tokens import service_account
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers import UpstreamPool, WebSocketDialer
+from intellirouter.providers import RotatingDialer, UpstreamPool, WebSocketDialer
 from intellirouter.providers.websocket import Socket
 
 REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
@@ -83,12 +84,43 @@ async def test_refused_credential_cools_down_and_the_next_is_used(pool: Upstream
 
     async with talking(process_request=refuse) as (url, seen):
         to = deployment(url, credentials=["bad", "good"])
-        dialer = WebSocketDialer(pool)
+        dialer = RotatingDialer(WebSocketDialer(pool), pool)
         for _ in range(3):
             await (await opened(pool, to, dialer)).close(1000)
         (bad, good) = pool.credential_states([to])
     assert (bad.state, bad.reason, good.state) == ("cooling_down", "unauthorized", "ready")
     assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
+
+
+async def test_each_handshake_uses_one_credential(pool: UpstreamPool) -> None:
+    def refuse(link: ServerConnection, request: Request) -> Response | None:
+        if request.headers["authorization"] == "Bearer good":
+            return None
+        return link.respond(http.HTTPStatus.UNAUTHORIZED, "no")
+
+    async with talking(process_request=refuse) as (url, seen):
+        to = deployment(url, credentials=["good", "bad"])
+        dialer = WebSocketDialer(pool)
+        refusal = await dialer.connect(to, REQUEST)
+        assert isinstance(refusal, SocketRefusal)
+        assert pool.can_rotate(to, errors.UpstreamAuthFailed("refused"), refusal.status)
+        await (await opened(pool, to, dialer)).close(1000)
+    assert [each.headers["authorization"] for each in seen] == ["Bearer bad", "Bearer good"]
+
+
+async def test_handshake_without_an_access_token_starts_a_cooldown(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(b'{"error": "invalid_grant"}', status=400))
+
+    async with serving(script) as server, talking() as (url, _):
+        account = service_account(token_uri=server.base_url.replace("/v1", "/token"))
+        to = deployment(url, auth="gcp", credentials=["ya29.good", account])
+        with pytest.raises(errors.UpstreamAuthFailed) as failed:
+            await WebSocketDialer(pool).connect(to, REQUEST)
+        assert pool.can_rotate(to, failed.value, None)
+        await (await opened(pool, to, RotatingDialer(WebSocketDialer(pool), pool))).close(1000)
+        assert [each.state for each in pool.credential_states([to])] == ["ready", "cooling_down"]
 
 
 async def test_refusal_is_returned_unchanged(pool: UpstreamPool) -> None:

@@ -23,7 +23,12 @@ from intellirouter.core import (
     UpstreamResponse,
     errors,
 )
-from intellirouter.providers.credential_rotation import REFUSAL_STATUSES, CredentialRegistry, CredentialState
+from intellirouter.providers.credential_rotation import (
+    REFUSAL_STATUSES,
+    ROTATION_STATUSES,
+    CredentialRegistry,
+    CredentialState,
+)
 from intellirouter.providers.transport.address import Address, address_of, has_address
 from intellirouter.providers.transport.address_pool import AddressPool
 from intellirouter.providers.transport.connection import Connection
@@ -42,7 +47,10 @@ _CLOSE_ITERATIONS: Final = 8
 
 
 class UpstreamPool:
-    """Implements `core.Upstream` over TCP, TLS and unix sockets. Belongs to one event loop."""
+    """Implements `core.Upstream` and `core.CredentialRotator` over TCP, TLS and unix sockets.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         """`clock` is used for signatures and tokens. Deadlines use the event loop's time."""
@@ -62,31 +70,34 @@ class UpstreamPool:
         """The credentials of all deployments, shared with clients of other protocols."""
         return self._credentials
 
-    async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
+    async def send(
+        self, deployment: Deployment, request: UpstreamRequest, *, deadline_s: float | None = None
+    ) -> UpstreamResponse:
+        """See `core.Upstream`. `deadline_s` in the event loop's time replaces the deployment's total timeout."""
         state = self._states.get(deployment) or self._create_state(deployment)
         rotation = state.rotation
         now_s = self._loop.time()
-        deadline_s = now_s + state.timeouts.total_s
         index = rotation.pick(now_s)
-        tries_left = len(rotation.credentials)
-        while True:
-            tries_left -= 1
-            try:
-                response = await self._send_with(state, request, index, deadline_s)
-            except errors.UpstreamAuthFailed:  # no access token could be obtained with this credential
-                following = rotation.record_refusal(index, 401, None, self._loop.time())
-                if following is None or not tries_left:
-                    raise
-            else:
-                status = response.status
-                if status not in REFUSAL_STATUSES:
-                    rotation.record_response(index, status)
-                    return response
-                following = rotation.record_refusal(index, status, retry_after_s(response.headers), self._loop.time())
-                if following is None or not tries_left:
-                    return response
-                response.release()
-            index = following
+        try:
+            response = await self._send_with(
+                state, request, index, now_s + state.timeouts.total_s if deadline_s is None else deadline_s
+            )
+        except errors.UpstreamAuthFailed:  # no access token could be obtained with this credential
+            rotation.record_refusal(index, 401, None, self._loop.time())
+            raise
+        if response.status in REFUSAL_STATUSES:
+            rotation.record_refusal(index, response.status, retry_after_s(response.headers), self._loop.time())
+        else:
+            rotation.record_response(index, response.status)
+        return response
+
+    def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
+        """See `core.CredentialRotator`."""
+        if status is None:
+            is_credential_at_fault = isinstance(error, errors.UpstreamAuthFailed)
+        else:
+            is_credential_at_fault = status in ROTATION_STATUSES
+        return is_credential_at_fault and self._credentials.can_rotate(deployment, self._loop.time())
 
     async def _send_with(
         self, state: DeploymentState, request: UpstreamRequest, credential: int, deadline_s: float

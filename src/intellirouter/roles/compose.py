@@ -14,13 +14,13 @@ import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import Catalog, HealthBoard
 from intellirouter.config import ConfigError, Runtime
-from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
+from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream, errors
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Parts, Spine
 from intellirouter.providers import VENDORS, RotatingDialer, RotatingUpstream, UpstreamPool, UrlFetcher, WebSocketDialer
 from intellirouter.resources import Batches, Files, LineRunner, StoredResponses
-from intellirouter.roles.host import build_host
+from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import Router
@@ -52,7 +52,7 @@ class GatewayProcess:
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
         self.pool = UpstreamPool()
-        self.host: LocalHost | None = build_host(runtime, on_host_event)
+        self.host: LocalHost = build_host(runtime, self.pool, on_host_event)
         self._board = HealthBoard()
         self._board.keep_only(frozenset(runtime.deployments))
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
@@ -93,8 +93,7 @@ class GatewayProcess:
         self.store.start()
         self.responses.start()
         self.batches.start()
-        if self.host is not None:
-            await self.host.start()
+        self.host.apply(local_models(self.runtime))
 
     def begin_stop(self) -> None:
         """Begin nothing that can wait for the next start, while requests under way finish."""
@@ -106,8 +105,7 @@ class GatewayProcess:
         """Close what was opened, in an order that lets the last exchanges be accounted for."""
         await self.batches.stop(_LINES_STOP_S)
         await self.responses.stop()
-        if self.host is not None:
-            await self.host.stop()
+        await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
@@ -122,12 +120,17 @@ class GatewayProcess:
             for problem in error.problems:
                 logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
             return
+        except errors.HostError as error:
+            logger.error("reload refused: %s %s", error.message, error.hint)  # noqa: TRY400 - no traceback wanted
+            return
         logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))
 
     def swap(self, runtime: Runtime) -> None:
-        """Serve new requests by another configuration; requests under way keep theirs."""
-        self.gateway.spine = self._spine(runtime)
-        catalog = self.gateway.spine.catalog
+        """Serve new requests by another configuration; requests under way keep theirs. Raises `HostError`."""
+        spine = self._spine(runtime)
+        self.host.apply(local_models(runtime))
+        self.gateway.spine = spine
+        catalog = spine.catalog
         self._board.keep_only(frozenset(catalog.deployments))
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
@@ -143,7 +146,7 @@ class GatewayProcess:
         for name, row in VENDORS.items():
             if row.transport == "fake":
                 special[name] = FakeProvider()
-            elif row.transport == "host" and self.host is not None:
+            elif row.transport == "host":
                 special[name] = HostedUpstream(self.pool, self.host)
         return UpstreamSwitch(RotatingUpstream(self.pool), special)
 
@@ -169,8 +172,6 @@ class GatewayProcess:
         return [msgspec.to_builtins(state) for state in self.pool.credential_states(deployments)]
 
     def _workers(self) -> list[dict[str, Any]]:
-        if self.host is None:
-            return []
         return [msgspec.to_builtins(view) for view in self.host.views()]
 
     def _check_ready(self) -> tuple[bool, str]:

@@ -155,6 +155,11 @@ class UpstreamPool:
         """Return the state of the credentials of these deployments. Contains no part of a credential."""
         return self._credentials.states(deployments, self._loop.time())
 
+    def requests_in_flight(self, uds: str) -> int:
+        """Return how many requests use a unix socket, including those that wait for a connection to it."""
+        pools = [pool for address, pool in self._address_pools.items() if address.uds == uds]
+        return sum(pool.open_count - len(pool.idle) + len(pool.waiting) for pool in pools)
+
     def apply(self, deployments: Iterable[Deployment]) -> None:
         """Adopt a reloaded configuration. `deployments` are those that are configured now.
 

@@ -53,7 +53,7 @@ class HostContext(Struct, frozen=True, kw_only=True):
 
 
 def missing_engine_reason() -> str | None:
-    """Return why local models cannot run on this machine, or None if nothing speaks against it."""
+    """Return why local models cannot run on this machine, or None if no reason is known."""
     if importlib.util.find_spec("xllamacpp") is None:
         return "The local inference engine xllamacpp is not installed."
     if not hasattr(socket, "AF_UNIX"):

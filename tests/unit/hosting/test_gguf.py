@@ -28,7 +28,7 @@ def count_header(tensors: int, entries: int, rest: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "reason"),
     [
         (b"", "is empty"),
         (b"PK\x03\x04 a zip", "not a GGUF file"),
@@ -49,9 +49,9 @@ def count_header(tensors: int, entries: int, rest: bytes = b"") -> bytes:
         (count_header(1, 0, struct.pack("<Q", 0) + struct.pack("<I", 4_000_000)), "4000000 dimensions"),
     ],
 )
-def test_invalid_files_are_refused_with_a_reason(tmp_path: Path, data: bytes, words: str) -> None:
+def test_invalid_files_are_refused_with_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     path = write(tmp_path / "weights.gguf", data)
-    with pytest.raises(ArtifactInvalid, match=words) as caught:
+    with pytest.raises(ArtifactInvalid, match=reason) as caught:
         read_gguf_header(path)
     assert str(path) in caught.value.message
 

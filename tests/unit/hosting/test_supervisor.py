@@ -135,25 +135,25 @@ async def test_three_crashes_are_final_and_keep_the_last_output(stub_host: StubH
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behavior", "reason"),
     [
-        ("model", "as told"),
+        ("model", "stub failure"),
         ("garbage", "did not report READY"),
         ("no-first-token", "responded to its first prompt with status 500"),
         ("silent", "not ready within 0.5 s"),
     ],
 )
-async def test_worker_that_never_becomes_ready_fails(stub_host: StubHost, behaviour: str, words: str) -> None:
-    timeout_s = 0.5 if behaviour == "silent" else 10.0
-    async with stub_host(behaviour, crash_limit=1, load_timeout_s=timeout_s) as stub:
-        with pytest.raises(WorkerFailed, match=words):
+async def test_worker_that_never_becomes_ready_fails(stub_host: StubHost, behavior: str, reason: str) -> None:
+    timeout_s = 0.5 if behavior == "silent" else 10.0
+    async with stub_host(behavior, crash_limit=1, load_timeout_s=timeout_s) as stub:
+        with pytest.raises(WorkerFailed, match=reason):
             await stub.host.wait_ready("stub", 10)
         assert list(stub.run_dir.glob("*.sock")) == []
 
 
 async def test_missing_engine_is_not_tried_again(stub_host: StubHost) -> None:
     async with stub_host("engine") as stub:
-        with pytest.raises(EngineMissing, match="as told"):
+        with pytest.raises(EngineMissing, match="stub failure"):
             await stub.host.wait_ready("stub", 10)
         assert stub.view.state is WorkerState.MISSING_ENGINE
         assert "intellirouter[local]" in stub.view.detail

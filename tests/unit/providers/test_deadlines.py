@@ -13,7 +13,7 @@ SHORT_S = 0.15
 LONG_S = 30.0
 
 
-def _says(*pieces: bytes) -> object:
+def _sends(*pieces: bytes) -> object:
     """Send these pieces, then stay silent until the pool closes the connection."""
 
     async def script(peer: Peer) -> None:
@@ -25,9 +25,9 @@ def _says(*pieces: bytes) -> object:
     return script
 
 
-@pytest.mark.parametrize("said", [(), (b"HTTP/1.1 200 OK\r\ncontent-le",), (b"HTTP/1.1 100 Continue\r\n\r\n",)])
-async def test_missing_headers_hit_the_first_token_timeout(pool: UpstreamPool, said: tuple[bytes, ...]) -> None:
-    async with serving(_says(*said)) as server:
+@pytest.mark.parametrize("data", [(), (b"HTTP/1.1 200 OK\r\ncontent-le",), (b"HTTP/1.1 100 Continue\r\n\r\n",)])
+async def test_missing_headers_hit_the_first_token_timeout(pool: UpstreamPool, data: tuple[bytes, ...]) -> None:
+    async with serving(_sends(*data)) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=LONG_S, total_s=LONG_S)
         started = time.monotonic()
         with pytest.raises(errors.UpstreamTimeout, match="exceeded the first-token timeout"), within(2.0):
@@ -55,7 +55,7 @@ async def test_stream_without_content_hits_the_first_token_timeout(pool: Upstrea
 
 
 async def test_headers_are_returned_before_the_body_arrives(pool: UpstreamPool) -> None:
-    async with serving(_says(CHUNKED_HEAD)) as server:
+    async with serving(_sends(CHUNKED_HEAD)) as server:
         with within(2.0):
             response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert response.status == 200
@@ -64,7 +64,7 @@ async def test_headers_are_returned_before_the_body_arrives(pool: UpstreamPool) 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 async def test_silence_after_the_start_hits_the_idle_timeout(pool: UpstreamPool, is_stream: bool) -> None:
-    async with serving(_says(CHUNKED_HEAD, chunked(b"first", end=b""))) as server:
+    async with serving(_sends(CHUNKED_HEAD, chunked(b"first", end=b""))) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=SHORT_S, total_s=LONG_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if is_stream:
@@ -127,14 +127,14 @@ async def test_endless_response_hits_the_total_timeout(pool: UpstreamPool, is_st
 
 
 async def test_shorter_total_timeout_is_named_in_the_error(pool: UpstreamPool) -> None:
-    async with serving(_says()) as server:
+    async with serving(_sends()) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=SHORT_S)
         with pytest.raises(errors.UpstreamTimeout, match="exceeded the total timeout"), within(2.0):
             await call(pool, to)
 
 
 async def test_slow_reading_does_not_time_the_upstream_out(pool: UpstreamPool) -> None:
-    async with serving(_says(CHUNKED_HEAD + chunked(b"first", end=b""), chunked(b"second"))) as server:
+    async with serving(_sends(CHUNKED_HEAD + chunked(b"first", end=b""), chunked(b"second"))) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=SHORT_S, total_s=LONG_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         got = await response.next_chunk()
@@ -147,7 +147,7 @@ async def test_slow_reading_does_not_time_the_upstream_out(pool: UpstreamPool) -
 async def test_timeout_during_a_pause_is_raised_after_the_received_bytes(pool: UpstreamPool, framing: bytes) -> None:
     """Closing the connection ourselves must not look like the end of a body that ends with the connection."""
     piece = b"first" if framing != CHUNKED_HEAD else chunked(b"first", end=b"")
-    async with serving(_says(framing, piece, piece)) as server:
+    async with serving(_sends(framing, piece, piece)) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=SHORT_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         response.content_began()

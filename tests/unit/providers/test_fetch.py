@@ -232,7 +232,7 @@ async def test_unusable_responses_are_refused(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "types", "is_taken"),
+    ("content_type", "types", "is_taken"),
     [
         ("image/webp", ("image/",), True),
         ("application/pdf", ("image/", "application/pdf"), True),
@@ -242,11 +242,11 @@ async def test_unusable_responses_are_refused(data: bytes, reason: str) -> None:
         ("", (), True),
     ],
 )
-async def test_only_accepted_media_types_are_fetched(said: str, types: tuple[str, ...], is_taken: bool) -> None:
-    headers = (f"content-type: {said}",) if said else ()
+async def test_only_accepted_media_types_are_fetched(content_type: str, types: tuple[str, ...], is_taken: bool) -> None:
+    headers = (f"content-type: {content_type}",) if content_type else ()
     async with serving(lambda peer: peer.serve(answer(b"x", *headers)), host="127.0.0.1") as server:
         if is_taken:
-            assert await _fetch(server.base_url, types=types) == (said, b"x")
+            assert await _fetch(server.base_url, types=types) == (content_type, b"x")
         else:
             assert "Its media type is" in await _reason(server.base_url, types=types)
 

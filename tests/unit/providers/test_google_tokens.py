@@ -57,8 +57,8 @@ class TokenEndpoint:
         answer = self.answers.pop(0) if self.answers else (200, {"access_token": f"t{number}", "expires_in": 3600})
         if isinstance(answer, errors.UpstreamError):
             raise answer
-        status, said = answer
-        return status, said if isinstance(said, bytes) else json.dumps(said).encode()
+        status, document = answer
+        return status, document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 class World:
@@ -175,17 +175,18 @@ async def test_error_class_is_kept(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"<html>", b"\xff", b"[]", b"{}", {"access_token": 1}, {"access_token": "a\nb"}, {"access_token": "\xe4"}]
+    "document",
+    [b"<html>", b"\xff", b"[]", b"{}", {"access_token": 1}, {"access_token": "a\nb"}, {"access_token": "\xe4"}],
 )
-async def test_response_without_a_token_is_malformed(world: World, said: Any) -> None:
-    world.endpoint.answers = [(200, said)]
+async def test_response_without_a_token_is_malformed(world: World, document: Any) -> None:
+    world.endpoint.answers = [(200, document)]
     with pytest.raises(errors.UpstreamMalformed, match="does not contain an access token"):
         await world.token()
 
 
-@pytest.mark.parametrize("said", [b"", b"[1]", b'{"error": {"a": 1}}', b'{"error": "<script>"}', b"\xff"])
-async def test_refusal_without_an_oauth_error_is_reported_by_its_status(world: World, said: bytes) -> None:
-    world.endpoint.answers = [(503, said)]
+@pytest.mark.parametrize("document", [b"", b"[1]", b'{"error": {"a": 1}}', b'{"error": "<script>"}', b"\xff"])
+async def test_refusal_without_an_oauth_error_is_reported_by_its_status(world: World, document: bytes) -> None:
+    world.endpoint.answers = [(503, document)]
     with pytest.raises(errors.UpstreamAuthFailed, match=r"responded with status 503\.$"):
         await world.token()
 

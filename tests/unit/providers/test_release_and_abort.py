@@ -25,7 +25,7 @@ from intellirouter.providers.transport.connection import Connection
 LARGE = 50 * 1024 * 1024
 
 
-def _says(*pieces: bytes) -> Callable[[Peer], Awaitable[None]]:
+def _sends(*pieces: bytes) -> Callable[[Peer], Awaitable[None]]:
     async def script(peer: Peer) -> None:
         await peer.request()
         for piece in pieces:
@@ -41,12 +41,12 @@ def _one(pool: UpstreamPool) -> Connection:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [(), (b"HTTP/1.1 200 OK\r\n",), (answer(b"hello")[:-2],), (CHUNKED_HEAD, chunked(b"hello", end=b""))],
     ids=["waiting", "headers", "body", "stream"],
 )
-async def test_canceled_request_closes_its_connection_at_once(pool: UpstreamPool, said: tuple[bytes, ...]) -> None:
-    async with serving(_says(*said)) as server:
+async def test_canceled_request_closes_its_connection_at_once(pool: UpstreamPool, data: tuple[bytes, ...]) -> None:
+    async with serving(_sends(*data)) as server:
         to = server.deployment()
 
         async def ask() -> None:
@@ -58,7 +58,7 @@ async def test_canceled_request_closes_its_connection_at_once(pool: UpstreamPool
 
         task = asyncio.ensure_future(ask())
         await eventually(lambda: server.peers, "the request arriving")
-        if said:
+        if data:
             await eventually(lambda: _one(pool)._non_body_bytes or _one(pool).has_headers, "the answer beginning")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -103,7 +103,7 @@ async def test_release_and_abort_are_idempotent_and_harmless_after_the_last_byte
         to = server.deployment()
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         assert await response.read(100) == b"hello"
-        # The same connection, by now somebody else's.
+        # The same connection, which now serves another request.
         other = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         for _ in range(3):
             getattr(response, end)()
@@ -220,7 +220,7 @@ async def test_released_connection_serves_waiting_requests(pool: UpstreamPool) -
 @pytest.mark.parametrize("framing", ["length", "until-close"])
 async def test_response_over_the_limit_is_aborted(pool: UpstreamPool, framing: str) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + (b"content-length: 10000000\r\n\r\n" if framing == "length" else b"\r\n")
-    async with serving(_says(head, b"x" * 2_000_000)) as server:
+    async with serving(_sends(head, b"x" * 2_000_000)) as server:
         response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         with pytest.raises(errors.UpstreamMalformed, match="larger than 1000000 bytes"):
             await response.read(1_000_000)
@@ -279,13 +279,13 @@ async def test_disconnect_under_backpressure(pool: UpstreamPool) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [(), (answer(b"hello")[:-2],), (CHUNKED_HEAD, chunked(b"he", end=b"")), (b"HTTP/1.1 200 OK\r\n\r\n", b"he")],
     ids=["waiting", "length", "chunked", "until-close"],
 )
-async def test_closing_the_pool_fails_requests_in_flight(said: tuple[bytes, ...]) -> None:
+async def test_closing_the_pool_fails_requests_in_flight(data: tuple[bytes, ...]) -> None:
     pool = UpstreamPool()
-    async with serving(_says(*said)) as server:
+    async with serving(_sends(*data)) as server:
         asked = asyncio.ensure_future(call(pool, server.deployment(max_connections=1)))
         await eventually(lambda: server.peers)
         waiting = asyncio.ensure_future(call(pool, server.deployment(max_connections=1)))

@@ -343,8 +343,8 @@ async def test_heads_differ_by_method_and_headers(pool: UpstreamPool) -> None:
         to = server.deployment()
         for request in asked * 2:
             await (await pool.send(to, request)).read(100)
-    said = [(head.split(" ")[0], "x-one: 1" in head, "x-one: 2" in head) for head in heads]
-    assert said == [("POST", False, False), ("GET", False, False), ("POST", True, False), ("POST", False, True)] * 2
+    seen = [(head.split(" ")[0], "x-one: 1" in head, "x-one: 2" in head) for head in heads]
+    assert seen == [("POST", False, False), ("GET", False, False), ("POST", True, False), ("POST", False, True)] * 2
 
 
 async def test_states_of_wildcard_deployments_do_not_accumulate(

@@ -25,9 +25,9 @@ class Vendor:
         while True:
             head = await peer.head()
             await peer.reader.readexactly(peer.length)
-            who = head.partition("Bearer ")[2].partition("\r\n")[0]
-            self.asked.append(who)
-            await peer.send(self.answers.get(who, answer(who.encode())))
+            credential = head.partition("Bearer ")[2].partition("\r\n")[0]
+            self.asked.append(credential)
+            await peer.send(self.answers.get(credential, answer(credential.encode())))
 
 
 async def _status(upstream: Upstream, to: Deployment) -> int:

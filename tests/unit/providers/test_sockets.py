@@ -186,7 +186,7 @@ async def test_connection_refused(pool: UpstreamPool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("data", "expected"),
     [
         (answer(b"not a socket"), "SocketRefusal"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", errors.UpstreamMalformed),
@@ -195,10 +195,10 @@ async def test_connection_refused(pool: UpstreamPool) -> None:
         (b"", errors.UpstreamDisconnected),
     ],
 )
-async def test_responses_that_are_not_websocket_handshakes(pool: UpstreamPool, said: bytes, expected: Any) -> None:
+async def test_responses_that_are_not_websocket_handshakes(pool: UpstreamPool, data: bytes, expected: Any) -> None:
     async def talk(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
-        peer.writer.write(said)
+        peer.writer.write(data)
 
     async with serving(talk) as server:
         if expected == "SocketRefusal":
@@ -278,7 +278,7 @@ async def test_too_large_message_is_refused(pool: UpstreamPool, monkeypatch: pyt
 
 
 async def test_cancellation_while_closing_aborts_the_connection(pool: UpstreamPool) -> None:
-    gone = asyncio.Event()
+    is_aborted = asyncio.Event()
 
     async def deaf(peer: Peer) -> None:
         head = await peer.reader.readuntil(b"\r\n\r\n")
@@ -287,7 +287,7 @@ async def test_cancellation_while_closing_aborts_the_connection(pool: UpstreamPo
         with contextlib.suppress(ConnectionError):
             while await peer.reader.read(100):
                 pass
-        gone.set()
+        is_aborted.set()
 
     async with serving(deaf) as server:
         socket = await opened(pool, server.deployment())
@@ -297,7 +297,7 @@ async def test_cancellation_while_closing_aborts_the_connection(pool: UpstreamPo
         with pytest.raises(asyncio.CancelledError):
             await closing
         async with asyncio.timeout(5):
-            await gone.wait()
+            await is_aborted.wait()
 
 
 def accepting(key: str) -> bytes:

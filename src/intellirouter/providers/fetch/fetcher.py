@@ -195,7 +195,7 @@ def _check_response(url: str, status: int, headers: dict[str, str], limit_bytes:
     if status != 200:
         raise _fetch_error(url, f"The server responded with status {status}.")
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise _fetch_error(url, "The server compressed the response although it was asked not to.")
+        raise _fetch_error(url, "The server compressed the response, which was not requested.")
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit_bytes:
         raise _too_large(url, limit_bytes)

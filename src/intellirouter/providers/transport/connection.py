@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(errors.UpstreamMalformed("The upstream switched protocols without being asked to."))
+            self._fail(errors.UpstreamMalformed("The upstream switched protocols, which was not requested."))
         except httptools.HttpParserError as error:
             if self.is_complete or not self.is_busy:
                 self.close()  # bytes after a complete response: the connection is out of sync

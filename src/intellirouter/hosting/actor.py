@@ -5,9 +5,9 @@ import contextlib
 import importlib.util
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final, Never
+from typing import Any, Final, Never
 
 import msgspec
 from msgspec import Struct
@@ -65,6 +65,19 @@ def model_not_hosted(name: str) -> ModelNotHosted:
     return ModelNotHosted(f"The local model host does not serve {name}.")
 
 
+async def _complete(cleanup: Coroutine[Any, Any, None], name: str) -> None:
+    """Run `cleanup` to its end even if the caller is canceled meanwhile: it must not leave a process behind."""
+    task = TaskOwner("local_host.cleanup").start(cleanup, name, is_awaited=True)
+    is_canceled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            is_canceled = True
+    if is_canceled:
+        raise asyncio.CancelledError
+
+
 class WorkerActor:
     """Runs the worker of one model name, and replaces it when the model changes.
 
@@ -118,7 +131,7 @@ class WorkerActor:
                 if self._draining_socket is not None:
                     await self._drain(self._draining_socket, serving)
             finally:
-                await tasks.stop()
+                await _complete(tasks.stop(), self._name)
                 self._draining_socket = None
         self._set(WorkerState.STOPPED)
 

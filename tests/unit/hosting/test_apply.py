@@ -310,6 +310,18 @@ async def test_stop_ends_workers_that_are_draining(applied: Any) -> None:
         assert {view.state for view in it.host.views()} == {WorkerState.STOPPED}
 
 
+async def test_stop_while_a_worker_is_being_ended_leaves_nothing(applied: Any) -> None:
+    async with applied("deaf", term_grace_s=0.5) as it:
+        await it.ready(it.model("a"))
+        pid = it.pid("a")
+        it.host.apply([])
+        await asyncio.sleep(0.2)  # SIGTERM has been sent and ignored
+        assert is_alive(pid)
+        await it.host.stop()
+        assert not is_alive(pid)
+        assert it.sockets() == set()
+
+
 async def test_apply_after_stop_has_no_effect(applied: Any) -> None:
     async with applied() as it:
         await it.ready(it.model("a"))

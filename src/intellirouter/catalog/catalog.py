@@ -153,7 +153,7 @@ def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:
 
 
 def _address(provider: ProviderSpec, row: VendorRow) -> UpstreamAddress:
-    base_url = provider.base_url or row.base_url or "http://localhost/v1"
+    base_url = provider.base_url or row.base_url or ""
     # Paths of these dialects begin above the prefix that people know from the OpenAI-compatible endpoints.
     base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
     return UpstreamAddress(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)

@@ -12,6 +12,7 @@ from intellirouter.core.ids import new_id
 from intellirouter.core.loss import How, Loss, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.ports import (
+    CredentialRotator,
     Fetcher,
     FrameSocket,
     Journal,
@@ -39,6 +40,7 @@ __all__ = [
     "Call",
     "Candidate",
     "Clock",
+    "CredentialRotator",
     "Current",
     "Decision",
     "Deployment",

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, Deployment, errors
+from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.resilience import AttemptPlanner, Backoff, Step
 
@@ -47,6 +47,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
     backoff: Backoff
     clock: Clock
     rng: random.Random
+    credentials: CredentialRotator | None = None
+    """None: each deployment has one credential at most."""
 
     async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
         """Return the first attempt that opens, with what it opened.
@@ -61,7 +63,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         while True:
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
-                left_s = resolved.request_timeout_s if planner is None else deadline_s - self.clock.monotonic_s()
+                is_first = step.kind == "first"
+                left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
                 # The attempt's own deadlines are the transport's business; a timer is only set for a shorter one.
                 if left_s >= context.deployment.timeouts.total_s:
                     value = await open_attempt(context)
@@ -79,6 +82,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
             else:
                 exchange.deployment = context.deployment
                 return context, value
+            if self._can_rotate(context, failure, exchange.attempts):
+                step = Step(step.deployment, "credential", 0.0)
+                continue
             planner = planner or AttemptPlanner(
                 decision.order,
                 pool_size=decision.pool_size,
@@ -117,6 +123,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.attempt.outcome = "client_gone" if isinstance(cause, asyncio.CancelledError) else "internal_error"
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         context.health.end_neutrally()
+
+    def _can_rotate(self, context: AttemptContext, error: errors.GatewayError, attempts: Sequence[Attempt]) -> bool:
+        """Return whether the deployment has another credential for the same request. Each is used at most once."""
+        spare = len(context.deployment.credentials) - 1
+        if spare < 1 or self.credentials is None:
+            return False
+        name = context.deployment.name
+        rotated = sum(each.kind == "credential" and each.deployment == name for each in attempts)
+        return rotated < spare and self.credentials.can_rotate(context.deployment, error, context.attempt.status)
 
     def _begin(self, exchange: Exchange, call: Call, deployment: Deployment, step: Step) -> AttemptContext:
         attempt = Attempt(

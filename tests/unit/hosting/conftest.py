@@ -1,4 +1,4 @@
-"""Building blocks of the hosting tests: small GGUF files, wheels, and a host whose workers are scripts."""
+"""Fixtures of the hosting tests: small GGUF files, wheels, and a host whose workers are scripts."""
 
 import asyncio
 import struct
@@ -21,7 +21,7 @@ def _string(text: str) -> bytes:
 
 
 def build_gguf(*, version: int = 3, trained_ctx_tokens: int = 2048, weights: bytes = b"w" * 64) -> bytes:
-    """A GGUF file with every kind of metadata and two tensors, no bigger than it must be."""
+    """Return a minimal GGUF file with every kind of metadata and two tensors."""
     entries = [
         _string("general.architecture") + struct.pack("<I", 8) + _string("llama"),
         _string("general.name") + struct.pack("<I", 8) + _string("n" * 300),
@@ -52,12 +52,12 @@ def build_wheel(directory: Path, distribution: str, version: str, member: str, c
 async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        assert time.monotonic() < deadline, f"did not happen within {timeout_s} s: {what}"
         await asyncio.sleep(0.01)
 
 
 class StubHost:
-    """A started host with one stub worker, and everything that happened to it."""
+    """A host with one stub worker, and all events of that worker."""
 
     def __init__(self, host: LocalHost, name: str, run_dir: Path, events: list[WorkerView]) -> None:
         self.host = host
@@ -71,7 +71,7 @@ class StubHost:
 
     @property
     def states(self) -> list[str]:
-        """The states it went through, repeats left out."""
+        """The states of the worker in order, without repetitions."""
         return [
             event.state.value
             for before, event in zip([None, *self.events], self.events, strict=False)
@@ -96,10 +96,10 @@ def wait_until() -> Callable[..., object]:
 
 @pytest.fixture
 def stub_host(tmp_path: Path) -> Callable[..., object]:
-    """`async with stub_host("behaviour", setting=…) as stub`: started, and stopped at the end."""
+    """`async with stub_host("behavior", setting=…) as stub`: a host that is stopped at the end."""
 
     @asynccontextmanager
-    async def start(behaviour: str, **settings: float) -> AsyncIterator[StubHost]:
+    async def start(behavior: str, **settings: float) -> AsyncIterator[StubHost]:
         weights = tmp_path / "weights.gguf"
         weights.write_bytes(build_gguf())
         quick = {
@@ -112,13 +112,12 @@ def stub_host(tmp_path: Path) -> Callable[..., object]:
         events: list[WorkerView] = []
         run_dir = tmp_path / "run"
         host = LocalHost(
-            [LocalModel(name="stub", artifact=str(weights), threads=1)],
             cache_dir=tmp_path / "cache",
             run_dir=run_dir,
             on_event=events.append,
-            settings=HostSettings(worker_command=(sys.executable, "-I", str(STUB), behaviour), **(quick | settings)),
+            settings=HostSettings(worker_command=(sys.executable, "-I", str(STUB), behavior), **(quick | settings)),
         )
-        await host.start()
+        host.apply([LocalModel(name="stub", artifact=str(weights), threads=1)])
         try:
             yield StubHost(host, "stub", run_dir, events)
         finally:

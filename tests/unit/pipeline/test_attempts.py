@@ -9,7 +9,7 @@ from msgspec import structs
 from tests.support.pipeline import BODY, World, resolved
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Timeouts, errors
+from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempts import AttemptContext, combined_error
@@ -17,6 +17,20 @@ from intellirouter.resilience import Backoff
 
 DOWN = errors.UpstreamUnavailable("down")
 WRONG = errors.UpstreamRejected("wrong")
+
+
+class Rotator:
+    """Implements `core.CredentialRotator`: another credential is ready so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
+        del deployment, status
+        if not isinstance(error, errors.UpstreamAuthFailed) or not self.left:
+            return False
+        self.left -= 1
+        return True
 
 
 class Script:
@@ -263,3 +277,50 @@ def test_different_failures_are_told_together_with_the_last_ones_status() -> Non
     assert (error.status, error.retry_after_s) == (429, 3.0)
     unsupported = combined_error(errors.UnsupportedFeature("no"), [attempt("a", "x"), attempt("b", "y")])
     assert unsupported.status == 502, "that the last one lacks a feature is not why the request failed"
+
+
+def rotating(world: World, times: int) -> Attempts:
+    return Attempts(
+        board=world.board,
+        backoff=Backoff(0.0, 0.0),
+        clock=world.clock,
+        rng=world.attempts.rng,
+        credentials=Rotator(times),
+    )
+
+
+REFUSED = errors.UpstreamAuthFailed("refused")
+THREE = (Secret("1"), Secret("2"), Secret("3"))
+
+
+async def test_a_refused_credential_is_an_attempt_and_the_next_one_another() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", credentials=THREE))
+    script = Script(world, a=[REFUSED, REFUSED, "yes"])
+    context, value = await rotating(world, 9).open(exchange, request, script)
+    assert (value, context.deployment.name) == ("yes", "a")
+    assert kinds(exchange) == [
+        ("a", "first", "upstream_authentication_failed"),
+        ("a", "credential", "upstream_authentication_failed"),
+        ("a", "credential", "pending"),
+    ]
+
+
+async def test_each_credential_is_used_once_then_the_next_deployment_is_tried() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", credentials=THREE))
+    script = Script(world, a=[REFUSED] * 9, b="yes")
+    context, _ = await rotating(world, 9).open(exchange, request, script)
+    assert context.deployment.name == "b"
+    assert [(name, kind) for name, kind, _ in kinds(exchange)] == [
+        ("a", "first"), ("a", "credential"), ("a", "credential"), ("b", "fallback"),
+    ]  # fmt: skip
+
+
+async def test_without_another_ready_credential_there_is_no_rotation() -> None:
+    world = World()
+    for model, times in ((resolved("a", credentials=THREE), 0), (resolved("a", credentials=THREE[:1]), 9)):
+        exchange, request = begin(world, model)
+        with pytest.raises(errors.UpstreamAuthFailed):
+            await rotating(world, times).open(exchange, request, Script(world, a=REFUSED))
+        assert [kind for _, kind, _ in kinds(exchange)] == ["first"]

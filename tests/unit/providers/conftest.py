@@ -21,13 +21,13 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 @pytest.fixture
 async def pool() -> AsyncIterator[UpstreamPool]:
-    """A pool that has to end with nothing: no connection, no place taken, nobody waiting, no timer."""
+    """A pool that must end with no connection, no slot in use, no waiting request and no timer."""
     pool = UpstreamPool()
     yield pool
     await pool.close()
     assert not pool._connections
-    for peers in pool._peers.values():
-        assert (peers.open_count, peers.idle, list(peers.waiting)) == (0, [], [])
+    for each in pool._address_pools.values():
+        assert (each.open_count, each.idle, list(each.waiting)) == (0, [], [])
     assert pool._sweep_timer is None or pool._sweep_timer.cancelled()
 
 

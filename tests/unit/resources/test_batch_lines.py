@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipeline import Journal, NoSockets
+from tests.support.pipeline import Journal, NoCredentials, NoSockets
 
 from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
@@ -39,6 +39,7 @@ class World:
         shared = SharedParts(
             upstream=FakeProvider(),
             sockets=NoSockets(),
+            credentials=NoCredentials(),
             journal=self.journal,
             board=HealthBoard(),
             emit=lambda _record, _model: None,
@@ -47,7 +48,7 @@ class World:
         )
         current: Current[Generation] = Current()
         registries = Registries(vendors=VENDORS, strategies={row.name: row for row in STRATEGIES}, stages=Stages())
-        Generations(runtime, current, shared).swap(runtime, PriceList.load(), registries)
+        current.swap(Generations(runtime, shared).build(runtime, PriceList.load(), registries))
         self.runner = LineRunner(current, Entry(current, InFlight()), SYSTEM_CLOCK, rng)
         self.in_progress: set[Exchange] = set()
 

@@ -1,4 +1,4 @@
-"""How each scheme shows a credential to the upstream, on the wire."""
+"""How each authentication scheme sends a credential."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from loopback import Peer, answer, call, serving
 
 from intellirouter.core import Deployment, Secret, TaskOwner
 from intellirouter.providers import UpstreamPool
-from intellirouter.providers.auth import presenter
+from intellirouter.providers.auth import build_authenticator
 from intellirouter.testing import FakeClock
 
 
@@ -32,9 +32,9 @@ async def _no_post(url: str, body: bytes) -> tuple[int, bytes]:
         ("sigv4", "AKIAABCDEFGHIJKLMNOP:secret", None),
     ],
 )
-def test_what_stays_the_same_for_every_request(scheme: Any, credential: str | None, headers: Any) -> None:
+def test_static_headers(scheme: Any, credential: str | None, headers: Any) -> None:
     secret = None if credential is None else Secret(credential)
-    assert presenter(scheme, secret, _no_post, TaskOwner("test"), FakeClock()).fixed == headers
+    assert build_authenticator(scheme, secret, _no_post, TaskOwner("test"), FakeClock()).static_headers == headers
 
 
 async def _heads_of(pool: UpstreamPool, *, times: int = 1, **settings: Any) -> list[dict[str, str]]:
@@ -54,13 +54,13 @@ async def _heads_of(pool: UpstreamPool, *, times: int = 1, **settings: Any) -> l
     return heads
 
 
-async def test_a_key_in_a_header_of_its_own(pool: UpstreamPool) -> None:
+async def test_api_key_in_a_vendor_header(pool: UpstreamPool) -> None:
     [head] = await _heads_of(pool, auth="x-api-key", credentials=("sk-ant-1",))
     assert head["x-api-key"] == "sk-ant-1"
     assert "authorization" not in head
 
 
-async def test_a_signature_is_made_for_each_request(pool: UpstreamPool) -> None:
+async def test_each_request_is_signed(pool: UpstreamPool) -> None:
     heads = await _heads_of(
         pool, times=2, auth="sigv4", credentials=("AKIAABCDEFGHIJKLMNOP:secret:token",), region="us-east-1"
     )

@@ -1,4 +1,4 @@
-"""Ends other than the last byte: cancelled, released, aborted, the pool closed. And what is not read meanwhile."""
+"""Ends other than the last byte: cancellation, release, abort, closing the pool. And backpressure."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ from intellirouter.providers.transport.connection import Connection
 LARGE = 50 * 1024 * 1024
 
 
-def _says(*pieces: bytes) -> Callable[[Peer], Awaitable[None]]:
+def _sends(*pieces: bytes) -> Callable[[Peer], Awaitable[None]]:
     async def script(peer: Peer) -> None:
         await peer.request()
         for piece in pieces:
@@ -41,12 +41,12 @@ def _one(pool: UpstreamPool) -> Connection:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [(), (b"HTTP/1.1 200 OK\r\n",), (answer(b"hello")[:-2],), (CHUNKED_HEAD, chunked(b"hello", end=b""))],
     ids=["waiting", "headers", "body", "stream"],
 )
-async def test_a_cancelled_call_closes_its_connection_at_once(pool: UpstreamPool, said: tuple[bytes, ...]) -> None:
-    async with serving(_says(*said)) as server:
+async def test_canceled_request_closes_its_connection_at_once(pool: UpstreamPool, data: tuple[bytes, ...]) -> None:
+    async with serving(_sends(*data)) as server:
         to = server.deployment()
 
         async def ask() -> None:
@@ -58,8 +58,8 @@ async def test_a_cancelled_call_closes_its_connection_at_once(pool: UpstreamPool
 
         task = asyncio.ensure_future(ask())
         await eventually(lambda: server.peers, "the request arriving")
-        if said:
-            await eventually(lambda: _one(pool)._fruitless_bytes or _one(pool).has_headers, "the answer beginning")
+        if data:
+            await eventually(lambda: _one(pool)._non_body_bytes or _one(pool).has_headers, "the answer beginning")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -69,7 +69,7 @@ async def test_a_cancelled_call_closes_its_connection_at_once(pool: UpstreamPool
 
 
 @pytest.mark.parametrize("turns", range(1, 13))
-async def test_cancelled_while_connecting_leaves_nothing(pool: UpstreamPool, turns: int) -> None:
+async def test_cancellation_while_connecting_leaves_nothing_open(pool: UpstreamPool, turns: int) -> None:
     """At every turn of the loop at which a call can be cancelled."""
     async with serving(lambda peer: peer.serve()) as server:
         to = server.deployment()
@@ -80,12 +80,12 @@ async def test_cancelled_while_connecting_leaves_nothing(pool: UpstreamPool, tur
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await eventually(
-            lambda: open_counts(pool) == [sum(len(peers.idle) for peers in pool._peers.values())], "the count"
+            lambda: open_counts(pool) == [sum(len(peers.idle) for peers in pool._address_pools.values())], "the count"
         )
         await eventually(lambda: [server.open_count] == open_counts(pool), "the upstream seeing it")
 
 
-async def test_cancelled_in_the_handshake_leaves_nothing(pool: UpstreamPool) -> None:
+async def test_cancellation_during_the_handshake_leaves_nothing_open(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.wait_gone()) as server:
         to = deployment(server.base_url.replace("http:", "https:"))
         task = asyncio.ensure_future(call(pool, to))
@@ -98,12 +98,12 @@ async def test_cancelled_in_the_handshake_leaves_nothing(pool: UpstreamPool) -> 
 
 
 @pytest.mark.parametrize("end", ["release", "abort"])
-async def test_ends_are_idempotent_and_harmless_after_the_last_byte(pool: UpstreamPool, end: str) -> None:
+async def test_release_and_abort_are_idempotent_and_harmless_after_the_last_byte(pool: UpstreamPool, end: str) -> None:
     async with serving(lambda peer: peer.serve(answer(b"hello"))) as server:
         to = server.deployment()
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         assert await response.read(100) == b"hello"
-        # The same connection, by now somebody else's.
+        # The same connection, which now serves another request.
         other = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         for _ in range(3):
             getattr(response, end)()
@@ -114,9 +114,7 @@ async def test_ends_are_idempotent_and_harmless_after_the_last_byte(pool: Upstre
 
 @pytest.mark.parametrize("end", ["release", "abort"])
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["small", "large"])
-async def test_a_complete_answer_that_nobody_read_keeps_its_connection_in_use(
-    pool: UpstreamPool, end: str, size: int
-) -> None:
+async def test_connection_of_an_unread_complete_response_is_reused(pool: UpstreamPool, end: str, size: int) -> None:
     """A large one had stopped the reading: the connection must read again for its next request."""
     async with serving(lambda peer: peer.serve(answer(b"x" * size))) as server:
         to = server.deployment(idle_s=2.0, first_token_s=2.0)
@@ -131,7 +129,7 @@ async def test_a_complete_answer_that_nobody_read_keeps_its_connection_in_use(
             assert len(server.peers) == 1
 
 
-async def test_an_answer_that_completed_while_reading_was_stopped_does_not_block_the_next(
+async def test_response_completed_while_reading_was_paused_does_not_block_the_next(
     pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(lambda peer: peer.serve(answer(b"x" * 200_000))) as server:
@@ -150,7 +148,7 @@ async def test_an_answer_that_completed_while_reading_was_stopped_does_not_block
 
 
 @pytest.mark.parametrize("end", ["release", "abort"])
-async def test_the_end_of_a_stream_that_comes_late(pool: UpstreamPool, end: str) -> None:
+async def test_late_end_of_a_stream(pool: UpstreamPool, end: str) -> None:
     """After `[DONE]` only the last chunk is missing: released, the connection is kept; aborted, it is closed."""
 
     async def script(peer: Peer) -> None:
@@ -169,13 +167,15 @@ async def test_the_end_of_a_stream_that_comes_late(pool: UpstreamPool, end: str)
         assert await response.next_chunk() == b""
         late.set()
         if end == "release":
-            await eventually(lambda: any(peers.idle for peers in pool._peers.values()), "the connection being kept")
+            await eventually(
+                lambda: any(each.idle for each in pool._address_pools.values()), "the connection being kept"
+            )
         await call(pool, to)
         assert len(server.peers) == (1 if end == "release" else 2)
 
 
 @pytest.mark.parametrize("tail", ["silent", "endless", "cut", "malformed"])
-async def test_a_rest_that_is_too_long_or_wrong_closes_the_connection(pool: UpstreamPool, tail: str) -> None:
+async def test_rest_that_is_too_long_or_invalid_closes_the_connection(pool: UpstreamPool, tail: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(CHUNKED_HEAD + chunked(b"data: [DONE]\n\n", end=b""))
@@ -198,7 +198,7 @@ async def test_a_rest_that_is_too_long_or_wrong_closes_the_connection(pool: Upst
             await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_released_connection_serves_whoever_waits_for_it(pool: UpstreamPool) -> None:
+async def test_released_connection_serves_waiting_requests(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         while True:
             await peer.request()
@@ -218,9 +218,9 @@ async def test_a_released_connection_serves_whoever_waits_for_it(pool: UpstreamP
 
 
 @pytest.mark.parametrize("framing", ["length", "until-close"])
-async def test_an_answer_over_the_limit_is_cut_off(pool: UpstreamPool, framing: str) -> None:
+async def test_response_over_the_limit_is_aborted(pool: UpstreamPool, framing: str) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + (b"content-length: 10000000\r\n\r\n" if framing == "length" else b"\r\n")
-    async with serving(_says(head, b"x" * 2_000_000)) as server:
+    async with serving(_sends(head, b"x" * 2_000_000)) as server:
         response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         with pytest.raises(errors.UpstreamMalformed, match="larger than 1000000 bytes"):
             await response.read(1_000_000)
@@ -228,7 +228,7 @@ async def test_an_answer_over_the_limit_is_cut_off(pool: UpstreamPool, framing: 
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "until-close"])
-async def test_a_slow_reader_holds_the_upstream_back(pool: UpstreamPool, framing: str) -> None:
+async def test_slow_reader_applies_backpressure(pool: UpstreamPool, framing: str) -> None:
     sent = 0
 
     async def script(peer: Peer) -> None:
@@ -261,7 +261,7 @@ async def test_a_slow_reader_holds_the_upstream_back(pool: UpstreamPool, framing
         assert largest <= 1024 * 1024
 
 
-async def test_an_upstream_that_gives_up_while_it_is_held_back_is_a_disconnect(pool: UpstreamPool) -> None:
+async def test_disconnect_under_backpressure(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n" + b"x" * 400_000)
@@ -279,17 +279,17 @@ async def test_an_upstream_that_gives_up_while_it_is_held_back_is_a_disconnect(p
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [(), (answer(b"hello")[:-2],), (CHUNKED_HEAD, chunked(b"he", end=b"")), (b"HTTP/1.1 200 OK\r\n\r\n", b"he")],
     ids=["waiting", "length", "chunked", "until-close"],
 )
-async def test_closing_the_pool_fails_what_is_under_way(said: tuple[bytes, ...]) -> None:
+async def test_closing_the_pool_fails_requests_in_flight(data: tuple[bytes, ...]) -> None:
     pool = UpstreamPool()
-    async with serving(_says(*said)) as server:
+    async with serving(_sends(*data)) as server:
         asked = asyncio.ensure_future(call(pool, server.deployment(max_connections=1)))
         await eventually(lambda: server.peers)
         waiting = asyncio.ensure_future(call(pool, server.deployment(max_connections=1)))
-        await eventually(lambda: any(peers.waiting for peers in pool._peers.values()))
+        await eventually(lambda: any(peers.waiting for peers in pool._address_pools.values()))
         await pool.close()
         assert (pool._connections, open_counts(pool), pool._is_closed) == ({}, [0], True)
         with within(1.0):
@@ -301,7 +301,7 @@ async def test_closing_the_pool_fails_what_is_under_way(said: tuple[bytes, ...])
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_closing_the_pool_while_calls_connect_leaves_nothing(turns: int) -> None:
+async def test_closing_the_pool_while_connecting_leaves_nothing_open(turns: int) -> None:
     pool = UpstreamPool()
     async with serving(lambda peer: peer.wait_gone()) as server:
         calls = [asyncio.ensure_future(call(pool, server.deployment())) for _ in range(5)]
@@ -316,7 +316,7 @@ async def test_closing_the_pool_while_calls_connect_leaves_nothing(turns: int) -
         assert pool._sweep_timer is None or pool._sweep_timer.cancelled()
 
 
-async def test_closing_twice_and_with_idle_connections() -> None:
+async def test_closing_twice_with_idle_connections() -> None:
     pool = UpstreamPool()
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment())

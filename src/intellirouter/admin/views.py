@@ -1,4 +1,4 @@
-"""Records and catalogue entries as the control API shows them."""
+"""Records and catalog entries as the control API shows them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -35,7 +35,7 @@ _NOT_ASKED: Final = {"help": False}
 _HELP_DEFAULTS: Final = {
     "default_map": {
         **_NOT_ASKED,
-        **dict.fromkeys(("catalogue", "config", "credentials", "requests", "route"), _NOT_ASKED),
+        **dict.fromkeys(("catalog", "config", "credentials", "requests", "route"), _NOT_ASKED),
     }
 }
 """Spelt out, because typer loads pydantic (0.2 s) to understand a help flag that is neither given nor False."""
@@ -100,7 +100,7 @@ def build_app() -> typer.Typer:
     catalogue = _group("Prices and context windows of hosted models.")
     catalogue.command("refresh")(catalogue_refresh.refresh)
     catalogue.command("show")(catalogue_show.show)
-    app.add_typer(catalogue, name="catalogue")
+    app.add_typer(catalogue, name="catalog")
     app.command("chat")(chat.chat)
     app.command("explain")(explain.explain)
     route = _group("Ask how requests are routed.")

@@ -1,4 +1,4 @@
-"""`intellirouter catalogue refresh`: a newer price list."""
+"""`intellirouter catalog refresh`: a newer price list."""
 
 from collections.abc import Iterator
 from pathlib import Path

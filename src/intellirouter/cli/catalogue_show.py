@@ -1,4 +1,4 @@
-"""`intellirouter catalogue show`: what the price list in use says."""
+"""`intellirouter catalog show`: what the price list in use says."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Final

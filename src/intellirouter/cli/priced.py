@@ -1,4 +1,4 @@
-"""What the commands about the catalogue share."""
+"""What the commands about the catalog share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -121,7 +121,7 @@ class _Compiler:
             log_format=logging.format,
             host=HostSpec(**config.host.model_dump()),
             batches=BatchesSpec(**config.batches.model_dump()),
-            catalogue_file=config.catalogue.file,
+            catalog_file=config.catalog.file,
             warnings=(*advisories(config), *self._warnings),
         )
 

@@ -95,7 +95,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     context_tokens: int | None = None
     capabilities: frozenset[str] | None = None
     price: Price | None = None
-    """Stated in the configuration; otherwise the catalogue is asked."""
+    """Stated in the configuration; otherwise the catalog is asked."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
 
@@ -135,7 +135,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     log_format: str = "text"
     host: HostSpec = field(default_factory=HostSpec)
     batches: BatchesSpec = field(default_factory=BatchesSpec)
-    catalogue_file: str | None = None
+    catalog_file: str | None = None
     """None: the list that is installed beside the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()
     """Settings that were accepted but have no effect in this version, in words for the operator."""

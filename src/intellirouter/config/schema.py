@@ -124,13 +124,13 @@ def _url_to_store(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
-class Catalogue(Section):
+class Catalog(Section):
     """What models cost and how much they take in, beyond what deployments state themselves."""
 
     file: Text | None = Field(
         default=None,
         description="A price list in place of the built-in one: in the built-in form, or as genai-prices publishes it. "
-        "Empty: the one that `intellirouter catalogue refresh` has installed beside the database, if there is one.",
+        "Empty: the one that `intellirouter catalog refresh` has installed beside the database, if there is one.",
     )
 
 
@@ -223,11 +223,11 @@ class DeploymentEntry(Section):
     )
     weight: float = Field(default=1.0, gt=0, le=1_000_000, description="Share of the traffic under strategy weighted.")
     region: Text | None = Field(default=None, description="Where it runs.")
-    context_tokens: Count | None = Field(default=None, description="Context window. Empty: from the catalogue.")
+    context_tokens: Count | None = Field(default=None, description="Context window. Empty: from the catalog.")
     capabilities: list[Text] | None = Field(
-        default=None, description="What it can do: chat, tools, vision, json_schema, … Empty: from the catalogue."
+        default=None, description="What it can do: chat, tools, vision, json_schema, … Empty: from the catalog."
     )
-    price: Price | None = Field(default=None, description="What it charges. Empty: from the catalogue.")
+    price: Price | None = Field(default=None, description="What it charges. Empty: from the catalog.")
     retries: Retries | None = Field(
         default=None, description="Overrides the provider's, the model's and the default number."
     )
@@ -361,7 +361,7 @@ class Config(Section):
     models: dict[PublicName, ModelEntry] = Field(default_factory=dict, description="What clients may ask for, by name.")
     tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Who pays, by name.")
     keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys that clients send.")
-    catalogue: Catalogue = Field(default_factory=Catalogue, description="Prices and context windows.")
+    catalog: Catalog = Field(default_factory=Catalog, description="Prices and context windows.")
     logging: Logging = Field(default_factory=Logging, description="What is written and kept.")
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="How batches run.")

@@ -36,7 +36,7 @@ class Price(Struct, frozen=True, kw_only=True):
     output_audio: int | None = None
     """Falls back to `output`."""
     version: str = "config"
-    """Where the price came from: `config`, or the catalogue and its date."""
+    """Where the price came from: `config`, or the catalog and its date."""
 
     def cost_microusd(self, usage: Usage) -> int:
         """Price `usage`, rounded half up to a whole micro-USD once, at the end."""

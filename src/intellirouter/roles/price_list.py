@@ -17,7 +17,7 @@ from intellirouter.catalog import (
 from intellirouter.config import ConfigError, Problem, Runtime, load_config
 from intellirouter.store import database_path
 
-_SUFFIX = ".catalogue.json"
+_SUFFIX = ".catalog.json"
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class CatalogueInUse(Struct, frozen=True, kw_only=True):
 
 def price_list(runtime: Runtime) -> PriceList:
     """Return the list that serves with this configuration. Raises `ConfigError` when its file is broken."""
-    return _chosen(runtime.catalogue_file, runtime.store.url)[1]
+    return _chosen(runtime.catalog_file, runtime.store.url)[1]
 
 
 def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
@@ -50,11 +50,11 @@ def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = Fal
     """
     loaded = load_config(config).config
     if is_check:
-        old = _chosen(loaded.catalogue.file, loaded.store.url)[1]
+        old = _chosen(loaded.catalog.file, loaded.store.url)[1]
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
-    if loaded.catalogue.file is not None:
+    if loaded.catalog.file is not None:
         raise PriceFileError(
-            f"the configuration reads {loaded.catalogue.file} (catalogue.file): replace that file, "
+            f"the configuration reads {loaded.catalog.file} (catalog.file): replace that file, "
             "or leave the setting out"
         )
     target = _installed(loaded.store.url)
@@ -68,7 +68,7 @@ def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = Fal
 def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogueInUse:
     """Return what the list in use says of a provider's models, or of one. Raises `ConfigError`."""
     loaded = load_config(config).config
-    file, prices = _chosen(loaded.catalogue.file, loaded.store.url)
+    file, prices = _chosen(loaded.catalog.file, loaded.store.url)
     entries: tuple[PriceEntry, ...] = ()
     if model is not None:
         found = prices.lookup(provider, model)
@@ -88,10 +88,10 @@ def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceL
         return file, _read(file, _state(file))
     except PriceFileError as error:
         if configured is not None:
-            hint = "`intellirouter catalogue refresh --check FILE` tells what is wrong with a file"
-            raise ConfigError([Problem("catalogue.file", str(error), hint)]) from None
-        hint = f"install it anew: intellirouter catalogue refresh FILE; or remove {file}"
-        raise ConfigError([Problem("catalogue", str(error), hint)]) from None
+            hint = "`intellirouter catalog refresh --check FILE` tells what is wrong with a file"
+            raise ConfigError([Problem("catalog.file", str(error), hint)]) from None
+        hint = f"install it anew: intellirouter catalog refresh FILE; or remove {file}"
+        raise ConfigError([Problem("catalog", str(error), hint)]) from None
 
 
 @lru_cache(maxsize=1)

@@ -196,7 +196,7 @@ def test_lists_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_list_is_installed_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "here.catalogue.json"
+    target = tmp_path / "deep" / "here.catalog.json"
     found = install_prices(written(tmp_path, published()), target, PriceList.load())
     assert found.added == ("acme/m-1",)
     entry = read_prices(target).lookup("acme", "m-1")

@@ -1,4 +1,4 @@
-"""`intellirouter catalogue`: what is checked, installed and shown."""
+"""`intellirouter catalog`: what is checked, installed and shown."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(build_app(), ["catalogue", *words])
+    return CliRunner().invoke(build_app(), ["catalog", *words])
 
 
 def written(document: Any) -> str:
@@ -39,9 +39,9 @@ def test_a_list_is_installed_and_then_shown(tmp_path: Path) -> None:
     assert "12 models of 1 providers, 12 with a price" in done.output
     assert "12 new: acme/m-1, " in done.output
     assert "(2 more)" in done.output
-    assert str(tmp_path / "x.catalogue.json") in done.output
+    assert str(tmp_path / "x.catalog.json") in done.output
     shown = json.loads(run("show", "acme/m-3", "--format", "json").output)
-    assert shown["file"] == str(tmp_path / "x.catalogue.json")
+    assert shown["file"] == str(tmp_path / "x.catalog.json")
     (row,) = shown["models"]
     assert (row["context_tokens"], row["input_per_1m_usd"], row["output_per_1m_usd"]) == (30, "3", "0")
     assert len(json.loads(run("show", "acme", "--format", "json").output)["models"]) == 12
@@ -58,7 +58,7 @@ def test_a_check_installs_nothing(tmp_path: Path) -> None:
     done = run("refresh", written(LIST), "--check")
     assert done.exit_code == 0
     assert "nothing was installed" in done.output
-    assert not (tmp_path / "x.catalogue.json").exists()
+    assert not (tmp_path / "x.catalog.json").exists()
 
 
 @pytest.mark.parametrize("document", [[], {}, "text", [{"id": "acme", "models": [{"id": "m", "match": {"no": "m"}}]}]])
@@ -67,22 +67,22 @@ def test_what_is_no_list_is_refused(tmp_path: Path, document: Any) -> None:
     assert done.exit_code == ExitStatus.FAILURE
     assert "list.json is no price list" in done.output
     assert "Nothing was changed." in done.output
-    assert not (tmp_path / "x.catalogue.json").exists()
+    assert not (tmp_path / "x.catalog.json").exists()
 
 
 def test_a_broken_installed_list_is_a_problem_and_is_mended_by_a_refresh(tmp_path: Path) -> None:
-    (tmp_path / "x.catalogue.json").write_text("{")
+    (tmp_path / "x.catalog.json").write_text("{")
     shown = run("show", "acme")
     assert shown.exit_code == ExitStatus.CONFIGURATION
-    assert "install it anew: intellirouter catalogue refresh FILE" in shown.output
+    assert "install it anew: intellirouter catalog refresh FILE" in shown.output
     assert run("refresh", written(LIST)).exit_code == 0
     assert run("show", "acme").exit_code == 0
 
 
 def test_a_configured_file_is_not_hidden_by_an_installed_one() -> None:
-    Path("c.yaml").write_text(json.dumps({"catalogue": {"file": written(LIST)}}))
+    Path("c.yaml").write_text(json.dumps({"catalog": {"file": written(LIST)}}))
     done = run("refresh", "list.json", "--config", "c.yaml")
     assert done.exit_code == ExitStatus.FAILURE
-    assert "catalogue.file" in done.output
+    assert "catalog.file" in done.output
     shown = json.loads(run("show", "acme/m-1", "--config", "c.yaml", "--format", "json").output)
     assert shown["file"] == "list.json"

@@ -54,8 +54,7 @@ def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = Fal
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
     if loaded.catalog.file is not None:
         raise PriceFileError(
-            f"the configuration reads {loaded.catalog.file} (catalog.file): replace that file, "
-            "or leave the setting out"
+            f"the configuration reads {loaded.catalog.file} (catalog.file): replace that file, or leave the setting out"
         )
     target = _installed(loaded.store.url)
     try:

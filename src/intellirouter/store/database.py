@@ -11,7 +11,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.location import database_path
-from intellirouter.store.rows import LEDGER_COLUMNS, LOG_COLUMNS, Rows, Value
+from intellirouter.store.record_columns import LEDGER_COLUMNS, LOG_COLUMNS, Column
+from intellirouter.store.record_rows import RecordRows, Value
 from intellirouter.store.tables import spool_cursor
 
 REVISIONS: Final = ("0001", "0002", "0003")
@@ -26,7 +27,7 @@ _PAGE_BYTES: Final = 8192
 _CHECKPOINT_PAGES: Final = 2000
 """16 MiB: a page that changes often is copied back less often than with SQLite's 1000."""
 _ROWS_PER_STATEMENT: Final = (128, 64, 32, 16, 8, 4, 2, 1)
-"""Rows go in by the handful: SQLite works without the interpreter lock inside one statement, and each return from
+"""RecordRows go in by the handful: SQLite works without the interpreter lock inside one statement, and each return from
 a statement has to fight for the lock with the event loop."""
 
 
@@ -122,7 +123,7 @@ class BatchWriter:
         with self.connection.begin():
             yield
 
-    def insert(self, rows: Rows) -> None:
+    def insert(self, rows: RecordRows) -> None:
         """Insert the rows that are not there yet."""
         self._insert(self._ledger, rows.ledger, len(LEDGER_COLUMNS))
         self._insert(self._log, rows.log, len(LOG_COLUMNS))
@@ -163,8 +164,8 @@ class BatchWriter:
         self.connection.close()
 
 
-def _insert_sql(table: str, columns: Sequence[str], rows: int) -> str:
+def _insert_sql(table: str, columns: Sequence[Column], rows: int) -> str:
     marks = ", ".join("?" * len(columns))
     values = ", ".join([f"({marks})"] * rows)
-    names = ", ".join(columns)
+    names = ", ".join(column.name for column in columns)
     return f"INSERT INTO {table} ({names}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608 - names are ours

@@ -19,13 +19,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock
 from intellirouter.store.frames import MAX_FRAME_BYTES, split_frames
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.rows import Rows
+from intellirouter.store.record_rows import rows_of
 from intellirouter.store.segment import SUFFIX, Segment, remove_stillborn
 
 if TYPE_CHECKING:
@@ -249,9 +248,10 @@ class Drain:
         with writer.settling():
             while position < end and records < _BATCH_RECORDS:
                 piece = _read_slice(segment, position)
-                rows = _rows(piece)
+                rows = rows_of(piece.bodies)
                 writer.insert(rows)
                 damaged += piece.damaged
+                damaged += rows.rejected
                 records += rows.records
                 position += piece.consumed
             writer.move_cursor(segment.path.name, position)
@@ -262,8 +262,8 @@ class Drain:
         piece = _read_slice(segment, segment.offset)
         records = 0
         for body in piece.bodies:
-            rows = _rows(single := _Slice(bodies=[body], damaged=[], consumed=0))
-            damaged += single.damaged
+            rows = rows_of([body])
+            damaged += rows.rejected
             records += rows.records
             try:
                 with writer.settling():
@@ -321,17 +321,6 @@ def _read_slice(segment: Segment, position: int) -> _Slice:
             break
         size *= 2
     return _Slice(bodies=bodies, damaged=damaged, consumed=consumed)
-
-
-def _rows(piece: _Slice) -> Rows:
-    """Return the rows of the slice; bodies that are no record join its damage."""
-    rows = Rows(log=[], ledger=[])
-    for body in piece.bodies:
-        try:
-            rows.add(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            piece.damaged.append(body)
-    return rows
 
 
 def _yield_to_the_event_loop() -> None:

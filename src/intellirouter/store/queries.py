@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,16 +13,9 @@ from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow, T
 from intellirouter.store.tables import exchange_log, ledger_entries
 
 _MAX_GROUPS: Final = 10_000
-_SUMMED: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "cost_microusd",
-)
+_SUMMED: Final = [
+    name for name in LedgerTotal.__struct_fields__ if name in ledger_entries.c and name not in get_args(TotalsKey)
+]
 _LISTED: Final = [exchange_log.c[name] for name in LogRow.__struct_fields__]
 
 

@@ -5,25 +5,24 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from sqlalchemy.exc import OperationalError
 
 from intellirouter.core import ExchangeRecord
 from intellirouter.store import StoreUnavailable
 from intellirouter.store.database import BatchWriter, is_current, is_row_fault, open_engine
-from intellirouter.store.rows import LEDGER_COLUMNS, Rows
+from intellirouter.store.record_columns import LEDGER_COLUMNS
+from intellirouter.store.record_rows import RecordRows, rows_of
 
 Make = Callable[..., ExchangeRecord]
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-def rows(records: list[ExchangeRecord]) -> Rows:
-    found = Rows(log=[], ledger=[])
-    for record in records:
-        found.add(msgspec.json.encode(record))
-    return found
+def rows(records: list[ExchangeRecord]) -> RecordRows:
+    return rows_of([msgspec.json.encode(record) for record in records])
 
 
-def settle(writer: BatchWriter, rows: Rows, segment: str, offset_bytes: int) -> None:
+def settle(writer: BatchWriter, rows: RecordRows, segment: str, offset_bytes: int) -> None:
     with writer.settling():
         writer.insert(rows)
         writer.move_cursor(segment, offset_bytes)
@@ -51,8 +50,9 @@ def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Ma
 
 def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
     batch = rows([make_record() for _ in range(3)])
-    spoiled = Rows(log=batch.log, ledger=batch.ledger.copy())
-    spoiled.ledger[2 * len(LEDGER_COLUMNS) + LEDGER_COLUMNS.index("tenant")] = None
+    spoiled = structs.replace(batch, ledger=batch.ledger.copy())
+    tenant = [column.name for column in LEDGER_COLUMNS].index("tenant")
+    spoiled.ledger[2 * len(LEDGER_COLUMNS) + tenant] = None
     with pytest.raises(sqlite3.IntegrityError) as caught:
         settle(writer, spoiled, "one.spool", 77)
     assert is_row_fault(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from intellirouter.core import ExchangeRecord, Usage
 from intellirouter.store import LogFilter, LogReader, StoreUnavailable
 from intellirouter.store.database import BatchWriter, open_engine
-from intellirouter.store.rows import Rows
+from intellirouter.store.record_rows import rows_of
 
 Make = Callable[..., ExchangeRecord]
 Store = Callable[[list[ExchangeRecord]], None]
@@ -20,11 +20,8 @@ def store(database: Path) -> Iterator[Store]:
     writer = BatchWriter(engine)
 
     def settle(records: list[ExchangeRecord]) -> None:
-        rows = Rows(log=[], ledger=[])
-        for record in records:
-            rows.add(msgspec.json.encode(record))
         with writer.settling():
-            writer.insert(rows)
+            writer.insert(rows_of([msgspec.json.encode(record) for record in records]))
 
     yield settle
     writer.close()

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from intellirouter.core import ExchangeRecord
 from intellirouter.store.database import BatchWriter, open_engine
+from intellirouter.store.record_rows import rows_of
 from intellirouter.store.retention import Retention
-from intellirouter.store.rows import Rows
 
 Make = Callable[..., ExchangeRecord]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -25,11 +25,8 @@ def engine(database: Path) -> Iterator[Engine]:
 
 def store(engine: Engine, records: list[ExchangeRecord]) -> int:
     writer = BatchWriter(engine)
-    rows = Rows(log=[], ledger=[])
-    for record in records:
-        rows.add(msgspec.json.encode(record))
     with writer.settling():
-        writer.insert(rows)
+        writer.insert(rows_of([msgspec.json.encode(record) for record in records]))
     writer.close()
     return len(msgspec.json.encode(records[0]))
 

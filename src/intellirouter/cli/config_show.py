@@ -27,7 +27,7 @@ def show(
     """
     with problems_listed():
         loaded = config.load_config(file)
-    settings = config.show(loaded, origin)
+    settings = config.effective_settings(loaded, with_origin=origin)
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
         emit(data, output, lambda: [grid(("SETTING", "VALUE", "ORIGIN"), settings)])

@@ -33,7 +33,7 @@ def problems_listed() -> Iterator[None]:
         raise Failure(head, *notes, status=ExitStatus.CONFIGURATION) from error
 
 
-def _lines(problem: "config.Problem") -> Iterator[str]:
+def _lines(problem: "config.ConfigProblem") -> Iterator[str]:
     where = f"{problem.path}: " if problem.path else ""
     origin = f"  [{problem.origin}]" if problem.origin else ""
     yield f"{where}{problem.message}{origin}"

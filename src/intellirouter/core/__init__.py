@@ -20,7 +20,7 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
-from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
+from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -50,8 +50,10 @@ __all__ = [
     "Operation",
     "Price",
     "Quirks",
+    "RecordColumn",
     "RequestContext",
     "Secret",
+    "SmallInt",
     "SocketClosed",
     "SocketRefusal",
     "SocketUpstream",

@@ -14,7 +14,7 @@ from intellirouter.catalog import (
     install_prices,
     read_prices,
 )
-from intellirouter.config import ConfigError, Problem, Runtime, load_config
+from intellirouter.config import ConfigError, ConfigProblem, Runtime, load_config
 from intellirouter.store import database_path
 
 _SUFFIX = ".catalog.json"
@@ -87,10 +87,10 @@ def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceL
         return file, _read(file, _state(file))
     except PriceFileError as error:
         if configured is not None:
-            hint = "`intellirouter catalog refresh --check FILE` tells what is wrong with a file"
-            raise ConfigError([Problem("catalog.file", str(error), hint)]) from None
-        hint = f"install it anew: intellirouter catalog refresh FILE; or remove {file}"
-        raise ConfigError([Problem("catalog", str(error), hint)]) from None
+            hint = "Run `intellirouter catalog refresh --check FILE` to check a file."
+            raise ConfigError([ConfigProblem("catalog.file", str(error), hint)]) from None
+        hint = f"Run `intellirouter catalog refresh FILE` to install a list, or remove {file}."
+        raise ConfigError([ConfigProblem("catalog", str(error), hint)]) from None
 
 
 @lru_cache(maxsize=1)

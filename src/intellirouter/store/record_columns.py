@@ -5,8 +5,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
-from intellirouter.core.record import ExchangeRecord, RecordColumn, SmallInt
-from intellirouter.core.usage import Usage
+from intellirouter.core import ExchangeRecord, RecordColumn, SmallInt, Usage
 
 
 class Column(Struct, frozen=True, kw_only=True):

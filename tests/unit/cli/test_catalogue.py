@@ -74,7 +74,7 @@ def test_a_broken_installed_list_is_a_problem_and_is_mended_by_a_refresh(tmp_pat
     (tmp_path / "x.catalog.json").write_text("{")
     shown = run("show", "acme")
     assert shown.exit_code == ExitStatus.CONFIGURATION
-    assert "install it anew: intellirouter catalog refresh FILE" in shown.output
+    assert "Run `intellirouter catalog refresh FILE`" in shown.output
     assert run("refresh", written(LIST)).exit_code == 0
     assert run("show", "acme").exit_code == 0
 

@@ -49,7 +49,7 @@ def test_a_reference_to_what_is_not_stored_is_a_problem_of_the_configuration(tmp
     config.write_text("providers: {p: {vendor: openai, credential: 'store:nobody'}}\n")
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
     assert result.exit_code == ExitStatus.CONFIGURATION
-    assert "there is no stored credential nobody" in result.output
+    assert "There is no stored credential `nobody`." in result.output
     assert "intellirouter credentials set nobody" in result.output
 
 

@@ -16,7 +16,7 @@ from intellirouter.providers import VENDORS
 from intellirouter.resources.batches import lines as batch_lines
 from intellirouter.resources.batches.lines import Answered, Asked, LineRunner, unanswered
 from intellirouter.resources.responses.resource import StoredResponses
-from intellirouter.routing import Router
+from intellirouter.routing import STRATEGIES, Router
 from intellirouter.store import ObjectStore
 from intellirouter.testing import FakeProvider
 
@@ -41,7 +41,9 @@ class World:
     def __init__(self, directory: Path, *, is_required: bool = False) -> None:
         file = directory / "config.yaml"
         file.write_text(CONFIG % (str(is_required).lower(), "0" * 64))
-        runtime = compile_config(load_config(file, environ={}).config, vendors=VENDORS, environ={})
+        runtime = compile_config(
+            load_config(file, environ={}).config, vendors=VENDORS, strategies=STRATEGIES, environ={}
+        )
         self.journal = Journal()
         board, rng = HealthBoard(), random.Random(1)
         parts = Parts(

@@ -236,7 +236,7 @@ def _add_error_rendering(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     async def no_store(_: Request, error: StoreUnavailable) -> Response:
-        ours = errors.Overloaded(f"The request log cannot be read now: {error}", code="store_unavailable", hint="")
+        ours = errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.")
         return Response(encode_error(ours), ours.status, media_type="application/json")
 
     @app.exception_handler(RequestValidationError)

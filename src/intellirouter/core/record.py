@@ -19,7 +19,7 @@ T = TypeVar("T")
 class RecordColumn(Struct, frozen=True, kw_only=True):
     """Marks a field of `ExchangeRecord` that is a column of the exchange log, of the ledger, or of both.
 
-    A field that holds a struct stands for one column per field of that struct.
+    The field `usage` stands for one column of the ledger per field of `Usage`.
     """
 
     is_in_log: bool = False

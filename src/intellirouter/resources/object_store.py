@@ -43,11 +43,7 @@ class KeptObjects:
                 return await asyncio.to_thread(call, *arguments, **named)
             except StoreUnavailable as error:
                 if self._clock.monotonic_s() >= deadline_s:
-                    raise errors.Overloaded(
-                        f"The database cannot be used now: {error}.",
-                        code="store_unavailable",
-                        hint="Try again shortly.",
-                    ) from error
+                    raise errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.") from error
             await asyncio.sleep(_POLL_S)
 
     async def do_at_last(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

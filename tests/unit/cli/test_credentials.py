@@ -60,7 +60,7 @@ def test_a_wrong_key_is_a_problem_of_the_configuration(tmp_path: Path, monkeypat
     config.write_text("providers: {p: {vendor: openai, credential: 'store:openai'}}\n")
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
     assert result.exit_code == ExitStatus.CONFIGURATION
-    assert "cannot be opened with this key" in result.output
+    assert "cannot be decrypted with this key" in result.output
     assert "00" * 32 not in result.output
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from intellirouter.core import ExchangeRecord
 from intellirouter.store import StoreUnavailable
-from intellirouter.store.database import BatchWriter, is_current, is_row_fault, open_engine
+from intellirouter.store.database import BatchWriter, is_current, is_rejected_value, open_engine
 from intellirouter.store.record_columns import LEDGER_COLUMNS
 from intellirouter.store.record_rows import RecordRows, rows_of
 
@@ -23,7 +23,7 @@ def rows(records: list[ExchangeRecord]) -> RecordRows:
 
 
 def settle(writer: BatchWriter, rows: RecordRows, segment: str, offset_bytes: int) -> None:
-    with writer.settling():
+    with writer.transaction():
         writer.insert(rows)
         writer.move_cursor(segment, offset_bytes)
 
@@ -55,7 +55,7 @@ def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_r
     spoiled.ledger[2 * len(LEDGER_COLUMNS) + tenant] = None
     with pytest.raises(sqlite3.IntegrityError) as caught:
         settle(writer, spoiled, "one.spool", 77)
-    assert is_row_fault(caught.value)
+    assert is_rejected_value(caught.value)
     assert sql("SELECT (SELECT count(*) FROM exchange_log), (SELECT count(*) FROM ledger_entries)") == [(0, 0)]
     assert writer.offsets() == {}
     settle(writer, batch, "one.spool", 78)
@@ -65,7 +65,7 @@ def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_r
 def test_the_cursor_goes_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
     settle(writer, rows([]), "one.spool", 5)
     settle(writer, rows([]), "two.spool", 6)
-    writer.settle_last("one.spool")
+    writer.finish_segment("one.spool")
     assert writer.offsets() == {"two.spool": 6}
     driver: Any = writer.connection.connection.driver_connection
     assert driver.execute("PRAGMA synchronous").fetchone() == (1,)
@@ -85,7 +85,7 @@ def test_an_empty_file_is_not_current_and_a_newer_schema_is_an_error(tmp_path: P
     engine = open_engine(f"sqlite:///{database}", writes=True)
     assert is_current(engine)
     sql("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(StoreUnavailable, match="0999, which is newer than this program knows"):
+    with pytest.raises(StoreUnavailable, match="0999, which is newer than this version supports"):
         is_current(engine)
     engine.dispose()
 

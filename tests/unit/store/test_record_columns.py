@@ -1,4 +1,6 @@
-from intellirouter.core import ExchangeRecord, Usage
+from typing import get_type_hints
+
+from intellirouter.core import ExchangeRecord, RecordColumn, Usage
 from intellirouter.store import LogRow
 from intellirouter.store.record_columns import LEDGER_COLUMNS, LOG_COLUMNS, Column
 
@@ -14,6 +16,15 @@ def test_the_log_has_every_column_that_its_pages_show() -> None:
 def test_the_ledger_has_a_column_for_every_field_of_usage() -> None:
     assert set(Usage.__struct_fields__) <= set(by_name(LEDGER_COLUMNS))
     assert set(by_name(LEDGER_COLUMNS)) <= {*Usage.__struct_fields__, *ExchangeRecord.__struct_fields__}
+
+
+def test_every_marked_field_of_the_record_is_a_column() -> None:
+    hints = get_type_hints(ExchangeRecord, include_extras=True)
+    marks = {name: each for name, hint in hints.items() for each in getattr(hint, "__metadata__", ())}
+    marked = {name: each for name, each in marks.items() if isinstance(each, RecordColumn)}
+    assert {name for name, each in marked.items() if each.is_in_log} <= set(by_name(LOG_COLUMNS))
+    assert {name for name, each in marked.items() if each.is_in_ledger} - {"usage"} <= set(by_name(LEDGER_COLUMNS))
+    assert {"request_id", "usage"} <= set(marked)
 
 
 def test_types_follow_the_annotations() -> None:

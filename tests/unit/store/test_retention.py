@@ -25,7 +25,7 @@ def engine(database: Path) -> Iterator[Engine]:
 
 def store(engine: Engine, records: list[ExchangeRecord]) -> int:
     writer = BatchWriter(engine)
-    with writer.settling():
+    with writer.transaction():
         writer.insert(rows_of([msgspec.json.encode(record) for record in records]))
     writer.close()
     return len(msgspec.json.encode(records[0]))

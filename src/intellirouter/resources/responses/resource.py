@@ -263,9 +263,7 @@ class StoredResponses:
                 return await asyncio.to_thread(call, *arguments)
             except StoreUnavailable as error:
                 if self._clock.monotonic_s() >= deadline_s:
-                    raise errors.Overloaded(
-                        f"Stored responses cannot be reached now: {error}", code="store_unavailable", hint=""
-                    ) from error
+                    raise errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.") from error
             await asyncio.sleep(_PATIENCE_S / 100)
 
     def _now_us(self) -> int:

@@ -20,7 +20,7 @@ def store(database: Path) -> Iterator[Store]:
     writer = BatchWriter(engine)
 
     def settle(records: list[ExchangeRecord]) -> None:
-        with writer.settling():
+        with writer.transaction():
             writer.insert(rows_of([msgspec.json.encode(record) for record in records]))
 
     yield settle
@@ -126,7 +126,7 @@ def test_totals_are_exact_integers_by_group(store: Store, reader: LogReader, mak
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     missing = LogReader(f"sqlite:///{tmp_path / 'none.db'}")
-    with pytest.raises(StoreUnavailable, match="there is no database at"):
+    with pytest.raises(StoreUnavailable, match="There is no database at"):
         missing.get("r1")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "junk.db").write_bytes(b"junk" * 1000)

@@ -47,7 +47,9 @@ def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     """Every name this caller may ask for, with what stands behind it."""
     spine = plane.spine()
     rows = [
-        _target_row(name, target, plane) for name, target in spine.catalog.targets.items() if identity.may_use(name)
+        _target_row(name, target, plane)
+        for name, target in spine.catalog.resolved_models.items()
+        if identity.may_use(name)
     ]
     rows += [
         {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}

@@ -8,7 +8,7 @@ from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestConte
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Secret, Timeouts, UpstreamAddress
 from intellirouter.core.ids import new_id
-from intellirouter.core.loss import How, Loss, LossReport
+from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.ports import (
     Fetcher,
@@ -43,9 +43,9 @@ __all__ = [
     "ExchangeRecord",
     "Fetcher",
     "FrameSocket",
-    "How",
     "Journal",
     "Loss",
+    "LossKind",
     "LossReport",
     "Operation",
     "Price",

@@ -47,7 +47,7 @@ def page(spine: Spine, identity: Identity, path: str, headers: dict[bytes, bytes
 
 
 def all_entries(spine: Spine, identity: Identity) -> list[ModelEntry]:
-    return [_entry(name, target) for name, target in spine.catalog.targets.items() if identity.may_use(name)]
+    return [_entry(name, target) for name, target in spine.catalog.resolved_models.items() if identity.may_use(name)]
 
 
 def _target(spine: Spine, identity: Identity, name: str) -> ResolvedModel:

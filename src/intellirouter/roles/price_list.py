@@ -54,7 +54,7 @@ def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = Fal
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
     if loaded.catalog.file is not None:
         raise PriceFileError(
-            f"the configuration reads {loaded.catalog.file} (catalog.file): replace that file, or leave the setting out"
+            f"The configuration uses {loaded.catalog.file} (catalog.file). Replace that file, or remove the setting."
         )
     target = _installed(loaded.store.url)
     try:

@@ -65,7 +65,7 @@ def test_a_check_installs_nothing(tmp_path: Path) -> None:
 def test_what_is_no_list_is_refused(tmp_path: Path, document: Any) -> None:
     done = run("refresh", written(document))
     assert done.exit_code == ExitStatus.FAILURE
-    assert "list.json is no price list" in done.output
+    assert "list.json is not a valid price list" in done.output
     assert "Nothing was changed." in done.output
     assert not (tmp_path / "x.catalog.json").exists()
 

@@ -62,7 +62,7 @@ def test_a_running_gateway_takes_a_refreshed_list(vendor: MockVendor, tmp_path: 
 
         refused = refresh(gateway, {"not": "a list"})
         assert refused.returncode == 1
-        assert "no price list" in refused.stderr
+        assert "not a valid price list" in refused.stderr
         checked = refresh(gateway, listed(2, 5000), "--check")
         assert (checked.returncode, json.loads(checked.stdout)["installed"]) == (0, None)
         assert not list(tmp_path.glob("*.catalog.json"))

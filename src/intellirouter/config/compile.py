@@ -140,10 +140,10 @@ class _Compiler:
 
     def _origin(self, path: Path) -> str:
         """Return the origin of a setting or, if the setting is missing, of another setting in its section."""
-        stated = {known: origin for known, origin in self._origins.items() if origin != "default"}
+        origins = {known: origin for known, origin in self._origins.items() if origin != "default"}
         for length in range(len(path), 0, -1):
             here = format_path(path[:length])
-            for known, origin in stated.items():
+            for known, origin in origins.items():
                 if known == here or known.startswith((f"{here}.", f"{here}[")):
                     return origin
         return ""

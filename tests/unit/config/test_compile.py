@@ -99,7 +99,7 @@ def test_first_usual_variable_that_is_set_is_used(compile_text):
         ("{vendor: fake, ca_file: /no/such.pem}", "ca_file", "The file /no/such.pem does not exist."),
     ],
 )
-def test_provider_mistakes(compile_problems, provider, path, message):
+def test_problems_of_a_provider(compile_problems, provider, path, message):
     environ = {"OK": "v", "EMPTY": "  ", "LINES": "a\nb"}
     (problem,) = compile_problems(f"providers:\n  p: {provider}\n", environ=environ)
     assert problem.path == f"providers.p.{path}"
@@ -249,7 +249,7 @@ deployments:
         ),
     ],
 )
-def test_deployment_mistakes(compile_problems, deployment, path, message, hint):
+def test_problems_of_a_deployment(compile_problems, deployment, path, message, hint):
     text = f"providers:\n  {LAB}\n  local: {{vendor: host}}\ndeployments:\n  d: {deployment}\n"
     (problem,) = compile_problems(text)
     assert problem.path == f"deployments.d.{path}"

@@ -38,7 +38,7 @@ def writer(database: Path) -> Iterator[BatchWriter]:
 
 
 @pytest.mark.parametrize("count", [1, 7, 299])
-def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Make, sql: Sql, count: int) -> None:
+def test_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Make, sql: Sql, count: int) -> None:
     batch = rows([make_record(usage=None) if n % 5 == 0 else make_record() for n in range(count)])
     reached = count - (count + 4) // 5
     for _ in range(2):
@@ -48,7 +48,7 @@ def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Ma
     assert writer.offsets() == {"one.spool": 77}
 
 
-def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
+def test_rows_and_cursor_are_written_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
     batch = rows([make_record() for _ in range(3)])
     spoiled = structs.replace(batch, ledger=batch.ledger.copy())
     tenant = [column.name for column in LEDGER_COLUMNS].index("tenant")
@@ -62,7 +62,7 @@ def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_r
     assert writer.offsets() == {"one.spool": 78}
 
 
-def test_the_cursor_goes_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
+def test_cursor_is_deleted_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
     settle(writer, rows([]), "one.spool", 5)
     settle(writer, rows([]), "two.spool", 6)
     writer.finish_segment("one.spool")
@@ -78,7 +78,7 @@ def test_readers_cannot_write(database: Path) -> None:
     engine.dispose()
 
 
-def test_an_empty_file_is_not_current_and_a_newer_schema_is_an_error(tmp_path: Path, database: Path, sql: Sql) -> None:
+def test_empty_file_is_not_current_and_newer_schema_is_an_error(tmp_path: Path, database: Path, sql: Sql) -> None:
     fresh = open_engine(f"sqlite:///{tmp_path / 'fresh.db'}", writes=True)
     assert not is_current(fresh)
     fresh.dispose()
@@ -90,7 +90,7 @@ def test_an_empty_file_is_not_current_and_a_newer_schema_is_an_error(tmp_path: P
     engine.dispose()
 
 
-def test_the_log_reads_its_pages_and_its_size_from_an_index(sql: Sql, database: Path) -> None:
+def test_pages_and_size_of_the_log_are_read_from_an_index(sql: Sql, database: Path) -> None:
     def plan(statement: str) -> str:
         return " ".join(str(row[3]) for row in sql("EXPLAIN QUERY PLAN " + statement))
 

@@ -1,4 +1,4 @@
-# IntelliRouter. `make help` lists what there is; README.md says what it is for.
+# IntelliRouter. Run `make help` for a list of targets. README.md describes the project.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -14,67 +14,67 @@ BIN := $(VENV)/bin
 
 .PHONY: help run stop test test-clients ready check format build install-cli bench bench-peers fuzz lock docs hooks env setup clean
 
-help: ## list the targets
+help: ## Show this help.
 	@printf 'IntelliRouter\n\n'
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\n  API_PORT=8090 moves the gateway, CONFIG=file.yaml configures it, ARGS="…" goes to pytest or the benchmark.\n'
+	@printf '\n  Variables: API_PORT=8090 sets the port of the gateway, CONFIG=file.yaml its configuration file.\n  ARGS="…" is passed on to the gateway, pytest or the benchmark.\n'
 
-run: ## install what is needed and serve on 127.0.0.1:8080 (API_PORT moves it)
+run: ## Install the dependencies and start the gateway on 127.0.0.1:8080.
 	@scripts/environment.sh run
 	@exec scripts/gateway_process.sh run $(if $(CONFIG),--config '$(CONFIG)') $(ARGS)
 
-stop: ## stop the gateway that `make run` started
+stop: ## Stop the gateway started with `make run`.
 	@scripts/gateway_process.sh stop
 
-test: setup ## everything: set-up, the gate, the whole suite
+test: setup ## Set up this machine, then run all checks and tests.
 	@scripts/gate.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-clients: env ## real client libraries against a running gateway (installs them below .clients/; ARGS="-k NAME")
+test-clients: env ## Test real client libraries, installed in .clients/, against a gateway (ARGS="-k NAME" selects some).
 	@scripts/clients.sh install
 	@CLIENTS="$${CLIENTS:-.clients}" $(BIN)/python -m pytest tests/clients $(ARGS)
 
-ready: env ## the gate before a commit: format, lint, types, imports, sizes, documents, tests
+ready: env ## Run all checks and tests before a commit.
 	@scripts/gate.sh
 	@$(BIN)/python -m pytest -q $(ARGS)
 
-check: env ## the gate without the tests
+check: env ## Run the checks only: format, lint, types, imports, sizes, documents, generated files.
 	@scripts/gate.sh
 
-format: env ## put the code into shape
+format: env ## Format the code and fix lint errors where possible.
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-build: env ## wheel and source archive in dist/, tried out in an environment of their own
+build: env ## Build the wheel and the source archive in dist/, and test the wheel in a new environment.
 	@scripts/build.sh
 
-install-cli: ## link the commands into ~/.local/bin (PREFIX moves it)
+install-cli: ## Link the commands into ~/.local/bin (PREFIX changes ~/.local).
 	@scripts/environment.sh run
 	@mkdir -p '$(PREFIX)/bin'
 	@for name in intellirouter intellirouter-cli ai-orchestra; do ln -sfn "$$(pwd)/$(BIN)/$$name" '$(PREFIX)/bin/'"$$name"; done
-	@echo "Linked intellirouter, intellirouter-cli and ai-orchestra into $(PREFIX)/bin"
-	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'It is not on your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
+	@echo "Linked intellirouter, intellirouter-cli and ai-orchestra into $(PREFIX)/bin."
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo 'This directory is not on your PATH. To add it, run: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
-bench: env ## measure the gateway beside nginx and the peers that are installed; writes bench/results/
+bench: env ## Benchmark the gateway against nginx and the installed peers; writes bench/results/.
 	@bench/setup tools
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-peers: ## install the peer gateways that `make bench` compares with
+bench-peers: ## Install the peer gateways for `make bench`.
 	@bench/setup peers
 
-fuzz: env ## the long run of the property tests (FUZZ_CASES examples each)
+fuzz: env ## Run the property tests with many examples (FUZZ_CASES per test).
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
-docs: env ## write the generated pages anew
+docs: env ## Regenerate the generated pages.
 	@$(BIN)/python scripts/gen_errors.py
 	@for script in scripts/gen_reference.py scripts/gen_cli_reference.py scripts/gen_openapi.py scripts/gen_dialects.py; do if [ -f "$$script" ]; then $(BIN)/python "$$script"; fi; done
 
-lock: ## resolve requirements/*.txt anew (needs uv)
+lock: ## Regenerate requirements/*.txt from pyproject.toml (needs uv).
 	@scripts/lock.sh $(ARGS)
 
-hooks: ## check format and lint before each commit
+hooks: ## Install a git hook that checks format and lint before each commit.
 	@git config core.hooksPath .githooks
-	@echo 'Hooks on. Off again: git config --unset core.hooksPath'
+	@echo 'Installed the git hooks. To remove them, run: git config --unset core.hooksPath'
 
 env:
 	@scripts/environment.sh dev
@@ -83,6 +83,6 @@ setup:
 	@scripts/system_packages.sh
 	@scripts/environment.sh dev
 
-clean: ## remove what was built, measured and cached (the environment too)
+clean: ## Remove build results, caches and the virtual environment.
 	@rm -rf '$(VENV)' build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the wheel and the source archive into dist/, then install the wheel into an empty environment and try it there.
+# Build the wheel and the source archive in dist/, then test the wheel in a new virtual environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin="$(pwd)/${VENV:-.venv}/bin"
@@ -11,7 +11,7 @@ trap 'rm -rf "$try"' EXIT
 pip=("$try/env/bin/python" -m pip -qq --disable-pip-version-check --no-input install)
 "${pip[@]}" --require-hashes -r requirements/base.txt
 "${pip[@]}" --no-deps dist/intellirouter-*.whl
-cd "$try" # away from the tree, so that only what the wheel holds can be found
+cd "$try" # outside the source tree, so that only the wheel is imported
 "$try/env/bin/python" -c 'import intellirouter; print("installed intellirouter", intellirouter.__version__)'
 "$try/env/bin/intellirouter" --help >/dev/null
 cd "$OLDPWD"

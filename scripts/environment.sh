@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Make .venv ready, or find it ready. Usage: scripts/environment.sh run|dev
+# Create or update the virtual environment .venv. Usage: scripts/environment.sh run|dev
 #
-#   run   what the gateway needs, with the engine for local models (requirements/local.txt)
-#   dev   run, and the tools of the gate (requirements/dev.txt)
+#   run   dependencies of the gateway, including the engine for local models (requirements/local.txt)
+#   dev   the same plus the development tools (requirements/dev.txt)
 #
-# A stamp inside .venv holds a digest of everything that decides its content, so a second call does nothing and costs
-# some milliseconds. VENV moves the environment; PYTHON names the interpreter it is made from.
+# A stamp file in .venv holds a digest of its inputs, so running this again does nothing if they have not changed.
+# VENV sets another directory than .venv; PYTHON sets the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +21,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
-find_python() { # the first that is recent and can make an environment with pip in it
+find_python() { # the first interpreter that is recent enough and has the venv and ensurepip modules
   local candidate incomplete=""
   for candidate in ${PYTHON:-} python3 python3.11 python3.12 python3.13 python3.14; do
     if command -v "$candidate" >/dev/null 2>&1 && is_recent "$candidate"; then
@@ -33,15 +33,15 @@ find_python() { # the first that is recent and can make an environment with pip 
     fi
   done
   if [ -n "$incomplete" ]; then
-    say "$("$incomplete" --version) lacks its venv module (Debian, Ubuntu: apt-get install python3-venv)."
+    say "$("$incomplete" --version) has no venv module. On Debian and Ubuntu, run: apt-get install python3-venv"
     return 1
   fi
-  say "IntelliRouter needs Python 3.11 or newer; found: $(python3 --version 2>&1 || echo none)."
-  say "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make run PYTHON=/path/to/python3.12"
+  say "IntelliRouter needs Python 3.11 or newer. Found: $(python3 --version 2>&1 || echo none)"
+  say "Install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set its path: make run PYTHON=/path/to/python3.12"
   return 1
 }
 
-digest() { # what an environment is made from; the location counts because scripts inside name it
+digest() { # of the inputs of an environment, including its location, which the scripts in it contain
   { cat "$1" requirements/build.txt pyproject.toml scripts/environment.sh; pwd; echo "$venv"; } | sha256sum | cut -d' ' -f1
 }
 
@@ -49,7 +49,7 @@ is_ready() { # is_ready PROFILE REQUIREMENTS
   [ "$(cat "$venv/.ready-$1" 2>/dev/null || true)" = "$(digest "$2")" ] && is_recent "$venv/bin/python"
 }
 
-# The larger environment serves for the smaller purpose: both hold the same versions.
+# A dev environment also serves for run: it contains the same versions.
 if is_ready "$profile" "$requirements" || is_ready dev requirements/dev.txt; then
   exit 0
 fi
@@ -67,9 +67,9 @@ fi
 rm -f "$venv"/.ready-*
 started="$(date +%s)"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
-say "Installing $(grep -cE '^[A-Za-z0-9._-]+==' "$requirements") distributions from $requirements (once; about a minute) …"
+say "Installing $(grep -cE '^[A-Za-z0-9._-]+==' "$requirements") packages from $requirements. This takes about a minute, the first time only …"
 pip install -qq --require-hashes -r "$requirements" -r requirements/build.txt
-say "Installing intellirouter from this tree …"
+say "Installing IntelliRouter from this source tree …"
 pip install -qq --no-deps --no-build-isolation --editable .
 digest "$requirements" >"$venv/.ready-$profile"
-say "Environment ready in $(($(date +%s) - started)) s."
+say "The environment is ready after $(($(date +%s) - started)) s."

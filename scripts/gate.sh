@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# The gate without the tests. Each check is quiet when it holds; all run, and one that fails makes the whole fail.
-#   scripts/gate.sh              every check
+# All checks except the tests. Runs every check, prints the output of those that fail, and fails if any of them did.
+#   scripts/gate.sh              all checks
 #   scripts/gate.sh NAME…        some of: format lint types imports sizes documents generated dependencies shell
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="${VENV:-.venv}/bin"
 failed=()
 
-format() { "$bin/ruff" format --check --quiet . || { echo "run: make format"; return 1; }; }
+format() { "$bin/ruff" format --check --quiet . || { echo "Run: make format"; return 1; }; }
 lint() { "$bin/ruff" check --quiet .; }
 types() { "$bin/mypy"; }
 imports() { "$bin/lint-imports" --no-logo; }
 sizes() { "$bin/python" scripts/check_sizes.py; }
 documents() { "$bin/python" scripts/check_docs.py; }
 dependencies() { "$bin/python" scripts/check_requirements.py; }
-generated() { # pages and data files that are written by scripts must be what the scripts write
+generated() { # generated pages and data files must be up to date
   local script status=0
   for script in scripts/gen_*.py scripts/build_*.py scripts/changelog.py; do
     [ -f "$script" ] || continue
-    "$bin/python" "$script" --check || { echo "stale: run python $script"; status=1; }
+    "$bin/python" "$script" --check || { echo "Out of date. Run: python $script"; status=1; }
   done
   return "$status"
 }
-shell() { # syntax only: nothing to install
+shell() { # syntax only, which needs no further tools
   local script status=0
   for script in scripts/*.sh test/run-tests.sh .ci/run .githooks/*; do bash -n "$script" || status=1; done
   return "$status"
@@ -45,10 +45,10 @@ names=("$@")
 for name in "${names[@]}"; do
   case "$name" in
     format | lint | types | imports | sizes | documents | generated | dependencies | shell) check "$name" ;;
-    *) echo "no such check: $name" >&2; exit 2 ;;
+    *) echo "Unknown check: $name" >&2; exit 2 ;;
   esac
 done
 if [ "${#failed[@]}" -gt 0 ]; then
-  echo "The gate is closed: ${failed[*]}" >&2
+  echo "Failed checks: ${failed[*]}" >&2
   exit 1
 fi

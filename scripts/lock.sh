@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Resolve the dependencies anew and write requirements/*.txt: exact versions, hashes, no index named.
-#   scripts/lock.sh            keep the versions that still satisfy pyproject.toml
-#   scripts/lock.sh --upgrade  take the newest
-# Needs uv (`pip install uv`); UV names another executable.
+# Regenerate requirements/*.txt: exact versions with hashes, and no package index.
+#   scripts/lock.sh            keep versions that still satisfy pyproject.toml
+#   scripts/lock.sh --upgrade  use the newest versions
+# Needs uv (`pip install uv`); UV sets another executable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv="${UV:-uv}"
-command -v "$uv" >/dev/null || { echo "lock: uv is not installed (pip install uv)" >&2; exit 2; }
+command -v "$uv" >/dev/null || { echo "uv is not installed. Run: pip install uv" >&2; exit 2; }
 
 resolve() { # resolve OUTPUT SOURCE [OPTIONS…]
   local output="requirements/$1.txt"
@@ -17,7 +17,7 @@ resolve() { # resolve OUTPUT SOURCE [OPTIONS…]
 }
 
 resolve dev pyproject.toml requirements/build.in --extra local --group dev "$@"
-# The rest are parts of the largest set, so that they can be installed together.
+# The other sets are subsets of the largest one, so that they can be installed together.
 resolve base pyproject.toml --constraints requirements/dev.txt
 resolve local pyproject.toml --extra local --constraints requirements/dev.txt
 resolve build requirements/build.in --constraints requirements/dev.txt

@@ -47,7 +47,10 @@ def test_the_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
     config.write_text(blocks[0])
     environ = {"OPENAI_API_KEY": "sk-unused", "LAB_KEY": "unused"}
     runtime = compile_config(
-        load_config(config, environ=environ).config, environ=environ, vendors=VENDORS, strategies=STRATEGIES
+        load_config(config, environ=environ).config,
+        environ=environ,
+        vendors=VENDORS,
+        strategies=[row.name for row in STRATEGIES],
     )
     assert set(runtime.models) == {"assistant"}
     assert runtime.models["assistant"].fallbacks == ("small",)

@@ -189,6 +189,6 @@ def test_a_taken_port_is_said_plainly(vendor: MockVendor, tmp_path: Path) -> Non
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         gateway = GatewayProcess(config(vendor, port=taken.getsockname()[1]), tmp_path)
-        with pytest.raises(AssertionError, match="cannot listen on"):
+        with pytest.raises(AssertionError, match="Cannot listen on"):
             gateway.start()
     assert "Traceback" not in gateway.stderr()

@@ -21,7 +21,7 @@ from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, RequestContext, errors
 from intellirouter.dialects import ENDPOINTS, encode_error
 from intellirouter.governance import Identity
-from intellirouter.pipeline import preview_losses
+from intellirouter.pipeline import Generation, preview_losses
 from intellirouter.store import LogFilter, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def build_api(plane: ControlPlane) -> FastAPI:
 def _identity(request: Request) -> Identity:
     plane: ControlPlane = request.app.state.plane
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return plane.spine().identify(key.strip().encode() if scheme.lower() == "bearer" else None)
+    return plane.current.value.identify(key.strip().encode() if scheme.lower() == "bearer" else None)
 
 
 Caller = Annotated[Identity, Depends(_identity)]
@@ -104,16 +104,16 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
             raise errors.InvalidRequest(
                 f"Unknown endpoint; there are: {known}.", param="endpoint", code="invalid_value"
             )
-        spine = plane.spine()
-        exchange = spine.open("/api/v1/explain", spoken, caller)
-        server = spine.runtime.server
+        generation = plane.current.value
+        spine, server = generation.spine, generation.runtime.server
+        exchange = spine.open("/api/v1/explain", spoken)
+        exchange.identity = caller
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
         context = RequestContext(model=request.query_params.get("model", ""))
-        spine.decode(exchange, body, context)
-        spine.decide(exchange)
-        call, target, decision = exchange.decided()
-        losses = preview_losses(spoken, call, {name: target.by_name[name] for name in decision.order})
-        return JsonResponse(explain_view(call, target, decision, losses))
+        decided = spine.decide(exchange, spine.decode(exchange, body, context))
+        members = {name: decided.resolved.by_name[name] for name in decided.decision.order}
+        losses = preview_losses(spoken, decided.call, members)
+        return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 
 async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> bytes:
@@ -149,8 +149,13 @@ def _health(plane: ControlPlane) -> dict[str, Any]:
         "services": {"store": msgspec.to_builtins(store), "workers": workers},
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": list(plane.spine().runtime.warnings),
+        "warnings": _warnings(plane.current.value),
     }
+
+
+def _warnings(generation: Generation) -> list[str]:
+    pending = [f"{setting} has changed: it takes effect after a restart." for setting in generation.pending_restart]
+    return [*generation.runtime.warnings, *pending]
 
 
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:

@@ -5,7 +5,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from intellirouter.pipeline import Spine
+from intellirouter.catalog import HealthBoard
+from intellirouter.core import Clock, Current
+from intellirouter.pipeline import Generation
 from intellirouter.store import LogReader, StoreHealth
 from intellirouter.telemetry import LiveFeed, Metrics
 
@@ -21,9 +23,11 @@ class StoreView(Protocol):
 
 
 class ControlPlane(Struct, frozen=True, kw_only=True):
-    """References, not copies: `spine` is asked for anew by every request, so that a reload shows at once."""
+    """References, not copies: every request reads the current generation, so that a reload shows at once."""
 
-    spine: Callable[[], Spine]
+    current: Current[Generation]
+    board: HealthBoard
+    clock: Clock
     store: StoreView
     feed: LiveFeed
     metrics: Metrics

@@ -45,23 +45,21 @@ def _lost(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
 
 def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     """Every name this caller may ask for, with what stands behind it."""
-    spine = plane.spine()
+    catalog = plane.current.value.catalog
     rows = [
-        _target_row(name, target, plane)
-        for name, target in spine.catalog.resolved_models.items()
-        if identity.may_use(name)
+        _target_row(name, target, plane) for name, target in catalog.resolved_models.items() if identity.may_use(name)
     ]
     rows += [
         {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}
-        for provider in spine.catalog.wildcard_providers
+        for provider in catalog.wildcard_providers
     ]
     return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
 
 
 def _target_row(name: str, target: ResolvedModel, plane: ControlPlane) -> dict[str, Any]:
     members = (*target.pool, *target.fallbacks)
-    now_s = plane.spine().now_s()
-    health = [plane.spine().board.of(each.name) for each in members]
+    now_s = plane.clock.monotonic_s()
+    health = [plane.board.of(each.name) for each in members]
     is_failing = all(each.is_failing(now_s) for each in health) if health else False
     first = members[0]
     known = [each.capabilities for each in members if each.capabilities is not None]

@@ -1,7 +1,7 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -29,6 +29,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
     retries: int = 2
+    request_timeout_s: float
+    """How long a request may take over all its attempts, until its answer begins."""
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
 
@@ -83,6 +85,9 @@ class Catalog:
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
             retries=spec.retries,
+            request_timeout_s=_request_timeout_s(
+                self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)
+            ),
             by_name={name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)},
         )
 
@@ -90,7 +95,13 @@ class Catalog:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
         by_name = {deployment.name: deployment}
         return ResolvedModel(
-            model=name, kind=kind, strategy="priority", pool=(deployment,), retries=retries, by_name=by_name
+            model=name,
+            kind=kind,
+            strategy="priority",
+            pool=(deployment,),
+            retries=retries,
+            request_timeout_s=_request_timeout_s([deployment]),
+            by_name=by_name,
         )
 
     def _wildcard(self, model: str) -> ResolvedModel | None:
@@ -130,6 +141,11 @@ class Catalog:
             max_connections=provider.max_connections,
             artifact=spec.artifact,
         )
+
+
+def _request_timeout_s(deployments: Iterable[Deployment]) -> float:
+    """Return the time for all attempts together: each deployment may use up its own once."""
+    return sum(each.timeouts.total_s for each in deployments)
 
 
 def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""The command line: one file per command, each a thin reader of flags over a room's door.
+"""The command line: one file per command group; each reads its options and calls another room's public interface.
 
-Door: `main` (the console scripts) and `build_app` (for the reference page and tests). Exit statuses are in `exits`.
-Command modules load nothing but typer at import: what they use is a `LazyModule`, so that `--help` is instant.
+Door: `main` (the console scripts), `build_app` (for the reference page and the tests) and `ExitStatus`.
+Command modules import only typer when they are loaded. Everything else is a `LazyModule`, so that `--help` is fast.
 """
 
 from intellirouter.cli.app import build_app, main
-from intellirouter.cli.exits import ExitStatus
+from intellirouter.cli.errors import ExitStatus
 
 __all__ = ["ExitStatus", "build_app", "main"]

@@ -1,59 +1,53 @@
-"""Puts the commands together, and turns failures into messages and exit statuses."""
+"""Builds the command tree, and turns a `CommandError` into its message and exit status."""
 
+import platform
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from intellirouter import __version__
-from intellirouter.cli import (
-    catalogue_refresh,
-    catalogue_show,
-    chat,
-    config_check,
-    config_schema,
-    config_show,
-    credentials_list,
-    credentials_rekey,
-    credentials_remove,
-    credentials_set,
-    discover,
-    explain,
-    health,
-    init,
-    models,
-    requests_list,
-    requests_show,
-    requests_tail,
-    serve,
-    version,
-)
-from intellirouter.cli.exits import Failure
-from intellirouter.cli.output import say_error
+from intellirouter.cli.catalog import catalog_commands
+from intellirouter.cli.chat import chat
+from intellirouter.cli.config import config_commands
+from intellirouter.cli.credentials import credentials_commands
+from intellirouter.cli.discover import discover
+from intellirouter.cli.errors import CommandError
+from intellirouter.cli.explain import explain, route_commands
+from intellirouter.cli.health import health
+from intellirouter.cli.init import init
+from intellirouter.cli.models import models
+from intellirouter.cli.output import OutputOption, print_data, print_error
+from intellirouter.cli.requests import requests_commands
+from intellirouter.cli.serve import serve
+from intellirouter.cli.usage_errors import reword
 
-_NOT_ASKED: Final = {"help": False}
+_NO_HELP: Final = {"help": False}
 _HELP_DEFAULTS: Final = {
     "default_map": {
-        **_NOT_ASKED,
-        **dict.fromkeys(("catalog", "config", "credentials", "requests", "route"), _NOT_ASKED),
+        **_NO_HELP,
+        **dict.fromkeys(("catalog", "config", "credentials", "requests", "route"), _NO_HELP),
     }
 }
-"""Spelt out, because typer loads pydantic (0.2 s) to understand a help flag that is neither given nor False."""
+"""Without this explicit default, typer imports pydantic (0.2 s) to interpret a help option that was not given."""
 
 
-class _Guarded(TyperGroup):
-    """The root group: a `Failure` of any command ends the process with its message and status."""
+class _RootGroup(TyperGroup):
+    """Reports the errors of all commands: a `CommandError` ends the process with its message and exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except Failure as failure:
-            say_error(failure.message, *failure.notes)
-            raise typer.Exit(failure.status) from failure
+        except typer.BadParameter as error:
+            reword(error)
+            raise
+        except CommandError as error:
+            print_error(error.message, *error.notes)
+            raise typer.Exit(error.status) from error
 
 
-def _print_version(is_wanted: bool) -> None:
-    if is_wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"intellirouter {__version__}")
         raise typer.Exit
 
@@ -63,58 +57,42 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """One gateway for every model: it decides, explains, fails over and accounts."""
+    """Run and query IntelliRouter, an LLM gateway."""
 
 
-def _group(about: str) -> typer.Typer:
-    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
+def version(output: OutputOption = "table") -> None:
+    """Print the version of IntelliRouter and of Python."""
+    data = {"intellirouter": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    print_data(data, output, lambda: [f"intellirouter {__version__} (Python {data['python']}, {data['platform']})"])
 
 
 def build_app() -> typer.Typer:
-    """Return the whole command tree. Help is plain text: drawing boxes would cost more than the rest of a command."""
+    """Return the whole command tree. Help is plain text, because rendering it with rich would make it slow."""
     app = typer.Typer(
-        cls=_Guarded,
+        cls=_RootGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=_HELP_DEFAULTS,
-        add_completion=False,  # its two options make typer load pydantic for every command and every help
+        add_completion=False,  # its options make typer import pydantic for every command
     )
     app.callback()(_root)
-    app.command("serve")(serve.serve)
-    app.command("init")(init.init)
-    config = _group("Check and show the configuration.")
-    config.command("check")(config_check.check)
-    config.command("show")(config_show.show)
-    config.command("schema")(config_schema.schema)
-    app.add_typer(config, name="config")
-    credentials = _group("Keep providers' credentials in the store, sealed.")
-    credentials.command("set")(credentials_set.set_credential)
-    credentials.command("list")(credentials_list.list_credentials)
-    credentials.command("remove")(credentials_remove.remove_credential)
-    credentials.command("rekey")(credentials_rekey.rekey_credentials)
-    app.add_typer(credentials, name="credentials")
-    app.command("health")(health.health)
-    app.command("models")(models.models)
-    app.command("discover")(discover.discover)
-    catalogue = _group("Prices and context windows of hosted models.")
-    catalogue.command("refresh")(catalogue_refresh.refresh)
-    catalogue.command("show")(catalogue_show.show)
-    app.add_typer(catalogue, name="catalog")
-    app.command("chat")(chat.chat)
-    app.command("explain")(explain.explain)
-    route = _group("Ask how requests are routed.")
-    route.command("explain")(explain.explain)
-    app.add_typer(route, name="route")
-    requests = _group("Look at finished requests.")
-    requests.command("list")(requests_list.list_requests)
-    requests.command("show")(requests_show.show)
-    requests.command("tail")(requests_tail.tail)
-    app.add_typer(requests, name="requests")
-    app.command("version")(version.version)
+    app.command("serve")(serve)
+    app.command("init")(init)
+    app.add_typer(config_commands(), name="config")
+    app.add_typer(credentials_commands(), name="credentials")
+    app.command("health")(health)
+    app.command("models")(models)
+    app.command("discover")(discover)
+    app.add_typer(catalog_commands(), name="catalog")
+    app.command("chat")(chat)
+    app.command("explain")(explain)
+    app.add_typer(route_commands(), name="route")
+    app.add_typer(requests_commands(), name="requests")
+    app.command("version")(version)
     return app
 
 
 def main() -> None:
-    """Run the command line of this process; ends it with one of `ExitStatus`, or 130 after an interrupt."""
+    """Run the command line. Ends the process with an `ExitStatus`, or with 130 after Ctrl-C."""
     build_app()()

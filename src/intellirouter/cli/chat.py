@@ -1,4 +1,4 @@
-"""`intellirouter chat`: ask a model, once or in a conversation."""
+"""`intellirouter chat`: send a prompt to a model, or hold a conversation with it."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from intellirouter.cli.conversation import Conversation
-from intellirouter.cli.exits import ExitStatus, Failure
-from intellirouter.cli.output import emit, is_terminal, printable
-from intellirouter.cli.session import Session, gateway_command
+from intellirouter.cli.errors import CommandError, ExitStatus
+from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.output import is_terminal, print_data, without_control_characters
 
 if TYPE_CHECKING:
     from intellirouter import client
@@ -16,45 +16,50 @@ if TYPE_CHECKING:
 
 @gateway_command
 def chat(
-    session: Session,
+    options: GatewayOptions,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What to ask; - or nothing reads standard input.")
+        str | None,
+        typer.Argument(metavar="PROMPT", help="Prompt to send. Without it, or with -, reads standard input."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask.")] = "auto",
+    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="Model to use.")] = "auto",
     stream: Annotated[
-        bool | None, typer.Option("--stream/--no-stream", help="Print as it comes. Default: on a terminal.")
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Print the answer as it is generated. Default: on a terminal only."),
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="Instructions first.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", "-s", metavar="TEXT", help="System prompt of the conversation.")
+    ] = None,
 ) -> None:
-    """Ask a model.
+    """Send a prompt to a model and print the answer.
 
-    With a prompt, or text on standard input: one answer. On a terminal without a prompt: a conversation; /help lists
-    what it understands.
+    Without a prompt on a terminal, starts a conversation; type /help to list its commands.
     """
     is_streaming = is_terminal() if stream is None else stream
-    with session.gateway(timeout_s=600) as gateway:
-        talk = Conversation(gateway, model, system, is_streaming=is_streaming)
+    with options.connect(timeout_s=600) as gateway:
+        conversation = Conversation(gateway, model, system, is_streaming=is_streaming)
         if prompt is None and sys.stdin.isatty():
-            if session.output != "table":
-                raise Failure("a conversation has no data to format: give a prompt", status=ExitStatus.USAGE)
-            talk.hold()
+            if options.output != "table":
+                message = "A conversation cannot be printed as JSON or YAML."
+                raise CommandError(message, "Pass a prompt.", status=ExitStatus.USAGE)
+            conversation.run()
         else:
-            _ask_once(session, talk, _question(prompt))
+            _ask_once(options, conversation, _read_prompt(prompt))
 
 
-def _question(prompt: str | None) -> str:
+def _read_prompt(prompt: str | None) -> str:
     text = sys.stdin.read() if prompt in {None, "-"} else prompt
     if not text or not text.strip():
-        raise Failure("there is nothing to ask: give a prompt or text on standard input", status=ExitStatus.USAGE)
+        hint = "Pass a prompt as an argument or on standard input."
+        raise CommandError("The prompt is empty.", hint, status=ExitStatus.USAGE)
     return text
 
 
-def _ask_once(session: Session, talk: Conversation, question: str) -> None:
-    if session.output == "table":
-        talk.ask(question)
+def _ask_once(options: GatewayOptions, conversation: Conversation, prompt: str) -> None:
+    if options.output == "table":
+        conversation.ask(prompt)
         return
-    reply = talk.reply_to(question)
-    emit(_data(reply), session.output, lambda: [printable(reply.text)])
+    reply = conversation.request_reply(prompt)
+    print_data(_data(reply), options.output, lambda: [without_control_characters(reply.text)])
 
 
 def _data(reply: "client.ChatReply") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A conversation on a terminal: turns are remembered, an answer can be interrupted, a failure does not end it."""
+"""A conversation on a terminal. It keeps its history; an interrupt stops one answer, and an error does not end it."""
 
 import sys
 import time
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from intellirouter.cli.exits import ExitStatus
+from intellirouter.cli.errors import ExitStatus
+from intellirouter.cli.gateway_command import to_command_error
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import is_terminal, printable, say, say_error
-from intellirouter.cli.session import failure_of
+from intellirouter.cli.output import is_terminal, print_error, print_notice, without_control_characters
 
 if TYPE_CHECKING:
     import readline
@@ -22,97 +22,97 @@ else:
     readline = LazyModule("readline")
 
 _HELP: Final = """\
-/model NAME   ask another model from now on
-/reset        forget the conversation
-/exit         leave (so does Ctrl-D)
-Ctrl-C stops an answer."""
+/model NAME   Switch to another model.
+/reset        Clear the conversation.
+/exit         Exit. Ctrl-D does the same.
+Ctrl-C stops the current answer."""
 
 
 class Conversation:
-    """Messages so far, and the model that is asked next."""
+    """The messages so far, and the model that gets the next one."""
 
     def __init__(self, gateway: "client.Client", model: str, system: str | None, *, is_streaming: bool) -> None:
         self._gateway = gateway
         self._model = model
-        self._opening = [{"role": "system", "content": system}] if system else []
-        self._messages: list[dict[str, Any]] = [*self._opening]
+        self._system = [{"role": "system", "content": system}] if system else []
+        self._messages: list[dict[str, Any]] = [*self._system]
         self._is_streaming = is_streaming
 
-    def reply_to(self, question: str) -> "client.ChatReply":
-        """Ask without printing. Raises `IntelliRouterError`; then the question is forgotten."""
-        reply = self._gateway.chat([*self._messages, _said("user", question)], model=self._model)
-        self._remember(question, reply.text)
+    def request_reply(self, prompt: str) -> "client.ChatReply":
+        """Return the reply without printing it. Raises `IntelliRouterError`; the prompt is then not kept."""
+        reply = self._gateway.chat([*self._messages, _message("user", prompt)], model=self._model)
+        self._add_turn(prompt, reply.text)
         return reply
 
-    def ask(self, question: str) -> None:
-        """Ask and print the answer; on a terminal followed by who gave it, at what cost. Raises as `reply_to`."""
+    def ask(self, prompt: str) -> None:
+        """Print the answer and, on a terminal, its deployment, tokens and cost. Raises like `request_reply`."""
         started_s = time.monotonic()
         if self._is_streaming:
-            reply = self._streamed(question)
+            reply = self._stream_reply(prompt)
         else:
-            reply = self.reply_to(question)
-            typer.echo(printable(reply.text))
+            reply = self.request_reply(prompt)
+            typer.echo(without_control_characters(reply.text))
         for call in reply.tool_calls:
-            typer.echo(printable(f"[tool call] {call.name}({call.arguments})"))
+            typer.echo(without_control_characters(f"[tool call] {call.name}({call.arguments})"))
         if is_terminal():
-            say(self._account(reply, time.monotonic() - started_s))
+            print_notice(self._summary(reply, time.monotonic() - started_s))
 
-    def hold(self) -> None:
-        """Talk until the end of input."""
-        with suppress(ImportError):  # line editing is a comfort that some platforms lack
+    def run(self) -> None:
+        """Read prompts from the terminal until the end of input."""
+        with suppress(ImportError):  # some platforms have no line editing
             readline.set_history_length(1000)
-        say(f"talking to {self._model} at {self._gateway.base_url}; /help lists commands, Ctrl-D leaves")
-        while (typed := _read_line()) is not None:
-            text = typed.strip()
+        print_notice(f"Using {self._model} at {self._gateway.base_url}. Type /help for commands, Ctrl-D to exit.")
+        while (line := _read_line()) is not None:
+            text = line.strip()
             if text.startswith("/"):
-                if not self._command(text):
+                if not self._run_command(text):
                     return
             elif text:
-                self._turn(text)
+                self._run_turn(text)
 
-    def _turn(self, question: str) -> None:
+    def _run_turn(self, prompt: str) -> None:
         try:
-            self.ask(question)
+            self.ask(prompt)
         except client.IntelliRouterError as error:
-            failure = failure_of(error)
-            say_error(failure.message, *failure.notes)
-            if failure.status == ExitStatus.UNREACHABLE:
-                say("your question was not answered; ask again once the gateway is back")
+            reported = to_command_error(error)
+            print_error(reported.message, *reported.notes)
+            if reported.status == ExitStatus.UNREACHABLE:
+                print_notice("The prompt was not answered. Send it again when the gateway is available.")
         except KeyboardInterrupt:
             typer.echo()
-            say("stopped; this turn is forgotten")
+            print_notice("Stopped. The prompt and its answer were discarded.")
 
-    def _command(self, text: str) -> bool:
-        """Do what a line with a slash says; False ends the conversation."""
-        name, _, argument = text.partition(" ")
+    def _run_command(self, line: str) -> bool:
+        """Run a slash command. Returns False to end the conversation."""
+        name, _, argument = line.partition(" ")
         if name in {"/exit", "/quit"}:
             return False
         if name == "/reset":
-            self._messages = [*self._opening]
-            say("forgotten")
+            self._messages = [*self._system]
+            print_notice("The conversation was cleared.")
         elif name == "/model" and argument.strip():
             self._model = argument.strip()
-            say(f"now asking {self._model}")
+            print_notice(f"Now using {self._model}.")
         else:
-            say(_HELP)
+            print_notice(_HELP)
         return True
 
-    def _streamed(self, question: str) -> "client.ChatReply":
-        with self._gateway.stream([*self._messages, _said("user", question)], model=self._model) as pieces:
+    def _stream_reply(self, prompt: str) -> "client.ChatReply":
+        with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
             try:
-                for piece in pieces:
-                    sys.stdout.write(printable(piece.text))
+                for delta in stream:
+                    sys.stdout.write(without_control_characters(delta.text))
                     sys.stdout.flush()
             finally:
                 typer.echo()
-            reply = pieces.reply()
-        self._remember(question, reply.text)
+            reply = stream.reply()
+        self._add_turn(prompt, reply.text)
         return reply
 
-    def _remember(self, question: str, answer: str) -> None:
-        self._messages += [_said("user", question), _said("assistant", answer)]
+    def _add_turn(self, prompt: str, answer: str) -> None:
+        self._messages += [_message("user", prompt), _message("assistant", answer)]
 
-    def _account(self, reply: "client.ChatReply", duration_s: float) -> str:
+    def _summary(self, reply: "client.ChatReply", duration_s: float) -> str:
         parts = [reply.deployment or self._model]
         if reply.usage is not None:
             parts.append(f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens")
@@ -122,7 +122,7 @@ class Conversation:
         return " · ".join(parts)
 
     def _cost_usd(self, reply: "client.ChatReply") -> str | None:
-        """A stream's headers are sent before its cost is known; then the record has it, if this key may read it."""
+        """Return the cost from the headers; for a stream, whose headers precede its cost, from the record."""
         if reply.cost_usd is not None:
             return str(reply.cost_usd)
         if not self._is_streaming or reply.request_id is None:
@@ -130,16 +130,16 @@ class Conversation:
         try:
             record = self._gateway.request(reply.request_id)
         except client.IntelliRouterError:
-            return None  # the answer stands; its price is a courtesy
+            return None  # this key may not read records, or the record is not stored yet
         return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
 
 
-def _said(role: str, text: str) -> dict[str, Any]:
+def _message(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": text}
 
 
 def _read_line() -> str | None:
-    """Return a line that was typed, None at the end of input. Ctrl-C drops the line."""
+    """Return a typed line, None at the end of input. Ctrl-C discards the line."""
     while True:
         try:
             return input("> ")

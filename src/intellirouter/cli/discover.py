@@ -1,13 +1,12 @@
-"""`intellirouter discover`: which models the providers have."""
+"""`intellirouter discover`: list the models that providers offer."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from intellirouter.cli.configuration import OptionalConfigFile, problems_listed
-from intellirouter.cli.exits import ExitStatus, Failure
+from intellirouter.cli.config_options import OptionalConfigFile, report_config_errors
+from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import emit, grid
-from intellirouter.cli.session import Output
+from intellirouter.cli.output import OutputOption, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import roles
@@ -15,26 +14,27 @@ else:
     roles = LazyModule("intellirouter.roles")
 
 
-def discover(file: OptionalConfigFile = None, output: Output = "table") -> None:
-    """Ask every configured provider which models it has. No gateway needs to run.
+def discover(file: OptionalConfigFile = None, output: OutputOption = "table") -> None:
+    """List the models that each provider offers. No running gateway is needed.
 
-    Without a file, the providers are those whose keys are in the environment and the model servers on this machine.
-    A model is called PROVIDER/MODEL where the provider says `models: "*"`, or named under deployments.
+    Without a file, asks the providers with an API key in the environment and the model servers on this machine.
+    Clients can request a listed model as PROVIDER/MODEL if the provider is configured with `models: "*"`. Otherwise,
+    add it under `deployments`.
     """
-    with problems_listed():
+    with report_config_errors():
         found = roles.list_models(file)
-    emit({"providers": found}, output, lambda: _blocks(found))
+    print_data({"providers": found}, output, lambda: _blocks(found))
     if found and all(each.problem is not None for each in found):
-        raise Failure("no provider listed its models", status=ExitStatus.FAILURE)
+        raise CommandError("No provider listed its models.", status=ExitStatus.FAILURE)
 
 
 def _blocks(found: "list[roles.ProviderModels]") -> Iterator[Any]:
     if not found:
-        yield "no providers: set a provider's key in the environment, or start a model server"
+        yield "No providers found. Set a provider's API key in the environment, or start a model server."
         return
     rows = [(each.provider, model.id, model.context_tokens) for each in found for model in each.models]
     if rows:
-        yield grid(("PROVIDER", "MODEL", "CONTEXT"), rows, right=("CONTEXT",))
+        yield make_table(("PROVIDER", "MODEL", "CONTEXT"), rows, right=("CONTEXT",))
     for each in found:
         if each.problem is not None:
             yield f"{each.provider}: {each.problem}"

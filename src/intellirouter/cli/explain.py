@@ -1,39 +1,48 @@
-"""`intellirouter explain`: who would serve this request, and why."""
+"""`intellirouter explain` and `intellirouter route explain`: show how a request would be routed."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intellirouter.cli.output import cell, emit, grid
-from intellirouter.cli.session import Session, gateway_command
+from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.output import format_value, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import client
 
 
+def route_commands() -> typer.Typer:
+    group = typer.Typer(help="Show how requests are routed.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("explain")(explain)
+    return group
+
+
 @gateway_command
 def explain(
-    session: Session,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What would be asked.")],
-    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="The model to ask for.")] = "auto",
+    options: GatewayOptions,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Prompt of the request to explain.")],
+    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="Model to request.")] = "auto",
 ) -> None:
-    """Show which deployments would serve a request, in which order and why. No model is called."""
-    with session.gateway() as gateway:
+    """Show which deployments would serve a request, and why.
+
+    Lists every candidate with its rank, score and reason. No model is called.
+    """
+    with options.connect() as gateway:
         explanation = gateway.explain(prompt, model)
-    emit(explanation.raw, session.output, lambda: _blocks(explanation))
+    print_data(explanation.raw, options.output, lambda: _blocks(explanation))
 
 
 def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
     decision = explanation.decision
     yield f"{explanation.model}: {decision.reason} (strategy {decision.strategy})"
-    needs = f", needs {cell(explanation.needs)}" if explanation.needs else ""
-    yield f"about {cell(explanation.input_tokens_estimate)} input tokens{needs}"
+    needs = f"; requires {format_value(explanation.needs)}" if explanation.needs else ""
+    yield f"Estimated input: {format_value(explanation.input_tokens_estimate)} tokens{needs}"
     yield ""
-    places = {name: place for place, name in enumerate(decision.order, start=1)}
-    ranked = sorted(decision.candidates, key=lambda each: places.get(each.deployment, len(places) + 1))
+    ranks = {name: rank for rank, name in enumerate(decision.order, start=1)}
+    candidates = sorted(decision.candidates, key=lambda each: ranks.get(each.deployment, len(ranks) + 1))
     rows = [
-        (places.get(each.deployment), each.deployment, each.upstream_model, each.verdict, each.score, each.reason)
-        for each in ranked
+        (ranks.get(each.deployment), each.deployment, each.upstream_model, each.verdict, each.score, each.reason)
+        for each in candidates
     ]
-    yield grid(("PLACE", "DEPLOYMENT", "MODEL", "VERDICT", "SCORE", "REASON"), rows, right=("PLACE", "SCORE"))
+    yield make_table(("RANK", "DEPLOYMENT", "MODEL", "VERDICT", "SCORE", "REASON"), rows, right=("RANK", "SCORE"))

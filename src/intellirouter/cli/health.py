@@ -1,68 +1,71 @@
-"""`intellirouter health`: is the gateway well?"""
+"""`intellirouter health`: show the status of a running gateway."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from intellirouter.cli.exits import ExitStatus
-from intellirouter.cli.output import Blocks, cell, emit, grid
-from intellirouter.cli.session import Session, gateway_command
+from intellirouter.cli.errors import ExitStatus
+from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.output import Blocks, format_value, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import client
 
-_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
+_EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 @gateway_command
 def health(
-    session: Session,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every part and model.")] = False,
+    options: GatewayOptions,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all services and models.")] = False,
 ) -> None:
-    """Ask the gateway how it is. Exit status 1 when it says `unhealthy`, 4 when nobody answers."""
-    with session.gateway(timeout_s=10) as gateway:
+    """Show the status of a running gateway.
+
+    Exits with status 1 if the gateway is unhealthy and with status 4 if it cannot be reached.
+    """
+    with options.connect(timeout_s=10) as gateway:
         report = gateway.health()
-        where = gateway.base_url
-    emit(report.raw, session.output, lambda: _blocks(report, where, verbose))
+        url = gateway.base_url
+    print_data(report.raw, options.output, lambda: _blocks(report, url, verbose))
     if report.status == "unhealthy":
         raise typer.Exit(ExitStatus.FAILURE)
 
 
-def _blocks(report: "client.Health", where: str, is_verbose: bool) -> Iterator[Any]:
-    yield f"{report.status}: {where}, version {cell(report.version)}, up {duration(report.uptime_s)}"
-    yield from (f"warning: {warning}" for warning in report.warnings)
+def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any]:
+    yield f"{report.status}: {url}, version {format_value(report.version)}, up {format_duration(report.uptime_s)}"
+    yield from (f"Warning: {warning}" for warning in report.warnings)
     if is_verbose:
         yield from _details(report)
 
 
 def _details(report: "client.Health") -> Blocks:
-    yield f"{cell(report.in_flight)} in flight"
-    yield grid(("SERVICE", "STATE"), [(name, facts(state)) for name, state in report.services.items()])
+    yield f"requests in flight: {format_value(report.in_flight)}"
+    yield make_table(("SERVICE", "STATE"), [(name, format_state(state)) for name, state in report.services.items()])
     if report.models:
-        yield grid(("MODEL", "STATE"), [_model_row(model) for model in report.models])
+        yield make_table(("MODEL", "STATE"), [_model_row(model) for model in report.models])
 
 
 def _model_row(model: Any) -> tuple[str, str]:
     if not isinstance(model, Mapping):
         return str(model), ""
-    rest = {name: value for name, value in model.items() if name != "name"}
-    return str(model.get("name", "")), facts(rest)
+    state = {name: value for name, value in model.items() if name != "name"}
+    return str(model.get("name", "")), format_state(state)
 
 
-def facts(state: Any) -> str:
-    """Render a small object in one line: `status ok, pending 0`."""
+def format_state(state: Any) -> str:
+    """Render a small JSON value on one line: `status ok, pending 0`."""
     if isinstance(state, Mapping):
-        return ", ".join(f"{name} {facts(value)}" for name, value in state.items() if value not in _NOTHING)
+        return ", ".join(f"{name} {format_state(value)}" for name, value in state.items() if value not in _EMPTY)
     if isinstance(state, list):
-        return "; ".join(facts(item) for item in state)
-    return cell(state)
+        return "; ".join(format_state(item) for item in state)
+    return format_value(state)
 
 
-def duration(seconds: float | None) -> str:
-    """Render seconds as its two largest units: `3 h 20 min`."""
+def format_duration(seconds: float | None) -> str:
+    """Render seconds in their two largest units: `3 h 20 min`."""
     if seconds is None:
-        return cell(None)
+        return format_value(None)
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

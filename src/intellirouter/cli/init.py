@@ -1,14 +1,14 @@
-"""`intellirouter init`: write down what was found, as a configuration to edit."""
+"""`intellirouter init`: write a configuration file for what this machine offers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from intellirouter.cli.configuration import problems_listed
-from intellirouter.cli.exits import Failure
+from intellirouter.cli.config_options import report_config_errors
+from intellirouter.cli.errors import CommandError
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import printable
+from intellirouter.cli.output import without_control_characters
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -19,19 +19,20 @@ else:
 
 def init(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - for standard output.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; - writes to standard output.")
     ] = Path("intellirouter.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented configuration file of what this machine offers.
+    """Write a configuration file for what this machine offers.
 
-    Looks for provider keys in the environment and for local model servers on their usual ports. Keys are written as
-    references to their environment variables, never as values.
+    Looks for provider API keys in the environment and for model servers on their default ports. Keys are written as
+    references to environment variables, never as values. Comments in the file explain the settings.
     """
     is_file = str(output) != "-"
     if is_file and output.exists() and not force:
-        raise Failure(f"{output} exists already", "Choose another name with --output, or replace it with --force.")
-    with problems_listed():
+        hint = "Choose another file with --output, or overwrite it with --force."
+        raise CommandError(f"The file {output} already exists.", hint)
+    with report_config_errors():
         discovery = roles.discover_here(config.process_environment())
     text = config.render_config(discovery)
     if not is_file:
@@ -40,7 +41,7 @@ def init(
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Failure(f"cannot write {output}: {error.strerror}") from error
+        raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
-        typer.echo(f"found: {printable(finding)}")
-    typer.echo(f"wrote {output}; next: intellirouter serve --config {output}")
+        typer.echo(f"Found: {without_control_characters(finding)}")
+    typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve --config {output}")

@@ -1,11 +1,11 @@
-"""Modules that are loaded when they are first used: a command pays for what it runs, and help pays for nothing."""
+"""Modules that are imported on first use, so that a command loads only what it runs and `--help` loads nothing."""
 
 from importlib import import_module
 from typing import Any
 
 
 class LazyModule:
-    """Stands for a module. Pair it with an import under TYPE_CHECKING, so that types and layers are still checked."""
+    """A stand-in for a module. Pair it with an import under TYPE_CHECKING, so that types and layers stay checked."""
 
     def __init__(self, name: str) -> None:
         self._name = name

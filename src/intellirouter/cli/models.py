@@ -1,12 +1,12 @@
-"""`intellirouter models`: what `--model` accepts."""
+"""`intellirouter models`: list the models that a gateway serves."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intellirouter.cli.output import UNKNOWN, emit, grid
-from intellirouter.cli.session import Session, gateway_command
+from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.output import UNKNOWN, make_table, print_data
 
 if TYPE_CHECKING:
     from intellirouter import client
@@ -14,25 +14,28 @@ if TYPE_CHECKING:
 
 @gateway_command
 def models(
-    session: Session,
+    options: GatewayOptions,
     include_metrics: Annotated[
-        bool, typer.Option("--include-metrics", help="Add what each deployment has done lately.")
+        bool, typer.Option("--include-metrics", help="Show recent metrics of each deployment.")
     ] = False,
 ) -> None:
-    """List the models, deployments and wildcards that this key may ask for. Prices are USD per million tokens."""
-    with session.gateway() as gateway:
+    """List the models that your key can use.
+
+    Deployments and wildcards are listed too. Prices are in US dollars per million tokens.
+    """
+    with options.connect() as gateway:
         found = gateway.models()
-    rows = [_shown(model, include_metrics) for model in found]
-    emit({"models": rows, "total": len(rows)}, session.output, lambda: _blocks(found, include_metrics))
+    rows = [_data(model, include_metrics) for model in found]
+    print_data({"models": rows, "total": len(rows)}, options.output, lambda: _blocks(found, include_metrics))
 
 
-def _shown(model: "client.ModelInfo", has_metrics: bool) -> dict[str, Any]:
+def _data(model: "client.ModelInfo", has_metrics: bool) -> dict[str, Any]:
     return {name: value for name, value in model.raw.items() if has_metrics or name != "metrics"}
 
 
 def _blocks(found: list["client.ModelInfo"], has_metrics: bool) -> Iterator[Any]:
     if not found:
-        yield "no models: give the gateway a provider, or this key more models"
+        yield "No models are available. Add a provider to the gateway's configuration, or allow this key more models."
         return
     headings = ("NAME", "KIND", "STATUS", "STRATEGY", "CONTEXT", "IN $/1M", "OUT $/1M", "DEPLOYMENTS")
     rows = [
@@ -48,10 +51,10 @@ def _blocks(found: list["client.ModelInfo"], has_metrics: bool) -> Iterator[Any]
         )
         for model in found
     ]
-    yield grid(headings, rows, right=("CONTEXT", "IN $/1M", "OUT $/1M"))
+    yield make_table(headings, rows, right=("CONTEXT", "IN $/1M", "OUT $/1M"))
     if has_metrics:
         yield ""
-        yield _metrics(found)
+        yield _metrics_table(found)
 
 
 def _price(model: "client.ModelInfo", bucket: str) -> str | None:
@@ -62,11 +65,11 @@ def _price(model: "client.ModelInfo", bucket: str) -> str | None:
     return f"{dollars}{point}{cents.rstrip('0').ljust(2, '0')}" if point else f"{dollars}.00"
 
 
-def _metrics(found: list["client.ModelInfo"]) -> Any:
-    """One row a deployment: several models may share one, and its numbers are its own."""
+def _metrics_table(found: list["client.ModelInfo"]) -> Any:
+    """Return one row per deployment, also where several models share a deployment."""
     pairs = (pair for model in found for pair in (model.metrics or {}).items())
-    seen = {name: numbers for name, numbers in pairs if isinstance(numbers, dict)}
-    columns = list(dict.fromkeys(key for numbers in seen.values() for key in numbers))
+    by_deployment = {name: metrics for name, metrics in pairs if isinstance(metrics, dict)}
+    columns = list(dict.fromkeys(key for metrics in by_deployment.values() for key in metrics))
     headings = ("DEPLOYMENT", *(key.upper().replace("_", " ") for key in columns))
-    rows = [(name, *(numbers.get(key) for key in columns)) for name, numbers in sorted(seen.items())]
-    return grid(headings, rows, right=headings[1:]) if rows else f"metrics: {UNKNOWN}"
+    rows = [(name, *(metrics.get(key) for key in columns)) for name, metrics in sorted(by_deployment.items())]
+    return make_table(headings, rows, right=headings[1:]) if rows else f"metrics: {UNKNOWN}"

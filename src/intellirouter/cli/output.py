@@ -1,9 +1,9 @@
-"""What commands print: data as a table, JSON or YAML on standard output; words for people on standard error."""
+"""What commands print: data as a table, JSON or YAML on standard output; messages on standard error."""
 
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -20,27 +20,28 @@ else:
     table = LazyModule("rich.table")
     text = LazyModule("rich.text")
 
-Format = Literal["table", "json", "yaml"]
+OutputFormat = Literal["table", "json", "yaml"]
+OutputOption = Annotated[OutputFormat, typer.Option("--format", metavar="table|json|yaml", help="Output format.")]
 Blocks = Iterable["str | table.Table"]
 """Lines and tables, in order."""
 
 UNKNOWN: Final = "–"
 _PIPE_COLUMNS: Final = 10_000
-"""Nothing that a script reads is folded or cut."""
+"""The width when standard output is not a terminal: scripts must see no wrapped or truncated cells."""
 
 
-def emit(data: Any, output: Format, blocks: Callable[[], Blocks]) -> None:
-    """Print `data` as JSON or YAML, or what `blocks` makes of it for people."""
+def print_data(data: Any, output: OutputFormat, blocks: Callable[[], Blocks]) -> None:
+    """Print `data` as JSON or YAML, or the lines and tables that `blocks` returns."""
     if output == "table":
         screen = _screen()
         for block in blocks():
-            screen.print(text.Text(printable(block)) if isinstance(block, str) else block)
+            screen.print(text.Text(without_control_characters(block)) if isinstance(block, str) else block)
         return
-    typer.echo(encoded(data, output).rstrip("\n"))
+    typer.echo(encode(data, output).rstrip("\n"))
 
 
-def encoded(data: Any, output: Format, *, is_one_line: bool = False) -> str:
-    """Return `data` as a JSON or YAML document. `is_one_line` is for feeds: JSON Lines, or `---` before each."""
+def encode(data: Any, output: OutputFormat, *, is_one_line: bool = False) -> str:
+    """Return `data` as a JSON or YAML document. `is_one_line` is for streams: JSON Lines, or YAML after a `---`."""
     plain = msgspec.to_builtins(data, enc_hook=str)
     if output == "yaml":
         document = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=115)
@@ -48,18 +49,18 @@ def encoded(data: Any, output: Format, *, is_one_line: bool = False) -> str:
     return json.dumps(plain, indent=None if is_one_line else 2, ensure_ascii=False)
 
 
-def grid(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> "table.Table":
-    """Return a table of cells as text. `right` names the headings of columns with numbers."""
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> "table.Table":
+    """Return a table. `right` names the headings of the columns that are aligned to the right."""
     made = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(text.Text(cell(value)) for value in row))
+        made.add_row(*(text.Text(format_value(value)) for value in row))
     return made
 
 
-def cell(value: Any) -> str:
-    """Render one value for people: unknown as a dash, lists joined, numbers without noise."""
+def format_value(value: Any) -> str:
+    """Render one value for a table: a dash if it is unknown, lists joined by commas, numbers rounded."""
     if value is None or value == "":
         return UNKNOWN
     if isinstance(value, bool):
@@ -67,32 +68,37 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}"
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(cell(item) for item in value) or UNKNOWN
-    return printable(str(value))
+        return ", ".join(format_value(item) for item in value) or UNKNOWN
+    return without_control_characters(str(value))
 
 
-def printable(words: str) -> str:
-    """Remove what would steer a terminal: answers and names come from elsewhere."""
-    return "".join(letter for letter in words if letter in "\n\t" or not _is_control(letter))
+def format_count(number: int, noun: str) -> str:
+    """Return `1 model`, `2 models`, …"""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _is_control(letter: str) -> bool:
-    return letter < " " or "\x7f" <= letter <= "\x9f"
+def without_control_characters(untrusted: str) -> str:
+    """Remove terminal control characters: answers, names and error messages come from other machines."""
+    return "".join(character for character in untrusted if character in "\n\t" or not _is_control(character))
 
 
-def say(words: str) -> None:
-    """Tell people something, beside the data."""
-    typer.secho(printable(words), err=True, dim=True)
+def _is_control(character: str) -> bool:
+    return character < " " or "\x7f" <= character <= "\x9f"
 
 
-def say_error(message: str, *notes: str) -> None:
-    typer.secho(f"error: {printable(message)}", err=True, fg="red")
+def print_notice(message: str) -> None:
+    """Print a message for people on standard error, apart from the data."""
+    typer.secho(without_control_characters(message), err=True, dim=True)
+
+
+def print_error(message: str, *notes: str) -> None:
+    typer.secho(f"Error: {without_control_characters(message)}", err=True, fg="red")
     for note in notes:
-        typer.echo(f"  {printable(note)}", err=True)
+        typer.echo(f"  {without_control_characters(note)}", err=True)
 
 
 def is_terminal() -> bool:
-    """Whether a person reads standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from intellirouter.cli.configuration import problems_listed
+from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -15,26 +15,36 @@ else:
 
 
 def serve(
-    config: Annotated[
+    config_file: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Configuration. Without it: what this machine offers."),
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="Configuration file. Default: serve what this machine offers."
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", "-p", metavar="PORT", min=0, max=65535, help="Port; 0 takes a free one.")
+        int | None,
+        typer.Option("--port", "-p", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 picks a free one."),
     ] = None,
-    role: Annotated[str | None, typer.Option("--role", metavar="ROLE", help="Which parts run here.")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option("--role", metavar="ROLE", help="Parts of the gateway that this process runs, such as monolith."),
+    ] = None,
     log_level: Annotated[
-        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error or critical.")
+        str | None,
+        typer.Option(
+            "--log-level", metavar="LEVEL", help="Lowest level to log: debug, info, warning, error or critical."
+        ),
     ] = None,
 ) -> None:
-    """Run the gateway until it is told to stop.
+    """Run the gateway until it receives SIGINT (Ctrl-C) or SIGTERM.
 
-    Without a configuration file it serves what it finds: provider keys in the environment, local model servers, and
-    the small model that comes with it. Flags win over the environment, which wins over the file.
+    Without a configuration file, the gateway serves what it finds: providers with an API key in the environment, model
+    servers on this machine, and the bundled small model. Command-line options override environment variables, which
+    override the file.
     """
-    stated = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
-    overrides: dict[str, object] = {path: value for path, value in stated.items() if value is not None}
-    with problems_listed():
-        status = roles.serve(config, overrides)
+    options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
+    overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}
+    with report_config_errors():
+        status = roles.serve(config_file, overrides)
     raise typer.Exit(status)

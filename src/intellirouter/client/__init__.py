@@ -1,19 +1,20 @@
-"""The Python client: chat, stream, embeddings and the gateway's own account of what it did.
+"""The Python client: chat, streaming, embeddings, and the gateway's own API for health, models and finished requests.
 
-Door: `Client` and `AsyncClient`, what they return, and the errors they raise. Request building, answer parsing and
-retries are pure and shared; only the two drivers do I/O, and only they load httpx, on first use. Knows no server room.
+Door: `Client` and `AsyncClient`, the values they return, and the errors they raise. Building requests, parsing
+responses and retrying are shared code without I/O. Only the two clients do I/O, and only they import httpx, on first
+use. This room imports no server room.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from intellirouter.client.errors import (
-    AnswerTimeoutError,
     AuthenticationError,
     GatewayUnreachableError,
     IntelliRouterError,
     InvalidRequestError,
     NotFoundError,
     RateLimitError,
+    ResponseTimeoutError,
     UpstreamError,
 )
 from intellirouter.client.replies import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_BASE_URL",
-    "AnswerTimeoutError",
     "AsyncChatStream",
     "AsyncClient",
     "AuthenticationError",
@@ -56,6 +56,7 @@ __all__ = [
     "RateLimitError",
     "RequestPage",
     "RequestSummary",
+    "ResponseTimeoutError",
     "TokenUsage",
     "ToolCall",
     "ToolCallDelta",
@@ -65,11 +66,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in {"Client", "ChatStream"}:
-        from intellirouter.client import sync_client  # noqa: PLC0415 - httpx costs 0.2 s; errors and replies need none
+        from intellirouter.client.sync_client import ChatStream, Client  # noqa: PLC0415 - importing httpx takes 0.2 s
 
-        return getattr(sync_client, name)
+        return Client if name == "Client" else ChatStream
     if name in {"AsyncClient", "AsyncChatStream"}:
-        from intellirouter.client import async_client  # noqa: PLC0415 - the same
+        from intellirouter.client.async_client import AsyncChatStream, AsyncClient  # noqa: PLC0415 - the same
 
-        return getattr(async_client, name)
+        return AsyncClient if name == "AsyncClient" else AsyncChatStream
     raise AttributeError(f"module 'intellirouter.client' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The asyncio driver: runs the same flow over httpx. What the methods mean is said once, in `sync_client`."""
+"""The asyncio client: runs the steps of each call with httpx. `sync_client` documents the methods."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,47 @@ from typing import Any, Self
 
 import httpx
 
-from intellirouter.client import calls, errors, replies, transport
-from intellirouter.client.calls import Messages, Outgoing
-from intellirouter.client.flow import Answer, Failed, Outcome, Send, exchange
-from intellirouter.client.settings import Settings, settings_from
-from intellirouter.client.stream import ChatDecoder, RecordDecoder
+from intellirouter.client.api_requests import (
+    HEALTH_REQUEST,
+    MODELS_REQUEST,
+    TAIL_REQUEST,
+    ApiRequest,
+    Messages,
+    chat_request,
+    chat_stream_request,
+    embeddings_request,
+    explain_request,
+    record_page_request,
+    record_request,
+)
+from intellirouter.client.errors import IntelliRouterError
+from intellirouter.client.httpx_adapter import client_options, request_options, to_error, to_failure, to_response
+from intellirouter.client.replies import (
+    ChatReply,
+    Delta,
+    EmbeddingsReply,
+    Explanation,
+    Health,
+    ModelInfo,
+    RequestPage,
+    Route,
+    parse_chat,
+    parse_embeddings,
+    parse_explanation,
+    parse_health,
+    parse_models,
+    parse_record,
+    parse_record_page,
+    parse_route,
+)
+from intellirouter.client.retries import ApiResponse, ConnectionFailure, Outcome, Send, call_steps
+from intellirouter.client.settings import Settings, resolve_settings
+from intellirouter.client.stream import ChatStreamDecoder, RecordStreamDecoder
 from intellirouter.core import ExchangeRecord
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same methods, awaited."""
+    """`Client` for asyncio, with the same methods as coroutines."""
 
     def __init__(
         self,
@@ -27,40 +58,40 @@ class AsyncClient:
         timeout_s: float = 600,
         max_retries: int = 2,
     ) -> None:
-        self._settings = settings_from(base_url, api_key, timeout_s, max_retries)
-        self._http = httpx.AsyncClient(**transport.client_options(self._settings))
+        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries)
+        self._http = httpx.AsyncClient(**client_options(self._settings))
 
     @property
     def base_url(self) -> str:
         return self._settings.base_url
 
-    async def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> replies.ChatReply:
-        return replies.chat(await self._ask(calls.chat(messages, model, fields)))
+    async def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> ChatReply:
+        return parse_chat(await self._call(chat_request(messages, model, fields)))
 
     async def stream(self, messages: Messages, *, model: str = "auto", **fields: Any) -> "AsyncChatStream":
-        answer = await self._ask(calls.stream(messages, model, fields))
-        return AsyncChatStream(answer, self._settings)
+        response = await self._call(chat_stream_request(messages, model, fields))
+        return AsyncChatStream(response, self._settings)
 
-    async def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> replies.EmbeddingsReply:
-        return replies.embeddings(await self._ask(calls.embeddings(text, model, fields)))
+    async def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> EmbeddingsReply:
+        return parse_embeddings(await self._call(embeddings_request(text, model, fields)))
 
-    async def models(self) -> list[replies.ModelInfo]:
-        return replies.models(await self._ask(calls.MODELS))
+    async def models(self) -> list[ModelInfo]:
+        return parse_models(await self._call(MODELS_REQUEST))
 
-    async def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> replies.Explanation:
-        return replies.explanation(await self._ask(calls.explain(messages, model, fields)))
+    async def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> Explanation:
+        return parse_explanation(await self._call(explain_request(messages, model, fields)))
 
     async def request(self, request_id: str) -> ExchangeRecord:
-        return replies.record(await self._ask(calls.request(request_id)))
+        return parse_record(await self._call(record_request(request_id)))
 
-    async def requests(self, **filters: Any) -> replies.RequestPage:
-        return replies.page(await self._ask(calls.requests(filters)))
+    async def requests(self, **filters: Any) -> RequestPage:
+        return parse_record_page(await self._call(record_page_request(filters)))
 
     async def tail(self) -> "AsyncRecordFeed":
-        return AsyncRecordFeed(await self._ask(calls.TAIL), self._settings)
+        return AsyncRecordFeed(await self._call(TAIL_REQUEST), self._settings)
 
-    async def health(self) -> replies.Health:
-        return replies.health(await self._ask(calls.HEALTH))
+    async def health(self) -> Health:
+        return parse_health(await self._call(HEALTH_REQUEST))
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -73,102 +104,102 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _ask(self, request: Outgoing) -> Answer:
-        steps = exchange(request, self._settings.max_retries)
+    async def _call(self, request: ApiRequest) -> ApiResponse:
+        steps = call_steps(request, self._settings.max_retries)
         outcome: Outcome = None
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration as ended:
-                answer: Answer = ended.value
-                return answer
+                response: ApiResponse = ended.value
+                return response
             if isinstance(step, Send):
                 outcome = await self._send(step.request)
             else:
                 await asyncio.sleep(step.delay_s)
                 outcome = None
 
-    async def _send(self, request: Outgoing) -> Answer | Failed:
-        built = self._http.build_request(**transport.request_options(request, self._settings))
+    async def _send(self, request: ApiRequest) -> ApiResponse | ConnectionFailure:
+        built = self._http.build_request(**request_options(request, self._settings))
         try:
             response = await self._http.send(built, stream=request.is_stream)
             if request.is_stream and response.status_code < 400:
-                answer = transport.answer(response, b"")
-                answer.live = response
-                return answer
-            return transport.answer(response, await response.aread())
+                opened = to_response(response, b"")
+                opened.live = response
+                return opened
+            return to_response(response, await response.aread())
         except httpx.RequestError as error:
-            return transport.failed(error, self._settings)
+            return to_failure(error, self._settings)
 
 
-class _Bytes:
+class _ResponseBody:
     def __init__(self, response: httpx.Response, settings: Settings) -> None:
         self._response = response
         self._settings = settings
         self._chunks = response.aiter_bytes()
 
     async def next(self) -> bytes | None:
-        """Return the next bytes, None at the end."""
+        """Return the next bytes; None at the end."""
         try:
             return await anext(self._chunks, None)
         except httpx.RequestError as error:
-            raise transport.explained(error, self._settings) from error
+            raise to_error(error, self._settings) from error
 
     async def close(self) -> None:
         await self._response.aclose()
 
 
 class AsyncChatStream:
-    """An answer in pieces. Leaving the `async with` block, or `close`, before the end aborts the request."""
+    """A streamed answer. Leaving its `async with` block before the end aborts the request, as `close` does."""
 
-    def __init__(self, answer: Answer, settings: Settings) -> None:
-        self._decoder = ChatDecoder(replies.route(answer.headers))
-        self._bytes = _Bytes(answer.live, settings)
-        self._ready: deque[replies.Delta | errors.IntelliRouterError] = deque()
+    def __init__(self, response: ApiResponse, settings: Settings) -> None:
+        self._decoder = ChatStreamDecoder(parse_route(response.headers))
+        self._body = _ResponseBody(response.live, settings)
+        self._received: deque[Delta | IntelliRouterError] = deque()
         self._is_closed = False
 
     @property
-    def route(self) -> replies.Route:
-        """Request id, deployment, strategy and reason, known from the start."""
+    def route(self) -> Route:
+        """Request ID, deployment, strategy and reason. Known as soon as the stream is open."""
         return self._decoder.route
 
-    async def reply(self) -> replies.ChatReply:
-        """Read what is left and return the whole as one answer; after `close`, what had arrived."""
+    async def reply(self) -> ChatReply:
+        """Read the rest of the stream and return the complete answer; after `close`, what was received before."""
         async for _ in self:
             pass
         return self._decoder.reply()
 
-    def __aiter__(self) -> AsyncIterator[replies.Delta]:
+    def __aiter__(self) -> AsyncIterator[Delta]:
         return self
 
-    async def __anext__(self) -> replies.Delta:
-        while not self._ready:
+    async def __anext__(self) -> Delta:
+        while not self._received:
             if self._is_closed:
                 raise StopAsyncIteration
             await self._read()
-        piece = self._ready.popleft()
-        if isinstance(piece, errors.IntelliRouterError):
-            raise piece
-        return piece
+        item = self._received.popleft()
+        if isinstance(item, IntelliRouterError):
+            raise item
+        return item
 
     async def _read(self) -> None:
-        """Take the next bytes. The end is awaited even after the last event: leaving early would look like an abort."""
+        """Read the next bytes. Reads on after the last event, because closing early would look like an abort."""
         try:
-            data = await self._bytes.next()
+            data = await self._body.next()
             if data is not None:
-                self._ready.extend(self._decoder.feed(data))
+                self._received.extend(self._decoder.feed(data))
                 return
-            self._decoder.end()
-        except errors.IntelliRouterError:
+            self._decoder.finish()
+        except IntelliRouterError:
             await self.close()
             if not self._decoder.is_done:
                 raise
         await self.close()
 
     async def close(self) -> None:
-        """Stop reading. Before the end this aborts the request; harmless after it."""
+        """Stop reading. Before the end of the stream, this aborts the request."""
         self._is_closed = True
-        await self._bytes.close()
+        await self._body.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,19 +211,19 @@ class AsyncChatStream:
 
 
 class AsyncRecordFeed:
-    """Records of exchanges as they finish. Iterate, and close it."""
+    """The records of requests as they finish. Iterate over it, and close it after use."""
 
-    def __init__(self, answer: Answer, settings: Settings) -> None:
-        self._decoder = RecordDecoder()
-        self._bytes = _Bytes(answer.live, settings)
+    def __init__(self, response: ApiResponse, settings: Settings) -> None:
+        self._decoder = RecordStreamDecoder()
+        self._body = _ResponseBody(response.live, settings)
 
     async def __aiter__(self) -> AsyncIterator[ExchangeRecord]:
-        while (data := await self._bytes.next()) is not None:
+        while (data := await self._body.next()) is not None:
             for record in self._decoder.feed(data):
                 yield record
 
     async def close(self) -> None:
-        await self._bytes.close()
+        await self._body.close()
 
     async def __aenter__(self) -> Self:
         return self

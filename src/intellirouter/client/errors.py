@@ -1,13 +1,13 @@
-"""What a client raises. One base; subclasses by what the caller can do about it.
+"""The exceptions that a client raises: one base class, and subclasses by what the caller can do about them.
 
 IntelliRouterError
-├── InvalidRequestError        the request is wrong: change it
-├── AuthenticationError        no key, a wrong key, or a key that may not do this
-├── NotFoundError              no such model, request or path
-├── RateLimitError             wait `retry_after_s`, or spend less
-├── UpstreamError              every deployment that could serve it failed, or the answer broke off
-└── GatewayUnreachableError    no gateway answers at the address
-    └── AnswerTimeoutError     it answers too slowly
+├── InvalidRequestError        the request is invalid and must be changed
+├── AuthenticationError        the key is missing, wrong, or not allowed to do this
+├── NotFoundError              the model, request or path does not exist
+├── RateLimitError             a limit was exceeded; wait `retry_after_s`
+├── UpstreamError              all deployments failed, or the stream ended early
+└── GatewayUnreachableError    the gateway cannot be reached
+    └── ResponseTimeoutError   the gateway did not respond in time
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK
 
-_SHOWN_BODY_CHARS: Final = 300
+_MAX_QUOTED_CHARS: Final = 300
 
 
 class IntelliRouterError(Exception):
-    """A call that did not succeed. `status` is None when no HTTP answer arrived, 200 for a stream that broke off."""
+    """A failed call. `status` is None if there was no HTTP response, and 200 for a stream that failed midway."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class IntelliRouterError(Exception):
         request_id: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """`envelope` is the `error` object of the answer: `code`, `type`, `param`, `hint`."""
+        """`envelope` is the `error` object of the response: `code`, `type`, `param`, `hint`."""
         super().__init__(message)
         fields = envelope or {}
         self.message = message
@@ -44,7 +44,7 @@ class IntelliRouterError(Exception):
         self.hint = _text(fields.get("hint"))
         self.request_id = request_id
         self.retry_after_s = retry_after_s
-        """How long the gateway asks to wait, in seconds; None when it does not say."""
+        """Seconds to wait before the next try, as stated by the gateway; None if it did not state any."""
 
 
 class InvalidRequestError(IntelliRouterError):
@@ -71,7 +71,7 @@ class GatewayUnreachableError(IntelliRouterError):
     pass
 
 
-class AnswerTimeoutError(GatewayUnreachableError):
+class ResponseTimeoutError(GatewayUnreachableError):
     pass
 
 
@@ -79,27 +79,27 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> IntelliRouterError:
-    """Turn an HTTP answer with an error status into an error. `headers` has names in lower case."""
+def error_from_response(status: int, headers: Mapping[str, str], body: bytes) -> IntelliRouterError:
+    """Turn an HTTP response with an error status into an exception. Header names are in lower case."""
     envelope = _envelope(body)
-    message = _text(envelope.get("message")) or _plain(body) or f"the gateway answered with HTTP status {status}"
-    return _kind(status, envelope)(
+    message = _text(envelope.get("message")) or _quoted(body) or f"The gateway responded with HTTP status {status}."
+    return _error_class(status, envelope)(
         message,
         status=status,
         envelope=envelope,
         request_id=headers.get("x-request-id"),
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=parse_retry_after_s(headers),
     )
 
 
-def from_event(error: Any, request_id: str | None) -> IntelliRouterError:
-    """Turn the `error` of a stream event into an error; by then the status line has said 200."""
+def error_from_event(error: Any, request_id: str | None) -> IntelliRouterError:
+    """Turn the `error` of a stream event into an exception. The HTTP status of such a response is 200."""
     envelope = error if isinstance(error, dict) else {"message": error}
-    message = _text(envelope.get("message")) or "the stream ended with an error"
-    return _kind(502, envelope)(message, status=200, envelope=envelope, request_id=request_id)
+    message = _text(envelope.get("message")) or "The stream ended with an error."
+    return _error_class(502, envelope)(message, status=200, envelope=envelope, request_id=request_id)
 
 
-def _kind(status: int, envelope: Mapping[str, Any]) -> type[IntelliRouterError]:
+def _error_class(status: int, envelope: Mapping[str, Any]) -> type[IntelliRouterError]:
     if envelope.get("type") == "rate_limit_error":
         return RateLimitError
     by_status: dict[int, type[IntelliRouterError]] = {
@@ -126,14 +126,14 @@ def _envelope(body: bytes) -> dict[str, Any]:
     return {"message": error} if isinstance(error, str) else {}
 
 
-def _plain(body: bytes) -> str:
-    """Quote a body that is no error envelope: most often a proxy's page in front of the gateway."""
+def _quoted(body: bytes) -> str:
+    """Return the start of a body without an error object, such as the error page of a proxy."""
     text = " ".join(body.decode("utf-8", "replace").split())
-    return text if len(text) <= _SHOWN_BODY_CHARS else f"{text[:_SHOWN_BODY_CHARS]}…"
+    return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}…"
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `retry-after-ms`, or `retry-after` as seconds or as an HTTP date; None when absent or unreadable."""
+def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Parse `retry-after-ms`, or `retry-after` in seconds or as an HTTP date; None if absent or invalid."""
     milliseconds = headers.get("retry-after-ms")
     value = headers.get("retry-after")
     try:
@@ -141,10 +141,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(milliseconds) / 1000)
         return None if value is None else max(0.0, float(value))
     except ValueError:
-        return None if value is None else _until(value)
+        return None if value is None else _seconds_until(value)
 
 
-def _until(http_date: str) -> float | None:
+def _seconds_until(http_date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(http_date)
     except ValueError:

@@ -1,12 +1,21 @@
-"""Streams without I/O: bytes in, deltas out, and the whole answer at the end."""
+"""Stream decoders without I/O: bytes in, chunks of an answer or records out."""
 
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.client import errors
-from intellirouter.client.replies import ChatReply, Delta, Route, TokenUsage, ToolCall, ToolCallDelta, text_of, usage
+from intellirouter.client.errors import IntelliRouterError, UpstreamError, error_from_event
+from intellirouter.client.replies import (
+    ChatReply,
+    Delta,
+    Route,
+    TokenUsage,
+    ToolCall,
+    ToolCallDelta,
+    content_text,
+    parse_usage,
+)
 from intellirouter.core import ExchangeRecord
 from intellirouter.dialects import SseParser
 
@@ -19,47 +28,47 @@ class _ToolCallParts(Struct):
     arguments: str = ""
 
 
-class ChatDecoder:
-    """Reads one chat stream. Feed it bytes; call `end` when there are no more."""
+class ChatStreamDecoder:
+    """Decodes one chat stream. Pass all bytes to `feed`, then call `finish`."""
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.is_done = False
-        """The stream said that it is complete."""
+        """Whether the last event was received: `[DONE]` or an error."""
         self._parser = SseParser()
         self._text: list[str] = []
         self._calls: dict[int, _ToolCallParts] = {}
         self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
-        self._last: dict[str, Any] = {}
+        self._last_chunk: dict[str, Any] = {}
 
-    def feed(self, data: bytes) -> list[Delta | errors.IntelliRouterError]:
-        """Return what the bytes complete. An error is the last thing of a stream, after the deltas before it."""
-        found: list[Delta | errors.IntelliRouterError] = []
+    def feed(self, data: bytes) -> list[Delta | IntelliRouterError]:
+        """Return the chunks that the bytes complete. An error event ends the stream and is the last item."""
+        found: list[Delta | IntelliRouterError] = []
         for event in self._parser.feed(data):
             if self.is_done:
                 break
             if event.data == _DONE:
                 self.is_done = True
                 continue
-            piece = self._piece(event.data)
-            found.append(piece)
-            if isinstance(piece, errors.IntelliRouterError):
+            decoded = self._decode(event.data)
+            found.append(decoded)
+            if isinstance(decoded, IntelliRouterError):
                 self.is_done = True
         return found
 
-    def end(self) -> None:
-        """Raise `UpstreamError` if the stream stopped before it was complete."""
+    def finish(self) -> None:
+        """Raise `UpstreamError` if the stream ended before the answer was complete."""
         if not self.is_done and self._finish_reason is None:
-            raise errors.UpstreamError(
-                "the stream broke off before the answer was complete",
+            raise UpstreamError(
+                "The stream ended before the answer was complete.",
                 status=200,
                 envelope={"code": "stream_truncated"},
                 request_id=self.route.request_id,
             )
 
     def reply(self) -> ChatReply:
-        """Return what has arrived so far as one answer; `raw` is the last chunk."""
+        """Return what was received so far as one answer; `raw` is the last chunk."""
         return ChatReply(
             text="".join(self._text),
             tool_calls=tuple(
@@ -71,32 +80,32 @@ class ChatDecoder:
             request_id=self.route.request_id,
             deployment=self.route.deployment,
             cost_usd=self.route.cost_usd,
-            raw=self._last,
+            raw=self._last_chunk,
         )
 
-    def _piece(self, data: str) -> Delta | errors.IntelliRouterError:
+    def _decode(self, data: str) -> Delta | IntelliRouterError:
         try:
             document = msgspec.json.decode(data)
         except msgspec.DecodeError:
             document = None
         if not isinstance(document, dict):
-            return errors.from_event("a stream event is not a JSON object", self.route.request_id)
+            return error_from_event("The gateway sent a stream event that is not a JSON object.", self.route.request_id)
         if document.get("error"):
-            return errors.from_event(document["error"], self.route.request_id)
+            return error_from_event(document["error"], self.route.request_id)
         delta = _delta(document)
-        self._keep(delta)
+        self._add(delta)
         return delta
 
-    def _keep(self, delta: Delta) -> None:
-        self._last = delta.raw
+    def _add(self, delta: Delta) -> None:
+        self._last_chunk = delta.raw
         self._text.append(delta.text)
         self._finish_reason = delta.finish_reason or self._finish_reason
         self._usage = delta.usage or self._usage
-        for piece in delta.tool_calls:
-            call = self._calls.setdefault(piece.index, _ToolCallParts())
-            call.id = piece.id or call.id
-            call.name = piece.name or call.name
-            call.arguments += piece.arguments
+        for part in delta.tool_calls:
+            call = self._calls.setdefault(part.index, _ToolCallParts())
+            call.id = part.id or call.id
+            call.name = part.name or call.name
+            call.arguments += part.arguments
 
 
 def _delta(document: dict[str, Any]) -> Delta:
@@ -104,15 +113,15 @@ def _delta(document: dict[str, Any]) -> Delta:
     choice = choices[0]
     content = choice.get("delta") or {}
     return Delta(
-        text=text_of(content.get("content")),
-        tool_calls=tuple(_tool_piece(call) for call in content.get("tool_calls") or ()),
+        text=content_text(content.get("content")),
+        tool_calls=tuple(_tool_call_delta(call) for call in content.get("tool_calls") or ()),
         finish_reason=choice.get("finish_reason"),
-        usage=usage(document.get("usage")),
+        usage=parse_usage(document.get("usage")),
         raw=document,
     )
 
 
-def _tool_piece(call: dict[str, Any]) -> ToolCallDelta:
+def _tool_call_delta(call: dict[str, Any]) -> ToolCallDelta:
     function = call.get("function") or {}
     return ToolCallDelta(
         index=call.get("index", 0),
@@ -122,18 +131,18 @@ def _tool_piece(call: dict[str, Any]) -> ToolCallDelta:
     )
 
 
-class RecordDecoder:
-    """Reads the feed of finished exchanges."""
+class RecordStreamDecoder:
+    """Decodes the stream of finished requests."""
 
     def __init__(self) -> None:
         self._parser = SseParser()
 
     def feed(self, data: bytes) -> list[ExchangeRecord]:
-        """Return the records that the bytes complete. Raises `IntelliRouterError` for an event that is none."""
+        """Return the records that the bytes complete. Raises `IntelliRouterError` for an invalid event."""
         return [self._record(event.data) for event in self._parser.feed(data)]
 
     def _record(self, data: str) -> ExchangeRecord:
         try:
             return msgspec.json.decode(data, type=ExchangeRecord)
         except msgspec.DecodeError as error:
-            raise errors.from_event(f"the feed sent something that is no record: {error}", None) from error
+            raise error_from_event(f"The gateway sent an invalid request record: {error}.", None) from error

@@ -1,4 +1,4 @@
-"""The blocking driver: runs the shared flow over httpx."""
+"""The blocking client: runs the steps of each call with httpx."""
 
 import time
 from collections import deque
@@ -8,16 +8,47 @@ from typing import Any, Self
 
 import httpx
 
-from intellirouter.client import calls, errors, replies, transport
-from intellirouter.client.calls import Messages, Outgoing
-from intellirouter.client.flow import Answer, Failed, Outcome, Send, exchange
-from intellirouter.client.settings import Settings, settings_from
-from intellirouter.client.stream import ChatDecoder, RecordDecoder
+from intellirouter.client.api_requests import (
+    HEALTH_REQUEST,
+    MODELS_REQUEST,
+    TAIL_REQUEST,
+    ApiRequest,
+    Messages,
+    chat_request,
+    chat_stream_request,
+    embeddings_request,
+    explain_request,
+    record_page_request,
+    record_request,
+)
+from intellirouter.client.errors import IntelliRouterError
+from intellirouter.client.httpx_adapter import client_options, request_options, to_error, to_failure, to_response
+from intellirouter.client.replies import (
+    ChatReply,
+    Delta,
+    EmbeddingsReply,
+    Explanation,
+    Health,
+    ModelInfo,
+    RequestPage,
+    Route,
+    parse_chat,
+    parse_embeddings,
+    parse_explanation,
+    parse_health,
+    parse_models,
+    parse_record,
+    parse_record_page,
+    parse_route,
+)
+from intellirouter.client.retries import ApiResponse, ConnectionFailure, Outcome, Send, call_steps
+from intellirouter.client.settings import Settings, resolve_settings
+from intellirouter.client.stream import ChatStreamDecoder, RecordStreamDecoder
 from intellirouter.core import ExchangeRecord
 
 
 class Client:
-    """A connection to one gateway. Safe to share between threads; close it, or use it as a context manager."""
+    """A client for one gateway. It is thread-safe. Close it, or use it as a context manager."""
 
     def __init__(
         self,
@@ -27,57 +58,59 @@ class Client:
         timeout_s: float = 600,
         max_retries: int = 2,
     ) -> None:
-        """Connect to `base_url`, else to INTELLIROUTER_BASE_URL, else to http://127.0.0.1:8080.
+        """Create a client. Nothing is sent until the first call.
 
-        The key is `api_key`, else INTELLIROUTER_API_KEY, else none. `timeout_s` is the longest silence the client
-        bears. 408, 409, 429, 5xx and connections that cannot be made are tried again up to `max_retries` times.
+        `base_url` defaults to INTELLIROUTER_BASE_URL, then to http://127.0.0.1:8080. `api_key` defaults to
+        INTELLIROUTER_API_KEY, then to none. `timeout_s` limits connecting (with at most 10 s) and each read of a
+        response. Failed connection attempts and the statuses 408, 409, 429 and 5xx are retried up to `max_retries`
+        times.
         """
-        self._settings = settings_from(base_url, api_key, timeout_s, max_retries)
-        self._http = httpx.Client(**transport.client_options(self._settings))
+        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries)
+        self._http = httpx.Client(**client_options(self._settings))
 
     @property
     def base_url(self) -> str:
         return self._settings.base_url
 
-    def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> replies.ChatReply:
-        """Ask and wait for the whole answer. `fields` are any of OpenAI's: temperature, tools, response_format, …
+    def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> ChatReply:
+        """Return the complete answer. `fields` are any fields of OpenAI's chat completions: temperature, tools, …
 
         Raises `IntelliRouterError`.
         """
-        return replies.chat(self._ask(calls.chat(messages, model, fields)))
+        return parse_chat(self._call(chat_request(messages, model, fields)))
 
     def stream(self, messages: Messages, *, model: str = "auto", **fields: Any) -> "ChatStream":
-        """Ask and return once the answer begins; iterate over the result for its pieces.
+        """Return as soon as the answer begins. Iterate over the result to get its chunks.
 
-        Raises `IntelliRouterError` here while there is no answer yet, and from the iteration if it breaks off.
+        Raises `IntelliRouterError` if the request fails. The iteration raises it if the stream fails later.
         """
-        answer = self._ask(calls.stream(messages, model, fields))
-        return ChatStream(answer, self._settings)
+        response = self._call(chat_stream_request(messages, model, fields))
+        return ChatStream(response, self._settings)
 
-    def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> replies.EmbeddingsReply:
-        return replies.embeddings(self._ask(calls.embeddings(text, model, fields)))
+    def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> EmbeddingsReply:
+        return parse_embeddings(self._call(embeddings_request(text, model, fields)))
 
-    def models(self) -> list[replies.ModelInfo]:
-        return replies.models(self._ask(calls.MODELS))
+    def models(self) -> list[ModelInfo]:
+        return parse_models(self._call(MODELS_REQUEST))
 
-    def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> replies.Explanation:
-        """Ask which deployments would serve this request, in which order and why. Calls no model."""
-        return replies.explanation(self._ask(calls.explain(messages, model, fields)))
+    def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> Explanation:
+        """Return which deployments would serve this request, in which order and why. No model is called."""
+        return parse_explanation(self._call(explain_request(messages, model, fields)))
 
     def request(self, request_id: str) -> ExchangeRecord:
-        return replies.record(self._ask(calls.request(request_id)))
+        return parse_record(self._call(record_request(request_id)))
 
-    def requests(self, **filters: Any) -> replies.RequestPage:
-        """Return finished exchanges, newest first. `filters`: limit, before, model, deployment, errors=True."""
-        return replies.page(self._ask(calls.requests(filters)))
+    def requests(self, **filters: Any) -> RequestPage:
+        """Return finished requests, newest first. `filters`: limit, before, model, deployment, errors=True."""
+        return parse_record_page(self._call(record_page_request(filters)))
 
     def tail(self) -> "RecordFeed":
-        """Follow exchanges as they finish, until closed."""
-        return RecordFeed(self._ask(calls.TAIL), self._settings)
+        """Return a feed of requests as they finish. Close it after use."""
+        return RecordFeed(self._call(TAIL_REQUEST), self._settings)
 
-    def health(self) -> replies.Health:
-        """Return the gateway's report, also when it says `unhealthy`."""
-        return replies.health(self._ask(calls.HEALTH))
+    def health(self) -> Health:
+        """Return the health report, also if the gateway is unhealthy."""
+        return parse_health(self._call(HEALTH_REQUEST))
 
     def close(self) -> None:
         self._http.close()
@@ -90,36 +123,36 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, request: Outgoing) -> Answer:
-        steps = exchange(request, self._settings.max_retries)
+    def _call(self, request: ApiRequest) -> ApiResponse:
+        steps = call_steps(request, self._settings.max_retries)
         outcome: Outcome = None
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration as ended:
-                answer: Answer = ended.value
-                return answer
+                response: ApiResponse = ended.value
+                return response
             if isinstance(step, Send):
                 outcome = self._send(step.request)
             else:
                 time.sleep(step.delay_s)
                 outcome = None
 
-    def _send(self, request: Outgoing) -> Answer | Failed:
-        built = self._http.build_request(**transport.request_options(request, self._settings))
+    def _send(self, request: ApiRequest) -> ApiResponse | ConnectionFailure:
+        built = self._http.build_request(**request_options(request, self._settings))
         try:
             response = self._http.send(built, stream=request.is_stream)
             if request.is_stream and response.status_code < 400:
-                answer = transport.answer(response, b"")
-                answer.live = response
-                return answer
-            return transport.answer(response, response.read())
+                opened = to_response(response, b"")
+                opened.live = response
+                return opened
+            return to_response(response, response.read())
         except httpx.RequestError as error:
-            return transport.failed(error, self._settings)
+            return to_failure(error, self._settings)
 
 
-class _Bytes:
-    """The bytes of an open response, with failures in our words."""
+class _ResponseBody:
+    """The body of an open response. Raises `IntelliRouterError` instead of the errors of httpx."""
 
     def __init__(self, response: httpx.Response, settings: Settings) -> None:
         self._response = response
@@ -127,67 +160,67 @@ class _Bytes:
         self._chunks = response.iter_bytes()
 
     def next(self) -> bytes | None:
-        """Return the next bytes, None at the end."""
+        """Return the next bytes; None at the end."""
         try:
             return next(self._chunks, None)
         except httpx.RequestError as error:
-            raise transport.explained(error, self._settings) from error
+            raise to_error(error, self._settings) from error
 
     def close(self) -> None:
         self._response.close()
 
 
 class ChatStream:
-    """An answer in pieces. Leaving the `with` block, or `close`, before the end aborts the request."""
+    """A streamed answer. Leaving its `with` block before the end aborts the request, as `close` does."""
 
-    def __init__(self, answer: Answer, settings: Settings) -> None:
-        self._decoder = ChatDecoder(replies.route(answer.headers))
-        self._bytes = _Bytes(answer.live, settings)
-        self._ready: deque[replies.Delta | errors.IntelliRouterError] = deque()
+    def __init__(self, response: ApiResponse, settings: Settings) -> None:
+        self._decoder = ChatStreamDecoder(parse_route(response.headers))
+        self._body = _ResponseBody(response.live, settings)
+        self._received: deque[Delta | IntelliRouterError] = deque()
         self._is_closed = False
 
     @property
-    def route(self) -> replies.Route:
-        """Request id, deployment, strategy and reason, known from the start."""
+    def route(self) -> Route:
+        """Request ID, deployment, strategy and reason. Known as soon as the stream is open."""
         return self._decoder.route
 
-    def reply(self) -> replies.ChatReply:
-        """Read what is left and return the whole as one answer; after `close`, what had arrived."""
+    def reply(self) -> ChatReply:
+        """Read the rest of the stream and return the complete answer; after `close`, what was received before."""
         for _ in self:
             pass
         return self._decoder.reply()
 
-    def __iter__(self) -> Iterator[replies.Delta]:
+    def __iter__(self) -> Iterator[Delta]:
         return self
 
-    def __next__(self) -> replies.Delta:
-        while not self._ready:
+    def __next__(self) -> Delta:
+        while not self._received:
             if self._is_closed:
                 raise StopIteration
             self._read()
-        piece = self._ready.popleft()
-        if isinstance(piece, errors.IntelliRouterError):
-            raise piece
-        return piece
+        item = self._received.popleft()
+        if isinstance(item, IntelliRouterError):
+            raise item
+        return item
 
     def _read(self) -> None:
-        """Take the next bytes. The end is awaited even after the last event: leaving early would look like an abort."""
+        """Read the next bytes. Reads on after the last event, because closing early would look like an abort."""
         try:
-            data = self._bytes.next()
+            data = self._body.next()
             if data is not None:
-                self._ready.extend(self._decoder.feed(data))
+                self._received.extend(self._decoder.feed(data))
                 return
-            self._decoder.end()
-        except errors.IntelliRouterError:
+            self._decoder.finish()
+        except IntelliRouterError:
             self.close()
             if not self._decoder.is_done:
                 raise
         self.close()
 
     def close(self) -> None:
-        """Stop reading. Before the end this aborts the request; harmless after it."""
+        """Stop reading. Before the end of the stream, this aborts the request."""
         self._is_closed = True
-        self._bytes.close()
+        self._body.close()
 
     def __enter__(self) -> Self:
         return self
@@ -199,18 +232,18 @@ class ChatStream:
 
 
 class RecordFeed:
-    """Records of exchanges as they finish. Iterate, and close it."""
+    """The records of requests as they finish. Iterate over it, and close it after use."""
 
-    def __init__(self, answer: Answer, settings: Settings) -> None:
-        self._decoder = RecordDecoder()
-        self._bytes = _Bytes(answer.live, settings)
+    def __init__(self, response: ApiResponse, settings: Settings) -> None:
+        self._decoder = RecordStreamDecoder()
+        self._body = _ResponseBody(response.live, settings)
 
     def __iter__(self) -> Iterator[ExchangeRecord]:
-        while (data := self._bytes.next()) is not None:
+        while (data := self._body.next()) is not None:
             yield from self._decoder.feed(data)
 
     def close(self) -> None:
-        self._bytes.close()
+        self._body.close()
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,8 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     drain_s: float = 30.0
     """How long a stopping gateway waits for in-flight requests."""
     max_in_flight: int = 8192
+    max_open_sockets: int = 8192
+    """WebSockets that clients hold open."""
     socket_idle_s: float = 300.0
     socket_max_s: float = 3600.0
     """Maximum duration of a realtime session."""

@@ -5,6 +5,7 @@ Door: the names below, and `errors` for the tree.
 
 from intellirouter.core import errors
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
+from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Secret, Timeouts, UpstreamAddress
 from intellirouter.core.ids import new_id
@@ -38,6 +39,7 @@ __all__ = [
     "Call",
     "Candidate",
     "Clock",
+    "Current",
     "Decision",
     "Deployment",
     "ExchangeRecord",

@@ -6,6 +6,7 @@ SSE, forms, JSON bounds. A codec knows nothing of providers, keys or deployments
 
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
+from intellirouter.dialects.ir import Ended, Event, Finished, Response, collect, events_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -21,6 +22,7 @@ from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (
     Answer,
+    ChatClient,
     Endpoint,
     ErrorStyle,
     MediaNeeded,
@@ -38,12 +40,17 @@ __all__ = [
     "ENDPOINTS",
     "ENDPOINTS_BY_PATH",
     "Answer",
+    "ChatClient",
+    "Ended",
     "Endpoint",
     "ErrorStyle",
+    "Event",
+    "Finished",
     "Form",
     "FormPart",
     "MediaNeeded",
     "ModelEntry",
+    "Response",
     "Route",
     "SessionRelay",
     "SessionRoute",
@@ -53,10 +60,12 @@ __all__ = [
     "anthropic_list",
     "anthropic_model",
     "check_depth",
+    "collect",
     "decode_body",
     "encode_error",
     "encode_error_event",
     "event_stream",
+    "events_of",
     "frame",
     "gemini_list",
     "gemini_model",

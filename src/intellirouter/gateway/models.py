@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from intellirouter.catalog import ResolvedModel
+from intellirouter.catalog import Catalog, ResolvedModel
 from intellirouter.core import errors
 from intellirouter.dialects import (
     ModelEntry,
@@ -15,7 +15,6 @@ from intellirouter.dialects import (
     openai_model,
 )
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Spine
 from intellirouter.resources import JSON, Page
 
 _OPENAI: Final = "/v1/models"
@@ -27,18 +26,18 @@ def is_page(path: str) -> bool:
     return path in {_OPENAI, _GEMINI} or path.startswith((f"{_OPENAI}/", f"{_GEMINI}/"))
 
 
-def page(spine: Spine, identity: Identity, path: str, headers: dict[bytes, bytes], query_string: bytes) -> Page:
+def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, bytes], query_string: bytes) -> Page:
     """Answer in the dialect that path and headers speak: what this caller may ask for, models before deployments."""
     query = dict(parse_qsl(query_string.decode("latin-1")))
     is_gemini = path.startswith(_GEMINI) or b"x-goog-api-key" in headers
     is_anthropic = b"anthropic-version" in headers
     name = unquote(path.removeprefix(_GEMINI if path.startswith(_GEMINI) else _OPENAI).removeprefix("/"))
     if name:
-        entry = _entry(name, _target(spine, identity, name))
+        entry = _entry(name, _resolved(catalog, identity, name))
         if is_gemini:
             return 200, JSON, gemini_model(entry)
         return 200, JSON, anthropic_model(entry) if is_anthropic else openai_model(entry)
-    entries = all_entries(spine, identity)
+    entries = all_entries(catalog, identity)
     if is_gemini:
         return 200, JSON, gemini_list(entries, query)
     if is_anthropic:
@@ -46,13 +45,13 @@ def page(spine: Spine, identity: Identity, path: str, headers: dict[bytes, bytes
     return 200, JSON, openai_list(entries)
 
 
-def all_entries(spine: Spine, identity: Identity) -> list[ModelEntry]:
-    return [_entry(name, target) for name, target in spine.catalog.resolved_models.items() if identity.may_use(name)]
+def all_entries(catalog: Catalog, identity: Identity) -> list[ModelEntry]:
+    return [_entry(name, target) for name, target in catalog.resolved_models.items() if identity.may_use(name)]
 
 
-def _target(spine: Spine, identity: Identity, name: str) -> ResolvedModel:
+def _resolved(catalog: Catalog, identity: Identity, name: str) -> ResolvedModel:
     """Names may hold slashes, raw or escaped. Raises `ModelNotFound`."""
-    target = spine.catalog.resolve(name)
+    target = catalog.resolve(name)
     if target is None or not identity.may_use(name):
         raise errors.ModelNotFound(
             f"The model '{name[:200]}' does not exist or you do not have access to it.", param="model"

@@ -1,15 +1,14 @@
 """What Ollama's clients ask about models: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import errors
+from intellirouter.core import Current, errors
 from intellirouter.dialects import ollama_models
-from intellirouter.pipeline import Spine
+from intellirouter.pipeline import Generation
 from intellirouter.resources import JSON, Page, ResourceRequest
 
 _METHODS: Final = {
@@ -31,12 +30,12 @@ _decode_show: Final = msgspec.json.Decoder(_ShowRequest)
 
 
 class OllamaPages:
-    """A `Resource`. `spine` returns the one that serves now."""
+    """A `Resource`."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
-    def __init__(self, spine: Callable[[], Spine]) -> None:
-        self._spine = spine
+    def __init__(self, current: Current[Generation]) -> None:
+        self._current = current
 
     def allowed(self, path: str) -> str:
         return _METHODS.get(path, "")
@@ -54,7 +53,7 @@ class OllamaPages:
 
     def _listed(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
         """Every name this caller may use, and whether a worker of this machine serves it."""
-        targets = self._spine().catalog.resolved_models.items()
+        targets = self._current.value.catalog.resolved_models.items()
         return [
             (_listed(name, target), all(each.vendor == "host" for each in target.pool))
             for name, target in targets
@@ -69,7 +68,7 @@ class OllamaPages:
         name = asked.model or asked.name
         if not name:
             raise errors.InvalidRequest("model is required", param="model", code="missing_required_parameter")
-        target = self._spine().catalog.resolve(name) if request.identity.may_use(name) else None
+        target = self._current.value.catalog.resolve(name) if request.identity.may_use(name) else None
         if target is None:
             raise errors.ModelNotFound(f"model '{name[:200]}' not found", param="model")
         return _listed(name, target)

@@ -5,9 +5,11 @@ from typing import Final
 from intellirouter.core import errors
 from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.asgi import RESPOND, Scope, Send
-from intellirouter.pipeline import Headers
+from intellirouter.gateway.decision_headers import decision_headers
+from intellirouter.pipeline import Exchange, Headers
 
 _STREAM_HEADERS: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_JSON: Final = b"application/json"
 
 
 class ClientReply:
@@ -23,20 +25,12 @@ class ClientReply:
         self._respond = extensions.get(RESPOND) if extensions else None
         self.has_begun = False
 
-    async def complete(
-        self, status: int, headers: Headers, body: bytes, content_type: bytes = b"application/json"
-    ) -> None:
-        self.has_begun = True
-        if (id_header := self._style.id_header) is not None:
-            headers.append((id_header, headers[0][1]))
-        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
-        if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
-            return
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+    async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
+        await self._complete(status, decision_headers(exchange), body, content_type)
 
-    async def begin(self, headers: Headers, stream_type: bytes) -> None:
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         self.has_begun = True
+        headers = decision_headers(exchange)
         if (id_header := self._style.id_header) is not None:
             headers.append((id_header, headers[0][1]))
         headers.append((b"content-type", stream_type))
@@ -49,18 +43,33 @@ class ClientReply:
     async def end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
 
-    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
+    async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         if self.has_begun:
-            await self.end(self._style.encode_event(error) if last_words is None else last_words)
+            event = exchange.error_event
+            await self.end(self._style.encode_event(error) if event is None else event)
             return
+        await self.refuse(error, decision_headers(exchange))
+
+    async def refuse(self, error: errors.GatewayError, headers: Headers) -> None:
+        """Answer with an error. The first of `headers` is `x-request-id`."""
         status = self._style.status(error)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
         if status in {408, 413}:
             headers.append((b"connection", b"close"))  # the rest of the body is still coming
-            self._respond = None  # the server reads this header only where it takes the answer apart
-        await self.complete(status, headers, self._style.encode(error))
+            self._respond = None  # the server only honors this header in messages
+        await self._complete(status, headers, self._style.encode(error), _JSON)
+
+    async def _complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
+        self.has_begun = True
+        if (id_header := self._style.id_header) is not None:
+            headers.append((id_header, headers[0][1]))
+        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
+        if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
+            return
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
 
 
 def header_lines(headers: Headers) -> bytes:

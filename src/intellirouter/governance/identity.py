@@ -35,6 +35,10 @@ ANONYMOUS: Final = Identity("default", None, frozenset({"admin"}))
 """The caller of a gateway that asks for no keys: the person at this machine."""
 
 
+UNIDENTIFIED: Final = Identity("-", None)
+"""Whose exchange it is before the caller is known."""
+
+
 class KeyRing:
     """All keys, by the SHA-256 of the key. The keys themselves are not here."""
 

@@ -1,41 +1,65 @@
-"""One request's whole life inside us: what the stages learn, and the record it ends as."""
+"""One request's whole life inside the gateway: what each phase has learned, and the record that remains.
 
-from functools import lru_cache
+The phases are values: a stage that needs what an earlier phase has learned is handed that phase.
+
+    received ──decode──▶ Decoded ──decide──▶ Decided ──execute──▶ settled (ExchangeRecord)
+    (Exchange)
+"""
+
 from typing import Protocol
 
+from msgspec import Struct
+
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors, format_usd
+from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors
 from intellirouter.dialects import Endpoint
-from intellirouter.governance import Identity
+from intellirouter.governance import UNIDENTIFIED, Identity
 
 Headers = list[tuple[bytes, bytes]]
 
 STATUS_CLIENT_GONE = 499
+_MAX_MESSAGE_CHARS = 1000
 
 
-class Listener(Protocol):
-    """Who is told when an exchange fails."""
+class Decoded(Struct, frozen=True):
+    """The request has been read, and its model is one that the caller may use."""
+
+    call: Call
+    resolved: ResolvedModel
+
+
+class Decided(Struct, frozen=True):
+    """It is known which deployments are tried, in which order."""
+
+    call: Call
+    resolved: ResolvedModel
+    decision: Decision
+
+
+class Responder(Protocol):
+    """The client's side of an exchange, as far as errors go."""
 
     has_begun: bool
+    """The client has been sent the beginning of an answer. From then on there is no other attempt."""
 
-    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:
-        """Say what went wrong: as an answer, or in a stream that has begun with `last_words`, its own error event."""
+    async def fail(self, error: errors.GatewayError, exchange: "Exchange") -> None:
+        """Report an error: as a whole answer, or as `exchange.error_event` in a stream that has begun."""
         ...
 
 
-class Reply(Listener, Protocol):
-    """Where the answer goes. The gateway implements it for one client connection, in the client's dialect."""
+class Reply(Responder, Protocol):
+    """Where an answer goes. The gateway implements it for one client connection, in the client's dialect."""
 
-    async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
+    async def complete(self, status: int, exchange: "Exchange", body: bytes, content_type: bytes) -> None:
         """Send a whole answer."""
         ...
 
-    async def begin(self, headers: Headers, stream_type: bytes) -> None:
+    async def begin(self, exchange: "Exchange", stream_type: bytes) -> None:
         """Send the head of a stream (status 200) of this content type."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of the stream; waits while the client reads slowly."""
+        """Send a piece of the stream. Waits while the client reads slowly."""
         ...
 
     async def end(self, data: bytes) -> None:
@@ -44,15 +68,15 @@ class Reply(Listener, Protocol):
 
 
 class Exchange:
-    """Mutable while the request is under way; `record` is what remains once it is settled."""
+    """What is known of one request so far. Mutable while it is in flight; `record` is what remains."""
 
+    identity: Identity = UNIDENTIFIED
     call: Call | None = None
     model: str | None = None
-    """The configured name; known once the request has been decoded."""
-    target: ResolvedModel | None = None
+    """The configured name. Known once the request has been decoded."""
     decision: Decision | None = None
     deployment: Deployment | None = None
-    """Who is being tried, in the end who answered."""
+    """The deployment that is being tried, in the end the one that answered."""
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
@@ -60,42 +84,28 @@ class Exchange:
     first_token_ms: float | None = None
     status: int = 200
     error: errors.GatewayError | None = None
-    answer_body: bytes | None = None
+    error_event: bytes | None = None
+    """How a stream that has begun reports that it failed: its dialect's error event."""
     is_client_gone: bool = False
     losses: tuple[Loss, ...] = ()
-    """What the last attempt could not honour as asked."""
-    last_words: bytes | None = None
-    """How the stream that has begun says that it failed."""
+    """What the last attempt could not pass on as requested."""
+    answered_by: str | None = None
+    """The stage that answered instead of an upstream."""
+    is_handed_over: bool = False
+    """A background exchange with the same request id goes on with the work and writes the record."""
+    logged_request: bytes | None = None
+    logged_response: list[bytes] | None = None
+    """Bodies for the record, where a stage keeps them; the response's in pieces."""
     record: ExchangeRecord | None = None
     """Set by settlement."""
 
-    def __init__(
-        self,
-        request_id: str,
-        path: str,
-        endpoint: Endpoint,
-        identity: Identity,
-        *,
-        started_s: float,
-        started_us: int,
-    ) -> None:
+    def __init__(self, request_id: str, path: str, endpoint: Endpoint, *, started_s: float, started_us: int) -> None:
         self.request_id = request_id
         self.path = path
         self.endpoint = endpoint
-        self.identity = identity
         self.started_s = started_s
         self.started_us = started_us
         self.attempts: list[Attempt] = []
-
-    def asked(self) -> tuple[Call, ResolvedModel]:
-        """Return what the decode stage learned."""
-        assert self.call is not None and self.target is not None  # noqa: S101, PT018 - the spine's order
-        return self.call, self.target
-
-    def decided(self) -> tuple[Call, ResolvedModel, Decision]:
-        """Return what the decide stage learned."""
-        assert self.decision is not None  # noqa: S101 - the spine's order
-        return *self.asked(), self.decision
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the exchange as a value."""
@@ -110,7 +120,7 @@ class Exchange:
             is_stream=call is not None and call.is_stream,
             status=self.status,
             error_code=None if error is None else error.code,
-            error_message=None if error is None else error.message[:1000],
+            error_message=None if error is None else error.message[:_MAX_MESSAGE_CHARS],
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
@@ -123,33 +133,10 @@ class Exchange:
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in self.losses]) if self.losses else (),
             duration_ms=int((now_s - self.started_s) * 1e6) / 1e3,
+            request_body=None if self.logged_request is None else _text(self.logged_request),
+            response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,
         )
 
-    def headers(self) -> Headers:
-        """Return the decision headers, as far as the decision goes by now."""
-        headers = [(b"x-request-id", self.request_id.encode())]
-        decision = self.decision
-        if decision is None:
-            return headers
-        if self.deployment is not None:
-            headers.append((b"x-intellirouter-deployment", header_value(self.deployment.name)))
-        headers += (
-            (b"x-intellirouter-strategy", header_value(decision.strategy)),
-            (b"x-intellirouter-reason", header_value(decision.reason)),
-            (b"x-intellirouter-attempts", b"%d" % len(self.attempts)),
-            (b"x-intellirouter-cache", b"off"),
-        )
-        if self.losses:
-            headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, self.losses)))))
-        if self.usage is not None:
-            cost = b"unknown" if self.cost_microusd is None else format_usd(self.cost_microusd).encode()
-            headers.append((b"x-intellirouter-cost-usd", cost))
-        return headers
 
-
-@lru_cache(maxsize=4096)
-def header_value(text: str) -> bytes:
-    """Make any text safe as a header value: printable ASCII, the rest as `?`."""
-    if text.isascii() and text.isprintable():
-        return text.encode("ascii")
-    return bytes(ord(char) if 0x20 <= ord(char) < 0x7F else 0x3F for char in text)
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")

@@ -7,16 +7,12 @@ fast as the slower side takes them. The exchange is settled once, when the sessi
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
-from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import (
-    Attempt,
-    Call,
     Clock,
     Deployment,
     FrameSocket,
@@ -27,9 +23,8 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects import SessionRelay, SessionRoute
-from intellirouter.pipeline.exchange import Exchange, Headers, Listener
-from intellirouter.pipeline.execute import summed_up
-from intellirouter.resilience import AttemptPlanner, Backoff, Step
+from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
+from intellirouter.pipeline.exchange import Decided, Exchange, Responder
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +47,13 @@ _FINISH: Final[dict[Party, str]] = {
 }
 
 
-class Session(Listener, FrameSocket, Protocol):
+class Session(Responder, FrameSocket, Protocol):
     """A client's side of a session. The gateway implements it for one WebSocket that has not been accepted yet."""
 
-    is_ending: asyncio.Event
+    is_stopping: asyncio.Event
     """Set when the gateway stops."""
 
-    async def begin(self, headers: Headers) -> None:
+    async def begin(self, exchange: Exchange) -> None:
         """Accept the client. Raises `SocketClosed`."""
         ...
 
@@ -84,106 +79,51 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
     """Holds sessions. `settle` is called once the session is over, before the client's last byte."""
 
     upstream: SocketUpstream | None
-    board: HealthBoard
-    backoff: Backoff
-    clock: Clock
-    rng: random.Random
+    attempts: Attempts
     settle: Callable[[Exchange], None]
     idle_s: float
     max_s: float
 
-    async def run(self, exchange: Exchange, session: Session) -> None:
+    async def run(self, exchange: Exchange, request: Decided, session: Session) -> None:
         """Hold the session to its end, or raise the error that stands while there is none."""
-        call, target, decision = exchange.decided()
-        by_name = target.by_name
-        step = Step(decision.order[0], "first", 0.0)
-        planner: AttemptPlanner | None = None
-        deadline_s = exchange.started_s + by_name[step.deployment].timeouts.total_s
-        while True:
-            error = await self._attempt(exchange, call, by_name[step.deployment], step, session)
-            if error is None:
-                return
-            if session.has_begun:
-                raise error
-            planner = planner or AttemptPlanner(
-                decision.order,
-                pool_size=decision.pool_size,
-                retries=target.retries,
-                backoff=self.backoff,
-                rng=self.rng,
-            )
-            following = planner.after(step.deployment, error, self.clock.monotonic_s(), deadline_s)
-            if following is None:
-                raise summed_up(error, exchange.attempts)
-            if following.wait_s:
-                await asyncio.sleep(following.wait_s)
-            step = following
-
-    async def _attempt(
-        self, exchange: Exchange, call: Call, deployment: Deployment, step: Step, session: Session
-    ) -> errors.GatewayError | None:
-        """Try one deployment. Return None when a session has been held, otherwise why there was none."""
-        attempt = Attempt(
-            deployment=deployment.name,
-            kind=step.kind,
-            started_ms=self._ms(exchange),
-            waited_ms=int(step.wait_s * 1e6) / 1e3,
-        )
-        exchange.attempts.append(attempt)
-        exchange.deployment = deployment
-        health = self.board.of(deployment.name)
-        health.begin()
+        opened = await self.attempts.open(exchange, request, self._open)
+        context, link = opened.context, opened.value
+        exchange.first_token_ms = context.attempt.first_byte_ms
+        exchange.status = _SWITCHING
         try:
-            link = await self._open(exchange, call, deployment, attempt)
-            await self._hold(exchange, link, session)
-        except (errors.UpstreamError, errors.Overloaded) as error:
-            self._ended(exchange, attempt, health, error)
-            return error
+            end = await self._talk(exchange, link, session)
         except BaseException as error:
-            health.end_neutrally()
-            attempt.outcome = "client_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
-            attempt.ended_ms = self._ms(exchange)
+            self.attempts.abandon(context, error)
             raise
-        self._ended(exchange, attempt, health, exchange.error)
-        self.settle(exchange)
-        return None
-
-    def _ended(
-        self, exchange: Exchange, attempt: Attempt, health: DeploymentHealth, error: errors.GatewayError | None
-    ) -> None:
-        attempt.ended_ms = self._ms(exchange)
-        if error is None:
-            attempt.outcome = "ok"
-            opened_ms = (attempt.first_byte_ms or 0.0) - attempt.started_ms
-            health.succeed(opened_ms, opened_ms)  # how long people talked says nothing about the deployment
-            return
-        attempt.outcome, attempt.message = error.code, error.message[:500]
-        if error.blame == "client":
-            health.end_neutrally()
+        exchange.finish_reason = _FINISH[end.by]
+        if end.by == "upstream" and end.code not in _NORMAL:
+            exchange.error = _broken(exchange, end)
+            self.attempts.fail(context, exchange.error)
         else:
-            health.fail(error.code, self.clock.monotonic_s())
+            self.attempts.succeed(context, is_session=True)
+        self.settle(exchange)
+        await _tell(end, exchange.error, link.relay, session)
 
-    async def _open(self, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt) -> _Link:
-        """Shake hands and hear the upstream's first message; raise what a refusal means."""
-        route = exchange.endpoint.session_route(call, deployment)
+    async def _open(self, context: AttemptContext) -> _Link:
+        """Shake hands and wait for the upstream's first message. Raises what a refusal means."""
+        call, deployment, attempt = context.call, context.deployment, context.attempt
+        route = context.exchange.endpoint.session_route(call, deployment)
         if self.upstream is None:
-            raise errors.UnsupportedFeature("This gateway opens no sessions to upstreams.")
+            raise errors.UnsupportedFeature("This gateway does not open sessions to upstreams.")
         answer = await self.upstream.connect(deployment, route.encode_request(call, deployment))
-        attempt.first_byte_ms = self._ms(exchange)
+        attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
         if isinstance(answer, SocketRefusal):
             attempt.status = answer.status
             raise route.decode_error(
-                answer.status, answer.headers, answer.body, deployment=deployment.name, clock=self.clock
+                answer.status, answer.headers, answer.body, deployment=deployment.name, clock=self.attempts.clock
             )
         attempt.status = _SWITCHING
         relay = route.session(call, deployment)
         try:
-            first = await self._first_message(answer, route, relay, deployment)
+            return _Link(answer, relay, await self._first_message(answer, route, relay, deployment))
         except BaseException:
             await _leave(answer, 1000)
             raise
-        exchange.first_token_ms = self._ms(exchange)
-        return _Link(answer, relay, first)
 
     async def _first_message(
         self, socket: FrameSocket, route: SessionRoute, relay: SessionRelay, deployment: Deployment
@@ -200,37 +140,24 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         refusal = relay.refusal(first)
         if refusal is not None:
             status, body = refusal
-            raise route.decode_error(status, (), body, deployment=deployment.name, clock=self.clock)
+            raise route.decode_error(status, (), body, deployment=deployment.name, clock=self.attempts.clock)
         return first
 
-    async def _hold(self, exchange: Exchange, link: _Link, session: Session) -> None:
-        """Relay until one side ends it, then tell the other. What went wrong is noted, not raised."""
-        exchange.status = _SWITCHING
+    async def _talk(self, exchange: Exchange, link: _Link, session: Session) -> _End:
+        """Relay until one side ends the session, and let go of the upstream."""
         code = 1001
         try:
-            end = await self._greet(link, session, exchange.headers()) or await self._relay(link, session)
+            end = await self._greet(link, session, exchange) or await self._relay(link, session)
             code = end.code if end.by != "upstream" else 1000
         finally:
             exchange.usage = link.relay.usage
             await _leave(link.socket, code)
-        exchange.finish_reason = _FINISH[end.by]
-        if end.by == "client":
-            return
-        if end.by == "upstream" and end.code not in _NORMAL:
-            exchange.error = _broken(exchange, end)
-        self.settle(exchange)
-        told = exchange.error
-        if end.by in {"idle", "limit"}:
-            told = errors.RequestTimeout(end.reason, code="session_expired")
-        if told is not None:
-            with contextlib.suppress(SocketClosed):
-                await session.send(link.relay.error_event(told))
-        await session.close(_UNSENDABLE.get(end.code, end.code), end.reason)
+        return end
 
-    async def _greet(self, link: _Link, session: Session, headers: Headers) -> _End | None:
-        """Accept the client and pass on what the upstream has said already."""
+    async def _greet(self, link: _Link, session: Session, exchange: Exchange) -> _End | None:
+        """Accept the client and pass on the upstream's first message."""
         try:
-            await session.begin(headers)
+            await session.begin(exchange)
             if link.first is not None:
                 await session.send(link.relay.from_upstream(link.first))
         except SocketClosed as closed:
@@ -240,16 +167,16 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
     async def _relay(self, link: _Link, session: Session) -> _End:
         """Pass messages on until somebody ends it, or has to."""
         owner = TaskOwner("session")
-        relay, active = link.relay, _Activity(self.clock)
+        relay, active = link.relay, _Activity(self.attempts.clock)
         up = owner.start(_pump("client", session, link.socket, relay.from_client, active), "up", is_awaited=True)
         down = owner.start(
             _pump("upstream", link.socket, session, relay.from_upstream, active), "down", is_awaited=True
         )
-        stop = owner.start(session.is_ending.wait(), "stop", is_awaited=True)
-        ends_s = self.clock.monotonic_s() + self.max_s
+        stop = owner.start(session.is_stopping.wait(), "stop", is_awaited=True)
+        ends_s = self.attempts.clock.monotonic_s() + self.max_s
         try:
             while True:
-                now_s = self.clock.monotonic_s()
+                now_s = self.attempts.clock.monotonic_s()
                 idle_left_s = active.last_s + self.idle_s - now_s
                 if ends_s <= now_s:
                     return _End("limit", 1000, f"The session has lasted {self.max_s:g} s, which is as long as it may.")
@@ -268,9 +195,6 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
                     return _End("gateway", 1001, "The gateway is stopping.")
         finally:
             await owner.stop()
-
-    def _ms(self, exchange: Exchange) -> float:
-        return int((self.clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
 
 
 class _Activity:
@@ -304,6 +228,18 @@ async def _pump(
         except SocketClosed as closed:
             return _End(sink_is, closed.code, closed.reason)
         active.note()
+
+
+async def _tell(end: _End, error: errors.GatewayError | None, relay: SessionRelay, session: Session) -> None:
+    """Tell the client why its session is over, unless it has ended the session itself."""
+    if end.by == "client":
+        return
+    if end.by in {"idle", "limit"}:
+        error = errors.RequestTimeout(end.reason, code="session_expired")
+    if error is not None:
+        with contextlib.suppress(SocketClosed):
+            await session.send(relay.error_event(error))
+    await session.close(_UNSENDABLE.get(end.code, end.code), end.reason)
 
 
 async def _leave(socket: FrameSocket, code: int) -> None:

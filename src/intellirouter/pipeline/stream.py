@@ -1,43 +1,64 @@
-"""Relaying a stream: silent until the first content, backpressure all the way, the last bytes held for settlement."""
+"""Relaying a stream: nothing is released before the first content, and the last bytes wait for settlement."""
 
-from collections.abc import Callable
+from msgspec import Struct
 
 from intellirouter.core import UpstreamResponse
 from intellirouter.dialects import StreamRelay
-from intellirouter.pipeline.exchange import Headers, Reply
+from intellirouter.pipeline.delivery import Delivery
 
 
-async def relay_stream(
-    response: UpstreamResponse,
-    relay: StreamRelay,
-    reply: Reply,
-    *,
-    stream_type: bytes,
-    on_first_content: Callable[[], Headers],
-    kept: list[bytes] | None,
-) -> bytes:
-    """Relay all but the last bytes, which are returned for the caller to send once the exchange is settled.
+class OpenStream(Struct, frozen=True):
+    """A stream that has its first content, or has ended without any."""
 
-    Raises `UpstreamError`; while `reply.has_begun` is false the client knows nothing and failover is free.
-    `on_first_content` is called once and returns the head's headers. `kept` collects what was sent.
+    response: UpstreamResponse
+    relay: StreamRelay
+    first: bytes
+    """What the client may have by now."""
+    is_complete: bool
+    """The upstream has sent everything; `first` is also the last."""
+
+    def close(self) -> None:
+        """Let go of the upstream. Idempotent."""
+        _let_go(self.response, self.relay)
+
+
+async def open_stream(response: UpstreamResponse, relay: StreamRelay) -> OpenStream:
+    """Read until the first content. Raises `UpstreamError`; the client knows nothing yet, so failover is free."""
+    try:
+        first = b""
+        while not relay.has_content and not relay.is_finished:
+            chunk = await response.next_chunk()
+            if not chunk:
+                break
+            first = relay.feed(chunk)
+        is_complete = not relay.has_content
+        if is_complete:
+            first = relay.end()  # raises for a stream that ends before it has any content
+        response.content_began()
+        return OpenStream(response, relay, first, is_complete)
+    except BaseException:
+        _let_go(response, relay)
+        raise
+
+
+async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
+    """Relay all but the last bytes, which are returned for the caller to send once the outcome is noted.
+
+    The client has been sent the head. Raises `UpstreamError` when the upstream breaks off.
     """
-    out = b""
-    while not relay.has_content and not relay.is_finished:
-        chunk = await response.next_chunk()
-        if not chunk:
-            break
-        out = relay.feed(chunk)
-    is_over = not relay.has_content
-    last = relay.end() if is_over else b""  # raises for a stream that ends before it says anything
-    response.content_began()
-    await reply.begin(on_first_content(), stream_type)
-    if is_over:
-        return last
+    if stream.is_complete:
+        return stream.first
+    response, relay, out = stream.response, stream.relay, stream.first
     while True:
         if out:
-            await reply.write(out)
-            if kept is not None:
-                kept.append(out)
+            await delivery.write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
             return relay.end()
         out = relay.feed(chunk)
+
+
+def _let_go(response: UpstreamResponse, relay: StreamRelay) -> None:
+    if relay.is_finished:
+        response.release()
+    else:
+        response.abort()

@@ -1,27 +1,38 @@
 """Durable objects with an address of their own: files, batches and stored responses.
 
-Door: `Files`, `Batches` (with `LineRunner`, which answers a batch's lines), `StoredResponses`, and the shapes that any
-resource is made of: `Resource`, `ResourceRequest`, `Download`, `Page`. They keep what clients store in the object store
+Door: `Files`, `Batches` (with `LineRunner`, which runs a batch's lines), `Responses` with `ResponsesStage` and
+`BackgroundResponses`, the stores they share (`AsyncObjectStore`, `FileStore`, `ResponseStore`), and the shapes of any
+resource: `Resource`, `ResourceRequest`, `Download`, `Page`. They keep what clients store in the object store
 and run work that outlives a request; they know nothing of HTTP connections.
 """
 
 from intellirouter.resources.batches.lines import LineRunner
 from intellirouter.resources.batches.resource import Batches
+from intellirouter.resources.files.file_store import FileStore
 from intellirouter.resources.files.resource import Files
+from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.resources.pages import JSON, Page, live, ready
 from intellirouter.resources.resource import Download, Resource, ResourceRequest
-from intellirouter.resources.responses.resource import StoredResponses
+from intellirouter.resources.responses.background import BackgroundResponses
+from intellirouter.resources.responses.resource import Responses
+from intellirouter.resources.responses.stage import ResponsesStage
+from intellirouter.resources.responses.store import ResponseStore
 
 __all__ = [
     "JSON",
+    "AsyncObjectStore",
+    "BackgroundResponses",
     "Batches",
     "Download",
+    "FileStore",
     "Files",
     "LineRunner",
     "Page",
     "Resource",
     "ResourceRequest",
-    "StoredResponses",
+    "ResponseStore",
+    "Responses",
+    "ResponsesStage",
     "live",
     "ready",
 ]

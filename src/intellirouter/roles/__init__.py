@@ -1,15 +1,15 @@
 """The composition root: which rooms a process starts, and how they are handed to one another.
 
-Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalogue`, `look_up`.
+Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalog`, `look_up`.
 """
 
 from intellirouter.roles.credentials import open_credentials
 from intellirouter.roles.listing import ProviderModels, list_models
-from intellirouter.roles.price_list import CatalogueInUse, Refreshed, look_up, refresh_catalogue
+from intellirouter.roles.price_list import CatalogInUse, Refreshed, look_up, refresh_catalog
 from intellirouter.roles.startup import check, discover_here, serve
 
 __all__ = [
-    "CatalogueInUse",
+    "CatalogInUse",
     "ProviderModels",
     "Refreshed",
     "check",
@@ -17,6 +17,6 @@ __all__ = [
     "list_models",
     "look_up",
     "open_credentials",
-    "refresh_catalogue",
+    "refresh_catalog",
     "serve",
 ]

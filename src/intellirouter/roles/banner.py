@@ -1,4 +1,4 @@
-"""What `serve` says at the start: what it found, where it listens, a request to try."""
+"""What `serve` prints at the start: the configuration in use, the address, a request to try, and model progress."""
 
 import sys
 from pathlib import Path
@@ -8,38 +8,40 @@ import intellirouter
 from intellirouter.config import Discovery, Runtime
 from intellirouter.hosting import WorkerState, WorkerView
 
-_QUIET_STATES: Final = frozenset({WorkerState.STOPPED})
-_STEP_PERCENT: Final = 10
+_HIDDEN_STATES: Final = frozenset({WorkerState.STOPPED})
+_PERCENT_STEP: Final = 10
+_MAX_LISTED_MODELS: Final = 8
 
 
 def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port: int, config_path: Path | None) -> None:
-    """Print the start's summary on standard output."""
+    """Print the summary of a started gateway on standard output."""
     shown_host = "127.0.0.1" if host in {"0.0.0.0", "::"} else (f"[{host}]" if ":" in host else host)
     url = f"http://{shown_host}:{port}"
     lines = [f"IntelliRouter {intellirouter.__version__}"]
     if discovery is not None:
         lines += ["  found    " + finding for finding in discovery.findings]
-        lines += ["           write this down as a file: intellirouter init"]
+        lines += ["           To save this as a configuration file, run: intellirouter init"]
     else:
         lines.append(f"  config   {config_path}")
-    lines.append(f"  models   {_names(runtime)}")
+    lines.append(f"  models   {_model_names(runtime)}")
     lines.append(f"  store    {runtime.store.url}")
-    auth = "a key is required" if runtime.is_auth_required else "off: no key is asked for on this address"
-    lines.append(f"  auth     {auth}")
-    lines += ["  note     " + warning for warning in runtime.warnings]
-    lines.append(f"  serving  {url}/v1   (stop with Ctrl-C)")
-    lines += ["", "Try it:", *_curl(runtime, url), ""]
+    lines.append(f"  auth     {'API key required' if runtime.is_auth_required else 'no API key required'}")
+    lines += ["  warning  " + warning for warning in runtime.warnings]
+    lines.append(f"  serving  {url}/v1   (press Ctrl-C to stop)")
+    lines += ["", "Try it:", *_curl_command(runtime, url), ""]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
-def _names(runtime: Runtime) -> str:
+def _model_names(runtime: Runtime) -> str:
     names = [*runtime.models, *(name for name in runtime.deployments if name not in runtime.models)]
-    shown = ", ".join(names[:8])
-    return (shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")) or "none: see the notes below"
+    if not names:
+        return "none (see the warnings below)"
+    hidden = len(names) - _MAX_LISTED_MODELS
+    return ", ".join(names[:_MAX_LISTED_MODELS]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
-def _curl(runtime: Runtime, url: str) -> list[str]:
+def _curl_command(runtime: Runtime, url: str) -> list[str]:
     model = next(iter(runtime.models), next(iter(runtime.deployments), "fake/echo"))
     key = ["    -H 'authorization: Bearer YOUR_KEY' \\"] if runtime.is_auth_required else []
     body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
@@ -52,7 +54,7 @@ def _curl(runtime: Runtime, url: str) -> list[str]:
 
 
 class HostProgress:
-    """Tells a person how the local models are coming along: one line rewritten on a terminal, few lines elsewhere."""
+    """Prints the progress of local models: one line that is rewritten on a terminal, a few lines elsewhere."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -60,20 +62,21 @@ class HostProgress:
         self._last: dict[str, str] = {}
 
     def show(self, view: WorkerView) -> None:
-        if view.state in _QUIET_STATES:
+        """Print the state of a worker if it differs from what was printed last."""
+        if view.state in _HIDDEN_STATES:
             return
         percent = view.percent
-        key = f"{view.state}"
+        shown = f"{view.state}"
         if view.state == WorkerState.FETCHING and percent is not None:
-            key += str(percent if self._is_terminal else percent // _STEP_PERCENT)
+            shown += str(percent if self._is_terminal else percent // _PERCENT_STEP)
         elif view.state != WorkerState.READY:
-            key += view.detail
-        if self._last.get(view.name) == key:
+            shown += view.detail
+        if self._last.get(view.name) == shown:
             return
-        self._last[view.name] = key
-        self._say(view)
+        self._last[view.name] = shown
+        self._print(view)
 
-    def _say(self, view: WorkerView) -> None:
+    def _print(self, view: WorkerView) -> None:
         text = f"  {view.name}: {view.state}"
         if view.detail and view.state != WorkerState.READY:
             text += f" — {view.detail}"

@@ -8,31 +8,41 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.catalog import Catalog, HealthBoard
+from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
-from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, Upstream
+from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Parts, Spine
-from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool, UrlFetcher
-from intellirouter.resources import Batches, Files, LineRunner, StoredResponses
+from intellirouter.pipeline import Entry, Generation, InFlight, Stages
+from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool
+from intellirouter.resources import (
+    AsyncObjectStore,
+    BackgroundResponses,
+    Batches,
+    Files,
+    FileStore,
+    LineRunner,
+    Responses,
+    ResponsesStage,
+    ResponseStore,
+)
+from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.roles.host import build_host
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
-from intellirouter.routing import Router
+from intellirouter.routing import STRATEGIES
 from intellirouter.store import ExchangeStore
-from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics
+from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logging
 from intellirouter.testing import FakeProvider
 
 logger = logging.getLogger(__name__)
 
 _OTHER_VENDORS = frozenset(name for name, row in VENDORS.items() if row.transport != "http")
 _LINES_STOP_S = 5.0
-"""What lines of batches get beyond the time that requests under way have had; the next start asks the rest again."""
+"""What lines of batches get in addition to the time that requests in flight have had. The next start runs the rest."""
 
 
 class GatewayProcess:
@@ -45,59 +55,60 @@ class GatewayProcess:
         on_host_event: Callable[[WorkerView], None] | None = None,
         read_again: Callable[[], Runtime] | None = None,
     ) -> None:
-        """`read_again` loads and compiles the configuration anew; None where there is no file to read."""
+        """`read_again` loads and compiles the configuration again; None where there is no file to read."""
         self._read_again = read_again
-        self.runtime = runtime
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
         self.pool = UpstreamPool()
         self.host: LocalHost | None = build_host(runtime, on_host_event)
+        self.current: Current[Generation] = Current()
+        self.in_flight = InFlight()
         self._board = HealthBoard()
-        self._board.keep_only(frozenset(runtime.deployments))
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._parts = Parts(
-            upstream=self._upstreams(),
-            journal=self.store,
-            board=self._board,
-            router=Router(self._board, rng),
-            emit=self._emit,
-            clock=SYSTEM_CLOCK,
-            rng=rng,
-            sockets=SocketSwitch(SocketDialer(self.pool), _OTHER_VENDORS),
-        )
-        self.responses = StoredResponses(self.store.objects, SYSTEM_CLOCK)
-        lines = LineRunner(lambda: self.gateway.spine, self.responses, SYSTEM_CLOCK, rng)
-        self.batches = Batches(self.store.objects, SYSTEM_CLOCK, lambda: self.gateway.spine, lines)
-        files = Files(self.store.objects, SYSTEM_CLOCK, lambda: self.gateway.spine.runtime)
-        self.gateway = Gateway(
-            self._spine(runtime),
+        self._generations = Generations(runtime, self.current, self._shared_parts(rng))
+        entry = Entry(self.current, self.in_flight)
+        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
+        files = FileStore(objects, SYSTEM_CLOCK)
+        responses = ResponseStore(objects, SYSTEM_CLOCK)
+        self.background = BackgroundResponses(responses, entry)
+        lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
+        self.batches = Batches(objects, files, SYSTEM_CLOCK, self.current, lines)
+        self._registries = _registries(ResponsesStage(responses, self.background))
+        self._generations.swap(runtime, price_list(runtime), self._registries)
+        self._gateway = Gateway(
+            self.current,
+            entry,
             check_ready=self._check_ready,
             render_metrics=self._render,
-            responses=self.responses,
-            resources=(OllamaPages(lambda: self.gateway.spine), files, self.batches, SocketHints()),
+            resources=(
+                Responses(responses, self.background),
+                OllamaPages(self.current),
+                Files(files, self.current),
+                self.batches,
+                SocketHints(),
+            ),
         )
-        self.sockets = SocketPaths(lambda: self.gateway.spine, self.gateway.in_flight)
+        self.sockets = SocketPaths(self.current, entry)
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        """Serve HTTP: the control plane under `/api/`, the data plane everywhere else. WebSockets are the latter's."""
+        """Serve HTTP: the control plane below `/api/`, the data plane everywhere else. WebSockets are the latter's."""
         if scope["type"] == "websocket":
             return self.sockets(scope, receive, send)
-        path = scope["path"]
-        app = self._admin if is_control(path) else self.gateway
+        app = self._admin if is_control(scope["path"]) else self._gateway
         return app(scope, receive, send)
 
     async def start(self) -> None:
         self.store.start()
-        self.responses.start()
+        self.background.start()
         self.batches.start()
         if self.host is not None:
             await self.host.start()
 
     def begin_stop(self) -> None:
-        """Begin nothing that can wait for the next start, while requests under way finish."""
+        """Begin nothing that can wait for the next start, while requests in flight finish."""
         self.feed.close()
         self.sockets.end()
         self.batches.pause()
@@ -105,37 +116,41 @@ class GatewayProcess:
     async def stop(self) -> None:
         """Close what was opened, in an order that lets the last exchanges be accounted for."""
         await self.batches.stop(_LINES_STOP_S)
-        await self.responses.stop()
+        await self.background.stop()
         if self.host is not None:
             await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
     async def reload(self) -> None:
-        """Read the configuration again. A bad one changes nothing and says why."""
+        """Read the configuration again. A bad one changes nothing, and the log says why."""
         if self._read_again is None:
             return
         try:
             runtime = await asyncio.to_thread(self._read_again)
-            self.swap(runtime)
+            prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
         except ConfigError as error:
             for problem in error.problems:
                 logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
             return
+        generation = self._generations.swap(runtime, prices, self._registries)
+        live = generation.catalog.deployments
+        self.pool.forget(frozenset(id(each) for each in live.values()))
+        set_up_logging(runtime.log_level, runtime.log_format)
+        for setting in generation.pending_restart:
+            logger.warning("%s has changed: it takes effect after a restart.", setting)
         logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))
 
-    def swap(self, runtime: Runtime) -> None:
-        """Serve new requests by another configuration; requests under way keep theirs."""
-        self.gateway.spine = self._spine(runtime)
-        live = self.gateway.spine.catalog.deployments
-        self._board.keep_only(frozenset(live))
-        self.pool.forget(frozenset(id(each) for each in live.values()))
-        self.runtime = runtime
-
-    def _spine(self, runtime: Runtime) -> Spine:
-        # The price list is read for the configured deployments and kept for wildcard names.
-        parts = structs.replace(self._parts, fetcher=UrlFetcher(runtime.server.fetch_allow))
-        return Spine(runtime, Catalog(runtime, VENDORS, price_list(runtime)), parts)
+    def _shared_parts(self, rng: random.Random) -> SharedParts:
+        return SharedParts(
+            upstream=self._upstreams(),
+            sockets=SocketSwitch(SocketDialer(self.pool), _OTHER_VENDORS),
+            journal=self.store,
+            board=self._board,
+            emit=self._emit,
+            clock=SYSTEM_CLOCK,
+            rng=rng,
+        )
 
     def _upstreams(self) -> Upstream:
         special: dict[str, Upstream] = {}
@@ -152,11 +167,13 @@ class GatewayProcess:
 
     def _control_plane(self) -> ControlPlane:
         return ControlPlane(
-            spine=lambda: self.gateway.spine,
+            current=self.current,
+            board=self._board,
+            clock=SYSTEM_CLOCK,
             store=self.store,
             feed=self.feed,
             metrics=self.metrics,
-            in_flight=lambda: len(self.gateway.in_flight),
+            in_flight=lambda: len(self.in_flight),
             host=self._workers,
             credentials=self._credentials,
             started_s=time.monotonic(),
@@ -164,7 +181,7 @@ class GatewayProcess:
         )
 
     def _credentials(self) -> list[dict[str, Any]]:
-        deployments = self.gateway.spine.catalog.known_deployments()
+        deployments = self.current.value.catalog.known_deployments()
         return [msgspec.to_builtins(state) for state in self.pool.credential_states(deployments)]
 
     def _workers(self) -> list[dict[str, Any]]:
@@ -181,7 +198,7 @@ class GatewayProcess:
 
     def _add_gauges(self) -> None:
         add = self.metrics.add_gauge
-        add("intellirouter_in_flight", "Exchanges under way.", lambda: float(len(self.gateway.in_flight)))
+        add("intellirouter_in_flight", "Exchanges in flight.", lambda: float(len(self.in_flight)))
         add("intellirouter_open_sockets", "WebSockets that clients hold open.", lambda: float(len(self.sockets)))
         add(
             "intellirouter_spool_backlog_records",
@@ -193,3 +210,11 @@ class GatewayProcess:
             "Exchange records that could not be kept.",
             lambda: float(self.store.health().lost_records),
         )
+
+
+def _registries(responses: ResponsesStage) -> Registries:
+    return Registries(
+        vendors=VENDORS,
+        strategies={row.name: row for row in STRATEGIES},
+        stages=Stages(request=(responses,), sources=(responses,), answer=(responses,)),
+    )

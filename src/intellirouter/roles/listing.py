@@ -34,7 +34,8 @@ def list_models(path: Path | None) -> list[ProviderModels]:
 
 def _offered() -> Runtime:
     loaded = load_config(None, discovered=discover_here().config)
-    return compile_config(loaded.config, vendors=VENDORS, strategies=STRATEGIES, origins=loaded.origins)
+    strategies = [row.name for row in STRATEGIES]
+    return compile_config(loaded.config, vendors=VENDORS, strategies=strategies, origins=loaded.origins)
 
 
 async def _ask_all(runtime: Runtime) -> list[ProviderModels]:

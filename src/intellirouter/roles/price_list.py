@@ -1,4 +1,4 @@
-"""Which price list serves: the configured file, else the one installed beside the database, else the built-in one."""
+"""Selects the price list: the configured file, else the one installed next to the database, else the built-in one."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -21,30 +21,30 @@ _SUFFIX = ".catalog.json"
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
-    """What a refresh has done."""
+    """The result of `refresh_catalog`."""
 
     installed: str | None
-    """Where; None when it was only checked."""
+    """Path of the installed list; None if it was only checked."""
     comparison: Comparison
 
 
-class CatalogueInUse(Struct, frozen=True, kw_only=True):
-    """What the list in use says."""
+class CatalogInUse(Struct, frozen=True, kw_only=True):
+    """The price list in use and the entries that were asked for."""
 
     version: str
     file: str | None
-    """None: the built-in one."""
+    """None for the built-in list."""
     provider: str
     entries: tuple[PriceEntry, ...]
 
 
 def price_list(runtime: Runtime) -> PriceList:
-    """Return the list that serves with this configuration. Raises `ConfigError` when its file is broken."""
+    """Return the price list of this configuration. Raises `ConfigError` if its file is invalid."""
     return _chosen(runtime.catalog_file, runtime.store.url)[1]
 
 
-def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
-    """Check the price list `source` and install it beside the database of the configuration.
+def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
+    """Check the price list `source`, and install it next to the database unless `is_check`.
 
     Raises `ConfigError`, `PriceFileError`.
     """
@@ -54,18 +54,19 @@ def refresh_catalogue(config: Path | None, source: Path, *, is_check: bool = Fal
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
     if loaded.catalog.file is not None:
         raise PriceFileError(
-            f"The configuration uses {loaded.catalog.file} (catalog.file). Replace that file, or remove the setting."
+            f"The configuration sets catalog.file to {loaded.catalog.file}, so an installed list would be ignored. "
+            "Replace that file, or remove the setting."
         )
     target = _installed(loaded.store.url)
     try:
         old = _chosen(None, loaded.store.url)[1]
-    except ConfigError:  # what is broken is about to be replaced
+    except ConfigError:  # the installed list is invalid and about to be replaced
         old = PriceList.load()
     return Refreshed(installed=str(target), comparison=install_prices(source, target, old))
 
 
-def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogueInUse:
-    """Return what the list in use says of a provider's models, or of one. Raises `ConfigError`."""
+def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogInUse:
+    """Return the entries of a provider's models, or of one model, in the list in use. Raises `ConfigError`."""
     loaded = load_config(config).config
     file, prices = _chosen(loaded.catalog.file, loaded.store.url)
     entries: tuple[PriceEntry, ...] = ()
@@ -74,7 +75,7 @@ def look_up(config: Path | None, provider: str, model: str | None = None) -> Cat
         entries = () if found is None else (found,)
     elif provider in prices.providers:
         entries = tuple(prices.entries(provider))
-    return CatalogueInUse(
+    return CatalogInUse(
         version=prices.version, file=None if file is None else str(file), provider=provider, entries=entries
     )
 
@@ -87,19 +88,19 @@ def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceL
         return file, _read(file, _state(file))
     except PriceFileError as error:
         if configured is not None:
-            hint = "Run `intellirouter catalog refresh --check FILE` to check a file."
+            hint = "Run `intellirouter catalog refresh --check FILE` to check a price list."
             raise ConfigError([ConfigProblem("catalog.file", str(error), hint)]) from None
-        hint = f"Run `intellirouter catalog refresh FILE` to install a list, or remove {file}."
+        hint = f"Run `intellirouter catalog refresh FILE` to replace it, or delete {file} to use the built-in list."
         raise ConfigError([ConfigProblem("catalog", str(error), hint)]) from None
 
 
 @lru_cache(maxsize=1)
-def _read(file: Path, state: tuple[int, int]) -> PriceList:  # noqa: ARG001 - a file that has changed is read anew
+def _read(file: Path, state: tuple[int, int]) -> PriceList:  # noqa: ARG001 - part of the cache key: a changed file is read again
     return read_prices(file)
 
 
 def _state(file: Path) -> tuple[int, int]:
-    """Return what changes with the file. 0 for one that cannot be read: whoever reads it says so."""
+    """Return the modification time and size; zeros if the file cannot be read, so that reading it reports the error."""
     try:
         found = file.stat()
     except OSError:

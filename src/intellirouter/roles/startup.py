@@ -26,6 +26,9 @@ from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
+_ADDRESS_HINT: Final = (
+    "Stop the program that uses it, or choose another port with --port or another address with --host."
+)
 
 
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
@@ -37,7 +40,11 @@ def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> R
 def _compiled(loaded: LoadedConfig) -> Runtime:
     stored = stored_secrets(loaded.config.store.url)
     runtime = compile_config(
-        loaded.config, vendors=VENDORS, strategies=STRATEGIES, origins=loaded.origins, stored=stored
+        loaded.config,
+        vendors=VENDORS,
+        strategies=[row.name for row in STRATEGIES],
+        origins=loaded.origins,
+        stored=stored,
     )
     price_list(runtime)  # a broken one is told now, not when the gateway is up
     return runtime
@@ -68,8 +75,9 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
     try:
         sock = bind(runtime.server.host, runtime.server.port)
     except (AddressInUse, PermissionError) as error:
-        print(f"intellirouter: {error}", file=sys.stderr)  # noqa: T201 - the command's own words
-        print("  Stop what listens there, or choose another port: --port N (or API_PORT=N).", file=sys.stderr)  # noqa: T201
+        address = f"{runtime.server.host}:{runtime.server.port}"
+        message = str(error) if isinstance(error, AddressInUse) else f"Cannot listen on {address}: {error.strerror}."
+        sys.stderr.write(f"Error: {message}\n  {_ADDRESS_HINT}\n")
         return 1
     host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)

@@ -95,7 +95,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock.close()
         if isinstance(error, PermissionError):
             raise
-        raise AddressInUse(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise AddressInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
     sock.setblocking(False)
     return sock
 

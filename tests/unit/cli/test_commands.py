@@ -1,4 +1,4 @@
-"""Commands in this process against a scripted gateway: what they print and how they end."""
+"""Commands run in this process against a scripted gateway: their output and exit status."""
 
 import json
 from typing import Any
@@ -91,7 +91,7 @@ def run(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-def test_every_format_holds_the_same_data(run: Any, gateway: Any) -> None:
+def test_all_output_formats_contain_the_same_data(run: Any, gateway: Any) -> None:
     report = {"status": "healthy", "version": "9", "uptime_s": 3725.0, "services": {"store": {"state": "ok"}}}
     gateway.on_json("/api/v1/health", report)
     assert json.loads(run("health", "--format", "json").stdout) == report
@@ -103,14 +103,14 @@ def test_every_format_holds_the_same_data(run: Any, gateway: Any) -> None:
     assert "state ok" in table.stdout
 
 
-def test_an_unhealthy_gateway_is_a_failure_with_a_report(run: Any, gateway: Any) -> None:
+def test_unhealthy_gateway_exits_with_failure_and_prints_the_report(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/health", {"status": "unhealthy", "warnings": ["the disk is full"]}, 503)
     result = run("health")
     assert result.exit_code == ExitStatus.FAILURE
-    assert "warning: the disk is full" in result.stdout
+    assert "Warning: the disk is full" in result.stdout
 
 
-def test_models_show_prices_and_metrics_when_asked(run: Any, gateway: Any) -> None:
+def test_models_prints_prices_and_optionally_metrics(run: Any, gateway: Any) -> None:
     model = {
         "name": "auto",
         "kind": "model",
@@ -131,25 +131,27 @@ def test_models_show_prices_and_metrics_when_asked(run: Any, gateway: Any) -> No
     assert json.loads(run("models", "--include-metrics", "--format", "json").stdout)["models"] == [model]
 
 
-def test_a_gateway_without_models_says_so(run: Any, gateway: Any) -> None:
+def test_gateway_without_models_is_reported(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/models", {"models": []})
-    assert "no models" in run("models").stdout
+    assert "No models are available." in run("models").stdout
 
 
 @pytest.mark.parametrize("command", [("explain",), ("route", "explain")])
-def test_explain_lists_the_chosen_first_and_says_why(run: Any, gateway: Any, command: tuple[str, ...]) -> None:
+def test_explain_lists_the_chosen_deployment_first_with_reasons(
+    run: Any, gateway: Any, command: tuple[str, ...]
+) -> None:
     document = {"model": "auto", "decision": DECISION, "needs": ["tools"], "input_tokens_estimate": 5}
     gateway.on_json("/api/v1/explain", document)
     result = run(*command, "How are you?", "--model", "auto")
     lines = result.stdout.splitlines()
     assert "mini is cheapest (strategy cost)" in lines[0]
-    assert "needs tools" in lines[1]
+    assert "requires tools" in lines[1]
     assert [line.split()[:2] for line in lines[4:]] == [["1", "mini"], ["–", "big"]]
     assert "breaker open" in lines[5]
     assert gateway.asked[0].json()["messages"] == [{"role": "user", "content": "How are you?"}]
 
 
-def test_chat_prints_the_answer_and_nothing_else(run: Any, gateway: Any, scripted: Any) -> None:
+def test_chat_prints_only_the_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("Hi there."))
     result = run("chat", "Hello", "--model", "mini", "--system", "Be brief.")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Hi there.\n", "")
@@ -159,7 +161,7 @@ def test_chat_prints_the_answer_and_nothing_else(run: Any, gateway: Any, scripte
     }
 
 
-def test_chat_streams_when_told_to(run: Any, gateway: Any, scripted: Any) -> None:
+def test_chat_streams_on_request(run: Any, gateway: Any, scripted: Any) -> None:
     chunks = [scripted.sse(scripted.piece("Hi")), scripted.sse(scripted.piece(" you", "stop"), "[DONE]")]
     gateway.on(CHAT, scripted.Reply(chunks=chunks))
     assert run("chat", "Hello", "--stream").stdout == "Hi you\n"
@@ -173,14 +175,14 @@ def test_chat_reads_standard_input(run: Any, gateway: Any, scripted: Any, argume
     assert gateway.asked[0].json()["messages"][-1]["content"] == "from a pipe"
 
 
-def test_chat_with_nothing_to_ask_is_a_usage_error(run: Any, gateway: Any) -> None:
+def test_chat_with_an_empty_prompt_is_a_usage_error(run: Any, gateway: Any) -> None:
     result = run("chat", typed=" \n")
     assert result.exit_code == ExitStatus.USAGE
-    assert "nothing to ask" in result.stderr
+    assert "The prompt is empty." in result.stderr
     assert gateway.asked == []
 
 
-def test_chat_as_data_holds_what_the_headers_say(run: Any, gateway: Any, scripted: Any) -> None:
+def test_chat_as_json_contains_the_routing_headers(run: Any, gateway: Any, scripted: Any) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
     gateway.on_json(
         CHAT,
@@ -196,12 +198,12 @@ def test_chat_as_data_holds_what_the_headers_say(run: Any, gateway: Any, scripte
     assert data["usage"]["total_tokens"] == 9
 
 
-def test_an_answer_cannot_steer_the_terminal(run: Any, gateway: Any, scripted: Any) -> None:
+def test_control_characters_are_removed_from_an_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("a\x1b]0;title\x07b\tc\nd\x9bm"))
     assert run("chat", "Hello").stdout == "a]0;titleb\tc\ndm\n"
 
 
-def test_a_stream_that_breaks_off_is_a_failure_after_its_text(run: Any, gateway: Any, scripted: Any) -> None:
+def test_interrupted_stream_prints_its_text_and_then_fails(run: Any, gateway: Any, scripted: Any) -> None:
     error = {"error": {"message": "the engine died", "code": "upstream_disconnected"}}
     gateway.on(CHAT, scripted.Reply(chunks=[scripted.sse(scripted.piece("Hi"), error)]))
     result = run("chat", "Hello", "--stream")
@@ -210,28 +212,28 @@ def test_a_stream_that_breaks_off_is_a_failure_after_its_text(run: Any, gateway:
     assert "the engine died" in result.stderr
 
 
-def test_a_refusal_says_what_why_and_which_request(run: Any, gateway: Any, scripted: Any) -> None:
+def test_rejection_is_printed_with_hint_wait_time_and_request_id(run: Any, gateway: Any, scripted: Any) -> None:
     body = json.dumps({"error": {"message": "too fast", "code": "rate_limit_exceeded", "hint": "Slow down."}})
     gateway.on(CHAT, scripted.Reply(429, body.encode(), {"x-request-id": "req_7", "retry-after": "3"}))
     result = run("chat", "Hello")
     assert result.exit_code == ExitStatus.REFUSED
     assert result.stderr.splitlines() == [
-        "error: too fast (429, rate_limit_exceeded)",
+        "Error: too fast",
         "  Slow down.",
-        "  retry after 3 s",
-        "  request id: req_7",
+        "  Retry after 3 s.",
+        "  Status 429, code rate_limit_exceeded, request ID req_7.",
     ]
     assert len(gateway.asked) == 1
 
 
-def test_a_missing_key_says_where_to_put_one(run: Any, gateway: Any) -> None:
+def test_missing_key_is_reported_with_the_option_that_sets_it(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/models", {"error": {"message": "who?"}}, 401)
     assert "--api-key" in run("models").stderr
     run("models", "--api-key", "sk-1")
     assert gateway.asked[-1].headers["authorization"] == "Bearer sk-1"
 
 
-def test_requests_are_listed_with_the_way_to_the_next_page(run: Any, gateway: Any) -> None:
+def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": "c9"})
     result = run("requests", "list", "--limit", "1", "--model", "auto", "--errors")
     assert "req_1" in result.stdout
@@ -242,7 +244,7 @@ def test_requests_are_listed_with_the_way_to_the_next_page(run: Any, gateway: An
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")
 
 
-def test_one_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any) -> None:
+def test_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/requests/req_1", RECORD)
     shown = run("requests", "show", "req_1").stdout
     assert "░" * 20 + "·" * 20 in shown
@@ -252,14 +254,14 @@ def test_one_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any
     assert json.loads(run("requests", "show", "req_1", "--format", "json").stdout) == RECORD
 
 
-def test_a_request_that_is_not_there_is_refused(run: Any, gateway: Any) -> None:
+def test_unknown_request_id_is_rejected(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/requests/nope", {"error": {"message": "No such request.", "code": "x"}}, 404)
     result = run("requests", "show", "nope")
     assert result.exit_code == ExitStatus.REFUSED
     assert "No such request." in result.stderr
 
 
-def test_tail_shows_the_past_then_what_comes_each_once(run: Any, gateway: Any, scripted: Any) -> None:
+def test_tail_prints_past_and_new_requests_once_each(run: Any, gateway: Any, scripted: Any) -> None:
     later = {**RECORD, "request_id": "req_3"}
     gateway.on_json("/api/v1/requests", {"requests": [row(FAILED), row(RECORD)], "next": None})
     gateway.on_json("/api/v1/requests/req_1", RECORD)
@@ -267,13 +269,13 @@ def test_tail_shows_the_past_then_what_comes_each_once(run: Any, gateway: Any, s
     gateway.on("/api/v1/requests/tail", scripted.Reply(chunks=[scripted.sse(FAILED), scripted.sse(later)]))
     result = run("requests", "tail", "--format", "json")
     assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["req_1", "req_2", "req_3"]
-    assert "ended the feed" in result.stderr
+    assert "The gateway closed the connection." in result.stderr
     assert gateway.asked[0].path == "/api/v1/requests/tail"
     only_failed = run("requests", "tail", "--errors").stdout.splitlines()
     assert [line.split()[-1] for line in only_failed] == ["all_attempts_failed"]
 
 
-def test_tail_without_following_ends_after_the_past(run: Any, gateway: Any) -> None:
+def test_tail_without_follow_ends_after_past_requests(run: Any, gateway: Any) -> None:
     gateway.on_json(
         "/api/v1/requests", {"requests": [row(RECORD), {**row(RECORD), "request_id": "gone"}], "next": None}
     )
@@ -283,14 +285,31 @@ def test_tail_without_following_ends_after_the_past(run: Any, gateway: Any) -> N
     assert gateway.asked[0].path == "/api/v1/requests?limit=2"
 
 
-def test_an_address_that_is_none_is_a_usage_error(run: Any) -> None:
+def test_invalid_gateway_url_is_a_usage_error(run: Any) -> None:
     result = run("health", "--url", "ftp://somewhere")
     assert result.exit_code == ExitStatus.USAGE
-    assert "must look like" in result.stderr
+    assert "must be an http or https URL" in result.stderr
 
 
-def test_something_else_at_the_address_is_recognised(run: Any, gateway: Any, scripted: Any) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("requests", "list", "--limit", "0"), "0 is less than 1, the smallest allowed value."),
+        (("requests", "list", "--limit", "x"), "'x' is not an integer."),
+        (("serve", "--port", "65536"), "65536 is greater than 65535, the largest allowed value."),
+        (("models", "--format", "xml"), "'xml' is not one of 'table', 'json', 'yaml'."),
+    ],
+)
+def test_invalid_option_value_is_explained(run: Any, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == ExitStatus.USAGE
+    assert message in result.stderr
+    assert "Input should" not in result.stderr
+    assert "Value error" not in result.stderr
+
+
+def test_server_that_is_not_a_gateway_is_recognized(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on("/api/v1/models", scripted.Reply(200, b"<html>hello</html>"))
     result = run("models")
     assert result.exit_code == ExitStatus.REFUSED
-    assert "belongs to an IntelliRouter gateway" in result.stderr
+    assert "Check that the address is that of an IntelliRouter gateway" in result.stderr

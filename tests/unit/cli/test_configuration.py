@@ -1,4 +1,4 @@
-"""Commands about the configuration, with the real rooms behind them."""
+"""Commands that read or write a configuration, run with the real implementation."""
 
 import json
 from collections.abc import Mapping
@@ -41,19 +41,19 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(build_app(), [str(each) for each in arguments])
 
 
-def test_a_good_file_is_counted(file: Path) -> None:
+def test_valid_file_is_summarized(file: Path) -> None:
     result = run("config", "check", file)
     assert result.exit_code == ExitStatus.OK
-    assert result.stdout == f"{file}: ok (1 provider, 1 deployment, 1 model, 0 keys)\n"
+    assert result.stdout == f"{file} is valid: 1 provider, 1 deployment, 1 model, 0 keys.\n"
 
 
 @pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("serve", "--config")])
-def test_every_problem_is_listed_with_its_place_and_a_way_out(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_all_problems_are_listed_with_origin_and_hint(tmp_path: Path, command: tuple[str, ...]) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(BAD)
     result = run(*command, path)
     assert result.exit_code == ExitStatus.CONFIGURATION
-    assert "the configuration has 2 problems" in result.stderr
+    assert "Error: The configuration has 2 problems." in result.stderr
     assert "server.prot" in result.stderr
     assert "port" in result.stderr
     assert f"{path.name}:1" in result.stderr
@@ -61,11 +61,11 @@ def test_every_problem_is_listed_with_its_place_and_a_way_out(tmp_path: Path, co
     assert result.stdout == ""
 
 
-def test_a_file_that_is_not_there_is_a_configuration_problem(tmp_path: Path) -> None:
+def test_missing_file_is_a_configuration_problem(tmp_path: Path) -> None:
     assert run("config", "check", tmp_path / "none.yaml").exit_code == ExitStatus.CONFIGURATION
 
 
-def test_show_says_what_is_in_force_and_why(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_effective_values_and_their_origin(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTELLIR_SERVER__HOST", "127.0.0.2")
     shown = json.loads(run("config", "show", "--origin", file, "--format", "json").stdout)
     assert shown["server.port"] == {"value": 9001, "origin": f"file {file}:1"}
@@ -77,11 +77,11 @@ def test_show_says_what_is_in_force_and_why(file: Path, monkeypatch: pytest.Monk
     assert any(line.split()[:2] == ["server.port", "9001"] for line in table.splitlines())
 
 
-def test_show_without_a_file_is_defaults_and_environment() -> None:
+def test_show_without_a_file_uses_defaults_and_environment() -> None:
     assert json.loads(run("config", "show", "--format", "json").stdout)["server.port"] == 8080
 
 
-def test_the_schema_is_printed_in_both_forms() -> None:
+def test_schema_is_printed_as_json_and_yaml() -> None:
     schema = json.loads(run("config", "schema").stdout)
     assert "server" in schema["properties"]
     assert yaml.safe_load(run("config", "schema", "--format", "yaml").stdout) == schema
@@ -89,7 +89,7 @@ def test_the_schema_is_printed_in_both_forms() -> None:
 
 @pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with one key in the environment and no local servers: ports of others are not for tests to probe."""
+    """A machine that offers one provider. Tests must not probe the ports of real local servers."""
 
     def discover(_environ: Mapping[str, str]) -> config.Discovery:
         found = {"providers": {"lab": {"vendor": "fake", "models": "*"}}}
@@ -99,11 +99,11 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_init_writes_a_file_that_serves(tmp_path: Path) -> None:
+def test_init_writes_a_valid_file(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     result = run("init", "--output", path)
     assert result.exit_code == ExitStatus.OK
-    assert "found: the lab answers" in result.stdout
+    assert "Found: the lab answers" in result.stdout
     assert f"intellirouter serve --config {path}" in result.stdout
     assert run("config", "check", path).exit_code == ExitStatus.OK
 
@@ -121,7 +121,7 @@ def test_init_does_not_overwrite_unless_forced(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_init_can_print_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_prints_to_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("init", "--output", "-")
     assert "lab" in yaml.safe_load(result.stdout)["providers"]
@@ -129,13 +129,13 @@ def test_init_can_print_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_init_says_why_it_cannot_write(tmp_path: Path) -> None:
+def test_init_reports_a_write_error(tmp_path: Path) -> None:
     result = run("init", "--output", tmp_path / "no" / "such" / "folder.yaml")
     assert result.exit_code == ExitStatus.FAILURE
-    assert "cannot write" in result.stderr
+    assert "Cannot write" in result.stderr
 
 
-def test_serve_hands_on_only_the_flags_that_were_given(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_overrides_only_the_settings_of_given_options(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Path | None, Any]] = []
 
     def serve(path: Path | None, overrides: Mapping[str, object]) -> int:

@@ -1,4 +1,4 @@
-"""`intellirouter credentials`: what is stored, what is printed, and what never is."""
+"""`intellirouter credentials`: values are stored and used, but never printed."""
 
 import json
 from pathlib import Path
@@ -19,14 +19,14 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTELLIR_STORE", f"sqlite:///{tmp_path / 'x.db'}")
 
 
-def run(*words: str, said: str | None = None) -> Result:
-    return CliRunner().invoke(build_app(), ["credentials", *words], input=said)
+def run(*words: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(build_app(), ["credentials", *words], input=typed)
 
 
-def test_a_credential_is_stored_listed_used_and_removed(tmp_path: Path) -> None:
-    stored = run("set", "openai", said=f"{SECRET}\n")
+def test_credential_is_stored_listed_used_and_removed(tmp_path: Path) -> None:
+    stored = run("set", "openai", typed=f"{SECRET}\n")
     assert stored.exit_code == 0, stored.output
-    assert f"made a key for stored credentials: {tmp_path / 'x.key'}" in stored.output
+    assert f"Created the encryption key {tmp_path / 'x.key'}." in stored.output
     listed = run("list", "--format", "json")
     assert [each["name"] for each in json.loads(listed.output)["credentials"]] == ["openai"]
     assert "openai" in run("list").output
@@ -35,16 +35,16 @@ def test_a_credential_is_stored_listed_used_and_removed(tmp_path: Path) -> None:
     runtime = check(config)
     assert [each.reveal() for each in runtime.providers["p"].credentials] == [SECRET]
     rekeyed = run("rekey")
-    assert "sealed 1 stored credential with the new key" in rekeyed.output
+    assert "Re-encrypted 1 stored credential with the new key." in rekeyed.output
     assert [each.reveal() for each in check(config).providers["p"].credentials] == [SECRET]
     assert run("remove", "openai").exit_code == 0
-    assert "no credentials are stored" in run("list").output
+    assert "No credentials are stored." in run("list").output
     for result in (stored, listed, rekeyed):
         assert SECRET not in result.output
         assert (tmp_path / "x.key").read_text().strip() not in result.output
 
 
-def test_a_reference_to_what_is_not_stored_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+def test_reference_to_a_missing_credential_is_a_configuration_problem(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("providers: {p: {vendor: openai, credential: 'store:nobody'}}\n")
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
@@ -53,8 +53,8 @@ def test_a_reference_to_what_is_not_stored_is_a_problem_of_the_configuration(tmp
     assert "intellirouter credentials set nobody" in result.output
 
 
-def test_a_wrong_key_is_a_problem_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run("set", "openai", said=SECRET)
+def test_wrong_encryption_key_is_a_configuration_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("set", "openai", typed=SECRET)
     monkeypatch.setenv("INTELLIR_SECRET_KEY", "00" * 32)
     config = tmp_path / "c.yaml"
     config.write_text("providers: {p: {vendor: openai, credential: 'store:openai'}}\n")
@@ -64,26 +64,26 @@ def test_a_wrong_key_is_a_problem_of_the_configuration(tmp_path: Path, monkeypat
     assert "00" * 32 not in result.output
 
 
-def test_rekeying_with_stated_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rekey_with_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTELLIR_SECRET_KEY", "00" * 32)
-    assert "made a key" not in run("set", "a", said="1").output
+    assert "Created the encryption key" not in run("set", "a", typed="1").output
     refused = run("rekey")
     assert refused.exit_code == ExitStatus.FAILURE
     assert "INTELLIR_SECRET_KEY_NEW" in refused.output
     monkeypatch.setenv("INTELLIR_SECRET_KEY_NEW", "11" * 32)
-    assert "put the new key into INTELLIR_SECRET_KEY now" in run("rekey").output
+    assert "Now set INTELLIR_SECRET_KEY to the new key." in run("rekey").output
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "status", "message"),
+    ("words", "typed", "status", "message"),
     [
-        (("set", "a b"), "x", ExitStatus.USAGE, "not a name"),
-        (("set", "a"), " \n", ExitStatus.FAILURE, "nothing to store"),
-        (("remove", "a"), None, ExitStatus.FAILURE, "no stored credential a"),
+        (("set", "a b"), "x", ExitStatus.USAGE, "Invalid credential name 'a b'."),
+        (("set", "a"), " \n", ExitStatus.FAILURE, "The credential is empty."),
+        (("remove", "a"), None, ExitStatus.FAILURE, "no stored credential named a"),
         (("rekey",), None, ExitStatus.FAILURE, "missing"),
         (("list", "--config", "nowhere.yaml"), None, ExitStatus.CONFIGURATION, "nowhere.yaml"),
     ],
 )
-def test_mistakes(words: tuple[str, ...], said: str | None, status: ExitStatus, message: str) -> None:
-    result = run(*words, said=said)
+def test_invalid_use_is_reported(words: tuple[str, ...], typed: str | None, status: ExitStatus, message: str) -> None:
+    result = run(*words, typed=typed)
     assert (result.exit_code, message in result.output) == (status, True), result.output

@@ -1,4 +1,4 @@
-"""`intellirouter discover`: what providers say, and what they fail to say."""
+"""`intellirouter discover`: the models that providers list, and the errors of those that do not."""
 
 import http.server
 import json
@@ -37,7 +37,7 @@ def _provider(url: str) -> dict[str, str]:
     return {"vendor": "openai-compatible", "base_url": url}
 
 
-def test_models_and_problems_are_told_by_provider(port: int, tmp_path: Path) -> None:
+def test_models_and_problems_are_listed_by_provider(port: int, tmp_path: Path) -> None:
     good, bad = _provider(f"http://127.0.0.1:{port}/v1"), _provider(f"http://127.0.0.1:{port}/nowhere")
     config = tmp_path / "c.json.yaml"
     config.write_text(json.dumps({"providers": {"lab": good, "odd": bad, "magic": {"vendor": "fake"}}}))
@@ -52,7 +52,7 @@ def test_models_and_problems_are_told_by_provider(port: int, tmp_path: Path) -> 
     assert "odd: odd: it does not list its models" in table
 
 
-def test_nothing_listed_is_a_failure(tmp_path: Path) -> None:
+def test_no_listed_models_is_a_failure(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(json.dumps({"providers": {"gone": _provider("http://127.0.0.1:1/v1")}}))
     result = CliRunner().invoke(build_app(), ["discover", str(config)])

@@ -1,4 +1,4 @@
-"""The program as a process: exit statuses, pipes, a terminal, and what help costs."""
+"""The program run as a process: exit statuses, pipes, a terminal, and the modules that `--help` loads."""
 
 import os
 import pty
@@ -21,8 +21,8 @@ def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def nobody() -> Iterator[str]:
-    """An address where nobody listens, and where nobody else can begin to."""
+def unused_address() -> Iterator[str]:
+    """The address of a port that is bound but does not listen, so that no other process can use it."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -31,34 +31,34 @@ def nobody() -> Iterator[str]:
 @pytest.mark.parametrize(
     "command", [("health",), ("models",), ("chat", "Hi"), ("explain", "Hi"), ("requests", "list"), ("requests", "tail")]
 )
-def test_without_a_gateway_every_command_says_how_to_start_one(nobody: str, command: tuple[str, ...]) -> None:
-    done = run(*command, "--url", nobody)
+def test_unreachable_gateway_is_reported_with_a_hint(unused_address: str, command: tuple[str, ...]) -> None:
+    done = run(*command, "--url", unused_address)
     assert done.returncode == 4
     assert done.stdout == ""
-    assert done.stderr.splitlines()[0] == f"error: no gateway at {nobody}"
+    assert done.stderr.splitlines()[0] == f"Error: Cannot connect to a gateway at {unused_address}."
     assert "intellirouter serve" in done.stderr
 
 
 @pytest.mark.parametrize(
     "command", [("helth",), ("health", "--nope"), ("requests", "list", "--limit", "0"), ("models", "--format", "xml")]
 )
-def test_a_wrong_command_line_is_status_2(command: tuple[str, ...]) -> None:
+def test_invalid_command_line_exits_with_status_2(command: tuple[str, ...]) -> None:
     done = run(*command)
     assert done.returncode == 2
     assert "--help" in done.stderr
 
 
-def test_a_near_miss_is_guessed() -> None:
+def test_similar_command_is_suggested() -> None:
     assert "Did you mean 'health'?" in run("helth").stderr
 
 
-def test_version_is_printed_in_both_spellings() -> None:
+def test_version_is_printed_by_option_and_command() -> None:
     assert run("--version").stdout.startswith("intellirouter ")
     assert run("version").stdout.startswith("intellirouter ")
 
 
 @pytest.mark.parametrize("command", [(), ("chat",), ("serve",), ("config", "check"), ("requests", "tail")])
-def test_help_loads_nothing_that_it_does_not_print(command: tuple[str, ...]) -> None:
+def test_help_loads_no_heavy_modules(command: tuple[str, ...]) -> None:
     heavy = {"httpx", "pydantic", "rich", "yaml", "sqlalchemy", "fastapi", "uvicorn"}
     program = (
         "import atexit, sys\n"
@@ -73,7 +73,7 @@ def test_help_loads_nothing_that_it_does_not_print(command: tuple[str, ...]) -> 
     assert set(done.stderr.split()) & heavy == set()
 
 
-def test_a_reader_that_leaves_ends_the_program_quietly() -> None:
+def test_closed_pipe_prints_no_traceback() -> None:
     with subprocess.Popen(
         [*PROGRAM, "config", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as program:
@@ -83,7 +83,7 @@ def test_a_reader_that_leaves_ends_the_program_quietly() -> None:
         assert "Traceback" not in program.stderr.read()
 
 
-def test_an_interrupt_ends_a_feed_without_a_traceback(gateway: Any, scripted: Any) -> None:
+def test_interrupt_ends_tail_without_a_traceback(gateway: Any, scripted: Any) -> None:
     record = {"request_id": "req_1", "started_us": 1, "endpoint": "/", "tenant": "t", "status": 200, "duration_ms": 1.0}
     gateway.on("/api/v1/requests/tail", scripted.Reply(chunks=[scripted.sse(record)], then="wait"))
     command = [*PROGRAM, "requests", "tail", "-n", "0", "--url", gateway.url]
@@ -97,7 +97,7 @@ def test_an_interrupt_ends_a_feed_without_a_traceback(gateway: Any, scripted: An
 
 
 class Terminal:
-    """The program on a pseudo-terminal, read and typed at as a person would."""
+    """The program on a pseudo-terminal."""
 
     def __init__(self, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
@@ -114,10 +114,10 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, text: str) -> str:
-        """Return what was printed up to `text`, and forget it."""
+        """Wait for `text` and discard it. Returns the output before it."""
         deadline = time.monotonic() + DEADLINE_S
         while text not in self.seen:
-            assert time.monotonic() < deadline, f"{text!r} did not come; so far: {self.seen!r}"
+            assert time.monotonic() < deadline, f"{text!r} was not printed; so far: {self.seen!r}"
             self._read()
         before, _, self.seen = self.seen.partition(text)
         return before
@@ -141,14 +141,14 @@ class Terminal:
 
 
 @pytest.fixture
-def talk(gateway: Any) -> Iterator[Terminal]:
+def chat(gateway: Any) -> Iterator[Terminal]:
     terminal = Terminal("chat", "--url", gateway.url, "--model", "mini", "--system", "Be brief.")
     yield terminal
     terminal.close()
 
 
-def test_a_conversation_remembers_shows_its_cost_and_survives_errors(
-    talk: Terminal, gateway: Any, scripted: Any
+def test_conversation_keeps_its_history_shows_costs_and_survives_errors(
+    chat: Terminal, gateway: Any, scripted: Any
 ) -> None:
     done = scripted.sse({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}, "[DONE]")
     headers = {"x-request-id": "req_1", "x-intellirouter-deployment": "mini-1"}
@@ -160,57 +160,57 @@ def test_a_conversation_remembers_shows_its_cost_and_survives_errors(
     gateway.on("/v1/chat/completions", *replies)
     record = {"request_id": "req_1", "started_us": 1, "endpoint": "/", "tenant": "t", "status": 200, "duration_ms": 1.0}
     gateway.on_json("/api/v1/requests/req_1", {**record, "cost_microusd": 42})
-    talk.wait_for("> ")
-    talk.type("I am Ann.\n")
-    talk.wait_for("Hello Ann.")
-    talk.wait_for("mini-1 · 3 + 4 tokens · $0.000042")
-    talk.type("This fails.\n")
-    talk.wait_for("error: out of order")
-    talk.type("Who am I?\n")
-    talk.wait_for("You are Ann.")
-    talk.wait_for("cost unknown")
-    talk.type("/exit\n")
-    assert talk.process.wait(DEADLINE_S) == 0
+    chat.wait_for("> ")
+    chat.type("I am Ann.\n")
+    chat.wait_for("Hello Ann.")
+    chat.wait_for("mini-1 · 3 + 4 tokens · $0.000042")
+    chat.type("This fails.\n")
+    chat.wait_for("Error: out of order")
+    chat.type("Who am I?\n")
+    chat.wait_for("You are Ann.")
+    chat.wait_for("cost unknown")
+    chat.type("/exit\n")
+    assert chat.process.wait(DEADLINE_S) == 0
     asked = [each.json()["messages"] for each in gateway.asked if each.method == "POST"]
     assert [message["content"] for message in asked[-1]] == ["Be brief.", "I am Ann.", "Hello Ann.", "Who am I?"]
 
 
-def test_commands_of_a_conversation(talk: Terminal, gateway: Any, scripted: Any) -> None:
+def test_conversation_commands(chat: Terminal, gateway: Any, scripted: Any) -> None:
     gateway.on("/v1/chat/completions", scripted.Reply(chunks=[scripted.sse(scripted.piece("Yes.", "stop"), "[DONE]")]))
-    talk.wait_for("/help lists commands")
-    talk.type("/help\n")
-    talk.wait_for("/reset")
-    talk.type("One?\n")
-    talk.wait_for("Yes.")
-    talk.wait_for("> ")
-    talk.type("/reset\n")
-    talk.wait_for("forgotten")
-    talk.type("/model big\n")
-    talk.wait_for("now asking big")
-    talk.type("Two?\n")
-    talk.wait_for("Yes.")
-    talk.wait_for("> ")
-    talk.type("\x04")
-    assert talk.process.wait(DEADLINE_S) == 0
+    chat.wait_for("Type /help for commands")
+    chat.type("/help\n")
+    chat.wait_for("/reset")
+    chat.type("One?\n")
+    chat.wait_for("Yes.")
+    chat.wait_for("> ")
+    chat.type("/reset\n")
+    chat.wait_for("The conversation was cleared.")
+    chat.type("/model big\n")
+    chat.wait_for("Now using big.")
+    chat.type("Two?\n")
+    chat.wait_for("Yes.")
+    chat.wait_for("> ")
+    chat.type("\x04")
+    assert chat.process.wait(DEADLINE_S) == 0
     last = gateway.asked[-1].json()
     assert last["model"] == "big"
     assert [message["content"] for message in last["messages"]] == ["Be brief.", "Two?"]
 
 
-def test_an_interrupt_stops_the_answer_and_not_the_conversation(talk: Terminal, gateway: Any, scripted: Any) -> None:
+def test_interrupt_stops_the_answer_but_not_the_conversation(chat: Terminal, gateway: Any, scripted: Any) -> None:
     replies = [
         scripted.Reply(chunks=[scripted.sse(scripted.piece("Once upon"))], then="wait"),
         scripted.Reply(chunks=[scripted.sse(scripted.piece("Fine.", "stop"), "[DONE]")]),
     ]
     gateway.on("/v1/chat/completions", *replies)
-    talk.wait_for("> ")
-    talk.type("Tell a story.\n")
-    talk.wait_for("Once upon")
-    talk.process.send_signal(signal.SIGINT)
-    talk.wait_for("stopped")
+    chat.wait_for("> ")
+    chat.type("Tell a story.\n")
+    chat.wait_for("Once upon")
+    chat.process.send_signal(signal.SIGINT)
+    chat.wait_for("Stopped.")
     assert gateway.client_left.wait(5)
-    talk.type("Again.\n")
-    talk.wait_for("Fine.")
-    talk.type("/exit\n")
-    assert talk.process.wait(DEADLINE_S) == 0
+    chat.type("Again.\n")
+    chat.wait_for("Fine.")
+    chat.type("/exit\n")
+    assert chat.process.wait(DEADLINE_S) == 0
     assert [message["content"] for message in gateway.asked[-1].json()["messages"]] == ["Be brief.", "Again."]

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 import pytest
 
 from intellirouter import client
-from intellirouter.client import errors
+from intellirouter.client.errors import error_from_event, error_from_response, parse_retry_after_s
 
 
 def envelope(**fields: object) -> bytes:
@@ -26,13 +26,13 @@ def envelope(**fields: object) -> bytes:
         (504, client.UpstreamError),
     ],
 )
-def test_each_status_has_its_class(status: int, kind: type[client.IntelliRouterError]) -> None:
-    assert type(errors.from_answer(status, {}, envelope())) is kind
+def test_status_selects_the_error_class(status: int, kind: type[client.IntelliRouterError]) -> None:
+    assert type(error_from_response(status, {}, envelope())) is kind
 
 
-def test_the_envelope_is_kept_whole() -> None:
+def test_error_fields_are_available() -> None:
     body = envelope(code="model_not_found", type="invalid_request_error", param="model", hint="List them.")
-    error = errors.from_answer(404, {"x-request-id": "req_1"}, body)
+    error = error_from_response(404, {"x-request-id": "req_1"}, body)
     assert str(error) == error.message == "no"
     assert (error.status, error.code, error.type, error.param) == (
         404,
@@ -44,19 +44,19 @@ def test_the_envelope_is_kept_whole() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"error": null}', b"\xff\xfe", b"<html>Bad\n gateway</html>"])
-def test_a_body_without_an_envelope_still_makes_a_message(body: bytes) -> None:
-    error = errors.from_answer(502, {}, body)
+def test_body_without_an_error_object_still_gives_a_message(body: bytes) -> None:
+    error = error_from_response(502, {}, body)
     assert error.message
     assert "\n" not in error.message
     assert error.code is None
 
 
-def test_a_long_page_is_cut() -> None:
-    assert len(errors.from_answer(502, {}, b"x" * 5000).message) < 400
+def test_long_body_is_truncated() -> None:
+    assert len(error_from_response(502, {}, b"x" * 5000).message) < 400
 
 
-def test_an_error_that_is_only_text_is_the_message() -> None:
-    assert errors.from_answer(400, {}, b'{"error": "bad thing"}').message == "bad thing"
+def test_error_string_is_the_message() -> None:
+    assert error_from_response(400, {}, b'{"error": "bad thing"}').message == "bad thing"
 
 
 @pytest.mark.parametrize(
@@ -71,23 +71,23 @@ def test_an_error_that_is_only_text_is_the_message() -> None:
         ({}, None),
     ],
 )
-def test_how_long_to_wait(headers: dict[str, str], expected: float | None) -> None:
-    assert errors.retry_after_s(headers) == expected
+def test_retry_after_is_parsed(headers: dict[str, str], expected: float | None) -> None:
+    assert parse_retry_after_s(headers) == expected
 
 
-def test_a_date_to_wait_for_is_turned_into_seconds() -> None:
+def test_retry_after_date_becomes_seconds() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(seconds=30), usegmt=True)
-    waited_s = errors.retry_after_s({"retry-after": later})
+    waited_s = parse_retry_after_s({"retry-after": later})
     assert waited_s is not None
     assert 20 < waited_s <= 30
-    assert errors.retry_after_s({"retry-after": past}) == 0.0
+    assert parse_retry_after_s({"retry-after": past}) == 0.0
 
 
-def test_an_error_within_a_stream_is_classified_by_its_type() -> None:
-    upstream = errors.from_event({"message": "cut", "code": "upstream_disconnected"}, "req_1")
-    limited = errors.from_event({"message": "slow down", "type": "rate_limit_error"}, None)
+def test_stream_error_is_classified_by_its_type() -> None:
+    upstream = error_from_event({"message": "cut", "code": "upstream_disconnected"}, "req_1")
+    limited = error_from_event({"message": "slow down", "type": "rate_limit_error"}, None)
     assert isinstance(upstream, client.UpstreamError)
     assert (upstream.status, upstream.code, upstream.request_id) == (200, "upstream_disconnected", "req_1")
     assert isinstance(limited, client.RateLimitError)
-    assert errors.from_event("boom", None).message == "boom"
+    assert error_from_event("boom", None).message == "boom"

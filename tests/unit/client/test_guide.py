@@ -1,4 +1,4 @@
-"""The guide's examples run as they stand there."""
+"""The examples of the Python client guide run unchanged."""
 
 import json
 import re
@@ -15,7 +15,7 @@ EXAMPLES = re.findall(
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_runs(example: str, gateway: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_runs(example: str, gateway: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTELLIROUTER_BASE_URL", gateway.url)
     record = {"request_id": "r", "started_us": 1, "endpoint": "/", "tenant": "t", "status": 200, "duration_ms": 1.0}
     decision = {"model": "m", "strategy": "s", "reason": "r", "order": [], "pool_size": 0, "candidates": []}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from intellirouter import client
 from intellirouter.client.replies import Route
-from intellirouter.client.stream import ChatDecoder, RecordDecoder
+from intellirouter.client.stream import ChatStreamDecoder, RecordStreamDecoder
 
 STREAM = (
     b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -22,15 +22,15 @@ STREAM = (
 )
 
 
-def whole(decoder: ChatDecoder) -> tuple[str, object, object, object]:
-    decoder.end()
+def whole(decoder: ChatStreamDecoder) -> tuple[str, object, object, object]:
+    decoder.finish()
     reply = decoder.reply()
     return reply.text, reply.tool_calls, reply.finish_reason, reply.usage
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_the_answer_does_not_depend_on_where_the_bytes_are_split(cuts: list[int]) -> None:
-    decoder = ChatDecoder(Route())
+def test_result_does_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
+    decoder = ChatStreamDecoder(Route())
     bounds = [0, *sorted(cuts), len(STREAM)]
     found = [piece for start, end in pairwise(bounds) for piece in decoder.feed(STREAM[start:end])]
     assert len(found) == 6
@@ -42,8 +42,8 @@ def test_the_answer_does_not_depend_on_where_the_bytes_are_split(cuts: list[int]
     )
 
 
-def test_pieces_say_what_they_bring() -> None:
-    pieces = ChatDecoder(Route()).feed(STREAM)
+def test_chunks_are_decoded() -> None:
+    pieces = ChatStreamDecoder(Route()).feed(STREAM)
     deltas = [piece for piece in pieces if isinstance(piece, client.Delta)]
     assert [delta.text for delta in deltas] == ["", "Hé", "", "", "", ""]
     assert deltas[2].tool_calls[0] == client.ToolCallDelta(index=0, id="c1", name="f", arguments='{"a"')
@@ -51,8 +51,8 @@ def test_pieces_say_what_they_bring() -> None:
     assert deltas[5].usage is not None
 
 
-def test_an_error_event_comes_after_what_was_before_it_and_ends_the_stream(scripted: Any) -> None:
-    decoder = ChatDecoder(Route(request_id="req_1"))
+def test_error_event_follows_earlier_chunks_and_ends_the_stream(scripted: Any) -> None:
+    decoder = ChatStreamDecoder(Route(request_id="req_1"))
     data = scripted.sse(scripted.piece("He"), {"error": {"message": "cut", "code": "upstream_disconnected"}})
     delta, error = decoder.feed(data)
     assert isinstance(delta, client.Delta)
@@ -63,28 +63,28 @@ def test_an_error_event_comes_after_what_was_before_it_and_ends_the_stream(scrip
 
 
 @pytest.mark.parametrize("data", ["not json", "[1]", "null"])
-def test_an_event_that_is_no_chunk_is_an_error(data: str) -> None:
-    (error,) = ChatDecoder(Route()).feed(f"data: {data}\n\n".encode())
+def test_invalid_event_is_an_error(data: str) -> None:
+    (error,) = ChatStreamDecoder(Route()).feed(f"data: {data}\n\n".encode())
     assert isinstance(error, client.IntelliRouterError)
 
 
-def test_a_stream_that_stops_early_is_not_taken_for_an_answer(scripted: Any) -> None:
-    decoder = ChatDecoder(Route())
+def test_truncated_stream_raises(scripted: Any) -> None:
+    decoder = ChatStreamDecoder(Route())
     decoder.feed(scripted.sse(scripted.piece("He")))
-    with pytest.raises(client.UpstreamError, match="broke off"):
-        decoder.end()
+    with pytest.raises(client.UpstreamError, match="ended before the answer was complete"):
+        decoder.finish()
 
 
-def test_a_finish_reason_without_the_last_event_is_enough(scripted: Any) -> None:
-    decoder = ChatDecoder(Route())
+def test_finish_reason_without_done_event_is_complete(scripted: Any) -> None:
+    decoder = ChatStreamDecoder(Route())
     decoder.feed(scripted.sse(scripted.piece("He", "stop")))
-    decoder.end()
+    decoder.finish()
     assert decoder.reply().finish_reason == "stop"
 
 
-def test_the_feed_yields_records_and_refuses_anything_else(scripted: Any) -> None:
+def test_feed_yields_records_and_rejects_other_events(scripted: Any) -> None:
     record = {"request_id": "r", "started_us": 1, "endpoint": "/v1", "tenant": "t", "status": 200, "duration_ms": 1.0}
-    decoder = RecordDecoder()
+    decoder = RecordStreamDecoder()
     assert [each.request_id for each in decoder.feed(b": hello\n\n" + scripted.sse(record))] == ["r"]
-    with pytest.raises(client.IntelliRouterError, match="no record"):
+    with pytest.raises(client.IntelliRouterError, match="invalid request record"):
         decoder.feed(b"data: {}\n\n")

@@ -11,7 +11,6 @@ from intellirouter.core import SocketClosed, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.gateway.websockets.frames import FrameReply, frame_text, read_frame
 from intellirouter.gateway.websockets.socket import Socket
-from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange
 
 HEADERS = [(b"x-request-id", b"req_1")]
@@ -36,10 +35,8 @@ class Writing:
     def __init__(self, *, is_gone: bool = False) -> None:
         self.wire = Wire(is_gone=is_gone)
         self.released = 0
-        self.exchange = Exchange(
-            "req_1", "/v1/ws", ENDPOINTS["openai_chat"], Identity("t", None), started_s=0, started_us=0
-        )
-        self.reply = FrameReply(cast("Socket", self.wire), 'a"é', self.exchange, self._release)
+        self.exchange = Exchange("req_1", "/v1/ws", ENDPOINTS["openai_chat"], started_s=0, started_us=0)
+        self.reply = FrameReply(cast("Socket", self.wire), 'a"é', self._release)
 
     def _release(self) -> None:
         self.released += 1
@@ -124,7 +121,7 @@ def test_a_vendors_own_words_are_passed_on() -> None:
 
 async def test_a_whole_answer() -> None:
     writing = Writing()
-    await writing.reply.complete(200, list(HEADERS), b'{"choices":[]}\n', b"application/json")
+    await writing.reply.complete(200, writing.exchange, b'{"choices":[]}\n', b"application/json")
     assert writing.sent == [
         {"type": "chat.completed", "id": 'a"é', "headers": {"x-request-id": "req_1"}, "response": {"choices": []}}
     ]
@@ -135,7 +132,7 @@ async def test_a_whole_answer() -> None:
 async def test_a_stream_however_it_is_split(size: int) -> None:
     writing = Writing()
     data = 'data: {"n":1,"t":"ü"}\n\n: comment\n\ndata: {"n":2}\n\n'.encode()
-    await writing.reply.begin(list(HEADERS), b"text/event-stream")
+    await writing.reply.begin(writing.exchange, b"text/event-stream")
     for start in range(0, len(data), size):
         await writing.reply.write(data[start : start + size])
     assert writing.released == 0
@@ -151,7 +148,7 @@ async def test_a_stream_however_it_is_split(size: int) -> None:
 async def test_a_stream_that_ends_with_the_upstreams_error_is_not_completed() -> None:
     writing = Writing()
     writing.exchange.error = errors.UpstreamUnavailable("gone", status=503)
-    await writing.reply.begin([], b"")
+    await writing.reply.begin(writing.exchange, b"")
     await writing.reply.write(b'data: {"n":1}\n\ndata: {"error":{"message":"gone"}}\n\ndata: {"n":2}\n\n')
     await writing.reply.end(b"data: [DONE]\n\n")
     assert [frame["type"] for frame in writing.sent] == ["chat.started", "chat.chunk", "error"]
@@ -163,8 +160,8 @@ async def test_a_failure_is_a_frame_before_and_after_the_beginning() -> None:
     for begun in (False, True):
         writing = Writing()
         if begun:
-            await writing.reply.begin([], b"")
-        await writing.reply.fail(errors.UpstreamTimeout("late"), list(HEADERS), b"data: {}\n\n")
+            await writing.reply.begin(writing.exchange, b"")
+        await writing.reply.fail(errors.UpstreamTimeout("late"), writing.exchange)
         frame = writing.sent[-1]
         assert (frame["type"], frame["status"], frame["error"]["code"]) == ("error", 504, "upstream_timeout")
         assert frame["headers"] == {"x-request-id": "req_1"}
@@ -172,13 +169,13 @@ async def test_a_failure_is_a_frame_before_and_after_the_beginning() -> None:
 
 async def test_a_cancelled_request_says_so() -> None:
     writing = Writing()
-    await writing.reply.cancelled()
+    await writing.reply.cancelled(writing.exchange)
     assert writing.sent == [{"type": "chat.cancelled", "id": 'a"é', "headers": {"x-request-id": "req_1"}}]
 
 
 async def test_nobody_listens_any_more() -> None:
     writing = Writing(is_gone=True)
-    await writing.reply.begin([], b"")
+    await writing.reply.begin(writing.exchange, b"")
     await writing.reply.write(b'data: {"n":1}\n\n')
     await writing.reply.end(b"")
     assert writing.released == 1

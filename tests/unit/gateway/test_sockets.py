@@ -10,7 +10,7 @@ from intellirouter.core import SocketClosed, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import ANONYMOUS, Identity
-from intellirouter.pipeline import Spine
+from intellirouter.pipeline import Generation
 
 STYLE = ENDPOINTS["openai_chat"].errors
 
@@ -47,7 +47,7 @@ def a_socket(
     return Socket(scope, server.receive, server.send)
 
 
-class KeySpine:
+class KeyGeneration:
     """Knows one key."""
 
     def __init__(self, *, is_required: bool) -> None:
@@ -62,7 +62,7 @@ class KeySpine:
 
 
 def who(socket: Socket, *, is_required: bool = False) -> Identity:
-    return identify(cast("Spine", KeySpine(is_required=is_required)), socket, socket_key(socket))
+    return identify(cast("Generation", KeyGeneration(is_required=is_required)), socket, socket_key(socket))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from typing import Any
 
 from intellirouter.core import Usage
-from intellirouter.pipeline.stream import relay_stream
+from intellirouter.pipeline.delivery import Delivery
+from intellirouter.pipeline.stream import open_stream, relay_stream
 
 
 class Response:
@@ -39,10 +40,6 @@ class LateRelay:
 class Reply:
     def __init__(self) -> None:
         self.sent = b""
-        self.has_begun = False
-
-    async def begin(self, _headers: Any, _stream_type: bytes) -> None:
-        self.has_begun = True
 
     async def write(self, data: bytes) -> None:
         self.sent += data
@@ -52,6 +49,8 @@ async def test_content_that_comes_with_the_end_is_not_lost() -> None:
     reply: Any = Reply()
     response: Any = Response(b"x", b"y")
     relay: Any = LateRelay()
-    last = await relay_stream(response, relay, reply, stream_type=b"x", on_first_content=list, kept=None)
-    assert reply.has_begun
+    exchange: Any = None
+    stream = await open_stream(response, relay)
+    assert stream.is_complete
+    last = await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     assert reply.sent + last == b"[all of it][end]"

@@ -24,12 +24,13 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects import ENDPOINTS
+from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Exchange
+from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.sessions import SessionExecutor
 from intellirouter.resilience import Backoff
 
-SURFACE = ENDPOINTS["openai_realtime"]
+ENDPOINT = ENDPOINTS["openai_realtime"]
 CREATED = '{"type":"session.created","session":{"model":"up"}}'
 DONE = '{"type":"response.done","response":{"usage":{"input_tokens":10,"output_tokens":5}}}'
 REFUSES = '{"type":"error","error":{"code":"insufficient_quota","message":"no credit"}}'
@@ -46,7 +47,7 @@ class End:
         self.closed: tuple[int, str] | None = None
         self.refuses_sends: SocketClosed | None = None
         self.has_begun = False
-        self.is_ending = asyncio.Event()
+        self.is_stopping = asyncio.Event()
         self.headers: dict[bytes, bytes] = {}
 
     async def receive(self) -> str | bytes:
@@ -63,13 +64,13 @@ class End:
     async def close(self, code: int, reason: str = "") -> None:
         self.closed = self.closed or (code, reason)
 
-    async def begin(self, headers: list[tuple[bytes, bytes]]) -> None:
+    async def begin(self, exchange: Exchange) -> None:
         if self.refuses_sends is not None:
             raise self.refuses_sends
         self.has_begun = True
-        self.headers = dict(headers)
+        self.headers = dict(decision_headers(exchange))
 
-    async def fail(self, error: errors.GatewayError, headers: Any, last_words: bytes | None = None) -> None:
+    async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         raise AssertionError
 
 
@@ -88,7 +89,7 @@ class Dialer:
         return answer
 
 
-def an_exchange(*names: str) -> Exchange:
+def an_exchange(*names: str) -> tuple[Exchange, Decided]:
     members = {
         name: Deployment(
             name=name,
@@ -100,15 +101,20 @@ def an_exchange(*names: str) -> Exchange:
         )
         for name in names
     }
-    exchange = Exchange(
-        "req_1", "/v1/realtime", SURFACE, Identity("t", None), started_s=SYSTEM_CLOCK.monotonic_s(), started_us=0
-    )
-    exchange.call = SURFACE.decode_request(b"", RequestContext(model="voice"))
-    exchange.target = ResolvedModel(
-        model="voice", kind="model", strategy="priority", pool=tuple(members.values()), retries=0, by_name=members
+    exchange = Exchange("req_1", "/v1/realtime", ENDPOINT, started_s=SYSTEM_CLOCK.monotonic_s(), started_us=0)
+    exchange.identity = Identity("t", None)
+    exchange.call = ENDPOINT.decode_request(b"", RequestContext(model="voice"))
+    resolved = ResolvedModel(
+        model="voice",
+        kind="model",
+        strategy="priority",
+        pool=tuple(members.values()),
+        retries=0,
+        request_timeout_s=600.0,
+        by_name=members,
     )
     exchange.decision = Decision("voice", "priority", "first", tuple(names), len(names), ())
-    return exchange
+    return exchange, Decided(exchange.call, resolved, exchange.decision)
 
 
 class Stage:
@@ -117,23 +123,24 @@ class Stage:
     def __init__(self, *answers: Any, idle_s: float = 60.0, max_s: float = 60.0) -> None:
         self.dialer = Dialer(*answers)
         self.board = HealthBoard()
-        self.settled: list[tuple[Usage | None, bool]] = []
+        self.settled: list[tuple[Usage | None, bool, str]] = []
         self.client = End()
         self.executor = SessionExecutor(
             upstream=self.dialer,
-            board=self.board,
-            backoff=Backoff(0.001, 0.001),
-            clock=SYSTEM_CLOCK,
-            rng=random.Random(1),
-            settle=lambda exchange: self.settled.append((exchange.usage, self.client.closed is None)),
+            attempts=Attempts(
+                board=self.board, backoff=Backoff(0.001, 0.001), clock=SYSTEM_CLOCK, rng=random.Random(1)
+            ),
+            settle=lambda exchange: self.settled.append(
+                (exchange.usage, self.client.closed is None, exchange.attempts[-1].outcome)
+            ),
             idle_s=idle_s,
             max_s=max_s,
         )
 
-    async def run(self, exchange: Exchange) -> Exchange:
+    async def run(self, asked: tuple[Exchange, Decided]) -> Exchange:
         async with asyncio.timeout(5):
-            await self.executor.run(exchange, self.client)
-        return exchange
+            await self.executor.run(*asked, self.client)
+        return asked[0]
 
 
 async def until(look: Callable[[], object]) -> None:
@@ -173,7 +180,9 @@ async def test_the_upstream_ends_it_well(code: int) -> None:
     assert stage.client.heard[1:] == [DONE]
     assert stage.client.closed == (1000 if code == 1005 else code, "done")
     assert (exchange.error, exchange.finish_reason) == (None, "upstream_closed")
-    assert stage.settled[0] == (Usage(input_tokens=10, output_tokens=5), True), "settled before the client is told"
+    assert stage.settled[0] == (Usage(input_tokens=10, output_tokens=5), True, "ok"), (
+        "settled before the client is told"
+    )
 
 
 @pytest.mark.parametrize(("code", "told"), [(1006, 1011), (1011, 1011), (4000, 4000), (1015, 1011)])
@@ -267,7 +276,7 @@ async def test_a_session_has_an_end_however_busy_it_is() -> None:
 async def test_the_gateway_stops() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream)
-    stage.client.is_ending.set()
+    stage.client.is_stopping.set()
     exchange = await stage.run(an_exchange("a"))
     assert stage.client.closed == (1001, "The gateway is stopping.")
     assert upstream.closed == (1001, "")
@@ -296,8 +305,9 @@ async def test_a_side_that_takes_nothing_any_more_has_ended_it() -> None:
 async def test_what_was_used_is_known_when_a_session_is_cancelled() -> None:
     upstream = End(CREATED, DONE)
     stage = Stage(upstream)
-    exchange = an_exchange("a")
-    running = asyncio.ensure_future(stage.run(exchange))
+    asked = an_exchange("a")
+    exchange = asked[0]
+    running = asyncio.ensure_future(stage.run(asked))
     await until(lambda: len(stage.client.heard) == 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -312,13 +322,10 @@ async def test_without_a_way_to_upstreams_there_are_no_sessions() -> None:
     stage = Stage()
     without = SessionExecutor(
         upstream=None,
-        board=stage.board,
-        backoff=Backoff(),
-        clock=SYSTEM_CLOCK,
-        rng=random.Random(1),
+        attempts=stage.executor.attempts,
         settle=lambda _: None,
         idle_s=1,
         max_s=1,
     )
     with pytest.raises(errors.UnsupportedFeature):
-        await without.run(an_exchange("a"), stage.client)
+        await without.run(*an_exchange("a"), stage.client)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.pipeline import Journal, NoSockets
 
-from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
-from intellirouter.core import SYSTEM_CLOCK, ExchangeRecord, errors
-from intellirouter.pipeline import Exchange, Parts, Spine
+from intellirouter.core import SYSTEM_CLOCK, Current
+from intellirouter.pipeline import Entry, Exchange, Generation, InFlight, Stages
 from intellirouter.providers import VENDORS
 from intellirouter.resources.batches import lines as batch_lines
-from intellirouter.resources.batches.lines import Answered, Asked, LineRunner, unanswered
-from intellirouter.resources.responses.resource import StoredResponses
-from intellirouter.routing import STRATEGIES, Router
-from intellirouter.store import ObjectStore
+from intellirouter.resources.batches.lines import LineRequest, LineResult, LineRunner, unexecuted_line
+from intellirouter.roles.generation import Generations, Registries, SharedParts
+from intellirouter.routing import STRATEGIES
 from intellirouter.testing import FakeProvider
 
 CHAT = "/v1/chat/completions"
@@ -29,40 +29,33 @@ keys: [{key: "sha256:%s", name: ci}]
 """
 
 
-class Journal:
-    def __init__(self) -> None:
-        self.records: list[ExchangeRecord] = []
-
-    def append(self, record: ExchangeRecord) -> None:
-        self.records.append(record)
-
-
 class World:
     def __init__(self, directory: Path, *, is_required: bool = False) -> None:
         file = directory / "config.yaml"
         file.write_text(CONFIG % (str(is_required).lower(), "0" * 64))
-        runtime = compile_config(
-            load_config(file, environ={}).config, vendors=VENDORS, strategies=STRATEGIES, environ={}
-        )
+        config = load_config(file, environ={}).config
+        strategies = [row.name for row in STRATEGIES]
+        runtime = compile_config(config, vendors=VENDORS, strategies=strategies, environ={})
         self.journal = Journal()
-        board, rng = HealthBoard(), random.Random(1)
-        parts = Parts(
+        rng = random.Random(1)
+        shared = SharedParts(
             upstream=FakeProvider(),
+            sockets=NoSockets(),
             journal=self.journal,
-            board=board,
-            router=Router(board, rng),
+            board=HealthBoard(),
             emit=lambda _record, _model: None,
             clock=SYSTEM_CLOCK,
             rng=rng,
         )
-        self.spine = Spine(runtime, Catalog(runtime, VENDORS, PriceList.load()), parts)
-        responses = StoredResponses(ObjectStore("sqlite:///none.db", lambda: "closed"), SYSTEM_CLOCK)
-        self.runner = LineRunner(lambda: self.spine, responses, SYSTEM_CLOCK, rng)
-        self.under_way: set[Exchange] = set()
+        current: Current[Generation] = Current()
+        registries = Registries(vendors=VENDORS, strategies={row.name: row for row in STRATEGIES}, stages=Stages())
+        Generations(runtime, current, shared).swap(runtime, PriceList.load(), registries)
+        self.runner = LineRunner(current, Entry(current, InFlight()), SYSTEM_CLOCK, rng)
+        self.in_progress: set[Exchange] = set()
 
-    async def ask(self, model: str, *, left_s: float = 60.0, key_name: str | None = None, **body: Any) -> Answered:
+    async def ask(self, model: str, *, left_s: float = 60.0, key_name: str | None = None, **body: Any) -> LineResult:
         messages = [{"role": "user", "content": "hello"}]
-        asked = Asked(
+        asked = LineRequest(
             endpoint=CHAT,
             tenant="default",
             key_name=key_name,
@@ -70,15 +63,15 @@ class World:
             body=json.dumps({"model": model, "messages": messages, **body}).encode(),
             deadline_us=SYSTEM_CLOCK.epoch_us() + round(left_s * 1e6),
         )
-        return await asyncio.wait_for(self.runner.answer(asked, self.under_way), 20)
+        return await asyncio.wait_for(self.runner.run(asked, self.in_progress), 20)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+async def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def read(answered: Answered) -> dict[str, Any]:
+def read(answered: LineResult) -> dict[str, Any]:
     assert answered.line.endswith(b"\n")
     assert answered.line.count(b"\n") == 1
     written: dict[str, Any] = json.loads(answered.line)
@@ -93,7 +86,7 @@ async def test_an_answer_is_a_line(world: World) -> None:
     assert written["custom_id"] == 'id "1"'
     assert written["response"]["body"]["choices"][0]["message"]["content"] == "echo: hello"
     assert [record.request_id for record in world.journal.records] == [written["response"]["request_id"]]
-    assert world.under_way == set()
+    assert world.in_progress == set()
 
 
 @pytest.mark.parametrize("model", ["fake/error-429", "fake/error-503"])
@@ -152,33 +145,6 @@ async def test_without_its_key_nothing_is_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "is_tried"),
-    [
-        (errors.UpstreamRateLimited("x"), True),
-        (errors.UpstreamDisconnected("x"), True),
-        (errors.AllAttemptsFailed("x"), True),
-        (errors.ModelLoading("x"), True),
-        (errors.Overloaded("x"), True),
-        (errors.UpstreamQuotaExhausted("x"), False),
-        (errors.UpstreamAuthFailed("x"), False),
-        (errors.InvalidRequest("x"), False),
-        (errors.InternalError("x"), False),
-        (None, False),
-    ],
-)
-def test_which_errors_pass(world: World, error: errors.GatewayError | None, is_tried: bool) -> None:
-    wait_s = world.runner._wait_s(error, 1)
-    assert (wait_s is not None) == is_tried
-    assert world.runner._wait_s(error, batch_lines._MAX_TRIES) is None
-
-
-def test_waits_follow_the_upstream_up_to_a_bound(world: World) -> None:
-    assert world.runner._wait_s(errors.UpstreamRateLimited("x", retry_after_s=7.0), 1) == 7.0
-    assert world.runner._wait_s(errors.UpstreamRateLimited("x", retry_after_s=9e9), 1) == batch_lines._MAX_WAIT_S
-    assert 0 < (world.runner._wait_s(errors.UpstreamRateLimited("x"), 1) or 0) <= 0.002
-
-
-@pytest.mark.parametrize(
     ("body", "written"),
     [
         (b'{\r\n  "a": 1.50,\n "b": "x\\ny"\n}\n', '{    "a": 1.50,  "b": "x\\ny" }'),
@@ -189,13 +155,13 @@ def test_waits_follow_the_upstream_up_to_a_bound(world: World) -> None:
     ],
 )
 def test_any_body_fits_into_a_line(body: bytes, written: str) -> None:
-    line = batch_lines._line(batch_lines._Written("batch_req_1", "a", {"body": batch_lines._one_line(body)}, None))
+    line = batch_lines._line(batch_lines.ResultLine("batch_req_1", "a", {"body": batch_lines._one_line(body)}, None))
     assert f'"response":{{"body":{written}}}' in line.decode()
     assert line.count(b"\n") == 1
 
 
 def test_a_line_that_was_never_run_says_why() -> None:
-    written = json.loads(unanswered("a", "batch_expired", "Too late."))
+    written = json.loads(unexecuted_line("a", "batch_expired", "Too late."))
     assert written.pop("id").startswith("batch_req_")
     assert written == {
         "custom_id": "a",

@@ -12,12 +12,12 @@ from intellirouter.config.runtime import BatchesSpec
 from intellirouter.core import TaskOwner, Usage
 from intellirouter.resources import object_store as kept_objects
 from intellirouter.resources.batches import run as batch_run
-from intellirouter.resources.batches.lines import Answered, Asked
-from intellirouter.resources.batches.run import BatchParts, BatchRun, ResultKeeper
-from intellirouter.resources.batches.state import INPUT, RESULT, WINDOW_S, Batch, batch_of
-from intellirouter.resources.batches.turns import Turns
-from intellirouter.resources.files.file_store import FileShelf, file_part
-from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.resources.batches.lines import LineRequest, LineResult
+from intellirouter.resources.batches.run import BatchParts, BatchRun, ResultWriter
+from intellirouter.resources.batches.semaphore import AdjustableSemaphore
+from intellirouter.resources.batches.state import INPUT, RESULT, WINDOW_S, Batch, read_batch
+from intellirouter.resources.files.file_store import FileStore, file_part
+from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.store import ObjectStore, StoredObject, part_id
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
@@ -37,12 +37,12 @@ class Lines:
         self.go.set()
         self.then: Callable[[str], None] = lambda _: None
 
-    async def answer(self, asked: Asked, under_way: set[Any]) -> Answered:
+    async def run(self, asked: LineRequest, in_progress: set[Any]) -> LineResult:
         self.asked.append(asked.custom_id)
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         exchange = type("E", (), {"is_client_gone": False})()
-        under_way.add(exchange)
+        in_progress.add(exchange)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
@@ -50,11 +50,11 @@ class Lines:
             raise
         finally:
             self.at_once -= 1
-            under_way.discard(exchange)
+            in_progress.discard(exchange)
         self.then(asked.custom_id)
         is_good = not asked.custom_id.startswith("bad")
         written = json.dumps({"custom_id": asked.custom_id, "body": json.loads(asked.body)}).encode() + b"\n"
-        return Answered(written, is_good, Usage(input_tokens=2, output_tokens=1))
+        return LineResult(written, is_good, Usage(input_tokens=2, output_tokens=1))
 
 
 class World:
@@ -62,20 +62,20 @@ class World:
         self.clock = FakeClock()
         self.why: str | None = None
         self.store = ObjectStore(url, lambda: self.why)
-        self.objects = KeptObjects(self.store, self.clock)
-        self.shelf = FileShelf(self.objects, self.clock)
+        self.objects = AsyncObjectStore(self.store, self.clock)
+        self.files = FileStore(self.objects, self.clock)
         self.lines = Lines()
         self.owner = TaskOwner("test")
         self.limits = BatchesSpec(concurrency=3)
-        self.turns = Turns(lambda: self.limits.concurrency)
+        self.slots = AdjustableSemaphore(lambda: self.limits.concurrency)
 
     def parts(self) -> BatchParts:
         lines: Any = self.lines
         return BatchParts(
             objects=self.objects,
-            shelf=self.shelf,
+            files=self.files,
             lines=lines,
-            turns=self.turns,
+            slots=self.slots,
             limits=lambda: self.limits,
             clock=self.clock,
         )
@@ -85,12 +85,12 @@ class World:
             json.dumps({"custom_id": each, "method": "POST", "url": CHAT, "body": {"model": each}}).encode() + b"\n"
             for each in ids
         )
-        file = self.shelf.new("acme", "input.jsonl", "batch", len(text), None)
-        await self.shelf.keep(file, memoryview(text))
+        file = self.files.new("acme", "input.jsonl", "batch", len(text), None)
+        await self.files.save(file, memoryview(text))
         now_s = self.clock.epoch_us() // 1_000_000
         times = {"created_at": now_s, "expires_at": now_s + WINDOW_S}
         batch = Batch(id="batch_1", tenant="acme", key_name=None, endpoint=CHAT, input_file_id=file.id, times=times)
-        self.store.put(batch.stored())
+        self.store.put(batch.to_stored())
         return batch
 
     async def run(self, batch: Batch) -> Batch:
@@ -105,15 +105,15 @@ class World:
     def kept(self) -> Batch:
         found = self.store.get("batch", "batch_1", "acme", self.clock.epoch_us())
         assert found is not None
-        return batch_of(found)
+        return read_batch(found)
 
     async def read(self, batch: Batch, name: str) -> list[dict[str, Any]]:
         if name not in batch.files:
             return []
-        content = b"".join([piece async for piece in self.shelf.pieces("acme", batch.files[name])])
-        file = await self.shelf.find("acme", batch.files[name])
+        content = b"".join([piece async for piece in self.files.pieces("acme", batch.files[name])])
+        file = await self.files.find("acme", batch.files[name])
         assert file is not None
-        assert file.card.bytes == len(content)
+        assert file.metadata.bytes == len(content)
         return [json.loads(each) for each in content.splitlines()]
 
     async def ids(self, batch: Batch, name: str) -> list[str]:
@@ -155,8 +155,8 @@ async def test_good_and_bad_lines_go_into_files_of_their_own(world: World) -> No
     assert batch.usage == Usage(input_tokens=8, output_tokens=4)
     assert world.lines.most_at_once <= 3
     assert world.left() == 0
-    assert world.turns.taken == 0
-    files, _ = await world.shelf.page("acme", PageQuery(limit=10), "batch_output")
+    assert world.slots.held == 0
+    files, _ = await world.files.page("acme", PageQuery(limit=10), "batch_output")
     assert {file.id for file in files} == set(batch.files.values())
 
 
@@ -203,7 +203,7 @@ async def test_files_half_written_are_written_anew(world: World) -> None:
     world.store.put(file_part("file-out", "acme", 0, b"half a fi"))
     batch.files = {"output": "file-out", "error": "file-err"}
     batch.move("finalizing", world.clock.epoch_us())
-    world.store.put(batch.stored())
+    world.store.put(batch.to_stored())
     batch = await world.run(world.kept())
     assert world.lines.asked == []
     assert batch.files == {"output": "file-out"}
@@ -217,7 +217,7 @@ async def test_what_is_not_run_in_time_expires(world: World) -> None:
     batch = await world.run(batch)
     assert (batch.status, batch.completed, batch.failed) == ("expired", 2, 3)
     assert "expired_at" in batch.times
-    assert world.turns.taken == 0
+    assert world.slots.held == 0
     assert await world.ids(batch, "output") == ["a", "b"]
     assert [each["error"]["code"] for each in await world.read(batch, "error")] == ["batch_expired"] * 3
     assert all(each["response"] is None for each in await world.read(batch, "error"))
@@ -228,10 +228,10 @@ async def test_time_passes_while_lines_wait_for_their_turn(world: World, monkeyp
     batch = await world.batch("a", "b")
     batch.times["expires_at"] = world.clock.epoch_us() // 1_000_000
     for _ in range(3):
-        await world.turns.take()  # by other batches
+        await world.slots.acquire()  # by other batches
     batch = await world.run(batch)
     assert (batch.status, batch.failed) == ("expired", 2)
-    assert world.turns.taken == 3
+    assert world.slots.held == 3
 
 
 async def test_cancelling_lets_lines_under_way_finish(world: World) -> None:
@@ -246,7 +246,7 @@ async def test_cancelling_lets_lines_under_way_finish(world: World) -> None:
     batch = world.kept()
     assert (batch.status, batch.completed, batch.failed) == ("cancelled", 3, 17)
     assert {each["error"]["code"] for each in await world.read(batch, "error")} == {"batch_cancelled"}
-    assert world.turns.taken == 0
+    assert world.slots.held == 0
 
 
 async def test_cancelling_does_not_wait_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ async def test_cancelling_does_not_wait_for_ever(world: World, monkeypatch: pyte
     await run.cancel()
     await asyncio.wait_for(task, WAIT_S)
     assert world.lines.cut_off
-    assert (world.kept().status, world.kept().failed, world.turns.taken) == ("cancelled", 2, 0)
+    assert (world.kept().status, world.kept().failed, world.slots.held) == ("cancelled", 2, 0)
 
 
 async def test_a_batch_can_be_cancelled_while_it_is_checked(world: World) -> None:
@@ -277,7 +277,7 @@ async def test_a_restart_finishes_a_cancellation(world: World) -> None:
     batch = await world.batch("a", "b")
     await BatchRun(batch, world.parts())._validate()
     batch.move("cancelling", world.clock.epoch_us())
-    world.store.put_all([result(1, "b"), batch.stored()])
+    world.store.put_all([result(1, "b"), batch.to_stored()])
     batch = await world.run(world.kept())
     assert (batch.status, batch.completed, batch.failed) == ("cancelled", 1, 1)
     assert await world.ids(batch, "output") == ["b"]
@@ -337,10 +337,10 @@ async def test_results_that_come_together_are_stored_together(world: World, monk
 
 
 async def test_a_writer_that_is_cancelled_leaves_its_work_to_the_next(world: World) -> None:
-    keeper = ResultKeeper(world.objects)
+    keeper = ResultWriter(world.objects)
     world.why = "the disk is full"
     tasks = [
-        world.owner.start(keeper.keep(result(number, "abc"[number])), str(number), is_awaited=True)
+        world.owner.start(keeper.write(result(number, "abc"[number])), str(number), is_awaited=True)
         for number in range(3)
     ]
     for task in tasks[:2]:
@@ -380,13 +380,13 @@ async def test_a_bug_in_the_batch_fails_it(
 
 async def test_an_input_file_that_has_gone_fails_the_batch(world: World) -> None:
     batch = await world.batch("a")
-    await world.shelf.delete("acme", batch.input_file_id)
+    await world.files.delete("acme", batch.input_file_id)
     batch = await world.run(batch)
     assert (batch.status, [error.code for error in batch.errors]) == ("failed", ["file_not_found"])
 
 
 async def test_an_upload_that_never_ended_is_no_file(world: World) -> None:
-    file = world.shelf.new("acme", "half", "batch", 10, None)
-    world.store.put(file.stored("uploading"))
-    assert await world.shelf.find("acme", file.id) is None
-    assert await world.shelf.page("acme", PageQuery(limit=5), None) == ([], False)
+    file = world.files.new("acme", "half", "batch", 10, None)
+    world.store.put(file.to_stored("uploading"))
+    assert await world.files.find("acme", file.id) is None
+    assert await world.files.page("acme", PageQuery(limit=5), None) == ([], False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import Call, Deployment, UpstreamAddress
-from intellirouter.routing import Router
+from intellirouter.routing import STRATEGIES, Router
 
 
 def deployment(name: str, **members: Any) -> Deployment:
@@ -29,7 +29,15 @@ def target(
     members = deployments(pool) if isinstance(pool, str) else pool
     others = deployments(fallbacks) if isinstance(fallbacks, str) else fallbacks
     by_name = {each.name: each for each in (*members, *others)}
-    return ResolvedModel(model="m", kind="model", strategy=strategy, pool=members, fallbacks=others, by_name=by_name)
+    return ResolvedModel(
+        model="m",
+        kind="model",
+        strategy=strategy,
+        pool=members,
+        fallbacks=others,
+        request_timeout_s=600.0,
+        by_name=by_name,
+    )
 
 
 def call(size_bytes: int = 40, **members: Any) -> Call:
@@ -37,7 +45,7 @@ def call(size_bytes: int = 40, **members: Any) -> Call:
 
 
 def router(board: HealthBoard | None = None) -> Router:
-    return Router(board or HealthBoard(), random.Random(11))
+    return Router({row.name: row for row in STRATEGIES}, board or HealthBoard(), random.Random(11))
 
 
 def fail(board: HealthBoard, name: str, times: int = 1, now_s: float = 0.0) -> None:

@@ -1,26 +1,24 @@
-"""Every WebSocket that is opened here: which path it is, how many there are, and how they end when the gateway does."""
+"""Every WebSocket that clients open: which path it is, how many there are, how they end when the gateway stops."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
-from intellirouter.core import SocketClosed, errors, new_id
+from intellirouter.core import Current, SocketClosed, errors, new_id
 from intellirouter.dialects import ENDPOINTS, ENDPOINTS_BY_PATH
 from intellirouter.gateway.asgi import Receive, Scope, Send
-from intellirouter.gateway.in_flight import InFlight
 from intellirouter.gateway.websockets import multiplex, realtime
 from intellirouter.gateway.websockets.socket import Socket, forget_cancellation
-from intellirouter.pipeline import Spine
+from intellirouter.pipeline import Entry, Generation
 from intellirouter.resources import Page, ResourceRequest
 
 _STYLE: Final = ENDPOINTS["openai_chat"].errors
 _PATHS: Final = frozenset({realtime.PATH, multiplex.PATH})
 _OTHER_PROTOCOL: Final = 426
-"""Codex asks for `/v1/responses` over a WebSocket first; on this status it turns to HTTP at once."""
+"""Codex first asks for `/v1/responses` over a WebSocket; on this status it switches to HTTP at once."""
 
 
 class SocketHints:
-    """A `Resource` for who asks for one of these paths over HTTP."""
+    """A `Resource` for clients that request a WebSocket path over HTTP."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
@@ -39,19 +37,18 @@ class SocketHints:
 class SocketPaths:
     """An ASGI application for scopes of type `websocket`."""
 
-    def __init__(self, spine: Callable[[], Spine], in_flight: InFlight) -> None:
-        """`spine` returns the one that serves now."""
-        self._spine = spine
-        self._in_flight = in_flight
+    def __init__(self, current: Current[Generation], entry: Entry) -> None:
+        self._current = current
+        self._entry = entry
         self._open = 0
-        self._is_ending = asyncio.Event()
+        self._is_stopping = asyncio.Event()
 
     def __len__(self) -> int:
         return self._open
 
     def end(self) -> None:
         """The gateway stops: refuse new sockets, close those that are open."""
-        self._is_ending.set()
+        self._is_stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket."""
@@ -71,25 +68,23 @@ class SocketPaths:
 
     async def _serve(self, socket: Socket) -> None:
         path = socket.scope["path"]
-        spine = self._spine()
         try:
-            if self._open > spine.runtime.server.max_in_flight:
-                raise errors.Overloaded(f"{self._open - 1} sockets are open already.", retry_after_s=1.0)
+            limit = self._current.value.runtime.server.max_open_sockets
+            if self._open > limit:
+                raise errors.Overloaded(f"{limit} WebSockets are already open.", retry_after_s=1.0)
             if path == realtime.PATH:
-                await realtime.serve_realtime(spine, socket, self._in_flight, self._is_ending)
+                await realtime.serve_realtime(self._entry, socket, self._is_stopping)
             elif path == multiplex.PATH:
-                await multiplex.Multiplexer(self._spine, socket, self._in_flight, self._is_ending).serve()
+                await multiplex.Multiplexer(self._current, self._entry, socket, self._is_stopping).serve()
             elif path in ENDPOINTS_BY_PATH:
                 raise errors.InvalidRequest(
                     f"{path} is served over HTTP, not over a WebSocket.",
                     code="websocket_not_supported",
                     status=_OTHER_PROTOCOL,
-                    hint="POST to it; stream: true sends the answer in pieces.",
+                    hint="Send a POST request; with stream: true the answer comes in pieces.",
                 )
             else:
-                raise errors.NotFound(
-                    f"No WebSocket is served at {path[:200]}.", hint="There are /v1/realtime and /v1/ws."
-                )
+                raise errors.NotFound(f"No WebSocket is served at {path[:200]}.", hint="Use /v1/realtime or /v1/ws.")
         except errors.GatewayError as error:
             headers = [(b"x-request-id", new_id("req_").encode())]
             if error.status == _OTHER_PROTOCOL:

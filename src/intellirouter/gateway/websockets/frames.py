@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 
 from intellirouter.core import SocketClosed, errors
 from intellirouter.dialects import SseParser, encode_error
+from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.pipeline import Exchange, Headers
 
@@ -94,25 +95,26 @@ class FrameReply:
     Whoever serves the socket notices that it is gone, and cancels.
     """
 
-    def __init__(self, socket: Socket, name: str, exchange: Exchange, release: Callable[[], None]) -> None:
+    def __init__(self, socket: Socket, name: str, release: Callable[[], None]) -> None:
         """`release` is called before the last frame: from then on the id may be used again."""
         self._socket = socket
         self._name = name
-        self._exchange = exchange
+        self._exchange: Exchange | None = None
         self._release = release
         self._events = SseParser()
         self._prefix = f'{{"type":"chat.chunk","id":{_json(name)},"chunk":'
         self._has_failed = False
         self.has_begun = False
 
-    async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
+    async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         text = body.decode("utf-8", "replace")
-        await self._last(frame_text("chat.completed", self._name, headers=headers, response=text))
+        await self._last(frame_text("chat.completed", self._name, headers=decision_headers(exchange), response=text))
 
-    async def begin(self, headers: Headers, stream_type: bytes) -> None:  # noqa: ARG002
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
-        await self._send(frame_text("chat.started", self._name, headers=headers))
+        self._exchange = exchange
+        await self._send(frame_text("chat.started", self._name, headers=decision_headers(exchange)))
 
     async def write(self, data: bytes) -> None:
         for event in self._events.feed(data):
@@ -124,18 +126,19 @@ class FrameReply:
     async def end(self, data: bytes) -> None:
         await self.write(data + b"\n\n")
         if not self._has_failed:
-            await self._last(frame_text("chat.completed", self._name, headers=self._exchange.headers()))
+            headers = None if self._exchange is None else decision_headers(self._exchange)
+            await self._last(frame_text("chat.completed", self._name, headers=headers))
 
-    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:  # noqa: ARG002
+    async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         self._has_failed = True
-        await self._last(frame_text("error", self._name, error=error, headers=headers))
+        await self._last(frame_text("error", self._name, error=error, headers=decision_headers(exchange)))
 
-    async def cancelled(self) -> None:
-        await self._last(frame_text("chat.cancelled", self._name, headers=self._exchange.headers()))
+    async def cancelled(self, exchange: Exchange) -> None:
+        await self._last(frame_text("chat.cancelled", self._name, headers=decision_headers(exchange)))
 
     async def _failed(self, envelope: str) -> None:
         self._has_failed = True
-        error = self._exchange.error
+        error = None if self._exchange is None else self._exchange.error
         status = 502 if error is None else error.status
         said = f'{{"type":"error","id":{_json(self._name)},"status":{status},"error":{_inner(envelope.encode())}}}'
         await self._last(said)

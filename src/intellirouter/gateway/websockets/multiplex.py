@@ -4,31 +4,29 @@ Every request is an exchange of its own and walks the spine like any other; only
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import SocketClosed, TaskOwner, errors
+from intellirouter.config.runtime import ServerSpec
+from intellirouter.core import EMPTY_CONTEXT, Current, SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ENDPOINTS, check_depth
-from intellirouter.gateway.in_flight import InFlight
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, frame_text, read_frame
-from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, forget_cancellation, identify, socket_key
+from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Exchange, Spine
+from intellirouter.pipeline import Entry, Exchange, Generation
 
 PATH: Final = "/v1/ws"
 PROTOCOL: Final = "intellirouter.v1"
 MAX_IN_FLIGHT: Final = 64
 """Requests at once on one socket; a client that wants more opens another."""
-_SURFACE: Final = ENDPOINTS["openai_chat"]
-_NOBODY: Final = Identity("-", None)
+_ENDPOINT: Final = ENDPOINTS["openai_chat"]
 
 
 class _Running(Struct, eq=False):
     """One request under way."""
 
-    exchange: Exchange
+    exchange: Exchange | None = None
     task: "asyncio.Task[None] | None" = None
     is_cancelled: bool = False
 
@@ -36,14 +34,11 @@ class _Running(Struct, eq=False):
 class Multiplexer:
     """One socket's requests, from its handshake to its end."""
 
-    def __init__(
-        self, spine: Callable[[], Spine], socket: Socket, in_flight: InFlight, is_ending: asyncio.Event
-    ) -> None:
-        """`spine` returns the one that serves now: a reload holds for the socket's next request."""
-        self._spine = spine
+    def __init__(self, current: Current[Generation], entry: Entry, socket: Socket, is_stopping: asyncio.Event) -> None:
+        self._current = current
+        self._entry = entry
         self._socket = socket
-        self._in_flight = in_flight
-        self._is_ending = is_ending
+        self._is_stopping = is_stopping
         self._key = socket_key(socket)
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,21 +48,22 @@ class Multiplexer:
 
     async def serve(self) -> None:
         """Raises `GatewayError` instead of accepting."""
-        if self._is_ending.is_set():
+        if self._is_stopping.is_set():
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
-        identify(self._spine(), self._socket, self._key)
+        identify(self._current.value, self._socket, self._key)
         await self._socket.accept([], chosen_protocol(self._socket, PROTOCOL))
         try:
             await self._serve()
         finally:
             for each in self._running.values():
-                each.exchange.is_client_gone = self._socket.is_closed
+                if each.exchange is not None:
+                    each.exchange.is_client_gone = self._socket.is_closed
             await self._owner.stop()
 
     async def _serve(self) -> None:
         reading = self._owner.start(self._read(), "read", is_awaited=True)
-        stop = self._owner.start(self._is_ending.wait(), "stop", is_awaited=True)
-        idle_s = self._spine().runtime.server.socket_idle_s
+        stop = self._owner.start(self._is_stopping.wait(), "stop", is_awaited=True)
+        idle_s = self._current.value.runtime.server.socket_idle_s
         while True:
             left_s = self._active_s + idle_s - self._loop.time()
             if left_s <= 0 and not self._tasks:
@@ -98,7 +94,7 @@ class Multiplexer:
         try:
             data = message.encode() if isinstance(message, str) else message
             # The request stands one level below its frame.
-            check_depth(data, self._spine().runtime.server.max_json_depth + 1)
+            check_depth(data, self._current.value.runtime.server.max_json_depth + 1)
             frame = read_frame(data)
             match frame.type:
                 case "chat.create":
@@ -134,11 +130,10 @@ class Multiplexer:
                 hint="Wait for one to complete, or open another socket.",
                 retry_after_s=1.0,
             )
-        if self._is_ending.is_set():
+        if self._is_stopping.is_set():
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
-        spine = self._spine()
-        running = self._running[name] = _Running(spine.open(PATH, _SURFACE, _NOBODY))
-        work = self._run(spine, name, running, bytes(frame.request))
+        running = self._running[name] = _Running()
+        work = self._run(name, running, bytes(frame.request))
         task = running.task = self._owner.start(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -146,7 +141,7 @@ class Multiplexer:
     def _cancel(self, frame: ReceivedFrame) -> None:
         name = frame.named()
         running = self._running.get(name)
-        if running is None or running.task is None:
+        if running is None or running.task is None or running.exchange is None:
             raise errors.InvalidRequest(
                 f"No request '{name}' is under way.",
                 code="unknown_id",
@@ -156,37 +151,43 @@ class Multiplexer:
         running.is_cancelled = running.exchange.is_client_gone = True
         running.task.cancel()
 
-    async def _run(self, spine: Spine, name: str, running: _Running, body: bytes) -> None:
-        """Walk one request."""
-        exchange = running.exchange
+    async def _run(self, name: str, running: _Running, body: bytes) -> None:
+        """Serve one request."""
 
         def release() -> None:
             self._active_s = self._loop.time()
             if self._running.get(name) is running:
                 del self._running[name]
 
-        reply = FrameReply(self._socket, name, exchange, release)
+        def opened(exchange: Exchange) -> None:
+            running.exchange = exchange
+
+        reply = FrameReply(self._socket, name, release)
         try:
-            try:
-                exchange.identity = identify(spine, self._socket, self._key)
-                most = spine.runtime.server.max_in_flight
-                if len(self._in_flight) >= most:
-                    raise errors.Overloaded(f"{most} requests are in flight already.", retry_after_s=1.0)
-            except errors.GatewayError as error:
-                await spine.refuse(exchange, error, reply)
-                spine.emit(exchange)
-                return
-            self._in_flight.enter(exchange, None)
-            await spine.walk(exchange, body, reply)
-        except asyncio.CancelledError:
-            if running.is_cancelled:
-                forget_cancellation()
-                await reply.cancelled()
-            elif not exchange.is_client_gone and exchange.error is not None:  # the gateway is stopping
-                forget_cancellation()
-                await reply.fail(exchange.error, exchange.headers())
-            else:
-                raise
+            await self._entry.serve(FrameSource(self._socket, self._key, body), reply, opened)
+            if running.is_cancelled and running.exchange is not None:
+                await reply.cancelled(running.exchange)
         finally:
-            self._in_flight.leave(exchange)
             release()
+
+
+class FrameSource:
+    """Implements `pipeline.Source` for one request of a socket."""
+
+    path: Final = PATH
+    endpoint: Final = _ENDPOINT
+    context: Final = EMPTY_CONTEXT
+    request_id: Final = None
+    is_task_owner: Final = True
+    wait_until_gone: Final = None
+
+    def __init__(self, socket: Socket, key: bytes | None, body: bytes) -> None:
+        self._socket = socket
+        self._key = key
+        self._body = body
+
+    def identify(self, generation: Generation) -> Identity:
+        return identify(generation, self._socket, self._key)
+
+    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+        return self._body

@@ -10,7 +10,7 @@ from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.asgi import Message, Receive, Scope, Send
 from intellirouter.gateway.credentials import presented_key
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Headers, Spine
+from intellirouter.pipeline import Generation, Headers
 from intellirouter.resources import JSON
 
 _KEY_PROTOCOLS: Final = ("openai-insecure-api-key.", "intellirouter-key.")
@@ -119,13 +119,13 @@ def socket_key(socket: Socket) -> bytes | None:
     return None
 
 
-def identify(spine: Spine, socket: Socket, key: bytes | None) -> Identity:
+def identify(generation: Generation, socket: Socket, key: bytes | None) -> Identity:
     """Return who opens this socket. Raises `Unauthenticated`, `Forbidden`.
 
     Browsers let any page open a socket anywhere. Where no key is asked for, pages of other origins are refused:
     otherwise whoever makes the owner of this machine look at a page could use the gateway.
     """
-    identity = spine.identify(key)
+    identity = generation.identify(key)
     origin = socket.headers.get(b"origin")
     if identity.key_name is None and origin is not None and not _is_own(origin, socket.headers.get(b"host", b"")):
         raise errors.Forbidden(

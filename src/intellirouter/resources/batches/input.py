@@ -90,11 +90,11 @@ class InputCheck:
         if self._chunk:
             chunks.append(self._cut())
         if self.total > self._max_lines:
-            said = f"The batch has more than {self._max_lines} lines. Split it, or raise batches.max_lines."
-            self.errors = [LineError(code="too_many_tasks", message=said)]
+            message = f"The batch has more than {self._max_lines} lines. Split it, or raise batches.max_lines."
+            self.errors = [LineError(code="too_many_tasks", message=message)]
         elif not self.total and not self.errors:
-            said = "The input file has no lines. Write one request as JSON in each."
-            self.errors = [LineError(code="empty_file", message=said)]
+            message = "The input file has no lines. Write one request as JSON in each."
+            self.errors = [LineError(code="empty_file", message=message)]
         return chunks
 
     def _read(self, text: bytes) -> list[Chunk]:
@@ -144,17 +144,17 @@ class InputCheck:
         if not isinstance(custom_id, str) or not custom_id:
             return self._wrong("invalid_type", "The custom_id must be a string that is not empty.", "custom_id")
         if custom_id in self._seen:
-            said = (
+            message = (
                 "The custom_id for this request is a duplicate of another request. The custom_id parameter must be "
                 "unique for each request in a batch."
             )
-            return self._wrong("duplicate_custom_id", said, "custom_id")
+            return self._wrong("duplicate_custom_id", message, "custom_id")
         self._seen.add(custom_id)
         if line.method != "POST":
             return self._wrong("invalid_method", "The method of a request in a batch must be POST.", "method")
         if line.url != self._endpoint:
-            said = f"The URL provided for this request does not match the batch endpoint ({self._endpoint})."
-            return self._wrong("invalid_url", said, "url")
+            message = f"The URL provided for this request does not match the batch endpoint ({self._endpoint})."
+            return self._wrong("invalid_url", message, "url")
         return None
 
     def _wrong(self, code: str, message: str, param: str | None = None) -> LineError:

@@ -1,31 +1,28 @@
-"""One line of a batch: an exchange like any other, whose answer becomes a line of a file."""
+"""One line of a batch: a request like any other, whose answer becomes a line of a file."""
 
 import asyncio
 import random
-from collections.abc import Callable, MutableSet
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import EMPTY_CONTEXT, Clock, Usage, errors, new_id
-from intellirouter.dialects import ENDPOINTS_BY_PATH, ErrorStyle
+from intellirouter.config.runtime import ServerSpec
+from intellirouter.core import EMPTY_CONTEXT, Clock, Current, RequestContext, Usage, errors, new_id
+from intellirouter.dialects import ENDPOINTS_BY_PATH, Endpoint, ErrorStyle
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Exchange, Headers, Reply, Spine
-from intellirouter.resilience import Backoff
-from intellirouter.resources.responses.resource import StoredResponses
+from intellirouter.pipeline import Entry, Exchange, Generation
+from intellirouter.resilience import Backoff, RetryPolicy
 
 _MAX_TRIES: Final = 6
 _MAX_WAIT_S: Final = 300.0
-_RESPONSES: Final = "/v1/responses"
-_PASSING: Final = (errors.Overloaded, errors.NoEligibleDeployment, errors.ModelLoading, errors.AllAttemptsFailed)
-"""What may be over later, beside what the error tree calls retryable."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class LineRequest(Struct, frozen=True, kw_only=True):
     """One line, and on whose behalf it is run."""
 
     endpoint: str
+    """The path, as batches name it."""
     tenant: str
     key_name: str | None
     custom_id: str
@@ -33,22 +30,24 @@ class Asked(Struct, frozen=True, kw_only=True):
     deadline_us: int
 
 
-class Answered(Struct, frozen=True):
-    """What came of it."""
+class LineResult(Struct, frozen=True):
+    """What a line resulted in."""
 
     line: bytes
-    """For the output file or, when it is not good, the error file; ended by a line feed."""
+    """For the output file or, when it is not good, the error file. Ends with a line feed."""
     is_good: bool
     usage: Usage | None
 
 
-class _Wish(Struct, frozen=True):
+class RequestFlags(Struct, frozen=True):
+    """The members of a request that a batch does not allow."""
+
     stream: Any = None
     background: Any = None
 
 
-class _Written(Struct):
-    """A line of an output or error file, as it stands there."""
+class ResultLine(Struct):
+    """A line of an output or error file."""
 
     id: str
     custom_id: str
@@ -56,7 +55,27 @@ class _Written(Struct):
     error: dict[str, str] | None
 
 
-_decode_wish: Final = msgspec.json.Decoder(_Wish)
+_decode_flags: Final = msgspec.json.Decoder(RequestFlags)
+
+
+class LineSource(Struct, frozen=True, kw_only=True):
+    """Implements `pipeline.Source` for a line. The key is looked up again by its name: it may be gone by now."""
+
+    line: LineRequest
+    path: str
+    endpoint: Endpoint
+    context: RequestContext = EMPTY_CONTEXT
+    request_id: None = None
+    is_task_owner: bool = False
+    wait_until_gone: None = None
+
+    def identify(self, generation: Generation) -> Identity:
+        return generation.identity_of(self.line.tenant, self.line.key_name)
+
+    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+        """Raises `InvalidRequest` for what has no meaning in a batch."""
+        _check(self.line.body)
+        return self.line.body
 
 
 class CapturedReply:
@@ -69,11 +88,11 @@ class CapturedReply:
         self.body = b""
         self.error: errors.GatewayError | None = None
 
-    async def complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
+    async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         self.status, self.body = status, body
 
-    async def begin(self, headers: Headers, stream_type: bytes) -> None:  # noqa: ARG002
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
 
     async def write(self, data: bytes) -> None:
@@ -82,95 +101,84 @@ class CapturedReply:
     async def end(self, data: bytes) -> None:
         self.body += data
 
-    async def fail(self, error: errors.GatewayError, headers: Headers, last_words: bytes | None = None) -> None:  # noqa: ARG002
+    async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:  # noqa: ARG002
         self.error = error
         self.status, self.body = self._style.status(error), self._style.encode(error)
 
 
 class LineRunner:
-    """Answers lines by the spine that serves now. `rng` spreads waits."""
+    """Runs lines through the entry. `rng` spreads waits."""
 
-    def __init__(
-        self, spine: Callable[[], Spine], responses: StoredResponses, clock: Clock, rng: random.Random
-    ) -> None:
-        self._spine = spine
-        self._responses = responses
+    def __init__(self, current: Current[Generation], entry: Entry, clock: Clock, rng: random.Random) -> None:
+        self._current = current
+        self._entry = entry
         self._clock = clock
         self._rng = rng
 
-    async def answer(self, asked: Asked, under_way: MutableSet[Exchange]) -> Answered:
-        """Run a line to its end; what passes, rate limits first of all, is tried again. Never raises a `GatewayError`.
+    async def run(self, line: LineRequest, in_progress: set[Exchange]) -> LineResult:
+        """Run a line to its end. Errors that may pass, rate limits first of all, are retried.
 
-        The exchange is in `under_way` as long as it is.
+        Never raises a `GatewayError`. The exchange is in `in_progress` as long as it lasts.
         """
         tries = 0
         while True:
-            exchange, reply = await self._once(asked, under_way)
+            exchange, reply = await self._once(line, in_progress)
             tries += 1
-            wait_s = self._wait_s(reply.error, tries)
-            if wait_s is None or self._clock.epoch_us() + wait_s * 1e6 >= asked.deadline_us:
+            wait_s = None if reply.error is None else self._policy().wait_s(reply.error, tries, self._rng)
+            if wait_s is None or self._clock.epoch_us() + wait_s * 1e6 >= line.deadline_us:
                 break
             await asyncio.sleep(wait_s)
-        is_good = 200 <= reply.status < 300
         response = {"status_code": reply.status, "request_id": exchange.request_id, "body": _one_line(reply.body)}
-        line = _line(_Written(new_id("batch_req_"), asked.custom_id, response, None))
-        return Answered(line, is_good, exchange.usage)
+        written = _line(ResultLine(new_id("batch_req_"), line.custom_id, response, None))
+        return LineResult(written, 200 <= reply.status < 300, exchange.usage)
 
-    async def _once(self, asked: Asked, under_way: MutableSet[Exchange]) -> tuple[Exchange, CapturedReply]:
-        spine = self._spine()
-        endpoint = ENDPOINTS_BY_PATH[asked.endpoint]
-        exchange = spine.open(asked.endpoint, endpoint, Identity(asked.tenant, asked.key_name))
-        captured = CapturedReply(endpoint.errors)
-        body, context = asked.body, EMPTY_CONTEXT
-        reply: Reply = captured
-        under_way.add(exchange)
+    async def _once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
+        endpoint = ENDPOINTS_BY_PATH[line.endpoint]
+        reply = CapturedReply(endpoint.errors)
+        opened: list[Exchange] = []
+
+        def on_open(exchange: Exchange) -> None:
+            opened.append(exchange)
+            exchange.identity = Identity(line.tenant, line.key_name)  # whose line it is, if the key is gone by now
+            in_progress.add(exchange)
+
         try:
-            exchange.identity = spine.identity_of(asked.tenant, asked.key_name)
-            _check(body)
-            if asked.endpoint == _RESPONSES:
-                body, reply, context = await self._responses.prepare(exchange, body, reply)
-        except errors.GatewayError as error:
-            await spine.refuse(exchange, error, captured)
-            spine.emit(exchange)
-        else:
-            await spine.walk(exchange, body, reply, context)
+            exchange = await self._entry.serve(
+                LineSource(line=line, path=line.endpoint, endpoint=endpoint), reply, on_open
+            )
         finally:
-            under_way.discard(exchange)
-        return exchange, captured
+            in_progress.difference_update(opened)
+        return exchange, reply
 
-    def _wait_s(self, error: errors.GatewayError | None, tries: int) -> float | None:
-        """Return how long to wait before the next try; None: there is none."""
-        if error is None or tries >= _MAX_TRIES or not (error.retryable or isinstance(error, _PASSING)):
-            return None
-        spec = self._spine().runtime.backoff
-        wait_s = Backoff(spec.base_s, spec.max_s).wait_s(tries - 1, self._rng)
-        return min(_MAX_WAIT_S, max(wait_s, error.retry_after_s or 0.0))
+    def _policy(self) -> RetryPolicy:
+        spec = self._current.value.runtime.backoff
+        return RetryPolicy(max_tries=_MAX_TRIES, backoff=Backoff(spec.base_s, spec.max_s), max_wait_s=_MAX_WAIT_S)
 
 
-def unanswered(custom_id: str, code: str, message: str) -> bytes:
-    """Return the line of the error file for a request that never was made."""
-    return _line(_Written(new_id("batch_req_"), custom_id, None, {"code": code, "message": message}))
+def unexecuted_line(custom_id: str, code: str, message: str) -> bytes:
+    """Return the line of the error file for a request that was never made."""
+    return _line(ResultLine(new_id("batch_req_"), custom_id, None, {"code": code, "message": message}))
 
 
-def _line(written: _Written) -> bytes:
+def _line(written: ResultLine) -> bytes:
     return msgspec.json.encode(written) + b"\n"
 
 
 def _check(body: bytes) -> None:
-    """Refuse what has no meaning in a batch. A body that cannot be read passes: the codec says what is wrong."""
+    """Refuse what has no meaning in a batch. A body that cannot be read passes: the codec reports what is wrong."""
     try:
-        wish = _decode_wish.decode(body)
+        flags = _decode_flags.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
-    for name, asked in (("stream", wish.stream), ("background", wish.background)):
-        if asked is not None and asked is not False:
+    for name, value in (("stream", flags.stream), ("background", flags.background)):
+        if value is not None and value is not False:
             raise errors.InvalidRequest(
-                f"Requests in a batch are answered whole: leave out `{name}`.", param=name, code="unsupported_value"
+                f"Requests in a batch are answered whole. Remove `{name}`.", param=name, code="unsupported_value"
             )
 
 
 def _one_line(body: bytes) -> msgspec.Raw | str:
-    """Make an answer's body fit into a line of JSON. Line ends in valid JSON stand between tokens only."""
+    """Make an answer's body fit into a line of JSON. In valid JSON, line ends only stand between tokens."""
     try:
         body.decode()
         raw = msgspec.json.decode(body, type=msgspec.Raw)

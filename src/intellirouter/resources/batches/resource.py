@@ -5,26 +5,24 @@ Source: OpenAI API reference, "Batch"; guide "Batch API".
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Clock, TaskOwner, errors, new_id
+from intellirouter.core import Clock, Current, TaskOwner, errors, new_id
 from intellirouter.dialects import decode_body
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Spine
+from intellirouter.pipeline import Generation
 from intellirouter.resources.batches.lines import LineRunner
 from intellirouter.resources.batches.run import BatchParts, BatchRun
-from intellirouter.resources.batches.state import BATCH, UNFINISHED, WINDOW_S, Batch, batch_of
-from intellirouter.resources.batches.turns import Turns
-from intellirouter.resources.files.file_store import FileShelf
+from intellirouter.resources.batches.semaphore import AdjustableSemaphore
+from intellirouter.resources.batches.state import BATCH, UNFINISHED, WINDOW_S, Batch, read_batch
+from intellirouter.resources.files.file_store import FileStore
 from intellirouter.resources.files.resource import expiry_seconds
-from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.resources.pages import Page
 from intellirouter.resources.resource import ResourceRequest, json_page, page_size
-from intellirouter.store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class _Expiry(Struct):
     seconds: Any = None
 
 
-class _Wish(Struct):
+class CreateBatch(Struct):
     """The body of a request for a new batch."""
 
     input_file_id: str
@@ -57,7 +55,7 @@ class _Wish(Struct):
     output_expires_after: _Expiry | None = None
 
 
-_decode_wish: Final = msgspec.json.Decoder(_Wish)
+_decode_create: Final = msgspec.json.Decoder(CreateBatch)
 
 
 class Batches:
@@ -67,22 +65,21 @@ class Batches:
 
     def __init__(
         self,
-        objects: ObjectStore,
+        objects: AsyncObjectStore,
+        files: FileStore,
         clock: Clock,
-        spine: Callable[[], Spine],
+        current: Current[Generation],
         lines: LineRunner,
     ) -> None:
-        """`spine` returns the one that serves now."""
-        self._objects = KeptObjects(objects, clock)
+        self._objects = objects
         self._clock = clock
-        self._spine = spine
-        shelf = FileShelf(self._objects, clock)
+        self._current = current
         self._parts = BatchParts(
             objects=self._objects,
-            shelf=shelf,
+            files=files,
             lines=lines,
-            turns=Turns(lambda: spine().runtime.batches.concurrency),
-            limits=lambda: spine().runtime.batches,
+            slots=AdjustableSemaphore(lambda: current.value.runtime.batches.concurrency),
+            limits=lambda: current.value.runtime.batches,
             clock=clock,
         )
         self._owner = TaskOwner("batches")
@@ -95,10 +92,10 @@ class Batches:
         self._owner.start(self._recover(), "recovery")
 
     async def _recover(self) -> None:
-        for each in await self._objects.do_at_last(self._objects.store.unfinished, BATCH, UNFINISHED):
+        for each in await self._objects.call_when_available(self._objects.store.unfinished, BATCH, UNFINISHED):
             if (each.tenant, each.id) not in self._running:
                 logger.info("batch %s goes on", each.id)
-                self._run(batch_of(each))
+                self._run(read_batch(each))
 
     def pause(self) -> None:
         """Begin nothing more: the gateway is about to stop."""
@@ -146,47 +143,47 @@ class Batches:
         return json_page((await self._find(request.identity, batch_id)).document())
 
     async def _create(self, request: ResourceRequest) -> Page:
-        wish = decode_body(_decode_wish, request.body)
-        _check_choice("endpoint", wish.endpoint, ENDPOINTS)
-        _check_choice("completion_window", wish.completion_window, ("24h",))
+        requested = decode_body(_decode_create, request.body)
+        _check_choice("endpoint", requested.endpoint, ENDPOINTS)
+        _check_choice("completion_window", requested.completion_window, ("24h",))
         if len(self._running) >= _MAX_UNFINISHED:
             raise errors.Overloaded(f"{_MAX_UNFINISHED} batches are under way already.", hint="Try again later.")
         identity = request.identity
-        await self._check_file(identity, wish.input_file_id)
+        await self._check_file(identity, requested.input_file_id)
         now_s = self._clock.epoch_us() // 1_000_000
         batch = Batch(
             id=new_id("batch_"),
             tenant=identity.tenant,
             key_name=identity.key_name,
-            endpoint=wish.endpoint,
-            input_file_id=wish.input_file_id,
-            metadata=_metadata(wish.metadata),
-            output_kept_s=_output_kept_s(wish.output_expires_after),
+            endpoint=requested.endpoint,
+            input_file_id=requested.input_file_id,
+            metadata=_metadata(requested.metadata),
+            output_kept_s=_output_kept_s(requested.output_expires_after),
             times={"created_at": now_s, "expires_at": now_s + WINDOW_S},
         )
         created = json_page(batch.document())
-        await self._objects.do(self._objects.store.put, batch.stored())
+        await self._objects.call(self._objects.store.put, batch.to_stored())
         self._run(batch)
         return created
 
     async def _check_file(self, identity: Identity, file_id: str) -> None:
-        file = await self._parts.shelf.find(identity.tenant, file_id)
-        limit_bytes = self._spine().runtime.batches.max_file_bytes
-        said = None
+        file = await self._parts.files.find(identity.tenant, file_id)
+        limit_bytes = self._current.value.runtime.batches.max_file_bytes
+        message = None
         if file is None:
-            said = f"No such File object: {file_id[:100]}"
-        elif file.card.purpose != "batch":
-            said = f"The purpose of {file.id} is '{file.card.purpose}': upload the file with purpose 'batch'."
-        elif file.card.bytes > limit_bytes:
-            said = f"The input file is larger than {limit_bytes} bytes. Split it, or raise batches.max_file_bytes."
-        if said is not None:
-            raise errors.InvalidRequest(said, param="input_file_id", code="invalid_value")
+            message = f"No such File object: {file_id[:100]}"
+        elif file.metadata.purpose != "batch":
+            message = f"The purpose of {file.id} is '{file.metadata.purpose}': upload the file with purpose 'batch'."
+        elif file.metadata.bytes > limit_bytes:
+            message = f"The input file is larger than {limit_bytes} bytes. Split it, or raise batches.max_file_bytes."
+        if message is not None:
+            raise errors.InvalidRequest(message, param="input_file_id", code="invalid_value")
 
     async def _list(self, request: ResourceRequest) -> Page:
         query = PageQuery(limit=page_size(request.query), after=request.query.get("after", ""))
         tenant = request.identity.tenant
         found, has_more = await self._objects.page(BATCH, tenant, query, lambda _: True)
-        batches = [self._live(batch_of(each)) for each in found]
+        batches = [self._live(read_batch(each)) for each in found]
         return json_page(
             {
                 "object": "list",
@@ -202,10 +199,10 @@ class Batches:
         if run is not None:
             return run.batch
         now_us = self._clock.epoch_us()
-        found = await self._objects.do(self._objects.store.get, BATCH, batch_id, identity.tenant, now_us)
+        found = await self._objects.call(self._objects.store.get, BATCH, batch_id, identity.tenant, now_us)
         if found is None:
             raise errors.NotFound(f"No batch found with id '{batch_id[:100]}'.", param="id", code="batch_not_found")
-        return self._live(batch_of(found))
+        return self._live(read_batch(found))
 
     def _live(self, batch: Batch) -> Batch:
         """Return what the store does not know yet: the counts of a batch under way."""
@@ -229,9 +226,9 @@ class Batches:
 
 def _check_choice(param: str, value: str, supported: tuple[str, ...]) -> None:
     if value not in supported:
-        said = ", ".join(f"'{each}'" for each in supported)
+        message = ", ".join(f"'{each}'" for each in supported)
         raise errors.InvalidRequest(
-            f"Invalid value: '{value[:100]}'. Supported values are: {said}.", param=param, code="invalid_value"
+            f"Invalid value: '{value[:100]}'. Supported values are: {message}.", param=param, code="invalid_value"
         )
 
 

@@ -16,11 +16,11 @@ from intellirouter.config.runtime import BatchesSpec
 from intellirouter.core import NO_USAGE, Clock, TaskOwner, Usage, new_id
 from intellirouter.pipeline import Exchange
 from intellirouter.resources.batches.input import Chunk, InputCheck, read_lines
-from intellirouter.resources.batches.lines import Answered, Asked, LineRunner, unanswered
+from intellirouter.resources.batches.lines import LineRequest, LineResult, LineRunner, unexecuted_line
+from intellirouter.resources.batches.semaphore import AdjustableSemaphore
 from intellirouter.resources.batches.state import INPUT, RESULT, Batch, LineError
-from intellirouter.resources.batches.turns import Turns
-from intellirouter.resources.files.file_store import FILE, PART, FileShelf, PartWriter, ShelvedFile
-from intellirouter.resources.object_store import KeptObjects
+from intellirouter.resources.files.file_store import FILE, PART, FileStore, PartWriter, StoredFile
+from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.store import StoredObject, part_id
 
 logger = logging.getLogger(__name__)
@@ -34,45 +34,45 @@ _ENDS: Final = {
     "cancelled": ("batch_cancelled", "This request was not executed because the batch was cancelled."),
     "completed": ("server_error", "The gateway failed to execute this request. Send it again."),
 }
-"""What is said of lines without an answer, by the state the batch ends in."""
+"""What is message of lines without an answer, by the state the batch ends in."""
 
 
 class BatchParts(Struct, frozen=True, kw_only=True):
     """What all batches share."""
 
-    objects: KeptObjects
-    shelf: FileShelf
+    objects: AsyncObjectStore
+    files: FileStore
     lines: LineRunner
-    turns: Turns
+    slots: AdjustableSemaphore
     limits: Callable[[], BatchesSpec]
     clock: Clock
 
 
-class _Waiting(Struct):
+class PendingResult(Struct):
     """A result on its way to the store."""
 
     stored: StoredObject
     is_kept: bool = False
 
 
-class ResultKeeper:
+class ResultWriter:
     """Puts results into the store: those that come while one transaction runs go into the next one together."""
 
-    def __init__(self, objects: KeptObjects) -> None:
+    def __init__(self, objects: AsyncObjectStore) -> None:
         self._objects = objects
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[PendingResult] = []
         self._writing = asyncio.Lock()
 
-    async def keep(self, stored: StoredObject) -> None:
+    async def write(self, stored: StoredObject) -> None:
         """Return when it is in the store."""
-        mine = _Waiting(stored)
+        mine = PendingResult(stored)
         self._waiting.append(mine)
         async with self._writing:
             if mine.is_kept:
                 return
             group, self._waiting = self._waiting, []
             try:
-                await self._objects.do_at_last(self._objects.store.put_all, [each.stored for each in group])
+                await self._objects.call_when_available(self._objects.store.put_all, [each.stored for each in group])
             except BaseException:  # whoever wrote for all of them was cancelled: the next one does it
                 self._waiting = group + self._waiting
                 raise
@@ -86,10 +86,10 @@ class BatchRun:
     def __init__(self, batch: Batch, parts: BatchParts) -> None:
         self.batch = batch
         self._parts = parts
-        self._keeper = ResultKeeper(parts.objects)
+        self._writer = ResultWriter(parts.objects)
         self._owner = TaskOwner(f"batch {batch.id}")
         self._lines: set[asyncio.Task[None]] = set()
-        self._under_way: set[Exchange] = set()
+        self._in_progress: set[Exchange] = set()
         self._feeder: asyncio.Task[None] | None = None
         self._saving = asyncio.Lock()
         self._is_pausing = False
@@ -106,8 +106,8 @@ class BatchRun:
                 await self._finalize()
         except Exception:  # the edge: a bug of ours must not leave the batch hanging for ever
             logger.exception("batch %s failed", batch.id)
-            said = f"The gateway failed to run this batch. Report it with the id {batch.id}."
-            await self._fail([LineError(code="server_error", message=said)])
+            message = f"The gateway failed to run this batch. Report it with the id {batch.id}."
+            await self._fail([LineError(code="server_error", message=message)])
         finally:
             await self._owner.stop()
 
@@ -131,7 +131,7 @@ class BatchRun:
 
     async def _cut_off(self) -> None:
         await asyncio.sleep(_GRACE_S)
-        for exchange in self._under_way:
+        for exchange in self._in_progress:
             exchange.is_client_gone = True  # nobody waits for these any more
         for task in self._lines:
             task.cancel()
@@ -141,10 +141,12 @@ class BatchRun:
     async def _validate(self) -> None:
         """Check the input file and keep a copy of its lines: the file may be deleted from now on."""
         batch, objects = self.batch, self._parts.objects
-        file = await objects.do_at_last(objects.store.get, FILE, batch.input_file_id, batch.tenant, self._now_us())
+        file = await objects.call_when_available(
+            objects.store.get, FILE, batch.input_file_id, batch.tenant, self._now_us()
+        )
         if file is None:
-            said = "The input file was deleted, or expired, before it had been read."
-            await self._fail([LineError(code="file_not_found", message=said, param="input_file_id")])
+            message = "The input file was deleted, or expired, before it had been read."
+            await self._fail([LineError(code="file_not_found", message=message, param="input_file_id")])
             return
         await objects.delete_parts(INPUT, batch.id, batch.tenant)  # what a former process has got to
         check = InputCheck(batch.endpoint, self._parts.limits().max_lines)
@@ -171,7 +173,7 @@ class BatchRun:
             for offset, chunk in enumerate(chunks)
         ]
         if parts:
-            await objects.do_at_last(objects.store.put_all, parts)
+            await objects.call_when_available(objects.store.put_all, parts)
         return number + len(parts)
 
     def _part(self, kind: str, number: int, content: bytes, *, status: str = "", meta: bytes = b"{}") -> StoredObject:
@@ -226,14 +228,14 @@ class BatchRun:
     async def _feed(self, done: set[int]) -> None:
         """Begin lines as their turns come."""
         deadline_us = self.batch.times["expires_at"] * 1_000_000
-        turns = self._parts.turns
+        slots = self._parts.slots
         async for place, custom_id, body in self._input():
             if place in done:
                 continue
-            await turns.take()
+            await slots.acquire()
             # No await between the turn and its task: a turn without a task would never be given back.
             if self._now_us() >= deadline_us:
-                turns.give_back()
+                slots.release()
                 return
             task = self._owner.start(self._one(place, custom_id, body), f"line {place}")
             self._lines.add(task)
@@ -241,11 +243,11 @@ class BatchRun:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._lines.discard(task)
-        self._parts.turns.give_back()
+        self._parts.slots.release()
 
     async def _one(self, place: int, custom_id: str, body: bytes) -> None:
         batch = self.batch
-        asked = Asked(
+        line = LineRequest(
             endpoint=batch.endpoint,
             tenant=batch.tenant,
             key_name=batch.key_name,
@@ -253,13 +255,13 @@ class BatchRun:
             body=body,
             deadline_us=batch.times["expires_at"] * 1_000_000,
         )
-        answered = await self._parts.lines.answer(asked, self._under_way)
-        await self._keeper.keep(self._result(place, answered))
-        batch.count(is_good=answered.is_good, usage=answered.usage)
+        result = await self._parts.lines.run(line, self._in_progress)
+        await self._writer.write(self._result(place, result))
+        batch.count(is_good=result.is_good, usage=result.usage)
 
-    def _result(self, place: int, answered: Answered) -> StoredObject:
-        status = _GOOD if answered.is_good else _BAD
-        return self._part(RESULT, place, answered.line, status=status, meta=msgspec.json.encode(answered.usage))
+    def _result(self, place: int, result: LineResult) -> StoredObject:
+        status = _GOOD if result.is_good else _BAD
+        return self._part(RESULT, place, result.line, status=status, meta=msgspec.json.encode(result.usage))
 
     async def _input(self) -> AsyncIterator[tuple[int, str, bytes]]:
         """Go through the lines: place, custom id, body."""
@@ -284,7 +286,7 @@ class BatchRun:
         failed = batch.failed + batch.total - len(done)
         final = msgspec.structs.replace(batch, failed=failed, files=files, times=dict(batch.times))
         final.move(end, self._now_us())
-        new = self._parts.shelf.new
+        new = self._parts.files.new
         await self._end_as(
             final,
             *(
@@ -300,11 +302,13 @@ class BatchRun:
             ),
         )
 
-    async def _end_as(self, final: Batch, *files: ShelvedFile) -> None:
+    async def _end_as(self, final: Batch, *files: StoredFile) -> None:
         """Store the end together with what came of it; only then can anybody see that it has come."""
         objects = self._parts.objects
         async with self._saving:
-            await objects.do_at_last(objects.store.put_all, [*(file.stored() for file in files), final.stored()])
+            await objects.call_when_available(
+                objects.store.put_all, [*(file.to_stored() for file in files), final.to_stored()]
+            )
             self.batch = final
         await self._clear()
 
@@ -327,7 +331,7 @@ class BatchRun:
             code, message = _ENDS[end]
             async for place, custom_id, _ in self._input():
                 if place not in done:
-                    await error.write(unanswered(custom_id, code, message))
+                    await error.write(unexecuted_line(custom_id, code, message))
         await output.flush()
         await error.flush()
         return {"output": output.size_bytes, "error": error.size_bytes}
@@ -342,7 +346,7 @@ class BatchRun:
         """Store the batch as it is now."""
         objects = self._parts.objects
         async with self._saving:  # so that no older state overtakes a newer one
-            await objects.do_at_last(objects.store.put, self.batch.stored())
+            await objects.call_when_available(objects.store.put, self.batch.to_stored())
 
     def _now_us(self) -> int:
         return self._parts.clock.epoch_us()

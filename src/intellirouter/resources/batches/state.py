@@ -1,4 +1,4 @@
-"""What is known of a batch: its card in the store, and OpenAI's object made of it.
+"""What is known of a batch: its metadata in the store, and OpenAI's object made of it.
 
     validating → in_progress → finalizing → completed
         │             │             ├─────→ expired      (what had no answer by then gets `batch_expired`)
@@ -84,7 +84,7 @@ class Batch(Struct, kw_only=True):
         if usage is not None:
             self.usage = self.usage.plus(usage)
 
-    def stored(self) -> StoredObject:
+    def to_stored(self) -> StoredObject:
         """Return it as it lies in the store."""
         created_us = self.times["created_at"] * 1_000_000
         return StoredObject(
@@ -122,7 +122,7 @@ class Batch(Struct, kw_only=True):
 _decode_batch: Final = msgspec.json.Decoder(Batch)
 
 
-def batch_of(stored: StoredObject) -> Batch:
+def read_batch(stored: StoredObject) -> Batch:
     """Read a batch from the store."""
     return _decode_batch.decode(stored.meta)
 

@@ -1,4 +1,4 @@
-"""Files as they are kept: a card that is listed, and parts of a mebibyte that hold the bytes."""
+"""Files as they are kept: a metadata that is listed, and parts of a mebibyte that hold the bytes."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, new_id
-from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.store import StoredObject, part_id
 
 FILE: Final = "file"
@@ -19,7 +19,7 @@ _UPLOAD_KEPT_US: Final = 3_600_000_000
 """An upload that a dying process left half-way is purged after this."""
 
 
-class FileCard(Struct, frozen=True, kw_only=True):
+class FileMetadata(Struct, frozen=True, kw_only=True):
     """What is known of a file without its bytes; `meta` of the stored object."""
 
     filename: str
@@ -29,64 +29,66 @@ class FileCard(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
 
 
-class ShelvedFile(Struct, frozen=True):
+class StoredFile(Struct, frozen=True):
     id: str
     tenant: str
-    card: FileCard
+    metadata: FileMetadata
 
     def document(self) -> dict[str, Any]:
         """Return OpenAI's file object."""
-        card = self.card
+        metadata = self.metadata
         return {
             "id": self.id,
             "object": "file",
-            "bytes": card.bytes,
-            "created_at": card.created_at,
-            "expires_at": card.expires_at,
-            "filename": card.filename,
-            "purpose": card.purpose,
+            "bytes": metadata.bytes,
+            "created_at": metadata.created_at,
+            "expires_at": metadata.expires_at,
+            "filename": metadata.filename,
+            "purpose": metadata.purpose,
             "status": "processed",
             "status_details": None,
         }
 
-    def stored(self, status: str = "processed") -> StoredObject:
+    def to_stored(self, status: str = "processed") -> StoredObject:
         """Return it as it lies in the store."""
-        card = self.card
+        metadata = self.metadata
         return StoredObject(
             kind=FILE,
             id=self.id,
             tenant=self.tenant,
-            created_us=card.created_at * 1_000_000,
-            expires_us=None if card.expires_at is None else card.expires_at * 1_000_000,
+            created_us=metadata.created_at * 1_000_000,
+            expires_us=None if metadata.expires_at is None else metadata.expires_at * 1_000_000,
             status=status,
-            meta=msgspec.json.encode(card),
+            meta=msgspec.json.encode(metadata),
         )
 
 
-_decode_card: Final = msgspec.json.Decoder(FileCard)
+_decode_metadata: Final = msgspec.json.Decoder(FileMetadata)
 
 
-class FileShelf:
+class FileStore:
     """Keeps files; who may have them is the caller's business, but for the tenant."""
 
-    def __init__(self, objects: KeptObjects, clock: Clock) -> None:
+    def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
 
     def new(
         self, tenant: str, filename: str, purpose: str, size_bytes: int, kept_s: int | None, file_id: str = ""
-    ) -> ShelvedFile:
+    ) -> StoredFile:
         """Return a file that is not kept yet, under a new id unless one is given."""
         now_s = self._clock.epoch_us() // 1_000_000
         expires_at = None if kept_s is None else now_s + kept_s
-        card = FileCard(filename=filename, purpose=purpose, bytes=size_bytes, created_at=now_s, expires_at=expires_at)
-        return ShelvedFile(file_id or new_id("file-"), tenant, card)
+        metadata = FileMetadata(
+            filename=filename, purpose=purpose, bytes=size_bytes, created_at=now_s, expires_at=expires_at
+        )
+        return StoredFile(file_id or new_id("file-"), tenant, metadata)
 
-    async def keep(self, file: ShelvedFile, content: memoryview) -> None:
+    async def save(self, file: StoredFile, content: memoryview) -> None:
         """Keep it with its bytes. It can be seen when all of them are there. Raises `Overloaded`."""
-        do, put_all = self._objects.do, self._objects.store.put_all
+        do, put_all = self._objects.call, self._objects.store.put_all
         expires_us = self._clock.epoch_us() + _UPLOAD_KEPT_US
-        await do(put_all, [msgspec.structs.replace(file.stored(_UPLOADING), expires_us=expires_us)])
+        await do(put_all, [msgspec.structs.replace(file.to_stored(_UPLOADING), expires_us=expires_us)])
         parts = range(0, len(content), PART_BYTES)
         for first in range(0, len(parts), _PARTS_AT_ONCE):
             several = parts[first : first + _PARTS_AT_ONCE]
@@ -97,23 +99,23 @@ class FileShelf:
                     for number, start in enumerate(several)
                 ],
             )
-        await do(put_all, [file.stored()])
+        await do(put_all, [file.to_stored()])
 
-    async def find(self, tenant: str, file_id: str) -> ShelvedFile | None:
-        found = await self._objects.do(self._objects.store.get, FILE, file_id, tenant, self._clock.epoch_us())
-        return None if found is None or found.status == _UPLOADING else _shelved(found)
+    async def find(self, tenant: str, file_id: str) -> StoredFile | None:
+        found = await self._objects.call(self._objects.store.get, FILE, file_id, tenant, self._clock.epoch_us())
+        return None if found is None or found.status == _UPLOADING else _stored_file(found)
 
     async def delete(self, tenant: str, file_id: str) -> bool:
-        return await self._objects.do(self._objects.store.delete, FILE, file_id, tenant)
+        return await self._objects.call(self._objects.store.delete, FILE, file_id, tenant)
 
-    async def page(self, tenant: str, query: PageQuery, purpose: str | None) -> tuple[list[ShelvedFile], bool]:
+    async def page(self, tenant: str, query: PageQuery, purpose: str | None) -> tuple[list[StoredFile], bool]:
         """Return a page of files, and whether there are more."""
 
         def is_wanted(stored: StoredObject) -> bool:
-            return stored.status != _UPLOADING and purpose in {None, _decode_card.decode(stored.meta).purpose}
+            return stored.status != _UPLOADING and purpose in {None, _decode_metadata.decode(stored.meta).purpose}
 
         found, has_more = await self._objects.page(FILE, tenant, query, is_wanted)
-        return [_shelved(each) for each in found], has_more
+        return [_stored_file(each) for each in found], has_more
 
     async def pieces(self, tenant: str, file_id: str) -> AsyncIterator[bytes]:
         """Go through a file's bytes. Raises `Overloaded`."""
@@ -124,7 +126,7 @@ class FileShelf:
 class PartWriter:
     """Writes a file of unknown length, part by part; the same bytes written again under the same id do no harm."""
 
-    def __init__(self, objects: KeptObjects, file_id: str, tenant: str) -> None:
+    def __init__(self, objects: AsyncObjectStore, file_id: str, tenant: str) -> None:
         self._objects = objects
         self._file_id = file_id
         self._tenant = tenant
@@ -143,7 +145,7 @@ class PartWriter:
     async def flush(self) -> None:
         if self._held:
             part = file_part(self._file_id, self._tenant, self._parts, b"".join(self._held))
-            await self._objects.do_at_last(self._objects.store.put, part)
+            await self._objects.call_when_available(self._objects.store.put, part)
             self._parts += 1
             self._held, self._held_bytes = [], 0
 
@@ -155,5 +157,5 @@ def file_part(file_id: str, tenant: str, number: int, content: bytes) -> StoredO
     )
 
 
-def _shelved(stored: StoredObject) -> ShelvedFile:
-    return ShelvedFile(stored.id, stored.tenant, _decode_card.decode(stored.meta))
+def _stored_file(stored: StoredObject) -> StoredFile:
+    return StoredFile(stored.id, stored.tenant, _decode_metadata.decode(stored.meta))

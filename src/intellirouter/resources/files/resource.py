@@ -3,18 +3,16 @@
 Source: OpenAI API reference, "Files".
 """
 
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
-from intellirouter.config import Runtime
-from intellirouter.core import Clock, errors
+from intellirouter.core import Current, errors
 from intellirouter.dialects import Form, read_form
-from intellirouter.resources.files.file_store import FileShelf, ShelvedFile
-from intellirouter.resources.object_store import KeptObjects, PageQuery
+from intellirouter.pipeline import Generation
+from intellirouter.resources.files.file_store import FileStore, StoredFile
+from intellirouter.resources.object_store import PageQuery
 from intellirouter.resources.pages import Page
 from intellirouter.resources.resource import Download, ResourceRequest, is_ascending, json_page, page_size
-from intellirouter.store import ObjectStore
 
 PATH: Final = "/v1/files"
 _PURPOSES: Final = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
@@ -27,13 +25,13 @@ _KEY_HEADERS: Final = (b"authorization", b"x-api-key", b"api-key")
 
 
 class Files:
-    """A `Resource`. `runtime` returns the configuration that holds now."""
+    """A `Resource`."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
-    def __init__(self, objects: ObjectStore, clock: Clock, runtime: Callable[[], Runtime]) -> None:
-        self._shelf = FileShelf(KeptObjects(objects, clock), clock)
-        self._runtime = runtime
+    def __init__(self, files: FileStore, current: Current[Generation]) -> None:
+        self._files = files
+        self._current = current
 
     def allowed(self, path: str) -> str:
         if path == PATH:
@@ -49,10 +47,10 @@ class Files:
         if not file_id:
             return await (self._upload(request) if request.method == "POST" else self._list(request))
         if request.method == "DELETE":
-            if not await self._shelf.delete(tenant, file_id):
+            if not await self._files.delete(tenant, file_id):
                 raise missing_file(file_id)
             return json_page({"id": file_id, "object": "file", "deleted": True})
-        file = await self._shelf.find(tenant, file_id)
+        file = await self._files.find(tenant, file_id)
         if file is None:
             raise missing_file(file_id)
         return self._download(file) if rest else json_page(file.document())
@@ -72,15 +70,15 @@ class Files:
             raise _invalid(f"'{purpose[:100]}' is not one of {list(_PURPOSES)} - 'purpose'", "purpose", "invalid_value")
         kept_s = _kept_s(form)
         if purpose == "batch":
-            limit_bytes = self._runtime().batches.max_file_bytes
+            limit_bytes = self._current.value.runtime.batches.max_file_bytes
             if part.end - part.start > limit_bytes:
                 raise errors.BodyTooLarge(
                     f"The file is larger than {limit_bytes} bytes.", hint="Send less, or raise batches.max_file_bytes."
                 )
             kept_s = kept_s or _BATCH_KEPT_S
         name = "".join(char for char in part.file_name if char.isprintable())[-_MAX_NAME_CHARS:] or "file"
-        file = self._shelf.new(request.identity.tenant, name, purpose, part.end - part.start, kept_s)
-        await self._shelf.keep(file, memoryview(request.body)[part.start : part.end])
+        file = self._files.new(request.identity.tenant, name, purpose, part.end - part.start, kept_s)
+        await self._files.save(file, memoryview(request.body)[part.start : part.end])
         return json_page(file.document())
 
     async def _list(self, request: ResourceRequest) -> Page:
@@ -89,7 +87,7 @@ class Files:
             after=request.query.get("after", ""),
             is_ascending=is_ascending(request.query),
         )
-        found, has_more = await self._shelf.page(request.identity.tenant, query, request.query.get("purpose") or None)
+        found, has_more = await self._files.page(request.identity.tenant, query, request.query.get("purpose") or None)
         return json_page(
             {
                 "object": "list",
@@ -100,12 +98,12 @@ class Files:
             }
         )
 
-    def _download(self, file: ShelvedFile) -> Download:
+    def _download(self, file: StoredFile) -> Download:
         return Download(
             content_type=b"application/octet-stream",
-            size_bytes=file.card.bytes,
-            headers=((b"content-disposition", _disposition(file.card.filename)),),
-            pieces=self._shelf.pieces(file.tenant, file.id),
+            size_bytes=file.metadata.bytes,
+            headers=((b"content-disposition", _disposition(file.metadata.filename)),),
+            pieces=self._files.pieces(file.tenant, file.id),
         )
 
 
@@ -141,7 +139,7 @@ def _invalid(message: str, param: str, code: str = "invalid_value") -> errors.In
 def _disposition(filename: str) -> bytes:
     """Name the file so that every client can read it. Source: RFC 6266."""
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in filename)
-    said = f'attachment; filename="{plain}"'
+    message = f'attachment; filename="{plain}"'
     if plain != filename:
-        said += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
-    return said.encode("ascii")
+        message += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+    return message.encode("ascii")

@@ -5,75 +5,75 @@ from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import Deployment, Usage, format_usd
-from intellirouter.routing.strategies.base import Scored, Strategy, View
+from intellirouter.routing.strategies.base import RoutingContext, Scored, StrategyRow
 
 _ASSUMED_OUTPUT_TOKENS: Final = 256
 
 
-def priority(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def priority(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """As configured: the first is preferred."""
-    del view
+    del context
     return [Scored(each, float(place), f"priority {place + 1}") for place, each in enumerate(deployments)]
 
 
-def round_robin(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def round_robin(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """Each in turn; the others follow in cyclic order."""
     count = len(deployments)
     return [
-        Scored(each, float((place - view.turn) % count), f"turn {(place - view.turn) % count + 1} of {count}")
+        Scored(each, float((place - context.turn) % count), f"turn {(place - context.turn) % count + 1} of {count}")
         for place, each in enumerate(deployments)
     ]
 
 
-def weighted(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def weighted(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """A random order in which a weight of 2 comes first twice as often as a weight of 1 (Efraimidis-Spirakis)."""
     total = sum(each.weight for each in deployments) or 1.0
     return [
         Scored(
             each,
-            -math.log(1.0 - view.rng.random()) / each.weight if each.weight > 0 else math.inf,
+            -math.log(1.0 - context.rng.random()) / each.weight if each.weight > 0 else math.inf,
             f"weight {each.weight:g} of {total:g}",
         )
         for each in deployments
     ]
 
 
-def least_busy(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def least_busy(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """Fewest requests in flight per weight; ties are broken at random, so that equals share evenly.
 
     Failures free a slot at once, so the load is divided by the success rate: a fast-failing deployment looks busy.
     """
     scored = []
     for each in deployments:
-        health = view.health[each.name]
-        load = (health.in_flight + 1) / (each.weight or 1e-9) / max(health.success_rate_at(view.now_s), 0.01)
-        scored.append(Scored(each, load + view.rng.random() * 1e-6, f"{health.in_flight} in flight"))
+        health = context.health[each.name]
+        load = (health.in_flight + 1) / (each.weight or 1e-9) / max(health.success_rate_at(context.now_s), 0.01)
+        scored.append(Scored(each, load + context.rng.random() * 1e-6, f"{health.in_flight} in flight"))
     return scored
 
 
-def latency(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def latency(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The lowest recent latency (time to first token for streams), divided by the success rate.
 
     A deployment not measured yet goes first, unless a request is already out to measure it.
     """
     scored = []
     for each in deployments:
-        health = view.health[each.name]
-        measured = health.first_token_ms if view.call.is_stream else health.latency_ms
+        health = context.health[each.name]
+        measured = health.first_token_ms if context.call.is_stream else health.latency_ms
         if measured is None:
-            is_being_measured = health.in_flight > 0 or health.has_just_failed(view.now_s)
+            is_being_measured = health.in_flight > 0 or health.has_just_failed(context.now_s)
             scored.append(Scored(each, math.inf if is_being_measured else 0.0, "not measured yet"))
         else:
-            success_rate = health.success_rate_at(view.now_s)
+            success_rate = health.success_rate_at(context.now_s)
             score = measured / max(success_rate, 0.01)
             scored.append(Scored(each, score, f"{measured:.0f} ms, {success_rate:.0%} succeed"))
     return scored
 
 
-def cost(deployments: Sequence[Deployment], view: View) -> list[Scored]:
+def cost(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The lowest estimated price of this request; unknown prices come last."""
-    output_tokens = view.call.max_output_tokens or _ASSUMED_OUTPUT_TOKENS
-    usage = Usage(input_tokens=view.input_tokens, output_tokens=output_tokens)
+    output_tokens = context.call.max_output_tokens or _ASSUMED_OUTPUT_TOKENS
+    usage = Usage(input_tokens=context.input_tokens, output_tokens=output_tokens)
     scored = []
     for each in deployments:
         if each.price is None:
@@ -84,11 +84,7 @@ def cost(deployments: Sequence[Deployment], view: View) -> list[Scored]:
     return scored
 
 
-STRATEGIES: Final[dict[str, Strategy]] = {
-    "priority": priority,
-    "round_robin": round_robin,
-    "weighted": weighted,
-    "least_busy": least_busy,
-    "latency": latency,
-    "cost": cost,
-}
+STRATEGIES: Final = tuple(
+    StrategyRow(name=strategy.__name__, score=strategy, is_static=strategy is priority)
+    for strategy in (priority, round_robin, weighted, least_busy, latency, cost)
+)

@@ -13,7 +13,7 @@ from routes import call, deployment, fail, router, succeed, target
 
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Deployment, Price
-from intellirouter.routing.strategies import STRATEGIES, View
+from intellirouter.routing.strategies import STRATEGIES, RoutingContext, StrategyRow
 
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 
@@ -26,12 +26,12 @@ def weighted_pool(*weights: float) -> tuple[Deployment, ...]:
     return tuple(deployment(f"d{place}", weight=weight) for place, weight in enumerate(weights))
 
 
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda row: row.name)
 @given(count=st.integers(1, 6), turn=st.integers(0, 1000), seed=st.integers())
-def test_every_deployment_is_scored_once_with_a_reason(strategy: str, count: int, turn: int, seed: int) -> None:
+def test_every_deployment_is_scored_once_with_a_reason(strategy: StrategyRow, count: int, turn: int, seed: int) -> None:
     pool = [deployment(f"d{place}") for place in range(count)]
     board = HealthBoard()
-    view = View(
+    context = RoutingContext(
         call=call(),
         health={each.name: board.of(each.name) for each in pool},
         turn=turn,
@@ -39,7 +39,7 @@ def test_every_deployment_is_scored_once_with_a_reason(strategy: str, count: int
         now_s=0.0,
         input_tokens=10,
     )
-    scored = STRATEGIES[strategy](pool, view)
+    scored = strategy.score(pool, context)
     assert [each.deployment for each in scored] == pool
     assert all(each.reason for each in scored)
     assert not any(math.isnan(each.score) for each in scored)

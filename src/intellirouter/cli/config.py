@@ -1,0 +1,75 @@
+"""`intellirouter config`: check and show the configuration, and print its JSON Schema."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from intellirouter.cli.config_options import ConfigFile, OptionalConfigFile, report_config_errors
+from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
+
+if TYPE_CHECKING:
+    from intellirouter import config, roles
+else:
+    config = LazyModule("intellirouter.config")
+    roles = LazyModule("intellirouter.roles")
+
+
+def config_commands() -> typer.Typer:
+    group = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("check")(check)
+    group.command("show")(show)
+    group.command("schema")(schema)
+    return group
+
+
+def check(file: ConfigFile) -> None:
+    """Check a configuration file without starting the gateway.
+
+    Loads the file as `serve` does, environment variables included, resolves its secrets and checks every reference.
+    All problems are reported at once. Settings that have no effect in this version are reported as warnings.
+    """
+    with report_config_errors():
+        runtime = roles.check(file)
+    for warning in runtime.warnings:
+        print_notice(f"Warning: {warning}")
+    counts = (
+        (len(runtime.providers), "provider"),
+        (len(runtime.deployments), "deployment"),
+        (len(runtime.models), "model"),
+        (len(runtime.keys), "key"),
+    )
+    typer.echo(f"{file} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
+
+
+def show(
+    file: OptionalConfigFile = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,
+    output: OutputOption = "table",
+) -> None:
+    """Show every setting with its effective value.
+
+    Merges the file, environment variables and defaults as `serve` does. Without a file, only the latter two apply.
+    Secrets are shown as references, never as values.
+    """
+    with report_config_errors():
+        loaded = config.load_config(file)
+    settings = config.effective_settings(loaded, with_origin=origin)
+    if origin:
+        data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
+        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), settings)])
+    else:
+        data = {each.path: each.value for each in settings}
+        print_data(data, output, lambda: [make_table(("SETTING", "VALUE"), data.items())])
+
+
+def schema(
+    output: Annotated[
+        Literal["json", "yaml"], typer.Option("--format", metavar="json|yaml", help="Output format.")
+    ] = "json",
+) -> None:
+    """Print the JSON Schema of the configuration file.
+
+    Editors and other tools can validate and complete the file with it.
+    """
+    typer.echo(encode(config.config_schema(), output).rstrip("\n"))

@@ -1,0 +1,46 @@
+"""The configuration file as an argument or option, and how problems in it are reported."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from intellirouter.cli.errors import CommandError, ExitStatus
+from intellirouter.cli.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from intellirouter import config
+else:
+    config = LazyModule("intellirouter.config")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML or TOML).")]
+OptionalConfigFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="Configuration file (YAML or TOML)."),
+]
+StoreConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Configuration file that sets the database (`store`)."),
+]
+
+
+@contextmanager
+def report_config_errors() -> Iterator[None]:
+    """Turn a `ConfigError` into a `CommandError` that lists every problem with its setting, origin and hint."""
+    try:
+        yield
+    except config.ConfigError as error:
+        count = len(error.problems)
+        message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
+        notes = [line for problem in error.problems for line in _problem_lines(problem)]
+        raise CommandError(message, *notes, status=ExitStatus.CONFIGURATION) from error
+
+
+def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:
+    setting = f"{problem.path}: " if problem.path else ""
+    origin = f"  [{problem.origin}]" if problem.origin else ""
+    yield f"{setting}{problem.message}{origin}"
+    if problem.hint:
+        yield f"    {problem.hint}"

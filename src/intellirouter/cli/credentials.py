@@ -1,0 +1,116 @@
+"""`intellirouter credentials`: provider credentials in the encrypted store."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
+from intellirouter.cli.errors import CommandError, ExitStatus
+from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
+
+if TYPE_CHECKING:
+    from intellirouter import config, roles, store
+else:
+    config = LazyModule("intellirouter.config")
+    roles = LazyModule("intellirouter.roles")
+    store = LazyModule("intellirouter.store")
+
+_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+CredentialName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the credential; configurations refer to it as store:NAME.")
+]
+
+
+def credentials_commands() -> typer.Typer:
+    group = typer.Typer(
+        help="Manage provider credentials in the encrypted store.", no_args_is_help=True, rich_markup_mode=None
+    )
+    group.command("set")(set_credential)
+    group.command("list")(list_credentials)
+    group.command("remove")(remove_credential)
+    group.command("rekey")(rekey_credentials)
+    return group
+
+
+@contextmanager
+def _open_store(config_file: Path | None) -> Iterator["store.CredentialStore"]:
+    """Open the credential store of the configuration, and turn its errors into command errors."""
+    with report_config_errors():
+        try:
+            opened = roles.open_credentials(config_file)
+            try:
+                yield opened
+            finally:
+                opened.close()
+        except store.CredentialError as error:
+            raise CommandError(error.message, error.hint, status=ExitStatus.FAILURE) from error
+
+
+def set_credential(name: CredentialName, config_file: StoreConfigOption = None) -> None:
+    """Store a credential or replace it. The value is read from standard input or a prompt, never from an argument.
+
+    The value is encrypted with the key in INTELLIR_SECRET_KEY (32 bytes, base64 or hex). If that is not set, a key is
+    generated and saved next to the database. Refer to the credential as store:NAME in the configuration. A running
+    gateway uses the new value after its next restart or reload.
+    """
+    if not re.fullmatch(_NAME_PATTERN, name):
+        hint = "Use 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit."
+        raise CommandError(f"Invalid credential name {name!r}.", hint, status=ExitStatus.USAGE)
+    is_interactive = sys.stdin.isatty()
+    secret = (typer.prompt("Credential", hide_input=True) if is_interactive else sys.stdin.read()).strip()
+    if not secret:
+        hint = f"Pass it on standard input: printf %s SECRET | intellirouter credentials set {name}"
+        raise CommandError("The credential is empty.", hint)
+    with _open_store(config_file) as credentials:
+        key_file = credentials.set(name, secret, time.time_ns() // 1000)
+    if key_file is not None:
+        typer.echo(f"Created the encryption key {key_file}.")
+        typer.echo("Keep a copy of it: stored credentials cannot be decrypted without it.")
+    typer.echo(f"Stored the credential {name}. Refer to it as store:{name}.")
+
+
+def list_credentials(config_file: StoreConfigOption = None, output: OutputOption = "table") -> None:
+    """List the names of stored credentials. Their values are never shown."""
+    with _open_store(config_file) as credentials:
+        entries = credentials.names()
+    rows = [(each.name, _format_time(each.created_us), _format_time(each.updated_us)) for each in entries]
+    data = {"credentials": [dict(zip(("name", "created", "updated"), row, strict=True)) for row in rows]}
+    empty = "No credentials are stored."
+    print_data(data, output, lambda: [make_table(("NAME", "CREATED", "UPDATED"), rows) if rows else empty])
+
+
+def _format_time(epoch_us: int) -> str:
+    return datetime.fromtimestamp(epoch_us / 1_000_000, UTC).isoformat(timespec="seconds")
+
+
+def remove_credential(name: CredentialName, config_file: StoreConfigOption = None) -> None:
+    """Delete a stored credential. A running gateway keeps using it until its next restart or reload."""
+    with _open_store(config_file) as credentials:
+        was_removed = credentials.remove(name)
+    if not was_removed:
+        hint = "List the stored credentials with: intellirouter credentials list"
+        raise CommandError(f"There is no stored credential named {name}.", hint)
+    typer.echo(f"Removed the credential {name}.")
+
+
+def rekey_credentials(config_file: StoreConfigOption = None) -> None:
+    """Re-encrypt all stored credentials with a new key.
+
+    A key file next to the database is replaced by a newly generated one. If the key is in INTELLIR_SECRET_KEY instead,
+    set the new key in INTELLIR_SECRET_KEY_NEW, run this command, then move the new key to INTELLIR_SECRET_KEY.
+    """
+    key_variable = store.KEY_VARIABLE
+    variables = config.process_environment()
+    with _open_store(config_file) as credentials:
+        count = credentials.rekey(variables.get(f"{key_variable}_NEW"))
+    typer.echo(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
+    if variables.get(key_variable, "").strip():
+        typer.echo(f"Now set {key_variable} to the new key.")

@@ -1,0 +1,104 @@
+"""What all commands that call a running gateway share: --url, --api-key, --format, and how its errors are reported."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from intellirouter.cli.errors import CommandError, ExitStatus
+from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import OutputFormat, OutputOption
+
+if TYPE_CHECKING:
+    from intellirouter import client
+else:
+    client = LazyModule("intellirouter.client")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="Gateway address. Default: INTELLIROUTER_BASE_URL or http://127.0.0.1:8080."
+    ),
+]
+ApiKeyOption = Annotated[
+    str | None, typer.Option("--api-key", metavar="KEY", help="API key to send. Default: INTELLIROUTER_API_KEY.")
+]
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """The values of the shared options."""
+
+    url: str | None
+    api_key: str | None
+    output: OutputFormat
+
+    @contextmanager
+    def connect(self, *, timeout_s: float = 30.0) -> Iterator["client.Client"]:
+        """Open a client that does not retry: the user sees the error and can run the command again."""
+        try:
+            opened = client.Client(self.url, self.api_key, timeout_s=timeout_s, max_retries=0)
+        except ValueError as error:
+            raise CommandError(str(error), status=ExitStatus.USAGE) from error
+        with opened:
+            yield opened
+
+
+_SHARED: Final = (("url", UrlOption, None), ("api_key", ApiKeyOption, None), ("output", OutputOption, "table"))
+
+
+def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a function whose first parameter is a `GatewayOptions`: adds --url, --api-key and --format."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, annotation, default in _SHARED
+    ]
+    parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
+
+    def command(**values: Any) -> None:
+        options = GatewayOptions(**{name: values.pop(name) for name, _, _ in _SHARED})
+        try:
+            function(options, **values)
+        except client.IntelliRouterError as error:
+            raise to_command_error(error) from error
+
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    command.__module__ = function.__module__
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
+    return command
+
+
+def to_command_error(error: "client.IntelliRouterError") -> CommandError:
+    """Describe a failed call: the message, the hint, how long to wait, and the facts to look it up by."""
+    if isinstance(error, client.GatewayUnreachableError):
+        return CommandError(error.message, error.hint or "", status=ExitStatus.UNREACHABLE)
+    return CommandError(
+        error.message,
+        error.hint or _default_hint(error),
+        f"Retry after {error.retry_after_s:g} s." if error.retry_after_s is not None else "",
+        _facts(error),
+        status=ExitStatus.REFUSED,
+    )
+
+
+def _facts(error: "client.IntelliRouterError") -> str:
+    """Name the status, the error code and the request; the status of a stream that broke off was 200, so not that."""
+    facts = (
+        f"status {error.status}" if error.status is not None and error.status >= 400 else "",
+        f"code {error.code}" if error.code is not None else "",
+        f"request ID {error.request_id}" if error.request_id else "",
+    )
+    text = ", ".join(fact for fact in facts if fact)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _default_hint(error: "client.IntelliRouterError") -> str:
+    if error.status == 401:
+        return "Set an API key with --api-key or INTELLIROUTER_API_KEY."
+    return ""

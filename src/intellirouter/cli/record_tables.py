@@ -1,0 +1,122 @@
+"""Exchange records as text: one line each, or one in detail with its attempts drawn over time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import format_count, format_value, make_table
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from intellirouter import client, core
+else:
+    core = LazyModule("intellirouter.core")
+    msgspec = LazyModule("msgspec")
+
+_BAR_CELLS: Final = 40
+
+
+def record_data(record: "core.ExchangeRecord | client.RequestSummary") -> dict[str, Any]:
+    """Return the record as JSON data, with its cost in dollars added."""
+    data: dict[str, Any] = msgspec.to_builtins(record)
+    data["cost_usd"] = record_cost(record)
+    return data
+
+
+def record_cost(record: "core.ExchangeRecord | client.RequestSummary") -> str | None:
+    """Return the cost in US dollars as text; None if it is unknown."""
+    return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
+
+
+def record_line(record: "core.ExchangeRecord") -> str:
+    """Return the record as one line with fixed columns."""
+    time = local_time(record.started_us).strftime("%H:%M:%S")
+    tokens = format_value(None if record.usage is None else record.usage.total_tokens)
+    error = f"  {record.error_code}" if record.error_code else ""
+    attempts = format_count(len(record.attempts), "attempt")
+    route = f"{format_value(record.model)} > {format_value(record.deployment)}"
+    return (
+        f"{time}  {record.status}  {record.duration_ms:>7.0f} ms  {tokens:>6} tokens"
+        f"  {format_value(record_cost(record)):>8} USD  {attempts:<10}  {route}  {record.request_id}{error}"
+    )
+
+
+def is_failed(record: "core.ExchangeRecord") -> bool:
+    return record.status >= 400 or record.error_code is not None
+
+
+def local_time(epoch_us: int) -> datetime:
+    """Convert microseconds since the epoch to a time in the local time zone."""
+    return datetime.fromtimestamp(epoch_us / 1_000_000, tz=UTC).astimezone()
+
+
+def record_blocks(record: "core.ExchangeRecord") -> Iterator[Any]:
+    """Yield the lines and tables that show a whole record: facts, candidates, attempts."""
+    yield make_table(("REQUEST", record.request_id), _facts(record))
+    if record.decision is not None:
+        yield ""
+        rows = [(each.deployment, each.verdict, each.score, each.reason) for each in record.decision.candidates]
+        yield make_table(("CANDIDATE", "VERDICT", "SCORE", "REASON"), rows, right=("SCORE",))
+    if record.attempts:
+        yield ""
+        yield attempts_table(record.attempts, record.duration_ms)
+        yield "░ waiting for the first byte   █ receiving"
+
+
+def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
+    yield "time", local_time(record.started_us).isoformat(sep=" ", timespec="milliseconds")
+    yield "endpoint", f"{record.endpoint}{' (stream)' if record.is_stream else ''}"
+    yield "tenant, key", (record.tenant, record.key_name or "anonymous")
+    yield "model", record.model
+    yield "deployment", _deployment(record)
+    if record.decision is not None:
+        yield "decision", f"{record.decision.strategy}: {record.decision.reason}"
+    yield "status", record.status
+    if record.error_code or record.error_message:
+        yield "error", f"{format_value(record.error_code)}: {format_value(record.error_message)}"
+    yield "finish reason", record.finish_reason
+    if record.usage is not None:
+        estimated = " (estimated)" if record.usage.is_estimated else ""
+        yield "tokens", f"{record.usage.total_input_tokens} in, {record.usage.total_output_tokens} out{estimated}"
+    cost = record_cost(record)
+    yield "cost", None if cost is None else f"{cost} USD (price: {format_value(record.price_version)})"
+    first = "" if record.first_token_ms is None else f", first token after {record.first_token_ms:.0f} ms"
+    yield "duration", f"{record.duration_ms:.0f} ms{first}"
+    if record.dropped:
+        yield "dropped fields", record.dropped
+
+
+def _deployment(record: "core.ExchangeRecord") -> str | None:
+    if record.deployment is None:
+        return None
+    return f"{record.deployment} ({format_value(record.provider)}, {format_value(record.upstream_model)})"
+
+
+def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> Any:
+    """Return a table with a bar for each attempt, all on the time scale of the exchange."""
+    rows = [
+        (
+            number,
+            attempt.kind,
+            attempt.deployment,
+            attempt.outcome if attempt.status is None else f"{attempt.outcome} ({attempt.status})",
+            attempt_bar(attempt, duration_ms),
+            f"{(duration_ms if attempt.ended_ms is None else attempt.ended_ms) - attempt.started_ms:.0f}",
+            attempt.message or " ",
+        )
+        for number, attempt in enumerate(attempts, start=1)
+    ]
+    return make_table(("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", "MESSAGE"), rows, right=("#", "MS"))
+
+
+def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:
+    """Draw one attempt within `duration_ms`: at least one cell wide, never beyond the end of the scale."""
+    scale = _BAR_CELLS / max(duration_ms, 0.001)
+    ended_ms = duration_ms if attempt.ended_ms is None else attempt.ended_ms
+    first_ms = ended_ms if attempt.first_byte_ms is None else attempt.first_byte_ms
+    start = min(_BAR_CELLS - 1, max(0, int(attempt.started_ms * scale)))
+    end = min(_BAR_CELLS, max(start + 1, round(ended_ms * scale)))
+    first = min(end, max(start, round(first_ms * scale)))
+    return "·" * start + "░" * (first - start) + "█" * (end - first) + "·" * (_BAR_CELLS - end)

@@ -1,0 +1,153 @@
+"""`intellirouter requests`: finished requests, as a list, one in detail, or as they complete."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import (
+    OutputFormat,
+    encode,
+    make_table,
+    print_data,
+    print_notice,
+    without_control_characters,
+)
+from intellirouter.cli.record_tables import is_failed, local_time, record_blocks, record_cost, record_data, record_line
+
+if TYPE_CHECKING:
+    from intellirouter import client, core
+else:
+    client = LazyModule("intellirouter.client")
+
+_LIST_HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "STATUS", "ERROR", "USD", "MS")
+_LIST_NUMBERS: Final = ("STATUS", "USD", "MS")
+
+ErrorsOption = Annotated[bool, typer.Option("--errors", help="Show failed requests only.")]
+
+
+def requests_commands() -> typer.Typer:
+    group = typer.Typer(help="Inspect finished requests.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("list")(list_requests)
+    group.command("show")(show)
+    group.command("tail")(tail)
+    return group
+
+
+@gateway_command
+def list_requests(
+    options: GatewayOptions,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Maximum number of requests to show.")
+    ] = 20,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="CURSOR", help="Continue after a previous page, at its cursor.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Show requests for this model only.")
+    ] = None,
+    deployment: Annotated[
+        str | None,
+        typer.Option("--deployment", "-d", metavar="DEPLOYMENT", help="Show requests served by this deployment only."),
+    ] = None,
+    errors: ErrorsOption = False,
+) -> None:
+    """List finished requests, newest first."""
+    with options.connect() as gateway:
+        page = gateway.requests(limit=limit, before=before, model=model, deployment=deployment, errors=errors)
+    data = {"requests": [record_data(record) for record in page.requests], "next": page.next}
+    print_data(
+        data, options.output, lambda: [make_table(_LIST_HEADINGS, map(_list_row, page.requests), right=_LIST_NUMBERS)]
+    )
+    if page.next is not None and options.output == "table":
+        print_notice(f"For the next page, run: intellirouter requests list --before {page.next}")
+
+
+def _list_row(record: "client.RequestSummary") -> tuple[Any, ...]:
+    return (
+        local_time(record.started_us).strftime("%m-%d %H:%M:%S"),
+        record.request_id,
+        record.model,
+        record.deployment,
+        record.status,
+        record.error_code,
+        record_cost(record),
+        f"{record.duration_ms:.0f}",
+    )
+
+
+@gateway_command
+def show(
+    options: GatewayOptions,
+    request_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Request ID, as in the x-request-id response header.")
+    ],
+) -> None:
+    """Show one finished request in detail.
+
+    Prints the routing decision, the attempts over time, the tokens and the cost.
+    """
+    with options.connect() as gateway:
+        record = gateway.request(request_id)
+    print_data(record_data(record), options.output, lambda: record_blocks(record))
+
+
+@gateway_command
+def tail(
+    options: GatewayOptions,
+    count: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, max=200, help="Number of past requests to print first.")
+    ] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", "-f", help="Keep printing new requests as they complete.")
+    ] = True,
+    errors: ErrorsOption = False,
+) -> None:
+    """Print recent requests, then new ones as they complete.
+
+    Runs until it is interrupted with Ctrl-C. With --format json, each request is one line (JSON Lines); with yaml,
+    each request is one document.
+    """
+    with options.connect() as gateway:
+        for record in _records(gateway, count, follow, errors):
+            if not errors or is_failed(record):
+                typer.echo(_tail_entry(record, options.output))
+    if follow:
+        print_notice("The gateway closed the connection.")
+
+
+def _records(
+    gateway: "client.Client", count: int, is_following: bool, only_errors: bool
+) -> Iterator["core.ExchangeRecord"]:
+    """Yield past and new records once each. The feed is opened first, so that no record is missed in between."""
+    if not is_following:
+        yield from _past_records(gateway, count, only_errors)
+        return
+    with gateway.tail() as feed:
+        seen = set()
+        for record in _past_records(gateway, count, only_errors):
+            seen.add(record.request_id)
+            yield record
+        for record in feed:
+            if record.request_id in seen:
+                seen.discard(record.request_id)
+            else:
+                yield record
+
+
+def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> Iterator["core.ExchangeRecord"]:
+    """Yield the last `count` records, oldest first. Skips records that retention deletes in the meantime."""
+    if count == 0:
+        return
+    for summary in reversed(gateway.requests(limit=count, errors=only_errors).requests):
+        with suppress(client.NotFoundError):
+            yield gateway.request(summary.request_id)
+
+
+def _tail_entry(record: "core.ExchangeRecord", output: OutputFormat) -> str:
+    if output == "table":
+        return without_control_characters(record_line(record))
+    return encode(record_data(record), output, is_one_line=True).rstrip("\n")

@@ -1,0 +1,70 @@
+"""What both clients need to use httpx: its options, and how its responses and errors become ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from intellirouter.client.api_requests import ApiRequest
+from intellirouter.client.errors import GatewayUnreachableError, IntelliRouterError, ResponseTimeoutError
+from intellirouter.client.retries import ApiResponse, ConnectionFailure
+from intellirouter.client.settings import CONNECT_TIMEOUT_S, KEEPALIVE_S, Settings
+
+_NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return the keyword arguments of `httpx.Client` and `httpx.AsyncClient`."""
+    return {
+        "base_url": settings.base_url,
+        "headers": settings.headers(),
+        "timeout": httpx.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)),
+        "limits": httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_S),
+        "trust_env": not settings.is_loopback,
+    }
+
+
+def request_options(request: ApiRequest, settings: Settings) -> dict[str, Any]:
+    """Return the keyword arguments of `build_request`."""
+    headers = {"accept": "text/event-stream"} if request.is_stream else {}
+    if request.body is not None:
+        headers["content-type"] = "application/json"
+    options: dict[str, Any] = {
+        "method": request.method,
+        "url": request.path,
+        "content": request.body,
+        "headers": headers,
+    }
+    if request.is_endless:
+        options["timeout"] = httpx.Timeout(settings.timeout_s, connect=CONNECT_TIMEOUT_S, read=None)
+    return options
+
+
+def to_response(response: httpx.Response, body: bytes) -> ApiResponse:
+    return ApiResponse(status=response.status_code, headers=_headers(response.headers), body=body)
+
+
+def _headers(headers: httpx.Headers) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def to_failure(error: httpx.RequestError, settings: Settings) -> ConnectionFailure:
+    return ConnectionFailure(error=to_error(error, settings), was_sent=not isinstance(error, _NOT_SENT_ERRORS))
+
+
+def to_error(error: httpx.RequestError, settings: Settings) -> IntelliRouterError:
+    """Turn an error of httpx into one of ours."""
+    url = settings.base_url
+    if isinstance(error, _NOT_SENT_ERRORS):
+        hint = "Start a gateway with `intellirouter serve`, or set INTELLIROUTER_BASE_URL to the address of one."
+        return GatewayUnreachableError(
+            f"Cannot connect to a gateway at {url}.", envelope={"code": "unreachable", "hint": hint}
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return ResponseTimeoutError(
+            f"The gateway at {url} sent no data for {settings.timeout_s:g} s.", envelope={"code": "timeout"}
+        )
+    reason = str(error) or type(error).__name__
+    return GatewayUnreachableError(
+        f"The connection to {url} was lost: {reason.removesuffix('.')}.", envelope={"code": "connection_lost"}
+    )

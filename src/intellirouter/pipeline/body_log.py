@@ -1,0 +1,30 @@
+"""Recording request and response bodies (`logging.bodies: full`): a stage on the answer."""
+
+from typing import Final
+
+from intellirouter.pipeline.exchange import Decoded, Exchange
+
+
+class BodyLog:
+    """Implements `stages.AnswerStage`."""
+
+    dialects: Final = None
+
+    def tap(self, exchange: Exchange, request: Decoded) -> "BodyTap":
+        exchange.logged_request = request.call.body
+        pieces: list[bytes] = []
+        exchange.logged_response = pieces
+        return BodyTap(pieces)
+
+
+class BodyTap:
+    """Implements `stages.AnswerTap`. Keeps what the client was sent, also of a stream that breaks off."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def take(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Nothing is left to do: the record has the pieces."""

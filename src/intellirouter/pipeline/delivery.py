@@ -1,0 +1,42 @@
+"""The way of one answer to its client: taps see it, and the exchange is settled before the last bytes go out."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from intellirouter.pipeline.exchange import Exchange, Reply
+from intellirouter.pipeline.stages import AnswerTap
+
+
+class Delivery(Struct, frozen=True):
+    """Sends whole answers and streams. Waits while the client reads slowly."""
+
+    exchange: Exchange
+    reply: Reply
+    taps: tuple[AnswerTap, ...]
+    settle: Callable[[Exchange], None]
+
+    async def complete(self, body: bytes, content_type: bytes) -> None:
+        """Settle the exchange and send a whole answer."""
+        await self._finish(body)
+        await self.reply.complete(200, self.exchange, body, content_type)
+
+    async def begin(self, stream_type: bytes) -> None:
+        await self.reply.begin(self.exchange, stream_type)
+
+    async def write(self, data: bytes) -> None:
+        for tap in self.taps:
+            tap.take(data)
+        await self.reply.write(data)
+
+    async def end(self, last: bytes) -> None:
+        """Settle the exchange and send the last bytes of a stream."""
+        await self._finish(last)
+        await self.reply.end(last)
+
+    async def _finish(self, last: bytes) -> None:
+        for tap in self.taps:
+            tap.take(last)
+        self.settle(self.exchange)
+        for tap in self.taps:
+            await tap.finish(self.exchange)

@@ -1,0 +1,81 @@
+"""Answers that come from a stage instead of an upstream, encoded for the client, whole or as a stream."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from intellirouter.core import Call, LossReport, errors
+from intellirouter.dialects import ChatClient, Ended, Event, Finished, Response, collect, events_of
+from intellirouter.pipeline.delivery import Delivery
+from intellirouter.pipeline.exchange import Decoded, Exchange
+from intellirouter.pipeline.stages import AnswerSource, StageAnswer
+
+_JSON: Final = b"application/json"
+
+
+async def recall(sources: Sequence[AnswerSource], exchange: Exchange, request: Decoded) -> StageAnswer | None:
+    """Ask the sources in turn. Returns the first answer."""
+    for source in sources:
+        answer = await source.answer(exchange, request)
+        if answer is not None:
+            exchange.answered_by = answer.source
+            exchange.cost_microusd = 0
+            return answer
+    return None
+
+
+async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
+    """Send a stage's answer to the client. Raises the `GatewayError` of an answer that breaks off."""
+    if answer.body is not None:
+        await delivery.complete(answer.body, _JSON)
+        return
+    client: ChatClient = delivery.exchange.endpoint.client
+    if call.is_stream:
+        await _stream(client, call, _batches(answer), delivery)
+    else:
+        response = answer.response or collect(await _all(_batches(answer)), call.dialect)
+        await _whole(client, call, response, delivery)
+
+
+async def _whole(client: ChatClient, call: Call, response: Response, delivery: Delivery) -> None:
+    losses = LossReport(client.field_names)
+    body = client.encode(response, call, losses)
+    delivery.exchange.losses = losses.taken()
+    stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
+    delivery.exchange.finish_reason = None if stop is None else stop.reason
+    await delivery.complete(body, _JSON)
+
+
+async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequence[Event]], delivery: Delivery) -> None:
+    """Encode events as they come. The last bytes wait for settlement."""
+    exchange, encoder = delivery.exchange, client.stream(call, LossReport(client.field_names))
+    has_begun = False
+    try:
+        async for batch in batches:
+            for event in batch:
+                if isinstance(event, Finished):
+                    exchange.finish_reason = event.stop.reason
+            out = encoder.encode([event for event in batch if not isinstance(event, Ended)])
+            if not has_begun:
+                has_begun = True
+                await delivery.begin(call.stream_type)
+            if out:
+                await delivery.write(out)
+    except errors.GatewayError as error:
+        exchange.error_event = encoder.fail(error)
+        raise
+    if not has_begun:
+        await delivery.begin(call.stream_type)
+    await delivery.end(encoder.end())
+
+
+async def _batches(answer: StageAnswer) -> AsyncIterator[Sequence[Event]]:
+    """Return a stage's answer as events, as they come."""
+    if answer.response is not None:
+        yield list(events_of(answer.response))
+    if answer.events is not None:
+        async for batch in answer.events:
+            yield batch
+
+
+async def _all(batches: AsyncIterator[Sequence[Event]]) -> list[Event]:
+    return [event async for batch in batches for event in batch]

@@ -1,0 +1,144 @@
+"""The responses API's memory as a stage: history before the request, the queue instead of an answer, storing after it.
+
+Source: OpenAI API reference, "Responses".
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from intellirouter.core import errors
+from intellirouter.dialects import responses_storage
+from intellirouter.pipeline import AnswerTap, Decoded, Exchange, StageAnswer
+from intellirouter.resources.responses.background import BackgroundResponses, Job
+from intellirouter.resources.responses.store import ResponseStore, StoredResponse
+
+logger = logging.getLogger(__name__)
+
+_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+
+
+class RequestFlags(Struct):
+    """The members of a request that this stage acts on."""
+
+    previous_response_id: Any = None
+    store: Any = None
+    background: Any = None
+
+
+_decode_flags: Final = msgspec.json.Decoder(RequestFlags)
+
+
+class ResponsesStage:
+    """Implements all three shapes of `pipeline` stages for clients of the responses dialect."""
+
+    dialects: Final = frozenset({"openai_responses"})
+
+    def __init__(self, store: ResponseStore, background: BackgroundResponses) -> None:
+        self._store = store
+        self._background = background
+
+    async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
+        """Put the history in place of `previous_response_id`. Raises `InvalidRequest` for an unknown response."""
+        call = request.call
+        if call.operation != "chat" or b'"previous_response_id"' not in call.body:
+            return request
+        previous = _decode_flags.decode(call.body).previous_response_id
+        if not isinstance(previous, str) or not previous:
+            return request
+        items = await self._store.history(exchange.identity.tenant, previous)
+        context = structs.replace(call.context, previous_response_id=previous)
+        body = responses_storage.with_history(call.body, items)
+        return Decoded(exchange.endpoint.decode_request(body, context), request.resolved)
+
+    async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None:
+        """Answer `background: true` with the queued response. Raises `InvalidRequest` with `store: false`.
+
+        Streams are answered at once, and stored.
+        """
+        call = request.call
+        if not _is_background(request):
+            return None
+        if _decode_flags.decode(call.body).store is False:
+            raise errors.InvalidRequest("Background responses must be stored. Remove `store: false`.", param="store")
+        queued = await self._background.begin(exchange, call)
+        exchange.is_handed_over = True
+        return StageAnswer(source="queue", body=queued)
+
+    def tap(self, exchange: Exchange, request: Decoded) -> AnswerTap | None:
+        """Store the answer, unless the client does not want that."""
+        call = request.call
+        if call.operation != "chat" or _is_background(request) or _decode_flags.decode(call.body).store is False:
+            return None
+        job = self._background.job_of(exchange.request_id)
+        if job is not None:
+            return BackgroundTap(self._background, job, is_stream=call.is_stream)
+        return StoringTap(self._store, responses_storage.input_items(call.body), is_stream=call.is_stream)
+
+
+def _is_background(request: Decoded) -> bool:
+    call = request.call
+    if call.operation != "chat" or call.is_stream or b'"background"' not in call.body:
+        return False
+    return _decode_flags.decode(call.body).background is True
+
+
+class ResponseTap(ABC):
+    """Implements `pipeline.AnswerTap`: finds the response object in a whole answer or in a stream's last event."""
+
+    def __init__(self, *, is_stream: bool) -> None:
+        self._is_stream = is_stream
+        self._tail = b""
+
+    def take(self, data: bytes) -> None:
+        """Keep what the last event may begin with: everything from the last blank line but one."""
+        if not self._is_stream:
+            self._tail = data
+            return
+        tail = self._tail + data
+        cut = tail.rfind(b"\n\n", 0, max(0, len(tail) - 2))
+        self._tail = tail[cut + 2 :] if cut >= 0 else tail[-_MAX_EVENT_BYTES:]
+
+    async def finish(self, exchange: Exchange) -> None:
+        response = responses_storage.final_response(self._tail) if self._is_stream else self._tail
+        if response is None:
+            return
+        try:
+            await self.save(exchange, response)
+        except errors.Overloaded as error:  # the client gets its answer even if it cannot be stored
+            logger.warning("%s: the response could not be stored: %s", exchange.request_id, error.message)
+
+    @abstractmethod
+    async def save(self, exchange: Exchange, response: bytes) -> None:
+        """Store the response object. Raises `Overloaded`."""
+
+
+class StoringTap(ResponseTap):
+    """Stores the answer of a client that waits for it."""
+
+    def __init__(self, store: ResponseStore, items: list[Any], *, is_stream: bool) -> None:
+        super().__init__(is_stream=is_stream)
+        self._store = store
+        self._items = items
+
+    async def save(self, exchange: Exchange, response: bytes) -> None:
+        response_id = responses_storage.id_of(response)
+        if response_id:
+            stored = StoredResponse(msgspec.Raw(response), self._items)
+            status = responses_storage.status_of(response)
+            await self._store.save(exchange.identity.tenant, response_id, status, stored)
+
+
+class BackgroundTap(ResponseTap):
+    """Stores the answer of a background response."""
+
+    def __init__(self, background: BackgroundResponses, job: Job, *, is_stream: bool) -> None:
+        super().__init__(is_stream=is_stream)
+        self._background = background
+        self._job = job
+
+    async def save(self, exchange: Exchange, response: bytes) -> None:  # noqa: ARG002
+        await self._background.save(self._job, response)

@@ -1,0 +1,87 @@
+"""Responses as they are stored: the response object, and all input items that it was the answer to."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Clock, errors
+from intellirouter.dialects import responses_storage
+from intellirouter.resources.object_store import AsyncObjectStore
+from intellirouter.store import StoredObject
+
+_KIND: Final = "response"
+_KEPT_US: Final = 30 * 86_400_000_000
+UNFINISHED: Final = ("queued", "in_progress")
+
+
+class StoredResponse(Struct):
+    """The content of a stored object."""
+
+    response: msgspec.Raw
+    input: list[Any]
+    """All input items, including the history: with the output, what a following response builds on."""
+
+    def with_response(self, response: bytes) -> "StoredResponse":
+        return StoredResponse(msgspec.Raw(response), self.input)
+
+
+_decode: Final = msgspec.json.Decoder(StoredResponse)
+
+
+class ResponseStore:
+    """Stores responses for their tenants. Its methods raise `Overloaded` when the database is unavailable."""
+
+    def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
+        self._objects = objects
+        self._clock = clock
+
+    async def get(self, tenant: str, response_id: str) -> tuple[str, StoredResponse] | None:
+        """Return a response's status and content; None when there is none, or it is another tenant's."""
+        found = await self._objects.call(self._objects.store.get, _KIND, response_id, tenant, self._clock.epoch_us())
+        if found is None or found.content is None:
+            return None
+        return found.status, _decode.decode(found.content)
+
+    async def save(self, tenant: str, response_id: str, status: str, stored: StoredResponse) -> None:
+        now_us = self._clock.epoch_us()
+        await self._objects.call(
+            self._objects.store.put,
+            StoredObject(
+                kind=_KIND,
+                id=response_id,
+                tenant=tenant,
+                created_us=now_us,
+                expires_us=now_us + _KEPT_US,
+                status=status,
+                content=msgspec.json.encode(stored),
+            ),
+        )
+
+    async def delete(self, tenant: str, response_id: str) -> bool:
+        """Return whether there was one."""
+        return await self._objects.call(self._objects.store.delete, _KIND, response_id, tenant)
+
+    async def unfinished(self) -> list[tuple[str, str]]:
+        """Return tenant and id of the responses that a former process left unfinished. Waits for the database."""
+        found = await self._objects.call_when_available(self._objects.store.unfinished, _KIND, UNFINISHED)
+        return [(each.tenant, each.id) for each in found]
+
+    async def history(self, tenant: str, response_id: str) -> list[Any]:
+        """Return the items of a conversation up to and including this response.
+
+        Raises `InvalidRequest` for a response that does not exist or is not finished.
+        """
+        found = await self.get(tenant, response_id)
+        if found is None:
+            raise errors.InvalidRequest(
+                f"Previous response with id '{response_id[:100]}' not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        status, stored = found
+        if status in UNFINISHED:
+            raise errors.InvalidRequest(
+                f"Previous response '{response_id[:100]}' is still in progress.", param="previous_response_id"
+            )
+        return [*stored.input, *responses_storage.output_items(bytes(stored.response))]

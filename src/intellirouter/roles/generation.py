@@ -1,0 +1,107 @@
+"""Generations: everything that one configuration determines, built together, swapped as one.
+
+Requests in flight keep the generation they began with. What cannot change while the process runs (where it listens,
+where it stores) keeps the value that the process was started with, and is reported.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec import Struct, structs
+
+from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.config import Runtime
+from intellirouter.core import Clock, Current, ExchangeRecord, Journal, SocketUpstream, Upstream, VendorRow
+from intellirouter.governance import KeyRing
+from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
+from intellirouter.providers import UrlFetcher
+from intellirouter.resilience import Backoff
+from intellirouter.routing import Router, StrategyRow
+
+_FIXED_SERVER_SETTINGS: Final = ("host", "port", "role")
+"""Members of `server` that only take effect when the process starts; so does all of `store`."""
+
+
+class Registries(Struct, frozen=True, kw_only=True):
+    """What the names in a configuration refer to. Adding a vendor, a strategy or a stage is adding a row."""
+
+    vendors: Mapping[str, VendorRow]
+    strategies: Mapping[str, StrategyRow]
+    stages: Stages
+
+
+class SharedParts(Struct, frozen=True, kw_only=True):
+    """What outlives every generation."""
+
+    upstream: Upstream
+    sockets: SocketUpstream
+    journal: Journal
+    board: HealthBoard
+    emit: Callable[[ExchangeRecord, str], None]
+    clock: Clock
+    rng: random.Random
+
+
+class Generations:
+    """Builds generations and puts them into service through `current`. One per process."""
+
+    def __init__(self, started_with: Runtime, current: Current[Generation], shared: SharedParts) -> None:
+        self._started_with = started_with
+        self._current = current
+        self._shared = shared
+        self._turns: dict[str, int] = {}
+        self._number = 0
+
+    def effective(self, runtime: Runtime) -> Runtime:
+        """Return the configuration with those settings that only a restart can change as they were at the start."""
+        started = self._started_with
+        fixed = {name: getattr(started.server, name) for name in _FIXED_SERVER_SETTINGS}
+        return structs.replace(runtime, server=structs.replace(runtime.server, **fixed), store=started.store)
+
+    def pending_restart(self, runtime: Runtime) -> tuple[str, ...]:
+        """Name the settings of this configuration that only take effect after a restart."""
+        started = self._started_with
+        changed = [
+            f"server.{name}"
+            for name in _FIXED_SERVER_SETTINGS
+            if getattr(runtime.server, name) != getattr(started.server, name)
+        ]
+        return (*changed, *(["store"] if runtime.store != started.store else []))
+
+    def swap(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
+        """Build the generation of this configuration and let new requests be served by it."""
+        effective, shared = self.effective(runtime), self._shared
+        catalog = Catalog(effective, registries.vendors, prices)
+        self._number += 1
+        generation = Generation(
+            number=self._number,
+            runtime=effective,
+            catalog=catalog,
+            keys=KeyRing(effective.keys, is_required=effective.is_auth_required),
+            spine=Spine(effective, catalog, self._parts(effective, registries), _stages(effective, registries)),
+            clock=shared.clock,
+            pending_restart=self.pending_restart(runtime),
+        )
+        self._current.swap(generation)
+        shared.board.keep_only(frozenset(catalog.deployments))
+        return generation
+
+    def _parts(self, runtime: Runtime, registries: Registries) -> Parts:
+        shared = self._shared
+        backoff = Backoff(runtime.backoff.base_s, runtime.backoff.max_s)
+        return Parts(
+            upstream=shared.upstream,
+            sockets=shared.sockets,
+            journal=shared.journal,
+            attempts=Attempts(board=shared.board, backoff=backoff, clock=shared.clock, rng=shared.rng),
+            router=Router(registries.strategies, shared.board, shared.rng, self._turns),
+            emit=shared.emit,
+            clock=shared.clock,
+            fetcher=UrlFetcher(runtime.server.fetch_allow),
+        )
+
+
+def _stages(runtime: Runtime, registries: Registries) -> Stages:
+    stages = registries.stages
+    return structs.replace(stages, answer=(*stages.answer, BodyLog())) if runtime.logs_bodies else stages

@@ -1,0 +1,307 @@
+"""A pipeline in memory: scripted upstreams, sources, and replies that keep a transcript. No process, socket or disk."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from intellirouter.catalog import HealthBoard, ResolvedModel
+from intellirouter.config.runtime import BackoffSpec, KeySpec, Runtime, ServerSpec, StoreSpec
+from intellirouter.core import (
+    EMPTY_CONTEXT,
+    Current,
+    Deployment,
+    ExchangeRecord,
+    Fetcher,
+    FrameSocket,
+    RequestContext,
+    SocketRefusal,
+    Timeouts,
+    UpstreamAddress,
+    UpstreamRequest,
+    errors,
+)
+from intellirouter.dialects import ENDPOINTS
+from intellirouter.governance import Identity, KeyRing
+from intellirouter.pipeline import Attempts, Entry, Exchange, Generation, InFlight, Parts, Spine, Stages
+from intellirouter.resilience import Backoff
+from intellirouter.routing import STRATEGIES, Router
+from intellirouter.testing import FakeClock
+
+ANSWER = (
+    b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2}}'
+)
+EVENTS = (
+    b'data: {"choices":[{"delta":{"role":"assistant","content":"h"}}]}\n\n',
+    b'data: {"choices":[{"delta":{"content":"i"}}]}\n\n',
+    b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n',
+)
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
+STREAM_BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}'
+
+
+class Response:
+    """Implements `core.UpstreamResponse`: chunks, and perhaps an error after them."""
+
+    def __init__(
+        self,
+        *chunks: bytes,
+        status: int = 200,
+        headers: Sequence[tuple[str, str]] = (),
+        error: BaseException | None = None,
+        gate: asyncio.Event | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = list(headers)
+        self.outcome = "open"
+        self._chunks = list(chunks)
+        self._error = error
+        self._gate = gate
+
+    async def read(self, limit_bytes: int) -> bytes:
+        body = b""
+        while chunk := await self.next_chunk():
+            body += chunk
+        if len(body) > limit_bytes:
+            raise errors.UpstreamMalformed("too large")
+        return body
+
+    def content_began(self) -> None:
+        """Nothing to count here."""
+
+    async def next_chunk(self) -> bytes:
+        await asyncio.sleep(0)
+        if self._chunks:
+            return self._chunks.pop(0)
+        if self._gate is not None:
+            await self._gate.wait()
+        if self._error is not None:
+            raise self._error
+        return b""
+
+    def release(self) -> None:
+        self.outcome = "released" if self.outcome == "open" else self.outcome
+
+    def abort(self) -> None:
+        self.outcome = "aborted" if self.outcome == "open" else self.outcome
+
+
+Answer = Response | BaseException
+
+
+class Upstream:
+    """Implements `core.Upstream`: each send gets the next answer of its deployment."""
+
+    def __init__(self, **answers: Sequence[Answer] | Answer) -> None:
+        self.answers = {
+            name: [each] if isinstance(each, Response | BaseException) else list(each) for name, each in answers.items()
+        }
+        self.sent: list[tuple[str, bytes]] = []
+
+    async def send(self, deployment: Deployment, request: UpstreamRequest) -> Response:
+        self.sent.append((deployment.name, request.body))
+        await asyncio.sleep(0)
+        answer = self.answers[deployment.name].pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    @property
+    def order(self) -> str:
+        """The deployments in the order in which they were called."""
+        return " ".join(name for name, _ in self.sent)
+
+
+class Reply:
+    """Implements `pipeline.Reply` and writes a transcript: `begin`, `write:…`, `end:…`, `complete:…`, `fail:CODE`."""
+
+    def __init__(self, events: list[str] | None = None) -> None:
+        self.events = [] if events is None else events
+        self.has_begun = False
+        self.error: errors.GatewayError | None = None
+        self.body = b""
+        self.error_event: bytes | None = None
+
+    async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
+        del exchange, content_type
+        self.has_begun = True
+        self.body = body
+        self.events.append(f"complete:{status}")
+
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
+        del exchange, stream_type
+        self.has_begun = True
+        self.events.append("begin")
+
+    async def write(self, data: bytes) -> None:
+        self.body += data
+        self.events.append("write")
+
+    async def end(self, data: bytes) -> None:
+        self.body += data
+        self.events.append("end")
+
+    async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
+        self.error, self.error_event = error, exchange.error_event
+        self.events.append(f"fail:{error.code}")
+
+
+class Source:
+    """Implements `pipeline.Source`."""
+
+    def __init__(self, body: bytes | BaseException = BODY, endpoint: str = "openai_chat", **members: Any) -> None:
+        self.path = "/test"
+        self.endpoint = ENDPOINTS[endpoint]
+        self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
+        self.request_id: str | None = members.get("request_id")
+        self.is_task_owner: bool = members.get("is_task_owner", True)
+        self.wait_until_gone: Any = members.get("wait_until_gone")
+        self.key: bytes | None = members.get("key")
+        self.body = body
+        self.gate: asyncio.Event | None = members.get("gate")
+
+    def identify(self, generation: Generation) -> Identity:
+        return generation.identify(self.key)
+
+    async def read(self, limits: ServerSpec) -> bytes:
+        del limits
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.body, BaseException):
+            raise self.body
+        return self.body
+
+
+class Journal:
+    """Implements `core.Journal`."""
+
+    def __init__(self, events: list[str] | None = None) -> None:
+        self.records: list[ExchangeRecord] = []
+        self._events = events
+
+    def append(self, record: ExchangeRecord) -> None:
+        self.records.append(record)
+        if self._events is not None:
+            self._events.append("settle")
+
+
+class NoSockets:
+    """Implements `core.SocketUpstream` for tests without sessions."""
+
+    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+        raise errors.UnsupportedFeature(f"{deployment.name} has no sessions, so {request.path} is not reached.")
+
+
+class NamedModels:
+    """The part of the catalog that the spine uses."""
+
+    def __init__(self, resolved: ResolvedModel) -> None:
+        self._resolved = resolved
+
+    def resolve(self, model: str) -> ResolvedModel | None:
+        return self._resolved if model == self._resolved.model else None
+
+
+def deployment(name: str, **members: Any) -> Deployment:
+    return Deployment(
+        **{
+            "name": name,
+            "provider": "p",
+            "vendor": "openai",
+            "upstream_model": "up",
+            "address": UpstreamAddress(base_url="http://upstream.test/v1"),
+            "timeouts": Timeouts(),
+            **members,
+        }
+    )
+
+
+def resolved(
+    pool: str, fallbacks: str = "", *, retries: int = 0, timeout_s: float = 600.0, **members: Any
+) -> ResolvedModel:
+    """Return the model `m` with deployments of these names."""
+    everybody = {name: deployment(name, **members) for name in (*pool.split(), *fallbacks.split())}
+    return ResolvedModel(
+        model="m",
+        kind="model",
+        strategy="priority",
+        pool=tuple(everybody[name] for name in pool.split()),
+        fallbacks=tuple(everybody[name] for name in fallbacks.split()),
+        retries=retries,
+        request_timeout_s=timeout_s,
+        by_name=everybody,
+    )
+
+
+class World:
+    """A spine with its entry, and everything that a test may want to look at."""
+
+    def __init__(
+        self,
+        model: ResolvedModel | None = None,
+        *,
+        stages: Stages | None = None,
+        server: ServerSpec | None = None,
+        keys: tuple[KeySpec, ...] = (),
+        fetcher: Fetcher | None = None,
+        **answers: Sequence[Answer] | Answer,
+    ) -> None:
+        self.events: list[str] = []
+        self.upstream = Upstream(**answers)
+        self.clock = FakeClock()
+        self.board = HealthBoard()
+        self.journal = Journal(self.events)
+        self.emitted: list[tuple[ExchangeRecord, str]] = []
+        self.reply = Reply(self.events)
+        self.current: Current[Generation] = Current()
+        self.in_flight = InFlight()
+        self.entry = Entry(self.current, self.in_flight)
+        self.runtime = Runtime(
+            server=server or ServerSpec(),
+            is_auth_required=bool(keys),
+            store=StoreSpec(url="sqlite://", spool_dir="none"),
+            providers={},
+            deployments={},
+            models={},
+            keys=keys,
+            backoff=BackoffSpec(),
+        )
+        rng = random.Random(7)
+        self.attempts = Attempts(board=self.board, backoff=Backoff(0.0, 0.0), clock=self.clock, rng=rng)
+        parts = Parts(
+            upstream=self.upstream,
+            journal=self.journal,
+            attempts=self.attempts,
+            router=Router({row.name: row for row in STRATEGIES}, self.board, rng),
+            emit=lambda record, name: self.emitted.append((record, name)),
+            clock=self.clock,
+            fetcher=fetcher,
+        )
+        catalog: Any = NamedModels(model or resolved("a"))
+        self.spine = Spine(self.runtime, catalog, parts, stages or Stages())
+        self.current.swap(
+            Generation(
+                number=1,
+                runtime=self.runtime,
+                catalog=catalog,
+                keys=KeyRing(keys, is_required=bool(keys)),
+                spine=self.spine,
+                clock=self.clock,
+            )
+        )
+
+    async def serve(self, body: bytes | BaseException = BODY, **members: Any) -> Exchange:
+        """Serve one request through the entry."""
+        async with asyncio.timeout(5):
+            return await self.entry.serve(Source(body, **members), self.reply)
+
+    @property
+    def record(self) -> ExchangeRecord:
+        [record] = self.journal.records
+        return record
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [each.outcome for each in self.record.attempts]

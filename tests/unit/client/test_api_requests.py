@@ -1,0 +1,63 @@
+import json
+from typing import Any
+
+import pytest
+
+from intellirouter.client.api_requests import (
+    ApiRequest,
+    chat_request,
+    chat_stream_request,
+    embeddings_request,
+    record_page_request,
+    record_request,
+)
+
+
+def body(request: ApiRequest) -> Any:
+    assert request.body is not None
+    return json.loads(request.body)
+
+
+def test_prompt_becomes_a_user_message() -> None:
+    request = chat_request("Hi", "auto", {"temperature": 0, "seed": None})
+    assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+    assert body(request) == {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
+
+
+def test_messages_are_sent_unchanged() -> None:
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert body(chat_request(talk, "m", {}))["messages"] == talk
+
+
+def test_stream_requests_usage_unless_disabled() -> None:
+    default = chat_stream_request("Hi", "m", {})
+    disabled = chat_stream_request("Hi", "m", {"stream_options": {"include_usage": False}})
+    assert default.is_stream
+    assert body(default)["stream"] is True
+    assert body(default)["stream_options"] == {"include_usage": True}
+    assert body(disabled)["stream_options"] == {"include_usage": False}
+
+
+def test_stream_field_is_rejected() -> None:
+    with pytest.raises(TypeError, match=r"Call \.stream"):
+        chat_request("Hi", "m", {"stream": True})
+
+
+def test_unset_filters_are_left_out() -> None:
+    assert record_page_request({"limit": 5, "model": None, "errors": False}).path == "/api/v1/requests?limit=5"
+    assert record_page_request({"errors": True, "model": "a/b c"}).path == "/api/v1/requests?errors=1&model=a%2Fb+c"
+    assert record_page_request({}).path == "/api/v1/requests"
+
+
+def test_request_id_is_escaped_in_the_path() -> None:
+    assert record_request("../health?x").path == "/api/v1/requests/..%2Fhealth%3Fx"
+
+
+def test_embeddings_take_one_text_or_several() -> None:
+    assert body(embeddings_request("a", "e", {}))["input"] == "a"
+    assert body(embeddings_request(("a", "b"), "e", {"dimensions": 4})) == {
+        "model": "e",
+        "input": ["a", "b"],
+        "encoding_format": "float",
+        "dimensions": 4,
+    }

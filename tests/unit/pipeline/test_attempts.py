@@ -1,0 +1,263 @@
+"""The attempt loop: who is tried, in which order, what is recorded, and what counts against a deployment's health."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests.support.pipeline import BODY, World, resolved
+
+from intellirouter.catalog import ResolvedModel
+from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Timeouts, errors
+from intellirouter.dialects import ENDPOINTS
+from intellirouter.pipeline import Attempts, Decided, Exchange
+from intellirouter.pipeline.attempts import AttemptContext, Opened, combined_error
+from intellirouter.resilience import Backoff
+
+DOWN = errors.UpstreamUnavailable("down")
+WRONG = errors.UpstreamRejected("wrong")
+
+
+class Script:
+    """Opens attempts by a script: per deployment, the value or the error of each attempt."""
+
+    def __init__(self, world: World, **outcomes: Any) -> None:
+        self.world = world
+        self.outcomes = {name: list(each) if isinstance(each, list) else [each] for name, each in outcomes.items()}
+        self.in_flight: list[int] = []
+        self.before: Callable[[], None] = lambda: None
+
+    async def __call__(self, context: AttemptContext) -> str:
+        self.in_flight.append(context.health.in_flight)
+        self.before()
+        await asyncio.sleep(0)
+        outcome = self.outcomes[context.deployment.name].pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return str(outcome)
+
+
+def begin(world: World, model: ResolvedModel) -> tuple[Exchange, Decided]:
+    exchange = world.spine.open("/test", ENDPOINTS["openai_chat"])
+    call = exchange.endpoint.decode_request(BODY, EMPTY_CONTEXT)
+    order = tuple(model.by_name)
+    return exchange, Decided(call, model, Decision("m", "priority", "first", order, len(model.pool), ()))
+
+
+async def open_with(world: World, model: ResolvedModel, **outcomes: Any) -> tuple[Exchange, Opened[str], Script]:
+    exchange, request = begin(world, model)
+    script = Script(world, **outcomes)
+    opened = await world.attempts.open(exchange, request, script)
+    return exchange, opened, script
+
+
+def kinds(exchange: Exchange) -> list[tuple[str, str, str]]:
+    return [(each.deployment, each.kind, each.outcome) for each in exchange.attempts]
+
+
+async def test_the_first_attempt_that_opens_is_returned_still_pending() -> None:
+    world = World()
+    exchange, opened, script = await open_with(world, resolved("a b"), a="yes")
+    assert (opened.value, opened.context.deployment.name, exchange.deployment) == (
+        "yes",
+        "a",
+        opened.context.deployment,
+    )
+    assert kinds(exchange) == [("a", "first", "pending")]
+    assert script.in_flight == [1], "the deployment is busy while the attempt is being opened"
+    assert world.board.of("a").in_flight == 1, "and stays so until the attempt ends"
+
+
+async def test_fallbacks_come_after_the_pool_and_are_recorded_as_such() -> None:
+    world = World()
+    exchange, opened, _ = await open_with(world, resolved("a b", "f"), a=DOWN, b=DOWN, f="yes")
+    assert opened.context.deployment.name == "f"
+    assert kinds(exchange) == [
+        ("a", "first", "upstream_unavailable"),
+        ("b", "fallback", "upstream_unavailable"),
+        ("f", "fallback", "pending"),
+    ]
+    assert [each.message for each in exchange.attempts] == ["down", "down", None]
+
+
+async def test_a_retry_goes_back_to_the_same_deployment() -> None:
+    world = World()
+    exchange, opened, _ = await open_with(world, resolved("a", retries=2), a=[DOWN, DOWN, "yes"])
+    assert opened.value == "yes"
+    assert [kind for _, kind, _ in kinds(exchange)] == ["first", "retry", "retry"]
+
+
+async def test_a_retry_after_its_wait_is_recorded_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        world.clock.advance(seconds)
+
+    limited = errors.UpstreamRateLimited("slow down", retry_after_s=0.5)
+    exchange, request = begin(world, resolved("a", retries=1))
+    attempts = Attempts(board=world.board, backoff=Backoff(0.25, 1.0), clock=world.clock, rng=world.attempts.rng)
+    script = Script(world, a=[limited, "yes"])
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr("intellirouter.pipeline.attempts.asyncio.sleep", lambda s: sleep(s) if s else real_sleep(0))
+    await attempts.open(exchange, request, script)
+    assert waits == [0.5], "the upstream's Retry-After is longer than the backoff"
+    assert exchange.attempts[1].waited_ms == 500.0
+    assert exchange.attempts[1].started_ms == 500.0
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (errors.UpstreamUnavailable("x"), True),
+        (errors.UpstreamTimeout("x"), True),
+        (errors.UpstreamRateLimited("x"), True),
+        (errors.UpstreamAuthFailed("x"), True),
+        (errors.ModelLoading("x"), True),
+        (errors.Overloaded("x"), True),
+        (errors.UpstreamRejected("x"), False),
+        (errors.UnsupportedFeature("x"), False),
+        (errors.InvalidRequest("x"), False),
+        (errors.InternalError("x"), False),
+    ],
+)
+async def test_what_the_client_or_the_gateway_causes_never_counts_against_a_deployment(
+    error: errors.GatewayError, counts: bool
+) -> None:
+    world = World()
+    with pytest.raises(errors.GatewayError):
+        await open_with(world, resolved("a"), a=error)
+    health = world.board.of("a")
+    assert (health.failures, health.in_flight, health.attempts) == (int(counts), 0, 1)
+    assert health.success_rate == (0.8 if counts else 1.0)
+
+
+@pytest.mark.parametrize("error", [errors.InvalidRequest("x"), errors.BodyTooLarge("x"), errors.InternalError("x")])
+async def test_an_error_that_no_other_deployment_would_avoid_ends_the_exchange(error: errors.GatewayError) -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", retries=3))
+    with pytest.raises(type(error)):
+        await world.attempts.open(exchange, request, Script(world, a=error))
+    assert kinds(exchange) == [("a", "first", error.code)]
+
+
+async def test_a_rejected_request_is_not_tried_elsewhere_but_an_unsupported_one_is() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b"))
+    with pytest.raises(errors.UpstreamRejected):
+        await world.attempts.open(exchange, request, Script(world, a=WRONG))
+    assert kinds(exchange) == [("a", "first", "upstream_rejected")]
+    exchange, opened, _ = await open_with(world, resolved("a b"), a=errors.UnsupportedFeature("no"), b="yes")
+    assert opened.context.deployment.name == "b"
+
+
+async def test_a_cancelled_attempt_says_nothing_about_the_deployment() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b"))
+    with pytest.raises(asyncio.CancelledError):
+        await world.attempts.open(exchange, request, Script(world, a=asyncio.CancelledError()))
+    assert kinds(exchange) == [("a", "first", "client_gone")]
+    assert exchange.attempts[0].ended_ms is not None
+    assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
+
+
+async def test_a_bug_of_ours_is_recorded_as_one() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b"))
+    with pytest.raises(ZeroDivisionError):
+        await world.attempts.open(exchange, request, Script(world, a=ZeroDivisionError()))
+    assert kinds(exchange) == [("a", "first", "internal_error")]
+    assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
+
+
+async def test_no_attempt_begins_after_the_deadline_of_the_request() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", timeout_s=10.0, timeouts=Timeouts(total_s=5.0)))
+    script = Script(world, a=DOWN, b="never")
+    script.before = lambda: world.clock.advance(10.0)
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, script)
+    assert kinds(exchange) == [("a", "first", "upstream_unavailable")]
+
+
+async def test_the_first_attempts_own_deadline_does_not_strangle_its_fallbacks() -> None:
+    """The first deployment may use up its own 5 s; the second one still has its own 20 s."""
+    world = World()
+    model = resolved("a b", timeout_s=25.0)
+    a, b = (
+        structs.replace(each, timeouts=Timeouts(total_s=total_s))
+        for each, total_s in zip(model.pool, (5.0, 20.0), strict=True)
+    )
+    model = structs.replace(model, pool=(a, b), by_name={"a": a, "b": b})
+    exchange, request = begin(world, model)
+    script = Script(world, a=errors.UpstreamTimeout("slow"), b="yes")
+    script.before = lambda: world.clock.advance(5.0)
+    opened = await world.attempts.open(exchange, request, script)
+    assert opened.context.deployment.name == "b"
+
+
+async def test_an_attempt_with_less_time_than_its_own_deadline_is_cut_at_the_requests() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a", timeout_s=0.05, timeouts=Timeouts(total_s=60.0)))
+
+    async def hang(_: AttemptContext) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(errors.UpstreamTimeout, match="deadline of the request"):
+        await world.attempts.open(exchange, request, hang)
+    assert kinds(exchange) == [("a", "first", "upstream_timeout")]
+    assert world.board.of("a").failures == 1
+
+
+async def test_attempts_are_bounded_whatever_is_configured() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", retries=100))
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, Script(world, a=[DOWN] * 50, b=[DOWN] * 50))
+    assert len(exchange.attempts) == 16
+
+
+async def test_success_is_measured_from_the_attempts_own_beginning() -> None:
+    world = World()
+    exchange, opened, script = await open_with(world, resolved("a b"), a=DOWN, b="yes")
+    world.clock.advance(0.3)
+    opened.context.attempt.first_byte_ms = 100.0
+    world.attempts.succeed(opened.context)
+    health = world.board.of("b")
+    assert (health.first_token_ms, health.in_flight) == (100.0, 0)
+    assert health.latency_ms == pytest.approx(300.0, abs=0.01)
+    assert opened.context.attempt.outcome == "ok"
+    assert opened.context.attempt.ended_ms == pytest.approx(300.0, abs=0.01)
+    del exchange, script
+
+
+async def test_how_long_a_session_lasted_says_nothing_about_the_deployment() -> None:
+    world = World()
+    _, opened, _ = await open_with(world, resolved("a"), a="yes")
+    opened.context.attempt.first_byte_ms = 40.0
+    world.clock.advance(3600)
+    world.attempts.succeed(opened.context, is_session=True)
+    assert world.board.of("a").latency_ms == 40.0
+
+
+def attempt(deployment: str, outcome: str) -> Attempt:
+    return Attempt(deployment=deployment, kind="first", started_ms=0.0, outcome=outcome, message=f"{outcome}.")
+
+
+def test_one_attempt_or_one_kind_of_failure_is_shown_as_it_is() -> None:
+    assert combined_error(DOWN, [attempt("a", "x")]) is DOWN
+    assert combined_error(DOWN, [attempt("a", "x"), attempt("b", "x")]) is DOWN
+    assert combined_error(WRONG, [attempt("a", "x"), attempt("b", "y")]) is WRONG
+
+
+def test_different_failures_are_told_together_with_the_last_ones_status() -> None:
+    last = errors.UpstreamRateLimited("slow", retry_after_s=3.0)
+    error = combined_error(last, [attempt(name, name) for name in "abcdef"])
+    assert isinstance(error, errors.AllAttemptsFailed)
+    assert error.message == "All 6 attempts failed. c: c.; d: d.; e: e.; f: f."
+    assert (error.status, error.retry_after_s) == (429, 3.0)
+    unsupported = combined_error(errors.UnsupportedFeature("no"), [attempt("a", "x"), attempt("b", "y")])
+    assert unsupported.status == 502, "that the last one lacks a feature is not why the request failed"

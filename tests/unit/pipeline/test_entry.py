@@ -1,0 +1,223 @@
+"""The entry: identity, capacity, the body, refusals, cancellation, for every way into the gateway."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+from tests.support.pipeline import ANSWER, BODY, STREAM_BODY, Reply, Response, Source, World, resolved
+
+from intellirouter.config.runtime import KeySpec, ServerSpec
+from intellirouter.core import errors
+from intellirouter.pipeline import Exchange
+
+KEY = KeySpec(digest=hashlib.sha256(b"sk-1").digest(), tenant="acme", name="ci", models=("m",))
+OTHER = KeySpec(digest=hashlib.sha256(b"sk-2").digest(), tenant="acme", name="docs", models=("docs-*",))
+
+
+async def test_a_request_is_answered_settled_and_forgotten() -> None:
+    world = World(a=Response(ANSWER))
+    exchange = await world.serve()
+    assert world.events == ["settle", "complete:200"], "settled before the client gets its last byte"
+    assert world.reply.body == ANSWER
+    assert (world.record.request_id, world.record.status, world.record.endpoint) == (exchange.request_id, 200, "/test")
+    assert world.emitted == [(world.record, "m")]
+    assert len(world.in_flight) == 0
+
+
+async def test_nobody_without_a_key_gets_further_than_identify() -> None:
+    world = World(keys=(KEY,))
+    await world.serve(errors.InternalError("the body must not be read"))
+    assert isinstance(world.reply.error, errors.Unauthenticated)
+    assert (world.record.status, world.record.tenant, world.record.model) == (401, "-", None)
+    assert [record.status for record, _ in world.emitted] == [401]
+    assert world.upstream.sent == []
+
+
+async def test_the_key_decides_who_asks_and_for_which_models() -> None:
+    world = World(keys=(KEY, OTHER), a=Response(ANSWER))
+    await world.serve(key=b"sk-1")
+    assert (world.record.tenant, world.record.key_name, world.record.status) == ("acme", "ci", 200)
+    world.journal.records.clear()
+    world.reply = Reply()
+    await world.serve(key=b"sk-2")
+    assert isinstance(world.reply.error, errors.ModelNotFound)
+    assert (world.record.status, world.record.key_name) == (404, "docs")
+    assert world.upstream.order == "a", "the second key may not use the model, so nobody was called"
+
+
+async def test_as_many_requests_as_allowed_are_in_flight_and_no_more() -> None:
+    world = World(server=ServerSpec(max_in_flight=2), a=[Response(ANSWER), Response(ANSWER), Response(ANSWER)])
+    gate = asyncio.Event()
+    waiting = [asyncio.ensure_future(world.entry.serve(Source(gate=gate), Reply())) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert len(world.in_flight) == 2, "requests whose body is still coming count as well"
+    await world.serve()
+    assert isinstance(world.reply.error, errors.Overloaded)
+    assert world.reply.error.retry_after_s == 1.0
+    assert "2 requests are already in flight" in world.reply.error.message
+    assert (world.record.status, world.record.tenant) == (503, "default"), "the caller is known by then"
+    assert len(world.in_flight) == 2, "a refused request does not free anybody else's place"
+    gate.set()
+    await asyncio.gather(*waiting)
+    assert len(world.in_flight) == 0
+    world.events.clear()
+    await world.serve()
+    assert world.events == ["settle", "complete:200"]
+
+
+async def test_a_client_that_leaves_while_sending_leaves_no_record() -> None:
+    world = World()
+    await world.serve(errors.ClientGone("gone"))
+    assert (world.events, world.journal.records, world.emitted) == ([], [], [])
+    assert len(world.in_flight) == 0
+
+
+async def test_a_body_that_is_refused_is_recorded() -> None:
+    world = World()
+    await world.serve(errors.BodyTooLarge("too large"))
+    assert world.events == ["settle", "fail:body_too_large"]
+    assert (world.record.status, world.record.error_code) == (413, "body_too_large")
+    assert len(world.emitted) == 1
+
+
+async def test_the_exchange_is_shown_before_anything_is_done() -> None:
+    world = World(a=Response(ANSWER))
+    seen: list[Exchange] = []
+
+    def on_open(exchange: Exchange) -> None:
+        assert world.events == []
+        seen.append(exchange)
+
+    exchange = await world.entry.serve(Source(), world.reply, on_open)
+    assert seen == [exchange]
+
+
+async def test_work_that_goes_on_keeps_its_request_id() -> None:
+    world = World(a=Response(ANSWER))
+    exchange = await world.serve(request_id="req_earlier")
+    assert (exchange.request_id, world.record.request_id) == ("req_earlier", "req_earlier")
+
+
+async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyncio.Task[Any]":
+    """Cancel the request once the upstream has been called."""
+    opened: list[Exchange] = []
+    task = asyncio.ensure_future(world.entry.serve(source, world.reply, opened.append))
+    async with asyncio.timeout(5):
+        while not world.upstream.sent:
+            await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    opened[0].is_client_gone = is_client_gone
+    task.cancel()
+    await asyncio.wait([task])
+    return task
+
+
+async def test_a_stop_of_the_gateway_is_told_to_the_client() -> None:
+    world = World(a=Response(gate=asyncio.Event()))
+    task = await cancel(world, Source(), is_client_gone=False)
+    assert not task.cancelled(), "the task belonged to the request, so the cancellation ends here"
+    assert isinstance(world.reply.error, errors.Overloaded)
+    assert (world.record.status, world.outcomes) == (503, ["client_gone"])
+    assert world.events == ["settle", "fail:overloaded"]
+
+
+async def test_a_client_that_left_is_told_nothing() -> None:
+    world = World(a=Response(gate=asyncio.Event()))
+    task = await cancel(world, Source(), is_client_gone=True)
+    assert not task.cancelled()
+    assert world.events == ["settle"]
+    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+
+
+async def test_a_task_that_does_other_work_as_well_stays_cancelled() -> None:
+    world = World(a=Response(gate=asyncio.Event()))
+    task = await cancel(world, Source(is_task_owner=False), is_client_gone=False)
+    assert task.cancelled()
+    assert world.record.status == 503, "the exchange is settled all the same"
+    assert len(world.in_flight) == 0
+
+
+async def test_a_cancellation_before_the_request_was_read_leaves_nothing_behind() -> None:
+    world = World()
+    task = asyncio.ensure_future(world.entry.serve(Source(gate=asyncio.Event()), world.reply))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert (world.events, len(world.in_flight)) == ([], 0)
+
+
+async def test_the_request_is_cancelled_when_its_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
+    world = World(a=Response(gate=asyncio.Event()))
+    gone = asyncio.Event()
+
+    async def wait_until_gone() -> None:
+        await gone.wait()
+
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    await asyncio.sleep(0.03)
+    assert not task.done()
+    gone.set()
+    exchange = await asyncio.wait_for(task, 5)
+    assert exchange.is_client_gone
+    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+
+
+async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
+    gate = asyncio.Event()
+    world = World(a=Response(ANSWER, gate=gate))
+    states: list[str] = []
+
+    async def wait_until_gone() -> None:
+        states.append("watching")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            states.append("stopped")
+
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    async with asyncio.timeout(5):
+        while not states:
+            await asyncio.sleep(0.005)
+    gate.set()
+    exchange = await asyncio.wait_for(task, 5)
+    await asyncio.sleep(0)
+    assert states == ["watching", "stopped"]
+    assert not exchange.is_client_gone
+
+
+async def test_a_bug_of_ours_is_an_answer_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(a=ZeroDivisionError("boom"))
+    exchange = await world.serve()
+    assert isinstance(world.reply.error, errors.InternalError)
+    assert exchange.request_id in world.reply.error.hint
+    assert "boom" not in world.reply.error.message
+    assert isinstance(world.reply.error.__cause__, ZeroDivisionError)
+    assert (world.record.status, world.record.error_code) == (500, "internal_error")
+    assert "internal error in" in caplog.text
+
+
+async def test_a_reload_holds_for_the_next_request_not_for_one_in_flight() -> None:
+    gate = asyncio.Event()
+    world = World(a=Response(ANSWER))
+    running = asyncio.ensure_future(world.entry.serve(Source(gate=gate), world.reply))
+    await asyncio.sleep(0)
+    other = World(resolved("b"), b=Response(ANSWER))
+    world.current.swap(other.current.value)
+    gate.set()
+    await asyncio.wait_for(running, 5)
+    assert (world.upstream.order, other.upstream.order) == ("a", "")
+    await world.serve()
+    assert other.upstream.order == "b"
+
+
+async def test_streams_go_the_same_way() -> None:
+    world = World(a=Response(ANSWER))
+    await world.serve(STREAM_BODY)
+    assert isinstance(world.reply.error, errors.UpstreamError), "a whole answer is no stream"
+    assert world.events == ["settle", "fail:upstream_malformed"]
+    assert BODY != STREAM_BODY

@@ -1,0 +1,188 @@
+"""Stages of each shape: around the request, instead of the upstream, on the answer; absent ones do nothing."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests.support.pipeline import ANSWER, EVENTS, STREAM_BODY, World
+from tests.support.pipeline import Response as UpstreamAnswer
+
+from intellirouter.core import errors
+from intellirouter.dialects import Event, Response, events_of
+from intellirouter.dialects.ir import Choice, Stop, Text
+from intellirouter.pipeline import BodyLog, Decoded, Exchange, StageAnswer, Stages
+
+CACHED = Response(id="c1", model="m", choices=[Choice(parts=[Text(text="from the cache")], stop=Stop(reason="stop"))])
+BODIES = {
+    "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+    "openai_responses": {"model": "m", "input": "hi", "store": False},
+    "anthropic_messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+    "ollama_chat": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+}
+
+
+class Refusing:
+    dialects = None
+
+    async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
+        del exchange, request
+        raise errors.Forbidden("Not that.")
+
+
+class Renaming:
+    """A stage around the request that replaces it."""
+
+    dialects = frozenset({"openai_chat"})
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
+        self.seen.append(exchange.endpoint.__class__.__name__)
+        return Decoded(structs.replace(request.call, max_output_tokens=7), request.resolved)
+
+
+class Cached:
+    """A stage instead of the upstream: whole, or as events that come one by one."""
+
+    dialects = None
+
+    def __init__(self, *, is_streaming: bool = False, error: errors.GatewayError | None = None) -> None:
+        self._is_streaming = is_streaming
+        self._error = error
+
+    async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None:
+        del exchange
+        if request.call.max_output_tokens == 1:
+            return None
+        if self._is_streaming or self._error is not None:
+            return StageAnswer(source="hit", events=self._events())
+        return StageAnswer(source="hit", response=CACHED)
+
+    async def _events(self) -> AsyncIterator[Sequence[Event]]:
+        for event in events_of(CACHED):
+            yield [event]
+            if self._error is not None and type(event).__name__ == "TextDelta":
+                raise self._error
+
+
+class Tapping:
+    dialects = None
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.taken: list[bytes] = []
+
+    def tap(self, exchange: Exchange, request: Decoded) -> "Tapping | None":
+        del exchange
+        return None if request.call.max_output_tokens == 1 else self
+
+    def take(self, data: bytes) -> None:
+        self.events.append("take")
+        self.taken.append(data)
+
+    async def finish(self, exchange: Exchange) -> None:
+        assert exchange.record is not None
+        self.events.append("finish")
+
+
+async def test_a_stage_around_the_request_may_end_it() -> None:
+    world = World(stages=Stages(request=(Refusing(),)))
+    await world.serve()
+    assert world.events == ["settle", "fail:forbidden"]
+    assert (world.record.status, world.record.model) == (403, "m")
+    assert world.upstream.sent == []
+
+
+async def test_what_a_stage_makes_of_the_request_is_what_is_served_and_recorded() -> None:
+    stage = Renaming()
+    world = World(stages=Stages(request=(stage,)), a=UpstreamAnswer(ANSWER))
+    exchange = await world.serve()
+    assert len(stage.seen) == 1
+    assert exchange.call is not None
+    assert exchange.call.max_output_tokens == 7
+
+
+async def test_stages_of_other_dialects_are_not_run() -> None:
+    stage = Renaming()
+    world = World(stages=Stages(request=(stage,)), a=UpstreamAnswer(ANSWER))
+    await world.serve(json.dumps(BODIES["anthropic_messages"]).encode(), endpoint="anthropic_messages")
+    assert stage.seen == []
+
+
+@pytest.mark.parametrize("is_streaming", [False, True])
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("endpoint", BODIES)
+async def test_an_answer_instead_of_the_upstream_reaches_every_client(
+    endpoint: str, is_stream: bool, is_streaming: bool
+) -> None:
+    world = World(stages=Stages(sources=(Cached(is_streaming=is_streaming),)))
+    await world.serve(json.dumps(BODIES[endpoint] | {"stream": is_stream}).encode(), endpoint=endpoint)
+    assert world.reply.error is None
+    assert b"from the cache" in world.reply.body
+    assert world.events[-2:] == ["settle", "end" if is_stream else "complete:200"]
+    assert ("begin" in world.events) == is_stream
+    record = world.record
+    assert (record.attempts, record.deployment, record.decision, record.usage) == ((), None, None, None)
+    assert (record.cost_microusd, record.finish_reason, record.status) == (0, "stop", 200)
+
+
+async def test_a_source_that_has_no_answer_leaves_it_to_the_upstream() -> None:
+    world = World(stages=Stages(sources=(Cached(),)), a=UpstreamAnswer(ANSWER))
+    await world.serve(b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}')
+    assert world.upstream.order == "a"
+    assert world.reply.body == ANSWER
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_an_answer_that_breaks_off_fails_like_an_upstreams(is_stream: bool) -> None:
+    world = World(stages=Stages(sources=(Cached(error=errors.UpstreamDisconnected("broke")),)))
+    await world.serve(json.dumps(BODIES["openai_chat"] | {"stream": is_stream}).encode())
+    assert world.events[-1] == "fail:upstream_disconnected"
+    assert (world.reply.error_event is not None) == is_stream
+    assert world.record.error_code == "upstream_disconnected"
+
+
+async def test_taps_see_what_the_client_gets_before_it_is_settled() -> None:
+    world = World(a=UpstreamAnswer(*EVENTS))
+    tapping = Tapping(world.events)
+    stages = Stages(answer=(tapping,))
+    world = World(stages=stages, a=UpstreamAnswer(*EVENTS))
+    tapping.events = world.events
+    await world.serve(STREAM_BODY)
+    assert b"".join(tapping.taken) == world.reply.body
+    assert world.events[:3] == ["begin", "take", "write"]
+    assert world.events[-4:] == ["take", "settle", "finish", "end"]
+
+
+async def test_a_tap_may_decline() -> None:
+    tapping = Tapping([])
+    world = World(stages=Stages(answer=(tapping,)), a=UpstreamAnswer(ANSWER))
+    await world.serve(b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}')
+    assert tapping.taken == []
+
+
+@pytest.mark.parametrize("body", [None, STREAM_BODY])
+async def test_the_body_log_keeps_what_was_asked_and_answered(body: bytes | None) -> None:
+    chunks = EVENTS if body else (ANSWER,)
+    world = World(stages=Stages(answer=(BodyLog(),)), a=UpstreamAnswer(*chunks))
+    await (world.serve(body) if body else world.serve())
+    assert world.record.request_body is not None
+    assert '"hello"' in world.record.request_body
+    assert world.record.response_body == world.reply.body.decode()
+
+
+async def test_without_the_body_log_nothing_of_the_prompt_is_recorded() -> None:
+    world = World(a=UpstreamAnswer(ANSWER))
+    await world.serve()
+    assert (world.record.request_body, world.record.response_body) == (None, None)
+
+
+async def test_the_body_log_keeps_what_was_sent_of_a_stream_that_broke() -> None:
+    broken: Any = UpstreamAnswer(*EVENTS[:2], error=errors.UpstreamDisconnected("x"))
+    world = World(stages=Stages(answer=(BodyLog(),)), a=broken)
+    await world.serve(STREAM_BODY)
+    assert world.record.response_body is not None
+    assert '"h"' in world.record.response_body

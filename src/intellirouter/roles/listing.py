@@ -11,6 +11,7 @@ from intellirouter.core import Deployment, Upstream, errors
 from intellirouter.providers import VENDORS, DiscoveredModel, RotatingUpstream, UpstreamPool, discover_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.startup import check, discover_here
+from intellirouter.routing import STRATEGIES
 
 
 class ProviderModels(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,8 @@ def list_models(path: Path | None) -> list[ProviderModels]:
 
 def _discovered_runtime() -> Runtime:
     loaded = load_config(None, discovered=discover_here().config)
-    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+    strategies = [row.name for row in STRATEGIES]
+    return compile_config(loaded.config, vendors=VENDORS, strategies=strategies, origins=loaded.origins)
 
 
 async def _list_all(runtime: Runtime) -> list[ProviderModels]:

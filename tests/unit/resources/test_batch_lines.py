@@ -33,7 +33,9 @@ class World:
     def __init__(self, directory: Path, *, is_required: bool = False) -> None:
         file = directory / "config.yaml"
         file.write_text(CONFIG % (str(is_required).lower(), "0" * 64))
-        runtime = compile_config(load_config(file, environ={}).config, vendors=VENDORS, environ={})
+        config = load_config(file, environ={}).config
+        strategies = [row.name for row in STRATEGIES]
+        runtime = compile_config(config, vendors=VENDORS, strategies=strategies, environ={})
         self.journal = Journal()
         rng = random.Random(1)
         shared = SharedParts(

@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from intellirouter.store.segment import Segment, remove_stillborn
+from intellirouter.store.spool_segment import SpoolSegment, remove_unfinished_segments
 
 
-def test_a_living_owners_segment_cannot_be_adopted(tmp_path: Path) -> None:
-    segment = Segment.create(tmp_path, "one")
-    assert Segment.adopt(segment.path) is None
+def test_segment_of_a_live_owner_cannot_be_adopted(tmp_path: Path) -> None:
+    segment = SpoolSegment.create(tmp_path, "one")
+    assert SpoolSegment.adopt(segment.path) is None
     segment.close(deletes=False)
-    adopted = Segment.adopt(segment.path)
+    adopted = SpoolSegment.adopt(segment.path)
     assert adopted is not None
     assert adopted.is_finished
     adopted.close(deletes=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_lock_ends_with_its_process(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys, pathlib\n"
-        "from intellirouter.store.segment import Segment\n"
-        "s = Segment.create(pathlib.Path(sys.argv[1]), 'theirs'); os.write(s.fd, b'x')\n"
+        "from intellirouter.store.spool_segment import SpoolSegment\n"
+        "s = SpoolSegment.create(pathlib.Path(sys.argv[1]), 'theirs'); os.write(s.fd, b'x')\n"
         "print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -33,29 +33,29 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"held\n"
         path = tmp_path / "theirs.spool"
-        assert Segment.adopt(path) is None
+        assert SpoolSegment.adopt(path) is None
         owner.kill()
-    adopted = Segment.adopt(path)
+    adopted = SpoolSegment.adopt(path)
     assert adopted is not None
     assert adopted.size == 1
     adopted.close(deletes=True)
 
 
-def test_adopting_what_is_gone_is_no_error(tmp_path: Path) -> None:
-    assert Segment.adopt(tmp_path / "gone.spool") is None
+def test_adopting_a_deleted_segment_is_not_an_error(tmp_path: Path) -> None:
+    assert SpoolSegment.adopt(tmp_path / "gone.spool") is None
 
 
-def test_nothing_is_left_when_a_segment_cannot_be_created(tmp_path: Path) -> None:
+def test_no_file_is_left_when_a_segment_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "one.spool").mkdir()
     with pytest.raises(OSError):
-        Segment.create(tmp_path, "one")
+        SpoolSegment.create(tmp_path, "one")
     assert [path.name for path in tmp_path.iterdir()] == ["one.spool"]
 
 
-def test_the_backlog_counts_what_follows_the_cursor(tmp_path: Path) -> None:
+def test_backlog_counts_records_after_the_cursor(tmp_path: Path) -> None:
     path = tmp_path / "left.spool"
     path.write_bytes(b"aa\nbb\ncc\ntorn")
-    segment = Segment.adopt(path)
+    segment = SpoolSegment.adopt(path)
     assert segment is not None
     segment.start_at(3)
     assert (segment.backlog_records, segment.backlog_bytes) == (2, 10)
@@ -63,18 +63,18 @@ def test_the_backlog_counts_what_follows_the_cursor(tmp_path: Path) -> None:
     segment.close(deletes=False)
 
 
-def test_a_cursor_beyond_the_file_starts_again(tmp_path: Path) -> None:
+def test_cursor_beyond_the_file_restarts_at_the_beginning(tmp_path: Path) -> None:
     path = tmp_path / "left.spool"
     path.write_bytes(b"aa\n")
-    segment = Segment.adopt(path)
+    segment = SpoolSegment.adopt(path)
     assert segment is not None
     segment.start_at(400)
     assert segment.offset == 0
     segment.close(deletes=False)
 
 
-def test_closing_twice_leaves_a_reused_descriptor_alone(tmp_path: Path) -> None:
-    segment = Segment.create(tmp_path, "one")
+def test_closing_twice_does_not_close_a_reused_descriptor(tmp_path: Path) -> None:
+    segment = SpoolSegment.create(tmp_path, "one")
     segment.close(deletes=True)
     with (tmp_path / "other").open("wb") as other:
         segment.close(deletes=True)
@@ -82,18 +82,18 @@ def test_closing_twice_leaves_a_reused_descriptor_alone(tmp_path: Path) -> None:
         os.fstat(other.fileno())
 
 
-def test_a_refused_write_says_why(tmp_path: Path) -> None:
-    segment = Segment.create(tmp_path, "one")
+def test_failed_write_raises_the_error_of_the_system(tmp_path: Path) -> None:
+    segment = SpoolSegment.create(tmp_path, "one")
     assert segment.write(b"a\0b\n") == 4
     assert segment.path.read_bytes() == b"a\0b\n"
     segment.close(deletes=True)
     with pytest.raises(OSError, match="Bad file descriptor") as caught:
-        Segment(segment.path, -1, 0, is_finished=False).write(b"x\n")
+        SpoolSegment(segment.path, -1, 0, is_finished=False).write(b"x\n")
     assert caught.value.errno == errno.EBADF
 
 
-def test_only_empty_leftovers_of_dead_creators_are_removed(tmp_path: Path) -> None:
+def test_only_empty_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "dead.new").touch()
     (tmp_path / "odd.new").write_bytes(b"data")
-    remove_stillborn(tmp_path)
+    remove_unfinished_segments(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["odd.new"]

@@ -2,32 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey
+from intellirouter.store.query_types import LedgerTotal, LogFilter, LogPage, LogRow, TotalsKey
 from intellirouter.store.tables import exchange_log, ledger_entries
 
 _MAX_GROUPS: Final = 10_000
-_SUMMED: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "cost_microusd",
-)
+_SUMMED: Final = [
+    name for name in LedgerTotal.__struct_fields__ if name in ledger_entries.c and name not in get_args(TotalsKey)
+]
 _LISTED: Final = [exchange_log.c[name] for name in LogRow.__struct_fields__]
 
 
-class Queries:
-    """A few read-only connections; in WAL mode readers and the writer do not wait for one another."""
+class LogQueries:
+    """A pool of read-only connections. In WAL mode readers and the writer do not wait for each other."""
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url, writes=False)
@@ -41,7 +34,7 @@ class Queries:
             with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
+            raise StoreUnavailable(f"The database cannot be read: {getattr(error, 'orig', None) or error}.") from error
 
     def get(self, request_id: str) -> bytes | None:
         with self._connect() as connection:
@@ -55,10 +48,10 @@ class Queries:
         query = select(*_LISTED).where(*_conditions(wanted))
         if before is not None:
             query = query.where(log.request_id < before)
-        # Request ids sort by time: the order of the key is the order of arrival.
+        # Request ids sort by time, so the order of the key is the order of arrival.
         query = query.order_by(log.request_id.desc()).limit(limit + 1)
         with self._connect() as connection:
-            found = [LogRow(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+            found = [LogRow(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - public in SQLAlchemy
         rows = tuple(found[:limit])
         has_more = len(found) > limit
         return LogPage(rows=rows, next_before=rows[-1].request_id if has_more else None)
@@ -88,7 +81,7 @@ class Queries:
 
 
 def _total(row: RowMapping, keys: Sequence[TotalsKey]) -> LedgerTotal:
-    # Some databases sum integers to decimals.
+    # Some databases return decimals for sums of integers.
     columns: dict[str, Any] = {name: value if name in keys else int(value) for name, value in row.items()}
     return LedgerTotal(**columns)
 

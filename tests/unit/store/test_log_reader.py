@@ -8,7 +8,7 @@ import pytest
 from intellirouter.core import ExchangeRecord, Usage
 from intellirouter.store import LogFilter, LogReader, StoreUnavailable
 from intellirouter.store.database import BatchWriter, open_engine
-from intellirouter.store.rows import Rows
+from intellirouter.store.record_rows import rows_of
 
 Make = Callable[..., ExchangeRecord]
 Store = Callable[[list[ExchangeRecord]], None]
@@ -20,11 +20,8 @@ def store(database: Path) -> Iterator[Store]:
     writer = BatchWriter(engine)
 
     def settle(records: list[ExchangeRecord]) -> None:
-        rows = Rows(log=[], ledger=[])
-        for record in records:
-            rows.add(msgspec.json.encode(record))
-        with writer.settling():
-            writer.insert(rows)
+        with writer.transaction():
+            writer.insert(rows_of([msgspec.json.encode(record) for record in records]))
 
     yield settle
     writer.close()
@@ -38,7 +35,7 @@ def reader(database: Path) -> Iterator[LogReader]:
     reader.close()
 
 
-def test_a_record_comes_back_byte_for_byte(store: Store, reader: LogReader, make_record: Make) -> None:
+def test_record_is_returned_unchanged(store: Store, reader: LogReader, make_record: Make) -> None:
     record = make_record(request_id="r1", error_message="späße ☃ \x00")
     store([record])
     assert reader.get("r1") == msgspec.json.encode(record)
@@ -46,7 +43,7 @@ def test_a_record_comes_back_byte_for_byte(store: Store, reader: LogReader, make
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
-def test_pages_neither_skip_nor_repeat_while_rows_arrive(
+def test_pages_neither_skip_nor_repeat_rows_while_new_ones_arrive(
     store: Store, reader: LogReader, make_record: Make, tenant: str | None
 ) -> None:
     records = [make_record(request_id=f"r{n:02d}", started_us=100 + n // 4) for n in range(25)]  # many ties
@@ -86,16 +83,14 @@ def test_filters_combine(store: Store, reader: LogReader, make_record: Make) -> 
     assert listed(errors_only=True, status_class=2) == {"cut"}
 
 
-def test_the_limit_is_kept_in_bounds(store: Store, reader: LogReader, make_record: Make) -> None:
+def test_limit_is_clamped(store: Store, reader: LogReader, make_record: Make) -> None:
     store([make_record() for _ in range(3)])
     assert len(reader.list_exchanges(LogFilter(), limit=0).rows) == 1
     assert len(reader.list_exchanges(LogFilter(), limit=10**9).rows) == 3
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "~r1", "'; --"])
-def test_a_cursor_is_a_position_and_nothing_else(
-    store: Store, reader: LogReader, make_record: Make, cursor: str
-) -> None:
+def test_cursor_is_only_a_position(store: Store, reader: LogReader, make_record: Make, cursor: str) -> None:
     store([make_record(request_id="r1")])
     page = reader.list_exchanges(LogFilter(), before=cursor)
     assert [row.request_id for row in page.rows] == [id_ for id_ in ("r1",) if id_ < cursor]
@@ -127,9 +122,9 @@ def test_totals_are_exact_integers_by_group(store: Store, reader: LogReader, mak
     assert [total.cost_microusd for total in reader.ledger_totals(10**9, by=())] == [0]
 
 
-def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_database_is_an_error_with_the_reason(tmp_path: Path) -> None:
     missing = LogReader(f"sqlite:///{tmp_path / 'none.db'}")
-    with pytest.raises(StoreUnavailable, match="there is no database at"):
+    with pytest.raises(StoreUnavailable, match="There is no database at"):
         missing.get("r1")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "junk.db").write_bytes(b"junk" * 1000)

@@ -1,4 +1,4 @@
-"""Reading a configuration file: YAML (with the line of every setting, duplicate keys refused) or TOML."""
+"""Reads a configuration file: YAML, with the line of every setting and without duplicate names, or TOML."""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,79 +8,78 @@ from typing import Any, Final
 import yaml
 from msgspec import Struct
 
-from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.problems import ConfigError, ConfigProblem, quoted
 from intellirouter.config.tree import Path, format_path
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 200_000
-"""Aliases may repeat nodes: this bounds what a small file can expand to."""
+"""Aliases can repeat nodes, so this limits the size to which a small file can expand."""
 MAX_DEPTH: Final = 64
 _PLAIN_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
-class Source(Struct):
-    """A file as read: its values, the line of every place in it, and what was wrong short of syntax."""
+class ConfigFile(Struct):
+    """The content of a file: its values, the line of every path in it, and problems other than broken syntax."""
 
     name: str
     values: dict[str, Any]
     lines: dict[Path, int]
-    problems: list[Problem]
+    problems: list[ConfigProblem]
 
     def origin(self, path: Path) -> str:
-        """Return `file NAME:LINE` for the nearest place that has a line, or `file NAME`."""
+        """Return `file NAME:LINE` for `path` or the nearest path above it that has a line, or else `file NAME`."""
         for length in range(len(path), 0, -1):
             if (line := self.lines.get(path[:length])) is not None:
                 return f"file {self.name}:{line}"
         return f"file {self.name}"
 
 
-def read_source(path: FilePath) -> Source:
-    """Read `path` as TOML when it ends in `.toml`, as YAML otherwise.
+def read_config_file(path: FilePath) -> ConfigFile:
+    """Read `path` as TOML if its name ends in `.toml`, as YAML otherwise.
 
-    Raises `ConfigError` when it cannot be read or its syntax is broken.
+    Raises `ConfigError` when the file cannot be read or its syntax is broken.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise _failure(
-            path, "there is no such file", "`intellirouter init` writes one from what this machine offers"
-        ) from None
+        hint = "Run `intellirouter init` to create one from what this machine offers."
+        raise _failure(path, "The file does not exist.", hint) from None
     except OSError as error:
-        raise _failure(path, f"cannot be read: {error.strerror or error}") from error
+        raise _failure(path, f"The file cannot be read: {error.strerror or error}.") from error
     if len(raw) > MAX_FILE_BYTES:
-        raise _failure(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+        raise _failure(path, f"The file is larger than {MAX_FILE_BYTES // 1024**2} MiB.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _failure(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
+        raise _failure(path, f"The file is not valid UTF-8 at byte {error.start}.", "Save it as UTF-8.") from None
     return _read_toml(path, text) if path.suffix.lower() == ".toml" else _read_yaml(path, text)
 
 
 def parse_scalar(text: str) -> Any:
-    """Read one value as YAML would: `9000`, `true`, `[a, b]`, `{"usd": 5}`. Raises `ValueError`."""
+    """Read one value as YAML does: `9000`, `true`, `[a, b]`, `{"usd": 5}`. Raises `ValueError`."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ValueError("is not a valid YAML value") from None
+        raise ValueError("The value is not valid YAML.") from None
     except RecursionError:
-        raise ValueError("is nested too deeply") from None
+        raise ValueError("The value is nested too deeply.") from None
 
 
 def _failure(path: FilePath, message: str, hint: str = "", line: int | None = None) -> ConfigError:
     origin = f"file {path}" if line is None else f"file {path}:{line}"
-    return ConfigError([Problem("", message, hint, origin)])
+    return ConfigError([ConfigProblem("", message, hint, origin)])
 
 
-def _read_toml(path: FilePath, text: str) -> Source:
+def _read_toml(path: FilePath, text: str) -> ConfigFile:
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _failure(path, f"is not valid TOML: {error}") from None
-    return Source(str(path), values, {}, [])
+        raise _failure(path, f"The file is not valid TOML: {error}.") from None
+    return ConfigFile(str(path), values, {}, [])
 
 
-def _read_yaml(path: FilePath, text: str) -> Source:
+def _read_yaml(path: FilePath, text: str) -> ConfigFile:
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -92,18 +91,20 @@ def _read_yaml(path: FilePath, text: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
-        raise _failure(path, f"is not valid YAML: {error.problem or error.context}", line=line) from None
+        raise _failure(path, f"The file is not valid YAML: {error.problem or error.context}.", line=line) from None
     except yaml.YAMLError:
-        raise _failure(path, "is not valid YAML: it contains a character that YAML does not allow") from None
+        message = "The file is not valid YAML: it contains a character that YAML does not allow."
+        raise _failure(path, message) from None
     except (RecursionError, _TooLargeError):
-        raise _failure(path, "is nested too deeply or repeats its aliases too often") from None
+        raise _failure(path, "The file is nested too deeply, or its aliases expand to too much.") from None
     except ValueError as error:
-        raise _failure(path, f"holds a value that YAML cannot read: {error}") from None
+        raise _failure(path, f"The file contains a value that YAML cannot read: {error}.") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise _failure(path, "must be a mapping of settings at its top level", "begin with `providers:`")
-    return Source(str(path), values, reader.lines, reader.problems)
+        hint = "Start it with a section, for example `providers:`."
+        raise _failure(path, "The file must be a mapping of settings at its top level.", hint)
+    return ConfigFile(str(path), values, reader.lines, reader.problems)
 
 
 class _TooLargeError(Exception):
@@ -111,12 +112,12 @@ class _TooLargeError(Exception):
 
 
 class _YamlReader:
-    """Builds plain values from YAML nodes, noting lines and duplicate keys on the way."""
+    """Builds plain values from YAML nodes, and collects lines and duplicate names."""
 
     def __init__(self, name: str, loader: yaml.SafeLoader) -> None:
         self.name = name
         self.lines: dict[Path, int] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[ConfigProblem] = []
         self._loader = loader
         self._nodes = 0
 
@@ -139,17 +140,18 @@ class _YamlReader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._report(path, "a name must be plain text", "", line)
+                self._report(path, "A name must be a string.", "", line)
                 continue
             if key_node.tag == "tag:yaml.org,2002:merge":
                 for name, value in self._merged(value_node, path):
                     inherited.setdefault(name, value)
                 continue
-            # The text as written: a model may be called `off`, `1.5` or `2024`.
+            # The text as written, because a model may be called `off`, `1.5` or `2024`.
             name = str(key_node.value)
             here = (*path, name)
             if name in own:
-                self._report(here, "is stated twice", f"first on line {self.lines[here]}; keep one", line)
+                hint = f"The first one is on line {self.lines[here]}. Keep one of them."
+                self._report(here, f"{quoted(name)} is set more than once.", hint, line)
             self.lines[here] = line
             own[name] = self.build(value_node, here)
         return {**inherited, **own}
@@ -162,8 +164,8 @@ class _YamlReader:
             if isinstance(value, Mapping):
                 pairs += value.items()
             else:
-                self._report(path, "`<<` takes a mapping", "", part.start_mark.line + 1)
+                self._report(path, "`<<` requires a mapping.", "", part.start_mark.line + 1)
         return pairs
 
     def _report(self, path: Path, message: str, hint: str, line: int) -> None:
-        self.problems.append(Problem(format_path(path), message, hint, f"file {self.name}:{line}"))
+        self.problems.append(ConfigProblem(format_path(path), message, hint, f"file {self.name}:{line}"))

@@ -1,4 +1,4 @@
-"""Every setting with its kind, default and meaning, derived from the schema: the reference page and forms print it."""
+"""Every setting with its type, default and description, derived from the schema, for the reference page."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,10 +9,10 @@ from msgspec import Struct
 from intellirouter.config.schema import config_schema
 
 _KINDS: Final = {
-    "boolean": "true or false",
-    "integer": "whole number",
+    "boolean": "boolean",
+    "integer": "integer",
     "number": "number",
-    "string": "text",
+    "string": "string",
     "array": "list",
     "object": "mapping",
 }
@@ -26,13 +26,13 @@ class SettingDoc(Struct, frozen=True):
     description: str
     is_section: bool
     kind: str = ""
-    """In words: `whole number, 0 to 65535`; empty for a section."""
+    """The type in words, for example `integer from 0 to 65535`; empty for a section."""
     default: str = ""
-    """As written in YAML; `required`, or empty when leaving it out means something of its own."""
+    """As written in YAML, or `required`; empty when there is no default value."""
 
 
 def setting_docs() -> list[SettingDoc]:
-    """Return all settings in the order of the schema, each section before its settings."""
+    """Return all settings in the order of the schema. Each section precedes its settings."""
     schema = config_schema()
     return list(_walk(schema, "", schema["$defs"]))
 
@@ -52,7 +52,7 @@ def _walk(section: Mapping[str, Any], path: str, definitions: Mapping[str, Any])
 
 
 def _section_of(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
-    """Return the section that `node` holds and how its path goes on, or None for a plain setting."""
+    """Return the section in `node` and the suffix of its path, or None for a plain setting."""
     for option in node.get("anyOf", [node]):
         entries = [option.get("additionalProperties"), *option.get("patternProperties", {}).values()]
         for target, suffix in ((option, ""), *((entry, ".NAME") for entry in entries), (option.get("items"), "[N]")):
@@ -68,7 +68,7 @@ def _default(node: Mapping[str, Any]) -> str:
 
 def _kind(node: Mapping[str, Any]) -> str:
     options = [option for option in node.get("anyOf", [node]) if option.get("type") != "null"]
-    # A price may be written as a number or as text; the number says it all.
+    # A price may be a number or a string; the number describes it.
     return _kind_of(options[0])
 
 
@@ -78,13 +78,17 @@ def _kind_of(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return "one of " + ", ".join(str(option) for option in node["enum"])
     if node.get("type") == "array":
-        return f"list of {_kind_of(node['items'])}"
+        items = _kind_of(node["items"])
+        return f"list of {items}s" if items in _KINDS.values() else f"list of {items}"
     if node.get("format") == "date-time":
         return "date and time"
     kind = _KINDS.get(str(node.get("type")), "any")
+    return kind + _range_of(node) if kind in {"integer", "number"} else kind
+
+
+def _range_of(node: Mapping[str, Any]) -> str:
     lowest, above, highest = node.get("minimum"), node.get("exclusiveMinimum"), node.get("maximum")
-    if kind in {"whole number", "number"}:
-        start = f"{lowest:g}" if lowest is not None else f"more than {above:g}" if above is not None else ""
-        kind += f", {start}" if start else ""
-        kind += f" to {highest:.15g}" if highest is not None else " or more" if lowest is not None else ""
-    return kind
+    if lowest is not None and highest is not None:
+        return f" from {lowest:.15g} to {highest:.15g}"
+    limits = (("at least", lowest), ("greater than", above), ("at most", highest))
+    return "".join(f", {words} {limit:.15g}" for words, limit in limits if limit is not None)

@@ -1,7 +1,7 @@
-"""One spool file: written by its owner's event loop, read and deleted by its owner's drain thread.
+"""One file of the spool. The event loop of its owner writes it; the drain thread of its owner reads and deletes it.
 
-The owner holds an flock on the open file for as long as it lives, so a segment that can be locked belongs to
-nobody and may be adopted. The lock ends with the process, however it ends.
+The owner holds an flock on the open file. A segment that can be locked therefore has no owner and may be adopted. The
+operating system releases the lock when the process ends, in whatever way it ends.
 """
 
 import contextlib
@@ -19,49 +19,52 @@ _COUNT_CHUNK_BYTES: Final = 1024 * 1024
 _write = ctypes.PyDLL(None, use_errno=True).write
 _write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
 _write.restype = ctypes.c_ssize_t
-"""write(2) without letting go of the interpreter. os.write lets go: a busy drain thread then takes over, and the
-event loop waits for its turn after every record, which costs four times the system call."""
+"""write(2) without releasing the interpreter lock. os.write releases it: a busy drain thread then takes it, and the
+event loop has to wait for it after every record, which costs four times the system call."""
 
 
-class Segment:
-    """An open, locked segment. `size` and `records` move with writes, `offset` and `drained` with commits.
+class SpoolSegment:
+    """An open, locked segment. Writes advance `size` and `records`; commits advance `offset` and `drained_records`.
 
-    Each counter has one writing thread, and reading an int is atomic, so no lock stands in the way of an append.
-    `_closing` only keeps the syncing thread and the closing one apart.
+    Each counter is written by one thread, and reading an int is atomic, so an append needs no lock. The only lock,
+    `_closing`, prevents that a segment is synced and closed at the same time.
     """
 
     __slots__ = (
         "_closing",
-        "drained",
+        "drained_records",
         "fd",
+        "is_closed",
         "is_finished",
-        "is_gone",
         "offset",
         "path",
         "records",
         "size",
-        "synced",
+        "synced_bytes",
     )
 
     def __init__(self, path: Path, fd: int, size: int, *, is_finished: bool) -> None:
         self.path = path
         self.fd = fd
         self.size = size
-        """Bytes of whole, successful writes; a reader never looks beyond."""
+        """Bytes of whole, successful writes. A reader never reads beyond them."""
         self.records = 0
         self.offset = 0
-        """Bytes whose records are committed."""
-        self.drained = 0
-        self.synced = 0
-        """Bytes known to be on the disk."""
+        """Bytes whose records are committed to the database."""
+        self.drained_records = 0
+        self.synced_bytes = 0
+        """Bytes that are known to be on disk."""
         self.is_finished = is_finished
-        """No more writes will come."""
-        self.is_gone = False
+        """No more records will be written."""
+        self.is_closed = False
         self._closing = threading.Lock()
 
     @classmethod
     def create(cls, directory: Path, stem: str) -> Self:
-        """Create, lock, then give the file its final name, so that no adopter ever sees it unlocked. OSError."""
+        """Create and lock the file, then give it its final name, so that no adopter ever sees it unlocked.
+
+        Raises OSError.
+        """
         fresh = directory / f"{stem}{_NEW_SUFFIX}"
         fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -70,21 +73,21 @@ class Segment:
             fresh.rename(path)
         except OSError:
             os.close(fd)
-            with contextlib.suppress(OSError):  # the first error is the one to report
+            with contextlib.suppress(OSError):  # the first error is reported
                 fresh.unlink()
             raise
         return cls(path, fd, 0, is_finished=False)
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """Take over a dead owner's segment; None when its owner lives or another process was first."""
+        """Take over the segment of a dead owner. Returns None if its owner is alive or another process was faster."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.stat(path).st_ino != os.fstat(fd).st_ino:  # noqa: PTH116 - beside fstat, the same call reads best
+            if os.stat(path).st_ino != os.fstat(fd).st_ino:  # noqa: PTH116 - the counterpart of fstat
                 os.close(fd)
                 return None
         except (BlockingIOError, FileNotFoundError):
@@ -101,10 +104,10 @@ class Segment:
 
     @property
     def backlog_records(self) -> int:
-        return max(0, self.records - self.drained)
+        return max(0, self.records - self.drained_records)
 
     def start_at(self, offset: int) -> None:
-        """Continue an adopted segment at `offset` (0 when that lies outside the file) and count what is left."""
+        """Continue an adopted segment at `offset`, or at 0 if that is outside the file, and count its records."""
         self.offset = offset if offset <= self.size else 0
         position = self.offset
         while chunk := os.pread(self.fd, _COUNT_CHUNK_BYTES, position):
@@ -112,9 +115,9 @@ class Segment:
             position += len(chunk)
 
     def write(self, line: bytes) -> int:
-        """Append `line`; returns how much of it was taken, which `size` does not know yet. OSError.
+        """Append `line` and return the number of bytes written, without adding it to `size`. Raises OSError.
 
-        A local file takes it into the page cache, so nobody waits for the interpreter meanwhile.
+        The write goes to the page cache, so holding the interpreter lock during the call delays nobody.
         """
         written: int = _write(self.fd, line, len(line))
         if written < 0:
@@ -123,24 +126,24 @@ class Segment:
         return written
 
     def read(self, position: int, max_bytes: int) -> bytes:
-        """Return up to `max_bytes` of whole writes from `position` on."""
+        """Return up to `max_bytes` of whole writes, starting at `position`."""
         return os.pread(self.fd, min(max_bytes, self.size - position), position)
 
     def sync(self) -> None:
-        """Flush to the disk what has been written so far. OSError when the disk refuses."""
+        """Sync what has been written so far to disk. Raises OSError."""
         with self._closing:
-            if self.is_gone:
+            if self.is_closed:
                 return
             size = self.size
             os.fsync(self.fd)
-            self.synced = size
+            self.synced_bytes = size
 
     def close(self, *, deletes: bool) -> None:
-        """Give the segment up, with its file when `deletes`. Idempotent."""
+        """Close the segment, and delete its file if `deletes` is true. Idempotent."""
         with self._closing:
-            if self.is_gone:
+            if self.is_closed:
                 return
-            self.is_gone = True
+            self.is_closed = True
             try:
                 if deletes:
                     self.path.unlink(missing_ok=True)
@@ -148,9 +151,9 @@ class Segment:
                 os.close(self.fd)
 
 
-def remove_stillborn(directory: Path) -> None:
-    """Delete empty files of processes that died between creating and naming a segment."""
+def remove_unfinished_segments(directory: Path) -> None:
+    """Delete the empty files of processes that died between creating and naming a segment."""
     for path in directory.glob(f"*{_NEW_SUFFIX}"):
-        segment = Segment.adopt(path)
+        segment = SpoolSegment.adopt(path)
         if segment is not None:
             segment.close(deletes=segment.size == 0)

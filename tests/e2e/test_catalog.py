@@ -62,16 +62,16 @@ def test_a_running_gateway_takes_a_refreshed_list(vendor: MockVendor, tmp_path: 
 
         refused = refresh(gateway, {"not": "a list"})
         assert refused.returncode == 1
-        assert "no price list" in refused.stderr
+        assert "not a valid price list" in refused.stderr
         checked = refresh(gateway, listed(2, 5000), "--check")
         assert (checked.returncode, json.loads(checked.stdout)["installed"]) == (0, None)
-        assert not list(tmp_path.glob("*.catalogue.json"))
+        assert not list(tmp_path.glob("*.catalog.json"))
 
         done = refresh(gateway, listed(2, 5000))
         assert done.returncode == 0, done.stderr
         said = json.loads(done.stdout)
         assert said["added"] == ["openai/brand-new"]
-        assert Path(said["installed"]) == gateway.database.with_suffix(".catalogue.json")
+        assert Path(said["installed"]) == gateway.database.with_suffix(".catalog.json")
         assert known(gateway, "fresh") == (None, None)  # not before the reload
         gateway.signal(signal.SIGHUP)
         until(lambda: known(gateway, "fresh") == ("2.000000", 5000), "the new list serves")
@@ -90,18 +90,18 @@ def test_a_running_gateway_takes_a_refreshed_list(vendor: MockVendor, tmp_path: 
 def test_a_broken_list_changes_nothing_at_a_reload(vendor: MockVendor, tmp_path: Path) -> None:
     file = tmp_path / "prices.json"
     file.write_text(json.dumps(listed(3, 700)))
-    with GatewayProcess(configured(vendor, catalogue={"file": str(file)}), tmp_path) as gateway:
+    with GatewayProcess(configured(vendor, catalog={"file": str(file)}), tmp_path) as gateway:
         assert known(gateway, "fresh") == ("3.000000", 700)
         file.write_text("[]")
         gateway.signal(signal.SIGHUP)
-        until(lambda: "reload refused: catalogue.file" in gateway.stderr(), "the reload is refused")
+        until(lambda: "reload refused: catalog.file" in gateway.stderr(), "the reload is refused")
         assert known(gateway, "fresh") == ("3.000000", 700)
         file.write_text(json.dumps(listed(4, 800)))
         gateway.signal(signal.SIGHUP)
         until(lambda: known(gateway, "fresh") == ("4.000000", 800), "the mended list serves")
         refused = refresh(gateway, listed(5, 900))
         assert refused.returncode == 1
-        assert "catalogue.file" in refused.stderr
+        assert "catalog.file" in refused.stderr
 
 
 @pytest.mark.parametrize("content", [None, "[]", "nonsense"])
@@ -110,9 +110,9 @@ def test_a_gateway_does_not_start_with_a_broken_list(vendor: MockVendor, tmp_pat
     if content is not None:
         file.write_text(content)
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(configured(vendor, catalogue={"file": str(file)})))
+    config.write_text(json.dumps(configured(vendor, catalog={"file": str(file)})))
     asked = [*PROGRAM, "serve", "--config", str(config), "--port", "0"]
     done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path, timeout=30)
     assert done.returncode == 3
-    assert "catalogue.file" in done.stderr
+    assert "catalog.file" in done.stderr
     assert "catalog refresh --check" in done.stderr

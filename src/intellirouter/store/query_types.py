@@ -1,4 +1,4 @@
-"""What readers ask for and get: filters, rows, pages, sums. No I/O."""
+"""Arguments and results of queries on the exchange log and the ledger. No I/O."""
 
 from typing import Literal
 
@@ -8,19 +8,19 @@ TotalsKey = Literal["tenant", "model", "deployment"]
 
 
 class LogFilter(Struct, frozen=True, kw_only=True):
-    """Which exchanges to list. None does not filter."""
+    """Selects exchanges. A field that is None selects all of them."""
 
     tenant: str | None = None
     model: str | None = None
     deployment: str | None = None
     status_class: int | None = None
-    """First digit of the status: 2, 4, 5."""
+    """First digit of the status: 2, 4 or 5."""
     errors_only: bool = False
-    """Those with an error code or a status from 400 on."""
+    """Select exchanges with an error code or a status of 400 or more."""
 
 
 class LogRow(Struct, frozen=True, kw_only=True):
-    """One line of the log's table."""
+    """One exchange in a list of exchanges."""
 
     request_id: str
     started_us: int
@@ -36,23 +36,25 @@ class LogRow(Struct, frozen=True, kw_only=True):
 
 
 class LogPage(Struct, frozen=True, kw_only=True):
+    """One page of exchanges."""
+
     rows: tuple[LogRow, ...]
     """Newest first."""
     next_before: str | None
-    """Pass it as `before` to get the next page (it is the last row's request id); None on the last page."""
+    """Request id of the last row, to be passed as `before` for the next page; None on the last page."""
 
 
 class LedgerTotal(Struct, frozen=True, kw_only=True):
-    """Sums of one group. Keys that were not grouped by are None, as are keys that the entries do not have."""
+    """Totals of one group. A key is None if the query does not group by it or if the entries do not have it."""
 
     tenant: str | None = None
     model: str | None = None
     deployment: str | None = None
     requests: int
     unpriced_requests: int
-    """Entries whose cost is unknown; they are not in `cost_microusd`."""
+    """Entries with an unknown cost, which is not part of `cost_microusd`."""
     estimated_requests: int
-    """Entries whose tokens were estimated."""
+    """Entries with estimated token counts."""
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.unit.config.conftest import VENDORS
+from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 from intellirouter.config import compile_config, config_schema, load_config, setting_docs
 
@@ -28,14 +28,16 @@ def test_there_are_examples():
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_loads_compiles_and_satisfies_the_schema(path):
     loaded = load_config(path, environ={})
-    runtime = compile_config(loaded.config, vendors=VENDORS, environ=ENVIRON, origins=loaded.origins)
+    runtime = compile_config(
+        loaded.config, vendors=VENDORS, strategies=STRATEGIES, environ=ENVIRON, origins=loaded.origins
+    )
     assert runtime.models
     jsonschema.Draft202012Validator(config_schema()).validate(yaml.safe_load(path.read_text("utf-8")))
 
 
-def test_contract_means_what_it_says():
+def test_contract_example_compiles_to_what_it_configures():
     loaded = load_config(ROOT / "examples" / "contract.yaml", environ={})
-    runtime = compile_config(loaded.config, vendors=VENDORS, environ=ENVIRON)
+    runtime = compile_config(loaded.config, vendors=VENDORS, strategies=STRATEGIES, environ=ENVIRON)
     assert runtime.models["assistant"].deployments == ("mini", "big")
     assert runtime.models["assistant"].fallbacks == ("smollm",)
     assert runtime.models["assistant"].strategy == "cost"
@@ -54,7 +56,7 @@ def test_contract_means_what_it_says():
     assert any("adaptive" in warning for warning in runtime.warnings)
 
 
-def test_schema_refuses_what_the_loader_refuses():
+def test_schema_rejects_what_the_loader_rejects():
     validator = jsonschema.Draft202012Validator(config_schema())
     assert validator.is_valid({"store": "sqlite:///a.db"})
     assert validator.is_valid({"store": {"url": "sqlite:///a.db"}})
@@ -77,11 +79,15 @@ def test_every_setting_is_described():
     assert all(doc.is_section or doc.kind not in {"", "any"} for doc in docs)
 
 
-def test_kinds_and_defaults_are_in_words():
+def test_types_and_defaults_are_in_words():
     docs = {doc.path: doc for doc in setting_docs()}
-    assert (docs["server.port"].kind, docs["server.port"].default) == ("whole number, 0 to 65535", "8080")
+    assert (docs["server.port"].kind, docs["server.port"].default) == ("integer from 0 to 65535", "8080")
     assert docs["providers.NAME.vendor"].default == "required"
-    assert docs["models.NAME.deployments"].kind == "list of text"
+    assert docs["models.NAME.deployments"].kind == "list of strings"
+    assert docs["models.NAME.strategy"].kind == "string"
+    assert docs["store.log_max_bytes"].kind == "integer, at least 1048576"
+    assert docs["defaults.timeouts.idle_s"].kind == "number, greater than 0, at most 86400"
+    assert docs["keys[N].grants"].kind == 'list of "admin"'
     assert docs["auth.required"].default == ""
 
 

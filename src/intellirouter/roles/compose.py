@@ -13,6 +13,7 @@ import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
+from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
@@ -57,6 +58,7 @@ class GatewayProcess:
     ) -> None:
         """`read_again` loads and compiles the configuration again; None where there is no file to read."""
         self._read_again = read_again
+        self._reloading = asyncio.Lock()
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
@@ -121,23 +123,26 @@ class GatewayProcess:
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
-    async def reload(self) -> None:
-        """Read the configuration again. A bad one changes nothing, and the log says why."""
-        if self._read_again is None:
-            return
-        try:
-            runtime = await asyncio.to_thread(self._read_again)
+    async def reload(self) -> ServerSpec:
+        """Read the configuration again. An invalid one changes nothing, and the log says why."""
+        if self._read_again is not None:
+            try:
+                await self._reload(self._read_again)
+            except ConfigError as error:
+                for problem in error.problems:
+                    logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
+            except errors.HostError as error:
+                logger.error("reload refused: %s %s", error.message, error.hint)  # noqa: TRY400 - no traceback wanted
+        return self.current.value.runtime.server
+
+    async def _reload(self, read: Callable[[], Runtime]) -> None:
+        """Build the next generation and put it into service. Raises `ConfigError`, `HostError` and changes nothing."""
+        async with self._reloading:  # so that no older configuration replaces a newer one
+            runtime = await asyncio.to_thread(read)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
             generation = self._generations.build(runtime, prices, self._registries)
             self.host.apply(local_models(generation.runtime))
-        except ConfigError as error:
-            for problem in error.problems:
-                logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
-            return
-        except errors.HostError as error:
-            logger.error("reload refused: %s %s", error.message, error.hint)  # noqa: TRY400 - no traceback wanted
-            return
-        self._swap(generation)
+            self._swap(generation)
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed: it takes effect after a restart.", setting)

@@ -1,9 +1,9 @@
-"""Turn the genai-prices package into the compact price list that ships with the gateway.
+"""Write the compact price list of the gateway from the genai-prices package.
 
     python -m scripts.build_prices            write src/intellirouter/catalog/data/prices.json
-    python -m scripts.build_prices --check    fail if that file is not what the installed genai-prices gives
+    python -m scripts.build_prices --check    fail if that file differs from the installed genai-prices
 
-The output depends on the version of genai-prices alone, one model a line, so that an update reads as a diff.
+The output depends only on the version of genai-prices. It has one model per line, so that updates are readable diffs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ BUCKETS: Final = {
     "input_audio_mtok": "input_audio",
     "output_audio_mtok": "output_audio",
 }
-"""The source's price keys (US dollars per million tokens) -> buckets of core.Price."""
+"""Price keys of the source (US dollars per million tokens) -> buckets of core.Price."""
 
 CLAUSES: Final = {
     "ClauseEquals": ("equals", "equals"),
@@ -40,7 +40,7 @@ CLAUSES: Final = {
     "ClauseOr": ("or", "or_"),
     "ClauseAnd": ("and", "and_"),
 }
-"""The source's class -> our key and the source's attribute."""
+"""Class of the source -> our key and the attribute of the source."""
 
 
 def clause(source: Any) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def rule(constraint: Any) -> str:
         return str(constraint.start_date.isoformat())
     if isinstance(constraint, TimeOfDateConstraint):
         return "daily"
-    raise TypeError(f"unknown price constraint {constraint!r}")
+    raise TypeError(f"Unknown price constraint {constraint!r}.")
 
 
 def is_free(model: Any) -> bool:
-    """Tell a model that costs nothing from one whose price is missing; the source writes both alike."""
+    """Return whether a model without prices is free, as opposed to unknown. The source has no field for this."""
     words = f"{model.price_comments or ''} {model.description or ''}".lower()
     return ":free" in model.id or "free of charge" in words or "included in the subscription" in words
 
@@ -71,13 +71,13 @@ def kind_of_charge(price_key: str) -> str:
 
 
 def rates(model: Any, prices: Any) -> tuple[dict[str, int], list[str]]:
-    """Return pico-USD per token by bucket, and the charges that have no bucket."""
-    stated = {key: value for key, value in prices.__dict__.items() if value is not None}
-    if not stated and is_free(model):
+    """Return pico-USD per token by bucket, and the charges without a bucket."""
+    given = {key: value for key, value in prices.__dict__.items() if value is not None}
+    if not given and is_free(model):
         return {"input": 0, "output": 0}, []
     found: dict[str, int] = {}
     not_covered: list[str] = []
-    for key, value in stated.items():
+    for key, value in given.items():
         bucket = BUCKETS.get(key)
         if bucket is None:
             not_covered.append(kind_of_charge(key))
@@ -87,7 +87,7 @@ def rates(model: Any, prices: Any) -> tuple[dict[str, int], list[str]]:
         base: Decimal = value.base if isinstance(value, TieredPrices) else value
         found[bucket] = pusd_per_token(base)
     if found:
-        # A direction without a price of its own is not charged: embeddings return no tokens, speech takes none.
+        # A direction without a price is free: embeddings return no tokens, speech synthesis takes none.
         found = {"input": 0, "output": 0} | found
     return found, sorted(not_covered)
 
@@ -105,7 +105,7 @@ def model_row(model: Any) -> list[Any]:
 
 
 def render() -> str:
-    """Return the whole file: JSON with one model a line."""
+    """Return the content of the file: JSON with one model per line."""
     blocks: list[str] = []
     for provider in sorted(source_providers, key=lambda each: each.id):
         head: dict[str, Any] = {}
@@ -113,14 +113,14 @@ def render() -> str:
             head["match"] = clause(provider.provider_match)
         if provider.fallback_model_providers:
             head["fallbacks"] = provider.fallback_model_providers
-        # The order of the models decides which one matches first: it is the source's.
+        # The order of the models decides which one matches first, so it is that of the source.
         rows = ",\n".join(compact(model_row(model)) for model in provider.models)
         fields = "".join(f"{compact(key)}:{compact(value)},\n" for key, value in head.items())
         blocks.append(f'{compact(provider.id)}:{{\n{fields}"models":[\n{rows}\n]}}')
     facts = {
         "source": "genai-prices",
         "version": version("genai-prices"),
-        "licence": "MIT, see NOTICE beside this file",
+        "license": "MIT, see NOTICE in this directory",
     }
     lines = "".join(f"{compact(key)}:{compact(value)},\n" for key, value in facts.items())
     body = ",\n".join(blocks)
@@ -140,7 +140,7 @@ def main() -> int:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
         print(
-            f"{OUTPUT} differs from genai-prices {version('genai-prices')}: run python -m scripts.build_prices",
+            f"{OUTPUT} differs from genai-prices {version('genai-prices')}. Run python -m scripts.build_prices.",
             file=sys.stderr,
         )
         return 1

@@ -9,6 +9,7 @@ import pytest
 
 from intellirouter.config import compile_config, load_config
 from intellirouter.providers import VENDORS
+from intellirouter.routing import STRATEGIES
 from scripts import check_docs
 
 REPO = Path(__file__).resolve().parents[2]
@@ -38,7 +39,12 @@ def test_the_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
     config = tmp_path / "intellirouter.yaml"
     config.write_text(blocks[0])
     environ = {"OPENAI_API_KEY": "sk-unused", "LAB_KEY": "unused"}
-    runtime = compile_config(load_config(config, environ=environ).config, environ=environ, vendors=VENDORS)
+    runtime = compile_config(
+        load_config(config, environ=environ).config,
+        environ=environ,
+        vendors=VENDORS,
+        strategies=[row.name for row in STRATEGIES],
+    )
     assert set(runtime.models) == {"assistant"}
     assert runtime.models["assistant"].fallbacks == ("small",)
 

@@ -1,4 +1,4 @@
-"""Several credentials of one provider: one that is refused rests, and the next one answers in its place."""
+"""Several credentials of one provider: a refused one cools down, and the next one is used instead."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def call(gateway: GatewayProcess, path: str, who: str = "admin") -> httpx.Respon
     return httpx.get(f"{gateway.url}{path}", headers={"authorization": f"Bearer {KEYS[who]}"})
 
 
-def test_a_refused_credential_rests_and_the_client_notices_nothing(secured: GatewayProcess) -> None:
+def test_refused_credential_cools_down_and_the_client_does_not_notice(secured: GatewayProcess) -> None:
     headers = {"authorization": f"Bearer {KEYS['ann']}"}
     for stream in (False, True, False, True):
         answer = httpx.post(
@@ -51,7 +51,7 @@ def test_a_refused_credential_rests_and_the_client_notices_nothing(secured: Gate
         assert answer.headers["x-intellirouter-attempts"] == "1"
     states = call(secured, "/api/v1/credentials").json()["credentials"]
     assert [(each["provider"], each["index"], each["state"]) for each in states] == [
-        ("lab", 0, "resting"),
+        ("lab", 0, "cooling_down"),
         ("lab", 1, "ready"),
     ]
     shown = call(secured, "/api/v1/credentials").text + secured.stderr()

@@ -164,10 +164,10 @@ def said(body: bytes, *, stream: bool) -> str:
 
 BAD_FILES = {
     "{": "YAML",
-    '{"modles": {}}': "did you mean models?",
+    '{"modles": {}}': "Did you mean `models`?",
     '{"models": {"x": {"deployments": ["nowhere"]}}}': "nowhere",
     '{"server": {"port": "http"}}': "server.port",
-    "": "there is no such file",
+    "": "The file does not exist.",
 }
 
 

@@ -64,8 +64,8 @@ class Worker:
 @asynccontextmanager
 async def started(cache_dir: Path, run_dir: Path, **settings: Any) -> AsyncIterator[Worker]:
     models = [LocalModel(name=MODEL, artifact=ARTIFACT, ctx_tokens=2048)]
-    host = LocalHost(models, cache_dir=cache_dir, run_dir=run_dir, settings=HostSettings(**settings))
-    await host.start()
+    host = LocalHost(cache_dir=cache_dir, run_dir=run_dir, settings=HostSettings(**settings))
+    host.apply(models)
     try:
         endpoint = await host.wait_ready(MODEL, 60)
         assert endpoint.uds is not None
@@ -210,8 +210,8 @@ async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, soc
         from intellirouter.hosting import LocalHost, LocalModel
         async def main():
             models = [LocalModel(name="m", artifact={ARTIFACT!r})]
-            host = LocalHost(models, cache_dir=Path({str(cache_dir)!r}), run_dir=Path({str(socket_dir / "run")!r}))
-            await host.start()
+            host = LocalHost(cache_dir=Path({str(cache_dir)!r}), run_dir=Path({str(socket_dir / "run")!r}))
+            host.apply(models)
             await host.wait_ready("m", 60)
             print(host.view("m").pid, flush=True)
             await asyncio.sleep(3600)
@@ -232,12 +232,11 @@ async def test_weights_the_engine_refuses_are_reported_in_its_words(
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(whole.replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lambo", 1))
     host = LocalHost(
-        [LocalModel(name=MODEL, artifact=str(broken))],
         cache_dir=cache_dir,
         run_dir=socket_dir / "run",
         settings=HostSettings(crash_limit=1),
     )
-    await host.start()
+    host.apply([LocalModel(name=MODEL, artifact=str(broken))])
     try:
         with pytest.raises(WorkerFailed, match="unknown model architecture: 'lambo'"):
             await host.wait_ready(MODEL, 30)

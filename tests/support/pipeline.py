@@ -194,6 +194,14 @@ class NoSockets:
         raise errors.UnsupportedFeature(f"{deployment.name} has no sessions, so {request.path} is not reached.")
 
 
+class NoCredentials:
+    """Implements `core.CredentialRotator`: there is never another credential."""
+
+    def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
+        del deployment, error, status
+        return False
+
+
 class NamedModels:
     """The part of the catalog that the spine uses."""
 

@@ -181,7 +181,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     )
     async def tail(caller: Caller) -> Response:
         """Exchanges as they finish, as server-sent events. A listener that is too slow misses some."""
-        queue = plane.feed.listen()
+        queue = plane.feed.subscribe()
         if queue is None:
             raise errors.Overloaded("Too many listeners follow the requests already.")
         return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
@@ -227,7 +227,7 @@ async def _follow(
             if tenant in {None, record.tenant}:
                 yield b"data: " + msgspec.json.encode(record_view(record)) + b"\n\n"
     finally:
-        plane.feed.leave(queue)
+        plane.feed.unsubscribe(queue)
 
 
 def _add_error_rendering(app: FastAPI) -> None:
@@ -241,7 +241,7 @@ def _add_error_rendering(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     async def no_store(_: Request, error: StoreUnavailable) -> Response:
-        ours = errors.Overloaded(f"The request log cannot be read now: {error}", code="store_unavailable", hint="")
+        ours = errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.")
         return Response(encode_error(ours), ours.status, media_type="application/json")
 
     @app.exception_handler(RequestValidationError)

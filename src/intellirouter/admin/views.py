@@ -1,4 +1,4 @@
-"""Records and catalogue entries as the control API shows them."""
+"""Records and catalog entries as the control API shows them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +46,9 @@ def _lost(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
 def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     """Every name this caller may ask for, with what stands behind it."""
     catalog = plane.current.value.catalog
-    rows = [_target_row(name, target, plane) for name, target in catalog.targets.items() if identity.may_use(name)]
+    rows = [
+        _target_row(name, target, plane) for name, target in catalog.resolved_models.items() if identity.may_use(name)
+    ]
     rows += [
         {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}
         for provider in catalog.wildcard_providers

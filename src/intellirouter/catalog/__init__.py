@@ -1,7 +1,7 @@
-"""Models, deployments, prices and health: what may serve whom, and how it is doing.
+"""Models, deployments, prices and health: what a model name stands for, what it costs, and how it performs.
 
-Door: `Catalog` (names to `ResolvedModel`s), `HealthBoard`, `PriceList`; for lists from files `read_prices`,
-`compare` and `install_prices`. It decides nothing and calls nobody.
+Door: `Catalog` (from names to `ResolvedModel`s), `HealthBoard`, `PriceList`, and for price lists in files
+`read_prices`, `compare` and `install_prices`. This room makes no decisions and does no network I/O.
 """
 
 from intellirouter.catalog.catalog import Catalog, ResolvedModel

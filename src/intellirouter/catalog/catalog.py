@@ -1,4 +1,4 @@
-"""What clients may ask for, and which deployments stand behind each name."""
+"""The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ class PriceSource(Protocol):
 
 
 class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
-    """What one public model name stands for. The pool shares the load; fallbacks are tried after it."""
+    """What a model name stands for. Requests are spread over the pool; fallbacks are tried after it."""
 
     model: str
     kind: str
-    """`model`, `deployment` or `wildcard`: how the name was understood."""
+    """How the name was resolved: `model`, `deployment` or `wildcard`."""
     strategy: str
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
@@ -32,52 +32,53 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     request_timeout_s: float
     """How long a request may take over all its attempts, until its answer begins."""
     by_name: dict[str, Deployment]
-    """Pool and fallbacks."""
+    """The deployments of the pool and the fallbacks."""
 
 
 class Catalog:
-    """Frozen after construction, but for the bounded memory of wildcard names."""
+    """Resolves model names. Frozen after construction, except for a bounded cache of wildcard names."""
 
     def __init__(self, runtime: Runtime, vendors: Mapping[str, VendorRow], prices: PriceSource) -> None:
         self._runtime = runtime
         self._vendors = vendors
         self._prices = prices
         self.deployments = {name: self._deployment(spec) for name, spec in runtime.deployments.items()}
-        self._targets = self._all_targets()
+        self._resolved = self._resolve_all()
         self._wildcards: OrderedDict[str, ResolvedModel] = OrderedDict()
 
     @property
-    def targets(self) -> Mapping[str, ResolvedModel]:
-        """Every fixed name: models first, then deployments, then `provider/model` forms."""
-        return self._targets
+    def resolved_models(self) -> Mapping[str, ResolvedModel]:
+        """All names except wildcards: models, then deployments, then `provider/model` names."""
+        return self._resolved
 
     def known_deployments(self) -> list[Deployment]:
-        """Return the configured deployments, and those that clients have lately asked for through a wildcard."""
-        return [*self.deployments.values(), *(target.pool[0] for target in self._wildcards.values())]
+        """Return the configured deployments, and those that clients have recently called through a wildcard."""
+        return [*self.deployments.values(), *(resolved.pool[0] for resolved in self._wildcards.values())]
 
     @property
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
 
     def resolve(self, model: str) -> ResolvedModel | None:
-        """Return what `model` stands for: a model, a deployment, `provider/model`, or a provider's wildcard."""
-        return self._targets.get(model) or self._wildcards.get(model) or self._wildcard(model)
+        """Return what a name stands for: a model, a deployment, `provider/model` or a wildcard; None if unknown."""
+        return self._resolved.get(model) or self._wildcards.get(model) or self._wildcard(model)
 
     def endpoint_of(self, provider: str) -> Deployment:
-        """Return a deployment of no model, for asking the provider itself."""
+        """Return a deployment without a model, for requests to the provider itself."""
         timeouts = self._runtime.providers[provider].timeouts
         return self._deployment(DeploymentSpec(name=provider, provider=provider, model="", timeouts=timeouts))
 
-    def _all_targets(self) -> dict[str, ResolvedModel]:
-        targets = {name: self._model_target(spec) for name, spec in self._runtime.models.items()}
+    def _resolve_all(self) -> dict[str, ResolvedModel]:
+        resolved = {name: self._resolve_model(spec) for name, spec in self._runtime.models.items()}
         for name, deployment in self.deployments.items():
-            targets.setdefault(name, self._single(name, "deployment", deployment))
+            resolved.setdefault(name, self._single(name, "deployment", deployment))
         for deployment in self.deployments.values():
             name = f"{deployment.provider}/{deployment.upstream_model}"
-            targets.setdefault(name, self._single(name, "deployment", deployment))
-        return targets
+            resolved.setdefault(name, self._single(name, "deployment", deployment))
+        return resolved
 
-    def _model_target(self, spec: ModelSpec) -> ResolvedModel:
+    def _resolve_model(self, spec: ModelSpec) -> ResolvedModel:
+        by_name = {name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)}
         return ResolvedModel(
             model=spec.name,
             kind="model",
@@ -85,10 +86,8 @@ class Catalog:
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
             retries=spec.retries,
-            request_timeout_s=_request_timeout_s(
-                self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)
-            ),
-            by_name={name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)},
+            request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
+            by_name=by_name,
         )
 
     def _single(self, name: str, kind: str, deployment: Deployment) -> ResolvedModel:
@@ -100,7 +99,7 @@ class Catalog:
             strategy="priority",
             pool=(deployment,),
             retries=retries,
-            request_timeout_s=_request_timeout_s([deployment]),
+            request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             by_name=by_name,
         )
 
@@ -110,10 +109,10 @@ class Catalog:
         if not slash or not upstream_model or provider is None or not provider.allows_any_model:
             return None
         spec = DeploymentSpec(name=model, provider=provider_name, model=upstream_model, timeouts=provider.timeouts)
-        target = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))
+        resolved = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))
         if len(self._wildcards) > _MAX_WILDCARDS:
             self._wildcards.popitem(last=False)
-        return target
+        return resolved
 
     def _deployment(self, spec: DeploymentSpec) -> Deployment:
         provider = self._runtime.providers[spec.provider]
@@ -143,7 +142,7 @@ class Catalog:
         )
 
 
-def _request_timeout_s(deployments: Iterable[Deployment]) -> float:
+def _sum_of_timeouts(deployments: Iterable[Deployment]) -> float:
     """Return the time for all attempts together: each deployment may use up its own once."""
     return sum(each.timeouts.total_s for each in deployments)
 
@@ -153,7 +152,7 @@ def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:
 
 
 def _address(provider: ProviderSpec, row: VendorRow) -> UpstreamAddress:
-    base_url = provider.base_url or row.base_url or "http://localhost/v1"
-    # Paths of these dialects begin above the prefix that people know from the OpenAI-compatible endpoints.
+    base_url = provider.base_url or row.base_url or ""
+    # The paths of these dialects start above the prefix that is usual for the OpenAI-compatible endpoint.
     base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
     return UpstreamAddress(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)

@@ -1,4 +1,4 @@
-"""From the price list that the genai-prices project publishes as JSON to our compact form. Pure.
+"""Converts the price list that the genai-prices project publishes as JSON to our compact format. No I/O.
 
 Source: github.com/pydantic/genai-prices, `prices/data.json` and `prices/data.schema.json`.
 """
@@ -19,7 +19,7 @@ BUCKETS: Final = {
     "input_audio_mtok": "input_audio",
     "output_audio_mtok": "output_audio",
 }
-"""The source's price keys (US dollars per million tokens) -> buckets of `core.Price`."""
+"""Price keys of the source (US dollars per million tokens) -> buckets of `core.Price`."""
 
 
 class _Tiered(Struct):
@@ -30,7 +30,7 @@ _Prices = dict[str, Decimal | _Tiered | None]
 
 
 class _Constraint(Struct):
-    """A day from which the price holds, or hours of the day (`start_time`, `end_time`)."""
+    """The day from which a price applies, or hours of the day (`start_time`, `end_time`)."""
 
     start_date: str | None = None
     start_time: str | None = None
@@ -61,18 +61,18 @@ class _Wrapped(Struct):
     providers: list[_Provider]
 
 
-def compacted(data: bytes, version: str) -> bytes:
-    """Return the list in our compact form. Raises `msgspec.DecodeError`, ValueError."""
+def to_compact(data: bytes, version: str) -> bytes:
+    """Return the list in our compact format. Raises `msgspec.DecodeError` or ValueError."""
     if data.lstrip()[:1] == b"[":
         providers = msgspec.json.decode(data, type=list[_Provider])
     else:
         providers = msgspec.json.decode(data, type=_Wrapped).providers
     if not providers:
-        raise ValueError("it lists no provider")
+        raise ValueError("it contains no provider")
     document = {
         "source": "genai-prices",
         "version": version,
-        "licence": "MIT",
+        "license": "MIT",
         "providers": {each.id: _provider(each) for each in sorted(providers, key=lambda each: each.id)},
     }
     return msgspec.json.encode(document)
@@ -84,7 +84,7 @@ def _provider(provider: _Provider) -> dict[str, Any]:
         made["match"] = provider.provider_match
     if provider.fallback_model_providers:
         made["fallbacks"] = provider.fallback_model_providers
-    # The order of the models decides which one matches first: it is the source's.
+    # The order of the models decides which one matches first, so it is that of the source.
     made["models"] = [_row(model) for model in provider.models]
     return made
 
@@ -102,13 +102,13 @@ def _period(model: _Model, table: _Conditional) -> list[Any]:
 
 
 def _rates(model: _Model, prices: _Prices) -> tuple[dict[str, int], list[str]]:
-    """Return pico-USD per token by bucket, and the charges that have no bucket."""
-    stated = {key: value for key, value in prices.items() if value is not None}
-    if not stated and _is_free(model):
+    """Return pico-USD per token by bucket, and the charges without a bucket."""
+    given = {key: value for key, value in prices.items() if value is not None}
+    if not given and _is_free(model):
         return {"input": 0, "output": 0}, []
     found: dict[str, int] = {}
     not_covered: set[str] = set()
-    for key, value in stated.items():
+    for key, value in given.items():
         bucket = BUCKETS.get(key)
         if bucket is None:
             not_covered.add(key.removesuffix("_mtok").removesuffix("_kcount"))
@@ -117,12 +117,12 @@ def _rates(model: _Model, prices: _Prices) -> tuple[dict[str, int], list[str]]:
             not_covered.add("tiers")
         found[bucket] = pusd_per_token(value.base if isinstance(value, _Tiered) else value)
     if found:
-        # A direction without a price of its own is not charged: embeddings return no tokens, speech takes none.
+        # A direction without a price is free: embeddings return no tokens, speech synthesis takes none.
         found = {"input": 0, "output": 0} | found
     return found, sorted(not_covered)
 
 
 def _is_free(model: _Model) -> bool:
-    """Tell a model that costs nothing from one whose price is missing; the source writes both alike."""
+    """Return whether a model without prices is free, as opposed to unknown. The source has no field for this."""
     words = f"{model.price_comments or ''} {model.description or ''}".lower()
     return ":free" in model.id or "free of charge" in words or "included in the subscription" in words

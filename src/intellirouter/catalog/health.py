@@ -1,4 +1,4 @@
-"""What we know of each deployment from its own traffic: one truth for router, API and dashboard."""
+"""The health of each deployment, measured from its own traffic. Router, API and dashboard share it."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ _MAX_UNCONFIGURED: Final = 2048
 
 
 class DeploymentHealth:
-    """Running figures of one deployment. Plain numbers, written on the event loop only.
+    """Running statistics of one deployment. Plain numbers, written on the event loop only.
 
-    A fast failure must not look like a fast answer: latency is learned from successes only, and the success rate is
-    kept beside it for strategies to weigh.
+    A fast failure must not look like a fast response, so the latency is measured from successes only. Strategies weigh
+    it with the success rate.
     """
 
     __slots__ = (
@@ -38,7 +38,7 @@ class DeploymentHealth:
         self.last_failure_s = 0.0
         self.last_error: str | None = None
         self.latency_ms: float | None = None
-        """Moving average to the end of the answer; None until the first success."""
+        """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
         self.success_rate = 1.0
 
@@ -62,19 +62,25 @@ class DeploymentHealth:
         self.success_rate -= _ALPHA * self.success_rate
 
     def end_neutrally(self) -> None:
-        """The attempt ended by the client's doing (abort, bad request): it says nothing about the deployment."""
+        """The client caused the end of the attempt (disconnect, invalid request), so it does not count."""
         self.in_flight -= 1
 
     def has_just_failed(self, now_s: float) -> bool:
-        """The last answer was a failure, under ten seconds ago."""
+        """Return whether the last attempt failed, less than ten seconds ago."""
         return self.failures_in_a_row > 0 and now_s - self.last_failure_s < _FAILING_FOR_S
 
     def is_failing(self, now_s: float) -> bool:
-        """Three failures in a row, the last one under ten seconds ago: try others first, but never nobody."""
+        """Return whether the last three attempts failed, the last one less than ten seconds ago.
+
+        Such a deployment is tried after the others, but it is not excluded.
+        """
         return self.failures_in_a_row >= _FAILING_AFTER and self.has_just_failed(now_s)
 
     def success_rate_at(self, now_s: float) -> float:
-        """The success rate, forgiving by half every thirty seconds: who is never tried could never recover."""
+        """Return the success rate, where the share of failures halves every thirty seconds.
+
+        Otherwise a deployment that is not tried any more could never recover.
+        """
         if self.success_rate >= 1.0:
             return 1.0
         age_s = max(0.0, now_s - self.last_failure_s)
@@ -86,9 +92,9 @@ def _blend(old: float | None, new: float) -> float:
 
 
 class HealthBoard:
-    """Health by deployment name. It outlives reloads of the configuration; `keep_only` forgets what is gone.
+    """Health by deployment name. It survives reloads of the configuration; `keep_only` drops removed deployments.
 
-    Wildcard names come from clients: those are forgotten when there are too many and nothing is in flight to them.
+    Wildcard names come from clients. Those without in-flight requests are dropped when there are too many.
     """
 
     def __init__(self) -> None:
@@ -104,7 +110,7 @@ class HealthBoard:
         return health
 
     def keep_only(self, names: frozenset[str]) -> None:
-        """Forget all but `names`, which are never forgotten again before the next call."""
+        """Drop all deployments except `names`, which are then kept until the next call."""
         self._configured = names
         self._keep(lambda name, _: name in names)
 

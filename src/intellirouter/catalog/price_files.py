@@ -1,6 +1,6 @@
-"""Price lists from files: read in either form, checked to the last entry, compared, installed.
+"""Price lists in files: reading either format, checking every entry, comparing and installing.
 
-Two forms are taken: our own compact one (as `data/prices.json`, written by `scripts/build_prices.py`) and the one that
+The two formats are our compact one (as in `data/prices.json`, which `scripts/build_prices.py` writes) and the one that
 the genai-prices project publishes (`data.json`, `data_slim.json`: a list of providers).
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.catalog.genai_list import compacted
+from intellirouter.catalog.genai_list import to_compact
 from intellirouter.catalog.prices import PriceEntry, PriceList, matches
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -25,42 +25,42 @@ _MAX_RATE: Final = 2**53
 
 
 class PriceFileError(Exception):
-    """The file cannot be used; the message says which entry and why."""
+    """The file cannot be used. The message is a sentence that names the file and, if possible, the entry."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """What a list holds, and what it changes against another one."""
+    """The size of a list, and its differences from another one."""
 
     version: str
     providers: int
     models: int
     priced: int
     added: tuple[str, ...]
-    """`provider/model`, in the lists' own names."""
+    """Names as `provider/model`, as in the lists."""
     removed: tuple[str, ...]
     changed: tuple[str, ...]
-    """Listed in both, today with another price or context length."""
+    """Models in both lists whose current price or context window differs."""
 
 
 def read_prices(path: Path) -> PriceList:
-    """Read and check a price list of either form. Raises `PriceFileError`."""
+    """Read and check a price list in either format. Raises `PriceFileError`."""
     return PriceList(_compact(path))
 
 
 def _compact(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise PriceFileError(f"{path} is larger than {_MAX_BYTES} bytes")
+            raise PriceFileError(f"The file {path} is larger than {_MAX_BYTES} bytes.")
         data = path.read_bytes()
     except OSError as error:
-        raise PriceFileError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise PriceFileError(f"The file {path} cannot be read: {error.strerror or error}.") from None
     try:
         if not _is_compact(data):
             version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
-            data = compacted(data, version)
+            data = to_compact(data, version)
         _check(PriceList(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise PriceFileError(f"{path} is no price list: {error}") from None
+        raise PriceFileError(f"The file {path} is not a valid price list: {error}.") from None
     return data
 
 
@@ -69,14 +69,14 @@ class _Shape(Struct):
 
 
 def _is_compact(data: bytes) -> bool:
-    """Tell our form, where providers are an object, from the published one, where they are a list."""
+    """Return whether `data` is in our format, where providers are an object and not a list."""
     if data.lstrip()[:1] == b"[":
         return False
     return bytes(msgspec.json.decode(data, type=_Shape).providers).lstrip()[:1] == b"{"
 
 
 def _check(prices: PriceList) -> None:
-    """Look at every entry: what is read only when it is asked for must not turn out broken then. Raises ValueError."""
+    """Check every entry, because entries are otherwise parsed only when they are looked up. Raises ValueError."""
     is_priced = False
     for provider in prices.providers:
         match, models = prices.rows(provider)
@@ -89,7 +89,7 @@ def _check(prices: PriceList) -> None:
                 _check_period(rule, rates, place)
                 is_priced = is_priced or bool(rates)
     if not is_priced:
-        raise ValueError("it holds no price")
+        raise ValueError("it contains no price")
 
 
 def _check_clause(clause: dict[str, Any], place: str, depth: int = 0) -> None:
@@ -99,11 +99,11 @@ def _check_clause(clause: dict[str, Any], place: str, depth: int = 0) -> None:
             _check_clause(part if isinstance(part, dict) else {}, place, depth + 1)
         return
     if kind not in _KINDS or not isinstance(wanted, str):
-        raise ValueError(f"{place}: the match clause is not one of {', '.join(sorted(_KINDS))}, or, and")
+        raise ValueError(f"{place}: the match clause must be one of {', '.join(sorted(_KINDS))}, or, and")
     try:
         matches(clause, "")
     except re.error as error:
-        raise ValueError(f"{place}: the regular expression {wanted!r} is not one: {error}") from None
+        raise ValueError(f"{place}: the regular expression {wanted!r} is not valid: {error}") from None
 
 
 def _check_period(rule: str, rates: dict[str, int], place: str) -> None:
@@ -111,15 +111,15 @@ def _check_period(rule: str, rates: dict[str, int], place: str) -> None:
         date.fromisoformat(rule)
     for bucket, rate in rates.items():
         if bucket not in PriceList.BUCKETS:
-            raise ValueError(f"{place}: there is no bucket {bucket!r}; there are {', '.join(PriceList.BUCKETS)}")
+            raise ValueError(f"{place}: unknown bucket {bucket!r}, known buckets are {', '.join(PriceList.BUCKETS)}")
         if not 0 <= rate <= _MAX_RATE:
-            raise ValueError(f"{place}: {bucket} is not a price")
+            raise ValueError(f"{place}: the price of {bucket} is out of range")
     if rates and not {"input", "output"} <= rates.keys():
         raise ValueError(f"{place}: input and output must both have a price")
 
 
 def compare(new: PriceList, old: PriceList) -> Comparison:
-    """Say what `new` holds, and what it changes."""
+    """Return the size of `new`, and its differences from `old`."""
     ours, theirs = dict(_entries(new)), dict(_entries(old))
     return Comparison(
         version=new.version,
@@ -147,9 +147,9 @@ def _differs(one: PriceEntry, other: PriceEntry) -> bool:
 
 
 def install_prices(source: Path, target: Path, replaced: PriceList) -> Comparison:
-    """Check `source` and put it, in the compact form, in the place of `target`. Raises `PriceFileError`.
+    """Check `source` and replace `target` with it, in the compact format. Raises `PriceFileError`.
 
-    Whoever reads `target` meanwhile gets the old file or the new one, whole.
+    The replacement is atomic: concurrent readers of `target` get the old file or the new one.
     """
     data = _compact(source)
     comparison = compare(PriceList(data), replaced)
@@ -163,5 +163,5 @@ def install_prices(source: Path, target: Path, replaced: PriceList) -> Compariso
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise PriceFileError(f"{target} cannot be written: {error.strerror or error}") from None
+        raise PriceFileError(f"The file {target} cannot be written: {error.strerror or error}.") from None
     return comparison

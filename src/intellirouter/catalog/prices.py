@@ -1,9 +1,8 @@
-"""List prices, context lengths and capabilities of hosted models, read from a data file: the one that ships with the
-package, or a newer one.
+"""List prices, context windows and capabilities of hosted models, from the data file of the package or a newer one.
 
-The former is made from the maintained `genai-prices` list by `scripts/build_prices.py`; importing that package here
-would cost 65 MB and a third of a second. Whoever needs prices loads the list, asks it, and lets it go: providers
-are parsed only when one of their models is asked for.
+`scripts/build_prices.py` writes the former from the maintained `genai-prices` package; importing that package here
+would take 65 MB and a third of a second. A list is loaded, queried and released. A provider is parsed only when one of
+its models is looked up.
 """
 
 import re
@@ -23,28 +22,28 @@ _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01
 
 
 class PriceEntry(Struct, frozen=True, kw_only=True):
-    """What the list says of one model."""
+    """The entry of one model."""
 
     model_id: str
-    """The list's own name for the model that the asked name was matched to."""
+    """The name of the model in the list."""
     price: Price | None
-    """None: the model is listed, but not with a price per token (it is billed by the second, the page, …)."""
+    """None if the model has no price per token, for example because it is billed by the second or the page."""
     context_tokens: int | None
-    """None: not listed."""
+    """None if it is not listed."""
     capabilities: frozenset[str] | None = None
-    """What the model can do; None: not listed."""
+    """What the model supports; None if it is not listed."""
     not_covered: tuple[str, ...] = ()
-    """Charges that `price` leaves out: `tiers` (dearer above a prompt length), `time_of_day` (cheaper at night),
-    `requests`, `web_searches`, `cache_write_1h`, … ."""
+    """Charges that `price` does not include: `tiers` (higher prices for long prompts), `time_of_day` (lower prices at
+    night), `requests`, `web_searches`, `cache_write_1h` and others."""
 
     @property
     def is_tiered(self) -> bool:
-        """True when a long prompt costs more per token than `price`, which holds the base tier, says."""
+        """True if `price` is the price of the base tier, and long prompts cost more per token."""
         return "tiers" in self.not_covered
 
 
 class _Period(Struct, array_like=True):
-    """One price table. `rule` is "" (always), an ISO date (from that day on, UTC) or "daily" (some hours)."""
+    """One price table. `rule` is "" (always), an ISO date (from that day, UTC) or "daily" (some hours of the day)."""
 
     rule: str
     rates: dict[str, int]
@@ -63,30 +62,30 @@ class _Model(Struct, array_like=True):
 class _Provider(Struct, omit_defaults=True):
     models: list[_Model]
     match: dict[str, Any] | None = None
-    """Other names of the provider."""
+    """Match clause for other names of the provider."""
     fallbacks: tuple[str, ...] = ()
-    """Providers whose models this one resells."""
+    """Providers whose models this provider resells."""
 
 
 Rows = tuple[dict[str, Any] | None, list[tuple[str, dict[str, Any], list[tuple[str, dict[str, int]]]]]]
-"""What is written of a provider."""
+"""Match clause of a provider, and id, match clause and price tables of its models."""
 
 
 class _Head(Struct):
     source: str
     version: str
-    licence: str
+    license: str
     providers: dict[str, msgspec.Raw]
-    """Left as bytes: most runs ask for a handful of providers."""
+    """Not decoded, because most gateways need only a few providers."""
 
 
 class PriceList:
-    """The price list, frozen at the version in `version`."""
+    """A price list. It never changes; `version` names its source and version."""
 
     BUCKETS: Final = ("input", "output", "cache_read", "cache_write", "input_audio", "output_audio")
 
     def __init__(self, data: bytes) -> None:
-        """Take the data file's content. Raises `msgspec.DecodeError` if it is not such a file."""
+        """Read the content of a data file. Raises `msgspec.DecodeError` if it is not valid."""
         head = msgspec.json.decode(data, type=_Head)
         self.version: Final = f"{head.source} {head.version}"
         self._raw: Final = head.providers
@@ -99,25 +98,26 @@ class PriceList:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Ids that `lookup` knows without guessing."""
+        """The ids of all providers."""
         return tuple(self._raw)
 
     def rows(self, provider: str) -> Rows:
-        """Return what is written of one of `providers`: its other names, and id, match clause and tables by model."""
+        """Return the content of the list for one of `providers`."""
         found = self._provider(provider)
         models = [(each.id, each.match, [(table.rule, table.rates) for table in each.periods]) for each in found.models]
         return found.match, models
 
     def entries(self, provider: str, *, on: date | None = None) -> Iterator[PriceEntry]:
-        """Return what is listed for every model of one of `providers`."""
+        """Return the entries of all models of one of `providers`."""
         day = on or datetime.now(UTC).date()
         return (self._entry(model, day) for model in self._provider(provider).models)
 
     def lookup(self, price_provider: str, model: str, *, on: date | None = None) -> PriceEntry | None:
-        """Return what is listed for `model` at `price_provider`, or None: unknown, which is not free of charge.
+        """Return the entry of `model` at `price_provider`, or None if it is unknown, which does not mean free.
 
-        Prices change on given days; `on` picks the day (UTC), today by default. A price that depends on the hour
-        is given at its dearest, one that depends on the prompt's length at its base tier; both say so.
+        Prices can change from one day to the next; `on` selects the day (UTC), by default today. A price that depends
+        on the hour is the highest one, a price that depends on the length of the prompt is that of the base tier; in
+        both cases `not_covered` says so.
         """
         provider = self._find_provider(price_provider)
         if provider is None:
@@ -155,7 +155,7 @@ class PriceList:
         return None
 
     def _with_fallbacks(self, provider: _Provider) -> Iterator[_Provider]:
-        """The provider, then those whose models it resells: one step, as the source means it."""
+        """Yield the provider, then the providers whose models it resells. The source means one step only."""
         yield provider
         for provider_id in provider.fallbacks:
             if provider_id in self._raw:
@@ -176,35 +176,35 @@ class PriceList:
 
 
 def _period_on(periods: Sequence[_Period], on: date) -> _Period | None:
-    """Return the table in force: the last that has begun; of daily ones after it, the dearest.
+    """Return the table that applies: the last one that has started, or the most expensive daily one after it.
 
-    A budget that errs for part of the day should err on the safe side.
+    A budget that is inexact for part of the day should be on the safe side.
     """
     if not periods:
         return None
-    standing = periods[0]
+    current = periods[0]
     daily: list[_Period] = []
     for period in periods:
         if period.rule == "daily":
             daily.append(period)
         elif not period.rule or date.fromisoformat(period.rule) <= on:
-            standing, daily = period, []
+            current, daily = period, []
     if not daily:
-        return standing
-    dearest = max([standing, *daily], key=lambda period: sum(period.rates.values()))
-    return _Period(dearest.rule, dearest.rates, (*dearest.not_covered, "time_of_day"))
+        return current
+    highest = max([current, *daily], key=lambda period: sum(period.rates.values()))
+    return _Period(highest.rule, highest.rates, (*highest.not_covered, "time_of_day"))
 
 
 def _dashed_date(reference: str) -> str:
-    """Rewrite `-20251211` as `-2025-12-11`, the form that the list knows; some clients send the compact one."""
+    """Rewrite `-20251211` as `-2025-12-11`, as in the list. Some clients send the former."""
     return _COMPACT_DATE.sub(r"-\1-\2-\3", reference)
 
 
 def matches(clause: dict[str, Any], text: str) -> bool:
-    """Tell whether `text` satisfies a match clause of the source.
+    """Return whether `text` satisfies a match clause.
 
-    A clause is a mapping with one key: `equals`, `starts_with`, `ends_with`, `contains` (all without regard to
-    case), `regex` (found anywhere), `or`, `and` (lists of clauses). Raises ValueError for any other key.
+    A clause is a mapping with one key: `equals`, `starts_with`, `ends_with`, `contains` (ignoring case), `regex` (a
+    match at any position), `or` or `and` (lists of clauses). Raises ValueError for any other key.
     """
     kind, wanted = next(iter(clause.items()))
     match kind:

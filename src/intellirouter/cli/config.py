@@ -54,7 +54,7 @@ def show(
     """
     with report_config_errors():
         loaded = config.load_config(file)
-    settings = config.show(loaded, origin)
+    settings = config.effective_settings(loaded, with_origin=origin)
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
         print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), settings)])

@@ -38,7 +38,7 @@ def report_config_errors() -> Iterator[None]:
         raise CommandError(message, *notes, status=ExitStatus.CONFIGURATION) from error
 
 
-def _problem_lines(problem: "config.Problem") -> Iterator[str]:
+def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:
     setting = f"{problem.path}: " if problem.path else ""
     origin = f"  [{problem.origin}]" if problem.origin else ""
     yield f"{setting}{problem.message}{origin}"

@@ -1,20 +1,18 @@
-"""Configuration: one typed tree, read in layers with provenance, compiled into a frozen Runtime.
+"""Configuration: one typed tree of settings, read in layers with the origin of each value, compiled into a Runtime.
 
-    load_config(path, environ=…, overrides=…) -> Loaded        discovered < file < environment < command line
-    compile_config(loaded.config, vendors=…)  -> Runtime       secrets resolved, names checked, limits inherited
-    discover(environ, probes, vendors, …)     -> Discovery     a configuration from what the machine offers
+    load_config(path, environ=…, overrides=…) -> LoadedConfig     discovered < file < environment < command line
+    compile_config(loaded.config, …)          -> Runtime          secrets resolved, names checked, defaults inherited
+    discover(environ, probes, vendors, …)     -> Discovery        a configuration from what the machine offers
 
-Mistakes are collected and raised together as `ConfigError`. Environment variables are read here and nowhere else. This
-room knows no vendor: the rows are handed in.
+All problems are collected and raised together as `ConfigError`. Environment variables are read here and nowhere else.
+This room knows no vendor and no strategy: the caller passes them in.
 """
 
 from intellirouter.config.compile import compile_config, is_loopback
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
-from intellirouter.config.listing import Setting, show
-from intellirouter.config.load import Loaded, load_config, process_environment
-from intellirouter.config.problems import ConfigError, Problem
-from intellirouter.config.reference import SettingDoc, setting_docs
-from intellirouter.config.references import StoredSecrets, UnresolvedError
+from intellirouter.config.effective import EffectiveSetting, effective_settings
+from intellirouter.config.load import LoadedConfig, load_config, process_environment
+from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
     BackoffSpec,
@@ -29,37 +27,39 @@ from intellirouter.config.runtime import (
     StoreSpec,
 )
 from intellirouter.config.schema import Config, config_schema
+from intellirouter.config.secret_references import SecretReferenceError, StoredSecretLookup
+from intellirouter.config.settings_reference import SettingDoc, setting_docs
 
 __all__ = [
     "BackoffSpec",
     "BatchesSpec",
     "Config",
     "ConfigError",
+    "ConfigProblem",
     "DeploymentSpec",
     "Discovery",
+    "EffectiveSetting",
     "HostSpec",
     "KeySpec",
-    "Loaded",
+    "LoadedConfig",
     "ModelSpec",
     "ProbeResult",
     "ProbeTarget",
-    "Problem",
     "ProviderSpec",
     "Runtime",
+    "SecretReferenceError",
     "ServerSpec",
-    "Setting",
     "SettingDoc",
     "StoreSpec",
-    "StoredSecrets",
-    "UnresolvedError",
+    "StoredSecretLookup",
     "compile_config",
     "config_schema",
     "discover",
+    "effective_settings",
     "is_loopback",
     "load_config",
     "probe_targets",
     "process_environment",
     "render_config",
     "setting_docs",
-    "show",
 ]

@@ -1,10 +1,10 @@
-"""Validated configuration to frozen `Runtime`: secrets resolved, names cross-checked, inheritance applied.
+"""Compiles a validated configuration into a frozen `Runtime`: resolves secrets, checks names, applies inheritance.
 
-A name may be both a model's and a deployment's. The model wins, since it is what the operator offers to clients; unless
-the deployment is one of its own, which then is what the client gets anyway, that is worth a warning.
+A model and a deployment may have the same name. The model takes precedence, because models are what the operator offers
+to clients. There is a warning unless the deployment is one of that model's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path as FilePath
@@ -12,18 +12,16 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from intellirouter.config.advisories import advisories, unsupported
-from intellirouter.config.deployment_lists import Wiring
-from intellirouter.config.load import process_environment
-from intellirouter.config.problems import ConfigError, Problem, suggest
-from intellirouter.config.references import (
-    Secrets,
-    StoredSecrets,
-    UnresolvedError,
-    resolve_key_digest,
-    resolve_secret,
-    usual_variable,
+from intellirouter.config.deployment_lists import DeploymentLists
+from intellirouter.config.feature_support import (
+    DEFAULT_STRATEGY,
+    PLANNED_STRATEGIES,
+    ineffective_settings,
+    is_postgres,
+    unsupported_settings,
 )
+from intellirouter.config.load import process_environment
+from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
 from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
@@ -36,18 +34,27 @@ from intellirouter.config.runtime import (
     ServerSpec,
     StoreSpec,
 )
-from intellirouter.config.schema import IMPLEMENTED_STRATEGIES, Config, DeploymentEntry, Provider, Store
+from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider, Store
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
+from intellirouter.config.secret_references import (
+    SecretReferenceError,
+    SecretSources,
+    StoredSecretLookup,
+    resolve_key_digest,
+    resolve_secret,
+    usual_variable,
+)
 from intellirouter.config.tree import Path, format_path
-from intellirouter.config.values import artifact_model
+from intellirouter.config.value_types import artifact_model
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
 
+_STORE_HINT = "Set it to `sqlite:///relative.db` or `sqlite:////absolute.db`."
 _LOOPBACK_NAMES = frozenset({"localhost", "::1", "[::1]"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether listening on `host` (a name or an address) is reachable from this machine only."""
+    """Return whether an address to listen on (a name or an IP address) is reachable from this machine only."""
     parts = host.split(".")
     is_v4 = len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
     return host.lower() in _LOOPBACK_NAMES or (is_v4 and parts[0] == "127")
@@ -57,17 +64,19 @@ def compile_config(
     config: Config,
     *,
     vendors: Mapping[str, VendorRow],
+    strategies: Collection[str],
     environ: Mapping[str, str] | None = None,
     origins: Mapping[str, str] | None = None,
-    stored: StoredSecrets | None = None,
+    stored: StoredSecretLookup | None = None,
 ) -> Runtime:
     """Return the Runtime, or raise `ConfigError` with every problem found.
 
-    `environ` (for `env:NAME`) defaults to the process environment. `origins` (of `Loaded`) lets problems say where the
-    value came from. `stored` finds what `store:NAME` names. Reads the files that `file:PATH` names.
+    `strategies` are the names of the available strategies. `environ` resolves `env:NAME` and defaults to the
+    environment of the process. `origins` (of `LoadedConfig`) lets problems name the origin of a value. `stored`
+    resolves `store:NAME`. Files that `file:PATH` names are read.
     """
-    secrets = Secrets(process_environment() if environ is None else environ, stored)
-    return _Compiler(config, vendors, secrets, origins or {}).run()
+    sources = SecretSources(process_environment() if environ is None else environ, stored)
+    return _Compiler(config, vendors, strategies, sources, origins or {}).run()
 
 
 class _Compiler:
@@ -75,22 +84,23 @@ class _Compiler:
         self,
         config: Config,
         vendors: Mapping[str, VendorRow],
-        secrets: Secrets,
+        strategies: Collection[str],
+        sources: SecretSources,
         origins: Mapping[str, str],
     ) -> None:
         self._config = config
         self._vendors = vendors
-        self._secrets = secrets
-        self._environ = secrets.environ
+        self._strategies = strategies
+        self._sources = sources
         self._origins = origins
-        self._problems: list[Problem] = []
+        self._problems: list[ConfigProblem] = []
         self._warnings: list[str] = []
         self._default_timeouts = inherit_timeouts(config.defaults.timeouts, Timeouts())
 
     def run(self) -> Runtime:
         config = self._config
-        for problem in unsupported(config):
-            self._problems.append(structs.replace(problem, origin=self._origin(tuple(problem.path.split(".")))))
+        for path, message, hint in unsupported_settings(config):
+            self._report(path, message, hint)
         store = self._store(config.store)
         providers = {name: spec for name in config.providers if (spec := self._provider(name)) is not None}
         deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
@@ -116,46 +126,47 @@ class _Compiler:
             keys=keys,
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
+            default_request_timeout_s=defaults.request_timeout_s,
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
             log_format=logging.format,
             host=HostSpec(**config.host.model_dump()),
             batches=BatchesSpec(**config.batches.model_dump()),
-            catalogue_file=config.catalogue.file,
-            warnings=(*advisories(config), *self._warnings),
+            catalog_file=config.catalog.file,
+            warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
     def _report(self, path: Path, message: str, hint: str = "") -> None:
-        self._problems.append(Problem(format_path(path), message, hint, self._origin(path)))
+        self._problems.append(ConfigProblem(format_path(path), message, hint, self._origin(path)))
 
     def _origin(self, path: Path) -> str:
-        """Say where a setting came from; for one that is missing, where the rest of its section did."""
-        stated = {known: origin for known, origin in self._origins.items() if origin != "default"}
+        """Return the origin of a setting or, if the setting is missing, of another setting in its section."""
+        origins = {known: origin for known, origin in self._origins.items() if origin != "default"}
         for length in range(len(path), 0, -1):
             here = format_path(path[:length])
-            for known, origin in stated.items():
+            for known, origin in origins.items():
                 if known == here or known.startswith((f"{here}.", f"{here}[")):
                     return origin
         return ""
 
     def _auth(self, key_count: int) -> bool:
-        host, stated = self._config.server.host, self._config.auth.required
-        required = stated if stated is not None else not is_loopback(host)
+        host, configured = self._config.server.host, self._config.auth.required
+        required = configured if configured is not None else not is_loopback(host)
         if required and not key_count:
-            self._warnings.append("auth.required: a key is required but keys is empty, so every request is refused")
+            self._warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")
         if not required and not is_loopback(host):
-            self._warnings.append(f"auth.required: false while listening on {host}: whoever reaches it may call")
+            self._warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
         return required
 
     def _store(self, store: Store) -> StoreSpec:
         prefix, url = "sqlite:///", store.url
         path = url.removeprefix(prefix).partition("?")[0]
-        if not any(problem.path == "store.url" for problem in self._problems):
-            hint = "write sqlite:///relative.db or sqlite:////absolute.db"
+        if not is_postgres(url):
             if not url.startswith(prefix):
-                self._report(("store", "url"), "is not a store that is known", hint)
+                self._report(("store", "url"), "The URL does not name an SQLite database.", _STORE_HINT)
             elif path in {"", ":memory:"} or path.endswith("/"):
-                self._report(("store", "url"), "must name a file: what is accounted outlives the process", hint)
+                message = "The URL must name a file, because the ledger must outlive the process."
+                self._report(("store", "url"), message, _STORE_HINT)
         return StoreSpec(
             url=url,
             spool_dir=store.spool_dir or str(FilePath(path or "intellirouter.db").with_suffix(".spool")),
@@ -168,12 +179,12 @@ class _Compiler:
         entry, path = self._config.providers[name], ("providers", name)
         row = self._vendors.get(entry.vendor)
         if row is None:
-            message = f"there is no vendor {entry.vendor!r}"
-            self._report((*path, "vendor"), message, suggest(entry.vendor, self._vendors))
+            hint = suggestion(entry.vendor, self._vendors, "vendors")
+            self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             return None
         base_url, uds = self._endpoint(entry, row, path)
         if entry.ca_file is not None and not FilePath(entry.ca_file).expanduser().is_file():
-            self._report((*path, "ca_file"), f"there is no file {entry.ca_file}")
+            self._report((*path, "ca_file"), f"The file {entry.ca_file} does not exist.", "Check the path.")
         return ProviderSpec(
             name=name,
             vendor=row.name,
@@ -191,53 +202,55 @@ class _Compiler:
         )
 
     def _allows_any_model(self, entry: Provider) -> bool:
-        """Magic models need no declaration: their names say what they do."""
+        """The magic models of vendor `fake` need no declaration, because their names say what they do."""
         row = self._vendors.get(entry.vendor)
         return entry.models == "*" or (row is not None and row.transport == "fake")
 
     def _endpoint(self, entry: Provider, row: VendorRow, path: Path) -> tuple[str | None, str | None]:
         if row.transport != "http":
             if entry.base_url is not None:
-                self._report((*path, "base_url"), f"vendor {row.name} runs inside this program", "leave it out")
+                message = f"The vendor `{row.name}` runs inside the gateway and has no URL."
+                self._report((*path, "base_url"), message, "Remove this setting.")
             return None, None
-        stated = entry.base_url or row.base_url
-        if stated is not None and "{region}" in stated:
+        base_url = entry.base_url or row.base_url
+        if base_url is not None and "{region}" in base_url:
             if entry.region is None:
-                hint = f"write region: NAME, or base_url: {row.base_url_hint}"
-                self._report((*path, "region"), f"is required for vendor {row.name}", hint)
+                hint = f"Set `region: NAME`, or `base_url: {row.base_url_hint}`."
+                self._report((*path, "region"), f"The vendor `{row.name}` requires a region.", hint)
                 return None, None
-            stated = stated.replace("{region}", entry.region)
-        if stated is None:
-            hint = f"write base_url: {row.base_url_hint or 'http://HOST:PORT/v1'}"
-            self._report((*path, "base_url"), f"is required for vendor {row.name}", hint)
+            base_url = base_url.replace("{region}", entry.region)
+        if base_url is None:
+            hint = f"Set it: `base_url: {row.base_url_hint or 'http://HOST:PORT/v1'}`."
+            self._report((*path, "base_url"), f"The vendor `{row.name}` requires a base URL.", hint)
             return None, None
-        if not stated.startswith("unix:"):
-            return stated.rstrip("/"), None
-        uds, _, prefix = stated.removeprefix("unix:").partition(":/")
+        if not base_url.startswith("unix:"):
+            return base_url.rstrip("/"), None
+        uds, _, prefix = base_url.removeprefix("unix:").partition(":/")
         prefix = f"/{prefix}" if prefix else urlsplit(row.base_url or "").path
         return f"http://localhost{prefix}".rstrip("/"), uds
 
     def _credentials(self, entry: Provider, row: VendorRow, path: Path) -> tuple[Secret, ...]:
         if entry.credential is not None and entry.credentials is not None:
-            self._report((*path, "credentials"), "credential and credentials are both stated", "keep one of them")
+            message = "`credential` and `credentials` are both set."
+            self._report((*path, "credentials"), message, "Keep one of them.")
         references: dict[Path, str] = {}
         if entry.credential is not None:
             references[(*path, "credential")] = entry.credential
         for index, reference in enumerate(entry.credentials or ()):
             references[(*path, "credentials", index)] = reference
         if entry.credential is None and entry.credentials is None:
-            usual = usual_variable(row, self._environ)
+            usual = usual_variable(row, self._sources.environ)
             if usual is not None:
                 references[(*path, "credential")] = f"env:{usual}"
             elif row.needs_credential:
-                first = row.credential_env[0] if row.credential_env else "NAME"
-                hint = f"set {first}, or write credential: env:NAME (credentials: [] when the endpoint needs none)"
-                self._report((*path, "credential"), f"vendor {row.name} needs a credential", hint)
+                self._report(
+                    (*path, "credential"), f"The vendor `{row.name}` requires a credential.", _credential_hint(row)
+                )
         secrets: list[Secret] = []
         for where, reference in references.items():
             try:
-                secrets.append(Secret(resolve_secret(reference, self._secrets)))
-            except UnresolvedError as error:
+                secrets.append(Secret(resolve_secret(reference, self._sources)))
+            except SecretReferenceError as error:
                 self._report(where, error.message, error.hint)
         return tuple(dict.fromkeys(secrets))
 
@@ -245,12 +258,12 @@ class _Compiler:
         entry, path = self._config.deployments[name], ("deployments", name)
         provider_entry = self._config.providers.get(entry.provider)
         if provider_entry is None:
-            known = suggest(entry.provider, self._config.providers) or "add it under providers"
-            self._report((*path, "provider"), f"there is no provider {entry.provider!r}", known)
+            hint = suggestion(entry.provider, self._config.providers, "providers") or "Add it under `providers`."
+            self._report((*path, "provider"), f"Unknown provider {quoted(entry.provider)}.", hint)
             return None
         provider = providers.get(entry.provider)
         if provider is None:
-            return None  # its own problem has been reported
+            return None  # its own problem has been reported already
         return DeploymentSpec(
             name=name,
             provider=entry.provider,
@@ -269,37 +282,41 @@ class _Compiler:
         path = ("deployments", name)
         if vendor == "host":
             if entry.artifact is None:
-                hint = "write artifact: bundled:smollm2-135m, or the path of a GGUF file"
-                self._report((*path, "artifact"), "is required for a provider of vendor host", hint)
+                message = "A deployment of the vendor `host` requires an artifact."
+                hint = "Set `artifact: bundled:smollm2-135m`, or the path of a GGUF file."
+                self._report((*path, "artifact"), message, hint)
                 return ""
             return entry.model or artifact_model(entry.artifact)
         if entry.artifact is not None:
-            self._report((*path, "artifact"), "only a provider of vendor host serves artifacts", "write model: NAME")
+            message = "Only providers of the vendor `host` serve artifacts."
+            self._report((*path, "artifact"), message, "Set `model: NAME` instead.")
         elif entry.model is None:
-            self._report((*path, "model"), "is required", "write the provider's own name of the model")
+            self._report((*path, "model"), "This setting is required.", "Set it to the provider's name of the model.")
         return entry.model or ""
 
     def _models(
         self, deployments: dict[str, DeploymentSpec], providers: Mapping[str, ProviderSpec]
     ) -> dict[str, ModelSpec]:
-        open_providers = {name for name, entry in self._config.providers.items() if self._allows_any_model(entry)}
-        wiring = Wiring(self._config, open_providers, self._report)
+        wildcard_providers = {name for name, entry in self._config.providers.items() if self._allows_any_model(entry)}
+        lists = DeploymentLists(self._config, wildcard_providers, self._report)
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():
-            pool = wiring.expand(entry.deployments, ("models", name, "deployments"))
-            fallbacks = wiring.expand(entry.fallbacks, ("models", name, "fallbacks"))
+            pool = lists.expand(entry.deployments, ("models", name, "deployments"))
+            fallbacks = lists.expand(entry.fallbacks, ("models", name, "fallbacks"))
             if name in self._config.deployments and name not in (*pool, *fallbacks):
                 self._warnings.append(
-                    f"models.{name}: hides the deployment of the same name, which it does not use; rename one of them"
+                    f"{format_path(('models', name))}: The model hides the deployment of the same name, "
+                    "which it does not use. Rename one of them."
                 )
             models[name] = ModelSpec(
                 name=name,
                 deployments=pool,
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
-                strategy=entry.strategy if entry.strategy in IMPLEMENTED_STRATEGIES else "priority",
+                strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
+                request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
             )
-        for name, (provider, model) in wiring.implicit.items():
+        for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:
                 deployments[name] = DeploymentSpec(
                     name=name,
@@ -310,21 +327,31 @@ class _Compiler:
                 )
         return models
 
+    def _strategy(self, name: str, entry: ModelEntry) -> str:
+        if entry.strategy in self._strategies:
+            return entry.strategy
+        if entry.strategy not in PLANNED_STRATEGIES:
+            near = did_you_mean(entry.strategy, (*self._strategies, *PLANNED_STRATEGIES))
+            hint = near or known_names(list(self._strategies), "strategies")
+            self._report(("models", name, "strategy"), f"Unknown strategy {quoted(entry.strategy)}.", hint)
+        return DEFAULT_STRATEGY
+
     def _keys(self) -> tuple[KeySpec, ...]:
         keys: list[KeySpec] = []
         seen: dict[bytes, str] = {}
         for index, entry in enumerate(self._config.keys):
             path = ("keys", index)
             if entry.tenant != "default" and entry.tenant not in self._config.tenants:
-                known = suggest(entry.tenant, self._config.tenants) or "add it under tenants"
-                self._report((*path, "tenant"), f"there is no tenant {entry.tenant!r}", known)
+                hint = suggestion(entry.tenant, self._config.tenants, "tenants") or "Add it under `tenants`."
+                self._report((*path, "tenant"), f"Unknown tenant {quoted(entry.tenant)}.", hint)
             try:
-                digest = resolve_key_digest(entry.key, self._secrets)
-            except UnresolvedError as error:
+                digest = resolve_key_digest(entry.key, self._sources)
+            except SecretReferenceError as error:
                 self._report((*path, "key"), error.message, error.hint)
                 continue
             if digest in seen:
-                self._report((*path, "key"), f"is the same key as {seen[digest]}", "a key belongs to one entry")
+                message = f"This is the same key as `{seen[digest]}`."
+                self._report((*path, "key"), message, "Remove one of the two entries.")
             seen.setdefault(digest, format_path(path))
             expires = entry.expires
             if expires is not None and expires.tzinfo is None:
@@ -342,8 +369,15 @@ class _Compiler:
         return tuple(keys)
 
 
+def _credential_hint(row: VendorRow) -> str:
+    way = "`credential: env:NAME`"
+    if row.credential_env:
+        way = f"the environment variable {row.credential_env[0].replace('+', ' and ')}, or {way}"
+    return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
+
+
 def inherit_timeouts(entry: TimeoutsEntry, base: Timeouts) -> Timeouts:
-    """Return `base` with the deadlines that `entry` states."""
+    """Return `base` with the timeouts that are set in `entry`."""
     return structs.replace(base, **entry.model_dump(exclude_none=True))
 
 

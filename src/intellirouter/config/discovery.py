@@ -1,6 +1,6 @@
-"""Zero configuration: from what a machine offers (credentials, answering ports, weights) to a configuration.
+"""Builds a configuration from what a machine offers: credentials, local model servers, bundled weights.
 
-Pure over what it is given: the caller probes the ports that `probe_targets` names.
+It does no I/O: the caller probes the ports that `probe_targets` returns.
 """
 
 import re
@@ -11,28 +11,29 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.config.load import process_environment
-from intellirouter.config.problems import ConfigError, Problem
-from intellirouter.config.references import usual_variable
-from intellirouter.config.values import PUBLIC_NAME_PATTERN, artifact_model
+from intellirouter.config.problems import ConfigError, ConfigProblem
+from intellirouter.config.secret_references import usual_variable
+from intellirouter.config.value_types import PUBLIC_NAME_PATTERN, artifact_model
 from intellirouter.core import VendorRow
 
 MAX_MODELS: Final = 200
-"""Per probed server."""
+"""Per local server."""
 MAX_NAME_CHARS: Final = 200
-_NOT_FOR_CHAT: Final = re.compile(r"embed|rerank|minilm|bge-|whisper|tts", re.IGNORECASE)
+_NOT_CHAT_MODEL: Final = re.compile(r"embed|rerank|minilm|bge-|whisper|tts", re.IGNORECASE)
 _PORT_VARIABLES: Final = {"ollama": "RESOURCE_PORTS_OLLAMA"}
 AUTO: Final = "auto"
+"""The model that a discovered configuration offers in addition to the deployments."""
 
 
 class ProbeTarget(Struct, frozen=True):
-    """A place where a local server may listen."""
+    """An address at which a local model server may listen."""
 
     vendor: str
     base_url: str
 
 
 class ProbeResult(Struct, frozen=True):
-    """A local server that answered, and the models it lists."""
+    """A local model server that responded, and the models it lists."""
 
     vendor: str
     base_url: str
@@ -40,20 +41,22 @@ class ProbeResult(Struct, frozen=True):
 
 
 class Discovery(Struct, frozen=True):
-    """What was found: a configuration (the lowest layer of `load_config`) and one line for people per finding."""
+    """What was found on this machine."""
 
     config: dict[str, Any]
+    """The lowest layer for `load_config`."""
     findings: tuple[str, ...]
-    remarks: dict[str, str] = field(default_factory=dict)
-    """Provider name to why it is there; `render_config` writes it as a comment."""
+    """One line per finding, for display."""
+    comments: dict[str, str] = field(default_factory=dict)
+    """Provider name -> where it was found. `render_config` writes it as a comment."""
 
 
 def probe_targets(
     vendors: Mapping[str, VendorRow], *, own_port: int, environ: Mapping[str, str] | None = None
 ) -> tuple[ProbeTarget, ...]:
-    """Return where to look for local servers, without our own port.
+    """Return the addresses at which local model servers may listen, except our own port.
 
-    `RESOURCE_PORTS_OLLAMA` moves Ollama's. Raises `ConfigError` when that is not a port.
+    `RESOURCE_PORTS_OLLAMA` sets the port of Ollama. Raises `ConfigError` when it is not a port number.
     """
     variables = process_environment() if environ is None else environ
     targets = []
@@ -64,7 +67,8 @@ def probe_targets(
         name = _PORT_VARIABLES.get(row.name, "")
         if text := variables.get(name, "").strip():
             if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-                raise ConfigError([Problem("", f"{name} must be a port, 1 to 65535", "", f"env {name}")])
+                message = f"{name} must be a port number from 1 to 65535."
+                raise ConfigError([ConfigProblem("", message, "", f"env {name}")])
             port = int(text)
         if port != own_port:
             path = urlsplit(row.base_url).path if row.base_url else "/v1"
@@ -79,10 +83,10 @@ def discover(
     *,
     local_artifact: str | None = None,
 ) -> Discovery:
-    """Build a configuration from what there is.
+    """Build a configuration from what was found.
 
-    `environ` None: the process environment. `auto` stands for the local models, or for the cloud ones when there are
-    no local ones. Credentials are only referred to by the names of their variables.
+    `environ` defaults to the environment of the process. The model `auto` consists of the local models or, without
+    any, of the cloud models. Credentials are referenced by the names of their variables.
     """
     variables = process_environment() if environ is None else environ
     found = _Findings(vendors)
@@ -93,18 +97,18 @@ def discover(
     local = list(found.deployments)
     for row in vendors.values():
         variable = usual_variable(row, variables)
-        # Where the address has to be stated, a credential alone makes no provider.
+        # A credential is not enough for a vendor whose URL has to be configured.
         if variable is not None and row.base_url is not None and "{" not in row.base_url:
             found.add_cloud(row, variable)
-    pool = [name for name in local or found.deployments if not _NOT_FOR_CHAT.search(name)]
+    pool = [name for name in local or found.deployments if not _NOT_CHAT_MODEL.search(name)]
     config: dict[str, Any] = {"providers": found.providers, "deployments": found.deployments}
     if pool:
         config["models"] = {AUTO: {"deployments": pool, "strategy": "priority"}}
-    return Discovery(config, tuple(found.lines), found.remarks)
+    return Discovery(config, tuple(found.lines), found.comments)
 
 
 def _usable(models: Sequence[str]) -> list[str]:
-    """Bound what a stranger's server may put into our configuration: so many names, each one short line."""
+    """Limit what a server can add to the configuration: the number of models, and the length of a name."""
     return [model for model in models if 0 < len(model) <= MAX_NAME_CHARS and model.isprintable()][:MAX_MODELS]
 
 
@@ -114,14 +118,14 @@ class _Findings:
         self.providers: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
         self.lines: list[str] = []
-        self.remarks: dict[str, str] = {}
+        self.comments: dict[str, str] = {}
 
     def add_artifact(self, artifact: str) -> None:
-        provider = self._provider("local", {"vendor": "host"}, f"{artifact} runs on this machine")
+        provider = self._provider("local", {"vendor": "host"}, f"{artifact} on this machine")
         model = artifact_model(artifact)
         name = self._free_name(f"{provider}/{model}", f"{provider}/{model}")
         self.deployments[name] = {"provider": provider, "artifact": artifact}
-        self.lines.append(f"{artifact} runs on this machine: {name}")
+        self.lines.append(f"{artifact} on this machine: model {name}")
 
     def add_probe(self, probe: ProbeResult) -> None:
         row = self._vendors.get(probe.vendor)
@@ -130,27 +134,27 @@ class _Findings:
         base_url = probe.base_url.rstrip("/")
         if row is None or base_url != row.base_url:
             entry["base_url"] = base_url
-        provider = self._provider(probe.vendor, entry, f"{title} answers at {base_url}")
+        place = f"{title} at {base_url}"
+        provider = self._provider(probe.vendor, entry, place)
         names = [self._deployment(provider, model) for model in _usable(probe.models)]
-        self._say(f"{title} answers at {base_url}", provider, names)
+        self._add_line(place, provider, names)
 
     def add_cloud(self, row: VendorRow, variable: str) -> None:
         entry = {"vendor": row.name, "credential": f"env:{variable}", "models": "*"}
-        provider = self._provider(row.name, entry, f"{variable} found")
+        provider = self._provider(row.name, entry, f"{row.title} credential in {variable}")
         names = [self._deployment(provider, model) for model in row.default_models]
-        self._say(f"{variable} found", provider, names)
+        self._add_line(f"{row.title} credential in {variable}", provider, names)
 
-    def _say(self, what: str, provider: str, names: Sequence[str]) -> None:
+    def _add_line(self, place: str, provider: str, names: Sequence[str]) -> None:
         shown = list(names[:6]) + ([f"{len(names) - 6} more"] if len(names) > 6 else [])
-        models = f"models {', '.join(shown)}, " if shown else ""
-        self.lines.append(f"{what}: {provider}, {models}{provider}/*")
+        self.lines.append(f"{place}: models {', '.join([*shown, f'{provider}/*'])}")
 
-    def _provider(self, name: str, entry: dict[str, Any], remark: str) -> str:
+    def _provider(self, name: str, entry: dict[str, Any], comment: str) -> str:
         free, number = name, 2
         while free in self.providers:
             free, number = f"{name}-{number}", number + 1
         self.providers[free] = entry
-        self.remarks[free] = remark
+        self.comments[free] = comment
         return free
 
     def _deployment(self, provider: str, model: str) -> str:
@@ -159,7 +163,7 @@ class _Findings:
         return name
 
     def _free_name(self, plain: str, qualified: str) -> str:
-        """Prefer the model's own name; where it is taken or impossible, say whose it is; then count."""
+        """Prefer the name of the model. If it is taken or not valid, add the provider, and then a number."""
         for name in (plain, qualified):
             if name not in self.deployments and name != AUTO and re.match(PUBLIC_NAME_PATTERN, name):
                 return name

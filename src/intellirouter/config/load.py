@@ -1,4 +1,7 @@
-"""Layers: discovered < file < environment < command line. The only place that reads the process environment."""
+"""Loads the configuration in layers: discovered < file < environment < command line.
+
+This is the only place that reads the environment of the process.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,26 +10,26 @@ from typing import Any
 
 from msgspec import Struct
 
+from intellirouter.config.config_file import read_config_file
 from intellirouter.config.environment import apply_environment, apply_overrides
-from intellirouter.config.problems import ConfigError, Problem
+from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.schema import Config
-from intellirouter.config.source import read_source
-from intellirouter.config.tree import ROOT, Layers, format_path, leaves, normalise
+from intellirouter.config.tree import ROOT, Layers, format_path, leaves, normalize
 from intellirouter.config.validate import validate
 
 
-class Loaded(Struct, frozen=True):
-    """A valid configuration and where each of its settings came from."""
+class LoadedConfig(Struct, frozen=True):
+    """A valid configuration, with the origin of each of its settings."""
 
     config: Config
     origins: dict[str, str]
-    """Setting to `default`, `discovered`, `file NAME:LINE`, `env NAME` or `flag --NAME`."""
+    """Setting -> `default`, `discovered`, `file NAME:LINE`, `env NAME` or `flag --NAME`."""
     path: FilePath | None
-    """The file it was read from; None without one."""
+    """The file it was read from, if any."""
 
 
 def process_environment() -> Mapping[str, str]:
-    """Return the environment of this process, for callers that hand it on."""
+    """Return the environment of this process, for callers that pass it on."""
     return os.environ  # noqa: TID251 - the one place
 
 
@@ -36,22 +39,22 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     discovered: Mapping[str, Any] | None = None,
-) -> Loaded:
-    """Read and check the configuration.
+) -> LoadedConfig:
+    """Read and validate the configuration.
 
-    `environ` defaults to the process environment. `overrides` maps dotted paths (`server.port`) to values from the
-    command line; None values are ignored. `discovered` is the lowest layer (`Discovery.config`). Secrets are not
-    resolved and names not cross-checked yet: that is `compile_config`. Raises `ConfigError` with every problem found.
+    `environ` defaults to the environment of the process. `overrides` maps dotted paths (`server.port`) to values from
+    the command line; None values are ignored. `discovered` is the lowest layer (`Discovery.config`). Secrets are not
+    resolved and names are not cross-checked here; `compile_config` does that. Raises `ConfigError` with every problem.
     """
     layers = Layers()
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     file = FilePath(path) if path is not None else None
     if discovered:
-        layers.merge(normalise(discovered, ROOT), lambda _: "discovered")
+        layers.merge(normalize(discovered, ROOT), lambda _: "discovered")
     if file is not None:
-        source = read_source(file)
-        problems += source.problems
-        layers.merge(normalise(source.values, ROOT), source.origin)
+        content = read_config_file(file)
+        problems += content.problems
+        layers.merge(normalize(content.values, ROOT), content.origin)
     problems += apply_environment(layers, process_environment() if environ is None else environ)
     problems += apply_overrides(layers, overrides or {})
     config, found = validate(layers)
@@ -59,4 +62,4 @@ def load_config(
     if config is None or problems:
         raise ConfigError(problems)
     origins = {format_path(here): layers.marks.get(here, "default") for here, _ in leaves(config)}
-    return Loaded(config, origins, file)
+    return LoadedConfig(config, origins, file)

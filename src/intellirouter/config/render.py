@@ -1,4 +1,4 @@
-"""A discovery as a commented configuration file, which loads back to the very same configuration."""
+"""Renders a discovered configuration as a commented file. The file loads back to the same configuration."""
 
 import json
 import re
@@ -11,34 +11,35 @@ from intellirouter.config.discovery import Discovery
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/@+-]*\Z")
 _HEAD: Final = """\
-# IntelliRouter configuration. Every setting has a default: what is not here need not be.
+# IntelliRouter configuration. Settings that are left out keep their defaults.
 #
-#   intellirouter config check FILE            is it right?
-#   intellirouter config show --origin FILE    what is in force, and why
-#   intellirouter serve --config FILE
+#   intellirouter config check FILE            check this file
+#   intellirouter config show --origin FILE    show all settings in effect and where they come from
+#   intellirouter serve --config FILE          start the gateway
 #
-# Each value can be overridden from the environment: INTELLIR_SERVER__PORT=9000.
-# Secrets are references, env:NAME, file:PATH or store:NAME, never values.
+# Environment variables override this file: INTELLIR_SERVER__PORT=9000.
+# Secrets are references (env:NAME, file:PATH or store:NAME), never plain values.
 
 # server: {host: 127.0.0.1, port: 8080}
 # store: sqlite:///intellirouter.db
 # defaults: {retries: 2, timeouts: {connect_s: 5, first_token_s: 60, idle_s: 60, total_s: 600}}
-# logging: {level: info, format: text, bodies: "off"}      # bodies: full keeps prompts and answers
+# logging: {level: info, format: text, bodies: "off"}      # full also records prompts and responses
 """
 _PROVIDERS: Final = (
-    '\n# Where models come from. models: "*" makes every model of a provider callable as provider/model.\n'
+    '\n# Upstream services. With models: "*", clients can call every model of a provider as provider/model.\n'
 )
 _NO_PROVIDERS: Final = """\
-# Nothing was found on this machine. For example:
+# No provider was found on this machine. Example:
 # providers:
 #   openai: {vendor: openai, credential: "env:OPENAI_API_KEY", models: "*"}
 """
-_DEPLOYMENTS: Final = "\n# Concrete choices, callable by name and as provider/model.\n"
+_DEPLOYMENTS: Final = "\n# Models of providers. Clients can call them by name and as provider/model.\n"
 _MODELS: Final = """
-# What clients ask for. Strategies: priority, round_robin, weighted, least_busy, latency, cost.
+# Names that clients can call, backed by one or more deployments.
+# Strategies: priority, round_robin, weighted, least_busy, latency, cost.
 """
 _TAIL: Final = """
-# Who may call. Without keys, only programs on this machine may.
+# Client authentication. By default it is off while the gateway listens on this machine only.
 # auth: {required: true}
 # keys:
 #   - {key: "env:MY_KEY", name: me}
@@ -46,14 +47,14 @@ _TAIL: Final = """
 
 
 def render_config(discovery: Discovery) -> str:
-    """Return the YAML that `intellirouter init` writes."""
+    """Return the YAML text that `intellirouter init` writes."""
     config = discovery.config
     parts = [_HEAD, _PROVIDERS]
     if config.get("providers"):
         parts.append("providers:\n")
         for name, entry in config["providers"].items():
-            remark = discovery.remarks.get(name)
-            parts.append(f"  # {_one_line(remark)}\n" if remark else "")
+            comment = discovery.comments.get(name)
+            parts.append(f"  # {_one_line(comment)}\n" if comment else "")
             parts.append(f"  {_scalar(name)}: {_flow(entry)}\n")
     else:
         parts.append(_NO_PROVIDERS)
@@ -74,12 +75,12 @@ def _flow(value: Any) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Write text plainly where YAML reads it back as the same text, quoted otherwise."""
+    """Return text without quotes if YAML reads it back unchanged, quoted otherwise."""
     return text if _PLAIN.match(text) and yaml.safe_load(text) == text else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    # YAML's own escapes: JSON's surrogate pairs would not read back.
+    # YAML's own escapes, because YAML does not read the surrogate pairs of JSON.
     return str(yaml.safe_dump(text, default_style='"', width=1_000_000)).strip()
 
 

@@ -1,6 +1,6 @@
-"""The compiled configuration: frozen, cross-checked, secrets resolved. The data plane reads nothing else.
+"""The compiled configuration: frozen, checked, with secrets resolved. The data plane reads no other configuration.
 
-A reload compiles a new Runtime and swaps one reference; requests under way keep the one they began with.
+A reload compiles a new Runtime and replaces one reference. Requests in flight keep the Runtime they started with.
 """
 
 from msgspec import Struct, field
@@ -15,17 +15,17 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 32 * 1024 * 1024
     max_json_depth: int = 128
     body_timeout_s: float = 60.0
-    """For the whole request body to arrive."""
+    """Timeout for receiving the whole request body."""
     drain_s: float = 30.0
-    """How long a stopping gateway waits for requests in flight."""
+    """How long a stopping gateway waits for in-flight requests."""
     max_in_flight: int = 8192
     max_open_sockets: int = 8192
     """WebSockets that clients hold open."""
     socket_idle_s: float = 300.0
     socket_max_s: float = 3600.0
-    """Of a realtime session."""
+    """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
-    """Hosts, addresses and networks beyond the public internet from which URLs in requests may be fetched."""
+    """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
 
 
 class BackoffSpec(Struct, frozen=True, kw_only=True):
@@ -37,34 +37,35 @@ class StoreSpec(Struct, frozen=True, kw_only=True):
     url: str
     """SQLAlchemy URL: `sqlite:///relative.db`, `sqlite:////absolute.db`."""
     spool_dir: str
-    """Where unsettled exchange records wait: beside the database by default."""
+    """Directory of exchange records that are not in the database yet. By default it is next to the database."""
     fsync_interval_s: float | None = 0.2
-    """Group commit for loss of power; None leaves it to the operating system. kill -9 loses nothing either way."""
+    """How often records are synced to disk, as protection against power loss. None leaves it to the operating system.
+    A killed process loses nothing in either case."""
     log_keep_days: float = 30.0
     log_max_bytes: int = 1024 * 1024 * 1024
-    """Exchange log entries beyond either limit are deleted, oldest first. Ledger entries are kept."""
+    """The oldest entries of the exchange log are deleted when either limit is exceeded. Ledger entries are kept."""
 
 
 class BatchesSpec(Struct, frozen=True, kw_only=True):
-    """How batches run."""
+    """Settings of batches."""
 
     concurrency: int = 4
-    """Lines of all batches that are answered at once."""
+    """How many lines, over all batches, are processed concurrently."""
     max_lines: int = 50_000
     max_file_bytes: int = 200 * 1024 * 1024
 
 
 class HostSpec(Struct, frozen=True, kw_only=True):
-    """How local models run."""
+    """Settings of local models."""
 
     cache_dir: str | None = None
-    """Where weights are kept; None: the user's cache directory."""
+    """Directory of model weights. None means the cache directory of the user."""
     run_dir: str | None = None
-    """Where worker sockets are created; None: a private directory of this process."""
+    """Directory of worker sockets. None means a private directory of this process."""
     context_tokens: int = 4096
     slots: int = 4
     threads: int | None = None
-    """None: chosen by the number of cores."""
+    """None means that it depends on the number of cores."""
 
 
 class ProviderSpec(Struct, frozen=True, kw_only=True):
@@ -75,13 +76,13 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     credentials: tuple[Secret, ...] = ()
     region: str | None = None
     dialect: str | None = None
-    """Overrides what the vendor's own endpoint speaks."""
+    """Overrides the dialect of the vendor."""
     auth: AuthScheme | None = None
-    """Overrides how the vendor's own endpoint wants the credential."""
+    """Overrides how the vendor expects the credential."""
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
     allows_any_model: bool = False
-    """`models: "*"`: `provider/<anything>` is callable."""
+    """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -90,14 +91,14 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     name: str
     provider: str
     model: str
-    """The upstream's own name for it."""
+    """The name that the upstream uses for the model."""
     artifact: str | None = None
     weight: float = 1.0
     region: str | None = None
     context_tokens: int | None = None
     capabilities: frozenset[str] | None = None
     price: Price | None = None
-    """Stated in the configuration; otherwise the catalogue is asked."""
+    """The configured price. None means that the price list is used."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
 
@@ -105,19 +106,21 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
 class ModelSpec(Struct, frozen=True, kw_only=True):
     name: str
     deployments: tuple[str, ...]
-    """In order of preference. Names of deployments; `*` and `provider/*` were expanded at compile time."""
+    """Names of deployments in order of preference. `*` and `provider/*` have been expanded."""
     fallbacks: tuple[str, ...] = ()
     strategy: str = "priority"
     retries: int = 2
+    request_timeout_s: float | None = None
+    """None: the sum of the total timeouts of its deployments."""
 
 
 class KeySpec(Struct, frozen=True, kw_only=True):
     digest: bytes
-    """SHA-256 of the key; the key itself is not kept."""
+    """SHA-256 of the key. The key itself is not stored."""
     tenant: str
     name: str
     models: tuple[str, ...] = ("*",)
-    """Globs over public model names."""
+    """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
     expires_us: int | None = None
 
@@ -132,12 +135,13 @@ class Runtime(Struct, frozen=True, kw_only=True):
     keys: tuple[KeySpec, ...] = ()
     backoff: BackoffSpec = field(default_factory=BackoffSpec)
     default_retries: int = 2
+    default_request_timeout_s: float | None = None
     logs_bodies: bool = False
     log_level: str = "info"
     log_format: str = "text"
     host: HostSpec = field(default_factory=HostSpec)
     batches: BatchesSpec = field(default_factory=BatchesSpec)
-    catalogue_file: str | None = None
-    """None: the list that is installed beside the database, or else the built-in one."""
+    catalog_file: str | None = None
+    """The configured price list. None means the one installed next to the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()
-    """Settings that were accepted but have no effect in this version, in words for the operator."""
+    """Warnings for the operator, for example about settings that have no effect in this version."""

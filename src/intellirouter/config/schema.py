@@ -1,14 +1,15 @@
-"""The one typed tree of settings. Descriptions here become the reference page, the JSON Schema and the forms.
+"""The tree of settings. The descriptions become the reference page and the JSON Schema.
 
-Everything is optional. What is accepted but has no effect yet is reported by `compile`, not refused here.
+Every setting is optional unless it has no default. Settings that are valid but have no effect yet are reported by
+`feature_support`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from intellirouter.config.values import (
+from intellirouter.config.value_types import (
     BaseUrl,
     Count,
     FoldedCase,
@@ -27,96 +28,101 @@ from intellirouter.config.values import (
 )
 from intellirouter.core import AuthScheme
 
-IMPLEMENTED_STRATEGIES: Final = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
-Strategy = Literal[
-    "priority",
-    "round_robin",
-    "weighted",
-    "least_busy",
-    "latency",
-    "cost",
-    "adaptive",
-    "balanced",
-    "quality",
-    "throughput",
-    "cascade",
-]
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values are not silently converted."""
+    """Base of all sections. Unknown names are errors, and values are not converted silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Server(Section):
-    """Where the gateway listens and what it takes in."""
+    """The address on which the gateway listens, and limits on requests."""
 
     host: Text = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8080, ge=0, le=65535, description="TCP port; 0 lets the system choose a free one.")
+    port: int = Field(
+        default=8080, ge=0, le=65535, description="TCP port to listen on. With 0 the system chooses a free port."
+    )
     workers: int = Field(
         default=1, ge=1, le=256, description="Number of processes. Only 1 is available in this version."
     )
     role: Literal["monolith", "router", "orchestrator", "summarizer", "rag-injector", "host"] = Field(
-        default="monolith", description="Which parts this process runs. Only monolith is available in this version."
+        default="monolith",
+        description="The parts of IntelliRouter that this process runs. Only monolith is available in this version.",
     )
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=1024,
         le=4 * 1024**3,
-        description="Largest request body that is accepted, in bytes.",
+        description="Maximum size of a request body, in bytes.",
     )
-    max_json_depth: int = Field(default=128, ge=8, le=1024, description="Deepest nesting of a request body.")
-    body_timeout_s: Seconds = Field(default=60.0, description="How long the whole request body may take to arrive.")
+    max_json_depth: int = Field(default=128, ge=8, le=1024, description="Maximum nesting depth of a request body.")
+    body_timeout_s: Seconds = Field(
+        default=60.0, description="Timeout for receiving the whole request body, in seconds."
+    )
     drain_s: float = Field(
-        default=30.0, ge=0, le=86_400, description="How long a stopping gateway waits for requests in flight."
+        default=30.0,
+        ge=0,
+        le=86_400,
+        description="How long a stopping gateway waits for in-flight requests, in seconds.",
     )
-    max_in_flight: Count = Field(default=8192, description="Requests served at once; more are refused with 503.")
-    socket_idle_s: Seconds = Field(
-        default=300.0, description="How long a WebSocket on which nothing happens is kept open."
+    max_in_flight: Count = Field(
+        default=8192, description="Maximum number of concurrent requests. Requests beyond it are rejected with 503."
     )
+    max_open_sockets: Count = Field(
+        default=8192, description="Maximum number of open WebSockets. Handshakes beyond it are rejected with 503."
+    )
+    socket_idle_s: Seconds = Field(default=300.0, description="How long an idle WebSocket is kept open, in seconds.")
     socket_max_s: Seconds = Field(
-        default=3600.0, description="How long a realtime session may last; what happens in it is settled at its end."
+        default=3600.0,
+        description="Maximum duration of a realtime session, in seconds. Its usage is accounted for when it ends.",
     )
     fetch_allow: list[Text] = Field(
         default_factory=list,
-        description="Hosts, addresses and networks (10.0.0.0/8) beyond the public internet from which URLs in "
-        "requests may be fetched.",
+        description="Hosts, addresses and networks (10.0.0.0/8) from which URLs in requests may be fetched, in "
+        "addition to the public internet.",
     )
 
 
 class Auth(Section):
-    """Who may call."""
+    """Authentication of clients."""
 
     required: bool | None = Field(
         default=None,
-        description="Whether a key is needed. Empty: not needed when listening on loopback only, needed otherwise.",
+        description="Whether clients need a key. If not set, a key is required unless the gateway listens on a "
+        "loopback address only.",
     )
 
 
 class Store(Section):
-    """Where settled requests are kept. The URL alone may stand in place of the mapping."""
+    """The database of completed requests. The URL alone can be written instead of the mapping."""
 
     url: Text = Field(
         default="sqlite:///intellirouter.db",
-        description="`sqlite:///relative.db` (from the working directory) or `sqlite:////absolute.db`.",
+        description="URL of the database: `sqlite:///relative.db` (relative to the working directory) or "
+        "`sqlite:////absolute.db`.",
     )
     spool_dir: Text | None = Field(
-        default=None, description="Directory of records on their way to the database. Empty: beside the database."
+        default=None,
+        description="Directory of records that have not been written to the database yet. If not set, it is next to "
+        "the database.",
     )
     fsync_interval_s: float | None = Field(
         default=0.2,
         ge=0.001,
         le=3600,
-        description="How often records are forced to disk, against loss of power; null leaves it to the system.",
+        description="How often records are synced to disk, in seconds, as protection against power loss. With null the "
+        "operating system decides.",
     )
     log_keep_days: float = Field(
-        default=30.0, gt=0, le=36_500, description="Request log entries older than this are deleted."
+        default=30.0, gt=0, le=36_500, description="Age at which entries of the request log are deleted, in days."
     )
     log_max_bytes: int = Field(
-        default=1024**3, ge=1024**2, description="The oldest request log entries are deleted above this size, in bytes."
+        default=1024**3,
+        ge=1024**2,
+        description="Maximum size of the request log, in bytes. The oldest entries are deleted when it is exceeded.",
     )
 
 
@@ -124,220 +130,279 @@ def _url_to_store(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
-class Catalogue(Section):
-    """What models cost and how much they take in, beyond what deployments state themselves."""
+class Catalog(Section):
+    """Prices and context windows of models, for deployments that do not set their own."""
 
     file: Text | None = Field(
         default=None,
-        description="A price list in place of the built-in one: in the built-in form, or as genai-prices publishes it. "
-        "Empty: the one that `intellirouter catalogue refresh` has installed beside the database, if there is one.",
+        description="Price list to use instead of the built-in one, in the built-in format or in the format that "
+        "genai-prices publishes. If not set, the list that `intellirouter catalog refresh` has installed next to the "
+        "database is used, if there is one.",
     )
 
 
 class Timeouts(Section):
-    """Deadlines of one attempt, in seconds. Left out: inherited (deployment, then provider, then defaults)."""
+    """Timeouts of one attempt, in seconds. A deployment inherits from its provider, a provider from the defaults."""
 
-    connect_s: Seconds | None = Field(default=None, description="To connect, TLS included. Default 5.")
+    connect_s: Seconds | None = Field(
+        default=None, description="Timeout for connecting, including TLS, in seconds. The default is 5."
+    )
     first_token_s: Seconds | None = Field(
         default=None,
-        description="From the request's last byte to the first content (stream) or the headers. Default 60.",
+        description="Timeout from the end of the request to the first content of a streamed response, or to the "
+        "headers of other responses, in seconds. The default is 60.",
     )
-    idle_s: Seconds | None = Field(default=None, description="Between two pieces of the answer. Default 60.")
-    total_s: Seconds | None = Field(default=None, description="For the whole attempt. Default 600.")
+    idle_s: Seconds | None = Field(
+        default=None, description="Timeout between two chunks of the response, in seconds. The default is 60."
+    )
+    total_s: Seconds | None = Field(
+        default=None, description="Timeout for the whole attempt, in seconds. The default is 600."
+    )
 
 
 class Backoff(Section):
-    """How long to wait between retries: exponential with full jitter."""
+    """Delay between retries: exponential back-off with full jitter."""
 
-    base_s: Seconds = Field(default=1.0, description="The first wait, at most.")
-    max_s: Seconds = Field(default=30.0, description="The longest wait.")
+    base_s: Seconds = Field(default=1.0, description="Maximum delay before the first retry, in seconds.")
+    max_s: Seconds = Field(default=30.0, description="Maximum delay before any retry, in seconds.")
 
 
 class Defaults(Section):
-    """What providers, deployments and models inherit."""
+    """Defaults for providers, deployments and models."""
 
-    retries: Retries = Field(default=2, description="Further attempts after the first one failed.")
-    cache: CacheMode = Field(default="off", description="Answer cache. Only off is available in this version.")
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Deadlines of one attempt.")
-    backoff: Backoff = Field(default_factory=Backoff, description="Waits between retries.")
+    retries: Retries = Field(default=2, description="Number of retries after a failed attempt.")
+    cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Timeouts of one attempt.")
+    request_timeout_s: Seconds | None = Field(
+        default=None,
+        description="Timeout of a request over all attempts and delays, until its answer begins (stream) or is "
+        "complete. The default is the sum of `timeouts.total_s` of the model's deployments.",
+    )
+    backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
 
 
 class Provider(Section):
-    """A vendor or an endpoint, with its credentials. The key is its name."""
+    """A vendor's service or another endpoint, with its credentials."""
 
-    vendor: Text = Field(description="Which kind of upstream: openai, groq, ollama, openai-compatible, host, …")
+    vendor: Text = Field(description="Kind of upstream: openai, groq, ollama, openai-compatible, host and others.")
     base_url: BaseUrl | None = Field(
         default=None,
-        description="http(s)://host:port/prefix, or unix:/path/to.sock[:/prefix]. Empty: the vendor's own.",
+        description="Base URL: http(s)://host:port/prefix, or unix:/path/to.sock[:/prefix] for a Unix socket. If not "
+        "set, the vendor's own URL is used.",
     )
     region: ProviderRegion | None = Field(
-        default=None, description="The vendor's region, where its address or its signature needs one: us-east-1."
+        default=None,
+        description="Region of the vendor, such as us-east-1, if its URL or its signature requires one.",
     )
     dialect: Dialect | None = Field(
-        default=None, description="What the endpoint speaks. Empty: what the vendor's own endpoint does."
+        default=None, description="Dialect of the endpoint. If not set, it is the vendor's dialect."
     )
     auth: AuthScheme | None = Field(
         default=None,
-        description="How the credential is presented: as a bearer token, in a header of that name, by AWS's "
-        "signature (sigv4) or Google's tokens (gcp). Empty: as the vendor asks.",
+        description="How the credential is sent: as a bearer token, in the header with that name, as an AWS signature "
+        "(sigv4) or as a Google token (gcp). If not set, it depends on the vendor.",
     )
     credential: SecretRef | None = Field(
         default=None,
-        description="Reference to the credential: env:NAME, file:PATH or store:NAME. "
-        "Empty: the vendor's usual variable.",
+        description="Reference to the credential: env:NAME, file:PATH or store:NAME. If not set, the vendor's usual "
+        "environment variable is used.",
     )
     credentials: list[SecretRef] | None = Field(
-        default=None, description="Several references, used in turn. An empty list says that none is needed."
+        default=None,
+        description="References to several credentials, which are used in rotation. An empty list means that the "
+        "endpoint requires no credential.",
     )
-    headers: Headers = Field(default_factory=dict, description="Fixed extra headers (never credentials).")
+    headers: Headers = Field(
+        default_factory=dict, description="Additional headers of every request. They must not contain credentials."
+    )
     ca_file: Text | None = Field(default=None, description="PEM file of additional trusted certificate authorities.")
     models: Literal["*"] | None = Field(
-        default=None, description='`"*"`: every model of the provider is callable as provider/model.'
+        default=None, description='With `"*"`, clients can call every model of the provider as provider/model.'
     )
-    max_connections: int = Field(default=1024, ge=1, le=65_536, description="Connections kept to it at once.")
+    max_connections: int = Field(
+        default=1024, ge=1, le=65_536, description="Maximum number of concurrent connections to the provider."
+    )
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides defaults.timeouts.")
 
 
 class Price(Section):
-    """US dollars per million tokens."""
+    """Price of a deployment, in US dollars per million tokens."""
 
-    input_per_1m_usd: Usd = Field(description="Prompt tokens.")
-    output_per_1m_usd: Usd = Field(description="Completion tokens, reasoning included.")
-    cache_read_per_1m_usd: Usd | None = Field(default=None, description="Prompt tokens read from the provider's cache.")
-    cache_write_per_1m_usd: Usd | None = Field(
-        default=None, description="Prompt tokens written to the provider's cache."
+    input_per_1m_usd: Usd = Field(description="Price of input tokens.")
+    output_per_1m_usd: Usd = Field(description="Price of output tokens, including reasoning tokens.")
+    cache_read_per_1m_usd: Usd | None = Field(
+        default=None, description="Price of input tokens that are read from the provider's prompt cache."
     )
-    input_audio_per_1m_usd: Usd | None = Field(default=None, description="Audio prompt tokens.")
-    output_audio_per_1m_usd: Usd | None = Field(default=None, description="Audio completion tokens.")
+    cache_write_per_1m_usd: Usd | None = Field(
+        default=None, description="Price of input tokens that are written to the provider's prompt cache."
+    )
+    input_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio input tokens.")
+    output_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio output tokens.")
 
 
 class DeploymentEntry(Section):
-    """One concrete upstream choice. The key is its name; it is callable by it and as provider/model."""
+    """A model of a provider. Clients can call it by its name and as provider/model."""
 
     provider: Text = Field(description="Name of an entry under providers.")
-    model: Text | None = Field(default=None, description="The provider's own name of the model.")
+    model: Text | None = Field(default=None, description="The provider's name of the model.")
     artifact: Text | None = Field(
-        default=None, description="For vendor host: the weights, bundled:NAME or the path of a GGUF file."
+        default=None,
+        description="Model weights, for providers of the vendor host: bundled:NAME or the path of a GGUF file.",
     )
-    weight: float = Field(default=1.0, gt=0, le=1_000_000, description="Share of the traffic under strategy weighted.")
-    region: Text | None = Field(default=None, description="Where it runs.")
-    context_tokens: Count | None = Field(default=None, description="Context window. Empty: from the catalogue.")
+    weight: float = Field(
+        default=1.0, gt=0, le=1_000_000, description="Share of the requests with the strategy weighted."
+    )
+    region: Text | None = Field(default=None, description="Region in which the model runs.")
+    context_tokens: Count | None = Field(
+        default=None, description="Context window in tokens. If not set, it is taken from the price list."
+    )
     capabilities: list[Text] | None = Field(
-        default=None, description="What it can do: chat, tools, vision, json_schema, … Empty: from the catalogue."
+        default=None,
+        description="What the model supports: chat, tools, vision, json_schema and others. If not set, it is taken "
+        "from the price list.",
     )
-    price: Price | None = Field(default=None, description="What it charges. Empty: from the catalogue.")
+    price: Price | None = Field(
+        default=None, description="Price of the model. If not set, it is taken from the price list."
+    )
     retries: Retries | None = Field(
-        default=None, description="Overrides the provider's, the model's and the default number."
+        default=None, description="Overrides the number of retries of the provider, the model and the defaults."
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the provider's deadlines.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
 
 
 class ModelEntry(Section):
-    """What clients may ask for. The key is the public name."""
+    """A name that clients can call, backed by one or more deployments."""
 
     deployments: list[Text] = Field(
         min_length=1,
-        description='In order of preference: deployments, provider/model, "provider/*", or "*" for all in file order.',
+        description='Deployments in order of preference: names, provider/model, "provider/*", or "*" for all '
+        "deployments in the order of the file.",
     )
-    strategy: Strategy = Field(default="priority", description="How the order of attempts is decided.")
-    fallbacks: list[Text] = Field(default_factory=list, description="Tried when all of deployments have failed.")
+    strategy: Text = Field(
+        default="priority",
+        description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
+        "latency or cost.",
+    )
+    fallbacks: list[Text] = Field(
+        default_factory=list, description="Deployments to try after all entries of deployments have failed."
+    )
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
+    request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Not applied in this version.")
-    target_quality: float | None = Field(default=None, ge=0, le=1, description="Not applied in this version.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
+    target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")
 
 
 class Budget(Section):
-    """What a tenant may spend. Not enforced in this version."""
+    """Spending limit of a tenant. Not enforced in this version."""
 
-    usd: Usd = Field(description="Amount per window.")
+    usd: Usd = Field(description="Amount per window, in US dollars.")
     window: Literal["hour", "day", "week", "month", "quarter", "year"] = Field(
-        default="month", description="Calendar window."
+        default="month", description="Calendar window of the budget."
     )
     alert: float = Field(default=0.8, ge=0, le=100, description="Share of the amount at which an alert is raised.")
-    soft: float = Field(default=1.0, ge=0, le=100, description="Share at which cheaper models are used.")
-    hard: float = Field(default=1.2, ge=0, le=100, description="Share at which requests are refused.")
+    soft: float = Field(
+        default=1.0, ge=0, le=100, description="Share of the amount from which cheaper models are preferred."
+    )
+    hard: float = Field(default=1.2, ge=0, le=100, description="Share of the amount from which requests are rejected.")
 
 
 class Tenant(Section):
-    """Who pays. The key is the name; the tenant `default` always exists."""
+    """An owner of keys and budgets. The tenant `default` always exists."""
 
-    tier: Text | None = Field(default=None, description="free, pro, expert, master, … Not enforced in this version.")
-    budget: Budget | None = Field(default=None, description="Not enforced in this version.")
+    tier: Text | None = Field(
+        default=None,
+        description="Service tier, for example free, pro, expert or master. Not enforced in this version.",
+    )
+    budget: Budget | None = Field(default=None, description="Spending limit. Not enforced in this version.")
 
 
 class Limits(Section):
-    """What a key may do. Not enforced in this version."""
+    """Rate limits of a key. Not enforced in this version."""
 
-    requests_per_min: Count | None = Field(default=None, description="Requests per minute.")
-    requests_per_day: Count | None = Field(default=None, description="Requests per day.")
-    tokens_per_min: Count | None = Field(default=None, description="Tokens per minute.")
-    concurrency: Count | None = Field(default=None, description="Requests at once.")
+    requests_per_min: Count | None = Field(default=None, description="Maximum number of requests per minute.")
+    requests_per_day: Count | None = Field(default=None, description="Maximum number of requests per day.")
+    tokens_per_min: Count | None = Field(default=None, description="Maximum number of tokens per minute.")
+    concurrency: Count | None = Field(default=None, description="Maximum number of concurrent requests.")
 
 
 class Key(Section):
     """A key that clients send as `Authorization: Bearer KEY`."""
 
     key: KeyRef = Field(
-        description="Reference env:NAME, file:PATH or store:NAME, or the key's digest: sha256: and 64 hex digits."
+        description="Reference to the key (env:NAME, file:PATH or store:NAME), or its SHA-256 digest: sha256: and 64 "
+        "hexadecimal digits."
     )
     tenant: Name = Field(default="default", description="Name of an entry under tenants.")
-    name: Text | None = Field(default=None, description="For people and the log. Empty: key-1, key-2, …")
+    name: Text | None = Field(
+        default=None, description="Name of the key in the request log. If not set: key-1, key-2 and so on."
+    )
     models: list[Text] = Field(
-        default_factory=lambda: ["*"], description="Patterns over the models it may use. Left out: all."
+        default_factory=lambda: ["*"],
+        description="Glob patterns of the models that the key may call. If not set, it may call all models.",
     )
-    grants: list[Literal["admin"]] = Field(default_factory=list, description="Permissions beyond calling models.")
+    grants: list[Literal["admin"]] = Field(
+        default_factory=list, description="Permissions in addition to calling models."
+    )
     expires: datetime | None = Field(
-        default=None, strict=False, description="Refused from then on. A time without a zone is UTC."
+        default=None,
+        strict=False,
+        description="Time from which the key is rejected. A time without a time zone is in UTC.",
     )
-    limits: Limits | None = Field(default=None, description="Not enforced in this version.")
+    limits: Limits | None = Field(default=None, description="Rate limits. Not enforced in this version.")
 
 
 class Logging(Section):
-    """What is written to standard error, and what is kept of requests."""
+    """The log on standard error, and the content of the request log."""
 
     level: Annotated[Literal["debug", "info", "warning", "error", "critical"], LevelName] = Field(
-        default="info", description="Least important entries that are written."
+        default="info", description="Minimum level of log messages."
     )
     format: Annotated[Literal["text", "json"], FoldedCase] = Field(
-        default="text", description="For people or for machines."
+        default="text", description="Format of log messages: text for people, json for machines."
     )
     bodies: Annotated[Literal["off", "full"], Switch] = Field(
-        default="off", description="full keeps prompts and answers in the request log."
+        default="off", description="With full, the request log also contains prompts and responses."
     )
 
 
 class Host(Section):
-    """Local models (providers of vendor host)."""
+    """Local models, which are served by providers of the vendor host."""
 
     cache_dir: Text | None = Field(
-        default=None, description="Where weights are kept. Empty: the user's cache directory."
+        default=None, description="Directory of model weights. If not set, the user's cache directory is used."
     )
     run_dir: Text | None = Field(
-        default=None, description="Where worker sockets are created. Empty: a private directory."
+        default=None, description="Directory of worker sockets. If not set, a private directory is used."
     )
     context_tokens: int = Field(
-        default=4096, ge=256, le=1_048_576, description="Context window of a worker, all slots together."
+        default=4096, ge=256, le=1_048_576, description="Context window of a worker in tokens, shared by its slots."
     )
-    slots: int = Field(default=4, ge=1, le=64, description="Requests that one worker answers at once.")
+    slots: int = Field(default=4, ge=1, le=64, description="Number of requests that a worker processes concurrently.")
     threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads of a worker. Empty: chosen by cores."
+        default=None,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads of a worker. If not set, it depends on the number of cores.",
     )
 
 
 class Batches(Section):
-    """Batches, which the gateway runs itself."""
+    """Batches, which the gateway processes itself."""
 
-    concurrency: int = Field(default=4, ge=1, le=1024, description="Lines of all batches that are answered at once.")
-    max_lines: int = Field(default=50_000, ge=1, le=1_000_000, description="Most lines of one batch.")
+    concurrency: int = Field(
+        default=4, ge=1, le=1024, description="Number of lines, over all batches, that are processed concurrently."
+    )
+    max_lines: int = Field(default=50_000, ge=1, le=1_000_000, description="Maximum number of lines of a batch.")
     max_file_bytes: int = Field(
         default=200 * 1024**2,
         ge=1024,
         le=1024**3,
-        description="Largest input file of a batch, in bytes. server.max_body_bytes bounds every upload.",
+        description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
+        "server.max_body_bytes.",
     )
 
 
@@ -345,29 +410,30 @@ StoreField = Annotated[Store, BeforeValidator(_url_to_store, json_schema_input_t
 
 
 class Config(Section):
-    """The whole configuration file."""
+    """The whole configuration."""
 
-    server: Server = Field(default_factory=Server, description="Where the gateway listens.")
-    auth: Auth = Field(default_factory=Auth, description="Who may call.")
-    store: StoreField = Field(default_factory=Store, description="Where settled requests are kept: a URL or a mapping.")
+    server: Server = Field(default_factory=Server, description="Address and limits of the server.")
+    auth: Auth = Field(default_factory=Auth, description="Authentication of clients.")
+    store: StoreField = Field(default_factory=Store, description="Database of completed requests: a URL or a mapping.")
     shared_state: Text = Field(
-        default="memory", description="Where limits and health are shared. Only memory is available in this version."
+        default="memory",
+        description="Where limits and health are shared between processes. Only memory is available in this version.",
     )
-    defaults: Defaults = Field(default_factory=Defaults, description="What the rest inherits.")
-    providers: dict[Name, Provider] = Field(default_factory=dict, description="Vendors and endpoints, by name.")
+    defaults: Defaults = Field(default_factory=Defaults, description="Defaults for providers, deployments and models.")
+    providers: dict[Name, Provider] = Field(default_factory=dict, description="Vendors and other endpoints, by name.")
     deployments: dict[PublicName, DeploymentEntry] = Field(
-        default_factory=dict, description="Concrete upstream choices, by name."
+        default_factory=dict, description="Models of providers, by name."
     )
-    models: dict[PublicName, ModelEntry] = Field(default_factory=dict, description="What clients may ask for, by name.")
-    tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Who pays, by name.")
-    keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys that clients send.")
-    catalogue: Catalogue = Field(default_factory=Catalogue, description="Prices and context windows.")
-    logging: Logging = Field(default_factory=Logging, description="What is written and kept.")
+    models: dict[PublicName, ModelEntry] = Field(default_factory=dict, description="Models that clients call, by name.")
+    tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Owners of keys and budgets, by name.")
+    keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys of clients.")
+    catalog: Catalog = Field(default_factory=Catalog, description="Prices and context windows of models.")
+    logging: Logging = Field(default_factory=Logging, description="Log messages and the content of the request log.")
     host: Host = Field(default_factory=Host, description="Local models.")
-    batches: Batches = Field(default_factory=Batches, description="How batches run.")
+    batches: Batches = Field(default_factory=Batches, description="Batches.")
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the configuration file, for editors and checks."""
+    """Return the JSON Schema (draft 2020-12) of the configuration file, for editors and validators."""
     schema = Config.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "IntelliRouter configuration"}

@@ -1,4 +1,4 @@
-"""Paths through the settings tree, what the schema expects at each of them, and values with their provenance."""
+"""Paths through the tree of settings, what the schema expects at each path, and merged values with their origins."""
 
 import re
 import types
@@ -12,25 +12,25 @@ from msgspec import Struct
 from intellirouter.config.schema import Config, Section, Store
 
 Path = tuple[str | int, ...]
-"""Steps from the root: names of settings and entries, indices of lists."""
+"""Steps from the root: names of settings and entries, and indices of lists."""
 
 _PLAIN = re.compile(r"[^\s.\[\]\"]+\Z")
 
 
 class Shape(Struct, frozen=True):
-    """What the schema expects at one place. At most one of `section`, `values`, `items` is set; none for a leaf."""
+    """What the schema expects at one path. At most one of `section`, `values` and `items` is set; none for a leaf."""
 
     section: type[Section] | None = None
     values: Any = None
-    """A mapping with free names: the annotation of its values."""
+    """For a mapping with free names: the annotation of its values."""
     items: Any = None
-    """A list: the annotation of its items."""
+    """For a list: the annotation of its items."""
     leaf: tuple[Any, ...] = ()
     allows_none: bool = False
 
 
 def shape_of(annotation: Any) -> Shape:
-    """Return what `annotation` (of a field, a mapping's value or a list's item) accepts."""
+    """Return what `annotation` accepts. It belongs to a field, to the values of a mapping or to the items of a list."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in {Union, types.UnionType}:
@@ -53,12 +53,12 @@ ROOT: Final = Shape(section=Config)
 
 
 def is_text(shape: Shape) -> bool:
-    """Whether text for this leaf is taken as it stands (`123` stays text; a price keeps its exact decimals)."""
+    """Return whether text for this leaf is used unchanged: `123` stays a string, a price keeps its exact decimals."""
     return bool(shape.leaf) and all(kind in {str, Decimal, datetime} for kind in shape.leaf)
 
 
 def child_shape(shape: Shape, step: str | int) -> Shape | None:
-    """Return the shape one step down, or None where the schema knows no such place."""
+    """Return the shape one step down, or None if the schema has no such path."""
     if shape.section is not None:
         field = shape.section.model_fields.get(str(step))
         return shape_of(field.annotation) if field is not None else None
@@ -80,7 +80,7 @@ def shape_at(path: Path) -> Shape | None:
 
 
 def format_path(path: Path) -> str:
-    """Write a path for people: `keys[0].name`, `deployments."gpt-4.1".model`."""
+    """Return a path in readable form: `keys[0].name`, `deployments."gpt-4.1".model`."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -91,10 +91,10 @@ def format_path(path: Path) -> str:
     return text
 
 
-def normalise(value: Any, shape: Shape) -> Any:
-    """Bring one layer into canonical form, so that layers merge setting by setting.
+def normalize(value: Any, shape: Shape) -> Any:
+    """Return one layer in canonical form, so that layers can be merged setting by setting.
 
-    A store URL alone becomes a mapping; an empty value (`port:`) means that the setting was left out.
+    A plain store URL becomes a mapping. A setting with an empty value (`port:`) is omitted.
     """
     if shape.section is Store and isinstance(value, str):
         return {"url": value}
@@ -105,27 +105,27 @@ def normalise(value: Any, shape: Shape) -> Any:
             if item is None and not inner.allows_none and inner != Shape():
                 if shape.values is None:
                     continue
-                item = {}  # noqa: PLW2901 - an entry without settings is an entry
-            result[name] = normalise(item, inner)
+                item = {}  # noqa: PLW2901 - an entry without settings is still an entry
+            result[name] = normalize(item, inner)
         return result
     if isinstance(value, list) and shape.items is not None:
-        return [normalise(item, shape_of(shape.items)) for item in value]
+        return [normalize(item, shape_of(shape.items)) for item in value]
     return value
 
 
 class Layers:
-    """Values of all layers merged so far, and for each the layer that it came from."""
+    """The values of all layers merged so far, with the origin of each value."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.marks: dict[Path, str] = {}
 
     def merge(self, layer: Mapping[str, Any], origin: Callable[[Path], str]) -> None:
-        """Lay `layer` on top: mappings merge, everything else replaces. `origin` names the source of a path."""
+        """Merge `layer` on top: mappings are merged, other values replaced. `origin` returns the source of a path."""
         self._merge_into(self.values, layer, (), origin)
 
     def put(self, path: Path, value: Any, origin: str) -> None:
-        """Set one value. A list index may be at most the length of the list (it then appends)."""
+        """Set one value. An index that equals the length of its list appends to the list."""
         node: Any = self.values
         for depth, step in enumerate(path[:-1]):
             node = self._descend(node, step, empty=[] if isinstance(path[depth + 1], int) else {})
@@ -181,7 +181,7 @@ class Layers:
                 self._mark((*path, name), item, origin)
 
     def origin_near(self, path: Path) -> str:
-        """Return where the value at `path`, or else the nearest place above it, came from."""
+        """Return the origin of the value at `path`, or of the nearest path above it that has one."""
         for length in range(len(path), 0, -1):
             if (found := self.marks.get(path[:length])) is not None:
                 return found
@@ -212,7 +212,7 @@ def _copy(value: Any) -> Any:
 
 
 def leaves(config: Config) -> Iterator[tuple[Path, Any]]:
-    """Yield every setting of a configuration, defaults included. A list of plain values is one setting."""
+    """Yield path and value of every setting, defaults included. A list of plain values is one setting."""
     yield from _leaves(config, ())
 
 

@@ -9,9 +9,10 @@ from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Secret, Timeouts, UpstreamAddress
 from intellirouter.core.ids import new_id
-from intellirouter.core.loss import How, Loss, LossReport
+from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.ports import (
+    CredentialRotator,
     Fetcher,
     FrameSocket,
     Journal,
@@ -21,7 +22,7 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
-from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
+from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -39,21 +40,24 @@ __all__ = [
     "Call",
     "Candidate",
     "Clock",
+    "CredentialRotator",
     "Current",
     "Decision",
     "Deployment",
     "ExchangeRecord",
     "Fetcher",
     "FrameSocket",
-    "How",
     "Journal",
     "Loss",
+    "LossKind",
     "LossReport",
     "Operation",
     "Price",
     "Quirks",
+    "RecordColumn",
     "RequestContext",
     "Secret",
+    "SmallInt",
     "SocketClosed",
     "SocketRefusal",
     "SocketUpstream",

@@ -34,7 +34,8 @@ class Decision(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
-AttemptKind = Literal["first", "retry", "fallback"]
+AttemptKind = Literal["first", "retry", "fallback", "credential"]
+"""`credential`: the same deployment again, with another of its credentials."""
 
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):

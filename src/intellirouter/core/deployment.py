@@ -44,7 +44,10 @@ class UpstreamAddress(Struct, frozen=True, kw_only=True):
     """Where an upstream listens and how to reach it."""
 
     base_url: str
-    """Scheme, host, optional port and path prefix, without a trailing slash: `https://api.openai.com/v1`."""
+    """Scheme, host, optional port and path prefix, without a trailing slash: `https://api.openai.com/v1`.
+
+    Empty for deployments that have no network address of their own, such as local models.
+    """
     uds: str | None = None
     """Path of a unix socket; then the host in `base_url` only fills the Host header."""
     headers: tuple[tuple[str, str], ...] = ()

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from intellirouter.core.call import UpstreamRequest
 from intellirouter.core.deployment import Deployment
+from intellirouter.core.errors import GatewayError
 from intellirouter.core.record import ExchangeRecord
 
 
@@ -52,9 +53,23 @@ class Upstream(Protocol):
     """Something that answers HTTP-shaped calls: the pooled transport, the fake provider."""
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
-        """Send `request` to the deployment's endpoint, with its credential, and wait for the response headers.
+        """Send `request` to the deployment with the credential whose turn it is, and wait for the response headers.
 
-        Deadlines come from `deployment.timeouts`. Cancelling the caller aborts the call. Raises `UpstreamError`.
+        A credential that the upstream refuses is put into cooldown, so that another one is used next time; see
+        `CredentialRotator`. Deadlines come from `deployment.timeouts`. Canceling the caller aborts the request. Raises
+        `UpstreamError`.
+        """
+        ...
+
+
+class CredentialRotator(Protocol):
+    """Knows which credentials of a deployment are usable now."""
+
+    def can_rotate(self, deployment: Deployment, error: GatewayError, status: int | None) -> bool:
+        """Return whether repeating a failed request at once would use another credential that is usable.
+
+        Ask after an attempt that failed with `error`; `status` is the upstream's, None if it sent no response. True if
+        the credential was at fault (401, 402, 429, or no access token) and another one is not cooling down.
         """
         ...
 
@@ -98,7 +113,7 @@ class SocketUpstream(Protocol):
     """Something that opens WebSockets to deployments."""
 
     async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
-        """Shake hands with the deployment's endpoint, with its credential.
+        """Perform the handshake with the deployment, with the credential whose turn it is (see `Upstream.send`).
 
         Deadlines come from `deployment.timeouts`. Raises `UpstreamError`, `Overloaded`.
         """

@@ -1,4 +1,10 @@
-"""The record of one exchange: written once, read by headers, log, ledger, explain and the dashboard."""
+"""The record of one exchange: written once, read by the exchange log, the ledger, `explain` and the dashboard.
+
+Fields that are annotated with `InLog`, `InLedger` or `InBoth` are also columns of the database. The store derives its
+tables, its statements and its rows from these annotations, so a new column takes a field here and a migration.
+"""
+
+from typing import Annotated, TypeVar
 
 from msgspec import Struct
 
@@ -7,42 +13,63 @@ from intellirouter.core.usage import Usage
 
 RECORD_VERSION = 1
 
+T = TypeVar("T")
+
+
+class RecordColumn(Struct, frozen=True, kw_only=True):
+    """Marks a field of `ExchangeRecord` that is a column of the exchange log, of the ledger, or of both.
+
+    The field `usage` stands for one column of the ledger per field of `Usage`.
+    """
+
+    is_in_log: bool = False
+    is_in_ledger: bool = False
+
+
+InLog = Annotated[T, RecordColumn(is_in_log=True)]
+InLedger = Annotated[T, RecordColumn(is_in_ledger=True)]
+InBoth = Annotated[T, RecordColumn(is_in_log=True, is_in_ledger=True)]
+
+
+class SmallInt(Struct, frozen=True):
+    """Marks an integer that fits into 32 bits; other integers are stored in 64."""
+
 
 class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
-    """One request's whole life inside us. Nothing of the prompt or the answer is in it unless configured."""
+    """One exchange, from its first byte to its settlement. It holds no prompt and no answer unless configured."""
 
-    request_id: str
-    started_us: int
-    """Wall time, microseconds since the epoch."""
-    endpoint: str
+    request_id: InBoth[str]
+    started_us: InBoth[int]
+    """Wall-clock time, in microseconds since the epoch."""
+    endpoint: InLedger[str]
     """HTTP path without the query string."""
-    tenant: str
-    key_name: str | None = None
+    tenant: InBoth[str]
+    key_name: InBoth[str | None] = None
     """None for an anonymous caller."""
-    model: str | None = None
-    """None when the request could not be read that far."""
-    is_stream: bool = False
-    status: int
-    """HTTP status sent to the client; 499 when the client left before the answer."""
-    error_code: str | None = None
+    model: InBoth[str | None] = None
+    """None when the request could not be decoded that far."""
+    is_stream: InLog[bool] = False
+    status: InBoth[Annotated[int, SmallInt()]]
+    """HTTP status sent to the client; 499 when the client disconnected before the answer."""
+    error_code: InBoth[str | None] = None
     error_message: str | None = None
-    deployment: str | None = None
-    """The deployment whose answer the client got."""
-    provider: str | None = None
-    upstream_model: str | None = None
+    deployment: InBoth[str | None] = None
+    """The deployment whose answer the client received."""
+    provider: InLedger[str | None] = None
+    upstream_model: InLedger[str | None] = None
     decision: Decision | None = None
     attempts: tuple[Attempt, ...] = ()
-    usage: Usage | None = None
-    """None when no attempt reached a model."""
-    cost_microusd: int | None = None
-    """None when the price is unknown."""
-    price_version: str | None = None
+    usage: InLedger[Usage | None] = None
+    """None when no attempt reached a model. The ledger has no entry for such an exchange."""
+    cost_microusd: InBoth[int | None] = None
+    """None when the price is unknown, which is not zero."""
+    price_version: InLedger[str | None] = None
     finish_reason: str | None = None
     first_token_ms: float | None = None
-    duration_ms: float
+    duration_ms: InLog[float]
     dropped: tuple[str, ...] = ()
-    """Request fields that could not be honoured."""
+    """Request fields that the upstream could not honor."""
     request_body: str | None = None
     response_body: str | None = None
-    """Both only with `logging.bodies: full`."""
-    v: int = RECORD_VERSION
+    """Both bodies are recorded only with `logging.bodies: full`."""
+    v: InLedger[Annotated[int, SmallInt()]] = RECORD_VERSION

@@ -1,11 +1,11 @@
-"""Time as a thing that is handed in, so that state machines can be tested without waiting."""
+"""Clocks, which are passed in so that state machines can be tested without waiting."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Obligation: `monotonic_s` never goes back; `epoch_us` is wall time in microseconds."""
+    """`monotonic_s` never goes back; `epoch_us` is wall-clock time in microseconds since the epoch."""
 
     def monotonic_s(self) -> float: ...
 
@@ -13,7 +13,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The clocks of the operating system."""
 
     monotonic_s = staticmethod(time.monotonic)
 

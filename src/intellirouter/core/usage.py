@@ -1,25 +1,25 @@
-"""Token counts in disjoint buckets, whatever shape the vendor reports them in."""
+"""Token counts in disjoint buckets, independent of the format in which a vendor reports them."""
 
 from msgspec import Struct
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one exchange. No token is counted in two buckets, so the sum is the truth."""
+    """Tokens of one exchange. No token is counted in two buckets, so the buckets add up to the total."""
 
     input_tokens: int = 0
-    """Prompt tokens that were neither read from nor written to the provider's prompt cache."""
+    """Input tokens that were neither read from nor written to the prompt cache of the provider."""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
-    """Completion tokens without reasoning and audio."""
+    """Output tokens without reasoning and audio."""
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
     is_estimated: bool = False
-    """True when the upstream reported nothing (an aborted stream, say) and we counted bytes."""
+    """True if the upstream did not report usage, for example for an aborted stream, so that it was estimated."""
 
     def plus(self, other: "Usage") -> "Usage":
-        """Return both together; an estimate in one makes the sum an estimate."""
+        """Return the sum. It is an estimate if one of the two is."""
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
@@ -49,20 +49,20 @@ BYTES_PER_TOKEN = 4
 
 
 def estimate_tokens(size_bytes: int) -> int:
-    """Guess tokens from bytes of text, rounded up: about four bytes a token for Latin scripts."""
+    """Estimate the tokens of a text, rounded up. For Latin scripts a token is about four bytes."""
     return -(-size_bytes // BYTES_PER_TOKEN)
 
 
 _MEDIA_BYTES = 4096
-"""From here on, a JSON string without a blank, in ASCII, is no text: base64 of a picture, a sound, a document."""
+"""A longer JSON string of ASCII without spaces is not text, but an image, audio or a document in base64."""
 _MEDIA_TOKENS = 1000
-_LOOK_FROM_BYTES = 16 * 1024
+_MIN_SCANNED_BYTES = 16 * 1024
 
 
 def estimate_input_tokens(body: bytes) -> int:
-    """Guess the input tokens of a request from its body, a picture counted as a picture and not as its bytes."""
+    """Estimate the input tokens of a request from its body. An image counts as `_MEDIA_TOKENS`, not by its bytes."""
     size = len(body)
-    if size > _LOOK_FROM_BYTES:
+    if size > _MIN_SCANNED_BYTES:
         for piece in body.split(b'"'):
             if len(piece) > _MEDIA_BYTES and b" " not in piece and piece.isascii():
                 size -= len(piece) - _MEDIA_TOKENS * BYTES_PER_TOKEN

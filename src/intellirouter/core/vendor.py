@@ -57,7 +57,7 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     local_port: int | None = None
     """Where it listens on this machine by default; zero config probes it."""
     price_provider: str | None = None
-    """The provider's id in the price catalogue; None for what costs nothing or is unknown."""
+    """The id of the provider in the price list; None if it is free or unknown."""
     is_free: bool = False
     """Runs on the operator's own hardware: the price is zero, and known."""
     default_models: tuple[str, ...] = ()

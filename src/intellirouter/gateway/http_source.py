@@ -1,5 +1,6 @@
 """An HTTP request as a source of the pipeline."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from intellirouter.config.runtime import ServerSpec
@@ -31,13 +32,13 @@ class HttpSource:
     def identify(self, generation: Generation) -> Identity:
         return generation.identify(presented_key(self._headers, self._scope))
 
-    async def read(self, limits: ServerSpec) -> bytes:
+    def read(self, limits: ServerSpec) -> Awaitable[bytes]:
         """Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `ClientGone`."""
         check_body(self._headers, limits.max_body_bytes, is_json=self.endpoint.is_json)
         extensions = self._scope.get("extensions")
         if extensions and HAS_BODY in extensions and extensions[HAS_BODY](self._scope):
-            return await take_body(self._receive, limits.max_body_bytes)
-        return await read_body(self._receive, limit_bytes=limits.max_body_bytes, deadline_s=limits.body_timeout_s)
+            return take_body(self._receive, limits.max_body_bytes)
+        return read_body(self._receive, limit_bytes=limits.max_body_bytes, deadline_s=limits.body_timeout_s)
 
     async def wait_until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

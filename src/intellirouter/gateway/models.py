@@ -46,7 +46,7 @@ def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, b
 
 
 def all_entries(catalog: Catalog, identity: Identity) -> list[ModelEntry]:
-    return [_entry(name, target) for name, target in catalog.targets.items() if identity.may_use(name)]
+    return [_entry(name, target) for name, target in catalog.resolved_models.items() if identity.may_use(name)]
 
 
 def _resolved(catalog: Catalog, identity: Identity, name: str) -> ResolvedModel:

@@ -53,7 +53,7 @@ class OllamaPages:
 
     def _listed(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
         """Every name this caller may use, and whether a worker of this machine serves it."""
-        targets = self._current.value.catalog.targets.items()
+        targets = self._current.value.catalog.resolved_models.items()
         return [
             (_listed(name, target), all(each.vendor == "host" for each in target.pool))
             for name, target in targets

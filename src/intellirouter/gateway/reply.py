@@ -26,7 +26,10 @@ class ClientReply:
         self.has_begun = False
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
-        await self._complete(status, decision_headers(exchange), body, content_type)
+        headers = decision_headers(exchange)
+        if not self._respond_at_once(status, headers, body, content_type):
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         self.has_begun = True
@@ -59,17 +62,19 @@ class ClientReply:
         if status in {408, 413}:
             headers.append((b"connection", b"close"))  # the rest of the body is still coming
             self._respond = None  # the server only honors this header in messages
-        await self._complete(status, headers, self._style.encode(error), _JSON)
+        body = self._style.encode(error)
+        if not self._respond_at_once(status, headers, body, _JSON):
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
 
-    async def _complete(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
+    def _respond_at_once(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> bool:
+        """Complete the headers. Returns True when the server has taken the whole response at once."""
         self.has_begun = True
         if (id_header := self._style.id_header) is not None:
             headers.append((id_header, headers[0][1]))
         headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
-        if self._respond is not None and self._respond(self._scope, status, header_lines(headers), body):
-            return
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        respond = self._respond
+        return respond is not None and respond(self._scope, status, header_lines(headers), body)
 
 
 def header_lines(headers: Headers) -> bytes:

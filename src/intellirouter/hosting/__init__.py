@@ -1,19 +1,25 @@
-"""Serves models on this machine: fetches weights, runs one supervised worker process per model.
+"""Serves models on this machine: fetches model files and runs one supervised worker process per model.
 
-Door: `LocalHost` (start, stop, views, wait_ready) for `LocalModel`s; `ensure_artifact` to fetch weights ahead of
-time; `engine_available` for a diagnosis. A worker answers OpenAI-compatible HTTP on a unix socket; who sends requests
-there, and what they mean, is not known here. DESIGN.md has the states, the engine's flags and its quirks.
+Door: `LocalHost` (apply, stop, views, wait_ready) for `LocalModel`s; `ensure_artifact` to fetch a model file early. A
+worker serves OpenAI-compatible HTTP on a unix socket. This package does not know who sends requests to it, or what they
+contain. DESIGN.md documents the states and the engine's settings.
 """
 
-from intellirouter.hosting.actor import engine_available
 from intellirouter.hosting.artifacts import BUNDLED, Artifact, ensure_artifact
-from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable, EngineMissing, HostStopped, WorkerFailed
+from intellirouter.hosting.errors import (
+    ArtifactInvalid,
+    ArtifactUnavailable,
+    EngineMissing,
+    HostStopped,
+    ModelNotHosted,
+    WorkerFailed,
+)
 from intellirouter.hosting.model import (
     EMBEDDING_INPUT_TOKENS,
     ArtifactProgress,
+    FetchPhase,
     HostSettings,
     LocalModel,
-    Phase,
     WorkerState,
     WorkerView,
 )
@@ -27,14 +33,14 @@ __all__ = [
     "ArtifactProgress",
     "ArtifactUnavailable",
     "EngineMissing",
+    "FetchPhase",
     "HostSettings",
     "HostStopped",
     "LocalHost",
     "LocalModel",
-    "Phase",
+    "ModelNotHosted",
     "WorkerFailed",
     "WorkerState",
     "WorkerView",
-    "engine_available",
     "ensure_artifact",
 ]

@@ -1,20 +1,28 @@
-"""One model's life: fetch, load, watch, restart, give up. The only code that moves a worker's state."""
+"""The life of one model: fetch, load, serve, restart, drain, stop. The only code that changes a worker's state."""
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final, Never
+from typing import Any, Final, Never
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Clock, UpstreamAddress, errors
+from intellirouter.core import Clock, TaskOwner, UpstreamAddress, errors
 from intellirouter.hosting.artifacts import Artifact, ensure_artifact
 from intellirouter.hosting.cores import default_threads, process_cpu_s
-from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable, EngineMissing, HostStopped, WorkerFailed
+from intellirouter.hosting.errors import (
+    ArtifactInvalid,
+    ArtifactUnavailable,
+    EngineMissing,
+    HostStopped,
+    ModelNotHosted,
+    WorkerFailed,
+)
 from intellirouter.hosting.model import ArtifactProgress, HostSettings, LocalModel, WorkerState, WorkerView
 from intellirouter.hosting.process import WorkerConfig, WorkerProcess
 from intellirouter.hosting.restart import RestartPolicy
@@ -22,136 +30,232 @@ from intellirouter.hosting.sockets import socket_path
 
 SHOWN_STDERR_LINES: Final = 20
 BUSY_CPU_SHARE: Final = 0.1
-"""Of one core, since the last health check: below it a silent worker is hung rather than busy."""
+"""Share of one core since the last health check. A worker that does not respond and uses less is considered hung."""
 RETRY_AFTER_S: Final = 2.0
+DRAIN_POLL_S: Final = 0.1
+BASE_URL: Final = "http://local-worker/v1"
+"""The host name only fills the Host header: connections go to the worker's unix socket."""
 
 OnEvent = Callable[[WorkerView], None]
+CountRequests = Callable[[str], int]
+"""Returns how many requests in flight use the worker at a socket path."""
 
 
-class Places(Struct, frozen=True):
+class HostContext(Struct, frozen=True, kw_only=True):
+    """What the actors of one host share."""
+
     cache_dir: Path
     run_dir: Path
+    clock: Clock
+    on_event: OnEvent
+    settings: HostSettings
+    count_requests: CountRequests | None
 
 
-def engine_available() -> str | None:
-    """Return why local models cannot run here, or None when they can (as far as can be told without loading)."""
+def missing_engine_reason() -> str | None:
+    """Return why local models cannot run on this machine, or None if no reason is known."""
     if importlib.util.find_spec("xllamacpp") is None:
-        return "the local engine xllamacpp is not installed"
+        return "The local inference engine xllamacpp is not installed."
     if not hasattr(socket, "AF_UNIX"):
-        return "this platform has no unix sockets"
+        return "This platform does not support unix sockets."
     return None
 
 
-class Actor:
-    """One model's life. Only its own task moves its state (but for `refuse`)."""
+def model_not_hosted(name: str) -> ModelNotHosted:
+    return ModelNotHosted(f"The local model host does not serve {name}.")
 
-    def __init__(
-        self, model: LocalModel, places: Places, clock: Clock, on_event: OnEvent, settings: HostSettings
-    ) -> None:
-        self.view = WorkerView(name=model.name, state=WorkerState.STOPPED, detail="not started")
+
+async def _complete(cleanup: Coroutine[Any, Any, None], name: str) -> None:
+    """Run `cleanup` to its end even if the caller is canceled meanwhile: it must not leave a process behind."""
+    task = TaskOwner("local_host.cleanup").start(cleanup, name, is_awaited=True)
+    is_canceled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            is_canceled = True
+    if is_canceled:
+        raise asyncio.CancelledError
+
+
+class WorkerActor:
+    """Runs the worker of one model name, and replaces it when the model changes.
+
+    `set_model` and `shut_down` may be called at any time. Everything else happens in the task that calls `run`.
+    """
+
+    def __init__(self, model: LocalModel, context: HostContext) -> None:
+        self._name = model.name
+        self._model: LocalModel | None = model
+        self._context = context
+        self._settings = context.settings
+        self.view = self._initial_view()
+        self._view_changed = asyncio.Event()
+        self._model_changed = asyncio.Event()
+        """Set while the worker of a previous model is still there. That worker no longer changes the state."""
+        self._draining_socket: str | None = None
+        self._generation = 0
+        self._is_shut_down = False
+        self._fault: errors.HostError | None = None
+
+    def set_model(self, model: LocalModel | None) -> None:
+        """Serve this model from now on; None: no model. Does nothing if the model has not changed."""
+        if model == self._model or self._is_shut_down:
+            return
         self._model = model
-        self._places = places
-        self._clock = clock
-        self._on_event = on_event
-        self._settings = settings
-        self._policy = RestartPolicy(
+        self._fault = model_not_hosted(self._name) if model is None else None
+        self._model_changed.set()
+        if self.view.state is WorkerState.READY:  # at once, so that no further request is sent to the worker
+            self._draining_socket = self.view.socket_path
+            self._set(WorkerState.DRAINING, "Waiting for requests in flight to finish.")
+        else:
+            self._wake_waiters()
+
+    def shut_down(self) -> None:
+        """Refuse callers from now on. The task that calls `run` is canceled afterwards."""
+        self._is_shut_down = True
+        self._fault = HostStopped("The local model host is stopping.")
+        self._set(WorkerState.STOPPED)
+
+    async def run(self) -> None:
+        """Serve the model until there is none. Leaves no process and no socket."""
+        while (model := self._model) is not None:
+            self._model_changed.clear()
+            self._fault = None
+            self._generation = 0
+            self.view = self._initial_view()
+            tasks = TaskOwner(f"local_host.{self._name}")
+            serving = tasks.start(self._serve(model), "serve")
+            try:
+                await self._model_changed.wait()
+                if self._draining_socket is not None:
+                    await self._drain(self._draining_socket, serving)
+            finally:
+                await _complete(tasks.stop(), self._name)
+                self._draining_socket = None
+        self._set(WorkerState.STOPPED)
+
+    async def wait_ready(self, timeout_s: float) -> UpstreamAddress:
+        """See `LocalHost.wait_ready`."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while True:
+            view, changed = self.view, self._view_changed
+            if view.socket_path is not None:
+                return UpstreamAddress(base_url=BASE_URL, uds=view.socket_path)
+            if self._fault is not None:
+                raise type(self._fault)(self._fault.message, code=self._fault.code, hint=self._fault.hint)
+            remaining_s = deadline_s - loop.time()
+            if remaining_s <= 0:
+                raise errors.ModelLoading(
+                    f"The local model {view.name} is not ready. Its state is {view.state}: {view.detail}",
+                    retry_after_s=RETRY_AFTER_S,
+                )
+            with contextlib.suppress(TimeoutError):  # the next iteration raises with the current state
+                await asyncio.wait_for(changed.wait(), remaining_s)
+
+    # -- one model ----------------------------------------------------------------------------------------------
+
+    async def _serve(self, model: LocalModel) -> None:
+        """Fetch and serve the model, with restarts, until it fails permanently or the model changes."""
+        if not self._settings.worker_command and (reason := missing_engine_reason()) is not None:
+            self._fail(WorkerState.MISSING_ENGINE, EngineMissing(reason))
+            return
+        settings = self._settings
+        policy = RestartPolicy(
             base_s=settings.backoff_base_s,
             max_s=settings.backoff_max_s,
             crash_limit=settings.crash_limit,
             window_s=settings.crash_window_s,
         )
-        self._changed = asyncio.Event()
-        self._generation = 0
-        self._is_refusing = False
-        self._fault: errors.HostError | None = None
-
-    async def run(self) -> None:
-        if not self._settings.worker_command and (reason := engine_available()) is not None:
-            self._give_up(WorkerState.MISSING_ENGINE, EngineMissing(reason))
-            return
         try:
             while True:
-                delay_s = await self._one_life()
+                delay_s = await self._serve_once(model, policy)
+                if self._model_changed.is_set():
+                    return
                 await asyncio.sleep(delay_s)
         except (ArtifactInvalid, WorkerFailed) as fault:
-            self._give_up(WorkerState.FAILED, fault)
+            self._fail(WorkerState.FAILED, fault)
         except EngineMissing as fault:
-            self._give_up(WorkerState.MISSING_ENGINE, fault)
-        except Exception as error:  # a bug of ours must not leave the model "loading" for ever; TaskOwner logs it
-            self._give_up(WorkerState.FAILED, errors.HostError(f"internal error: {error}", code="internal_error"))
+            self._fail(WorkerState.MISSING_ENGINE, fault)
+        except Exception as error:  # a bug must not leave the model loading for ever; TaskOwner logs it
+            self._fail(
+                WorkerState.FAILED,
+                errors.HostError(f"The worker failed with an internal error: {error}.", code="internal_error"),
+            )
             raise
 
-    async def _one_life(self) -> float:
-        """Fetch, load and watch until it ends. Returns the delay before the next one; raises when there is none."""
+    async def _serve_once(self, model: LocalModel, policy: RestartPolicy) -> float:
+        """Fetch, load and watch until the worker ends. Returns the delay before the next start; raises to give up."""
         try:
-            artifact = await self._fetch()
+            artifact = await self._fetch(model)
         except ArtifactUnavailable as outage:
-            delay_s = self._policy.unavailable()
-            self._set(WorkerState.BACKOFF, f"{outage.message}; next try in {delay_s:g} s")
+            delay_s = policy.record_outage()
+            self._set(WorkerState.BACKOFF, f"{outage.message} Next attempt in {delay_s:g} s.")
             return delay_s
-        self._policy.recovered()
-        fault = await self._serve(artifact)
-        crash_delay_s = self._policy.crashed(self._clock.monotonic_s())
+        policy.reset_outages()
+        fault = await self._run_worker(model, artifact)
+        crash_delay_s = policy.record_crash(self._context.clock.monotonic_s())
         if crash_delay_s is None:
             raise fault
-        self._set(WorkerState.BACKOFF, f"{fault.message}; next start in {crash_delay_s:g} s")
+        self._set(WorkerState.BACKOFF, f"{fault.message} Next start in {crash_delay_s:g} s.")
         return crash_delay_s
 
-    async def _fetch(self) -> Artifact:
-        self._set(WorkerState.FETCHING, f"looking for {self._model.artifact}", percent=0)
+    async def _fetch(self, model: LocalModel) -> Artifact:
+        self._set(WorkerState.FETCHING, f"Looking for {model.artifact}.", percent=0)
         return await ensure_artifact(
-            self._model.artifact,
-            cache_dir=self._places.cache_dir,
-            on_progress=self._fetch_progressed,
+            model.artifact,
+            cache_dir=self._context.cache_dir,
+            on_progress=self._on_fetch_progress,
             timeout_s=self._settings.fetch_timeout_s,
         )
 
-    def _fetch_progressed(self, progress: ArtifactProgress) -> None:
+    def _on_fetch_progress(self, progress: ArtifactProgress) -> None:
         before = self.view.percent, self.view.detail.partition(" ")[0]
         if before != (progress.percent, progress.phase.value) and self.view.state is WorkerState.FETCHING:
             self._set(WorkerState.FETCHING, str(progress), percent=progress.percent)
 
-    async def _serve(self, artifact: Artifact) -> WorkerFailed:
-        """Run one worker process until it ends or must be ended; return why. Leaves no process and no socket."""
-        spawned_s = self._clock.monotonic_s()
+    async def _run_worker(self, model: LocalModel, artifact: Artifact) -> WorkerFailed:
+        """Run one worker process until it ends or hangs, and return why. Leaves no process and no socket."""
+        clock = self._context.clock
+        spawned_s = clock.monotonic_s()
         restarts = self._generation
         self._generation += 1
-        config = self._config(artifact)
-        self._set(WorkerState.LOADING, f"starting the engine with {self._model.artifact}", restarts=restarts)
+        config = self._worker_config(model, artifact)
+        self._set(WorkerState.LOADING, f"Starting the engine for {model.artifact}.", restarts=restarts)
         try:
             process = await WorkerProcess.spawn(config, self._settings.worker_command)
         except WorkerFailed as fault:
             return fault
         try:
-            self._set(WorkerState.LOADING, f"loading {self._model.artifact}", pid=process.pid)
-            try:
-                async with asyncio.timeout(self._settings.load_timeout_s):
-                    await process.load()
-                    self._set(WorkerState.LOADING, "warming up", pid=process.pid)
-                    await process.warm_up()
-            except TimeoutError:
-                raise WorkerFailed(
-                    f"the worker of {self._model.name} was not ready within {self._settings.load_timeout_s:g} s"
-                ) from None
-            took_ms = (self._clock.monotonic_s() - spawned_s) * 1000
-            self._set(
-                WorkerState.READY, socket_path=config.socket_path, pid=process.pid, cold_start_ms=round(took_ms, 1)
-            )
+            self._set(WorkerState.LOADING, f"Loading {model.artifact}.", pid=process.pid)
+            await self._load(process)
+            cold_start_ms = round((clock.monotonic_s() - spawned_s) * 1000, 1)
+            self._set(WorkerState.READY, socket_path=config.socket_path, pid=process.pid, cold_start_ms=cold_start_ms)
             await self._watch(process)
         except WorkerFailed as fault:
-            # At once: nobody shall be sent to it while it is cleared away.
+            # Before the process is cleaned up, so that no further request is sent to it.
             self._set(WorkerState.BACKOFF, fault.message)
             return fault
         finally:
             await process.stop(self._settings.term_grace_s)
-            self._note_last_words(process.stderr_tail)
+            self.view = msgspec.structs.replace(self.view, stderr_tail=process.stderr_tail[-SHOWN_STDERR_LINES:])
 
-    def _config(self, artifact: Artifact) -> WorkerConfig:
-        model = self._model
+    async def _load(self, process: WorkerProcess) -> None:
+        timeout_s = self._settings.load_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await process.load()
+                self._set(WorkerState.LOADING, "Warming up.", pid=process.pid)
+                await process.warm_up()
+        except TimeoutError:
+            raise WorkerFailed(f"The worker of {self._name} was not ready within {timeout_s:g} s.") from None
+
+    def _worker_config(self, model: LocalModel, artifact: Artifact) -> WorkerConfig:
         trained = artifact.header.trained_ctx_tokens or model.ctx_tokens
         return WorkerConfig(
             model_path=str(artifact.path),
-            socket_path=str(socket_path(self._places.run_dir, model.name, self._generation)),
+            socket_path=str(socket_path(self._context.run_dir, model.name, self._generation)),
             alias=model.name,
             ctx_tokens=min(model.ctx_tokens, trained),
             slots=model.slots,
@@ -162,14 +266,15 @@ class Actor:
         )
 
     async def _watch(self, process: WorkerProcess) -> Never:
-        """Check the worker's health until it ends (raises its reason) or hangs (raises that)."""
+        """Check the worker's health until it ends or hangs, and raise the reason."""
         settings, misses = self._settings, 0
-        cpu_s, checked_s = process_cpu_s(process.pid), self._clock.monotonic_s()
+        clock = self._context.clock
+        cpu_s, checked_s = process_cpu_s(process.pid), clock.monotonic_s()
         while True:
             await process.wait_exit(settings.health_interval_s)
             is_healthy = await process.is_healthy(settings.health_timeout_s)
             cpu_before_s, before_s = cpu_s, checked_s
-            cpu_s, checked_s = process_cpu_s(process.pid), self._clock.monotonic_s()
+            cpu_s, checked_s = process_cpu_s(process.pid), clock.monotonic_s()
             if is_healthy:
                 misses = 0
                 continue
@@ -180,37 +285,29 @@ class Actor:
                 and cpu_s - cpu_before_s > BUSY_CPU_SHARE * (checked_s - before_s)
             )
             if misses >= (settings.busy_misses if is_busy else settings.health_misses):
-                await process.wait_exit(0)  # dead is not hung
-                raise WorkerFailed(f"the worker of {self._model.name} hung: {misses} health checks without an answer")
+                await process.wait_exit(0)  # a dead worker is not reported as hung
+                raise WorkerFailed(f"The worker of {self._name} hung: it failed {misses} consecutive health checks.")
 
-    def refuse(self) -> None:
-        self._is_refusing = True
-        self._fault = HostStopped(f"the local host of {self._model.name} is stopping")
-        self._set(WorkerState.STOPPED)
-
-    async def wait_ready(self, timeout_s: float) -> UpstreamAddress:
+    async def _drain(self, draining_socket: str, serving: asyncio.Task[None]) -> None:
+        """Wait until no request uses the worker, or the drain timeout has passed."""
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        while True:
-            view, changed = self.view, self._changed
-            if view.socket_path is not None:
-                return UpstreamAddress(base_url="http://localhost/v1", uds=view.socket_path)
-            if self._fault is not None:
-                raise type(self._fault)(self._fault.message, code=self._fault.code, hint=self._fault.hint)
-            left_s = deadline_s - loop.time()
-            if left_s <= 0:
-                raise errors.ModelLoading(f"{view.name} is {view.state}: {view.detail}", retry_after_s=RETRY_AFTER_S)
-            try:
-                await asyncio.wait_for(changed.wait(), left_s)
-            except TimeoutError:
-                continue  # the next round says what it is doing now
+        deadline_s = loop.time() + self._settings.drain_timeout_s
+        count_requests = self._context.count_requests
+        while not serving.done() and loop.time() < deadline_s:
+            if count_requests is not None and not count_requests(draining_socket):
+                return
+            await asyncio.wait([serving], timeout=DRAIN_POLL_S)
 
-    def _give_up(self, state: WorkerState, fault: errors.HostError) -> None:
-        self._fault = fault
-        self._set(state, f"{fault.message}. {fault.hint}")
+    # -- state --------------------------------------------------------------------------------------------------
 
-    def _note_last_words(self, lines: tuple[str, ...]) -> None:
-        self.view = msgspec.structs.replace(self.view, stderr_tail=lines[-SHOWN_STDERR_LINES:])
+    def _initial_view(self) -> WorkerView:
+        return WorkerView(name=self._name, state=WorkerState.STOPPED, detail="Not started yet.")
+
+    def _fail(self, state: WorkerState, fault: errors.HostError) -> None:
+        """Enter a permanent failure state."""
+        if not self._model_changed.is_set():
+            self._fault = fault
+            self._set(state, f"{fault.message} {fault.hint}".rstrip())
 
     def _set(
         self,
@@ -221,14 +318,18 @@ class Actor:
         socket_path: str | None = None,
         **facts: object,
     ) -> None:
-        """Move to `state` and tell everybody. What belongs to one state only is cleared unless given."""
-        if self._is_refusing and state is not WorkerState.STOPPED:
+        """Enter `state` and notify everyone. Values that belong to one state only are cleared unless given."""
+        is_obsolete = self._is_shut_down or self._model_changed.is_set()
+        if is_obsolete and state not in {WorkerState.DRAINING, WorkerState.STOPPED}:
             return
-        if state not in {WorkerState.LOADING, WorkerState.READY}:
+        if state not in {WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING}:
             facts["pid"] = None
         self.view = msgspec.structs.replace(
             self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **facts
         )
-        self._changed.set()
-        self._changed = asyncio.Event()
-        self._on_event(self.view)
+        self._wake_waiters()
+        self._context.on_event(self.view)
+
+    def _wake_waiters(self) -> None:
+        self._view_changed.set()
+        self._view_changed = asyncio.Event()

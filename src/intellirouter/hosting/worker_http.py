@@ -1,7 +1,7 @@
-"""What a host asks of its worker over HTTP.
+"""HTTP requests of the host to its worker.
 
-Imported only when the first worker starts, on a thread: the library behind it takes time and memory, which nobody
-who hosts no model should pay.
+Imported on a thread when the first worker starts: httpx takes time and memory, which a gateway without local models
+should not spend.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ import httpx
 
 
 class WorkerHttp:
-    """One worker's socket. `close` must be awaited."""
+    """HTTP client for one worker's socket. `close` must be awaited."""
 
     def __init__(self, socket_path: str) -> None:
         self._client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=socket_path, limits=httpx.Limits(max_keepalive_connections=0)),
-            base_url="http://localhost",
+            base_url="http://local-worker",
             trust_env=False,
         )
 
@@ -29,14 +29,14 @@ class WorkerHttp:
         return response.status_code == HTTPStatus.OK
 
     async def decode_one_token(self) -> str | None:
-        """Return what went wrong, in words that follow the worker's name, or None."""
+        """Return what went wrong as a phrase that follows the worker's name, or None."""
         body = {"prompt": "Hello", "max_tokens": 1, "cache_prompt": False}
         try:
             response = await self._client.post("/v1/completions", json=body, timeout=None)
         except httpx.HTTPError as error:
-            return f"broke off its first token ({str(error) or type(error).__name__})"
+            return f"closed the connection during its first token ({str(error) or type(error).__name__})"
         if response.status_code != HTTPStatus.OK:
-            return f"answered {response.status_code} to its first prompt: {response.text[:200]}"
+            return f"responded to its first prompt with status {response.status_code} ({response.text[:200]})"
         return None
 
     async def close(self) -> None:

@@ -9,12 +9,12 @@ each of them is recorded.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, Deployment, errors
+from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.resilience import AttemptPlanner, Backoff, Step
 
@@ -23,8 +23,6 @@ T = TypeVar("T")
 _MAX_MESSAGE_CHARS: Final = 500
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors after which the planner is asked for another attempt. Everything else ends the exchange."""
-_SLACK_S: Final = 1.0
-"""So much may pass between the request's arrival and its first attempt without a timer of its own."""
 _BLAMELESS: Final = frozenset({"client", "us"})
 
 
@@ -38,13 +36,6 @@ class AttemptContext(Struct, frozen=True):
     health: DeploymentHealth
 
 
-class Opened(Struct, Generic[T], frozen=True):
-    """An attempt that has its first content. `Attempts.succeed`, `fail` or `abandon` ends it, exactly once."""
-
-    context: AttemptContext
-    value: T
-
-
 Open = Callable[[AttemptContext], Awaitable[T]]
 """Opens one attempt until its first content. Raises `GatewayError`. Must not touch the client or the exchange."""
 
@@ -56,9 +47,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
     backoff: Backoff
     clock: Clock
     rng: random.Random
+    credentials: CredentialRotator | None = None
+    """None: each deployment has one credential at most."""
 
-    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> Opened[T]:
-        """Return the first attempt that opens, or raise the error that stands when no further attempt is allowed."""
+    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
+        """Return the first attempt that opens, with what it opened.
+
+        `succeed`, `fail` or `abandon` must end it, exactly once. Raises the error that stands when there is no further
+        attempt.
+        """
         decision, resolved = request.decision, request.resolved
         step = Step(decision.order[0], "first", 0.0)
         deadline_s = exchange.started_s + resolved.request_timeout_s
@@ -66,14 +63,13 @@ class Attempts(Struct, frozen=True, kw_only=True):
         while True:
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
-                # The attempt's own deadlines are the transport's business; a timer is only needed for a shorter one.
-                left_s = deadline_s - self.clock.monotonic_s()
-                if left_s >= context.deployment.timeouts.total_s - _SLACK_S:
+                is_first = step.kind == "first"
+                left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
+                # The attempt's own deadlines are the transport's business; a timer is only set for a shorter one.
+                if left_s >= context.deployment.timeouts.total_s:
                     value = await open_attempt(context)
                 else:
                     value = await _within(left_s, context, open_attempt)
-                exchange.deployment = context.deployment
-                return Opened(context, value)
             except _FAILURES as error:
                 self.fail(context, error)
                 failure: errors.GatewayError = error
@@ -83,6 +79,12 @@ class Attempts(Struct, frozen=True, kw_only=True):
             except BaseException as error:
                 self.abandon(context, error)
                 raise
+            else:
+                exchange.deployment = context.deployment
+                return context, value
+            if self._can_rotate(context, failure, exchange.attempts):
+                step = Step(step.deployment, "credential", 0.0)
+                continue
             planner = planner or AttemptPlanner(
                 decision.order,
                 pool_size=decision.pool_size,
@@ -121,6 +123,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.attempt.outcome = "client_gone" if isinstance(cause, asyncio.CancelledError) else "internal_error"
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         context.health.end_neutrally()
+
+    def _can_rotate(self, context: AttemptContext, error: errors.GatewayError, attempts: Sequence[Attempt]) -> bool:
+        """Return whether the deployment has another credential for the same request. Each is used at most once."""
+        spare = len(context.deployment.credentials) - 1
+        if spare < 1 or self.credentials is None:
+            return False
+        name = context.deployment.name
+        rotated = sum(each.kind == "credential" and each.deployment == name for each in attempts)
+        return rotated < spare and self.credentials.can_rotate(context.deployment, error, context.attempt.status)
 
     def _begin(self, exchange: Exchange, call: Call, deployment: Deployment, step: Step) -> AttemptContext:
         attempt = Attempt(

@@ -18,23 +18,27 @@ class Delivery(Struct, frozen=True):
 
     async def complete(self, body: bytes, content_type: bytes) -> None:
         """Settle the exchange and send a whole answer."""
-        await self._finish(body)
+        if self.taps:
+            await self._show_last(body)
+        else:
+            self.settle(self.exchange)
         await self.reply.complete(200, self.exchange, body, content_type)
 
-    async def begin(self, stream_type: bytes) -> None:
-        await self.reply.begin(self.exchange, stream_type)
-
     async def write(self, data: bytes) -> None:
+        """Send a piece of a stream that has begun."""
         for tap in self.taps:
             tap.take(data)
         await self.reply.write(data)
 
     async def end(self, last: bytes) -> None:
         """Settle the exchange and send the last bytes of a stream."""
-        await self._finish(last)
+        if self.taps:
+            await self._show_last(last)
+        else:
+            self.settle(self.exchange)
         await self.reply.end(last)
 
-    async def _finish(self, last: bytes) -> None:
+    async def _show_last(self, last: bytes) -> None:
         for tap in self.taps:
             tap.take(last)
         self.settle(self.exchange)

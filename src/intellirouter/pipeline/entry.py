@@ -56,14 +56,14 @@ class Source(Protocol):
         """Return who asks. Raises `Unauthenticated`, or whatever else makes the source refuse the request."""
         ...
 
-    async def read(self, limits: ServerSpec) -> bytes:
+    def read(self, limits: ServerSpec) -> Awaitable[bytes]:
         """Return the body, within its bounds. Raises `ClientGone` when nobody is there any more."""
         ...
 
 
 R = TypeVar("R", bound=Responder)
 OnOpen = Callable[[Exchange], None]
-Work = Callable[[Spine, Exchange, bytes, Source, R], Awaitable[None]]
+Work = Callable[[Spine, Exchange, bytes, RequestContext, R], Awaitable[None]]
 
 
 class Entry:
@@ -75,23 +75,29 @@ class Entry:
 
     def serve(self, source: Source, reply: Reply, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
         """Answer one request. `on_open` is handed the exchange before anything else is done. Returns the exchange."""
-        return self._enter(source, reply, _run, on_open)
+        return self._enter(source, reply, Spine.run, on_open)
 
     def hold(self, source: Source, session: Session, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
         """Hold one session, from its handshake to its end."""
-        return self._enter(source, session, _hold, on_open)
+        return self._enter(source, session, Spine.hold, on_open)
 
     async def _enter(self, source: Source, responder: R, work: Work[R], on_open: OnOpen | None) -> Exchange:
         generation = self._current.value
-        exchange = generation.spine.open(source.path, source.endpoint, source.request_id)
+        spine, limits = generation.spine, generation.runtime.server
+        exchange = spine.open(source.path, source.endpoint, source.request_id)
         if on_open is not None:
             on_open(exchange)
         try:
-            body = await self._admit(generation, exchange, source, responder)
-            if body is not None:
-                if (wait_until_gone := source.wait_until_gone) is not None:
-                    self._in_flight.watch(exchange, wait_until_gone)
-                await work(generation.spine, exchange, body, source, responder)
+            exchange.identity = source.identify(generation)
+            self._in_flight.add(exchange, limits.max_in_flight, source.wait_until_gone)
+            body = await source.read(limits)
+            exchange.is_received = True
+            await work(spine, exchange, body, source.context, responder)
+        except errors.ClientGone:
+            pass  # it left before the request was complete: there is nothing to answer, and nothing to record
+        except errors.GatewayError as error:
+            await spine.refuse(exchange, error, responder)
+            spine.emit(exchange)
         except asyncio.CancelledError:
             if not source.is_task_owner or exchange.error is None:
                 raise
@@ -101,30 +107,6 @@ class Entry:
         finally:
             self._in_flight.remove(exchange)
         return exchange
-
-    async def _admit(
-        self, generation: Generation, exchange: Exchange, source: Source, responder: Responder
-    ) -> bytes | None:
-        """Return the body of a request that may be served; None when it was refused, or its client has left."""
-        limits = generation.runtime.server
-        try:
-            exchange.identity = source.identify(generation)
-            self._in_flight.add(exchange, limits.max_in_flight)
-            return await source.read(limits)
-        except errors.ClientGone:
-            return None
-        except errors.GatewayError as error:
-            await generation.spine.refuse(exchange, error, responder)
-            generation.spine.emit(exchange)
-            return None
-
-
-def _run(spine: Spine, exchange: Exchange, body: bytes, source: Source, reply: Reply) -> Awaitable[None]:
-    return spine.run(exchange, body, source.context, reply)
-
-
-def _hold(spine: Spine, exchange: Exchange, _body: bytes, source: Source, session: Session) -> Awaitable[None]:
-    return spine.hold(exchange, source.context, session)
 
 
 def _uncancel() -> None:

@@ -86,6 +86,8 @@ class Exchange:
     error: errors.GatewayError | None = None
     error_event: bytes | None = None
     """How a stream that has begun reports that it failed: its dialect's error event."""
+    is_received: bool = False
+    """The body has been read."""
     is_client_gone: bool = False
     losses: tuple[Loss, ...] = ()
     """What the last attempt could not pass on as requested."""

@@ -23,13 +23,8 @@ class WholeAnswer(Struct, frozen=True):
 
     answer: Answer
     upstream_body: bytes
-
-
-class OpenAnswer(Struct, frozen=True):
-    """An answer with its first content, and what the request could not pass on."""
-
-    content: WholeAnswer | OpenStream
     losses: tuple[Loss, ...]
+    """What the request could not pass on."""
 
 
 class Executor(Struct, frozen=True, kw_only=True):
@@ -43,27 +38,27 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def run(self, request: Decided, delivery: Delivery) -> None:
         """Answer the client, or raise the error that stands."""
         exchange = delivery.exchange
-        opened = await self.attempts.open(exchange, request, self._open)
-        content, exchange.losses = opened.value.content, opened.value.losses
-        if isinstance(content, WholeAnswer):
-            await self._send_whole(opened.context, content, delivery)
+        context, opened = await self.attempts.open(exchange, request, self._open)
+        exchange.losses = opened.losses
+        if isinstance(opened, WholeAnswer):
+            await self._send_whole(context, opened, delivery)
         else:
-            await self._send_stream(opened.context, content, delivery)
+            await self._send_stream(context, opened, delivery)
 
-    async def _open(self, context: AttemptContext) -> OpenAnswer:
+    async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. Encodes from the original request."""
         call, deployment = context.call, context.deployment
         route = context.exchange.endpoint.route(call, deployment)
         if route.is_local:
-            return OpenAnswer(WholeAnswer(route.decode_response(b"", call, deployment), b""), ())
+            return WholeAnswer(route.decode_response(b"", call, deployment), b"", ())
         response, losses = await self._send(route, context)
         if call.is_stream:
-            stream = await open_stream(response, route.relay(call, deployment))
+            stream = await open_stream(response, route.relay(call, deployment), losses)
             context.attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-            return OpenAnswer(stream, losses)
+            return stream
         try:
             body = await response.read(_MAX_ANSWER_BYTES)
-            return OpenAnswer(WholeAnswer(route.decode_response(body, call, deployment), body), losses)
+            return WholeAnswer(route.decode_response(body, call, deployment), body, losses)
         finally:
             response.abort()
 
@@ -108,7 +103,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         exchange, relay = context.exchange, stream.relay
         exchange.first_token_ms = context.attempt.first_byte_ms
         try:
-            await delivery.begin(context.call.stream_type)
+            await delivery.reply.begin(exchange, context.call.stream_type)
             last = await relay_stream(stream, delivery)
         except errors.GatewayError as error:
             exchange.error_event = relay.fail(error)

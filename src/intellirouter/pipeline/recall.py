@@ -57,14 +57,14 @@ async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequenc
             out = encoder.encode([event for event in batch if not isinstance(event, Ended)])
             if not has_begun:
                 has_begun = True
-                await delivery.begin(call.stream_type)
+                await delivery.reply.begin(exchange, call.stream_type)
             if out:
                 await delivery.write(out)
     except errors.GatewayError as error:
         exchange.error_event = encoder.fail(error)
         raise
     if not has_begun:
-        await delivery.begin(call.stream_type)
+        await delivery.reply.begin(exchange, call.stream_type)
     await delivery.end(encoder.end())
 
 

@@ -86,8 +86,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
 
     async def run(self, exchange: Exchange, request: Decided, session: Session) -> None:
         """Hold the session to its end, or raise the error that stands while there is none."""
-        opened = await self.attempts.open(exchange, request, self._open)
-        context, link = opened.context, opened.value
+        context, link = await self.attempts.open(exchange, request, self._open)
         exchange.first_token_ms = context.attempt.first_byte_ms
         exchange.status = _SWITCHING
         try:

@@ -41,7 +41,7 @@ from intellirouter.routing import Router
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Responder)
-Serve = Callable[[Exchange, Decoded, R], Awaitable[None]]
+Serve = Callable[[Exchange, Decoded, R, Stages], Awaitable[None]]
 """What follows the stages around the request: an answer, or a session."""
 
 
@@ -90,19 +90,23 @@ class Spine:
         """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
         return self._run(exchange, body, context, reply, self._answer)
 
-    def hold(self, exchange: Exchange, context: RequestContext, session: Session) -> Coroutine[Any, Any, None]:
-        """Take one session from its handshake to its end. Never raises a `GatewayError`."""
-        return self._run(exchange, b"", context, session, self._hold)
+    def hold(
+        self, exchange: Exchange, body: bytes, context: RequestContext, session: Session
+    ) -> Coroutine[Any, Any, None]:
+        """Take one session from its handshake (`body` is empty) to its end. Never raises a `GatewayError`."""
+        return self._run(exchange, body, context, session, self._hold)
 
     async def _run(
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
             request = self.decode(exchange, body, context)
-            for stage in self._stages_for(request.call.dialect).request:
+            dialect = request.call.dialect
+            stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
+            for stage in stages.request:
                 request = await stage.prepare(exchange, request)
                 exchange.call = request.call
-            await serve(exchange, request, responder)
+            await serve(exchange, request, responder, stages)
         except errors.GatewayError as error:
             await self.refuse(exchange, error, responder)
         except asyncio.CancelledError:
@@ -115,16 +119,16 @@ class Spine:
             self.settle(exchange)
             self.emit(exchange)
 
-    async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply) -> None:
+    async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
         """Answer from a stage, or else from an upstream."""
-        stages = self._stages_for(request.call.dialect)
-        delivery = Delivery(exchange, reply, stages.taps(exchange, request), self.settle)
+        taps = stages.taps(exchange, request) if stages.answer else ()
+        delivery = Delivery(exchange, reply, taps, self.settle)
         if stages.sources and (answer := await recall(stages.sources, exchange, request)) is not None:
             await deliver(answer, request.call, delivery)
         else:
             await self._executor.run(self.decide(exchange, request), delivery)
 
-    async def _hold(self, exchange: Exchange, request: Decoded, session: Session) -> None:
+    async def _hold(self, exchange: Exchange, request: Decoded, session: Session, _: Stages) -> None:
         await self._sessions.run(exchange, self.decide(exchange, request), session)
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, responder: Responder) -> None:
@@ -174,9 +178,7 @@ class Spine:
             self._parts.emit(exchange.record, exchange.model or "")
 
     def _stages_for(self, dialect: str) -> Stages:
-        stages = self._stages_by_dialect.get(dialect)
-        if stages is None:
-            stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
+        stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
         return stages
 
 

@@ -88,8 +88,6 @@ class Stages(Struct, frozen=True, kw_only=True):
         )
 
     def taps(self, exchange: Exchange, request: Decoded) -> tuple[AnswerTap, ...]:
-        if not self.answer:
-            return ()
         return tuple([tap for each in self.answer if (tap := each.tap(exchange, request)) is not None])
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from intellirouter.core import UpstreamResponse
+from intellirouter.core import Loss, UpstreamResponse
 from intellirouter.dialects import StreamRelay
 from intellirouter.pipeline.delivery import Delivery
 
@@ -12,6 +12,8 @@ class OpenStream(Struct, frozen=True):
 
     response: UpstreamResponse
     relay: StreamRelay
+    losses: tuple[Loss, ...]
+    """What the request could not pass on."""
     first: bytes
     """What the client may have by now."""
     is_complete: bool
@@ -22,7 +24,7 @@ class OpenStream(Struct, frozen=True):
         _let_go(self.response, self.relay)
 
 
-async def open_stream(response: UpstreamResponse, relay: StreamRelay) -> OpenStream:
+async def open_stream(response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...]) -> OpenStream:
     """Read until the first content. Raises `UpstreamError`; the client knows nothing yet, so failover is free."""
     try:
         first = b""
@@ -35,7 +37,7 @@ async def open_stream(response: UpstreamResponse, relay: StreamRelay) -> OpenStr
         if is_complete:
             first = relay.end()  # raises for a stream that ends before it has any content
         response.content_began()
-        return OpenStream(response, relay, first, is_complete)
+        return OpenStream(response, relay, losses, first, is_complete)
     except BaseException:
         _let_go(response, relay)
         raise
@@ -49,9 +51,10 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
     if stream.is_complete:
         return stream.first
     response, relay, out = stream.response, stream.relay, stream.first
+    write = delivery.write if delivery.taps else delivery.reply.write
     while True:
         if out:
-            await delivery.write(out)
+            await write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
             return relay.end()
         out = relay.feed(chunk)

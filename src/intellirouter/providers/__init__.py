@@ -1,24 +1,26 @@
-"""Vendors as data, and the way to reach them.
+"""Vendors as data, and the clients that reach them.
 
-Door: `VENDORS`, `UpstreamPool`, `SocketDialer`, `UrlFetcher` for what clients point at, `discover_models`,
-`probe_local`.
-A vendor's name appears here, in dialects and in data files, and nowhere else.
+Door: `VENDORS`, `UpstreamPool`, `WebSocketDialer`, `RotatingUpstream` (the pool with automatic credential rotation, for
+requests outside of exchanges), `UrlFetcher` for URLs in requests, `discover_models`, `probe_local`.
+Vendor names appear here, in dialects and in data files, and nowhere else.
 """
 
-from intellirouter.providers.discover import FoundModel, discover_models
+from intellirouter.providers.discover import DiscoveredModel, discover_models
 from intellirouter.providers.fetch import UrlFetcher
 from intellirouter.providers.probe import probe_local
-from intellirouter.providers.realtime import SocketDialer
+from intellirouter.providers.realtime import WebSocketDialer
+from intellirouter.providers.rotating import RotatingUpstream
 from intellirouter.providers.rows import VENDORS
 from intellirouter.providers.transport import CredentialState, UpstreamPool
 
 __all__ = [
     "VENDORS",
     "CredentialState",
-    "FoundModel",
-    "SocketDialer",
+    "DiscoveredModel",
+    "RotatingUpstream",
     "UpstreamPool",
     "UrlFetcher",
+    "WebSocketDialer",
     "discover_models",
     "probe_local",
 ]

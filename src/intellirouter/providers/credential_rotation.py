@@ -1,7 +1,8 @@
-"""Whose turn it is: the credentials of each provider, and how each of them is doing.
+"""Rotation over the credentials of each provider, with a cooldown for refused ones.
 
-A credential that was refused rests: others take its turns meanwhile. Where all of them rest, the one whose rest ends
-first is used: resting puts credentials last, never out. What is known of a credential outlives reloads.
+A credential that an upstream refuses (401, 402, 403, 429) cools down, and the others take its turns meanwhile. When all
+of them are cooling down, the one whose cooldown ends first is used: a cooldown defers a credential but never disables
+it. The state of credentials survives configuration reloads.
 """
 
 import hashlib
@@ -11,184 +12,198 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from intellirouter.core import AuthScheme, Clock, Deployment, Secret, TaskOwner
-from intellirouter.providers.auth import Presenter, TokenPost, presenter
+from intellirouter.providers.auth import Authenticator, PostForm, build_authenticator
 
-REFUSALS: Final = frozenset({401, 402, 403, 429})
-"""Answers that may be due to the credential: it rests."""
-_MOVES_ON: Final = frozenset({401, 402, 429})
-"""Answers on which the same attempt asks again with another credential. 403 may be about the request itself."""
+REFUSAL_STATUSES: Final = frozenset({401, 402, 403, 429})
+"""Statuses that may be caused by the credential. They put it into cooldown."""
+ROTATION_STATUSES: Final = frozenset({401, 402, 429})
+"""Statuses after which another credential may be tried. 403 is not one of them: the request may have caused it."""
 
-_FIRST_REST_S: Final = {401: 600.0, 402: 600.0, 403: 60.0, 429: 5.0}
+_FIRST_COOLDOWN_S: Final = {401: 600.0, 402: 600.0, 403: 60.0, 429: 5.0}
 _REASONS: Final = {401: "unauthorized", 402: "payment required", 403: "forbidden", 429: "rate limited"}
-_MAX_REST_S: Final = 600.0
-_MAX_ANNOUNCED_REST_S: Final = 86_400.0
-_KEPT_UNUSED_S: Final = 3600.0
+_MAX_COOLDOWN_S: Final = 600.0
+_MIN_RETRY_AFTER_S: Final = 1.0
+_MAX_RETRY_AFTER_S: Final = 86_400.0
+_UNUSED_RETENTION_S: Final = 3600.0
 _MAX_DOUBLINGS: Final = 8
 
 
 class CredentialState(Struct, frozen=True, kw_only=True):
-    """How one credential is doing, without any part of it."""
+    """The state of one credential. Contains no part of the credential itself."""
 
     provider: str
     index: int
-    """Its place in the provider's list, from 0."""
+    """Position in the provider's list of credentials, from 0."""
     fingerprint: str
-    """The first 8 hex digits of its SHA-256."""
-    state: Literal["ready", "resting"]
+    """The first 8 hex digits of the credential's SHA-256 hash."""
+    state: Literal["ready", "cooling_down"]
     reason: str | None
-    """Why it was refused last; None when it was accepted since."""
-    rests_for_s: float
-    refusals_in_a_row: int
+    """Why the upstream refused the credential last, or None if it has accepted it since."""
+    cooldown_remaining_s: float
+    consecutive_refusals: int
     uses: int
 
 
 class Credential:
-    """One credential of one provider. Written on the event loop only."""
+    """One credential of one provider. Only the event loop's thread writes to it."""
 
-    __slots__ = ("fingerprint", "presenter", "reason", "refusals_in_a_row", "rests_until_s", "uses")
+    __slots__ = ("authenticator", "consecutive_refusals", "cooldown_until_s", "fingerprint", "reason", "uses")
 
-    def __init__(self, fingerprint: str, how: Presenter) -> None:
+    def __init__(self, fingerprint: str, authenticator: Authenticator) -> None:
         self.fingerprint = fingerprint
-        self.presenter = how
+        self.authenticator = authenticator
         self.reason: str | None = None
-        self.refusals_in_a_row = 0
-        self.rests_until_s = 0.0
+        self.consecutive_refusals = 0
+        self.cooldown_until_s = 0.0
         self.uses = 0
 
-    def refuse(self, status: int, retry_after_s: float | None, now_s: float) -> None:
-        """Let it rest: as long as the upstream says, otherwise longer with each refusal in a row."""
+    def start_cooldown(self, status: int, retry_after_s: float | None, now_s: float) -> None:
+        """Start a cooldown: as long as `Retry-After` demands, otherwise longer with each consecutive refusal."""
         if retry_after_s is not None:
-            rest_s = min(max(retry_after_s, 1.0), _MAX_ANNOUNCED_REST_S)
+            cooldown_s = min(max(retry_after_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S)
         else:
-            doublings = min(self.refusals_in_a_row, _MAX_DOUBLINGS)
-            rest_s = min(_FIRST_REST_S[status] * 2**doublings, _MAX_REST_S)
-        self.refusals_in_a_row += 1
+            doublings = min(self.consecutive_refusals, _MAX_DOUBLINGS)
+            cooldown_s = min(_FIRST_COOLDOWN_S[status] * 2**doublings, _MAX_COOLDOWN_S)
+        self.consecutive_refusals += 1
         self.reason = _REASONS[status]
-        self.rests_until_s = now_s + rest_s
+        self.cooldown_until_s = now_s + cooldown_s
         if status == 401:
-            self.presenter.refused()
+            self.authenticator.invalidate()
 
-    def accept(self) -> None:
-        self.refusals_in_a_row = 0
+    def end_cooldown(self) -> None:
+        self.consecutive_refusals = 0
         self.reason = None
-        self.rests_until_s = 0.0
+        self.cooldown_until_s = 0.0
 
 
-class Ring:
-    """The credentials of one provider, in turns."""
+class CredentialRotation:
+    """Round robin over the credentials of one provider."""
 
-    __slots__ = ("_last", "credentials", "used_s")
+    __slots__ = ("_last", "credentials", "last_used_s")
 
     def __init__(self, credentials: tuple[Credential, ...]) -> None:
         self.credentials = credentials
-        self.used_s = 0.0
+        self.last_used_s = 0.0
         self._last = 0
 
     def pick(self, now_s: float) -> int:
-        """Return the index of the next credential that does not rest, or of the one whose rest ends first."""
-        self.used_s = now_s
+        """Return the index of the next credential that is ready, or of the one whose cooldown ends first."""
+        self.last_used_s = now_s
         if len(self.credentials) == 1:
             return 0
-        index = self._next(now_s)
+        index = self._next_ready(now_s)
         if index is None:
-            index = min(range(len(self.credentials)), key=lambda each: self.credentials[each].rests_until_s)
+            index = min(range(len(self.credentials)), key=lambda each: self.credentials[each].cooldown_until_s)
         return index
 
-    def accept(self, index: int, status: int) -> None:
-        """Note what the upstream answered; a success ends what was held against the credential."""
+    def record_response(self, index: int, status: int) -> None:
+        """Record a response that is not a refusal. A success ends the credential's cooldown."""
         credential = self.credentials[index]
         credential.uses += 1
         if credential.reason is not None and status < 400:
-            credential.accept()
+            credential.end_cooldown()
 
-    def refuse(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> int | None:
-        """Let the credential rest; return the index of the one to ask instead, None where there is none."""
+    def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> None:
+        """Record that the upstream refused the credential, and start its cooldown."""
         credential = self.credentials[index]
         credential.uses += 1
-        credential.refuse(status, retry_after_s, now_s)
-        return self._next(now_s) if status in _MOVES_ON else None
+        credential.start_cooldown(status, retry_after_s, now_s)
 
-    def _next(self, now_s: float) -> int | None:
+    def has_ready(self, now_s: float) -> bool:
+        """Return whether at least one credential is not cooling down."""
+        return any(each.cooldown_until_s <= now_s for each in self.credentials)
+
+    def _next_ready(self, now_s: float) -> int | None:
         count = len(self.credentials)
         for step in range(1, count + 1):
             index = (self._last + step) % count
-            if self.credentials[index].rests_until_s <= now_s:
+            if self.credentials[index].cooldown_until_s <= now_s:
                 self._last = index
                 return index
         return None
 
-    def is_resting(self, now_s: float) -> bool:
-        return any(each.rests_until_s > now_s for each in self.credentials)
+    def is_cooling_down(self, now_s: float) -> bool:
+        """Return whether at least one credential is cooling down."""
+        return any(each.cooldown_until_s > now_s for each in self.credentials)
 
 
-class CredentialBook:
-    """All rings and credentials. `now_s` is the event loop's time throughout."""
+class CredentialRegistry:
+    """All credentials and their rotations. `now_s` is the event loop's time throughout."""
 
-    def __init__(self, post: TokenPost, clock: Clock) -> None:
-        """`post` sends the requests with which tokens are had."""
-        self._post = post
+    def __init__(self, post_form: PostForm, clock: Clock) -> None:
+        """`post_form` sends the requests that obtain access tokens."""
+        self._post_form = post_form
         self._clock = clock
         self._tasks = TaskOwner("credentials")
         self._credentials: dict[tuple[str, AuthScheme, Secret | None], Credential] = {}
-        self._rings: dict[tuple[str, AuthScheme, tuple[Secret, ...]], Ring] = {}
+        self._rotations: dict[tuple[str, AuthScheme, tuple[Secret, ...]], CredentialRotation] = {}
 
-    def ring(self, deployment: Deployment) -> Ring:
-        """Return the ring that all deployments of this provider with these credentials share.
+    def rotation_of(self, deployment: Deployment) -> CredentialRotation:
+        """Return the rotation shared by all deployments of this provider with these credentials.
 
-        Raises `UpstreamAuthFailed` for a credential that its scheme cannot use.
+        Raises `UpstreamAuthFailed` when the authentication scheme cannot use a credential.
         """
         key = (deployment.provider, deployment.auth, deployment.credentials)
-        ring = self._rings.get(key)
-        if ring is None:
+        rotation = self._rotations.get(key)
+        if rotation is None:
             secrets: tuple[Secret | None, ...] = deployment.credentials or (None,)
-            ring = self._rings[key] = Ring(tuple(self._credential(deployment, secret) for secret in secrets))
-        return ring
+            credentials = tuple(self._credential(deployment, secret) for secret in secrets)
+            rotation = self._rotations[key] = CredentialRotation(credentials)
+        return rotation
+
+    def can_rotate(self, deployment: Deployment, now_s: float) -> bool:
+        """Return whether a request whose credential was refused can be repeated with another one."""
+        rotation = self._rotations.get((deployment.provider, deployment.auth, deployment.credentials))
+        return rotation is not None and len(rotation.credentials) > 1 and rotation.has_ready(now_s)
 
     def states(self, deployments: Iterable[Deployment], now_s: float) -> tuple[CredentialState, ...]:
-        """Return how the credentials of these deployments are doing, each once."""
+        """Return the state of every credential of these deployments, each once."""
         found: dict[tuple[str, AuthScheme, Secret], CredentialState] = {}
         for deployment in deployments:
             for index, secret in enumerate(deployment.credentials):
                 key = (deployment.provider, deployment.auth, secret)
                 if key not in found:
-                    found[key] = _state(deployment.provider, index, secret, self._credentials.get(key), now_s)
+                    found[key] = _state_of(deployment.provider, index, secret, self._credentials.get(key), now_s)
         return tuple(found.values())
 
     def forget_unused(self, now_s: float) -> None:
-        """Drop what was neither used lately nor has to rest."""
-        self._rings = {
-            key: ring
-            for key, ring in self._rings.items()
-            if ring.is_resting(now_s) or now_s - ring.used_s < _KEPT_UNUSED_S
+        """Drop rotations that have not been used for an hour and have no credential in cooldown."""
+        self._rotations = {
+            key: rotation
+            for key, rotation in self._rotations.items()
+            if rotation.is_cooling_down(now_s) or now_s - rotation.last_used_s < _UNUSED_RETENTION_S
         }
-        kept = {id(each) for ring in self._rings.values() for each in ring.credentials}
-        self._credentials = {key: each for key, each in self._credentials.items() if id(each) in kept}
+        in_use = {id(each) for rotation in self._rotations.values() for each in rotation.credentials}
+        self._credentials = {key: each for key, each in self._credentials.items() if id(each) in in_use}
 
     async def stop(self) -> None:
         await self._tasks.stop()
 
     def _credential(self, deployment: Deployment, secret: Secret | None) -> Credential:
         key = (deployment.provider, deployment.auth, secret)
-        known = self._credentials.get(key)
-        if known is None:
-            how = presenter(deployment.auth, secret, self._post, self._tasks, self._clock)
-            known = self._credentials[key] = Credential(_fingerprint(secret), how)
-        return known
+        credential = self._credentials.get(key)
+        if credential is None:
+            authenticator = build_authenticator(deployment.auth, secret, self._post_form, self._tasks, self._clock)
+            credential = self._credentials[key] = Credential(_fingerprint(secret), authenticator)
+        return credential
 
 
 def _fingerprint(secret: Secret | None) -> str:
     return "" if secret is None else hashlib.sha256(secret.reveal().encode()).hexdigest()[:8]
 
 
-def _state(provider: str, index: int, secret: Secret, known: Credential | None, now_s: float) -> CredentialState:
-    rests_for_s = 0.0 if known is None else max(0.0, known.rests_until_s - now_s)
+def _state_of(
+    provider: str, index: int, secret: Secret, credential: Credential | None, now_s: float
+) -> CredentialState:
+    """Return the state of a credential. `credential` is None when it has not been used yet."""
+    remaining_s = 0.0 if credential is None else max(0.0, credential.cooldown_until_s - now_s)
     return CredentialState(
         provider=provider,
         index=index,
         fingerprint=_fingerprint(secret),
-        state="resting" if rests_for_s else "ready",
-        reason=None if known is None else known.reason,
-        rests_for_s=round(rests_for_s, 1),
-        refusals_in_a_row=0 if known is None else known.refusals_in_a_row,
-        uses=0 if known is None else known.uses,
+        state="cooling_down" if remaining_s else "ready",
+        reason=None if credential is None else credential.reason,
+        cooldown_remaining_s=round(remaining_s, 1),
+        consecutive_refusals=0 if credential is None else credential.consecutive_refusals,
+        uses=0 if credential is None else credential.uses,
     )

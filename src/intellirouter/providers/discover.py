@@ -1,4 +1,4 @@
-"""Asking a provider which models it has, in the words of whatever it speaks. Bounded: pages, models, bytes."""
+"""Model discovery: lists the models of a provider in its dialect. Pages, models and bytes are bounded."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,13 +17,13 @@ _CONTEXT_MEMBERS: Final = ("context_length", "context_window", "max_model_len", 
 _ANTHROPIC: Final = (("anthropic-version", "2023-06-01"),)
 
 
-class FoundModel(Struct, frozen=True, kw_only=True):
+class DiscoveredModel(Struct, frozen=True, kw_only=True):
     """One model of a provider."""
 
     id: str
-    """What to state as `model` of a deployment."""
+    """The value for `model` in a deployment."""
     context_tokens: int | None = None
-    """None: not told."""
+    """None if the provider does not report it."""
 
 
 class _Page(Struct, frozen=True):
@@ -32,7 +32,7 @@ class _Page(Struct, frozen=True):
 
 
 class _Listing(Struct, frozen=True):
-    """How one dialect lists models."""
+    """How models are listed in one dialect."""
 
     path: str
     read: Callable[[Any], _Page]
@@ -40,16 +40,16 @@ class _Listing(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-async def discover_models(upstream: Upstream, deployment: Deployment) -> tuple[FoundModel, ...]:
+async def discover_models(upstream: Upstream, deployment: Deployment) -> tuple[DiscoveredModel, ...]:
     """Return the models that the deployment's provider lists, in its order, each once.
 
-    Only provider, endpoint, dialect and credentials of `deployment` matter. Raises `UpstreamError`.
+    The upstream model of `deployment` is ignored. Raises `UpstreamError`.
     """
     dialect = deployment.dialects[0]
     listing = _LISTINGS.get(dialect, _LISTINGS["openai_chat"])
     if dialect == "bedrock":
         deployment = _control_plane(deployment)
-    found: dict[str, FoundModel] = {}
+    found: dict[str, DiscoveredModel] = {}
     path = listing.path
     for _ in range(_MAX_PAGES):
         page = await _page(upstream, deployment, listing, path)
@@ -70,45 +70,45 @@ async def _page(upstream: Upstream, deployment: Deployment, listing: _Listing, p
         body = await response.read(_MAX_BYTES)
     finally:
         response.abort()
-    where = deployment.name
+    name = deployment.name
     if response.status in {401, 403}:
-        raise errors.UpstreamAuthFailed(f"{where}: it refused the credential ({response.status}).")
+        raise errors.UpstreamAuthFailed(f"{name}: The provider rejected the credential with status {response.status}.")
     if response.status != 200:
         raise errors.UpstreamUnavailable(
-            f"{where}: it does not list its models (it answered {response.status}).",
-            hint="Is base_url right? Some providers have no list: name the models under deployments.",
+            f"{name}: The provider did not list its models. It responded with status {response.status}.",
+            hint="Check the provider's base_url. If it cannot list models, configure them under deployments.",
         )
     try:
         return listing.read(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError):
-        raise errors.UpstreamMalformed(f"{where}: its answer is no list of models.") from None
+        raise errors.UpstreamMalformed(f"{name}: The provider's response is not a valid list of models.") from None
 
 
-def _model(listing: _Listing, row: Any) -> FoundModel | None:
-    """Read one row; None for what has no usable name."""
+def _model(listing: _Listing, row: Any) -> DiscoveredModel | None:
+    """Return the model of one row, or None if the row has no usable name."""
     if not isinstance(row, dict):
         return None
     name = listing.name(row)
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARS or not name.isprintable():
         return None
     sizes = [row[member] for member in _CONTEXT_MEMBERS if isinstance(row.get(member), int)]
-    return FoundModel(id=name, context_tokens=next((size for size in sizes if 0 < size < 2**40), None))
+    return DiscoveredModel(id=name, context_tokens=next((size for size in sizes if 0 < size < 2**40), None))
 
 
 def _control_plane(deployment: Deployment) -> Deployment:
-    """Bedrock lists its models on another host than the one that runs them."""
+    """Return a deployment for the host where Bedrock lists models: it differs from the one that serves them."""
     base_url = deployment.address.base_url.replace("://bedrock-runtime", "://bedrock", 1)
     return structs.replace(deployment, address=structs.replace(deployment.address, base_url=base_url))
 
 
-def _rows(of: Any) -> list[Any]:
-    if not isinstance(of, list):
+def _rows(value: Any) -> list[Any]:
+    if not isinstance(value, list):
         raise TypeError("not a list")
-    return of
+    return value
 
 
 def _openai(body: Any) -> _Page:
-    return _Page(_rows(body if isinstance(body, list) else body["data"]))  # one vendor sends the list alone
+    return _Page(_rows(body if isinstance(body, list) else body["data"]))  # some vendors send a bare list
 
 
 def _anthropic(body: Any) -> _Page:

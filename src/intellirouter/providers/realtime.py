@@ -1,6 +1,6 @@
-"""WebSockets to deployments: credentials in turn, as for requests; handshakes within the deployment's deadlines.
+"""WebSockets to deployments: the credential rotation of the pool, with handshakes bounded by the deployment's timeouts.
 
-The WebSocket library is loaded by the first session: most gateways never hold one.
+The WebSocket library is imported by the first session: most gateways never open one.
 """
 
 import asyncio
@@ -13,21 +13,27 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers.auth import Signable
-from intellirouter.providers.credential_rotation import REFUSALS, Credential
-from intellirouter.providers.transport.address import Address, address_of, head_of
-from intellirouter.providers.transport.pool import UpstreamPool, retry_after_s
+from intellirouter.providers.auth import SignableRequest
+from intellirouter.providers.credential_rotation import REFUSAL_STATUSES, Credential
+from intellirouter.providers.transport.address import Address, address_of
+from intellirouter.providers.transport.pool import UpstreamPool, connect_failed, retry_after_s
+from intellirouter.providers.transport.request_head import build_head
 
-_LIBRARY: Final = "intellirouter.providers.websocket"
-_OURS: Final = frozenset({"host", "connection", "content-type", "accept", "accept-encoding", "user-agent"})
-"""Headers that the handshake writes itself, or that say nothing in one."""
+_WEBSOCKET_MODULE: Final = "intellirouter.providers.websocket"
+_OMITTED_HEADERS: Final = frozenset({"host", "connection", "content-type", "accept", "accept-encoding", "user-agent"})
+"""Headers that the library sets itself, or that have no meaning in a handshake."""
 
 
-class Handshake(Struct, frozen=True, kw_only=True):
-    """What the library needs to know."""
+def handshake_timeout_s(deployment: Deployment) -> float:
+    """Return how long connecting and the handshake may take."""
+    return deployment.timeouts.connect_s + deployment.timeouts.first_token_s
+
+
+class HandshakeRequest(Struct, frozen=True, kw_only=True):
+    """The parameters of one WebSocket handshake."""
 
     name: str
-    """The deployment's, for messages."""
+    """Name of the deployment, for error messages."""
     uri: str
     headers: dict[str, str]
     user_agent: str
@@ -35,98 +41,95 @@ class Handshake(Struct, frozen=True, kw_only=True):
     uds: str | None
 
 
-class SocketDialer:
-    """Implements `core.SocketUpstream` over TCP, TLS and unix sockets, with the pool's credentials and certificates."""
+class WebSocketDialer:
+    """Implements `core.SocketUpstream` over TCP, TLS and unix sockets, with the pool's credentials and TLS contexts."""
 
     def __init__(self, pool: UpstreamPool) -> None:
         self._pool = pool
-        self._open: Counter[Address] = Counter()
-        self._library: ModuleType | None = None
+        self._open_sessions: Counter[Address] = Counter()
+        self._websocket: ModuleType | None = None
 
-    async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
+    async def connect(
+        self, deployment: Deployment, request: UpstreamRequest, *, deadline_s: float | None = None
+    ) -> FrameSocket | SocketRefusal:
+        """See `core.SocketUpstream`. `deadline_s` in the event loop's time replaces the deployment's timeouts."""
         loop = asyncio.get_running_loop()
-        ring = self._pool.book.ring(deployment)
-        deadline_s = loop.time() + deployment.timeouts.connect_s + deployment.timeouts.first_token_s
-        index = ring.pick(loop.time())
-        tries_left = len(ring.credentials)
-        while True:
-            tries_left -= 1
-            answer = await self._shake_hands(deployment, request, ring.credentials[index], deadline_s)
-            status = answer.status if isinstance(answer, SocketRefusal) else 101
-            if status not in REFUSALS:
-                ring.accept(index, status)
-                return answer
-            headers = answer.headers if isinstance(answer, SocketRefusal) else ()
-            following = ring.refuse(index, status, retry_after_s(headers), loop.time())
-            if following is None or not tries_left:
-                return answer
-            index = following
+        rotation = self._pool.credentials.rotation_of(deployment)
+        now_s = loop.time()
+        index = rotation.pick(now_s)
+        if deadline_s is None:
+            deadline_s = now_s + handshake_timeout_s(deployment)
+        try:
+            result = await self._connect_with(deployment, request, rotation.credentials[index], deadline_s)
+        except errors.UpstreamAuthFailed:  # no access token could be obtained with this credential
+            rotation.record_refusal(index, 401, None, loop.time())
+            raise
+        if not isinstance(result, SocketRefusal):
+            rotation.record_response(index, 101)
+        elif result.status in REFUSAL_STATUSES:
+            rotation.record_refusal(index, result.status, retry_after_s(result.headers), loop.time())
+        else:
+            rotation.record_response(index, result.status)
+        return result
 
-    async def _shake_hands(
+    async def _connect_with(
         self, deployment: Deployment, request: UpstreamRequest, credential: Credential, deadline_s: float
     ) -> FrameSocket | SocketRefusal:
+        """Perform the handshake with one credential."""
         address = address_of(deployment)
-        if self._open[address] >= deployment.max_connections:
-            raise errors.Overloaded(
-                f"{deployment.name}: {self._open[address]} sessions are open already.",
-                hint="Raise the provider's max_connections.",
-            )
-        if self._library is None:
-            self._library = importlib.import_module(_LIBRARY)
         name = deployment.name
-        self._open[address] += 1
-        has_opened = False
+        if self._open_sessions[address] >= deployment.max_connections:
+            raise errors.Overloaded(
+                f"{name}: All {deployment.max_connections} connections are used by open sessions.",
+                hint="Try again later, or raise the provider's max_connections.",
+            )
+        if self._websocket is None:
+            self._websocket = importlib.import_module(_WEBSOCKET_MODULE)
+        self._open_sessions[address] += 1
+        is_open = False
         try:
             async with asyncio.timeout_at(deadline_s):
-                handshake = await self._handshake(deployment, request, credential, address)
-                answer: FrameSocket | SocketRefusal = await self._library.open_socket(
-                    handshake, lambda: self._closed(address)
+                handshake = await self._handshake_request(deployment, request, credential, address)
+                result: FrameSocket | SocketRefusal = await self._websocket.open_socket(
+                    handshake, lambda: self._on_closed(address)
                 )
-            has_opened = not isinstance(answer, SocketRefusal)
+            is_open = not isinstance(result, SocketRefusal)
         except TimeoutError:
-            raise errors.UpstreamTimeout(f"{name}: no answer to the handshake in time.") from None
-        except ssl.SSLError as error:
-            raise errors.UpstreamConnectFailed(
-                f"{name}: TLS failed: {error}", hint="A private authority? Set the provider's ca_file."
-            ) from None
+            raise errors.UpstreamTimeout(f"{name}: The WebSocket handshake timed out.") from None
         except (OSError, UnicodeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or error
-            raise errors.UpstreamConnectFailed(
-                f"{name}: cannot connect to {address.uds or f'{address.host}:{address.port}'}: {reason}",
-                hint="Is it running, and is base_url right?",
-            ) from None
+            raise connect_failed(name, address, error) from None
         finally:
-            if not has_opened:
-                self._closed(address)
-        return answer
+            if not is_open:
+                self._on_closed(address)
+        return result
 
-    async def _handshake(
+    async def _handshake_request(
         self, deployment: Deployment, request: UpstreamRequest, credential: Credential, address: Address
-    ) -> Handshake:
-        head = head_of(deployment, request)
-        signable = Signable(
-            method=head.method,
-            host=head.host,
-            target=head.target,
-            headers=head.headers,
-            body=b"",
-            deployment=deployment.name,
-            region=deployment.region,
-        )
-        shown = credential.presenter.fixed
-        if shown is None:
-            shown = await credential.presenter.headers(signable)
-        headers = {name: value for name, value in head.headers.items() if name not in _OURS} | dict(shown)
-        return Handshake(
+    ) -> HandshakeRequest:
+        head = build_head(deployment, request)
+        auth_headers = credential.authenticator.static_headers
+        if auth_headers is None:
+            signable = SignableRequest(
+                method=head.method,
+                host=head.host,
+                target=head.target,
+                headers=head.headers,
+                body=b"",
+                deployment=deployment.name,
+                region=deployment.region,
+            )
+            auth_headers = await credential.authenticator.headers(signable)
+        headers = {name: value for name, value in head.headers.items() if name not in _OMITTED_HEADERS}
+        return HandshakeRequest(
             name=deployment.name,
             uri=f"{'wss' if address.is_tls else 'ws'}://{head.host}{head.target}",
-            headers=headers,
+            headers=headers | dict(auth_headers),
             user_agent=head.headers["user-agent"],
-            tls=self._pool.tls(address.ca_file) if address.is_tls else None,
+            tls=self._pool.tls_context(address.ca_file) if address.is_tls else None,
             uds=address.uds,
         )
 
-    def _closed(self, address: Address) -> None:
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+    def _on_closed(self, address: Address) -> None:
+        self._open_sessions[address] -= 1
+        if not self._open_sessions[address]:
+            del self._open_sessions[address]

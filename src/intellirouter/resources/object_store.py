@@ -46,9 +46,7 @@ class AsyncObjectStore:
                 return await asyncio.to_thread(method, *arguments, **named)
             except StoreUnavailable as error:
                 if self._clock.monotonic_s() >= deadline_s:
-                    raise errors.Overloaded(
-                        f"The database is unavailable: {error}.", code="store_unavailable", hint="Try again shortly."
-                    ) from error
+                    raise errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.") from error
             await asyncio.sleep(_POLL_S)
 
     async def call_when_available(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

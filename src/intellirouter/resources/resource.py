@@ -1,4 +1,4 @@
-"""Things with an address of their own: stored responses, files, batches, catalogues. LineResult whole, no exchange."""
+"""Things with an address of their own: stored responses, files, batches, model lists. Answered whole, no exchange."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Protocol

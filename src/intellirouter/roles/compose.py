@@ -13,12 +13,13 @@ import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
-from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream
+from intellirouter.config.runtime import ServerSpec
+from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
-from intellirouter.providers import VENDORS, SocketDialer, UpstreamPool
+from intellirouter.providers import VENDORS, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
     BackgroundResponses,
@@ -31,7 +32,7 @@ from intellirouter.resources import (
     ResponseStore,
 )
 from intellirouter.roles.generation import Generations, Registries, SharedParts
-from intellirouter.roles.host import build_host
+from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import STRATEGIES
@@ -57,16 +58,18 @@ class GatewayProcess:
     ) -> None:
         """`read_again` loads and compiles the configuration again; None where there is no file to read."""
         self._read_again = read_again
+        self._reloading = asyncio.Lock()
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
         self.pool = UpstreamPool()
-        self.host: LocalHost | None = build_host(runtime, on_host_event)
+        self.host: LocalHost = build_host(runtime, self.pool, on_host_event)
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight()
         self._board = HealthBoard()
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._generations = Generations(runtime, self.current, self._shared_parts(rng))
+        self._upstream = self._upstreams()
+        self._generations = Generations(runtime, self._shared_parts(rng))
         entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
         files = FileStore(objects, SYSTEM_CLOCK)
@@ -75,7 +78,7 @@ class GatewayProcess:
         lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
         self.batches = Batches(objects, files, SYSTEM_CLOCK, self.current, lines)
         self._registries = _registries(ResponsesStage(responses, self.background))
-        self._generations.swap(runtime, price_list(runtime), self._registries)
+        self._swap(self._generations.build(runtime, price_list(runtime), self._registries))
         self._gateway = Gateway(
             self.current,
             entry,
@@ -104,8 +107,7 @@ class GatewayProcess:
         self.store.start()
         self.background.start()
         self.batches.start()
-        if self.host is not None:
-            await self.host.start()
+        self.host.apply(local_models(self.current.value.runtime))
 
     def begin_stop(self) -> None:
         """Begin nothing that can wait for the next start, while requests in flight finish."""
@@ -117,34 +119,48 @@ class GatewayProcess:
         """Close what was opened, in an order that lets the last exchanges be accounted for."""
         await self.batches.stop(_LINES_STOP_S)
         await self.background.stop()
-        if self.host is not None:
-            await self.host.stop()
+        await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
-    async def reload(self) -> None:
-        """Read the configuration again. A bad one changes nothing, and the log says why."""
-        if self._read_again is None:
-            return
-        try:
-            runtime = await asyncio.to_thread(self._read_again)
+    async def reload(self) -> ServerSpec:
+        """Read the configuration again. An invalid one changes nothing, and the log says why."""
+        if self._read_again is not None:
+            try:
+                await self._reload(self._read_again)
+            except ConfigError as error:
+                for problem in error.problems:
+                    logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
+            except errors.HostError as error:
+                logger.error("reload refused: %s %s", error.message, error.hint)  # noqa: TRY400 - no traceback wanted
+        return self.current.value.runtime.server
+
+    async def _reload(self, read: Callable[[], Runtime]) -> None:
+        """Build the next generation and put it into service. Raises `ConfigError`, `HostError` and changes nothing."""
+        async with self._reloading:  # so that no older configuration replaces a newer one
+            runtime = await asyncio.to_thread(read)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
-        except ConfigError as error:
-            for problem in error.problems:
-                logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
-            return
-        generation = self._generations.swap(runtime, prices, self._registries)
-        live = generation.catalog.deployments
-        self.pool.forget(frozenset(id(each) for each in live.values()))
+            generation = self._generations.build(runtime, prices, self._registries)
+            self.host.apply(local_models(generation.runtime))
+            self._swap(generation)
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed: it takes effect after a restart.", setting)
         logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))
 
+    def _swap(self, generation: Generation) -> None:
+        """Serve new requests by this generation. Requests in flight keep theirs."""
+        self.current.swap(generation)
+        catalog = generation.catalog
+        self._board.keep_only(frozenset(catalog.deployments))
+        wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
+        self.pool.apply([*catalog.deployments.values(), *wildcards])
+
     def _shared_parts(self, rng: random.Random) -> SharedParts:
         return SharedParts(
-            upstream=self._upstreams(),
-            sockets=SocketSwitch(SocketDialer(self.pool), _OTHER_VENDORS),
+            upstream=self._upstream,
+            sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
+            credentials=self.pool,
             journal=self.store,
             board=self._board,
             emit=self._emit,
@@ -157,7 +173,7 @@ class GatewayProcess:
         for name, row in VENDORS.items():
             if row.transport == "fake":
                 special[name] = FakeProvider()
-            elif row.transport == "host" and self.host is not None:
+            elif row.transport == "host":
                 special[name] = HostedUpstream(self.pool, self.host)
         return UpstreamSwitch(self.pool, special)
 
@@ -185,8 +201,6 @@ class GatewayProcess:
         return [msgspec.to_builtins(state) for state in self.pool.credential_states(deployments)]
 
     def _workers(self) -> list[dict[str, Any]]:
-        if self.host is None:
-            return []
         return [msgspec.to_builtins(view) for view in self.host.views()]
 
     def _check_ready(self) -> tuple[bool, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from intellirouter.config import StoredSecrets, UnresolvedError, load_config, process_environment
+from intellirouter.config import SecretReferenceError, StoredSecretLookup, load_config, process_environment
 from intellirouter.store import KEY_VARIABLE, CredentialError, CredentialStore
 
 
@@ -20,7 +20,7 @@ def open_credentials(path: Path | None, environ: Mapping[str, str] | None = None
         raise CredentialError(str(error)) from None
 
 
-def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> StoredSecrets:
+def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> StoredSecretLookup:
     """Return what finds `store:NAME` in the database at `url`. Nothing is opened before the first name is asked for."""
     variables = process_environment() if environ is None else environ
 
@@ -32,11 +32,12 @@ def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> Stored
             finally:
                 store.close()
         except CredentialError as error:
-            raise UnresolvedError(error.message.rstrip("."), error.hint) from None
+            raise SecretReferenceError(error.message, error.hint) from None
         except ValueError as error:
-            raise UnresolvedError(str(error), "") from None
+            raise SecretReferenceError(str(error), "") from None
         if found is None:
-            raise UnresolvedError(f"there is no stored credential {name}", f"intellirouter credentials set {name}")
+            hint = f"Run `intellirouter credentials set {name}` to store it."
+            raise SecretReferenceError(f"There is no stored credential `{name}`.", hint)
         return found
 
     return find

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
-from intellirouter.core import Clock, Current, ExchangeRecord, Journal, SocketUpstream, Upstream, VendorRow
+from intellirouter.core import Clock, CredentialRotator, ExchangeRecord, Journal, SocketUpstream, Upstream, VendorRow
 from intellirouter.governance import KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
@@ -36,6 +36,7 @@ class SharedParts(Struct, frozen=True, kw_only=True):
 
     upstream: Upstream
     sockets: SocketUpstream
+    credentials: CredentialRotator
     journal: Journal
     board: HealthBoard
     emit: Callable[[ExchangeRecord, str], None]
@@ -44,11 +45,10 @@ class SharedParts(Struct, frozen=True, kw_only=True):
 
 
 class Generations:
-    """Builds generations and puts them into service through `current`. One per process."""
+    """Builds generations. One per process."""
 
-    def __init__(self, started_with: Runtime, current: Current[Generation], shared: SharedParts) -> None:
+    def __init__(self, started_with: Runtime, shared: SharedParts) -> None:
         self._started_with = started_with
-        self._current = current
         self._shared = shared
         self._turns: dict[str, int] = {}
         self._number = 0
@@ -69,12 +69,12 @@ class Generations:
         ]
         return (*changed, *(["store"] if runtime.store != started.store else []))
 
-    def swap(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
-        """Build the generation of this configuration and let new requests be served by it."""
+    def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
+        """Return the generation of this configuration. Nothing is started or swapped."""
         effective, shared = self.effective(runtime), self._shared
         catalog = Catalog(effective, registries.vendors, prices)
         self._number += 1
-        generation = Generation(
+        return Generation(
             number=self._number,
             runtime=effective,
             catalog=catalog,
@@ -83,9 +83,6 @@ class Generations:
             clock=shared.clock,
             pending_restart=self.pending_restart(runtime),
         )
-        self._current.swap(generation)
-        shared.board.keep_only(frozenset(catalog.deployments))
-        return generation
 
     def _parts(self, runtime: Runtime, registries: Registries) -> Parts:
         shared = self._shared
@@ -94,7 +91,13 @@ class Generations:
             upstream=shared.upstream,
             sockets=shared.sockets,
             journal=shared.journal,
-            attempts=Attempts(board=shared.board, backoff=backoff, clock=shared.clock, rng=shared.rng),
+            attempts=Attempts(
+                board=shared.board,
+                backoff=backoff,
+                clock=shared.clock,
+                rng=shared.rng,
+                credentials=shared.credentials,
+            ),
             router=Router(registries.strategies, shared.board, shared.rng, self._turns),
             emit=shared.emit,
             clock=shared.clock,

@@ -1,20 +1,30 @@
-"""The Model Host for the deployments that are served by workers of our own."""
+"""The local model host, and the models that a configuration wants it to serve."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from intellirouter.config import Runtime
 from intellirouter.hosting import LocalHost, LocalModel, WorkerView
-from intellirouter.providers import VENDORS
+from intellirouter.providers import VENDORS, UpstreamPool
 
 DEFAULT_CACHE_DIR = Path.home() / ".cache" / "intellirouter"
 
 
-def build_host(runtime: Runtime, on_event: Callable[[WorkerView], None] | None) -> LocalHost | None:
-    """Return a host with one worker per hosted deployment, or None when nothing is hosted."""
+def build_host(runtime: Runtime, pool: UpstreamPool, on_event: Callable[[WorkerView], None] | None) -> LocalHost:
+    """Return a host without models. `pool` is the one that sends requests to its workers."""
     spec = runtime.host
-    models = [
+    return LocalHost(
+        cache_dir=Path(spec.cache_dir) if spec.cache_dir else DEFAULT_CACHE_DIR,
+        run_dir=Path(spec.run_dir) if spec.run_dir else None,
+        on_event=on_event or _ignore,
+        count_requests=pool.requests_in_flight,
+    )
+
+
+def local_models(runtime: Runtime) -> list[LocalModel]:
+    """Return a model for each deployment that the local host serves."""
+    spec = runtime.host
+    return [
         LocalModel(
             name=name,
             artifact=deployment.artifact,
@@ -26,13 +36,7 @@ def build_host(runtime: Runtime, on_event: Callable[[WorkerView], None] | None) 
         if deployment.artifact is not None
         and VENDORS[runtime.providers[deployment.provider].vendor].transport == "host"
     ]
-    if not models:
-        return None
-    cache_dir = Path(spec.cache_dir) if spec.cache_dir else DEFAULT_CACHE_DIR
-    # A socket's path has at most 107 bytes, so the sockets live in a short private directory.
-    run_dir = Path(spec.run_dir) if spec.run_dir else Path(tempfile.mkdtemp(prefix="ir-"))
-    return LocalHost(models, cache_dir=cache_dir, run_dir=run_dir, on_event=on_event or _ignore)
 
 
 def _ignore(_: WorkerView) -> None:
-    """Nobody is watching."""
+    """The default: events are not reported."""

@@ -1,4 +1,4 @@
-"""Which models the configured providers have, asked of the providers themselves."""
+"""Lists the models of the configured providers by asking the providers themselves."""
 
 import asyncio
 from pathlib import Path
@@ -7,41 +7,44 @@ from msgspec import Struct
 
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime, compile_config, load_config
-from intellirouter.core import Deployment, errors
-from intellirouter.providers import VENDORS, FoundModel, UpstreamPool, discover_models
+from intellirouter.core import Deployment, Upstream, errors
+from intellirouter.providers import VENDORS, DiscoveredModel, RotatingUpstream, UpstreamPool, discover_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.startup import check, discover_here
+from intellirouter.routing import STRATEGIES
 
 
 class ProviderModels(Struct, frozen=True, kw_only=True):
-    """What one provider said."""
+    """The models that one provider listed."""
 
     provider: str
     vendor: str
-    models: tuple[FoundModel, ...] = ()
+    models: tuple[DiscoveredModel, ...] = ()
     problem: str | None = None
-    """Why there are none."""
+    """Why the models could not be listed."""
 
 
 def list_models(path: Path | None) -> list[ProviderModels]:
-    """Ask every provider of the configuration, or of what this machine offers when there is none.
+    """List the models of every provider in the configuration; without one, of the providers found on this machine.
 
-    Blocks until all have answered or failed. Raises `ConfigError`.
+    Blocks until every provider has responded or failed. Raises `ConfigError`.
     """
-    return asyncio.run(_ask_all(_offered() if path is None else check(path)))
+    return asyncio.run(_list_all(_discovered_runtime() if path is None else check(path)))
 
 
-def _offered() -> Runtime:
+def _discovered_runtime() -> Runtime:
     loaded = load_config(None, discovered=discover_here().config)
-    return compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins)
+    strategies = [row.name for row in STRATEGIES]
+    return compile_config(loaded.config, vendors=VENDORS, strategies=strategies, origins=loaded.origins)
 
 
-async def _ask_all(runtime: Runtime) -> list[ProviderModels]:
+async def _list_all(runtime: Runtime) -> list[ProviderModels]:
     catalog = Catalog(runtime, VENDORS, price_list(runtime))
-    asked = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
+    endpoints = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
     pool = UpstreamPool()
+    upstream = RotatingUpstream(pool)
     try:
-        return list(await asyncio.gather(*(_ask(pool, deployment) for deployment in asked)))
+        return list(await asyncio.gather(*(_list_one(upstream, endpoint) for endpoint in endpoints)))
     finally:
         await pool.close()
 
@@ -50,10 +53,11 @@ def _is_remote(vendor: str) -> bool:
     return VENDORS[vendor].transport == "http"
 
 
-async def _ask(pool: UpstreamPool, deployment: Deployment) -> ProviderModels:
+async def _list_one(upstream: Upstream, endpoint: Deployment) -> ProviderModels:
     try:
-        models = await discover_models(pool, deployment)
+        models = await discover_models(upstream, endpoint)
     except errors.GatewayError as error:
-        problem = f"{error.message} {error.hint}".strip()
-        return ProviderModels(provider=deployment.provider, vendor=deployment.vendor, problem=problem)
-    return ProviderModels(provider=deployment.provider, vendor=deployment.vendor, models=models)
+        message = error.message.removeprefix(f"{endpoint.name}: ")  # the provider is shown next to the problem
+        problem = f"{message} {error.hint}".strip()
+        return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, problem=problem)
+    return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, models=models)

@@ -14,10 +14,10 @@ from intellirouter.catalog import (
     install_prices,
     read_prices,
 )
-from intellirouter.config import ConfigError, Problem, Runtime, load_config
+from intellirouter.config import ConfigError, ConfigProblem, Runtime, load_config
 from intellirouter.store import database_path
 
-_SUFFIX = ".catalogue.json"
+_SUFFIX = ".catalog.json"
 
 
 class Refreshed(Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class CatalogInUse(Struct, frozen=True, kw_only=True):
 
 def price_list(runtime: Runtime) -> PriceList:
     """Return the price list of this configuration. Raises `ConfigError` if its file is invalid."""
-    return _chosen(runtime.catalogue_file, runtime.store.url)[1]
+    return _chosen(runtime.catalog_file, runtime.store.url)[1]
 
 
 def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
@@ -50,11 +50,11 @@ def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False
     """
     loaded = load_config(config).config
     if is_check:
-        old = _chosen(loaded.catalogue.file, loaded.store.url)[1]
+        old = _chosen(loaded.catalog.file, loaded.store.url)[1]
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
-    if loaded.catalogue.file is not None:
+    if loaded.catalog.file is not None:
         raise PriceFileError(
-            f"The configuration sets catalogue.file to {loaded.catalogue.file}, so an installed list would be ignored. "
+            f"The configuration sets catalog.file to {loaded.catalog.file}, so an installed list would be ignored. "
             "Replace that file, or remove the setting."
         )
     target = _installed(loaded.store.url)
@@ -68,7 +68,7 @@ def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False
 def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogInUse:
     """Return the entries of a provider's models, or of one model, in the list in use. Raises `ConfigError`."""
     loaded = load_config(config).config
-    file, prices = _chosen(loaded.catalogue.file, loaded.store.url)
+    file, prices = _chosen(loaded.catalog.file, loaded.store.url)
     entries: tuple[PriceEntry, ...] = ()
     if model is not None:
         found = prices.lookup(provider, model)
@@ -88,10 +88,10 @@ def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceL
         return file, _read(file, _state(file))
     except PriceFileError as error:
         if configured is not None:
-            hint = "Check a price list with: intellirouter catalog refresh --check FILE"
-            raise ConfigError([Problem("catalogue.file", str(error), hint)]) from None
-        hint = f"Replace it with: intellirouter catalog refresh FILE. Or delete {file} to use the built-in list."
-        raise ConfigError([Problem("catalogue", str(error), hint)]) from None
+            hint = "Run `intellirouter catalog refresh --check FILE` to check a price list."
+            raise ConfigError([ConfigProblem("catalog.file", str(error), hint)]) from None
+        hint = f"Run `intellirouter catalog refresh FILE` to replace it, or delete {file} to use the built-in list."
+        raise ConfigError([ConfigProblem("catalog", str(error), hint)]) from None
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Final
 
 from intellirouter.config import (
     Discovery,
-    Loaded,
+    LoadedConfig,
     Runtime,
     compile_config,
     discover,
@@ -21,6 +21,7 @@ from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import price_list
+from intellirouter.routing import STRATEGIES
 from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
 
@@ -36,9 +37,15 @@ def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> R
     return _compiled(loaded)
 
 
-def _compiled(loaded: Loaded) -> Runtime:
+def _compiled(loaded: LoadedConfig) -> Runtime:
     stored = stored_secrets(loaded.config.store.url)
-    runtime = compile_config(loaded.config, vendors=VENDORS, origins=loaded.origins, stored=stored)
+    runtime = compile_config(
+        loaded.config,
+        vendors=VENDORS,
+        strategies=[row.name for row in STRATEGIES],
+        origins=loaded.origins,
+        stored=stored,
+    )
     price_list(runtime)  # a broken one is told now, not when the gateway is up
     return runtime
 

@@ -1,21 +1,20 @@
-"""Durable rows: the ledger and the exchange log, behind a journal that never makes a request wait.
+"""The database: the ledger and the exchange log, behind a journal that never makes a request wait.
 
-Door: `ExchangeStore` (start, append, flush, stop, health, reader, objects), `LogReader` for reading alone,
-`ObjectStore` for what clients leave with us, `CredentialStore` for sealed credentials, `check_store_url` and
-`database_path`. Settled exchanges go to an append-only spool at once and to the database soon after, exactly once. This
-room must not know what an exchange means, who may read it, or that HTTP exists. DESIGN.md tells the states and the
-reasons.
+Door: `ExchangeStore` (start, append, flush, stop, health, reader, objects), `LogReader` for reading only, `ObjectStore`
+for objects that clients store, `CredentialStore` for encrypted credentials, `check_store_url` and `database_path`.
+Settled exchanges go to an append-only spool at once, and to the database soon after, exactly once. This room must not
+know what an exchange means, who may read it, or that HTTP exists. DESIGN.md describes the states and the reasons.
 """
 
 from intellirouter.store.credentials import KEY_VARIABLE, CredentialEntry, CredentialStore
 from intellirouter.store.exchange_store import ExchangeStore
 from intellirouter.store.health import StoreHealth, StoreUnavailable
-from intellirouter.store.location import check_store_url, database_path
+from intellirouter.store.log_reader import LogReader
 from intellirouter.store.master_key import CredentialError
 from intellirouter.store.objects import MAX_OBJECTS_PER_PAGE, ObjectStore, StoredObject, part_id
-from intellirouter.store.pages import LedgerTotal, LogFilter, LogPage, LogRow
-from intellirouter.store.reader import LogReader
+from intellirouter.store.query_types import LedgerTotal, LogFilter, LogPage, LogRow
 from intellirouter.store.spool import SpoolLimits
+from intellirouter.store.store_url import check_store_url, database_path
 
 __all__ = [
     "KEY_VARIABLE",

@@ -1,4 +1,4 @@
-"""The SQL and the cryptography behind `CredentialStore`."""
+"""The SQL and the encryption behind `CredentialStore`."""
 
 import importlib
 import secrets
@@ -20,7 +20,7 @@ _NONCE_BYTES: Final = 12
 
 
 class CredentialQueries:
-    """One engine to read, one to write; opened when first needed."""
+    """One engine to read and one to write. Connections are opened when they are needed."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -32,7 +32,7 @@ class CredentialQueries:
         self._writer.dispose()
 
     def ensure_schema(self) -> None:
-        """Create or upgrade the database. Alembic is imported only where that is needed."""
+        """Create or upgrade the database. Alembic is imported only if it is needed."""
         try:
             if not is_current(self._writer):
                 importlib.import_module("intellirouter.store.migrate").upgrade(self._url)
@@ -40,41 +40,41 @@ class CredentialQueries:
             raise _unavailable(error) from error
 
     def put(self, name: str, secret: str, keys: Sequence[bytes], now_us: int) -> None:
-        """Seal with the first key, once it is sure to be the one that the others were sealed with."""
-        with _on(self._writer) as connection:
+        """Encrypt with the first key, after checking that an existing credential can be decrypted with the keys."""
+        with _connect(self._writer) as connection:
             for other in _all(connection)[:1]:
-                _open(*other, keys)
-            nonce, sealed = _seal(name, secret, keys[0])
+                _decrypt(*other, keys)
+            nonce, sealed = _encrypt(name, secret, keys[0])
             values = {"nonce": nonce, "sealed": sealed, "updated_us": now_us}
             changed = connection.execute(update(credentials).where(credentials.c.name == name).values(values))
             if not changed.rowcount:
                 connection.execute(insert(credentials).values(name=name, created_us=now_us, **values))
 
     def get(self, name: str, keys: Sequence[bytes]) -> str | None:
-        with _on(self._reader) as connection:
+        with _connect(self._reader) as connection:
             if not inspect(connection).has_table(credentials.name):
                 return None
             wanted = select(credentials.c.nonce, credentials.c.sealed).where(credentials.c.name == name)
             row = connection.execute(wanted).one_or_none()
-        return None if row is None else _open(name, row.nonce, row.sealed, keys)
+        return None if row is None else _decrypt(name, row.nonce, row.sealed, keys)
 
     def names(self) -> list[tuple[str, int, int]]:
-        with _on(self._reader) as connection:
+        with _connect(self._reader) as connection:
             if not inspect(connection).has_table(credentials.name):
                 return []
             wanted = select(credentials.c.name, credentials.c.created_us, credentials.c.updated_us)
             return [(row[0], row[1], row[2]) for row in connection.execute(wanted.order_by(credentials.c.name))]
 
     def remove(self, name: str) -> bool:
-        with _on(self._writer) as connection:
+        with _connect(self._writer) as connection:
             return connection.execute(delete(credentials).where(credentials.c.name == name)).rowcount > 0
 
-    def reseal(self, keys: Sequence[bytes], fresh: bytes) -> int:
-        """Seal all with `fresh`, in one transaction."""
-        with _on(self._writer) as connection:
+    def reencrypt(self, keys: Sequence[bytes], new_key: bytes) -> int:
+        """Encrypt all credentials with `new_key`, in one transaction."""
+        with _connect(self._writer) as connection:
             rows = _all(connection)
             for name, nonce, sealed in rows:
-                new_nonce, new_sealed = _seal(name, _open(name, nonce, sealed, (*keys, fresh)), fresh)
+                new_nonce, new_sealed = _encrypt(name, _decrypt(name, nonce, sealed, (*keys, new_key)), new_key)
                 connection.execute(
                     update(credentials).where(credentials.c.name == name).values(nonce=new_nonce, sealed=new_sealed)
                 )
@@ -82,7 +82,7 @@ class CredentialQueries:
 
 
 @contextmanager
-def _on(engine: Engine) -> Iterator[Connection]:
+def _connect(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
@@ -91,7 +91,7 @@ def _on(engine: Engine) -> Iterator[Connection]:
 
 
 def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
-    return StoreUnavailable(f"the database cannot be used: {getattr(error, 'orig', None) or error}")
+    return StoreUnavailable(f"The database cannot be used: {getattr(error, 'orig', None) or error}.")
 
 
 def _all(connection: Connection) -> list[tuple[str, bytes, bytes]]:
@@ -99,18 +99,18 @@ def _all(connection: Connection) -> list[tuple[str, bytes, bytes]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(wanted)]
 
 
-def _seal(name: str, secret: str, key: bytes) -> tuple[bytes, bytes]:
+def _encrypt(name: str, secret: str, key: bytes) -> tuple[bytes, bytes]:
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce, AESGCM(key).encrypt(nonce, secret.encode(), name.encode())
 
 
-def _open(name: str, nonce: bytes, sealed: bytes, keys: Sequence[bytes]) -> str:
+def _decrypt(name: str, nonce: bytes, sealed: bytes, keys: Sequence[bytes]) -> str:
     for key in keys:
         try:
             return AESGCM(key).decrypt(nonce, sealed, name.encode()).decode()
         except (InvalidTag, ValueError):
             continue
     raise CredentialError(
-        f"the stored credential {name} cannot be opened with this key." if keys else "the key is missing.",
-        "Is INTELLIR_SECRET_KEY, or the key file beside the database, the one it was stored with?",
+        f"The stored credential {name} cannot be decrypted with this key." if keys else "The key is missing.",
+        "Check that INTELLIR_SECRET_KEY, or the key file next to the database, is the key it was stored with.",
     )

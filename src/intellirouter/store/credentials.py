@@ -1,7 +1,7 @@
-"""Credentials kept in the database, sealed with AES-256-GCM under a key that is kept elsewhere.
+"""Credentials in the database, encrypted with AES-256-GCM. The key is stored elsewhere.
 
-A name is part of what is sealed, so that no row can stand in for another. SQL and cryptography are imported on the
-first call, not with this module: most gateways keep their credentials in the environment.
+The name of a credential is authenticated with it, so that a row cannot be moved to another name. SQLAlchemy and
+cryptography are imported by the first call and not with this module, because most gateways do not need them.
 """
 
 import importlib
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.location import database_path
 from intellirouter.store.master_key import CredentialError, KeyFile, parse_key
+from intellirouter.store.store_url import database_path
 
 if TYPE_CHECKING:
     from intellirouter.store.credential_queries import CredentialQueries
@@ -21,7 +21,7 @@ KEY_VARIABLE: Final = "INTELLIR_SECRET_KEY"
 
 
 class CredentialEntry(Struct, frozen=True, kw_only=True):
-    """What may be shown of a stored credential."""
+    """A stored credential, without the secret."""
 
     name: str
     created_us: int
@@ -29,18 +29,20 @@ class CredentialEntry(Struct, frozen=True, kw_only=True):
 
 
 class CredentialStore:
-    """For command lines and for starting: every call does blocking I/O and raises `CredentialError`."""
+    """Stores credentials. Every call does blocking I/O and raises `CredentialError`."""
 
-    def __init__(self, url: str, stated_key: str | None = None) -> None:
-        """`stated_key` is the operator's (`INTELLIR_SECRET_KEY`); without one the file beside the database counts."""
+    def __init__(self, url: str, configured_key: str | None = None) -> None:
+        """`configured_key` is the value of `INTELLIR_SECRET_KEY`. Without it, the key file of the database is used."""
         self._url = url
         self._path = database_path(url)
-        self._stated = parse_key(stated_key, KEY_VARIABLE) if stated_key and stated_key.strip() else None
+        self._configured = (
+            parse_key(configured_key, KEY_VARIABLE) if configured_key and configured_key.strip() else None
+        )
         self._file = KeyFile(self._path)
         self._queries: CredentialQueries | None = None
 
     def set(self, name: str, secret: str, now_us: int) -> str | None:
-        """Store it, or replace the one of this name. Returns the path of the key file if one had to be made."""
+        """Store or replace a credential. Returns the path of the key file if it had to be created."""
         created = None
         keys = self._keys()
         if not keys:
@@ -52,7 +54,7 @@ class CredentialStore:
         return created
 
     def get(self, name: str) -> str | None:
-        """Return the credential, or None when there is none of this name."""
+        """Return the credential, or None if there is none with this name."""
         if not self._path.exists():
             return None
         keys = self._keys()
@@ -60,62 +62,62 @@ class CredentialStore:
         return found
 
     def names(self) -> list[CredentialEntry]:
-        """Return what there is, by name, without the credentials."""
+        """Return the stored credentials, sorted by name, without the secrets."""
         if not self._path.exists():
             return []
         rows = self._call(lambda queries: queries.names())
         return [CredentialEntry(name=name, created_us=made, updated_us=changed) for name, made, changed in rows]
 
     def remove(self, name: str) -> bool:
-        """Delete it; False when there was none."""
+        """Delete a credential. Returns False if there was none."""
         return self._path.exists() and bool(self._call(lambda queries: queries.remove(name), writes=True))
 
     def rekey(self, new_key: str | None = None) -> int:
-        """Seal everything with another key and return how many that were.
+        """Encrypt all credentials with a new key, and return their number.
 
-        `new_key` must be given where the key is stated by the operator, and only there: the file's is made here.
+        `new_key` is required if the key is in `INTELLIR_SECRET_KEY`. Otherwise a new key file is created.
         """
         keys = self._keys()
         if not keys:
             raise self._no_key()
-        if self._stated is not None:
+        if self._configured is not None:
             if not new_key:
                 raise CredentialError(
-                    f"the key is stated in {KEY_VARIABLE}, so the new one has to be stated too.",
+                    f"The current key is set in {KEY_VARIABLE}, so the new key must be set, too.",
                     f"Set {KEY_VARIABLE}_NEW to the new key for this command.",
                 )
-            return int(self._call(_resealing(keys, parse_key(new_key, "the new key")), writes=True))
-        fresh = self._file.prepare()
-        count = int(self._call(_resealing(keys, fresh), writes=True))
+            return int(self._call(_reencryption(keys, parse_key(new_key, "The new key")), writes=True))
+        new_file_key = self._file.prepare()
+        count = int(self._call(_reencryption(keys, new_file_key), writes=True))
         self._file.replace()
         return count
 
     def close(self) -> None:
-        """Let the connections go. The next call opens new ones."""
+        """Close the connections. The next call opens new ones."""
         queries, self._queries = self._queries, None
         if queries is not None:
             queries.close()
 
     def _keys(self) -> tuple[bytes, ...]:
-        return (self._stated,) if self._stated is not None else self._file.read()
+        return (self._configured,) if self._configured is not None else self._file.read()
 
     def _no_key(self) -> CredentialError:
         return CredentialError(
-            f"the key of the stored credentials is missing: neither {KEY_VARIABLE} nor {self._file.path}.",
-            "Put it back, or remove the credentials and store them anew.",
+            f"The key of the stored credentials is missing. It is neither in {KEY_VARIABLE} nor in {self._file.path}.",
+            "Restore the key, or remove the credentials and store them again.",
         )
 
-    def _call(self, ask: "Callable[[CredentialQueries], Any]", *, writes: bool = False) -> Any:
+    def _call(self, query: "Callable[[CredentialQueries], Any]", *, writes: bool = False) -> Any:
         if self._queries is None:
             module = importlib.import_module("intellirouter.store.credential_queries")
             self._queries = module.CredentialQueries(self._url)
         try:
             if writes:
                 self._queries.ensure_schema()
-            return ask(self._queries)
+            return query(self._queries)
         except StoreUnavailable as error:
-            raise CredentialError(f"{error}.") from None
+            raise CredentialError(str(error)) from None
 
 
-def _resealing(keys: tuple[bytes, ...], fresh: bytes) -> "Callable[[CredentialQueries], Any]":
-    return lambda queries: queries.reseal(keys, fresh)
+def _reencryption(keys: tuple[bytes, ...], new_key: bytes) -> "Callable[[CredentialQueries], Any]":
+    return lambda queries: queries.reencrypt(keys, new_key)

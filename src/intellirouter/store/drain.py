@@ -1,11 +1,10 @@
-"""The drain: a thread that carries records from the spool into the database, in batches, exactly once.
+"""The drain: a thread that moves records from the spool to the database, in batches, exactly once.
 
-Exactly once is the sum of three facts: a segment is deleted only after its last commit is on the disk; rows and
-cursor move in one transaction; and a row that is there already is left alone, so reading a segment again changes
-nothing.
+Three facts make it exactly once: a segment is deleted only after its last commit is on disk; rows and cursor are
+written in one transaction; and existing rows are left unchanged, so draining a segment again has no effect.
 
-The database's machinery (SQLAlchemy: 0.4 s and 20 MB) is imported by this thread, not with this module, so that
-the gateway listens before it is loaded.
+SQLAlchemy, which takes 0.4 s and 20 MB, is imported by this thread and not with this module, so that the gateway
+listens before it is loaded.
 """
 
 import importlib
@@ -19,14 +18,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock
-from intellirouter.store.frames import MAX_FRAME_BYTES, split_frames
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.rows import Rows
-from intellirouter.store.segment import SUFFIX, Segment, remove_stillborn
+from intellirouter.store.record_lines import MAX_LINE_BYTES, split_lines
+from intellirouter.store.record_rows import rows_of
+from intellirouter.store.spool_segment import SUFFIX, SpoolSegment, remove_unfinished_segments
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -37,10 +35,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH_RECORDS: Final = 2048
-"""In one transaction: the pages at the end of every tree are written once for all of them."""
+"""Per transaction. The last page of every tree is written once for all of them."""
 _SLICE_BYTES: Final = 128 * 1024
 _SLICE_RECORDS: Final = 256
-"""Between two statements, so that the event loop never waits long for the interpreter."""
+"""Per statement, so that the event loop never waits long for the interpreter lock."""
 _IDLE_S: Final = 0.2
 _NICENESS: Final = 10
 _BACKOFF_FIRST_S: Final = 0.1
@@ -50,11 +48,11 @@ _RETENTION_EVERY_S: Final = 60.0
 _RETENTION_AGAIN_S: Final = 0.5
 _MIGRATION_S: Final = 120.0
 _DAMAGE_MAX_BYTES: Final = 16 * 1024 * 1024
-"""What one `.bad` file may hold."""
+"""Maximum size of a `.bad` file."""
 
 
 class DrainSpec(Struct, frozen=True, kw_only=True):
-    """What the drain works on."""
+    """Settings of the drain."""
 
     url: str
     directory: Path
@@ -69,9 +67,9 @@ class _Slice(Struct):
 
 
 class Drain:
-    """Owns the thread. `segments` is shared with the spool: the spool adds its own, the drain adopted ones."""
+    """Owns the thread. `segments` is shared with the spool: the spool adds its own segments, the drain adopted ones."""
 
-    def __init__(self, spec: DrainSpec, segments: list[Segment], clock: Clock) -> None:
+    def __init__(self, spec: DrainSpec, segments: list[SpoolSegment], clock: Clock) -> None:
         self._spec = spec
         self._segments = segments
         self._clock = clock
@@ -84,25 +82,25 @@ class Drain:
         self._engine: Engine | None = None
         self._writer: BatchWriter | None = None
         self._offsets: dict[str, int] = {}
-        self.trouble: str | None = None
-        """Why nothing reaches the database now; None when all is well."""
+        self.failure: str | None = None
+        """Why records cannot be written to the database now; None if they can."""
         self.is_open = False
-        """The database has been opened, and migrated if need be."""
+        """The database has been opened, and migrated if necessary."""
         self.has_adopted = False
-        """Segments of dead processes have been looked for."""
+        """The segments of dead processes have been adopted."""
         self.damaged_records = 0
-        # A daemon: a database that hangs must not keep the process from ending; nothing is lost by it.
+        # A daemon thread, because a database that hangs must not keep the process from ending. Nothing is lost.
         self._thread = threading.Thread(target=self._run, name="store-drain", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """Drain now rather than at the next tick."""
+        """Drain now, not only at the next interval."""
         self._wakeup.set()
 
     def request_stop(self, timeout_s: float) -> None:
-        """Let the thread end when all is drained, or when the time is up."""
+        """Let the thread end when everything is drained or the timeout has passed."""
         self._stop_at_s = time.monotonic() + timeout_s
         self._wakeup.set()
 
@@ -116,13 +114,13 @@ class Drain:
             wait_s = _IDLE_S
             try:
                 self._pass()
-                if self.trouble is not None:
-                    logger.warning("the store drains again after: %s", self.trouble)
-                self.trouble = None
+                if self.failure is not None:
+                    logger.warning("The database can be used again.")
+                self.failure = None
                 backoff_s = _BACKOFF_FIRST_S
                 if self._stop_at_s is not None and not self._backlog_bytes():
                     break
-            except Exception as error:  # noqa: BLE001 - whatever a database throws, the spool keeps the records and we try again
+            except Exception as error:  # noqa: BLE001 - the spool keeps the records, and the drain retries
                 self._failed(error)
                 wait_s, backoff_s = backoff_s, min(backoff_s * 2, _BACKOFF_MAX_S)
             self._wakeup.wait(wait_s if self._stop_at_s is None else min(wait_s, _BACKOFF_FIRST_S))
@@ -136,11 +134,10 @@ class Drain:
         return sum(segment.backlog_bytes for segment in list(self._segments))
 
     def _failed(self, error: Exception) -> None:
-        cause = getattr(error, "orig", None) or error
-        what = f"{type(cause).__name__}: {cause}"
-        if self.trouble is None:
-            logger.error("the store cannot drain and keeps records in the spool: %s", what)
-        self.trouble = what
+        failure = _failure_of(error)
+        if self.failure is None:
+            logger.error("%s Records stay in the spool.", failure)
+        self.failure = failure
         self._close()
 
     def _close(self) -> None:
@@ -151,28 +148,28 @@ class Drain:
                 writer.close()
             if engine is not None:
                 engine.dispose()
-        except Exception as error:  # noqa: BLE001 - closing what has failed may fail again; it is being let go either way
-            logger.debug("closing the database: %s", error)
+        except Exception as error:  # noqa: BLE001 - closing after a failure may fail, too
+            logger.debug("The database could not be closed: %s", error)
 
     def _pass(self) -> None:
-        """Drain all there is, in batches, and do the chores that are due."""
+        """Drain all records in batches, adopt segments and enforce the retention of the log."""
         writer = self._writer or self._open()
         self._adopt()
         for segment in sorted(self._segments.copy(), key=lambda each: each.path.name):
-            # Only what lies there now: following a busy writer would make a transaction of every record.
+            # Only the records that exist now: following a busy writer would make a transaction of every record.
             end = segment.size
             while segment.offset < end and not self._is_time_up():
-                self._settle(writer, segment, end)
+                self._store(writer, segment, end)
             if segment.is_finished and not segment.backlog_bytes:
                 if segment.size:
-                    writer.settle_last(segment.path.name)
+                    writer.finish_segment(segment.path.name)
                 self._segments.remove(segment)
                 segment.close(deletes=True)
         self._retain()
 
     def _open(self) -> "BatchWriter":
         if self._sql is None:
-            # Imported here, on this thread: see the module's docstring.
+            # Imported on this thread; see the docstring of the module.
             self._sql = importlib.import_module("intellirouter.store.database")
             self._retention = importlib.import_module("intellirouter.store.retention").Retention(
                 keep_days=self._spec.log_keep_days, max_bytes=self._spec.log_max_bytes
@@ -182,115 +179,118 @@ class Drain:
         if not self._sql.is_current(engine):
             self._migrate()
             if not self._sql.is_current(engine):
-                raise StoreUnavailable("the database's schema is not current after its migration")
+                raise StoreUnavailable("The schema of the database is not current after its migration.")
         writer: BatchWriter = self._sql.BatchWriter(engine)
         self._writer = writer
         self._offsets = writer.offsets()
         self.is_open = True
-        _yield_to_the_event_loop()  # not sooner: a busy start would put off the opening without end
+        _lower_priority()  # not earlier, because a busy start could delay the opening without end
         return writer
 
     def _migrate(self) -> None:
-        # -P: a file in the working directory must not stand in for a module.
+        # -P: a file in the working directory must not replace a module.
         command = [sys.executable, "-P", "-m", "intellirouter.store.migrate", self._spec.url]
         deadline_s = time.monotonic() + _MIGRATION_S
-        with subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+        with subprocess.Popen(  # noqa: S603 - our own module and interpreter
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as child:
             while True:
                 try:
-                    _, said = child.communicate(timeout=_IDLE_S)
+                    _, output = child.communicate(timeout=_IDLE_S)
                     break
                 except subprocess.TimeoutExpired:
                     if self._is_time_up() or time.monotonic() >= deadline_s:
                         child.kill()
-                        _, said = child.communicate()
+                        _, output = child.communicate()
                         break
         if child.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise StoreUnavailable(f"migration failed ({child.returncode}): {lines[-1][:500]}")
+            lines = output.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise StoreUnavailable(
+                f"The migration failed with status {child.returncode}: {lines[-1][:500].rstrip('.')}."
+            )
 
     def _adopt(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s < self._adopt_at_s:
             return
         self._adopt_at_s = now_s + _ADOPT_EVERY_S
-        remove_stillborn(self._spec.directory)
+        remove_unfinished_segments(self._spec.directory)
         own = {segment.path.name for segment in list(self._segments)}
         for path in sorted(self._spec.directory.glob(f"*{SUFFIX}")):
-            if path.name not in own and (segment := Segment.adopt(path)) is not None:
+            if path.name not in own and (segment := SpoolSegment.adopt(path)) is not None:
                 segment.start_at(self._offsets.get(path.name, 0))
                 self._segments.append(segment)
         self.has_adopted = True
 
-    def _settle(self, writer: "BatchWriter", segment: Segment, end: int) -> None:
+    def _store(self, writer: "BatchWriter", segment: SpoolSegment, end: int) -> None:
         damaged: list[bytes] = []
         try:
-            position, records = self._settle_together(writer, segment, end, damaged)
+            position, records = self._store_together(writer, segment, end, damaged)
         except Exception as error:
-            if not self._is_row_fault(error):
+            if not self._is_rejected_value(error):
                 raise
             damaged = []
-            position, records = self._settle_singly(writer, segment, damaged)
-        self._put_aside(segment, damaged)
-        segment.drained += records
+            position, records = self._store_singly(writer, segment, damaged)
+        self._save_damaged(segment, damaged)
+        segment.drained_records += records
         segment.offset = position
         if not segment.backlog_bytes and segment.is_finished:
-            segment.drained = segment.records
+            segment.drained_records = segment.records
 
-    def _is_row_fault(self, error: Exception) -> bool:
-        return self._sql is not None and bool(self._sql.is_row_fault(error))
+    def _is_rejected_value(self, error: Exception) -> bool:
+        return self._sql is not None and bool(self._sql.is_rejected_value(error))
 
-    def _settle_together(
-        self, writer: "BatchWriter", segment: Segment, end: int, damaged: list[bytes]
+    def _store_together(
+        self, writer: "BatchWriter", segment: SpoolSegment, end: int, damaged: list[bytes]
     ) -> tuple[int, int]:
-        """Settle many records in one transaction, a slice at a time. Returns where it stopped, and how many."""
+        """Store many records in one transaction, one slice per statement. Return the end position and the number."""
         position, records = segment.offset, 0
-        with writer.settling():
+        with writer.transaction():
             while position < end and records < _BATCH_RECORDS:
                 piece = _read_slice(segment, position)
-                rows = _rows(piece)
+                rows = rows_of(piece.bodies)
                 writer.insert(rows)
                 damaged += piece.damaged
+                damaged += rows.rejected
                 records += rows.records
                 position += piece.consumed
             writer.move_cursor(segment.path.name, position)
         return position, records
 
-    def _settle_singly(self, writer: "BatchWriter", segment: Segment, damaged: list[bytes]) -> tuple[int, int]:
-        """Find the row that the database refuses, so that one bad record never stops the rest."""
+    def _store_singly(self, writer: "BatchWriter", segment: SpoolSegment, damaged: list[bytes]) -> tuple[int, int]:
+        """Store one record per transaction, so that one that the database rejects does not stop the rest."""
         piece = _read_slice(segment, segment.offset)
         records = 0
         for body in piece.bodies:
-            rows = _rows(single := _Slice(bodies=[body], damaged=[], consumed=0))
-            damaged += single.damaged
+            rows = rows_of([body])
+            damaged += rows.rejected
             records += rows.records
             try:
-                with writer.settling():
+                with writer.transaction():
                     writer.insert(rows)
             except Exception as error:
-                if not self._is_row_fault(error):
+                if not self._is_rejected_value(error):
                     raise
                 damaged.append(body)
         position = segment.offset + piece.consumed
-        with writer.settling():
+        with writer.transaction():
             writer.move_cursor(segment.path.name, position)
         damaged += piece.damaged
         return position, records
 
-    def _put_aside(self, segment: Segment, damaged: list[bytes]) -> None:
+    def _save_damaged(self, segment: SpoolSegment, damaged: list[bytes]) -> None:
         if not damaged:
             return
         self.damaged_records += len(damaged)
         bad = segment.path.with_suffix(".bad")
-        logger.error("%d damaged records of %s are put aside in %s", len(damaged), segment.path.name, bad.name)
+        logger.error("Damaged records in %s: %d. They are saved in %s.", segment.path.name, len(damaged), bad.name)
         try:
             with bad.open("ab") as file:
                 bad.chmod(0o600)
                 room = _DAMAGE_MAX_BYTES - file.tell()
                 file.write((b"\n".join(damaged) + b"\n")[: max(0, room)])
         except OSError as error:
-            logger.error("they could not be put aside: %s", error.strerror)  # noqa: TRY400
+            logger.error("The damaged records could not be saved: %s.", error.strerror)  # noqa: TRY400
 
     def _retain(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -300,41 +300,37 @@ class Drain:
         self._retain_at_s = now_s + (_RETENTION_AGAIN_S if is_unfinished else _RETENTION_EVERY_S)
 
 
-def _read_slice(segment: Segment, position: int) -> _Slice:
+def _read_slice(segment: SpoolSegment, position: int) -> _Slice:
     """Read the next lines of `segment`.
 
-    Bytes without a line feed at the end of a dead owner's segment are a torn write: its append never returned, so
-    nobody was told that the record was kept.
+    Bytes without a line feed at the end of the segment of a dead owner are a torn write. Its append never returned, so
+    the record was never reported as stored.
     """
     size = _SLICE_BYTES
     while True:
         data = segment.read(position, size)
-        bodies, damaged, consumed = split_frames(data, _SLICE_RECORDS)
+        bodies, damaged, consumed = split_lines(data, _SLICE_RECORDS)
         if consumed:
             break
-        if len(data) >= MAX_FRAME_BYTES:
+        if len(data) >= MAX_LINE_BYTES:
             damaged, consumed = [data], len(data)
             break
         if len(data) < size:
-            logger.info("%s ends in a torn write of %d bytes", segment.path.name, len(data))
+            logger.info("%s ends in a torn write of %d bytes, which is dropped.", segment.path.name, len(data))
             consumed = segment.size - position
             break
         size *= 2
     return _Slice(bodies=bodies, damaged=damaged, consumed=consumed)
 
 
-def _rows(piece: _Slice) -> Rows:
-    """Return the rows of the slice; bodies that are no record join its damage."""
-    rows = Rows(log=[], ledger=[])
-    for body in piece.bodies:
-        try:
-            rows.add(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            piece.damaged.append(body)
-    return rows
+def _failure_of(error: Exception) -> str:
+    if isinstance(error, StoreUnavailable):
+        return str(error)
+    cause = getattr(error, "orig", None) or error
+    return f"The database cannot be used: {cause} ({type(cause).__name__})."
 
 
-def _yield_to_the_event_loop() -> None:
-    """Let the event loop's thread go first wherever both want a core. Only Linux has priorities of threads."""
+def _lower_priority() -> None:
+    """Give the event loop's thread priority over this one. Only Linux has priorities of threads."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,4 @@
-"""The store as its users see it: a journal that takes records at once, and a database that has them soon after."""
+"""The store as its users see it: a journal that accepts records at once, and a database that has them soon after."""
 
 import asyncio
 import logging
@@ -10,24 +10,26 @@ from intellirouter.config.runtime import StoreSpec
 from intellirouter.core import SYSTEM_CLOCK, Clock, ExchangeRecord, TaskOwner
 from intellirouter.store.drain import Drain, DrainSpec
 from intellirouter.store.health import StoreHealth
-from intellirouter.store.location import check_store_url
+from intellirouter.store.log_reader import LogReader
 from intellirouter.store.objects import ObjectStore
-from intellirouter.store.reader import LogReader
-from intellirouter.store.segment import Segment
 from intellirouter.store.spool import Spool, SpoolLimits
+from intellirouter.store.spool_segment import SpoolSegment
+from intellirouter.store.store_url import check_store_url
 
 logger = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.005
-_HELD_RETRY_S: Final = 0.25
+_BUFFER_RETRY_S: Final = 0.25
 _LAST_STATEMENT_S: Final = 2.0
+_NOT_STARTED: Final = "The store has not been started."
+_OPENING: Final = "The database is being opened."
 
 
 class ExchangeStore:
-    """Spool, drain and reader together. Implements `core.Journal`. All methods belong to one event loop."""
+    """Combines spool, drain and reader. Implements `core.Journal`. All methods must be called on one event loop."""
 
     def __init__(self, spec: StoreSpec, *, clock: Clock = SYSTEM_CLOCK, limits: SpoolLimits | None = None) -> None:
-        """ValueError for a URL that this version cannot use. Nothing is opened yet."""
+        """Raises ValueError for a URL that this version does not support. Nothing is opened yet."""
         check_store_url(spec.url)
         self._spec = spec
         self._clock = clock
@@ -35,16 +37,16 @@ class ExchangeStore:
         self._spool: Spool | None = None
         self._drain: Drain | None = None
         self._tasks = TaskOwner("store")
-        self.reader = LogReader(spec.url, self._why_unreadable)
-        """Reads the database; for worker threads. StoreUnavailable until the database is open."""
-        self.objects = ObjectStore(spec.url, self._why_unreadable)
-        """What clients leave with the gateway; for worker threads."""
+        self.reader = LogReader(spec.url, self._unavailable_reason)
+        """Reads the database, on worker threads. Raises StoreUnavailable until the database is open."""
+        self.objects = ObjectStore(spec.url, self._unavailable_reason)
+        """Objects that clients store in the gateway, for use on worker threads."""
 
     def start(self) -> None:
-        """Open the spool, which takes records from now on, and let the rest happen in the background.
+        """Open the spool, which accepts records from now on. Everything else happens in the background.
 
-        OSError when the spool's directory cannot be used. Opening and migrating the database and draining what
-        dead processes left never delays or fails the start; `health` tells how it goes.
+        Raises OSError when the directory of the spool cannot be used. Opening and migrating the database, and draining
+        the segments of dead processes, never delay or fail the start; `health` reports their progress.
         """
         directory = Path(self._spec.spool_dir)
         spool = Spool(directory, limits=self._limits, fsync_interval_s=self._spec.fsync_interval_s, clock=self._clock)
@@ -57,27 +59,27 @@ class ExchangeStore:
         self._spool = spool
         self._drain = Drain(spec, spool.segments, self._clock)
         self._drain.start()
-        self._tasks.start(self._retry_held(spool), "retry-held")
+        self._tasks.start(self._retry_buffered(spool), "retry-buffered")
 
     def append(self, record: ExchangeRecord) -> None:
-        """Keep `record`: when this returns, the kernel has it (or `health` says why not). Never waits."""
+        """Store `record`. When this returns, the kernel has accepted it, or `health` reports why not. Never waits."""
         if self._spool is None:
-            raise RuntimeError("the store takes records between start() and stop()")
+            raise RuntimeError("The store accepts records only between start() and stop().")
         self._spool.append(record)
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was appended before this call, by dead processes too, is in the database.
+        """Wait until all records appended before this call, also those of dead processes, are in the database.
 
-        False when the time ran out first.
+        Returns False on timeout.
         """
         spool, drain = self._spool, self._drain
         if spool is None or drain is None:
             return True
         deadline_s = time.monotonic() + timeout_s
         spool.retry()
-        targets: list[tuple[Segment, int]] | None = None
+        targets: list[tuple[SpoolSegment, int]] | None = None
         while True:
-            if targets is None and drain.has_adopted and not spool.held_records:
+            if targets is None and drain.has_adopted and not spool.buffered_records:
                 targets = [(segment, segment.size) for segment in list(spool.segments)]
             if targets is not None and all(segment.offset >= size for segment, size in targets):
                 return True
@@ -87,9 +89,9 @@ class ExchangeStore:
             await asyncio.sleep(_POLL_S)
 
     async def stop(self, timeout_s: float) -> None:
-        """Take no more records, drain what there is, sync and close.
+        """Accept no more records, drain, sync and close.
 
-        What is not drained when the time is up stays in the spool; the next start drains it.
+        Records that are not drained within the timeout stay in the spool, and the next start drains them.
         """
         spool, drain = self._spool, self._drain
         if spool is None or drain is None:
@@ -97,55 +99,47 @@ class ExchangeStore:
         await self._tasks.stop()
         spool.finish()
         drain.request_stop(timeout_s)
-        # The drain may be inside one last statement when its time is up; it is given as long as a lock can last.
+        # The drain may still be inside a statement when its time is up, so it gets as long as a lock can last.
         deadline_s = time.monotonic() + timeout_s + _LAST_STATEMENT_S
-        while drain.is_alive and time.monotonic() < deadline_s:  # noqa: ASYNC110 - it is a thread we wait for
+        while drain.is_alive and time.monotonic() < deadline_s:  # noqa: ASYNC110 - it waits for a thread
             await asyncio.sleep(_POLL_S)
         await asyncio.to_thread(spool.sync)
         health = self.health()
         if health.backlog_records:
-            logger.warning("%d exchange records stay in the spool for the next start", health.backlog_records)
+            logger.warning("Exchange records left in the spool for the next start: %d.", health.backlog_records)
         if not drain.is_alive:
-            spool.close()  # otherwise the thread may still read the files; they end with the process
+            spool.close()  # otherwise the thread may still read the files
         self.reader.close()
         self.objects.close()
 
     def health(self) -> StoreHealth:
         spool, drain = self._spool, self._drain
         if spool is None or drain is None:
-            return StoreHealth(state="starting", detail="not started")
-        troubles = [
-            f"{name}: {trouble}"
-            for name, trouble in (
-                ("spool", spool.trouble),
-                ("disk", spool.sync_trouble),
-                ("database", drain.trouble),
-            )
-            if trouble is not None
-        ]
-        remarks = [
-            f"{count} records {what} since the start"
-            for count, what in ((spool.lost_records, "lost"), (drain.damaged_records, "damaged"))
+            return StoreHealth(state="starting", detail=_NOT_STARTED)
+        failures = [each for each in (spool.failure, spool.sync_failure, drain.failure) if each is not None]
+        notes = [
+            f"{kind} records since the start: {count}."
+            for kind, count in (("Lost", spool.lost_records), ("Damaged", drain.damaged_records))
             if count
         ]
         segments = list(spool.segments)
         is_starting = not drain.is_open
         return StoreHealth(
-            state="degraded" if troubles else "starting" if is_starting else "ok",
-            detail="; ".join(troubles + remarks) or ("the database is being opened" if is_starting else "ok"),
-            backlog_records=spool.held_records + sum(segment.backlog_records for segment in segments),
-            backlog_bytes=spool.held_bytes + sum(segment.backlog_bytes for segment in segments),
+            state="degraded" if failures else "starting" if is_starting else "ok",
+            detail=" ".join(failures + notes) or (_OPENING if is_starting else "ok"),
+            backlog_records=spool.buffered_records + sum(segment.backlog_records for segment in segments),
+            backlog_bytes=spool.buffered_bytes + sum(segment.backlog_bytes for segment in segments),
             lost_records=spool.lost_records,
             damaged_records=drain.damaged_records,
         )
 
-    def _why_unreadable(self) -> str | None:
+    def _unavailable_reason(self) -> str | None:
         if self._drain is None:
-            return "the store has not been started"
-        return None if self._drain.is_open else (self._drain.trouble or "the database is being opened")
+            return _NOT_STARTED
+        return None if self._drain.is_open else (self._drain.failure or _OPENING)
 
-    async def _retry_held(self, spool: Spool) -> None:
-        # Without traffic nobody else would try again.
+    async def _retry_buffered(self, spool: Spool) -> None:
+        # Without traffic, no append would retry.
         while True:
-            await asyncio.sleep(_HELD_RETRY_S)
+            await asyncio.sleep(_BUFFER_RETRY_S)
             spool.retry()

@@ -1,4 +1,4 @@
-"""What the store says about itself, and the one error its readers meet."""
+"""The health of the store, and the error that its readers raise."""
 
 from typing import Literal
 
@@ -6,19 +6,20 @@ from msgspec import Struct
 
 
 class StoreHealth(Struct, frozen=True, kw_only=True):
-    """A picture of this moment; taking it does no I/O."""
+    """The current state of the store. Reading it does no I/O."""
 
     state: Literal["starting", "ok", "degraded"]
-    """`degraded`: requests are served and accounting is behind or at risk; `detail` says why."""
+    """`degraded` means that requests are served, but accounting is delayed or at risk; `detail` contains the reason."""
     detail: str
+    """One or more sentences, or `ok`."""
     backlog_records: int = 0
-    """Settled, and not yet in the database."""
+    """Records of settled exchanges that are not in the database yet."""
     backlog_bytes: int = 0
     lost_records: int = 0
-    """Since the start: records that neither disk nor memory could take."""
+    """Records since the start that neither the disk nor memory could hold."""
     damaged_records: int = 0
-    """Since the start: spool lines that failed their checksum or could not be stored; kept in `.bad` files."""
+    """Records since the start that failed their checksum or that the database rejected. They are in `.bad` files."""
 
 
 class StoreUnavailable(Exception):
-    """The database cannot be read now; the message says why and is fit for an operator's eyes."""
+    """The database cannot be used now. The message consists of whole sentences and is suitable for an operator."""

@@ -1,4 +1,4 @@
-"""The key that seals stored credentials: stated by the operator, or kept in a file beside the database."""
+"""The key that encrypts stored credentials: set by the operator, or in a file next to the database."""
 
 import base64
 import binascii
@@ -12,11 +12,11 @@ from typing import Final
 
 KEY_BYTES: Final = 32
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
-_MAKE_ONE: Final = "Make one with: openssl rand -base64 32"
+_CREATE_ONE: Final = "Create one with `openssl rand -base64 32`."
 
 
 class CredentialError(Exception):
-    """Stored credentials cannot be used. The message holds no secret."""
+    """Stored credentials cannot be used. The message contains no secret."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -25,7 +25,10 @@ class CredentialError(Exception):
 
 
 def parse_key(text: str, where: str) -> bytes:
-    """Read a key: 32 bytes as base64 (either alphabet) or as hex. Raises `CredentialError`."""
+    """Return the key in `text`: 32 bytes in base64 (either alphabet) or hexadecimal. Raises `CredentialError`.
+
+    `where` is the start of the message: it names where the text comes from.
+    """
     text = text.strip()
     if _HEX.fullmatch(text):
         return bytes.fromhex(text)
@@ -33,35 +36,35 @@ def parse_key(text: str, where: str) -> bytes:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
         if len(key) == KEY_BYTES:
             return key
-    raise CredentialError(f"{where} is not a key of 32 bytes, as base64 or hex.", _MAKE_ONE)
+    raise CredentialError(f"{where} is not a key of 32 bytes in base64 or hexadecimal.", _CREATE_ONE)
 
 
 class KeyFile:
-    """The file beside the database. `next_path` exists only while the key is being changed."""
+    """The key file next to the database. `next_path` exists only while the key is being changed."""
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_suffix(".key")
         self.next_path = self.path.with_name(self.path.name + ".next")
 
     def read(self) -> tuple[bytes, ...]:
-        """Return the key, and the one it was being replaced by when that was cut short; empty when there is none.
+        """Return the key and, if a change of the key was interrupted, the new key; empty if there is no key file.
 
-        Raises `CredentialError` for a file that others can read, or that holds no key.
+        Raises `CredentialError` for a file that other users can access, or that contains no key.
         """
         return tuple(_read(path) for path in (self.path, self.next_path) if path.exists())
 
     def create(self) -> bytes:
-        """Make a new key and its file. Raises `CredentialError`."""
+        """Create a new key and its file. Raises `CredentialError`."""
         return _write(self.path)
 
     def prepare(self) -> bytes:
-        """Write down the next key, so that what is sealed with it can be opened whatever happens."""
+        """Save the new key before anything is encrypted with it, so that an interruption loses nothing."""
         if self.next_path.exists():
             return _read(self.next_path)
         return _write(self.next_path)
 
     def replace(self) -> None:
-        """The next key is the key from now on."""
+        """Make the new key the current key."""
         self.next_path.replace(self.path)
 
 
@@ -70,10 +73,10 @@ def _read(path: Path) -> bytes:
         mode = path.stat().st_mode
         text = path.read_text("ascii", errors="replace")
     except OSError as error:
-        raise CredentialError(f"the key file {path} cannot be read: {error.strerror}.") from None
+        raise CredentialError(f"The key file {path} cannot be read: {error.strerror}.") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CredentialError(f"the key file {path} can be used by others.", f"chmod 600 {path}")
-    return parse_key(text, f"the content of {path}")
+        raise CredentialError(f"The key file {path} is accessible to other users.", f"Run `chmod 600 {path}`.")
+    return parse_key(text, f"The content of {path}")
 
 
 def _write(path: Path) -> bytes:
@@ -86,5 +89,5 @@ def _write(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CredentialError(f"the key file {path} cannot be written: {error.strerror}.") from None
+        raise CredentialError(f"The key file {path} cannot be written: {error.strerror}.") from None
     return key

@@ -1,6 +1,7 @@
-"""Bring a database to the newest schema: `python -m intellirouter.store.migrate URL`.
+"""Upgrades a database to the newest schema: `python -m intellirouter.store.migrate URL`.
 
-Run as a child process by the store, only when the schema differs, because Alembic costs 0.3 s and 10 MB to import.
+The store runs this in a child process, and only when the schema differs, because importing Alembic takes 0.3 s and
+10 MB.
 """
 
 import sys
@@ -13,7 +14,7 @@ from intellirouter.store.database import open_engine
 
 
 def upgrade(url: str) -> None:
-    """Create or upgrade the tables in one transaction; two processes at once wait for each other."""
+    """Create or upgrade the tables in one transaction. Concurrent processes wait for each other."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     engine = open_engine(url, writes=True)

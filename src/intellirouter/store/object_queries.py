@@ -20,7 +20,7 @@ _PURGED_AT_ONCE: Final = 200
 
 
 class ObjectQueries:
-    """Readers of their own, and one writer at a time."""
+    """A pool of readers, and one writer at a time."""
 
     def __init__(self, url: str) -> None:
         self._readers = open_engine(url, writes=False)
@@ -38,7 +38,7 @@ class ObjectQueries:
             with self._readers.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database cannot be read: {getattr(error, 'orig', None) or error}") from error
+            raise StoreUnavailable(f"The database cannot be read: {getattr(error, 'orig', None) or error}.") from error
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -47,7 +47,7 @@ class ObjectQueries:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreUnavailable(
-                f"the database cannot be written: {getattr(error, 'orig', None) or error}"
+                f"The database cannot be written: {getattr(error, 'orig', None) or error}."
             ) from error
 
     def put(self, stored: StoredObject) -> None:
@@ -90,7 +90,7 @@ class ObjectQueries:
         found: list[StoredObject] = []
         size_bytes = 0
         with self._read() as connection, connection.execute(query) as rows:
-            for row in rows:  # fetched one by one: what is not wanted any more is not read
+            for row in rows:  # rows are fetched one by one, so nothing is read beyond the limit
                 found.append(_stored(row))
                 size_bytes += len(found[-1].content or b"")
                 if size_bytes >= max_bytes or len(found) >= MAX_OBJECTS_PER_PAGE:
@@ -103,9 +103,9 @@ class ObjectQueries:
             return [_stored(row) for row in connection.execute(query.limit(MAX_OBJECTS_PER_PAGE))]
 
     def delete_parts(self, kind: str, owner: str, tenant: str, limit: int) -> int:
-        doomed = select(objects.c.id).where(_is_part(kind, owner, tenant, "")).limit(limit)
+        ids = select(objects.c.id).where(_is_part(kind, owner, tenant, "")).limit(limit)
         statement = delete(objects).where(
-            objects.c.kind == kind, objects.c.tenant == tenant, objects.c.id.in_(doomed.scalar_subquery())
+            objects.c.kind == kind, objects.c.tenant == tenant, objects.c.id.in_(ids.scalar_subquery())
         )
         with self._write() as connection:
             return connection.execute(statement).rowcount
@@ -117,16 +117,16 @@ class ObjectQueries:
 
     def delete(self, kind: str, object_id: str, tenant: str) -> bool:
         with self._write() as connection:
-            gone = connection.execute(delete(objects).where(_is(kind, object_id, tenant))).rowcount
-            if gone:
+            deleted = connection.execute(delete(objects).where(_is(kind, object_id, tenant))).rowcount
+            if deleted:
                 connection.execute(delete(objects).where(objects.c.parent == object_id, objects.c.tenant == tenant))
-        return bool(gone)
+        return bool(deleted)
 
 
 def _purge(connection: Connection, now_us: int) -> None:
-    """Forget some of what has expired; a bounded number, so that nobody waits for it."""
-    doomed = select(objects.c.kind, objects.c.id, objects.c.tenant).where(objects.c.expires_us <= now_us)
-    for kind, object_id, tenant in connection.execute(doomed.limit(_PURGED_AT_ONCE)).all():
+    """Delete a bounded number of expired objects, so that no other call waits long."""
+    expired = select(objects.c.kind, objects.c.id, objects.c.tenant).where(objects.c.expires_us <= now_us)
+    for kind, object_id, tenant in connection.execute(expired.limit(_PURGED_AT_ONCE)).all():
         connection.execute(delete(objects).where(_is(kind, object_id, tenant)))
         connection.execute(delete(objects).where(objects.c.parent == object_id, objects.c.tenant == tenant))
 
@@ -136,7 +136,7 @@ def _is(kind: str, object_id: str, tenant: str) -> ColumnElement[bool]:
 
 
 def _is_part(kind: str, owner: str, tenant: str, after: str) -> ColumnElement[bool]:
-    """Match by a range of ids, which the primary key has in order; `/` follows the dot before a part's number."""
+    """Match a range of ids in the primary key; `/` is the character after the dot before the number of a part."""
     column = objects.c.id
     return and_(
         objects.c.kind == kind, objects.c.tenant == tenant, column > (after or f"{owner}."), column < f"{owner}/"
@@ -148,4 +148,4 @@ def _is_alive(now_us: int) -> ColumnElement[bool]:
 
 
 def _stored(row: Row[Any]) -> StoredObject:
-    return StoredObject(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return StoredObject(**row._mapping)  # noqa: SLF001 - public in SQLAlchemy

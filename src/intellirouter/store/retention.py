@@ -1,7 +1,7 @@
-"""The exchange log forgets: entries beyond the age or the size limit go, oldest first. The ledger stays.
+"""Retention of the exchange log: entries beyond the age or the size limit are deleted, oldest first.
 
-Every pass is bounded, so that the drain goes on beside it. Freed pages are reused by the next inserts; only when a
-good part of the file is free are some given back to the file system, a bounded number a pass.
+Ledger entries are kept. Every pass is bounded, so that the drain can continue. Freed pages are reused by later inserts.
+If more than a quarter of the file is free, a bounded number of pages per pass is returned to the file system.
 """
 
 from typing import Any, Final
@@ -15,21 +15,21 @@ _ROWS_PER_DELETE: Final = 500
 _DELETES_PER_PASS: Final = 10
 _PAGES_PER_PASS: Final = 256
 _FREE_SHARE: Final = 4
-"""Pages are given back when more than one in this many is free."""
+"""Pages are returned when more than one in this many is free."""
 _DAY_US: Final = 86_400_000_000
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """Limits of the log. `max_bytes` counts the records' JSON; indexes and page overhead come on top."""
+    """Limits of the log. `max_bytes` counts the JSON of the records, without indexes and page overhead."""
 
     keep_days: float
     max_bytes: int
 
     def enforce(self, engine: Engine, now_us: int) -> bool:
-        """Do one bounded pass; True when more is left to do."""
+        """Do one bounded pass. Returns True when there is more to do."""
         cutoff_us = now_us - round(self.keep_days * _DAY_US)
         with engine.connect() as connection:
-            return self._delete(connection, cutoff_us) or _give_pages_back(connection)
+            return self._delete(connection, cutoff_us) or _return_pages(connection)
 
     def _delete(self, connection: Connection, cutoff_us: int) -> bool:
         with connection.begin():
@@ -41,25 +41,25 @@ class Retention(Struct, frozen=True, kw_only=True):
                     .order_by(exchange_log.c.request_id)
                     .limit(_ROWS_PER_DELETE)
                 ).all()
-                doomed: list[str] = []
+                expired: list[str] = []
                 for request_id, started_us, row_bytes in oldest:
                     if started_us >= cutoff_us and size_bytes <= self.max_bytes:
                         break
-                    doomed.append(request_id)
+                    expired.append(request_id)
                     size_bytes -= row_bytes
-                if doomed:
-                    connection.execute(exchange_log.delete().where(exchange_log.c.request_id.in_(doomed)))
-            if len(doomed) < _ROWS_PER_DELETE:
+                if expired:
+                    connection.execute(exchange_log.delete().where(exchange_log.c.request_id.in_(expired)))
+            if len(expired) < _ROWS_PER_DELETE:
                 return False
         return True
 
 
-def _give_pages_back(connection: Connection) -> bool:
-    driver: Any = connection.connection.driver_connection  # SQLite's own affair, outside any transaction
+def _return_pages(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection  # specific to SQLite, outside of any transaction
     (pages,) = driver.execute("PRAGMA page_count").fetchone()
     (free,) = driver.execute("PRAGMA freelist_count").fetchone()
     if free * _FREE_SHARE <= pages:
         return False
-    # As a script, because execute() stops after the first page.
+    # Run as a script, because execute() stops after the first page.
     driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_PER_PASS})")
     return bool(free > _PAGES_PER_PASS)

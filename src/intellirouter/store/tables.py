@@ -1,35 +1,32 @@
-"""The tables, in SQLAlchemy Core. Their history is in `migrations/`; a test holds the two together."""
+"""The tables, in SQLAlchemy Core. Their history is in `migrations/`; a test compares the two.
+
+The columns of the exchange log and of the ledger are those that `record_columns` derives from the record.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
+from intellirouter.store.record_columns import BODY, LEDGER_COLUMNS, LOG_COLUMNS
+from intellirouter.store.record_columns import Column as RecordColumn
+
 metadata = MetaData()
+
+_SQL_TYPES: Final = {str: String, int: BigInteger, float: Float, bool: Boolean}
+
+
+def _sql_columns(columns: Sequence[RecordColumn]) -> Iterator[Column[Any]]:
+    for column in columns:
+        sql_type = Integer if column.is_small else Text if column is BODY else _SQL_TYPES[column.value_type]
+        yield Column(column.name, sql_type, nullable=column.is_nullable)
+
 
 ledger_entries = Table(
     "ledger_entries",
     metadata,
-    Column("request_id", String, nullable=False),
-    Column("started_us", BigInteger, nullable=False),
-    Column("tenant", String, nullable=False),
-    Column("key_name", String),
-    Column("model", String),
-    Column("deployment", String),
-    Column("provider", String),
-    Column("upstream_model", String),
-    Column("endpoint", String, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("error_code", String),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("cache_read_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("input_audio_tokens", BigInteger, nullable=False),
-    Column("output_audio_tokens", BigInteger, nullable=False),
-    Column("is_estimated", Boolean, nullable=False),
-    Column("cost_microusd", BigInteger),  # NULL = the price is unknown, which is not zero
-    Column("price_version", String),
-    Column("v", Integer, nullable=False),
-    # An entry's identity, and the way sums find their time: one index does both. Without a primary key, rows are
+    *_sql_columns(LEDGER_COLUMNS),
+    # One index serves as the identity of an entry and as the path of sums over time. Without a primary key, rows are
     # appended to their tree, which costs SQLite half of what keeping them in key order does.
     Index("ix_ledger_started", "started_us", "request_id", unique=True),
 )
@@ -37,21 +34,9 @@ ledger_entries = Table(
 exchange_log = Table(
     "exchange_log",
     metadata,
-    Column("request_id", String, nullable=False),
-    Column("started_us", BigInteger, nullable=False),
-    Column("tenant", String, nullable=False),
-    Column("key_name", String),
-    Column("model", String),
-    Column("deployment", String),
-    Column("status", Integer, nullable=False),
-    Column("error_code", String),
-    Column("is_stream", Boolean, nullable=False),
-    Column("duration_ms", Float),
-    Column("cost_microusd", BigInteger),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
-    # Request ids sort by time, so both are read backwards for "newest first". The second also answers how many
-    # bytes the log holds.
+    *_sql_columns(LOG_COLUMNS),
+    # Request ids sort by time, so both indexes are read backwards for "newest first". The second one also answers how
+    # many bytes the log holds.
     Index("ix_log_request", "request_id", unique=True),
     Index("ix_log_tenant", "tenant", "request_id", "size_bytes"),
 )

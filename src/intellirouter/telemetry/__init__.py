@@ -1,4 +1,4 @@
-"""Seeing: metrics, the live feed, logs. After the last byte; never awaited by a client.
+"""Observability: metrics, the live feed and logs. Everything happens after the last byte of a response.
 
 Door: `Metrics`, `LiveFeed`, `set_up_logging`, `CONTENT_TYPE`.
 """

@@ -1,4 +1,4 @@
-"""The live feed: finished exchanges, offered to whoever listens. A slow listener loses entries, never slows us."""
+"""The live feed of finished exchanges. A slow subscriber loses entries and never delays the gateway."""
 
 import asyncio
 from typing import Final
@@ -6,37 +6,37 @@ from typing import Final
 from intellirouter.core import ExchangeRecord
 
 _QUEUE_LENGTH: Final = 256
-_MAX_LISTENERS: Final = 64
+_MAX_SUBSCRIBERS: Final = 64
 
 
 class LiveFeed:
-    """Passes new records on; keeps none itself."""
+    """Passes new records to subscribers. It stores none."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[ExchangeRecord | None]] = set()
+        self._subscribers: set[asyncio.Queue[ExchangeRecord | None]] = set()
 
     def publish(self, record: ExchangeRecord) -> None:
-        for queue in self._listeners:
+        for queue in self._subscribers:
             if not queue.full():
                 queue.put_nowait(record)
 
     def close(self) -> None:
-        """Tell every listener that nothing more comes: the gateway is stopping and must not wait for them."""
-        for queue in self._listeners:
+        """Send the end of the feed to all subscribers, so that a stopping gateway does not wait for them."""
+        for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(None)
 
-    def listen(self) -> asyncio.Queue[ExchangeRecord | None] | None:
-        """Open a bounded queue of new records, or None when too many listen already. Hand it back to `leave`.
+    def subscribe(self) -> asyncio.Queue[ExchangeRecord | None] | None:
+        """Return a bounded queue of new records, or None if there are too many subscribers. See `unsubscribe`.
 
-        A None in the queue is the end.
+        A None in the queue is the end of the feed.
         """
-        if len(self._listeners) >= _MAX_LISTENERS:
+        if len(self._subscribers) >= _MAX_SUBSCRIBERS:
             return None
         queue: asyncio.Queue[ExchangeRecord | None] = asyncio.Queue(_QUEUE_LENGTH)
-        self._listeners.add(queue)
+        self._subscribers.add(queue)
         return queue
 
-    def leave(self, queue: asyncio.Queue[ExchangeRecord | None]) -> None:
-        self._listeners.discard(queue)
+    def unsubscribe(self, queue: asyncio.Queue[ExchangeRecord | None]) -> None:
+        self._subscribers.discard(queue)

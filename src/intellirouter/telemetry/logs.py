@@ -1,4 +1,4 @@
-"""Logging set-up: one line an event, text for people or JSON for machines, on standard error."""
+"""Sets up logging to standard error: one line per entry, as text for people or as JSON for machines."""
 
 import logging
 import sys
@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and whatever `extra` brought."""
+    """Formats entries as one JSON object per line: time, level, logger, message and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -20,14 +20,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update({key: value for key, value in record.__dict__.items() if key not in _STANDARD})
+        line.update({key: value for key, value in record.__dict__.items() if key not in _STANDARD_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
 def set_up_logging(level: str, style: str = "text") -> None:
-    """Send everything of ours to standard error at `level`; third parties at warning and above."""
+    """Log to standard error: entries of the gateway from `level`, those of libraries from warning."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

@@ -1,7 +1,7 @@
-"""Plain counters, written on the event loop and rendered only when somebody scrapes.
+"""Metrics: plain counters that the event loop updates, rendered only when they are scraped.
 
-Label values come from configuration (models, deployments), never from what clients send: an unknown model counts
-under an empty name. Past `_MAX_SERIES` new label sets are counted together, so that memory stays bounded.
+Label values come from the configuration (models, deployments), never from clients: an unknown model is counted with an
+empty name. Beyond `_MAX_SERIES`, new label sets are counted together, so that memory stays bounded.
 """
 
 from bisect import bisect_left
@@ -42,7 +42,7 @@ class _Histogram:
 
 
 class _Series:
-    """What one (model, deployment) pair has seen."""
+    """Counters of one pair of model and deployment."""
 
     __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
 
@@ -57,7 +57,7 @@ class _Series:
 
 
 class Metrics(Collector):
-    """Counts finished exchanges and attempts. `gauges` are read at scrape time."""
+    """Counts finished exchanges and attempts. `gauges` are read when the metrics are scraped."""
 
     def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]] | None = None) -> None:
         self._series: dict[tuple[str, str], _Series] = {}
@@ -67,11 +67,11 @@ class Metrics(Collector):
         self.finished = 0
         self.failed = 0
 
-    def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        self._gauges[name] = (text, read)
+    def add_gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
+        self._gauges[name] = (description, read)
 
     def count(self, record: ExchangeRecord, model: str) -> None:
-        """Count one finished exchange under the configured model name."""
+        """Count a finished exchange. `model` is the configured name, empty for an unknown model."""
         self.finished += 1
         if record.error_code is not None:
             self.failed += 1
@@ -80,7 +80,7 @@ class Metrics(Collector):
             self._fold()
 
     def _fold(self) -> None:
-        """Add up what has been noted. Many at a time cost a fraction of one at a time between requests."""
+        """Add the pending exchanges to the counters. In batches this costs a fraction of adding each one separately."""
         pending, self._pending = self._pending, []
         for model, record in pending:
             self._add(model, record)
@@ -122,12 +122,16 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         self._fold()
         labels = ["model", "deployment"]
-        requests = CounterMetricFamily("intellirouter_requests", "Finished exchanges.", labels=[*labels, "status"])
-        tokens = CounterMetricFamily("intellirouter_tokens", "Tokens, by direction.", labels=[*labels, "direction"])
-        cost = CounterMetricFamily("intellirouter_cost_microusd", "Cost in micro-USD.", labels=labels)
-        unpriced = CounterMetricFamily("intellirouter_unpriced", "Exchanges whose price is unknown.", labels=labels)
-        duration = HistogramMetricFamily("intellirouter_request_duration_seconds", "Whole exchange.", labels=labels)
-        first = HistogramMetricFamily("intellirouter_first_token_seconds", "To the first token.", labels=labels)
+        requests = CounterMetricFamily("intellirouter_requests", "Finished requests.", labels=[*labels, "status"])
+        tokens = CounterMetricFamily("intellirouter_tokens", "Tokens by direction.", labels=[*labels, "direction"])
+        cost = CounterMetricFamily(
+            "intellirouter_cost_microusd", "Cost in micro-USD, where the price is known.", labels=labels
+        )
+        unpriced = CounterMetricFamily("intellirouter_unpriced", "Requests whose price is unknown.", labels=labels)
+        duration = HistogramMetricFamily(
+            "intellirouter_request_duration_seconds", "Duration of the whole request.", labels=labels
+        )
+        first = HistogramMetricFamily("intellirouter_first_token_seconds", "Time to the first token.", labels=labels)
         for (model, deployment), series in self._series.items():
             pair = [model, deployment]
             for status, number in series.statuses.items():
@@ -139,10 +143,10 @@ class Metrics(Collector):
             duration.add_metric(pair, series.duration.buckets(), series.duration.sum_s)
             first.add_metric(pair, series.first_token.buckets(), series.first_token.sum_s)
         attempts = CounterMetricFamily(
-            "intellirouter_attempts", "Attempts, by outcome.", labels=["deployment", "outcome"]
+            "intellirouter_attempts", "Attempts by outcome.", labels=["deployment", "outcome"]
         )
         for (deployment, outcome), number in self._attempts.items():
             attempts.add_metric([deployment, outcome], number)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
-        for name, (text, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, text, value=read())
+        for name, (description, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, description, value=read())

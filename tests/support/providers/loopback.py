@@ -195,7 +195,7 @@ async def eventually(is_true: Callable[[], object], what: str = "it") -> None:
 
 def open_counts(pool: UpstreamPool) -> list[int]:
     """Return the number of open connections, including granted slots, of each address."""
-    return [peers.open_count for peers in pool._peers.values()]
+    return [peers.open_count for peers in pool._address_pools.values()]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ def failed(times: int, at_s: float = 0.0) -> DeploymentHealth:
     return health
 
 
-def test_a_new_deployment_is_thought_well_of_and_not_measured() -> None:
+def test_new_deployment_is_healthy_and_has_no_latency() -> None:
     health = DeploymentHealth()
     assert (health.success_rate, health.latency_ms, health.first_token_ms) == (1.0, None, None)
     assert (health.attempts, health.failures, health.in_flight, health.last_error) == (0, 0, 0, None)
@@ -23,7 +23,7 @@ def test_a_new_deployment_is_thought_well_of_and_not_measured() -> None:
     assert not health.has_just_failed(0.0)
 
 
-def test_success_is_learned_as_a_moving_average() -> None:
+def test_latency_is_a_moving_average_of_successes() -> None:
     health = DeploymentHealth()
     for latency_ms in (100.0, 200.0):
         health.begin()
@@ -32,14 +32,14 @@ def test_success_is_learned_as_a_moving_average() -> None:
     assert (health.attempts, health.in_flight, health.success_rate) == (2, 0, 1.0)
 
 
-def test_a_fast_failure_is_no_fast_answer() -> None:
+def test_fast_failure_does_not_change_the_latency() -> None:
     health = failed(1, at_s=4.0)
     assert (health.latency_ms, health.first_token_ms) == (None, None)
     assert (health.failures, health.last_error, health.last_failure_s) == (1, "upstream_timeout", 4.0)
     assert health.success_rate == pytest.approx(0.8)
 
 
-def test_what_the_client_did_says_nothing_about_the_deployment() -> None:
+def test_attempts_that_the_client_ended_do_not_count() -> None:
     health = failed(2)
     health.begin()
     assert health.in_flight == 1
@@ -55,7 +55,7 @@ def test_three_failures_in_a_row_are_an_outage_for_ten_seconds(times: int, after
     assert failed(times, at_s=100.0).is_failing(100.0 + after_s) is is_failing
 
 
-def test_one_success_ends_an_outage() -> None:
+def test_success_ends_an_outage() -> None:
     health = failed(5)
     health.begin()
     health.succeed(1.0, 1.0)
@@ -72,7 +72,7 @@ def test_the_success_rate_recovers_by_half_every_thirty_seconds() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["succeed", "fail", "neutral"]), st.floats(0, 1e6)), max_size=30))
-def test_figures_stay_within_their_bounds(events: list[tuple[str, float]]) -> None:
+def test_statistics_stay_within_their_bounds(events: list[tuple[str, float]]) -> None:
     health, now_s = DeploymentHealth(), 0.0
     for kind, number in events:
         now_s += number / 1e5
@@ -92,13 +92,13 @@ def test_figures_stay_within_their_bounds(events: list[tuple[str, float]]) -> No
         assert min(measured) - 1e-6 <= health.latency_ms <= max(measured) + 1e-6
 
 
-def test_the_board_knows_each_deployment_by_its_name() -> None:
+def test_board_has_one_entry_per_deployment_name() -> None:
     board = HealthBoard()
     assert board.of("a") is board.of("a")
     assert board.of("a") is not board.of("b")
 
 
-def test_a_reload_forgets_what_is_gone_and_keeps_the_rest() -> None:
+def test_reload_drops_removed_deployments_and_keeps_the_others() -> None:
     board = HealthBoard()
     kept, gone = board.of("a"), board.of("b")
     board.keep_only(frozenset({"a"}))
@@ -106,7 +106,7 @@ def test_a_reload_forgets_what_is_gone_and_keeps_the_rest() -> None:
     assert board.of("b") is not gone
 
 
-def test_wildcard_names_do_not_pile_up() -> None:
+def test_number_of_wildcard_names_is_bounded() -> None:
     board = HealthBoard()
     configured, busy = board.of("configured"), board.of("p/busy")
     board.keep_only(frozenset({"configured", "p/busy"}))

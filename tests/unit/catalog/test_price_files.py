@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.catalog import PriceFileError, PriceList, compare, install_prices, read_prices
-from intellirouter.catalog.genai_list import compacted
+from intellirouter.catalog.genai_list import to_compact
 from intellirouter.catalog.prices import DATA_FILE
 
 MODEL: dict[str, Any] = {
@@ -49,13 +49,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_the_published_form_gives_what_ships_with_the_package() -> None:
+def test_published_format_converts_to_the_list_of_the_package() -> None:
     data = json.dumps(plain(genai_prices.data.providers)).encode()
-    assert json.loads(compacted(data, "any"))["providers"] == json.loads(DATA_FILE.read_bytes())["providers"]
+    assert json.loads(to_compact(data, "any"))["providers"] == json.loads(DATA_FILE.read_bytes())["providers"]
 
 
 @pytest.mark.parametrize("wrap", [lambda each: each, lambda each: {"providers": each}], ids=["list", "object"])
-def test_the_published_form_is_read(tmp_path: Path, wrap: Any) -> None:
+def test_published_format_is_read(tmp_path: Path, wrap: Any) -> None:
     prices = read_prices(written(tmp_path, wrap(published())))
     entry = prices.lookup("acme", "m-1-2026")
     assert entry is not None
@@ -68,9 +68,9 @@ def test_the_published_form_is_read(tmp_path: Path, wrap: Any) -> None:
     assert prices.lookup("nobody", "m-1") is None
 
 
-def test_our_own_form_is_read_with_capabilities(tmp_path: Path) -> None:
+def test_compact_format_is_read_with_capabilities(tmp_path: Path) -> None:
     row = ["m", {"equals": "m"}, 8, [["", {"input": 1, "output": 2}]], ["chat", "vision"]]
-    document = {"source": "own", "version": "7", "licence": "-", "providers": {"acme": {"models": [row]}}}
+    document = {"source": "own", "version": "7", "license": "-", "providers": {"acme": {"models": [row]}}}
     entry = read_prices(written(tmp_path, document)).lookup("acme", "m")
     assert entry is not None
     assert entry.capabilities == {"chat", "vision"}
@@ -104,9 +104,7 @@ def test_prices_of_every_kind(tmp_path: Path, prices: Any, rates: dict[str, int]
     ("more", "is_free"),
     [({}, False), ({"price_comments": "Free of charge."}, True), ({"id": "m-1:free"}, True)],
 )
-def test_a_missing_price_is_unknown_unless_it_is_said_to_be_free(
-    tmp_path: Path, more: dict[str, str], is_free: bool
-) -> None:
+def test_missing_price_is_unknown_unless_the_model_is_free(tmp_path: Path, more: dict[str, str], is_free: bool) -> None:
     other = {**MODEL, "id": "m-2", "match": {"equals": "m-2"}}
     entry = read_prices(written(tmp_path, published({**MODEL, "prices": {}, **more}, other))).lookup("acme", "m-1")
     assert entry is not None
@@ -121,15 +119,15 @@ def broken(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("", "no price list"),
-        ("{", "no price list"),
+        ("", "not a valid price list"),
+        ("{", "not a valid price list"),
         ("[]", "no provider"),
-        ("{}", "no price list"),
-        ("7", "no price list"),
-        ("null", "no price list"),
-        ("\x00", "no price list"),
-        ('{"providers": {}}', "no price list"),
-        ('{"source":"x","version":"1","licence":"","providers":{}}', "no price"),
+        ("{}", "not a valid price list"),
+        ("7", "not a valid price list"),
+        ("null", "not a valid price list"),
+        ("\x00", "not a valid price list"),
+        ('{"providers": {}}', "not a valid price list"),
+        ('{"source":"x","version":"1","license":"","providers":{}}', "no price"),
         ([{"id": "acme"}], "models"),
         (broken(match={}), "acme/m-1: the match clause"),
         (broken(match={"like": "m"}), "acme/m-1: the match clause"),
@@ -138,26 +136,26 @@ def broken(**changes: Any) -> list[dict[str, Any]]:
         (broken(match={"equals": 7}), "acme/m-1: the match clause"),
         (broken(match={"regex": "("}), "regular expression"),
         (published(provider_match={"regex": "["}), "acme: the regular expression"),
-        (broken(prices={"input_mtok": "much"}), "no price list"),
+        (broken(prices={"input_mtok": "much"}), "not a valid price list"),
         (broken(prices={"input_mtok": -1}), "price"),
         (broken(prices={"input_mtok": 1e30}), "price"),
         (broken(prices=[{"constraint": {"start_date": "soon"}, "prices": {"input_mtok": 1}}]), "soon"),
         (broken(prices={}), "no price"),
         (broken(context_window="large"), "context_window"),
-        ({"source": "x", "version": "1", "licence": "", "providers": {"a": {"models": [["m", {"equals": "m"}, 1,
-         [["", {"inptu": 1}]]]]}}}, "bucket 'inptu'"),
-        ({"source": "x", "version": "1", "licence": "", "providers": {"a": {"models": [["m", {"equals": "m"}, 1,
+        ({"source": "x", "version": "1", "license": "", "providers": {"a": {"models": [["m", {"equals": "m"}, 1,
+         [["", {"inptu": 1}]]]]}}}, "unknown bucket 'inptu'"),
+        ({"source": "x", "version": "1", "license": "", "providers": {"a": {"models": [["m", {"equals": "m"}, 1,
          [["", {"input": 1}]]]]}}}, "input and output"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_list_says_why(tmp_path: Path, document: Any, said: str) -> None:
+def test_invalid_file_is_an_error_with_the_reason(tmp_path: Path, document: Any, said: str) -> None:
     path = written(tmp_path, document)
     with pytest.raises(PriceFileError, match=r"list\.json") as caught:
         read_prices(path)
     assert said in str(caught.value)
 
 
-def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PriceFileError, match="No such file"):
         read_prices(tmp_path / "none.json")
     with pytest.raises(PriceFileError, match="directory"):
@@ -165,14 +163,14 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
 
 
 @given(text=st.text(max_size=60) | st.binary(max_size=60).map(lambda each: each.decode("latin-1")))
-def test_no_content_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_content_raises_no_other_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("lists") / "any.json"
     path.write_bytes(text.encode("latin-1", "replace"))
     with pytest.raises(PriceFileError):
         read_prices(path)
 
 
-def test_deep_nesting_is_refused(tmp_path: Path) -> None:
+def test_deep_nesting_is_rejected(tmp_path: Path) -> None:
     clause: Any = {"equals": "m"}
     for _ in range(200):
         clause = {"or": [clause]}
@@ -195,8 +193,8 @@ def test_lists_are_compared(tmp_path: Path) -> None:
     assert compare(old, old).changed == ()
 
 
-def test_a_list_is_installed_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "here.catalogue.json"
+def test_list_is_installed_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "here.catalog.json"
     found = install_prices(written(tmp_path, published()), target, PriceList.load())
     assert found.added == ("acme/m-1",)
     entry = read_prices(target).lookup("acme", "m-1")
@@ -208,7 +206,7 @@ def test_a_list_is_installed_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [each.name for each in target.parent.iterdir()] == [target.name]
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     target = tmp_path / "taken"
     target.mkdir()
     with pytest.raises(PriceFileError, match="cannot be written"):

@@ -68,7 +68,7 @@ def is_whole_in_pusd(prices: Any) -> bool:
 
 def make_list(*models: list[Any], **provider: Any) -> PriceList:
     providers = {"lab": {"models": list(models), **provider}}
-    head = {"source": "made-up", "version": "1", "licence": "none", "providers": providers}
+    head = {"source": "made-up", "version": "1", "license": "none", "providers": providers}
     return PriceList(json.dumps(head).encode())
 
 
@@ -78,7 +78,7 @@ def input_price(entry: PriceEntry | None) -> int:
     return entry.price.input
 
 
-def test_a_known_model_has_its_price_version_and_context(price_list: PriceList) -> None:
+def test_known_model_has_price_version_and_context_window(price_list: PriceList) -> None:
     entry = price_list.lookup("openai", "gpt-4o-mini", on=DAY)
     assert entry is not None
     assert entry.price == Price(input=150_000, output=600_000, cache_read=75_000, version=price_list.version)
@@ -90,7 +90,7 @@ def test_a_known_model_has_its_price_version_and_context(price_list: PriceList) 
     ("provider", "model"),
     [("openai", "no-such-model"), ("no-such-provider", "gpt-4o"), ("", "gpt-4o"), ("openai", "")],
 )
-def test_an_unknown_model_is_none_and_not_free(price_list: PriceList, provider: str, model: str) -> None:
+def test_unknown_model_is_none_and_not_free(price_list: PriceList, provider: str, model: str) -> None:
     assert price_list.lookup(provider, model) is None
 
 
@@ -113,7 +113,7 @@ def test_costs_agree_with_the_source_to_the_micro_usd(price_list: PriceList, usa
     assert compared >= 2_000
 
 
-def test_every_listed_name_finds_the_model_that_the_source_finds(price_list: PriceList) -> None:
+def test_every_name_resolves_to_the_same_model_as_in_the_source(price_list: PriceList) -> None:
     providers = get_snapshot().providers
     for provider, model in listed():
         wanted = provider.find_model(model.id, all_providers=providers)
@@ -131,7 +131,7 @@ def test_every_listed_name_finds_the_model_that_the_source_finds(price_list: Pri
         ("azure", "grok-3", "grok-3"),
     ],
 )
-def test_a_reseller_falls_back_to_the_makers_prices(
+def test_reseller_falls_back_to_prices_of_the_original_provider(
     price_list: PriceList, provider: str, model: str, model_id: str
 ) -> None:
     entry = price_list.lookup(provider, model)
@@ -144,13 +144,13 @@ def test_providers_are_found_by_their_other_names(price_list: PriceList) -> None
     assert price_list.lookup(" OpenAI ", "GPT-4o") == price_list.lookup("openai", "gpt-4o") is not None
 
 
-def test_a_compact_date_finds_the_dashed_one() -> None:
+def test_compact_date_matches_the_dashed_one() -> None:
     prices = make_list(["m", {"equals": "m-2025-12-11"}, None, [["", {"input": 1, "output": 2}]]])
     assert input_price(prices.lookup("lab", "m-20251211")) == 1
     assert prices.lookup("lab", "m-20251311") is None
 
 
-def test_a_model_billed_by_something_else_than_tokens_has_no_price(price_list: PriceList) -> None:
+def test_model_that_is_not_billed_by_tokens_has_no_price(price_list: PriceList) -> None:
     entry = price_list.lookup("openai", "whisper-1")
     assert entry is not None
     assert entry.price is None
@@ -161,13 +161,13 @@ def test_a_model_that_is_free_of_charge_costs_zero(price_list: PriceList) -> Non
     assert input_price(price_list.lookup("openrouter", "deepseek/deepseek-r1:free")) == 0
 
 
-def test_a_missing_price_is_not_taken_for_free(price_list: PriceList) -> None:
+def test_missing_price_does_not_mean_free(price_list: PriceList) -> None:
     entry = price_list.lookup("cerebras", "qwen-3-coder-480b")
     assert entry is not None
     assert entry.price is None
 
 
-def test_tiered_prices_give_the_base_tier_and_say_so(price_list: PriceList) -> None:
+def test_tiered_price_is_the_base_tier_and_marked_as_such(price_list: PriceList) -> None:
     entry = price_list.lookup("anthropic", "claude-sonnet-4-5", on=DAY)
     assert entry is not None
     assert entry.is_tiered
@@ -190,12 +190,12 @@ def test_prices_change_on_their_start_date() -> None:
     assert {day: input_price(prices.lookup("lab", "m", on=day)) for day in by_day} == by_day
 
 
-def test_a_price_that_has_not_begun_yet_is_used_when_there_is_no_other() -> None:
+def test_price_that_starts_later_is_used_if_it_is_the_only_one() -> None:
     prices = make_list(["m", {"equals": "m"}, None, [["2030-01-01", {"input": 3, "output": 4}]]])
     assert input_price(prices.lookup("lab", "m", on=DAY)) == 3
 
 
-def test_a_price_by_the_hour_is_given_at_its_dearest() -> None:
+def test_price_by_time_of_day_is_the_highest_one() -> None:
     rows = [
         ["", {"input": 1, "output": 2}],
         ["daily", {"input": 10, "output": 20}],
@@ -207,7 +207,7 @@ def test_a_price_by_the_hour_is_given_at_its_dearest() -> None:
     assert entry.not_covered == ("time_of_day",)
 
 
-def test_a_later_start_date_ends_older_prices_by_the_hour() -> None:
+def test_later_start_date_ends_older_prices_by_time_of_day() -> None:
     rows = [
         ["", {"input": 1, "output": 2}],
         ["daily", {"input": 10, "output": 20}],
@@ -218,14 +218,14 @@ def test_a_later_start_date_ends_older_prices_by_the_hour() -> None:
     assert input_price(prices.lookup("lab", "m", on=date(2025, 1, 1))) == 10
 
 
-def test_the_first_matching_model_wins() -> None:
+def test_first_matching_model_wins() -> None:
     first = ["narrow", {"equals": "m-1"}, None, [["", {"input": 1, "output": 1}]]]
     second = ["wide", {"starts_with": "m"}, None, [["", {"input": 2, "output": 2}]]]
     prices = make_list(first, second)
     assert [input_price(prices.lookup("lab", name)) for name in ("m-1", "m-2")] == [1, 2]
 
 
-def test_a_fallback_to_a_provider_that_is_not_listed_is_harmless() -> None:
+def test_fallback_to_an_unknown_provider_is_ignored() -> None:
     assert make_list(fallbacks=["gone"]).lookup("lab", "m") is None
 
 
@@ -252,20 +252,20 @@ def test_match_clauses(clause: dict[str, Any], text: str, expected: bool) -> Non
     assert matches(clause, text) is expected
 
 
-def test_an_unknown_match_clause_is_an_error() -> None:
+def test_unknown_match_clause_is_an_error() -> None:
     with pytest.raises(ValueError, match="sounds_like"):
         matches({"sounds_like": "gpt"}, "gpt")
 
 
 @given(st.text(min_size=1, max_size=20), st.text(max_size=5), st.text(max_size=5))
-def test_a_name_matches_its_own_parts(name: str, before: str, after: str) -> None:
+def test_name_matches_its_own_parts(name: str, before: str, after: str) -> None:
     assert matches({"equals": name}, name)
     assert matches({"starts_with": name}, name + after)
     assert matches({"ends_with": name}, before + name)
     assert matches({"contains": name}, before + name + after)
 
 
-def test_a_file_that_is_no_price_list_is_refused() -> None:
+def test_invalid_file_is_rejected() -> None:
     with pytest.raises(msgspec.DecodeError):
         PriceList(b'{"providers": []}')
 
@@ -277,19 +277,19 @@ def test_every_provider_of_the_shipped_file_parses(price_list: PriceList) -> Non
         assert price_list.lookup(provider, "no such model \N{SNOWMAN}") is None
 
 
-def test_the_shipped_file_is_what_the_installed_source_gives() -> None:
+def test_shipped_file_matches_the_installed_source() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "build_prices.py"), "--check"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
 
 
-def test_the_file_names_its_source_and_carries_its_licence() -> None:
+def test_file_contains_its_source_and_its_license() -> None:
     head = json.loads(DATA_FILE.read_bytes())
     assert head["source"] == "genai-prices"
     assert "Permission is hereby granted" in DATA_FILE.with_name("NOTICE").read_text(encoding="utf-8")
 
 
-def test_loading_the_list_and_asking_for_a_model_stays_below_six_megabytes() -> None:
+def test_loading_the_list_and_one_lookup_take_less_than_six_megabytes() -> None:
     """Resident memory of a fresh process that already has the modules, in pages: a bound on size, not on time."""
     program = (
         "import resource\n"
@@ -304,7 +304,7 @@ def test_loading_the_list_and_asking_for_a_model_stays_below_six_megabytes() -> 
     assert int(run.stdout) < 6 * 1024 * 1024
 
 
-def test_prices_are_what_the_source_states(price_list: PriceList) -> None:
+def test_prices_are_those_of_the_source(price_list: PriceList) -> None:
     """Spot check against the source's own table, without its calculator."""
     source = next(model for provider, model in listed() if (provider.id, model.id) == ("openai", "gpt-4o"))
     stated = source.get_prices(NOON)

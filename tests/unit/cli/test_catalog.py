@@ -14,7 +14,7 @@ MODELS = [
     {"id": f"m-{n}", "match": {"equals": f"m-{n}"}, "context_window": 10 * n, "prices": {"input_mtok": n}}
     for n in range(1, 13)
 ]
-INSTALLED = "x.catalogue.json"
+INSTALLED = "x.catalog.json"
 LIST = [{"id": "acme", "name": "Acme", "api_pattern": "acme", "models": MODELS}]
 
 
@@ -66,7 +66,7 @@ def test_check_does_not_install(tmp_path: Path) -> None:
 def test_invalid_list_is_rejected(tmp_path: Path, document: Any) -> None:
     done = run("refresh", write_list(document))
     assert done.exit_code == ExitStatus.FAILURE
-    assert "list.json is no price list" in done.output
+    assert "list.json is not a valid price list" in done.output
     assert "Nothing was changed." in done.output
     assert not (tmp_path / INSTALLED).exists()
 
@@ -81,9 +81,9 @@ def test_refresh_replaces_a_broken_installed_list(tmp_path: Path) -> None:
 
 
 def test_configured_file_takes_precedence_over_an_installed_one() -> None:
-    Path("c.yaml").write_text(json.dumps({"catalogue": {"file": write_list(LIST)}}))
+    Path("c.yaml").write_text(json.dumps({"catalog": {"file": write_list(LIST)}}))
     done = run("refresh", "list.json", "--config", "c.yaml")
     assert done.exit_code == ExitStatus.FAILURE
-    assert "catalogue.file" in done.output
+    assert "catalog.file" in done.output
     shown = json.loads(run("show", "acme/m-1", "--config", "c.yaml", "--format", "json").output)
     assert shown["file"] == "list.json"

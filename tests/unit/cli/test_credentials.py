@@ -49,7 +49,7 @@ def test_reference_to_a_missing_credential_is_a_configuration_problem(tmp_path: 
     config.write_text("providers: {p: {vendor: openai, credential: 'store:nobody'}}\n")
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
     assert result.exit_code == ExitStatus.CONFIGURATION
-    assert "there is no stored credential nobody" in result.output
+    assert "There is no stored credential `nobody`." in result.output
     assert "intellirouter credentials set nobody" in result.output
 
 
@@ -60,7 +60,7 @@ def test_wrong_encryption_key_is_a_configuration_problem(tmp_path: Path, monkeyp
     config.write_text("providers: {p: {vendor: openai, credential: 'store:openai'}}\n")
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
     assert result.exit_code == ExitStatus.CONFIGURATION
-    assert "cannot be opened with this key" in result.output
+    assert "cannot be decrypted with this key" in result.output
     assert "00" * 32 not in result.output
 
 

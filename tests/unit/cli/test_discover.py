@@ -49,7 +49,7 @@ def test_models_and_problems_are_listed_by_provider(port: int, tmp_path: Path) -
     assert "404" in odd["problem"]
     table = CliRunner().invoke(build_app(), ["discover", str(config)]).output
     assert "big-1" in table
-    assert "odd: odd: it does not list its models" in table
+    assert "odd: The provider did not list its models" in table
 
 
 def test_no_listed_models_is_a_failure(tmp_path: Path) -> None:
@@ -57,4 +57,4 @@ def test_no_listed_models_is_a_failure(tmp_path: Path) -> None:
     config.write_text(json.dumps({"providers": {"gone": _provider("http://127.0.0.1:1/v1")}}))
     result = CliRunner().invoke(build_app(), ["discover", str(config)])
     assert result.exit_code == ExitStatus.FAILURE
-    assert "cannot connect" in result.output
+    assert "Cannot connect" in result.output

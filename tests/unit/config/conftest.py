@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intellirouter.config import ConfigError, Loaded, Problem, Runtime, compile_config, load_config
+from intellirouter.config import ConfigError, ConfigProblem, LoadedConfig, Runtime, compile_config, load_config
 from intellirouter.core import VendorRow
 
 ROWS = (
@@ -48,8 +48,9 @@ ROWS = (
     VendorRow(name="magic", title="Magic", transport="fake", needs_credential=False),
 )
 VENDORS = {row.name: row for row in ROWS}
+STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
 
-Load = Callable[..., Loaded]
+Load = Callable[..., LoadedConfig]
 Compile = Callable[..., Runtime]
 
 
@@ -60,9 +61,9 @@ def vendors() -> dict[str, VendorRow]:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    """Load text as a file, by default with an empty environment."""
+    """Load text as a file, with an empty environment unless one is given."""
 
-    def load_text(text: str = "", *, name: str = "config.yaml", **options: Any) -> Loaded:
+    def load_text(text: str = "", *, name: str = "config.yaml", **options: Any) -> LoadedConfig:
         path = tmp_path / name
         path.write_text(text, "utf-8")
         return load_config(path, **{"environ": {}, **options})
@@ -71,8 +72,8 @@ def load(tmp_path: Path) -> Load:
 
 
 @pytest.fixture
-def problems_of(load: Load) -> Callable[..., list[Problem]]:
-    def problems(text: str = "", **options: Any) -> list[Problem]:
+def problems_of(load: Load) -> Callable[..., list[ConfigProblem]]:
+    def problems(text: str = "", **options: Any) -> list[ConfigProblem]:
         with pytest.raises(ConfigError) as caught:
             load(text, **options)
         return caught.value.problems
@@ -85,15 +86,20 @@ def compile_text(load: Load) -> Compile:
     def compiled(text: str, *, environ: dict[str, str] | None = None, stored: Any = None) -> Runtime:
         loaded = load(text)
         return compile_config(
-            loaded.config, vendors=VENDORS, environ=environ or {}, origins=loaded.origins, stored=stored
+            loaded.config,
+            vendors=VENDORS,
+            strategies=STRATEGIES,
+            environ=environ or {},
+            origins=loaded.origins,
+            stored=stored,
         )
 
     return compiled
 
 
 @pytest.fixture
-def compile_problems(compile_text: Compile) -> Callable[..., list[Problem]]:
-    def problems(text: str, **options: Any) -> list[Problem]:
+def compile_problems(compile_text: Compile) -> Callable[..., list[ConfigProblem]]:
+    def problems(text: str, **options: Any) -> list[ConfigProblem]:
         with pytest.raises(ConfigError) as caught:
             compile_text(text, **options)
         return caught.value.problems

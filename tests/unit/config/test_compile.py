@@ -3,8 +3,9 @@ from decimal import Decimal
 
 import pytest
 
-from intellirouter.config import UnresolvedError, compile_config, is_loopback
+from intellirouter.config import SecretReferenceError, compile_config, is_loopback
 from intellirouter.core import Price, Secret, Timeouts
+from tests.unit.config.conftest import STRATEGIES
 
 LAB = 'lab: {vendor: openai-compatible, base_url: "http://127.0.0.1:9100/v1/"}'
 
@@ -87,18 +88,18 @@ def test_first_usual_variable_that_is_set_is_used(compile_text):
     [
         ('{vendor: openai, credential: "env:NOPE"}', "credential", "environment variable NOPE is not set"),
         ('{vendor: openai, credential: "env:EMPTY"}', "credential", "environment variable EMPTY is empty"),
-        ('{vendor: openai, credential: "env:LINES"}', "credential", "characters that no credential has"),
+        ('{vendor: openai, credential: "env:LINES"}', "credential", "characters that are not allowed in a credential"),
         ('{vendor: openai, credentials: ["env:OK", "env:NOPE"]}', "credentials[1]", "NOPE is not set"),
         ('{vendor: openai, credential: "file:/no/such/file"}', "credential", "cannot be read"),
-        ('{vendor: openai, credential: "env:OK", credentials: ["env:OK"]}', "credentials", "both stated"),
-        ("{vendor: openai}", "credential", "vendor openai needs a credential"),
-        ("{vendor: opanai}", "vendor", "no vendor 'opanai'"),
-        ("{vendor: openai-compatible}", "base_url", "is required for vendor openai-compatible"),
-        ('{vendor: host, base_url: "http://h"}', "base_url", "runs inside this program"),
-        ("{vendor: fake, ca_file: /no/such.pem}", "ca_file", "no file /no/such.pem"),
+        ('{vendor: openai, credential: "env:OK", credentials: ["env:OK"]}', "credentials", "both set"),
+        ("{vendor: openai}", "credential", "The vendor `openai` requires a credential."),
+        ("{vendor: opanai}", "vendor", "Unknown vendor `opanai`."),
+        ("{vendor: openai-compatible}", "base_url", "The vendor `openai-compatible` requires a base URL."),
+        ('{vendor: host, base_url: "http://h"}', "base_url", "runs inside the gateway"),
+        ("{vendor: fake, ca_file: /no/such.pem}", "ca_file", "The file /no/such.pem does not exist."),
     ],
 )
-def test_provider_mistakes(compile_problems, provider, path, message):
+def test_problems_of_a_provider(compile_problems, provider, path, message):
     environ = {"OK": "v", "EMPTY": "  ", "LINES": "a\nb"}
     (problem,) = compile_problems(f"providers:\n  p: {provider}\n", environ=environ)
     assert problem.path == f"providers.p.{path}"
@@ -126,9 +127,10 @@ def test_a_usual_variable_may_be_several(compile_text, environ, credential):
     assert runtime.providers["p"].credentials == (Secret(credential),)
 
 
-def test_half_of_several_usual_variables_is_none(compile_problems):
+def test_one_of_two_usual_variables_is_not_enough(compile_problems):
     (problem,) = compile_problems("providers: {p: {vendor: regional, region: x}}", environ={"R_ID": "i"})
-    assert "needs a credential" in problem.message
+    assert "requires a credential" in problem.message
+    assert "variable R_TOKEN" in problem.hint
 
 
 def test_a_key_file_of_several_lines_of_json_is_one_credential(compile_text, tmp_path):
@@ -139,16 +141,16 @@ def test_a_key_file_of_several_lines_of_json_is_one_credential(compile_text, tmp
     assert runtime.providers["p"].credentials == (Secret(expected),)
 
 
-def test_stored_credentials_are_asked_for_by_name(compile_text, compile_problems):
+def test_stored_credentials_are_looked_up_by_name(compile_text, compile_problems):
     def stored(name):
         if name == "good":
             return "sk-stored"
-        raise UnresolvedError(f"there is no stored credential {name}", "intellirouter credentials set")
+        raise SecretReferenceError(f"There is no stored credential `{name}`.", "Store it.")
 
     text = "providers: {{p: {{vendor: openai, credential: 'store:{}'}}}}"
     assert compile_text(text.format("good"), stored=stored).providers["p"].credentials == (Secret("sk-stored"),)
     (problem,) = compile_problems(text.format("bad"), stored=stored)
-    assert (problem.path, problem.message) == ("providers.p.credential", "there is no stored credential bad")
+    assert (problem.path, problem.message) == ("providers.p.credential", "There is no stored credential `bad`.")
     (problem,) = compile_problems(text.format("good"))
     assert "cannot be read here" in problem.message
 
@@ -162,7 +164,7 @@ def test_a_region_fills_the_vendors_address(compile_text, compile_problems):
     (problem,) = compile_problems("providers: {p: {vendor: regional}}", environ=environ)
     assert (problem.path, "https://models.REGION.example" in problem.hint) == ("providers.p.region", True)
     (problem,) = compile_problems("providers: {p: {vendor: tenant}}", environ=environ)
-    assert (problem.path, problem.hint) == ("providers.p.base_url", "write base_url: https://TENANT.example/v1")
+    assert (problem.path, problem.hint) == ("providers.p.base_url", "Set it: `base_url: https://TENANT.example/v1`.")
 
 
 def test_a_region_is_part_of_a_host_name_and_nothing_else(load, problems_of):
@@ -187,12 +189,12 @@ def test_missing_credential_hint_names_the_usual_variable(compile_problems):
 
 def test_unknown_vendor_gets_a_suggestion(compile_problems):
     (problem,) = compile_problems("providers: {p: {vendor: olama}}\ndeployments: {d: {provider: p, model: x}}\n")
-    assert problem.hint == "did you mean ollama?"
+    assert problem.hint == "Did you mean `ollama`?"
 
 
-def test_secret_file_that_is_no_secret_is_refused(compile_problems, tmp_path):
+def test_secret_file_with_other_content_is_rejected(compile_problems, tmp_path):
     path = tmp_path / "k"
-    for content, message in ((b"\xff\xfe", "is not text"), (b"x" * 70_000, "64 KiB"), (b" \n", "is empty")):
+    for content, message in ((b"\xff\xfe", "is not valid UTF-8"), (b"x" * 70_000, "64 KiB"), (b" \n", "is empty")):
         path.write_bytes(content)
         (problem,) = compile_problems(f"providers: {{p: {{vendor: fake, credential: 'file:{path}'}}}}")
         assert message in problem.message
@@ -207,12 +209,12 @@ def test_secret_file_that_is_no_secret_is_refused(compile_problems, tmp_path):
         ("openai-compatible", "unix:/run/x.sock:/api/v2/", "http://localhost/api/v2", "/run/x.sock"),
     ],
 )
-def test_base_url_is_normalised(compile_text, vendor, stated, base_url, uds):
+def test_base_url_is_normalized(compile_text, vendor, stated, base_url, uds):
     runtime = compile_text(f'providers: {{p: {{vendor: {vendor}, base_url: "{stated}", credentials: []}}}}')
     assert (runtime.providers["p"].base_url, runtime.providers["p"].uds) == (base_url, uds)
 
 
-def test_own_vendors_have_no_address(compile_text):
+def test_built_in_vendors_have_no_address(compile_text):
     runtime = compile_text("""\
 providers: {local: {vendor: host}, fake: {vendor: fake, models: "*"}}
 deployments:
@@ -231,13 +233,23 @@ deployments:
 @pytest.mark.parametrize(
     ("deployment", "path", "message", "hint"),
     [
-        ("{provider: lob, model: x}", "provider", "no provider 'lob'", "did you mean lab?"),
-        ("{provider: lab}", "model", "is required", "own name"),
-        ("{provider: lab, artifact: x}", "artifact", "only a provider of vendor host", "model: NAME"),
-        ("{provider: local, model: x}", "artifact", "is required for a provider of vendor host", "bundled:"),
+        ("{provider: lob, model: x}", "provider", "Unknown provider `lob`.", "Did you mean `lab`?"),
+        ("{provider: lab}", "model", "This setting is required.", "provider's name of the model"),
+        (
+            "{provider: lab, artifact: x}",
+            "artifact",
+            "Only providers of the vendor `host` serve artifacts.",
+            "model: NAME",
+        ),
+        (
+            "{provider: local, model: x}",
+            "artifact",
+            "A deployment of the vendor `host` requires an artifact.",
+            "bundled:",
+        ),
     ],
 )
-def test_deployment_mistakes(compile_problems, deployment, path, message, hint):
+def test_problems_of_a_deployment(compile_problems, deployment, path, message, hint):
     text = f"providers:\n  {LAB}\n  local: {{vendor: host}}\ndeployments:\n  d: {deployment}\n"
     (problem,) = compile_problems(text)
     assert problem.path == f"deployments.d.{path}"
@@ -269,7 +281,7 @@ def test_lists_of_deployments_expand_in_file_order(compile_text, lists, deployme
     assert model.fallbacks == tuple(fallbacks)
 
 
-def test_wildcard_provider_lends_any_model_to_a_list(compile_text):
+def test_list_may_name_any_model_of_a_wildcard_provider(compile_text):
     runtime = compile_text(f"{MODELS}  m: {{deployments: [q/new-1], fallbacks: [b]}}\n")
     assert runtime.models["m"].deployments == ("q/new-1",)
     spec = runtime.deployments["q/new-1"]
@@ -279,10 +291,10 @@ def test_wildcard_provider_lends_any_model_to_a_list(compile_text):
 @pytest.mark.parametrize(
     ("entry", "message", "hint"),
     [
-        ("x1", "no deployment 'x1'", "known: b, a, c"),
-        ("p/zz", "no deployment 'p/zz'", ""),
-        ("'r/*'", "no deployment uses the provider r", "r/MODEL"),
-        ("n", "n is a model, not a deployment", "takes deployments"),
+        ("x1", "Unknown deployment `x1`.", "Known deployments are `b`, `a`, `c`."),
+        ("p/zz", "Unknown deployment `p/zz`.", ""),
+        ("'r/*'", "No deployment uses the provider `r`.", "r/MODEL"),
+        ("n", "`n` is a model, not a deployment.", "takes deployments"),
     ],
 )
 def test_unknown_deployment_in_a_model(compile_problems, entry, message, hint):
@@ -296,14 +308,14 @@ def test_unknown_deployment_in_a_model(compile_problems, entry, message, hint):
 
 
 def test_star_without_deployments_is_an_error(compile_problems):
-    assert "matches nothing" in compile_problems('models: {m: {deployments: ["*"]}}')[0].message
+    assert "`*` matches no deployment." in compile_problems('models: {m: {deployments: ["*"]}}')[0].message
 
 
 def test_model_hides_deployment_of_the_same_name_with_a_warning_unless_it_uses_it(compile_text):
     runtime = compile_text(f"{MODELS}  a: {{deployments: [b]}}\n  c: {{deployments: [c, b]}}\n")
     assert runtime.models["a"].deployments == ("b",)
     (warning,) = runtime.warnings
-    assert warning.startswith("models.a: hides the deployment")
+    assert warning.startswith("models.a: The model hides the deployment")
 
 
 def test_all_compile_problems_come_together(compile_problems):
@@ -339,12 +351,12 @@ def test_store_must_be_an_sqlite_file(compile_problems, url):
     assert "sqlite:///" in problem.hint
 
 
-def test_spool_lies_beside_the_database(compile_text):
+def test_spool_is_next_to_the_database(compile_text):
     assert compile_text("store: sqlite:////var/lib/ir/a.db").store.spool_dir == "/var/lib/ir/a.spool"
     assert compile_text("store: {url: 'sqlite:///a.db', spool_dir: /fast/s}").store.spool_dir == "/fast/s"
 
 
-def test_keys_are_kept_as_digests(compile_text):
+def test_keys_are_stored_as_digests(compile_text):
     digest = hashlib.sha256(b"other").hexdigest()
     text = f"""\
 tenants: {{acme: {{}}}}
@@ -361,7 +373,7 @@ keys:
     assert second.expires_us is None
 
 
-def test_same_key_twice_is_an_error(compile_problems):
+def test_duplicate_key_is_an_error(compile_problems):
     digest = hashlib.sha256(b"k").hexdigest()
     (problem,) = compile_problems(f'keys: [{{key: "env:K"}}, {{key: "sha256:{digest}"}}]', environ={"K": "k"})
     assert problem.path == "keys[1].key"
@@ -370,20 +382,20 @@ def test_same_key_twice_is_an_error(compile_problems):
 
 def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
     (problem,) = compile_problems("tenants: {acme: {}}\nkeys: [{key: 'env:K', tenant: acne}]", environ={"K": "k"})
-    assert problem.hint == "did you mean acme?"
+    assert problem.hint == "Did you mean `acme`?"
 
 
 @pytest.mark.parametrize(
     ("text", "required", "warning"),
     [
         ("", False, ""),
-        ("server: {host: 0.0.0.0}", True, "keys is empty"),
+        ("server: {host: 0.0.0.0}", True, "`keys` is empty"),
         ("auth: {required: true}\nkeys: [{key: 'env:K'}]", True, ""),
-        ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "whoever reaches it may call"),
+        ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "Anyone who can reach 0.0.0.0 can send requests."),
         ("server: {host: '::1'}", False, ""),
     ],
 )
-def test_auth_follows_the_address_unless_stated(compile_text, text, required, warning):
+def test_auth_depends_on_the_address_unless_configured(compile_text, text, required, warning):
     runtime = compile_text(text, environ={"K": "k"})
     assert runtime.is_auth_required is required
     assert warning in "".join(runtime.warnings)
@@ -400,37 +412,7 @@ def test_other_hosts_are_not_loopback(host):
     assert not is_loopback(host)
 
 
-def test_what_has_no_effect_is_said(compile_text):
-    text = """\
-server: {role: router}
-defaults: {cache: exact}
-providers: {p: {vendor: fake, cache: semantic}}
-deployments: {d: {provider: p, model: x, cache: off}}
-models:
-  a: {deployments: [d], strategy: adaptive, target_quality: 0.9, timeouts: {idle_s: 1}}
-  b: {deployments: [d], strategy: latency}
-tenants: {t: {tier: pro, budget: {usd: 5}}}
-keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
-"""
-    runtime = compile_text(text, environ={"K": "k"})
-    assert runtime.models["a"].strategy == "priority"
-    assert runtime.models["b"].strategy == "latency"
-    assert runtime.server.role == "monolith"
-    assert [warning.partition(": ")[0] for warning in runtime.warnings] == [
-        "server.role",
-        "defaults.cache",
-        "providers.p.cache",
-        "models.a.strategy",
-        "models.a.target_quality",
-        "models.a.timeouts",
-        "tenants.t.tier",
-        "tenants.t.budget",
-        "keys[0].limits",
-    ]
-    assert "models.a.strategy: adaptive is not available in this version; priority is used" in runtime.warnings
-
-
-def test_logging_and_host_settings_arrive(compile_text):
+def test_logging_and_host_settings_are_compiled(compile_text):
     runtime = compile_text(
         "logging: {level: debug, format: json, bodies: full}\nhost: {slots: 2, threads: 1, run_dir: /r}"
     )
@@ -446,7 +428,7 @@ def test_logging_and_host_settings_arrive(compile_text):
 def test_process_environment_is_the_default(load, vendors, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("A_CREDENTIAL", "from-process")
     loaded = load("providers: {p: {vendor: openai, credential: 'env:A_CREDENTIAL'}}")
-    runtime = compile_config(loaded.config, vendors=vendors)
+    runtime = compile_config(loaded.config, vendors=vendors, strategies=STRATEGIES)
     assert runtime.providers["p"].credentials == (Secret("from-process"),)
 
 
@@ -456,7 +438,7 @@ def test_magic_models_need_no_declaration(compile_text):
     assert runtime.providers["f"].allows_any_model
 
 
-def test_addresses_that_urls_in_requests_may_reach(compile_text):
+def test_addresses_from_which_urls_may_be_fetched(compile_text):
     assert compile_text("").server.fetch_allow == ()
     stated = compile_text("server: {fetch_allow: [10.0.0.0/8, files.corp.example]}").server
     assert stated.fetch_allow == ("10.0.0.0/8", "files.corp.example")

@@ -12,7 +12,7 @@ from intellirouter.config import (
     probe_targets,
     render_config,
 )
-from tests.unit.config.conftest import VENDORS
+from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 OLLAMA = ProbeResult("ollama", "http://127.0.0.1:11434/v1", ("llama3.2:1b", "nomic-embed-text"))
 ARTIFACT = "bundled:smollm2-135m"
@@ -20,7 +20,9 @@ ARTIFACT = "bundled:smollm2-135m"
 
 def compiled(discovery, environ):
     loaded = load_config(environ={}, discovered=discovery.config)
-    return compile_config(loaded.config, vendors=VENDORS, environ=environ, origins=loaded.origins)
+    return compile_config(
+        loaded.config, vendors=VENDORS, strategies=STRATEGIES, environ=environ, origins=loaded.origins
+    )
 
 
 def test_nothing_found_is_an_empty_configuration():
@@ -44,8 +46,8 @@ def test_credentials_become_wildcard_providers_with_their_usual_models():
     assert list(runtime.deployments) == ["small-1", "large-1", "flash-1", "gemini/small-1"]
     assert runtime.models["auto"].deployments == tuple(runtime.deployments)
     assert runtime.models["auto"].strategy == "priority"
-    assert found.findings[0] == "OPENAI_API_KEY found: openai, models small-1, large-1, openai/*"
-    assert found.findings[1].startswith("GOOGLE_API_KEY found: gemini")
+    assert found.findings[0] == "OpenAI credential in OPENAI_API_KEY: models small-1, large-1, openai/*"
+    assert found.findings[1].startswith("Gemini credential in GOOGLE_API_KEY: models flash-1")
     assert "sk-live" not in repr(found)
 
 
@@ -69,7 +71,7 @@ def test_two_servers_of_one_vendor_are_two_providers():
     assert "ollama-2/llama3.2:1b" in runtime.deployments
 
 
-def test_impossible_and_reserved_names_are_made_possible():
+def test_invalid_and_reserved_names_are_replaced():
     probe = ProbeResult("llamacpp", "http://127.0.0.1:8080/v1", ("/models/my model.gguf", "auto", "*", "ok"))
     names = list(compiled(discover({}, [probe], VENDORS), {}).deployments)
     assert names == ["llamacpp/models/my-model.gguf", "llamacpp/auto", "llamacpp", "ok"]
@@ -84,8 +86,8 @@ def test_probe_targets_skip_our_own_port_and_follow_the_variable():
 
 
 @pytest.mark.parametrize("text", ["many", "0", "70000", "-1"])
-def test_impossible_probe_port_is_an_error(text):
-    with pytest.raises(ConfigError, match="RESOURCE_PORTS_OLLAMA must be a port"):
+def test_invalid_probe_port_is_an_error(text):
+    with pytest.raises(ConfigError, match="RESOURCE_PORTS_OLLAMA must be a port number"):
         probe_targets(VENDORS, own_port=8080, environ={"RESOURCE_PORTS_OLLAMA": text})
 
 
@@ -107,13 +109,13 @@ def test_rendered_file_loads_back_to_the_same_configuration(tmp_path_factory, mo
 
 def test_rendered_file_is_commented_and_shows_an_example_when_nothing_was_found():
     text = render_config(discover({}, [], VENDORS))
-    assert "# Nothing was found" in text
+    assert "# No provider was found" in text
     text = render_config(discover({"OPENAI_API_KEY": "sk-1"}, [OLLAMA], VENDORS, local_artifact=ARTIFACT))
-    assert "  # OPENAI_API_KEY found\n  openai: {" in text
-    assert "  # Ollama answers at http://127.0.0.1:11434/v1\n" in text
+    assert "  # OpenAI credential in OPENAI_API_KEY\n  openai: {" in text
+    assert "  # Ollama at http://127.0.0.1:11434/v1\n" in text
     assert "sk-1" not in text
 
 
-def test_a_credential_alone_makes_no_provider_where_the_address_must_be_stated(vendors):
+def test_credential_alone_is_not_a_provider_when_the_url_must_be_configured(vendors):
     found = discover({"R_TOKEN": "t", "T_KEY": "k", "GROQ_API_KEY": "g"}, [], vendors)
     assert list(found.config["providers"]) == ["groq"]

@@ -1,5 +1,7 @@
 import pytest
 
+from intellirouter.config import effective_settings
+
 
 @pytest.mark.parametrize(
     ("name", "text", "path", "value"),
@@ -27,17 +29,15 @@ import pytest
         ("INTELLIR_ROLE", "router", "server.role", "router"),
     ],
 )
-def test_variable_sets_one_setting_and_says_so(load, name, text, path, value):
+def test_variable_sets_one_setting_and_is_its_origin(load, name, text, path, value):
     base = """\
 providers: {OpenAI: {vendor: openai}}
 deployments: {gpt-4.1: {provider: OpenAI, model: x}}
 keys: [{key: "env:K", name: old}]
 models: {m: {deployments: [gpt-4.1]}}
 """
-    from intellirouter.config import show
-
     loaded = load(base, environ={name: text})
-    assert {item.path: item.value for item in show(loaded)}[path] == value
+    assert {item.path: item.value for item in effective_settings(loaded)}[path] == value
     assert loaded.origins[path] == f"env {name}"
 
 
@@ -68,7 +68,7 @@ def test_whole_section_comes_before_its_parts(load):
     assert (config.server.port, config.server.host) == (2, "h")
 
 
-def test_path_names_win_over_old_names_and_orchestrator_over_plain(load):
+def test_path_names_override_fixed_names_and_orchestrator_overrides_plain(load):
     assert load("", environ={"API_PORT": "1", "ORCHESTRATOR_API_PORT": "2"}).config.server.port == 2
     environ = {"API_PORT": "1", "ORCHESTRATOR_API_PORT": "2", "INTELLIR_SERVER__PORT": "3"}
     assert load("", environ=environ).config.server.port == 3
@@ -90,19 +90,24 @@ def test_empty_variables_and_foreign_names_are_ignored(load):
 @pytest.mark.parametrize(
     ("name", "text", "message", "hint"),
     [
-        ("INTELLIR_SERVER__PROT", "1", "no setting 'prot' in server", "did you mean INTELLIR_SERVER__PORT?"),
-        ("INTELLIR_PROVIDERS__LAB__VENDR", "x", "no setting 'vendr'", "did you mean INTELLIR_PROVIDERS__LAB__VENDOR?"),
-        ("INTELLIR_XYZZY", "1", "no setting 'xyzzy'", "known here: server"),
-        ("INTELLIR_SERVER__PORT__X", "1", "server.port is a single value", ""),
-        ("INTELLIR_KEYS__3__NAME", "x", "'3' is not an index of keys", "0 to 0"),
-        ("INTELLIR_KEYS__A__NAME", "x", "'A' is not an index of keys", "0 to 0"),
-        ("INTELLIR_MODELS__M__DEPLOYMENTS__0", "x", "set as a whole", ""),
-        ("INTELLIR_SERVER__PORT", "[1", "not a valid YAML value", ""),
-        ("INTELLIR_PROVIDERS____VENDOR", "x", "a name is missing", ""),
-        ("API_PORT", "many", "must be a whole number", ""),
+        ("INTELLIR_SERVER__PROT", "1", "Unknown setting `prot`.", "Did you mean `INTELLIR_SERVER__PORT`?"),
+        (
+            "INTELLIR_PROVIDERS__LAB__VENDR",
+            "x",
+            "Unknown setting `vendr`.",
+            "Did you mean `INTELLIR_PROVIDERS__LAB__VENDOR`?",
+        ),
+        ("INTELLIR_XYZZY", "1", "Unknown setting `xyzzy`.", "Known settings are `server`, "),
+        ("INTELLIR_SERVER__PORT__X", "1", "`server.port` is a single value", ""),
+        ("INTELLIR_KEYS__3__NAME", "x", "`3` is not a valid index of `keys`.", "Use 0"),
+        ("INTELLIR_KEYS__A__NAME", "x", "`A` is not a valid index of `keys`.", "Use 0"),
+        ("INTELLIR_MODELS__M__DEPLOYMENTS__0", "x", "can only be set as a whole", "`a, b, c`"),
+        ("INTELLIR_SERVER__PORT", "[1", "The value is not valid YAML.", ""),
+        ("INTELLIR_PROVIDERS____VENDOR", "x", "A name is missing after `providers`.", ""),
+        ("API_PORT", "many", "must be an integer", ""),
     ],
 )
-def test_bad_variable_is_an_error_that_names_it(problems_of, name, text, message, hint):
+def test_invalid_variable_is_an_error_with_its_name(problems_of, name, text, message, hint):
     (problem,) = problems_of("", environ={name: text})
     assert problem.origin == f"env {name}"
     assert message in problem.message
@@ -112,10 +117,10 @@ def test_bad_variable_is_an_error_that_names_it(problems_of, name, text, message
 def test_ambiguous_entry_name_is_an_error(problems_of):
     text = "providers: {a-b: {vendor: x}, a.b: {vendor: x}}"
     (problem,) = problems_of(text, environ={"INTELLIR_PROVIDERS__A_B__VENDOR": "y"})
-    assert "may mean a-b or a.b" in problem.message
+    assert "matches more than one name: `a-b`, `a.b`." in problem.message
 
 
-def test_secret_in_a_variable_is_refused_and_never_printed(problems_of):
+def test_secret_in_a_variable_is_rejected_and_not_printed(problems_of):
     environ = {"INTELLIR_PROVIDERS__A__CREDENTIAL": "sk-live-1", "INTELLIR_PROVIDERS__A__VENDOR": "openai"}
     (problem,) = problems_of("", environ=environ)
     assert problem.origin == "env INTELLIR_PROVIDERS__A__CREDENTIAL"

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.config import ConfigError, load_config, show
+from intellirouter.config import ConfigError, effective_settings, load_config
 
 
-def test_flags_win_over_environment_over_file_over_discovered(load):
+def test_flags_override_environment_over_file_over_discovered(load):
     options = {
         "discovered": {"server": {"host": "a", "port": 1, "workers": 1}, "logging": {"level": "error"}},
         "environ": {"INTELLIR_SERVER__HOST": "c", "INTELLIR_LOGGING__LEVEL": "debug"},
@@ -41,10 +41,10 @@ def test_override_takes_typed_values_and_text(load):
 
 def test_unknown_override_is_an_error(problems_of):
     (problem,) = problems_of("", overrides={"server.prot": 1})
-    assert problem.hint == "did you mean port?"
+    assert problem.hint == "Did you mean `port`?"
 
 
-def test_wrong_override_is_an_error_with_its_flag(problems_of):
+def test_invalid_override_is_an_error_with_its_flag(problems_of):
     (problem,) = problems_of("", overrides={"server.port": 99999})
     assert problem.origin == "flag --port"
 
@@ -68,14 +68,14 @@ def test_list_replaces_list(load):
 
 def test_every_setting_has_an_origin(load):
     loaded = load("providers: {a: {vendor: x, headers: {x-b: c}}}\nkeys: [{key: 'env:K'}]\n")
-    assert {item.path for item in show(loaded)} == set(loaded.origins)
+    assert {item.path for item in effective_settings(loaded)} == set(loaded.origins)
     assert loaded.origins["providers.a.headers.x-b"].endswith(":1")
     assert loaded.origins["keys[0].tenant"] == "default"
 
 
-def test_show_without_origin_and_without_passwords(load):
+def test_effective_settings_have_no_passwords_and_no_origin_unless_requested(load):
     loaded = load("shared_state: redis://me:hunter2@h:6379/0\nproviders: {a: {vendor: x, credential: 'env:A'}}\n")
-    shown = {item.path: item for item in show(loaded, with_origin=False)}
+    shown = {item.path: item for item in effective_settings(loaded, with_origin=False)}
     assert shown["shared_state"].value == "redis://me:***@h:6379/0"
     assert shown["providers.a.credential"] == ("providers.a.credential", "env:A", "")
 
@@ -85,7 +85,7 @@ def test_error_lists_every_problem_with_path_hint_and_origin(load):
         load("server:\n  prot: 1\n  workers: x\n")
     text = str(caught.value)
     assert "2 problems" in text
-    assert "server.prot: is not a setting (did you mean port?) [file " in text
+    assert "server.prot: Unknown setting `prot`. Did you mean `port`? [file " in text
     assert "config.yaml:2]" in text
 
 
@@ -116,13 +116,13 @@ def as_tree(flat: dict) -> dict:
 
 
 @given(discovered=LAYER, file=LAYER, env=LAYER, flags=LAYER)
-def test_later_layer_wins_and_provenance_is_right(tmp_path_factory, discovered, file, env, flags):
+def test_later_layer_wins_and_origins_are_right(tmp_path_factory, discovered, file, env, flags):
     path: Path = tmp_path_factory.getbasetemp() / "layers.yaml"
     path.write_text(json.dumps(as_tree(file)), "utf-8")
     names = {setting: "INTELLIR_" + setting.upper().replace(".", "__") for setting in env}
     environ = {names[setting]: value if isinstance(value, str) else json.dumps(value) for setting, value in env.items()}
     loaded = load_config(path, environ=environ, overrides=flags, discovered=as_tree(discovered))
-    shown = {item.path: item for item in show(loaded)}
+    shown = {item.path: item for item in effective_settings(loaded)}
     for setting in {*discovered, *file, *env, *flags}:
         value, origin = next(
             (layer[setting], origin)

@@ -21,7 +21,7 @@ from intellirouter.core import (
 )
 
 
-def test_the_door_opens_on_all_that_it_names() -> None:
+def test_door_exports_all_names() -> None:
     assert all(hasattr(core, name) for name in core.__all__)
     assert sorted(core.__all__) == sorted(set(core.__all__))
 
@@ -37,7 +37,7 @@ def deployment(name: str = "d") -> Deployment:
     )
 
 
-def test_a_secret_never_prints() -> None:
+def test_secret_is_never_printed() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     shown = f"{secret} {secret!r} {secret!s} {[secret]} {deployment()}" + "%s %r" % (secret, secret)  # noqa: UP031
@@ -49,20 +49,20 @@ def test_a_secret_never_prints() -> None:
         msgspec.json.encode(deployment())
 
 
-def test_secrets_are_compared_by_what_they_hold() -> None:
+def test_secrets_are_compared_by_value() -> None:
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
-def test_deployments_of_equal_names_are_still_two() -> None:
+def test_deployments_with_the_same_name_are_not_equal() -> None:
     one, other = deployment(), deployment()
     assert one != other
     assert len({one, other}) == 2
 
 
-def test_what_is_unknown_of_a_deployment_is_none() -> None:
+def test_unknown_facts_of_a_deployment_are_none() -> None:
     made = deployment()
     assert (made.price, made.context_tokens, made.capabilities, made.retries) == (None, None, None, None)
     assert made.timeouts == Timeouts()
@@ -85,12 +85,12 @@ def test_values_cannot_be_changed(value: msgspec.Struct) -> None:
         setattr(value, value.__struct_fields__[0], "other")
 
 
-def test_a_call_needs_nothing_special_by_default() -> None:
+def test_call_has_no_requirements_by_default() -> None:
     call = Call(operation="chat", model="m", body=b"{}")
     assert (call.is_stream, call.wants_usage, call.needs, call.max_output_tokens) == (False, False, frozenset(), None)
 
 
-def test_a_record_survives_its_writing() -> None:
+def test_record_is_decoded_unchanged() -> None:
     record = ExchangeRecord(
         request_id="req_1",
         started_us=5,
@@ -108,6 +108,6 @@ def test_a_record_survives_its_writing() -> None:
     assert record.v == RECORD_VERSION
 
 
-def test_a_record_of_a_later_version_with_more_fields_can_be_read() -> None:
+def test_record_of_a_later_version_with_more_fields_can_be_decoded() -> None:
     text = b'{"request_id":"r","started_us":1,"endpoint":"/","tenant":"t","status":200,"duration_ms":1,"later":[1]}'
     assert msgspec.json.decode(text, type=ExchangeRecord).request_id == "r"

@@ -6,21 +6,21 @@ import time
 from intellirouter.core import new_id
 
 
-def test_an_id_is_a_prefix_and_thirty_two_hex_digits() -> None:
+def test_id_is_a_prefix_and_32_hexadecimal_digits() -> None:
     assert re.fullmatch(r"req_[0-9a-f]{32}", new_id("req_"))
 
 
-def test_ids_do_not_repeat() -> None:
+def test_ids_are_unique() -> None:
     assert len({new_id("") for _ in range(20_000)}) == 20_000
 
 
-def test_an_id_holds_its_moment() -> None:
+def test_id_contains_its_time() -> None:
     before = time.time_ns() // 1_000_000
     moment = int(new_id("x")[1:13], 16)
     assert before <= moment <= time.time_ns() // 1_000_000
 
 
-def test_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
+def test_ids_of_one_process_sort_by_creation() -> None:
     ids = []
     for _ in range(200):
         ids.append(new_id("req_"))

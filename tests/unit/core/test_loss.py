@@ -3,12 +3,12 @@
 from intellirouter.core import Loss, LossReport
 
 
-def test_a_loss_is_an_item_of_a_structured_header() -> None:
+def test_loss_is_an_item_of_a_structured_header() -> None:
     assert str(Loss("seed")) == "seed;how=dropped"
     assert str(Loss("response_format", "emulated", 'by "tool"\r\n')) == "response_format;how=emulated;as=\"by 'tool'\""
 
 
-def test_fields_are_named_as_the_client_spells_them_and_once() -> None:
+def test_field_has_its_name_in_the_client_dialect_and_is_reported_once() -> None:
     report = LossReport({"max_output_tokens": "max_tokens"})
     report.add("max_output_tokens", "clamped", "8192")
     report.dropped("max_output_tokens")
@@ -18,7 +18,7 @@ def test_fields_are_named_as_the_client_spells_them_and_once() -> None:
     assert report.name_of("seed") == "seed"
 
 
-def test_the_report_is_bounded() -> None:
+def test_number_of_losses_is_limited() -> None:
     report = LossReport()
     for number in range(1000):
         report.dropped(f"field{number}")

@@ -33,18 +33,18 @@ BUCKETS = {
         ("1e-2", 10_000),
     ],
 )
-def test_a_list_price_is_exact(listed: Decimal | str | float, expected: int) -> None:
+def test_list_price_is_exact(listed: Decimal | str | float, expected: int) -> None:
     assert pusd_per_token(listed) == expected
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_each_bucket_has_its_price(bucket: str) -> None:
+def test_each_bucket_is_priced_separately(bucket: str) -> None:
     prices = {name: 10**6 * place for place, name in enumerate(dict.fromkeys(BUCKETS.values()), 1)}
     assert Price(**prices).cost_microusd(Usage(**{bucket: 7})) == 7 * prices[BUCKETS[bucket]] // 10**6
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_a_bucket_without_a_price_falls_back_and_zero_is_a_price(bucket: str) -> None:
+def test_bucket_without_a_price_falls_back_and_zero_is_a_price(bucket: str) -> None:
     side = 3 if "output" in bucket or bucket == "reasoning_tokens" else 2
     usage = Usage(**{bucket: 10})
     assert Price(input=2 * 10**6, output=3 * 10**6).cost_microusd(usage) == 10 * side
@@ -54,7 +54,7 @@ def test_a_bucket_without_a_price_falls_back_and_zero_is_a_price(bucket: str) ->
 
 
 @pytest.mark.parametrize(("tokens", "cost"), [(0, 0), (1, 0), (4, 0), (5, 1), (14, 1), (15, 2)])
-def test_a_cost_is_rounded_half_up_once(tokens: int, cost: int) -> None:
+def test_cost_is_rounded_half_up_once(tokens: int, cost: int) -> None:
     assert Price(input=100_000, output=0).cost_microusd(Usage(input_tokens=tokens)) == cost
 
 
@@ -63,7 +63,7 @@ prices = st.integers(0, 10**9)
 
 
 @given(st.lists(counts, min_size=7, max_size=7), st.lists(prices, min_size=6, max_size=6))
-def test_a_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: list[int]) -> None:
+def test_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: list[int]) -> None:
     table = dict(zip(dict.fromkeys(BUCKETS.values()), charged, strict=True))
     usage = Usage(**dict(zip(BUCKETS, tokens, strict=True)))
     exact = sum(count * table[BUCKETS[bucket]] for bucket, count in zip(BUCKETS, tokens, strict=True))
@@ -74,10 +74,10 @@ def test_a_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: li
     ("microusd", "text"),
     [(0, "0.000000"), (1500, "0.001500"), (1_000_000, "1.000000"), (-1, "-0.000001"), (-2_500_000, "-2.500000")],
 )
-def test_dollars_are_written_with_six_decimals(microusd: int, text: str) -> None:
+def test_dollars_are_formatted_with_six_decimals(microusd: int, text: str) -> None:
     assert format_usd(microusd) == text
 
 
 @given(st.integers(-(10**18), 10**18))
-def test_dollars_can_be_read_back(microusd: int) -> None:
+def test_formatted_dollars_can_be_parsed(microusd: int) -> None:
     assert int(Decimal(format_usd(microusd)) * 10**6) == microusd

@@ -12,7 +12,7 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_task_runs_under_its_owners_name() -> None:
+async def test_task_has_the_name_of_its_owner() -> None:
     owner = TaskOwner("room")
 
     async def answer() -> int:
@@ -26,7 +26,7 @@ async def test_a_task_runs_under_its_owners_name() -> None:
     await owner.stop()
 
 
-async def test_stopping_ends_all_and_waits_for_their_end() -> None:
+async def test_stop_cancels_all_tasks_and_waits_for_them() -> None:
     owner, ended = TaskOwner("room"), []
 
     async def tidy() -> None:
@@ -44,7 +44,7 @@ async def test_stopping_ends_all_and_waits_for_their_end() -> None:
     await owner.stop()
 
 
-async def test_a_failing_task_is_loud(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     owner = TaskOwner("room")
 
     async def fail() -> None:
@@ -59,14 +59,14 @@ async def test_a_failing_task_is_loud(caplog: pytest.LogCaptureFixture) -> None:
     assert not owner._tasks
 
 
-async def test_a_cancelled_task_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_task_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     owner = TaskOwner("room")
     owner.start(forever(), "work")
     await owner.stop()
     assert caplog.text == ""
 
 
-async def test_a_task_that_fails_while_stopping_does_not_keep_the_others() -> None:
+async def test_task_that_fails_during_stop_does_not_affect_others() -> None:
     owner = TaskOwner("room")
 
     async def stubborn() -> None:

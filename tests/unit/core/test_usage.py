@@ -20,7 +20,7 @@ def test_totals_are_the_sums_of_disjoint_buckets() -> None:
     assert (usage.total_input_tokens, usage.total_output_tokens, usage.total_tokens) == (15, 112, 127)
 
 
-def test_no_usage_is_nothing() -> None:
+def test_no_usage_is_zero() -> None:
     assert NO_USAGE.total_tokens == 0
     assert not NO_USAGE.is_estimated
 
@@ -31,11 +31,11 @@ def test_tokens_are_estimated_from_bytes_rounded_up(size: int, tokens: int) -> N
 
 
 @given(st.integers(0, 10**12))
-def test_an_estimate_never_falls_short(size: int) -> None:
+def test_estimate_is_rounded_up(size: int) -> None:
     assert 0 <= estimate_tokens(size) * 4 - size < 4
 
 
-def test_media_in_a_request_do_not_count_by_their_bytes() -> None:
+def test_media_in_a_request_are_not_counted_by_their_bytes() -> None:
     text = b'{"text": "' + b"words and words " * 2000 + b'"}'
     unspaced = b'{"text": "' + "汉字".encode() * 8000 + b'"}'
     picture = b'{"url": "data:image/png;base64,' + b"iVBORw0K" * 250_000 + b'"}'

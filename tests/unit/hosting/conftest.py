@@ -1,4 +1,4 @@
-"""Fixtures for hosting: small GGUF files, wheels, and a host whose workers are scripts."""
+"""Fixtures of the hosting tests: small GGUF files, wheels, and a host whose workers are scripts."""
 
 import asyncio
 import struct
@@ -52,12 +52,12 @@ def build_wheel(directory: Path, distribution: str, version: str, member: str, c
 async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"This did not happen within {timeout_s} s: {what}."
+        assert time.monotonic() < deadline, f"did not happen within {timeout_s} s: {what}"
         await asyncio.sleep(0.01)
 
 
 class StubHost:
-    """A running host with one stub worker, and the events of the worker."""
+    """A host with one stub worker, and all events of that worker."""
 
     def __init__(self, host: LocalHost, name: str, run_dir: Path, events: list[WorkerView]) -> None:
         self.host = host
@@ -96,7 +96,7 @@ def wait_until() -> Callable[..., object]:
 
 @pytest.fixture
 def stub_host(tmp_path: Path, socket_dir: Path) -> Callable[..., object]:
-    """`async with stub_host("behavior", setting=…) as stub` starts a host and stops it at the end."""
+    """`async with stub_host("behavior", setting=…) as stub`: a host that is stopped at the end."""
 
     @asynccontextmanager
     async def start(behavior: str, **settings: float) -> AsyncIterator[StubHost]:
@@ -112,13 +112,12 @@ def stub_host(tmp_path: Path, socket_dir: Path) -> Callable[..., object]:
         events: list[WorkerView] = []
         run_dir = socket_dir / "run"
         host = LocalHost(
-            [LocalModel(name="stub", artifact=str(weights), threads=1)],
             cache_dir=tmp_path / "cache",
             run_dir=run_dir,
             on_event=events.append,
             settings=HostSettings(worker_command=(sys.executable, "-I", str(STUB), behavior), **(quick | settings)),
         )
-        await host.start()
+        host.apply([LocalModel(name="stub", artifact=str(weights), threads=1)])
         try:
             yield StubHost(host, "stub", run_dir, events)
         finally:

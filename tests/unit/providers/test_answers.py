@@ -61,7 +61,7 @@ def once(*writes: bytes) -> Callable[[Peer], object]:
     ],
 )
 @pytest.mark.parametrize("step", [1_000_000, 1], ids=["at-once", "byte-by-byte"])
-async def test_a_body_is_what_was_sent(pool: UpstreamPool, data: bytes, body: bytes, step: int) -> None:
+async def test_body_arrives_unchanged(pool: UpstreamPool, data: bytes, body: bytes, step: int) -> None:
     writes = [data[at : at + step] for at in range(0, len(data), step)]
     async with serving(once(*writes)) as server:
         response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
@@ -89,7 +89,7 @@ async def test_a_body_is_what_was_sent(pool: UpstreamPool, data: bytes, body: by
     ],
     ids=["nothing", "status", "header", "interim", "length", "no-chunk", "no-end", "in-chunk", "in-end", "http-1.0"],
 )
-async def test_a_cut_answer_is_a_disconnect(pool: UpstreamPool, data: bytes, is_stream: bool) -> None:
+async def test_truncated_response_is_a_disconnect(pool: UpstreamPool, data: bytes, is_stream: bool) -> None:
     async with serving(once(data)) as server:
         ask = stream if is_stream else call
         with pytest.raises(errors.UpstreamDisconnected), within(2.0):
@@ -100,7 +100,7 @@ async def test_a_cut_answer_is_a_disconnect(pool: UpstreamPool, data: bytes, is_
 @pytest.mark.parametrize(
     "data", [answer(b"hello")[:-1], CHUNKED_HEAD + chunked(b"hell", end=b""), UNTIL_CLOSE + b"hell"]
 )
-async def test_a_reset_is_a_disconnect_whatever_the_framing_and_what_came_is_given_out(
+async def test_reset_is_a_disconnect_after_the_received_bytes_whatever_the_framing(
     pool: UpstreamPool, data: bytes
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -117,7 +117,7 @@ async def test_a_reset_is_a_disconnect_whatever_the_framing_and_what_came_is_giv
             came += await response.next_chunk()
         assert came == b"hell"
         given_out.set()
-        with pytest.raises(errors.UpstreamDisconnected, match="in the middle of its answer"):
+        with pytest.raises(errors.UpstreamDisconnected, match="before its response was complete"):
             await response.next_chunk()
 
 
@@ -139,7 +139,7 @@ async def test_a_reset_is_a_disconnect_whatever_the_framing_and_what_came_is_giv
         b"\r\n" * 40_000,
     ],
 )
-async def test_what_is_not_http_is_malformed_at_once(pool: UpstreamPool, data: bytes) -> None:
+async def test_invalid_http_is_malformed_at_once(pool: UpstreamPool, data: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(data)
@@ -152,7 +152,7 @@ async def test_what_is_not_http_is_malformed_at_once(pool: UpstreamPool, data: b
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_broken_chunk_is_malformed_after_the_good_ones(pool: UpstreamPool) -> None:
+async def test_invalid_chunk_is_malformed_after_the_valid_ones(pool: UpstreamPool) -> None:
     async with serving(once(CHUNKED_HEAD + chunked(b"good", end=b"zz\r\n"))) as server:
         response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert await response.next_chunk() == b"good"
@@ -181,16 +181,14 @@ async def _flood(peer: Peer, start: bytes, block: bytes) -> None:
     ],
     ids=["headers", "value", "name", "reason", "interim", "extension", "trailer"],
 )
-async def test_endless_heads_are_refused_long_before_the_deadline(
-    pool: UpstreamPool, start: bytes, block: bytes
-) -> None:
+async def test_endless_heads_are_refused_before_the_deadline(pool: UpstreamPool, start: bytes, block: bytes) -> None:
     async with serving(lambda peer: _flood(peer, start, block)) as server:
         with pytest.raises(errors.UpstreamMalformed, match="65536 bytes of headers"), within(2.0):
             await call(pool, server.deployment())
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
 
 
-async def test_a_large_but_finite_head_is_taken(pool: UpstreamPool) -> None:
+async def test_large_head_within_the_limit_is_accepted(pool: UpstreamPool) -> None:
     headers = [f"x-{number}: {'v' * 1000}" for number in range(60)]
     async with serving(lambda peer: peer.serve(answer(b"ok", *headers))) as server:
         to = server.deployment()
@@ -205,7 +203,7 @@ async def test_a_large_but_finite_head_is_taken(pool: UpstreamPool) -> None:
     "extra", [answer(b"second", "x: 2", status=500), b"HTTP/1.1 200 OK\r\nx: ", b"H", b"junk", b"0\r\n\r\n"]
 )
 @pytest.mark.parametrize("when", ["same-write", "later"])
-async def test_bytes_after_an_answer_never_reach_another_request(pool: UpstreamPool, extra: bytes, when: str) -> None:
+async def test_bytes_after_a_response_never_reach_another_request(pool: UpstreamPool, extra: bytes, when: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         if peer.number > 1:
@@ -230,7 +228,7 @@ async def test_bytes_after_an_answer_never_reach_another_request(pool: UpstreamP
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
-async def test_bytes_after_a_drained_answer_never_reach_another_request(pool: UpstreamPool, is_stream: bool) -> None:
+async def test_bytes_after_a_drained_response_never_reach_another_request(pool: UpstreamPool, is_stream: bool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         if peer.number == 1:
@@ -251,13 +249,13 @@ async def test_bytes_after_a_drained_answer_never_reach_another_request(pool: Up
         assert await call(pool, to) == b"own"
 
 
-async def test_an_empty_line_after_an_answer_is_harmless(pool: UpstreamPool) -> None:
+async def test_empty_line_after_a_response_is_ignored(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"hello") + b"\r\n")) as server:
         to = server.deployment()
         assert [await call(pool, to) for _ in range(3)] == [b"hello"] * 3
 
 
-async def test_an_answer_that_comes_before_the_request_was_taken_is_given_out_and_the_connection_dropped(
+async def test_early_response_is_returned_and_its_connection_closed(
     pool: UpstreamPool,
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -272,7 +270,7 @@ async def test_an_answer_that_comes_before_the_request_was_taken_is_given_out_an
         await eventually(lambda: open_counts(pool) == [0], "the connection being dropped")
 
 
-async def test_a_large_request_arrives_whole(pool: UpstreamPool) -> None:
+async def test_large_request_arrives_complete(pool: UpstreamPool) -> None:
     got: list[int] = []
 
     async def script(peer: Peer) -> None:
@@ -285,7 +283,7 @@ async def test_a_large_request_arrives_whole(pool: UpstreamPool) -> None:
         assert got == [sum(body)]
 
 
-async def test_the_request_on_the_wire(pool: UpstreamPool) -> None:
+async def test_request_on_the_wire(pool: UpstreamPool) -> None:
     heads: list[str] = []
 
     async def script(peer: Peer) -> None:
@@ -308,7 +306,7 @@ BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
 
 
 @pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
-def test_the_network_may_split_an_answer_anywhere(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_response_may_be_split_anywhere(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Each example is one answer on a connection that was used before, in writes of arbitrary sizes."""
     script: list[tuple[bytes, list[int]]] = []
 

@@ -1,4 +1,4 @@
-"""Each phase of an attempt has its deadline, and only the upstream's silence runs against it."""
+"""Each phase of an attempt has a timeout, and only the upstream's silence counts towards it."""
 
 import asyncio
 import time
@@ -24,8 +24,8 @@ SHORT_S = 0.15
 LONG_S = 30.0
 
 
-def _says(*pieces: bytes) -> object:
-    """Send these pieces, then fall silent until the pool hangs up."""
+def _sends(*pieces: bytes) -> object:
+    """Send these pieces, then stay silent until the pool closes the connection."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -36,20 +36,20 @@ def _says(*pieces: bytes) -> object:
     return script
 
 
-@pytest.mark.parametrize("said", [(), (b"HTTP/1.1 200 OK\r\ncontent-le",), (b"HTTP/1.1 100 Continue\r\n\r\n",)])
-async def test_no_headers_before_the_first_token_deadline(pool: UpstreamPool, said: tuple[bytes, ...]) -> None:
-    async with serving(_says(*said)) as server:
+@pytest.mark.parametrize("data", [(), (b"HTTP/1.1 200 OK\r\ncontent-le",), (b"HTTP/1.1 100 Continue\r\n\r\n",)])
+async def test_missing_headers_hit_the_first_token_timeout(pool: UpstreamPool, data: tuple[bytes, ...]) -> None:
+    async with serving(_sends(*data)) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=LONG_S, total_s=LONG_S)
         started = time.monotonic()
-        with pytest.raises(errors.UpstreamTimeout, match="first token deadline passed"), within(2.0):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the first-token timeout"), within(2.0):
             await call(pool, to)
         assert time.monotonic() - started >= SHORT_S
         await asyncio.wait_for(server.peers[0].is_gone.wait(), 5)
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_stream_without_content_ends_with_the_first_token_deadline(pool: UpstreamPool) -> None:
-    """Headers and comments are not content: until the caller says so, the first deadline holds."""
+async def test_stream_without_content_hits_the_first_token_timeout(pool: UpstreamPool) -> None:
+    """Headers and comments are not content: until the caller reports content, the first-token timeout applies."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -61,12 +61,12 @@ async def test_a_stream_without_content_ends_with_the_first_token_deadline(pool:
     async with serving(script) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=LONG_S, total_s=LONG_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
-        with pytest.raises(errors.UpstreamTimeout, match="first token deadline passed"), within(2.0):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the first-token timeout"), within(2.0):
             await rest(response)
 
 
-async def test_headers_are_given_out_before_the_body_comes(pool: UpstreamPool) -> None:
-    async with serving(_says(CHUNKED_HEAD)) as server:
+async def test_headers_are_returned_before_the_body_arrives(pool: UpstreamPool) -> None:
+    async with serving(_sends(CHUNKED_HEAD)) as server:
         with within(2.0):
             response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
         assert response.status == 200
@@ -74,19 +74,19 @@ async def test_headers_are_given_out_before_the_body_comes(pool: UpstreamPool) -
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
-async def test_silence_after_the_start_ends_with_the_idle_deadline(pool: UpstreamPool, is_stream: bool) -> None:
-    async with serving(_says(CHUNKED_HEAD, chunked(b"first", end=b""))) as server:
+async def test_silence_after_the_start_hits_the_idle_timeout(pool: UpstreamPool, is_stream: bool) -> None:
+    async with serving(_sends(CHUNKED_HEAD, chunked(b"first", end=b""))) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=SHORT_S, total_s=LONG_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if is_stream:
             assert await response.next_chunk() == b"first"
             response.content_began()
-        with pytest.raises(errors.UpstreamTimeout, match="idle deadline passed"), within(2.0):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the idle timeout"), within(2.0):
             await (response.next_chunk() if is_stream else response.read(100))
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_whole_answer_needs_only_its_headers_before_the_first_token_deadline(pool: UpstreamPool) -> None:
+async def test_whole_response_needs_only_its_headers_within_the_first_token_timeout(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         data = answer(b"late")
@@ -103,7 +103,7 @@ async def test_a_whole_answer_needs_only_its_headers_before_the_first_token_dead
         assert await reading == b"late"
 
 
-async def test_a_steady_stream_outlives_the_idle_deadline(pool: UpstreamPool) -> None:
+async def test_steady_stream_is_not_ended_by_the_idle_timeout(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(CHUNKED_HEAD)
@@ -119,7 +119,7 @@ async def test_a_steady_stream_outlives_the_idle_deadline(pool: UpstreamPool) ->
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
-async def test_the_total_deadline_ends_what_never_ends(pool: UpstreamPool, is_stream: bool) -> None:
+async def test_endless_response_hits_the_total_timeout(pool: UpstreamPool, is_stream: bool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(CHUNKED_HEAD)
@@ -132,45 +132,43 @@ async def test_the_total_deadline_ends_what_never_ends(pool: UpstreamPool, is_st
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         if is_stream:
             response.content_began()
-        with pytest.raises(errors.UpstreamTimeout, match="total deadline passed"), within(2.0):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the total timeout"), within(2.0):
             await (rest(response) if is_stream else response.read(1 << 30))
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_total_deadline_shorter_than_the_others_is_the_one_that_is_told(pool: UpstreamPool) -> None:
-    async with serving(_says()) as server:
+async def test_shorter_total_timeout_is_named_in_the_error(pool: UpstreamPool) -> None:
+    async with serving(_sends()) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=SHORT_S)
-        with pytest.raises(errors.UpstreamTimeout, match="total deadline passed"), within(2.0):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the total timeout"), within(2.0):
             await call(pool, to)
 
 
-async def test_our_own_slow_reading_is_not_the_upstreams_fault(pool: UpstreamPool) -> None:
-    async with serving(_says(CHUNKED_HEAD + chunked(b"first", end=b""), chunked(b"second"))) as server:
+async def test_slow_reading_does_not_time_the_upstream_out(pool: UpstreamPool) -> None:
+    async with serving(_sends(CHUNKED_HEAD + chunked(b"first", end=b""), chunked(b"second"))) as server:
         to = server.deployment(first_token_s=SHORT_S, idle_s=SHORT_S, total_s=LONG_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         got = await response.next_chunk()
         response.content_began()
-        await asyncio.sleep(3 * SHORT_S)  # our client reads slowly: longer than every deadline of the upstream
+        await asyncio.sleep(3 * SHORT_S)  # the client reads slowly: longer than every timeout of the upstream
         assert got + await rest(response) == b"firstsecond"
 
 
 @pytest.mark.parametrize("framing", [CHUNKED_HEAD, b"HTTP/1.1 200 OK\r\n\r\n"], ids=["chunked", "until-close"])
-async def test_a_deadline_that_passes_while_nobody_reads_is_told_after_what_came(
-    pool: UpstreamPool, framing: bytes
-) -> None:
-    """Most of all: our own hanging up must not look like the end of a body that ends with the connection."""
+async def test_timeout_during_a_pause_is_raised_after_the_received_bytes(pool: UpstreamPool, framing: bytes) -> None:
+    """Closing the connection ourselves must not look like the end of a body that ends with the connection."""
     piece = b"first" if framing != CHUNKED_HEAD else chunked(b"first", end=b"")
-    async with serving(_says(framing, piece, piece)) as server:
+    async with serving(_sends(framing, piece, piece)) as server:
         to = server.deployment(first_token_s=LONG_S, idle_s=LONG_S, total_s=SHORT_S)
         response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
         response.content_began()
         assert await response.next_chunk() in {b"first", b"firstfirst"}
         await eventually(lambda: open_counts(pool) == [0], "the total deadline")
-        with pytest.raises(errors.UpstreamTimeout, match="total deadline passed"):
+        with pytest.raises(errors.UpstreamTimeout, match="exceeded the total timeout"):
             await rest(response)
 
 
-async def test_no_timer_of_its_own_for_a_request(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_have_no_timers_of_their_own(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         to = server.deployment()
         await call(pool, to)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.providers import FoundModel, UpstreamPool, discover_models
+from intellirouter.providers import DiscoveredModel, UpstreamPool, discover_models
 from tests.support.providers.loopback import Peer, answer, serving
 
 
@@ -39,13 +39,13 @@ async def _names(pool: UpstreamPool, lister: Lister, **settings: Any) -> list[st
 
 
 @pytest.mark.parametrize("dialects", [("openai_chat",), ("openai_responses",), ("openai_chat", "openai_responses")])
-async def test_openai(pool: UpstreamPool, dialects: tuple[str, ...]) -> None:
+async def test_openai_list(pool: UpstreamPool, dialects: tuple[str, ...]) -> None:
     lister = Lister({"/models": {"object": "list", "data": [{"id": "b"}, {"id": "a"}, {"id": "b"}]}})
     assert await _names(pool, lister, dialects=dialects, credentials=("sk",)) == ["b", "a"]
     assert "authorization: Bearer sk\r\n" in lister.heads[0]
 
 
-async def test_a_list_alone_and_context_lengths_where_they_are_told(pool: UpstreamPool) -> None:
+async def test_bare_list_and_context_lengths(pool: UpstreamPool) -> None:
     rows = [
         {"id": "a", "context_length": 8192},
         {"id": "b", "max_model_len": 4096},
@@ -54,13 +54,13 @@ async def test_a_list_alone_and_context_lengths_where_they_are_told(pool: Upstre
     async with serving(Lister({"/models": rows}).script) as server:
         found = await discover_models(pool, server.deployment())
     assert found == (
-        FoundModel(id="a", context_tokens=8192),
-        FoundModel(id="b", context_tokens=4096),
-        FoundModel(id="c"),
+        DiscoveredModel(id="a", context_tokens=8192),
+        DiscoveredModel(id="b", context_tokens=4096),
+        DiscoveredModel(id="c"),
     )
 
 
-async def test_anthropic_in_pages(pool: UpstreamPool) -> None:
+async def test_anthropic_list_in_pages(pool: UpstreamPool) -> None:
     first = {"data": [{"id": "claude-a", "type": "model"}], "has_more": True, "last_id": "claude-a"}
     lister = Lister(
         {
@@ -77,7 +77,7 @@ async def test_anthropic_in_pages(pool: UpstreamPool) -> None:
     assert "anthropic-version: 2023-06-01\r\n" in lister.heads[0]
 
 
-async def test_gemini_in_pages(pool: UpstreamPool) -> None:
+async def test_gemini_list_in_pages(pool: UpstreamPool) -> None:
     lister = Lister(
         {
             "/models?pageSize=1000": {
@@ -90,12 +90,12 @@ async def test_gemini_in_pages(pool: UpstreamPool) -> None:
     assert await _names(pool, lister, dialects=("gemini",)) == ["gemini-a", "gemini-b"]
 
 
-async def test_ollama(pool: UpstreamPool) -> None:
+async def test_ollama_list(pool: UpstreamPool) -> None:
     lister = Lister({"/api/tags": {"models": [{"name": "llama3.2:3b", "size": 1}, {"name": "qwen3"}]}})
     assert await _names(pool, lister, dialects=("ollama",)) == ["llama3.2:3b", "qwen3"]
 
 
-async def test_bedrock(pool: UpstreamPool) -> None:
+async def test_bedrock_list(pool: UpstreamPool) -> None:
     lister = Lister({"/foundation-models": {"modelSummaries": [{"modelId": "anthropic.claude-v1:0"}]}})
     settings: dict[str, Any] = {"dialects": ("bedrock",), "auth": "sigv4", "region": "us-east-1"}
     names = await _names(pool, lister, credentials=("AKIAABCDEFGHIJKLMNOP:s",), **settings)
@@ -103,7 +103,7 @@ async def test_bedrock(pool: UpstreamPool) -> None:
     assert "/us-east-1/bedrock/aws4_request" in lister.heads[0]
 
 
-async def test_pages_without_end_end(pool: UpstreamPool) -> None:
+async def test_endless_pages_are_bounded(pool: UpstreamPool) -> None:
     def page(target: str) -> Any:
         return {"models": [{"name": f"m{len(target)}-{number}"} for number in range(10)], "nextPageToken": target[-50:]}
 
@@ -112,7 +112,7 @@ async def test_pages_without_end_end(pool: UpstreamPool) -> None:
     assert len(lister.asked) == 20
 
 
-async def test_names_that_nobody_could_use_are_left_out(pool: UpstreamPool) -> None:
+async def test_unusable_names_are_skipped(pool: UpstreamPool) -> None:
     rows = [{"id": "good"}, {"id": ""}, {"id": 7}, {"id": "a\nb"}, {"id": "x" * 201}, {}, None, 3, "text", {"id": None}]
     assert await _names(pool, Lister({"/models": {"data": rows}})) == ["good"]
 
@@ -121,8 +121,8 @@ async def test_names_that_nobody_could_use_are_left_out(pool: UpstreamPool) -> N
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"\xff", b"3", b'{"data": 3, "models": 3, "modelSummaries": {}}', b"[" * 5000]
 )
-async def test_answers_that_are_no_list(pool: UpstreamPool, dialect: str, body: bytes) -> None:
-    with pytest.raises(errors.UpstreamMalformed, match="no list of models"):
+async def test_invalid_lists_are_malformed(pool: UpstreamPool, dialect: str, body: bytes) -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="not a valid list of models"):
         await _names(pool, Lister(lambda _: body), dialects=(dialect,))
 
 
@@ -130,7 +130,7 @@ async def test_answers_that_are_no_list(pool: UpstreamPool, dialect: str, body: 
     ("status", "kind"),
     [(401, errors.UpstreamAuthFailed), (403, errors.UpstreamAuthFailed), (404, errors.UpstreamUnavailable)],
 )
-async def test_refusals(pool: UpstreamPool, status: int, kind: type[errors.UpstreamError]) -> None:
+async def test_error_statuses(pool: UpstreamPool, status: int, kind: type[errors.UpstreamError]) -> None:
     with pytest.raises(kind, match=str(status)) as caught:
         await _names(pool, Lister(lambda _: b"{}", status))
     assert caught.value.hint

@@ -1,4 +1,4 @@
-"""Connections per address are bounded; callers beyond that wait in line, and the line always moves on."""
+"""Connections per address are bounded. Requests beyond the limit wait in a queue that never stalls."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,16 +9,16 @@ import pytest
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.transport import pool as pool_module
-from intellirouter.providers.transport.address_pool import Peers
+from intellirouter.providers.transport.address_pool import AddressPool
 from tests.support.providers.loopback import Peer, answer, call, eventually, open_counts, serving
 
 
 def _waiting(pool: UpstreamPool) -> int:
-    return sum(len(peers.waiting) for peers in pool._peers.values())
+    return sum(len(peers.waiting) for peers in pool._address_pools.values())
 
 
 class Gate:
-    """An upstream that notes who asks and answers when it is told to."""
+    """An upstream that records requests and responds when the test lets it."""
 
     def __init__(self, *headers: str) -> None:
         self.asked: list[bytes] = []
@@ -49,7 +49,7 @@ async def test_first_come_first_served_over_one_connection(pool: UpstreamPool, h
         assert len(server.peers) == (30 if headers else 1)
 
 
-async def test_a_newcomer_does_not_overtake(pool: UpstreamPool) -> None:
+async def test_newcomer_does_not_overtake(pool: UpstreamPool) -> None:
     gate = Gate()
     async with serving(gate.script) as server:
         to = server.deployment(max_connections=1)
@@ -59,13 +59,15 @@ async def test_a_newcomer_does_not_overtake(pool: UpstreamPool) -> None:
         await eventually(lambda: _waiting(pool) == 1)
         gate.let(3)
         await first
-        newcomer = asyncio.ensure_future(call(pool, to, b"newcomer"))  # in the turn in which the connection is freed
+        newcomer = asyncio.ensure_future(
+            call(pool, to, b"newcomer")
+        )  # in the iteration of the loop that frees the connection
         await asyncio.gather(second, newcomer)
         assert gate.asked == [b"first", b"second", b"newcomer"]
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-async def test_a_crowd_never_opens_more_than_the_limit(pool: UpstreamPool, limit: int) -> None:
+async def test_concurrent_requests_never_exceed_the_limit(pool: UpstreamPool, limit: int) -> None:
     most = 0
 
     async def script(peer: Peer) -> None:
@@ -79,7 +81,7 @@ async def test_a_crowd_never_opens_more_than_the_limit(pool: UpstreamPool, limit
         assert (most, len(server.peers), open_counts(pool)) == (limit, limit, [limit])
 
 
-async def test_cancelled_waiters_leave_the_line(pool: UpstreamPool) -> None:
+async def test_canceled_waiters_leave_the_queue(pool: UpstreamPool) -> None:
     gate = Gate()
     async with serving(gate.script) as server:
         to = server.deployment(max_connections=1)
@@ -95,10 +97,10 @@ async def test_cancelled_waiters_leave_the_line(pool: UpstreamPool) -> None:
 
 
 def _when_served(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Call `act` once, right after a waiter was given its turn and before it has run."""
+    """Call `act` once, right after a waiter was assigned its result and before it has run."""
     acts = [act]
-    for name in ("hand_over", "grant"):
-        original = getattr(Peers, name)
+    for name in ("assign", "grant"):
+        original = getattr(AddressPool, name)
 
         def served(peers: Any, *given: Any, original: Any = original) -> Any:
             waiting_before = len(peers.waiting)
@@ -107,11 +109,11 @@ def _when_served(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
                 acts.pop()()
             return result
 
-        monkeypatch.setattr(Peers, name, served)
+        monkeypatch.setattr(AddressPool, name, served)
 
 
 @pytest.mark.parametrize("headers", [(), ("connection: close",)], ids=["keep-alive", "close"])
-async def test_a_waiter_cancelled_in_the_turn_in_which_it_is_served_passes_its_turn_on(
+async def test_waiter_canceled_while_being_served_gives_its_slot_back(
     pool: UpstreamPool, headers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(*headers)
@@ -128,7 +130,7 @@ async def test_a_waiter_cancelled_in_the_turn_in_which_it_is_served_passes_its_t
 
 
 @pytest.mark.parametrize("is_noticed", [False, True], ids=["closing", "closed"])
-async def test_a_connection_that_dies_while_it_is_handed_over_costs_nobody_a_place(
+async def test_connection_closed_while_being_assigned_loses_no_slot(
     pool: UpstreamPool, is_noticed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
@@ -150,13 +152,13 @@ async def test_a_connection_that_dies_while_it_is_handed_over_costs_nobody_a_pla
         assert len(server.peers) == 2
 
 
-async def test_waiting_for_a_turn_ends_with_the_connect_deadline_and_says_why(pool: UpstreamPool) -> None:
+async def test_waiting_for_a_connection_hits_the_connect_timeout(pool: UpstreamPool) -> None:
     gate = Gate()
     async with serving(gate.script) as server:
         to = server.deployment(max_connections=1, connect_s=0.1)
         first = asyncio.ensure_future(call(pool, to, b"first"))
         await eventually(lambda: gate.asked)
-        with pytest.raises(errors.UpstreamTimeout, match="none of its 1 connections became free") as caught:
+        with pytest.raises(errors.UpstreamTimeout, match="None of the 1 connections became free") as caught:
             await call(pool, to, b"second")
         assert caught.value.code == "upstream_connect_timeout"
         assert "max_connections" in caught.value.hint
@@ -165,16 +167,16 @@ async def test_waiting_for_a_turn_ends_with_the_connect_deadline_and_says_why(po
         assert await first == b"{}"
 
 
-async def test_the_line_has_an_end(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queue_is_bounded(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_MAX_WAITING_PER_ADDRESS", 3)
     gate = Gate()
     async with serving(gate.script) as server:
         to = server.deployment(max_connections=1)
         calls = [asyncio.ensure_future(call(pool, to)) for _ in range(4)]
         await eventually(lambda: _waiting(pool) == 3 and gate.asked)
-        with pytest.raises(errors.Overloaded, match="3 requests already wait for one of 1 connections"):
+        with pytest.raises(errors.Overloaded, match="3 requests already wait for one of its 1 connections"):
             await call(pool, to)
-        calls[1].cancel()  # who has left does not count
+        calls[1].cancel()  # a canceled waiter does not count
         await eventually(lambda: _waiting(pool) == 2)
         calls.append(asyncio.ensure_future(call(pool, to)))
         gate.let(4)
@@ -182,7 +184,7 @@ async def test_the_line_has_an_end(pool: UpstreamPool, monkeypatch: pytest.Monke
         assert [type(result) for result in results] == [bytes, asyncio.CancelledError, bytes, bytes, bytes]
 
 
-async def test_an_upstream_that_fails_everyone_lets_everyone_know(pool: UpstreamPool) -> None:
+async def test_failing_upstream_fails_all_waiting_requests(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
 
@@ -193,7 +195,7 @@ async def test_an_upstream_that_fails_everyone_lets_everyone_know(pool: Upstream
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_raised_limit_serves_those_who_wait_already(pool: UpstreamPool) -> None:
+async def test_raised_limit_serves_requests_that_are_already_waiting(pool: UpstreamPool) -> None:
     gate = Gate()
     async with serving(gate.script) as server:
         to = server.deployment(max_connections=1)

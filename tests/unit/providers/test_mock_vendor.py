@@ -40,7 +40,7 @@ BOTH = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream
 
 
 @BOTH
-async def test_answers_come_whole_over_few_connections(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
+async def test_responses_arrive_over_few_connections(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
     async def client() -> None:
         for _ in range(10):
             assert b"hello" in await _ask(pool, vendor, is_stream=is_stream, max_connections=5)
@@ -65,7 +65,7 @@ async def test_answers_come_whole_over_few_connections(pool: UpstreamPool, vendo
         ("huge", {"what": "headers"}, errors.UpstreamMalformed),
     ],
 )
-async def test_faults_become_their_errors_and_leave_nothing_open(
+async def test_faults_become_errors_and_leave_nothing_open(
     pool: UpstreamPool, vendor: MockVendor, is_stream: bool, fault: str, parameters: dict[str, Any], error: type
 ) -> None:
     vendor.fault(fault, **parameters)
@@ -77,7 +77,7 @@ async def test_faults_become_their_errors_and_leave_nothing_open(
 
 @BOTH
 @pytest.mark.parametrize("how", ["announce", "idle"])
-async def test_a_vendor_that_closes_after_its_answers_costs_no_request(
+async def test_vendor_that_closes_after_each_response_fails_no_request(
     pool: UpstreamPool, vendor: MockVendor, is_stream: bool, how: str
 ) -> None:
     vendor.fault("close_after", how=how)
@@ -88,13 +88,13 @@ async def test_a_vendor_that_closes_after_its_answers_costs_no_request(
 
 
 @BOTH
-async def test_an_answer_of_many_megabytes(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
+async def test_response_of_many_megabytes(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
     vendor.fault("huge", what="event" if is_stream else "body", size_mib=8)
     assert len(await _ask(pool, vendor, is_stream=is_stream)) > 8 * 1024 * 1024
 
 
 @BOTH
-async def test_a_cancelled_call_is_seen_by_the_vendor(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
+async def test_vendor_notices_a_canceled_request(pool: UpstreamPool, vendor: MockVendor, is_stream: bool) -> None:
     vendor.fault("hang")
     task = asyncio.ensure_future(_ask(pool, vendor, is_stream=is_stream))
     await eventually(vendor.requests, "the request arriving")

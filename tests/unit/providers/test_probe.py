@@ -1,4 +1,4 @@
-"""Looking for model servers on this machine: only a list of models counts as an answer."""
+"""Finding model servers on this machine: only a list of models counts."""
 
 import contextlib
 import http.server
@@ -65,14 +65,14 @@ def _probe(port: int, **settings: int) -> list[ProbeResult]:
 
 
 @pytest.mark.parametrize("path", ["", "/v1"])
-def test_a_model_server_is_found_with_its_models(path: str) -> None:
+def test_model_server_is_found_with_its_models(path: str) -> None:
     row = structs.replace(ROW, base_url=f"http://127.0.0.1:11434{path}")
     with listening(_answering(_http(json.dumps(LIST).encode()))) as port:
         found = probe_local([row], ports={"ollama": port}, own_port=0)
     assert found == [ProbeResult("ollama", f"http://127.0.0.1:{port}{path}", ("llama3.2:3b", "qwen3"))]
 
 
-def test_a_real_http_server_is_asked_for_its_models_and_nothing_else() -> None:
+def test_only_the_list_of_models_is_requested() -> None:
     paths: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -117,33 +117,33 @@ def test_a_real_http_server_is_asked_for_its_models_and_nothing_else() -> None:
         b"HTTP/1.1 302 Found\r\nlocation: http://vendor.invalid/\r\ncontent-length: 0\r\n\r\n",
     ],
 )
-def test_whatever_else_lives_on_the_port_is_no_model_server(data: bytes) -> None:
+def test_other_servers_are_not_reported(data: bytes) -> None:
     with listening(_answering(data)) as port:
         assert _probe(port) == []
 
 
 @pytest.mark.parametrize("body", [b'{"data": []}', b'{"object": "list", "data": [], "more": 1}'])
-def test_a_server_without_models_is_found_too(body: bytes) -> None:
+def test_server_without_models_is_found(body: bytes) -> None:
     with listening(_answering(_http(body))) as port:
         assert [each.models for each in _probe(port)] == [()]
 
 
-def test_a_list_without_end_is_not_read_to_the_end() -> None:
+def test_endless_list_is_not_read_to_the_end() -> None:
     rest = json.dumps([{"id": "m" * 1000}] * 2000).encode()
     with listening(_answering(_http(b'{"data": ' + rest + b"}"))) as port:
         assert _probe(port) == []
 
 
-def test_of_many_models_the_first_hundred_count() -> None:
+def test_only_the_first_hundred_models_are_reported() -> None:
     many = {"data": [{"id": f"m{number}"} for number in range(1000)]}
     with listening(_answering(_http(json.dumps(many).encode()))) as port:
         assert [len(each.models) for each in _probe(port)] == [100]
 
 
 @pytest.mark.parametrize("how", ["silent", "dripping"])
-def test_a_server_that_takes_its_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Dripping one byte at a time must not restart the clock."""
-    monkeypatch.setattr(probe, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(probe, "_RESPONSE_TIMEOUT_S", 0.3)
     stop = threading.Event()
 
     def act(connection: socket.socket) -> None:
@@ -166,7 +166,7 @@ def test_a_server_that_takes_its_time_is_not_waited_for(monkeypatch: pytest.Monk
     assert took < 3.0
 
 
-def test_nobody_listens_and_that_is_known_at_once() -> None:
+def test_closed_port_is_detected_at_once() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         started = time.monotonic()
@@ -174,19 +174,19 @@ def test_nobody_listens_and_that_is_known_at_once() -> None:
         assert time.monotonic() - started < 1.0
 
 
-def test_our_own_port_and_port_zero_are_left_alone() -> None:
+def test_own_port_and_port_zero_are_not_probed() -> None:
     with listening(_answering(_http(json.dumps(LIST).encode()))) as port:
         assert _probe(port, own_port=port) == []
         assert _probe(0) == []
 
 
-def test_vendors_that_are_not_local_are_not_asked() -> None:
+def test_remote_vendors_are_not_probed() -> None:
     rows = [row for row in VENDORS.values() if row.local_port is None]
     assert rows
     assert probe_local(rows, ports={}, own_port=0) == []
 
 
-def test_several_servers_are_asked_at_the_same_time_and_told_in_the_order_of_the_rows() -> None:
+def test_servers_are_probed_concurrently_and_reported_in_row_order() -> None:
     together = threading.Barrier(2, timeout=5)
 
     def act(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Keeping connections: which one is taken, and which one must not be taken any more."""
+"""Reuse of connections: which one is taken, and which ones must not be reused."""
 
 import asyncio
 import os
@@ -18,21 +18,21 @@ def _pretend_idle_for(pool: UpstreamPool, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("data", [answer(b"hello"), CHUNKED_HEAD + chunked(b"hel", b"lo")], ids=["length", "chunked"])
-async def test_one_connection_serves_one_request_after_the_other(pool: UpstreamPool, data: bytes) -> None:
+async def test_one_connection_serves_consecutive_requests(pool: UpstreamPool, data: bytes) -> None:
     async with serving(lambda peer: peer.serve(data)) as server:
         to = server.deployment()
         assert [await call(pool, to) for _ in range(20)] == [b"hello"] * 20
         assert len(server.peers) == 1
 
 
-async def test_over_a_unix_socket_too(pool: UpstreamPool, socket_dir: Path) -> None:
+async def test_unix_socket_connection_is_reused(pool: UpstreamPool, socket_dir: Path) -> None:
     async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(socket_dir / "w.sock")) as server:
         to = server.deployment()
         assert [await call(pool, to) for _ in range(3)] == [b"here"] * 3
         assert len(server.peers) == 1
 
 
-async def test_the_connection_used_last_is_taken_first(pool: UpstreamPool) -> None:
+async def test_most_recently_used_connection_is_taken_first(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.serve(answer(b"%d" % peer.number))
 
@@ -45,7 +45,7 @@ async def test_the_connection_used_last_is_taken_first(pool: UpstreamPool) -> No
         assert len(server.peers) == 3
 
 
-async def test_deployments_behind_one_address_share_its_connections(pool: UpstreamPool) -> None:
+async def test_deployments_with_one_address_share_its_connections(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment())
         await call(pool, server.deployment(credentials=("other",)))
@@ -62,9 +62,7 @@ async def test_deployments_behind_one_address_share_its_connections(pool: Upstre
     ],
     ids=["announced", "http-1.0", "announced-chunked", "until-close"],
 )
-async def test_a_connection_that_the_upstream_ends_with_an_answer_is_not_used_again(
-    pool: UpstreamPool, last_words: bytes
-) -> None:
+async def test_connection_closed_with_a_response_is_not_reused(pool: UpstreamPool, last_words: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(last_words)
@@ -76,7 +74,7 @@ async def test_a_connection_that_the_upstream_ends_with_an_answer_is_not_used_ag
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_a_worker_that_closes_after_every_hundredth_answer_costs_no_request(pool: UpstreamPool) -> None:
+async def test_worker_that_closes_after_every_hundredth_response_fails_no_request(pool: UpstreamPool) -> None:
     async def like_llama_cpp(peer: Peer) -> None:
         for _ in range(99):
             await peer.request()
@@ -96,7 +94,7 @@ async def test_a_worker_that_closes_after_every_hundredth_answer_costs_no_reques
 
 
 @pytest.mark.parametrize("is_reset", [False, True], ids=["fin", "reset"])
-async def test_a_connection_that_the_upstream_closed_while_idle_is_replaced(pool: UpstreamPool, is_reset: bool) -> None:
+async def test_connection_closed_while_idle_is_replaced(pool: UpstreamPool, is_reset: bool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer())
@@ -112,15 +110,15 @@ async def test_a_connection_that_the_upstream_closed_while_idle_is_replaced(pool
 
 
 @pytest.mark.parametrize("what", ["fin", "bytes"])
-async def test_what_the_loop_has_not_seen_yet_is_seen_before_reuse(pool: UpstreamPool, what: str) -> None:
-    """The upstream acted an instant ago: only a look at the socket itself can tell."""
+async def test_stale_connection_is_detected_before_the_loop_notices(pool: UpstreamPool, what: str) -> None:
+    """The upstream acted a moment ago: only the socket itself shows it."""
     async with serving(lambda peer: peer.serve()) as server:
         to = server.deployment()
         await call(pool, to)
         [connection] = pool._connections
         assert not connection.is_stale()
-        # The other end of the socket acts at once; the loop gets no turn before the next request.
-        with _behind_the_loops_back(server.peers[0]) as sock:
+        # The other end of the socket acts at once. The loop does not run before the next request.
+        with _duplicate_socket(server.peers[0]) as sock:
             if what == "fin":
                 sock.shutdown(socket.SHUT_WR)
             else:
@@ -131,12 +129,12 @@ async def test_what_the_loop_has_not_seen_yet_is_seen_before_reuse(pool: Upstrea
         assert len(server.peers) == 2
 
 
-def _behind_the_loops_back(peer: Peer) -> socket.socket:
-    """The same socket, for acting on it without the loop that owns it."""
+def _duplicate_socket(peer: Peer) -> socket.socket:
+    """Return the same socket, to act on it without its loop."""
     return socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno()))
 
 
-async def test_bytes_that_nobody_asked_for_end_an_idle_connection(pool: UpstreamPool) -> None:
+async def test_unsolicited_bytes_close_an_idle_connection(pool: UpstreamPool) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer())
@@ -157,7 +155,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection(pool: Upstream
         assert len(server.peers) == 2
 
 
-async def test_the_upstreams_announced_patience_is_kept_with_a_margin(pool: UpstreamPool) -> None:
+async def test_announced_keep_alive_timeout_is_respected_with_a_margin(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"{}", "Keep-Alive: timeout=5, max=100"))) as server:
         to = server.deployment()
         for idle_s, connections in ((3.5, 1), (4.5, 2)):
@@ -179,14 +177,14 @@ async def test_the_upstreams_announced_patience_is_kept_with_a_margin(pool: Upst
         ("timeout=soon", 55.0),
     ],
 )
-async def test_how_long_an_announced_connection_is_used(pool: UpstreamPool, value: str, usable_s: float) -> None:
+async def test_usable_idle_time_from_the_keep_alive_header(pool: UpstreamPool, value: str, usable_s: float) -> None:
     async with serving(lambda peer: peer.serve(answer(b"{}", f"Keep-Alive: {value}"))) as server:
         await call(pool, server.deployment())
         [connection] = pool._connections
         assert connection.max_idle_s == usable_s
 
 
-async def test_long_idle_connections_are_closed_and_then_no_timer_is_left(pool: UpstreamPool) -> None:
+async def test_idle_connections_are_closed_and_no_timer_is_left(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment())
         assert pool._sweep_timer is not None
@@ -196,14 +194,14 @@ async def test_long_idle_connections_are_closed_and_then_no_timer_is_left(pool: 
         await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_an_idle_connection_has_no_deadline(pool: UpstreamPool) -> None:
+async def test_idle_connection_has_no_deadline(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment())
         [connection] = pool._connections
         assert (connection.deadline_s, connection.total_deadline_s) == (float("inf"), float("inf"))
 
 
-async def test_a_server_that_closes_instead_of_answering_fails_the_request_and_nothing_is_sent_twice(
+async def test_close_instead_of_a_response_fails_the_request_and_nothing_is_resent(
     pool: UpstreamPool,
 ) -> None:
     seen: list[bytes] = []
@@ -217,12 +215,12 @@ async def test_a_server_that_closes_instead_of_answering_fails_the_request_and_n
     async with serving(script) as server:
         to = server.deployment()
         await call(pool, to, b"first")
-        with pytest.raises(errors.UpstreamDisconnected, match="before answering"):
+        with pytest.raises(errors.UpstreamDisconnected, match="without sending a response"):
             await call(pool, to, b"second")
         assert seen == [b"first", b"second"]
 
 
-async def test_credentials_take_turns(pool: UpstreamPool) -> None:
+async def test_credentials_rotate(pool: UpstreamPool) -> None:
     heads: list[str] = []
 
     async def script(peer: Peer) -> None:
@@ -240,46 +238,93 @@ async def test_credentials_take_turns(pool: UpstreamPool) -> None:
     assert used[:3] == used[3:]
 
 
-async def test_a_reload_forgets_deployments_but_not_their_connections(pool: UpstreamPool) -> None:
+async def test_reload_forgets_deployments_but_not_their_connections(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         old, new = server.deployment(), server.deployment(max_connections=7)
         await call(pool, old)
         await call(pool, new)
-        pool.forget(frozenset({id(new)}))
-        assert set(pool._routes) == {id(new)}
+        pool.apply([new])
+        assert set(pool._states) == {new}
         await call(pool, new)
-        await call(pool, old)  # a request that was under way over the reload
+        await call(pool, old)  # a request that was in flight during the reload
         assert len(server.peers) == 1
 
 
-async def test_a_reload_changes_the_limit(pool: UpstreamPool) -> None:
+@pytest.mark.parametrize("is_applied", [False, True], ids=["on-first-use", "applied"])
+async def test_reload_raises_the_limit(pool: UpstreamPool, is_applied: bool) -> None:
     async with serving(lambda peer: peer.serve()) as server:
         await call(pool, server.deployment(max_connections=1))
         to = server.deployment(max_connections=3)
+        if is_applied:
+            pool.apply([to])
         responses = [await pool.send(to, UpstreamRequest(path="/x", body=b"{}")) for _ in range(3)]
         for response in responses:
             await response.read(100)
 
 
-async def test_addresses_that_no_deployment_has_any_more_are_forgotten(pool: UpstreamPool) -> None:
+async def test_reload_lowers_the_limit_and_requests_with_the_old_deployment_do_not_raise_it_again(
+    pool: UpstreamPool,
+) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        old, new = server.deployment(max_connections=3), server.deployment(max_connections=1, connect_s=0.05)
+        await call(pool, old)
+        pool.apply([new])
+        assert await call(pool, old) == b"{}"  # in flight during the reload
+        response = await pool.send(new, UpstreamRequest(path="/x", body=b"{}"))
+        with pytest.raises(errors.UpstreamTimeout, match="None of the 1 connections"):
+            await call(pool, new)
+        await response.read(100)
+
+
+async def test_deployments_that_share_an_address_share_the_highest_limit(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve()) as server:
+        low, high = server.deployment(max_connections=1), server.deployment(max_connections=2)
+        for order in ([low, high], [high, low]):
+            pool.apply(order)
+            responses = [await pool.send(low, UpstreamRequest(path="/x", body=b"{}")) for _ in range(2)]
+            for response in responses:
+                await response.read(100)
+
+
+async def test_reload_without_changes_keeps_connections_and_cooldowns(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            head = await peer.head()
+            await peer.reader.readexactly(peer.length)
+            await peer.send(answer(status=429 if "Bearer two" in head else 200))
+
+    async with serving(script) as server:
+        old, new = (server.deployment(credentials=("one", "two")) for _ in range(2))
+        for _ in range(2):
+            assert await call(pool, old) == b"{}"
+        before = pool.credential_states([old])
+        pool.apply([new])
+        assert await call(pool, new) == b"{}"
+        after = pool.credential_states([new])
+        assert [each.state for each in before] == [each.state for each in after] == ["ready", "cooling_down"]
+        assert [each.uses for each in after] == [2, 1]
+        assert len(server.peers) == 1
+
+
+async def test_unused_addresses_are_forgotten(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"{}", "connection: close"))) as server:
         await call(pool, server.deployment())
         await eventually(lambda: open_counts(pool) == [0])
-    pool.forget(frozenset())
-    assert (pool._routes, pool._peers) == ({}, {})
+    pool.apply([])
+    assert (pool._states, pool._address_pools) == ({}, {})
 
 
-async def test_paths_that_hold_ids_do_not_pile_up(pool: UpstreamPool) -> None:
+async def test_paths_with_ids_do_not_accumulate(pool: UpstreamPool) -> None:
     async with serving(lambda peer: peer.serve(answer(b"here"))) as server:
         to = server.deployment()
         for number in range(100):
             for method in ("GET", "DELETE", "POST"):
                 response = await pool.send(to, UpstreamRequest(path=f"/responses/r_{number}", method=method))
                 assert await response.read(100) == b"here"
-        assert len(pool._routes[id(to)]._heads) <= 32
+        assert len(pool._states[to]._heads) <= 32
 
 
-async def test_one_path_with_other_methods_and_headers_is_another_request(pool: UpstreamPool) -> None:
+async def test_heads_differ_by_method_and_headers(pool: UpstreamPool) -> None:
     heads: list[str] = []
 
     async def script(peer: Peer) -> None:
@@ -298,17 +343,17 @@ async def test_one_path_with_other_methods_and_headers_is_another_request(pool: 
         to = server.deployment()
         for request in asked * 2:
             await (await pool.send(to, request)).read(100)
-    said = [(head.split(" ")[0], "x-one: 1" in head, "x-one: 2" in head) for head in heads]
-    assert said == [("POST", False, False), ("GET", False, False), ("POST", True, False), ("POST", False, True)] * 2
+    seen = [(head.split(" ")[0], "x-one: 1" in head, "x-one: 2" in head) for head in heads]
+    assert seen == [("POST", False, False), ("GET", False, False), ("POST", True, False), ("POST", False, True)] * 2
 
 
-async def test_routes_of_wildcard_deployments_do_not_pile_up(
+async def test_states_of_wildcard_deployments_do_not_accumulate(
     pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intellirouter.providers.transport.pool._MAX_ROUTES", 3)
+    monkeypatch.setattr("intellirouter.providers.transport.pool._MAX_DEPLOYMENTS", 3)
     async with serving(lambda peer: peer.serve()) as server:
         deployments = [server.deployment() for _ in range(10)]
         for to in deployments * 2:
             await call(pool, to)
-        assert len(pool._routes) == 3
+        assert len(pool._states) == 3
         assert len(server.peers) == 1

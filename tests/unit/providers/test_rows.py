@@ -1,4 +1,4 @@
-"""Vendors are data, so data is what is checked: each row well formed, no two in each other's way."""
+"""The vendor rows: each is well formed, and no two conflict."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ def test_names_and_titles_are_unique() -> None:
     assert [title for title, count in titles.items() if count > 1] == []
 
 
-def test_there_are_enough_vendors_and_those_that_people_ask_for() -> None:
+def test_well_known_vendors_exist() -> None:
     asked_for = """openai anthropic gemini vertex azure bedrock ollama llamacpp vllm mlc mlx sglang tgi localai lmstudio
         groq mistral deepseek xai together fireworks openrouter cerebras sambanova nvidia cohere perplexity huggingface
         ai21 nebius hyperbolic deepinfra novita moonshot zhipu zai minimax dashscope baseten friendli scaleway ovhcloud
@@ -41,7 +41,7 @@ def test_no_two_vendors_share_a_local_port_or_an_environment_variable() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_is_well_formed(row: VendorRow) -> None:
+def test_row_is_well_formed(row: VendorRow) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9-]*", row.name)
     assert row.title.strip() == row.title != ""
     names = [name for names in row.credential_env for name in names.split("+")]
@@ -54,7 +54,7 @@ def test_a_row_is_well_formed(row: VendorRow) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_speaks_of_what_there_is(row: VendorRow) -> None:
+def test_row_uses_known_dialects_and_operations(row: VendorRow) -> None:
     known = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock")
     assert row.dialects
     assert set(row.dialects) <= set(known)
@@ -66,12 +66,12 @@ def test_a_row_speaks_of_what_there_is(row: VendorRow) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_an_address_is_https_unless_it_is_this_machine(row: VendorRow) -> None:
+def test_base_url_is_https_unless_it_is_local(row: VendorRow) -> None:
     if row.transport != "http":
         assert (row.base_url, row.base_url_hint, row.local_port) == (None, "", None)
         return
     if row.base_url is None or "{" in row.base_url:
-        # The hint shows what to fill in, in capital letters.
+        # The hint shows placeholders in capital letters.
         assert re.search(r"[A-Z]{4}", row.base_url_hint)
         assert row.local_port is None
         return
@@ -88,7 +88,7 @@ def test_an_address_is_https_unless_it_is_this_machine(row: VendorRow) -> None:
         assert row.local_port is None
 
 
-def test_a_port_that_several_vendors_use_is_probed_once() -> None:
+def test_shared_port_is_probed_once() -> None:
     by_port = Counter(urlsplit(row.base_url).port for row in VENDORS.values() if row.is_free and row.base_url)
     probed = {row.local_port for row in VENDORS.values() if row.local_port}
     assert set(by_port) == probed
@@ -96,7 +96,7 @@ def test_a_port_that_several_vendors_use_is_probed_once() -> None:
 
 
 @pytest.mark.parametrize("row", [param for param in ROWS if param.values[0].price_provider])
-def test_the_models_that_are_offered_by_name_have_a_price(row: VendorRow) -> None:
+def test_default_models_have_a_price(row: VendorRow) -> None:
     for model in row.default_models:
         price = calc_price(Usage(input_tokens=1, output_tokens=1), model, provider_id=row.price_provider)
         assert price.total_price > 0

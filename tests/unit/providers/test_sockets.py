@@ -1,4 +1,4 @@
-"""WebSockets to deployments: credentials, certificates, deadlines, refusals, and what the other side does to us."""
+"""WebSockets to deployments: credentials, certificates, timeouts, refusals, and misbehaving upstreams."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers import SocketDialer, UpstreamPool
+from intellirouter.providers import RotatingDialer, UpstreamPool, WebSocketDialer
 from intellirouter.providers.websocket import Socket
+from tests.support.providers.google import service_account
 from tests.support.providers.loopback import Authority, Peer, answer, deployment, serving
 
 REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
@@ -44,13 +45,13 @@ async def talking(talk: Talk = echo, **options: Any) -> AsyncIterator[tuple[str,
         yield f"{scheme}://localhost:{port}/v1", seen
 
 
-async def opened(pool: UpstreamPool, to: Deployment, dialer: SocketDialer | None = None) -> Socket:
-    socket = await (dialer or SocketDialer(pool)).connect(to, REQUEST)
+async def opened(pool: UpstreamPool, to: Deployment, dialer: WebSocketDialer | None = None) -> Socket:
+    socket = await (dialer or WebSocketDialer(pool)).connect(to, REQUEST)
     assert isinstance(socket, Socket)
     return socket
 
 
-async def test_messages_of_both_kinds_pass_both_ways(pool: UpstreamPool) -> None:
+async def test_text_and_binary_messages_pass_in_both_directions(pool: UpstreamPool) -> None:
     async with talking() as (url, seen):
         socket = await opened(pool, deployment(url, credentials=["sk-1"], headers=(("x-ours", "yes"),)))
         for message in ("ünïcode", b"\x00\xff", "x" * 300_000):
@@ -67,7 +68,7 @@ async def test_messages_of_both_kinds_pass_both_ways(pool: UpstreamPool) -> None
 
 
 @pytest.mark.parametrize(("auth", "header"), [("api-key", "api-key"), ("x-api-key", "x-api-key")])
-async def test_the_credential_goes_where_the_vendor_wants_it(pool: UpstreamPool, auth: str, header: str) -> None:
+async def test_credential_is_sent_in_the_vendors_header(pool: UpstreamPool, auth: str, header: str) -> None:
     async with talking() as (url, seen):
         socket = await opened(pool, deployment(url, credentials=["k"], auth=auth))
         await socket.close(1000)
@@ -75,7 +76,7 @@ async def test_the_credential_goes_where_the_vendor_wants_it(pool: UpstreamPool,
     assert "authorization" not in seen[0].headers
 
 
-async def test_a_refused_credential_rests_and_the_next_is_shown(pool: UpstreamPool) -> None:
+async def test_refused_credential_cools_down_and_the_next_is_used(pool: UpstreamPool) -> None:
     def refuse(link: ServerConnection, request: Request) -> Response | None:
         if request.headers["authorization"] == "Bearer good":
             return None
@@ -83,15 +84,46 @@ async def test_a_refused_credential_rests_and_the_next_is_shown(pool: UpstreamPo
 
     async with talking(process_request=refuse) as (url, seen):
         to = deployment(url, credentials=["bad", "good"])
-        dialer = SocketDialer(pool)
+        dialer = RotatingDialer(WebSocketDialer(pool), pool)
         for _ in range(3):
             await (await opened(pool, to, dialer)).close(1000)
         (bad, good) = pool.credential_states([to])
-    assert (bad.state, bad.reason, good.state) == ("resting", "unauthorized", "ready")
+    assert (bad.state, bad.reason, good.state) == ("cooling_down", "unauthorized", "ready")
     assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
 
 
-async def test_a_refusal_is_handed_back_as_it_came(pool: UpstreamPool) -> None:
+async def test_each_handshake_uses_one_credential(pool: UpstreamPool) -> None:
+    def refuse(link: ServerConnection, request: Request) -> Response | None:
+        if request.headers["authorization"] == "Bearer good":
+            return None
+        return link.respond(http.HTTPStatus.UNAUTHORIZED, "no")
+
+    async with talking(process_request=refuse) as (url, seen):
+        to = deployment(url, credentials=["good", "bad"])
+        dialer = WebSocketDialer(pool)
+        refusal = await dialer.connect(to, REQUEST)
+        assert isinstance(refusal, SocketRefusal)
+        assert pool.can_rotate(to, errors.UpstreamAuthFailed("refused"), refusal.status)
+        await (await opened(pool, to, dialer)).close(1000)
+    assert [each.headers["authorization"] for each in seen] == ["Bearer bad", "Bearer good"]
+
+
+async def test_handshake_without_an_access_token_starts_a_cooldown(pool: UpstreamPool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(b'{"error": "invalid_grant"}', status=400))
+
+    async with serving(script) as server, talking() as (url, _):
+        account = service_account(token_uri=server.base_url.replace("/v1", "/token"))
+        to = deployment(url, auth="gcp", credentials=["ya29.good", account])
+        with pytest.raises(errors.UpstreamAuthFailed) as failed:
+            await WebSocketDialer(pool).connect(to, REQUEST)
+        assert pool.can_rotate(to, failed.value, None)
+        await (await opened(pool, to, RotatingDialer(WebSocketDialer(pool), pool))).close(1000)
+        assert [each.state for each in pool.credential_states([to])] == ["ready", "cooling_down"]
+
+
+async def test_refusal_is_returned_unchanged(pool: UpstreamPool) -> None:
     def refuse(link: ServerConnection, _: Request) -> Response:
         response = link.respond(http.HTTPStatus.TOO_MANY_REQUESTS, '{"error":{"message":"slow"}}')
         response.headers["Retry-After"] = "7"
@@ -99,14 +131,14 @@ async def test_a_refusal_is_handed_back_as_it_came(pool: UpstreamPool) -> None:
 
     async with talking(process_request=refuse) as (url, _):
         to = deployment(url, credentials=["only"])
-        refusal = await SocketDialer(pool).connect(to, REQUEST)
+        refusal = await WebSocketDialer(pool).connect(to, REQUEST)
         (state,) = pool.credential_states([to])
     assert isinstance(refusal, SocketRefusal)
     assert refusal.status == 429
     assert dict(refusal.headers)["retry-after"] == "7"
     assert refusal.body == b'{"error":{"message":"slow"}}'
-    assert state.state == "resting"
-    assert 5 < state.rests_for_s <= 7
+    assert state.state == "cooling_down"
+    assert 5 < state.cooldown_remaining_s <= 7
 
 
 async def test_redirects_are_not_followed(pool: UpstreamPool) -> None:
@@ -116,21 +148,23 @@ async def test_redirects_are_not_followed(pool: UpstreamPool) -> None:
             return Response(302, "Found", Headers(location=elsewhere.replace("http", "ws")))
 
         async with talking(process_request=away) as (url, _):
-            refusal = await SocketDialer(pool).connect(deployment(url, credentials=["secret"]), REQUEST)
+            refusal = await WebSocketDialer(pool).connect(deployment(url, credentials=["secret"]), REQUEST)
         assert isinstance(refusal, SocketRefusal)
         assert refusal.status == 302
         assert not seen
 
 
-async def test_a_private_authority(pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext) -> None:
+async def test_private_certificate_authority(
+    pool: UpstreamPool, authority: Authority, good_tls: ssl.SSLContext
+) -> None:
     async with talking(ssl=good_tls) as (url, _):
         await (await opened(pool, deployment(url, ca_file=authority.ca_file))).close(1000)
-        with pytest.raises(errors.UpstreamConnectFailed, match="TLS failed") as failed:
+        with pytest.raises(errors.UpstreamConnectFailed, match="TLS handshake with") as failed:
             await opened(pool, deployment(url))
     assert "ca_file" in failed.value.hint
 
 
-async def test_a_unix_socket(pool: UpstreamPool, socket_dir: Path) -> None:
+async def test_unix_socket(pool: UpstreamPool, socket_dir: Path) -> None:
     path = str(socket_dir / "s")
     async with unix_serve(echo, path):
         socket = await opened(pool, deployment("http://worker/v1", uds=path))
@@ -139,15 +173,20 @@ async def test_a_unix_socket(pool: UpstreamPool, socket_dir: Path) -> None:
         await socket.close(1000)
 
 
-async def test_nobody_listens(pool: UpstreamPool) -> None:
+async def test_deployment_without_a_network_address(pool: UpstreamPool) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match="no network address"):
+        await opened(pool, deployment(""))
+
+
+async def test_connection_refused(pool: UpstreamPool) -> None:
     async with talking() as (url, _):
         pass
-    with pytest.raises(errors.UpstreamConnectFailed, match="cannot connect"):
+    with pytest.raises(errors.UpstreamConnectFailed, match="Cannot connect"):
         await opened(pool, deployment(url))
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("data", "expected"),
     [
         (answer(b"not a socket"), "SocketRefusal"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", errors.UpstreamMalformed),
@@ -156,36 +195,36 @@ async def test_nobody_listens(pool: UpstreamPool) -> None:
         (b"", errors.UpstreamDisconnected),
     ],
 )
-async def test_what_is_no_websocket(pool: UpstreamPool, said: bytes, expected: Any) -> None:
+async def test_responses_that_are_not_websocket_handshakes(pool: UpstreamPool, data: bytes, expected: Any) -> None:
     async def talk(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
-        peer.writer.write(said)
+        peer.writer.write(data)
 
     async with serving(talk) as server:
         if expected == "SocketRefusal":
-            refusal = await SocketDialer(pool).connect(server.deployment(), REQUEST)
+            refusal = await WebSocketDialer(pool).connect(server.deployment(), REQUEST)
             assert isinstance(refusal, SocketRefusal)
             assert (refusal.status, refusal.body) == (200, b"not a socket")
         else:
             with pytest.raises(expected):
-                await SocketDialer(pool).connect(server.deployment(), REQUEST)
+                await WebSocketDialer(pool).connect(server.deployment(), REQUEST)
 
 
-async def test_a_handshake_has_a_deadline(pool: UpstreamPool) -> None:
+async def test_handshake_times_out(pool: UpstreamPool) -> None:
     async def hang(peer: Peer) -> None:
         await peer.reader.read()
 
     async with serving(hang) as server:
         with pytest.raises(errors.UpstreamTimeout, match="handshake"):
-            await SocketDialer(pool).connect(server.deployment(connect_s=0.05, first_token_s=0.05), REQUEST)
+            await WebSocketDialer(pool).connect(server.deployment(connect_s=0.05, first_token_s=0.05), REQUEST)
 
 
-async def test_sessions_count_against_the_providers_connections(pool: UpstreamPool) -> None:
+async def test_sessions_count_against_max_connections(pool: UpstreamPool) -> None:
     async with talking() as (url, _):
         to = deployment(url, max_connections=2)
-        dialer = SocketDialer(pool)
+        dialer = WebSocketDialer(pool)
         first, second = await opened(pool, to, dialer), await opened(pool, to, dialer)
-        with pytest.raises(errors.Overloaded, match="2 sessions"):
+        with pytest.raises(errors.Overloaded, match="All 2 connections"):
             await opened(pool, to, dialer)
         await first.close(1000)
         await first.close(1000)
@@ -196,7 +235,7 @@ async def test_sessions_count_against_the_providers_connections(pool: UpstreamPo
         await third.close(1000)
 
 
-async def test_the_other_sides_close_is_told(pool: UpstreamPool) -> None:
+async def test_close_of_the_upstream_is_raised(pool: UpstreamPool) -> None:
     async def leave(link: ServerConnection) -> None:
         await link.send("last")
         await link.close(4001, "bye")
@@ -211,7 +250,7 @@ async def test_the_other_sides_close_is_told(pool: UpstreamPool) -> None:
         await socket.close(1000)
 
 
-async def test_a_broken_connection_is_1006(pool: UpstreamPool) -> None:
+async def test_aborted_connection_is_1006(pool: UpstreamPool) -> None:
     async def cut(link: ServerConnection) -> None:
         link.transport.abort()
 
@@ -223,7 +262,7 @@ async def test_a_broken_connection_is_1006(pool: UpstreamPool) -> None:
         await socket.close(1000)
 
 
-async def test_a_message_without_end_is_refused(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_large_message_is_refused(pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intellirouter.providers.websocket._MAX_MESSAGE_BYTES", 1000)
 
     async def shout(link: ServerConnection) -> None:
@@ -238,8 +277,8 @@ async def test_a_message_without_end_is_refused(pool: UpstreamPool, monkeypatch:
         await socket.close(1000)
 
 
-async def test_who_is_cancelled_while_closing_cuts_the_connection(pool: UpstreamPool) -> None:
-    gone = asyncio.Event()
+async def test_cancellation_while_closing_aborts_the_connection(pool: UpstreamPool) -> None:
+    is_aborted = asyncio.Event()
 
     async def deaf(peer: Peer) -> None:
         head = await peer.reader.readuntil(b"\r\n\r\n")
@@ -248,7 +287,7 @@ async def test_who_is_cancelled_while_closing_cuts_the_connection(pool: Upstream
         with contextlib.suppress(ConnectionError):
             while await peer.reader.read(100):
                 pass
-        gone.set()
+        is_aborted.set()
 
     async with serving(deaf) as server:
         socket = await opened(pool, server.deployment())
@@ -258,7 +297,7 @@ async def test_who_is_cancelled_while_closing_cuts_the_connection(pool: Upstream
         with pytest.raises(asyncio.CancelledError):
             await closing
         async with asyncio.timeout(5):
-            await gone.wait()
+            await is_aborted.wait()
 
 
 def accepting(key: str) -> bytes:

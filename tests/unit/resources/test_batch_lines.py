@@ -18,7 +18,7 @@ from intellirouter.resources.batches.lines import LineRequest, LineResult, LineR
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.routing import STRATEGIES
 from intellirouter.testing import FakeProvider
-from tests.support.pipeline import Journal, NoSockets
+from tests.support.pipeline import Journal, NoCredentials, NoSockets
 
 CHAT = "/v1/chat/completions"
 CONFIG = """
@@ -33,12 +33,15 @@ class World:
     def __init__(self, directory: Path, *, is_required: bool = False) -> None:
         file = directory / "config.yaml"
         file.write_text(CONFIG % (str(is_required).lower(), "0" * 64))
-        runtime = compile_config(load_config(file, environ={}).config, vendors=VENDORS, environ={})
+        config = load_config(file, environ={}).config
+        strategies = [row.name for row in STRATEGIES]
+        runtime = compile_config(config, vendors=VENDORS, strategies=strategies, environ={})
         self.journal = Journal()
         rng = random.Random(1)
         shared = SharedParts(
             upstream=FakeProvider(),
             sockets=NoSockets(),
+            credentials=NoCredentials(),
             journal=self.journal,
             board=HealthBoard(),
             emit=lambda _record, _model: None,
@@ -47,7 +50,7 @@ class World:
         )
         current: Current[Generation] = Current()
         registries = Registries(vendors=VENDORS, strategies={row.name: row for row in STRATEGIES}, stages=Stages())
-        Generations(runtime, current, shared).swap(runtime, PriceList.load(), registries)
+        current.swap(Generations(runtime, shared).build(runtime, PriceList.load(), registries))
         self.runner = LineRunner(current, Entry(current, InFlight()), SYSTEM_CLOCK, rng)
         self.in_progress: set[Exchange] = set()
 

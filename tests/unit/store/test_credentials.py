@@ -1,4 +1,4 @@
-"""Credentials at rest: sealed, bound to their names, and lost with the key."""
+"""Stored credentials: encrypted, bound to their names, and lost with the key."""
 
 import base64
 import os
@@ -31,7 +31,7 @@ def _rows(url: str, statement: str = "SELECT name, nonce, sealed FROM credential
     return rows
 
 
-def test_what_is_set_is_got_again_and_listed_without_the_secret(url: str) -> None:
+def test_credential_is_stored_and_listed_without_the_secret(url: str) -> None:
     store = CredentialStore(url, KEY)
     assert store.set("openai", SECRET, 1_000) is None
     assert store.set("groq", "gsk", 2_000) is None
@@ -51,7 +51,7 @@ def test_what_is_set_is_got_again_and_listed_without_the_secret(url: str) -> Non
     again.close()
 
 
-def test_no_byte_of_a_secret_or_key_is_in_the_database(url: str, tmp_path: Path) -> None:
+def test_database_contains_neither_secrets_nor_the_key(url: str, tmp_path: Path) -> None:
     store = CredentialStore(url)
     store.set("openai", SECRET, 1)
     store.close()
@@ -63,7 +63,7 @@ def test_no_byte_of_a_secret_or_key_is_in_the_database(url: str, tmp_path: Path)
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_the_key_file_is_made_once_for_its_owner_alone(url: str) -> None:
+def test_key_file_is_created_once_and_only_readable_by_its_owner(url: str) -> None:
     store = CredentialStore(url)
     assert store.set("a", "1", 1) == str(_key_file(url))
     assert _key_file(url).stat().st_mode & 0o777 == 0o600
@@ -71,7 +71,7 @@ def test_the_key_file_is_made_once_for_its_owner_alone(url: str) -> None:
     assert CredentialStore(url).get("a") == "1"
 
 
-def test_sealing_the_same_secret_twice_gives_other_bytes(url: str) -> None:
+def test_encrypting_the_same_secret_twice_gives_different_bytes(url: str) -> None:
     store = CredentialStore(url, KEY)
     store.set("a", SECRET, 1)
     store.set("b", SECRET, 1)
@@ -81,7 +81,7 @@ def test_sealing_the_same_secret_twice_gives_other_bytes(url: str) -> None:
 
 
 @pytest.mark.parametrize("tamper", ["sealed", "name"])
-def test_what_was_changed_or_moved_to_another_name_is_not_opened(url: str, tamper: str) -> None:
+def test_changed_or_renamed_row_is_not_decrypted(url: str, tamper: str) -> None:
     store = CredentialStore(url, KEY)
     store.set("a", SECRET, 1)
     if tamper == "name":
@@ -90,38 +90,38 @@ def test_what_was_changed_or_moved_to_another_name_is_not_opened(url: str, tampe
     else:
         _rows(url, "UPDATE credentials SET sealed = CAST(x'00' || substr(sealed, 2) AS BLOB)")
         name = "a"
-    with pytest.raises(CredentialError, match=f"stored credential {name} cannot be opened"):
+    with pytest.raises(CredentialError, match=f"stored credential {name} cannot be decrypted"):
         store.get(name)
 
 
-def test_another_key_opens_nothing_and_stores_nothing_beside(url: str) -> None:
+def test_another_key_can_neither_read_nor_store(url: str) -> None:
     CredentialStore(url, KEY).set("a", SECRET, 1)
     for wrong in (CredentialStore(url, OTHER), CredentialStore(url, base64.b64encode(os.urandom(32)).decode())):
-        with pytest.raises(CredentialError, match="cannot be opened with this key") as caught:
+        with pytest.raises(CredentialError, match="cannot be decrypted with this key") as caught:
             wrong.get("a")
         assert "INTELLIR_SECRET_KEY" in caught.value.hint
-        with pytest.raises(CredentialError, match="cannot be opened"):
+        with pytest.raises(CredentialError, match="cannot be decrypted"):
             wrong.set("b", "2", 2)
-        with pytest.raises(CredentialError, match="cannot be opened"):
+        with pytest.raises(CredentialError, match="cannot be decrypted"):
             CredentialStore(url, OTHER).rekey("ff" * 32)
         assert SECRET not in str(caught.value)
     assert [name for name, _, _ in _rows(url)] == ["a"]
 
 
-def test_a_missing_key_is_said_and_not_replaced(url: str) -> None:
+def test_missing_key_is_an_error_and_not_replaced(url: str) -> None:
     store = CredentialStore(url)
     store.set("a", SECRET, 1)
     _key_file(url).unlink()
     with pytest.raises(CredentialError, match="missing"):
         store.get("a")
     for act in (lambda: store.set("b", "2", 2), store.rekey):
-        with pytest.raises(CredentialError, match="is missing: neither INTELLIR_SECRET_KEY nor"):
+        with pytest.raises(CredentialError, match=r"is missing\. It is neither in INTELLIR_SECRET_KEY nor in"):
             act()
     assert not _key_file(url).exists()
     assert store.remove("a")
 
 
-def test_rekeying_replaces_the_key_file(url: str) -> None:
+def test_rekey_replaces_the_key_file(url: str) -> None:
     store = CredentialStore(url)
     store.set("a", "1", 1)
     store.set("b", "2", 1)
@@ -132,14 +132,14 @@ def test_rekeying_replaces_the_key_file(url: str) -> None:
     again = CredentialStore(url)
     assert (again.get("a"), again.get("b")) == ("1", "2")
     _key_file(url).write_text(before_key)
-    with pytest.raises(CredentialError, match="cannot be opened"):
+    with pytest.raises(CredentialError, match="cannot be decrypted"):
         CredentialStore(url).get("a")
 
 
-def test_rekeying_with_a_stated_key(url: str) -> None:
+def test_rekey_with_a_configured_key(url: str) -> None:
     store = CredentialStore(url, KEY)
     store.set("a", SECRET, 1)
-    with pytest.raises(CredentialError, match="the new one has to be stated too"):
+    with pytest.raises(CredentialError, match="so the new key must be set, too"):
         store.rekey()
     assert store.rekey(OTHER) == 1
     assert CredentialStore(url, OTHER).get("a") == SECRET
@@ -147,8 +147,8 @@ def test_rekeying_with_a_stated_key(url: str) -> None:
         CredentialStore(url, KEY).get("a")
 
 
-@pytest.mark.parametrize("is_resealed", [False, True])
-def test_a_crash_while_rekeying_loses_nothing(url: str, is_resealed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_reencrypted", [False, True])
+def test_crash_during_rekey_loses_nothing(url: str, is_reencrypted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CredentialStore(url)
     store.set("a", SECRET, 1)
 
@@ -156,8 +156,8 @@ def test_a_crash_while_rekeying_loses_nothing(url: str, is_resealed: bool, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        where = "KeyFile.replace" if is_resealed else "_seal"
-        module = "master_key" if is_resealed else "credential_queries"
+        where = "KeyFile.replace" if is_reencrypted else "_encrypt"
+        module = "master_key" if is_reencrypted else "credential_queries"
         patched.setattr(f"intellirouter.store.{module}.{where}", crash)
         with pytest.raises(KeyboardInterrupt):
             store.rekey()
@@ -172,16 +172,16 @@ def test_a_crash_while_rekeying_loses_nothing(url: str, is_resealed: bool, monke
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
-def test_a_key_file_that_others_can_use_is_refused(url: str, mode: int) -> None:
+def test_key_file_that_other_users_can_access_is_rejected(url: str, mode: int) -> None:
     CredentialStore(url).set("a", SECRET, 1)
     _key_file(url).chmod(mode)
-    with pytest.raises(CredentialError, match="can be used by others") as caught:
+    with pytest.raises(CredentialError, match="is accessible to other users") as caught:
         CredentialStore(url).get("a")
-    assert caught.value.hint == f"chmod 600 {_key_file(url)}"
+    assert caught.value.hint == f"Run `chmod 600 {_key_file(url)}`."
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 64, base64.b64encode(b"x" * 31).decode(), "ü" * 32, "!" * 44])
-def test_a_key_that_is_none(url: str, text: str) -> None:
+def test_invalid_key_is_rejected(url: str, text: str) -> None:
     with pytest.raises(CredentialError, match="INTELLIR_SECRET_KEY is not a key of 32 bytes") as caught:
         CredentialStore(url, text)
     assert "openssl rand -base64 32" in caught.value.hint
@@ -191,7 +191,7 @@ def test_a_key_that_is_none(url: str, text: str) -> None:
 @pytest.mark.parametrize(
     "text", [KEY, KEY.rstrip("="), base64.urlsafe_b64encode(bytes([255] * 32)).decode(), OTHER, f" {OTHER.upper()}\n"]
 )
-def test_keys_in_every_usual_writing(url: str, text: str) -> None:
+def test_key_in_each_supported_encoding(url: str, text: str) -> None:
     store = CredentialStore(url, text)
     store.set("a", SECRET, 1)
     assert store.get("a") == SECRET
@@ -203,7 +203,7 @@ def test_reading_creates_nothing(url: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_from_before_is_upgraded_when_something_is_stored(url: str) -> None:
+def test_older_database_is_upgraded_when_a_credential_is_stored(url: str) -> None:
     _rows(url, "CREATE TABLE other (x)")
     store = CredentialStore(url, KEY)
     assert (store.get("a"), store.names()) == (None, [])
@@ -211,7 +211,7 @@ def test_a_database_from_before_is_upgraded_when_something_is_stored(url: str) -
     assert store.get("a") == SECRET
 
 
-def test_a_file_that_is_no_database_is_said(url: str) -> None:
+def test_file_that_is_not_a_database_is_an_error(url: str) -> None:
     Path(url.removeprefix("sqlite:///")).write_bytes(b"no database at all" * 100)
     store = CredentialStore(url, KEY)
     for act in (store.names, lambda: store.get("a"), lambda: store.set("a", "1", 1), lambda: store.remove("a")):

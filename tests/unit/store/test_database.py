@@ -5,26 +5,25 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from sqlalchemy.exc import OperationalError
 
 from intellirouter.core import ExchangeRecord
 from intellirouter.store import StoreUnavailable
-from intellirouter.store.database import BatchWriter, is_current, is_row_fault, open_engine
-from intellirouter.store.rows import LEDGER_COLUMNS, Rows
+from intellirouter.store.database import BatchWriter, is_current, is_rejected_value, open_engine
+from intellirouter.store.record_columns import LEDGER_COLUMNS
+from intellirouter.store.record_rows import RecordRows, rows_of
 
 Make = Callable[..., ExchangeRecord]
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-def rows(records: list[ExchangeRecord]) -> Rows:
-    found = Rows(log=[], ledger=[])
-    for record in records:
-        found.add(msgspec.json.encode(record))
-    return found
+def rows(records: list[ExchangeRecord]) -> RecordRows:
+    return rows_of([msgspec.json.encode(record) for record in records])
 
 
-def settle(writer: BatchWriter, rows: Rows, segment: str, offset_bytes: int) -> None:
-    with writer.settling():
+def settle(writer: BatchWriter, rows: RecordRows, segment: str, offset_bytes: int) -> None:
+    with writer.transaction():
         writer.insert(rows)
         writer.move_cursor(segment, offset_bytes)
 
@@ -39,7 +38,7 @@ def writer(database: Path) -> Iterator[BatchWriter]:
 
 
 @pytest.mark.parametrize("count", [1, 7, 299])
-def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Make, sql: Sql, count: int) -> None:
+def test_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Make, sql: Sql, count: int) -> None:
     batch = rows([make_record(usage=None) if n % 5 == 0 else make_record() for n in range(count)])
     reached = count - (count + 4) // 5
     for _ in range(2):
@@ -49,23 +48,24 @@ def test_a_batch_of_any_size_is_stored_once(writer: BatchWriter, make_record: Ma
     assert writer.offsets() == {"one.spool": 77}
 
 
-def test_rows_and_cursor_move_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
+def test_rows_and_cursor_are_written_together_or_not_at_all(writer: BatchWriter, make_record: Make, sql: Sql) -> None:
     batch = rows([make_record() for _ in range(3)])
-    spoiled = Rows(log=batch.log, ledger=batch.ledger.copy())
-    spoiled.ledger[2 * len(LEDGER_COLUMNS) + LEDGER_COLUMNS.index("tenant")] = None
+    spoiled = structs.replace(batch, ledger=batch.ledger.copy())
+    tenant = [column.name for column in LEDGER_COLUMNS].index("tenant")
+    spoiled.ledger[2 * len(LEDGER_COLUMNS) + tenant] = None
     with pytest.raises(sqlite3.IntegrityError) as caught:
         settle(writer, spoiled, "one.spool", 77)
-    assert is_row_fault(caught.value)
+    assert is_rejected_value(caught.value)
     assert sql("SELECT (SELECT count(*) FROM exchange_log), (SELECT count(*) FROM ledger_entries)") == [(0, 0)]
     assert writer.offsets() == {}
     settle(writer, batch, "one.spool", 78)
     assert writer.offsets() == {"one.spool": 78}
 
 
-def test_the_cursor_goes_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
+def test_cursor_is_deleted_with_its_segment(writer: BatchWriter, sql: Sql) -> None:
     settle(writer, rows([]), "one.spool", 5)
     settle(writer, rows([]), "two.spool", 6)
-    writer.settle_last("one.spool")
+    writer.finish_segment("one.spool")
     assert writer.offsets() == {"two.spool": 6}
     driver: Any = writer.connection.connection.driver_connection
     assert driver.execute("PRAGMA synchronous").fetchone() == (1,)
@@ -78,19 +78,19 @@ def test_readers_cannot_write(database: Path) -> None:
     engine.dispose()
 
 
-def test_an_empty_file_is_not_current_and_a_newer_schema_is_an_error(tmp_path: Path, database: Path, sql: Sql) -> None:
+def test_empty_file_is_not_current_and_newer_schema_is_an_error(tmp_path: Path, database: Path, sql: Sql) -> None:
     fresh = open_engine(f"sqlite:///{tmp_path / 'fresh.db'}", writes=True)
     assert not is_current(fresh)
     fresh.dispose()
     engine = open_engine(f"sqlite:///{database}", writes=True)
     assert is_current(engine)
     sql("UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(StoreUnavailable, match="0999, which is newer than this program knows"):
+    with pytest.raises(StoreUnavailable, match="0999, which is newer than this version supports"):
         is_current(engine)
     engine.dispose()
 
 
-def test_the_log_reads_its_pages_and_its_size_from_an_index(sql: Sql, database: Path) -> None:
+def test_pages_and_size_of_the_log_are_read_from_an_index(sql: Sql, database: Path) -> None:
     def plan(statement: str) -> str:
         return " ".join(str(row[3]) for row in sql("EXPLAIN QUERY PLAN " + statement))
 

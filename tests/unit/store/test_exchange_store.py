@@ -20,15 +20,15 @@ Make = Callable[..., ExchangeRecord]
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 
-async def reaches(store: ExchangeStore, wanted: Callable[[StoreHealth], bool], within_s: float = 20) -> StoreHealth:
-    deadline = time.monotonic() + within_s
+async def reaches(store: ExchangeStore, wanted: Callable[[StoreHealth], bool], timeout_s: float = 20) -> StoreHealth:
+    deadline = time.monotonic() + timeout_s
     while not wanted(store.health()):
         assert time.monotonic() < deadline, store.health()
         await asyncio.sleep(0.005)
     return store.health()
 
 
-async def test_the_first_start_makes_the_database_behind_the_first_records(tmp_path: Path, make_record: Make) -> None:
+async def test_first_start_creates_the_database_while_records_are_accepted(tmp_path: Path, make_record: Make) -> None:
     path = tmp_path / "data" / "router.db"
     store = ExchangeStore(StoreSpec(url=f"sqlite:///{path}", spool_dir=str(tmp_path / "spool")))
     assert store.health().state == "starting"
@@ -48,26 +48,24 @@ async def test_the_first_start_makes_the_database_behind_the_first_records(tmp_p
     assert list((tmp_path / "spool").iterdir()) == []
 
 
-def test_the_door_costs_no_database_machinery() -> None:
+def test_importing_the_store_does_not_import_sqlalchemy() -> None:
     script = "import sys, intellirouter.store; print([m for m in sys.modules if m in ('sqlalchemy', 'alembic')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-def test_a_url_of_another_database_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="keeps its ledger in SQLite"):
+def test_url_of_another_database_is_rejected_before_anything_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="PostgreSQL is not available in this version"):
         ExchangeStore(StoreSpec(url="postgresql://h/d", spool_dir=str(tmp_path / "spool")))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_appending_before_the_start_is_an_error(spec: StoreSpec, make_record: Make) -> None:
-    with pytest.raises(RuntimeError, match="between start"):
+    with pytest.raises(RuntimeError, match=r"between start\(\) and stop\(\)"):
         ExchangeStore(spec).append(make_record())
 
 
-async def test_stopping_drains_and_a_store_that_never_started_stops(
-    spec: StoreSpec, make_record: Make, sql: Sql
-) -> None:
+async def test_stop_drains_the_spool_and_works_without_a_start(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
     store = ExchangeStore(spec, limits=SpoolLimits(segment_bytes=2000))
     await store.stop(1)
     store.start()
@@ -80,7 +78,7 @@ async def test_stopping_drains_and_a_store_that_never_started_stops(
     assert list(Path(spec.spool_dir).iterdir()) == []
 
 
-async def test_draining_the_same_segment_again_changes_nothing(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
+async def test_draining_the_same_segment_again_has_no_effect(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
     store = ExchangeStore(spec)
     store.start()
     for number in range(20):
@@ -99,12 +97,14 @@ async def test_draining_the_same_segment_again_changes_nothing(spec: StoreSpec, 
     assert list(Path(spec.spool_dir).iterdir()) == []
 
 
-async def test_leftovers_are_adopted_and_a_torn_tail_is_dropped(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
-    from intellirouter.store.frames import encode_frame
+async def test_segments_of_dead_processes_are_adopted_and_a_torn_tail_is_dropped(
+    spec: StoreSpec, make_record: Make, sql: Sql
+) -> None:
+    from intellirouter.store.record_lines import encode_line
 
     directory = Path(spec.spool_dir)
     directory.mkdir()
-    lines = [encode_frame(msgspec.json.encode(make_record(request_id=f"r{n}"))) for n in range(3)]
+    lines = [encode_line(msgspec.json.encode(make_record(request_id=f"r{n}"))) for n in range(3)]
     (directory / "1-dead.spool").write_bytes(lines[0] + b"rubbish\n" + lines[1] + lines[2][:40])
     (directory / "1-dead.new").touch()
     store = ExchangeStore(spec)
@@ -114,21 +114,21 @@ async def test_leftovers_are_adopted_and_a_torn_tail_is_dropped(spec: StoreSpec,
     assert sql("SELECT request_id FROM exchange_log ORDER BY 1") == [("mine",), ("r0",), ("r1",)]
     health = store.health()
     assert (health.state, health.damaged_records, health.backlog_records) == ("ok", 1, 0)
-    assert "1 records damaged" in health.detail
+    assert health.detail == "Damaged records since the start: 1."
     await store.stop(10)
     assert [path.name for path in directory.iterdir()] == ["1-dead.bad"]
     assert (directory / "1-dead.bad").read_bytes() == b"rubbish\n"
 
 
-async def test_what_another_process_leaves_later_is_adopted_too(
+async def test_segment_that_another_process_leaves_later_is_adopted(
     spec: StoreSpec, make_record: Make, clock: Any, sql: Sql
 ) -> None:
-    from intellirouter.store.frames import encode_frame
+    from intellirouter.store.record_lines import encode_line
 
     store = ExchangeStore(spec, clock=clock)
     store.start()
     assert await store.flush(20)
-    line = encode_frame(msgspec.json.encode(make_record(request_id="theirs", started_us=clock.now_us)))
+    line = encode_line(msgspec.json.encode(make_record(request_id="theirs", started_us=clock.now_us)))
     left = Path(spec.spool_dir) / "1-dead.spool"
     left.write_bytes(line)
     clock.now_s += 31
@@ -139,28 +139,28 @@ async def test_what_another_process_leaves_later_is_adopted_too(
     assert sql("SELECT request_id FROM exchange_log") == [("theirs",)]
 
 
-async def test_a_migration_that_fails_is_told_and_tried_again(tmp_path: Path, make_record: Make) -> None:
+async def test_failed_migration_is_reported_and_retried(tmp_path: Path, make_record: Make) -> None:
     path = tmp_path / "store.db"
     other = sqlite3.connect(path, isolation_level=None)
-    other.execute("CREATE TABLE exchange_log (mine TEXT)")  # somebody else's file
+    other.execute("CREATE TABLE exchange_log (mine TEXT)")  # a file of another program
     store = ExchangeStore(StoreSpec(url=f"sqlite:///{path}", spool_dir=str(tmp_path / "spool")))
     store.start()
     store.append(make_record(request_id="r1"))
     health = await reaches(store, lambda health: health.state == "degraded", 60)
-    assert "migration failed (1)" in health.detail
+    assert "The migration failed with status 1: " in health.detail
     other.execute("DROP TABLE exchange_log")
     other.close()
     assert await store.flush(60)
     await store.stop(10)
 
 
-async def test_a_line_beyond_all_bounds_is_passed_over(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
-    from intellirouter.store.frames import MAX_FRAME_BYTES, encode_frame
+async def test_line_beyond_the_size_limit_is_skipped(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
+    from intellirouter.store.record_lines import MAX_LINE_BYTES, encode_line
 
     directory = Path(spec.spool_dir)
     directory.mkdir()
-    whole = encode_frame(msgspec.json.encode(make_record(request_id="r1")))
-    (directory / "1-dead.spool").write_bytes(b"\0" * (MAX_FRAME_BYTES + 5_000_000) + whole)
+    whole = encode_line(msgspec.json.encode(make_record(request_id="r1")))
+    (directory / "1-dead.spool").write_bytes(b"\0" * (MAX_LINE_BYTES + 5_000_000) + whole)
     store = ExchangeStore(spec)
     store.start()
     assert await store.flush(20)
@@ -168,7 +168,7 @@ async def test_a_line_beyond_all_bounds_is_passed_over(spec: StoreSpec, make_rec
     assert sql("SELECT request_id FROM exchange_log") == [("r1",)]
 
 
-async def test_a_value_the_database_refuses_does_not_stop_the_others(
+async def test_value_that_the_database_rejects_does_not_stop_other_records(
     spec: StoreSpec, make_record: Make, sql: Sql
 ) -> None:
     store = ExchangeStore(spec)
@@ -183,8 +183,8 @@ async def test_a_value_the_database_refuses_does_not_stop_the_others(
     assert b'"r2"' in bad.read_bytes()
 
 
-async def test_faults_among_many_records_cost_only_themselves(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
-    from intellirouter.store.frames import encode_frame
+async def test_damaged_records_do_not_affect_other_records(spec: StoreSpec, make_record: Make, sql: Sql) -> None:
+    from intellirouter.store.record_lines import encode_line
 
     directory = Path(spec.spool_dir)
     directory.mkdir()
@@ -193,7 +193,7 @@ async def test_faults_among_many_records_cost_only_themselves(spec: StoreSpec, m
         for number in range(count):
             tokens = 2**63 if number in {700, 2500} else number
             record = make_record(request_id=f"r{number:04d}", usage=Usage(input_tokens=tokens))
-            left.write(encode_frame(msgspec.json.encode(record)))
+            left.write(encode_line(msgspec.json.encode(record)))
             if number == 1500:
                 left.write(b"rubbish\n")
     store = ExchangeStore(spec)
@@ -208,7 +208,7 @@ async def test_faults_among_many_records_cost_only_themselves(spec: StoreSpec, m
     assert len((directory / "1-dead.bad").read_bytes().splitlines()) == 3
 
 
-async def test_a_locked_database_delays_records_and_loses_none(
+async def test_locked_database_delays_records_and_loses_none(
     spec: StoreSpec, database: Path, make_record: Make, sql: Sql
 ) -> None:
     store = ExchangeStore(spec)
@@ -229,7 +229,7 @@ async def test_a_locked_database_delays_records_and_loses_none(
     assert sql("SELECT request_id FROM ledger_entries") == [("r1",)]
 
 
-async def test_what_a_stop_cannot_drain_waits_for_the_next_start(
+async def test_records_that_stop_cannot_drain_are_drained_by_the_next_start(
     spec: StoreSpec, database: Path, make_record: Make, sql: Sql
 ) -> None:
     other = sqlite3.connect(database, isolation_level=None)
@@ -249,7 +249,7 @@ async def test_what_a_stop_cannot_drain_waits_for_the_next_start(
 
 
 @pytest.mark.parametrize("fault", ["newer schema", "not a database"])
-async def test_a_database_that_cannot_be_used_is_named_and_the_records_wait(
+async def test_unusable_database_is_reported_and_records_stay_in_the_spool(
     spec: StoreSpec, database: Path, make_record: Make, sql: Sql, fault: str
 ) -> None:
     good = shutil.copy(database, database.with_suffix(".good"))
@@ -261,7 +261,7 @@ async def test_a_database_that_cannot_be_used_is_named_and_the_records_wait(
     store.start()
     store.append(make_record(request_id="r1"))
     health = await reaches(store, lambda health: health.state == "degraded")
-    assert ("newer than this program" if fault == "newer schema" else "file is not a database") in health.detail
+    assert ("newer than this version" if fault == "newer schema" else "file is not a database") in health.detail
     assert health.backlog_records == 1
     with pytest.raises(StoreUnavailable):
         await asyncio.to_thread(store.reader.get, "r1")
@@ -274,7 +274,7 @@ async def test_a_database_that_cannot_be_used_is_named_and_the_records_wait(
     assert sql("SELECT request_id FROM ledger_entries") == [("r1",)]
 
 
-async def test_retention_runs_with_the_drain(spec: StoreSpec, make_record: Make, clock: Any, sql: Sql) -> None:
+async def test_retention_runs_in_the_drain(spec: StoreSpec, make_record: Make, clock: Any, sql: Sql) -> None:
     store = ExchangeStore(msgspec.structs.replace(spec, log_keep_days=1.0), clock=clock)
     store.start()
     store.append(make_record(request_id="1-old", started_us=clock.now_us - 2 * 86_400_000_000))
@@ -289,7 +289,7 @@ async def test_retention_runs_with_the_drain(spec: StoreSpec, make_record: Make,
     assert sql("SELECT count(*) FROM ledger_entries") == [(2,)]
 
 
-async def test_readers_and_the_writer_do_not_disturb_each_other(spec: StoreSpec, make_record: Make) -> None:
+async def test_readers_and_the_writer_do_not_block_each_other(spec: StoreSpec, make_record: Make) -> None:
     store = ExchangeStore(spec, limits=SpoolLimits(segment_bytes=20_000))
     store.start()
     await reaches(store, lambda health: health.state == "ok")
@@ -351,14 +351,14 @@ asyncio.run(main())
 """
 
 
-def test_a_full_disk_delays_records_and_loses_none(spec: StoreSpec, sql: Sql) -> None:
+def test_full_disk_delays_records_and_loses_none(spec: StoreSpec, sql: Sql) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, spec.url, spec.spool_dir], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     state, detail, waiting, flushed, after, lost = msgspec.json.decode(done.stdout)
     assert (state, waiting) == ("degraded", 50)
-    assert "disk full?" in detail or "File too large" in detail
+    assert "The disk may be full." in detail or "File too large" in detail
     assert (flushed, after, lost) == (True, "ok", 0)
     assert sql("SELECT request_id, input_tokens FROM ledger_entries ORDER BY 1") == [
         (f"r{n:03d}", n) for n in range(50)

@@ -12,20 +12,20 @@ from intellirouter.store import database as schema
 from intellirouter.store import migrate, tables
 
 
-def test_the_migrations_lead_to_the_tables_of_the_code(database: Path) -> None:
+def test_migrations_create_the_tables_of_the_code(database: Path) -> None:
     engine = create_engine(f"sqlite:///{database}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
     engine.dispose()
 
 
-def test_the_code_knows_every_revision_in_order() -> None:
+def test_code_knows_every_revision_in_order() -> None:
     scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
     assert scripts.get_current_head() == schema.HEAD
 
 
-def test_two_processes_at_once_make_one_schema(tmp_path: Path) -> None:
+def test_two_concurrent_processes_create_one_schema(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "new.db"
     command = [sys.executable, "-m", "intellirouter.store.migrate", f"sqlite:///{path}"]
     children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
@@ -40,7 +40,7 @@ def test_two_processes_at_once_make_one_schema(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_upgrading_what_is_current_changes_nothing(database: Path) -> None:
+def test_upgrading_a_current_database_has_no_effect(database: Path) -> None:
     connection = sqlite3.connect(database)
     before = list(connection.iterdump())
     migrate.upgrade(f"sqlite:///{database}")

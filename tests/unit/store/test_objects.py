@@ -1,4 +1,4 @@
-"""Objects of tenants: kept, listed, expired, deleted with what belongs to them; nobody sees another's."""
+"""Objects of tenants: stored, listed, expired, deleted with their children, invisible to other tenants."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,20 +24,20 @@ def stored(number: int = 1, **members: object) -> StoredObject:
     return StoredObject(**{**given, **members})  # type: ignore[arg-type]
 
 
-def test_what_is_put_comes_back_whole(store: ObjectStore) -> None:
+def test_object_is_stored_and_returned_unchanged(store: ObjectStore) -> None:
     one = stored(status="completed", meta=b'{"a":1}', content=bytes(range(256)) * 5000, expires_us=9)
     store.put(one)
     assert store.get("response", "resp_001", "acme", 8) == one
 
 
-def test_putting_again_replaces(store: ObjectStore) -> None:
+def test_put_replaces_an_existing_object(store: ObjectStore) -> None:
     store.put(stored(status="queued"))
     store.put(stored(status="completed", content=None))
     assert store.get("response", "resp_001", "acme", 0) == stored(status="completed", content=None)
     assert len(store.page("response", "acme", 0)) == 1
 
 
-def test_nobody_reaches_another_tenants_objects(store: ObjectStore) -> None:
+def test_tenants_cannot_access_objects_of_others(store: ObjectStore) -> None:
     store.put(stored())
     store.put(stored(2, tenant="other", parent="resp_001"))
     assert store.get("response", "resp_001", "other", 0) is None
@@ -49,7 +49,7 @@ def test_nobody_reaches_another_tenants_objects(store: ObjectStore) -> None:
     assert store.get("file", "resp_001", "acme", 0) is None
 
 
-def test_pages_follow_the_id_both_ways(store: ObjectStore) -> None:
+def test_pages_follow_the_id_in_both_directions(store: ObjectStore) -> None:
     store.put_all([stored(number) for number in range(1, 8)])
     newest = store.page("response", "acme", 0, limit=3)
     assert [each.id for each in newest] == ["resp_007", "resp_006", "resp_005"]
@@ -61,7 +61,7 @@ def test_pages_follow_the_id_both_ways(store: ObjectStore) -> None:
     assert [each.id for each in oldest] == ["resp_003", "resp_004"]
 
 
-def test_what_has_expired_is_gone_and_purged(store: ObjectStore) -> None:
+def test_expired_objects_are_hidden_and_purged(store: ObjectStore) -> None:
     store.put_all([stored(1, expires_us=5), stored(2, parent="resp_001", kind="item")])
     assert store.get("response", "resp_001", "acme", 5) is None
     assert store.page("response", "acme", 5) == []
@@ -70,7 +70,7 @@ def test_what_has_expired_is_gone_and_purged(store: ObjectStore) -> None:
     assert store.children("item", "resp_001", "acme") == []
 
 
-def test_what_belongs_to_an_object_goes_with_it(store: ObjectStore) -> None:
+def test_children_are_deleted_with_their_parent(store: ObjectStore) -> None:
     children = [stored(number, kind="batch_result", parent="batch_1") for number in (3, 2)]
     store.put_all([stored(kind="batch", id="batch_1"), *children])
     assert [each.id for each in store.children("batch_result", "batch_1", "acme")] == ["resp_002", "resp_003"]
@@ -79,7 +79,7 @@ def test_what_belongs_to_an_object_goes_with_it(store: ObjectStore) -> None:
     assert not store.delete("batch", "batch_1", "acme")
 
 
-def test_what_is_unfinished_is_found_for_every_tenant(store: ObjectStore) -> None:
+def test_unfinished_objects_of_all_tenants_are_found(store: ObjectStore) -> None:
     store.put_all(
         [
             stored(1, kind="batch", status="in_progress"),
@@ -91,17 +91,17 @@ def test_what_is_unfinished_is_found_for_every_tenant(store: ObjectStore) -> Non
     assert [(each.tenant, each.id) for each in found] == [("acme", "resp_001"), ("other", "resp_003")]
 
 
-def test_several_are_stored_together_or_not_at_all(store: ObjectStore) -> None:
+def test_several_objects_are_stored_together_or_not_at_all(store: ObjectStore) -> None:
     broken = structs.replace(stored(2), meta=None)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         store.put_all([stored(1), broken])
     assert store.page("response", "acme", 0) == []
 
 
-def test_a_store_that_is_not_open_says_why(tmp_path: Path) -> None:
+def test_store_that_is_not_open_raises_the_reason(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="opening"):
         ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: "still opening").page("response", "acme", 0)
-    with pytest.raises(StoreUnavailable, match="no database"):
+    with pytest.raises(StoreUnavailable, match="There is no database"):
         ObjectStore(f"sqlite:///{tmp_path}/a.db", lambda: None).page("response", "acme", 0)
 
 
@@ -110,7 +110,7 @@ def part(owner: str, number: int, size_bytes: int = 4, **members: object) -> Sto
     return stored(number, **{**given, **members})
 
 
-def test_parts_come_in_order_and_in_bounded_bites(store: ObjectStore) -> None:
+def test_parts_are_returned_in_order_and_up_to_a_size(store: ObjectStore) -> None:
     store.put_all([part("file-1", number, 10) for number in (2, 0, 11, 1)])
     store.put_all([part("file-10", 0), part("file-1", 3, tenant="other"), part("file-1", 4, kind="batch_input")])
     first = store.parts("file_part", "file-1", "acme", "", 15)
@@ -122,7 +122,7 @@ def test_parts_come_in_order_and_in_bounded_bites(store: ObjectStore) -> None:
     assert [each.id for each in store.parts("file_part", "file-1", "acme", "", 1)] == [part_id("file-1", 0)]
 
 
-def test_marks_of_parts_are_without_content(store: ObjectStore) -> None:
+def test_part_marks_have_no_content(store: ObjectStore) -> None:
     store.put_all([part("batch_1", number, status="ok", meta=b"[1]") for number in range(3)])
     marks = store.part_marks("file_part", "batch_1", "acme", part_id("batch_1", 0))
     assert [(each.id, each.status, each.meta, each.content) for each in marks] == [
@@ -131,7 +131,7 @@ def test_marks_of_parts_are_without_content(store: ObjectStore) -> None:
     ]
 
 
-def test_parts_are_deleted_a_few_at_a_time(store: ObjectStore) -> None:
+def test_parts_are_deleted_up_to_a_number(store: ObjectStore) -> None:
     store.put_all([part("batch_1", number) for number in range(5)])
     store.put_all([part("batch_2", 0), part("batch_1", 9, tenant="other")])
     assert [store.delete_parts("file_part", "batch_1", "acme", 2) for _ in range(4)] == [2, 2, 1, 0]

@@ -17,32 +17,32 @@ def record(number: int) -> ExchangeRecord:
     )
 
 
-async def test_every_listener_hears_what_came_after_it() -> None:
+async def test_subscriber_receives_records_after_its_subscription() -> None:
     feed = LiveFeed()
     feed.publish(record(0))
-    first = feed.listen()
+    first = feed.subscribe()
     assert first is not None
     feed.publish(record(1))
-    second = feed.listen()
+    second = feed.subscribe()
     assert second is not None
     feed.publish(record(2))
     assert names(first) == ["req_1", "req_2"]
     assert names(second) == ["req_2"]
 
 
-async def test_who_has_left_hears_nothing_and_may_leave_twice() -> None:
+async def test_unsubscribed_queue_receives_nothing_and_unsubscribing_twice_is_allowed() -> None:
     feed = LiveFeed()
-    queue = feed.listen()
+    queue = feed.subscribe()
     assert queue is not None
-    feed.leave(queue)
-    feed.leave(queue)
+    feed.unsubscribe(queue)
+    feed.unsubscribe(queue)
     feed.publish(record(1))
     assert queue.empty()
 
 
-async def test_a_slow_listener_loses_entries_and_holds_nobody_up() -> None:
+async def test_slow_subscriber_loses_entries_and_does_not_delay_others() -> None:
     feed = LiveFeed()
-    slow, quick = feed.listen(), feed.listen()
+    slow, quick = feed.subscribe(), feed.subscribe()
     assert slow is not None
     assert quick is not None
     for number in range(1000):
@@ -52,9 +52,9 @@ async def test_a_slow_listener_loses_entries_and_holds_nobody_up() -> None:
     assert names(slow)[0] == "req_0"
 
 
-async def test_the_end_reaches_everybody_even_a_slow_listener() -> None:
+async def test_end_reaches_every_subscriber_even_a_slow_one() -> None:
     feed = LiveFeed()
-    slow, idle = feed.listen(), feed.listen()
+    slow, idle = feed.subscribe(), feed.subscribe()
     assert slow is not None
     assert idle is not None
     for number in range(1000):
@@ -67,12 +67,12 @@ async def test_the_end_reaches_everybody_even_a_slow_listener() -> None:
     assert None not in entries[:-1]
 
 
-async def test_listeners_are_bounded() -> None:
+async def test_number_of_subscribers_is_limited() -> None:
     feed = LiveFeed()
     queues = []
-    while (queue := feed.listen()) is not None:
+    while (queue := feed.subscribe()) is not None:
         queues.append(queue)
         assert len(queues) <= 1000
-    feed.leave(queues[0])
-    assert feed.listen() is not None
-    assert feed.listen() is None
+    feed.unsubscribe(queues[0])
+    assert feed.subscribe() is not None
+    assert feed.subscribe() is None

@@ -34,24 +34,24 @@ def json_line(message: str, *arguments: object, **extra: object) -> dict[str, ob
     return line
 
 
-def test_json_lines_say_when_how_grave_who_and_what() -> None:
+def test_json_lines_contain_time_level_logger_and_message() -> None:
     line = json_line("hello %s", "world")
     moment = datetime.fromisoformat(str(line.pop("time")))
     assert moment.utcoffset() is not None
     assert line == {"level": "warning", "logger": "intellirouter.test", "message": "hello world"}
 
 
-def test_json_lines_hold_what_extra_brought() -> None:
+def test_json_lines_contain_the_fields_of_extra() -> None:
     line = json_line("x", request_id="req_1", count=3, path=Path("/a"), odd={"b": Path("c")}, nothing=None)
     assert (line["request_id"], line["count"], line["path"], line["odd"]) == ("req_1", 3, "/a", {"b": "c"})
     assert line["nothing"] is None
 
 
-def test_json_lines_stay_one_line_each() -> None:
+def test_json_entry_is_one_line() -> None:
     assert json_line("two\nlines \u2028 \x00")["message"] == "two\nlines \u2028 \x00"
 
 
-def test_json_lines_hold_the_traceback() -> None:
+def test_json_lines_contain_the_traceback() -> None:
     try:
         raise ValueError("inner")  # noqa: TRY301
     except ValueError as error:
@@ -64,7 +64,7 @@ def test_json_lines_hold_the_traceback() -> None:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_our_lines_go_to_standard_error_from_the_level_on(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_go_to_standard_error_from_the_level(style: str, capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("info", style)
     ours.debug("too quiet")
     ours.info("just right")
@@ -80,7 +80,7 @@ def test_our_lines_go_to_standard_error_from_the_level_on(style: str, capsys: py
         assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING theirs", lines[1])
 
 
-def test_setting_up_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_set_up_replaces_the_first(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("debug", "json")
     set_up_logging("error")
     ours.warning("too quiet")

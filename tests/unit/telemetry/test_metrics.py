@@ -47,7 +47,7 @@ def test_requests_are_counted_by_model_deployment_and_status() -> None:
     assert (metrics.finished, metrics.failed) == (3, 1)
 
 
-def test_tokens_and_cost_are_added_up() -> None:
+def test_tokens_and_cost_are_summed() -> None:
     usage = Usage(input_tokens=10, cache_read_tokens=5, output_tokens=3, reasoning_tokens=2)
     found = samples(counted(record(usage=usage, cost_microusd=7), record(usage=usage, cost_microusd=8), record()))
     assert found[f"intellirouter_tokens_total{{{PAIR},direction=input}}"] == 30
@@ -56,14 +56,14 @@ def test_tokens_and_cost_are_added_up() -> None:
     assert found[f"intellirouter_unpriced_total{{{PAIR}}}"] == 0
 
 
-def test_an_unknown_price_is_counted_as_such() -> None:
+def test_unknown_price_is_counted() -> None:
     found = samples(counted(record(usage=Usage(input_tokens=1))))
     assert found[f"intellirouter_unpriced_total{{{PAIR}}}"] == 1
     assert found[f"intellirouter_cost_microusd_total{{{PAIR}}}"] == 0
 
 
 @pytest.mark.parametrize(("duration_ms", "bounds"), [(4.0, 0.005), (5.0, 0.005), (30.0, 0.05), (299_999.0, 300.0)])
-def test_durations_fall_into_the_bucket_they_fit(duration_ms: float, bounds: float) -> None:
+def test_duration_is_counted_in_its_bucket(duration_ms: float, bounds: float) -> None:
     found = samples(counted(record(duration_ms=duration_ms, first_token_ms=duration_ms)))
     for name in ("intellirouter_request_duration_seconds", "intellirouter_first_token_seconds"):
         buckets = {
@@ -77,7 +77,7 @@ def test_durations_fall_into_the_bucket_they_fit(duration_ms: float, bounds: flo
         assert found[f"{name}_count{{{PAIR}}}"] == 1
 
 
-def test_what_lasts_longer_than_all_bounds_is_counted() -> None:
+def test_duration_beyond_all_buckets_is_counted() -> None:
     found = samples(counted(record(duration_ms=1e9)))
     assert found[f"intellirouter_request_duration_seconds_bucket{{{PAIR},le=+Inf}}"] == 1
     assert found[f"intellirouter_request_duration_seconds_bucket{{{PAIR},le=300.0}}"] == 0
@@ -94,7 +94,7 @@ def test_attempts_are_counted_by_outcome() -> None:
     assert found["intellirouter_attempts_total{deployment=b,outcome=ok}"] == 1
 
 
-def test_a_request_that_reached_nobody_has_empty_labels() -> None:
+def test_request_without_a_deployment_has_empty_labels() -> None:
     found = samples(counted(record(deployment=None, status=404), model=""))
     assert found["intellirouter_requests_total{model=,deployment=,status=404}"] == 1
 
@@ -104,7 +104,7 @@ def test_labels_of_any_text_are_escaped() -> None:
     assert any('model=a"b\\c\nd' in key for key in found)
 
 
-def test_label_sets_are_bounded_and_none_is_lost() -> None:
+def test_number_of_label_sets_is_limited_and_no_request_is_lost() -> None:
     metrics = Metrics()
     for number in range(5000):
         attempt = Attempt(deployment=f"d{number}", kind="first", started_ms=0.0, outcome="ok")
@@ -118,7 +118,7 @@ def test_label_sets_are_bounded_and_none_is_lost() -> None:
     assert attempts["intellirouter_attempts_total{deployment=(other),outcome=(other)}"] == 3000
 
 
-def test_gauges_are_read_when_somebody_looks() -> None:
+def test_gauges_are_read_when_metrics_are_rendered() -> None:
     level = [1.0]
     metrics = Metrics({"intellirouter_a": ("A level.", lambda: level[0])})
     metrics.add_gauge("intellirouter_b", "Another.", lambda: 5)
@@ -128,11 +128,11 @@ def test_gauges_are_read_when_somebody_looks() -> None:
     assert (found["intellirouter_a"], found["intellirouter_b"]) == (2.0, 5.0)
 
 
-def test_rendering_counts_nothing_twice() -> None:
+def test_rendering_does_not_change_the_counters() -> None:
     metrics = counted(record())
     assert metrics.render() == metrics.render()
 
 
-def test_the_content_type_is_that_of_the_text() -> None:
+def test_content_type_is_that_of_the_exposition() -> None:
     assert re.fullmatch(r"text/plain; version=0\.0\.4; charset=utf-8", CONTENT_TYPE)
     assert b"# TYPE intellirouter_requests_total counter" in counted(record()).render()

@@ -1,10 +1,12 @@
-"""How a credential is presented to an upstream. Door: `presenter`, `Presenter`, `Signable`, `TokenPost`.
+"""Authentication of upstream requests: how a credential becomes request headers.
 
-Three kinds: headers that never change (written once into the request head), a signature over each request (AWS), a
-token that is exchanged for the credential and renewed (Google). Nothing here prints, logs or stores a credential.
+There are three kinds of authenticator: static headers, written once into the request head; a signature over each
+request (AWS); an access token that is obtained with the credential and renewed before it expires (Google). Nothing here
+prints, logs or stores a credential.
 """
 
-from intellirouter.providers.auth.presenter import Presenter, Signable, presenter
-from intellirouter.providers.auth.tokens import TokenPost
+from intellirouter.providers.auth.authenticator import Authenticator, SignableRequest
+from intellirouter.providers.auth.google import PostForm
+from intellirouter.providers.auth.schemes import build_authenticator
 
-__all__ = ["Presenter", "Signable", "TokenPost", "presenter"]
+__all__ = ["Authenticator", "PostForm", "SignableRequest", "build_authenticator"]

@@ -1,4 +1,4 @@
-"""AWS credentials: an access key signs each request; a Bedrock API key goes as a bearer token."""
+"""AWS credentials: an access key signs each request, a Bedrock API key is sent as a bearer token."""
 
 import re
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, Secret, errors
-from intellirouter.providers.auth.signable import Headers, Signable
-from intellirouter.providers.auth.sigv4 import AwsKey, Canonical, Scope, sign
+from intellirouter.providers.auth.authenticator import Headers, SignableRequest
+from intellirouter.providers.auth.sigv4 import AwsKey, CanonicalRequest, CredentialScope, sign
 
 _HOST: Final = re.compile(r"(?:^|\.)(?P<service>[a-z0-9-]+?)(?:-fips)?\.(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\.")
 _SERVICES: Final = {"bedrock-runtime": "bedrock", "bedrock-agent-runtime": "bedrock"}
-"""Hosts whose requests are signed in the name of another service."""
+"""Maps a host name's service to the service name used in signatures, where the two differ."""
 _ACCESS_KEY: Final = re.compile(r"[A-Z0-9]{16,128}")
 _NAMES: Final = (
     ("AccessKeyId", "SecretAccessKey", "SessionToken"),
@@ -20,10 +20,10 @@ _NAMES: Final = (
 )
 
 
-class AwsPresenter:
+class AwsAuthenticator:
     """Signs requests with one access key."""
 
-    fixed: Headers | None = None
+    static_headers: Headers | None = None
 
     def __init__(self, key: AwsKey, clock: Clock) -> None:
         self._key = key
@@ -31,9 +31,9 @@ class AwsPresenter:
 
     @staticmethod
     def parse(secret: Secret) -> AwsKey | None:
-        """Read `ACCESS_KEY:SECRET[:SESSION_TOKEN]` or the JSON that AWS's tools print; None for an API key.
+        """Parse `ACCESS_KEY:SECRET[:SESSION_TOKEN]` or the JSON that the AWS CLI prints.
 
-        Raises `UpstreamAuthFailed` for JSON that holds no key.
+        Returns None for a Bedrock API key. Raises `UpstreamAuthFailed` for JSON without an access key.
         """
         text = secret.reveal()
         if text.startswith("{"):
@@ -44,16 +44,16 @@ class AwsPresenter:
         secret_key, _, session_token = rest.partition(":")
         return AwsKey(access_key, secret_key, session_token)
 
-    async def headers(self, request: Signable) -> Headers:
+    async def headers(self, request: SignableRequest) -> Headers:
         """Sign the request. Raises `UpstreamAuthFailed` when the region is not known."""
-        named = {"host": request.host}
+        signed_headers = {"host": request.host}
         if "content-type" in request.headers:
-            named["content-type"] = request.headers["content-type"]
-        canonical = Canonical(request.method, request.target, named, request.body)
-        return sign(canonical, self._key, _scope(request), self._clock.epoch_us() / 1_000_000)
+            signed_headers["content-type"] = request.headers["content-type"]
+        canonical = CanonicalRequest(request.method, request.target, signed_headers, request.body)
+        return sign(canonical, self._key, _credential_scope(request), self._clock.epoch_us() / 1_000_000)
 
-    def refused(self) -> None:
-        """Nothing is derived from the key but each request's own signature."""
+    def invalidate(self) -> None:
+        """Does nothing: signatures are not reused."""
 
 
 def _from_json(text: str) -> AwsKey:
@@ -67,18 +67,18 @@ def _from_json(text: str) -> AwsKey:
         if len(values) == 3 and all(isinstance(value, str) for value in values) and values[0] and values[1]:
             return AwsKey(*values)
     raise errors.UpstreamAuthFailed(
-        "The AWS credential is JSON without an access key.",
-        hint="It needs AccessKeyId and SecretAccessKey (and SessionToken for temporary ones).",
+        "The AWS credential is a JSON document without an access key.",
+        hint="It must contain AccessKeyId and SecretAccessKey, and SessionToken for temporary credentials.",
     )
 
 
-def _scope(request: Signable) -> Scope:
+def _credential_scope(request: SignableRequest) -> CredentialScope:
     found = _HOST.search(request.host)
     service = found["service"] if found else "bedrock"
     region = found["region"] if found else request.region
     if not region:
         raise errors.UpstreamAuthFailed(
-            f"{request.deployment}: the AWS region to sign for is not known.",
-            hint="Set the provider's region, or a base_url like https://bedrock-runtime.us-east-1.amazonaws.com.",
+            f"{request.deployment}: The request cannot be signed because the AWS region is not known.",
+            hint="Set the provider's region, or use a base_url like https://bedrock-runtime.us-east-1.amazonaws.com.",
         )
-    return Scope(region, _SERVICES.get(service, service))
+    return CredentialScope(region, _SERVICES.get(service, service))

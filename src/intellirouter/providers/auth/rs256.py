@@ -1,4 +1,4 @@
-"""RSASSA-PKCS1-v1_5 with SHA-256. Loaded on demand, see `assertion`."""
+"""RSASSA-PKCS1-v1_5 with SHA-256. Imported on demand by `jwt_assertion`."""
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def sign(data: bytes, private_key_pem: str) -> bytes:
-    """Return the signature. Raises ValueError or TypeError for what is no RSA private key."""
+    """Return the signature. Raises ValueError or TypeError when the key is not an RSA private key."""
     try:
         key = load_pem_private_key(private_key_pem.encode(), None)
     except UnsupportedAlgorithm as error:

@@ -1,4 +1,6 @@
-"""AWS Signature Version 4, header form. Pure; the steps and their names are those of AWS's documentation:
+"""AWS Signature Version 4 in the Authorization header. Pure functions.
+
+The steps and their names follow the AWS documentation:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -15,11 +17,11 @@ from msgspec import Struct
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _UNRESERVED: Final = "-_.~"
-_SPACES: Final = re.compile(r" +")
+_REPEATED_SPACES: Final = re.compile(r" +")
 
 
 class AwsKey(Struct, frozen=True):
-    """An access key. Its repr never shows the secret parts."""
+    """An access key. Its repr does not show any part of it."""
 
     access_key: str
     secret_key: str
@@ -29,24 +31,25 @@ class AwsKey(Struct, frozen=True):
         return "AwsKey(***)"
 
 
-class Scope(Struct, frozen=True):
-    """What a signature is good for, beside its day."""
+class CredentialScope(Struct, frozen=True):
+    """The region and the service that a signature is valid for."""
 
     region: str
     service: str
 
 
-class Canonical(Struct, frozen=True):
+class CanonicalRequest(Struct, frozen=True):
     """The parts of a request that are signed."""
 
     method: str
     target: str
-    """Path and query as they go on the wire."""
+    """Path and query as they are sent."""
     headers: Mapping[str, str]
-    """Those to sign, `host` among them; names in any case."""
+    """The headers to sign, including `host`. Names in any case."""
     body: bytes
 
     def text(self) -> str:
+        """Return the canonical request as defined by AWS."""
         path, _, query = self.target.partition("?")
         lines = [f"{name}:{value}" for name, value in self._headers()]
         payload = hashlib.sha256(self.body).hexdigest()
@@ -58,34 +61,38 @@ class Canonical(Struct, frozen=True):
         return ";".join(name for name, _ in self._headers())
 
     def _headers(self) -> list[tuple[str, str]]:
-        return sorted((name.lower(), _SPACES.sub(" ", value.strip())) for name, value in self.headers.items())
+        return sorted((name.lower(), _REPEATED_SPACES.sub(" ", value.strip())) for name, value in self.headers.items())
 
 
-def sign(request: Canonical, key: AwsKey, scope: Scope, at_s: float) -> tuple[tuple[str, str], ...]:
-    """Return the headers to add: date, session token where there is one, and the signature over them as well."""
+def sign(request: CanonicalRequest, key: AwsKey, scope: CredentialScope, at_s: float) -> tuple[tuple[str, str], ...]:
+    """Return the headers to add: authorization, date and, for temporary credentials, the session token."""
     stamp = datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ")
-    added = [("x-amz-date", stamp)]
+    amz_headers = [("x-amz-date", stamp)]
     if key.session_token:
-        added.append(("x-amz-security-token", key.session_token))
-    whole = Canonical(request.method, request.target, {**request.headers, **dict(added)}, request.body)
+        amz_headers.append(("x-amz-security-token", key.session_token))
+    canonical = CanonicalRequest(request.method, request.target, {**request.headers, **dict(amz_headers)}, request.body)
     day = stamp[:8]
-    where = f"{day}/{scope.region}/{scope.service}/aws4_request"
-    digest = hashlib.sha256(whole.text().encode()).hexdigest()
-    to_sign = f"{_ALGORITHM}\n{stamp}\n{where}\n{digest}"
-    signature = hmac.new(_signing_key(key, scope, day), to_sign.encode(), hashlib.sha256).hexdigest()
-    credential = f"Credential={key.access_key}/{where}, SignedHeaders={whole.signed_names()}, Signature={signature}"
-    return ("authorization", f"{_ALGORITHM} {credential}"), *added
+    scope_text = f"{day}/{scope.region}/{scope.service}/aws4_request"
+    digest = hashlib.sha256(canonical.text().encode()).hexdigest()
+    string_to_sign = f"{_ALGORITHM}\n{stamp}\n{scope_text}\n{digest}"
+    signature = hmac.new(_signing_key(key, scope, day), string_to_sign.encode(), hashlib.sha256).hexdigest()
+    fields = (
+        f"Credential={key.access_key}/{scope_text}",
+        f"SignedHeaders={canonical.signed_names()}",
+        f"Signature={signature}",
+    )
+    return ("authorization", f"{_ALGORITHM} {', '.join(fields)}"), *amz_headers
 
 
-def _signing_key(key: AwsKey, scope: Scope, day: str) -> bytes:
-    made = f"AWS4{key.secret_key}".encode()
+def _signing_key(key: AwsKey, scope: CredentialScope, day: str) -> bytes:
+    derived = f"AWS4{key.secret_key}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
-        made = hmac.new(made, part.encode(), hashlib.sha256).digest()
-    return made
+        derived = hmac.new(derived, part.encode(), hashlib.sha256).digest()
+    return derived
 
 
 def _canonical_path(path: str) -> str:
-    """Encode the wire's path once more, dot segments resolved: every service but S3 does so."""
+    """Resolve dot segments and percent-encode the sent path once more, as all services except S3 require."""
     resolved = posixpath.normpath(path) if path else "/"
     if resolved.startswith("//"):
         resolved = resolved[1:]

@@ -1,6 +1,6 @@
-"""Fetching what clients point at (images, files), without becoming their way into the network. Door: `UrlFetcher`.
+"""Fetches the URLs in client requests (images, files), guarded against server-side request forgery.
 
-A URL in a request is a stranger's: only public addresses are connected to, unless the operator allows others.
+Door: `UrlFetcher`. URLs in requests are untrusted: only public addresses are fetched unless the operator allows others.
 """
 
 from intellirouter.providers.fetch.fetcher import UrlFetcher

@@ -1,7 +1,7 @@
-"""Gets one URL: resolves the name itself, checks where it leads, and connects to the address that was checked.
+"""Fetches one URL: resolves the host name, checks the addresses, and connects to an address that was checked.
 
-Between check and connection the name is not asked again, so that it cannot change its mind. Redirects are followed
-by the same rules. What is wrong is the client's to know: every failure is an `InvalidRequest`.
+The name is resolved only once, so that a second DNS answer cannot lead elsewhere. Redirects are checked by the same
+rules. Every failure is an `InvalidRequest`, because the URL comes from the client.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 _MAX_REDIRECTS: Final = 3
 _MAX_URL_CHARS: Final = 8192
 _MAX_ADDRESSES: Final = 3
-_MAX_AT_ONCE: Final = 32
+_MAX_CONCURRENT: Final = 32
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
-_IN_A_TARGET: Final = "/?&=%:@!$'()*+,;~-._[]|"
+_SAFE_IN_TARGET: Final = "/?&=%:@!$'()*+,;~-._[]|"
 
 
-class _Place(Struct, frozen=True):
-    """A URL, taken apart."""
+class _ParsedUrl(Struct, frozen=True):
+    """The parts of a URL that has passed the checks of `_parse`."""
 
     url: str
     host: str
@@ -40,10 +40,10 @@ class _Place(Struct, frozen=True):
 
     def head(self) -> bytes:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self.port == _PORTS["https" if self.is_tls else "http"]
+        is_default_port = self.port == _PORTS["https" if self.is_tls else "http"]
         lines = (
             f"GET {self.target} HTTP/1.1",
-            f"host: {host if usual else f'{host}:{self.port}'}",
+            f"host: {host if is_default_port else f'{host}:{self.port}'}",
             "accept: */*",
             "accept-encoding: identity",
             "user-agent: intellirouter",
@@ -54,95 +54,107 @@ class _Place(Struct, frozen=True):
 
 
 class UrlFetcher:
-    """Implements `core.Fetcher`. Lives on one event loop."""
+    """Implements `core.Fetcher`. Belongs to one event loop."""
 
     def __init__(self, allowed: Sequence[str] = (), *, resolve: Resolve | None = None) -> None:
-        """`allowed`: hosts, addresses and networks beyond the public internet. `resolve` replaces the system's."""
+        """`allowed`: hosts, addresses and networks beyond the public internet. `resolve` replaces the resolver."""
         self._guard = AddressGuard(allowed)
         self._resolve = resolve or _system_resolve
         self._tls: ssl.SSLContext | None = None
-        self._slots = asyncio.Semaphore(_MAX_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def fetch(
         self, url: str, *, limit_bytes: int, deadline_s: float, types: Sequence[str] = ()
     ) -> tuple[str, bytes]:
-        """Return media type and content. `types` are those accepted, `image/` standing for all images; empty: any.
+        """Return the media type and the content.
 
-        Raises `InvalidRequest` for whatever goes wrong, in words for whoever wrote the URL.
+        `types` are the accepted media types, where `image/` means any image; empty accepts all. Raises `InvalidRequest`
+        with a message for the author of the URL, whatever fails.
         """
         try:
             async with asyncio.timeout(deadline_s), self._slots:
-                place = _parse(url)
+                parsed = _parse(url)
                 for _ in range(_MAX_REDIRECTS + 1):
-                    answer = await self._get(place, limit_bytes, types)
-                    if not isinstance(answer, str):
-                        return answer
-                    place = _parse(_joined(place, answer))
+                    result = await self._get(parsed, limit_bytes, types)
+                    if not isinstance(result, str):
+                        return result
+                    parsed = _parse(_redirect_url(parsed, result))
         except TimeoutError:
-            raise _refused(url, f"it did not arrive within {deadline_s:g} s") from None
-        raise _refused(url, f"it redirects more than {_MAX_REDIRECTS} times")
+            raise _fetch_error(url, f"It did not arrive within {deadline_s:g} s.") from None
+        raise _fetch_error(url, f"It redirects more than {_MAX_REDIRECTS} times.")
 
-    async def _get(self, place: _Place, limit_bytes: int, types: Sequence[str]) -> tuple[str, bytes] | str:
-        """Return type and content, or where the answer redirects to."""
-        connection = await self._connect(place)
+    async def _get(self, parsed: _ParsedUrl, limit_bytes: int, types: Sequence[str]) -> tuple[str, bytes] | str:
+        """Return media type and content, or the location of a redirect."""
+        connection = await self._connect(parsed)
         try:
-            connection.begin(place.head(), b"")
+            connection.send_request(parsed.head(), b"")
             while not connection.has_headers:
                 await connection.wait()
             response = HttpResponse(connection, asyncio.get_running_loop(), float("inf"))
             headers = dict(response.headers)
             if response.status in _REDIRECTS and "location" in headers:
                 return headers["location"]
-            media_type = _check(place.url, response.status, headers, limit_bytes, types)
-            return media_type, await response.read(limit_bytes)
-        except errors.UpstreamMalformed as error:
-            is_large = "larger than" in error.message
-            raise _refused(place.url, _too_large(limit_bytes) if is_large else "the answer is not HTTP") from None
+            media_type = _check_response(parsed.url, response.status, headers, limit_bytes, types)
+            return media_type, await _read(parsed.url, response, limit_bytes)
+        except errors.UpstreamMalformed:
+            raise _fetch_error(parsed.url, "The response is not valid HTTP.") from None
         except errors.UpstreamError:
-            raise _refused(place.url, "the connection was cut") from None
+            raise _fetch_error(parsed.url, "The connection was closed early.") from None
         finally:
             connection.close()
 
-    async def _connect(self, place: _Place) -> Connection:
+    async def _connect(self, parsed: _ParsedUrl) -> Connection:
         loop = asyncio.get_running_loop()
-        context = self._trust() if place.is_tls else None
-        problem: Exception | None = None
-        for address in (await self._addresses(place))[:_MAX_ADDRESSES]:
+        context = self._tls_context() if parsed.is_tls else None
+        failure: Exception | None = None
+        for address in (await self._addresses(parsed))[:_MAX_ADDRESSES]:
             connection = Connection(loop, Connection.close, lambda _: None)
             try:
                 await loop.create_connection(
                     lambda made=connection: made,
                     address,
-                    place.port,
+                    parsed.port,
                     ssl=context,
-                    server_hostname=place.host if context is not None else None,
+                    server_hostname=parsed.host if context is not None else None,
                 )
             except ssl.SSLError:
-                raise _refused(place.url, "its TLS certificate is not valid") from None
+                raise _fetch_error(parsed.url, "Its TLS certificate is not valid.") from None
             except OSError as error:
-                problem = error
+                failure = error
             else:
                 return connection
-        raise _refused(place.url, "nothing answers there") from problem
+        raise _fetch_error(parsed.url, "Its server cannot be reached.") from failure
 
-    async def _addresses(self, place: _Place) -> list[str]:
-        """Resolve the host. One address that is not allowed is enough to refuse them all."""
+    async def _addresses(self, parsed: _ParsedUrl) -> list[str]:
+        """Resolve the host. A single address that is not allowed is enough to refuse all of them."""
         try:
-            addresses = await self._resolve(place.host, place.port)
+            addresses = await self._resolve(parsed.host, parsed.port)
         except (OSError, UnicodeError):
-            raise _refused(place.url, "its host is not known") from None
-        if not self._guard.allows_host(place.host) and not all(map(self._guard.allows_address, addresses)):
-            raise _refused(
-                place.url,
-                "its host is not on the public internet",
-                hint="The operator may allow it: server.fetch_allow.",
+            raise _fetch_error(parsed.url, "Its host name cannot be resolved.") from None
+        if not self._guard.allows_host(parsed.host) and not all(map(self._guard.allows_address, addresses)):
+            raise _fetch_error(
+                parsed.url,
+                "Its host is not on the public internet.",
+                hint="The operator can allow it with server.fetch_allow.",
             )
         return addresses
 
-    def _trust(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+async def _read(url: str, response: HttpResponse, limit_bytes: int) -> bytes:
+    response.content_began()
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await response.next_chunk():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise _too_large(url, limit_bytes)
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 async def _system_resolve(host: str, port: int) -> list[str]:
@@ -150,56 +162,59 @@ async def _system_resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-def _parse(url: str) -> _Place:
+def _parse(url: str) -> _ParsedUrl:
     if len(url) > _MAX_URL_CHARS:
-        raise _refused(url, f"it is longer than {_MAX_URL_CHARS} characters")
+        raise _fetch_error(url, f"It is longer than {_MAX_URL_CHARS} characters.")
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode() if ":" not in (parts.hostname or "") else parts.hostname
     except (ValueError, UnicodeError):
-        raise _refused(url, "it is not a URL") from None
+        raise _fetch_error(url, "It is not a valid URL.") from None
     if parts.scheme not in _PORTS:
-        raise _refused(url, "only http:// and https:// are fetched")
+        raise _fetch_error(url, "Only http:// and https:// URLs are fetched.")
     if not host or port == 0:
-        raise _refused(url, "it names no host")
+        raise _fetch_error(url, "It does not contain a host.")
     if parts.username is not None or parts.password is not None:
-        raise _refused(url, "it holds a user or a password")
-    path = quote(parts.path or "/", safe=_IN_A_TARGET)
-    query = f"?{quote(parts.query, safe=_IN_A_TARGET)}" if parts.query else ""
+        raise _fetch_error(url, "It contains a user name or a password.")
+    path = quote(parts.path or "/", safe=_SAFE_IN_TARGET)
+    query = f"?{quote(parts.query, safe=_SAFE_IN_TARGET)}" if parts.query else ""
     is_tls = parts.scheme == "https"
-    return _Place(url, host, port or _PORTS[parts.scheme], is_tls, path + query)
+    return _ParsedUrl(url, host, port or _PORTS[parts.scheme], is_tls, path + query)
 
 
-def _joined(place: _Place, location: str) -> str:
+def _redirect_url(parsed: _ParsedUrl, location: str) -> str:
     try:
-        return urljoin(place.url, location)
+        return urljoin(parsed.url, location)
     except ValueError:
-        raise _refused(place.url, "it redirects to what is not a URL") from None
+        raise _fetch_error(parsed.url, "It redirects to an invalid URL.") from None
 
 
-def _check(url: str, status: int, headers: dict[str, str], limit_bytes: int, types: Sequence[str]) -> str:
-    """Return the media type of an answer that may be read."""
+def _check_response(url: str, status: int, headers: dict[str, str], limit_bytes: int, types: Sequence[str]) -> str:
+    """Return the media type of a response whose body may be read."""
     if status != 200:
-        raise _refused(url, f"its server answered {status}")
+        raise _fetch_error(url, f"The server responded with status {status}.")
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise _refused(url, "its server compresses what was not to be compressed")
+        raise _fetch_error(url, "The server compressed the response, which was not requested.")
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit_bytes:
-        raise _refused(url, _too_large(limit_bytes))
+        raise _too_large(url, limit_bytes)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if types and not any(media_type == each or (each.endswith("/") and media_type.startswith(each)) for each in types):
-        raise _refused(url, f"its type is {media_type[:100] or 'not stated'}; expected {', '.join(types)}")
+        shown = media_type[:100] or "not stated"
+        raise _fetch_error(url, f"Its media type is {shown}; expected {', '.join(types)}.")
     return media_type
 
 
-def _too_large(limit_bytes: int) -> str:
-    return f"it is larger than {limit_bytes} bytes"
+def _too_large(url: str, limit_bytes: int) -> errors.InvalidRequest:
+    return _fetch_error(url, f"It is larger than {limit_bytes} bytes.")
 
 
-def _refused(url: str, reason: str, *, hint: str = "Send the content itself, as a data: URL.") -> errors.InvalidRequest:
+def _fetch_error(
+    url: str, reason: str, *, hint: str = "Send the content itself as a data: URL."
+) -> errors.InvalidRequest:
     scheme, slashes, rest = url.partition("?")[0].partition("://")
-    place, slash, path = rest.partition("/")
-    plain = f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"  # credentials are not repeated
-    shown = "".join(char for char in plain[:200] if char.isprintable())
-    return errors.InvalidRequest(f"The URL {shown} cannot be fetched: {reason}.", code="invalid_url", hint=hint)
+    authority, slash, path = rest.partition("/")
+    without_credentials = f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+    shown = "".join(char for char in without_credentials[:200] if char.isprintable())
+    return errors.InvalidRequest(f"The URL {shown} cannot be fetched. {reason}", code="invalid_url", hint=hint)

@@ -1,7 +1,7 @@
-"""Which addresses may be connected to for a URL that a stranger wrote. Pure.
+"""Decides which addresses may be fetched for an untrusted URL. Pure.
 
-By default the public internet and nothing else: not this machine, not its neighbours, not what clouds tell their
-machines about themselves, and no IPv6 address that leads to such an IPv4 one.
+By default only addresses on the public internet are allowed: not this machine, not its private networks, not the
+metadata services of clouds, and no IPv6 address that maps to such an IPv4 address.
 """
 
 import ipaddress
@@ -15,10 +15,10 @@ _REFUSED_V4: Final = tuple(
     ipaddress.IPv4Network(each)
     for each in (
         "0.0.0.0/8",
-        "100.64.0.0/10",  # carriers' own
-        "168.63.129.16/32",  # Azure's services for its machines
-        "169.254.0.0/16",  # link-local: most clouds' metadata
-        "192.0.0.0/24",  # protocol assignments: Oracle's metadata
+        "100.64.0.0/10",  # carrier-grade NAT
+        "168.63.129.16/32",  # Azure platform services
+        "169.254.0.0/16",  # link-local, including the metadata services of most clouds
+        "192.0.0.0/24",  # protocol assignments, including the metadata service of Oracle Cloud
         "192.88.99.0/24",  # 6to4 relays
         "198.18.0.0/15",
     )
@@ -29,14 +29,14 @@ _REFUSED_V6: Final = tuple(
     for each in (
         "2001::/23",  # Teredo and other protocols
         "2001:db8::/32",
-        "2002::/16",  # 6to4: holds an IPv4 address
+        "2002::/16",  # 6to4: contains an IPv4 address
         "3fff::/20",
     )
 )
 
 
 class AddressGuard:
-    """Says yes to public addresses and to what the operator allowed."""
+    """Allows public addresses and those that the operator has allowed."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         """`allowed`: host names, addresses, networks (`10.0.0.0/8`)."""
@@ -49,11 +49,11 @@ class AddressGuard:
                 self._hosts.add(entry.lower().rstrip("."))
 
     def allows_host(self, host: str) -> bool:
-        """Tell whether the operator allowed this name, wherever it leads."""
+        """Return whether the operator allowed this host name, whatever it resolves to."""
         return host.lower().rstrip(".") in self._hosts
 
     def allows_address(self, text: str) -> bool:
-        """Tell whether this address, as the resolver gave it, may be connected to."""
+        """Return whether this resolved address may be connected to."""
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
@@ -63,8 +63,8 @@ class AddressGuard:
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
-        is_odd = address.is_multicast or address.is_reserved or any(address in net for net in _REFUSED_V4)
-        return address.is_global and not is_odd
+        is_special = address.is_multicast or address.is_reserved or any(address in net for net in _REFUSED_V4)
+        return address.is_global and not is_special
     if address.scope_id is not None or address not in _GLOBAL_V6:
-        return False  # mapped and translated IPv4 addresses, local ones and multicast are all outside
+        return False  # this excludes mapped and translated IPv4 addresses, local addresses and multicast
     return address.is_global and not any(address in net for net in _REFUSED_V6)

@@ -1,6 +1,6 @@
-"""The vendors, as data. An OpenAI-compatible vendor is one row; code is written only where a protocol demands it.
+"""The vendors as data. An OpenAI-compatible vendor is one row; only vendors with a protocol of their own need code.
 
-Addresses, environment names and quirks are from the vendors' public documentation, which each row's `docs` names.
+Base URLs, environment variables and quirks come from the vendors' public documentation, linked in each row's `docs`.
 """
 
 from typing import Final
@@ -12,15 +12,15 @@ from intellirouter.providers.rows.native import NATIVE
 
 __all__ = ["VENDORS"]
 
-_OURS: Final = (
+_BUILT_IN: Final = (
     VendorRow(
         name="openai-compatible",
         title="Any OpenAI-compatible endpoint",
         base_url_hint="http://HOST:PORT/v1",
         needs_credential=False,
     ),
-    VendorRow(name="host", title="Our own Model Host", transport="host", needs_credential=False, is_free=True),
-    VendorRow(name="fake", title="Magic models for tests", transport="fake", needs_credential=False, is_free=True),
+    VendorRow(name="host", title="Local model host", transport="host", needs_credential=False, is_free=True),
+    VendorRow(name="fake", title="Built-in test models", transport="fake", needs_credential=False, is_free=True),
 )
 
-VENDORS: Final[dict[str, VendorRow]] = {row.name: row for row in (*NATIVE, *HOSTED, *LOCAL, *_OURS)}
+VENDORS: Final[dict[str, VendorRow]] = {row.name: row for row in (*NATIVE, *HOSTED, *LOCAL, *_BUILT_IN)}

@@ -1,4 +1,4 @@
-"""Vendors of hosted models behind OpenAI's protocol: an address, a variable, and where they differ."""
+"""OpenAI-compatible vendors of hosted models: base URL, environment variable and differences from OpenAI."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _TEXT: Final = frozenset({"chat", "completions"})
 _TEXT_AND_EMBEDDINGS: Final = frozenset({"chat", "completions", "embeddings"})
 _CHAT_AND_EMBEDDINGS: Final = frozenset({"chat", "embeddings"})
 _OLDER_LIMIT: Final = (("max_completion_tokens", "max_tokens"),)
-"""They know the limit by the name that it had before OpenAI renamed it."""
+"""They accept the output limit under the name it had before OpenAI renamed it."""
 _PLAIN: Final = Quirks(renames=_OLDER_LIMIT)
 
 HOSTED: Final = (
@@ -33,7 +33,7 @@ HOSTED: Final = (
         base_url="https://api.mistral.ai/v1",
         operations=frozenset({"chat", "embeddings", "moderations", "audio"}),
         quirks=Quirks(
-            # Its validation answers 422 to every member that it does not know.
+            # Unknown members are rejected with status 422.
             refuses=frozenset(
                 {
                     "audio",
@@ -139,7 +139,7 @@ HOSTED: Final = (
         base_url="https://api.sambanova.ai/v1",
         operations=_CHAT_AND_EMBEDDINGS,
         quirks=Quirks(
-            # Documented as ignored: left out, so that it is said.
+            # Documented as ignored by the vendor: it is omitted, and reported as dropped.
             refuses=frozenset(
                 {"frequency_penalty", "logit_bias", "logprobs", "n", "presence_penalty", "seed", "top_logprobs"}
             ),
@@ -293,7 +293,7 @@ HOSTED: Final = (
         base_url="https://api.minimax.io/v1",
         operations=_CHAT,
         quirks=Quirks(
-            # Documented as ignored: left out, so that it is said.
+            # Documented as ignored by the vendor: it is omitted, and reported as dropped.
             refuses=frozenset({"frequency_penalty", "logit_bias", "presence_penalty"}),
             max_temperature=1.0,
         ),

@@ -1,6 +1,6 @@
-"""Model servers on the operator's own hardware, behind OpenAI's protocol.
+"""OpenAI-compatible model servers on the operator's own hardware.
 
-Several share a usual port. Zero config looks at each port once, and calls what answers by the first of these.
+Several of them share a default port. Discovery probes each port once and reports the first vendor that has it.
 """
 
 from typing import Final

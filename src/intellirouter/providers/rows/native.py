@@ -1,4 +1,4 @@
-"""Vendors with a protocol, or a way of proving who asks, of their own."""
+"""Vendors with a protocol or an authentication scheme of their own."""
 
 from typing import Final
 

@@ -1,7 +1,8 @@
-"""The pooled HTTP/1.1 client of the data path: asyncio + httptools, nothing between. Door: `UpstreamPool`; `Connection`
-and `HttpResponse` for fetching single URLs.
+"""The pooled HTTP/1.1 client of the data path, built on asyncio and httptools.
 
-It knows deadlines, backpressure and cancellation; it does not know dialects, retries or money.
+Door: `UpstreamPool`; `Connection` and `HttpResponse` for fetching single URLs.
+
+It implements deadlines, backpressure and cancellation. It knows nothing about dialects, retries or costs.
 """
 
 from intellirouter.providers.credential_rotation import CredentialState

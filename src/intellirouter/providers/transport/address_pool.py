@@ -1,4 +1,4 @@
-"""The connections to one address, and the line of those who wait for one."""
+"""The connections to one address, and the queue of requests that wait for one."""
 
 import asyncio
 from collections import deque
@@ -7,22 +7,35 @@ from intellirouter.providers.transport.address import Address
 from intellirouter.providers.transport.connection import Connection
 
 
-class Peers:
-    """The connections to one address, and who waits for one."""
+class AddressPool:
+    """Bounds the connections to one address and assigns free ones in the order of arrival."""
 
-    __slots__ = ("address", "idle", "limit", "open_count", "waiting")
+    __slots__ = ("address", "idle", "max_connections", "open_count", "waiting")
 
-    def __init__(self, address: Address, limit: int) -> None:
+    def __init__(self, address: Address, max_connections: int) -> None:
         self.address = address
-        self.limit = limit
-        self.idle: list[Connection] = []  # the most recently used last: it is taken first
+        self.max_connections = max_connections
+        self.idle: list[Connection] = []
+        """The most recently used connection is last and is taken first."""
         self.open_count = 0
-        """Connections that are open or being opened, and places granted to callers who will open one."""
+        """Connections that are open or being opened, including slots granted to waiters that have yet to open one."""
         self.waiting: deque[asyncio.Future[Connection | None]] = deque()
-        """First come, first served: what becomes free goes to a waiter by name, so a newcomer cannot overtake."""
+        """First in, first out. A free connection is assigned to a waiter directly, so a newcomer cannot overtake."""
 
-    def hand_over(self, connection: Connection) -> bool:
-        """Give a free connection to whoever has waited longest; false when nobody waits."""
+    def acquire(self) -> bool:
+        """Reserve a slot for a connection that the caller is going to open. Returns False at the limit."""
+        if self.open_count >= self.max_connections:
+            return False
+        self.open_count += 1
+        return True
+
+    def release(self) -> None:
+        """Free the slot of a connection that was closed or never opened."""
+        self.open_count -= 1
+        self.grant()
+
+    def assign(self, connection: Connection) -> bool:
+        """Give a free connection to the request that has waited longest. Returns False when none is waiting."""
         while self.waiting:
             waiter = self.waiting.popleft()
             if not waiter.done():
@@ -30,20 +43,14 @@ class Peers:
                 return True
         return False
 
-    def take_place(self) -> bool:
-        """Count a connection that the caller is going to open; false when there are too many."""
-        if self.open_count >= self.limit:
-            return False
-        self.open_count += 1
-        return True
-
-    def free_place(self) -> None:
-        self.open_count -= 1
+    def set_limit(self, max_connections: int) -> None:
+        """Change the limit. Connections above a lowered limit stay open until they are closed."""
+        self.max_connections = max_connections
         self.grant()
 
     def grant(self) -> None:
-        """Let waiters open connections as far as the limit allows."""
-        while self.waiting and self.open_count < self.limit:
+        """Grant slots to waiting requests as far as the limit allows."""
+        while self.waiting and self.open_count < self.max_connections:
             waiter = self.waiting.popleft()
             if not waiter.done():
                 self.open_count += 1

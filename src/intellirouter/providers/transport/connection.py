@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to an upstream: an asyncio protocol around httptools' parser.
+"""One HTTP/1.1 connection to an upstream: an asyncio protocol around the httptools parser.
 
-States: idle (in the pool) → busy (a request is out) → draining (answer no longer wanted, the rest is awaited so
-that the connection can be kept) → idle again, or closed. See DESIGN.md.
+States: idle (in the pool) → busy (a request has been sent) → draining (the rest of the response is discarded so that
+the connection can be reused) → idle again, or closed. See DESIGN.md.
 """
 
 import asyncio
@@ -20,15 +20,16 @@ _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_DRAIN_BYTES: Final = 64 * 1024
 _MAX_IDLE_S: Final = 55.0
 _KEEP_ALIVE: Final = b"keep-alive"
-_NOTED_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
-_NOTED_SIZES: Final = frozenset(map(len, _NOTED_HEADERS))
+_FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
+"""Headers that the connection itself evaluates."""
+_FRAMING_HEADER_LENGTHS: Final = frozenset(map(len, _FRAMING_HEADERS))
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"timeout *= *(\d{1,6})", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """Speaks to one upstream socket. Exactly one request at a time; all methods run on the event loop.
+    """One connection, with at most one request at a time. All methods run on the event loop.
 
-    `on_idle` is called when the connection may be used again, `on_closed` once when it may not.
+    `on_idle` is called whenever the connection becomes reusable, `on_closed` once when it is closed.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class Connection(asyncio.Protocol):
         self.is_busy = False
         self.idle_since_s = 0.0
         self.max_idle_s = _MAX_IDLE_S
-        """How long it may be idle and still be used; less when the server announces that it closes sooner."""
+        """Maximum idle time before reuse. Shorter when the server announces a shorter keep-alive timeout."""
         self.deadline_s = float("inf")
-        """When the current phase fails; watched by the pool's sweep."""
+        """When the current phase times out. Checked by the pool's sweep."""
         self.total_deadline_s = float("inf")
         self.phase = ""
         self._reset()
@@ -57,12 +58,12 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self.status = 0
         self.raw_headers: list[tuple[bytes, bytes]] = []
-        """As they came: hardly anybody asks for them."""
+        """Undecoded, because few callers read them."""
         self.has_headers = False
         self.is_complete = False
         self.error: errors.UpstreamError | None = None
         self._header_bytes = 0
-        self._fruitless_bytes = 0
+        self._non_body_bytes = 0
         self._chunks: list[bytes] = []
         self._buffered_bytes = 0
         self._is_paused = False
@@ -78,24 +79,24 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.is_busy:
-            self.close()  # bytes nobody asked for: the stream is out of step
+            self.close()  # bytes without a request: the connection is out of sync
             return
-        # The parser collects a header, a trailer or a chunk extension of any length: count what brings no body.
-        self._fruitless_bytes += len(data)
+        # The parser buffers headers, trailers and chunk extensions of any length: bytes outside the body are counted.
+        self._non_body_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(errors.UpstreamMalformed("The upstream switched protocols."))
+            self._fail(errors.UpstreamMalformed("The upstream switched protocols, which was not requested."))
         except httptools.HttpParserError as error:
             if self.is_complete or not self.is_busy:
-                self.close()  # a good answer, and then something else: the stream is out of step
+                self.close()  # bytes after a complete response: the connection is out of sync
             else:
-                self._fail(errors.UpstreamMalformed(f"The upstream's answer is not HTTP: {error}"))
-        if self._fruitless_bytes > _MAX_HEADER_BYTES and not self.is_complete:
+                self._fail(errors.UpstreamMalformed(f"The upstream sent an invalid HTTP response: {error}."))
+        if self._non_body_bytes > _MAX_HEADER_BYTES and not self.is_complete:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
 
     def eof_received(self) -> None:
-        # The transport closes itself on a later turn of the loop; until then nobody may be given this connection.
+        # The transport closes itself in a later iteration of the loop. Until then this connection must not be reused.
         self._keeps_alive = False
         if not self.is_busy:
             self.is_closed = True
@@ -105,19 +106,19 @@ class Connection(asyncio.Protocol):
         self.is_closed = True
         if self.is_busy and not self.is_complete:
             if was_closed_by_us:
-                self._fail(errors.UpstreamDisconnected("The connection was closed while the upstream answered."))
+                self._fail(errors.UpstreamDisconnected("The connection was closed while the upstream was responding."))
             elif self.has_headers and not self._has_length and exc is None:
-                self.on_message_complete()  # a body that ends with the connection
+                self.on_message_complete()  # the end of the connection ends the body
             else:
-                part = "in the middle of its answer" if self.has_headers else "before answering"
-                self._fail(errors.UpstreamDisconnected(f"The upstream closed the connection {part}."))
+                moment = "before its response was complete" if self.has_headers else "without sending a response"
+                self._fail(errors.UpstreamDisconnected(f"The upstream closed the connection {moment}."))
         self._on_closed(self)
 
     # -- httptools callbacks ------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         if self.is_complete or not self.is_busy:
-            raise errors.UpstreamMalformed("The upstream sent an answer that nobody asked for.")
+            raise errors.UpstreamMalformed("The upstream sent a response without a request.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_headers:
@@ -126,7 +127,7 @@ class Connection(asyncio.Protocol):
         if self._header_bytes > _MAX_HEADER_BYTES:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
             return
-        if len(name) in _NOTED_SIZES and (lowered := name.lower()) in _NOTED_HEADERS:
+        if len(name) in _FRAMING_HEADER_LENGTHS and (lowered := name.lower()) in _FRAMING_HEADERS:
             if lowered == _KEEP_ALIVE:
                 self.max_idle_s = _usable_idle_s(value)
             else:
@@ -149,7 +150,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self.error is not None:
             return
-        self._fruitless_bytes = 0
+        self._non_body_bytes = 0
         self._buffered_bytes += len(body)
         if self._is_draining:
             if self._buffered_bytes > _MAX_DRAIN_BYTES:
@@ -163,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self.has_headers:
-            return  # an interim answer (100, 103)
+            return  # an interim response (100, 103)
         self.is_complete = True
         if self._is_draining:
             self._finish()
@@ -173,7 +174,7 @@ class Connection(asyncio.Protocol):
     # -- for the pool and the response --------------------------------------------------------------------------
 
     def is_stale(self) -> bool:
-        """Tell whether the socket has been closed (or written to) by the peer while idle, without waiting."""
+        """Return whether the peer closed the socket, or wrote to it, while the connection was idle. Never blocks."""
         if self.is_closed or self._transport is None or self._transport.is_closing():
             return True
         sock = self._transport.get_extra_info("socket")
@@ -181,18 +182,18 @@ class Connection(asyncio.Protocol):
             return False
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))  # end of file, or bytes nobody asked for
+        return bool(poll.poll(0))  # end of file, or bytes without a request
 
-    def begin(self, head: bytes, body: bytes) -> None:
-        """Put one request on the wire. Raises `UpstreamDisconnected` when the connection is gone already."""
+    def send_request(self, head: bytes, body: bytes) -> None:
+        """Send one request. Raises `UpstreamDisconnected` when the connection is already closed."""
         if self.is_closed:
             raise errors.UpstreamDisconnected("The upstream closed the connection before the request was sent.")
-        assert self._transport is not None  # noqa: S101 - connected before it is handed out
+        assert self._transport is not None  # noqa: S101 - connected before it is used
         self.is_busy = True
         self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
 
     async def wait(self) -> None:
-        """Wait until something happens: bytes, the end, or an error (which is raised)."""
+        """Wait for headers, body bytes or the end of the response. Raises the error of a failed connection."""
         if self.error is not None:
             raise self.error
         waiter = self._waiter = self._loop.create_future()
@@ -201,8 +202,8 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def take(self) -> bytes:
-        """Return all buffered body bytes and let the upstream send on."""
+    def take_body(self) -> bytes:
+        """Return all buffered body bytes and resume reading from the socket."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -218,12 +219,12 @@ class Connection(asyncio.Protocol):
         return self._buffered_bytes
 
     def time_out(self) -> None:
-        """The sweep found the current phase's deadline passed."""
+        """Fail the request: the deadline of the current phase has passed."""
         phase = "total" if self.deadline_s >= self.total_deadline_s else self.phase
-        self._fail(errors.UpstreamTimeout(f"The upstream's {phase} deadline passed."))
+        self._fail(errors.UpstreamTimeout(f"The upstream exceeded the {phase} timeout."))
 
-    def let_go(self, now_s: float) -> None:
-        """Nobody wants the rest of the answer. Keep the connection if the rest is short, close it otherwise."""
+    def discard_rest(self, now_s: float) -> None:
+        """Discard the rest of the response. The connection is kept if the rest is short, otherwise closed."""
         if not self.is_busy:
             return
         if self.is_complete:
@@ -238,19 +239,19 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Drop the connection now; the upstream notices and stops working."""
+        """Close the connection at once, so that the upstream notices and stops generating."""
         if self._transport is not None and not self.is_closed:
             self.is_closed = True
             self._transport.abort()
 
     def _finish(self) -> None:
-        assert self._transport is not None  # noqa: S101 - connected before it is handed out
-        reusable = self._keeps_alive and not self.is_closed
+        assert self._transport is not None  # noqa: S101 - connected before it is used
+        is_reusable = self._keeps_alive and not self.is_closed
         if self.status >= 400 and self._transport.get_write_buffer_size():
-            reusable = False  # refused before the whole request went out: the rest of it is still in the way
+            is_reusable = False  # the upstream refused the request before all of it was sent
         self.is_busy = False
         self.deadline_s = self.total_deadline_s = float("inf")
-        if reusable:
+        if is_reusable:
             if self._is_paused:
                 self._transport.resume_reading()
             self._reset()
@@ -275,7 +276,7 @@ class Connection(asyncio.Protocol):
 
 @lru_cache(maxsize=64)
 def _usable_idle_s(keep_alive: bytes) -> float:
-    """Read `Keep-Alive: timeout=5`, less a margin for a request that is on its way when the server closes."""
+    """Parse `Keep-Alive: timeout=5`. A margin avoids sending a request while the server closes the connection."""
     found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
     if found is None:
         return _MAX_IDLE_S

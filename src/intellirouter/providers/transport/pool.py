@@ -1,11 +1,12 @@
-"""The upstream pool: keep-alive connections per address, bounded, with per-phase deadlines and cancellation.
+"""The upstream pool: bounded keep-alive connections per address, with a deadline per phase and cancellation.
 
-No timer per request: one sweep looks at all busy connections twenty times a second while there are any. A deadline
-is therefore kept to within 50 ms, and costs nothing while it is not needed.
+Requests have no timers of their own: while connections are open, one sweep checks all busy ones twenty times a second.
+A deadline is therefore accurate to 50 ms and costs nothing unless it is reached.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
@@ -22,88 +23,99 @@ from intellirouter.core import (
     UpstreamResponse,
     errors,
 )
-from intellirouter.providers.credential_rotation import REFUSALS, CredentialBook, CredentialState
-from intellirouter.providers.transport.address import Address, address_of
-from intellirouter.providers.transport.address_pool import Peers
+from intellirouter.providers.credential_rotation import (
+    REFUSAL_STATUSES,
+    ROTATION_STATUSES,
+    CredentialRegistry,
+    CredentialState,
+)
+from intellirouter.providers.transport.address import Address, address_of, has_address
+from intellirouter.providers.transport.address_pool import AddressPool
 from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.deployment_state import DeploymentState
 from intellirouter.providers.transport.response import HttpResponse
-from intellirouter.providers.transport.route import Route
 
 _SWEEP_S: Final = 0.05
-_CHECK_AFTER_IDLE_S: Final = 0.5
+_STALE_CHECK_AFTER_S: Final = 0.5
 _MAX_WAITING_PER_ADDRESS: Final = 4096
-_MAX_ROUTES: Final = 8192
+_MAX_DEPLOYMENTS: Final = 8192
 _MAX_TOKEN_BYTES: Final = 64 * 1024
 _TOKEN_TIMEOUTS: Final = Timeouts(connect_s=5.0, first_token_s=10.0, idle_s=5.0, total_s=15.0)
-_FORM: Final = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
-_CLOSING_TURNS: Final = 8
-"""A transport tells its protocol of the end on a later turn of the loop, one below TLS some turns later."""
+_FORM_HEADERS: Final = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
+_CLOSE_ITERATIONS: Final = 8
+"""A transport reports its end in a later iteration of the loop, with TLS several iterations later."""
 
 
 class UpstreamPool:
-    """Implements `core.Upstream` over TCP, TLS and unix sockets. Lives on one event loop."""
+    """Implements `core.Upstream` and `core.CredentialRotator` over TCP, TLS and unix sockets.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        """`clock` dates signatures and tokens; deadlines are the event loop's."""
+        """`clock` is used for signatures and tokens. Deadlines use the event loop's time."""
         self._loop = asyncio.get_running_loop()
-        self._routes: dict[int, Route] = {}
-        self._peers: dict[Address, Peers] = {}
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
-        self._connections: dict[Connection, Peers] = {}
+        self._states: dict[Deployment, DeploymentState] = {}
+        """By identity: after a reload, requests in flight still use the old deployments next to the new ones."""
+        self._address_pools: dict[Address, AddressPool] = {}
+        self._configured_limits: dict[Address, int] = {}
+        self._tls_contexts: dict[str | None, ssl.SSLContext] = {}
+        self._connections: dict[Connection, AddressPool] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._book = CredentialBook(self._post_form, clock)
+        self._credentials = CredentialRegistry(self._post_form, clock)
 
     @property
-    def book(self) -> CredentialBook:
-        """The credentials and how they are doing, for those who reach deployments in another way."""
-        return self._book
+    def credentials(self) -> CredentialRegistry:
+        """The credentials of all deployments, shared with clients of other protocols."""
+        return self._credentials
 
-    def tls(self, ca_file: str | None) -> ssl.SSLContext:
-        """Return the context for a provider's `ca_file`. Raises `UpstreamConnectFailed` where it cannot be read."""
-        return self._tls(ca_file)
-
-    async def send(self, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
-        route = self._routes.get(id(deployment)) or self._route(deployment)
-        ring = route.ring
+    async def send(
+        self, deployment: Deployment, request: UpstreamRequest, *, deadline_s: float | None = None
+    ) -> UpstreamResponse:
+        """See `core.Upstream`. `deadline_s` in the event loop's time replaces the deployment's total timeout."""
+        state = self._states.get(deployment) or self._create_state(deployment)
+        rotation = state.rotation
         now_s = self._loop.time()
-        deadline_s = now_s + route.timeouts.total_s
-        index = ring.pick(now_s)
-        tries_left = len(ring.credentials)
-        while True:
-            tries_left -= 1
-            try:
-                response = await self._ask(route, request, index, deadline_s)
-            except errors.UpstreamAuthFailed:  # no token is to be had for this credential
-                following = ring.refuse(index, 401, None, self._loop.time())
-                if following is None or not tries_left:
-                    raise
-            else:
-                status = response.status
-                if status not in REFUSALS:
-                    ring.accept(index, status)
-                    return response
-                following = ring.refuse(index, status, retry_after_s(response.headers), self._loop.time())
-                if following is None or not tries_left:
-                    return response
-                response.release()
-            index = following
+        index = rotation.pick(now_s)
+        try:
+            response = await self._send_with(
+                state, request, index, now_s + state.timeouts.total_s if deadline_s is None else deadline_s
+            )
+        except errors.UpstreamAuthFailed:  # no access token could be obtained with this credential
+            rotation.record_refusal(index, 401, None, self._loop.time())
+            raise
+        if response.status in REFUSAL_STATUSES:
+            rotation.record_refusal(index, response.status, retry_after_s(response.headers), self._loop.time())
+        else:
+            rotation.record_response(index, response.status)
+        return response
 
-    async def _ask(self, route: Route, request: UpstreamRequest, credential: int, deadline_s: float) -> HttpResponse:
-        """Send the request with one credential and wait for the answer's headers."""
-        timeouts = route.timeouts
-        head = route.head(request, credential)
+    def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
+        """See `core.CredentialRotator`."""
+        if status is None:
+            is_credential_at_fault = isinstance(error, errors.UpstreamAuthFailed)
+        else:
+            is_credential_at_fault = status in ROTATION_STATUSES
+        return is_credential_at_fault and self._credentials.can_rotate(deployment, self._loop.time())
+
+    async def _send_with(
+        self, state: DeploymentState, request: UpstreamRequest, credential: int, deadline_s: float
+    ) -> HttpResponse:
+        """Send the request with one credential and wait for the response headers."""
+        timeouts = state.timeouts
+        head = state.head(request, credential)
         if head is None:
-            head = await self._signed(route, request, credential, deadline_s)
-        connection = self._idle(route.peers)
+            head = await self._signed_head(state, request, credential, deadline_s)
+        connection = self._take_idle(state.connections)
         if connection is None:
-            connection = await self._connect(route, min(self._loop.time() + timeouts.connect_s, deadline_s))
+            connection = await self._acquire(state, min(self._loop.time() + timeouts.connect_s, deadline_s))
         connection.total_deadline_s = deadline_s
-        connection.phase = "first token"
+        connection.phase = "first-token"
         connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, deadline_s)
         self._start_sweep()
         try:
-            connection.begin(head, request.body)
+            connection.send_request(head, request.body)
             while not connection.has_headers:
                 await connection.wait()
         except BaseException:
@@ -111,20 +123,22 @@ class UpstreamPool:
             raise
         return HttpResponse(connection, self._loop, timeouts.idle_s)
 
-    async def _signed(self, route: Route, request: UpstreamRequest, credential: int, deadline_s: float) -> bytes:
+    async def _signed_head(
+        self, state: DeploymentState, request: UpstreamRequest, credential: int, deadline_s: float
+    ) -> bytes:
         try:
             async with asyncio.timeout_at(deadline_s):
-                return await route.signed_head(request, credential)
+                return await state.signed_head(request, credential)
         except TimeoutError:
             raise errors.UpstreamTimeout(
-                f"{route.deployment.name}: no access token before the total deadline."
+                f"{state.deployment.name}: No access token could be obtained within the total timeout."
             ) from None
 
     async def _post_form(self, url: str, body: bytes) -> tuple[int, bytes]:
-        """Exchange a credential for a token: a request like any other, to an address of its own."""
+        """Post a form to a token endpoint."""
         parts = urlsplit(url)
-        to = Deployment(
-            name=f"token:{parts.hostname}",
+        endpoint = Deployment(
+            name=f"token endpoint {parts.hostname}",
             provider="",
             vendor="",
             upstream_model="",
@@ -132,147 +146,150 @@ class UpstreamPool:
             auth="none",
             timeouts=_TOKEN_TIMEOUTS,
         )
-        route = Route(to, self._peers_of(to), self._book.ring(to))
-        request = UpstreamRequest(path=parts.path or "/", body=body, headers=_FORM)
-        response = await self._ask(route, request, 0, self._loop.time() + _TOKEN_TIMEOUTS.total_s)
+        state = DeploymentState(endpoint, self._address_pool(endpoint), self._credentials.rotation_of(endpoint))
+        request = UpstreamRequest(path=parts.path or "/", body=body, headers=_FORM_HEADERS)
+        response = await self._send_with(state, request, 0, self._loop.time() + _TOKEN_TIMEOUTS.total_s)
         return response.status, await response.read(_MAX_TOKEN_BYTES)
 
     def credential_states(self, deployments: Iterable[Deployment]) -> tuple[CredentialState, ...]:
-        """Return how the credentials of these deployments are doing. No part of a credential is in it."""
-        return self._book.states(deployments, self._loop.time())
+        """Return the state of the credentials of these deployments. Contains no part of a credential."""
+        return self._credentials.states(deployments, self._loop.time())
 
-    def forget(self, live: frozenset[int]) -> None:
-        """Drop what is kept of deployments whose `id` is not in `live`, and read ca files anew (after a reload)."""
-        self._routes = {key: route for key, route in self._routes.items() if key in live}
-        self._book.forget_unused(self._loop.time())
-        routed = {route.peers.address for route in self._routes.values()}
-        self._peers = {
-            address: peers for address, peers in self._peers.items() if peers.open_count or address in routed
+    def requests_in_flight(self, uds: str) -> int:
+        """Return how many requests use a unix socket, including those that wait for a connection to it."""
+        pools = [pool for address, pool in self._address_pools.items() if address.uds == uds]
+        return sum(pool.open_count - len(pool.idle) + len(pool.waiting) for pool in pools)
+
+    def apply(self, deployments: Iterable[Deployment]) -> None:
+        """Adopt a reloaded configuration. `deployments` are those that are configured now.
+
+        Connections and credentials are keyed by value, so they survive if the new deployments have the same addresses
+        and credentials. Connection limits and CA files are read again. The state of other deployments is dropped, and
+        created again if a request in flight needs it.
+        """
+        configured = frozenset(deployments)
+        self._configured_limits = _limits(configured)
+        self._states = {each: state for each, state in self._states.items() if each in configured}
+        self._credentials.forget_unused(self._loop.time())
+        in_use = {state.connections.address for state in self._states.values()}
+        self._address_pools = {
+            address: pool for address, pool in self._address_pools.items() if pool.open_count or address in in_use
         }
-        self._contexts = {ca_file: context for ca_file, context in self._contexts.items() if ca_file is None}
+        for address, pool in self._address_pools.items():
+            pool.set_limit(self._configured_limits.get(address, pool.max_connections))
+        self._tls_contexts = {ca_file: context for ca_file, context in self._tls_contexts.items() if ca_file is None}
 
     async def close(self) -> None:
-        """Close every connection; requests under way fail."""
+        """Close every connection. Requests in flight fail."""
         self._is_closed = True
-        await self._book.stop()
+        await self._credentials.stop()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
-        for peers in self._peers.values():
-            while peers.waiting:
-                waiter = peers.waiting.popleft()
+        for pool in self._address_pools.values():
+            while pool.waiting:
+                waiter = pool.waiting.popleft()
                 if not waiter.done():
-                    waiter.set_exception(_stopping())
+                    waiter.set_exception(_gateway_stopping())
         for connection in list(self._connections):
             connection.close()
-        for _ in range(_CLOSING_TURNS):
+        for _ in range(_CLOSE_ITERATIONS):
             if not self._connections:
                 break
             await asyncio.sleep(0)
 
-    def _route(self, deployment: Deployment) -> Route:
-        peers, ring = self._peers_of(deployment), self._book.ring(deployment)
-        if len(self._routes) >= _MAX_ROUTES:  # clients name wildcard deployments: a route is made anew when needed
-            del self._routes[next(iter(self._routes))]
-        route = self._routes[id(deployment)] = Route(deployment, peers, ring)
-        return route
+    def _create_state(self, deployment: Deployment) -> DeploymentState:
+        pool, rotation = self._address_pool(deployment), self._credentials.rotation_of(deployment)
+        if len(self._states) >= _MAX_DEPLOYMENTS:  # clients create wildcard deployments; states are rebuilt on demand
+            del self._states[next(iter(self._states))]
+        state = self._states[deployment] = DeploymentState(deployment, pool, rotation)
+        return state
 
-    def _peers_of(self, deployment: Deployment) -> Peers:
+    def _address_pool(self, deployment: Deployment) -> AddressPool:
         address = address_of(deployment)
-        peers = self._peers.get(address)
-        if peers is None:
-            peers = self._peers[address] = Peers(address, deployment.max_connections)
-        elif peers.limit != deployment.max_connections:
-            peers.limit = deployment.max_connections  # the configuration read last holds
-            peers.grant()
-        return peers
+        limit = self._configured_limits.get(address, deployment.max_connections)
+        pool = self._address_pools.get(address)
+        if pool is None:
+            pool = self._address_pools[address] = AddressPool(address, limit)
+        elif pool.max_connections < limit:
+            pool.set_limit(limit)
+        return pool
 
     # -- getting a connection -----------------------------------------------------------------------------------
 
-    def _idle(self, peers: Peers) -> Connection | None:
-        idle = peers.idle
+    def _take_idle(self, pool: AddressPool) -> Connection | None:
+        idle = pool.idle
         while idle:
             connection = idle.pop()
             idle_s = self._loop.time() - connection.idle_since_s
             if connection.is_closed:
                 continue
-            if idle_s > connection.max_idle_s or (idle_s > _CHECK_AFTER_IDLE_S and connection.is_stale()):
+            if idle_s > connection.max_idle_s or (idle_s > _STALE_CHECK_AFTER_S and connection.is_stale()):
                 connection.close()
                 continue
             return connection
         return None
 
-    async def _connect(self, route: Route, deadline_s: float) -> Connection:
-        peers = route.peers
-        name = route.deployment.name
-        has_place = False
+    async def _acquire(self, state: DeploymentState, deadline_s: float) -> Connection:
+        """Open a connection, or wait for a free one at the limit."""
+        pool = state.connections
+        name = state.deployment.name
+        has_slot = False
         try:
             async with asyncio.timeout_at(deadline_s):
-                if not peers.take_place() and (connection := await self._wait_for_turn(peers, name)) is not None:
+                if not pool.acquire() and (connection := await self._wait_for_connection(pool, name)) is not None:
                     return connection
-                has_place = True
-                return await self._open(peers)
+                has_slot = True
+                return await self._open(pool)
         except TimeoutError:
-            raise errors.UpstreamTimeout(
-                f"{name}: the connect deadline passed."
-                if has_place
-                else f"{name}: none of its {peers.limit} connections became free before the connect deadline.",
-                code="upstream_connect_timeout",
-                hint=None if has_place else "Raise the provider's max_connections, or its connect timeout.",
-            ) from None
-        except ssl.SSLError as error:
-            raise errors.UpstreamConnectFailed(
-                f"{name}: TLS failed: {error}", hint="A private authority? Set the provider's ca_file."
-            ) from None
-        except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
-            reason = (error.strerror if isinstance(error, OSError) else None) or error
-            raise errors.UpstreamConnectFailed(
-                f"{name}: cannot connect to {_place(peers.address)}: {reason}",
-                hint="Is it running, and is base_url right?",
-            ) from None
+            raise _connect_timeout(name, pool, has_slot=has_slot) from None
+        except (OSError, UnicodeError) as error:
+            raise connect_failed(name, pool.address, error) from None
 
-    async def _wait_for_turn(self, peers: Peers, name: str) -> Connection | None:
-        """Return a connection that became free, or None: then a place to open one is ours."""
-        if len(peers.waiting) >= _MAX_WAITING_PER_ADDRESS:
+    async def _wait_for_connection(self, pool: AddressPool, name: str) -> Connection | None:
+        """Return a connection that became free, or None when a slot to open one has been reserved."""
+        if len(pool.waiting) >= _MAX_WAITING_PER_ADDRESS:
             raise errors.Overloaded(
-                f"{name}: {len(peers.waiting)} requests already wait for one of {peers.limit} connections."
+                f"{name}: {len(pool.waiting)} requests already wait for one of its {pool.max_connections} connections.",
+                hint="Try again later, or raise the provider's max_connections.",
             )
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
-        peers.waiting.append(waiter)
+        pool.waiting.append(waiter)
         while True:
             try:
                 connection = await waiter
             except asyncio.CancelledError:
                 if waiter.cancelled():
                     with contextlib.suppress(ValueError):
-                        peers.waiting.remove(waiter)
+                        pool.waiting.remove(waiter)
                 elif waiter.exception() is None:
-                    self._pass_on(peers, waiter.result())
+                    self._give_back(pool, waiter.result())
                 raise
             if connection is None or not connection.is_closed:
                 return connection
-            # It was closed between its being given and our turn of the loop: first in the queue again.
-            if peers.take_place():
+            # It was closed after it had been assigned and before this coroutine ran: wait again, at the front.
+            if pool.acquire():
                 return None
             waiter = self._loop.create_future()
-            peers.waiting.appendleft(waiter)
+            pool.waiting.appendleft(waiter)
 
-    def _pass_on(self, peers: Peers, connection: Connection | None) -> None:
+    def _give_back(self, pool: AddressPool, connection: Connection | None) -> None:
+        """Return what was assigned to a waiter that has been canceled."""
         if connection is None:
-            peers.free_place()
+            pool.release()
         elif not connection.is_closed:
-            self._became_idle(connection)
+            self._on_idle(connection)
 
-    async def _open(self, peers: Peers) -> Connection:
-        """Open a connection in a place that has been taken."""
-        connection = Connection(self._loop, self._became_idle, self._was_closed)
-        self._connections[connection] = peers
-        address = peers.address
+    async def _open(self, pool: AddressPool) -> Connection:
+        """Open a connection in a reserved slot."""
+        connection = Connection(self._loop, self._on_idle, self._on_closed)
+        self._connections[connection] = pool
+        address = pool.address
         try:
             self._check_running()
             if address.uds is not None:
                 await self._loop.create_unix_connection(lambda: connection, address.uds)
             else:
-                context = self._tls(address.ca_file) if address.is_tls else None
+                context = self.tls_context(address.ca_file) if address.is_tls else None
                 transport, _ = await self._loop.create_connection(
                     lambda: connection, address.host, address.port, ssl=context
                 )
@@ -282,49 +299,50 @@ class UpstreamPool:
             self._check_running()
         except BaseException:
             connection.close()
-            self._was_closed(connection)
+            self._on_closed(connection)
             raise
         return connection
 
     def _check_running(self) -> None:
         if self._is_closed:
-            raise _stopping()
+            raise _gateway_stopping()
 
-    def _tls(self, ca_file: str | None) -> ssl.SSLContext:
-        context = self._contexts.get(ca_file)
+    def tls_context(self, ca_file: str | None) -> ssl.SSLContext:
+        """Return the TLS context for a provider's `ca_file`. Raises `UpstreamConnectFailed` if it cannot be read."""
+        context = self._tls_contexts.get(ca_file)
         if context is None:
             context = ssl.create_default_context()
             if ca_file is not None:
                 try:
                     context.load_verify_locations(ca_file)
-                except OSError as error:  # ssl.SSLError is one
+                except OSError as error:  # includes ssl.SSLError
                     raise errors.UpstreamConnectFailed(
-                        f"The certificates in {ca_file} cannot be read: {error.strerror or error}",
-                        hint="Check the provider's ca_file: a PEM file of trusted authorities.",
+                        f"The CA file {ca_file} cannot be loaded: {error.strerror or error}.",
+                        hint="Set the provider's ca_file to a PEM file with the trusted certificate authorities.",
                     ) from None
             context.set_alpn_protocols(["http/1.1"])
-            self._contexts[ca_file] = context
+            self._tls_contexts[ca_file] = context
         return context
 
     # -- connection callbacks -----------------------------------------------------------------------------------
 
-    def _became_idle(self, connection: Connection) -> None:
-        peers = self._connections.get(connection)
-        if peers is None or self._is_closed:
+    def _on_idle(self, connection: Connection) -> None:
+        pool = self._connections.get(connection)
+        if pool is None or self._is_closed:
             connection.close()
             return
-        if peers.waiting and peers.hand_over(connection):
+        if pool.waiting and pool.assign(connection):
             return
         connection.idle_since_s = self._loop.time()
-        peers.idle.append(connection)
+        pool.idle.append(connection)
 
-    def _was_closed(self, connection: Connection) -> None:
-        peers = self._connections.pop(connection, None)
-        if peers is None:
+    def _on_closed(self, connection: Connection) -> None:
+        pool = self._connections.pop(connection, None)
+        if pool is None:
             return
-        if connection in peers.idle:
-            peers.idle.remove(connection)
-        peers.free_place()
+        if connection in pool.idle:
+            pool.idle.remove(connection)
+        pool.release()
 
     # -- deadlines ----------------------------------------------------------------------------------------------
 
@@ -336,27 +354,61 @@ class UpstreamPool:
         self._sweep_timer = None
         now_s = self._loop.time()
         is_any_open = False
-        for connection, peers in list(self._connections.items()):
+        for connection, pool in list(self._connections.items()):
             is_any_open = True
             if connection.is_busy:
                 if now_s >= connection.deadline_s:
                     connection.time_out()
-            elif now_s - connection.idle_since_s > connection.max_idle_s and connection in peers.idle:
+            elif now_s - connection.idle_since_s > connection.max_idle_s and connection in pool.idle:
                 connection.close()
         if is_any_open:
             self._start_sweep()
 
 
-def _place(address: Address) -> str:
-    return address.uds or f"{address.host}:{address.port}"
+def _limits(deployments: Iterable[Deployment]) -> dict[Address, int]:
+    """Return the connection limit of each address: the highest one where deployments share an address."""
+    limits: dict[Address, int] = {}
+    for deployment in deployments:
+        if not has_address(deployment.address):
+            continue
+        address = address_of(deployment)
+        limits[address] = max(limits.get(address, 0), deployment.max_connections)
+    return limits
 
 
-def _stopping() -> errors.UpstreamConnectFailed:
+def connect_failed(name: str, address: Address, error: OSError | UnicodeError) -> errors.UpstreamConnectFailed:
+    """Return the error for a connection that could not be opened. UnicodeError: the host name is not valid."""
+    if isinstance(error, ssl.SSLError):
+        return errors.UpstreamConnectFailed(
+            f"{name}: The TLS handshake with {address} failed: {error}.",
+            hint="If the upstream uses a private certificate authority, set the provider's ca_file.",
+        )
+    reason = str(error)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        reason = os.strerror(error.errno)
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    return errors.UpstreamConnectFailed(
+        f"{name}: Cannot connect to {address}: {reason}.",
+        hint="Check that the upstream is running and that the provider's base_url is correct.",
+    )
+
+
+def _connect_timeout(name: str, pool: AddressPool, *, has_slot: bool) -> errors.UpstreamTimeout:
+    if has_slot:
+        message, hint = f"{name}: No connection to {pool.address} could be opened within the connect timeout.", ""
+    else:
+        message = f"{name}: None of the {pool.max_connections} connections became free within the connect timeout."
+        hint = "Raise the provider's max_connections or timeouts.connect_s."
+    return errors.UpstreamTimeout(message, code="upstream_connect_timeout", hint=hint)
+
+
+def _gateway_stopping() -> errors.UpstreamConnectFailed:
     return errors.UpstreamConnectFailed("The gateway is stopping.")
 
 
 def retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Read the seconds of `Retry-After`; a date, or nonsense, is as good as nothing here."""
+    """Return the seconds of `Retry-After`, or None when it is missing, a date or invalid."""
     for name, value in headers:
         if name == "retry-after" and value.strip().isdecimal() and len(value) < 12:
             return float(value)

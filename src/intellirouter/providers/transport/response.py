@@ -1,4 +1,4 @@
-"""An upstream's answer on a pooled connection. Implements `core.UpstreamResponse`."""
+"""An upstream's response on a pooled connection. Implements `core.UpstreamResponse`."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from intellirouter.providers.transport.connection import Connection
 
 
 class HttpResponse:
-    """Headers have arrived; the body is read from the connection, which goes back to the pool at the end."""
+    """A response whose headers have arrived. The connection returns to the pool at the end of the body."""
 
     __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "_raw_headers", "status")
 
@@ -28,6 +28,7 @@ class HttpResponse:
         self._first_token_deadline_s = None
 
     def _arm(self, connection: Connection) -> None:
+        """Set the deadline for the next bytes."""
         if self._first_token_deadline_s is not None:
             connection.deadline_s = self._first_token_deadline_s
         else:
@@ -42,7 +43,7 @@ class HttpResponse:
             size += len(chunk)
             if size > limit_bytes:
                 self.abort()
-                raise errors.UpstreamMalformed(f"The upstream's answer is larger than {limit_bytes} bytes.")
+                raise errors.UpstreamMalformed(f"The upstream's response is larger than {limit_bytes} bytes.")
             parts.append(chunk)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -51,9 +52,9 @@ class HttpResponse:
         if connection is None:
             return b""
         while True:
-            data = connection.take()
+            data = connection.take_body()
             if data:
-                connection.deadline_s = connection.total_deadline_s  # a slow reader is not the upstream's fault
+                connection.deadline_s = connection.total_deadline_s  # a slow client must not time the upstream out
                 return data
             if connection.is_complete:
                 self.release()
@@ -69,12 +70,12 @@ class HttpResponse:
     def release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.let_go(self._loop.time())
+            connection.discard_rest(self._loop.time())
 
     def abort(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             if connection.is_complete:
-                connection.let_go(self._loop.time())
+                connection.discard_rest(self._loop.time())
             else:
                 connection.close()

@@ -1,1 +1,1 @@
-"""How the tables came to be: Alembic scripts, run by `intellirouter.store.migrate`."""
+"""The history of the tables: Alembic scripts, which `intellirouter.store.migrate` runs."""

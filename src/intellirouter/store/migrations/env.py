@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the scripts on the connection it was handed, in one transaction."""
+"""The entry point of Alembic: runs the scripts in one transaction, on the connection that it is given."""
 
 from alembic import context
 

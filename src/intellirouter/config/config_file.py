@@ -1,0 +1,171 @@
+"""Reads a configuration file: YAML, with the line of every setting and without duplicate names, or TOML."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import yaml
+from msgspec import Struct
+
+from intellirouter.config.problems import ConfigError, ConfigProblem, quoted
+from intellirouter.config.tree import Path, format_path
+
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_NODES: Final = 200_000
+"""Aliases can repeat nodes, so this limits the size to which a small file can expand."""
+MAX_DEPTH: Final = 64
+_PLAIN_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+
+class ConfigFile(Struct):
+    """The content of a file: its values, the line of every path in it, and problems other than broken syntax."""
+
+    name: str
+    values: dict[str, Any]
+    lines: dict[Path, int]
+    problems: list[ConfigProblem]
+
+    def origin(self, path: Path) -> str:
+        """Return `file NAME:LINE` for `path` or the nearest path above it that has a line, or else `file NAME`."""
+        for length in range(len(path), 0, -1):
+            if (line := self.lines.get(path[:length])) is not None:
+                return f"file {self.name}:{line}"
+        return f"file {self.name}"
+
+
+def read_config_file(path: FilePath) -> ConfigFile:
+    """Read `path` as TOML if its name ends in `.toml`, as YAML otherwise.
+
+    Raises `ConfigError` when the file cannot be read or its syntax is broken.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        hint = "Run `intellirouter init` to create one from what this machine offers."
+        raise _failure(path, "The file does not exist.", hint) from None
+    except OSError as error:
+        raise _failure(path, f"The file cannot be read: {error.strerror or error}.") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise _failure(path, f"The file is larger than {MAX_FILE_BYTES // 1024**2} MiB.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _failure(path, f"The file is not valid UTF-8 at byte {error.start}.", "Save it as UTF-8.") from None
+    return _read_toml(path, text) if path.suffix.lower() == ".toml" else _read_yaml(path, text)
+
+
+def parse_scalar(text: str) -> Any:
+    """Read one value as YAML does: `9000`, `true`, `[a, b]`, `{"usd": 5}`. Raises `ValueError`."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError("The value is not valid YAML.") from None
+    except RecursionError:
+        raise ValueError("The value is nested too deeply.") from None
+
+
+def _failure(path: FilePath, message: str, hint: str = "", line: int | None = None) -> ConfigError:
+    origin = f"file {path}" if line is None else f"file {path}:{line}"
+    return ConfigError([ConfigProblem("", message, hint, origin)])
+
+
+def _read_toml(path: FilePath, text: str) -> ConfigFile:
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _failure(path, f"The file is not valid TOML: {error}.") from None
+    return ConfigFile(str(path), values, {}, [])
+
+
+def _read_yaml(path: FilePath, text: str) -> ConfigFile:
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            reader = _YamlReader(str(path), loader)
+            root = loader.get_single_node()
+            values = {} if root is None else reader.build(root, ())
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else None
+        raise _failure(path, f"The file is not valid YAML: {error.problem or error.context}.", line=line) from None
+    except yaml.YAMLError:
+        message = "The file is not valid YAML: it contains a character that YAML does not allow."
+        raise _failure(path, message) from None
+    except (RecursionError, _TooLargeError):
+        raise _failure(path, "The file is nested too deeply, or its aliases expand to too much.") from None
+    except ValueError as error:
+        raise _failure(path, f"The file contains a value that YAML cannot read: {error}.") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        hint = "Start it with a section, for example `providers:`."
+        raise _failure(path, "The file must be a mapping of settings at its top level.", hint)
+    return ConfigFile(str(path), values, reader.lines, reader.problems)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _YamlReader:
+    """Builds plain values from YAML nodes, and collects lines and duplicate names."""
+
+    def __init__(self, name: str, loader: yaml.SafeLoader) -> None:
+        self.name = name
+        self.lines: dict[Path, int] = {}
+        self.problems: list[ConfigProblem] = []
+        self._loader = loader
+        self._nodes = 0
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:
+            raise _TooLargeError
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN_TAGS:
+            raise yaml.MarkedYAMLError(problem="tags are not allowed", problem_mark=node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._report(path, "A name must be a string.", "", line)
+                continue
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for name, value in self._merged(value_node, path):
+                    inherited.setdefault(name, value)
+                continue
+            # The text as written, because a model may be called `off`, `1.5` or `2024`.
+            name = str(key_node.value)
+            here = (*path, name)
+            if name in own:
+                hint = f"The first one is on line {self.lines[here]}. Keep one of them."
+                self._report(here, f"{quoted(name)} is set more than once.", hint, line)
+            self.lines[here] = line
+            own[name] = self.build(value_node, here)
+        return {**inherited, **own}
+
+    def _merged(self, node: yaml.Node, path: Path) -> list[tuple[str, Any]]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: list[tuple[str, Any]] = []
+        for part in parts:
+            value = self.build(part, path)
+            if isinstance(value, Mapping):
+                pairs += value.items()
+            else:
+                self._report(path, "`<<` requires a mapping.", "", part.start_mark.line + 1)
+        return pairs
+
+    def _report(self, path: Path, message: str, hint: str, line: int) -> None:
+        self.problems.append(ConfigProblem(format_path(path), message, hint, f"file {self.name}:{line}"))

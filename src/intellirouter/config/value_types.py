@@ -1,0 +1,132 @@
+"""The types of values that settings are made of: names, secret references, URLs, headers, prices, sizes."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from intellirouter.config.problems import quoted
+
+DIGEST_PREFIX: Final = "sha256:"
+INVALID_VALUE: Final = "invalid_value"
+"""Type of the errors raised here; their context holds `message` and `hint`, both whole sentences."""
+_VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]*"
+# Rejects a key that was written where its name belongs, so that the key is never repeated in a message.
+_STORED: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})\Z", re.DOTALL)
+_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}\Z")
+_USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
+_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})$"
+_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha256:[0-9a-fA-F]{{64}})$"
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+REGION_PATTERN: Final = r"^[a-z][a-z0-9-]{0,62}$"
+PUBLIC_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._:/@+-]{0,198}[A-Za-z0-9._:@+-])?$"
+MAX_SOCKET_BYTES: Final = 107 + len("unix:")
+FORBIDDEN_HEADERS: Final = frozenset(
+    {"authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie"}
+)
+"""Headers that carry credentials. Credentials are references, never plain values in a file."""
+OWNED_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type"})
+"""Headers that the transport sets."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_LEVELS: Final = {"warn": "warning", "fatal": "critical"}
+_USE_CREDENTIAL: Final = "Set `credential: env:NAME` instead."
+
+
+def artifact_model(artifact: str) -> str:
+    """Return the model in an artifact: `smollm2-135m` for `bundled:smollm2-135m` and for `/w/smollm2-135m.gguf`."""
+    return artifact.rpartition(":")[2].rpartition("/")[2].removesuffix(".gguf")
+
+
+def _invalid(message: str, hint: str = "") -> PydanticCustomError:
+    return PydanticCustomError(INVALID_VALUE, "{message}", {"message": message, "hint": hint})
+
+
+def _check_reference(value: str) -> str:
+    if _REFERENCE.match(value):
+        return value
+    raise _invalid(
+        "A secret must be a reference, not the value itself.",
+        "Use `env:NAME` for an environment variable, `file:PATH` for a file, or `store:NAME` for a stored credential.",
+    )
+
+
+def _check_key(value: str) -> str:
+    return value.lower() if _DIGEST.match(value) else _check_reference(value)
+
+
+def _check_base_url(value: str) -> str:
+    if value.startswith("unix:"):
+        if not value[5:].startswith("/"):
+            raise _invalid("A Unix socket must have an absolute path.", "Write it as `unix:/path/to.sock`.")
+        if len(value.encode()) > MAX_SOCKET_BYTES:
+            raise _invalid("The path of a Unix socket must not be longer than 107 bytes.")
+        return value
+    if not re.match(r"https?://[^/\s?#]", value, re.IGNORECASE):
+        raise _invalid("The URL must start with `http://`, `https://` or `unix:/`.")
+    if _USERINFO.match(value):
+        raise _invalid("The URL must not contain a user name or a password.", _USE_CREDENTIAL)
+    if re.search(r"[\s?#]", value):
+        raise _invalid("The URL must not contain spaces, a query or a fragment.")
+    try:
+        port = urlsplit(value).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise _invalid("The URL has an invalid host or port.")
+    return value
+
+
+def _check_headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        folded = name.lower()
+        if folded in FORBIDDEN_HEADERS:
+            raise _invalid(f"The header {quoted(name)} carries a credential.", _USE_CREDENTIAL)
+        if folded in OWNED_HEADERS:
+            raise _invalid(f"The header {quoted(name)} is set by the gateway and cannot be overridden.", "Remove it.")
+        if not _HEADER_NAME.match(name):
+            raise _invalid(f"{quoted(name)} is not a valid header name.")
+        if not text.isascii() or any(ord(char) < 32 or ord(char) == 127 for char in text):
+            raise _invalid(f"The value of the header {quoted(name)} must be printable ASCII.")
+    return value
+
+
+def _switch_to_text(value: Any) -> Any:
+    # YAML 1.1 reads an unquoted `off` as False.
+    return "off" if value is False else value
+
+
+def _fold_case(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _level_name(value: Any) -> Any:
+    folded = _fold_case(value)
+    return _LEVELS.get(folded, folded) if isinstance(folded, str) else value
+
+
+Switch = BeforeValidator(_switch_to_text)
+FoldedCase = BeforeValidator(_fold_case)
+LevelName = BeforeValidator(_level_name)
+
+SecretRef = Annotated[str, AfterValidator(_check_reference), Field(json_schema_extra={"pattern": _REFERENCE_PATTERN})]
+"""`env:NAME` (`env:A+B` joins two variables with `:`), `file:PATH` or `store:NAME`."""
+KeyRef = Annotated[str, AfterValidator(_check_key), Field(json_schema_extra={"pattern": _KEY_PATTERN})]
+"""Like `SecretRef`, or the digest of a key: `sha256:` and 64 hexadecimal digits."""
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""Name of a provider or a tenant."""
+ProviderRegion = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
+"""Becomes part of a host name."""
+PublicName = Annotated[str, StringConstraints(pattern=PUBLIC_NAME_PATTERN)]
+"""Name of a deployment or a model. It is sent in headers, so it is ASCII."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Usd = Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Retries = Annotated[int, Field(ge=0, le=10)]

@@ -82,7 +82,7 @@ class Vendor:
         return reply
 
     def _fault(self, received: Received) -> Fault | None:
-        """CompletionRequest the header first, then the orders, then the model's own name."""
+        """Return the fault of the header, else of the first rule that is due, else of the fake model."""
         requested = next((value for name, value in received.headers if name == FAULT_HEADER), None)
         if requested is not None:
             return Fault.parse(requested)

@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers import RotatingDialer, UpstreamPool, WebSocketDialer
+from intellirouter.providers import UpstreamPool, WebSocketDialer
 from intellirouter.providers.websocket import Socket
 from tests.support.providers.google import service_account
 from tests.support.providers.loopback import Authority, Peer, answer, deployment, serving
@@ -84,10 +84,16 @@ async def test_refused_credential_cools_down_and_the_next_is_used(pool: Upstream
 
     async with talking(process_request=refuse) as (url, seen):
         to = deployment(url, credentials=["bad", "good"])
-        dialer = RotatingDialer(WebSocketDialer(pool), pool)
-        for _ in range(3):
-            await (await opened(pool, to, dialer)).close(1000)
+        dialer = WebSocketDialer(pool)
+        refusals = 0
+        for _ in range(4):
+            result = await dialer.connect(to, REQUEST)
+            if isinstance(result, SocketRefusal):
+                refusals += 1
+            else:
+                await result.close(1000)
         (bad, good) = pool.credential_states([to])
+    assert refusals == 1
     assert (bad.state, bad.reason, good.state) == ("cooling_down", "unauthorized", "ready")
     assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
 
@@ -119,7 +125,7 @@ async def test_handshake_without_an_access_token_starts_a_cooldown(pool: Upstrea
         with pytest.raises(errors.UpstreamAuthFailed) as failed:
             await WebSocketDialer(pool).connect(to, REQUEST)
         assert pool.can_rotate(to, failed.value, None)
-        await (await opened(pool, to, RotatingDialer(WebSocketDialer(pool), pool))).close(1000)
+        await (await opened(pool, to, WebSocketDialer(pool))).close(1000)
         assert [each.state for each in pool.credential_states([to])] == ["ready", "cooling_down"]
 
 

@@ -1,6 +1,6 @@
-"""A decoded request, as far as routing and execution need to know it; the wire form stays with its codec."""
+"""A decoded request, as far as routing and execution need to know it. The wire form stays with its codec."""
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -31,7 +31,10 @@ EMPTY_CONTEXT: Final = RequestContext()
 
 
 class Call(Struct, kw_only=True):
-    """What a client wants. `body` is kept verbatim: every attempt is encoded afresh from it."""
+    """A client's request. Every attempt is encoded from it again, so nothing in it changes once it is decoded.
+
+    Each codec returns a subclass of its own, which adds what the codec needs to encode requests and responses.
+    """
 
     operation: Operation
     model: str
@@ -47,12 +50,8 @@ class Call(Struct, kw_only=True):
     needs: frozenset[str] = frozenset()
     """Capabilities the request relies on: `tools`, `vision`, `audio`, `json_schema`, …"""
     max_output_tokens: int | None = None
-    source: Any = None
-    """The codec's own decoded form."""
     fetched: dict[str, tuple[str, str]] | None = None
-    """What the gateway fetched on the client's behalf: URL → media type and base64."""
-    conversation: Any = None
-    """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
+    """Media that the gateway fetched on the client's behalf: URL → media type and base64."""
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ SSE, forms, JSON bounds. A codec knows nothing of providers, keys or deployments
 
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
+from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -21,7 +22,6 @@ from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (
     Answer,
-    Endpoint,
     ErrorStyle,
     MediaNeeded,
     Route,

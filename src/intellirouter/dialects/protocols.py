@@ -5,7 +5,7 @@ into the intermediate form (`ir`), encode from it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -304,31 +304,3 @@ class EmbeddingsUpstream(Protocol):
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer: ...
-
-
-class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
-    """One endpoint's client side: what decodes its requests, which route leads to which upstream, how errors look."""
-
-    client: Any
-    """A `RequestDecoder`; `routes` know its other methods."""
-    errors: ErrorStyle
-    routes: Any
-    """A `RouteTable`."""
-    header_names: frozenset[bytes] = frozenset()
-    """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
-    is_json: bool = True
-    """False: the body is a form (`multipart/form-data`)."""
-
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
-        call: Call = self.client.decode_request(body, context)
-        return call
-
-    def route(self, call: Call, deployment: Deployment) -> Route:
-        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
-        route: Route = self.routes.route(call, deployment)
-        return route
-
-    def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
-        """As `route`, for an endpoint of sessions."""
-        route: SessionRoute = self.routes.route(call, deployment)
-        return route

@@ -1,7 +1,7 @@
 """Which dialects there are: the endpoints clients call, and the route from each to every upstream dialect."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
 from msgspec import structs
 
@@ -17,34 +17,37 @@ from intellirouter.dialects import (
     openai_realtime,
     openai_responses,
 )
+from intellirouter.dialects.endpoint import Endpoint, Routes
 from intellirouter.dialects.ir.tokens import MARK
 from intellirouter.dialects.openai.errors import OpenAIErrors
-from intellirouter.dialects.openai_media import MEDIA_ROUTES
+from intellirouter.dialects.openai_media import MEDIA_PASSTHROUGHS, MediaPassthrough
 from intellirouter.dialects.protocols import (
     ChatClient,
     ChatUpstream,
     EmbeddingsClient,
     EmbeddingsUpstream,
-    Endpoint,
     ErrorStyle,
     Route,
+    SessionRoute,
 )
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation, ErrorDecoder
 from intellirouter.dialects.routes.token_counts import CountClient, CountEstimate, CountingUpstream, CountTranslation
 from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
 
+R = TypeVar("R")
+
 _WRAPPED: Final = {"gemini": gemini.WRAPPED_MARK}
 """What gives wrapped tokens away where the dialect writes them in its own way."""
 
 
-class RouteTable:
+class RouteTable(Generic[R]):
     """The routes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one.
 
     `endpoint`: the relay needs an upstream that has this endpoint; without it, the translation to another one is taken.
     """
 
     def __init__(
-        self, dialect: str, relay: Route | None, translations: Mapping[str, Route], *, endpoint: str | None = None
+        self, dialect: str, relay: R | None, translations: Mapping[str, R], *, endpoint: str | None = None
     ) -> None:
         self._dialect = dialect
         self._relay = relay
@@ -52,7 +55,7 @@ class RouteTable:
         self._surface = endpoint
         self._wrapped = _WRAPPED.get(dialect, MARK.encode())
 
-    def route(self, call: Call, deployment: Deployment) -> Route:
+    def route(self, call: Call, deployment: Deployment) -> R:
         """Return the route to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
         relay = self._relay
         if (
@@ -119,7 +122,7 @@ def _chat(
     headers: frozenset[bytes] = frozenset(),
 ) -> Endpoint:
     """Return a chat-like endpoint with a route to every upstream dialect, its own among them."""
-    translations = {
+    translations: dict[str, Route] = {
         name: ChatTranslation(client, upstream, _TRAITS.get(name, Traits())) for name, upstream in _UPSTREAMS.items()
     }
     if relay is None and client.dialect in _UPSTREAMS:
@@ -144,13 +147,13 @@ def _ollama(endpoint: Endpoint) -> Endpoint:
 class LoadTable:
     """Ollama's routes, with the local one for loads."""
 
-    def __init__(self, routes: RouteTable) -> None:
-        self._lanes = routes
+    def __init__(self, routes: Routes[Route]) -> None:
+        self._routes = routes
 
     def route(self, call: Call, deployment: Deployment) -> Route:
         if ollama.is_load(call) and "ollama" not in deployment.dialects:
             return ollama.LOAD_ROUTE
-        return self._lanes.route(call, deployment)
+        return self._routes.route(call, deployment)
 
 
 def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Endpoint:
@@ -174,14 +177,14 @@ class CountTable:
         return self._estimate
 
 
-def _relayed(route: Any, *, is_form: bool = False) -> Endpoint:
-    """Return an endpoint that is only passed through, never translated."""
+def _relayed(passthrough: MediaPassthrough) -> Endpoint:
+    """Return an endpoint whose requests are passed through, never translated."""
     return Endpoint(
-        client=route,
+        client=passthrough,
         errors=_OPENAI_ERRORS,
-        routes=RouteTable("openai_chat", route, {}),
-        header_names=frozenset({b"content-type"}) if is_form else frozenset(),
-        is_json=not is_form,
+        routes=RouteTable[Route]("openai_chat", passthrough, {}),
+        header_names=frozenset({b"content-type"}) if passthrough.is_form else frozenset(),
+        is_json=not passthrough.is_form,
     )
 
 
@@ -213,8 +216,13 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     "ollama_generate": _ollama(_chat(ollama.GENERATE_CLIENT, ollama.ERRORS)),
     "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),
     "ollama_embeddings": _ollama(_embeddings(ollama.LEGACY_EMBEDDINGS_CLIENT, ollama.ERRORS)),
-    **{name: _relayed(route, is_form=route.is_form) for name, route in MEDIA_ROUTES.items()},
-    "openai_realtime": structs.replace(_relayed(openai_realtime.REALTIME), header_names=openai_realtime.HEADERS),
+    **{name: _relayed(passthrough) for name, passthrough in MEDIA_PASSTHROUGHS.items()},
+    "openai_realtime": Endpoint(
+        client=openai_realtime.REALTIME,
+        errors=_OPENAI_ERRORS,
+        sessions=RouteTable[SessionRoute]("openai_chat", openai_realtime.REALTIME, {}),
+        header_names=openai_realtime.HEADERS,
+    ),
 }
 """By name: what an endpoint's requests are decoded with."""
 

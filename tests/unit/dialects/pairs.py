@@ -123,7 +123,7 @@ def endpoint_of(dialect: str, body: bytes = b"") -> str:
 def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
     """Return the translation between two dialects; between equals, too."""
     table: Any = ENDPOINTS[endpoint_of(client, call.body)].routes
-    table = getattr(table, "_lanes", table)
+    table = getattr(table, "_routes", table)
     route: ChatTranslation = table._translations[upstream]
     return route
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.dialects.calls import EmbeddingsCall, ask_of
 from intellirouter.dialects.gemini.client import model_of
 from intellirouter.dialects.gemini.models import resource_of
 from intellirouter.dialects.gemini.upstream_errors import error_in_200
@@ -36,20 +37,22 @@ class GeminiEmbeddingsClient:
     dialect = DIALECT
     field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
 
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall:
         model = model_of(context)
         ask = _ask_of(Members(_read(body)), model)
-        return Call(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, source=ask
+        return EmbeddingsCall(
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, ask=ask
         )
 
     def decode(self, call: Call) -> EmbeddingAsk:
-        ask: EmbeddingAsk = call.source
-        return ask
+        return ask_of(call, self._ask)
+
+    def _ask(self, call: Call) -> EmbeddingAsk:
+        return _ask_of(Members(_read(call.body)), call.model)
 
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
         vectors = [{"values": vector} for vector in answer.vectors]
-        if call.source.is_single and len(vectors) == 1:
+        if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
         return _encode({"embeddings": vectors})
 

@@ -2,6 +2,7 @@
 
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_as_told, sound
+from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.openai_chat.client_request import read_request
 from intellirouter.dialects.openai_chat.client_response import encode_answer
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
@@ -16,10 +17,9 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return answer
-        if call.conversation is None:
-            call.conversation = read_request(call)
+        conversation = conversation_of(call, read_request)
         response = read_answer(body, deployment)
-        repaired = sound(response, call.conversation)
+        repaired = sound(response, conversation)
         if is_as_told(repaired, response, body):
             return answer
         return Answer(answer.usage, answer.finish_reason, encode_answer(repaired, call, LossReport()))

@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.calls import ask_of
 from intellirouter.dialects.ir import EmbeddingAsk
 from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, StreamRelay
 
@@ -37,10 +38,7 @@ class EmbeddingsTranslation:
         return structs.replace(request, losses=losses.taken())
 
     def _ask(self, call: Call) -> EmbeddingAsk:
-        if call.conversation is None:
-            call.conversation = self._client.decode(call)
-        ask: EmbeddingAsk = call.conversation
-        return ask
+        return ask_of(call, self._client.decode)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         answer = self._upstream.decode(body, deployment)

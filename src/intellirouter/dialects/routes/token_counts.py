@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.protocols import Answer, ChatUpstream, ConversationClient, CountUpstream, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
-from intellirouter.dialects.routes.translation import conversation_of
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
 _NOT_STREAMED: Final = "Counts are not streamed."
@@ -33,7 +33,7 @@ class CountTranslation:
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         # What would be lost in an answer is not lost in a count.
-        return self._upstream.encode_count(conversation_of(self._client, call), deployment, LossReport())
+        return self._upstream.encode_count(conversation_of(call, self._client.decode), deployment, LossReport())
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))
@@ -57,6 +57,6 @@ class CountEstimate(LocalRoute):
         self._client = client
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
-        tokens = estimate_conversation(conversation_of(self._client, call))
+        tokens = estimate_conversation(conversation_of(call, self._client.decode))
         losses = (Loss("input_tokens", "emulated", "estimated from the request's size"),)
         return Answer(NO_USAGE, body=self._client.encode_count(tokens, call), losses=losses)

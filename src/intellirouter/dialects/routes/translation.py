@@ -10,6 +10,7 @@ from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuar
 from intellirouter.dialects.adapt.choices import MAX_COPIES, FanDecoder, joined, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     Began,
@@ -25,7 +26,6 @@ from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
     ChatUpstream,
-    ConversationClient,
     MediaNeeded,
     ResumingEncoder,
     Splitter,
@@ -63,7 +63,7 @@ class ChatTranslation:
         self._traits = traits
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        conversation = conversation_of(self._client, call)
+        conversation = conversation_of(call, self._client.decode)
         losses = LossReport(self._client.field_names)
         if call.fetched is not None:
             conversation = with_fetched(conversation, call.fetched, losses)
@@ -94,7 +94,7 @@ class ChatTranslation:
         return conversation.sampling.n
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        conversation = conversation_of(self._client, call)
+        conversation = conversation_of(call, self._client.decode)
         if self._copies(conversation, deployment) > 1:
             response = joined([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
@@ -108,7 +108,7 @@ class ChatTranslation:
         return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        conversation = conversation_of(self._client, call)
+        conversation = conversation_of(call, self._client.decode)
         copies = self._copies(conversation, deployment)
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
         if (tool := self._forced(conversation)) is not None:
@@ -120,14 +120,6 @@ class ChatTranslation:
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
         return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
-
-
-def conversation_of(client: ConversationClient, call: Call) -> Conversation:
-    """Return the call's intermediate form, made once and read-only from then on."""
-    if call.conversation is None:
-        call.conversation = client.decode(call)
-    conversation: Conversation = call.conversation
-    return conversation
 
 
 class ChatPassthrough:
@@ -146,7 +138,7 @@ class ChatPassthrough:
         response = self._upstream.decode(body, deployment)
         repaired: bytes | None = None
         if not call.needs.isdisjoint(CHECKED_NEEDS):
-            held_together = sound(response, conversation_of(self._client, call))
+            held_together = sound(response, conversation_of(call, self._client.decode))
             if held_together != response:
                 repaired = self._client.encode(held_together, call, LossReport())
         if repaired is None and (edit := self.edit(call)) is not None:

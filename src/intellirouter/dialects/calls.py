@@ -1,0 +1,46 @@
+"""The calls of the dialects: what their codecs keep of a request in addition to what `core.Call` holds."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from intellirouter.core import Call, errors
+from intellirouter.dialects.ir import Conversation, EmbeddingAsk
+
+C = TypeVar("C", bound=Call)
+
+
+class ConversationCall(Call, kw_only=True):
+    """A call whose request is a conversation: chat requests and token counts in any dialect."""
+
+    conversation: Conversation | None = None
+    """The decoded conversation. Made when it is first needed, read-only from then on."""
+
+
+class EmbeddingsCall(Call, kw_only=True):
+    """A call that asks for embeddings."""
+
+    ask: EmbeddingAsk | None = None
+    """The decoded request. Made when it is first needed, read-only from then on."""
+
+
+def narrow_call(call: Call, kind: type[C]) -> C:
+    """Return the call as the type that its codec decoded. Raises `InternalError` for the call of another codec."""
+    if isinstance(call, kind):
+        return call
+    raise errors.InternalError(f"Expected a call of type {kind.__name__}, but got {type(call).__name__}.")
+
+
+def conversation_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
+    """Return the call's conversation. `decode` reads the request the first time and may raise `InvalidRequest`."""
+    known = narrow_call(call, ConversationCall)
+    if known.conversation is None:
+        known.conversation = decode(call)
+    return known.conversation
+
+
+def ask_of(call: Call, decode: Callable[[Call], EmbeddingAsk]) -> EmbeddingAsk:
+    """Return what the call asks to embed. `decode` reads the request the first time and may raise `InvalidRequest`."""
+    known = narrow_call(call, EmbeddingsCall)
+    if known.ask is None:
+        known.ask = decode(call)
+    return known.ask

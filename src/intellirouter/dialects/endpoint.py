@@ -1,0 +1,52 @@
+"""What the pipeline sees of a client's dialect: one endpoint, with its routes to the deployments."""
+
+from typing import NoReturn, Protocol, TypeVar
+
+from msgspec import Struct
+
+from intellirouter.core import Call, Deployment, RequestContext, errors
+from intellirouter.dialects.protocols import ErrorStyle, RequestDecoder, Route, SessionRoute
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Routes(Protocol[R_co]):
+    """The routes of one endpoint, by deployment."""
+
+    def route(self, call: Call, deployment: Deployment) -> R_co:
+        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
+        ...
+
+
+class NoRoutes:
+    """Stands in for the routes that an endpoint does not have: those of requests, or those of sessions."""
+
+    def route(self, call: Call, deployment: Deployment) -> NoReturn:  # noqa: ARG002 - there are none
+        raise errors.InternalError(f"A {call.operation} call has no routes of this kind.")
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
+    """The client's side of one endpoint: how its requests are decoded, how they are served, how errors look."""
+
+    client: RequestDecoder
+    errors: ErrorStyle
+    routes: Routes[Route] = NoRoutes()
+    """For requests that get an answer."""
+    sessions: Routes[SessionRoute] = NoRoutes()
+    """For requests that open a session."""
+    header_names: frozenset[bytes] = frozenset()
+    """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
+    is_json: bool = True
+    """False: the body is a form (`multipart/form-data`)."""
+
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+        """Validate and read a request. Raises `InvalidRequest`."""
+        return self.client.decode_request(body, context)
+
+    def route(self, call: Call, deployment: Deployment) -> Route:
+        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
+        return self.routes.route(call, deployment)
+
+    def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
+        """Return the route of a session to this deployment. Raises `UnsupportedFeature` where there is none."""
+        return self.sessions.route(call, deployment)

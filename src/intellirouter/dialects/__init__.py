@@ -1,7 +1,8 @@
 """Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
 
-Door: `ENDPOINTS` (what clients call), the `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering,
-SSE, forms, JSON bounds. A codec knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
+Door: `DIALECTS` and `build_dialects`, which makes `Dialects` of them: the endpoints that clients call, by name and by
+path. The `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering, SSE, forms, JSON bounds. A codec
+knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
 """
 
 from intellirouter.dialects.adapt.choices import frame
@@ -29,15 +30,27 @@ from intellirouter.dialects.protocols import (
     SessionRoute,
     StreamRelay,
 )
-from intellirouter.dialects.registry import ENDPOINTS, ENDPOINTS_BY_PATH
+from intellirouter.dialects.registry import (
+    DIALECTS,
+    ENDPOINTS,
+    ENDPOINTS_BY_PATH,
+    STANDARD_DIALECTS,
+    Dialects,
+    build_dialects,
+)
+from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.json_depth import check_depth
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
 __all__ = [
+    "DIALECTS",
     "ENDPOINTS",
     "ENDPOINTS_BY_PATH",
+    "STANDARD_DIALECTS",
     "Answer",
+    "DialectSpec",
+    "Dialects",
     "Endpoint",
     "ErrorStyle",
     "Form",
@@ -52,6 +65,7 @@ __all__ = [
     "StreamRelay",
     "anthropic_list",
     "anthropic_model",
+    "build_dialects",
     "check_depth",
     "decode_body",
     "encode_error",

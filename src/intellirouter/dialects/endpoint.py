@@ -28,6 +28,7 @@ class NoRoutes:
 class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client's side of one endpoint: how its requests are decoded, how they are served, how errors look."""
 
+    name: str
     client: RequestDecoder
     errors: ErrorStyle
     routes: Routes[Route] = NoRoutes()

@@ -80,7 +80,15 @@ class StreamRelay(Protocol):
         ...
 
 
-class Route(Protocol):
+class ErrorDecoder(Protocol):
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        """Return the error that an error response of the upstream means, with its message, code and Retry-After."""
+        ...
+
+
+class Route(ErrorDecoder, Protocol):
     """One endpoint of a client's dialect over one upstream dialect."""
 
     is_local: bool
@@ -98,10 +106,6 @@ class Route(Protocol):
         ...
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay: ...
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
 
 
 class SessionRelay(Protocol):
@@ -129,7 +133,7 @@ class SessionRelay(Protocol):
         ...
 
 
-class SessionRoute(Protocol):
+class SessionRoute(ErrorDecoder, Protocol):
     """A endpoint that holds sessions over a WebSocket, over one upstream dialect."""
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
@@ -137,10 +141,6 @@ class SessionRoute(Protocol):
         ...
 
     def session(self, call: Call, deployment: Deployment) -> SessionRelay: ...
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
 
 
 class ErrorStyle(Protocol):
@@ -164,8 +164,6 @@ class ErrorStyle(Protocol):
 
 class RequestDecoder(Protocol):
     """The client's side of an endpoint, as far as routing needs it."""
-
-    dialect: str
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest` (in the dialect's words, as far as it has any)."""
@@ -223,6 +221,12 @@ class ChatClient(ConversationClient, Protocol):
     def stream(self, call: Call, losses: LossReport) -> StreamEncoder: ...
 
 
+class CountClient(ConversationClient, Protocol):
+    """The client's side of an endpoint that counts the tokens of a conversation."""
+
+    def encode_count(self, tokens: int, call: Call) -> bytes: ...
+
+
 class StreamDecoder(Protocol):
     """Reads one upstream stream, split anywhere."""
 
@@ -246,7 +250,7 @@ class Splitter(Protocol):
     def rest(self) -> bytes: ...
 
 
-class ChatUpstream(Protocol):
+class ChatUpstream(ErrorDecoder, Protocol):
     """The upstream's side of a chat-like dialect."""
 
     dialect: str
@@ -274,14 +278,8 @@ class ChatUpstream(Protocol):
         """Return what cuts the dialect's streams into whole events, for relaying."""
         ...
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        """Turn an error answer into ours, with the vendor's message, code and Retry-After."""
-        ...
 
-
-class CountUpstream(Protocol):
+class CountUpstream(ErrorDecoder, Protocol):
     """Counts the tokens of a conversation without answering it."""
 
     def encode_count(
@@ -300,7 +298,7 @@ class EmbeddingsClient(RequestDecoder, Protocol):
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes: ...
 
 
-class EmbeddingsUpstream(Protocol):
+class EmbeddingsUpstream(ErrorDecoder, Protocol):
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer: ...

@@ -23,7 +23,7 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
-from intellirouter.dialects import ENDPOINTS
+from intellirouter.dialects import DIALECTS, ENDPOINTS, STANDARD_DIALECTS
 from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
@@ -120,16 +120,14 @@ def endpoint_of(dialect: str, body: bytes = b"") -> str:
     return "ollama_generate" if b'"prompt"' in body else "ollama_chat"
 
 
-def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
-    """Return the translation between two dialects; between equals, too."""
-    table: Any = ENDPOINTS[endpoint_of(client, call.body)].routes
-    table = getattr(table, "_routes", table)
-    route: ChatTranslation = table._translations[upstream]
-    return route
+def translation_of(call: Call, client: str, upstream: str) -> ChatTranslation:
+    """Return the translation between two dialects, which may be the same."""
+    traits = next(spec.traits for spec in DIALECTS if spec.name == upstream and spec.chat is not None)
+    return ChatTranslation(client_of(client, call.body), upstream_of(upstream), traits)
 
 
 def upstream_of(dialect: str) -> Any:
-    return lane_of(plain_call("openai_chat"), "openai_chat", dialect)._upstream
+    return STANDARD_DIALECTS.upstreams[dialect]
 
 
 def call_of(dialect: str, case: dict[str, Any]) -> Call:
@@ -168,7 +166,7 @@ def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
 
 def send(call: Call, client: str, target: Deployment, form: Conversation | None = None) -> Sent:
     """Write the upstream request as the pipeline does, fetching what must be fetched. `form`: instead of the call's."""
-    route = lane_of(call, client, target.dialects[0])
+    route = translation_of(call, client, target.dialects[0])
     before: Conversation = form or client_of(client, call.body).decode(call)
     call.conversation = form
     try:

@@ -19,12 +19,12 @@ from pairs import (
     CLIENTS,
     UPSTREAMS,
     collected,
-    lane_of,
     plain_call,
     read_answer,
     read_stream,
     told_stream,
     told_whole,
+    translation_of,
     upstream_of,
     wire_of,
 )
@@ -132,7 +132,7 @@ def test_the_lanes_stream_says_the_same_however_the_upstream_is_cut(
     response = collect(read_stream(upstream, wire), upstream)
     told = []
     for size in (len(wire), 1):
-        relay = lane_of(call, client, upstream).relay(call, target)
+        relay = translation_of(call, client, upstream).relay(call, target)
         try:
             told.append(_relayed(relay, wire, size))
         except errors.UpstreamMalformed:

@@ -12,7 +12,7 @@ from intellirouter.core import Call, Deployment, LossReport, RequestContext, Ups
 from intellirouter.dialects.calls import EmbeddingsCall, ask_of
 from intellirouter.dialects.gemini.client import model_of
 from intellirouter.dialects.gemini.models import resource_of
-from intellirouter.dialects.gemini.upstream_errors import error_in_200
+from intellirouter.dialects.gemini.upstream_errors import decode_error, error_in_200
 from intellirouter.dialects.gemini.upstream_request import path_of
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
@@ -137,6 +137,8 @@ class GeminiEmbeddingsUpstream:
         if not vectors or (isinstance(found, list) and len(found) != len(vectors)):
             raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
         return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+
+    decode_error = staticmethod(decode_error)
 
 
 def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

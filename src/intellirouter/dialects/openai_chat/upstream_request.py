@@ -174,9 +174,9 @@ class _Writer:
 
     def _reasoning(self, ask: ReasoningAsk) -> None:
         if self._is_same:
-            if ask.effort and not isinstance(ask.extras.get("reasoning"), dict):
+            if ask.effort and not isinstance(ask.spelling.get("reasoning"), dict):
                 self._body["reasoning_effort"] = ask.effort
-            self._body |= ask.extras
+            self._body |= ask.spelling
             return
         if self._deployment.vendor == "openrouter":
             self._body["reasoning"] = _openrouter(ask)

@@ -7,6 +7,7 @@ import msgspec
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.calls import EmbeddingsCall
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
 from intellirouter.dialects.openai_embeddings.passthrough import (
     EmbeddingsPassthrough,
@@ -101,3 +102,5 @@ class EmbeddingsUpstream:
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002 - one form for all
         return read_answer(body)
+
+    decode_error = staticmethod(openai_errors.decode_error)

@@ -1,7 +1,6 @@
 """The route of embeddings between two dialects."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from msgspec import structs
 
@@ -11,23 +10,14 @@ from intellirouter.dialects.ir import EmbeddingAsk
 from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, StreamRelay
 
 
-class ErrorDecoder(Protocol):
-    """How the upstream's dialect says that something went wrong (`ChatUpstream.decode_error`)."""
-
-    def __call__(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
-
-
 class EmbeddingsTranslation:
     """Clients of one dialect over an upstream of another. Implements `route.Route`."""
 
     is_local = False
 
-    def __init__(self, client: EmbeddingsClient, upstream: EmbeddingsUpstream, error_decoder: ErrorDecoder) -> None:
+    def __init__(self, client: EmbeddingsClient, upstream: EmbeddingsUpstream) -> None:
         self._client = client
         self._upstream = upstream
-        self._decode_error = error_decoder
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         ask = self._ask(call)
@@ -56,4 +46,4 @@ class EmbeddingsTranslation:
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
-        return self._decode_error(status, headers, body, deployment=deployment, clock=clock)
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)

@@ -1,25 +1,15 @@
 """Counting tokens without an answer: asked of the upstream where it can, estimated (and said so) where it cannot."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.calls import conversation_of
-from intellirouter.dialects.protocols import Answer, ChatUpstream, ConversationClient, CountUpstream, StreamRelay
+from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
 _NOT_STREAMED: Final = "Counts are not streamed."
-
-
-class CountClient(ConversationClient, Protocol):
-    """The client's side: `POST /v1/messages/count_tokens`, `:countTokens`."""
-
-    def encode_count(self, tokens: int, call: Call) -> bytes: ...
-
-
-class CountingUpstream(ChatUpstream, CountUpstream, Protocol):
-    """An upstream that can count."""
 
 
 class CountTranslation:
@@ -27,7 +17,7 @@ class CountTranslation:
 
     is_local = False
 
-    def __init__(self, client: CountClient, upstream: CountingUpstream) -> None:
+    def __init__(self, client: CountClient, upstream: CountUpstream) -> None:
         self._client = client
         self._upstream = upstream
 

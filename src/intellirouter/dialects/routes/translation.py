@@ -33,23 +33,13 @@ from intellirouter.dialects.protocols import (
     StreamEncoder,
     StreamRelay,
 )
+from intellirouter.dialects.spec import Traits
 from intellirouter.dialects.wire.sse import check_utf8
 
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 
 Edit = Callable[[bytes], bytes]
-
-
-class Traits(Struct, frozen=True, kw_only=True):
-    """What the generic routes must know of an upstream dialect."""
-
-    has_choices: bool = False
-    """It gives `n` choices for one request; otherwise the gateway asks several times."""
-    url_kinds: frozenset[str] = frozenset()
-    """Kinds of media it takes by web address; others are fetched by the gateway."""
-    can_force_tools: bool = True
-    """It can be told to call a tool; otherwise one tool's arguments are asked for by their schema."""
 
 
 class ChatTranslation:
@@ -337,8 +327,7 @@ class RelayedStream(_Watched):
 def unsaid_fields(conversation: Conversation) -> Iterator[str]:
     """Name the members that only the client's own dialect knows, by path: `foo`, `messages[].name`, `tools[].bar`."""
     yield from conversation.extras
-    if conversation.reasoning is not None and conversation.dialect != "openai_chat":
-        # The chat dialect keeps its vendors' spellings of what the form says there.
+    if conversation.reasoning is not None:
         yield from _of_struct("reasoning", conversation.reasoning)
     for message in conversation.messages:
         if message.extras:

@@ -13,12 +13,11 @@ from chat_schemas import validator
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.core.vendor import Quirks
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
-from intellirouter.dialects.openai.errors import decode_error
 from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, EmbeddingsPassthrough
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 
 LANE = EmbeddingsPassthrough()
-TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, decode_error)
+TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM)
 
 
 def deployment(*refuses: str) -> Deployment:

@@ -24,7 +24,6 @@ from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (
     Answer,
     ErrorStyle,
-    MediaNeeded,
     Route,
     SessionRelay,
     SessionRoute,
@@ -55,7 +54,6 @@ __all__ = [
     "ErrorStyle",
     "Form",
     "FormPart",
-    "MediaNeeded",
     "ModelEntry",
     "Route",
     "SessionRelay",

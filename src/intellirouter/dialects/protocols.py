@@ -13,14 +13,6 @@ from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, Reques
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Event, Response
 
 
-class MediaNeeded(Exception):
-    """The upstream takes no web addresses: these must be fetched into `call.fetched` first."""
-
-    def __init__(self, urls: list[str]) -> None:
-        super().__init__(f"{len(urls)} addresses to fetch")
-        self.urls = urls
-
-
 class Answer(Struct, frozen=True):
     """What a complete, successful response body says besides its content."""
 
@@ -89,16 +81,20 @@ class ErrorDecoder(Protocol):
 
 
 class Route(ErrorDecoder, Protocol):
-    """One endpoint of a client's dialect over one upstream dialect."""
+    """One endpoint of a client's dialect over one upstream dialect. Implementations inherit the default method."""
 
     is_local: bool
-    """True: answered without the upstream; `decode_response` of nothing is the answer."""
+    """The gateway answers without calling the upstream: `decode_response` of an empty body is the answer."""
+
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - for most routes: none
+        """Return the URLs of media that must be fetched into `call.fetched` before `encode_request` is called.
+
+        Empty when the upstream takes media by URL, or gets the client's bytes anyway.
+        """
+        return ()
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the upstream request for one attempt, from the original.
-
-        Raises `UnsupportedFeature`, or `MediaNeeded` while `call.fetched` lacks what the upstream wants as bytes.
-        """
+        """Write the upstream request for one attempt, from the original request. Raises `UnsupportedFeature`."""
         ...
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:

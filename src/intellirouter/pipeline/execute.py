@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, Deployment, Fetcher, Upstream, UpstreamResponse, errors
-from intellirouter.dialects import Answer, MediaNeeded, Route
+from intellirouter.dialects import Answer, Route
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.exchange import Exchange, Headers, Reply
 from intellirouter.pipeline.fan_out import send_copies
@@ -127,11 +127,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         self, route: Route, exchange: Exchange, call: Call, deployment: Deployment, attempt: Attempt
     ) -> UpstreamResponse:
         """Send one attempt's request, encoded from the original; raise what a status other than 2xx means."""
-        try:
-            request = route.encode_request(call, deployment)
-        except MediaNeeded as need:
-            await fetch_media(self.fetcher, call, need.urls)
-            request = route.encode_request(call, deployment)
+        if urls := route.media_urls(call, deployment):
+            await fetch_media(self.fetcher, call, urls)
+        request = route.encode_request(call, deployment)
         exchange.losses = request.losses
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from intellirouter.core import Call, Deployment, Loss, errors
-from intellirouter.dialects import Endpoint, MediaNeeded
+from intellirouter.dialects import Endpoint
 
 
 def preview_losses(
@@ -18,8 +18,8 @@ def _preview(endpoint: Endpoint, call: Call, deployment: Deployment) -> tuple[Lo
         route = endpoint.route(call, deployment)
         if route.is_local:
             return route.decode_response(b"", call, deployment).losses
+        if route.media_urls(call, deployment):
+            return (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
         return route.encode_request(call, deployment).losses
-    except MediaNeeded:
-        return (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
     except errors.GatewayError as error:
         return error.message

@@ -15,7 +15,6 @@ from msgspec import Struct
 from intellirouter.core import Call, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
-from intellirouter.dialects.protocols import MediaNeeded
 from pairs import (
     BY_UPSTREAM,
     CLIENTS,
@@ -200,11 +199,9 @@ def _losses(call: Call, client: str, upstream: str) -> dict[str, str]:
     """Encode the request on the route that the pipeline takes."""
     target = BY_UPSTREAM[upstream]
     route = ENDPOINTS[endpoint_of(client, call.body)].route(call, target)
-    try:
-        request = route.encode_request(call, target)
-    except MediaNeeded as needed:
-        call.fetched = {url: web(url) for url in needed.urls}
-        request = route.encode_request(call, target)
+    if urls := route.media_urls(call, target):
+        call.fetched = {url: web(url) for url in urls}
+    request = route.encode_request(call, target)
     return {loss.field: loss.how for loss in request.losses}
 
 

@@ -27,7 +27,6 @@ from intellirouter.dialects import DIALECTS, ENDPOINTS, STANDARD_DIALECTS
 from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
-from intellirouter.dialects.protocols import MediaNeeded
 from intellirouter.dialects.routes.translation import ChatTranslation
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
@@ -170,12 +169,10 @@ def send(call: Call, client: str, target: Deployment, form: Conversation | None 
     before: Conversation = form or client_of(client, call.body).decode(call)
     call.conversation = form
     try:
-        try:
-            request = route.encode_request(call, target)
-        except MediaNeeded as needed:
-            call.fetched = {url: web(url) for url in needed.urls}
+        if urls := route.media_urls(call, target):
+            call.fetched = {url: web(url) for url in urls}
             before = with_fetched(before, call.fetched, LossReport())
-            request = route.encode_request(call, target)
+        request = route.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
     if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:

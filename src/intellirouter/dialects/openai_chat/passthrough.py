@@ -23,7 +23,7 @@ from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -132,7 +132,7 @@ _decode_response: Final = msgspec.json.Decoder(_Response)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-class OpenAIChatPassthrough:
+class OpenAIChatPassthrough(Route):
     """`POST /chat/completions`, OpenAI dialect on both sides: the passthrough."""
 
     dialect = "openai_chat"

@@ -14,7 +14,7 @@ from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -46,7 +46,7 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
-class EmbeddingsPassthrough:
+class EmbeddingsPassthrough(Route):
     """`POST /embeddings`, OpenAI dialect on both sides."""
 
     dialect = DIALECT

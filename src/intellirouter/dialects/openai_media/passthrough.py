@@ -22,7 +22,7 @@ from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -59,7 +59,7 @@ class MediaCall(Call, kw_only=True):
 _decode_fields: Final = msgspec.json.Decoder(MediaFields)
 
 
-class MediaPassthrough:
+class MediaPassthrough(Route):
     """One relayed operation: decodes its requests, and is its own route. A pure value."""
 
     dialect = "openai_chat"

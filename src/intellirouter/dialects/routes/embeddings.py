@@ -7,10 +7,10 @@ from msgspec import structs
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.calls import ask_of
 from intellirouter.dialects.ir import EmbeddingAsk
-from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, StreamRelay
+from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, Route, StreamRelay
 
 
-class EmbeddingsTranslation:
+class EmbeddingsTranslation(Route):
     """Clients of one dialect over an upstream of another. Implements `route.Route`."""
 
     is_local = False

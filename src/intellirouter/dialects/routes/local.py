@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from intellirouter.core import Call, Clock, Deployment, UpstreamRequest, errors
-from intellirouter.dialects.protocols import StreamRelay
+from intellirouter.dialects.protocols import Route, StreamRelay
 
 
-class LocalRoute:
+class LocalRoute(Route):
     """The rest of `route.Route` for a route whose `decode_response` of nothing is the answer."""
 
     is_local = True

@@ -5,14 +5,14 @@ from typing import Final
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.calls import conversation_of
-from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, StreamRelay
+from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, Route, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
 _NOT_STREAMED: Final = "Counts are not streamed."
 
 
-class CountTranslation:
+class CountTranslation(Route):
     """Asks the upstream."""
 
     is_local = False

@@ -26,8 +26,8 @@ from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
     ChatUpstream,
-    MediaNeeded,
     ResumingEncoder,
+    Route,
     Splitter,
     StreamDecoder,
     StreamEncoder,
@@ -42,7 +42,7 @@ _MAX_HELD_BYTES: Final = 256 * 1024
 Edit = Callable[[bytes], bytes]
 
 
-class ChatTranslation:
+class ChatTranslation(Route):
     """A chat-like client over an upstream of another dialect."""
 
     is_local = False
@@ -52,13 +52,16 @@ class ChatTranslation:
         self._upstream = upstream
         self._traits = traits
 
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
+        urls = urls_to_fetch(conversation_of(call, self._client.decode), self._traits.url_kinds)
+        known = call.fetched
+        return [url for url in urls if url not in known] if known else urls
+
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         conversation = conversation_of(call, self._client.decode)
         losses = LossReport(self._client.field_names)
         if call.fetched is not None:
             conversation = with_fetched(conversation, call.fetched, losses)
-        if urls := urls_to_fetch(conversation, self._traits.url_kinds):
-            raise MediaNeeded(urls)
         copies = self._copies(conversation, deployment)
         if copies > 1:
             if copies > MAX_COPIES:
@@ -112,7 +115,7 @@ class ChatTranslation:
         return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
-class ChatPassthrough:
+class ChatPassthrough(Route):
     """A chat-like client over an upstream of its own dialect: bytes pass, and are read beside it."""
 
     is_local = False

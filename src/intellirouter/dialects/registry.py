@@ -27,9 +27,10 @@ from intellirouter.dialects.protocols import (
     SessionRoute,
 )
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
+from intellirouter.dialects.routes.passthrough import ChatPassthrough
 from intellirouter.dialects.routes.table import CountTable, LocalFirst, RouteTable
 from intellirouter.dialects.routes.token_counts import CountEstimate, CountTranslation
-from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation
+from intellirouter.dialects.routes.translation import ChatTranslation
 from intellirouter.dialects.spec import (
     ChatEndpoint,
     CountEndpoint,

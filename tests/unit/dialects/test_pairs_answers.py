@@ -12,7 +12,7 @@ from msgspec import structs
 from rules import check_answer, check_stream
 
 from intellirouter.core import errors
-from intellirouter.dialects.adapt.answer_checks import sound
+from intellirouter.dialects.adapt.answer_checks import validate_answer
 from intellirouter.dialects.ir import Conversation, Event, Response, UsageUpdate, collect, events_of
 from pairs import (
     BY_UPSTREAM,
@@ -54,7 +54,7 @@ def _fails(response: Response, client: str) -> bool:
 def _sound(response: Response) -> Response:
     """Return the answer as the pipeline has it; one that it refuses must have broken off."""
     try:
-        return sound(response, PLAIN)
+        return validate_answer(response, PLAIN)
     except errors.UpstreamMalformed:
         assert _is_broken(response)
         return response

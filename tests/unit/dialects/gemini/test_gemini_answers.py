@@ -38,7 +38,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.routes.translation import RelayedStream
+from intellirouter.dialects.routes.passthrough import RelayedStream
 
 DONE = Finished(stop=Stop(reason="stop"))
 

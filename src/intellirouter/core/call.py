@@ -50,6 +50,10 @@ class Call(Struct, kw_only=True):
     needs: frozenset[str] = frozenset()
     """Capabilities the request relies on: `tools`, `vision`, `audio`, `json_schema`, …"""
     max_output_tokens: int | None = None
+    is_edited: bool = False
+    """A stage has changed the request: the upstream gets something else than `body`."""
+    added_tokens: int = 0
+    """By how much the edit changes the estimate of the input tokens that is made of `body`."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway fetched on the client's behalf: URL → media type and base64."""
 

@@ -14,6 +14,8 @@ class ConversationCall(Call, kw_only=True):
 
     conversation: Conversation | None = None
     """The decoded conversation. Made when it is first needed, read-only from then on."""
+    edited: Conversation | None = None
+    """What upstreams get instead; None while no stage has edited the call. Read-only, too."""
 
 
 class EmbeddingsCall(Call, kw_only=True):
@@ -30,9 +32,19 @@ def narrow_call(call: Call, kind: type[C]) -> C:
     raise errors.InternalError(f"Expected a call of type {kind.__name__}, but got {type(call).__name__}.")
 
 
-def conversation_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
-    """Return the call's conversation. `decode` reads the request the first time and may raise `InvalidRequest`."""
+def original_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
+    """Return what the client sent. `decode` reads the request the first time and may raise `InvalidRequest`."""
     known = narrow_call(call, ConversationCall)
+    if known.conversation is None:
+        known.conversation = decode(call)
+    return known.conversation
+
+
+def conversation_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
+    """Return what the upstream gets: the edited conversation, or the original one. See `original_of`."""
+    known = narrow_call(call, ConversationCall)
+    if known.edited is not None:
+        return known.edited
     if known.conversation is None:
         known.conversation = decode(call)
     return known.conversation

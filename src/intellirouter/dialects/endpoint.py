@@ -5,7 +5,11 @@ from typing import NoReturn, Protocol, TypeVar
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, RequestContext, errors
-from intellirouter.dialects.protocols import ErrorStyle, RequestDecoder, Route, SessionRoute
+from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
+from intellirouter.dialects.edits import edited_call
+from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.protocols import ConversationClient, ErrorStyle, RequestDecoder, Route, SessionRoute
+from intellirouter.dialects.spec import LocalAnswer
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -39,6 +43,10 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
     is_json: bool = True
     """False: the body is a form (`multipart/form-data`)."""
+    conversations: ConversationClient | None = None
+    """The client codec, where requests are conversations."""
+    local: LocalAnswer | None = None
+    """Requests that only the client's own dialect knows: they are no conversations."""
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest`."""
@@ -51,3 +59,23 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
         """Return the route of a session to this deployment. Raises `UnsupportedFeature` where there is none."""
         return self.sessions.route(call, deployment)
+
+    def conversation(self, call: Call) -> Conversation | None:
+        """Return the conversation that upstreams get, with all edits so far; None for a request that is none.
+
+        It is decoded the first time and read-only: an edit is a new value. Raises `InvalidRequest`.
+        """
+        if self.conversations is None or (self.local is not None and self.local.applies(call)):
+            return None
+        return conversation_of(call, self.conversations.decode)
+
+    def edited(self, call: Call, conversation: Conversation) -> Call:
+        """Return a call whose upstreams get this conversation instead. `call` itself stays as it is.
+
+        `needs`, `max_output_tokens` and `added_tokens` follow the edit. The client's request stays the starting point
+        of every attempt: an upstream of the same dialect gets it with the edit merged in, and nothing else changed.
+        """
+        before = self.conversation(call)
+        if before is None:
+            raise errors.InternalError(f"The request of a {call.operation} call is not a conversation: {self.name}.")
+        return edited_call(narrow_call(call, ConversationCall), before, conversation)

@@ -27,7 +27,7 @@ from intellirouter.dialects.protocols import (
     SessionRoute,
 )
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
-from intellirouter.dialects.routes.passthrough import ChatPassthrough
+from intellirouter.dialects.routes.passthrough import ChatPassthrough, EditedPassthrough
 from intellirouter.dialects.routes.table import CountTable, LocalFirst, RouteTable
 from intellirouter.dialects.routes.token_counts import CountEstimate, CountTranslation
 from intellirouter.dialects.routes.translation import ChatTranslation
@@ -177,12 +177,16 @@ class _Builder:
             routes=routes,
             header_names=row.header_names,
             is_json=not isinstance(row, PassthroughEndpoint) or row.is_json,
+            conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
+            local=row.local if isinstance(row, ChatEndpoint) else None,
         )
 
     def _chat_routes(self, spec: DialectSpec, row: ChatEndpoint) -> Routes[Route]:
-        passthrough = row.passthrough
-        if passthrough is None and (own := self.chat.get(spec.name)) is not None:
-            passthrough = ChatPassthrough(row.client, own)
+        passthrough, edited = row.passthrough, None
+        if (own := self.chat.get(spec.name)) is not None:
+            passthrough = passthrough or ChatPassthrough(row.client, own)
+            if row.is_upstream_form:
+                edited = EditedPassthrough(passthrough, row.client, own, spec)
         translations: dict[str, Route] = {
             name: ChatTranslation(row.client, upstream, self._traits[name]) for name, upstream in self.chat.items()
         }
@@ -190,6 +194,7 @@ class _Builder:
             spec.name,
             passthrough,
             translations,
+            edited=edited,
             operation=row.passthrough_operation,
             wrapped_mark=spec.wrapped_mark,
         )

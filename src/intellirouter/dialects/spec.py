@@ -9,6 +9,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from intellirouter.core import Call, Operation
+from intellirouter.dialects.adapt.json_merge import PLAIN, Layout
 from intellirouter.dialects.ir.tokens import MARK
 from intellirouter.dialects.protocols import (
     ChatClient,
@@ -71,6 +72,9 @@ class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):
     """For upstreams of the same dialect. None: the generic one, where the dialect has an upstream codec."""
     passthrough_operation: Operation | None = None
     """The passthrough needs an upstream that offers this operation; None: any upstream of the dialect will do."""
+    is_upstream_form: bool = True
+    """The dialect's upstream codec writes requests of this very form, so an edit can be merged into the client's body.
+    False: edited requests are translated, even for upstreams of the same dialect."""
     local: LocalAnswer | None = None
 
 
@@ -124,5 +128,7 @@ class DialectSpec(Struct, frozen=True, kw_only=True):
     embeddings: EmbeddingsUpstream | None = None
     """The upstream codecs, by operation."""
     traits: Traits = Traits()
+    layout: Layout = PLAIN
+    """How clients may write what the chat codec for upstreams writes in one way only."""
     wrapped_mark: bytes = MARK.encode()
     """How wrapped tokens begin in the dialect's request bodies. See `ir.tokens`."""

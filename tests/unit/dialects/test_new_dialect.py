@@ -10,7 +10,7 @@ from msgspec import structs
 
 from intellirouter.core import EMPTY_CONTEXT, SYSTEM_CLOCK, Call, Deployment, RequestContext, errors
 from intellirouter.dialects import DIALECTS, build_dialects
-from intellirouter.dialects.ir import Response, Text
+from intellirouter.dialects.ir import Message, Response, Text
 from pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, collected, endpoint_of, plain_call, read_back, upstream_of, wire_of
 
 WITH_IT = build_dialects((*DIALECTS, made_up.SPEC))
@@ -89,6 +89,24 @@ def test_same_dialect_passes_through(is_stream: bool) -> None:
         assert relay.feed(wire) + relay.end() == wire
     else:
         assert route.decode_response(b'{"words":"H","more":1}', call, SHOUTER).body is None
+
+
+def test_its_calls_are_edited_like_all_others() -> None:
+    body = json.dumps({"model": "m", **REQUEST, "pitch": "high"}).encode()
+    endpoint = WITH_IT.endpoints["shout"]
+    call = endpoint.decode_request(body, EMPTY_CONTEXT)
+    conversation = endpoint.conversation(call)
+    assert conversation is not None
+    added = Message(role="user", parts=[Text(text="again")])
+    edited = endpoint.edited(call, structs.replace(conversation, messages=[*conversation.messages, added]))
+    turns = [*REQUEST["turns"], ["me", "again"]]
+    sent = json.loads(endpoint.route(edited, SHOUTER).encode_request(edited, SHOUTER).body)
+    assert sent == {"model": "loud", "turns": turns, "pitch": "high"}
+    target = BY_UPSTREAM["anthropic_messages"]
+    arrived = read_back(endpoint.route(edited, target).encode_request(edited, target), "anthropic_messages")
+    assert [part.text for message in arrived.messages for part in message.parts if isinstance(part, Text)] == [
+        text for _, text in turns
+    ]
 
 
 def test_losses_and_refusals_are_named_in_the_clients_words() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
+from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
@@ -30,6 +31,7 @@ SPEC: Final = DialectSpec(
     chat=UPSTREAM,
     counts=UPSTREAM,
     traits=Traits(url_kinds=frozenset({"image", "document"})),
+    layout=LAYOUT,
 )
 
 __all__ = ["CLIENT", "COUNT_CLIENT", "ERRORS", "SPEC", "UPSTREAM"]

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.anthropic_messages.client_request import BETA
 from intellirouter.dialects.anthropic_messages.families import Family, family_of
 from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
@@ -37,6 +38,13 @@ _COUNTED: Final = (
     "model", "system", "messages", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed",
 )  # fmt: skip
 _ONE_OBJECT: Final = "Answer with one JSON object and nothing else: no other text, no code fence."
+
+
+def _as_blocks(value: Any) -> list[Any] | None:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else None
+
+
+LAYOUT: Final = Layout(as_list=_as_blocks, synonyms={"output_config": ("output_format",)})
 
 
 class RequestBuilder:

@@ -11,6 +11,7 @@ from intellirouter.dialects.gemini.client import GeminiClient, GeminiCountClient
 from intellirouter.dialects.gemini.client_errors import GeminiErrors
 from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, GeminiEmbeddingsUpstream
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
+from intellirouter.dialects.gemini.upstream_request import LAYOUT
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, EmbeddingsEndpoint, PathPattern
 
@@ -49,6 +50,7 @@ SPEC: Final = DialectSpec(
     chat=UPSTREAM,
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
+    layout=LAYOUT,
     wrapped_mark=WRAPPED_MARK,
 )
 

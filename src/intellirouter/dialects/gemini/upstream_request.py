@@ -8,9 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.gemini.models import ModelFacts, context_of, resource_of, thinking_config
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
-from intellirouter.dialects.gemini.wire import DIALECT
+from intellirouter.dialects.gemini.wire import DIALECT, camel
 from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, Sampling, ServerTool, ToolChoice
 
 _MAX_STOPS: Final = 5
@@ -21,6 +22,10 @@ _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY", "named": "AN
 _MODALITIES: Final = {"text": "TEXT", "image": "IMAGE", "audio": "AUDIO"}
 _UNKNOWN: Final = ("min_p", "repetition_penalty", "logit_bias", "verbosity")
 """Knobs that the dialect has no name for."""
+
+
+LAYOUT: Final = Layout(member_name=camel, as_list=lambda value: [value])
+"""A list of one may be its only item."""
 
 
 def path_of(deployment: Deployment, method: str) -> str:

@@ -24,7 +24,13 @@ SPEC: Final = DialectSpec(
     errors=ERRORS,
     endpoints=(
         ChatEndpoint(name="ollama_chat", paths=("/api/chat",), client=CLIENT, local=_LOADS),
-        ChatEndpoint(name="ollama_generate", paths=("/api/generate",), client=GENERATE_CLIENT, local=_LOADS),
+        ChatEndpoint(
+            name="ollama_generate",
+            paths=("/api/generate",),
+            client=GENERATE_CLIENT,
+            is_upstream_form=False,
+            local=_LOADS,
+        ),
         EmbeddingsEndpoint(name="ollama_embed", paths=("/api/embed",), client=EMBEDDINGS_CLIENT, local=_LOADS),
         EmbeddingsEndpoint(
             name="ollama_embeddings", paths=("/api/embeddings",), client=LEGACY_EMBEDDINGS_CLIENT, local=_LOADS

@@ -13,6 +13,7 @@ from intellirouter.dialects.openai_chat.checked_passthrough import CheckedChatPa
 from intellirouter.dialects.openai_chat.codec import ChatClient, ChatUpstream
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
+from intellirouter.dialects.openai_chat.upstream_request import LAYOUT
 from intellirouter.dialects.spec import ChatEndpoint, DialectSpec, Traits
 
 CLIENT: Final = ChatClient()
@@ -29,6 +30,7 @@ SPEC: Final = DialectSpec(
     error_prefixes=("/v1/files", "/v1/batches"),
     chat=UPSTREAM,
     traits=Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
+    layout=LAYOUT,
 )
 
 __all__ = ["CLIENT", "SPEC", "UPSTREAM", "CheckedChatPassthrough", "OpenAIChatPassthrough"]

@@ -14,7 +14,7 @@ from intellirouter.dialects.openai_responses.client import ResponsesClient
 from intellirouter.dialects.openai_responses.count import InputTokensClient
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.passthrough import ResponsesPassthrough
-from intellirouter.dialects.openai_responses.upstream_request import ResponsesUpstream
+from intellirouter.dialects.openai_responses.upstream_request import LAYOUT, ResponsesUpstream
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
 CLIENT: Final = ResponsesClient()
@@ -36,6 +36,7 @@ SPEC: Final = DialectSpec(
     error_prefixes=("/v1/responses/",),
     chat=UPSTREAM,
     traits=Traits(url_kinds=frozenset({"image", "document"})),
+    layout=LAYOUT,
 )
 
 __all__ = [

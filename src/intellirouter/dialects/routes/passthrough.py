@@ -1,10 +1,18 @@
 """The route between a client and an upstream of the same dialect: bytes pass unchanged, and are read on the way."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+import msgspec
+from msgspec import structs
+
+from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuard, validate_answer
-from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.json_merge import merge
+from intellirouter.dialects.calls import conversation_of, original_of
+from intellirouter.dialects.edits import only_differences
+from intellirouter.dialects.ir import Conversation
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -17,6 +25,7 @@ from intellirouter.dialects.protocols import (
     StreamRelay,
 )
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
+from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.sse import check_utf8
 
 AnswerEdit = Callable[[bytes], bytes]
@@ -60,6 +69,59 @@ class ChatPassthrough(Route):
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
         return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class EditedPassthrough(Route):
+    """The passthrough for a call that a stage has edited: the edit is merged into the client's own body."""
+
+    is_local = False
+
+    def __init__(self, passthrough: Route, client: ChatClient, upstream: ChatUpstream, spec: DialectSpec) -> None:
+        self._passthrough = passthrough
+        self._client = client
+        self._upstream = upstream
+        self._layout = spec.layout
+        self._url_kinds = spec.traits.url_kinds
+
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
+        """Return what the edit has added. The client's own URLs are the upstream's business."""
+        known = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
+        return [
+            url
+            for url in urls_to_fetch(conversation_of(call, self._client.decode), self._url_kinds)
+            if url not in known
+        ]
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        original, edited = original_of(call, self._client.decode), conversation_of(call, self._client.decode)
+        if call.fetched:
+            original = with_fetched(original, call.fetched, LossReport())
+            edited = with_fetched(edited, call.fetched, LossReport())
+        if original == edited:
+            return self._passthrough.encode_request(call, deployment)
+        base, ours = only_differences(original, edited)
+        before, lost_before = self._encode(base, deployment)
+        after, lost_after = self._encode(ours, deployment)
+        body = msgspec.json.encode(merge(before, after, msgspec.json.decode(call.body), self._layout))
+        request = self._passthrough.encode_request(self._client.decode_request(body, call.context), deployment)
+        losses = [loss for loss in lost_after if loss not in lost_before and loss not in request.losses]
+        return structs.replace(request, losses=(*request.losses, *losses)) if losses else request
+
+    def _encode(self, conversation: Conversation, deployment: Deployment) -> tuple[Any, tuple[Loss, ...]]:
+        losses = LossReport(self._client.field_names)
+        request = self._upstream.encode(conversation, deployment, losses)
+        return msgspec.json.decode(request.body), losses.taken()
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        return self._passthrough.decode_response(body, call, deployment)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        return self._passthrough.relay(call, deployment)
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._passthrough.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
 class RelayedStream(WatchedStream):

@@ -19,23 +19,27 @@ class RouteTable(Generic[R]):
         passthrough: R | None,
         translations: Mapping[str, R],
         *,
+        edited: R | None = None,
         operation: str | None = None,
         wrapped_mark: bytes = b"",
     ) -> None:
-        """`operation`: the passthrough needs an upstream that offers it.
+        """`edited`: the passthrough for edited calls; without one, these are translated.
+
+        `operation`: the passthrough needs an upstream that offers it.
 
         `wrapped_mark`: a body with these bytes holds tokens of other vendors that were wrapped for the client. They
         mean nothing to the upstream and are taken out by translation. Empty: the endpoint's bodies hold none.
         """
         self._dialect = dialect
         self._passthrough = passthrough
+        self._edited = edited
         self._translations = dict(translations)
         self._operation = operation
         self._wrapped_mark = wrapped_mark
 
     def route(self, call: Call, deployment: Deployment) -> R:
         dialects = deployment.dialects
-        passthrough = self._passthrough
+        passthrough = self._edited if call.is_edited else self._passthrough
         if self._dialect not in dialects or self._lacks_operation(deployment):
             passthrough = None
         if passthrough is not None and not (self._wrapped_mark and self._wrapped_mark in call.body):

@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from intellirouter.core import Operation
 from intellirouter.dialects import (
     anthropic_messages,
     bedrock,
@@ -17,14 +18,13 @@ from intellirouter.dialects import (
     openai_realtime,
     openai_responses,
 )
-from intellirouter.dialects.endpoint import Endpoint, Routes
+from intellirouter.dialects.endpoint import OPERATION_NAMES, Endpoint, Routes
 from intellirouter.dialects.protocols import (
     ChatUpstream,
     CountUpstream,
     EmbeddingsUpstream,
     ErrorStyle,
     Route,
-    SessionRoute,
 )
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from intellirouter.dialects.routes.passthrough import ChatPassthrough, EditedPassthrough
@@ -159,19 +159,21 @@ class _Builder:
             case CountEndpoint():
                 routes = self._count_routes(row)
             case PassthroughEndpoint():
-                routes = RouteTable(spec.name, row.route, {})
+                routes = _only_passthrough(spec, row.route, row.operation)
             case SessionEndpoint():
                 return Endpoint(
                     name=row.name,
+                    operations=frozenset({row.operation}),
                     client=row.client,
                     errors=spec.errors,
-                    sessions=RouteTable[SessionRoute](spec.name, row.route, {}),
+                    sessions=_only_passthrough(spec, row.route, row.operation),
                     header_names=row.header_names,
                 )
             case _:
                 raise TypeError(f"{type(row).__name__} is not a known kind of endpoint")
         return Endpoint(
             name=row.name,
+            operations=_operations_of(row),
             client=row.client,
             errors=spec.errors,
             routes=routes,
@@ -191,9 +193,10 @@ class _Builder:
             name: ChatTranslation(row.client, upstream, self._traits[name]) for name, upstream in self.chat.items()
         }
         table = RouteTable(
-            spec.name,
-            passthrough,
-            translations,
+            dialect=spec.name,
+            passthrough=passthrough,
+            translations=translations,
+            reason=_out_of_reach(spec, "chat"),
             edited=edited,
             operation=row.passthrough_operation,
             wrapped_mark=spec.wrapped_mark,
@@ -204,13 +207,41 @@ class _Builder:
         translations: dict[str, Route] = {
             name: EmbeddingsTranslation(row.client, upstream) for name, upstream in self._embeddings.items()
         }
-        return _local_first(spec, row.local, RouteTable(spec.name, row.passthrough, translations))
+        table = RouteTable(
+            dialect=spec.name,
+            passthrough=row.passthrough,
+            translations=translations,
+            reason=_out_of_reach(spec, "embeddings"),
+        )
+        return _local_first(spec, row.local, table)
 
     def _count_routes(self, row: CountEndpoint) -> Routes[Route]:
         counting: dict[str, Route] = {
             name: CountTranslation(row.client, upstream) for name, upstream in self._counts.items()
         }
         return CountTable(counting, CountEstimate(row.client))
+
+
+def _operations_of(row: EndpointSpec) -> frozenset[str]:
+    """Return the operations of upstreams any of which will do: some endpoints are served over the chat operation."""
+    match row:
+        case ChatEndpoint():
+            return frozenset({"chat", row.passthrough_operation or "chat"})
+        case CountEndpoint():
+            return frozenset({"chat", "count_tokens"})
+        case PassthroughEndpoint() | SessionEndpoint():
+            return frozenset({row.operation})
+        case _:
+            return frozenset({"embeddings"})
+
+
+def _only_passthrough(spec: DialectSpec, route: T, operation: Operation) -> RouteTable[T]:
+    reason = f"does not serve {OPERATION_NAMES[operation]}"
+    return RouteTable(dialect=spec.name, passthrough=route, translations={}, reason=reason)
+
+
+def _out_of_reach(spec: DialectSpec, operation: Operation) -> str:
+    return f"cannot be reached from the {spec.title} dialect for {OPERATION_NAMES[operation]}"
 
 
 def _local_first(spec: DialectSpec, local: LocalAnswer | None, routes: Routes[Route]) -> Routes[Route]:

@@ -94,6 +94,7 @@ class EmbeddingsEndpoint(EndpointSpec, frozen=True, kw_only=True):
 class PassthroughEndpoint(EndpointSpec, frozen=True, kw_only=True):
     """Requests that only upstreams of the same dialect can serve."""
 
+    operation: Operation
     client: RequestDecoder
     route: Route
     is_json: bool = True
@@ -103,6 +104,7 @@ class PassthroughEndpoint(EndpointSpec, frozen=True, kw_only=True):
 class SessionEndpoint(EndpointSpec, frozen=True, kw_only=True):
     """WebSocket handshakes. Only upstreams of the same dialect can serve them."""
 
+    operation: Operation
     client: RequestDecoder
     route: SessionRoute
 

@@ -222,7 +222,7 @@ def _blocks(first: list[str], second: list[str]) -> list[tuple[str, int, int, in
     tail = next((at for at in range(least - head) if first[-1 - at] != second[-1 - at]), least - head)
     end, second_end = len(first) - tail, len(second) - tail
     middle = [("replace", 0, end - head, 0, second_end - head)]
-    if max(end, second_end) - head <= _MAX_SEARCHED:
+    if min(end, second_end) - head > 0 and max(end, second_end) - head <= _MAX_SEARCHED:
         middle = [*SequenceMatcher(None, first[head:end], second[head:second_end]).get_opcodes()]
     return [
         ("equal", 0, head, 0, head),
@@ -233,7 +233,7 @@ def _blocks(first: list[str], second: list[str]) -> list[tuple[str, int, int, in
 
 def _alike(first: list[Any], second: list[Any]) -> list[tuple[int, int]]:
     """Pair the elements of two short lists, in order, so that as much text as possible is common to the pairs."""
-    if max(len(first), len(second)) > _MAX_BLOCK:
+    if not first or not second or max(len(first), len(second)) > _MAX_BLOCK:
         return []
     texts, other_texts = [*map(_texts, first)], [*map(_texts, second)]
     best: list[list[int]] = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]

@@ -16,7 +16,7 @@ EMBEDDINGS_CLIENT: Final = EmbeddingsClient()
 EMBEDDINGS_UPSTREAM: Final = EmbeddingsUpstream()
 SPEC: Final = DialectSpec(
     name=DIALECT,
-    title="OpenAI embeddings",
+    title="OpenAI",
     errors=OpenAIErrors(),
     endpoints=(
         EmbeddingsEndpoint(

@@ -25,11 +25,12 @@ _PATHS: Final = {
 }
 SPEC: Final = DialectSpec(
     name="openai_chat",
-    title="OpenAI media",
+    title="OpenAI",
     errors=OpenAIErrors(),
     endpoints=tuple(
         PassthroughEndpoint(
             name=name,
+            operation=each.operation,
             paths=_PATHS[name],
             client=each,
             route=each,

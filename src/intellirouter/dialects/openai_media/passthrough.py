@@ -76,7 +76,7 @@ class MediaPassthrough(Route):
         is_sound: bool = False,
     ) -> None:
         """`path` stands below the provider's base URL. `is_sound`: the answer is a recording, not JSON."""
-        self._operation = operation
+        self.operation = operation
         self._path = path
         self._default_model = default_model
         self._required = required
@@ -102,7 +102,7 @@ class MediaPassthrough(Route):
         check_model(model)
         is_stream, stream_type = self._stream(fields)
         return MediaCall(
-            operation=self._operation,
+            operation=self.operation,
             model=model,
             body=body,
             context=context,
@@ -160,7 +160,7 @@ class MediaPassthrough(Route):
 
     def _estimated(self, call: Call) -> Usage:
         """Moderations are free; for the rest the text that was sent is all we can count."""
-        if self._operation == "moderations":
+        if self.operation == "moderations":
             return NO_USAGE
         if isinstance(_source_of(call), Form):
             return Usage(is_estimated=True)

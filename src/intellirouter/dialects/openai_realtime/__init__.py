@@ -13,11 +13,16 @@ from intellirouter.dialects.spec import DialectSpec, SessionEndpoint
 
 SPEC: Final = DialectSpec(
     name="openai_chat",
-    title="OpenAI realtime",
+    title="OpenAI",
     errors=OpenAIErrors(),
     endpoints=(
         SessionEndpoint(
-            name="openai_realtime", paths=("/v1/realtime",), client=REALTIME, route=REALTIME, header_names=HEADERS
+            name="openai_realtime",
+            operation="realtime",
+            paths=("/v1/realtime",),
+            client=REALTIME,
+            route=REALTIME,
+            header_names=HEADERS,
         ),
     ),
 )

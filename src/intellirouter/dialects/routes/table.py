@@ -15,15 +15,18 @@ class RouteTable(Generic[R]):
 
     def __init__(
         self,
+        *,
         dialect: str,
         passthrough: R | None,
         translations: Mapping[str, R],
-        *,
+        reason: str,
         edited: R | None = None,
         operation: str | None = None,
         wrapped_mark: bytes = b"",
     ) -> None:
-        """`edited`: the passthrough for edited calls; without one, these are translated.
+        """`reason`: why a deployment that no route leads to cannot serve the call, after its name.
+
+        `edited`: the passthrough for edited calls; without one, these are translated.
 
         `operation`: the passthrough needs an upstream that offers it.
 
@@ -33,31 +36,43 @@ class RouteTable(Generic[R]):
         self._dialect = dialect
         self._passthrough = passthrough
         self._edited = edited
+        self._reason = reason
         self._translations = dict(translations)
         self._operation = operation
         self._wrapped_mark = wrapped_mark
 
     def route(self, call: Call, deployment: Deployment) -> R:
-        dialects = deployment.dialects
-        passthrough = self._edited if call.is_edited else self._passthrough
-        if self._dialect not in dialects or self._lacks_operation(deployment):
-            passthrough = None
+        passthrough = self._passthrough_for(call, deployment)
         if passthrough is not None and not (self._wrapped_mark and self._wrapped_mark in call.body):
             return passthrough
-        if self._dialect in dialects and self._dialect in self._translations:
-            return self._translations[self._dialect]
-        for dialect in dialects:
-            if dialect in self._translations:
-                return self._translations[dialect]
-        if passthrough is not None:
-            return passthrough
-        raise errors.UnsupportedFeature(
-            f"{deployment.name} ({deployment.vendor}) does not serve {call.operation} requests of this kind."
-        )
+        translation = self._translation_for(deployment) or passthrough
+        if translation is None:
+            raise errors.UnsupportedFeature(f"{deployment.name} {self._reason}.")
+        return translation
 
-    def _lacks_operation(self, deployment: Deployment) -> bool:
+    def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:
+        # Which of its routes a call takes depends on its body; whether there is one does not.
+        if self._passthrough_for(call, deployment) is None and self._translation_for(deployment) is None:
+            return self._reason
+        return None
+
+    def _passthrough_for(self, call: Call, deployment: Deployment) -> R | None:
+        if self._dialect not in deployment.dialects:
+            return None
         offered = deployment.operations
-        return self._operation is not None and offered is not None and self._operation not in offered
+        if self._operation is not None and offered is not None and self._operation not in offered:
+            return None
+        return self._edited if call.is_edited else self._passthrough
+
+    def _translation_for(self, deployment: Deployment) -> R | None:
+        """Return the translation to the client's own dialect, or to the best one that there is a translation to."""
+        translations = self._translations
+        if self._dialect in deployment.dialects and self._dialect in translations:
+            return translations[self._dialect]
+        for dialect in deployment.dialects:
+            if dialect in translations:
+                return translations[dialect]
+        return None
 
 
 class LocalFirst:
@@ -74,6 +89,10 @@ class LocalFirst:
             return self._local
         return self._routes.route(call, deployment)
 
+    def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:
+        reason = self._routes.exclusion_reason(call, deployment)
+        return None if reason is None or self._applies(call) else reason
+
 
 class CountTable:
     """Counts of tokens: by an upstream that counts, otherwise by an estimate of the gateway."""
@@ -88,3 +107,6 @@ class CountTable:
                 if dialect in self._counting:
                     return self._counting[dialect]
         return self._estimate
+
+    def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:  # noqa: ARG002
+        return None

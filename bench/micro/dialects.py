@@ -11,6 +11,7 @@ from msgspec import structs
 
 from bench.micro import Work, micro
 from bench.pairs import ANTHROPIC, PAIRS, Pair
+from intellirouter.catalog import profile_of
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress
 from intellirouter.dialects import ENDPOINTS, Endpoint
 from intellirouter.dialects.ir import Message, Text
@@ -21,13 +22,16 @@ _EVENTS: Final = 1000
 
 
 def _deployment(pair: Pair) -> Deployment:
+    dialects = (_NAMES[pair.upstream.name],)
+    vendor = "anthropic" if pair.upstream is ANTHROPIC else "openai-compatible"
     return Deployment(
         name="bench-1",
         provider="lab",
-        vendor="anthropic" if pair.upstream is ANTHROPIC else "openai-compatible",
+        vendor=vendor,
         upstream_model="bench-1",
         address=UpstreamAddress(base_url="http://127.0.0.1:9/v1"),
-        dialects=(_NAMES[pair.upstream.name],),
+        dialects=dialects,
+        profile=profile_of(dialects, vendor, "bench-1"),
     )
 
 

@@ -1,13 +1,14 @@
 """Models, deployments, prices and health: what may serve whom, and how it is doing.
 
-Door: `Catalog` (names to `ResolvedModel`s), `HealthBoard`, `PriceList`; for lists from files `read_prices`,
-`compare` and `install_prices`. It decides nothing and calls nobody.
+Door: `Catalog` (names to `ResolvedModel`s), `HealthBoard`, `PriceList`, `profile_of` (what a model accepts, by its
+name); for price lists from files `read_prices`, `compare` and `install_prices`. It makes no decisions and no calls.
 """
 
 from intellirouter.catalog.catalog import Catalog, ResolvedModel
 from intellirouter.catalog.health import DeploymentHealth, HealthBoard
 from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
 from intellirouter.catalog.prices import PriceEntry, PriceList
+from intellirouter.catalog.profiles import profile_of
 
 __all__ = [
     "Catalog",
@@ -20,5 +21,6 @@ __all__ = [
     "ResolvedModel",
     "compare",
     "install_prices",
+    "profile_of",
     "read_prices",
 ]

@@ -20,6 +20,7 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
+from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
@@ -32,6 +33,7 @@ __all__ = [
     "NO_USAGE",
     "RECORD_VERSION",
     "SYSTEM_CLOCK",
+    "UNKNOWN_PROFILE",
     "Attempt",
     "AttemptKind",
     "AuthScheme",
@@ -49,7 +51,9 @@ __all__ = [
     "LossReport",
     "Operation",
     "Price",
+    "Profile",
     "Quirks",
+    "ReasoningControl",
     "RequestContext",
     "Secret",
     "SocketClosed",

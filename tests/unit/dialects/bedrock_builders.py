@@ -2,8 +2,9 @@
 
 import json
 
+from deployments import build_deployment
+
 from intellirouter.core import LossReport
-from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -24,13 +25,8 @@ MARK = CacheMark()
 
 
 def deployment(model=CLAUDE):
-    return Deployment(
-        name="aws/m",
-        provider="aws",
-        vendor="bedrock",
-        upstream_model=model,
-        address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
-    )
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com"
+    return build_deployment("bedrock", "bedrock", model, url, name="aws/m", provider="aws")
 
 
 def conversation(*messages, **more):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from converse_reader import read_converse
+from deployments import build_deployment
 from golden import load
 from msgspec import Struct, structs
 
@@ -19,7 +20,6 @@ from intellirouter.core import (
     LossReport,
     Quirks,
     RequestContext,
-    UpstreamAddress,
     UpstreamRequest,
     errors,
 )
@@ -42,15 +42,7 @@ _FETCHED = {
 
 
 def deployment(dialect: str, vendor: str, model: str, url: str, **quirks: Any) -> Deployment:
-    return Deployment(
-        name=f"{vendor}/{model}",
-        provider=vendor,
-        vendor=vendor,
-        upstream_model=model,
-        address=UpstreamAddress(base_url=url),
-        dialects=(dialect,),
-        quirks=Quirks(**quirks),
-    )
+    return build_deployment(dialect, vendor, model, url, quirks=Quirks(**quirks))
 
 
 BY_UPSTREAM = {

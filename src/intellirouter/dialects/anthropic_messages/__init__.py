@@ -1,8 +1,7 @@
 """Anthropic's Messages dialect: Claude Code and the `anthropic` SDKs as clients, Claude and compatible models upstream.
 
 Door: `SPEC`; `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`, `ERRORS`.
-Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`, with `families` for what a model
-takes. Both: `wire`, `stop_reasons`.
+Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`. Both: `wire`, `stop_reasons`.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Amazon Bedrock's Converse API: upstreams only, no client speaks it.
 
 Door: `SPEC`; `UPSTREAM`; `event_stream` is AWS's binary framing, which the mock vendor writes, too.
-Upstream side: `upstream` and `upstream_*`, with `families` for what a model takes.
+Upstream side: `upstream` and `upstream_*`.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """Google's Gemini dialect: the Generative Language API and Vertex AI, for chat, counts and embeddings.
 
 Door: `SPEC`; `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`, `ERRORS`.
-Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`, with `models` for what a model takes.
-Both: `wire`, `framing`, `stop_reasons`, `citations`, `embeddings`.
+Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`.
+Both: `wire`, `framing`, `resources`, `stop_reasons`, `citations`, `embeddings`.
 """
 
 from typing import Final

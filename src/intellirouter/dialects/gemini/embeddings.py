@@ -11,7 +11,7 @@ import msgspec
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.calls import EmbeddingsCall, ask_of
 from intellirouter.dialects.gemini.client import model_of
-from intellirouter.dialects.gemini.models import resource_of
+from intellirouter.dialects.gemini.resources import resource_of
 from intellirouter.dialects.gemini.upstream_errors import decode_error, error_in_200
 from intellirouter.dialects.gemini.upstream_request import path_of
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, LossReport, Quirks, RequestContext, UpstreamAddress
+from deployments import build_deployment
+
+from intellirouter.core import Call, Deployment, LossReport, Quirks, RequestContext
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import (
     Conversation,
@@ -22,13 +24,12 @@ TOOL = FunctionTool(name="f", parameters={"type": "object", "properties": {}})
 
 
 def deployment(model: str = "claude-sonnet-4-5", **quirks: Any) -> Deployment:
-    return Deployment(
+    return build_deployment(
+        "anthropic_messages",
+        "anthropic",
+        model,
+        "https://api.anthropic.com",
         name="anthropic/claude",
-        provider="anthropic",
-        vendor="anthropic",
-        upstream_model=model,
-        address=UpstreamAddress(base_url="https://api.anthropic.com"),
-        dialects=("anthropic_messages",),
         quirks=Quirks(**quirks),
     )
 

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, RequestContext, UpstreamAddress
+from deployments import build_deployment
+
+from intellirouter.core import Call, Deployment, RequestContext
 from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 
@@ -13,14 +15,7 @@ HI = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 
 
 def deployment(model: str = "gemini-2.5-flash", base_url: str = GOOGLE) -> Deployment:
-    return Deployment(
-        name="google-1",
-        provider="google",
-        vendor="gemini",
-        upstream_model=model,
-        address=UpstreamAddress(base_url=base_url),
-        dialects=("gemini",),
-    )
+    return build_deployment("gemini", "gemini", model, base_url, name="google-1", provider="google")
 
 
 def call_of(body: Any = HI, model: str = "public", **context: Any) -> Call:

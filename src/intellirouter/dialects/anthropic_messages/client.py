@@ -32,7 +32,7 @@ _NO_NEEDS: Final[frozenset[str]] = frozenset()
 
 
 class MessagesClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: Final = {

@@ -73,7 +73,7 @@ _decode_count_head: Final = msgspec.json.Decoder(_CountHead)
 
 
 class GeminiClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES

@@ -32,7 +32,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class GeminiEmbeddingsClient:
-    """Implements `route.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
+    """Implements `protocols.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
 
     dialect = DIALECT
     field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
@@ -116,7 +116,7 @@ def _text(content: Members) -> str:
 
 
 class GeminiEmbeddingsUpstream:
-    """Implements `route.EmbeddingsUpstream`."""
+    """Implements `protocols.EmbeddingsUpstream`."""
 
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:

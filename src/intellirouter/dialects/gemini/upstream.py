@@ -22,7 +22,7 @@ _WHOLE: Final = "generateContent"
 
 
 class GeminiUpstream:
-    """Implements `route.ChatUpstream` and `route.CountUpstream`."""
+    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`."""
 
     dialect = DIALECT
 

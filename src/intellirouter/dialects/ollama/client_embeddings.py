@@ -47,7 +47,7 @@ def _extras(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
 
 
 class EmbedClient:
-    """Implements `route.EmbeddingsClient` for `/api/embed`."""
+    """Implements `protocols.EmbeddingsClient` for `/api/embed`."""
 
     dialect: str = DIALECT
     field_names: Final[dict[str, str]] = {}
@@ -96,7 +96,7 @@ class EmbedClient:
 
 
 class LegacyEmbeddingsClient:
-    """Implements `route.EmbeddingsClient` for `/api/embeddings`."""
+    """Implements `protocols.EmbeddingsClient` for `/api/embeddings`."""
 
     dialect: str = DIALECT
     field_names: Final[dict[str, str]] = {}

@@ -54,7 +54,7 @@ def _is_zero(keep_alive: float | str | None) -> bool:
 
 
 class LoadLane(LocalRoute):
-    """Implements `route.Route` for requests that only load a model."""
+    """Implements `protocols.Route` for requests that only load a model."""
 
     not_asked = "cannot be told to load"
     not_streamed = "Loading a model is not streamed."

@@ -41,7 +41,7 @@ def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
 
 
 class OllamaUpstream:
-    """Implements `route.ChatUpstream`."""
+    """Implements `protocols.ChatUpstream`."""
 
     dialect: str = DIALECT
 
@@ -77,7 +77,7 @@ _SPOKEN: Final = frozenset(_Vectors.__struct_fields__)
 
 
 class OllamaEmbeddings:
-    """Implements `route.EmbeddingsUpstream`."""
+    """Implements `protocols.EmbeddingsUpstream`."""
 
     dialect: str = DIALECT
 

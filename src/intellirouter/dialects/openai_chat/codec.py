@@ -20,7 +20,7 @@ _PASSTHROUGH: Final = OpenAIChatPassthrough()
 
 
 class ChatClient:
-    """Clients of `POST /chat/completions`. Implements `route.ChatClient`."""
+    """Clients of `POST /chat/completions`. Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = FIELD_NAMES
@@ -38,7 +38,7 @@ class ChatClient:
 
 
 class ChatUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `route.ChatUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `protocols.ChatUpstream`."""
 
     dialect = DIALECT
 

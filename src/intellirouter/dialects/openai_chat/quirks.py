@@ -24,7 +24,7 @@ FIELD_NAMES: Final = {
     "tool_choice.is_parallel": "parallel_tool_calls",
     "is_strict": "strict",
 }
-"""See `route.ChatClient.field_names`."""
+"""See `protocols.ChatClient.field_names`."""
 
 _FORM_NAMES: Final = {
     "max_completion_tokens": "max_output_tokens",

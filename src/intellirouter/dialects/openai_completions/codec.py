@@ -44,7 +44,7 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class CompletionsClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {  # noqa: RUF012 - the protocol's form
@@ -164,7 +164,7 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 
 
 class CompletionStreamEncoder:
-    """See `route.StreamEncoder`."""
+    """Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""The relay of legacy completions between equals. Source: OpenAI API reference, "Create completion"."""
+"""Legacy completions for an upstream that serves them, too. Source: OpenAI API reference, "Create completion"."""
 
 from typing import Any, Final
 

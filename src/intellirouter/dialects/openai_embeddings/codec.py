@@ -26,7 +26,7 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class EmbeddingsClient:
-    """Clients of `POST /embeddings`. Implements `route.EmbeddingsClient`."""
+    """Clients of `POST /embeddings`. Implements `protocols.EmbeddingsClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {"encoding": "encoding_format"}  # noqa: RUF012 - the protocol's form
@@ -73,7 +73,7 @@ def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
 
 
 class EmbeddingsUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `route.EmbeddingsUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `protocols.EmbeddingsUpstream`."""
 
     dialect = DIALECT
 

@@ -1,4 +1,4 @@
-"""OpenAI embeddings between equals: passed through, in the encoding that the client asked for.
+"""OpenAI embeddings for an upstream of the same dialect: passed through, in the encoding that the client asked for.
 
 Source: OpenAI API reference, "Create embeddings".
 """

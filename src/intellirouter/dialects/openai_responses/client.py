@@ -37,7 +37,7 @@ FIELD_NAMES: Final = {
 
 
 class ResponsesClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES

@@ -9,7 +9,7 @@ from intellirouter.dialects.openai_responses.client import ResponsesClient
 
 
 class InputTokensClient(ResponsesClient):
-    """Implements `count_tokens.CountClient`."""
+    """Implements `protocols.CountClient`."""
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
         return structs.replace(super().decode_request(body, context), operation="count_tokens", is_stream=False)

@@ -62,7 +62,7 @@ LAYOUT: Final = Layout(
 
 
 class ResponsesUpstream:
-    """Implements `route.ChatUpstream`."""
+    """Implements `protocols.ChatUpstream`."""
 
     dialect = DIALECT
 

@@ -1,4 +1,4 @@
-"""The route of embeddings between two dialects."""
+"""The route of embeddings between a client and an upstream of different dialects."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from intellirouter.dialects.protocols import Answer, EmbeddingsClient, Embedding
 
 
 class EmbeddingsTranslation(Route):
-    """Clients of one dialect over an upstream of another. Implements `route.Route`."""
+    """A client of one dialect over an upstream of another."""
 
     is_local = False
 

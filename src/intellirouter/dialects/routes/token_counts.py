@@ -1,4 +1,4 @@
-"""Counting tokens without an answer: asked of the upstream where it can, estimated (and said so) where it cannot."""
+"""Token counts: by the upstream where it can count, otherwise estimated, which is reported."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ _NOT_STREAMED: Final = "Counts are not streamed."
 
 
 class CountTranslation(Route):
-    """Asks the upstream."""
+    """The upstream counts."""
 
     is_local = False
 
@@ -22,7 +22,7 @@ class CountTranslation(Route):
         self._upstream = upstream
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        # What would be lost in an answer is not lost in a count.
+        # Losses concern the answer, not the count.
         return self._upstream.encode_count(conversation_of(call, self._client.decode), deployment, LossReport())
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
@@ -38,7 +38,7 @@ class CountTranslation(Route):
 
 
 class CountEstimate(LocalRoute):
-    """Answers from the request alone."""
+    """The gateway estimates the count from the request alone."""
 
     not_asked = "does not count the tokens of"
     not_streamed = _NOT_STREAMED

@@ -5,6 +5,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from intellirouter.core.loss import Loss
+from intellirouter.core.usage import estimate_input_tokens
 
 Operation = Literal[
     "chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank", "realtime"
@@ -56,6 +57,10 @@ class Call(Struct, kw_only=True):
     """By how much the edit changes the estimate of the input tokens that is made of `body`."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway fetched on the client's behalf: URL → media type and base64."""
+
+    def estimated_input_tokens(self) -> int:
+        """Return an estimate of the input tokens, with what edits have added or removed."""
+        return max(0, estimate_input_tokens(self.body) + self.added_tokens)
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):

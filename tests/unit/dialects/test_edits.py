@@ -91,6 +91,8 @@ def test_the_estimate_and_the_limit_follow_the_edit() -> None:
     call = chat(max_tokens=50)
     longer = edit(call, messages=[Message(role="user", parts=[Text(text="x" * 4_000)])])
     assert 900 < longer.added_tokens < 1_100
+    assert longer.estimated_input_tokens() == call.estimated_input_tokens() + longer.added_tokens
+    assert structs.replace(call, added_tokens=-10_000).estimated_input_tokens() == 0
     assert edit(longer, messages=conversation_in(call).messages).added_tokens == 0
     assert longer.max_output_tokens == 50
     limited = edit(call, sampling=Sampling(max_output_tokens=7))

@@ -104,7 +104,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
             return f"does not serve {OPERATION_NAMES[call.operation]}"
         if capabilities is None:
             return None
-        if missing := call.needs - capabilities:
+        if call.needs and (missing := call.needs - capabilities):
             return f"does not support {', '.join(sorted(missing))}"
         if call.operation == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
             return f"does not serve {OPERATION_NAMES['chat']}"

@@ -43,7 +43,7 @@ class RouteTable(Generic[R]):
 
     def route(self, call: Call, deployment: Deployment) -> R:
         passthrough = self._passthrough_for(call, deployment)
-        if passthrough is not None and not (self._wrapped_mark and self._wrapped_mark in call.body):
+        if passthrough is not None and (not self._wrapped_mark or self._wrapped_mark not in call.body):
             return passthrough
         translation = self._translation_for(deployment) or passthrough
         if translation is None:
@@ -59,9 +59,10 @@ class RouteTable(Generic[R]):
     def _passthrough_for(self, call: Call, deployment: Deployment) -> R | None:
         if self._dialect not in deployment.dialects:
             return None
-        offered = deployment.operations
-        if self._operation is not None and offered is not None and self._operation not in offered:
-            return None
+        if self._operation is not None:
+            offered = deployment.operations
+            if offered is not None and self._operation not in offered:
+                return None
         return self._edited if call.is_edited else self._passthrough
 
     def _translation_for(self, deployment: Deployment) -> R | None:

@@ -1,43 +1,37 @@
-"""Write docs/reference/dialects.md from the golden cases of the dialects. `--check` compares only.
+"""Write docs/reference/dialects.md from the golden cases of the dialects. `--check` only compares.
 
-Every cell is what the code does with the cases that name the feature: nothing here is written by hand. What is
-measured, and how, stands in tests/support/dialects/features.py.
+Every cell is what the code does with the cases that name the feature; nothing is written by hand. What is measured,
+and how, is in tests/support/dialects/features.py.
 """
 
 import sys
 from pathlib import Path
 from typing import Any
 
+from intellirouter.dialects import DIALECTS
 from tests.support.dialects import features
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "dialects.md"
-TITLES = {
-    "openai_chat": "OpenAI chat",
-    "openai_responses": "OpenAI responses",
-    "anthropic_messages": "Anthropic",
-    "gemini": "Gemini",
-    "ollama": "Ollama",
-    "bedrock": "Bedrock",
-}
+TITLES = {spec.name: spec.title for spec in DIALECTS if spec.chat is not None}
 SYMBOLS = {"honoured": "●", "emulated": "◐", "nearest": "≈", "reported": "○", "refused": "✕"}
 HEAD = """# Dialects
 
 <!-- Written by scripts/gen_dialects.py from tests/fixtures/dialects; do not edit. -->
 
-What becomes of each feature between each client's dialect and each upstream's. Every cell is what the gateway does with
-the golden cases that are about the feature, for the vendor's own endpoint and a current model of it.
+What happens to each feature between each client dialect and each upstream dialect. Every cell shows what the gateway
+does with the golden cases for that feature, for the vendor's own endpoint and a current model.
 
 | | |
 |---|---|
 | ● | honoured: it arrives with the same meaning |
-| ◐ | emulated: the gateway does it itself, and says so in `x-intellirouter-dropped` |
-| ○ | reported: it is told otherwise, moved into a range, or has no effect, and `x-intellirouter-dropped` says so |
-| ≈ | told by the nearest word that the client's dialect has |
-| ✕ | refused: another deployment is tried; without one, the answer is `unsupported_feature` |
-| \\* | most cases come out like this, some otherwise |
+| ◐ | emulated: the gateway does it itself and reports that in `x-intellirouter-dropped` |
+| ○ | reported: it is converted, clamped or dropped, and `x-intellirouter-dropped` reports that |
+| ≈ | approximated: the client gets the nearest value that its dialect has |
+| ✕ | refused: another deployment is tried; without one, the error is `unsupported_feature` |
+| \\* | most cases have this outcome, some have another |
 
-An empty cell has no case. Between equal dialects bytes pass as they came.
+An empty cell has no case. When client and upstream use the same dialect, the bytes pass through unchanged.
 """
 
 
@@ -73,13 +67,13 @@ def page() -> str:
     sections = [HEAD]
     for client in features.CLIENTS:
         sections += [
-            f"\n## Clients of {TITLES[client]}\n\nWhat they ask, by upstream:\n\n",
+            f"\n## {TITLES[client]} clients\n\nRequests, by upstream:\n\n",
             _table(requests[client], list(features.REQUEST_FEATURES), upstreams),
-            "\nWhat they are told, by upstream:\n\n",
+            "\nAnswers, by upstream:\n\n",
             _table(answers[client], list(features.ANSWER_FEATURES), upstreams),
         ]
     sections += [
-        "\n## The cases\n\nThey stand in `tests/fixtures/dialects`; streams are read whole and cut at every byte.\n\n",
+        "\n## Cases\n\nThe cases are in `tests/fixtures/dialects`. Streams are read whole and split at every byte.\n\n",
         _counts(features.case_counts()),
     ]
     return "".join(sections)

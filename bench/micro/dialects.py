@@ -1,13 +1,20 @@
-"""Lanes between dialects: one request, one whole answer, one event of a stream that comes event by event."""
+"""Routes between dialects: one request, one whole answer, one event of a stream that comes event by event.
+
+Also what routing asks of each candidate, and what an edited call costs.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from msgspec import structs
+
 from bench.micro import Work, micro
 from bench.pairs import ANTHROPIC, PAIRS, Pair
+from intellirouter.catalog import profile_of
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress
 from intellirouter.dialects import ENDPOINTS, Endpoint
+from intellirouter.dialects.ir import Message, Text
 
 _NAMES: Final = {"openai": "openai_chat", "anthropic": "anthropic_messages"}
 _EVENTS: Final = 1000
@@ -15,13 +22,16 @@ _EVENTS: Final = 1000
 
 
 def _deployment(pair: Pair) -> Deployment:
+    dialects = (_NAMES[pair.upstream.name],)
+    vendor = "anthropic" if pair.upstream is ANTHROPIC else "openai-compatible"
     return Deployment(
         name="bench-1",
         provider="lab",
-        vendor="anthropic" if pair.upstream is ANTHROPIC else "openai-compatible",
+        vendor=vendor,
         upstream_model="bench-1",
         address=UpstreamAddress(base_url="http://127.0.0.1:9/v1"),
-        dialects=(_NAMES[pair.upstream.name],),
+        dialects=dialects,
+        profile=profile_of(dialects, vendor, "bench-1"),
     )
 
 
@@ -41,6 +51,31 @@ def _request(pair: Pair) -> Work:
     def work() -> object:
         call = endpoint.decode_request(body, EMPTY_CONTEXT)
         return endpoint.route(call, deployment).encode_request(call, deployment)
+
+    return work
+
+
+def _can_serve(pair: Pair) -> Work:
+    endpoint, deployment, call = _endpoint(pair), _deployment(pair), _call(pair, is_stream=False)
+    return lambda: endpoint.can_serve(call, deployment)
+
+
+def _route(pair: Pair) -> Work:
+    endpoint, deployment, call = _endpoint(pair), _deployment(pair), _call(pair, is_stream=False)
+    return lambda: endpoint.route(call, deployment)
+
+
+def _edited(pair: Pair) -> Work:
+    """A system message is put first: what the edit costs, and what it costs to encode the edited call."""
+    endpoint, deployment, call = _endpoint(pair), _deployment(pair), _call(pair, is_stream=False)
+    original = endpoint.conversation(call)
+    if original is None:
+        raise ValueError(f"{pair.name} has no conversation")
+    messages = [Message(role="system", parts=[Text(text="Be brief.")]), *original.messages]
+
+    def work() -> object:
+        edited = endpoint.edited(call, structs.replace(original, messages=messages))
+        return endpoint.route(edited, deployment).encode_request(edited, deployment)
 
     return work
 
@@ -76,5 +111,8 @@ def _register(kind: str, prepare: Callable[[Pair], Work], *, times: int = 1) -> 
 
 
 _register("request", _request)
+_register("can_serve", _can_serve)
+_register("route", _route)
+_register("edited", _edited)
 _register("answer", _answer)
 _register("event", _stream, times=_EVENTS)

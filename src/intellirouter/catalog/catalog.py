@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from intellirouter.catalog.prices import PriceEntry
+from intellirouter.catalog.profiles import profile_of
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
 from intellirouter.core import Deployment, Price, UpstreamAddress, VendorRow
 
@@ -119,6 +120,7 @@ class Catalog:
         row = self._vendors[provider.vendor]
         known = self._prices.lookup(row.price_provider, spec.model) if row.price_provider else None
         price = spec.price or (FREE if row.is_free else known.price if known else None)
+        dialects = _dialects(provider, row)
         return Deployment(
             name=spec.name,
             provider=spec.provider,
@@ -126,10 +128,11 @@ class Catalog:
             upstream_model=spec.model,
             address=_address(provider, row),
             credentials=provider.credentials,
-            dialects=_dialects(provider, row),
+            dialects=dialects,
             operations=row.operations,
             auth=provider.auth or row.auth,
             quirks=row.quirks,
+            profile=profile_of(dialects, provider.vendor, spec.model),
             weight=spec.weight,
             region=spec.region or provider.region,
             context_tokens=spec.context_tokens or (known.context_tokens if known else None),

@@ -22,6 +22,7 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
+from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
@@ -34,6 +35,7 @@ __all__ = [
     "NO_USAGE",
     "RECORD_VERSION",
     "SYSTEM_CLOCK",
+    "UNKNOWN_PROFILE",
     "Attempt",
     "AttemptKind",
     "AuthScheme",
@@ -53,7 +55,9 @@ __all__ = [
     "LossReport",
     "Operation",
     "Price",
+    "Profile",
     "Quirks",
+    "ReasoningControl",
     "RecordColumn",
     "RequestContext",
     "Secret",

@@ -1,10 +1,11 @@
-"""A decoded request, as far as routing and execution need to know it; the wire form stays with its codec."""
+"""A decoded request, as far as routing and execution need to know it. The wire form stays with its codec."""
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from intellirouter.core.loss import Loss
+from intellirouter.core.usage import estimate_input_tokens
 
 Operation = Literal[
     "chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank", "realtime"
@@ -31,7 +32,10 @@ EMPTY_CONTEXT: Final = RequestContext()
 
 
 class Call(Struct, kw_only=True):
-    """What a client wants. `body` is kept verbatim: every attempt is encoded afresh from it."""
+    """A client's request. Every attempt is encoded from it again, so nothing in it changes once it is decoded.
+
+    Each codec returns a subclass of its own, which adds what the codec needs to encode requests and responses.
+    """
 
     operation: Operation
     model: str
@@ -47,12 +51,16 @@ class Call(Struct, kw_only=True):
     needs: frozenset[str] = frozenset()
     """Capabilities the request relies on: `tools`, `vision`, `audio`, `json_schema`, …"""
     max_output_tokens: int | None = None
-    source: Any = None
-    """The codec's own decoded form."""
+    is_edited: bool = False
+    """A stage has changed the request: the upstream gets something else than `body`."""
+    added_tokens: int = 0
+    """By how much the edit changes the estimate of the input tokens that is made of `body`."""
     fetched: dict[str, tuple[str, str]] | None = None
-    """What the gateway fetched on the client's behalf: URL → media type and base64."""
-    conversation: Any = None
-    """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
+    """Media that the gateway fetched on the client's behalf: URL → media type and base64."""
+
+    def estimated_input_tokens(self) -> int:
+        """Return an estimate of the input tokens, with what edits have added or removed."""
+        return max(0, estimate_input_tokens(self.body) + self.added_tokens)
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):

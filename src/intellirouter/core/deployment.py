@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from intellirouter.core.money import Price
+from intellirouter.core.profile import UNKNOWN_PROFILE, Profile
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
 
 
@@ -75,6 +76,9 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     """What the upstream serves; None = unknown, then nothing is excluded."""
     auth: AuthScheme = "bearer"
     quirks: Quirks = NO_QUIRKS
+    """Facts of the vendor's endpoint."""
+    profile: Profile = UNKNOWN_PROFILE
+    """Facts of the model."""
     weight: float = 1.0
     region: str | None = None
     context_tokens: int | None = None

@@ -1,11 +1,13 @@
 """Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
 
-Door: `ENDPOINTS` (what clients call), the `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering,
-SSE, forms, JSON bounds. A codec knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
+Door: `DIALECTS` and `build_dialects`, which makes `Dialects` of them: the endpoints that clients call, by name and by
+path. The `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering, SSE, forms, JSON bounds. A codec
+knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
 """
 
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
+from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.ir import Ended, Event, Finished, Response, collect, events_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
@@ -23,24 +25,34 @@ from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
-    Endpoint,
     ErrorStyle,
-    MediaNeeded,
     Route,
     SessionRelay,
     SessionRoute,
     StreamRelay,
 )
-from intellirouter.dialects.registry import ENDPOINTS, ENDPOINTS_BY_PATH
+from intellirouter.dialects.registry import (
+    DIALECTS,
+    ENDPOINTS,
+    ENDPOINTS_BY_PATH,
+    STANDARD_DIALECTS,
+    Dialects,
+    build_dialects,
+)
+from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.json_depth import check_depth
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
 __all__ = [
+    "DIALECTS",
     "ENDPOINTS",
     "ENDPOINTS_BY_PATH",
+    "STANDARD_DIALECTS",
     "Answer",
     "ChatClient",
+    "DialectSpec",
+    "Dialects",
     "Ended",
     "Endpoint",
     "ErrorStyle",
@@ -48,7 +60,6 @@ __all__ = [
     "Finished",
     "Form",
     "FormPart",
-    "MediaNeeded",
     "ModelEntry",
     "Response",
     "Route",
@@ -59,6 +70,7 @@ __all__ = [
     "StreamRelay",
     "anthropic_list",
     "anthropic_model",
+    "build_dialects",
     "check_depth",
     "collect",
     "decode_body",

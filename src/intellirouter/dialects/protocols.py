@@ -1,53 +1,46 @@
-"""What the pipeline sees of dialects: an endpoint per path, and a route per pair of client and upstream dialect.
+"""The protocols of the room: what the pipeline sees of a route, and what the codecs of a dialect must do.
 
-A route is a pure value: no I/O, no state between calls. Same dialect on both sides: bytes pass. Different ones: decode
-into the intermediate form (`ir`), encode from it.
+A route connects one client dialect with one upstream dialect. It is a pure value: no I/O, no state between calls. When
+both dialects are the same, bytes pass through; otherwise requests and answers go through the intermediate form (`ir`).
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, RequestContext, UpstreamRequest, Usage, errors
+from intellirouter.dialects.calls import ConversationCall, EmbeddingsCall
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Event, Response
 
 
-class MediaNeeded(Exception):
-    """The upstream takes no web addresses: these must be fetched into `call.fetched` first."""
-
-    def __init__(self, urls: list[str]) -> None:
-        super().__init__(f"{len(urls)} addresses to fetch")
-        self.urls = urls
-
-
 class Answer(Struct, frozen=True):
-    """What a complete, successful response body says besides its content."""
+    """A complete, successful response, as the pipeline needs to know it."""
 
     usage: Usage | None
     finish_reason: str | None = None
     body: bytes | None = None
-    """What the client gets; None: the upstream's bytes as they are."""
+    """What the client gets; None: the upstream's bytes unchanged."""
     losses: tuple[Loss, ...] = ()
-    """What of the answer the client's dialect cannot say."""
+    """Parts of the answer that the client's dialect has no place for."""
     content_type: bytes = b"application/json"
 
 
 class StreamRelay(Protocol):
     """Relays one upstream stream to a client. Pure: bytes in, bytes out.
 
-    The stream's terminator is never returned by `feed`: `end` returns it, so that the exchange is settled before
-    the client gets its last byte.
+    `feed` never returns the stream's terminator. `end` does, so that the exchange is settled before the client gets its
+    last byte.
     """
 
     @property
     def has_content(self) -> bool:
-        """The first content event has been seen: failover is over."""
+        """The first content event has been seen: from now on, no other deployment can be tried."""
         ...
 
     @property
     def is_finished(self) -> bool:
-        """The terminator has been seen; nothing more is expected."""
+        """The terminator has been seen."""
         ...
 
     @property
@@ -65,43 +58,51 @@ class StreamRelay(Protocol):
         ...
 
     def feed(self, data: bytes) -> bytes:
-        """Take upstream bytes, return what the client may have now.
+        """Take upstream bytes and return what the client gets now.
 
-        Raises `UpstreamError` for an error event before any content, `UpstreamMalformed` for no event stream.
+        Raises the `UpstreamError` of an error event before any content, `UpstreamMalformed` for an invalid stream.
         """
         ...
 
     def end(self) -> bytes:
-        """The upstream's body is complete: return the last bytes. Raises `UpstreamMalformed` for an early end."""
+        """Return the last bytes once the upstream's body is complete. Raises `UpstreamMalformed` for an early end."""
         ...
 
     def fail(self, error: errors.GatewayError) -> bytes:
-        """Return the event that tells the client, in the middle of its stream, that there will be no more of it."""
+        """Return the error event that ends the client's stream."""
         ...
 
 
-class Route(Protocol):
-    """One endpoint of a client's dialect over one upstream dialect."""
+class ErrorDecoder(Protocol):
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        """Return the error that an error response of the upstream means, with its message, code and Retry-After."""
+        ...
+
+
+class Route(ErrorDecoder, Protocol):
+    """One endpoint of a client's dialect over one upstream dialect. Implementations inherit the default method."""
 
     is_local: bool
-    """True: answered without the upstream; `decode_response` of nothing is the answer."""
+    """The gateway answers without calling the upstream: `decode_response` of an empty body is the answer."""
+
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - for most routes: none
+        """Return the URLs of media that must be fetched into `call.fetched` before `encode_request` is called.
+
+        Empty when the upstream takes media by URL, or gets the client's bytes anyway.
+        """
+        return ()
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the upstream request for one attempt, from the original.
-
-        Raises `UnsupportedFeature`, or `MediaNeeded` while `call.fetched` lacks what the upstream wants as bytes.
-        """
+        """Return the upstream request of one attempt, encoded from the call. Raises `UnsupportedFeature`."""
         ...
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        """Read a 200 body. Raises `UpstreamMalformed`, or the `UpstreamError` that a 200-with-error body holds."""
+        """Read the body of a 200 response. Raises `UpstreamMalformed`, or the `UpstreamError` that the body reports."""
         ...
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay: ...
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
 
 
 class SessionRelay(Protocol):
@@ -109,7 +110,7 @@ class SessionRelay(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What has been used so far; None while nothing has."""
+        """The usage so far; None while there is none."""
         ...
 
     def from_client(self, message: str | bytes) -> str | bytes:
@@ -121,73 +122,67 @@ class SessionRelay(Protocol):
         ...
 
     def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
-        """Tell whether the upstream's first message is a refusal: the HTTP status it stands for, and its body."""
+        """Return the HTTP status and body that the upstream's first message stands for if it refuses the session."""
         ...
 
     def error_event(self, error: errors.GatewayError) -> str:
-        """Return the message that tells a client of an error of ours."""
+        """Return the message that reports an error of the gateway to the client."""
         ...
 
 
-class SessionRoute(Protocol):
-    """A endpoint that holds sessions over a WebSocket, over one upstream dialect."""
+class SessionRoute(ErrorDecoder, Protocol):
+    """One endpoint for sessions over a WebSocket, over one upstream dialect."""
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the handshake for one attempt, from the original. Raises `UnsupportedFeature`."""
+        """Return the handshake of one attempt, encoded from the call. Raises `UnsupportedFeature`."""
         ...
 
     def session(self, call: Call, deployment: Deployment) -> SessionRelay: ...
 
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
-
 
 class ErrorStyle(Protocol):
-    """How a dialect says that something went wrong."""
+    """How a dialect reports errors to its clients."""
 
     id_header: bytes | None
-    """A further header its clients read the request's id from, beside `x-request-id`."""
+    """A header from which its clients read the request id, in addition to `x-request-id`."""
 
     def status(self, error: errors.GatewayError) -> int:
-        """Return the HTTP status its clients expect for it."""
+        """Return the HTTP status that its clients expect for this error."""
         ...
 
     def encode(self, error: errors.GatewayError) -> bytes:
-        """Render the body of an error answer. A vendor's own words about the client's mistake are passed on."""
+        """Return the body of an error response. A vendor's own message about a client's mistake is passed on."""
         ...
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
-        """Render the error in the middle of a stream."""
+        """Return the event that reports the error in a stream."""
         ...
 
 
 class RequestDecoder(Protocol):
     """The client's side of an endpoint, as far as routing needs it."""
 
-    dialect: str
-
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
-        """Validate and read a request. Raises `InvalidRequest` (in the dialect's words, as far as it has any)."""
+        """Validate and read a request. Raises `InvalidRequest`, worded as the dialect's vendor words it."""
         ...
 
 
 class StreamEncoder(Protocol):
-    """Writes one client stream. One per exchange; keeps the dialect's order of events."""
+    """Writes one client stream, with the events in the order that the dialect demands."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        """Return the bytes for these events: whole wire events only, empty while something must be held back.
+        """Return the bytes for these events, which never include `Ended`: whole wire events only.
 
-        `Ended` is never among them.
+        Empty while something must be held back.
         """
         ...
 
     def end(self) -> bytes:
-        """All events have been seen: return the rest and the terminator."""
+        """Return the rest and the terminator once all events have been encoded."""
         ...
 
     def fail(self, error: errors.GatewayError) -> bytes:
-        """Return the dialect's error event (with its numbering, ids, … where it has any)."""
+        """Return the dialect's error event, numbered like the others where the dialect numbers events."""
         ...
 
 
@@ -196,7 +191,7 @@ class ResumingEncoder(Protocol):
     """A `StreamEncoder` whose dialect numbers its events."""
 
     def resume(self, block: bytes) -> None:
-        """Go on after these events, which were relayed: so that `fail` does not count from the beginning."""
+        """Continue after these events, which were relayed, so that `fail` does not number from the beginning."""
         ...
 
 
@@ -205,8 +200,10 @@ class ConversationClient(RequestDecoder, Protocol):
 
     @property
     def field_names(self) -> dict[str, str]:
-        """How the dialect spells the form's fields, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
+        """The dialect's names of the form's fields, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
         ...
+
+    def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall: ...
 
     def decode(self, call: Call) -> Conversation:
         """Read the whole request. Raises `InvalidRequest`."""
@@ -217,10 +214,16 @@ class ChatClient(ConversationClient, Protocol):
     """The client's side of a chat-like dialect."""
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        """Write the answer's body. `call.model` is what the client asked for and shall see."""
+        """Return the answer's body. The model that it names is `call.model`, which the client asked for."""
         ...
 
     def stream(self, call: Call, losses: LossReport) -> StreamEncoder: ...
+
+
+class CountClient(ConversationClient, Protocol):
+    """The client's side of an endpoint that counts the tokens of a conversation."""
+
+    def encode_count(self, tokens: int, call: Call) -> bytes: ...
 
 
 class StreamDecoder(Protocol):
@@ -229,12 +232,12 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete.
 
-        Raises the `UpstreamError` that an error event says, `UpstreamMalformed` for what is no such stream.
+        Raises the `UpstreamError` of an error event, `UpstreamMalformed` for an invalid stream.
         """
         ...
 
     def end(self) -> list[Event]:
-        """The body is complete. Raises `UpstreamMalformed` when the stream is not."""
+        """Return the last events once the body is complete. Raises `UpstreamMalformed` if the stream was cut off."""
         ...
 
 
@@ -246,43 +249,37 @@ class Splitter(Protocol):
     def rest(self) -> bytes: ...
 
 
-class ChatUpstream(Protocol):
+class ChatUpstream(ErrorDecoder, Protocol):
     """The upstream's side of a chat-like dialect."""
 
     dialect: str
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        """Write the upstream request. Read-only on `conversation`.
+        """Return the upstream request. Does not change `conversation`.
 
-        What cannot be said and only tunes is noted in `losses`; what the client relies on raises
-        `UnsupportedFeature`. `conversation.extras` are reported by the caller,
-        unless the conversation came in this very dialect: then they are to be sent as they are.
+        Tuning parameters that the dialect lacks are noted in `losses`; features that the client relies on raise
+        `UnsupportedFeature`. If the client speaks the same dialect, `conversation.extras` are sent unchanged; otherwise
+        the caller reports them.
         """
         ...
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the upstream request for a client of the same dialect: its bytes, but for the model's name."""
+        """Return the upstream request for a client of the same dialect: its bytes with the upstream's model."""
         ...
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
-        """Read a 200 body. Raises `UpstreamMalformed` or the error it holds."""
+        """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
         ...
 
     def stream(self, deployment: Deployment) -> StreamDecoder: ...
 
     def splitter(self) -> Splitter:
-        """Return what cuts the dialect's streams into whole events, for relaying."""
-        ...
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        """Turn an error answer into ours, with the vendor's message, code and Retry-After."""
+        """Return what splits the dialect's streams into whole events."""
         ...
 
 
-class CountUpstream(Protocol):
-    """Counts the tokens of a conversation without answering it."""
+class CountUpstream(ErrorDecoder, Protocol):
+    """The upstream's side of counting the tokens of a conversation."""
 
     def encode_count(
         self, conversation: Conversation, deployment: Deployment, losses: LossReport
@@ -292,43 +289,21 @@ class CountUpstream(Protocol):
 
 
 class EmbeddingsClient(RequestDecoder, Protocol):
+    """The client's side of an embeddings endpoint."""
+
     @property
     def field_names(self) -> dict[str, str]: ...
+
+    def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall: ...
 
     def decode(self, call: Call) -> EmbeddingAsk: ...
 
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes: ...
 
 
-class EmbeddingsUpstream(Protocol):
+class EmbeddingsUpstream(ErrorDecoder, Protocol):
+    """The upstream's side of embeddings."""
+
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer: ...
-
-
-class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
-    """One endpoint's client side: what decodes its requests, which route leads to which upstream, how errors look."""
-
-    client: Any
-    """A `RequestDecoder`; `routes` know its other methods."""
-    errors: ErrorStyle
-    routes: Any
-    """A `RouteTable`."""
-    header_names: frozenset[bytes] = frozenset()
-    """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
-    is_json: bool = True
-    """False: the body is a form (`multipart/form-data`)."""
-
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
-        call: Call = self.client.decode_request(body, context)
-        return call
-
-    def route(self, call: Call, deployment: Deployment) -> Route:
-        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
-        route: Route = self.routes.route(call, deployment)
-        return route
-
-    def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
-        """As `route`, for an endpoint of sessions."""
-        route: SessionRoute = self.routes.route(call, deployment)
-        return route

@@ -1,11 +1,11 @@
-"""Which dialects there are: the endpoints clients call, and the route from each to every upstream dialect."""
+"""Which dialects there are, and the endpoints that they make together: every client over every upstream."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
-from msgspec import structs
+from msgspec import Struct
 
-from intellirouter.core import Call, Deployment, errors
+from intellirouter.core import Operation
 from intellirouter.dialects import (
     anthropic_messages,
     bedrock,
@@ -14,234 +14,255 @@ from intellirouter.dialects import (
     openai_chat,
     openai_completions,
     openai_embeddings,
+    openai_media,
     openai_realtime,
     openai_responses,
 )
-from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.openai.errors import OpenAIErrors
-from intellirouter.dialects.openai_media import MEDIA_ROUTES
+from intellirouter.dialects.endpoint import OPERATION_NAMES, Endpoint, Routes
 from intellirouter.dialects.protocols import (
-    ChatClient,
     ChatUpstream,
-    EmbeddingsClient,
+    CountUpstream,
     EmbeddingsUpstream,
-    Endpoint,
     ErrorStyle,
     Route,
 )
-from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation, ErrorDecoder
-from intellirouter.dialects.routes.token_counts import CountClient, CountEstimate, CountingUpstream, CountTranslation
-from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
+from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
+from intellirouter.dialects.routes.passthrough import ChatPassthrough, EditedPassthrough
+from intellirouter.dialects.routes.table import CountTable, LocalFirst, RouteTable
+from intellirouter.dialects.routes.token_counts import CountEstimate, CountTranslation
+from intellirouter.dialects.routes.translation import ChatTranslation
+from intellirouter.dialects.spec import (
+    ChatEndpoint,
+    CountEndpoint,
+    DialectSpec,
+    EmbeddingsEndpoint,
+    EndpointSpec,
+    LocalAnswer,
+    PassthroughEndpoint,
+    PathPattern,
+    SessionEndpoint,
+    Traits,
+)
 
-_WRAPPED: Final = {"gemini": gemini.WRAPPED_MARK}
-"""What gives wrapped tokens away where the dialect writes them in its own way."""
+T = TypeVar("T")
+
+DIALECTS: Final = (
+    openai_chat.SPEC,
+    openai_responses.SPEC,
+    openai_completions.SPEC,
+    openai_embeddings.SPEC,
+    gemini.SPEC,
+    anthropic_messages.SPEC,
+    ollama.SPEC,
+    bedrock.SPEC,
+    openai_media.SPEC,
+    openai_realtime.SPEC,
+)
+"""The dialects that the gateway speaks. The first one's errors are shown where no path or header says otherwise."""
 
 
-class RouteTable:
-    """The routes of one client dialect, by upstream dialect. `relay` is the one between equals, if there is one.
+class Match(Struct, frozen=True):
+    """An endpoint, and what its path says of the request."""
 
-    `endpoint`: the relay needs an upstream that has this endpoint; without it, the translation to another one is taken.
-    """
+    endpoint: Endpoint
+    model: str
+    """As it stands in the path, still escaped."""
+    is_stream: bool
+
+
+class Dialects:
+    """The endpoints of a set of dialects, by name and by path. Immutable."""
 
     def __init__(
-        self, dialect: str, relay: Route | None, translations: Mapping[str, Route], *, endpoint: str | None = None
+        self, specs: Sequence[DialectSpec], endpoints: Mapping[str, Endpoint], upstreams: Mapping[str, ChatUpstream]
     ) -> None:
-        self._dialect = dialect
-        self._relay = relay
-        self._translations = dict(translations)
-        self._surface = endpoint
-        self._wrapped = _WRAPPED.get(dialect, MARK.encode())
+        self.endpoints: Final = dict(endpoints)
+        """By name."""
+        self.upstreams: Final = dict(upstreams)
+        """The chat codecs for upstreams, by dialect."""
+        rows = [row for spec in specs for row in spec.endpoints]
+        self.endpoints_by_path: Final = {
+            path: endpoints[row.name] for row in rows if not isinstance(row, SessionEndpoint) for path in row.paths
+        }
+        """Those that take POST requests on fixed paths."""
+        self.sessions_by_path: Final = {
+            path: endpoints[row.name] for row in rows if isinstance(row, SessionEndpoint) for path in row.paths
+        }
+        """Those that open sessions over a WebSocket."""
+        self._patterns: Final[list[tuple[PathPattern, Endpoint]]] = [
+            (pattern, endpoints[row.name]) for row in rows for pattern in row.patterns
+        ]
+        self._paths: Final = frozenset(self.endpoints_by_path).union(*(spec.other_paths for spec in specs))
+        styles = [(spec, spec.errors) for spec in specs if spec.errors is not None]
+        if not styles:
+            raise ValueError("no dialect has endpoints")
+        self._default_style: Final[ErrorStyle] = styles[0][1]
+        self._styles_by_prefix: Final = [(spec.error_prefixes, style) for spec, style in styles if spec.error_prefixes]
+        self._styles_by_header: Final = [
+            (spec.error_header, style) for spec, style in styles if spec.error_header is not None
+        ]
 
-    def route(self, call: Call, deployment: Deployment) -> Route:
-        """Return the route to `deployment`. Raises `UnsupportedFeature` where none of its dialects can be reached."""
-        relay = self._relay
-        if (
-            self._surface is not None
-            and deployment.operations is not None
-            and self._surface not in deployment.operations
-        ):
-            relay = None
-        # Tokens of other vendors that we wrapped for this client mean nothing to the upstream: they are taken out.
-        if relay is not None and self._dialect in deployment.dialects and self._wrapped not in call.body:
-            return relay
-        if self._dialect in deployment.dialects and self._dialect in self._translations:
-            return self._translations[self._dialect]
-        for dialect in deployment.dialects:
-            if dialect in self._translations:
-                return self._translations[dialect]
-        if relay is not None and self._dialect in deployment.dialects:
-            return relay
-        raise errors.UnsupportedFeature(
-            f"{deployment.name} ({deployment.vendor}) does not serve {call.operation} requests of this kind."
+    def match(self, path: str) -> Match | None:
+        """Return the endpoint whose path carries the model; None for any other path."""
+        for pattern, endpoint in self._patterns:
+            if not path.endswith(pattern.suffix):
+                continue
+            for prefix in pattern.prefixes:
+                if path.startswith(prefix) and (model := path[len(prefix) : -len(pattern.suffix)]):
+                    return Match(endpoint, model, pattern.is_stream)
+        return None
+
+    def has_path(self, path: str) -> bool:
+        """Return whether clients of one of the dialects call this fixed path."""
+        return path in self._paths
+
+    def errors_at(self, path: str, headers: Mapping[bytes, bytes]) -> ErrorStyle:
+        """Return how errors look to the client that calls a path, which need not be one of ours."""
+        endpoint = self.endpoints_by_path.get(path)
+        if endpoint is not None:
+            return endpoint.errors
+        for prefixes, style in self._styles_by_prefix:
+            if path.startswith(prefixes):
+                return style
+        return next((style for header, style in self._styles_by_header if header in headers), self._default_style)
+
+
+def build_dialects(specs: Sequence[DialectSpec]) -> Dialects:
+    """Make the endpoints of these dialects, each with a route to every upstream that can serve it.
+
+    Raises `ValueError` for a name or a path that two of them claim.
+    """
+    builder = _Builder(specs)
+    rows = [(spec, row) for spec in specs for row in spec.endpoints]
+    endpoints = _by_unique_key(((row.name, builder.endpoint(spec, row)) for spec, row in rows), "endpoint")
+    _by_unique_key(((path, row) for _, row in rows for path in row.paths), "path")
+    return Dialects(specs, endpoints, builder.chat)
+
+
+class _Builder:
+    """Joins the clients of all dialects with the upstream codecs of all."""
+
+    def __init__(self, specs: Sequence[DialectSpec]) -> None:
+        self.chat: dict[str, ChatUpstream] = _codecs((spec.name, spec.chat) for spec in specs)
+        self._counts: dict[str, CountUpstream] = _codecs((spec.name, spec.counts) for spec in specs)
+        self._embeddings: dict[str, EmbeddingsUpstream] = _codecs((spec.name, spec.embeddings) for spec in specs)
+        self._traits: dict[str, Traits] = {spec.name: spec.traits for spec in specs if spec.chat is not None}
+
+    def endpoint(self, spec: DialectSpec, row: EndpointSpec) -> Endpoint:
+        if spec.errors is None:
+            raise ValueError(f"dialect {spec.name} has endpoints, but no style of errors")
+        match row:
+            case ChatEndpoint():
+                routes = self._chat_routes(spec, row)
+            case EmbeddingsEndpoint():
+                routes = self._embeddings_routes(spec, row)
+            case CountEndpoint():
+                routes = self._count_routes(row)
+            case PassthroughEndpoint():
+                routes = _only_passthrough(spec, row.route, row.operation)
+            case SessionEndpoint():
+                return Endpoint(
+                    name=row.name,
+                    operations=frozenset({row.operation}),
+                    client=row.client,
+                    errors=spec.errors,
+                    sessions=_only_passthrough(spec, row.route, row.operation),
+                    header_names=row.header_names,
+                )
+            case _:
+                raise TypeError(f"{type(row).__name__} is not a known kind of endpoint")
+        return Endpoint(
+            name=row.name,
+            operations=_operations_of(row),
+            client=row.client,
+            errors=spec.errors,
+            routes=routes,
+            header_names=row.header_names,
+            is_json=not isinstance(row, PassthroughEndpoint) or row.is_json,
+            conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
+            chat=row.client if isinstance(row, ChatEndpoint) else None,
+            local=row.local if isinstance(row, ChatEndpoint) else None,
         )
 
+    def _chat_routes(self, spec: DialectSpec, row: ChatEndpoint) -> Routes[Route]:
+        passthrough, edited = row.passthrough, None
+        if (own := self.chat.get(spec.name)) is not None:
+            passthrough = passthrough or ChatPassthrough(row.client, own)
+            if row.is_upstream_form:
+                edited = EditedPassthrough(passthrough, row.client, own, spec)
+        translations: dict[str, Route] = {
+            name: ChatTranslation(row.client, upstream, self._traits[name]) for name, upstream in self.chat.items()
+        }
+        table = RouteTable(
+            dialect=spec.name,
+            passthrough=passthrough,
+            translations=translations,
+            reason=_out_of_reach(spec, "chat"),
+            edited=edited,
+            operation=row.passthrough_operation,
+            wrapped_mark=spec.wrapped_mark,
+        )
+        return _local_first(spec, row.local, table)
 
-_UPSTREAMS: Final[dict[str, ChatUpstream]] = {
-    each.dialect: each
-    for each in (
-        openai_chat.UPSTREAM,
-        openai_responses.UPSTREAM,
-        anthropic_messages.UPSTREAM,
-        gemini.UPSTREAM,
-        ollama.UPSTREAM,
-        bedrock.UPSTREAM,
-    )
-}
-_COUNTING: Final[dict[str, CountingUpstream]] = {
-    "anthropic_messages": anthropic_messages.UPSTREAM,
-    "gemini": gemini.UPSTREAM,
-    "bedrock": bedrock.UPSTREAM,
-}
-_TRAITS: Final[dict[str, Traits]] = {
-    "openai_chat": Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
-    "openai_responses": Traits(url_kinds=frozenset({"image", "document"})),
-    "anthropic_messages": Traits(url_kinds=frozenset({"image", "document"})),
-    "ollama": Traits(can_force_tools=False),
-}
-"""By upstream dialect; what is not said here gives one choice and takes no web addresses."""
-_OPENAI_ERRORS: Final = OpenAIErrors()
-_ANTHROPIC_HEADERS: Final = frozenset({b"anthropic-beta", b"anthropic-version"})
+    def _embeddings_routes(self, spec: DialectSpec, row: EmbeddingsEndpoint) -> Routes[Route]:
+        translations: dict[str, Route] = {
+            name: EmbeddingsTranslation(row.client, upstream) for name, upstream in self._embeddings.items()
+        }
+        table = RouteTable(
+            dialect=spec.name,
+            passthrough=row.passthrough,
+            translations=translations,
+            reason=_out_of_reach(spec, "embeddings"),
+        )
+        return _local_first(spec, row.local, table)
 
-
-_VECTORS: Final[dict[str, tuple[EmbeddingsUpstream, ErrorDecoder]]] = {
-    "openai_chat": (openai_embeddings.EMBEDDINGS_UPSTREAM, openai_chat.UPSTREAM.decode_error),
-    "gemini": (gemini.EMBEDDINGS_UPSTREAM, gemini.UPSTREAM.decode_error),
-    "ollama": (ollama.EMBEDDINGS_UPSTREAM, ollama.UPSTREAM.decode_error),
-}
-
-
-def _chat(
-    client: ChatClient,
-    style: ErrorStyle,
-    *,
-    relay: Route | None = None,
-    endpoint: str | None = None,
-    headers: frozenset[bytes] = frozenset(),
-) -> Endpoint:
-    """Return a chat-like endpoint with a route to every upstream dialect, its own among them."""
-    translations = {
-        name: ChatTranslation(client, upstream, _TRAITS.get(name, Traits())) for name, upstream in _UPSTREAMS.items()
-    }
-    if relay is None and client.dialect in _UPSTREAMS:
-        relay = ChatPassthrough(client, _UPSTREAMS[client.dialect])
-    routes = RouteTable(client.dialect, relay, translations, endpoint=endpoint)
-    return Endpoint(client=client, errors=style, routes=routes, header_names=headers)
+    def _count_routes(self, row: CountEndpoint) -> Routes[Route]:
+        counting: dict[str, Route] = {
+            name: CountTranslation(row.client, upstream) for name, upstream in self._counts.items()
+        }
+        return CountTable(counting, CountEstimate(row.client))
 
 
-def _embeddings(client: EmbeddingsClient, style: ErrorStyle, *, relay: Route | None = None) -> Endpoint:
-    translations: dict[str, Route] = {
-        name: EmbeddingsTranslation(client, upstream, decode_error)
-        for name, (upstream, decode_error) in _VECTORS.items()
-    }
-    return Endpoint(client=client, errors=style, routes=RouteTable(client.dialect, relay, translations))
+def _operations_of(row: EndpointSpec) -> frozenset[str]:
+    """Return the operations of upstreams any of which will do: some endpoints are served over the chat operation."""
+    match row:
+        case ChatEndpoint():
+            return frozenset({"chat", row.passthrough_operation or "chat"})
+        case CountEndpoint():
+            return frozenset({"chat", "count_tokens"})
+        case PassthroughEndpoint() | SessionEndpoint():
+            return frozenset({row.operation})
+        case _:
+            return frozenset({"embeddings"})
 
 
-def _ollama(endpoint: Endpoint) -> Endpoint:
-    """Requests that only load a model are Ollama's own affair: nobody else is asked."""
-    return structs.replace(endpoint, routes=LoadTable(endpoint.routes))
+def _only_passthrough(spec: DialectSpec, route: T, operation: Operation) -> RouteTable[T]:
+    reason = f"does not serve {OPERATION_NAMES[operation]}"
+    return RouteTable(dialect=spec.name, passthrough=route, translations={}, reason=reason)
 
 
-class LoadTable:
-    """Ollama's routes, with the local one for loads."""
-
-    def __init__(self, routes: RouteTable) -> None:
-        self._lanes = routes
-
-    def route(self, call: Call, deployment: Deployment) -> Route:
-        if ollama.is_load(call) and "ollama" not in deployment.dialects:
-            return ollama.LOAD_ROUTE
-        return self._lanes.route(call, deployment)
+def _out_of_reach(spec: DialectSpec, operation: Operation) -> str:
+    return f"cannot be reached from the {spec.title} dialect for {OPERATION_NAMES[operation]}"
 
 
-def _count(client: CountClient, style: ErrorStyle, *, headers: frozenset[bytes] = frozenset()) -> Endpoint:
-    """Return a counting endpoint: asked of upstreams that count, estimated for the others."""
-    asked: dict[str, Route] = {name: CountTranslation(client, upstream) for name, upstream in _COUNTING.items()}
-    return Endpoint(client=client, errors=style, routes=CountTable(asked, CountEstimate(client)), header_names=headers)
+def _local_first(spec: DialectSpec, local: LocalAnswer | None, routes: Routes[Route]) -> Routes[Route]:
+    return routes if local is None else LocalFirst(spec.name, local.applies, local.route, routes)
 
 
-class CountTable:
-    """The routes of a counting endpoint."""
-
-    def __init__(self, asked: Mapping[str, Route], estimate: Route) -> None:
-        self._asked = dict(asked)
-        self._estimate = estimate
-
-    def route(self, call: Call, deployment: Deployment) -> Route:  # noqa: ARG002 - any deployment can be estimated
-        if deployment.operations is None or "count_tokens" in deployment.operations:
-            for dialect in deployment.dialects:
-                if dialect in self._asked:
-                    return self._asked[dialect]
-        return self._estimate
+def _codecs(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
+    return _by_unique_key(((name, codec) for name, codec in pairs if codec is not None), "upstream codec of dialect")
 
 
-def _relayed(route: Any, *, is_form: bool = False) -> Endpoint:
-    """Return an endpoint that is only passed through, never translated."""
-    return Endpoint(
-        client=route,
-        errors=_OPENAI_ERRORS,
-        routes=RouteTable("openai_chat", route, {}),
-        header_names=frozenset({b"content-type"}) if is_form else frozenset(),
-        is_json=not is_form,
-    )
+def _by_unique_key(pairs: Iterable[tuple[str, T]], what: str) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"two dialects claim the {what} {key}")
+        found[key] = value
+    return found
 
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {
-    "openai_chat": _chat(openai_chat.CLIENT, _OPENAI_ERRORS, relay=openai_chat.CheckedChatPassthrough()),
-    "openai_responses": _chat(
-        openai_responses.CLIENT,
-        _OPENAI_ERRORS,
-        relay=openai_responses.ResponsesPassthrough(openai_responses.CLIENT, openai_responses.UPSTREAM),
-    ),
-    "openai_input_tokens": _count(openai_responses.COUNT_CLIENT, _OPENAI_ERRORS),
-    "openai_completions": _chat(
-        openai_completions.CLIENT,
-        _OPENAI_ERRORS,
-        relay=openai_completions.CompletionsPassthrough(),
-        endpoint="completions",
-    ),
-    "openai_embeddings": _embeddings(
-        openai_embeddings.EMBEDDINGS_CLIENT, _OPENAI_ERRORS, relay=openai_embeddings.EmbeddingsPassthrough()
-    ),
-    "anthropic_messages": _chat(anthropic_messages.CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS),
-    "anthropic_count_tokens": _count(
-        anthropic_messages.COUNT_CLIENT, anthropic_messages.ERRORS, headers=_ANTHROPIC_HEADERS
-    ),
-    "gemini": _chat(gemini.CLIENT, gemini.ERRORS),
-    "gemini_count_tokens": _count(gemini.COUNT_CLIENT, gemini.ERRORS),
-    "gemini_embed": _embeddings(gemini.EMBEDDINGS_CLIENT, gemini.ERRORS),
-    "ollama_chat": _ollama(_chat(ollama.CLIENT, ollama.ERRORS)),
-    "ollama_generate": _ollama(_chat(ollama.GENERATE_CLIENT, ollama.ERRORS)),
-    "ollama_embed": _ollama(_embeddings(ollama.EMBEDDINGS_CLIENT, ollama.ERRORS)),
-    "ollama_embeddings": _ollama(_embeddings(ollama.LEGACY_EMBEDDINGS_CLIENT, ollama.ERRORS)),
-    **{name: _relayed(route, is_form=route.is_form) for name, route in MEDIA_ROUTES.items()},
-    "openai_realtime": structs.replace(_relayed(openai_realtime.REALTIME), header_names=openai_realtime.HEADERS),
-}
-"""By name: what an endpoint's requests are decoded with."""
-
-ENDPOINTS_BY_PATH: Final[dict[str, Endpoint]] = {
-    path: ENDPOINTS[name]
-    for path, name in (
-        ("/v1/chat/completions", "openai_chat"),
-        ("/v1/embeddings", "openai_embeddings"),
-        ("/v1/completions", "openai_completions"),
-        ("/v1/responses", "openai_responses"),
-        ("/v1/responses/input_tokens", "openai_input_tokens"),
-        ("/v1/moderations", "openai_moderations"),
-        ("/v1/rerank", "rerank"),
-        ("/v2/rerank", "rerank"),
-        ("/v1/images/generations", "openai_images"),
-        ("/v1/images/edits", "openai_image_edits"),
-        ("/v1/images/variations", "openai_image_variations"),
-        ("/v1/audio/speech", "openai_speech"),
-        ("/v1/audio/transcriptions", "openai_transcriptions"),
-        ("/v1/audio/translations", "openai_translations"),
-        ("/v1/messages", "anthropic_messages"),
-        ("/v1/messages/count_tokens", "anthropic_count_tokens"),
-        ("/api/chat", "ollama_chat"),
-        ("/api/generate", "ollama_generate"),
-        ("/api/embed", "ollama_embed"),
-        ("/api/embeddings", "ollama_embeddings"),
-    )
-    if name in ENDPOINTS
-}
-"""Surfaces by path, for POST."""
+# Until the composition root hands it in.
+STANDARD_DIALECTS: Final = build_dialects(DIALECTS)
+ENDPOINTS: Final = STANDARD_DIALECTS.endpoints
+ENDPOINTS_BY_PATH: Final = STANDARD_DIALECTS.endpoints_by_path

@@ -46,16 +46,16 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         path = scope["path"]
-        model = verb = ""
+        model, is_stream = "", False
         endpoint = ENDPOINTS_BY_PATH.get(path)
         if endpoint is None and scope["method"] == "POST" and (found := endpoint_of(path)) is not None:
-            endpoint, model, verb = found
+            endpoint, model, is_stream = found
         if endpoint is None or scope["method"] != "POST":
             await self._serve_page(scope, receive, send)
             return
         context = EMPTY_CONTEXT
         if model or endpoint.header_names:
-            context = context_of(endpoint, scope, model, verb)
+            context = context_of(endpoint, scope, model, is_stream=is_stream)
         await self._entry.serve(
             HttpSource(scope, receive, endpoint, context), ClientReply(scope, send, endpoint.errors)
         )

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import Fetcher, Loss, Upstream, UpstreamResponse, errors
-from intellirouter.dialects import Answer, MediaNeeded, Route
+from intellirouter.dialects import Answer, Route
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
@@ -65,11 +65,9 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _send(self, route: Route, context: AttemptContext) -> tuple[UpstreamResponse, tuple[Loss, ...]]:
         """Send one attempt's request. Raises what a status other than 200 means."""
         call, deployment, attempt = context.call, context.deployment, context.attempt
-        try:
-            request = route.encode_request(call, deployment)
-        except MediaNeeded as need:
-            await fetch_media(self.fetcher, call, need.urls)
-            request = route.encode_request(call, deployment)
+        if urls := route.media_urls(call, deployment):
+            await fetch_media(self.fetcher, call, urls)
+        request = route.encode_request(call, deployment)
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import Call, Fetcher, errors
@@ -12,7 +13,7 @@ _MAX_BYTES: Final = 20 * 1024 * 1024
 _DEADLINE_S: Final = 30.0
 
 
-async def fetch_media(fetcher: Fetcher | None, call: Call, urls: list[str]) -> None:
+async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) -> None:
     """Fetch `urls` into `call.fetched`, side by side. Raises `InvalidRequest` for what cannot or may not be fetched."""
     if fetcher is None:
         raise errors.UnsupportedFeature("This model takes media as data only, not by URL.")

@@ -28,7 +28,9 @@ async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
     if answer.body is not None:
         await delivery.complete(answer.body, _JSON)
         return
-    client: ChatClient = delivery.exchange.endpoint.client
+    client = delivery.exchange.endpoint.chat
+    if client is None:
+        raise errors.InternalError(f"A stage answered a {call.operation} call in the intermediate form.")
     if call.is_stream:
         await _stream(client, call, _batches(answer), delivery)
     else:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, LossReport, Quirks, RequestContext, UpstreamAddress
+from intellirouter.core import Call, Deployment, LossReport, Quirks, RequestContext
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import (
     Conversation,
@@ -16,19 +16,19 @@ from intellirouter.dialects.ir import (
     Text,
     ToolResult,
 )
+from tests.support.dialects.deployments import build_deployment
 
 LIMIT = Sampling(max_output_tokens=4000)
 TOOL = FunctionTool(name="f", parameters={"type": "object", "properties": {}})
 
 
 def deployment(model: str = "claude-sonnet-4-5", **quirks: Any) -> Deployment:
-    return Deployment(
+    return build_deployment(
+        "anthropic_messages",
+        "anthropic",
+        model,
+        "https://api.anthropic.com",
         name="anthropic/claude",
-        provider="anthropic",
-        vendor="anthropic",
-        upstream_model=model,
-        address=UpstreamAddress(base_url="https://api.anthropic.com"),
-        dialects=("anthropic_messages",),
         quirks=Quirks(**quirks),
     )
 

@@ -3,7 +3,6 @@
 import json
 
 from intellirouter.core import LossReport
-from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -14,6 +13,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolResult,
 )
+from tests.support.dialects.deployments import build_deployment
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 ADAPTIVE = "anthropic.claude-opus-4-7"
@@ -24,13 +24,8 @@ MARK = CacheMark()
 
 
 def deployment(model=CLAUDE):
-    return Deployment(
-        name="aws/m",
-        provider="aws",
-        vendor="bedrock",
-        upstream_model=model,
-        address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
-    )
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com"
+    return build_deployment("bedrock", "bedrock", model, url, name="aws/m", provider="aws")
 
 
 def conversation(*messages, **more):

@@ -13,7 +13,6 @@ from msgspec import Struct
 from intellirouter.core import Call, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
-from intellirouter.dialects.protocols import MediaNeeded
 from tests.support.dialects.answers import FAILS, content_of
 from tests.support.dialects.golden import KINDS, load
 from tests.support.dialects.pairs import (
@@ -200,11 +199,9 @@ def _losses(call: Call, client: str, upstream: str) -> dict[str, str]:
     """Encode the request on the route of the pipeline, and return its losses."""
     target = BY_UPSTREAM[upstream]
     route = ENDPOINTS[endpoint_of(client, call.body)].route(call, target)
-    try:
-        request = route.encode_request(call, target)
-    except MediaNeeded as needed:
-        call.fetched = {url: web(url) for url in needed.urls}
-        request = route.encode_request(call, target)
+    if urls := route.media_urls(call, target):
+        call.fetched = {url: web(url) for url in urls}
+    request = route.encode_request(call, target)
     return {loss.field: loss.how for loss in request.losses}
 
 

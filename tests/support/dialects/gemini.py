@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, RequestContext, UpstreamAddress
+from intellirouter.core import Call, Deployment, RequestContext
 from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
+from tests.support.dialects.deployments import build_deployment
 
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta"
 VERTEX = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers/google"
@@ -13,14 +14,7 @@ HI = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 
 
 def deployment(model: str = "gemini-2.5-flash", base_url: str = GOOGLE) -> Deployment:
-    return Deployment(
-        name="google-1",
-        provider="google",
-        vendor="gemini",
-        upstream_model=model,
-        address=UpstreamAddress(base_url=base_url),
-        dialects=("gemini",),
-    )
+    return build_deployment("gemini", "gemini", model, base_url, name="google-1", provider="google")
 
 
 def call_of(body: Any = HI, model: str = "public", **context: Any) -> Call:

@@ -370,8 +370,7 @@ def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
         found.update((f"{path}{name}", json.dumps(value, sort_keys=True)) for name, value in extras.items())
 
     note("", conversation.extras)
-    if conversation.reasoning is not None and conversation.dialect != "openai_chat":
-        # There, the extras are vendor spellings of known members.
+    if conversation.reasoning is not None:
         note("reasoning.", conversation.reasoning.extras)
     for message in conversation.messages:
         note("messages[].", message.extras)

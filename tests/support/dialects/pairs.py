@@ -17,17 +17,16 @@ from intellirouter.core import (
     LossReport,
     Quirks,
     RequestContext,
-    UpstreamAddress,
     UpstreamRequest,
     errors,
 )
-from intellirouter.dialects import ENDPOINTS
+from intellirouter.dialects import DIALECTS, ENDPOINTS, STANDARD_DIALECTS
 from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
-from intellirouter.dialects.protocols import MediaNeeded
 from intellirouter.dialects.routes.translation import ChatTranslation
 from tests.support.dialects.converse_reader import read_converse
+from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
@@ -43,15 +42,7 @@ _FETCHED = {
 
 
 def deployment(dialect: str, vendor: str, model: str, url: str, **quirks: Any) -> Deployment:
-    return Deployment(
-        name=f"{vendor}/{model}",
-        provider=vendor,
-        vendor=vendor,
-        upstream_model=model,
-        address=UpstreamAddress(base_url=url),
-        dialects=(dialect,),
-        quirks=Quirks(**quirks),
-    )
+    return build_deployment(dialect, vendor, model, url, quirks=Quirks(**quirks))
 
 
 BY_UPSTREAM = {
@@ -120,16 +111,14 @@ def endpoint_of(dialect: str, body: bytes = b"") -> str:
     return "ollama_generate" if b'"prompt"' in body else "ollama_chat"
 
 
-def lane_of(call: Call, client: str, upstream: str) -> ChatTranslation:
+def translation_of(call: Call, client: str, upstream: str) -> ChatTranslation:
     """Return the translation between two dialects, which may be the same."""
-    table: Any = ENDPOINTS[endpoint_of(client, call.body)].routes
-    table = getattr(table, "_lanes", table)
-    route: ChatTranslation = table._translations[upstream]
-    return route
+    traits = next(spec.traits for spec in DIALECTS if spec.name == upstream and spec.chat is not None)
+    return ChatTranslation(client_of(client, call.body), upstream_of(upstream), traits)
 
 
 def upstream_of(dialect: str) -> Any:
-    return lane_of(plain_call("openai_chat"), "openai_chat", dialect)._upstream
+    return STANDARD_DIALECTS.upstreams[dialect]
 
 
 def call_of(dialect: str, case: dict[str, Any]) -> Call:
@@ -168,16 +157,14 @@ def plain_call(dialect: str, *, is_stream: bool = False) -> Call:
 
 def send(call: Call, client: str, target: Deployment, form: Conversation | None = None) -> Sent:
     """Encode the upstream request like the pipeline, with fetches. `form` replaces the conversation of the call."""
-    route = lane_of(call, client, target.dialects[0])
+    route = translation_of(call, client, target.dialects[0])
     before: Conversation = form or client_of(client, call.body).decode(call)
     call.conversation = form
     try:
-        try:
-            request = route.encode_request(call, target)
-        except MediaNeeded as needed:
-            call.fetched = {url: web(url) for url in needed.urls}
+        if urls := route.media_urls(call, target):
+            call.fetched = {url: web(url) for url in urls}
             before = with_fetched(before, call.fetched, LossReport())
-            request = route.encode_request(call, target)
+        request = route.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
     if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:

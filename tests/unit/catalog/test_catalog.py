@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from intellirouter.catalog import Catalog, PriceEntry, ResolvedModel
+from intellirouter.catalog import Catalog, PriceEntry, ResolvedModel, profile_of
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime, ServerSpec, StoreSpec
-from intellirouter.core import Price, Secret, Timeouts, VendorRow
+from intellirouter.core import UNKNOWN_PROFILE, Price, Secret, Timeouts, VendorRow
 
 LISTED = Price(input=5, output=6, version="list")
 STATED = Price(input=1, output=2)
@@ -197,6 +197,14 @@ def test_address_ends_where_the_paths_of_the_dialect_start(
 ) -> None:
     deployment = catalog(spec("a"), **provider).deployments["a"]
     assert (deployment.address.base_url, deployment.dialects) == (base_url, dialects)
+
+
+def test_every_deployment_has_the_profile_of_its_model() -> None:
+    names = catalog(spec("a", model="gemini-2.5-pro"), dialect="gemini", allows_any_model=True)
+    assert names.deployments["a"].profile == profile_of(("gemini",), "acme", "gemini-2.5-pro")
+    assert names.deployments["a"].profile.min_reasoning_tokens == 128
+    assert found(names, "main/gemini-3-pro").pool[0].profile.reasoning == "level"
+    assert names.endpoint_of("main").profile == UNKNOWN_PROFILE
 
 
 def test_provider_overrides_the_auth_scheme_and_the_region_of_its_vendor() -> None:

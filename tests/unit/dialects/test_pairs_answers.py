@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from intellirouter.core import errors
-from intellirouter.dialects.adapt.answer_checks import sound
+from intellirouter.dialects.adapt.answer_checks import validate_answer
 from intellirouter.dialects.ir import Conversation, Event, Response, UsageUpdate, collect, events_of
 from tests.support.dialects.answers import BROKEN, FAILS, content_of, differences
 from tests.support.dialects.golden import load
@@ -20,10 +20,10 @@ from tests.support.dialects.pairs import (
     collected,
     encode_answer,
     encode_stream,
-    lane_of,
     plain_call,
     read_answer,
     read_stream,
+    translation_of,
     upstream_of,
     wire_of,
 )
@@ -54,7 +54,7 @@ def _fails(response: Response, client: str) -> bool:
 def _sound(response: Response) -> Response:
     """Return the answer as the pipeline has it; one that it refuses must have broken off."""
     try:
-        return sound(response, PLAIN)
+        return validate_answer(response, PLAIN)
     except errors.UpstreamMalformed:
         assert _is_broken(response)
         return response
@@ -132,7 +132,7 @@ def test_the_lanes_stream_says_the_same_however_the_upstream_is_cut(
     response = collect(read_stream(upstream, wire), upstream)
     told = []
     for size in (len(wire), 1):
-        relay = lane_of(call, client, upstream).relay(call, target)
+        relay = translation_of(call, client, upstream).relay(call, target)
         try:
             told.append(_relayed(relay, wire, size))
         except errors.UpstreamMalformed:

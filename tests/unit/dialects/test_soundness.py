@@ -3,7 +3,7 @@
 import pytest
 
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.adapt.answer_checks import StreamGuard, check_repetition, sound
+from intellirouter.dialects.adapt.answer_checks import StreamGuard, check_repetition, validate_answer
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -34,21 +34,21 @@ def asking(kind: str, schema: object = None) -> Conversation:
 
 def test_a_good_answer_stays_as_it_is() -> None:
     response = answer(Text(text="hello"))
-    assert sound(response, PLAIN) == response
+    assert validate_answer(response, PLAIN) == response
 
 
 @pytest.mark.parametrize(
     ("parts", "reason"), [((Text(text="x"),), "stop"), ((ToolCall(id="a", name="f"),), "tool_calls")]
 )
 def test_a_finish_that_was_left_out_follows_from_the_parts(parts: tuple[Text | ToolCall], reason: str) -> None:
-    stop = sound(answer(*parts, reason=None), PLAIN).choices[0].stop
+    stop = validate_answer(answer(*parts, reason=None), PLAIN).choices[0].stop
     assert stop is not None
     assert stop.reason == reason
 
 
 def test_an_id_that_two_calls_share_is_minted_anew_for_the_second() -> None:
     calls = (ToolCall(id="a", name="f", arguments='{"x":1}'), ToolCall(id="a", name="g"))
-    first, second = sound(answer(*calls, reason="tool_calls"), PLAIN).choices[0].parts
+    first, second = validate_answer(answer(*calls, reason="tool_calls"), PLAIN).choices[0].parts
     assert isinstance(first, ToolCall)
     assert isinstance(second, ToolCall)
     assert first == calls[0]
@@ -60,59 +60,59 @@ def test_an_id_that_two_calls_share_is_minted_anew_for_the_second() -> None:
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments)
     with pytest.raises(UpstreamMalformed, match="'f'"):
-        sound(answer(call, reason="tool_calls"), PLAIN)
+        validate_answer(answer(call, reason="tool_calls"), PLAIN)
 
 
 def test_free_text_of_a_custom_tool_is_no_json() -> None:
     call = ToolCall(id="a", name="f", arguments="print(1)", kind="custom")
-    assert sound(answer(call, reason="tool_calls"), PLAIN).choices[0].parts == [call]
+    assert validate_answer(answer(call, reason="tool_calls"), PLAIN).choices[0].parts == [call]
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "refusal"])
 def test_answers_that_end_early_may_end_anywhere(reason: StopReason) -> None:
     response = answer(Text(text='{"a":'), ToolCall(id="a", name="f", arguments='{"x'), reason=reason)
-    assert sound(response, asking("json_schema", SCHEMA)) == response
+    assert validate_answer(response, asking("json_schema", SCHEMA)) == response
 
 
 @pytest.mark.parametrize("text", ["no json", '{"b": 1}', '{"a": "x"}', "", "```json\n{}\n```"])
 def test_json_that_breaks_the_schema_is_refused(text: str) -> None:
     with pytest.raises(UpstreamMalformed):
-        sound(answer(Text(text=text)), asking("json_schema", SCHEMA))
+        validate_answer(answer(Text(text=text)), asking("json_schema", SCHEMA))
 
 
 @pytest.mark.parametrize("reason", ["malformed_tool_call", "error"])
 def test_a_failure_in_place_of_an_answer_is_none(reason: StopReason) -> None:
     with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
-        sound(answer(reason=reason), PLAIN)
+        validate_answer(answer(reason=reason), PLAIN)
     with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
         StreamGuard().watch([Finished(stop=Stop(reason=reason))])
     begun = answer(Text(text="Once"), reason=reason)
-    assert sound(begun, PLAIN) == begun
+    assert validate_answer(begun, PLAIN) == begun
     StreamGuard().watch([TextDelta(text="Once"), Finished(stop=Stop(reason=reason))])
 
 
-def test_ids_that_streamed_calls_share_are_told_apart() -> None:
+def test_ids_that_streamed_calls_share_are_with_unique_id() -> None:
     guard = StreamGuard()
-    events = [guard.told_apart(ToolCallBegan(id="a", name=name)) for name in "fgh"]
+    events = [guard.with_unique_id(ToolCallBegan(id="a", name=name)) for name in "fgh"]
     ids = [event.id for event in events if isinstance(event, ToolCallBegan)]
     assert ids[0] == "a"
     assert len(set(ids)) == 3
 
 
 def test_json_that_keeps_the_schema_is_passed_on() -> None:
-    assert sound(answer(Text(text='{"a": 1}')), asking("json_schema", SCHEMA))
-    assert sound(answer(Text(text="[]")), asking("json_object"))
-    assert sound(answer(Text(text="anything")), asking("text"))
+    assert validate_answer(answer(Text(text='{"a": 1}')), asking("json_schema", SCHEMA))
+    assert validate_answer(answer(Text(text="[]")), asking("json_object"))
+    assert validate_answer(answer(Text(text="anything")), asking("text"))
 
 
 @pytest.mark.parametrize("schema", [{"type": 5}, {"$ref": "http://localhost:1/never-fetched"}, {"pattern": "(?<"}])
 def test_a_schema_that_cannot_be_checked_is_not_fetched_and_not_held_against_the_model(schema: object) -> None:
-    assert sound(answer(Text(text='{"a": 1}')), asking("json_schema", schema))
+    assert validate_answer(answer(Text(text='{"a": 1}')), asking("json_schema", schema))
 
 
 def test_an_answer_without_choices_is_refused() -> None:
     with pytest.raises(UpstreamMalformed, match="no choices"):
-        sound(Response(), PLAIN)
+        validate_answer(Response(), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_long_and_regular_texts_are_fine(text: str) -> None:
 
 def test_a_model_that_stops_by_itself_may_have_been_asked_to_repeat() -> None:
     often = Text(text="ha! " * 3_000)
-    assert sound(answer(often), PLAIN).choices[0].parts == [often]
+    assert validate_answer(answer(often), PLAIN).choices[0].parts == [often]
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
-        sound(answer(often, reason="length"), PLAIN)
+        validate_answer(answer(often, reason="length"), PLAIN)
 
 
 def calls(*pieces: str, reason: StopReason = "tool_calls") -> list[Event]:

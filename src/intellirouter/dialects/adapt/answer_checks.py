@@ -1,7 +1,7 @@
-"""Whether a model's answer holds together: repaired where that is provably safe, refused where it is not.
+"""Checks of a model's answer: what is malformed is repaired where that is safe, and rejected where it is not.
 
-Refused means `UpstreamMalformed`: the attempt has failed, and the planner may ask somebody else. Repairs are those
-that change nothing the model said: an id that two calls share, a finish that was left out.
+A rejection is `UpstreamMalformed`: the attempt has failed, and the planner may try another deployment. A repair changes
+nothing that the model said: two calls that share an id get ids of their own, a missing finish is added.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,25 +33,25 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
 
 CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
-"""A client that needs one of these relies on the form of the answer, so it is checked even where bytes only pass."""
+"""A client that needs one of these relies on the form of the answer: it is checked in a passthrough, too."""
 _CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
-"""Answers that end early may end anywhere: they are passed on as they are."""
+"""Answers that end early may end anywhere: they are passed on unchanged."""
 _FAILED: Final = frozenset({"malformed_tool_call", "error"})
-"""Said in place of an answer, they are none. After some of it, the client gets what there is, and the reason."""
+"""Without an answer before it, such an end is a failed attempt. After a part of the answer, the client gets both."""
 _LIMITS: Final = frozenset({"length", "context_length"})
 _MIN_LOOPING: Final = 2_000
-"""Characters at the end of an answer that are one text again and again."""
+"""How many characters at the end of an answer must be repetitions of one text."""
 _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_TURNS: Final = 40
 _FEW: Final = 64
 _MIN_ENDLESS: Final = _MAX_PERIOD * _MIN_TURNS
-"""The same of a stream that has not ended."""
+"""The same for a stream that has not ended."""
 _TAIL: Final = _MIN_ENDLESS + _MAX_PERIOD
 
 
-def sound(response: Response, conversation: Conversation) -> Response:
-    """Return the answer, repaired where needed. Raises `UpstreamMalformed`."""
+def validate_answer(response: Response, conversation: Conversation) -> Response:
+    """Return the answer, repaired if necessary. Raises `UpstreamMalformed`."""
     ids: set[str] = set()
     choices = [_choice(choice, conversation, ids) for choice in response.choices]
     if not choices:
@@ -59,8 +59,8 @@ def sound(response: Response, conversation: Conversation) -> Response:
     return structs.replace(response, choices=choices)
 
 
-def is_as_told(repaired: Response, response: Response, body: bytes) -> bool:
-    """Tell whether nothing was repaired, by `sound` or by the decoder, which mints ids that are missing or shared."""
+def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
+    """Return whether nothing was repaired, by `validate_answer` or by the decoder, which adds missing call ids."""
     ids = (part.id for choice in response.choices for part in choice.parts if isinstance(part, ToolCall))
     return repaired == response and all(each.encode() in body for each in ids)
 
@@ -99,34 +99,35 @@ def _with_own_id(part: Part, ids: set[str]) -> Part:
 
 def _check_call(call: ToolCall) -> None:
     if call.kind == "function" and call.arguments_object() is None:
-        raise errors.UpstreamMalformed(f"The model called {call.name[:100]!r} with arguments that are no JSON object.")
+        raise errors.UpstreamMalformed(
+            f"The model called {call.name[:100]!r} with arguments that are not a JSON object."
+        )
 
 
 def check_output(text: str, output: OutputFormat | None) -> None:
-    """Raise `UpstreamMalformed` when a finished answer has not the form that the client asked for."""
+    """Raise `UpstreamMalformed` when a finished answer is not in the format that the client asked for."""
     if output is None or output.kind == "text":
         return
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise errors.UpstreamMalformed("The client asked for JSON and the model's answer is none.") from None
+        raise errors.UpstreamMalformed("The client asked for JSON, but the model's answer is not valid JSON.") from None
     if output.schema is None:
         return
     try:
         validator = jsonschema_rs.validator_for(output.schema, offline=True)
     except (ValueError, jsonschema_rs.ReferencingError):
-        return  # a schema that no checker understands is the upstream's business
+        return  # a schema that the validator does not understand is left to the upstream
     problem = next(iter(validator.iter_errors(value)), None)
     if problem is not None:
         said = problem.message[:300]
-        raise errors.UpstreamMalformed(f"The model's answer breaks the schema that the client asked for: {said}")
+        raise errors.UpstreamMalformed(
+            f"The model's answer does not match the schema that the client asked for: {said}"
+        )
 
 
 def check_repetition(text: str, *, least: int = _MIN_LOOPING) -> None:
-    """Raise `UpstreamMalformed` for a model that ran away: the same few words over and over until the end.
-
-    `least`: how many characters of that it takes.
-    """
+    """Raise `UpstreamMalformed` for an answer that ends with at least `least` characters of one repeated text."""
     if len(text) < least:
         return
     for period in _recurrences(text):
@@ -134,11 +135,11 @@ def check_repetition(text: str, *, least: int = _MIN_LOOPING) -> None:
         if len(text) < window + period:
             return
         if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
-            raise errors.UpstreamMalformed("The model repeats itself without end.")
+            raise errors.UpstreamMalformed("The model repeats itself endlessly.")
 
 
 def _recurrences(text: str) -> Iterator[int]:
-    """Say how far back from the end the last few characters stand again, nearest first: only those can be periods."""
+    """Yield how far before the end the last few characters occur again, nearest first: only those can be periods."""
     last = text[-_FEW:]
     end = len(text)
     least = max(0, end - _FEW - _MAX_PERIOD)
@@ -149,7 +150,7 @@ def _recurrences(text: str) -> Iterator[int]:
 
 
 class StreamGuard:
-    """Watches a stream for what `sound` refuses in a whole answer. The text behind it is bounded."""
+    """Watches a stream for what `validate_answer` rejects in a whole answer. It keeps a bounded part of the text."""
 
     __slots__ = ("_arguments", "_has_said", "_ids", "_pieces", "_seen")
 
@@ -161,7 +162,7 @@ class StreamGuard:
         self._seen = 0
 
     def watch(self, events: Iterable[Event]) -> None:
-        """Raise `UpstreamMalformed` when the model ran away, or calls a tool with what is no JSON object."""
+        """Raise `UpstreamMalformed` for endless repetition, or for tool arguments that are not a JSON object."""
         for event in events:
             match event:
                 case TextDelta():
@@ -183,8 +184,8 @@ class StreamGuard:
                 case _:
                     pass
 
-    def told_apart(self, event: Event) -> Event:
-        """Return the event, with an id of its own where two calls share one."""
+    def with_unique_id(self, event: Event) -> Event:
+        """Return the event, with a new id if another call has the same."""
         if isinstance(event, ToolCallBegan):
             if event.id in self._ids:
                 event = structs.replace(event, id=new_id("call_"))
@@ -198,7 +199,7 @@ class StreamGuard:
             self._seen = 0
             tail = "".join(self._pieces)[-_TAIL:]
             self._pieces = [tail]
-            # Whether it stops by itself is not known yet: only what nobody asks for is stopped.
+            # The client may have asked for some repetition, so a stream gets a higher limit.
             check_repetition(tail, least=_MIN_ENDLESS)
 
     def _check_calls(self, event: Finished) -> None:
@@ -211,7 +212,7 @@ class StreamGuard:
 
 
 class GuardedRelay:
-    """A relay whose stream is read beside it by a guard; see `route.StreamRelay`. What it lets through stays bytes."""
+    """A relay whose stream is also decoded and guarded; its bytes pass unchanged."""
 
     def __init__(self, relay: StreamRelay, decoder: StreamDecoder) -> None:
         self._relay = relay
@@ -246,10 +247,10 @@ class GuardedRelay:
     def feed(self, data: bytes) -> bytes:
         had_content = self._relay.has_content
         out = self._relay.feed(data)
-        return out if self._is_sound(self._decoder.feed, data, had_content=had_content) else b""
+        return out if self._passes(self._decoder.feed, data, had_content=had_content) else b""
 
-    def _is_sound(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
-        """Before the client has seen anything, what is wrong is the attempt's error; afterwards, the stream's."""
+    def _passes(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
+        """Return whether the guard lets the events pass. Raises its error while the client has seen no content."""
         try:
             self._guard.watch(read(*data))
         except errors.UpstreamMalformed as error:
@@ -257,15 +258,15 @@ class GuardedRelay:
                 raise
             self._error = error
         except errors.UpstreamError:
-            return True  # the relay tells of it itself
+            return True  # the relay reports it
         return self._error is None
 
     def end(self) -> bytes:
         if self._error is None:
             out = self._relay.end()
-            if self._relay.error is not None or self._is_sound(self._decoder.end, had_content=True):
+            if self._relay.error is not None or self._passes(self._decoder.end, had_content=True):
                 return out
-        assert self._error is not None  # noqa: S101 - the only other way here
+        assert self._error is not None  # noqa: S101 - the only other case
         return self._relay.fail(self._error)
 
     def fail(self, error: errors.GatewayError) -> bytes:

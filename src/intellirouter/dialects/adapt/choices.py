@@ -50,7 +50,7 @@ def sum_of(usages: Sequence[Usage]) -> Usage:
 
 
 class FanDecoder:
-    """Implements `route.StreamDecoder` over frames: one decoder a copy, their events as choices of one stream."""
+    """Implements `protocols.StreamDecoder` over frames: one decoder a copy, their events as choices of one stream."""
 
     def __init__(self, decoders: Sequence[StreamDecoder]) -> None:
         self._decoders = decoders

@@ -75,7 +75,7 @@ def _stop(stop: Stop | None) -> Stop | None:
 
 
 class CallDecoder:
-    """Implements `route.StreamDecoder`: the text of another decoder's stream, as the call of one tool."""
+    """Implements `protocols.StreamDecoder`: the text of another decoder's stream, as the call of one tool."""
 
     def __init__(self, decoder: StreamDecoder, tool: FunctionTool) -> None:
         self._decoder = decoder

@@ -1,9 +1,7 @@
-"""Anthropic's Messages dialect: Claude Code and the `anthropic` SDKs as clients, Claude and its likes as upstreams.
+"""Anthropic's Messages dialect: Claude Code and the `anthropic` SDKs as clients, Claude and compatible models upstream.
 
-Door: `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`, `ERRORS`.
-Client's side: `client`, `request_in`, `blocks_in`, `answer_out`, `stream_out`. Upstream's side: `upstream`,
-`request_out`, `turns`, `blocks_out`, `tools_out`, `schema_out`, `thinking_out`, `answer_in`, `stream_in`, with
-`families` for what a model takes. Both: `wire`, `stops`, `error_style`.
+Door: `SPEC`; `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`, `ERRORS`.
+Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`. Both: `wire`, `stop_reasons`.
 """
 
 from typing import Final
@@ -11,9 +9,28 @@ from typing import Final
 from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
+from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
+from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
+from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
 CLIENT: Final = MessagesClient()
 COUNT_CLIENT: Final = CountTokensClient()
 UPSTREAM: Final = MessagesUpstream()
+_HEADERS: Final = frozenset({b"anthropic-beta", b"anthropic-version"})
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="Anthropic",
+    errors=ERRORS,
+    endpoints=(
+        ChatEndpoint(name="anthropic_messages", paths=(MESSAGES_PATH,), client=CLIENT, header_names=_HEADERS),
+        CountEndpoint(name="anthropic_count_tokens", paths=(COUNT_PATH,), client=COUNT_CLIENT, header_names=_HEADERS),
+    ),
+    error_prefixes=(MESSAGES_PATH,),
+    error_header=b"anthropic-version",
+    chat=UPSTREAM,
+    counts=UPSTREAM,
+    traits=Traits(url_kinds=frozenset({"image", "document"})),
+    layout=LAYOUT,
+)
 
-__all__ = ["CLIENT", "COUNT_CLIENT", "ERRORS", "UPSTREAM"]
+__all__ = ["CLIENT", "COUNT_CLIENT", "ERRORS", "SPEC", "UPSTREAM"]

@@ -14,10 +14,12 @@ from intellirouter.dialects.anthropic_messages.wire import (
     DIALECT,
     HEAD_DECODER,
     BlockHead,
+    MessagesCall,
     RequestHead,
     missing_field,
     read_body,
 )
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.wire.request_validation import check_model
 
@@ -30,7 +32,7 @@ _NO_NEEDS: Final[frozenset[str]] = frozenset()
 
 
 class MessagesClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: Final = {
@@ -44,12 +46,12 @@ class MessagesClient:
     }
     operation: Operation = "chat"
 
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         head = read_body(HEAD_DECODER, body)
         check_model(head.model)
         _check_messages(head)
         self._check_max_tokens(head.max_tokens)
-        return Call(
+        return MessagesCall(
             operation=self.operation,
             model=head.model,
             body=body,

@@ -12,6 +12,7 @@ from intellirouter.dialects.anthropic_messages.wire import (
     missing_field,
     objects,
     read_body,
+    source_of,
     wrong_type,
 )
 from intellirouter.dialects.ir import (
@@ -170,7 +171,7 @@ def _output(body: dict[str, Any]) -> OutputFormat | None:
 
 
 def _sampling(body: dict[str, Any], call: Call) -> Sampling:
-    head = call.source
+    head = source_of(call)
     return Sampling(
         max_output_tokens=call.max_output_tokens,
         temperature=head.temperature,

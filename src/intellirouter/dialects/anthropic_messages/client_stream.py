@@ -68,7 +68,7 @@ class _Block:
 
 
 class MessageStream:
-    """Implements `route.StreamEncoder`."""
+    """Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport) -> None:
         self._call = call

@@ -21,7 +21,7 @@ _BETA_QUERY: Final = "beta=true"
 
 
 class MessagesUpstream:
-    """Implements `route.ChatUpstream` and `route.CountUpstream`. The base URL of Anthropic's API has no `/v1`."""
+    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`. Anthropic's base URL has no `/v1`."""
 
     dialect = DIALECT
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from intellirouter.core import LossReport
-from intellirouter.dialects.anthropic_messages.families import Family
+from intellirouter.core import LossReport, Profile
 from intellirouter.dialects.ir import Conversation, ReasoningAsk
 
 DEFAULT_MAX_TOKENS: Final = 8192
@@ -62,8 +61,8 @@ def own_thoughts(conversation: Conversation) -> Thoughts:
     return thoughts
 
 
-def thoughts_for(conversation: Conversation, family: Family, obstacles: Obstacles, losses: LossReport) -> Thoughts:
-    """Translate what a client of another dialect asked for."""
+def thoughts_for(conversation: Conversation, profile: Profile, obstacles: Obstacles, losses: LossReport) -> Thoughts:
+    """Translate what a client of another dialect asked for. A model of which nothing is known takes a budget."""
     ask, asked_max = conversation.reasoning, conversation.sampling.max_output_tokens
     thoughts = Thoughts(max_tokens=DEFAULT_MAX_TOKENS if asked_max is None else asked_max)
     if asked_max is None:
@@ -71,16 +70,16 @@ def thoughts_for(conversation: Conversation, family: Family, obstacles: Obstacle
     if ask is None:
         return thoughts
     if is_off(ask):
-        _switch_off(thoughts, family, losses)
+        _switch_off(thoughts, profile, losses)
     elif not _is_on(ask):
         pass
-    elif family.thinking == "none":
+    elif profile.reasoning == "none":
         losses.add(_FIELD, "dropped", "this model does not think")
-    elif family.thinking == "budget":
+    elif profile.reasoning in {"budget", "unknown"}:
         _with_budget(thoughts, ask, obstacles, losses, has_limit=asked_max is not None)
     else:
-        _adaptive(thoughts, ask, family, losses)
-        if obstacles.has_forced_tool and family.thinking != "always":
+        _adaptive(thoughts, ask, profile, losses)
+        if obstacles.has_forced_tool and profile.reasoning != "always":
             thoughts.config = None
             losses.add(_FIELD, "dropped", "a tool is forced")
     return thoughts
@@ -95,10 +94,10 @@ def _is_on(ask: ReasoningAsk) -> bool:
     return bool(says_how or ask.is_enabled or ask.is_adaptive or ask.shows_thoughts)
 
 
-def _switch_off(thoughts: Thoughts, family: Family, losses: LossReport) -> None:
-    if family.thinking == "always":
+def _switch_off(thoughts: Thoughts, profile: Profile, losses: LossReport) -> None:
+    if profile.reasoning == "always":
         losses.add(_FIELD, "dropped", "this model always thinks")
-    elif family.thinks_unasked:
+    elif profile.reasons_by_default:
         thoughts.config = {"type": "disabled"}
 
 
@@ -130,7 +129,7 @@ def _with_budget(
         thoughts.config["display"] = "omitted"
 
 
-def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, family: Family, losses: LossReport) -> None:
+def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, profile: Profile, losses: LossReport) -> None:
     effort = ask.effort
     if not effort and ask.budget_tokens is not None and ask.budget_tokens > 0:
         effort = next((word for most, word in _EFFORTS if ask.budget_tokens <= most), "max")
@@ -138,7 +137,7 @@ def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, family: Family, losses: Los
     elif effort == "minimal":
         effort = "low"
         losses.add(_FIELD, "clamped", "low")
-    elif effort == "xhigh" and not family.has_xhigh:
+    elif effort == "xhigh" and not profile.has_xhigh_effort:
         effort = "high"
         losses.add(_FIELD, "clamped", "high")
     thoughts.effort = effort

@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.anthropic_messages.client_request import BETA
-from intellirouter.dialects.anthropic_messages.families import Family, family_of
 from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     Obstacles,
@@ -39,6 +39,15 @@ _COUNTED: Final = (
 _ONE_OBJECT: Final = "Answer with one JSON object and nothing else: no other text, no code fence."
 
 
+def _as_blocks(value: Any) -> list[Any] | None:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else None
+
+
+LAYOUT: Final = Layout(
+    as_list=_as_blocks, synonyms={"output_config": ("output_format",)}, containers=frozenset({"output_config"})
+)
+
+
 class RequestBuilder:
     """Writes one request. `body` is complete after `build`."""
 
@@ -46,7 +55,7 @@ class RequestBuilder:
         self._conversation = conversation
         self._deployment = deployment
         self._losses = losses
-        self._family: Family = family_of(deployment.upstream_model)
+        self._profile = deployment.profile
         self._is_own = conversation.dialect == DIALECT
         self.body: dict[str, Any] = {"model": deployment.upstream_model}
 
@@ -62,7 +71,7 @@ class RequestBuilder:
             tools, choice = declared(turns, losses), {"type": "none"}
         obstacles = Obstacles(has_forced_tool=is_forced(choice), lacks_thoughts=lacks_thoughts(turns))
         thoughts = (
-            own_thoughts(conversation) if self._is_own else thoughts_for(conversation, self._family, obstacles, losses)
+            own_thoughts(conversation) if self._is_own else thoughts_for(conversation, self._profile, obstacles, losses)
         )
         output = self._output(system, thoughts)
         body = self.body
@@ -141,7 +150,7 @@ class RequestBuilder:
         losses = self._losses
         if said.get("top_p") == 1:
             del said["top_p"]  # the default
-        if not self._family.takes_sampling:
+        if not self._profile.takes_sampling:
             for name, value in said.items():
                 if (name, value) != ("temperature", 1):
                     losses.add(name, "dropped", "this model takes none")
@@ -159,7 +168,7 @@ class RequestBuilder:
             for name in [name for name in said if not fits[name]]:
                 del said[name]
                 losses.add(name, "dropped", "the model thinks")
-        if "temperature" in said and "top_p" in said and not self._family.takes_both:
+        if "temperature" in said and "top_p" in said and not self._profile.takes_temperature_with_top_p:
             del said["top_p"]
             losses.add("top_p", "dropped", "temperature is set")
         return said

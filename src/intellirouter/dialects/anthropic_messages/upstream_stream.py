@@ -81,7 +81,7 @@ class _Block:
 
 
 class MessageStreamDecoder:
-    """Implements `route.StreamDecoder`."""
+    """Implements `protocols.StreamDecoder`."""
 
     def __init__(self, origin: str = "") -> None:
         """`origin` mints the signatures of this stream."""

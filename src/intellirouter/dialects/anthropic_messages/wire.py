@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import Call, errors
+from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
 from intellirouter.dialects.wire.request_validation import decode_body, what_and_where
 
@@ -58,6 +59,15 @@ class RequestHead(Struct):
     top_p: float | None = None
     top_k: int | None = None
     stop_sequences: list[str] | None = None
+
+
+class MessagesCall(ConversationCall, kw_only=True):
+    source: RequestHead
+
+
+def source_of(call: Call) -> RequestHead:
+    """Return the request as the client codec read it."""
+    return narrow_call(call, MessagesCall).source
 
 
 HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)

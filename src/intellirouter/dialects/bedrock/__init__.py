@@ -1,10 +1,15 @@
 """Amazon Bedrock's Converse API: upstreams only, no client speaks it.
 
-Door: `UPSTREAM`; `event_stream` is AWS's binary framing, which the mock vendor writes, too.
-Upstream's side: `upstream`, `request_out`, `content_out`, `media_out`, `answer_in`, `stream_in`, `errors_in`, with
-`families` for what a model takes.
+Door: `SPEC`; `UPSTREAM`; `event_stream` is AWS's binary framing, which the mock vendor writes, too.
+Upstream side: `upstream` and `upstream_*`.
 """
 
-from intellirouter.dialects.bedrock.upstream import UPSTREAM
+from typing import Final
 
-__all__ = ["UPSTREAM"]
+from intellirouter.dialects.bedrock.upstream import UPSTREAM
+from intellirouter.dialects.bedrock.upstream_content import DIALECT
+from intellirouter.dialects.spec import DialectSpec
+
+SPEC: Final = DialectSpec(name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM)
+
+__all__ = ["SPEC", "UPSTREAM"]

@@ -33,7 +33,7 @@ def _path(deployment: Deployment, operation: str) -> str:
 
 
 class ConverseUpstream:
-    """Implements `route.ChatUpstream` and `route.CountUpstream`. No client speaks this dialect."""
+    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`. No client speaks this dialect."""
 
     dialect: str = DIALECT
 

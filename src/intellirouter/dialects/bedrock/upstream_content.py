@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport
 from intellirouter.dialects.adapt.custom_tools import INPUT
-from intellirouter.dialects.bedrock.families import Family
 from intellirouter.dialects.bedrock.upstream_media import MediaWriter
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -40,7 +39,6 @@ class ContentWriter:
         self,
         conversation: Conversation,
         deployment: Deployment,
-        family: Family,
         losses: LossReport,
         *,
         tells_calls: bool = False,
@@ -49,7 +47,7 @@ class ContentWriter:
         self._messages = conversation.messages
         self._names = conversation.tool_names()
         self._deployment = deployment
-        self._family = family
+        self._profile = deployment.profile
         self._losses = losses
         self._tells_calls = tells_calls
         self._media = MediaWriter(deployment, losses)
@@ -119,7 +117,7 @@ class ContentWriter:
         return []
 
     def _cache_point(self, cache: CacheMark) -> list[Block]:
-        if not self._family.caches_messages:
+        if not self._profile.caches_messages:
             self._losses.dropped("cache")
             return []
         return [cache_point(cache)]
@@ -157,14 +155,14 @@ class ContentWriter:
     def _result(self, part: ToolResult) -> list[Block]:
         content = [self._media.block(each) if isinstance(each, Media) else {"text": each.text} for each in part.parts]
         content = [block for block in content if block.get("text", "x").strip()]
-        if part.is_error and not self._family.has_result_status:
+        if part.is_error and not self._profile.has_result_status:
             self._losses.add("messages[].content[].is_error", "converted", "text")
             content.insert(0, {"text": "Error:"})
         if self._tells_calls:
             name = part.name or self._names.get(part.call_id, "tool")
             return [{"text": f"[the tool {name} returned:]"}, *(content or [{"text": _NOTHING_SAID}])]
         written: Block = {"toolUseId": self._id(part.call_id), "content": content or [{"text": _NOTHING_SAID}]}
-        if part.is_error and self._family.has_result_status:
+        if part.is_error and self._profile.has_result_status:
             written["status"] = "error"
         return [{"toolResult": written}]
 

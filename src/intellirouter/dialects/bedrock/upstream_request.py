@@ -11,10 +11,8 @@ import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
-from intellirouter.dialects.anthropic_messages import families as claude_families
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import Obstacles, Thoughts, is_off, thoughts_for
 from intellirouter.dialects.anthropic_messages.upstream_schema import fitted_schema
-from intellirouter.dialects.bedrock.families import family_of
 from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
 from intellirouter.dialects.ir import (
     Conversation,
@@ -34,6 +32,8 @@ _METADATA: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _MAX_METADATA: Final = 16
 _OPEN_SCHEMA: Final = {"type": "object", "properties": {}}
 _ONE_OBJECT: Final = "Answer with one JSON object and nothing else."
+_AS_ANTHROPIC: Final = frozenset({"none", "budget", "adaptive", "always"})
+"""Ways of controlling reasoning that are the same as in Anthropic's dialect."""
 _STOP_PATH: Final = "/stop_sequence"
 _LEAST_TOP_P_WITH_THINKING: Final = 0.95
 _NO_EFFECT: Final = {"min_p": 0, "repetition_penalty": 1, "logit_bias": {}, "verbosity": ""}
@@ -46,7 +46,7 @@ class RequestWriter:
         self._conversation = conversation
         self._deployment = deployment
         self._losses = losses
-        self._family = family_of(deployment.upstream_model)
+        self._profile = deployment.profile
         self._additional: dict[str, Any] = {}
         """`additionalModelRequestFields`."""
         self._config: dict[str, Any] = {}
@@ -61,9 +61,7 @@ class RequestWriter:
         forbids = self._forbids_calls()
         if forbids and has_history:
             self._losses.add("tool_choice", "converted", "the history's tool calls are told as text")
-        writer = ContentWriter(
-            self._conversation, self._deployment, self._family, self._losses, tells_calls=forbids and has_history
-        )
+        writer = ContentWriter(self._conversation, self._deployment, self._losses, tells_calls=forbids and has_history)
         system, turns = writer.prompt_and_turns()
         if has_history and not tools and not forbids:
             tools = self._declared()
@@ -135,7 +133,7 @@ class RequestWriter:
             spec["description"] = tool.description
         if tool.cache is None:
             return [{"toolSpec": spec}]
-        if not self._family.caches_tools:
+        if not self._profile.caches_tools:
             self._losses.dropped("cache")
             return [{"toolSpec": spec}]
         return [{"toolSpec": spec}, cache_point(tool.cache)]
@@ -183,16 +181,16 @@ class RequestWriter:
         """Say how much to think, then the sampling that goes with it."""
         ask = self._conversation.reasoning
         thoughts = Thoughts(max_tokens=0)
-        if (claude := self._family.claude) is not None:
+        if self._profile.reasoning in _AS_ANTHROPIC:
             obstacles = Obstacles(has_forced_tool=has_forced_tool, lacks_thoughts=_lacks_thoughts(turns))
-            thoughts = self._claude_thoughts(claude, obstacles)
+            thoughts = self._anthropic_thoughts(obstacles)
         elif ask is not None:
             self._other_thoughts(ask)
         self._sampling(thoughts)
 
-    def _claude_thoughts(self, claude: claude_families.Family, obstacles: Obstacles) -> Thoughts:
+    def _anthropic_thoughts(self, obstacles: Obstacles) -> Thoughts:
         noted = LossReport()
-        thoughts = thoughts_for(self._conversation, claude, obstacles, noted)
+        thoughts = thoughts_for(self._conversation, self._profile, obstacles, noted)
         for loss in noted.taken():
             if loss.field != "max_output_tokens":  # Bedrock has a limit of its own where none is said
                 self._losses.add(loss.field, loss.how, loss.detail)
@@ -203,19 +201,20 @@ class RequestWriter:
         return thoughts
 
     def _other_thoughts(self, ask: ReasoningAsk) -> None:
-        name = self._family.name
+        control = self._profile.reasoning
         is_on = ask.effort or ask.budget_tokens is not None or ask.is_enabled or ask.is_adaptive
-        if not is_on or (is_off(ask) and name != "gpt-oss"):
-            return  # Nova thinks only when asked; the others cannot be stopped
+        if not is_on or (is_off(ask) and control != "effort"):
+            return  # with `effort_config`, a model reasons only when asked; the others cannot be stopped
         level = "low" if is_off(ask) else _LEVELS.get(ask.effort, "medium")
-        if name not in {"nova", "gpt-oss"}:
+        if control not in {"effort", "effort_config"}:
             self._losses.add("reasoning", "dropped", "this model cannot be told")
             return
-        if name == "nova" and level == "high" and self._conversation.sampling.max_output_tokens is not None:
-            level = "medium"  # Nova takes no limit beside `high`, and the client's limit counts more
+        has_limit = self._conversation.sampling.max_output_tokens is not None
+        if control == "effort_config" and level == "high" and has_limit:
+            level = "medium"  # `high` excludes a limit, and the client's limit counts more
         if level != ask.effort:
             self._losses.add("reasoning", "converted" if not ask.effort else "clamped", level)
-        if name == "nova":
+        if control == "effort_config":
             self._additional["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": level}
         else:
             self._additional["reasoning_effort"] = level
@@ -243,25 +242,25 @@ class RequestWriter:
 
     def _allowed(self, said: dict[str, Any], thoughts: Thoughts) -> dict[str, Any]:
         """Keep what this model takes, beside thinking, and in its range."""
-        losses, claude = self._losses, self._family.claude
+        losses, profile = self._losses, self._profile
         if said.get("temperature", 0) > 1:
             said["temperature"] = 1
             losses.add("temperature", "clamped", "1")
         kept: dict[str, Any] = {}
-        nova_high = self._additional.get("reasoningConfig", {}).get("maxReasoningEffort") == "high"
+        is_highest = self._additional.get("reasoningConfig", {}).get("maxReasoningEffort") == "high"
         for name, value in said.items():
-            if (claude is not None and not claude.takes_sampling) or nova_high:
+            if not profile.takes_sampling or is_highest:
                 losses.add(name, "dropped", "this model takes none")
             elif thoughts.are_on and not _fits_thinking(name, value):
                 losses.add(name, "dropped", "the model thinks")
-            elif name == "top_p" and "temperature" in kept and claude is not None and not claude.takes_both:
+            elif name == "top_p" and "temperature" in kept and not profile.takes_temperature_with_top_p:
                 losses.add("top_p", "dropped", "temperature is set")
             else:
                 kept[name] = value
         return kept
 
     def _say_top_k(self, top_k: int) -> None:
-        path = self._family.top_k
+        path = self._profile.top_k_path
         if not path:
             self._losses.dropped("top_k")
         elif len(path) == 1:
@@ -270,11 +269,11 @@ class RequestWriter:
             self._additional[path[0]] = {path[1]: top_k}
 
     def _say_rare(self) -> None:
-        sampling, family = self._conversation.sampling, self._family
+        sampling, profile = self._conversation.sampling, self._profile
         for name, is_known in (
-            ("presence_penalty", family.penalties),
-            ("frequency_penalty", family.penalties),
-            ("seed", family.seed),
+            ("presence_penalty", profile.takes_penalties),
+            ("frequency_penalty", profile.takes_penalties),
+            ("seed", profile.takes_seed),
         ):
             value = getattr(sampling, name)
             if value is None:
@@ -292,7 +291,7 @@ class RequestWriter:
             "outputConfig": self._output,
         }
         body.update({name: value for name, value in members.items() if value})
-        if self._family.name == "claude" and "stopSequences" in self._config:
+        if self._profile.reports_stop_sequence and "stopSequences" in self._config:
             body["additionalModelResponseFieldPaths"] = [_STOP_PATH]
         if conversation.service_tier in _TIERS:
             body["serviceTier"] = {"type": conversation.service_tier}

@@ -60,7 +60,7 @@ _decoder: Final = msgspec.json.Decoder(_Event)
 
 
 class ConverseStreamDecoder:
-    """Implements `route.StreamDecoder`."""
+    """Implements `protocols.StreamDecoder`."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin

@@ -1,9 +1,8 @@
 """Google's Gemini dialect: the Generative Language API and Vertex AI, for chat, counts and embeddings.
 
-Door: `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`, `ERRORS`, `WRAPPED_MARK`.
-Client's side: `client`, `request_in`, `parts_in`, `answer_out`, `stream_out`, `error_style`. Upstream's side:
-`upstream`, `request_out`, `contents_out`, `media_out`, `answer_in`, `stream_in`, `errors_in`, with `models` for what
-a model takes. Both: `wire`, `framing`, `schemas`, `stops`, `citations`, `embeddings`.
+Door: `SPEC`; `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`, `ERRORS`.
+Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`.
+Both: `wire`, `framing`, `resources`, `stop_reasons`, `citations`, `embeddings`.
 """
 
 from typing import Final
@@ -12,7 +11,9 @@ from intellirouter.dialects.gemini.client import GeminiClient, GeminiCountClient
 from intellirouter.dialects.gemini.client_errors import GeminiErrors
 from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, GeminiEmbeddingsUpstream
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
-from intellirouter.dialects.gemini.wire import WRAPPED_MARK
+from intellirouter.dialects.gemini.upstream_request import LAYOUT
+from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK
+from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, EmbeddingsEndpoint, PathPattern
 
 CLIENT: Final = GeminiClient()
 UPSTREAM: Final = GeminiUpstream()
@@ -20,6 +21,38 @@ COUNT_CLIENT: Final = GeminiCountClient()
 EMBEDDINGS_CLIENT: Final = GeminiEmbeddingsClient()
 EMBEDDINGS_UPSTREAM: Final = GeminiEmbeddingsUpstream()
 ERRORS: Final = GeminiErrors()
+_PREFIXES: Final = ("/v1beta/models/", "/v1/models/", "/v1beta1/models/", "/v1alpha/models/")
+
+
+def _method(name: str, *, is_stream: bool = False) -> PathPattern:
+    return PathPattern(_PREFIXES, f":{name}", is_stream)
+
+
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="Gemini",
+    errors=ERRORS,
+    endpoints=(
+        ChatEndpoint(
+            name="gemini",
+            patterns=(_method("generateContent"), _method("streamGenerateContent", is_stream=True)),
+            client=CLIENT,
+        ),
+        CountEndpoint(name="gemini_count_tokens", patterns=(_method("countTokens"),), client=COUNT_CLIENT),
+        EmbeddingsEndpoint(
+            name="gemini_embed",
+            patterns=(_method("embedContent"), _method("batchEmbedContents")),
+            client=EMBEDDINGS_CLIENT,
+        ),
+    ),
+    error_prefixes=("/v1beta", "/v1alpha"),
+    error_header=b"x-goog-api-key",
+    chat=UPSTREAM,
+    counts=UPSTREAM,
+    embeddings=EMBEDDINGS_UPSTREAM,
+    layout=LAYOUT,
+    wrapped_mark=WRAPPED_MARK,
+)
 
 __all__ = [
     "CLIENT",
@@ -27,6 +60,6 @@ __all__ = [
     "EMBEDDINGS_CLIENT",
     "EMBEDDINGS_UPSTREAM",
     "ERRORS",
+    "SPEC",
     "UPSTREAM",
-    "WRAPPED_MARK",
 ]

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.gemini.client_request import FIELD_NAMES, conversation_of
 from intellirouter.dialects.gemini.client_response import body_of
 from intellirouter.dialects.gemini.client_stream import ContentStream
@@ -72,12 +73,12 @@ _decode_count_head: Final = msgspec.json.Decoder(_CountHead)
 
 
 class GeminiClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         return _call_of(decode_body(_decode_head, body), body, context, "chat")
 
     def decode(self, call: Call) -> Conversation:
@@ -96,7 +97,7 @@ class GeminiCountClient:
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         head = decode_body(_decode_count_head, body)
         inner = head.generateContentRequest or head.generate_content_request
         return _call_of(inner or head, body, context, "count_tokens")
@@ -115,7 +116,7 @@ def model_of(context: RequestContext) -> str:
     return model
 
 
-def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Operation) -> Call:
+def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Operation) -> ConversationCall:
     model = model_of(context)
     contents = head.contents if isinstance(head.contents, list) else [head.contents] if head.contents else []
     if not contents:
@@ -127,7 +128,7 @@ def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Opera
         )
     config = head.generationConfig or head.generation_config or _ConfigHead()
     is_stream = context.is_stream and operation == "chat"
-    return Call(
+    return ConversationCall(
         operation=operation,
         model=model,
         body=body,
@@ -138,7 +139,6 @@ def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Opera
         wants_usage=True,
         needs=_needs(head, contents, config),
         max_output_tokens=_limit(config),
-        source=head,
     )
 
 

@@ -42,7 +42,7 @@ FIELD_NAMES: Final = {
     "tool_choice": "toolConfig.functionCallingConfig",
     "metadata": "labels",
 }
-"""See `route.ChatClient.field_names`."""
+"""See `protocols.ChatClient.field_names`."""
 
 _MODES: Final[dict[str, Any]] = {
     "": "auto",

@@ -39,7 +39,7 @@ _Place = tuple[int, int]
 
 
 class ContentStream:
-    """Implements `route.StreamEncoder`."""
+    """Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport, *, is_array: bool) -> None:
         self._model = call.model

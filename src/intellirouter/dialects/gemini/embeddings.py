@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.dialects.calls import EmbeddingsCall, ask_of
 from intellirouter.dialects.gemini.client import model_of
-from intellirouter.dialects.gemini.models import resource_of
-from intellirouter.dialects.gemini.upstream_errors import error_in_200
+from intellirouter.dialects.gemini.resources import resource_of
+from intellirouter.dialects.gemini.upstream_errors import decode_error, error_in_200
 from intellirouter.dialects.gemini.upstream_request import path_of
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
@@ -31,25 +32,27 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class GeminiEmbeddingsClient:
-    """Implements `route.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
+    """Implements `protocols.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
 
     dialect = DIALECT
     field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
 
-    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall:
         model = model_of(context)
         ask = _ask_of(Members(_read(body)), model)
-        return Call(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, source=ask
+        return EmbeddingsCall(
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, ask=ask
         )
 
     def decode(self, call: Call) -> EmbeddingAsk:
-        ask: EmbeddingAsk = call.source
-        return ask
+        return ask_of(call, self._ask)
+
+    def _ask(self, call: Call) -> EmbeddingAsk:
+        return _ask_of(Members(_read(call.body)), call.model)
 
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
         vectors = [{"values": vector} for vector in answer.vectors]
-        if call.source.is_single and len(vectors) == 1:
+        if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
         return _encode({"embeddings": vectors})
 
@@ -113,7 +116,7 @@ def _text(content: Members) -> str:
 
 
 class GeminiEmbeddingsUpstream:
-    """Implements `route.EmbeddingsUpstream`."""
+    """Implements `protocols.EmbeddingsUpstream`."""
 
     def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:
@@ -134,6 +137,8 @@ class GeminiEmbeddingsUpstream:
         if not vectors or (isinstance(found, list) and len(found) != len(vectors)):
             raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
         return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+
+    decode_error = staticmethod(decode_error)
 
 
 def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, er
 from intellirouter.dialects.gemini import upstream_errors as errors_in
 from intellirouter.dialects.gemini.client_request import conversation_of
 from intellirouter.dialects.gemini.framing import ChunkSplitter
-from intellirouter.dialects.gemini.models import is_vertex, resource_of
+from intellirouter.dialects.gemini.resources import is_vertex, resource_of
 from intellirouter.dialects.gemini.upstream_request import path_of, request_of
 from intellirouter.dialects.gemini.upstream_response import AnswerReader
 from intellirouter.dialects.gemini.upstream_stream import ContentDecoder
@@ -22,7 +22,7 @@ _WHOLE: Final = "generateContent"
 
 
 class GeminiUpstream:
-    """Implements `route.ChatUpstream` and `route.CountUpstream`."""
+    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`."""
 
     dialect = DIALECT
 

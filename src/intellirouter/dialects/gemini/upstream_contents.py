@@ -12,7 +12,6 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Deployment, LossReport
 from intellirouter.dialects.gemini.client_response import arguments_of
-from intellirouter.dialects.gemini.models import ModelFacts
 from intellirouter.dialects.gemini.upstream_media import media_out
 from intellirouter.dialects.gemini.wire import DIALECT
 from intellirouter.dialects.ir import (
@@ -45,12 +44,10 @@ class _Turn(Struct):
 class ContentWriter:
     """Writes one request's turns. `write` returns the parts of `systemInstruction` and the `contents`."""
 
-    def __init__(
-        self, conversation: Conversation, deployment: Deployment, facts: ModelFacts, losses: LossReport
-    ) -> None:
+    def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
         self._conversation = conversation
         self._deployment = deployment
-        self._context = facts
+        self._profile = deployment.profile
         self._losses = losses
         self._is_native = conversation.dialect == DIALECT
         self._names = conversation.tool_names()
@@ -72,7 +69,7 @@ class ContentWriter:
         self._flush(is_last=True)
         if not self._turns:
             system = self._without_turns(system)
-        if self._context.wants_signatures:
+        if self._profile.wants_call_signatures:
             self._sign()
         return system, [{"role": turn.role, "parts": turn.parts} for turn in self._turns]
 
@@ -150,7 +147,7 @@ class ContentWriter:
         name = self._names.get(part.call_id) or part.name
         found: dict[str, Any] = {"id": part.call_id, "name": name, "response": response_of(part)}
         media = [each for each in part.parts if isinstance(each, Media)]
-        if media and (self._is_native or self._context.takes_media_in_results):
+        if media and (self._is_native or self._profile.takes_media_in_results):
             found["parts"] = [self._media(each) for each in media]
         elif media:
             self._losses.add("messages[].content[]", "converted", "media of a tool result are said by the user")

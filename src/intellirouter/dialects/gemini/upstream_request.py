@@ -7,10 +7,12 @@ Schemas go out as JSON Schema (`parametersJsonSchema`, `responseJsonSchema`): th
 from typing import Any, Final
 from urllib.parse import quote
 
-from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.gemini.models import ModelFacts, context_of, resource_of, thinking_config
+from intellirouter.core import Deployment, LossReport, Profile, errors
+from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.gemini.resources import resource_of
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
-from intellirouter.dialects.gemini.wire import DIALECT
+from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
+from intellirouter.dialects.gemini.wire import DIALECT, camel
 from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, Sampling, ServerTool, ToolChoice
 
 _MAX_STOPS: Final = 5
@@ -23,6 +25,10 @@ _UNKNOWN: Final = ("min_p", "repetition_penalty", "logit_bias", "verbosity")
 """Knobs that the dialect has no name for."""
 
 
+LAYOUT: Final = Layout(member_name=camel, as_list=lambda value: [value], containers=frozenset({"generationConfig"}))
+"""A list of one may be its only item."""
+
+
 def path_of(deployment: Deployment, method: str) -> str:
     """Return the path of one method of the deployment's model."""
     collection, _, name = resource_of(deployment.upstream_model).partition("/")
@@ -31,8 +37,7 @@ def path_of(deployment: Deployment, method: str) -> str:
 
 def request_of(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
     """Write the request's body. Raises `UnsupportedFeature`."""
-    facts = context_of(deployment.upstream_model)
-    system, contents = ContentWriter(conversation, deployment, facts, losses).write()
+    system, contents = ContentWriter(conversation, deployment, losses).write()
     body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -42,7 +47,7 @@ def request_of(conversation: Conversation, deployment: Deployment, losses: LossR
             body["tools"] = tools
         if config:
             body["toolConfig"] = {"functionCallingConfig": config}
-    if config := _generation_config(conversation, facts, losses):
+    if config := _generation_config(conversation, deployment.profile, losses):
         body["generationConfig"] = config
     _drop(conversation, losses)
     if conversation.dialect == DIALECT:
@@ -134,15 +139,15 @@ def _calling(choice: ToolChoice) -> dict[str, Any]:
     return config
 
 
-def _generation_config(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _generation_config(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
     sampling = conversation.sampling
     config = _sampling(sampling, losses)
     if sampling.n > 1:
         if conversation.is_stream:
             raise errors.UnsupportedFeature("Gemini streams one candidate only.", param=losses.name_of("n"))
         config["candidateCount"] = sampling.n
-    config.update(_output(conversation, facts, losses))
-    if thinking := thinking_config(conversation, facts, losses):
+    config.update(_output(conversation, profile, losses))
+    if thinking := thinking_config(conversation, profile, losses):
         config["thinkingConfig"] = thinking
     if modalities := [name for name in conversation.modalities if name != "text"]:
         config["responseModalities"] = _modalities(conversation, modalities, losses)
@@ -194,14 +199,15 @@ def _logprobs(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
     return config
 
 
-def _output(conversation: Conversation, facts: ModelFacts, losses: LossReport) -> dict[str, Any]:
+def _output(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
     output = conversation.output
     if output is None or output.kind == "text":
         return {}
     has_functions = any(isinstance(tool, FunctionTool | CustomTool) for tool in conversation.tools)
-    if has_functions and facts.lacks_json_beside_tools and conversation.dialect != DIALECT:
+    if has_functions and not profile.takes_json_output_with_tools and conversation.dialect != DIALECT:
         raise errors.UnsupportedFeature(
-            "Gemini models before 3 give no JSON answers beside functions.", param=losses.name_of("output")
+            "This model does not take a JSON output format and functions in one request.",
+            param=losses.name_of("output"),
         )
     config: dict[str, Any] = {"responseMimeType": _JSON}
     if output.kind == "json_schema" and output.schema is not None:

@@ -17,7 +17,7 @@ _DONE: Final = b"[DONE]"
 
 
 class ContentDecoder:
-    """Implements `route.StreamDecoder`."""
+    """Implements `protocols.StreamDecoder`."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._chunks = ChunkReader()

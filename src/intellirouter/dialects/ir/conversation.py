@@ -90,6 +90,8 @@ class ReasoningAsk(Struct, kw_only=True):
     """Whether thoughts or summaries shall be in the answer."""
     summary: str = ""
     """The responses dialect's `auto`, `concise`, `detailed`."""
+    spelling: Extras = field(default_factory=dict)
+    """The same in the client's own members, for upstreams of its dialect: it says no more than the fields above."""
     extras: Extras = field(default_factory=dict)
 
 

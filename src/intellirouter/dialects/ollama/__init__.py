@@ -1,17 +1,49 @@
 """Ollama's native API: chat, generate, embeddings, and what its clients ask about models.
 
-Door: `CLIENT`, `GENERATE_CLIENT`, `EMBEDDINGS_CLIENT`, `LEGACY_EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`,
-`ERRORS`, `is_load` and `LOAD_ROUTE` for requests that only load a model, the bodies of the catalogue.
-Client's side: `client`, `request_in`, `embeddings_in`, `answer_out`, `loading`, `catalogue`. Upstream's side:
-`upstream`, `request_out`, `answer_in`. Both: `wire`, `error_style`.
+Door: `SPEC`; `CLIENT`, `GENERATE_CLIENT`, `EMBEDDINGS_CLIENT`, `LEGACY_EMBEDDINGS_CLIENT`, `UPSTREAM`,
+`EMBEDDINGS_UPSTREAM`, `ERRORS`; `is_load` and `LOAD_ROUTE` for requests that only load a model; the pages about models.
+Client side: `client` and `client_*`, `loading`, `model_pages`. Upstream side: `upstream` and `upstream_*`.
+Both: `wire`.
 """
 
+from typing import Final
+
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ollama.client import CLIENT, GENERATE_CLIENT
 from intellirouter.dialects.ollama.client_embeddings import EMBEDDINGS_CLIENT, LEGACY_EMBEDDINGS_CLIENT
 from intellirouter.dialects.ollama.client_errors import ERRORS
 from intellirouter.dialects.ollama.loading import LOAD_ROUTE, is_load
 from intellirouter.dialects.ollama.model_pages import ListedModel, ps, show, tags, version
 from intellirouter.dialects.ollama.upstream import EMBEDDINGS_UPSTREAM, UPSTREAM
+from intellirouter.dialects.ollama.wire import DIALECT
+from intellirouter.dialects.spec import ChatEndpoint, DialectSpec, EmbeddingsEndpoint, LocalAnswer, Traits
+
+_LOADS: Final = LocalAnswer(is_load, LOAD_ROUTE)
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="Ollama",
+    errors=ERRORS,
+    endpoints=(
+        ChatEndpoint(name="ollama_chat", paths=("/api/chat",), client=CLIENT, local=_LOADS),
+        ChatEndpoint(
+            name="ollama_generate",
+            paths=("/api/generate",),
+            client=GENERATE_CLIENT,
+            is_upstream_form=False,
+            local=_LOADS,
+        ),
+        EmbeddingsEndpoint(name="ollama_embed", paths=("/api/embed",), client=EMBEDDINGS_CLIENT, local=_LOADS),
+        EmbeddingsEndpoint(
+            name="ollama_embeddings", paths=("/api/embeddings",), client=LEGACY_EMBEDDINGS_CLIENT, local=_LOADS
+        ),
+    ),
+    other_paths=frozenset(f"/api/{name}" for name in ("tags", "ps", "show", "version", "pull", "create")),
+    error_prefixes=("/api/",),
+    chat=UPSTREAM,
+    embeddings=EMBEDDINGS_UPSTREAM,
+    traits=Traits(can_force_tools=False),
+    layout=Layout(containers=frozenset({"options"})),
+)
 
 __all__ = [
     "CLIENT",
@@ -21,6 +53,7 @@ __all__ = [
     "GENERATE_CLIENT",
     "LEGACY_EMBEDDINGS_CLIENT",
     "LOAD_ROUTE",
+    "SPEC",
     "UPSTREAM",
     "ListedModel",
     "is_load",

@@ -5,10 +5,12 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.ollama.client_request import (
     ChatRequest,
     GenerateRequest,
+    OllamaCall,
     Read,
     check_request,
     conversation_of,
@@ -41,12 +43,12 @@ class _LineClient:
         self._decoder = decoder
         self._is_chat = is_chat
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
         request: ChatRequest | GenerateRequest = decode_body(self._decoder, body)
         check_model(request.model)
         check_request(request)
         knobs, own_options = read_options(request.options)
-        call = Call(
+        call = OllamaCall(
             operation="chat",
             model=request.model,
             body=body,

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
+from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -26,6 +27,14 @@ class LegacyRequest(Struct):
     options: dict[str, Any] | None = None
 
 
+class EmbedCall(EmbeddingsCall, kw_only=True):
+    source: EmbedRequest
+
+
+class LegacyEmbedCall(EmbeddingsCall, kw_only=True):
+    source: LegacyRequest
+
+
 _embed: Final = msgspec.json.Decoder(EmbedRequest)
 _legacy: Final = msgspec.json.Decoder(LegacyRequest)
 
@@ -37,29 +46,31 @@ def _extras(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
     return extras | {OPTION_PREFIX + name: value for name, value in options.items() if value is not None}
 
 
-def _call(model: str, body: bytes, context: RequestContext, source: EmbedRequest | LegacyRequest) -> Call:
-    check_model(model)
-    return Call(
-        operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, source=source
-    )
-
-
 class EmbedClient:
-    """Implements `route.EmbeddingsClient` for `/api/embed`."""
+    """Implements `protocols.EmbeddingsClient` for `/api/embed`."""
 
     dialect: str = DIALECT
     field_names: Final[dict[str, str]] = {}
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:
         request = decode_body(_embed, body)
         if request.dimensions is not None and not 0 <= request.dimensions < 2**31:
             raise errors.InvalidRequest(
                 "Invalid 'dimensions': expected a positive integer.", code="invalid_value", param="dimensions"
             )
-        return _call(request.model, body, context, request)
+        check_model(request.model)
+        return EmbedCall(
+            operation="embeddings",
+            model=request.model,
+            body=body,
+            dialect=DIALECT,
+            context=context,
+            needs=_NEEDS,
+            source=request,
+        )
 
     def decode(self, call: Call) -> EmbeddingAsk:
-        request: EmbedRequest = call.source
+        request = narrow_call(call, EmbedCall).source
         given = request.input
         return EmbeddingAsk(
             dialect=DIALECT,
@@ -85,17 +96,26 @@ class EmbedClient:
 
 
 class LegacyEmbeddingsClient:
-    """Implements `route.EmbeddingsClient` for `/api/embeddings`."""
+    """Implements `protocols.EmbeddingsClient` for `/api/embeddings`."""
 
     dialect: str = DIALECT
     field_names: Final[dict[str, str]] = {}
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:
         request = decode_body(_legacy, body)
-        return _call(request.model, body, context, request)
+        check_model(request.model)
+        return LegacyEmbedCall(
+            operation="embeddings",
+            model=request.model,
+            body=body,
+            dialect=DIALECT,
+            context=context,
+            needs=_NEEDS,
+            source=request,
+        )
 
     def decode(self, call: Call) -> EmbeddingAsk:
-        request: LegacyRequest = call.source
+        request = narrow_call(call, LegacyEmbedCall).source
         extras = _extras(call.body, LegacyRequest.__struct_fields__)
         inputs: list[str | list[int]] = [request.prompt] if request.prompt else []
         return EmbeddingAsk(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
+from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
     Conversation,
     FunctionTool,
@@ -97,6 +98,10 @@ class Read(Struct):
     own_options: dict[str, Any]
 
 
+class OllamaCall(ConversationCall, kw_only=True):
+    source: Read
+
+
 ROLES: Final[dict[str, Role]] = {
     "system": "system",
     "developer": "developer",
@@ -116,7 +121,7 @@ _OF_FUNCTION: Final = frozenset(ToolFunctionIn.__struct_fields__)
 
 def conversation_of(call: Call) -> Conversation:
     """Read the whole request. Raises `InvalidRequest`."""
-    read: Read = call.source
+    read = narrow_call(call, OllamaCall).source
     request = read.request
     raw: dict[str, Any] = msgspec.json.decode(call.body)
     knobs = dict(read.knobs)

@@ -143,7 +143,7 @@ def _whole(part: Media | Foreign, losses: LossReport) -> tuple[list[str], list[s
 
 
 class LineStream:
-    """Writes one stream of lines. See `route.StreamEncoder`. Calls go out whole: the wire has no pieces of them."""
+    """Writes one stream of lines. Implements `protocols.StreamEncoder`. Tool calls are written whole."""
 
     def __init__(self, call: Call, losses: LossReport, *, is_chat: bool) -> None:
         self._losses = losses

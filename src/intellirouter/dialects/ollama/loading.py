@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import NO_USAGE, Call, Deployment, Loss
-from intellirouter.dialects.ollama.client_embeddings import EmbedRequest, LegacyRequest
-from intellirouter.dialects.ollama.client_request import ChatRequest, GenerateRequest, Read
+from intellirouter.dialects.calls import narrow_call
+from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
+from intellirouter.dialects.ollama.client_request import ChatRequest, OllamaCall
 from intellirouter.dialects.ollama.wire import created_text
 from intellirouter.dialects.protocols import Answer
 from intellirouter.dialects.routes.local import LocalRoute
@@ -21,23 +22,21 @@ _NO_TIME: Final = re.compile(r"[+-]?(?:0+(?:\.0*)?(?:ns|us|µs|μs|ms|s|m|h)?)+"
 
 def is_load(call: Call) -> bool:
     """Tell whether a call of Ollama's dialect asks for nothing but that the model be loaded or unloaded."""
-    source: Any = call.source
-    if isinstance(source, Read):
-        request = source.request
+    if isinstance(call, OllamaCall):
+        request = call.source.request
         return not (request.messages if isinstance(request, ChatRequest) else request.prompt)
-    if isinstance(source, EmbedRequest):
-        return not source.input
-    return isinstance(source, LegacyRequest) and not source.prompt
+    if isinstance(call, EmbedCall):
+        return not call.source.input
+    return isinstance(call, LegacyEmbedCall) and not call.source.prompt
 
 
 def load_answer(call: Call) -> bytes:
     """Return what Ollama says when it has loaded or unloaded the model."""
-    source: Any = call.source
-    if isinstance(source, EmbedRequest):
+    if isinstance(call, EmbedCall):
         return msgspec.json.encode({"model": call.model, "embeddings": []})
-    if isinstance(source, LegacyRequest):
+    if isinstance(call, LegacyEmbedCall):
         return b'{"embedding":[]}'
-    request: ChatRequest | GenerateRequest = source.request
+    request = narrow_call(call, OllamaCall).source.request
     body: dict[str, Any] = {"model": call.model, "created_at": created_text(0)}
     if isinstance(request, ChatRequest):
         body["message"] = {"role": "assistant", "content": ""}
@@ -55,7 +54,7 @@ def _is_zero(keep_alive: float | str | None) -> bool:
 
 
 class LoadLane(LocalRoute):
-    """Implements `route.Route` for requests that only load a model."""
+    """Implements `protocols.Route` for requests that only load a model."""
 
     not_asked = "cannot be told to load"
     not_streamed = "Loading a model is not streamed."

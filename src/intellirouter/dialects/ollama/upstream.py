@@ -8,8 +8,8 @@ from msgspec import Struct
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
 from intellirouter.dialects.ollama import client_errors as error_style
-from intellirouter.dialects.ollama.client_embeddings import EmbedRequest, LegacyRequest
-from intellirouter.dialects.ollama.client_request import GenerateRequest, Read
+from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
+from intellirouter.dialects.ollama.client_request import GenerateRequest, OllamaCall
 from intellirouter.dialects.ollama.upstream_request import RequestWriter
 from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_response
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
@@ -26,12 +26,11 @@ _LEGACY: Final = "/api/embeddings"
 
 def _path_of(call: Call) -> str:
     """Return the endpoint that a client of Ollama's own dialect has called."""
-    source: Any = call.source
-    if isinstance(source, Read):
-        return _GENERATE if isinstance(source.request, GenerateRequest) else _CHAT
-    if isinstance(source, EmbedRequest):
+    if isinstance(call, OllamaCall):
+        return _GENERATE if isinstance(call.source.request, GenerateRequest) else _CHAT
+    if isinstance(call, EmbedCall):
         return _EMBED
-    return _LEGACY if isinstance(source, LegacyRequest) else _CHAT
+    return _LEGACY if isinstance(call, LegacyEmbedCall) else _CHAT
 
 
 def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
@@ -42,7 +41,7 @@ def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
 
 
 class OllamaUpstream:
-    """Implements `route.ChatUpstream`."""
+    """Implements `protocols.ChatUpstream`."""
 
     dialect: str = DIALECT
 
@@ -78,7 +77,7 @@ _SPOKEN: Final = frozenset(_Vectors.__struct_fields__)
 
 
 class OllamaEmbeddings:
-    """Implements `route.EmbeddingsUpstream`."""
+    """Implements `protocols.EmbeddingsUpstream`."""
 
     dialect: str = DIALECT
 

@@ -177,7 +177,7 @@ _Kind = Literal["", "text", "reasoning"]
 
 
 class LineDecoder:
-    """Reads one stream of lines. Implements `route.StreamDecoder`."""
+    """Reads one stream of lines. Implements `protocols.StreamDecoder`."""
 
     def __init__(self) -> None:
         self._splitter = LineSplitter()

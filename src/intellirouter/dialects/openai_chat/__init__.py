@@ -1,16 +1,36 @@
 """OpenAI's chat completions (`POST /v1/chat/completions`), and whoever speaks them: most clients and most upstreams.
 
-Door: `CLIENT`, `UPSTREAM`; `OpenAIChatPassthrough`; `CheckedChatPassthrough` also checks the answers.
+Door: `SPEC`; `CLIENT`, `UPSTREAM`; `OpenAIChatPassthrough`; `CheckedChatPassthrough` also checks the answers.
 Client side: `client_request`, `client_messages`, `media`, `client_response`, `client_stream`. Upstream side:
 `upstream_request`, `upstream_messages`, `upstream_response`, `upstream_deltas`, with `quirks` for what a vendor takes.
 Both: `codec`, `reasoning`. Same dialect on both sides: `passthrough`, `passthrough_stream`, `checked_passthrough`.
 """
 
+from typing import Final
+
+from intellirouter.dialects.openai.errors import OpenAIErrors
 from intellirouter.dialects.openai_chat.checked_passthrough import CheckedChatPassthrough
 from intellirouter.dialects.openai_chat.codec import ChatClient, ChatUpstream
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+from intellirouter.dialects.openai_chat.reasoning import DIALECT
+from intellirouter.dialects.openai_chat.upstream_request import LAYOUT
+from intellirouter.dialects.spec import ChatEndpoint, DialectSpec, Traits
 
-CLIENT = ChatClient()
-UPSTREAM = ChatUpstream()
+CLIENT: Final = ChatClient()
+UPSTREAM: Final = ChatUpstream()
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="OpenAI chat",
+    errors=OpenAIErrors(),
+    endpoints=(
+        ChatEndpoint(
+            name="openai_chat", paths=("/v1/chat/completions",), client=CLIENT, passthrough=CheckedChatPassthrough()
+        ),
+    ),
+    error_prefixes=("/v1/files", "/v1/batches"),
+    chat=UPSTREAM,
+    traits=Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
+    layout=LAYOUT,
+)
 
-__all__ = ["CLIENT", "UPSTREAM", "CheckedChatPassthrough", "OpenAIChatPassthrough"]
+__all__ = ["CLIENT", "SPEC", "UPSTREAM", "CheckedChatPassthrough", "OpenAIChatPassthrough"]

@@ -1,7 +1,8 @@
-"""The passthrough, with a look at answers whose form the client relies on: tool calls, JSON by a schema."""
+"""The passthrough with checks of the answers whose form the client relies on: tool calls, JSON by a schema."""
 
 from intellirouter.core import Call, Deployment, LossReport
-from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_as_told, sound
+from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
+from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.openai_chat.client_request import read_request
 from intellirouter.dialects.openai_chat.client_response import encode_answer
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
@@ -10,17 +11,16 @@ from intellirouter.dialects.protocols import Answer, StreamRelay
 
 
 class CheckedChatPassthrough(OpenAIChatPassthrough):
-    """Bytes pass as on the passthrough; an answer that does not hold together is `UpstreamMalformed`."""
+    """Bytes pass as in the passthrough; an invalid answer is `UpstreamMalformed`."""
 
     def decode_response(self, body: bytes, call: Call | None = None, deployment: Deployment | None = None) -> Answer:
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return answer
-        if call.conversation is None:
-            call.conversation = read_request(call)
+        conversation = conversation_of(call, read_request)
         response = read_answer(body, deployment)
-        repaired = sound(response, call.conversation)
-        if is_as_told(repaired, response, body):
+        repaired = validate_answer(response, conversation)
+        if is_unchanged(repaired, response, body):
             return answer
         return Answer(answer.usage, answer.finish_reason, encode_answer(repaired, call, LossReport()))
 

@@ -220,7 +220,7 @@ def _output(members: Members) -> OutputFormat | None:
 
 
 def _reasoning(members: Members) -> ReasoningAsk | None:
-    """Read OpenAI's effort and the spellings of other vendors; these stay in `extras`, for vendors that know them."""
+    """Read OpenAI's effort and the spellings of other vendors; these stay in `spelling`, for vendors that know them."""
     if members.lacks(_THOUGHTS):
         return None
     ask = ReasoningAsk(effort=members.text("reasoning_effort"))
@@ -228,7 +228,7 @@ def _reasoning(members: Members) -> ReasoningAsk | None:
         value = members.any(name)
         if value is None:
             continue
-        ask.extras[name] = value
+        ask.spelling[name] = value
         if name == "enable_thinking" and isinstance(value, bool):
             ask.is_enabled = value
         elif name == "thinking_budget":

@@ -12,10 +12,10 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Call, LossReport, Usage, new_id
 from intellirouter.dialects.adapt.custom_tools import text_of
+from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
     Choice,
     Citation,
-    Conversation,
     CustomTool,
     Media,
     Reasoning,
@@ -67,9 +67,10 @@ def knows_functions_only(call: Call) -> bool:
 
 def free_text_tools(call: Call) -> frozenset[str]:
     """Return the names of the client's custom tools. An upstream without them calls functions of those names."""
-    if call.conversation.__class__ is not Conversation:
+    conversation = narrow_call(call, ConversationCall).conversation
+    if conversation is None:
         return frozenset()
-    return frozenset(tool.name for tool in call.conversation.tools if isinstance(tool, CustomTool))
+    return frozenset(tool.name for tool in conversation.tools if isinstance(tool, CustomTool))
 
 
 def finish_reason(stop: Stop | None, *, has_calls: bool, has_refusal: bool) -> str:

@@ -75,7 +75,7 @@ class _Choice(Struct):
 
 
 class ChatStreamEncoder:
-    """See `route.StreamEncoder`."""
+    """Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport) -> None:
         self._call = call

@@ -16,16 +16,16 @@ from intellirouter.dialects.openai_chat.upstream_response import ChatStreamDecod
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 from intellirouter.dialects.wire.sse import EventSplitter
 
-_LANE: Final = OpenAIChatPassthrough()
+_PASSTHROUGH: Final = OpenAIChatPassthrough()
 
 
 class ChatClient:
-    """Clients of `POST /chat/completions`. Implements `route.ChatClient`."""
+    """Clients of `POST /chat/completions`. Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = FIELD_NAMES
 
-    decode_request = staticmethod(_LANE.decode_request)
+    decode_request = staticmethod(_PASSTHROUGH.decode_request)
 
     def decode(self, call: Call) -> Conversation:
         return read_request(call)
@@ -38,7 +38,7 @@ class ChatClient:
 
 
 class ChatUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `route.ChatUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `protocols.ChatUpstream`."""
 
     dialect = DIALECT
 
@@ -46,7 +46,7 @@ class ChatUpstream:
         return write_request(conversation, deployment, losses)
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return _LANE.encode_request(call, deployment)
+        return _PASSTHROUGH.encode_request(call, deployment)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
         return read_answer(body, deployment)

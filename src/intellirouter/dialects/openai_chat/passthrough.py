@@ -3,7 +3,7 @@
 Source: OpenAI API reference, "Create chat completion". Unknown fields are the upstream's business.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +18,12 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
+from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -102,6 +103,20 @@ class ChatRequest(Struct):
     response_format: ResponseFormat | None = None
 
 
+class ChatCall(ConversationCall, kw_only=True):
+    source: ChatRequest
+
+
+class RequestOptions(Protocol):
+    """What the passthrough reads of a request."""
+
+    @property
+    def temperature(self) -> float | None: ...
+
+    @property
+    def stream_options(self) -> StreamOptions | None: ...
+
+
 class _Choice(Struct):
     finish_reason: str | None = None
 
@@ -117,17 +132,17 @@ _decode_response: Final = msgspec.json.Decoder(_Response)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-class OpenAIChatPassthrough:
+class OpenAIChatPassthrough(Route):
     """`POST /chat/completions`, OpenAI dialect on both sides: the passthrough."""
 
     dialect = "openai_chat"
     is_local = False
     path = "/chat/completions"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - all is in the body
         request = decode_body(_decode_request, body)
         _check(request)
-        return Call(
+        return ChatCall(
             operation="chat",
             model=request.model,
             body=body,
@@ -142,10 +157,13 @@ class OpenAIChatPassthrough:
         quirks = deployment.quirks
         if quirks is NO_QUIRKS:
             return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
-        if touches(call, quirks):
+        if touches(call.body, self.options_of(call).temperature, quirks):
             return self._fitted(call, deployment)
         body = self.edited(call, deployment.upstream_model, asks_usage=quirks.takes_stream_options)
         return UpstreamRequest(path=self.path, body=body)
+
+    def options_of(self, call: Call) -> RequestOptions:
+        return narrow_call(call, ChatCall).source
 
     def _fitted(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         """Write the request anew, as this vendor wants it; what no quirk names stays as the client said it."""
@@ -164,7 +182,7 @@ class OpenAIChatPassthrough:
         if upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(upstream_model))
         if asks_usage and call.is_stream and not call.wants_usage:
-            body = _ask_for_usage(body, call.source.stream_options is not None)
+            body = _ask_for_usage(body, self.options_of(call).stream_options is not None)
         return body
 
     def decode_response(

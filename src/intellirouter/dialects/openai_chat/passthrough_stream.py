@@ -53,7 +53,7 @@ _check_objects: Final = msgspec.json.Decoder(_AnyObject).decode_lines
 
 
 class ChatStreamRelay:
-    """See `route.StreamRelay`. `keeps_usage`: the client asked for the usage chunk itself."""
+    """Implements `protocols.StreamRelay`. `keeps_usage`: the client asked for the usage chunk itself."""
 
     __slots__ = (
         "_held",

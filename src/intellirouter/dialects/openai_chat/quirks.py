@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, LossReport, Quirks, errors
+from intellirouter.core import LossReport, Quirks, errors
 
 FIELD_NAMES: Final = {
     "max_output_tokens": "max_completion_tokens",
@@ -24,7 +24,7 @@ FIELD_NAMES: Final = {
     "tool_choice.is_parallel": "parallel_tool_calls",
     "is_strict": "strict",
 }
-"""See `route.ChatClient.field_names`."""
+"""See `protocols.ChatClient.field_names`."""
 
 _FORM_NAMES: Final = {
     "max_completion_tokens": "max_output_tokens",
@@ -56,15 +56,17 @@ _RELIED_ON: Final[dict[str, Callable[[Any], bool]]] = {
 """Members that change what the answer is, where they hold more than the default: never left out."""
 
 
-def touches(call: Call, quirks: Quirks) -> bool:
-    """Tell, cheaply, whether a request may hold what a vendor wants otherwise. Says yes too often, never too seldom."""
-    body = call.body
+def touches(body: bytes, temperature: float | None, quirks: Quirks) -> bool:
+    """Return whether a request may hold what a vendor wants otherwise.
+
+    Cheap: the answer may be a false positive, never a false negative.
+    """
     pattern = _pattern(quirks)
     # A name may be spelled with escapes: then the slow way decides.
     if pattern is not None and (pattern.search(body) or (b"\\u00" in body and _ESCAPED_NAME.search(body))):
         return True
     limit = quirks.max_temperature
-    if limit is not None and call.source.temperature is not None and call.source.temperature > limit:
+    if limit is not None and temperature is not None and temperature > limit:
         return True
     return not quirks.takes_stream_options and b'"stream_options"' in body
 

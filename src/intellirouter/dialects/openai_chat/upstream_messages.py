@@ -25,8 +25,6 @@ from intellirouter.dialects.openai_chat.reasoning import DIALECT, entry_of, show
 
 OPENAI_VENDORS: Final = frozenset({"openai", "azure"})
 _GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex"})
-_WANTS_THOUGHTS_BACK: Final = frozenset({"deepseek", "moonshot", "zai", "zhipu", "minimax"})
-"""Models that think between tool calls and fail, or forget, without their thoughts."""
 _TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "dashscope"})
 _CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
     {"deepseek", "gemini", "vertex", "groq", "xai", "moonshot", "fireworks", "vllm", "llamacpp", "ollama", "host"}
@@ -201,7 +199,7 @@ class MessageWriter:
         if details:
             turn["reasoning_details"] = details
         plain = [part for part in thoughts if part.token is None]
-        is_wanted = self._deployment.vendor in _WANTS_THOUGHTS_BACK or self._is_same
+        is_wanted = self._deployment.profile.wants_reasoning_back or self._is_same
         text = shown(plain) if is_wanted else ""
         if text:
             turn["reasoning_content"] = text

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
     Conversation,
@@ -45,6 +46,18 @@ _KNOBS: Final = (
     "logit_bias",
     "logprobs",
     "top_logprobs",
+)
+
+
+LAYOUT: Final = Layout(
+    synonyms={
+        "max_completion_tokens": ("max_tokens",),
+        "max_tokens": ("max_completion_tokens",),
+        "tools": ("functions",),
+        "tool_choice": ("function_call",),
+        "reasoning_effort": ("reasoning", "thinking", "enable_thinking", "thinking_budget"),
+        "user": ("safety_identifier",),
+    }
 )
 
 
@@ -174,9 +187,9 @@ class _Writer:
 
     def _reasoning(self, ask: ReasoningAsk) -> None:
         if self._is_same:
-            if ask.effort and not isinstance(ask.extras.get("reasoning"), dict):
+            if ask.effort and not isinstance(ask.spelling.get("reasoning"), dict):
                 self._body["reasoning_effort"] = ask.effort
-            self._body |= ask.extras
+            self._body |= ask.spelling
             return
         if self._deployment.vendor == "openrouter":
             self._body["reasoning"] = _openrouter(ask)

@@ -114,7 +114,7 @@ def read_answer(body: bytes, deployment: Deployment) -> Response:
 
 
 class ChatStreamDecoder:
-    """See `route.StreamDecoder`."""
+    """Implements `protocols.StreamDecoder`."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment

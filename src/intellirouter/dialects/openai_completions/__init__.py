@@ -1,12 +1,30 @@
-"""OpenAI's legacy completions (`POST /v1/completions`): relayed to who has them, over the chat form to who has not.
+"""OpenAI's legacy completions (`POST /v1/completions`), served by chat upstreams.
 
-Door: `CLIENT`; `CompletionsPassthrough` relays between equals.
-Client's side: `codec`. Between equals: `route`. There is no upstream's side: others are asked to chat.
+Door: `SPEC`; `CLIENT`; `CompletionsPassthrough` for upstreams of the same dialect.
+Client side: `codec`. Same dialect on both sides: `passthrough`. There is no upstream codec.
 """
 
-from intellirouter.dialects.openai_completions.codec import CompletionsClient
+from typing import Final
+
+from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai_completions.codec import DIALECT, CompletionsClient
 from intellirouter.dialects.openai_completions.passthrough import CompletionsPassthrough
+from intellirouter.dialects.spec import ChatEndpoint, DialectSpec
 
-CLIENT = CompletionsClient()
+CLIENT: Final = CompletionsClient()
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="OpenAI completions",
+    errors=OpenAIErrors(),
+    endpoints=(
+        ChatEndpoint(
+            name="openai_completions",
+            paths=("/v1/completions",),
+            client=CLIENT,
+            passthrough=CompletionsPassthrough(),
+            passthrough_operation="completions",
+        ),
+    ),
+)
 
-__all__ = ["CLIENT", "CompletionsPassthrough"]
+__all__ = ["CLIENT", "SPEC", "CompletionsPassthrough"]

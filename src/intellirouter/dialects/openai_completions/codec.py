@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, Usage, errors
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import (
     Began,
     Choice,
@@ -27,7 +28,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai.errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_request import read_sampling
 from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, head_of
-from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough
+from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough, source_of
 from intellirouter.dialects.protocols import StreamEncoder
 from intellirouter.dialects.wire.json_reader import Members
 from intellirouter.dialects.wire.request_validation import decode_body
@@ -36,14 +37,14 @@ DIALECT: Final = "openai_completions"
 _DEFAULT_TOKENS: Final = 16
 """What the API writes when the client says nothing."""
 _KIND: Final = "text_completion"
-_LANE: Final = CompletionsPassthrough()
+_PASSTHROUGH: Final = CompletionsPassthrough()
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class CompletionsClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {  # noqa: RUF012 - the protocol's form
@@ -51,11 +52,11 @@ class CompletionsClient:
         "top_logprobs": "logprobs",
     }
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
-        return _LANE.decode_request(body, context)
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
+        return _PASSTHROUGH.decode_request(body, context)
 
     def decode(self, call: Call) -> Conversation:
-        request: CompletionRequest = call.source
+        request = source_of(call)
         body: dict[str, Any] = decode_body(_decode_object, call.body)
         members = Members(body)
         for name in ("model", "prompt", "stream", "stream_options", "echo", "suffix"):
@@ -113,7 +114,7 @@ def _unsupported(what: str, param: str) -> errors.UnsupportedFeature:
 
 
 def _echo(call: Call) -> str:
-    request: CompletionRequest = call.source
+    request = source_of(call)
     return _prompt(request) if request.echo else ""
 
 
@@ -163,7 +164,7 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 
 
 class CompletionStreamEncoder:
-    """See `route.StreamEncoder`."""
+    """Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

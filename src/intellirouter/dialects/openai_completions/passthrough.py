@@ -1,4 +1,4 @@
-"""The relay of legacy completions between equals. Source: OpenAI API reference, "Create completion"."""
+"""Legacy completions for an upstream that serves them, too. Source: OpenAI API reference, "Create completion"."""
 
 from typing import Any, Final
 
@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
-from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough, StreamOptions
+from intellirouter.dialects.calls import ConversationCall, narrow_call
+from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough, RequestOptions, StreamOptions
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_CHOICES: Final = 128
@@ -35,6 +36,10 @@ class CompletionRequest(Struct):
     user: str | None = None
 
 
+class CompletionsCall(ConversationCall, kw_only=True):
+    source: CompletionRequest
+
+
 _decode_request: Final = msgspec.json.Decoder(CompletionRequest)
 
 
@@ -43,7 +48,7 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
 
     path = "/completions"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - all is in the body
         request = decode_body(_decode_request, body)
         check_model(request.model)
         _check_range("n", request.n, 1, _MAX_CHOICES)
@@ -54,7 +59,7 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
                 code="empty_array",
                 param="prompt",
             )
-        return Call(
+        return CompletionsCall(
             operation="completions",
             model=request.model,
             body=body,
@@ -63,6 +68,14 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
             max_output_tokens=request.max_tokens,
             source=request,
         )
+
+    def options_of(self, call: Call) -> RequestOptions:
+        return source_of(call)
+
+
+def source_of(call: Call) -> CompletionRequest:
+    """Return the request as `decode_request` read it."""
+    return narrow_call(call, CompletionsCall).source
 
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:

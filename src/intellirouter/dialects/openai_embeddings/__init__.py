@@ -1,13 +1,32 @@
 """OpenAI's embeddings (`POST /v1/embeddings`).
 
-Door: `EMBEDDINGS_CLIENT`, `EMBEDDINGS_UPSTREAM`; `EmbeddingsPassthrough` relays between equals.
-Both sides: `codec`, `answer`, `vectors`. Between equals: `route`.
+Door: `SPEC`; `EMBEDDINGS_CLIENT`, `EMBEDDINGS_UPSTREAM`; `EmbeddingsPassthrough` for upstreams of the same dialect.
+Both sides: `codec`, `answer`, `vectors`. Same dialect on both sides: `passthrough`.
 """
 
+from typing import Final
+
+from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai_embeddings.answer import DIALECT
 from intellirouter.dialects.openai_embeddings.codec import EmbeddingsClient, EmbeddingsUpstream
 from intellirouter.dialects.openai_embeddings.passthrough import EmbeddingsPassthrough
+from intellirouter.dialects.spec import DialectSpec, EmbeddingsEndpoint
 
-EMBEDDINGS_CLIENT = EmbeddingsClient()
-EMBEDDINGS_UPSTREAM = EmbeddingsUpstream()
+EMBEDDINGS_CLIENT: Final = EmbeddingsClient()
+EMBEDDINGS_UPSTREAM: Final = EmbeddingsUpstream()
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="OpenAI",
+    errors=OpenAIErrors(),
+    endpoints=(
+        EmbeddingsEndpoint(
+            name="openai_embeddings",
+            paths=("/v1/embeddings",),
+            client=EMBEDDINGS_CLIENT,
+            passthrough=EmbeddingsPassthrough(),
+        ),
+    ),
+    embeddings=EMBEDDINGS_UPSTREAM,
+)
 
-__all__ = ["EMBEDDINGS_CLIENT", "EMBEDDINGS_UPSTREAM", "EmbeddingsPassthrough"]
+__all__ = ["EMBEDDINGS_CLIENT", "EMBEDDINGS_UPSTREAM", "SPEC", "EmbeddingsPassthrough"]

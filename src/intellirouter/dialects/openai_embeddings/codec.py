@@ -5,13 +5,20 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.dialects.calls import EmbeddingsCall
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
-from intellirouter.dialects.openai_embeddings.passthrough import EmbeddingsPassthrough, EmbeddingsRequest
+from intellirouter.dialects.openai_embeddings.passthrough import (
+    EmbeddingsPassthrough,
+    EmbeddingsRequest,
+    source_of,
+    wants_base64,
+)
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _PATH: Final = "/embeddings"
-_LANE: Final = EmbeddingsPassthrough()
+_PASSTHROUGH: Final = EmbeddingsPassthrough()
 _KNOWN: Final = frozenset(EmbeddingsRequest.__struct_fields__)
 
 
@@ -19,16 +26,16 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class EmbeddingsClient:
-    """Clients of `POST /embeddings`. Implements `route.EmbeddingsClient`."""
+    """Clients of `POST /embeddings`. Implements `protocols.EmbeddingsClient`."""
 
     dialect = DIALECT
     field_names: dict[str, str] = {"encoding": "encoding_format"}  # noqa: RUF012 - the protocol's form
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
-        return _LANE.decode_request(body, context)
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:
+        return _PASSTHROUGH.decode_request(body, context)
 
     def decode(self, call: Call) -> EmbeddingAsk:
-        request: EmbeddingsRequest = call.source
+        request = source_of(call)
         body: dict[str, Any] = decode_body(_decode_object, call.body)
         return EmbeddingAsk(
             dialect=DIALECT,
@@ -42,8 +49,7 @@ class EmbeddingsClient:
         )
 
     def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - all is said
-        request: EmbeddingsRequest = call.source
-        return encode_answer(answer, call.model, is_base64=request.encoding_format == "base64")
+        return encode_answer(answer, call.model, is_base64=wants_base64(call))
 
 
 def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
@@ -67,7 +73,7 @@ def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
 
 
 class EmbeddingsUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `route.EmbeddingsUpstream`."""
+    """OpenAI, and whoever speaks its dialect. Implements `protocols.EmbeddingsUpstream`."""
 
     dialect = DIALECT
 
@@ -96,3 +102,5 @@ class EmbeddingsUpstream:
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002 - one form for all
         return read_answer(body)
+
+    decode_error = staticmethod(openai_errors.decode_error)

@@ -1,4 +1,4 @@
-"""OpenAI embeddings between equals: passed through, in the encoding that the client asked for.
+"""OpenAI embeddings for an upstream of the same dialect: passed through, in the encoding that the client asked for.
 
 Source: OpenAI API reference, "Create embeddings".
 """
@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -30,6 +31,10 @@ class EmbeddingsRequest(Struct):
     user: str | None = None
 
 
+class OpenAIEmbeddingsCall(EmbeddingsCall, kw_only=True):
+    source: EmbeddingsRequest
+
+
 class _Response(Struct):
     data: list[msgspec.Raw] | None = None
     usage: msgspec.Raw = NOT_REPORTED
@@ -41,14 +46,14 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
-class EmbeddingsPassthrough:
+class EmbeddingsPassthrough(Route):
     """`POST /embeddings`, OpenAI dialect on both sides."""
 
     dialect = DIALECT
     is_local = False
     path = "/embeddings"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:  # noqa: ARG002 - all is in the body
         request = decode_body(_decode_request, body)
         check_model(request.model)
         if not request.input:
@@ -59,7 +64,9 @@ class EmbeddingsPassthrough:
                 code="invalid_value",
                 param="encoding_format",
             )
-        return Call(operation="embeddings", model=request.model, body=body, needs=_NEEDS, source=request)
+        return OpenAIEmbeddingsCall(
+            operation="embeddings", model=request.model, body=body, needs=_NEEDS, source=request
+        )
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         refused = [name for name in _OPTIONS if name in deployment.quirks.refuses and f'"{name}"'.encode() in call.body]
@@ -100,18 +107,25 @@ class EmbeddingsPassthrough:
             raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
         if call is not None and response.data and self._is_otherwise(response.data[0], call):
             answer = read_answer(body)
-            wants_base64 = call.source.encoding_format == "base64"
-            converted = encode_answer(answer, answer.model or call.model, is_base64=wants_base64)
+            converted = encode_answer(answer, answer.model or call.model, is_base64=wants_base64(call))
             return Answer(answer.usage, None, converted)
         return Answer(decode_usage(response.usage))
 
     def _is_otherwise(self, first: msgspec.Raw, call: Call) -> bool:
         """Tell whether a vendor did not heed the encoding: OpenAI's SDKs take numbers for base64 and decode garbage."""
         found = _EMBEDDING.search(first)
-        is_base64 = call.source.encoding_format == "base64"
-        return found is not None and (found.group(1) == b'"') is not is_base64
+        return found is not None and (found.group(1) == b'"') is not wants_base64(call)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")
 
     decode_error = staticmethod(openai_errors.decode_error)
+
+
+def source_of(call: Call) -> EmbeddingsRequest:
+    """Return the request as `decode_request` read it."""
+    return narrow_call(call, OpenAIEmbeddingsCall).source
+
+
+def wants_base64(call: Call) -> bool:
+    return source_of(call).encoding_format == "base64"

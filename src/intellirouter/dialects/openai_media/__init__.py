@@ -1,12 +1,44 @@
-"""Surfaces that are relayed and never translated: moderations, images, audio, rerank. JSON or multipart forms in.
+"""Endpoints that are passed through and never translated: moderations, images, audio, rerank. JSON or forms.
 
-Door: `MEDIA_ROUTES` by operation (each decodes its clients' requests, and is its own route), `Form`, `FormPart`,
-`read_form`.
-Between equals: `routes`, `forms`, `raw_stream`, `usage`.
+Door: `SPEC`; `MEDIA_PASSTHROUGHS` by endpoint (each decodes its clients' requests, and is its own route); `Form`,
+`FormPart`, `read_form`.
+Same dialect on both sides: `passthrough`, `forms`, `raw_stream`, `usage`.
 Source: OpenAI API reference (Moderations, Images, Audio); Cohere "Rerank" and Jina "Reranker" for `rerank`.
 """
 
-from intellirouter.dialects.openai_media.forms import Form, FormPart, read_form
-from intellirouter.dialects.openai_media.passthrough import MEDIA_ROUTES
+from typing import Final
 
-__all__ = ["MEDIA_ROUTES", "Form", "FormPart", "read_form"]
+from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai_media.forms import Form, FormPart, read_form
+from intellirouter.dialects.openai_media.passthrough import MEDIA_PASSTHROUGHS
+from intellirouter.dialects.spec import DialectSpec, PassthroughEndpoint
+
+_PATHS: Final = {
+    "openai_moderations": ("/v1/moderations",),
+    "rerank": ("/v1/rerank", "/v2/rerank"),
+    "openai_images": ("/v1/images/generations",),
+    "openai_image_edits": ("/v1/images/edits",),
+    "openai_image_variations": ("/v1/images/variations",),
+    "openai_speech": ("/v1/audio/speech",),
+    "openai_transcriptions": ("/v1/audio/transcriptions",),
+    "openai_translations": ("/v1/audio/translations",),
+}
+SPEC: Final = DialectSpec(
+    name="openai_chat",
+    title="OpenAI",
+    errors=OpenAIErrors(),
+    endpoints=tuple(
+        PassthroughEndpoint(
+            name=name,
+            operation=each.operation,
+            paths=_PATHS[name],
+            client=each,
+            route=each,
+            is_json=not each.is_form,
+            header_names=frozenset({b"content-type"}) if each.is_form else frozenset(),
+        )
+        for name, each in MEDIA_PASSTHROUGHS.items()
+    ),
+)
+
+__all__ = ["MEDIA_PASSTHROUGHS", "SPEC", "Form", "FormPart", "read_form"]

@@ -17,11 +17,12 @@ from intellirouter.core import (
     errors,
     estimate_tokens,
 )
+from intellirouter.dialects.calls import narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
-from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -38,7 +39,7 @@ _TEXT_FORMATS: Final = frozenset({"text", "srt", "vtt"})
 _SSE: Final = b"text/event-stream; charset=utf-8"
 
 
-class _Fields(Struct):
+class MediaFields(Struct):
     """What is read of a JSON request; the rest is the upstream's business."""
 
     model: str | None = None
@@ -51,10 +52,14 @@ class _Fields(Struct):
     prompt: Any = None
 
 
-_decode_fields: Final = msgspec.json.Decoder(_Fields)
+class MediaCall(Call, kw_only=True):
+    source: Form | MediaFields
 
 
-class MediaLane:
+_decode_fields: Final = msgspec.json.Decoder(MediaFields)
+
+
+class MediaPassthrough(Route):
     """One relayed operation: decodes its requests, and is its own route. A pure value."""
 
     dialect = "openai_chat"
@@ -71,7 +76,7 @@ class MediaLane:
         is_sound: bool = False,
     ) -> None:
         """`path` stands below the provider's base URL. `is_sound`: the answer is a recording, not JSON."""
-        self._operation = operation
+        self.operation = operation
         self._path = path
         self._default_model = default_model
         self._required = required
@@ -80,10 +85,10 @@ class MediaLane:
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
         """Read what routing needs. Raises `InvalidRequest`."""
-        source: Form | _Fields
+        source: Form | MediaFields
         if self.is_form:
             source = self._form(body, context)
-            fields = _Fields(
+            fields = MediaFields(
                 model=source.value("model"),
                 stream=source.value("stream") == "true",
                 response_format=source.value("response_format"),
@@ -96,8 +101,8 @@ class MediaLane:
         model = fields.model or self._default_model
         check_model(model)
         is_stream, stream_type = self._stream(fields)
-        return Call(
-            operation=self._operation,
+        return MediaCall(
+            operation=self.operation,
             model=model,
             body=body,
             context=context,
@@ -115,7 +120,7 @@ class MediaLane:
                 raise missing(name)
         return form
 
-    def _stream(self, fields: _Fields) -> tuple[bool, bytes]:
+    def _stream(self, fields: MediaFields) -> tuple[bool, bytes]:
         if self._is_sound:
             if fields.stream_format == "sse":
                 return True, _SSE
@@ -123,7 +128,7 @@ class MediaLane:
         return bool(fields.stream), _SSE
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        name, source = deployment.upstream_model, call.source
+        name, source = deployment.upstream_model, _source_of(call)
         headers: tuple[tuple[str, str], ...] = ()
         if isinstance(source, Form):
             body = call.body if name == source.value("model") else source.with_value("model", name)
@@ -137,7 +142,7 @@ class MediaLane:
         return UpstreamRequest(path=self._path, body=body, headers=headers)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
-        source = call.source
+        source = _source_of(call)
         if isinstance(source, Form) and source.value("response_format") in _TEXT_FORMATS:
             return Answer(self._estimated(call), content_type=b"text/plain; charset=utf-8")
         try:
@@ -155,29 +160,35 @@ class MediaLane:
 
     def _estimated(self, call: Call) -> Usage:
         """Moderations are free; for the rest the text that was sent is all we can count."""
-        if self._operation == "moderations":
+        if self.operation == "moderations":
             return NO_USAGE
-        if isinstance(call.source, Form):
+        if isinstance(_source_of(call), Form):
             return Usage(is_estimated=True)
         return Usage(input_tokens=estimate_tokens(len(call.body)), is_estimated=True)
 
     decode_error = staticmethod(openai_errors.decode_error)
 
 
-MEDIA_ROUTES: Final[dict[str, MediaLane]] = {
-    "openai_moderations": MediaLane(
+def _source_of(call: Call) -> Form | MediaFields:
+    return narrow_call(call, MediaCall).source
+
+
+MEDIA_PASSTHROUGHS: Final[dict[str, MediaPassthrough]] = {
+    "openai_moderations": MediaPassthrough(
         "moderations", "/moderations", default_model="omni-moderation-latest", required=("input",)
     ),
-    "openai_images": MediaLane("images", "/images/generations", default_model="gpt-image-1", required=("prompt",)),
-    "openai_image_edits": MediaLane(
+    "openai_images": MediaPassthrough(
+        "images", "/images/generations", default_model="gpt-image-1", required=("prompt",)
+    ),
+    "openai_image_edits": MediaPassthrough(
         "images", "/images/edits", default_model="gpt-image-1", required=("image", "prompt"), is_form=True
     ),
-    "openai_image_variations": MediaLane(
+    "openai_image_variations": MediaPassthrough(
         "images", "/images/variations", default_model="dall-e-2", required=("image",), is_form=True
     ),
-    "openai_speech": MediaLane("audio", "/audio/speech", required=("input",), is_sound=True),
-    "openai_transcriptions": MediaLane("audio", "/audio/transcriptions", required=("file",), is_form=True),
-    "openai_translations": MediaLane("audio", "/audio/translations", required=("file",), is_form=True),
-    "rerank": MediaLane("rerank", "/rerank", required=("query", "documents")),
+    "openai_speech": MediaPassthrough("audio", "/audio/speech", required=("input",), is_sound=True),
+    "openai_transcriptions": MediaPassthrough("audio", "/audio/transcriptions", required=("file",), is_form=True),
+    "openai_translations": MediaPassthrough("audio", "/audio/translations", required=("file",), is_form=True),
+    "rerank": MediaPassthrough("rerank", "/rerank", required=("query", "documents")),
 }
 """By operation name."""

@@ -9,7 +9,7 @@ from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_dat
 
 
 class RawStream:
-    """See `route.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
+    """Implements `protocols.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
 
     def __init__(self, *, is_sse: bool, fallback_usage: Usage) -> None:
         self._splitter = EventSplitter() if is_sse else None

@@ -1,10 +1,30 @@
-"""OpenAI's realtime dialect: sessions over a WebSocket (`GET /v1/realtime`), relayed between equals.
+"""OpenAI's realtime dialect: sessions over a WebSocket (`GET /v1/realtime`), passed through to OpenAI-like upstreams.
 
-Door: `REALTIME` (decodes the handshake, and is its own route), `HEADERS` that mean something to it, `RealtimeSession`.
-Between equals: `codec`, `session`, `usage`.
+Door: `SPEC`; `REALTIME` (decodes the handshake, and is its own route), its `HEADERS`, `RealtimeSession`.
+Same dialect on both sides: `codec`, `session`, `usage`.
 """
 
+from typing import Final
+
+from intellirouter.dialects.openai.errors import OpenAIErrors
 from intellirouter.dialects.openai_realtime.codec import HEADERS, REALTIME
 from intellirouter.dialects.openai_realtime.session import RealtimeSession
+from intellirouter.dialects.spec import DialectSpec, SessionEndpoint
 
-__all__ = ["HEADERS", "REALTIME", "RealtimeSession"]
+SPEC: Final = DialectSpec(
+    name="openai_chat",
+    title="OpenAI",
+    errors=OpenAIErrors(),
+    endpoints=(
+        SessionEndpoint(
+            name="openai_realtime",
+            operation="realtime",
+            paths=("/v1/realtime",),
+            client=REALTIME,
+            route=REALTIME,
+            header_names=HEADERS,
+        ),
+    ),
+)
+
+__all__ = ["HEADERS", "REALTIME", "SPEC", "RealtimeSession"]

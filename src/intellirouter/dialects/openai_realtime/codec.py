@@ -12,7 +12,7 @@ HEADERS: Final = frozenset({b"openai-beta", b"openai-safety-identifier"})
 """The client's headers that reach the upstream. Without `openai-beta: realtime=v1` it speaks the current protocol."""
 
 
-class RealtimeLane:
+class RealtimePassthrough:
     """Decodes handshakes, and is the route of the sessions they open. A pure value."""
 
     dialect = "openai_chat"
@@ -45,4 +45,4 @@ class RealtimeLane:
     """Of a refused handshake, or of the status that an error event stands for."""
 
 
-REALTIME: Final = RealtimeLane()
+REALTIME: Final = RealtimePassthrough()

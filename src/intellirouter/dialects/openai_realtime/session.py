@@ -29,7 +29,7 @@ _STATUS_OF_TYPE: Final = {
 
 
 class RealtimeSession:
-    """Implements `route.SessionRelay`."""
+    """Implements `protocols.SessionRelay`."""
 
     def __init__(self, model: str, upstream_model: str, *, counts_transcriptions: bool = False) -> None:
         """`counts_transcriptions`: the session's own model transcribes, so what that takes is the session's usage."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response, events_of
 from intellirouter.dialects.openai_responses.client_request import decode_request
 from intellirouter.dialects.openai_responses.client_settings import decode_conversation
@@ -36,12 +37,12 @@ FIELD_NAMES: Final = {
 
 
 class ResponsesClient:
-    """Implements `route.ChatClient`."""
+    """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
         return decode_request(body, context)
 
     def decode(self, call: Call) -> Conversation:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
+from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai_responses.fields import DIALECT, bad_value
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -86,14 +87,18 @@ class ResponsesRequest(Struct):
         return asked is not None and bool(asked.summary or asked.generate_summary)
 
 
+class ResponsesCall(ConversationCall, kw_only=True):
+    source: ResponsesRequest
+
+
 _decoder: Final = msgspec.json.Decoder(ResponsesRequest)
 
 
-def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ResponsesCall:
     """Validate and read a request, as far as routing needs it. Raises `InvalidRequest`."""
     request = decode_body(_decoder, body)
     _check(request)
-    return Call(
+    return ResponsesCall(
         operation="chat",
         model=request.model,
         body=body,
@@ -107,10 +112,9 @@ def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call
     )
 
 
-def request_of(call: Call) -> ResponsesRequest:
-    """Return the call's request as `decode_request` read it."""
-    request: ResponsesRequest = call.source if call.source is not None else decode_body(_decoder, call.body)
-    return request
+def source_of(call: Call) -> ResponsesRequest:
+    """Return the request as `decode_request` read it."""
+    return narrow_call(call, ResponsesCall).source
 
 
 def _check(request: ResponsesRequest) -> None:

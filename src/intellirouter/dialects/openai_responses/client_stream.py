@@ -51,7 +51,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class ResponseWriter:
-    """Implements `route.StreamEncoder`; `finish` gives the whole response."""
+    """Implements `protocols.StreamEncoder`; `finish` gives the whole response."""
 
     def __init__(self, call: Call, losses: LossReport) -> None:
         self._asked = call

@@ -4,13 +4,14 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext
+from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.openai_responses.client import ResponsesClient
 
 
 class InputTokensClient(ResponsesClient):
-    """Implements `count_tokens.CountClient`."""
+    """Implements `protocols.CountClient`."""
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
         return structs.replace(super().decode_request(body, context), operation="count_tokens", is_stream=False)
 
     def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - the number is all there is to say

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Usage, errors
 from intellirouter.dialects.ir import Stop, StopReason
-from intellirouter.dialects.openai_responses.client_request import ResponsesRequest, request_of
+from intellirouter.dialects.openai_responses.client_request import ResponsesRequest, source_of
 from intellirouter.dialects.openai_responses.client_tools import ToolNames, names_of
 
 _INCOMPLETE: Final[dict[StopReason, str]] = {
@@ -109,7 +109,7 @@ class Frame:
     """One response object, apart from its output. Made once an answer."""
 
     def __init__(self, call: Call, response_id: str) -> None:
-        self.request: ResponsesRequest = request_of(call)
+        self.request: ResponsesRequest = source_of(call)
         self.id = response_id
         self._model = call.model
         self._previous = call.context.previous_response_id or None

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from intellirouter.core import Deployment, LossReport, errors, new_id
+from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -100,6 +100,9 @@ class InputWriter:
 
     def _media(self, media: Media) -> dict[str, Any]:
         source = media.source
+        if media.kind == "audio" and self._is_own:
+            audio_format = source.media_type.removeprefix("audio/")
+            return {"type": "input_audio", "input_audio": {"data": source.data, "format": audio_format}, **media.extras}
         if media.kind in {"audio", "video"}:
             raise errors.UnsupportedFeature(
                 f"{self._deployment.name} takes no {media.kind} in the responses dialect.",
@@ -195,7 +198,7 @@ class InputWriter:
             return
         yield {
             "type": "reasoning",
-            "id": part.id if part.id.startswith("rs_") else new_id("rs_"),
+            "id": part.id if part.id.startswith("rs_") else _reasoning_id(token),
             "summary": [{"type": "summary_text", "text": text} for text in part.summary],
             "encrypted_content": token,
         }
@@ -262,6 +265,11 @@ def _shortest(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
         text: str = content[0]["text"]
         return text
     return content
+
+
+def _reasoning_id(token: str) -> str:
+    """Return an id for an item that has none: the same for the same token, so that a prompt cache can find it."""
+    return "rs_" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 def _data_url(media_type: str, data: str) -> str:

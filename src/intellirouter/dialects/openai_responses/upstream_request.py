@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -50,8 +51,19 @@ _INCLUDE_TOKENS: Final = "reasoning.encrypted_content"
 _INCLUDE_LOGPROBS: Final = "message.output_text.logprobs"
 
 
+def _as_items(value: Any) -> list[Any] | None:
+    return [{"type": "message", "role": "user", "content": value}] if isinstance(value, str) else None
+
+
+LAYOUT: Final = Layout(
+    containers=frozenset({"text"}),
+    as_list=_as_items,
+    synonyms={"input": ("instructions",), "user": ("safety_identifier",)},
+)
+
+
 class ResponsesUpstream:
-    """Implements `route.ChatUpstream`."""
+    """Implements `protocols.ChatUpstream`."""
 
     dialect = DIALECT
 

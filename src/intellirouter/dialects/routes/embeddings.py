@@ -1,32 +1,23 @@
-"""The route of embeddings between two dialects."""
+"""The route of embeddings between a client and an upstream of different dialects."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.calls import ask_of
 from intellirouter.dialects.ir import EmbeddingAsk
-from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, StreamRelay
+from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, Route, StreamRelay
 
 
-class ErrorDecoder(Protocol):
-    """How the upstream's dialect says that something went wrong (`ChatUpstream.decode_error`)."""
-
-    def __call__(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError: ...
-
-
-class EmbeddingsTranslation:
-    """Clients of one dialect over an upstream of another. Implements `route.Route`."""
+class EmbeddingsTranslation(Route):
+    """A client of one dialect over an upstream of another."""
 
     is_local = False
 
-    def __init__(self, client: EmbeddingsClient, upstream: EmbeddingsUpstream, error_decoder: ErrorDecoder) -> None:
+    def __init__(self, client: EmbeddingsClient, upstream: EmbeddingsUpstream) -> None:
         self._client = client
         self._upstream = upstream
-        self._decode_error = error_decoder
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         ask = self._ask(call)
@@ -37,10 +28,7 @@ class EmbeddingsTranslation:
         return structs.replace(request, losses=losses.taken())
 
     def _ask(self, call: Call) -> EmbeddingAsk:
-        if call.conversation is None:
-            call.conversation = self._client.decode(call)
-        ask: EmbeddingAsk = call.conversation
-        return ask
+        return ask_of(call, self._client.decode)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         answer = self._upstream.decode(body, deployment)
@@ -58,4 +46,4 @@ class EmbeddingsTranslation:
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
-        return self._decode_error(status, headers, body, deployment=deployment, clock=clock)
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)

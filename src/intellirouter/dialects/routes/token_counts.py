@@ -1,39 +1,29 @@
-"""Counting tokens without an answer: asked of the upstream where it can, estimated (and said so) where it cannot."""
+"""Token counts: by the upstream where it can count, otherwise estimated, which is reported."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.protocols import Answer, ChatUpstream, ConversationClient, CountUpstream, StreamRelay
+from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, Route, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
-from intellirouter.dialects.routes.translation import conversation_of
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
 _NOT_STREAMED: Final = "Counts are not streamed."
 
 
-class CountClient(ConversationClient, Protocol):
-    """The client's side: `POST /v1/messages/count_tokens`, `:countTokens`."""
-
-    def encode_count(self, tokens: int, call: Call) -> bytes: ...
-
-
-class CountingUpstream(ChatUpstream, CountUpstream, Protocol):
-    """An upstream that can count."""
-
-
-class CountTranslation:
-    """Asks the upstream."""
+class CountTranslation(Route):
+    """The upstream counts."""
 
     is_local = False
 
-    def __init__(self, client: CountClient, upstream: CountingUpstream) -> None:
+    def __init__(self, client: CountClient, upstream: CountUpstream) -> None:
         self._client = client
         self._upstream = upstream
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        # What would be lost in an answer is not lost in a count.
-        return self._upstream.encode_count(conversation_of(self._client, call), deployment, LossReport())
+        # Losses concern the answer, not the count.
+        return self._upstream.encode_count(conversation_of(call, self._client.decode), deployment, LossReport())
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))
@@ -48,7 +38,7 @@ class CountTranslation:
 
 
 class CountEstimate(LocalRoute):
-    """Answers from the request alone."""
+    """The gateway estimates the count from the request alone."""
 
     not_asked = "does not count the tokens of"
     not_streamed = _NOT_STREAMED
@@ -57,6 +47,6 @@ class CountEstimate(LocalRoute):
         self._client = client
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
-        tokens = estimate_conversation(conversation_of(self._client, call))
+        tokens = estimate_conversation(conversation_of(call, self._client.decode))
         losses = (Loss("input_tokens", "emulated", "estimated from the request's size"),)
         return Answer(NO_USAGE, body=self._client.encode_count(tokens, call), losses=losses)

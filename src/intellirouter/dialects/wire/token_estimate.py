@@ -1,7 +1,7 @@
 """How many tokens a conversation has, roughly, where no upstream counts them: everything in it, not its text alone."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -10,6 +10,8 @@ from intellirouter.dialects.ir import (
     Conversation,
     Foreign,
     Media,
+    Message,
+    OutputFormat,
     Part,
     Reasoning,
     Refusal,
@@ -18,6 +20,8 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolResult,
 )
+
+T = TypeVar("T")
 
 _PER_MESSAGE: Final = 4
 _PER_TOOL: Final = 16
@@ -28,11 +32,28 @@ _BASE64_BYTES_PER_TOKEN: Final = {"document": 60, "audio": 400, "video": 2_000, 
 
 def estimate_conversation(conversation: Conversation) -> int:
     """Return an estimate of the input tokens: text, thoughts, calls, results, media, tools, schema."""
-    total = sum(_PER_MESSAGE + _parts(message.parts) for message in conversation.messages)
-    total += sum(_tool(tool) for tool in conversation.tools)
-    if conversation.output is not None and conversation.output.schema is not None:
-        total += estimate_tokens(len(msgspec.json.encode(conversation.output.schema)))
-    return total
+    total = sum(_message(message) for message in conversation.messages)
+    return total + sum(_tool(tool) for tool in conversation.tools) + _output(conversation.output)
+
+
+def estimate_difference(before: Conversation, after: Conversation) -> int:
+    """Return how many input tokens `after` has more than `before`; what both share costs nothing to compare."""
+    total = _difference(before.messages, after.messages, _message) + _difference(before.tools, after.tools, _tool)
+    return total + _output(after.output) - _output(before.output)
+
+
+def _difference(old: Sequence[T], new: Sequence[T], tokens: Callable[[T], int]) -> int:
+    kept, known = {id(each) for each in new}, {id(each) for each in old}
+    added = sum(tokens(each) for each in new if id(each) not in known)
+    return added - sum(tokens(each) for each in old if id(each) not in kept)
+
+
+def _message(message: Message) -> int:
+    return _PER_MESSAGE + _parts(message.parts)
+
+
+def _output(output: OutputFormat | None) -> int:
+    return 0 if output is None or output.schema is None else estimate_tokens(len(msgspec.json.encode(output.schema)))
 
 
 def _parts(parts: Iterable[Part]) -> int:

@@ -5,18 +5,19 @@ import json
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.bedrock.event_stream import encode_message
 from intellirouter.dialects.ir import ToolCallBegan
 from intellirouter.dialects.wire.sse import EventSplitter
+from tests.support.dialects.deployments import build_deployment
 
-DEPLOYMENT = Deployment(
+DEPLOYMENT = build_deployment(
+    "bedrock",
+    "bedrock",
+    "anthropic.claude-sonnet-4-6",
+    "https://bedrock-runtime.us-east-1.amazonaws.com",
     name="aws/claude",
     provider="aws",
-    vendor="bedrock",
-    upstream_model="anthropic.claude-sonnet-4-6",
-    address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
 )
 
 

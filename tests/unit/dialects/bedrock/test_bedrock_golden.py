@@ -7,19 +7,19 @@ import msgspec
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import Ended, Event, Response, collect
 from intellirouter.testing import FakeClock
+from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
 
-DEPLOYMENT = Deployment(
+DEPLOYMENT = build_deployment(
+    "bedrock",
+    "bedrock",
+    "anthropic.claude-sonnet-4-6",
+    "https://bedrock-runtime.us-east-1.amazonaws.com",
     name="aws/claude",
     provider="aws",
-    vendor="bedrock",
-    upstream_model="anthropic.claude-sonnet-4-6",
-    address=UpstreamAddress(base_url="https://bedrock-runtime.us-east-1.amazonaws.com"),
-    dialects=("bedrock",),
 )
 
 

@@ -37,7 +37,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.routes.translation import RelayedStream
+from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.gemini import call_of, deployment, documents_in, read_stream, stream_call
 
 DONE = Finished(stop=Stop(reason="stop"))

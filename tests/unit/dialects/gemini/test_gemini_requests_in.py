@@ -10,7 +10,7 @@ from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPE
 from intellirouter.dialects.gemini.wire import read_token, write_thought_token, write_token
 from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.routes.translation import unsaid_fields
+from intellirouter.dialects.routes.translation import client_only_fields
 from tests.support.dialects.gemini import HI, call_of, conversation_of, deployment
 
 
@@ -158,7 +158,7 @@ def test_unknown_members_are_reported_by_name() -> None:
             "tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}],
         }
     )
-    assert set(unsaid_fields(form)) == {
+    assert set(client_only_fields(form)) == {
         "safetySettings",
         "generationConfig.speechConfig",
         "messages[].novel",

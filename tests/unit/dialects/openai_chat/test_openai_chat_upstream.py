@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from intellirouter.core import Deployment, LossReport, UpstreamAddress, errors
+from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.core.vendor import Quirks
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
@@ -33,16 +33,15 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.openai_chat import UPSTREAM
+from tests.support.dialects.deployments import build_deployment
 
 HELLO = Message(role="user", parts=[Text(text="hi")])
 TOOL = FunctionTool(name="f", parameters={"type": "object"})
 
 
 def deployment(vendor: str = "openai", **quirks: Any) -> Deployment:
-    endpoint = UpstreamAddress(base_url="https://vendor.example/v1")
-    return Deployment(
-        name="up", provider="p", vendor=vendor, upstream_model="um", address=endpoint, quirks=Quirks(**quirks)
-    )
+    url = "https://vendor.example/v1"
+    return build_deployment("openai_chat", vendor, "um", url, name="up", provider="p", quirks=Quirks(**quirks))
 
 
 def asked(*messages: Message, dialect: str = "anthropic_messages", **members: Any) -> Conversation:

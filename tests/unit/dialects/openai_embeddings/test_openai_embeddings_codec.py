@@ -12,13 +12,12 @@ import pytest
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.core.vendor import Quirks
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
-from intellirouter.dialects.openai.errors import decode_error
 from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, EmbeddingsPassthrough
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from tests.support.dialects.openai_schemas import validator
 
 LANE = EmbeddingsPassthrough()
-TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, decode_error)
+TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM)
 
 
 def deployment(*refuses: str) -> Deployment:

@@ -7,7 +7,7 @@ import pytest
 
 from intellirouter.core import NO_USAGE, Deployment, RequestContext, UpstreamAddress, Usage
 from intellirouter.core.errors import InvalidRequest, UpstreamMalformed, UpstreamRateLimited, UpstreamUnavailable
-from intellirouter.dialects.openai_media import MEDIA_ROUTES
+from intellirouter.dialects.openai_media import MEDIA_PASSTHROUGHS
 
 UP = Deployment(
     name="up",
@@ -29,7 +29,7 @@ def form(**fields: str) -> bytes:
 
 
 def test_the_model_is_replaced_and_all_else_stays() -> None:
-    route = MEDIA_ROUTES["rerank"]
+    route = MEDIA_PASSTHROUGHS["rerank"]
     sent = b'{ "documents":["a"], "model":"m" , "query":"model","x":1}'
     request = route.encode_request(route.decode_request(sent), UP)
     assert request.path == "/rerank"
@@ -37,7 +37,7 @@ def test_the_model_is_replaced_and_all_else_stays() -> None:
 
 
 def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
-    route = MEDIA_ROUTES["openai_moderations"]
+    route = MEDIA_PASSTHROUGHS["openai_moderations"]
     call = route.decode_request(body(input="x"))
     assert call.model == "omni-moderation-latest"
     assert json.loads(route.encode_request(call, UP).body) == {"input": "x", "model": "up-1"}
@@ -54,12 +54,12 @@ def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
 )
 def test_what_is_required_is_asked_for(surface: str, missing: str) -> None:
     with pytest.raises(InvalidRequest, match=f"'{missing}'") as refusal:
-        MEDIA_ROUTES[surface].decode_request(body(model="m"))
+        MEDIA_PASSTHROUGHS[surface].decode_request(body(model="m"))
     assert refusal.value.param == missing
 
 
 def test_a_forms_model_is_replaced() -> None:
-    route = MEDIA_ROUTES["openai_transcriptions"]
+    route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     call = route.decode_request(form(model="m", file="sound", stream="true"), FORM)
     assert (call.model, call.is_stream, call.operation) == ("m", True, "audio")
     request = route.encode_request(call, UP)
@@ -69,7 +69,7 @@ def test_a_forms_model_is_replaced() -> None:
 
 def test_a_form_without_its_file_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="'file'"):
-        MEDIA_ROUTES["openai_transcriptions"].decode_request(form(model="m"), FORM)
+        MEDIA_PASSTHROUGHS["openai_transcriptions"].decode_request(form(model="m"), FORM)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_form_without_its_file_is_refused() -> None:
     ],
 )
 def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) -> None:
-    route = MEDIA_ROUTES["rerank"]
+    route = MEDIA_PASSTHROUGHS["rerank"]
     call = route.decode_request(body(model="m", query="q", documents=["d"]))
     answer = route.decode_response(json.dumps(document).encode(), call, UP)
     assert (answer.usage, answer.body) == (usage, None)
@@ -95,7 +95,7 @@ def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) 
     "document", [{"usage": {"type": "duration", "seconds": 3}}, {"meta": {"billed_units": {}}}, {}]
 )
 def test_what_is_not_told_in_tokens_is_an_estimate(document: dict[str, Any]) -> None:
-    route = MEDIA_ROUTES["rerank"]
+    route = MEDIA_PASSTHROUGHS["rerank"]
     call = route.decode_request(body(model="m", query="q", documents=["d"]))
     usage = route.decode_response(json.dumps(document).encode(), call, UP).usage
     assert usage is not None
@@ -103,33 +103,33 @@ def test_what_is_not_told_in_tokens_is_an_estimate(document: dict[str, Any]) -> 
 
 
 def test_moderations_cost_nothing() -> None:
-    route = MEDIA_ROUTES["openai_moderations"]
+    route = MEDIA_PASSTHROUGHS["openai_moderations"]
     assert route.decode_response(b'{"results":[]}', route.decode_request(body(input="x")), UP).usage == NO_USAGE
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"[1]", b'"x"', b'{"a":"\xff"}'])
 def test_an_answer_that_is_no_object_is_malformed(text: bytes) -> None:
-    route = MEDIA_ROUTES["openai_images"]
+    route = MEDIA_PASSTHROUGHS["openai_images"]
     with pytest.raises(UpstreamMalformed):
         route.decode_response(text, route.decode_request(body(prompt="x")), UP)
 
 
 def test_an_error_in_200_is_an_error() -> None:
-    route = MEDIA_ROUTES["openai_images"]
+    route = MEDIA_PASSTHROUGHS["openai_images"]
     with pytest.raises(UpstreamUnavailable, match="it broke"):
         route.decode_response(b'{"error":{"message":"it broke"}}', route.decode_request(body(prompt="x")), UP)
 
 
 @pytest.mark.parametrize("wanted", ["text", "srt", "vtt"])
 def test_a_transcript_may_be_plain_text(wanted: str) -> None:
-    route = MEDIA_ROUTES["openai_transcriptions"]
+    route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     call = route.decode_request(form(model="m", file="x", response_format=wanted), FORM)
     answer = route.decode_response(b"not json", call, UP)
     assert answer.content_type.startswith(b"text/plain")
 
 
 def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
-    route = MEDIA_ROUTES["openai_speech"]
+    route = MEDIA_PASSTHROUGHS["openai_speech"]
     call = route.decode_request(body(model="m", input="say", voice="v", response_format="wav"))
     assert (call.is_stream, call.stream_type) == (True, b"audio/wav")
     relay = route.relay(call, UP)
@@ -143,13 +143,13 @@ def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
 
 
 def test_sound_that_never_comes_is_malformed() -> None:
-    route = MEDIA_ROUTES["openai_speech"]
+    route = MEDIA_PASSTHROUGHS["openai_speech"]
     with pytest.raises(UpstreamMalformed, match="empty"):
         route.relay(route.decode_request(body(model="m", input="x")), UP).end()
 
 
 def test_events_are_relayed_and_their_usage_counts() -> None:
-    route = MEDIA_ROUTES["openai_transcriptions"]
+    route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     events = [
         b'data: {"type":"transcript.text.delta","delta":"a"}\n\n',
@@ -160,7 +160,7 @@ def test_events_are_relayed_and_their_usage_counts() -> None:
 
 
 def test_an_error_event_at_the_beginning_is_the_attempts() -> None:
-    route = MEDIA_ROUTES["openai_transcriptions"]
+    route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     with pytest.raises(UpstreamRateLimited):
         relay.feed(b'data: {"error":{"message":"slow down","code":"rate_limit_exceeded"}}\n\n')

@@ -13,7 +13,9 @@ from intellirouter.core import EMPTY_CONTEXT, LossReport, RequestContext, errors
 from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesPassthrough
 from intellirouter.dialects.openai_responses.upstream_stream import _READERS
-from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
+from intellirouter.dialects.routes.passthrough import ChatPassthrough
+from intellirouter.dialects.routes.translation import ChatTranslation
+from intellirouter.dialects.spec import Traits
 from tests.support.dialects.openai_responses import DEPLOYMENT
 
 
@@ -267,4 +269,4 @@ def test_beside_a_relay_the_response_before_is_named() -> None:
     sent = [json.loads(line.removeprefix("data: ")) for line in out.decode().splitlines() if line.startswith("data: ")]
     assert sent[0]["response"] == {"id": "resp_1", "previous_response_id": "resp_before"}
     assert sent[1]["delta"] == '"previous_response_id": null'
-    assert route.edit(_CALL) is None
+    assert route.answer_edit(_CALL) is None

@@ -1,0 +1,155 @@
+"""What the pipeline sees of a client's dialect: one endpoint, with its routes to the deployments."""
+
+from typing import Final, NoReturn, Protocol, TypeVar
+
+from msgspec import Struct
+
+from intellirouter.core import Call, Deployment, Loss, Operation, RequestContext, errors
+from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
+from intellirouter.dialects.edits import edited_call
+from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.protocols import (
+    ChatClient,
+    ConversationClient,
+    ErrorStyle,
+    RequestDecoder,
+    Route,
+    SessionRoute,
+)
+from intellirouter.dialects.spec import LocalAnswer
+
+OPERATION_NAMES: Final[dict[Operation, str]] = {
+    "chat": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+    "count_tokens": "token counts",
+    "moderations": "moderations",
+    "images": "images",
+    "audio": "audio",
+    "rerank": "reranking",
+    "realtime": "realtime sessions",
+}
+"""For people."""
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Routes(Protocol[R_co]):
+    """The routes of one endpoint, by deployment."""
+
+    def route(self, call: Call, deployment: Deployment) -> R_co:
+        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
+        ...
+
+    def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:
+        """Return why `route` would raise, as a phrase after the deployment's name; None where it would not."""
+        ...
+
+
+class NoRoutes:
+    """Stands in for the routes that an endpoint does not have: those of requests, or those of sessions."""
+
+    def route(self, call: Call, deployment: Deployment) -> NoReturn:  # noqa: ARG002 - there are none
+        raise errors.InternalError(f"A {call.operation} call has no routes of this kind.")
+
+    def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:  # noqa: ARG002
+        return None
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
+    """The client's side of one endpoint: how its requests are decoded, how they are served, how errors look."""
+
+    name: str
+    operations: frozenset[str]
+    """An upstream that offers one of these can serve the endpoint."""
+    client: RequestDecoder
+    errors: ErrorStyle
+    routes: Routes[Route] = NoRoutes()
+    """For requests that get an answer."""
+    sessions: Routes[SessionRoute] = NoRoutes()
+    """For requests that open a session."""
+    header_names: frozenset[bytes] = frozenset()
+    """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
+    is_json: bool = True
+    """False: the body is a form (`multipart/form-data`)."""
+    conversations: ConversationClient | None = None
+    """The client codec, where requests are conversations."""
+    chat: ChatClient | None = None
+    """The client codec, where answers are chat answers: encodes an answer that did not come from an upstream."""
+    local: LocalAnswer | None = None
+    """Requests that only the client's own dialect knows: they are no conversations."""
+
+    def decode_request(self, body: bytes, context: RequestContext) -> Call:
+        """Validate and read a request. Raises `InvalidRequest`."""
+        return self.client.decode_request(body, context)
+
+    def can_serve(self, call: Call, deployment: Deployment) -> str | None:
+        """Return why the deployment cannot serve the call, or None if it can: exactly when `route` does not raise.
+
+        The reason is a phrase that reads on after the deployment's name: "does not serve embeddings". What is unknown
+        of a deployment excludes nothing.
+        """
+        return (
+            self._missing(call, deployment)
+            or self.routes.exclusion_reason(call, deployment)
+            or self.sessions.exclusion_reason(call, deployment)
+        )
+
+    def route(self, call: Call, deployment: Deployment) -> Route:
+        """Return the route to this deployment. Raises `UnsupportedFeature` where it cannot serve the call."""
+        if (reason := self._missing(call, deployment)) is not None:
+            raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
+        return self.routes.route(call, deployment)
+
+    def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
+        """Return the route of a session to this deployment. Raises `UnsupportedFeature` where it cannot serve it."""
+        if (reason := self._missing(call, deployment)) is not None:
+            raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
+        return self.sessions.route(call, deployment)
+
+    def _missing(self, call: Call, deployment: Deployment) -> str | None:
+        """Return what the deployment does not offer and the call relies on."""
+        offered, capabilities = deployment.operations, deployment.capabilities
+        if offered is not None and self.operations.isdisjoint(offered):
+            return f"does not serve {OPERATION_NAMES[call.operation]}"
+        if capabilities is None:
+            return None
+        if call.needs and (missing := call.needs - capabilities):
+            return f"does not support {', '.join(sorted(missing))}"
+        if call.operation == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
+            return f"does not serve {OPERATION_NAMES['chat']}"
+        return None
+
+    def losses(self, call: Call, deployment: Deployment) -> tuple[Loss, ...] | str:
+        """Return what of the call would be lost on its way to the deployment, without sending anything.
+
+        A text says why the call cannot be sent to it at all.
+        """
+        try:
+            route = self.route(call, deployment)
+            if route.is_local:
+                return route.decode_response(b"", call, deployment).losses
+            if route.media_urls(call, deployment):
+                return (Loss("messages[].content[].url", "emulated", "fetched by the gateway"),)
+            return route.encode_request(call, deployment).losses
+        except errors.GatewayError as error:
+            return error.message
+
+    def conversation(self, call: Call) -> Conversation | None:
+        """Return the conversation that upstreams get, with all edits so far; None for a request that is none.
+
+        It is decoded the first time and read-only: an edit is a new value. Raises `InvalidRequest`.
+        """
+        if self.conversations is None or (self.local is not None and self.local.applies(call)):
+            return None
+        return conversation_of(call, self.conversations.decode)
+
+    def edited(self, call: Call, conversation: Conversation) -> Call:
+        """Return a call whose upstreams get this conversation instead. `call` itself stays as it is.
+
+        `needs`, `max_output_tokens` and `added_tokens` follow the edit. The client's request stays the starting point
+        of every attempt: an upstream of the same dialect gets it with the edit merged in, and nothing else changed.
+        """
+        before = self.conversation(call)
+        if before is None:
+            raise errors.InternalError(f"The request of a {call.operation} call is not a conversation: {self.name}.")
+        return edited_call(narrow_call(call, ConversationCall), before, conversation)

@@ -1,0 +1,198 @@
+"""The route between a client and an upstream of the same dialect: bytes pass unchanged, and are read on the way."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuard, validate_answer
+from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.json_merge import merge
+from intellirouter.dialects.calls import conversation_of, original_of
+from intellirouter.dialects.edits import only_differences
+from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.protocols import (
+    Answer,
+    ChatClient,
+    ChatUpstream,
+    ResumingEncoder,
+    Route,
+    Splitter,
+    StreamDecoder,
+    StreamEncoder,
+    StreamRelay,
+)
+from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
+from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.wire.sse import check_utf8
+
+AnswerEdit = Callable[[bytes], bytes]
+"""Changes an answer on its way to the client: a whole body, or a block of whole events."""
+
+
+class ChatPassthrough(Route):
+    """A chat-like client over an upstream of its own dialect."""
+
+    is_local = False
+
+    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
+        self._client = client
+        self._upstream = upstream
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return self._upstream.relay_request(call, deployment)
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        response = self._upstream.decode(body, deployment)
+        changed: bytes | None = None
+        if not call.needs.isdisjoint(CHECKED_NEEDS):
+            repaired = validate_answer(response, conversation_of(call, self._client.decode))
+            if repaired != response:
+                changed = self._client.encode(repaired, call, LossReport())
+        if changed is None and (edit := self.answer_edit(call)) is not None:
+            changed = edit(body)
+        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
+        return Answer(response.usage, None if stop is None else stop.reason, changed)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
+        guard = StreamGuard() if not call.needs.isdisjoint(CHECKED_NEEDS) else None
+        return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
+
+    def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
+        """Return what changes the answer; None: it passes unchanged."""
+        return None
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class EditedPassthrough(Route):
+    """The passthrough for a call that a stage has edited: the edit is merged into the client's own body."""
+
+    is_local = False
+
+    def __init__(self, passthrough: Route, client: ChatClient, upstream: ChatUpstream, spec: DialectSpec) -> None:
+        self._passthrough = passthrough
+        self._client = client
+        self._upstream = upstream
+        self._layout = spec.layout
+        self._url_kinds = spec.traits.url_kinds
+
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
+        """Return what the edit has added. The client's own URLs are the upstream's business."""
+        known = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
+        return [
+            url
+            for url in urls_to_fetch(conversation_of(call, self._client.decode), self._url_kinds)
+            if url not in known
+        ]
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        original, edited = original_of(call, self._client.decode), conversation_of(call, self._client.decode)
+        if call.fetched:
+            original = with_fetched(original, call.fetched, LossReport())
+            edited = with_fetched(edited, call.fetched, LossReport())
+        if original == edited:
+            return self._passthrough.encode_request(call, deployment)
+        base, ours = only_differences(original, edited)
+        before, lost_before = self._encode(base, deployment)
+        after, lost_after = self._encode(ours, deployment)
+        body = msgspec.json.encode(merge(before, after, msgspec.json.decode(call.body), self._layout))
+        request = self._passthrough.encode_request(self._client.decode_request(body, call.context), deployment)
+        losses = [loss for loss in lost_after if loss not in lost_before and loss not in request.losses]
+        return structs.replace(request, losses=(*request.losses, *losses)) if losses else request
+
+    def _encode(self, conversation: Conversation, deployment: Deployment) -> tuple[Any, tuple[Loss, ...]]:
+        losses = LossReport(self._client.field_names)
+        request = self._upstream.encode(conversation, deployment, losses)
+        return msgspec.json.decode(request.body), losses.taken()
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        return self._passthrough.decode_response(body, call, deployment)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        return self._passthrough.relay(call, deployment)
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._passthrough.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class RelayedStream(WatchedStream):
+    """Passes whole events on as they arrive. The last event is kept for `end`. Implements `protocols.StreamRelay`."""
+
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        splitter: Splitter,
+        guard: StreamGuard | None,
+        edit: AnswerEdit | None,
+    ) -> None:
+        super().__init__(decoder, encoder)
+        self._splitter = splitter
+        self._guard = guard
+        self._edit = edit
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._sent = b""
+        """The last block that the client was sent."""
+        self._last = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if self.is_finished or not (block := self._splitter.feed(data)):
+            return b""
+        check_utf8(block)
+        if self._edit is not None:
+            block = self._edit(block)
+        try:
+            self._watch_guarded(self._guard, self._decoder.feed(block))
+        except errors.UpstreamError as error:
+            self._break_off(error)
+            self._last = self.fail(error)
+            return b""
+        if self._holds_back():
+            self._hold(block)
+            return b""
+        self._sent = block
+        if not self._held:
+            return block
+        self._held.append(block)
+        out, self._held = b"".join(self._held), []
+        return out
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        if isinstance(self._encoder, ResumingEncoder):
+            self._encoder.resume(self._sent)
+        return self._encoder.fail(error)
+
+    def _holds_back(self) -> bool:
+        """Return whether the block must wait: for the first content, or for settlement if it is the last one."""
+        return self.is_finished or not self.has_content
+
+    def _hold(self, block: bytes) -> None:
+        self._held.append(block)
+        self._held_bytes += len(block)
+        if self._held_bytes > MAX_HELD_BYTES and not self.is_finished:
+            raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+
+    def end(self) -> bytes:
+        if not self.is_finished:
+            rest = self._splitter.rest()
+            if self._edit is not None:
+                rest = self._edit(rest)
+            try:
+                self._watch_guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
+            except errors.UpstreamError as error:
+                self._break_off(error)
+                self._last = self.fail(error)
+            else:
+                self._held.append(rest)
+            self.is_finished = True
+        return b"".join(self._held) + self._last

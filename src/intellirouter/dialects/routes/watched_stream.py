@@ -1,0 +1,62 @@
+"""What relaying and translating a stream have in common: they watch the upstream's events."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from intellirouter.core import Usage, errors
+from intellirouter.dialects.adapt.answer_checks import StreamGuard
+from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Ended, Event, Finished, UsageUpdate
+from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
+
+MAX_HELD_BYTES: Final = 256 * 1024
+"""How much of a stream is held back while it brings no content."""
+
+
+class WatchedStream:
+    """Keeps what the pipeline asks of a `StreamRelay`; subclasses produce the client's bytes."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self.has_content = False
+        self.is_finished = False
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.content_events = 0
+        self.error: errors.UpstreamError | None = None
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        """Return the dialect's error event for a stream that cannot go on."""
+        return self._encoder.fail(error)
+
+    def _watch(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, CONTENT_EVENTS):
+                self.has_content = True
+                self.content_events += 1
+            elif isinstance(event, Finished):
+                self.has_content = True
+                self.finish_reason = event.stop.reason
+            elif isinstance(event, UsageUpdate):
+                self.usage = event.usage
+            elif isinstance(event, Began):
+                self.usage = event.usage or self.usage
+            elif isinstance(event, Ended):
+                self.is_finished = True
+
+    def _watch_guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:
+        """Watch events that the guard lets pass. Raises `UpstreamMalformed` for those that it does not."""
+        try:
+            if guard is not None:
+                guard.watch(events)
+        except errors.UpstreamMalformed:
+            if self.has_content:  # too late for another attempt: the usage must be known
+                self._watch(events)
+            raise
+        self._watch(events)
+
+    def _break_off(self, error: errors.UpstreamError) -> None:
+        """Raise the error before any content; after that, end the stream with it."""
+        if not self.has_content:
+            raise error
+        self.error, self.is_finished = error, True

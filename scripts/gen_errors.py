@@ -17,7 +17,7 @@ BLAME = {
     "policy": "the gateway's configuration",
     "upstream": "the provider",
     "host": "a local model",
-    "us": "the gateway itself",
+    "gateway": "the gateway itself",
 }
 HEAD = """# Errors
 

@@ -98,7 +98,7 @@ async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayPro
             frames.seen.pop("c")
             assert (await frames.last("c"))["type"] == "chat.completed"
         record = gateway.record(done["headers"]["x-request-id"])
-        assert (record["status"], record["error_code"]) == (499, "client_gone")
+        assert (record["status"], record["error_code"]) == (499, "client_disconnected")
         assert record["usage"]["is_estimated"]
     finally:
         vendor.clear()
@@ -207,7 +207,7 @@ async def test_a_socket_that_is_gone_takes_its_requests_with_it(
     for name in frames.seen:
         assert name is not None
         record = gateway.record(frames.seen[name][0]["headers"]["x-request-id"])
-        assert (record["status"], record["error_code"]) == (499, "client_gone")
+        assert (record["status"], record["error_code"]) == (499, "client_disconnected")
 
 
 async def test_failures_are_told_by_frames(gateway: GatewayProcess, vendor: MockVendor) -> None:

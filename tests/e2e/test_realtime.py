@@ -268,7 +268,7 @@ async def test_a_client_that_leaves_while_the_upstream_hesitates(voices: Gateway
             return voices.get("/api/v1/requests", model="mock/hesitates").json()["requests"]
 
         (row,) = await asyncio.to_thread(until, look, "a record")
-        assert (row["status"], row["error_code"]) == (499, "client_gone")
+        assert (row["status"], row["error_code"]) == (499, "client_disconnected")
     finally:
         vendor.clear()
 

@@ -85,8 +85,8 @@ def test_the_vendor_is_told_and_the_record_says_so(
     until(lambda: aborted(vendor, name), "the vendor sees the abort", NOTICED_S)
     assert time.monotonic() - left_s < NOTICED_S
     record = record_of(gateway, name)
-    assert (record["status"], record["error_code"], record["tenant"]) == (499, "client_gone", "north")
-    assert [each["outcome"] for each in record["attempts"]] == ["client_gone"]
+    assert (record["status"], record["error_code"], record["tenant"]) == (499, "client_disconnected", "north")
+    assert [each["outcome"] for each in record["attempts"]] == ["client_disconnected"]
     if has_content:
         assert record["usage"]["is_estimated"] is True
         assert record["usage"]["output_tokens"] > 0

@@ -157,7 +157,7 @@ class Source:
         self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
         self.request_id: str | None = members.get("request_id")
         self.is_task_owner: bool = members.get("is_task_owner", True)
-        self.wait_until_gone: Any = members.get("wait_until_gone")
+        self.wait_for_disconnect: Any = members.get("wait_for_disconnect")
         self.key: bytes | None = members.get("key")
         self.body = body
         self.gate: asyncio.Event | None = members.get("gate")

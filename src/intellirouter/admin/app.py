@@ -132,7 +132,7 @@ async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> byt
     except TimeoutError:
         raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
     except ClientDisconnect:
-        raise errors.ClientGone("The client closed the connection while sending.") from None
+        raise errors.ClientDisconnected("The client closed the connection while sending.") from None
     return bytes(body)
 
 

@@ -1,4 +1,4 @@
-"""A decoded request, as far as routing and execution need to know it; the wire form stays with its codec."""
+"""A decoded request: what routing and execution need to know. The rest is private to the codec."""
 
 from typing import Any, Final, Literal
 
@@ -9,62 +9,62 @@ from intellirouter.core.loss import Loss
 Operation = Literal[
     "chat", "completions", "embeddings", "count_tokens", "moderations", "images", "audio", "rerank", "realtime"
 ]
-"""What is asked of a model, whatever the dialect: all chat-like dialects are `chat`."""
+"""What is requested of a model, in any dialect. All chat dialects are `chat`."""
 
 
 class RequestContext(Struct, frozen=True):
-    """What a request says outside its body."""
+    """The parts of a request outside its body."""
 
     model: str = ""
-    """Where the dialect puts the model into the path (Gemini)."""
+    """The model, if the path names it (Gemini)."""
     is_stream: bool = False
-    """Where the path says that the answer is a stream (Gemini's `:streamGenerateContent`)."""
+    """True if the path requests a stream (Gemini's `:streamGenerateContent`)."""
     query: str = ""
-    """The raw query string, without keys."""
+    """The raw query string, without API keys."""
     headers: tuple[tuple[str, str], ...] = ()
-    """The client's headers that its dialect gives a meaning to (`anthropic-beta`), names in lower case."""
+    """The client's headers that belong to its dialect (`anthropic-beta`). Names are in lower case."""
     previous_response_id: str = ""
-    """The response whose history the gateway has put into the body (OpenAI responses)."""
+    """The response whose history the gateway has inserted into the body (OpenAI Responses)."""
 
 
 EMPTY_CONTEXT: Final = RequestContext()
 
 
 class Call(Struct, kw_only=True):
-    """What a client wants. `body` is kept verbatim: every attempt is encoded afresh from it."""
+    """A client's request. `body` is unchanged, because every attempt is encoded from it."""
 
     operation: Operation
     model: str
     body: bytes
     dialect: str = "openai_chat"
-    """The client's."""
+    """The client's dialect."""
     context: RequestContext = EMPTY_CONTEXT
     is_stream: bool = False
     stream_type: bytes = b"text/event-stream; charset=utf-8"
-    """The content type of the client's stream."""
+    """The content type of the stream that the client receives."""
     wants_usage: bool = False
-    """The client itself asked for the usage chunk of a stream."""
+    """The client requested the usage chunk of a stream."""
     needs: frozenset[str] = frozenset()
-    """Capabilities the request relies on: `tools`, `vision`, `audio`, `json_schema`, …"""
+    """Capabilities that the request needs: `tools`, `vision`, `audio`, `json_schema`, …"""
     max_output_tokens: int | None = None
     source: Any = None
-    """The codec's own decoded form."""
+    """The request as decoded by its codec; only the codec reads it."""
     fetched: dict[str, tuple[str, str]] | None = None
-    """What the gateway fetched on the client's behalf: URL → media type and base64."""
+    """Media that the gateway has fetched for the client: URL to media type and base64."""
     conversation: Any = None
-    """The intermediate form (`dialects.ir`), made when the first upstream of another dialect is tried."""
+    """The request in the intermediate form (`dialects.ir`), built at the first attempt that needs it."""
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
-    """One HTTP request of one attempt, below the deployment's base URL. Credentials are the transport's business."""
+    """One HTTP request of one attempt. The transport adds the credential."""
 
     path: str
-    """Begins with a slash; may carry a query string."""
+    """Appended to the deployment's base URL. Begins with a slash; may have a query string."""
     body: bytes = b""
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()
-    """Beside host, length and credentials. Without a `content-type` here, it is `application/json`."""
+    """Sent in addition to host, length and credential. The default `content-type` is `application/json`."""
     losses: tuple[Loss, ...] = ()
-    """What could not be said to this upstream."""
+    """Fields of the client's request that this request does not contain as they were."""
     copies: int = 1
-    """How often it is sent at once: several choices from an upstream that gives one (see `dialects.fan_out`)."""
+    """How many times the request is sent in parallel, for several choices from an upstream that returns one."""

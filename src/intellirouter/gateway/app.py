@@ -66,7 +66,7 @@ class Gateway:
         presented = dict(scope["headers"])
         try:
             page = await self._page(scope, receive, presented)
-        except errors.ClientGone:
+        except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):

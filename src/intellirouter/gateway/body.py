@@ -16,7 +16,7 @@ def check_body(headers: dict[bytes, bytes], limit_bytes: int, *, is_json: bool =
 
 
 async def take_body(receive: Receive, limit_bytes: int) -> bytes:
-    """Return a body that has come already. Raises `BodyTooLarge`, `ClientGone`."""
+    """Return a body that has come already. Raises `BodyTooLarge`, `ClientDisconnected`."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise _gone()
@@ -27,7 +27,7 @@ async def take_body(receive: Receive, limit_bytes: int) -> bytes:
 
 
 async def read_body(receive: Receive, *, limit_bytes: int, deadline_s: float) -> bytes:
-    """Return the body as it comes. Raises `BodyTooLarge`, `RequestTimeout`, `ClientGone`."""
+    """Return the body as it comes. Raises `BodyTooLarge`, `RequestTimeout`, `ClientDisconnected`."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -51,8 +51,8 @@ def _too_large(limit_bytes: int) -> errors.BodyTooLarge:
     return errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
 
 
-def _gone() -> errors.ClientGone:
-    return errors.ClientGone("The client closed the connection while sending.")
+def _gone() -> errors.ClientDisconnected:
+    return errors.ClientDisconnected("The client closed the connection while sending.")
 
 
 def _check_media_type(headers: dict[bytes, bytes]) -> None:

@@ -33,13 +33,13 @@ class HttpSource:
         return generation.identify(presented_key(self._headers, self._scope))
 
     def read(self, limits: ServerSpec) -> Awaitable[bytes]:
-        """Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `ClientGone`."""
+        """Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `ClientDisconnected`."""
         check_body(self._headers, limits.max_body_bytes, is_json=self.endpoint.is_json)
         extensions = self._scope.get("extensions")
         if extensions and HAS_BODY in extensions and extensions[HAS_BODY](self._scope):
             return take_body(self._receive, limits.max_body_bytes)
         return read_body(self._receive, limit_bytes=limits.max_body_bytes, deadline_s=limits.body_timeout_s)
 
-    async def wait_until_gone(self) -> None:
+    async def wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -307,7 +307,7 @@ class WorkerActor:
         """Enter a permanent failure state."""
         if not self._model_changed.is_set():
             self._fault = fault
-            self._set(state, f"{fault.message} {fault.hint}".rstrip())
+            self._set(state, fault.full_message)
 
     def _set(
         self,

@@ -24,7 +24,7 @@ def test_each_class_fixes_its_contract(kind: type[GatewayError]) -> None:
         "insufficient_quota",
         "rate_limit_error",
     }
-    assert kind.blame in {"client", "policy", "upstream", "host", "us"}
+    assert kind.blame in {"client", "policy", "upstream", "host", "gateway"}
     assert kind.log_level in {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR}
     assert kind.hint == "" or kind.hint[-1] in ".`"
 
@@ -43,7 +43,7 @@ def test_blame_goes_with_the_branch(kind: type[GatewayError]) -> None:
         errors.UpstreamRejected: "client",
         errors.UnsupportedFeature: "client",
         errors.UpstreamError: "upstream",
-        GatewayError: "us",
+        GatewayError: "gateway",
     }
     assert kind.blame == next(blame for branch, blame in expected.items() if issubclass(kind, branch))
 

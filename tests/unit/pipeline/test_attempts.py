@@ -174,7 +174,7 @@ async def test_a_cancelled_attempt_says_nothing_about_the_deployment() -> None:
     exchange, request = begin(world, resolved("a b"))
     with pytest.raises(asyncio.CancelledError):
         await world.attempts.open(exchange, request, Script(world, a=asyncio.CancelledError()))
-    assert kinds(exchange) == [("a", "first", "client_gone")]
+    assert kinds(exchange) == [("a", "first", "client_disconnected")]
     assert exchange.attempts[0].ended_ms is not None
     assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
 

@@ -68,7 +68,7 @@ async def test_as_many_requests_as_allowed_are_in_flight_and_no_more() -> None:
 
 async def test_a_client_that_leaves_while_sending_leaves_no_record() -> None:
     world = World()
-    await world.serve(errors.ClientGone("gone"))
+    await world.serve(errors.ClientDisconnected("gone"))
     assert (world.events, world.journal.records, world.emitted) == ([], [], [])
     assert len(world.in_flight) == 0
 
@@ -99,7 +99,7 @@ async def test_work_that_goes_on_keeps_its_request_id() -> None:
     assert (exchange.request_id, world.record.request_id) == ("req_earlier", "req_earlier")
 
 
-async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyncio.Task[Any]":
+async def cancel(world: World, source: Source, *, is_client_disconnected: bool) -> "asyncio.Task[Any]":
     """Cancel the request once the upstream has been called."""
     opened: list[Exchange] = []
     task = asyncio.ensure_future(world.entry.serve(source, world.reply, opened.append))
@@ -108,7 +108,7 @@ async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyn
             await asyncio.sleep(0)
     for _ in range(5):
         await asyncio.sleep(0)
-    opened[0].is_client_gone = is_client_gone
+    opened[0].is_client_disconnected = is_client_disconnected
     task.cancel()
     await asyncio.wait([task])
     return task
@@ -116,24 +116,24 @@ async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyn
 
 async def test_a_stop_of_the_gateway_is_told_to_the_client() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(), is_client_gone=False)
+    task = await cancel(world, Source(), is_client_disconnected=False)
     assert not task.cancelled(), "the task belonged to the request, so the cancellation ends here"
     assert isinstance(world.reply.error, errors.Overloaded)
-    assert (world.record.status, world.outcomes) == (503, ["client_gone"])
+    assert (world.record.status, world.outcomes) == (503, ["client_disconnected"])
     assert world.events == ["settle", "fail:overloaded"]
 
 
 async def test_a_client_that_left_is_told_nothing() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(), is_client_gone=True)
+    task = await cancel(world, Source(), is_client_disconnected=True)
     assert not task.cancelled()
     assert world.events == ["settle"]
-    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+    assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
 
 
 async def test_a_task_that_does_other_work_as_well_stays_cancelled() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(is_task_owner=False), is_client_gone=False)
+    task = await cancel(world, Source(is_task_owner=False), is_client_disconnected=False)
     assert task.cancelled()
     assert world.record.status == 503, "the exchange is settled all the same"
     assert len(world.in_flight) == 0
@@ -154,16 +154,16 @@ async def test_the_request_is_cancelled_when_its_client_leaves(monkeypatch: pyte
     world = World(a=Response(gate=asyncio.Event()))
     gone = asyncio.Event()
 
-    async def wait_until_gone() -> None:
+    async def wait_for_disconnect() -> None:
         await gone.wait()
 
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
     await asyncio.sleep(0.03)
     assert not task.done()
     gone.set()
     exchange = await asyncio.wait_for(task, 5)
-    assert exchange.is_client_gone
-    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+    assert exchange.is_client_disconnected
+    assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
 
 
 async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,14 +172,14 @@ async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.M
     world = World(a=Response(ANSWER, gate=gate))
     states: list[str] = []
 
-    async def wait_until_gone() -> None:
+    async def wait_for_disconnect() -> None:
         states.append("watching")
         try:
             await asyncio.Event().wait()
         finally:
             states.append("stopped")
 
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
     async with asyncio.timeout(5):
         while not states:
             await asyncio.sleep(0.005)
@@ -187,7 +187,7 @@ async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.M
     exchange = await asyncio.wait_for(task, 5)
     await asyncio.sleep(0)
     assert states == ["watching", "stopped"]
-    assert not exchange.is_client_gone
+    assert not exchange.is_client_disconnected
 
 
 async def test_a_bug_of_ours_is_an_answer_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:

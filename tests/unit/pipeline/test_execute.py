@@ -119,7 +119,7 @@ async def test_a_client_that_leaves_in_mid_stream_stops_the_upstream_and_still_c
     assert endless.outcome == "aborted"
     assert world.record.usage is not None
     assert world.record.usage.is_estimated
-    assert world.outcomes == ["client_gone"]
+    assert world.outcomes == ["client_disconnected"]
     assert (world.board.of("a").failures, world.board.of("a").in_flight) == (0, 0)
 
 

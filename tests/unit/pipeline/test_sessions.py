@@ -315,7 +315,7 @@ async def test_what_was_used_is_known_when_a_session_is_cancelled() -> None:
     assert exchange.usage == Usage(input_tokens=10, output_tokens=5)
     assert upstream.closed is not None
     assert stage.board.of("a").in_flight == 0
-    assert exchange.attempts[0].outcome == "client_gone"
+    assert exchange.attempts[0].outcome == "client_disconnected"
 
 
 async def test_without_a_way_to_upstreams_there_are_no_sessions() -> None:

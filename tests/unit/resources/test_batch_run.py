@@ -41,12 +41,12 @@ class Lines:
         self.asked.append(asked.custom_id)
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
-        exchange = type("E", (), {"is_client_gone": False})()
+        exchange = type("E", (), {"is_client_disconnected": False})()
         in_progress.add(exchange)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
-            self.cut_off = exchange.is_client_gone
+            self.cut_off = exchange.is_client_disconnected
             raise
         finally:
             self.at_once -= 1

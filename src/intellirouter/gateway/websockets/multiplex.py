@@ -57,7 +57,7 @@ class Multiplexer:
         finally:
             for each in self._running.values():
                 if each.exchange is not None:
-                    each.exchange.is_client_gone = self._socket.is_closed
+                    each.exchange.is_client_disconnected = self._socket.is_closed
             await self._owner.stop()
 
     async def _serve(self) -> None:
@@ -148,7 +148,7 @@ class Multiplexer:
                 param="id",
                 hint="It may have been completed meanwhile.",
             )
-        running.is_cancelled = running.exchange.is_client_gone = True
+        running.is_cancelled = running.exchange.is_client_disconnected = True
         running.task.cancel()
 
     async def _run(self, name: str, running: _Running, body: bytes) -> None:
@@ -179,7 +179,7 @@ class FrameSource:
     context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_until_gone: Final = None
+    wait_for_disconnect: Final = None
 
     def __init__(self, socket: Socket, key: bytes | None, body: bytes) -> None:
         self._socket = socket

@@ -29,7 +29,7 @@ class RealtimeSocket:
     endpoint: Final = _ENDPOINT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_until_gone: Final = None
+    wait_for_disconnect: Final = None
 
     def __init__(self, socket: Socket, is_stopping: asyncio.Event) -> None:
         self._socket = socket
@@ -81,14 +81,14 @@ async def serve_realtime(entry: Entry, socket: Socket, is_stopping: asyncio.Even
 
     def watch(exchange: Exchange) -> None:
         def on_gone() -> None:
-            exchange.is_client_gone = True
+            exchange.is_client_disconnected = True
             if task is not None:
                 task.cancel()
 
         socket.watch(on_gone)
 
     session = RealtimeSocket(socket, is_stopping)
-    await entry.hold(session, session, watch)
+    await entry.serve_session(session, session, watch)
 
 
 def _context(socket: Socket) -> RequestContext:

@@ -91,7 +91,7 @@ async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayPro
                 await frames.next()
             await frames.send(type="cancel", id="c")
             done = await frames.last("c")
-            assert done["type"] == "chat.cancelled"
+            assert done["type"] == "chat.canceled"
             await eventually(lambda: arrived(vendor, "cancel-me")[0]["is_aborted"], "the vendor notices")
             assert (await frames.last("other"))["type"] == "chat.completed"
             await frames.create("c", "fake/echo")  # the id is free again
@@ -112,7 +112,7 @@ async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -
             await frames.send(type="cancel", id=f"{number}")
         for number in range(20):
             done = await frames.last(f"{number}")
-            assert done["type"] == "chat.cancelled"
+            assert done["type"] == "chat.canceled"
             assert gateway.record(done["headers"]["x-request-id"])["status"] == 499
 
 
@@ -178,7 +178,7 @@ async def test_only_so_many_are_under_way_on_one_socket(gateway: GatewayProcess,
             assert (told["status"], told["error"]["code"]) == (503, "overloaded")
             assert told["retry_after_s"] == 1.0
             await frames.send(type="cancel", id="0")
-            assert (await frames.last("0"))["type"] == "chat.cancelled"
+            assert (await frames.last("0"))["type"] == "chat.canceled"
             await frames.create("again", "fake/echo")
             assert (await frames.last("again"))["type"] == "chat.completed"
     finally:

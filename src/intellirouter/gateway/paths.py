@@ -1,4 +1,4 @@
-"""Which path is which endpoint. Fixed paths are one dictionary look-up; the rest carry a model or a verb in them."""
+"""Finds the endpoint of a path that contains a model name, and the context and error style of any path."""
 
 from typing import Final
 from urllib.parse import unquote
@@ -26,12 +26,12 @@ _ERROR_STYLES: Final = (
     (("/v1beta", "/v1alpha"), "gemini"),
     (("/v1/responses/", "/v1/files", "/v1/batches"), "openai_chat"),
 )
-"""What a path says of its client, whatever headers come along."""
+"""The dialect of errors by path prefix. It takes precedence over the headers."""
 _OPENAI: Final = ENDPOINTS["openai_chat"].errors
 
 
 def endpoint_of(path: str) -> tuple[Endpoint, str, str] | None:
-    """Return the endpoint of a path that names its model, with the model and the verb; None when there is none."""
+    """Return endpoint, model and verb of a path that contains the model's name; None for other paths."""
     for prefix in _GEMINI_PREFIXES:
         if path.startswith(prefix):
             model, colon, verb = path.removeprefix(prefix).rpartition(":")
@@ -41,7 +41,7 @@ def endpoint_of(path: str) -> tuple[Endpoint, str, str] | None:
 
 
 def context_of(endpoint: Endpoint, scope: Scope, model: str = "", verb: str = "") -> RequestContext:
-    """Return what the request says outside its body, as far as its dialect gives it a meaning."""
+    """Return the parts of the request outside its body that belong to its dialect."""
     if not model and not endpoint.header_names:
         return EMPTY_CONTEXT
     headers = tuple(
@@ -56,7 +56,7 @@ def context_of(endpoint: Endpoint, scope: Scope, model: str = "", verb: str = ""
 
 
 def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
-    """Return how errors look to the clients of a path, one that we do not know included."""
+    """Return the error style for clients of a path, which may be unknown."""
     endpoint = ENDPOINTS_BY_PATH.get(path)
     if endpoint is not None:
         return endpoint.errors
@@ -71,7 +71,7 @@ def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
 
 
 def is_control(path: str) -> bool:
-    """Tell whether a path is the control plane's: below `/api/`, where Ollama's paths and the description are, too."""
+    """Return whether the control plane serves the path: all of `/api/`, except Ollama's endpoints and the API docs."""
     return path.startswith("/api/") and path not in _OLLAMA_PATHS and path not in description.PATHS
 
 

@@ -170,7 +170,7 @@ async def test_a_failure_is_a_frame_before_and_after_the_beginning() -> None:
 async def test_a_cancelled_request_says_so() -> None:
     writing = Writing()
     await writing.reply.cancelled(writing.exchange)
-    assert writing.sent == [{"type": "chat.cancelled", "id": 'a"é', "headers": {"x-request-id": "req_1"}}]
+    assert writing.sent == [{"type": "chat.canceled", "id": 'a"é', "headers": {"x-request-id": "req_1"}}]
 
 
 async def test_nobody_listens_any_more() -> None:

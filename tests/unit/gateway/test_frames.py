@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import SocketClosed, errors
 from intellirouter.dialects import ENDPOINTS
-from intellirouter.gateway.websockets.frames import FrameReply, frame_text, read_frame
+from intellirouter.gateway.websockets.frames import FrameReply, encode_frame, decode_frame
 from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.pipeline import Exchange
 
@@ -47,8 +47,8 @@ class Writing:
 
 
 def test_a_frame_keeps_the_request_verbatim() -> None:
-    frame = read_frame(b'{"type":"chat.create","id":"1","request":{ "model" : "m" },"later":[1]}')
-    assert (frame.type, frame.named(), bytes(frame.request)) == ("chat.create", "1", b'{ "model" : "m" }')
+    frame = decode_frame(b'{"type":"chat.create","id":"1","request":{ "model" : "m" },"later":[1]}')
+    assert (frame.type, frame.required_id(), bytes(frame.request)) == ("chat.create", "1", b'{ "model" : "m" }')
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_frame_keeps_the_request_verbatim() -> None:
 )
 def test_what_is_no_frame_is_told(data: bytes, code: str) -> None:
     with pytest.raises(errors.InvalidRequest) as told:
-        read_frame(data)
+        decode_frame(data)
     assert told.value.code == code
     assert told.value.hint
 
@@ -74,13 +74,13 @@ def test_what_is_no_frame_is_told(data: bytes, code: str) -> None:
 @pytest.mark.parametrize("text", ['{"type":"cancel"}', '{"type":"cancel","id":null}', '{"type":"cancel","id":""}'])
 def test_an_id_is_needed(text: str) -> None:
     with pytest.raises(errors.InvalidRequest, match="'id'"):
-        read_frame(text.encode()).named()
+        decode_frame(text.encode()).required_id()
 
 
 def test_a_long_id_is_not_repeated() -> None:
-    frame = read_frame(json.dumps({"type": "cancel", "id": "x" * 129}).encode())
+    frame = decode_frame(json.dumps({"type": "cancel", "id": "x" * 129}).encode())
     with pytest.raises(errors.InvalidRequest, match="129 characters") as told:
-        frame.named()
+        frame.required_id()
     assert frame.id is None
     assert "xxx" not in told.value.message
 
@@ -88,15 +88,15 @@ def test_a_long_id_is_not_repeated() -> None:
 @given(st.binary())
 def test_any_bytes_are_a_frame_or_a_mistake(data: bytes) -> None:
     try:
-        read_frame(data)
+        decode_frame(data)
     except errors.InvalidRequest as told:
-        json.loads(frame_text("error", None, error=told))
+        json.loads(encode_frame("error", None, error=told))
 
 
 def test_frames_have_what_they_need_and_no_more() -> None:
-    assert frame_text("pong", None) == '{"type":"pong"}'
+    assert encode_frame("pong", None) == '{"type":"pong"}'
     error = errors.Overloaded("Full.", retry_after_s=1.25)
-    assert json.loads(frame_text("error", None, error=error)) == {
+    assert json.loads(encode_frame("error", None, error=error)) == {
         "type": "error",
         "id": None,
         "status": 503,
@@ -114,7 +114,7 @@ def test_a_vendors_own_words_are_passed_on() -> None:
     error = errors.UpstreamRejected("no", status=422)
     said = {"message": "no", "type": "t", "param": None, "code": "c", "odd": [1]}
     error.vendor_body = json.dumps({"x": 1, "error": said}, indent=1).encode() + b"\n"
-    frame = json.loads(frame_text("error", "a", error=error, headers=HEADERS))
+    frame = json.loads(encode_frame("error", "a", error=error, headers=HEADERS))
     assert frame["error"] == said
     assert (frame["status"], frame["headers"]) == (422, {"x-request-id": "req_1"})
 

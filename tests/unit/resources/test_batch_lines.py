@@ -82,7 +82,7 @@ def read(answered: LineResult) -> dict[str, Any]:
 async def test_an_answer_is_a_line(world: World) -> None:
     answered = await world.ask("fake/echo")
     written = read(answered)
-    assert answered.is_good
+    assert answered.is_success
     assert answered.usage is not None
     assert written["custom_id"] == 'id "1"'
     assert written["response"]["body"]["choices"][0]["message"]["content"] == "echo: hello"
@@ -96,19 +96,19 @@ async def test_what_may_pass_is_tried_again_within_bounds(
 ) -> None:
     monkeypatch.setattr(batch_lines, "_MAX_WAIT_S", 0.002)
     answered = await world.ask(model)
-    assert not answered.is_good
+    assert not answered.is_success
     assert read(answered)["response"]["status_code"] == int(model[-3:])
     assert len(world.journal.records) == batch_lines._MAX_TRIES
 
 
 async def test_what_fails_every_second_time_succeeds(world: World) -> None:
     for _ in range(2):
-        assert (await world.ask("fake/flaky")).is_good
+        assert (await world.ask("fake/flaky")).is_success
     assert len(world.journal.records) == 3
 
 
 async def test_nobody_waits_beyond_the_deadline(world: World) -> None:
-    assert not (await world.ask("fake/error-429", left_s=0.5)).is_good  # which asks for a second
+    assert not (await world.ask("fake/error-429", left_s=0.5)).is_success  # which asks for a second
     assert len(world.journal.records) == 1
 
 
@@ -126,18 +126,18 @@ async def test_nobody_waits_beyond_the_deadline(world: World) -> None:
 )
 async def test_what_does_not_pass_is_tried_once(world: World, model: str, body: dict[str, Any], status: int) -> None:
     answered = await world.ask(model, **body)
-    assert not answered.is_good
+    assert not answered.is_success
     assert read(answered)["response"]["status_code"] == status
     assert [record.status for record in world.journal.records] == [status]
 
 
 async def test_streaming_may_be_declined_in_so_many_words(world: World) -> None:
-    assert (await world.ask("fake/echo", stream=False, background=None)).is_good
+    assert (await world.ask("fake/echo", stream=False, background=None)).is_success
 
 
 async def test_without_its_key_nothing_is_run(tmp_path: Path) -> None:
     world = World(tmp_path, is_required=True)
-    assert (await world.ask("fake/echo", key_name="ci")).is_good
+    assert (await world.ask("fake/echo", key_name="ci")).is_success
     for gone in (None, "other"):
         answered = await world.ask("fake/echo", key_name=gone)
         assert read(answered)["response"]["status_code"] == 401

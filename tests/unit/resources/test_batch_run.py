@@ -52,9 +52,9 @@ class Lines:
             self.at_once -= 1
             in_progress.discard(exchange)
         self.then(asked.custom_id)
-        is_good = not asked.custom_id.startswith("bad")
+        is_success = not asked.custom_id.startswith("bad")
         written = json.dumps({"custom_id": asked.custom_id, "body": json.loads(asked.body)}).encode() + b"\n"
-        return LineResult(written, is_good, Usage(input_tokens=2, output_tokens=1))
+        return LineResult(written, is_success, Usage(input_tokens=2, output_tokens=1))
 
 
 class World:

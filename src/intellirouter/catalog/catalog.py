@@ -78,6 +78,7 @@ class Catalog:
         return resolved
 
     def _resolve_model(self, spec: ModelSpec) -> ResolvedModel:
+        by_name = {name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)}
         return ResolvedModel(
             model=spec.name,
             kind="model",
@@ -85,10 +86,8 @@ class Catalog:
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
             retries=spec.retries,
-            request_timeout_s=_request_timeout_s(
-                self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)
-            ),
-            by_name={name: self.deployments[name] for name in (*spec.deployments, *spec.fallbacks)},
+            request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
+            by_name=by_name,
         )
 
     def _single(self, name: str, kind: str, deployment: Deployment) -> ResolvedModel:
@@ -100,7 +99,7 @@ class Catalog:
             strategy="priority",
             pool=(deployment,),
             retries=retries,
-            request_timeout_s=_request_timeout_s([deployment]),
+            request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             by_name=by_name,
         )
 
@@ -143,7 +142,7 @@ class Catalog:
         )
 
 
-def _request_timeout_s(deployments: Iterable[Deployment]) -> float:
+def _sum_of_timeouts(deployments: Iterable[Deployment]) -> float:
     """Return the time for all attempts together: each deployment may use up its own once."""
     return sum(each.timeouts.total_s for each in deployments)
 

@@ -126,6 +126,7 @@ class _Compiler:
             keys=keys,
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
+            default_request_timeout_s=defaults.request_timeout_s,
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
             log_format=logging.format,
@@ -313,6 +314,7 @@ class _Compiler:
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
                 strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
+                request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
             )
         for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:

@@ -110,6 +110,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     fallbacks: tuple[str, ...] = ()
     strategy: str = "priority"
     retries: int = 2
+    request_timeout_s: float | None = None
+    """None: the sum of the total timeouts of its deployments."""
 
 
 class KeySpec(Struct, frozen=True, kw_only=True):
@@ -133,6 +135,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     keys: tuple[KeySpec, ...] = ()
     backoff: BackoffSpec = field(default_factory=BackoffSpec)
     default_retries: int = 2
+    default_request_timeout_s: float | None = None
     logs_bodies: bool = False
     log_level: str = "info"
     log_format: str = "text"

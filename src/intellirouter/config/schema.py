@@ -71,6 +71,9 @@ class Server(Section):
     max_in_flight: Count = Field(
         default=8192, description="Maximum number of concurrent requests. Requests beyond it are rejected with 503."
     )
+    max_open_sockets: Count = Field(
+        default=8192, description="Maximum number of open WebSockets. Handshakes beyond it are rejected with 503."
+    )
     socket_idle_s: Seconds = Field(default=300.0, description="How long an idle WebSocket is kept open, in seconds.")
     socket_max_s: Seconds = Field(
         default=3600.0,
@@ -170,6 +173,11 @@ class Defaults(Section):
     retries: Retries = Field(default=2, description="Number of retries after a failed attempt.")
     cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Timeouts of one attempt.")
+    request_timeout_s: Seconds | None = Field(
+        default=None,
+        description="Timeout of a request over all attempts and delays, until its answer begins (stream) or is "
+        "complete. The default is the sum of `timeouts.total_s` of the model's deployments.",
+    )
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
 
 
@@ -282,6 +290,7 @@ class ModelEntry(Section):
         default_factory=list, description="Deployments to try after all entries of deployments have failed."
     )
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
+    request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
     target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")

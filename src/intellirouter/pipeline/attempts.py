@@ -1,4 +1,4 @@
-"""The attempt loop: tries one deployment after another until one of them responds. See resilience/DESIGN.md.
+"""The attempt loop: tries one deployment after another until one of them responds. See DESIGN.md.
 
 Responses and sessions use the same loop. It calls a function that opens one attempt *until the first content*; the
 caller relays the rest. Nothing has been sent to the client before the loop returns, so every failure can still lead to

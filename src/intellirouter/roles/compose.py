@@ -13,6 +13,7 @@ import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
+from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
 from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
 from intellirouter.hosting import LocalHost, WorkerView
@@ -57,6 +58,7 @@ class GatewayProcess:
     ) -> None:
         """`load_runtime` loads and compiles the configuration for a reload; None if there is no file."""
         self._load_runtime = load_runtime
+        self._reloading = asyncio.Lock()
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
@@ -121,23 +123,27 @@ class GatewayProcess:
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
-    async def reload(self) -> None:
+    async def reload(self) -> ServerSpec:
         """Load the configuration again and apply it. If it is invalid, log the problems and change nothing."""
-        if self._load_runtime is None:
-            return
-        try:
-            runtime = await asyncio.to_thread(self._load_runtime)
+        if self._load_runtime is not None:
+            try:
+                await self._reload(self._load_runtime)
+            except ConfigError as error:
+                for problem in error.problems:
+                    logger.error("The configuration was not reloaded. %s", problem)  # noqa: TRY400 - no traceback
+            except errors.HostError as error:
+                message = "The configuration was not reloaded. %s"
+                logger.error(message, error.full_message)  # noqa: TRY400 - no traceback
+        return self.current.value.runtime.server
+
+    async def _reload(self, load_runtime: Callable[[], Runtime]) -> None:
+        """Build the next generation and use it for new requests. Raises `ConfigError`, `HostError`."""
+        async with self._reloading:  # so that an older configuration does not replace a newer one
+            runtime = await asyncio.to_thread(load_runtime)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
             generation = self._generations.build(runtime, prices, self._registries)
             self.host.apply(local_models(generation.runtime))
-        except ConfigError as error:
-            for problem in error.problems:
-                logger.error("The configuration was not reloaded. %s", problem)  # noqa: TRY400 - no traceback
-            return
-        except errors.HostError as error:
-            logger.error("The configuration was not reloaded. %s", error.full_message)  # noqa: TRY400 - no traceback
-            return
-        self._swap(generation)
+            self._swap(generation)
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed. It takes effect after a restart.", setting)

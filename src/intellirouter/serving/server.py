@@ -111,8 +111,8 @@ class Application(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def reload(self) -> None:
-        """Reload the configuration (SIGHUP). Logs its own errors."""
+    async def reload(self) -> ServerSpec:
+        """Reload the configuration (SIGHUP) and return the current limits. Logs its own errors."""
         ...
 
 
@@ -143,7 +143,6 @@ async def _serve(
         http=BoundedProtocol,
         loop="none",
         ws=cast("Any", build_websocket_protocol),
-        ws_max_size=spec.max_body_bytes,
         ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
@@ -153,17 +152,25 @@ async def _serve(
         date_header=True,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(spec.drain_s)),
         backlog=_BACKLOG,
     )
+    _apply_limits(config, spec)
     server = Server(config, on_ready, on_stopping=application.begin_stop)
+
+    async def reload() -> None:
+        _apply_limits(config, await application.reload())
+
     try:
         await application.start()
         if can_reload:
-            asyncio.get_running_loop().add_signal_handler(
-                signal.SIGHUP, lambda: owner.start(application.reload(), "reload")
-            )
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: owner.start(reload(), "reload"))
         await server.serve(sockets=[sock])
     finally:
         await owner.stop()
         await application.stop()
+
+
+def _apply_limits(config: uvicorn.Config, spec: ServerSpec) -> None:
+    """Set the limits that a reload may change. New connections, and the next shutdown, read them from `config`."""
+    config.ws_max_size = spec.max_body_bytes
+    config.timeout_graceful_shutdown = max(1, round(spec.drain_s))

@@ -70,7 +70,7 @@ async def process(configure: Configure) -> AsyncIterator[GatewayProcess]:
 
 async def reload(process: GatewayProcess, runtime: Runtime) -> None:
     """Reload with this configuration in place of the file's."""
-    process._read_again = lambda: runtime
+    process._load_runtime = lambda: runtime
     await process.reload()
 
 

@@ -81,7 +81,7 @@ async def _send(process: GatewayProcess, name: str) -> int:
     return response.status
 
 
-def test_models_of_a_configuration(configure: Configure) -> None:
+def test_local_models_of_a_configuration(configure: Configure) -> None:
     model: Any = {"threads": 1, "slots": 4}
     artifact = configure(small=512).deployments["small"].artifact
     assert local_models(configure(small=512, large=8192)) == [

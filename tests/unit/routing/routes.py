@@ -1,4 +1,4 @@
-"""Deployments, targets and calls for the tests of routing, each in one line."""
+"""Short constructors of deployments, models and calls for the tests of routing."""
 
 import random
 from typing import Any

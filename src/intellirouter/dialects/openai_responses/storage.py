@@ -1,7 +1,12 @@
 """What a store of responses needs of their dialect: items in and out, and the states a response goes through."""
 
+from typing import Final
+
 from intellirouter.core import Call
-from intellirouter.dialects.openai_responses import CLIENT, history, lifecycle
+from intellirouter.dialects.openai_responses import history, lifecycle
+from intellirouter.dialects.openai_responses.client import ResponsesClient
+
+_CLIENT: Final = ResponsesClient()
 
 input_items = history.input_items
 with_history = history.with_history
@@ -18,4 +23,4 @@ final_response = history.final_response
 
 def queued(call: Call) -> tuple[str, bytes]:
     """Return a new response's id, and the object as it stands before anything has happened."""
-    return lifecycle.queued(CLIENT, call)
+    return lifecycle.queued(_CLIENT, call)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks except the tests. Runs every check, prints the output of those that fail, and fails if any of them did.
 #   scripts/gate.sh              all checks
-#   scripts/gate.sh NAME…        some of: format lint types imports sizes documents generated dependencies shell
+#   scripts/gate.sh NAME…        some of: format lint types imports sizes wording documents generated dependencies shell
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="${VENV:-.venv}/bin"
@@ -12,6 +12,7 @@ lint() { "$bin/ruff" check --quiet .; }
 types() { "$bin/mypy"; }
 imports() { "$bin/lint-imports" --no-logo; }
 sizes() { "$bin/python" scripts/check_sizes.py; }
+wording() { "$bin/python" scripts/check_wording.py; }
 documents() { "$bin/python" scripts/check_docs.py; }
 dependencies() { "$bin/python" scripts/check_requirements.py; }
 generated() { # generated pages and data files must be up to date
@@ -41,10 +42,10 @@ check() {
 }
 
 names=("$@")
-[ "${#names[@]}" -gt 0 ] || names=(format lint types imports sizes documents generated dependencies shell)
+[ "${#names[@]}" -gt 0 ] || names=(format lint types imports sizes wording documents generated dependencies shell)
 for name in "${names[@]}"; do
   case "$name" in
-    format | lint | types | imports | sizes | documents | generated | dependencies | shell) check "$name" ;;
+    format | lint | types | imports | sizes | wording | documents | generated | dependencies | shell) check "$name" ;;
     *) echo "Unknown check: $name" >&2; exit 2 ;;
   esac
 done

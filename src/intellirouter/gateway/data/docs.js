@@ -86,13 +86,13 @@ function objectsIn(value) {
 }
 
 function bounds(schema) {
-  const said = [];
-  if (schema.minimum !== undefined) said.push(`≥ ${schema.minimum}`);
-  if (schema.maximum !== undefined) said.push(`≤ ${schema.maximum}`);
-  if (schema.minItems) said.push(`at least ${schema.minItems}`);
-  if (schema.maxLength) said.push(`at most ${schema.maxLength} characters`);
-  if (schema.default !== undefined && schema.default !== null) said.push(`default ${JSON.stringify(schema.default)}`);
-  return said.join(", ");
+  const parts = [];
+  if (schema.minimum !== undefined) parts.push(`≥ ${schema.minimum}`);
+  if (schema.maximum !== undefined) parts.push(`≤ ${schema.maximum}`);
+  if (schema.minItems) parts.push(`at least ${schema.minItems}`);
+  if (schema.maxLength) parts.push(`at most ${schema.maxLength} characters`);
+  if (schema.default !== undefined && schema.default !== null) parts.push(`default ${JSON.stringify(schema.default)}`);
+  return parts.join(", ");
 }
 
 function tree(value, depth = 0, seen = []) {

@@ -66,8 +66,8 @@ fuzz: env ## Run the property tests with many examples (FUZZ_CASES per test).
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 docs: env ## Regenerate the generated pages.
-	@$(BIN)/python scripts/gen_errors.py
-	@for script in scripts/gen_reference.py scripts/gen_cli_reference.py scripts/gen_openapi.py scripts/gen_dialects.py; do if [ -f "$$script" ]; then $(BIN)/python "$$script"; fi; done
+	@$(BIN)/python -m scripts.gen_errors
+	@for name in reference cli_reference openapi dialects; do $(BIN)/python -m scripts.gen_$$name; done
 
 lock: ## Regenerate requirements/*.txt from pyproject.toml (needs uv).
 	@scripts/lock.sh $(ARGS)

@@ -1,7 +1,7 @@
 """Write the compact price list of the gateway from the genai-prices package.
 
-    python scripts/build_prices.py            write src/intellirouter/catalog/data/prices.json
-    python scripts/build_prices.py --check    fail if that file differs from the installed genai-prices
+    python -m scripts.build_prices            write src/intellirouter/catalog/data/prices.json
+    python -m scripts.build_prices --check    fail if that file differs from the installed genai-prices
 
 The output depends only on the version of genai-prices. It has one model per line, so that updates are readable diffs.
 """
@@ -140,7 +140,7 @@ def main() -> int:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
         print(
-            f"{OUTPUT} differs from genai-prices {version('genai-prices')}. Run scripts/build_prices.py.",
+            f"{OUTPUT} differs from genai-prices {version('genai-prices')}. Run python -m scripts.build_prices.",
             file=sys.stderr,
         )
         return 1

@@ -1,7 +1,7 @@
 """Gather changelog.d/ into CHANGELOG.md.
 
-    python scripts/changelog.py --check            every fragment is well named and says something
-    python scripts/changelog.py 0.2.0 2027-01-31   write the release's section and remove its fragments
+    python -m scripts.changelog --check            every fragment is well named and says something
+    python -m scripts.changelog 0.2.0 2027-01-31   write the release's section and remove its fragments
 
 A fragment is `changelog.d/<slug>.<kind>.md`: one to three sentences for users, no heading.
 """

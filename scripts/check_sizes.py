@@ -1,4 +1,4 @@
-"""Hold the tree to its size budgets and naming rules. `python scripts/check_sizes.py` prints what breaks them.
+"""Hold the tree to its size budgets and naming rules. `python -m scripts.check_sizes` prints what breaks them.
 
     file        lines of a file                                     <= 500
     function    lines of a function, its docstring not counted       <= 60

@@ -1,4 +1,4 @@
-"""Check the wording of error messages and texts. `python scripts/check_wording.py` prints every finding.
+"""Check the wording of error messages and texts. `python -m scripts.check_wording` prints every finding.
 
     sentence   the message and the hint of an error that we construct must be sentences that end with a full stop
     phrase     the expressions in banned_wording.txt must not occur in code, documentation or the API description

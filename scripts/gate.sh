@@ -11,15 +11,16 @@ format() { "$bin/ruff" format --check --quiet . || { echo "Run: make format"; re
 lint() { "$bin/ruff" check --quiet .; }
 types() { "$bin/mypy"; }
 imports() { "$bin/lint-imports" --no-logo; }
-sizes() { "$bin/python" scripts/check_sizes.py; }
-wording() { "$bin/python" scripts/check_wording.py; }
-documents() { "$bin/python" scripts/check_docs.py; }
-dependencies() { "$bin/python" scripts/check_requirements.py; }
+sizes() { "$bin/python" -m scripts.check_sizes; }
+wording() { "$bin/python" -m scripts.check_wording; }
+documents() { "$bin/python" -m scripts.check_docs; }
+dependencies() { "$bin/python" -m scripts.check_requirements; }
 generated() { # generated pages and data files must be up to date
-  local script status=0
+  local script module status=0
   for script in scripts/gen_*.py scripts/build_*.py scripts/changelog.py; do
     [ -f "$script" ] || continue
-    "$bin/python" "$script" --check || { echo "Out of date. Run: python $script"; status=1; }
+    module="scripts.$(basename "$script" .py)"
+    "$bin/python" -m "$module" --check || { echo "Out of date. Run: python -m $module"; status=1; }
   done
   return "$status"
 }

@@ -1,7 +1,7 @@
 """Generate docs/reference/cli.md from the commands.
 
-python scripts/gen_cli_reference.py            write the page
-python scripts/gen_cli_reference.py --check    fail if the page is out of date
+python -m scripts.gen_cli_reference            write the page
+python -m scripts.gen_cli_reference --check    fail if the page is out of date
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main() -> int:
         return 0
     if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{OUTPUT} is out of date. Run: python scripts/gen_cli_reference.py", file=sys.stderr)
+    print(f"{OUTPUT} is out of date. Run: python -m scripts.gen_cli_reference", file=sys.stderr)
     return 1
 
 

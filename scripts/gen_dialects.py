@@ -1,13 +1,14 @@
 """Write docs/reference/dialects.md from the golden cases of the dialects. `--check` compares only.
 
 Every cell is what the code does with the cases that name the feature: nothing here is written by hand. What is
-measured, and how, stands in tests/unit/dialects/features.py.
+measured, and how, stands in tests/support/dialects/features.py.
 """
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support.dialects import features
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "dialects.md"
@@ -67,21 +68,19 @@ def _counts(counts: dict[str, dict[str, int]]) -> str:
 
 
 def page() -> str:
-    sys.path.insert(0, str(ROOT / "tests" / "unit" / "dialects"))
-    features = importlib.import_module("features")
-    asked, told = features.asked(), features.told()
+    requests, answers = features.request_outcomes(), features.answer_outcomes()
     upstreams = list(features.UPSTREAMS)
     sections = [HEAD]
     for client in features.CLIENTS:
         sections += [
             f"\n## Clients of {TITLES[client]}\n\nWhat they ask, by upstream:\n\n",
-            _table(asked[client], list(features.ASKED), upstreams),
+            _table(requests[client], list(features.REQUEST_FEATURES), upstreams),
             "\nWhat they are told, by upstream:\n\n",
-            _table(told[client], list(features.TOLD), upstreams),
+            _table(answers[client], list(features.ANSWER_FEATURES), upstreams),
         ]
     sections += [
         "\n## The cases\n\nThey stand in `tests/fixtures/dialects`; streams are read whole and cut at every byte.\n\n",
-        _counts(features.counts()),
+        _counts(features.case_counts()),
     ]
     return "".join(sections)
 

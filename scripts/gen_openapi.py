@@ -1,7 +1,7 @@
 """Write the OpenAPI document of both planes from api/*.yaml and from the routes of the control plane.
 
-    python scripts/gen_openapi.py            write src/intellirouter/gateway/data/openapi.json
-    python scripts/gen_openapi.py --check    fail if that file is out of date
+    python -m scripts.gen_openapi            write src/intellirouter/gateway/data/openapi.json
+    python -m scripts.gen_openapi --check    fail if that file is out of date
 
 api/README.md describes the format of the sources.
 """
@@ -221,7 +221,7 @@ def main() -> int:
     if parser.parse_args().check:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{OUTPUT.relative_to(ROOT)} is out of date. Run scripts/gen_openapi.py.", file=sys.stderr)
+        print(f"{OUTPUT.relative_to(ROOT)} is out of date. Run python -m scripts.gen_openapi.", file=sys.stderr)
         return 1
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Write docs/reference/settings.md and docs/reference/config.schema.json from the schema.
 
-python scripts/gen_reference.py            write the files
-python scripts/gen_reference.py --check    only check that they are up to date
+python -m scripts.gen_reference            write the files
+python -m scripts.gen_reference --check    only check that they are up to date
 """
 
 import json
@@ -63,7 +63,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = [path for path, text in pages.items() if not path.is_file() or path.read_text("utf-8") != text]
         for path in stale:
-            print(f"{path.name} is out of date. Run python scripts/gen_reference.py.", file=sys.stderr)
+            print(f"{path.name} is out of date. Run python -m scripts.gen_reference.", file=sys.stderr)
         return 1 if stale else 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, text in pages.items():

@@ -1,4 +1,4 @@
-"""What holds for every test: loopback only, no keys from the machine, no process left behind, repeatable properties."""
+"""Rules for all tests: loopback only, no keys of the machine, no process left behind, repeatable property tests."""
 
 import contextlib
 import ipaddress
@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("tests.support")
+
 REPO = Path(__file__).resolve().parent.parent
 RESERVED_SUFFIXES = (".invalid", ".test", ".example")
 CHILD_GRACE_S = 3.0
 
-# Shared machines are slow now and then: a deadline per example would judge the machine. The gate repeats the same
-# examples; `make fuzz` looks for new ones.
+# There is no deadline per example, because shared machines can be slow. The gate always runs the same examples; `make
+# fuzz` searches for new ones.
 settings.register_profile("gate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
     "fuzz",
@@ -29,7 +32,7 @@ settings.register_profile(
 )
 settings.load_profile("gate")
 
-# A developer's own keys and settings must neither change a result nor reach a vendor.
+# Keys and settings of the developer must neither change a result nor be sent to a vendor.
 for _name in list(os.environ):
     if _name.startswith(("INTELLIR", "ORCHESTRATOR_", "RESOURCE_PORTS_")) or _name.endswith(("_API_KEY", "_API_BASE")):
         del os.environ[_name]
@@ -50,37 +53,37 @@ def _is_loopback(host: object) -> bool:
 
 
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
-    """An audit hook sees every socket of the interpreter, whichever library opened it."""
+    """Reject other addresses in an audit hook, which sees the sockets of every library."""
     if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
         address = arguments[1]
         if isinstance(address, tuple) and address and not _is_loopback(address[0]):
-            raise RuntimeError(f"tests reach loopback only; this one tried {address[0]}")
+            raise RuntimeError(f"Tests may connect to loopback only, not to {address[0]}.")
     elif event in {"socket.getaddrinfo", "socket.gethostbyname"}:
         host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
         if host is None or _is_loopback(host):
             return
         if str(host).endswith(RESERVED_SUFFIXES):
-            raise socket.gaierror(socket.EAI_NONAME, f"{host}: reserved, resolves nowhere")
-        raise RuntimeError(f"tests reach loopback only; this one asked for {host}")
+            raise socket.gaierror(socket.EAI_NONAME, f"{host} is a reserved name and does not resolve.")
+        raise RuntimeError(f"Tests may connect to loopback only, not to {host}.")
 
 
 sys.addaudithook(_refuse_network)
 
 
 def _children() -> dict[int, str]:
-    """Living children of this process, with their command lines; empty where there is no /proc."""
+    """Return the running child processes with their command lines; without /proc, there are none."""
     found: dict[int, str] = {}
     for task in Path("/proc/self/task").glob("*/children"):
         try:
             pids = [int(pid) for pid in task.read_text().split()]
         except OSError:
-            continue  # the thread ended while we looked
+            continue  # the thread has ended in the meantime
         for pid in pids:
             try:
                 state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
-                continue  # the child ended while we looked
+                continue  # the process has ended in the meantime
             is_interpreters_own = "resource_tracker" in command or "forkserver" in command
             if state != "Z" and not is_interpreters_own:
                 found[pid] = command.strip()
@@ -89,7 +92,7 @@ def _children() -> dict[int, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_left_behind() -> Iterator[None]:
-    """Set up first, so torn down last: whatever a fixture started must be gone by then."""
+    """Fail if a process is left behind. It is set up first and torn down last, after all other fixtures."""
     before = set(_children())
     yield
     deadline = time.monotonic() + CHILD_GRACE_S
@@ -101,12 +104,27 @@ def _no_process_left_behind() -> Iterator[None]:
         time.sleep(0.05)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):  # its Popen may have waited for it in the meantime
+        with contextlib.suppress(ChildProcessError):  # its Popen may already have waited for it
             os.waitpid(pid, 0)
-    pytest.fail("processes left behind by the tests: " + "; ".join(f"{pid} {name}" for pid, name in left.items()))
+    pytest.fail("Processes left behind by the tests: " + "; ".join(f"{pid} {name}" for pid, name in left.items()))
 
 
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The root of the source tree."""
     return REPO
+
+
+@pytest.fixture
+def socket_dir() -> Iterator[Path]:
+    """A private, empty directory whose path is short enough for unix sockets, unlike `tmp_path` under pytest-xdist."""
+    with tempfile.TemporaryDirectory(prefix="ir-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections. It stays reserved, so no other process can listen on it."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]

@@ -17,9 +17,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=REPO, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("script", ["check_sizes.py", "check_requirements.py"])
+@pytest.mark.parametrize("script", ["check_sizes", "check_requirements"])
 def test_the_tree_passes_its_own_checks(script: str) -> None:
-    done = _run(f"scripts/{script}")
+    done = _run("-m", f"scripts.{script}")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -22,7 +22,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded & {*HEAVY, "msgspec", "asyncio"} == set()
 
 
-@pytest.mark.parametrize("room", ["core", "dialects", "resilience", "testing"])
+@pytest.mark.parametrize("room", ["core", "dialects", "resilience", "fake", "testing"])
 def test_rooms_of_the_data_path_load_no_framework(room: str) -> None:
     loaded = _loaded_by(f"import intellirouter.{room}")
     assert loaded & set(HEAVY) == set()

@@ -1,19 +1,13 @@
 """The size gate measures what it says it measures."""
 
 import ast
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from scripts import check_sizes as sizes
+
 REPO = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def sizes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(REPO / "scripts")
-    return importlib.import_module("check_sizes")
 
 
 def _only_function(source: str) -> ast.FunctionDef:
@@ -22,7 +16,7 @@ def _only_function(source: str) -> ast.FunctionDef:
     return node
 
 
-def test_docstrings_do_not_make_a_function_long(sizes: ModuleType) -> None:
+def test_docstrings_do_not_make_a_function_long() -> None:
     plain = _only_function("def f():\n    a = 1\n    return a\n")
     told = _only_function('def f():\n    """One.\n\n    Two.\n    """\n    a = 1\n    return a\n')
     assert sizes.line_count(plain) == sizes.line_count(told) == 3
@@ -38,7 +32,7 @@ def test_docstrings_do_not_make_a_function_long(sizes: ModuleType) -> None:
         ("def f(*args, **kwargs): ...", 0),
     ],
 )
-def test_parameters_are_counted_as_a_caller_sees_them(sizes: ModuleType, source: str, count: int) -> None:
+def test_parameters_are_counted_as_a_caller_sees_them(source: str, count: int) -> None:
     assert sizes.parameter_count(_only_function(source)) == count
 
 
@@ -51,12 +45,12 @@ def test_parameters_are_counted_as_a_caller_sees_them(sizes: ModuleType, source:
         ("def managed(): ...", []),
     ],
 )
-def test_names_that_say_nothing_are_found(sizes: ModuleType, source: str, names: list[str]) -> None:
+def test_names_that_say_nothing_are_found(source: str, names: list[str]) -> None:
     assert list(sizes.banned_names(ast.parse(source), Path("src/intellirouter/core/keys.py"))) == names
 
 
 def test_an_over_long_file_is_found_and_an_allowance_covers_no_more_than_it_says(
-    sizes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     room = tmp_path / "src" / "intellirouter" / "core"
     room.mkdir(parents=True)

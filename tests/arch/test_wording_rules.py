@@ -1,23 +1,16 @@
 """The wording check finds messages without a full stop and banned expressions, and applies its allow-list."""
 
 import ast
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from scripts import check_wording as wording
+
 PLACE = "src/intellirouter/room/module.py"
 
 
-@pytest.fixture
-def wording(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(REPO / "scripts")
-    return importlib.import_module("check_wording")
-
-
-def unfinished(wording: ModuleType, source: str) -> list[str]:
+def unfinished(source: str) -> list[str]:
     tree = ast.parse(source)
     return [each.text for each in wording.unfinished_sentences(tree, PLACE, wording.checked_classes([TREE, tree]))]
 
@@ -52,11 +45,11 @@ TREE = ast.parse("class InvalidRequest(GatewayError): ...\nclass UpstreamError(G
         ("ValueError('it failed')", []),
     ],
 )
-def test_message_without_a_full_stop_is_found(wording: ModuleType, source: str, found: list[str]) -> None:
-    assert unfinished(wording, source) == found
+def test_message_without_a_full_stop_is_found(source: str, found: list[str]) -> None:
+    assert unfinished(source) == found
 
 
-def test_message_in_a_variable_is_found_within_its_function(wording: ModuleType) -> None:
+def test_message_in_a_variable_is_found_within_its_function() -> None:
     source = """
 TEXT = "No stop"
 def one():
@@ -66,17 +59,15 @@ def two():
     message = "unrelated"
     raise errors.InvalidRequest(TEXT)
 """
-    assert unfinished(wording, source) == ["First", "No stop"]
+    assert unfinished(source) == ["First", "No stop"]
 
 
-def test_subclass_in_another_module_is_checked(wording: ModuleType) -> None:
+def test_subclass_in_another_module_is_checked() -> None:
     base = ast.parse("class Missing(InvalidRequest): ...")
     assert "Missing" in wording.checked_classes([base, TREE])
 
 
-def test_banned_expression_is_found_across_lines(
-    wording: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_banned_expression_is_found_across_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     banned = tmp_path / "banned.txt"
     banned.write_text("# a comment\n\n\\bdone lately\\b  # recent\n")
     monkeypatch.setattr(wording, "BANNED", banned)
@@ -86,12 +77,12 @@ def test_banned_expression_is_found_across_lines(
     assert list(wording.phrase_findings("# done latelyish\n", PLACE, phrases)) == []
 
 
-def test_every_banned_expression_has_a_replacement(wording: ModuleType) -> None:
+def test_every_banned_expression_has_a_replacement() -> None:
     assert all(replacement for _, replacement in wording.banned_phrases())
 
 
 def test_allow_list_covers_what_it_names_and_must_be_needed(
-    wording: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one", "two"):
         module = tmp_path / "src" / name / "module.py"
@@ -112,9 +103,7 @@ def test_allow_list_covers_what_it_names_and_must_be_needed(
     assert "no longer needed" in capsys.readouterr().out
 
 
-def test_invalid_allow_list_entry_is_reported(
-    wording: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_invalid_allow_list_entry_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     allowed = tmp_path / "allow.txt"
     allowed.write_text("message src/a.py without separators\n")
     monkeypatch.setattr(wording, "ALLOWED", allowed)

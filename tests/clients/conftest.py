@@ -1,11 +1,11 @@
-"""Every client's script runs once, two at a time, each with a gateway and a vendor of its own.
+"""Run the script of every client once, two at a time, each with its own gateway and vendor.
 
-Collected only where `CLIENTS` names the directory of the clients' environments (`make test-clients` sets it).
+The tests are collected only if `CLIENTS` names the directory with the environments of the clients, as `make
+test-clients` sets it.
 """
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,16 +13,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from client_scripts import Client, Outcome, Runs, clients
-from gateway_process import GatewayProcess, until
-from world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, gateway_config, instruct
-
 from intellirouter.testing import MockVendor
+from tests.support.clients.client_scripts import Client, Outcome, Runs, clients
+from tests.support.clients.world import ADMIN_KEY, CREDENTIAL, KEY, UPSTREAMS, add_faults, gateway_config
+from tests.support.gateway.process import GatewayProcess, until
 
-# Many processes are started from threads at once; with vfork the kernel refuses one now and then (EFAULT).
+# Threads start many processes at once; with vfork, the kernel occasionally fails one of them (EFAULT).
 subprocess._USE_VFORK = False
 
 collect_ignore = [] if "CLIENTS" in os.environ else ["test_clients.py"]
@@ -30,23 +26,23 @@ AT_ONCE = 2
 DATABASE_S = 60.0
 
 
-def gist(failure: str) -> str | None:
-    """Return what says most in a failure with a gateway's log in it; None for an upstream's own "internal error"."""
+def excerpt(failure: str) -> str | None:
+    """Return the relevant part of a failure that contains the gateway's log, or None if only an upstream failed."""
     at = max(failure.find("Traceback"), failure.find("internal error in"))
     if at < 0 and not failure.startswith("exit status"):
         return None
     return f"{failure[:200]}\n…\n{failure[max(at - 300, 0) : at + 5000]}"
 
 
-def judge(client: Client, directory: Path) -> Outcome:
-    """Run one client's script against a fresh gateway."""
+def run_client(client: Client, directory: Path) -> Outcome:
+    """Run the script of a client against a new gateway."""
     home = Path(os.environ["CLIENTS"]).resolve()
     with MockVendor(api_key=CREDENTIAL) as vendor:
-        instruct(vendor)
+        add_faults(vendor)
         gateway = GatewayProcess(gateway_config(vendor, directory), directory, admin_key=ADMIN_KEY)
         gateway.start()
         try:
-            # Stored responses need the database, which a busy machine may still be opening.
+            # Stored responses need the database, which may still be opening on a busy machine.
             until(lambda: gateway.get("/api/v1/requests").status_code == 200, "the database is open", DATABASE_S)
             environment = {
                 "GATEWAY_URL": gateway.url,
@@ -58,8 +54,8 @@ def judge(client: Client, directory: Path) -> Outcome:
             outcome = client.run(home, environment, directory)
             try:
                 gateway.stop()
-            except AssertionError as wrong:
-                outcome = replace(outcome, gateway_failure=gist(str(wrong)))
+            except AssertionError as error:
+                outcome = replace(outcome, gateway_failure=excerpt(str(error)))
         finally:
             gateway.kill()
     return outcome
@@ -67,13 +63,13 @@ def judge(client: Client, directory: Path) -> Outcome:
 
 @pytest.fixture(scope="session")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """By client name: what its script will have said."""
+    """The future outcome of each client, by name."""
     wanted = {item.callspec.params["client"] for item in request.session.items if hasattr(item, "callspec")}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started: Runs = {}
         for name in sorted(wanted):
             directory = tmp_path_factory.mktemp(name)
-            started[name] = pool.submit(judge, clients()[name], directory)
+            started[name] = pool.submit(run_client, clients()[name], directory)
         yield started
         for run in started.values():
             run.cancel()

@@ -1,40 +1,33 @@
 """The pages say what the program does: links, examples, commands, generated pages."""
 
-import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from intellirouter.config import compile_config, load_config
 from intellirouter.providers import VENDORS
 from intellirouter.routing import STRATEGIES
+from scripts import check_docs
 
 REPO = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def check_docs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(REPO / "scripts")
-    return importlib.import_module("check_docs")
-
-
 def _script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, f"scripts/{name}", *arguments], cwd=REPO, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", f"scripts.{name}", *arguments], cwd=REPO, capture_output=True, text=True, timeout=120
     )
 
 
 def test_pages_agree_with_the_program() -> None:
-    done = _script("check_docs.py")
+    done = _script("check_docs")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
-    "script", sorted(path.name for pattern in ("gen_*.py", "changelog.py") for path in (REPO / "scripts").glob(pattern))
+    "script", sorted(path.stem for pattern in ("gen_*.py", "changelog.py") for path in (REPO / "scripts").glob(pattern))
 )
 def test_generated_pages_are_what_their_scripts_write(script: str) -> None:
     done = _script(script, "--check")
@@ -56,7 +49,7 @@ def test_the_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
     assert runtime.models["assistant"].fallbacks == ("small",)
 
 
-def test_a_link_to_nowhere_is_found(check_docs: ModuleType) -> None:
+def test_a_link_to_nowhere_is_found() -> None:
     text = "[here](README.md) [gone](gone.md) [heading](README.md#no-such-heading) `[code](gone2.md)` [far](https://x.example)"
     assert list(check_docs.broken_links(REPO / "README.md", text)) == [
         "link to gone.md, which does not exist",
@@ -64,7 +57,7 @@ def test_a_link_to_nowhere_is_found(check_docs: ModuleType) -> None:
     ]
 
 
-def test_an_example_with_an_unknown_key_is_found(check_docs: ModuleType) -> None:
+def test_an_example_with_an_unknown_key_is_found() -> None:
     good = "```yaml\nproviders:\n  fake: {vendor: fake}\n```\n"
     bad = "```yaml\nproviders:\n  fake: {vendr: fake}\n```\n"
     other = "```yaml\nservices:\n  fake: {vendr: fake}\n```\n"
@@ -73,7 +66,7 @@ def test_an_example_with_an_unknown_key_is_found(check_docs: ModuleType) -> None
     assert "vendr" in found[0]
 
 
-def test_commands_are_read_from_console_blocks_only(check_docs: ModuleType) -> None:
+def test_commands_are_read_from_console_blocks_only() -> None:
     text = (
         "```console\n$ intellirouter config check FILE\n$ API_PORT=1 intellirouter serve --port 1\n```\n"
         "```text\n$ intellirouter nonsense\n```\n"
@@ -81,6 +74,6 @@ def test_commands_are_read_from_console_blocks_only(check_docs: ModuleType) -> N
     assert check_docs.shown_commands(text) == {"config check", "serve"}
 
 
-def test_every_error_code_has_a_heading(check_docs: ModuleType) -> None:
+def test_every_error_code_has_a_heading() -> None:
     assert list(check_docs.missing_codes()) == []
     assert "model_not_found" in check_docs.anchors(REPO / "docs" / "reference" / "errors.md")

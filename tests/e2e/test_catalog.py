@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import PROGRAM, GatewayProcess, ask, until
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import PROGRAM, GatewayProcess, chat_request, until
 
 STATED = {"input_per_1m_usd": 1.5, "output_per_1m_usd": 6.25}
 
@@ -50,7 +50,7 @@ def known(gateway: GatewayProcess, name: str) -> tuple[str | None, int | None]:
 
 
 def cost_of(gateway: GatewayProcess, model: str) -> tuple[str, dict[str, Any]]:
-    answer = httpx.post(f"{gateway.base_url}/chat/completions", json=ask(model=model), timeout=10)
+    answer = httpx.post(f"{gateway.base_url}/chat/completions", json=chat_request(model=model), timeout=10)
     assert answer.status_code == 200
     return answer.headers["x-intellirouter-cost-usd"], gateway.record(answer.headers["x-request-id"])
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess, ask
-from shared_fixtures import KEYS, key_rows
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, key_rows
+from tests.support.gateway.process import GatewayProcess, chat_request
 
 GOOD, BAD = "sk-good-0123456789abcdef", "sk-bad-0123456789abcdef0"
 
@@ -43,12 +43,20 @@ def call(gateway: GatewayProcess, path: str, who: str = "admin") -> httpx.Respon
 
 def test_refused_credential_cools_down_and_the_client_does_not_notice(secured: GatewayProcess) -> None:
     headers = {"authorization": f"Bearer {KEYS['ann']}"}
+    answers = []
     for stream in (False, True, False, True):
         answer = httpx.post(
-            f"{secured.base_url}/chat/completions", json=ask(model="lab/any", stream=stream), headers=headers
+            f"{secured.base_url}/chat/completions", json=chat_request(model="lab/any", stream=stream), headers=headers
         )
         assert answer.status_code == 200
-        assert answer.headers["x-intellirouter-attempts"] == "1"
+        answers.append(answer)
+    assert sorted(each.headers["x-intellirouter-attempts"] for each in answers) == ["1", "1", "1", "2"]
+    rotated = next(each for each in answers if each.headers["x-intellirouter-attempts"] == "2")
+    attempts = secured.record(rotated.headers["x-request-id"])["attempts"]
+    assert [(each["kind"], each["status"], each["outcome"]) for each in attempts] == [
+        ("first", 401, "upstream_authentication_failed"),
+        ("credential", 200, "ok"),
+    ]
     states = call(secured, "/api/v1/credentials").json()["credentials"]
     assert [(each["provider"], each["index"], each["state"]) for each in states] == [
         ("lab", 0, "cooling_down"),

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from dialect_wish import Wish
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, unique
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import Prompt
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, unique
 
 OPENAI, ANTHROPIC, GOOGLE, OLLAMA = "openai", "anthropic", "google", "ollama"
 STYLE = {
@@ -46,15 +47,15 @@ def code_of(kind: str, client: str) -> str | None:
 def test_who_may_not_ask_is_told_so(world: World, client: str, stream: bool) -> None:
     for key, kind in (("", "no key"), ("sk-unknown-0123456789", "wrong key")):
         answer = world.ask(client, "openai", stream=stream, key=key)
-        assert (answer.status, answer.said.error_code) == (401, code_of(kind, client))
-        assert "key" in (answer.said.error or "")
+        assert (answer.status, answer.parsed.error_code) == (401, code_of(kind, client))
+        assert "key" in (answer.parsed.error or "")
         assert "sk-unknown" not in answer.body.decode()
     assert world.sent() == []
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_who_may_ask_is_looked_at_before_what(world: World, client: str) -> None:
-    path = CLIENTS[client].ask(Wish(), "openai", stream=False).path
+    path = CLIENTS[client].build(Prompt(), "openai", stream=False).path
     assert world.post(client, path, b"{", key="").status == 401
     assert world.post(client, path, b"{").status == 400
 
@@ -64,8 +65,8 @@ def test_who_may_ask_is_looked_at_before_what(world: World, client: str) -> None
 @pytest.mark.parametrize("model", ["nobody", "team/unknown", "openai/"])
 def test_an_unknown_model_is_404(world: World, client: str, model: str, stream: bool) -> None:
     answer = world.ask(client, model, stream=stream)
-    assert (answer.status, answer.said.error_code) == (404, code_of("no model", client))
-    assert model in (answer.said.error or "")
+    assert (answer.status, answer.parsed.error_code) == (404, code_of("no model", client))
+    assert model in (answer.parsed.error or "")
 
 
 BAD_BODIES: dict[str, bytes] = {
@@ -87,11 +88,11 @@ BAD_BODIES: dict[str, bytes] = {
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", BAD_BODIES)
 def test_a_bad_body_is_400(world: World, client: str, name: str) -> None:
-    path = CLIENTS[client].ask(Wish(), "openai", stream=False).path
+    path = CLIENTS[client].build(Prompt(), "openai", stream=False).path
     answer = world.post(client, path, BAD_BODIES[name])
     assert answer.status == 400, answer.body
-    assert answer.said.error
-    assert answer.said.error_code == code_of("no JSON", client) or STYLE[client] == OPENAI
+    assert answer.parsed.error
+    assert answer.parsed.error_code == code_of("no JSON", client) or STYLE[client] == OPENAI
     assert answer.headers["x-request-id"].startswith("req_")
     # Where bytes only pass, the vendor is who knows its own dialect best.
     assert world.sent() == [] or (client, name) == ("responses", "a number as content")
@@ -103,7 +104,7 @@ def test_a_bad_body_is_400(world: World, client: str, name: str) -> None:
 def test_a_rate_limit_is_passed_on_with_its_wait(world: World, client: str, upstream: str, stream: bool) -> None:
     world.vendor.fault("rate_limit", retry_after_s=7)
     answer = world.ask(client, upstream, stream=stream)
-    assert (answer.status, answer.said.error_code) == (429, code_of("rate limit", client))
+    assert (answer.status, answer.parsed.error_code) == (429, code_of("rate limit", client))
     assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("7", "7000")
     assert world.record(answer)["attempts"][0]["outcome"] == "rate_limit_exceeded"
 
@@ -122,7 +123,7 @@ def test_a_failing_upstream_is_no_fault_of_the_clients(world: World, client: str
         world.vendor.clear()
         world.vendor.fault("error", **fault)
         answer = world.ask(client, upstream, stream=stream)
-        assert (answer.status, answer.said.error_code) == (statuses.get(status, status), code_of(kind, client)), fault
+        assert (answer.status, answer.parsed.error_code) == (statuses.get(status, status), code_of(kind, client)), fault
         assert b"<h" not in answer.body
         assert CREDENTIAL not in answer.body.decode()
 
@@ -139,10 +140,10 @@ def test_garbage_with_status_200_is_not_passed_on(
     if answer.status == 200:  # a stream may have begun well
         assert stream
         assert how == "json"
-        assert answer.said.error
-        assert not answer.said.is_complete
+        assert answer.parsed.error
+        assert not answer.parsed.is_complete
         return
-    assert (answer.status, answer.said.error_code) == (502, code_of("malformed", client))
+    assert (answer.status, answer.parsed.error_code) == (502, code_of("malformed", client))
     assert b"<h" not in answer.body
 
 
@@ -155,7 +156,7 @@ def test_the_vendors_words_about_the_request_are_passed_on(
     world.vendor.fault("error", status=400, message="prompt is too long: 210000 tokens > 200000 maximum")
     answer = world.ask(client, upstream, stream=stream)
     assert answer.status == 400
-    assert "prompt is too long: 210000 tokens > 200000 maximum" in (answer.said.error or "")
+    assert "prompt is too long: 210000 tokens > 200000 maximum" in (answer.parsed.error or "")
     assert len(world.sent()) == 1  # nobody tries a wrong request twice
 
 
@@ -165,7 +166,7 @@ def test_an_empty_account_keeps_its_code(world: World, client: str, upstream: st
     world.vendor.fault("error", status=429, type="insufficient_quota", code="insufficient_quota")
     answer = world.ask(client, upstream)
     assert answer.status == 429
-    assert answer.said.error_code == ("rate_limit_exceeded" if upstream == "azure" else "insufficient_quota")
+    assert answer.parsed.error_code == ("rate_limit_exceeded" if upstream == "azure" else "insufficient_quota")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_an_unknown_url_is_said_in_the_dialect_of_its_neighbours(
 ) -> None:
     got = world.http.request(method, path, headers={"authorization": f"Bearer {KEYS['ann']}"})
     assert got.status_code in {404, 405}
-    said = CLIENTS[client].read(got.content, stream=False)
+    said = CLIENTS[client].parse(got.content, stream=False)
     assert said.error
     assert got.headers["x-request-id"]
 
@@ -209,7 +210,7 @@ def test_every_way_to_show_a_key_is_taken_and_none_is_passed_on(
 ) -> None:
     upstreams = ["anthropic"] if stream else list(UPSTREAMS)
     for upstream in upstreams:
-        request = CLIENTS[client].ask(Wish(), upstream, stream=stream)
+        request = CLIENTS[client].build(Prompt(), upstream, stream=stream)
         headers = {name: value.format(key=KEYS["ann"]) for name, value in PRESENTED.get(way, {}).items()}
         path = request.path
         if way == "?key=":
@@ -240,7 +241,7 @@ def test_each_vendor_gets_our_credential_in_its_own_way(world: World, upstream: 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_beta_flags_reach_anthropic_and_nobody_else(world: World, upstream: str) -> None:
     flags = {"anthropic-beta": "context-management-2025-06-27", "anthropic-version": "2023-06-01"}
-    request = CLIENTS["messages"].ask(Wish(), upstream, stream=False)
+    request = CLIENTS["messages"].build(Prompt(), upstream, stream=False)
     for path in (request.path, request.path + "?beta=true"):
         answer = world.post("messages", path, request.body, **flags)
         assert answer.status == 200, answer.body
@@ -252,7 +253,7 @@ def test_beta_flags_reach_anthropic_and_nobody_else(world: World, upstream: str)
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_body_that_comes_after_100_continue(world: World, client: str) -> None:
-    request = CLIENTS[client].ask(Wish(), "anthropic", stream=False)
+    request = CLIENTS[client].build(Prompt(), "anthropic", stream=False)
     body = json.dumps(request.body).encode()
     with RawConnection(world.gateway.port) as link:
         link.send_post(

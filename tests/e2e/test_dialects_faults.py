@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from dialect_wish import SCHEMA, Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, Answer, World, unique
-from gateway_process import until
 from jsonschema import Draft202012Validator
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import until
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import SCHEMA, Prompt, Tool
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, Answer, World, unique
 
 WEATHER, CLOCK = Tool("weather"), Tool("clock", "Tells the time.")
 SOME_CLIENTS = ["chat", "responses", "messages", "gemini", "ollama"]
@@ -21,9 +22,9 @@ def check_ending(answer: Answer, stream: bool) -> None:
     """Whatever happened: a typed error, or an answer that is whole. Never half an answer that looks like one."""
     if answer.status != 200:
         assert answer.status in {400, 429, 502, 503, 504, 529}, answer.body
-        assert answer.said.error
+        assert answer.parsed.error
         return
-    assert answer.said.is_complete or (stream and answer.said.error), answer.body[-500:]
+    assert answer.parsed.is_complete or (stream and answer.parsed.error), answer.body[-500:]
 
 
 @pytest.mark.parametrize("stream", BOTH)
@@ -36,8 +37,8 @@ def test_another_dialect_answers_where_the_first_fails(world: World, client: str
     mark = unique()
     answer = world.ask(client, f"{first}-then-{second}", stream=stream, text=f"Žluť {mark}", system=f"Be {mark}.")
     assert answer.status == 200, answer.body
-    assert answer.said.text.endswith(f": Žluť {mark}")
-    assert answer.said.is_complete
+    assert answer.parsed.text.endswith(f": Žluť {mark}")
+    assert answer.parsed.is_complete
     assert answer.headers["x-intellirouter-deployment"] == f"{second}-priced"
     assert answer.headers["x-intellirouter-attempts"] == "2"
     record = world.record(answer)
@@ -53,16 +54,16 @@ def test_another_dialect_answers_where_the_first_fails(world: World, client: str
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini"])
 def test_tools_and_forms_survive_a_failover(world: World, client: str, stream: bool) -> None:
     world.break_first("anthropic", "error", status=529)
-    wish = Wish(text='call weather with {"city": "Oslo"}', tools=[WEATHER], system="Be brief.")
-    answer = world.ask(client, "anthropic-then-gemini", wish, stream=stream)
-    assert [(call.name, call.arguments) for call in answer.said.calls] == [("weather", {"city": "Oslo"})]
-    wish.called, wish.results, wish.raw_turn = answer.said.calls, ["sunny"], answer.said.raw_turn
+    prompt = Prompt(text='call weather with {"city": "Oslo"}', tools=[WEATHER], system="Be brief.")
+    answer = world.ask(client, "anthropic-then-gemini", prompt, stream=stream)
+    assert [(call.name, call.arguments) for call in answer.parsed.calls] == [("weather", {"city": "Oslo"})]
+    prompt.called, prompt.results, prompt.raw_turn = answer.parsed.calls, ["sunny"], answer.parsed.raw_turn
     # Gemini's signature means nothing to Anthropic, and is still there when Gemini has to go on.
-    again = world.ask(client, "anthropic-then-gemini", wish, stream=stream)
+    again = world.ask(client, "anthropic-then-gemini", prompt, stream=stream)
     assert again.status == 200, again.body
-    assert "sunny" in again.said.text
+    assert "sunny" in again.parsed.text
     formed = world.ask(client, "anthropic-then-gemini", stream=stream, schema=SCHEMA)
-    Draft202012Validator(SCHEMA).validate(json.loads(formed.said.text))
+    Draft202012Validator(SCHEMA).validate(json.loads(formed.parsed.text))
 
 
 @pytest.mark.parametrize("stream", BOTH)
@@ -81,7 +82,7 @@ def test_what_the_first_cannot_say_goes_to_one_that_can(world: World, stream: bo
         "chat", "ollama-then-anthropic", stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="required"
     )
     assert answer.status == 200, answer.body
-    assert answer.said.calls
+    assert answer.parsed.calls
     outcomes = [each["outcome"] for each in world.record(answer)["attempts"]]
     assert outcomes[-1] == "ok"
     assert not [sent for sent in world.sent() if sent["path"] == "/api/chat"]
@@ -121,8 +122,8 @@ def test_no_fault_of_an_upstream_gets_through(world: World, fault: str, upstream
             continue  # bytes that only pass keep their ids
         answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=stream, text="some words to say")
         check_ending(answer, stream)
-        if not answer.said.error:
-            assert "some words to say" in answer.said.text
+        if not answer.parsed.error:
+            assert "some words to say" in answer.parsed.text
         else:
             assert world.record(answer)["error_code"] not in {None, "internal_error"}
 
@@ -150,16 +151,16 @@ def test_a_broken_stream_never_ends_like_a_good_one(world: World, client: str, u
     answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=True, text=text, max_tokens=500)
     assert answer.status == 200
     if answer.headers["x-intellirouter-deployment"] == f"{NEXT[upstream]}-priced":
-        assert answer.said.is_complete  # nothing had been sent yet
+        assert answer.parsed.is_complete  # nothing had been sent yet
         return
     record = world.record(answer)
-    if fault == "no last event" and not answer.said.error:
+    if fault == "no last event" and not answer.parsed.error:
         # The finish came: only what says that nothing follows is missing, and usage that it would have brought.
-        assert answer.said.finish == "stop"
-        assert answer.said.text.endswith(text.strip()) or answer.said.text.rstrip().endswith(text.rstrip())
+        assert answer.parsed.finish == "stop"
+        assert answer.parsed.text.endswith(text.strip()) or answer.parsed.text.rstrip().endswith(text.rstrip())
         return
-    assert answer.said.error, answer.body[-300:]
-    assert not answer.said.is_complete
+    assert answer.parsed.error, answer.body[-300:]
+    assert not answer.parsed.is_complete
     assert record["error_code"]
     assert record["usage"]["output_tokens"] > 0  # a model worked
     assert len(record["attempts"]) == 1
@@ -179,23 +180,23 @@ CONTENT_FAULTS = ["truncated_tool_args", "duplicate_ids", "schema_violation"]
 def test_malformed_content_is_repaired_or_refused(world: World, how: str, upstream: str, stream: bool) -> None:
     """Arguments that are no JSON, ids that two calls share, JSON that breaks the schema."""
     model = f"{upstream}-then-{NEXT[upstream]}"
-    wish = Wish(text='call weather with {"city": "Oslo"} call weather with {"city": "Rome"}', tools=[WEATHER])
+    prompt = Prompt(text='call weather with {"city": "Oslo"} call weather with {"city": "Rome"}', tools=[WEATHER])
     if how == "schema_violation":
-        wish = Wish(text="Who?", schema=SCHEMA)
+        prompt = Prompt(text="Who?", schema=SCHEMA)
     for client in SOME_CLIENTS:
         world.break_first(upstream, "malformed", how=how)
-        answer = world.ask(client, model, wish, stream=stream)
+        answer = world.ask(client, model, prompt, stream=stream)
         check_ending(answer, stream)
-        if answer.said.error or not answer.said.is_complete:
+        if answer.parsed.error or not answer.parsed.is_complete:
             continue
         if how == "schema_violation":
             if not stream:  # a stream has been read before its end can be judged
-                Draft202012Validator(SCHEMA).validate(json.loads(answer.said.text))
+                Draft202012Validator(SCHEMA).validate(json.loads(answer.parsed.text))
             continue
         if how == "duplicate_ids":
-            assert [call.arguments for call in answer.said.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
+            assert [call.arguments for call in answer.parsed.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
             if client in {"chat", "responses", "messages"} and not (stream and is_relay(client, upstream)):
-                assert len({call.id for call in answer.said.calls}) == 2
+                assert len({call.id for call in answer.parsed.calls}) == 2
 
 
 @pytest.mark.parametrize("stream", BOTH)
@@ -205,8 +206,8 @@ def test_a_silent_upstream_is_given_up(world: World, upstream: str, stream: bool
     world.vendor.fault("hang", match={"model": "*-silent"}, after_events=6 if stream else -1)
     answer = world.ask("messages", f"{upstream}-silent", stream=stream, text="word " * 30)
     assert answer.status == (200 if stream else 504)
-    assert "timeout" in (answer.said.error or "")
-    assert not answer.said.is_complete
+    assert "timeout" in (answer.parsed.error or "")
+    assert not answer.parsed.is_complete
     assert world.record(answer)["attempts"][0]["outcome"] == "upstream_timeout"
 
 
@@ -219,7 +220,7 @@ def test_a_client_that_leaves_is_told_to_the_upstream(world: World, client: str,
     mark = unique()
     for fault in faults[: 1 + stream]:
         world.break_first(upstream, **fault)
-        request = CLIENTS[client].ask(Wish(text=f"{mark} word " * 8), f"{upstream}-broken", stream=stream)
+        request = CLIENTS[client].build(Prompt(text=f"{mark} word " * 8), f"{upstream}-broken", stream=stream)
         with RawConnection(world.gateway.port) as link:
             link.send_post(json.dumps(request.body).encode(), request.path, authorization=f"Bearer {KEYS['bob']}")
             until(lambda: world.sent(mark), "the upstream has the request")

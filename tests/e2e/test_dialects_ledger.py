@@ -5,10 +5,11 @@ import sqlite3
 from typing import Any
 
 import pytest
-from dialect_usage import buckets, of_path, replayed
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, PRICE, UPSTREAMS, World, cost_of, unique
-from gateway_process import until
+
+from tests.support.gateway.process import until
+from tests.support.translation.prompt import Prompt, Tool
+from tests.support.translation.usage import buckets, of_path, replayed
+from tests.support.translation.world import BOTH, CLIENTS, PRICE, UPSTREAMS, World, cost_of, unique
 
 PAIRS = [(client, upstream) for client in CLIENTS for upstream in UPSTREAMS]
 COUNTED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -43,7 +44,7 @@ def test_usage_and_cost_are_exact(world: World, client: str, upstream: str, extr
     # What the client was told agrees with what is billed.
     said_in = sum(expected.get(name, 0) for name in COUNTED[:3])
     said_out = sum(expected.get(name, 0) for name in COUNTED[3:])
-    assert (answer.said.input_tokens, answer.said.output_tokens) == (said_in, said_out)
+    assert (answer.parsed.input_tokens, answer.parsed.output_tokens) == (said_in, said_out)
 
 
 @pytest.mark.parametrize("stream", BOTH)
@@ -188,8 +189,8 @@ def test_several_choices_are_asked_for_as_often_as_needed(world: World, upstream
 
 
 def test_tool_results_count_as_input(world: World) -> None:
-    wish = Wish(text='call weather with {"city": "Oslo"}', tools=[Tool("weather")])
-    first = world.ask("messages", "ollama", wish)
-    wish.called, wish.results = first.said.calls, ["sunny " * 100]
-    second = world.ask("messages", "ollama", wish)
+    prompt = Prompt(text='call weather with {"city": "Oslo"}', tools=[Tool("weather")])
+    first = world.ask("messages", "ollama", prompt)
+    prompt.called, prompt.results = first.parsed.calls, ["sunny " * 100]
+    second = world.ask("messages", "ollama", prompt)
     assert world.record(second)["usage"]["input_tokens"] > world.record(first)["usage"]["input_tokens"] + 99

@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from dialect_wish import PIXEL
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, World, config, unique
-from gateway_process import GatewayProcess
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.translation.prompt import PIXEL
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, World, config, unique
 
 TAKE_URLS = ["openai", "responses", "anthropic", "azure"]
 WANT_BYTES = ["gemini", "ollama", "bedrock"]
@@ -138,9 +138,9 @@ def test_what_is_not_public_is_not_fetched(world: World, pictures: PictureServer
     before = len(pictures.asked)
     answer = world.ask(client, upstream, text="see", image_url=url.format(port=pictures.port))
     assert answer.status == 400, answer.body
-    assert "cannot be fetched" in (answer.said.error or "")
-    assert "server.fetch_allow" in (answer.said.error or "") or "data: URL" in (answer.said.error or "")
-    assert "user:password" not in (answer.said.error or "")
+    assert "cannot be fetched" in (answer.parsed.error or "")
+    assert "server.fetch_allow" in (answer.parsed.error or "") or "data: URL" in (answer.parsed.error or "")
+    assert "user:password" not in (answer.parsed.error or "")
     assert world.sent() == []
     assert len(pictures.asked) == before
 
@@ -153,7 +153,7 @@ def test_no_redirect_leads_past_the_guard(allowing: World, pictures: PictureServ
     before = len(pictures.asked)
     answer = allowing.ask("chat", "gemini", stream=stream, text="see", image_url=url)
     assert answer.status == 400, answer.body
-    assert "cannot be fetched" in (answer.said.error or "")
+    assert "cannot be fetched" in (answer.parsed.error or "")
     assert len(pictures.asked) <= before + 1
     assert allowing.sent() == []
 

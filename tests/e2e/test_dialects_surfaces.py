@@ -6,8 +6,9 @@ import struct
 from typing import Any
 
 import pytest
-from dialect_world import BOTH, UPSTREAMS, World, unique
-from gateway_process import until
+
+from tests.support.gateway.process import until
+from tests.support.translation.world import BOTH, UPSTREAMS, World, unique
 
 # --- responses: what is remembered
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from dialect_wish import PIXEL, SCHEMA, Tool, Wish
-from dialect_world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREAMS, World, unique
 from jsonschema import Draft202012Validator
+
+from tests.support.translation.prompt import PIXEL, SCHEMA, Prompt, Tool
+from tests.support.translation.world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREAMS, World, unique
 
 pytestmark = [pytest.mark.parametrize("stream", BOTH), pytest.mark.parametrize("upstream", UPSTREAMS)]
 CHOOSING = [name for name in TOOL_CLIENTS if name != "ollama"]
@@ -19,10 +20,11 @@ def test_text_passes(world: World, client: str, upstream: str, stream: bool) -> 
     mark = unique()
     answer = world.ask(client, upstream, stream=stream, text=f"Grüße, 世界 🎉 {mark}")
     assert answer.status == 200, answer.body
-    assert answer.said.text.endswith(f": Grüße, 世界 🎉 {mark}")
-    assert answer.said.finish == "stop"
-    assert answer.said.is_complete
-    assert answer.said.model in {upstream, UPSTREAMS[upstream].model}  # as asked for; bytes that only pass keep theirs
+    assert answer.parsed.text.endswith(f": Grüße, 世界 🎉 {mark}")
+    assert answer.parsed.finish == "stop"
+    assert answer.parsed.is_complete
+    # A passthrough response keeps the name of the upstream model.
+    assert answer.parsed.model in {upstream, UPSTREAMS[upstream].model}
     assert len(world.sent(mark)) == 1
 
 
@@ -30,7 +32,7 @@ def test_text_passes(world: World, client: str, upstream: str, stream: bool) -> 
 def test_a_limit_is_kept_and_told(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="many words " * 20, max_tokens=20)
     assert answer.status == 200, answer.body
-    assert answer.said.finish == "length"
+    assert answer.parsed.finish == "length"
     assert world.record(answer)["usage"]["output_tokens"] == 20
 
 
@@ -38,33 +40,34 @@ def test_a_limit_is_kept_and_told(world: World, client: str, upstream: str, stre
 def test_calls_and_results_go_round(world: World, client: str, upstream: str, stream: bool) -> None:
     """Two calls at once, with what each client gives back of them, and nothing more."""
     asked = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
-    wish = Wish(text=asked, system="Be brief.", tools=[WEATHER, CLOCK])
-    first = world.ask(client, upstream, wish, stream=stream)
+    prompt = Prompt(text=asked, system="Be brief.", tools=[WEATHER, CLOCK])
+    first = world.ask(client, upstream, prompt, stream=stream)
     assert first.status == 200, first.body
-    assert first.said.finish == "tool_calls"
-    assert [(call.name, call.arguments) for call in first.said.calls] == [
+    assert first.parsed.finish == "tool_calls"
+    assert [(call.name, call.arguments) for call in first.parsed.calls] == [
         ("weather", {"city": "Oslo"}),
         ("clock", {"city": "Rome"}),
     ]
     if client not in {"ollama", "gemini", "gemini_array"}:  # where calls must have ids
-        assert len({call.id for call in first.said.calls}) == 2
+        assert len({call.id for call in first.parsed.calls}) == 2
     mark = unique()
-    wish.called, wish.results, wish.raw_turn = first.said.calls, [f"sunny {mark}", f"noon {mark}"], first.said.raw_turn
-    second = world.ask(client, upstream, wish, stream=stream)
+    prompt.called, prompt.raw_turn = first.parsed.calls, first.parsed.raw_turn
+    prompt.results = [f"sunny {mark}", f"noon {mark}"]
+    second = world.ask(client, upstream, prompt, stream=stream)
     assert second.status == 200, second.body
-    assert second.said.calls == []
-    assert mark in second.said.text
+    assert second.parsed.calls == []
+    assert mark in second.parsed.text
     (sent,) = world.sent(mark)
     assert f"sunny {mark}" in sent["body"]
     assert f"noon {mark}" in sent["body"]
-    assert second.said.finish == "stop"
+    assert second.parsed.finish == "stop"
 
 
 @pytest.mark.parametrize("client", CHOOSING)
 def test_a_forced_tool_is_called(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="=clock")
     assert answer.status == 200, answer.body
-    assert [call.name for call in answer.said.calls] == ["clock"]
+    assert [call.name for call in answer.parsed.calls] == ["clock"]
 
 
 @pytest.mark.parametrize("client", CHOOSING)
@@ -73,15 +76,15 @@ def test_no_tool_is_called_where_none_may_be(world: World, client: str, upstream
         client, upstream, stream=stream, text='call weather with {"city":"Oslo"}', tools=[WEATHER], tool_choice="none"
     )
     assert answer.status == 200, answer.body
-    assert answer.said.calls == []
-    assert answer.said.finish == "stop"
+    assert answer.parsed.calls == []
+    assert answer.parsed.finish == "stop"
 
 
 @pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.has_schema])
 def test_an_answer_has_the_form_that_was_asked_for(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="Who?", schema=SCHEMA)
     assert answer.status == 200, answer.body
-    Draft202012Validator(SCHEMA).validate(json.loads(answer.said.text))
+    Draft202012Validator(SCHEMA).validate(json.loads(answer.parsed.text))
 
 
 @pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.takes_images])
@@ -89,6 +92,6 @@ def test_a_picture_reaches_the_upstream(world: World, client: str, upstream: str
     mark = unique()
     answer = world.ask(client, upstream, stream=stream, text=f"What is it? {mark}", image=PIXEL)
     assert answer.status == 200, answer.body
-    assert mark in answer.said.text
+    assert mark in answer.parsed.text
     (sent,) = world.sent(mark)
     assert PIXEL in sent["body"]

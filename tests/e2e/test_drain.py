@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.raw_http import RawConnection
 
 DRIP_S = 0.08
 
@@ -37,7 +37,7 @@ def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:
 
 def begin(gateway: GatewayProcess, model: str, *, stream: bool, exits: ExitStack) -> RawConnection:
     link = exits.enter_context(RawConnection(gateway.port))
-    link.send_post(json.dumps(ask("one two three four five six seven", model, stream=stream)).encode())
+    link.send_post(json.dumps(chat_request("one two three four five six seven", model, stream=stream)).encode())
     return link
 
 
@@ -62,7 +62,7 @@ def test_what_is_under_way_finishes_and_nothing_new_begins(
     vendor.fault(match={"model": name}, **kind)
     with GatewayProcess(config(vendor), tmp_path) as gateway:
         idle = exits.enter_context(RawConnection(gateway.port))
-        assert idle.post(json.dumps(ask()).encode()).status == 200
+        assert idle.post(json.dumps(chat_request()).encode()).status == 200
         link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
         until(lambda: arrived(vendor, name), "the vendor has the request")
         gateway.signal(number)
@@ -140,13 +140,13 @@ def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, 
     with GatewayProcess(before, tmp_path) as gateway:
         links = {name: begin(gateway, f"mock/{name}", stream=stream, exits=exits) for name, stream in names.items()}
         kept = exits.enter_context(RawConnection(gateway.port))
-        assert kept.post(json.dumps(ask(model="first")).encode()).status == 200
+        assert kept.post(json.dumps(chat_request(model="first")).encode()).status == 200
         until(lambda: all(arrived(vendor, name) for name in names), "the vendor has the requests")
         gateway.configure(after)
         gateway.signal(signal.SIGHUP)
         until(lambda: "second" in gateway.get("/v1/models").text, "the new models are there")
         for model, status in (("second", 200), ("first", 404), ("mock/reload-whole", 404)):
-            assert kept.post(json.dumps(ask(model=model)).encode()).status == status
+            assert kept.post(json.dumps(chat_request(model=model)).encode()).status == status
         for name, stream in names.items():
             answer = links[name].answer()
             assert answer.status == 200
@@ -181,7 +181,7 @@ def test_a_bad_reload_changes_nothing_and_says_why(vendor: MockVendor, tmp_path:
             gateway.signal(signal.SIGHUP)
             until(lambda count=count: gateway.stderr().count("reload refused") == count, "the refusal is logged")
             assert why in gateway.stderr().rpartition("reload refused")[2]
-            assert link.post(json.dumps(ask(model="first")).encode()).status == 200
+            assert link.post(json.dumps(chat_request(model="first")).encode()).status == 200
 
 
 def test_a_taken_port_is_said_plainly(vendor: MockVendor, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from gateway_process import GatewayProcess, until
 from openai import OpenAI
 from openai.types import Batch
-from shared_fixtures import INPUT_USD, KEYS, OUTPUT_USD, base_config
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, KEYS, OUTPUT_USD, base_config
+from tests.support.gateway.process import GatewayProcess, until
 
 CHAT = "/v1/chat/completions"
 ENDED = {"completed", "failed", "expired", "cancelled"}

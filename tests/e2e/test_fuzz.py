@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import mutations
 import pytest
-from gateway_process import GatewayProcess
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from raw_http import Answer, RawConnection
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway import mutations
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 GATE_CASES = 2000
 BEARER = f"Bearer {KEYS['ann']}"

@@ -8,29 +8,31 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import mutations
 import pytest
-from dialect_usage import replayed
-from dialect_wish import PIXEL, SCHEMA, Call, Tool, Wish
-from dialect_world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, config, unique
-from gateway_process import GatewayProcess
 from hypothesis import settings
-from raw_http import Answer, RawConnection
-from shared_fixtures import KEYS
 
 from intellirouter.dialects.bedrock.event_stream import MessageReader, encode_message
+from tests.support.gateway import mutations
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess
+from tests.support.gateway.raw_http import Answer, RawConnection
+from tests.support.translation.prompt import PIXEL, SCHEMA, Call, Prompt, Tool
+from tests.support.translation.usage import replayed
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, UPSTREAMS, World, config, unique
 
 GATE_CASES = 2000
 CASE = re.compile(rb"case-(\d+)-")
-RICH = Wish(
+RICH = Prompt(
     text='case-0- call weather with {"city": "Oslo"}',
     system="Be brief.",
     tools=[Tool("weather")],
     temperature=0.5,
     max_tokens=50,
 )
-RESULTS = Wish(text="go", tools=[Tool("weather")], called=[Call("call_1", "weather", {"city": "Oslo"})], results=["x"])
-PICTURE, FORM = Wish(text="see", image=PIXEL), Wish(text="who", schema=SCHEMA)
+RESULTS = Prompt(
+    text="go", tools=[Tool("weather")], called=[Call("call_1", "weather", {"city": "Oslo"})], results=["x"]
+)
+PICTURE, FORM = Prompt(text="see", image=PIXEL), Prompt(text="who", schema=SCHEMA)
 OTHER_BODIES: dict[str, dict[str, Any]] = {
     "/v1/messages/count_tokens": {"model": "gemini", "messages": [{"role": "user", "content": "x"}], "tools": []},
     "/v1beta/models/ollama:countTokens": {"contents": [{"role": "user", "parts": [{"text": "x"}]}]},
@@ -96,8 +98,8 @@ def test_no_request_breaks_the_server(world: World, link: Link, client: str) -> 
     upstreams = list(UPSTREAMS)
     for seed in cases(10):
         rng.seed(seed)
-        wish = rng.choice((RICH, RESULTS, PICTURE, FORM))
-        request = CLIENTS[client].ask(wish, upstreams[seed % len(upstreams)], stream=rng.random() < 0.5)
+        prompt = rng.choice((RICH, RESULTS, PICTURE, FORM))
+        request = CLIENTS[client].build(prompt, upstreams[seed % len(upstreams)], stream=rng.random() < 0.5)
         answer = link.post(mutations.request_body(rng, request.body), request.path)
         check(answer, (client, seed))
         if answer.status == 200:
@@ -276,16 +278,16 @@ def test_no_answer_of_a_vendor_breaks_the_server(broken: World, client: str, str
     good = 0
     for seed in cases(20):
         upstream = FOREIGN[client][seed % len(FOREIGN[client])]
-        wish = Wish(text=f"case-{seed}-", tools=[Tool("weather")], max_tokens=50)
-        answer = broken.ask(client, upstream, wish, stream=stream)
+        prompt = Prompt(text=f"case-{seed}-", tools=[Tool("weather")], max_tokens=50)
+        answer = broken.ask(client, upstream, prompt, stream=stream)
         place = (client, upstream, seed, answer.body)
         assert answer.status != 500, place
         assert b"internal_error" not in answer.body, place
-        if answer.status == 200 and not answer.said.error:
-            assert answer.said.is_complete, place
+        if answer.status == 200 and not answer.parsed.error:
+            assert answer.parsed.is_complete, place
             good += 1
         else:
-            assert answer.said.error, place
+            assert answer.parsed.error, place
     assert good > 0
     assert broken.gateway.is_ready()
 
@@ -301,7 +303,7 @@ def test_no_answer_of_a_vendor_breaks_a_relay(broken: World, stream: bool) -> No
             ("gemini", "gemini"),
             ("ollama", "ollama"),
         ][seed % 4]
-        request = CLIENTS[client].ask(Wish(text=f"case-{seed}-", tools=[Tool("weather")]), upstream, stream=stream)
+        request = CLIENTS[client].build(Prompt(text=f"case-{seed}-", tools=[Tool("weather")]), upstream, stream=stream)
         got = broken.call(request.path, request.body)
         assert got.status_code != 500, (client, seed, got.text)
         assert b"internal_error" not in got.content, (client, seed)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask
 from jsonschema import Draft202012Validator
-from raw_http import Answer, RawConnection
-from shared_fixtures import BODY_TIMEOUT_S, KEYS, MAX_BODY_BYTES
+
+from tests.support.gateway.fixtures import BODY_TIMEOUT_S, KEYS, MAX_BODY_BYTES
+from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 ENVELOPE = Draft202012Validator(
     {
@@ -32,7 +33,7 @@ ENVELOPE = Draft202012Validator(
     }
 )
 BEARER = f"Bearer {KEYS['ann']}"
-GOOD = json.dumps(ask()).encode()
+GOOD = json.dumps(chat_request()).encode()
 
 
 def error_of(answer: Answer) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def link(gateway: GatewayProcess) -> Iterator[RawConnection]:
 
 
 def body_with(**members: Any) -> bytes:
-    return json.dumps({**ask(), **members}).encode()
+    return json.dumps({**chat_request(), **members}).encode()
 
 
 WRONG_BODIES: dict[str, tuple[bytes, str, str | None]] = {
@@ -58,7 +59,7 @@ WRONG_BODIES: dict[str, tuple[bytes, str, str | None]] = {
     "two documents": (GOOD + GOOD, "invalid_json", None),
     "single quotes": (b"{'model': 'fake/echo'}", "invalid_json", None),
     "not UTF-8": (GOOD.replace(b"hello", b"h\xffllo"), "invalid_json", None),
-    "UTF-16": (json.dumps(ask()).encode("utf-16"), "invalid_json", None),
+    "UTF-16": (json.dumps(chat_request()).encode("utf-16"), "invalid_json", None),
     "NaN": (body_with(temperature=float("nan")), "invalid_json", None),
     "Infinity": (body_with(temperature=float("inf")), "invalid_json", None),
     "lone surrogate": (GOOD.replace(b"hello", rb"\ud83d"), "invalid_json", None),
@@ -337,7 +338,7 @@ def test_a_client_that_expects_100_continue_is_spared_a_refused_body(link: RawCo
 def test_pipelined_requests_are_answered_in_order(link: RawConnection) -> None:
     texts = [f"number {number}" for number in range(20)]
     for text in texts:
-        link.send_post(json.dumps(ask(text)).encode(), authorization=BEARER)
+        link.send_post(json.dumps(chat_request(text)).encode(), authorization=BEARER)
     said = [link.answer().json()["choices"][0]["message"]["content"] for _ in texts]
     assert said == [f"echo: {text}" for text in texts]
 

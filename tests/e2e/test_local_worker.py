@@ -96,9 +96,9 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data]
 
 
-async def test_it_answers_in_openais_shape_whole_and_streamed(cache_dir: Path, tmp_path: Path) -> None:
+async def test_it_answers_in_openais_shape_whole_and_streamed(cache_dir: Path, socket_dir: Path) -> None:
     request = {"model": MODEL, "messages": QUESTION, "max_tokens": 24, "temperature": 0, "cache_prompt": False}
-    async with started(cache_dir, tmp_path / "run") as worker:
+    async with started(cache_dir, socket_dir / "run") as worker:
         models = (await worker.client.get("/v1/models")).json()["data"]
         assert [model["id"] for model in models] == [MODEL]
 
@@ -126,8 +126,8 @@ async def test_it_answers_in_openais_shape_whole_and_streamed(cache_dir: Path, t
         assert last["usage"]["completion_tokens"] == usage["completion_tokens"]
 
 
-async def test_the_same_worker_embeds(cache_dir: Path, tmp_path: Path) -> None:
-    async with started(cache_dir, tmp_path / "run") as worker:
+async def test_the_same_worker_embeds(cache_dir: Path, socket_dir: Path) -> None:
+    async with started(cache_dir, socket_dir / "run") as worker:
         body = {"model": MODEL, "input": ["a cat", "a cat", "quarterly tax report"]}
         answer = (await worker.client.post("/v1/embeddings", json=body)).json()
         first, same, other = (item["embedding"] for item in answer["data"])
@@ -137,9 +137,9 @@ async def test_the_same_worker_embeds(cache_dir: Path, tmp_path: Path) -> None:
         assert answer["usage"]["prompt_tokens"] > 0
 
 
-async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir: Path, tmp_path: Path) -> None:
+async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
-    async with started(cache_dir, tmp_path / "run", backoff_base_s=0.05) as worker:
+    async with started(cache_dir, socket_dir / "run", backoff_base_s=0.05) as worker:
         received: list[str] = []
 
         async def read_and_kill() -> None:
@@ -163,9 +163,9 @@ async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir:
         assert answer.json()["usage"]["completion_tokens"] == 2
 
 
-async def test_a_client_that_leaves_frees_its_slot(cache_dir: Path, tmp_path: Path) -> None:
+async def test_a_client_that_leaves_frees_its_slot(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
-    async with started(cache_dir, tmp_path / "run") as worker:
+    async with started(cache_dir, socket_dir / "run") as worker:
         async with worker.client.stream("POST", "/v1/chat/completions", json=request) as response:
             await anext(response.aiter_text())
             assert await worker.busy_slots() == 1
@@ -175,9 +175,9 @@ async def test_a_client_that_leaves_frees_its_slot(cache_dir: Path, tmp_path: Pa
         assert worker.host.view(MODEL).state is WorkerState.READY
 
 
-async def test_stop_during_a_stream_leaves_nothing(cache_dir: Path, tmp_path: Path) -> None:
+async def test_stop_during_a_stream_leaves_nothing(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
-    async with started(cache_dir, tmp_path / "run") as worker:
+    async with started(cache_dir, socket_dir / "run") as worker:
         pid = worker.pid
         async with worker.client.stream("POST", "/v1/chat/completions", json=request) as response:
             chunks = response.aiter_text()
@@ -192,10 +192,10 @@ async def test_stop_during_a_stream_leaves_nothing(cache_dir: Path, tmp_path: Pa
         assert list(worker.run_dir.iterdir()) == []
 
 
-async def test_a_crowd_of_requests_does_not_look_like_a_hang(cache_dir: Path, tmp_path: Path) -> None:
+async def test_a_crowd_of_requests_does_not_look_like_a_hang(cache_dir: Path, socket_dir: Path) -> None:
     """Far more than there are slots: they wait inside, and health checks are answered meanwhile."""
     settings = {"health_interval_s": 0.1, "health_timeout_s": 0.4, "health_misses": 2, "busy_misses": 2}
-    async with started(cache_dir, tmp_path / "run", **settings) as worker:
+    async with started(cache_dir, socket_dir / "run", **settings) as worker:
         body = {"prompt": "a", "max_tokens": 3, "ignore_eos": True}
         for _ in range(3):
             answers = await asyncio.gather(*(worker.client.post("/v1/completions", json=body) for _ in range(48)))
@@ -203,14 +203,14 @@ async def test_a_crowd_of_requests_does_not_look_like_a_hang(cache_dir: Path, tm
         assert worker.host.view(MODEL).restarts == 0
 
 
-async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, tmp_path: Path) -> None:
+async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, socket_dir: Path) -> None:
     program = f"""
         import asyncio
         from pathlib import Path
         from intellirouter.hosting import LocalHost, LocalModel
         async def main():
             models = [LocalModel(name="m", artifact={ARTIFACT!r})]
-            host = LocalHost(cache_dir=Path({str(cache_dir)!r}), run_dir=Path({str(tmp_path / "run")!r}))
+            host = LocalHost(cache_dir=Path({str(cache_dir)!r}), run_dir=Path({str(socket_dir / "run")!r}))
             host.apply(models)
             await host.wait_ready("m", 60)
             print(host.view("m").pid, flush=True)
@@ -225,13 +225,15 @@ async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, tmp
     await until(lambda: not is_alive(pid), "the worker has ended", timeout_s=5)
 
 
-async def test_weights_the_engine_refuses_are_reported_in_its_words(cache_dir: Path, tmp_path: Path) -> None:
+async def test_weights_the_engine_refuses_are_reported_in_its_words(
+    cache_dir: Path, tmp_path: Path, socket_dir: Path
+) -> None:
     whole = (await ensure_artifact(ARTIFACT, cache_dir=cache_dir)).path.read_bytes()
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(whole.replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lambo", 1))
     host = LocalHost(
         cache_dir=cache_dir,
-        run_dir=tmp_path / "run",
+        run_dir=socket_dir / "run",
         settings=HostSettings(crash_limit=1),
     )
     host.apply([LocalModel(name=MODEL, artifact=str(broken))])

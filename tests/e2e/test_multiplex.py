@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, until
-from shared_fixtures import KEYS, MAX_BODY_BYTES
-from socket_client import PATIENCE_S, Frames, opened, refused
 from websockets.exceptions import ConnectionClosed
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, MAX_BODY_BYTES
+from tests.support.gateway.process import GatewayProcess, until
+from tests.support.gateway.websocket_client import PATIENCE_S, Frames, open_socket, rejected_handshake
 
 WS = "/v1/ws"
 MAX_IN_FLIGHT = 64
@@ -30,14 +30,14 @@ def arrived(vendor: MockVendor, model: str) -> list[dict[str, Any]]:
 
 
 async def test_a_whole_answer_and_its_record(gateway: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await frames.create("one", "priced")
         done = await frames.last("one")
     assert done["type"] == "chat.completed"
     assert done["response"]["object"] == "chat.completion"
     assert done["response"]["choices"][0]["message"]["content"].endswith("hello")
-    assert len(frames.seen["one"]) == 1
+    assert len(frames.received["one"]) == 1
     headers = done["headers"]
     assert headers["x-intellirouter-deployment"] == "priced"
     record = gateway.record(headers["x-request-id"])
@@ -47,11 +47,11 @@ async def test_a_whole_answer_and_its_record(gateway: GatewayProcess) -> None:
 
 
 async def test_a_stream_comes_in_chunks_and_ends_with_what_it_cost(gateway: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await frames.create("s", "priced", "one two three", stream=True)
         done = await frames.last("s")
-    kinds = [frame["type"] for frame in frames.seen["s"]]
+    kinds = [frame["type"] for frame in frames.received["s"]]
     assert kinds[0] == "chat.started"
     assert set(kinds[1:-1]) == {"chat.chunk"}
     assert frames.text("s").endswith("one two three")
@@ -64,7 +64,7 @@ async def test_many_at_once_interleave_and_none_is_mixed_up(gateway: GatewayProc
     names = [f"many-{number}" for number in range(40)]
     vendor.fault("slow_drip", match={"model": "many-*"}, delay_s=0.002)
     try:
-        async with asyncio.timeout(30), opened(gateway, WS) as link:
+        async with asyncio.timeout(30), open_socket(gateway, WS) as link:
             frames = Frames(link)
             for name in names:
                 await frames.create(name, f"mock/{name}", f"words of {name}", stream=len(name) % 2 == 0)
@@ -73,21 +73,21 @@ async def test_many_at_once_interleave_and_none_is_mixed_up(gateway: GatewayProc
     finally:
         vendor.clear()
     for name in names:
-        done = frames.seen[name][-1]
+        done = frames.received[name][-1]
         said = frames.text(name) or done["response"]["choices"][0]["message"]["content"]
         assert said.endswith(f"words of {name}")
-    ids = {frames.seen[name][-1]["headers"]["x-request-id"] for name in names}
+    ids = {frames.received[name][-1]["headers"]["x-request-id"] for name in names}
     assert len(ids) == len(names)
 
 
 async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("slow_drip", match={"model": "cancel-me"}, delay_s=0.1)
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             await frames.create("c", "mock/cancel-me", "a b c d e f g h i j k l m n o p q r s t", stream=True)
             await frames.create("other", "fake/echo")
-            while "c" not in frames.seen:
+            while "c" not in frames.received:
                 await frames.next()
             await frames.send(type="cancel", id="c")
             done = await frames.last("c")
@@ -95,7 +95,7 @@ async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayPro
             await eventually(lambda: arrived(vendor, "cancel-me")[0]["is_aborted"], "the vendor notices")
             assert (await frames.last("other"))["type"] == "chat.completed"
             await frames.create("c", "fake/echo")  # the id is free again
-            frames.seen.pop("c")
+            frames.received.pop("c")
             assert (await frames.last("c"))["type"] == "chat.completed"
         record = gateway.record(done["headers"]["x-request-id"])
         assert (record["status"], record["error_code"]) == (499, "client_disconnected")
@@ -105,7 +105,7 @@ async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayPro
 
 
 async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         for number in range(20):
             await frames.create(f"{number}", "fake/slow")
@@ -135,7 +135,7 @@ async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -
 async def test_a_bad_frame_is_answered_and_the_socket_stays(
     gateway: GatewayProcess, frame: str | bytes, code: str | None, name: str | None
 ) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await link.send(frame)
         told = await frames.last(name)
@@ -155,12 +155,12 @@ async def test_an_id_in_use_is_refused_and_the_one_that_uses_it_goes_on(
 ) -> None:
     vendor.fault("slow", match={"model": "twice"}, delay_s=0.3)
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             await frames.create("t", "mock/twice")
             await frames.create("t", "mock/twice")
             assert (await frames.next())["error"]["code"] == "duplicate_id"
-            frames.seen.clear()
+            frames.received.clear()
             assert (await frames.last("t"))["type"] == "chat.completed"
     finally:
         vendor.clear()
@@ -170,7 +170,7 @@ async def test_an_id_in_use_is_refused_and_the_one_that_uses_it_goes_on(
 async def test_only_so_many_are_under_way_on_one_socket(gateway: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("hang", match={"model": "full"})
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             for number in range(MAX_IN_FLIGHT + 1):
                 await frames.create(f"{number}", "mock/full")
@@ -192,21 +192,21 @@ async def test_a_socket_that_is_gone_takes_its_requests_with_it(
     model = f"gone-{abruptly}".lower()
     vendor.fault("hang", match={"model": model}, after_events=2)
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             for number in range(3):
                 await frames.create(f"{number}", f"mock/{model}", stream=True)
             await eventually(lambda: len(arrived(vendor, model)) == 3, "the requests are under way")
-            while len(frames.seen) < 3:
+            while len(frames.received) < 3:
                 await frames.next()
             if abruptly:
                 link.transport.abort()
         await eventually(lambda: all(each["is_aborted"] for each in arrived(vendor, model)), "the vendor notices")
     finally:
         vendor.clear()
-    for name in frames.seen:
+    for name in frames.received:
         assert name is not None
-        record = gateway.record(frames.seen[name][0]["headers"]["x-request-id"])
+        record = gateway.record(frames.received[name][0]["headers"]["x-request-id"])
         assert (record["status"], record["error_code"]) == (499, "client_disconnected")
 
 
@@ -214,14 +214,14 @@ async def test_failures_are_told_by_frames(gateway: GatewayProcess, vendor: Mock
     vendor.fault("drop", match={"model": "cut"}, at="events", after_events=3)
     vendor.fault("error", match={"model": "bad"}, status=400)
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             await frames.create("cut", "mock/cut", "a b c d e f", stream=True)
             await frames.create("bad", "mock/bad")
             cut, bad = await frames.last("cut"), await frames.last("bad")
     finally:
         vendor.clear()
-    assert [frame["type"] for frame in frames.seen["cut"][:2]] == ["chat.started", "chat.chunk"]
+    assert [frame["type"] for frame in frames.received["cut"][:2]] == ["chat.started", "chat.chunk"]
     assert cut["type"] == "error"
     assert cut["error"]["code"] == "upstream_disconnected"
     assert gateway.record(cut["headers"]["x-request-id"])["error_code"] == "upstream_disconnected"
@@ -229,11 +229,11 @@ async def test_failures_are_told_by_frames(gateway: GatewayProcess, vendor: Mock
 
 
 async def test_who_may_open_a_socket_and_what_it_may_ask_for(gateway: GatewayProcess) -> None:
-    assert (await refused(gateway, WS, key=None))[0] == 401
-    status, error, headers = await refused(gateway, WS, key=KEYS["late"])
+    assert (await rejected_handshake(gateway, WS, key=None))[0] == 401
+    status, error, headers = await rejected_handshake(gateway, WS, key=KEYS["late"])
     assert (status, error["code"]) == (401, "expired_api_key")
     assert headers["x-request-id"].startswith("req_")
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS, key=KEYS["narrow"]) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS, key=KEYS["narrow"]) as link:
         frames = Frames(link)
         await frames.create("a", "fake/echo")
         await frames.create("b", "mock/other")
@@ -250,7 +250,7 @@ async def test_browsers_have_other_ways_to_show_a_key(gateway: GatewayProcess, w
     if way == "api-key":
         options["headers"] = {"api-key": key}
     path = f"{WS}?key={key}" if way == "query" else WS
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, path, key=None, **options) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, path, key=None, **options) as link:
         assert link.subprotocol == ("intellirouter.v1" if way == "subprotocol" else None)
         frames = Frames(link)
         await frames.create("a", "fake/echo")
@@ -260,7 +260,7 @@ async def test_browsers_have_other_ways_to_show_a_key(gateway: GatewayProcess, w
 
 
 async def test_a_message_that_is_too_large_closes_the_socket(gateway: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(gateway, WS) as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         await link.send("x" * (MAX_BODY_BYTES + 1))
         with pytest.raises(ConnectionClosed) as closed:
             await link.recv()
@@ -271,7 +271,7 @@ async def test_a_message_that_is_too_large_closes_the_socket(gateway: GatewayPro
 @pytest.mark.parametrize(("path", "status"), [("/v1/responses", 426), ("/v1/chat/completions", 426), ("/v1/nope", 404)])
 async def test_paths_without_sockets_say_so_at_once(gateway: GatewayProcess, path: str, status: int) -> None:
     headers = {"openai-beta": "responses_websockets=2026-02-06"}
-    answered, error, _ = await refused(gateway, path, headers=headers)
+    answered, error, _ = await rejected_handshake(gateway, path, headers=headers)
     assert answered == status
     assert error["message"]
 
@@ -357,10 +357,14 @@ async def test_a_stopping_gateway_finishes_what_is_under_way_and_closes(vendor: 
     gateway = GatewayProcess(config(vendor, drain_s=10), tmp_path)
     await asyncio.to_thread(gateway.start)
     try:
-        async with asyncio.timeout(20), opened(gateway, WS, key=None) as link, opened(gateway, WS, key=None) as idle:
+        async with (
+            asyncio.timeout(20),
+            open_socket(gateway, WS, key=None) as link,
+            open_socket(gateway, WS, key=None) as idle,
+        ):
             frames = Frames(link)
             await frames.create("d", "mock/drained", "one two three four five", stream=True)
-            while len(frames.seen.get("d", ())) < 3:
+            while len(frames.received.get("d", ())) < 3:
                 await frames.next()
             gateway.signal(signal.SIGTERM)
             with pytest.raises(ConnectionClosed) as closed:
@@ -386,7 +390,7 @@ async def test_what_takes_too_long_to_drain_is_told(vendor: MockVendor, tmp_path
     gateway = GatewayProcess(config(vendor, drain_s=1), tmp_path)
     await asyncio.to_thread(gateway.start)
     try:
-        async with asyncio.timeout(20), opened(gateway, WS, key=None) as link:
+        async with asyncio.timeout(20), open_socket(gateway, WS, key=None) as link:
             frames = Frames(link)
             await frames.create("s", "mock/stuck", stream=True)
             await frames.next()
@@ -407,8 +411,8 @@ async def test_origins_idle_sockets_and_reloads(vendor: MockVendor, tmp_path: Pa
     await asyncio.to_thread(gateway.start)
     try:
         origin = {"origin": "https://evil.example"}
-        assert (await refused(gateway, WS, key=None, headers=origin))[0] == 403
-        async with asyncio.timeout(20), opened(gateway, WS, key=None) as link:
+        assert (await rejected_handshake(gateway, WS, key=None, headers=origin))[0] == 403
+        async with asyncio.timeout(20), open_socket(gateway, WS, key=None) as link:
             frames = Frames(link)
             await frames.create("a", "mock/first")
             assert (await frames.last("a"))["type"] == "chat.completed"
@@ -430,7 +434,7 @@ async def test_origins_idle_sockets_and_reloads(vendor: MockVendor, tmp_path: Pa
 async def test_a_client_that_reads_slowly_holds_up_nobody_else(gateway: GatewayProcess) -> None:
     """What it does not read waits in bounded buffers; others are served meanwhile; it gets all of it in the end."""
     text = "word " * 4000
-    async with asyncio.timeout(40), opened(gateway, WS, max_queue=1) as slow, opened(gateway, WS) as other:
+    async with asyncio.timeout(40), open_socket(gateway, WS, max_queue=1) as slow, open_socket(gateway, WS) as other:
         lazy, busy = Frames(slow), Frames(other)
         for number in range(10):
             await lazy.create(f"{number}", "fake/echo", text, stream=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import openai
 import pytest
-from gateway_process import GatewayProcess, until
 from openai import AsyncOpenAI, OpenAI
-from shared_fixtures import INPUT_USD, KEYS, OUTPUT_USD
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, KEYS, OUTPUT_USD
+from tests.support.gateway.process import GatewayProcess, until
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 CITIES: list[Any] = [

@@ -8,14 +8,14 @@ from typing import Any, Final
 import pytest
 import requests
 import schemathesis
-from gateway_process import GatewayProcess, until
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import APIOperation
-from shared_fixtures import KEYS
 
 from intellirouter.gateway import description
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess, until
 
 DOCUMENT: Final[dict[str, Any]] = json.loads(description.page("/openapi.json")[2])
 GATE_EXAMPLES: Final = 5

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, until
 from openai import AsyncOpenAI
-from shared_fixtures import KEYS, MAX_BODY_BYTES, key_rows
-from socket_client import PATIENCE_S, opened, refused, url_of
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS, MAX_BODY_BYTES, key_rows
+from tests.support.gateway.process import GatewayProcess, until
+from tests.support.gateway.websocket_client import PATIENCE_S, open_socket, rejected_handshake, url_of
 
 REALTIME = "/v1/realtime?model="
 UPSTREAM_KEY = "sk-upstream"
@@ -152,7 +152,7 @@ async def test_the_official_client_talks_and_every_token_is_settled(voices: Gate
 
 
 async def test_sound_passes_untouched_and_is_priced_as_sound(voices: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(voices, REALTIME + "voice-a") as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + "voice-a") as link:
         sound = base64.b64encode(bytes(48_000)).decode()
         await link.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
         await link.send('{"type":"input_audio_buffer.commit"}')
@@ -169,7 +169,7 @@ async def test_browsers_show_their_key_as_a_subprotocol(voices: GatewayProcess) 
     offered = ["realtime", f"openai-insecure-api-key.{KEYS['bob']}", "openai-beta.realtime-v1"]
     async with (
         asyncio.timeout(PATIENCE_S),
-        opened(voices, REALTIME + "voice-a", key=None, subprotocols=offered) as link,
+        open_socket(voices, REALTIME + "voice-a", key=None, subprotocols=offered) as link,
     ):
         assert link.subprotocol == "realtime"
         await event(link, "session.created")
@@ -194,7 +194,7 @@ async def test_browsers_show_their_key_as_a_subprotocol(voices: GatewayProcess) 
 async def test_what_cannot_be_is_an_http_error_in_openais_words(
     voices: GatewayProcess, path: str, key: str | None, status: int, code: str
 ) -> None:
-    answered, error, headers = await refused(voices, path, key=KEYS[key] if key else None)
+    answered, error, headers = await rejected_handshake(voices, path, key=KEYS[key] if key else None)
     assert (answered, error["code"]) == (status, code)
     assert set(error) == {"message", "type", "param", "code"}
     record = await asyncio.to_thread(voices.record, headers["x-request-id"])
@@ -207,7 +207,7 @@ async def test_another_deployment_takes_over_before_a_session_is_open(
 ) -> None:
     vendor.fault(**TAKEN_OVER[case], match={"model": f"first-{case}"})
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(voices, f"{REALTIME}pair-{case}") as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(voices, f"{REALTIME}pair-{case}") as link:
             assert link.response is not None
             assert link.response.headers["x-intellirouter-deployment"] == f"second-{case}"
             created = await event(link, "session.created")
@@ -227,7 +227,7 @@ async def test_an_upstream_that_breaks_off_is_told_and_what_was_used_is_settled(
     name = f"breaks-{kind}"
     vendor.fault(kind, match={"model": name}, at="events", after_events=22)
     try:
-        async with asyncio.timeout(PATIENCE_S), opened(voices, REALTIME + f"mock/{name}") as link:
+        async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + f"mock/{name}") as link:
             await say(link, "hello")
             with pytest.raises(ConnectionClosed):
                 await say(link, "once more, at some length, so that it is cut")
@@ -246,7 +246,7 @@ async def test_a_client_that_leaves_takes_the_upstream_with_it(
     voices: GatewayProcess, vendor: MockVendor, abruptly: bool
 ) -> None:
     before = vendor.open_connections()
-    async with asyncio.timeout(PATIENCE_S), opened(voices, REALTIME + "mock/left") as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + "mock/left") as link:
         await say(link, "hello")
         assert vendor.open_connections() > before - 1
         if abruptly:
@@ -261,7 +261,7 @@ async def test_a_client_that_leaves_while_the_upstream_hesitates(voices: Gateway
     vendor.fault("hang", match={"model": "hesitates"})
     try:
         with pytest.raises(TimeoutError):
-            async with opened(voices, REALTIME + "mock/hesitates", open_timeout=0.3):
+            async with open_socket(voices, REALTIME + "mock/hesitates", open_timeout=0.3):
                 raise AssertionError
 
         def look() -> Any:
@@ -274,7 +274,7 @@ async def test_a_client_that_leaves_while_the_upstream_hesitates(voices: Gateway
 
 
 async def test_a_message_that_is_too_large_ends_the_session(voices: GatewayProcess) -> None:
-    async with asyncio.timeout(PATIENCE_S), opened(voices, REALTIME + "voice-a") as link:
+    async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + "voice-a") as link:
         await link.send("x" * (MAX_BODY_BYTES + 1))
         assert (await closed(link))[0] == 1009
     record = await asyncio.to_thread(voices.record, request_id(link))
@@ -322,13 +322,13 @@ async def test_closes_queries_headers_and_bytes_reach_the_other_side(vendor: Moc
 
     async with asyncio.timeout(30), upstream(talk, vendor, tmp_path) as gateway:
         path = REALTIME + "own/m%2F1&intent=conversation&key=ignored"
-        async with opened(gateway, path, headers={"openai-beta": "realtime=v1", "x-private": "stays"}) as link:
+        async with open_socket(gateway, path, headers={"openai-beta": "realtime=v1", "x-private": "stays"}) as link:
             await link.send(b"\x00\x01\xff")
             await event(link, "session.created")
             assert await link.recv() == b"\x00\x01\xff"
             await link.close(4000, "my reason")
         assert await left == (4000, "")
-        async with opened(gateway, REALTIME + "own/m") as link:
+        async with open_socket(gateway, REALTIME + "own/m") as link:
             await link.send("leave")
             assert await closed(link) == (4321, "had enough")
     path, headers = seen[0]
@@ -352,12 +352,12 @@ async def test_deadlines_of_sessions(vendor: MockVendor, tmp_path: Path) -> None
 
     limits = {"socket_idle_s": 0.5, "socket_max_s": 1.5}
     async with asyncio.timeout(30), upstream(talk, vendor, tmp_path, **limits) as gateway:
-        async with opened(gateway, REALTIME + "own/m") as link:
+        async with open_socket(gateway, REALTIME + "own/m") as link:
             await event(link, "session.created")
             assert (await event(link, "error"))["error"]["code"] == "session_expired"
             assert await closed(link) == (1000, "Nothing has happened for 0.5 s.")
         assert (await asyncio.to_thread(gateway.record, request_id(link)))["finish_reason"] == "idle_timeout"
-        async with opened(gateway, REALTIME + "own/m") as link:
+        async with open_socket(gateway, REALTIME + "own/m") as link:
             talking = asyncio.ensure_future(chat(link))
             assert (await closed(link))[0] == 1000
             await talking
@@ -376,7 +376,7 @@ async def test_a_stopping_gateway_closes_its_sessions(vendor: MockVendor, tmp_pa
         codes.append(link.close_code)
 
     async with asyncio.timeout(30), upstream(talk, vendor, tmp_path, drain_s=10) as gateway:
-        async with opened(gateway, REALTIME + "own/m") as link:
+        async with open_socket(gateway, REALTIME + "own/m") as link:
             await event(link, "response.done")
             gateway.signal(signal.SIGTERM)
             assert await closed(link) == (1001, "The gateway is stopping.")
@@ -400,7 +400,7 @@ async def test_an_upstream_that_reads_slowly_slows_the_client_down(vendor: MockV
             total += len(message)
 
     async with asyncio.timeout(60), upstream(talk, vendor, tmp_path) as gateway:
-        async with opened(gateway, REALTIME + "own/m") as link:
+        async with open_socket(gateway, REALTIME + "own/m") as link:
             sent = 0
             piece = "x" * 100_000
             with contextlib.suppress(TimeoutError):

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import Answer, RawConnection
-from shared_fixtures import INPUT_USD, KEYS, OUTPUT_USD
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, KEYS, OUTPUT_USD
+from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 COMMON = {"x-request-id", "x-intellirouter-strategy", "x-intellirouter-reason", "x-intellirouter-attempts"}
 DECIDED = COMMON | {"x-intellirouter-deployment", "x-intellirouter-cache"}
@@ -37,7 +37,7 @@ def cost_of(usage: dict[str, int]) -> int:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_good_answer_carries_the_decision(link: RawConnection, stream: bool) -> None:
-    answer = post(link, **ask(model="assistant", stream=stream))
+    answer = post(link, **chat_request(model="assistant", stream=stream))
     assert set(answer.headers) >= DECIDED
     assert answer.headers["x-intellirouter-deployment"] == "priced"
     assert answer.headers["x-intellirouter-strategy"] == "priority"
@@ -51,8 +51,8 @@ def test_every_error_carries_at_least_the_request_id(
     link: RawConnection, vendor: MockVendor, gateway: GatewayProcess, stream: bool
 ) -> None:
     vendor.fault("error", match={"model": f"records-broken-{stream}"}, status=500)
-    refused = post(link, **ask(model="nobody", stream=stream))
-    failed = post(link, **ask(model=f"mock/records-broken-{stream}", stream=stream))
+    refused = post(link, **chat_request(model="nobody", stream=stream))
+    failed = post(link, **chat_request(model=f"mock/records-broken-{stream}", stream=stream))
     assert (refused.status, failed.status) == (404, 502)
     assert refused.headers["x-request-id"].startswith("req_")
     assert set(failed.headers) >= DECIDED
@@ -110,7 +110,7 @@ def test_a_cursor_that_is_none_is_refused(gateway: GatewayProcess, cursor: str) 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
     text = "seventeen words would be too many " * 9
-    answer = post(link, **ask(text, model="assistant", stream=stream))
+    answer = post(link, **chat_request(text, model="assistant", stream=stream))
     record = gateway.record(answer.headers["x-request-id"])
     assert record["request_id"] == answer.headers["x-request-id"]
     assert (record["tenant"], record["key_name"], record["model"]) == ("north", "ann", "assistant")
@@ -137,7 +137,7 @@ def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream:
 
 
 def test_an_unknown_price_is_not_zero(link: RawConnection, gateway: GatewayProcess) -> None:
-    answer = post(link, **ask(model="plain"))
+    answer = post(link, **chat_request(model="plain"))
     record = gateway.record(answer.headers["x-request-id"])
     assert answer.headers["x-intellirouter-cost-usd"] == "unknown"
     assert record["cost_usd"] is None
@@ -157,7 +157,7 @@ def test_a_dry_run_decides_like_a_request_and_calls_nobody(
     link: RawConnection, vendor: MockVendor, stream: bool
 ) -> None:
     text = f"dry as dust {stream}"
-    request = ask(text, model="assistant", stream=stream)
+    request = chat_request(text, model="assistant", stream=stream)
     explained = post(link, path="/api/v1/explain", **request)
     assert explained.status == 200
     assert not [seen for seen in vendor.requests() if text in seen["body"]]
@@ -166,12 +166,12 @@ def test_a_dry_run_decides_like_a_request_and_calls_nobody(
     said = explained.json()
     assert said["decision"]["reason"] == done.headers["x-intellirouter-reason"]
     assert [step["deployment"] for step in said["plan"]] == ["priced", "plain"]
-    assert post(link, path="/api/v1/explain", **ask(model="nobody")).status == 404
+    assert post(link, path="/api/v1/explain", **chat_request(model="nobody")).status == 404
     assert post(link, path="/api/v1/explain", model="assistant", messages=[]).status == 400
 
 
 def test_a_list_pages_without_gaps_or_repeats(link: RawConnection, gateway: GatewayProcess) -> None:
-    sent = [post(link, "bob", **ask(f"page {n}", model="plain")).headers["x-request-id"] for n in range(25)]
+    sent = [post(link, "bob", **chat_request(f"page {n}", model="plain")).headers["x-request-id"] for n in range(25)]
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while len(seen) < 1000:
@@ -194,15 +194,15 @@ def test_a_wrong_list_query_is_the_clients_fault(gateway: GatewayProcess, query:
 
 
 def test_errors_can_be_listed_alone(link: RawConnection, gateway: GatewayProcess) -> None:
-    post(link, **ask(model="nobody"))
+    post(link, **chat_request(model="nobody"))
     rows = gateway.get("/api/v1/requests", errors=True, limit=50).json()["requests"]
     assert rows
     assert all(row["error_code"] or row["status"] >= 400 for row in rows)
 
 
 def test_a_tenant_sees_its_own_requests_only(link: RawConnection, gateway: GatewayProcess) -> None:
-    of_ann = post(link, "ann", **ask()).headers["x-request-id"]
-    of_bob = post(link, "bob", **ask()).headers["x-request-id"]
+    of_ann = post(link, "ann", **chat_request()).headers["x-request-id"]
+    of_bob = post(link, "bob", **chat_request()).headers["x-request-id"]
     for mine, other, key in ((of_ann, of_bob, KEYS["ann"]), (of_bob, of_ann, KEYS["bob"])):
         assert gateway.get(f"/api/v1/requests/{mine}", key=key).status_code == 200
         missing = gateway.get(f"/api/v1/requests/{other}", key=key)
@@ -219,8 +219,8 @@ def test_the_feed_shows_finished_requests_of_the_own_tenant(link: RawConnection,
     with httpx.stream("GET", f"{gateway.url}/api/v1/requests/tail", headers=headers, timeout=10) as feed:
         lines = feed.iter_lines()
         assert next(lines).startswith(":")
-        post(link, "bob", **ask("for bob"))
-        mine = [post(link, "ann", **ask(stream=stream)).headers["x-request-id"] for stream in (False, True)]
+        post(link, "bob", **chat_request("for bob"))
+        mine = [post(link, "ann", **chat_request(stream=stream)).headers["x-request-id"] for stream in (False, True)]
         seen = [json.loads(line.removeprefix("data: ")) for _, line in zip(mine, events_of(lines), strict=False)]
     assert [record["request_id"] for record in seen] == mine
     assert all(record["tenant"] == "north" for record in seen)
@@ -247,7 +247,7 @@ def test_metrics_count_what_happened(link: RawConnection, gateway: GatewayProces
         "cost": metric(gateway, "intellirouter_cost_microusd_total", model="assistant", deployment="priced"),
         "tokens": metric(gateway, "intellirouter_tokens_total", model="assistant", direction="output"),
     }
-    answers = [post(link, **ask(name, model="assistant", stream=stream)) for _ in range(3)]
+    answers = [post(link, **chat_request(name, model="assistant", stream=stream)) for _ in range(3)]
     records = [gateway.record(answer.headers["x-request-id"]) for answer in answers]
     requests = metric(gateway, "intellirouter_requests_total", model="assistant", status="200")
     assert requests - before["requests"] == 3
@@ -258,8 +258,8 @@ def test_metrics_count_what_happened(link: RawConnection, gateway: GatewayProces
 
 
 def test_names_that_clients_invent_make_no_metrics(link: RawConnection, gateway: GatewayProcess) -> None:
-    post(link, **ask(model="invented-by-a-client"))
-    post(link, **ask(model="mock/also-invented"))
+    post(link, **chat_request(model="invented-by-a-client"))
+    post(link, **chat_request(model="mock/also-invented"))
     text = gateway.get("/metrics").text
     assert "invented-by-a-client" not in text
 
@@ -269,11 +269,11 @@ def test_bodies_are_kept_only_when_asked_for(tmp_path: Path, bodies: str) -> Non
     config = {"providers": {"fake": {"vendor": "fake"}}, "logging": {"bodies": bodies}}
     with GatewayProcess(config, tmp_path) as gateway, RawConnection(gateway.port) as link:
         for stream in (False, True):
-            answer = link.post(json.dumps(ask("a secret recipe", stream=stream)).encode())
+            answer = link.post(json.dumps(chat_request("a secret recipe", stream=stream)).encode())
             record = gateway.record(answer.headers["x-request-id"])
             assert ("request_body" in record) is ("response_body" in record) is (bodies == "full")
             if bodies == "full":
-                assert json.loads(record["request_body"]) == ask("a secret recipe", stream=stream)
+                assert json.loads(record["request_body"]) == chat_request("a secret recipe", stream=stream)
                 assert "secret" in record["response_body"]
     if bodies == "off":
         assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
@@ -281,7 +281,7 @@ def test_bodies_are_kept_only_when_asked_for(tmp_path: Path, bodies: str) -> Non
 
 def test_the_ledger_agrees_with_the_records(link: RawConnection, gateway: GatewayProcess) -> None:
     ids = [
-        post(link, **ask(f"ledger {n}", model="assistant", stream=bool(n % 2))).headers["x-request-id"]
+        post(link, **chat_request(f"ledger {n}", model="assistant", stream=bool(n % 2))).headers["x-request-id"]
         for n in range(6)
     ]
     records = {each: gateway.record(each) for each in ids}

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World
+
+from tests.support.translation.prompt import Prompt, Tool
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
@@ -26,7 +27,7 @@ streamed_and_not = pytest.mark.parametrize("stream", BOTH)
 def test_an_unknown_url_has_the_dialects_envelope(world: World, path: str, client: str) -> None:
     answer = world.get(path)
     assert answer.status_code == 404
-    assert CLIENTS[client].read(answer.content, stream=False).error
+    assert CLIENTS[client].parse(answer.content, stream=False).error
     assert "detail" not in answer.json()
 
 
@@ -37,19 +38,19 @@ def test_html_of_a_proxy_is_not_passed_on(world: World, client: str, upstream: s
     world.vendor.fault("error", status=502, body="<html><h1>502 Bad Gateway</h1></html>")
     answer = world.ask(client, upstream, stream=stream)
     assert (answer.status, b"<h1>" in answer.body) == (502, False)
-    assert answer.said.error
+    assert answer.parsed.error
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_wrong_key_is_401_before_the_body_is_read(world: World, client: str) -> None:
-    path = CLIENTS[client].ask(Wish(), "openai", stream=False).path
+    path = CLIENTS[client].build(Prompt(), "openai", stream=False).path
     assert world.post(client, path, b"{nonsense", key="sk-wrong-0123456789").status == 401
 
 
 @pytest.mark.parametrize("client", ["chat", "responses", "completions"])
 def test_an_unknown_model_is_404_model_not_found(world: World, client: str) -> None:
     answer = world.ask(client, "no-such-thing")
-    assert (answer.status, answer.said.error_code) == (404, "model_not_found")
+    assert (answer.status, answer.parsed.error_code) == (404, "model_not_found")
 
 
 @every_upstream
@@ -57,14 +58,14 @@ def test_anthropic_routes_have_anthropic_errors(world: World, upstream: str) -> 
     world.vendor.fault("error", status=400, message="no")
     answer = world.ask("messages", upstream)
     assert json.loads(answer.body)["type"] == "error"
-    assert answer.said.error_code == "invalid_request_error"
+    assert answer.parsed.error_code == "invalid_request_error"
 
 
 def test_a_vendors_message_keeps_its_wording(world: World) -> None:
     """Claude Code's recovery looks for these very words."""
     words = "prompt is too long: 208310 tokens > 200000 maximum"
     world.vendor.fault("error", status=400, message=words)
-    assert world.ask("messages", "anthropic").said.error == words
+    assert world.ask("messages", "anthropic").parsed.error == words
 
 
 @every_upstream
@@ -80,7 +81,7 @@ def test_retry_after_and_a_request_id_reach_the_client(world: World, client: str
 
 def test_insufficient_quota_keeps_its_code(world: World) -> None:
     world.vendor.fault("error", status=429, type="insufficient_quota", code="insufficient_quota")
-    assert world.ask("chat", "openai").said.error_code == "insufficient_quota"
+    assert world.ask("chat", "openai").parsed.error_code == "insufficient_quota"
 
 
 ODD: dict[str, Any] = {
@@ -101,16 +102,16 @@ ODD: dict[str, Any] = {
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_bad_input_is_never_500(world: World, client: str, name: str) -> None:
-    request = CLIENTS[client].ask(Wish(), "anthropic", stream=False)
+    request = CLIENTS[client].build(Prompt(), "anthropic", stream=False)
     answer = world.post(client, request.path, request.body | ODD[name])
     assert answer.status in {200, 400}, answer.body
-    assert answer.status == 200 or answer.said.error
+    assert answer.status == 200 or answer.parsed.error
 
 
 @pytest.mark.parametrize("body", [b'{"temperature": NaN}', b"[" * 100_000, b'{"model": "\\ud800"}', b"\xff", b"nul"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_is_hardly_json_is_never_500(world: World, client: str, body: bytes) -> None:
-    path = CLIENTS[client].ask(Wish(), "anthropic", stream=False).path
+    path = CLIENTS[client].build(Prompt(), "anthropic", stream=False).path
     assert world.post(client, path, body).status == 400
 
 
@@ -138,7 +139,7 @@ NULLS: dict[str, list[str]] = {
 @every_upstream
 @pytest.mark.parametrize("client", NULLS)
 def test_nulls_mean_the_default(world: World, client: str, upstream: str) -> None:
-    request = CLIENTS[client].ask(Wish(), upstream, stream=False)
+    request = CLIENTS[client].build(Prompt(), upstream, stream=False)
     body = {**dict.fromkeys(NULLS[client]), **{k: v for k, v in request.body.items() if k != "stream"}}
     if client == "ollama":
         body["stream"] = False

@@ -5,11 +5,12 @@ import time
 from typing import Any
 
 import pytest
-from dialect_reading import sse
-from dialect_wish import Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World, unique
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.answers import sse
+from tests.support.translation.prompt import Prompt, Tool
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, unique
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
@@ -30,10 +31,10 @@ def chunks_of(world: World, upstream: str, **members: Any) -> list[dict[str, Any
     return [chunk for chunk in found if "prompt_filter_results" not in chunk]  # Azure's own
 
 
-def events_of(world: World, upstream: str, wish: Wish) -> list[dict[str, Any]]:
+def events_of(world: World, upstream: str, prompt: Prompt) -> list[dict[str, Any]]:
     """Return the events of an Anthropic client's stream."""
-    answer = world.ask("messages", upstream, wish, stream=True)
-    assert answer.said.is_complete, answer.body
+    answer = world.ask("messages", upstream, prompt, stream=True)
+    assert answer.parsed.is_complete, answer.body
     return [json.loads(data) for _, data in sse(answer.body)]
 
 
@@ -56,7 +57,7 @@ def test_the_usage_chunk_has_no_placeholder_choice(world: World, upstream: str) 
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini", "ollama", "responses"])
 def test_calls_end_with_the_word_for_calls(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text=TWO_CALLS, tools=[WEATHER, CLOCK])
-    assert answer.said.finish == "tool_calls"
+    assert answer.parsed.finish == "tool_calls"
     if client == "chat":
         assert b'tool_call"' not in answer.body.replace(b'"type":"tool_call"', b"")
 
@@ -99,15 +100,15 @@ def test_parallel_calls_keep_their_own_index(world: World, upstream: str) -> Non
 def test_the_first_text_after_thoughts_is_not_lost(world: World, upstream: str) -> None:
     world.vendor.fault("extra", what="reasoning")
     answer = world.ask("messages", upstream, stream=True, text="the very first words")
-    assert answer.said.text == f"{UPSTREAMS[upstream].model}: the very first words"
+    assert answer.parsed.text == f"{UPSTREAMS[upstream].model}: the very first words"
     if upstream != "responses":  # what it shows of its thoughts are summaries, and only when asked
-        assert "Let me think." in answer.said.thoughts
+        assert "Let me think." in answer.parsed.reasoning
 
 
 @every_upstream
 def test_a_call_that_comes_in_one_piece_keeps_its_input(world: World, upstream: str) -> None:
     answer = world.ask("messages", upstream, stream=True, text=TWO_CALLS, tools=[WEATHER, CLOCK])
-    assert [call.arguments for call in answer.said.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
+    assert [call.arguments for call in answer.parsed.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
 
 
 @every_upstream
@@ -115,7 +116,7 @@ def test_every_content_block_is_opened_before_and_closed_after_its_deltas(world:
     world.vendor.fault("extra", what="reasoning")
     is_open: int | None = None
     count = 0
-    for event in events_of(world, upstream, Wish(text=TWO_CALLS, tools=[WEATHER, CLOCK])):
+    for event in events_of(world, upstream, Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])):
         match event["type"]:
             case "content_block_start":
                 assert (is_open, event["index"]) == (None, count)
@@ -131,7 +132,7 @@ def test_every_content_block_is_opened_before_and_closed_after_its_deltas(world:
 
 @every_upstream
 def test_a_stream_begins_with_a_count_of_its_input(world: World, upstream: str) -> None:
-    start = events_of(world, upstream, Wish(text="a few words to count " * 20))[0]
+    start = events_of(world, upstream, Prompt(text="a few words to count " * 20))[0]
     usage = start["message"]["usage"]
     whole = usage["input_tokens"] + (usage.get("cache_read_input_tokens") or 0)
     assert whole > 20
@@ -155,8 +156,8 @@ def test_count_tokens_counts_more_than_text(world: World, upstream: str) -> None
 def test_a_broken_upstream_does_not_end_like_a_good_stream(world: World, client: str, upstream: str) -> None:
     world.break_first(upstream, "drop", at="events", after_events=12)
     answer = world.ask(client, f"{upstream}-broken", stream=True, text="words that go on " * 20, max_tokens=500)
-    assert answer.said.error or answer.status == 502
-    assert not answer.said.is_complete
+    assert answer.parsed.error or answer.status == 502
+    assert not answer.parsed.is_complete
     ends = {
         "chat": b"[DONE]",
         "responses": b"response.completed",
@@ -171,7 +172,7 @@ def test_nothing_is_tried_again_after_the_first_byte(world: World, upstream: str
     world.break_first(upstream, "drop", at="events", after_events=12)
     mark = unique()
     answer = world.ask("chat", f"{upstream}-then-gemini", stream=True, text=f"{mark} goes on " * 20)
-    assert answer.said.text
+    assert answer.parsed.text
     assert len(world.sent(mark)) == 1
 
 
@@ -180,7 +181,7 @@ def test_nothing_is_tried_again_after_the_first_byte(world: World, upstream: str
 def test_events_are_sent_when_they_come_not_at_the_end(world: World, client: str, upstream: str) -> None:
     """The upstream falls silent in the middle: what came before has reached the client."""
     world.break_first(upstream, "hang", after_events=9)
-    request = CLIENTS[client].ask(Wish(text="words that come one by one " * 4), f"{upstream}-broken", stream=True)
+    request = CLIENTS[client].build(Prompt(text="words that come one by one " * 4), f"{upstream}-broken", stream=True)
     with RawConnection(world.gateway.port, timeout_s=5) as link:
         started_s = time.monotonic()
         link.send_post(json.dumps(request.body).encode(), request.path, authorization=f"Bearer {KEYS['ann']}")
@@ -219,5 +220,5 @@ def test_legal_but_rare_streams_are_understood(world: World, how: str, upstream:
             answer = world.ask("ollama", upstream, stream=True, text="Žluť 🎉")  # relays keep the lines as they came
         else:
             answer = world.ask(client, upstream, stream=True, text="Žluť 🎉")
-        assert answer.said.is_complete, answer.body
-        assert answer.said.text.endswith("Žluť 🎉")
+        assert answer.parsed.is_complete, answer.body
+        assert answer.parsed.text.endswith("Žluť 🎉")

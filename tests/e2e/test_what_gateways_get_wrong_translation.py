@@ -6,11 +6,12 @@ import struct
 from typing import Any
 
 import pytest
-from dialect_wish import PIXEL, Call, Tool, Wish
-from dialect_world import BOTH, CLIENTS, UPSTREAMS, World, unique
-from gateway_process import until
-from raw_http import RawConnection
-from shared_fixtures import KEYS
+
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import until
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.translation.prompt import PIXEL, Call, Prompt, Tool
+from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, unique
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
@@ -24,10 +25,10 @@ streamed_and_not = pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini", "ollama"])
 def test_thought_signatures_come_back_with_their_calls(world: World, client: str, stream: bool) -> None:
     """The mock refuses calls without their signature, and forged ones, as Gemini 3 does."""
-    wish = Wish(text=TWO_CALLS, tools=[WEATHER, CLOCK])
-    first = world.ask(client, "gemini", wish, stream=stream)
-    wish.called, wish.results, wish.raw_turn = first.said.calls, ["sunny", "noon"], first.said.raw_turn
-    assert world.ask(client, "gemini", wish, stream=stream).status == 200
+    prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])
+    first = world.ask(client, "gemini", prompt, stream=stream)
+    prompt.called, prompt.results, prompt.raw_turn = first.parsed.calls, ["sunny", "noon"], first.parsed.raw_turn
+    assert world.ask(client, "gemini", prompt, stream=stream).status == 200
     sent = world.last_sent("noon")
     signed = [part for content in sent["contents"] for part in content["parts"] if "thoughtSignature" in part]
     assert signed
@@ -36,13 +37,13 @@ def test_thought_signatures_come_back_with_their_calls(world: World, client: str
 @streamed_and_not
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
 def test_clients_that_send_standard_fields_only_may_go_on_with_gemini(world: World, client: str, stream: bool) -> None:
-    wish = Wish(text=TWO_CALLS, tools=[WEATHER, CLOCK])
-    first = world.ask(client, "gemini", wish, stream=stream)
-    wish.called = [Call(call.id, call.name, call.arguments) for call in first.said.calls]
-    wish.results = ["sunny", "noon"]
-    second = world.ask(client, "gemini", wish, stream=stream)
+    prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])
+    first = world.ask(client, "gemini", prompt, stream=stream)
+    prompt.called = [Call(call.id, call.name, call.arguments) for call in first.parsed.calls]
+    prompt.results = ["sunny", "noon"]
+    second = world.ask(client, "gemini", prompt, stream=stream)
     assert second.status == 200, second.body
-    assert "sunny" in second.said.text
+    assert "sunny" in second.parsed.text
 
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
@@ -67,9 +68,9 @@ def test_schemas_that_gemini_refuses_go_where_it_takes_them(world: World, client
 @streamed_and_not
 def test_function_responses_equal_calls_in_number(world: World, client: str, stream: bool) -> None:
     """A client that answers one of two calls is no reason to fail."""
-    wish = Wish(text="go", tools=[WEATHER, CLOCK], results=["sunny", "noon"])
-    wish.called = [Call("call_1", "weather", {"city": "Oslo"}), Call("call_2", "clock", {"city": "Rome"})]
-    request = CLIENTS[client].ask(wish, "gemini", stream=stream)
+    prompt = Prompt(text="go", tools=[WEATHER, CLOCK], results=["sunny", "noon"])
+    prompt.called = [Call("call_1", "weather", {"city": "Oslo"}), Call("call_2", "clock", {"city": "Rome"})]
+    request = CLIENTS[client].build(prompt, "gemini", stream=stream)
     listed = request.body.get("messages") or request.body["input"]
     (listed[-1]["content"] if client == "messages" else listed).pop()
     answer = world.post(client, request.path, request.body, stream=stream)
@@ -135,7 +136,7 @@ def test_a_chat_of_a_system_message_alone_is_answered(world: World, upstream: st
 
 @every_upstream
 def test_beta_flags_go_to_anthropic_only(world: World, upstream: str) -> None:
-    request = CLIENTS["messages"].ask(Wish(), upstream, stream=False)
+    request = CLIENTS["messages"].build(Prompt(), upstream, stream=False)
     answer = world.post(
         "messages", request.path + "?beta=true", request.body, anthropic_beta="context-management-2025-06-27"
     )
@@ -147,8 +148,8 @@ def test_beta_flags_go_to_anthropic_only(world: World, upstream: str) -> None:
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini"])
 def test_ollama_gets_arguments_as_objects(world: World, client: str) -> None:
-    wish = Wish(text="go", tools=[WEATHER], called=[Call("call_1", "weather", {"city": "Oslo"})], results=["sunny"])
-    assert world.ask(client, "ollama", wish).status == 200
+    prompt = Prompt(text="go", tools=[WEATHER], called=[Call("call_1", "weather", {"city": "Oslo"})], results=["sunny"])
+    assert world.ask(client, "ollama", prompt).status == 200
     called = next(turn for turn in world.last_sent("sunny")["messages"] if turn.get("tool_calls"))
     assert called["tool_calls"][0]["function"]["arguments"] == {"city": "Oslo"}
 
@@ -210,7 +211,7 @@ def test_a_response_remembers_the_one_before(world: World, upstream: str, stream
 @streamed_and_not
 def test_items_of_a_response_have_ids_and_usage_has_its_details(world: World, upstream: str, stream: bool) -> None:
     answer = world.ask("responses", upstream, stream=stream, text=TWO_CALLS, tools=[WEATHER, CLOCK])
-    assert all(item["id"] for item in answer.said.raw_turn)
+    assert all(item["id"] for item in answer.parsed.raw_turn)
     last = answer.body.decode().rstrip().rpartition("data: ")[2]
     usage = json.loads(last)
     usage = usage.get("response", usage)["usage"]
@@ -225,7 +226,7 @@ def test_a_client_that_leaves_before_the_first_byte_stops_the_upstream(
 ) -> None:
     world.break_first(upstream, "hang")
     mark = unique()
-    request = CLIENTS["chat"].ask(Wish(text=mark), f"{upstream}-broken", stream=stream)
+    request = CLIENTS["chat"].build(Prompt(text=mark), f"{upstream}-broken", stream=stream)
     with RawConnection(world.gateway.port) as link:
         link.send_post(json.dumps(request.body).encode(), request.path, authorization=f"Bearer {KEYS['ann']}")
         until(lambda: world.sent(mark), "the upstream has the request")
@@ -244,7 +245,7 @@ def test_large_pictures_pass(world: World, client: str, upstream: str) -> None:
 
 @every_upstream
 def test_the_clients_key_and_cookies_stay_here(world: World, upstream: str) -> None:
-    request = CLIENTS["chat"].ask(Wish(), upstream, stream=False)
+    request = CLIENTS["chat"].build(Prompt(), upstream, stream=False)
     assert world.post("chat", request.path, request.body, cookie="session=private-0123").status == 200
     everything = json.dumps(world.sent())
     assert KEYS["ann"] not in everything

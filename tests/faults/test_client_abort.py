@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
-from shared_fixtures import KEYS
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import KEYS
+from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.raw_http import RawConnection
 
 NOTICED_S = 2.0
 """How soon the vendor must see it: a fraction of a second, and what a busy machine adds."""
@@ -40,7 +40,7 @@ def record_of(gateway: GatewayProcess, name: str) -> dict[str, Any]:
 
 def start(gateway: GatewayProcess, name: str, *, stream: bool) -> RawConnection:
     link = RawConnection(gateway.port)
-    request = ask("tell me a long story", f"mock/{name}", stream=stream)
+    request = chat_request("tell me a long story", f"mock/{name}", stream=stream)
     link.send_post(json.dumps(request).encode(), authorization=f"Bearer {KEYS['ann']}")
     return link
 
@@ -54,7 +54,7 @@ def bystander(gateway: GatewayProcess) -> Iterator[list[int]]:
     def go_on() -> None:
         with RawConnection(gateway.port) as link:
             while not is_over.is_set():
-                body = json.dumps(ask(stream=bool(len(statuses) % 2))).encode()
+                body = json.dumps(chat_request(stream=bool(len(statuses) % 2))).encode()
                 statuses.append(link.post(body, authorization=f"Bearer {KEYS['bob']}").status)
 
     thread = threading.Thread(target=go_on)
@@ -106,7 +106,7 @@ def test_a_client_that_leaves_during_its_body_costs_nobody(gateway: GatewayProce
 def test_half_closed_clients_get_no_half_answer(gateway: GatewayProcess, bystander: list[int]) -> None:
     """A client that shuts down its sending side counts as gone, as with nginx; the server must not fall over it."""
     link = RawConnection(gateway.port)
-    body = json.dumps(ask()).encode()
+    body = json.dumps(chat_request()).encode()
     link.send_post(body, authorization=f"Bearer {KEYS['ann']}")
     link.socket.shutdown(socket.SHUT_WR)
     said = link.rest()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess, ask
-from raw_http import Answer, RawConnection
 
 from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.raw_http import Answer, RawConnection
 
 STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
 SHORT_S = 0.3
@@ -121,7 +121,7 @@ def link(router: GatewayProcess) -> Iterator[RawConnection]:
 
 
 def post(link: RawConnection, model: str, *, stream: bool) -> Answer:
-    return link.post(json.dumps(ask("hi there", model, stream=stream)).encode())
+    return link.post(json.dumps(chat_request("hi there", model, stream=stream)).encode())
 
 
 def events(answer: Answer) -> list[str]:
@@ -230,7 +230,7 @@ def test_a_vendor_that_closes_kept_connections_is_not_noticed(link: RawConnectio
 
 def test_no_header_is_sent_before_the_first_content(link: RawConnection) -> None:
     started_s = time.monotonic()
-    link.send_post(json.dumps(ask(model="slow-start", stream=True)).encode())
+    link.send_post(json.dumps(chat_request(model="slow-start", stream=True)).encode())
     assert link.more()
     assert time.monotonic() - started_s >= 0.5  # the vendor's headers came at once
     assert text_of(link.answer(), stream=True) == "slow-start: hello"

@@ -6,11 +6,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gateway_process import GatewayProcess, ask, until
-from raw_http import RawConnection
-from shared_fixtures import INPUT_USD, OUTPUT_USD
-
 from intellirouter.testing import MockVendor
+from tests.support.gateway.fixtures import INPUT_USD, OUTPUT_USD
+from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.raw_http import RawConnection
 
 CLIENTS = 6
 ANSWERS = 150
@@ -35,7 +34,7 @@ class Loader:
                 while True:
                     turn += 1
                     stream = bool(turn % 2)
-                    answer = link.post(json.dumps(ask("hello", "priced", stream=stream)).encode())
+                    answer = link.post(json.dumps(chat_request("hello", "priced", stream=stream)).encode())
                     assert answer.status == 200
                     self.answered[answer.headers["x-request-id"]] = stream
         except (ConnectionError, ValueError):

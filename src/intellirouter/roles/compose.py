@@ -15,6 +15,7 @@ from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
+from intellirouter.fake import FakeProvider
 from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
@@ -37,7 +38,6 @@ from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, Upstream
 from intellirouter.routing import STRATEGIES
 from intellirouter.store import ExchangeStore
 from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logging
-from intellirouter.testing import FakeProvider
 
 logger = logging.getLogger(__name__)
 

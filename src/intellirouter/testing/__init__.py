@@ -1,14 +1,12 @@
-"""What you need to test your integration without a vendor, without a network and without waiting.
+"""The test kit: test an integration without a vendor, without a network and without waiting.
 
-Door: `MockVendor` (an OpenAI-compatible vendor in a process of its own, with faults on demand), `FAULT_KINDS` (what
-it can break), `FakeProvider` (an upstream inside the process), `FAKE_MODELS` (its magic models and what they do),
-`FakeClock`.
+Door: `MockVendor` (a vendor in a separate process, with faults on demand), `FAULT_KINDS` (the faults it supports),
+`FakeProvider` (an upstream inside the process), `FAKE_MODELS` (its fake models), `FakeClock`.
 """
 
+from intellirouter.fake import FAKE_MODELS, FakeProvider
 from intellirouter.testing.fake_clock import FakeClock
-from intellirouter.testing.fake_provider import FakeProvider
 from intellirouter.testing.faults import FAULT_KINDS
 from intellirouter.testing.mock_vendor import MockVendor
-from intellirouter.testing.plan import FAKE_MODELS
 
 __all__ = ["FAKE_MODELS", "FAULT_KINDS", "FakeClock", "FakeProvider", "MockVendor"]

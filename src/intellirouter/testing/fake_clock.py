@@ -1,4 +1,4 @@
-"""A clock that moves only when told to: state machines are tested without waiting."""
+"""A clock that moves only when a test advances it, so that time-dependent code can be tested without waiting."""
 
 
 class FakeClock:
@@ -16,8 +16,8 @@ class FakeClock:
         return self._epoch_us
 
     def advance(self, seconds: float) -> None:
-        """Move both readings forward. Raises `ValueError` when `seconds` is negative: time does not go back."""
+        """Move both readings forward. Raises `ValueError` if `seconds` is negative."""
         if seconds < 0:
-            raise ValueError("a clock does not go back")
+            raise ValueError(f"A clock cannot go back by {-seconds} s.")
         self._monotonic_s += seconds
         self._epoch_us += round(seconds * 1_000_000)

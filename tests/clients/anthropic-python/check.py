@@ -7,8 +7,19 @@ from typing import Any
 
 import anthropic
 from anthropic import Anthropic, AsyncAnthropic
-from checks import PARIS_AND_OSLO, PERSON_SCHEMA, RED_PIXEL, WEATHER_SCHEMA, Case, check, raises, run, until
 from pydantic import BaseModel
+
+from tests.support.clients.checks import (
+    PARIS_AND_OSLO,
+    PERSON_SCHEMA,
+    RED_PIXEL,
+    WEATHER_SCHEMA,
+    Case,
+    check,
+    raises,
+    run,
+    until,
+)
 
 WEATHER: Any = {"name": "weather", "description": "The weather of a city.", "input_schema": WEATHER_SCHEMA}
 

@@ -3,10 +3,21 @@
 import base64
 from typing import Any
 
-from checks import PARIS_AND_OSLO, PERSON_SCHEMA, RED_PIXEL, WEATHER_SCHEMA, Case, check, raises, run, until
 from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
+
+from tests.support.clients.checks import (
+    PARIS_AND_OSLO,
+    PERSON_SCHEMA,
+    RED_PIXEL,
+    WEATHER_SCHEMA,
+    Case,
+    check,
+    raises,
+    run,
+    until,
+)
 
 WEATHER = types.Tool(
     function_declarations=[types.FunctionDeclaration(name="weather", parameters_json_schema=WEATHER_SCHEMA)]

@@ -1,4 +1,4 @@
-"""Loaded by every Python that checks a client: it reaches loopback only, whichever library opens the socket."""
+"""Loaded by every Python process of the client tests: blocks all connections except to loopback."""
 
 import ipaddress
 import sys
@@ -19,9 +19,9 @@ def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
     if event == "socket.connect":
         address = arguments[1]
         if isinstance(address, tuple) and address and not _is_loopback(address[0]):
-            raise ConnectionRefusedError(f"clients reach loopback only; this one tried {address[0]}")
+            raise ConnectionRefusedError(f"Client tests may connect to loopback only, not to {address[0]}.")
     elif event in {"socket.getaddrinfo", "socket.gethostbyname"} and not _is_loopback(arguments[0]):
-        raise ConnectionRefusedError(f"clients reach loopback only; this one asked for {arguments[0]!r}")
+        raise ConnectionRefusedError(f"Client tests may connect to loopback only, not to {arguments[0]!r}.")
 
 
 sys.addaudithook(_refuse_network)

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import instructor
-from checks import PARIS_AND_OSLO, Case, check, raises, run
 from instructor.core.exceptions import InstructorRetryException
 from openai import OpenAI
 from pydantic import BaseModel, Field, field_validator
+
+from tests.support.clients.checks import PARIS_AND_OSLO, Case, check, raises, run
 
 
 class Address(BaseModel):

@@ -1,9 +1,10 @@
 """Instructor over the responses API."""
 
 import instructor
-from checks import Case, check, run
 from openai import OpenAI
 from pydantic import BaseModel
+
+from tests.support.clients.checks import Case, check, run
 
 
 class Person(BaseModel):

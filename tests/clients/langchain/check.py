@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from checks import RED_PIXEL, Case, check, run
 from langchain_anthropic import _client_utils as anthropic_clients
 from langchain_openai import OpenAIEmbeddings
 from langchain_openai.chat_models import _client_utils as openai_clients
 from langchain_tests.integration_tests import chat_models
 from pydantic import BaseModel, Field
+
+from tests.support.clients.checks import RED_PIXEL, Case, check, run
 
 SUITES = Path(__file__).parent
 KEPT_CLIENTS = (openai_clients._cached_async_httpx_client, anthropic_clients._get_default_async_httpx_client)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from checks import PARIS_AND_OSLO, RED_PIXEL, Case, check, raises, run
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.tools import FunctionTool
@@ -10,6 +9,8 @@ from llama_index.embeddings.openai_like import OpenAILikeEmbedding
 from llama_index.llms.openai_like import OpenAILike
 from openai import NotFoundError
 from pydantic import BaseModel
+
+from tests.support.clients.checks import PARIS_AND_OSLO, RED_PIXEL, Case, check, raises, run
 
 
 class Person(BaseModel):

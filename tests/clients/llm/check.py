@@ -8,9 +8,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from checks import PARIS_AND_OSLO, PERSON_SCHEMA, Case, check, run
 from click.testing import CliRunner
 from llm.cli import cli
+
+from tests.support.clients.checks import PARIS_AND_OSLO, PERSON_SCHEMA, Case, check, run
 
 LLM = Path(sys.executable).parent / "llm"
 TOOL = """def weather(city: str) -> str:

@@ -4,9 +4,20 @@ import asyncio
 from typing import Any
 
 import ollama
-from checks import PARIS_AND_OSLO, PERSON_SCHEMA, RED_PIXEL, WEATHER_SCHEMA, Case, check, raises, run, until
 from ollama import AsyncClient, Client
 from pydantic import BaseModel
+
+from tests.support.clients.checks import (
+    PARIS_AND_OSLO,
+    PERSON_SCHEMA,
+    RED_PIXEL,
+    WEATHER_SCHEMA,
+    Case,
+    check,
+    raises,
+    run,
+    until,
+)
 
 WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters": WEATHER_SCHEMA}}
 

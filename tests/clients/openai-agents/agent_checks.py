@@ -6,9 +6,10 @@ import openai
 from agents import Agent, ModelSettings, Runner, function_tool, set_tracing_disabled
 from agents.items import ToolCallOutputItem
 from agents.models.interface import Model
-from checks import PARIS_AND_OSLO, Case, check, raises, run
 from openai import AsyncOpenAI
 from pydantic import BaseModel
+
+from tests.support.clients.checks import PARIS_AND_OSLO, Case, check, raises, run
 
 MakeModel = Callable[[str, AsyncOpenAI], Model]
 _speaks: list[MakeModel] = []

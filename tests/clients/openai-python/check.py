@@ -7,7 +7,10 @@ import time
 from typing import Any
 
 import openai
-from checks import (
+from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
+
+from tests.support.clients.checks import (
     PARIS_AND_OSLO,
     PERSON_SCHEMA,
     RED_PIXEL,
@@ -18,8 +21,6 @@ from checks import (
     run,
     until,
 )
-from openai import AsyncOpenAI, OpenAI
-from pydantic import BaseModel
 
 WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters": WEATHER_SCHEMA}}
 

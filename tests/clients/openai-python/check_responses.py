@@ -4,9 +4,20 @@ import json
 from typing import Any
 
 import openai
-from checks import PARIS_AND_OSLO, PERSON_SCHEMA, RED_PIXEL, WEATHER_SCHEMA, Case, check, raises, run, until
 from openai import OpenAI
 from pydantic import BaseModel
+
+from tests.support.clients.checks import (
+    PARIS_AND_OSLO,
+    PERSON_SCHEMA,
+    RED_PIXEL,
+    WEATHER_SCHEMA,
+    Case,
+    check,
+    raises,
+    run,
+    until,
+)
 
 WEATHER: Any = {"type": "function", "name": "weather", "parameters": WEATHER_SCHEMA, "strict": False}
 BASE_EVENTS = [

@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Callable
 
-from checks import PARIS_AND_OSLO, RED_PIXEL, Case, check, raises, run
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent, ModelHTTPError, NativeOutput, ToolOutput, UsageLimits
 from pydantic_ai.models import Model
+
+from tests.support.clients.checks import PARIS_AND_OSLO, RED_PIXEL, Case, check, raises, run
 
 MakeModel = Callable[[Case, str], Model]
 _speaks: list[MakeModel] = []

@@ -1,10 +1,11 @@
 """Pydantic AI over chat completions."""
 
 from agent_checks import speak
-from checks import Case
 from openai import AsyncOpenAI
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
+
+from tests.support.clients.checks import Case
 
 
 def chat_model(case: Case, name: str) -> OpenAIChatModel:

@@ -2,10 +2,11 @@
 
 from agent_checks import speak
 from anthropic import AsyncAnthropic
-from checks import Case
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
+
+from tests.support.clients.checks import Case
 
 
 def messages_model(case: Case, name: str) -> AnthropicModel:

@@ -148,14 +148,14 @@ def test_explain_lists_the_chosen_deployment_first_with_reasons(
     assert "requires tools" in lines[1]
     assert [line.split()[:2] for line in lines[4:]] == [["1", "mini"], ["–", "big"]]
     assert "breaker open" in lines[5]
-    assert gateway.asked[0].json()["messages"] == [{"role": "user", "content": "How are you?"}]
+    assert gateway.requests[0].json()["messages"] == [{"role": "user", "content": "How are you?"}]
 
 
 def test_chat_prints_only_the_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("Hi there."))
     result = run("chat", "Hello", "--model", "mini", "--system", "Be brief.")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Hi there.\n", "")
-    assert gateway.asked[0].json() == {
+    assert gateway.requests[0].json() == {
         "model": "mini",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
     }
@@ -165,21 +165,21 @@ def test_chat_streams_on_request(run: Any, gateway: Any, scripted: Any) -> None:
     chunks = [scripted.sse(scripted.piece("Hi")), scripted.sse(scripted.piece(" you", "stop"), "[DONE]")]
     gateway.on(CHAT, scripted.Reply(chunks=chunks))
     assert run("chat", "Hello", "--stream").stdout == "Hi you\n"
-    assert gateway.asked[0].json()["stream"] is True
+    assert gateway.requests[0].json()["stream"] is True
 
 
 @pytest.mark.parametrize("arguments", [("chat",), ("chat", "-")])
 def test_chat_reads_standard_input(run: Any, gateway: Any, scripted: Any, arguments: tuple[str, ...]) -> None:
     gateway.on_json(CHAT, scripted.completion("Hi."))
     assert run(*arguments, typed="from a pipe").exit_code == ExitStatus.OK
-    assert gateway.asked[0].json()["messages"][-1]["content"] == "from a pipe"
+    assert gateway.requests[0].json()["messages"][-1]["content"] == "from a pipe"
 
 
 def test_chat_with_an_empty_prompt_is_a_usage_error(run: Any, gateway: Any) -> None:
     result = run("chat", typed=" \n")
     assert result.exit_code == ExitStatus.USAGE
     assert "The prompt is empty." in result.stderr
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 def test_chat_as_json_contains_the_routing_headers(run: Any, gateway: Any, scripted: Any) -> None:
@@ -223,14 +223,14 @@ def test_rejection_is_printed_with_hint_wait_time_and_request_id(run: Any, gatew
         "  Retry after 3 s.",
         "  Status 429, code rate_limit_exceeded, request ID req_7.",
     ]
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 def test_missing_key_is_reported_with_the_option_that_sets_it(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/models", {"error": {"message": "who?"}}, 401)
     assert "--api-key" in run("models").stderr
     run("models", "--api-key", "sk-1")
-    assert gateway.asked[-1].headers["authorization"] == "Bearer sk-1"
+    assert gateway.requests[-1].headers["authorization"] == "Bearer sk-1"
 
 
 def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway: Any) -> None:
@@ -239,7 +239,7 @@ def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway:
     assert "req_1" in result.stdout
     assert "0.001500" in result.stdout
     assert "--before c9" in result.stderr
-    assert gateway.asked[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
+    assert gateway.requests[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
     data = json.loads(run("requests", "list", "--format", "json").stdout)
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")
 
@@ -270,7 +270,7 @@ def test_tail_prints_past_and_new_requests_once_each(run: Any, gateway: Any, scr
     result = run("requests", "tail", "--format", "json")
     assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["req_1", "req_2", "req_3"]
     assert "The gateway closed the connection." in result.stderr
-    assert gateway.asked[0].path == "/api/v1/requests/tail"
+    assert gateway.requests[0].path == "/api/v1/requests/tail"
     only_failed = run("requests", "tail", "--errors").stdout.splitlines()
     assert [line.split()[-1] for line in only_failed] == ["all_attempts_failed"]
 
@@ -282,7 +282,7 @@ def test_tail_without_follow_ends_after_past_requests(run: Any, gateway: Any) ->
     gateway.on_json("/api/v1/requests/req_1", RECORD)
     result = run("requests", "tail", "--no-follow", "-n", "2", "--format", "yaml")
     assert [each["request_id"] for each in yaml.safe_load_all(result.stdout)] == ["req_1"]
-    assert gateway.asked[0].path == "/api/v1/requests?limit=2"
+    assert gateway.requests[0].path == "/api/v1/requests?limit=2"
 
 
 def test_invalid_gateway_url_is_a_usage_error(run: Any) -> None:

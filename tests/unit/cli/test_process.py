@@ -171,7 +171,7 @@ def test_conversation_keeps_its_history_shows_costs_and_survives_errors(
     chat.wait_for("cost unknown")
     chat.type("/exit\n")
     assert chat.process.wait(DEADLINE_S) == 0
-    asked = [each.json()["messages"] for each in gateway.asked if each.method == "POST"]
+    asked = [each.json()["messages"] for each in gateway.requests if each.method == "POST"]
     assert [message["content"] for message in asked[-1]] == ["Be brief.", "I am Ann.", "Hello Ann.", "Who am I?"]
 
 
@@ -192,7 +192,7 @@ def test_conversation_commands(chat: Terminal, gateway: Any, scripted: Any) -> N
     chat.wait_for("> ")
     chat.type("\x04")
     assert chat.process.wait(DEADLINE_S) == 0
-    last = gateway.asked[-1].json()
+    last = gateway.requests[-1].json()
     assert last["model"] == "big"
     assert [message["content"] for message in last["messages"]] == ["Be brief.", "Two?"]
 
@@ -213,4 +213,4 @@ def test_interrupt_stops_the_answer_but_not_the_conversation(chat: Terminal, gat
     chat.wait_for("Fine.")
     chat.type("/exit\n")
     assert chat.process.wait(DEADLINE_S) == 0
-    assert [message["content"] for message in gateway.asked[-1].json()["messages"]] == ["Be brief.", "Again."]
+    assert [message["content"] for message in gateway.requests[-1].json()["messages"]] == ["Be brief.", "Again."]

@@ -1,34 +1,19 @@
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-
-def _scripted() -> ModuleType:
-    """The module beside this file: test folders are no packages."""
-    name = "scripted_gateway"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+from tests.support.client import scripted_gateway
 
 
 @pytest.fixture
 def scripted() -> ModuleType:
     """`Reply`, `sse`, `completion`, `piece`."""
-    return _scripted()
+    return scripted_gateway
 
 
 @pytest.fixture
-def gateway() -> Iterator[Any]:
+def gateway() -> Iterator[scripted_gateway.ScriptedGateway]:
     """A `ScriptedGateway` on a free port."""
-    with _scripted().ScriptedGateway().running() as running:
+    with scripted_gateway.ScriptedGateway().running() as running:
         yield running

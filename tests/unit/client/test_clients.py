@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-import socket
 import threading
 from typing import Any
 
@@ -36,12 +35,6 @@ async def any_client(request: pytest.FixtureRequest, gateway: Any) -> Any:
     await settled(made.close())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_package_exports_both_clients() -> None:
     assert intellirouter.Client is client.Client
     assert intellirouter.AsyncClient is client.AsyncClient
@@ -51,7 +44,7 @@ async def test_chat_sends_the_key_and_returns_the_answer(any_client: Any, gatewa
     gateway.on_json(CHAT, scripted.completion("Hi."), x_request_id="req_1", x_intellirouter_deployment="mini")
     reply = await settled(any_client.chat("Hello", model="m", temperature=0))
     assert (reply.text, reply.request_id, reply.deployment) == ("Hi.", "req_1", "mini")
-    (asked,) = gateway.asked
+    (asked,) = gateway.requests
     assert asked.headers["authorization"] == "Bearer sk-test"
     assert asked.headers["content-type"] == "application/json"
     assert asked.json() == {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
@@ -61,7 +54,7 @@ async def test_busy_gateway_is_retried_after_the_stated_time(any_client: Any, ga
     busy = scripted.Reply(503, b"", {"retry-after-ms": "1"})
     gateway.on(CHAT, busy, busy, scripted.Reply(200, json.dumps(scripted.completion("Hi.")).encode()))
     assert (await settled(any_client.chat("Hello"))).text == "Hi."
-    assert len(gateway.asked) == 3
+    assert len(gateway.requests) == 3
 
 
 async def test_last_error_is_raised_with_its_details(any_client: Any, gateway: Any, scripted: Any) -> None:
@@ -70,7 +63,7 @@ async def test_last_error_is_raised_with_its_details(any_client: Any, gateway: A
     with pytest.raises(client.RateLimitError, match="slow down") as raised:
         await settled(any_client.chat("Hello"))
     assert (raised.value.retry_after_s, raised.value.request_id) == (0.002, "req_9")
-    assert len(gateway.asked) == 3
+    assert len(gateway.requests) == 3
 
 
 async def test_invalid_request_is_not_retried(any_client: Any, gateway: Any) -> None:
@@ -78,12 +71,12 @@ async def test_invalid_request_is_not_retried(any_client: Any, gateway: Any) -> 
     with pytest.raises(client.InvalidRequestError) as raised:
         await settled(any_client.chat([]))
     assert raised.value.param == "messages"
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize("kind", [client.Client, client.AsyncClient])
-async def test_unreachable_gateway_is_reported_with_a_hint(kind: Any) -> None:
-    any_client = kind(f"http://127.0.0.1:{free_port()}", max_retries=0)
+async def test_unreachable_gateway_is_reported_with_a_hint(kind: Any, closed_port: int) -> None:
+    any_client = kind(f"http://127.0.0.1:{closed_port}", max_retries=0)
     with pytest.raises(client.GatewayUnreachableError, match="Cannot connect to a gateway at http://127") as raised:
         await settled(any_client.health())
     assert raised.value.hint is not None
@@ -113,7 +106,7 @@ async def test_stream_yields_chunks_and_the_complete_reply(any_client: Any, gate
     assert "".join(piece.text for piece in await listed(stream)) == "Hello"
     reply = await settled(stream.reply())
     assert (reply.text, reply.finish_reason, reply.usage.total_tokens) == ("Hello", "stop", 3)
-    assert gateway.asked[0].headers["accept"] == "text/event-stream"
+    assert gateway.requests[0].headers["accept"] == "text/event-stream"
 
 
 async def test_rejected_stream_raises_like_other_requests(any_client: Any, gateway: Any) -> None:
@@ -129,7 +122,7 @@ async def test_stream_is_not_retried_after_its_first_chunk(any_client: Any, gate
     with pytest.raises(client.GatewayUnreachableError, match="was lost"):
         await first(stream)
     assert await listed(stream) == []
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_error_event_is_raised_after_earlier_chunks(any_client: Any, gateway: Any, scripted: Any) -> None:
@@ -173,14 +166,14 @@ async def test_control_api_is_available(any_client: Any, gateway: Any) -> None:
     assert (await settled(any_client.requests(limit=1, errors=True))).requests == ()
     assert (await settled(any_client.request("r1"))).request_id == "r1"
     assert (await settled(any_client.embeddings("a", "e"))).vectors == ((0.5,),)
-    assert gateway.asked[2].path == "/api/v1/requests?limit=1&errors=1"
+    assert gateway.requests[2].path == "/api/v1/requests?limit=1&errors=1"
 
 
 async def test_explain_calls_no_model(any_client: Any, gateway: Any) -> None:
     decision = {"model": "m", "strategy": "s", "reason": "r", "order": [], "pool_size": 0, "candidates": []}
     gateway.on_json("/api/v1/explain", {"model": "m", "decision": decision})
     assert (await settled(any_client.explain("Hi", "m"))).decision.strategy == "s"
-    assert gateway.asked[0].json()["model"] == "m"
+    assert gateway.requests[0].json()["model"] == "m"
 
 
 async def test_feed_is_read_to_its_end(any_client: Any, gateway: Any, scripted: Any) -> None:

@@ -31,7 +31,7 @@ def test_example_runs(example: str, gateway: Any, scripted: Any, monkeypatch: py
     gateway.on_json("/api/v1/requests/r", record)
     gateway.on_json("/v1/embeddings", {"data": [{"index": 0, "embedding": [0.5]}]})
     exec(compile(example, "python-client.md", "exec"), {})
-    assert gateway.asked
+    assert gateway.requests
 
 
 def test_the_guide_has_examples() -> None:

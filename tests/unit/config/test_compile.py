@@ -2,10 +2,10 @@ import hashlib
 from decimal import Decimal
 
 import pytest
-from tests.unit.config.conftest import STRATEGIES
 
 from intellirouter.config import SecretReferenceError, compile_config, is_loopback
 from intellirouter.core import Price, Secret, Timeouts
+from tests.unit.config.conftest import STRATEGIES
 
 LAB = 'lab: {vendor: openai-compatible, base_url: "http://127.0.0.1:9100/v1/"}'
 

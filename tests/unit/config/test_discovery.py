@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 from intellirouter.config import (
     ConfigError,
@@ -13,6 +12,7 @@ from intellirouter.config import (
     probe_targets,
     render_config,
 )
+from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 OLLAMA = ProbeResult("ollama", "http://127.0.0.1:11434/v1", ("llama3.2:1b", "nomic-embed-text"))
 ARTIFACT = "bundled:smollm2-135m"

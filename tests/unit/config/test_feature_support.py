@@ -1,7 +1,7 @@
 import pytest
-from tests.unit.config.conftest import STRATEGIES
 
 from intellirouter.config import compile_config
+from tests.unit.config.conftest import STRATEGIES
 
 DEPLOYMENT = """\
 providers: {p: {vendor: fake}}

@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 from intellirouter.config import compile_config, config_schema, load_config, setting_docs
+from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

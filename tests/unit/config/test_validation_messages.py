@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 from intellirouter.config import ConfigError, ConfigProblem, compile_config, load_config
 from intellirouter.config.tree import ROOT, Path, Shape, child_shape, shape_of
+from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 Problems = Callable[..., list[ConfigProblem]]
 PLAIN_NUMBER = "Write it as a plain number, without quotes or an exponent."

@@ -6,28 +6,28 @@ What is checked of a stream holds for the same answer told whole, and the other 
 from typing import Any
 
 import pytest
-from answers import BROKEN, FAILS, differences, said_by
-from golden import load
 from msgspec import structs
-from rules import check_answer, check_stream
 
 from intellirouter.core import errors
 from intellirouter.dialects.adapt.answer_checks import sound
 from intellirouter.dialects.ir import Conversation, Event, Response, UsageUpdate, collect, events_of
-from pairs import (
+from tests.support.dialects.answers import BROKEN, FAILS, content_of, differences
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UPSTREAMS,
     collected,
+    encode_answer,
+    encode_stream,
     lane_of,
     plain_call,
     read_answer,
     read_stream,
-    told_stream,
-    told_whole,
     upstream_of,
     wire_of,
 )
+from tests.support.dialects.rules import check_answer, check_stream
 
 PLAIN = Conversation(dialect="", model="")
 LONG = 400
@@ -65,7 +65,7 @@ def _is_broken(response: Response) -> bool:
 
 
 def _told_again(response: Response, client: str) -> list[str]:
-    body, losses = told_whole(response, client)
+    body, losses = encode_answer(response, client)
     check_answer(client, body)
     decode = upstream_of(client).decode
     if _fails(response, client):
@@ -79,7 +79,7 @@ def _streamed_again(events: list[Event], client: str, upstream: str) -> list[str
     response = collect(events, upstream)
     if client == "anthropic_messages" and not any(isinstance(event, UsageUpdate) for event in events):
         response.usage = None  # not counted to the end: the client gets an estimate
-    wire, losses = told_stream(events, client)
+    wire, losses = encode_stream(events, client)
     check_stream(client, wire)
     if _fails(response, client):
         with pytest.raises(errors.UpstreamError):
@@ -105,7 +105,7 @@ def test_a_stream_is_told_with_the_same_content(client: str, upstream: str, case
 @pytest.mark.parametrize(("client", "upstream", "case"), STREAMS)
 def test_a_told_stream_may_be_cut_anywhere(client: str, upstream: str, case: dict[str, Any]) -> None:
     response = collect(read_stream(upstream, wire_of(upstream, case)), upstream)
-    wire, _ = told_stream(list(events_of(response)), client, at_once=True)
+    wire, _ = encode_stream(list(events_of(response)), client, at_once=True)
     if _fails(response, client):
         return
     want = _content(collected(client, wire))
@@ -117,7 +117,7 @@ def test_a_told_stream_may_be_cut_anywhere(client: str, upstream: str, case: dic
 
 def _content(response: Response) -> Any:
     """Without ids that are minted where a wire has none."""
-    said = [said_by(choice) for choice in response.choices]
+    said = [content_of(choice) for choice in response.choices]
     for choice in said:
         choice.calls = [[name, arguments] for _, name, arguments in choice.calls]
     return said, response.usage
@@ -163,7 +163,7 @@ def test_the_judge_sees_what_is_missing() -> None:
         response = read_answer("anthropic_messages", case)
         for client in CLIENTS:
             for poorer in _poorer(response):
-                body, losses = told_whole(poorer, client)
+                body, losses = encode_answer(poorer, client)
                 again = upstream_of(client).decode(body, BY_UPSTREAM[client])
                 assert differences(response, again, client, losses), (name, client)
 

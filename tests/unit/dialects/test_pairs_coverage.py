@@ -3,14 +3,25 @@
 from itertools import chain
 
 import pytest
-from features import ASKED, ORDER, TOLD, asked, counts, told
-from golden import DIALECTS, KINDS, load
 
-from pairs import CLIENTS, UPSTREAMS
+from tests.support.dialects.features import (
+    ANSWER_FEATURES,
+    ORDER,
+    REQUEST_FEATURES,
+    answer_outcomes,
+    case_counts,
+    request_outcomes,
+)
+from tests.support.dialects.golden import DIALECTS, KINDS, load
+from tests.support.dialects.pairs import CLIENTS, UPSTREAMS
 
 LEAST = 400
 """Cases in all."""
-VOCABULARY = frozenset(ASKED) | frozenset(TOLD) | {"errors", "image_file", "reasoning_signature", "redacted_reasoning"}
+VOCABULARY = (
+    frozenset(REQUEST_FEATURES)
+    | frozenset(ANSWER_FEATURES)
+    | {"errors", "image_file", "reasoning_signature", "redacted_reasoning"}
+)
 IN_EVERY_DIALECTS_ANSWERS = ("text", "tools", "parallel_tools", "reasoning", "finish_stop", "finish_length", "unicode")
 IN_EVERY_DIALECTS_STREAMS = ("text", "tools", "parallel_tools", "reasoning", "odd_deltas", "empty_content", "usage")
 IN_EVERY_CLIENTS_REQUESTS = ("text", "multi_turn", "system", "tools", "parallel_tools", "tool_result", "image_data")
@@ -21,7 +32,7 @@ def features_in(dialect: str, kind: str) -> set[str]:
 
 
 def test_there_are_enough_cases() -> None:
-    assert sum(sum(by_kind.values()) for by_kind in counts().values()) >= LEAST
+    assert sum(sum(by_kind.values()) for by_kind in case_counts().values()) >= LEAST
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -48,8 +59,8 @@ def test_requests_of_every_client_cover_what_matters(client: str) -> None:
 
 def test_the_rare_things_are_covered_somewhere() -> None:
     """By several dialects: signed and redacted thoughts, the prompt cache, files, refusals, every end."""
-    requests = dict.fromkeys(ASKED, 0)
-    answers = dict.fromkeys((*TOLD, "reasoning_signature", "redacted_reasoning"), 0)
+    requests = dict.fromkeys(REQUEST_FEATURES, 0)
+    answers = dict.fromkeys((*ANSWER_FEATURES, "reasoning_signature", "redacted_reasoning"), 0)
     for dialect in DIALECTS:
         for feature in features_in(dialect, "requests") & requests.keys():
             requests[feature] += 1
@@ -62,7 +73,7 @@ def test_the_rare_things_are_covered_somewhere() -> None:
 
 
 def test_every_pair_has_an_outcome_for_what_every_client_asks() -> None:
-    outcomes = asked()
+    outcomes = request_outcomes()
     for client in CLIENTS:
         for feature in ("text", "tools", "image_data", "tool_result"):
             assert outcomes[client][feature].keys() == set(UPSTREAMS)
@@ -71,7 +82,7 @@ def test_every_pair_has_an_outcome_for_what_every_client_asks() -> None:
 
 
 def test_equals_honour_everything() -> None:
-    for found in (asked(), told()):
+    for found in (request_outcomes(), answer_outcomes()):
         for client in CLIENTS:
             lost = {
                 name for name, cells in found[client].items() if client in cells and cells[client].outcome != "honoured"

@@ -4,12 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from answers import differences
 from hypothesis import given
 from hypothesis import strategies as st
-from meaning import silent_losses
 from msgspec import structs
-from rules import check_answer, check_stream
 
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import (
@@ -39,20 +36,23 @@ from intellirouter.dialects.ir import (
     collect,
     events_of,
 )
-from pairs import (
+from tests.support.dialects.answers import differences
+from tests.support.dialects.meaning import silent_losses
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     UNSAID,
     UPSTREAMS,
     client_of,
     collected,
+    encode_answer,
+    encode_stream,
     plain_call,
     read_back,
     send,
-    told_stream,
-    told_whole,
     upstream_of,
 )
+from tests.support.dialects.rules import check_answer, check_stream
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs")), min_size=1, max_size=12)
@@ -124,7 +124,7 @@ def _woven(draw: st.DrawFn, response: Response, queues: dict[int, list[Event]]) 
 @pytest.mark.parametrize("client", CLIENTS)
 @given(response=answers())
 def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> None:
-    body, losses = told_whole(response, client)
+    body, losses = encode_answer(response, client)
     check_answer(client, body)
     again = upstream_of(client).decode(body, BY_UPSTREAM[client])
     assert differences(response, again, client, losses) == []
@@ -133,7 +133,7 @@ def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> No
 @pytest.mark.parametrize("client", CLIENTS)
 @given(events=streams(), at_once=st.booleans())
 def test_a_stream_is_read_as_it_was_told(client: str, events: list[Event], at_once: bool) -> None:
-    wire, losses = told_stream(events, client, at_once=at_once)
+    wire, losses = encode_stream(events, client, at_once=at_once)
     check_stream(client, wire)
     response = collect(events, "x")
     assert differences(response, collected(client, wire), client, losses) == []

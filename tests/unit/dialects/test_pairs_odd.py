@@ -10,23 +10,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from golden import load
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response, events_of
-from pairs import (
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,
     UPSTREAMS,
     call_of,
+    encode_answer,
+    encode_stream,
     request_cases,
     send,
-    told_stream,
-    told_whole,
     upstream_of,
 )
 
@@ -80,8 +80,8 @@ def with_odd(body: Any, path: tuple[Any, ...], odd: Any) -> Any:
 def tell_everybody(response: Response) -> None:
     events = list(events_of(response))
     for client in CLIENTS:
-        told_whole(response, client)
-        told_stream(events, client)
+        encode_answer(response, client)
+        encode_stream(events, client)
     legacy = ENDPOINTS["openai_completions"].client
     call = legacy.decode_request(b'{"model":"m","prompt":"p"}')
     legacy.encode(response, call, LossReport())

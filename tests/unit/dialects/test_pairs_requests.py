@@ -5,10 +5,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from meaning import silent_losses
 
 from intellirouter.core import Deployment
-from pairs import BY_UPSTREAM, CLIENTS, OTHERS, UNSAID, Sent, call_of, client_of, read_back, request_cases, send
+from tests.support.dialects.meaning import silent_losses
+from tests.support.dialects.pairs import (
+    BY_UPSTREAM,
+    CLIENTS,
+    OTHERS,
+    UNSAID,
+    Sent,
+    call_of,
+    client_of,
+    read_back,
+    request_cases,
+    send,
+)
 
 TARGETS = {**BY_UPSTREAM, **OTHERS}
 CASES = [

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from golden import load
 from msgspec import structs
 
 from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Reasoning, Response, ToolCall, origin_of
-from pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, read_answer, send, told_whole
+from tests.support.dialects.golden import load
+from tests.support.dialects.pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, call_of, encode_answer, read_answer, send
 
 _TOOLS: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -119,7 +119,7 @@ def test_tokens_come_back_to_who_minted_them_and_to_nobody_else(
 ) -> None:
     response, home = read_answer(upstream, case), BY_UPSTREAM[upstream]
     tokens = tokens_of(response)
-    body, _ = told_whole(response, client)
+    body, _ = encode_answer(response, client)
     call = call_of(client, history(client, json.loads(body)))
     back = send(call, client, home)
     assert back.request is not None
@@ -141,5 +141,5 @@ def test_ollamas_clients_are_told_that_tokens_are_lost() -> None:
             response = read_answer(upstream, case)
             thoughts = [part for part in response.choices[0].parts if isinstance(part, Reasoning)]
             if any(part.token is not None for part in thoughts):
-                _, losses = told_whole(response, "ollama")
+                _, losses = encode_answer(response, "ollama")
                 assert losses.get("thinking.signature") == "dropped", (upstream, name)

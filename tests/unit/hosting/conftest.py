@@ -95,7 +95,7 @@ def wait_until() -> Callable[..., object]:
 
 
 @pytest.fixture
-def stub_host(tmp_path: Path) -> Callable[..., object]:
+def stub_host(tmp_path: Path, socket_dir: Path) -> Callable[..., object]:
     """`async with stub_host("behavior", setting=…) as stub`: a host that is stopped at the end."""
 
     @asynccontextmanager
@@ -110,7 +110,7 @@ def stub_host(tmp_path: Path) -> Callable[..., object]:
             "term_grace_s": 1.0,
         }
         events: list[WorkerView] = []
-        run_dir = tmp_path / "run"
+        run_dir = socket_dir / "run"
         host = LocalHost(
             cache_dir=tmp_path / "cache",
             run_dir=run_dir,

@@ -159,11 +159,13 @@ async def test_missing_engine_is_not_tried_again(stub_host: StubHost) -> None:
         assert "intellirouter[local]" in stub.view.detail
 
 
-async def test_missing_program_is_named_in_the_error(tmp_path: Path, gguf: Callable[..., bytes]) -> None:
+async def test_missing_program_is_named_in_the_error(
+    tmp_path: Path, socket_dir: Path, gguf: Callable[..., bytes]
+) -> None:
     weights = tmp_path / "w.gguf"
     weights.write_bytes(gguf())
     settings = HostSettings(worker_command=("/nonexistent/engine",), crash_limit=1)
-    host = LocalHost(cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings)
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
     host.apply([LocalModel(name="m", artifact=str(weights))])
     with pytest.raises(WorkerFailed, match="/nonexistent/engine"):
         await host.wait_ready("m", 10)
@@ -213,11 +215,11 @@ async def test_kept_output_is_bounded(stub_host: StubHost) -> None:
         assert len(stub.view.stderr_tail) == 20
 
 
-async def test_invalid_artifact_fails_without_starting_a_worker(tmp_path: Path) -> None:
+async def test_invalid_artifact_fails_without_starting_a_worker(tmp_path: Path, socket_dir: Path) -> None:
     (tmp_path / "w.gguf").write_bytes(b"MZ\x90\x00 not a model")
     settings = HostSettings(worker_command=(sys.executable, "-c", "raise SystemExit('started')"))
     models = [LocalModel(name="m", artifact=f"file:{tmp_path}/w.gguf")]
-    host = LocalHost(cache_dir=tmp_path, run_dir=tmp_path / "r", settings=settings)
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings)
     host.apply(models)
     with pytest.raises(ArtifactInvalid, match="not a GGUF file"):
         await host.wait_ready("m", 10)
@@ -226,18 +228,20 @@ async def test_invalid_artifact_fails_without_starting_a_worker(tmp_path: Path) 
     await host.stop()
 
 
-async def test_missing_engine_is_reported_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_engine_is_reported_with_a_hint(
+    tmp_path: Path, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    host = LocalHost(cache_dir=tmp_path, run_dir=tmp_path / "r")
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r")
     host.apply([LocalModel(name="m", artifact="x.gguf")])
     with pytest.raises(EngineMissing, match="not installed"):
         await host.wait_ready("m", 10)
     await host.stop()
 
 
-async def test_stale_sockets_are_removed_and_live_ones_are_kept(tmp_path: Path, stub_host: StubHost) -> None:
-    run_dir = tmp_path / "run"
+async def test_stale_sockets_are_removed_and_live_ones_are_kept(socket_dir: Path, stub_host: StubHost) -> None:
+    run_dir = socket_dir / "run"
     run_dir.mkdir()
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as living:
         dead.bind(str(run_dir / "dead.sock"))
@@ -258,8 +262,8 @@ async def test_too_long_run_dir_is_refused_and_changes_nothing(tmp_path: Path) -
     host.apply([])
 
 
-async def test_host_without_models_creates_no_files(tmp_path: Path) -> None:
-    host = LocalHost(cache_dir=tmp_path / "c", run_dir=tmp_path / "r")
+async def test_host_without_models_creates_no_files(tmp_path: Path, socket_dir: Path) -> None:
+    host = LocalHost(cache_dir=tmp_path / "c", run_dir=socket_dir / "r")
     host.apply([])
     assert host.views() == ()
     await host.stop()

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.support.pipeline import BODY, World, resolved
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
@@ -14,6 +13,7 @@ from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempts import AttemptContext, combined_error
 from intellirouter.resilience import Backoff
+from tests.support.pipeline import BODY, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
 WRONG = errors.UpstreamRejected("wrong")

@@ -5,11 +5,11 @@ import hashlib
 from typing import Any
 
 import pytest
-from tests.support.pipeline import ANSWER, BODY, STREAM_BODY, Reply, Response, Source, World, resolved
 
 from intellirouter.config.runtime import KeySpec, ServerSpec
 from intellirouter.core import errors
 from intellirouter.pipeline import Exchange
+from tests.support.pipeline import ANSWER, BODY, STREAM_BODY, Reply, Response, Source, World, resolved
 
 KEY = KeySpec(digest=hashlib.sha256(b"sk-1").digest(), tenant="acme", name="ci", models=("m",))
 OTHER = KeySpec(digest=hashlib.sha256(b"sk-2").digest(), tenant="acme", name="docs", models=("docs-*",))

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World, resolved
 
 from intellirouter.core import Price, Usage, errors
+from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
 BROKEN = errors.UpstreamDisconnected("the connection broke")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.support.pipeline import ANSWER, EVENTS, STREAM_BODY, World
-from tests.support.pipeline import Response as UpstreamAnswer
 
 from intellirouter.core import errors
 from intellirouter.dialects import Event, Response, events_of
 from intellirouter.dialects.ir import Choice, Stop, Text
 from intellirouter.pipeline import BodyLog, Decoded, Exchange, StageAnswer, Stages
+from tests.support.pipeline import ANSWER, EVENTS, STREAM_BODY, World
+from tests.support.pipeline import Response as UpstreamAnswer
 
 CACHED = Response(id="c1", model="m", choices=[Choice(parts=[Text(text="from the cache")], stop=Stop(reason="stop"))])
 BODIES = {

@@ -1,17 +1,12 @@
 import asyncio
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
 import pytest
 import uvloop
 
 from intellirouter.providers import UpstreamPool
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `loopback`, which the tests of this folder share
-
-from loopback import Authority
+from tests.support.providers.loopback import Authority
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -1,11 +1,11 @@
 """The address to connect to and the head of a request, from a deployment's address."""
 
 import pytest
-from loopback import deployment
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers.transport.address import Address, address_of
 from intellirouter.providers.transport.request_head import build_head
+from tests.support.providers.loopback import deployment
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,22 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import CHUNKED_HEAD, Peer, Server, answer, call, chunked, eventually, open_counts, serving, stream, within
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
+from tests.support.providers.loopback import (
+    CHUNKED_HEAD,
+    Peer,
+    Server,
+    answer,
+    call,
+    chunked,
+    eventually,
+    open_counts,
+    serving,
+    stream,
+    within,
+)
 
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from loopback import Peer, answer, call, serving
 
 from intellirouter.core import Deployment, Secret, TaskOwner
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.auth import build_authenticator
 from intellirouter.testing import FakeClock
+from tests.support.providers.loopback import Peer, answer, call, serving
 
 
 async def _no_post(url: str, body: bytes) -> tuple[int, bytes]:

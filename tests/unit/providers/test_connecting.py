@@ -6,23 +6,27 @@ import ssl
 from pathlib import Path
 
 import pytest
-from loopback import Authority, Peer, answer, call, deployment, eventually, open_counts, serving, stream, within
 
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+from tests.support.providers.loopback import (
+    Authority,
+    Peer,
+    answer,
+    call,
+    deployment,
+    eventually,
+    open_counts,
+    serving,
+    stream,
+    within,
+)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_connection_refused(pool: UpstreamPool, free_port: int, scheme: str) -> None:
-    with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: Cannot connect to 127.0.0.1:{free_port}: "):
-        await call(pool, deployment(f"{scheme}://127.0.0.1:{free_port}/v1"))
+async def test_connection_refused(pool: UpstreamPool, closed_port: int, scheme: str) -> None:
+    with pytest.raises(errors.UpstreamConnectFailed, match=f"test/model: Cannot connect to 127.0.0.1:{closed_port}: "):
+        await call(pool, deployment(f"{scheme}://127.0.0.1:{closed_port}/v1"))
     await eventually(lambda: open_counts(pool) == [0])
 
 
@@ -42,8 +46,8 @@ async def test_host_name_that_does_not_resolve(pool: UpstreamPool, host: str) ->
     await eventually(lambda: open_counts(pool) == [0])
 
 
-async def test_missing_unix_socket_is_tried_again_by_each_request(pool: UpstreamPool, tmp_path: Path) -> None:
-    uds = str(tmp_path / "worker.sock")
+async def test_missing_unix_socket_is_tried_again_by_each_request(pool: UpstreamPool, socket_dir: Path) -> None:
+    uds = str(socket_dir / "worker.sock")
     to = deployment("http://worker/v1", uds=uds)
     with pytest.raises(errors.UpstreamConnectFailed, match=f"Cannot connect to {uds}: No such file"):
         await call(pool, to)
@@ -51,8 +55,8 @@ async def test_missing_unix_socket_is_tried_again_by_each_request(pool: Upstream
         assert await call(pool, to) == b"{}"
 
 
-async def test_all_waiting_requests_fail_when_connections_are_refused(pool: UpstreamPool, free_port: int) -> None:
-    to = deployment(f"http://127.0.0.1:{free_port}/v1", max_connections=2)
+async def test_all_waiting_requests_fail_when_connections_are_refused(pool: UpstreamPool, closed_port: int) -> None:
+    to = deployment(f"http://127.0.0.1:{closed_port}/v1", max_connections=2)
     with within(4.0):
         results = await asyncio.gather(*(call(pool, to) for _ in range(50)), return_exceptions=True)
     assert {type(result) for result in results} == {errors.UpstreamConnectFailed}

@@ -4,10 +4,21 @@ import asyncio
 import time
 
 import pytest
-from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, rest, serving, within
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
+from tests.support.providers.loopback import (
+    CHUNKED_HEAD,
+    Peer,
+    answer,
+    call,
+    chunked,
+    eventually,
+    open_counts,
+    rest,
+    serving,
+    within,
+)
 
 SHORT_S = 0.15
 LONG_S = 30.0

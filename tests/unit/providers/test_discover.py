@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loopback import Peer, answer, serving
 
 from intellirouter.core import errors
 from intellirouter.providers import DiscoveredModel, UpstreamPool, discover_models
+from tests.support.providers.loopback import Peer, answer, serving
 
 
 class Lister:

@@ -6,11 +6,11 @@ import ssl
 from typing import Any
 
 import pytest
-from loopback import CHUNKED_HEAD, Peer, answer, chunked, serving, within
 
 from intellirouter.core import errors
 from intellirouter.providers import UrlFetcher
 from intellirouter.providers.fetch.guard import AddressGuard
+from tests.support.providers.loopback import CHUNKED_HEAD, Peer, answer, chunked, serving, within
 
 PNG = "content-type: image/png; charset=x"
 LOCAL = ("127.0.0.1",)

@@ -8,36 +8,19 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from loopback import Peer, answer, call, serving
 
 from intellirouter.core import Secret, TaskOwner, errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.auth.authenticator import SignableRequest
 from intellirouter.providers.auth.google import GoogleTokenAuthenticator
 from intellirouter.testing import FakeClock
+from tests.support.providers.google import RSA_KEY, private_pem, service_account
+from tests.support.providers.loopback import Peer, answer, call, serving
 
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 REQUEST = SignableRequest(method="POST", host="h", target="/", headers={}, body=b"", deployment="vertex/gemini")
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
-
-
-def _pem(key: Any) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def service_account(**members: Any) -> str:
-    known = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "k1",
-        "private_key": _pem(RSA_KEY),
-        "client_email": "a@p.iam.gserviceaccount.com",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
-    return json.dumps({**known, **members})
 
 
 class TokenEndpoint:
@@ -214,7 +197,7 @@ async def test_waiting_requests_fail_when_the_gateway_stops(world: World) -> Non
     [
         "",
         "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        _pem(ec.generate_private_key(ec.SECP256R1())),
+        private_pem(ec.generate_private_key(ec.SECP256R1())),
     ],
 )
 async def test_invalid_private_key_is_refused(key: str) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loopback import Peer, answer, call, eventually, open_counts, serving
 
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.providers.transport import pool as pool_module
 from intellirouter.providers.transport.address_pool import AddressPool
+from tests.support.providers.loopback import Peer, answer, call, eventually, open_counts, serving
 
 
 def _waiting(pool: UpstreamPool) -> int:

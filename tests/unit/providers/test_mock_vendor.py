@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from loopback import call, deployment, eventually, open_counts, stream
 
 from intellirouter.core import errors
 from intellirouter.providers import UpstreamPool
 from intellirouter.testing import MockVendor
+from tests.support.providers.loopback import call, deployment, eventually, open_counts, stream
 
 
 @pytest.fixture(scope="module")

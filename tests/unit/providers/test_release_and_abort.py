@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from loopback import (
+
+from intellirouter.core import UpstreamRequest, errors
+from intellirouter.providers import UpstreamPool
+from intellirouter.providers.transport.connection import Connection
+from tests.support.providers.loopback import (
     CHUNKED_HEAD,
     Peer,
     answer,
@@ -17,10 +21,6 @@ from loopback import (
     serving,
     within,
 )
-
-from intellirouter.core import UpstreamRequest, errors
-from intellirouter.providers import UpstreamPool
-from intellirouter.providers.transport.connection import Connection
 
 LARGE = 50 * 1024 * 1024
 

@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
 from intellirouter.core import UpstreamRequest, errors
 from intellirouter.providers import UpstreamPool
+from tests.support.providers.loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
 
 def _pretend_idle_for(pool: UpstreamPool, seconds: float) -> None:
@@ -25,8 +25,8 @@ async def test_one_connection_serves_consecutive_requests(pool: UpstreamPool, da
         assert len(server.peers) == 1
 
 
-async def test_unix_socket_connection_is_reused(pool: UpstreamPool, tmp_path: Path) -> None:
-    async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(tmp_path / "w.sock")) as server:
+async def test_unix_socket_connection_is_reused(pool: UpstreamPool, socket_dir: Path) -> None:
+    async with serving(lambda peer: peer.serve(answer(b"here")), uds=str(socket_dir / "w.sock")) as server:
         to = server.deployment()
         assert [await call(pool, to) for _ in range(3)] == [b"here"] * 3
         assert len(server.peers) == 1

@@ -4,14 +4,14 @@ import hashlib
 import json
 
 import pytest
-from loopback import Peer, answer, call, serving
-from test_google_tokens import service_account
 
 from intellirouter.core import Deployment, Secret, TaskOwner, Upstream, UpstreamRequest, errors
 from intellirouter.providers import RotatingUpstream, UpstreamPool
 from intellirouter.providers.auth import build_authenticator
 from intellirouter.providers.credential_rotation import Credential, CredentialRotation
 from intellirouter.testing import FakeClock
+from tests.support.providers.google import service_account
+from tests.support.providers.loopback import Peer, answer, call, serving
 
 
 class Vendor:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Authority, Peer, answer, deployment, serving
-from test_google_tokens import service_account
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from intellirouter.core import Deployment, SocketClosed, SocketRefusal, UpstreamRequest, errors
-from intellirouter.providers import RotatingDialer, UpstreamPool, WebSocketDialer
+from intellirouter.providers import UpstreamPool, WebSocketDialer
 from intellirouter.providers.websocket import Socket
+from tests.support.providers.google import service_account
+from tests.support.providers.loopback import Authority, Peer, answer, deployment, serving
 
 REQUEST = UpstreamRequest(method="GET", path="/realtime?model=up", headers=(("openai-beta", "realtime=v1"),))
 Talk = Callable[[ServerConnection], Awaitable[Any]]
@@ -84,10 +84,16 @@ async def test_refused_credential_cools_down_and_the_next_is_used(pool: Upstream
 
     async with talking(process_request=refuse) as (url, seen):
         to = deployment(url, credentials=["bad", "good"])
-        dialer = RotatingDialer(WebSocketDialer(pool), pool)
-        for _ in range(3):
-            await (await opened(pool, to, dialer)).close(1000)
+        dialer = WebSocketDialer(pool)
+        refusals = 0
+        for _ in range(4):
+            result = await dialer.connect(to, REQUEST)
+            if isinstance(result, SocketRefusal):
+                refusals += 1
+            else:
+                await result.close(1000)
         (bad, good) = pool.credential_states([to])
+    assert refusals == 1
     assert (bad.state, bad.reason, good.state) == ("cooling_down", "unauthorized", "ready")
     assert sum(each.headers["authorization"] == "Bearer bad" for each in seen) == 1
 
@@ -119,7 +125,7 @@ async def test_handshake_without_an_access_token_starts_a_cooldown(pool: Upstrea
         with pytest.raises(errors.UpstreamAuthFailed) as failed:
             await WebSocketDialer(pool).connect(to, REQUEST)
         assert pool.can_rotate(to, failed.value, None)
-        await (await opened(pool, to, RotatingDialer(WebSocketDialer(pool), pool))).close(1000)
+        await (await opened(pool, to, WebSocketDialer(pool))).close(1000)
         assert [each.state for each in pool.credential_states([to])] == ["ready", "cooling_down"]
 
 
@@ -164,8 +170,8 @@ async def test_private_certificate_authority(
     assert "ca_file" in failed.value.hint
 
 
-async def test_unix_socket(pool: UpstreamPool, tmp_path: Path) -> None:
-    path = str(tmp_path / "s")
+async def test_unix_socket(pool: UpstreamPool, socket_dir: Path) -> None:
+    path = str(socket_dir / "s")
     async with unix_serve(echo, path):
         socket = await opened(pool, deployment("http://worker/v1", uds=path))
         await socket.send("hello")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.pipeline import Journal, NoCredentials, NoSockets
 
 from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
@@ -19,6 +18,7 @@ from intellirouter.resources.batches.lines import LineRequest, LineResult, LineR
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.routing import STRATEGIES
 from intellirouter.testing import FakeProvider
+from tests.support.pipeline import Journal, NoCredentials, NoSockets
 
 CHAT = "/v1/chat/completions"
 CONFIG = """

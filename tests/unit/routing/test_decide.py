@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from routes import call, deployment, fail, router, succeed, target
 
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Candidate, errors
 from intellirouter.routing import STRATEGIES
+from tests.support.routing.routes import call, deployment, fail, router, succeed, target
 
 ALL = pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES))
 

@@ -20,7 +20,7 @@ class FakeClock:
         return self.now_s
 
     def epoch_us(self) -> int:
-        self.now_us += 1  # segments are named after it, so their order follows
+        self.now_us += 1  # the names of segments, and therefore their order, depend on it
         return self.now_us
 
 
@@ -61,7 +61,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(tmp_path: Path, empty_database: Path) -> Path:
-    """A migrated, empty database of this test's own."""
+    """A migrated, empty database for this test."""
     return Path(shutil.copy(empty_database, tmp_path / "store.db"))
 
 
@@ -72,7 +72,7 @@ def spec(tmp_path: Path, database: Path) -> StoreSpec:
 
 @pytest.fixture
 def sql(tmp_path: Path) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Ask the test's database something, on a connection of its own."""
+    """Run SQL on the database of the test with a separate connection."""
     connections: list[sqlite3.Connection] = []
 
     def ask(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

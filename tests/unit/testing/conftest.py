@@ -1,13 +1,9 @@
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from openai import OpenAI
 
 from intellirouter.testing import MockVendor
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `wire_asks`, which the tests of this folder share
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from intellirouter.core import Clock
 from intellirouter.testing import FakeClock
 
 
-def test_both_readings_stand_still_until_advanced() -> None:
+def test_clock_moves_only_when_advanced() -> None:
     fake = FakeClock(monotonic_s=5.0, epoch_us=7)
     clock: Clock = fake
     assert (clock.monotonic_s(), clock.epoch_us()) == (5.0, 7)
@@ -12,6 +12,6 @@ def test_both_readings_stand_still_until_advanced() -> None:
     assert (clock.monotonic_s(), clock.epoch_us()) == (6.5, 1_500_007)
 
 
-def test_time_does_not_go_back() -> None:
-    with pytest.raises(ValueError, match="does not go back"):
+def test_clock_cannot_go_back() -> None:
+    with pytest.raises(ValueError, match="cannot go back"):
         FakeClock().advance(-0.1)

@@ -1,4 +1,4 @@
-"""Faults as pure transformations: reply in, script out."""
+"""Faults are pure transformations from a reply to a script."""
 
 import json
 from typing import Any
@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_asks import CLOCK, WEATHER, chat, joined
 
+from intellirouter.fake.openai.replies import DONE_EVENT
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.script import Cut, Hang, Script, Wait
 from intellirouter.testing import FAULT_KINDS
-from intellirouter.testing.faults import Cut, Fault, Hang, Script, Wait, break_reply
-from intellirouter.testing.wires.openai import DONE_EVENT
-from intellirouter.testing.wires.shared import Reply
+from intellirouter.testing.faults.fault import Fault, apply_fault
+from tests.support.mock_vendor.faults import EVERY_FAULT
+from tests.support.mock_vendor.requests import CLOCK, WEATHER, chat, joined
 
 
 def played(fault: str, reply: Reply) -> Script:
-    return break_reply(reply, Fault.parse(fault))
+    return apply_fault(reply, Fault.parse(fault))
 
 
 def data_of(script: Script) -> bytes:
@@ -30,23 +32,14 @@ def events_of(script: Script) -> list[Any]:
     return [json.loads(event[6:]) for event in data_of(script).split(b"\n\n") if event.startswith(b"data: {")]
 
 
-EVERY_WAY = [
-    kind + "".join(f";{name}={value}" for name, value in chosen)
-    for kind, known in FAULT_KINDS.items()
-    for chosen in (
-        [[(name, value)] for name, values in known.choices.items() for value in values] if known.choices else [[]]
-    )
-]
-
-
-@pytest.mark.parametrize("fault", EVERY_WAY)
+@pytest.mark.parametrize("fault", EVERY_FAULT)
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
     fields: dict[str, Any] = {}
     if "tool_args" in fault or "duplicate" in fault or "schema" in fault:
         fields = {"model": "tools", "tools": [WEATHER, CLOCK]}
     reply = stream_reply(**fields) if is_stream else chat(**fields)
-    good, broken = break_reply(reply, None), played(fault, reply)
+    good, broken = apply_fault(reply, None), played(fault, reply)
     only_streams = ("no_d", "crlf", "comments", "no_space", "multi_line", "named_events", "usage_on", "empty_choices")
     if not is_stream and fault.partition("=")[2].startswith(only_streams):
         assert broken == good
@@ -54,8 +47,8 @@ def test_every_fault_changes_the_answer(fault: str, is_stream: bool) -> None:
         assert broken != good
 
 
-@pytest.mark.parametrize("fault", EVERY_WAY)
-def test_faults_take_errors_and_other_surfaces_too(fault: str) -> None:
+@pytest.mark.parametrize("fault", EVERY_FAULT)
+def test_faults_apply_to_errors_and_embeddings(fault: str) -> None:
     for reply in (chat(n=0), chat(model="no-such-x", stream=True)):
         assert played(fault, reply).content_length >= 0
 
@@ -63,7 +56,7 @@ def test_faults_take_errors_and_other_surfaces_too(fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("nonsense", "unknown fault kind"),
+        ("nonsense", "Unknown fault kind"),
         ("slow;delay=1", "no parameter 'delay'"),
         ("slow;delay_s=soon", "must be a number"),
         ("slow;delay_s=-1", "between"),
@@ -73,7 +66,7 @@ def test_faults_take_errors_and_other_surfaces_too(fault: str) -> None:
         ("malformed;how=badly", "must be one of"),
     ],
 )
-def test_what_does_not_exist_is_refused_by_name(fault: str, message: str) -> None:
+def test_unknown_kinds_and_invalid_parameters_are_rejected(fault: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Fault.parse(fault)
 
@@ -87,25 +80,25 @@ def test_any_header_is_a_fault_or_a_value_error(text: str) -> None:
     assert fault.kind in FAULT_KINDS
 
 
-def test_errors_have_openais_envelope_unless_a_body_is_given() -> None:
+def test_errors_have_openais_format_unless_a_body_is_given() -> None:
     script = played("error;status=503;code=overloaded", chat())
     assert script.status == 503
     assert json.loads(data_of(script))["error"]["code"] == "overloaded"
     assert data_of(played("error;body=<b>no</b>", chat())) == b"<b>no</b>"
 
 
-def test_rate_limit_says_when_to_come_back_in_both_headers() -> None:
+def test_rate_limit_has_both_retry_headers() -> None:
     headers = dict(played("rate_limit;retry_after_s=1.5", chat()).headers)
     assert (headers["retry-after"], headers["retry-after-ms"]) == ("1.5", "1500")
 
 
-def test_waits_stand_where_they_should() -> None:
+def test_waits_are_at_the_right_place() -> None:
     assert played("slow;delay_s=2", chat()).before_head == [Wait(2.0)]
     assert played("slow_first_token;delay_s=2", chat()).steps[0] == Wait(2.0)
     assert played("hang", chat()).before_head == [Hang()]
 
 
-def test_dripping_sends_little_at_a_time_and_loses_nothing() -> None:
+def test_slow_drip_sends_everything_in_small_pieces() -> None:
     for reply in (chat(), stream_reply()):
         drip = played("slow_drip;bytes=3;delay_s=0.5", reply)
         assert drip.steps[::2] == [Wait(0.5)] * (len(drip.steps) // 2)
@@ -116,7 +109,7 @@ def test_dripping_sends_little_at_a_time_and_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["drop", "reset"])
-def test_cuts_fall_after_the_stated_events_and_bytes(kind: str) -> None:
+def test_cuts_follow_the_given_events_and_bytes(kind: str) -> None:
     reply = stream_reply()
     cut = Cut(is_reset=kind == "reset")
     assert played(kind, reply).before_head == [cut]
@@ -127,13 +120,13 @@ def test_cuts_fall_after_the_stated_events_and_bytes(kind: str) -> None:
     assert script.content_length == len(body.parts[0])
 
 
-def test_hanging_in_the_middle_announces_the_whole() -> None:
+def test_hang_in_the_middle_announces_the_full_length() -> None:
     assert played("hang;after_events=1", stream_reply()).steps[1:] == [Hang()]
     body = chat()
     assert played("hang;after_events=0", body).content_length == len(body.parts[0])
 
 
-def test_legal_oddities_keep_the_content() -> None:
+def test_valid_variants_keep_the_content() -> None:
     reply = stream_reply()
     good = joined([json.loads(part[6:]) for part in reply.parts[:-1]])
     for how in ("comments", "split", "changing_ids"):
@@ -164,13 +157,13 @@ def test_truncated_tool_arguments_are_not_json() -> None:
 
 
 @pytest.mark.parametrize(("after_events", "contents"), [(0, []), (2, ["", "m:", " hello"])])
-def test_error_event_comes_after_the_stated_content(after_events: int, contents: list[str]) -> None:
+def test_error_event_follows_the_given_content(after_events: int, contents: list[str]) -> None:
     *before, last = events_of(played(f"error_in_stream;after_events={after_events}", stream_reply()))
     assert [event["choices"][0]["delta"]["content"] for event in before] == contents
     assert last["error"]["code"] == "server_error"
 
 
-def test_usage_can_ride_on_the_last_choice_or_be_missing() -> None:
+def test_usage_can_be_on_the_last_choice_or_missing() -> None:
     reply = stream_reply()
     usage = json.loads(reply.parts[-2][6:])["usage"]
     moved = events_of(played("extra;what=usage_on_choice", reply))
@@ -179,7 +172,7 @@ def test_usage_can_ride_on_the_last_choice_or_be_missing() -> None:
     assert not any("usage" in event for event in events_of(played("extra;what=usage_missing", reply)))
 
 
-def test_usage_details_stay_consistent() -> None:
+def test_usage_details_are_consistent() -> None:
     for usage in (
         events_of(played("extra;what=usage_details", stream_reply()))[-1]["usage"],
         json.loads(data_of(played("extra;what=usage_details", chat())))["usage"],
@@ -190,7 +183,7 @@ def test_usage_details_stay_consistent() -> None:
 
 @pytest.mark.parametrize("reply", [chat(), stream_reply()])
 @pytest.mark.parametrize("what", ["body", "event"])
-def test_huge_answers_have_the_stated_size_and_stay_well_formed(reply: Reply, what: str) -> None:
+def test_huge_answers_have_the_given_size_and_are_well_formed(reply: Reply, what: str) -> None:
     script = played(f"huge;what={what};size_mib=0.5", reply)
     assert 0 <= len(data_of(script)) - 512 * 1024 < 4096
     if reply.is_stream:

@@ -1,4 +1,4 @@
-"""The page for users names everything there is, and its example runs."""
+"""The guide lists all models and faults, and its example runs."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ def page(repo: Path) -> str:
     return (repo / "docs" / "guides" / "testing.md").read_text(encoding="utf-8")
 
 
-def test_every_model_has_a_row_that_says_what_it_does(page: str) -> None:
+def test_every_model_has_a_row(page: str) -> None:
     rows = set(re.findall(r"^\| `fake/([\w-]+)` \| \w", page, re.MULTILINE))
     assert rows == set(FAKE_MODELS)
     assert all(FAKE_MODELS.values())
@@ -27,7 +27,7 @@ def test_every_fault_has_a_row_with_all_its_parameters(page: str) -> None:
             assert all(f"`{name}`" in row for name in known.params), kind
 
 
-def test_every_choice_is_named(page: str) -> None:
+def test_every_parameter_choice_is_mentioned(page: str) -> None:
     named = set(re.findall(r"`(\w+)`", page))
     for known in FAULT_KINDS.values():
         for choices in known.choices.values():

@@ -1,4 +1,4 @@
-"""The process, its control plane and its sockets."""
+"""MockVendor: the process, its control API and its sockets."""
 
 import json
 import socket
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_asks import chat_body, eventually
 
 from intellirouter.testing import FAULT_KINDS, MockVendor
+from tests.support.mock_vendor.requests import chat_body, eventually
 
 
 class Link:
-    """A plain socket to the vendor."""
+    """A socket to the vendor."""
 
     def __init__(self, vendor: MockVendor) -> None:
         at = urlsplit(vendor.url)
@@ -49,7 +49,7 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
-def test_a_connection_serves_one_request_after_the_other(vendor: MockVendor) -> None:
+def test_connection_serves_several_requests(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         for number in (1, 2):
             link.send(chat_body(f"request {number}"))
@@ -59,7 +59,7 @@ def test_a_connection_serves_one_request_after_the_other(vendor: MockVendor) -> 
     assert (first["number"], second["number"]) == (1, 2)
 
 
-def test_requests_sent_ahead_are_answered_in_order(vendor: MockVendor) -> None:
+def test_pipelined_requests_are_answered_in_order(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         for number in range(40):
             link.send(chat_body(f"request-{number}."), *(["Connection: close"] if number == 39 else []))
@@ -68,7 +68,7 @@ def test_requests_sent_ahead_are_answered_in_order(vendor: MockVendor) -> None:
     assert found == sorted(found)
 
 
-def test_a_chunked_request_body_and_expect_are_understood(vendor: MockVendor) -> None:
+def test_chunked_body_and_expect_header(vendor: MockVendor) -> None:
     body = chat_body("in pieces")
     with Link(vendor) as link:
         head = ["POST /v1/chat/completions HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "Expect: 100-continue"]
@@ -80,7 +80,7 @@ def test_a_chunked_request_body_and_expect_are_understood(vendor: MockVendor) ->
         assert b"m: in pieces" in link.until(b"fp_")
 
 
-def test_what_is_not_http_is_refused(vendor: MockVendor) -> None:
+def test_invalid_http_is_rejected(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         link.socket.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         assert status_of(link.rest()) == 400
@@ -104,7 +104,7 @@ def test_unknown_paths_and_methods(vendor: MockVendor, method: str, path: str, s
     assert b'"error"' in answer
 
 
-def test_the_key_is_checked_when_one_is_set() -> None:
+def test_key_is_required_if_set() -> None:
     with MockVendor(api_key="sk-right") as vendor:
         for key, status in [(None, 401), ("sk-wrong-key", 401), ("sk-right", 200)]:
             with Link(vendor) as link:
@@ -114,7 +114,7 @@ def test_the_key_is_checked_when_one_is_set() -> None:
             assert b"sk-wrong-key" not in answer
 
 
-def test_a_drop_ends_with_fin_and_a_reset_with_rst(vendor: MockVendor) -> None:
+def test_drop_sends_fin_and_reset_sends_rst(vendor: MockVendor) -> None:
     body = chat_body("one two three", stream=True)
     with Link(vendor) as link:
         link.send(body, "x-mock-fault: drop;at=events;after_events=2")
@@ -130,7 +130,7 @@ def test_a_drop_ends_with_fin_and_a_reset_with_rst(vendor: MockVendor) -> None:
     assert not any(request["is_aborted"] or request["is_finished"] for request in vendor.requests())
 
 
-def test_a_client_that_leaves_is_recorded(vendor: MockVendor) -> None:
+def test_disconnected_client_is_recorded(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         link.send(chat_body(), "x-mock-fault: hang")
         eventually(lambda: len(vendor.requests()) == 1)
@@ -140,7 +140,7 @@ def test_a_client_that_leaves_is_recorded(vendor: MockVendor) -> None:
     assert vendor.requests()[0]["status"] is None
 
 
-def test_a_client_that_reads_slowly_and_leaves_is_recorded(vendor: MockVendor) -> None:
+def test_slow_client_that_disconnects_is_recorded(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         link.send(chat_body(), "x-mock-fault: huge;size_mib=64")
         link.until(b"filler")
@@ -148,7 +148,7 @@ def test_a_client_that_reads_slowly_and_leaves_is_recorded(vendor: MockVendor) -
     assert vendor.requests()[0]["sent_bytes"] < 64 * 1024 * 1024
 
 
-def test_endings_of_a_connection(vendor: MockVendor) -> None:
+def test_connection_endings(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         link.send(chat_body(), "x-mock-fault: close_after")
         assert b"connection: close" in link.rest()
@@ -174,7 +174,7 @@ def _statuses(vendor: MockVendor, *models: str, header: str = "x: y") -> list[in
     return found
 
 
-def test_faults_count_match_and_end(vendor: MockVendor) -> None:
+def test_faults_match_count_and_end(vendor: MockVendor) -> None:
     vendor.fault("error", status=501, match={"model": "gpt-*"}, times=1)
     vendor.fault("error", status=502, match={"path": "/v1/chat/*", "header": {"X-Who": "me*"}})
     vendor.fault("error", status=503, every=2)
@@ -187,7 +187,7 @@ def test_faults_count_match_and_end(vendor: MockVendor) -> None:
     assert vendor.requests() == []
 
 
-def test_magic_names_work_on_the_wire_too(vendor: MockVendor) -> None:
+def test_fake_models(vendor: MockVendor) -> None:
     assert _statuses(vendor, "error-429", "flaky", "flaky", "fake/error-500") == [429, 200, 500, 500]
 
 
@@ -201,29 +201,29 @@ def test_magic_names_work_on_the_wire_too(vendor: MockVendor) -> None:
         ("error", {"match": {"modle": "x"}}),
     ],
 )
-def test_faults_that_do_not_exist_are_refused(vendor: MockVendor, kind: str, params: Any) -> None:
+def test_unknown_faults_are_rejected(vendor: MockVendor, kind: str, params: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         vendor.fault(kind, **params)
 
 
-def test_a_bad_fault_header_is_told(vendor: MockVendor) -> None:
+def test_invalid_fault_header_is_reported(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         link.send(chat_body(), "x-mock-fault: nonsense", "Connection: close")
         answer = link.rest()
     assert status_of(answer) == 400
-    assert b"unknown fault kind" in answer
+    assert b"Unknown fault kind" in answer
 
 
-def test_memory_of_requests_is_bounded(vendor: MockVendor) -> None:
+def test_recorded_requests_are_bounded(vendor: MockVendor) -> None:
     with Link(vendor) as link:
         for _ in range(1100):
             link.send(b"", path="/v1/models", method="GET")
             link.until(b"mock-embed")
         link.send(b" " * 3_000_000, "Connection: close", path="/v1/embeddings")
         link.rest()
-    kept = vendor.requests()
-    assert (len(kept), kept[-1]["number"]) == (1000, 1101)
-    assert (kept[-1]["size_bytes"], len(kept[-1]["body"])) == (3_000_000, 1024 * 1024)
+    recorded = vendor.requests()
+    assert (len(recorded), recorded[-1]["number"]) == (1000, 1101)
+    assert (recorded[-1]["size_bytes"], len(recorded[-1]["body"])) == (3_000_000, 1024 * 1024)
 
 
 @given(st.binary(max_size=200))
@@ -235,7 +235,7 @@ def test_no_body_breaks_the_process(running_vendor: MockVendor, body: bytes) -> 
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULT_KINDS if kind not in {"hang", "drop", "reset"}])
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_every_other_kind_is_a_whole_http_answer(vendor: MockVendor, kind: str, is_stream: bool) -> None:
+def test_other_faults_are_complete_http_responses(vendor: MockVendor, kind: str, is_stream: bool) -> None:
     params = {"delay_s": 0} if "delay_s" in FAULT_KINDS[kind].params else {}
     vendor.fault(kind, **params)
     with Link(vendor) as link:
@@ -248,8 +248,8 @@ def test_every_other_kind_is_a_whole_http_answer(vendor: MockVendor, kind: str, 
     assert vendor.requests()[-1]["is_finished"]
 
 
-def test_it_listens_on_a_unix_socket_too(tmp_path: Path) -> None:
-    path = tmp_path / "vendor.sock"
+def test_unix_socket(socket_dir: Path) -> None:
+    path = socket_dir / "vendor.sock"
     with MockVendor(uds=path) as vendor, socket.socket(socket.AF_UNIX) as link:
         link.settimeout(10)
         link.connect(str(path))
@@ -259,7 +259,7 @@ def test_it_listens_on_a_unix_socket_too(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_it_can_be_started_once_and_stopped_twice() -> None:
+def test_start_once_and_stop_twice() -> None:
     vendor = MockVendor()
     with pytest.raises(RuntimeError, match="not running"):
         _ = vendor.url
@@ -272,14 +272,14 @@ def test_it_can_be_started_once_and_stopped_twice() -> None:
         _ = vendor.pid
 
 
-def test_a_failed_start_says_why(vendor: MockVendor) -> None:
+def test_failed_start_reports_the_cause(vendor: MockVendor) -> None:
     taken = urlsplit(vendor.url).port
     assert taken is not None
     with pytest.raises(RuntimeError, match=r"(?i)address already in use"):
         MockVendor(port=taken).start()
 
 
-def test_sigterm_ends_it_with_answers_under_way() -> None:
+def test_sigterm_during_answers() -> None:
     command = [sys.executable, "-m", "intellirouter.testing.mock_vendor"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -298,17 +298,17 @@ def test_sigterm_ends_it_with_answers_under_way() -> None:
             assert process.wait(10) == 0
 
 
-def test_no_orphan_when_the_test_process_is_killed(tmp_path: Path) -> None:
-    said = tmp_path / "said"
+def test_process_ends_when_the_test_process_is_killed(tmp_path: Path) -> None:
+    output = tmp_path / "output"
     program = (
         "import json, pathlib, signal, os\n"
         "from intellirouter.testing import MockVendor\n"
         "vendor = MockVendor().start()\n"
-        f"pathlib.Path({str(said)!r}).write_text(json.dumps([vendor.pid, vendor.url]))\n"
+        f"pathlib.Path({str(output)!r}).write_text(json.dumps([vendor.pid, vendor.url]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30).returncode == -9
-    _, url = json.loads(said.read_text())
+    _, url = json.loads(output.read_text())
     at = urlsplit(url)
 
     def is_gone() -> bool:

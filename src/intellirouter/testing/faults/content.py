@@ -1,4 +1,4 @@
-"""Faults of content: what a model says wrongly in the right form. Each changes a plan, before it is on the wire."""
+"""Faults of content: wrong content in a correct format. Each changes the plan before it is rendered."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,12 +6,12 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.testing.plan import Choice, Completion, ToolCall
+from intellirouter.fake.completion import Choice, Completion, ToolCall
 
 REPEATED_TOKENS: Final = 2000
 MARK: Final = "bytes-that-are-no-text"
-"""Stands in the text where `utf8_in_text` puts bytes that are no UTF-8."""
-THOUGHT_TOKENS: Final = 8
+"""Marks the place in the text where `utf8_in_text` puts bytes that are not valid UTF-8."""
+HIDDEN_REASONING_TOKENS: Final = 8
 
 
 def each_choice(completion: Completion, change: Callable[[Choice], Choice]) -> Completion:
@@ -25,12 +25,12 @@ def each_call(completion: Completion, change: Callable[[ToolCall], ToolCall]) ->
 
 
 def truncated_tool_args(completion: Completion) -> Completion:
-    """Every argument string ends early, though the finish reason says that all is well."""
+    """Cut off the end of all arguments, although the finish reason says that they are complete."""
     return each_call(completion, lambda call: ToolCall(call.id, call.name, call.arguments.removesuffix("}")))
 
 
 def duplicate_ids(completion: Completion) -> Completion:
-    """Calls share the id of the first."""
+    """Give all calls the id of the first."""
     ids = [call.id for choice in completion.choices for call in choice.calls]
     return each_call(completion, lambda call: ToolCall(ids[0], call.name, call.arguments))
 
@@ -40,7 +40,7 @@ def no_finish_reason(completion: Completion) -> Completion:
 
 
 def schema_violation(completion: Completion) -> Completion:
-    """JSON, but not what the schema asks for: values of the wrong type, and a member nobody knows."""
+    """Answer in JSON that violates the schema: values of the wrong type, and an unknown member."""
 
     def violate(choice: Choice) -> Choice:
         calls = [ToolCall(call.id, call.name, _violated(call.arguments)) for call in choice.calls]
@@ -50,7 +50,7 @@ def schema_violation(completion: Completion) -> Completion:
 
 
 def _violated(text: str) -> str:
-    """Return other JSON in the place of a JSON object; any other text stays."""
+    """Return a changed JSON object; any other text is returned unchanged."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -62,7 +62,7 @@ def _violated(text: str) -> str:
 
 
 def repetition(completion: Completion) -> Completion:
-    """The text never comes to an end: its last words again and again, until the limit."""
+    """Repeat the last words of the text until the limit."""
 
     def repeat(choice: Choice) -> Choice:
         if not choice.tokens:
@@ -79,17 +79,17 @@ def marked(completion: Completion) -> Completion:
 
 
 def reasoning(completion: Completion) -> Completion:
-    """The answer is preceded by thoughts that nobody asked for."""
-    thought = {"thought": ["Let me ", "think."], "is_thought_shown": True}
-    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, **thought))
+    """Put reasoning that was not requested before the answer."""
+    forced = {"reasoning": ["Let me ", "think."], "is_reasoning_forced": True}
+    return each_choice(completion, lambda choice: msgspec.structs.replace(choice, **forced))
 
 
 def usage_details(completion: Completion) -> Completion:
-    """Half of the prompt was cached and 8 tokens were spent on thoughts that are not shown."""
+    """Report half of the prompt as cached, and 8 reasoning tokens without showing the reasoning."""
     return msgspec.structs.replace(
         completion,
         cached_tokens=completion.prompt_tokens // 2,
-        thought_tokens=completion.thought_tokens + THOUGHT_TOKENS,
+        reasoning_tokens=completion.reasoning_tokens + HIDDEN_REASONING_TOKENS,
     )
 
 
@@ -100,9 +100,9 @@ EDITS: Final[Mapping[str, Callable[[Completion], Completion]]] = {
     "schema_violation": schema_violation,
     "repetition": repetition,
 }
-"""Ways of `malformed`."""
+"""Additional values for the parameter `how` of `malformed`."""
 EXTRAS: Final[Mapping[str, Callable[[Completion], Completion]]] = {
     "reasoning": reasoning,
     "usage_details": usage_details,
 }
-"""Ways of `extra`."""
+"""Additional values for the parameter `what` of `extra`."""

@@ -1,6 +1,6 @@
-"""A vendor that is a real process: OpenAI's surface over real sockets, with faults on demand.
+"""A vendor in a separate process that serves the APIs of several vendors over real sockets, with faults on demand.
 
-Door: `MockVendor`, which starts and controls the process from a test. The process itself is
+Door: `MockVendor`, which starts and controls the process from a test. The process is
 `python -m intellirouter.testing.mock_vendor`.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m intellirouter.testing.mock_vendor`: the vendor as a process of its own."""
+"""The entry point of `python -m intellirouter.testing.mock_vendor`."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from intellirouter.testing.mock_vendor.vendor import Vendor
 
 try:
     import uvloop
-except ImportError:  # not on every system; the standard loop does the same, slower
+except ImportError:  # uvloop is not available on every system
     new_event_loop = asyncio.new_event_loop
 else:
     new_event_loop = uvloop.new_event_loop
@@ -25,18 +25,18 @@ BACKLOG: Final = 2048
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m intellirouter.testing.mock_vendor",
-        description="An OpenAI-compatible vendor for tests, with faults on demand.",
+        description="A mock of several LLM vendors for tests, with faults on demand.",
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free port")
-    parser.add_argument("--uds", type=Path, help="also listen on this unix socket")
-    parser.add_argument("--api-key", help="refuse requests without this key; the default accepts any")
-    parser.add_argument("--exit-on-eof", action="store_true", help="end when standard input ends")
+    parser.add_argument("--port", type=int, default=0, help="The port; 0, the default, selects a free port.")
+    parser.add_argument("--uds", type=Path, help="Also listen on this unix socket.")
+    parser.add_argument("--api-key", help="Reject requests without this key; by default, any key is accepted.")
+    parser.add_argument("--exit-on-eof", action="store_true", help="Exit when standard input is closed.")
     return parser.parse_args(argv)
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Listen, say `READY URL` on standard output, and serve until SIGTERM, SIGINT or the end of standard input."""
+    """Listen, print `READY URL`, and serve until SIGTERM, SIGINT or the end of standard input."""
     loop = asyncio.get_running_loop()
     vendor = Vendor(arguments.api_key)
     tasks = TaskOwner("mock_vendor")

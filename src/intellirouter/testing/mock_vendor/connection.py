@@ -1,7 +1,6 @@
-"""One client's connection: parses requests and plays scripts over the raw socket, cuts and resets included.
+"""One client connection: parses requests and plays scripts on the raw socket, including cuts and resets.
 
-Written on the transport rather than on a web server because a server protects its clients from most of what a test
-wants to see.
+It works on the transport because a web server would not allow most of the faults that tests need.
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from typing import Final, cast
 import httptools
 
 from intellirouter.core import SYSTEM_CLOCK, TaskOwner
-from intellirouter.testing.faults import Cut, Ending, Hang, Script, Step, Wait
-from intellirouter.testing.mock_vendor.registry import MAX_KEPT_BODY_BYTES, Received
+from intellirouter.fake.script import Cut, Ending, Hang, Script, Step, Wait
+from intellirouter.testing.mock_vendor.registry import MAX_STORED_BODY_BYTES, Received
 from intellirouter.testing.mock_vendor.vendor import Vendor
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 MAX_WAITING: Final = 16
-"""Requests sent ahead on one connection before reading pauses."""
+"""Pipelined requests on one connection before reading pauses."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _numbers = itertools.count(1)
 
@@ -44,12 +43,12 @@ class Connection(asyncio.Protocol):
         self._closes_on_next = False
         self._socket_data: asyncio.Queue[bytes] | None = None
 
-    # --- the transport's side
+    # --- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
-        # Every write goes out by itself, and a drained transport has nothing left in this process: a reset that
-        # follows some bytes does not swallow them.
+        # Send every write separately, and wait until nothing is left in the buffer of this process: otherwise, a reset
+        # could discard bytes that precede it.
         self._transport.set_write_buffer_limits(high=0)
         link: socket.socket | None = transport.get_extra_info("socket")
         if link is not None and link.family != socket.AF_UNIX:
@@ -80,14 +79,14 @@ class Connection(asyncio.Protocol):
             if ("upgrade", "websocket") not in [(name, value.lower()) for name, value in self._headers]:
                 self._transport.close()
                 return
-            # The request has been queued: it is answered as a handshake, and what follows are frames.
+            # The request is already queued and will be answered as a handshake; what follows are frames.
             self._socket_data = asyncio.Queue()
             self._socket_data.put_nowait(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self._transport.close()
 
-    # --- the parser's side
+    # --- called by the parser
 
     def on_message_begin(self) -> None:
         self._target, self._headers, self._body = b"", [], bytearray()
@@ -119,7 +118,7 @@ class Connection(asyncio.Protocol):
             method=self._parser.get_method().decode("latin-1"),
             path=self._target.decode("latin-1"),
             headers=self._headers,
-            body=body[:MAX_KEPT_BODY_BYTES].decode(errors="replace"),
+            body=body[:MAX_STORED_BODY_BYTES].decode(errors="replace"),
             size_bytes=len(body),
             arrived_us=SYSTEM_CLOCK.epoch_us(),
         )
@@ -129,14 +128,14 @@ class Connection(asyncio.Protocol):
         if self._work is None:
             self._work = self._tasks.start(self._serve(), f"connection-{self._number}")
 
-    # --- playing
+    # --- sending answers
 
     async def _serve(self) -> None:
-        """Answer what is waiting, one after the other."""
+        """Answer the queued requests in order."""
         try:
             await self._serve_waiting()
         except Exception:
-            # Ours to mend: the task's owner logs it, and the client must not wait for an answer that never comes.
+            # The owner of the task logs the bug. The client must not wait for an answer that never comes.
             self._transport.abort()
             raise
 
@@ -145,7 +144,7 @@ class Connection(asyncio.Protocol):
             received, body, keeps_alive = self._waiting.popleft()
             self._transport.resume_reading()
             if self._socket_data is not None and not self._waiting:
-                await self._converse(received, self._socket_data)
+                await self._serve_websocket(received, self._socket_data)
                 return
             script = self._vendor.answer(received, body)
             if not keeps_alive and script.ending == "keep":
@@ -159,8 +158,8 @@ class Connection(asyncio.Protocol):
             await self._end(script.ending, script.idle_s)
         self._work = None
 
-    async def _converse(self, received: Received, incoming: asyncio.Queue[bytes]) -> None:
-        """Answer a handshake, and then what the client says over the WebSocket until one of both leaves."""
+    async def _serve_websocket(self, received: Received, incoming: asyncio.Queue[bytes]) -> None:
+        """Answer a handshake, then exchange messages over the WebSocket until one side closes it."""
         script, conversation = self._vendor.connect(received)
         self._playing = received
         if not await self._play(received, script):
@@ -174,37 +173,38 @@ class Connection(asyncio.Protocol):
                 if isinstance(step, bytes):
                     await self._write(step)
                     received.sent_bytes += len(step)
-                elif not await self._pass(step):
+                elif not await self._perform(step):
                     return
             received.is_finished = True
             steps = conversation.feed(await incoming.get())
-            received.body = "\n".join([received.body, *conversation.heard])[-MAX_KEPT_BODY_BYTES:].lstrip("\n")
-            conversation.heard.clear()
+            texts = "\n".join([received.body, *conversation.received_texts])
+            received.body = texts[-MAX_STORED_BODY_BYTES:].lstrip("\n")
+            conversation.received_texts.clear()
 
     async def _play(self, received: Received, script: Script) -> bool:
-        """Return False when the script cut the connection."""
+        """Return False if the script cut the connection."""
         for step in script.before_head:
-            if not await self._pass(step):
+            if not await self._perform(step):
                 return False
         received.status = script.status
-        waiting = _head(script)  # sent with the first bytes of the body, in one write
+        pending = _head(script)  # sent in one write with the first bytes of the body
         for step in script.steps:
             if isinstance(step, bytes):
                 if not step:
                     continue
                 framed = b"%x\r\n%b\r\n" % (len(step), step) if script.is_chunked else step
-                await self._write(waiting + framed)
+                await self._write(pending + framed)
                 received.sent_bytes += len(step)
-                waiting = b""
+                pending = b""
                 continue
-            await self._write(waiting)
-            waiting = b""
-            if not await self._pass(step):
+            await self._write(pending)
+            pending = b""
+            if not await self._perform(step):
                 return False
-        await self._write(waiting + (b"0\r\n\r\n" if script.is_chunked else b""))
+        await self._write(pending + (b"0\r\n\r\n" if script.is_chunked else b""))
         return True
 
-    async def _pass(self, step: Step) -> bool:
+    async def _perform(self, step: Step) -> bool:
         match step:
             case Wait(seconds):
                 await asyncio.sleep(seconds)
@@ -219,12 +219,12 @@ class Connection(asyncio.Protocol):
         if data and not self._transport.is_closing():
             self._transport.write(data)
         if self._transport.is_closing():
-            # The client has left, perhaps just now: `connection_lost` follows and cancels this task.
+            # The client has disconnected: `connection_lost` follows and cancels this task.
             await asyncio.Event().wait()
         await self._can_write.wait()
 
     def _cut(self, *, is_reset: bool) -> None:
-        self._playing = None  # the client did not leave: we did
+        self._playing = None  # this side closes the connection, so the request does not count as aborted
         if not is_reset:
             self._transport.close()
             return
@@ -247,7 +247,7 @@ class Connection(asyncio.Protocol):
 
 
 def _head(script: Script) -> bytes:
-    """Return status line and headers, with the framing that the script asks for."""
+    """Return the status line and the headers, including the framing headers of the script."""
     try:
         phrase = HTTPStatus(script.status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is said over one WebSocket, faults included. Pure: frames in, steps out."""
+"""The exchange over one WebSocket, including faults. Pure: frames in, steps out."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -6,41 +6,33 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.faults import Cut, Fault, Step, Wait
-from intellirouter.testing.wires.realtime import (
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    FrameError,
-    FrameReader,
-    Session,
-    frame,
-)
+from intellirouter.fake.script import Cut, Step, Wait
+from intellirouter.testing.faults.fault import Fault
+from intellirouter.testing.wires.realtime import CLOSE, PING, PONG, TEXT, FrameError, FrameReader, Session, frame
 
 _PROTOCOL_ERROR: Final = (1002).to_bytes(2, "big")
 
 
 class Conversation:
-    """One client's session. A fault that speaks of events counts those of the server."""
+    """The session of one client. Faults that count events count those of the server."""
 
     def __init__(self, session: Session, fault: Fault | None) -> None:
         self._session = session
         self._fault = fault
         self._reader = FrameReader()
         self._sent = 0
-        self.heard: list[str] = []
-        """The client's events since they were last looked at."""
+        self.received_texts: list[str] = []
+        """Text messages of the client that the connection has not recorded yet."""
 
     def opening(self) -> Iterator[Step]:
-        return self._written(self._session.opening())
+        return self._send(self._session.opening())
 
     def feed(self, data: bytes) -> Iterator[Step]:
-        """Yield what answers these bytes. After a `Cut` nothing follows."""
+        """Yield the steps that answer these bytes. Nothing follows a `Cut`."""
         try:
             messages = self._reader.feed(data)
-        except FrameError as mistake:
-            yield frame(CLOSE, _PROTOCOL_ERROR + str(mistake).encode())
+        except FrameError as error:
+            yield frame(CLOSE, _PROTOCOL_ERROR + str(error).encode())
             yield Cut()
             return
         for kind, payload in messages:
@@ -52,10 +44,10 @@ class Conversation:
                 yield frame(PONG, payload)
             elif kind == TEXT:
                 text = payload.decode(errors="replace")
-                self.heard.append(text)
-                yield from self._written(self._session.take(text))
+                self.received_texts.append(text)
+                yield from self._send(self._session.take(text))
 
-    def _written(self, events: list[dict[str, Any]]) -> Iterator[Step]:
+    def _send(self, events: list[dict[str, Any]]) -> Iterator[Step]:
         for event in events:
             yield from self._before_event()
             yield frame(TEXT, msgspec.json.encode(event))
@@ -74,13 +66,13 @@ class Conversation:
             case "malformed" if self._sent == 1:
                 yield frame(TEXT, b"{'type': not json}")
             case "error_in_stream" if is_due:
-                said = {"type": "server_error", "code": fault.params["code"], "message": fault.params["message"]}
-                document = {"type": "error", "event_id": new_id("event_"), "error": {**said, "param": None}}
+                error = {"type": "server_error", "code": fault.params["code"], "message": fault.params["message"]}
+                document = {"type": "error", "event_id": new_id("event_"), "error": {**error, "param": None}}
                 yield frame(TEXT, msgspec.json.encode(document))
 
 
 def breaks_handshake(fault: Fault) -> bool:
-    """Tell whether a fault is over before a session is open; the others break what is said in it."""
+    """Return whether a fault affects the handshake. Other faults affect the messages after it."""
     if fault.kind in ("drop", "reset"):
         return fault.params["at"] == "headers"
     return fault.kind in ("error", "rate_limit", "hang", "slow", "error_in_200")

@@ -1,4 +1,4 @@
-"""Start the vendor's process from a test, and control it."""
+"""Start the process of the mock vendor from a test, and control it."""
 
 import contextlib
 import json
@@ -23,13 +23,16 @@ CONTROL_S: Final = 10.0
 
 
 class MockVendor:
-    """A vendor in a process of its own; a context manager.
+    """A mock of several LLM vendors in a separate process; a context manager.
 
-    The process ends with `stop`, with the `with` block, or when this process dies, however it dies.
+    The process ends with `stop`, at the end of the `with` block, or when the process that started it ends.
     """
 
     def __init__(self, *, api_key: str | None = None, port: int = 0, uds: str | Path | None = None) -> None:
-        """Prepare; `start` or `with` runs it. `port` 0 takes a free one; `uds` also listens on a unix socket."""
+        """Configure the process; `start` or `with` starts it.
+
+        `api_key` rejects requests with another key. `port` 0 selects a free port. `uds` also listens on a unix socket.
+        """
         self._command = [sys.executable, "-m", "intellirouter.testing.mock_vendor", "--exit-on-eof"]
         self._command += ["--port", str(port)]
         self._command += [] if api_key is None else ["--api-key", api_key]
@@ -47,39 +50,39 @@ class MockVendor:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`. Raises `RuntimeError` when the process does not run."""
+        """`http://127.0.0.1:PORT`. Raises `RuntimeError` if the process is not running."""
         if self._url is None:
-            raise RuntimeError("the mock vendor is not running")
+            raise RuntimeError("The mock vendor is not running. Call start() or use it as a context manager.")
         return self._url
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as `base_url`: `url` with `/v1`."""
+        """The `base_url` for OpenAI clients: `url` with `/v1`."""
         return f"{self.url}/v1"
 
     @property
     def anthropic_url(self) -> str:
-        """What an Anthropic client takes as `base_url`."""
+        """The `base_url` for Anthropic clients."""
         return self.url
 
     @property
     def gemini_url(self) -> str:
-        """What a Gemini client takes as `base_url`; Vertex' paths are there too, and `/token` for its accounts."""
+        """The `base_url` for Gemini clients, also for Vertex AI; service accounts use its `/token`."""
         return self.url
 
     @property
     def ollama_url(self) -> str:
-        """What an Ollama client takes as `host`."""
+        """The `host` for Ollama clients."""
         return self.url
 
     @property
     def azure_url(self) -> str:
-        """What an Azure OpenAI client takes as `azure_endpoint`."""
+        """The `azure_endpoint` for Azure OpenAI clients."""
         return self.url
 
     @property
     def bedrock_url(self) -> str:
-        """What an AWS client takes as `endpoint_url`; sign with `aws_access_key` and `aws_secret_key`."""
+        """The `endpoint_url` for AWS clients; requests are signed with `aws_access_key` and `aws_secret_key`."""
         return self.url
 
     aws_access_key: ClassVar[str] = ACCESS_KEY
@@ -88,27 +91,27 @@ class MockVendor:
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise RuntimeError("the mock vendor is not running")
+            raise RuntimeError("The mock vendor is not running. Call start() or use it as a context manager.")
         return self._process.pid
 
     def start(self) -> Self:
-        """Start the process and wait until it listens. Raises `RuntimeError` with what it said when it does not."""
+        """Start the process and wait until it listens. Raises `RuntimeError` with its output if it does not."""
         if self._process is not None:
-            raise RuntimeError("the mock vendor runs already")
-        with tempfile.TemporaryFile() as said:
+            raise RuntimeError("The mock vendor is already running.")
+        with tempfile.TemporaryFile() as output:
             pipe = subprocess.PIPE
             # Our own module, run by our own interpreter.
-            self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=said)  # noqa: S603
+            self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=output)  # noqa: S603
             line = _first_line(self._process, START_S)
             if not line.startswith("READY "):
                 self.stop()
-                said.seek(0)
-                raise RuntimeError(f"the mock vendor did not start: {line}{said.read().decode(errors='replace')}")
+                output.seek(0)
+                raise RuntimeError(f"The mock vendor did not start: {line}{output.read().decode(errors='replace')}")
         self._url = line.removeprefix("READY ").strip()
         return self
 
     def stop(self) -> None:
-        """End the process and wait for it. Harmless when it has ended."""
+        """Stop the process and wait for its end. Does nothing if it is not running."""
         process, self._process, self._url = self._process, None, None
         if process is None:
             return
@@ -132,26 +135,25 @@ class MockVendor:
         every: int | None = None,
         **params: float | str,
     ) -> None:
-        """Break answers from now on.
+        """Apply a fault to the answers from now on.
 
-        `match` narrows it to a `model`, a `path` (globs) or `header` values (`{name: glob}`); `times` ends it after
-        so many answers; `every` spares all but each N-th. `params` are the kind's own. Raises `ValueError` when the
-        kind or a parameter does not exist.
+        `match` limits it to a `model`, a `path` (globs) or `header` values (`{name: glob}`). `times` removes it after
+        that many answers. `every` applies it to every N-th matching request only. `params` are the parameters of the
+        kind. Raises `ValueError` if the kind or a parameter does not exist.
         """
         limits = {"times": times, "every": every}
-        wish = {"match": dict(match or {}), "kind": kind, **limits, **params}
-        self._control("POST", "faults", wish)
+        self._control("POST", "faults", {"match": dict(match or {}), "kind": kind, **limits, **params})
 
     def clear(self) -> None:
-        """Answer well again. Received requests are kept."""
+        """Remove all faults. The recorded requests are kept."""
         self._control("DELETE", "faults")
 
     def reset(self) -> None:
-        """Forget faults and received requests."""
+        """Remove all faults, recorded requests and stored objects."""
         self._control("POST", "reset")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the last 1000 requests, oldest first.
+        """Return the last 1000 recorded requests, oldest first.
 
         Keys: `number`, `connection`, `method`, `path`, `headers` (pairs, names in lower case), `body` (text),
         `size_bytes`, `arrived_us`, `model`, `fault`, `status`, `sent_bytes`, `is_finished`, `is_aborted`.
@@ -160,7 +162,7 @@ class MockVendor:
         return received
 
     def open_connections(self) -> int:
-        """Count the connections that clients hold open, the one that asks not included."""
+        """Return the number of open client connections, without the one that this call uses."""
         count: int = self._control("GET", "state")["open_connections"]
         return count - 1
 
@@ -182,7 +184,7 @@ class MockVendor:
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> str:
-    """Return the first line of standard output, or what there was of it when time or output ended."""
+    """Return the first line of standard output, or a part of it if the time or the output ends before."""
     stdout = process.stdout
     assert stdout is not None  # noqa: S101 - it was opened with a pipe
     line = b""

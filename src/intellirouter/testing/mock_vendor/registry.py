@@ -1,4 +1,4 @@
-"""What the vendor remembers: faults to apply and requests it received. Bounded; no I/O."""
+"""The faults to apply and the requests received. Bounded; no I/O."""
 
 import fnmatch
 import itertools
@@ -8,44 +8,44 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.faults import Fault
+from intellirouter.testing.faults.fault import Fault
 
 MAX_FAULTS: Final = 256
 MAX_REQUESTS: Final = 1000
-MAX_KEPT_BODY_BYTES: Final = 1024 * 1024
+MAX_STORED_BODY_BYTES: Final = 1024 * 1024
 
 
 class Received(Struct, kw_only=True):
-    """One request as it arrived, and what became of it."""
+    """One request as it arrived, and how it was answered."""
 
     number: int
-    """Counts from 1 since the last reset."""
+    """Starts at 1 after a reset."""
     connection: int
-    """Requests on one connection share it."""
+    """The number of the connection."""
     method: str
     path: str
     """With the query string."""
     headers: list[tuple[str, str]]
-    """Names in lower case, in the order they came."""
+    """Names in lower case, in the order of arrival."""
     body: str
-    """At most 1 MiB of it; bytes that are not UTF-8 are replaced."""
+    """At most 1 MiB; invalid UTF-8 is replaced."""
     size_bytes: int
     arrived_us: int
     """Microseconds since 1970."""
     model: str | None = None
     fault: str | None = None
     status: int | None = None
-    """None until the status line was sent."""
+    """None until the status line has been sent."""
     sent_bytes: int = 0
-    """Bytes of the body handed to the connection."""
+    """Bytes of the body that were written to the connection."""
     is_finished: bool = False
-    """The whole answer was sent."""
+    """The complete answer was sent."""
     is_aborted: bool = False
-    """The client left before the whole answer was sent."""
+    """The client disconnected before the complete answer was sent."""
 
 
 class Match(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which requests a fault is for; globs. What is not stated matches everything."""
+    """The requests to which a fault applies, as globs. Unset members match every request."""
 
     model: str | None = None
     path: str | None = None
@@ -62,57 +62,57 @@ class Match(Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class Order(Struct, kw_only=True):
-    """A fault that was asked for: for which requests, how often."""
+class FaultRule(Struct, kw_only=True):
+    """A fault with the requests to which it applies, and how often."""
 
     id: int
     match: Match
     fault: Fault
     times: int | None = None
-    """How often it is applied before it is spent; None: for ever."""
+    """How many times it is applied; None means without limit."""
     every: int = 1
-    """Applied to every N-th request that matches."""
+    """It is applied to every N-th matching request."""
     seen: int = 0
     applied: int = 0
 
 
 class Registry:
-    """Orders are tried in the sequence they were given; the first that is due is applied."""
+    """The rules are checked in the order in which they were added; the first rule that is due is applied."""
 
     def __init__(self) -> None:
-        self._orders: list[Order] = []
+        self._rules: list[FaultRule] = []
         self._received: deque[Received] = deque(maxlen=MAX_REQUESTS)
-        self._order_ids = itertools.count(1)
+        self._rule_ids = itertools.count(1)
         self._numbers = itertools.count(1)
 
     @property
-    def orders(self) -> list[Order]:
-        return self._orders
+    def rules(self) -> list[FaultRule]:
+        return self._rules
 
     @property
     def received(self) -> list[Received]:
         return list(self._received)
 
-    def order(self, wish: Mapping[str, Any], match: Match) -> Order:
-        """Read `{kind, times?, every?, ...parameters}`. Raises `ValueError`."""
-        params = dict(wish)
+    def add_rule(self, document: Mapping[str, Any], match: Match) -> FaultRule:
+        """Add `{kind, times?, every?, ...parameters}`. Raises `ValueError`."""
+        params = dict(document)
         kind, times, every = params.pop("kind", None), params.pop("times", None), params.pop("every", None)
-        if len(self._orders) >= MAX_FAULTS:
-            raise ValueError(f"at most {MAX_FAULTS} faults at a time")
+        if len(self._rules) >= MAX_FAULTS:
+            raise ValueError(f"There can be at most {MAX_FAULTS} faults at a time.")
         for name, count in (("times", times), ("every", every)):
             if count is not None and (not isinstance(count, int) or count < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1")
-        order = Order(
-            id=next(self._order_ids), match=match, fault=Fault.of(str(kind), params), times=times, every=every or 1
+                raise ValueError(f"{name} must be a positive integer, not {count!r}.")
+        rule = FaultRule(
+            id=next(self._rule_ids), match=match, fault=Fault.of(str(kind), params), times=times, every=every or 1
         )
-        self._orders.append(order)
-        return order
+        self._rules.append(rule)
+        return rule
 
     def clear(self) -> None:
-        self._orders.clear()
+        self._rules.clear()
 
     def reset(self) -> None:
-        """Forget faults and requests; numbers begin at 1 again."""
+        """Remove all faults and requests. Request numbers start at 1 again."""
         self.clear()
         self._received.clear()
         self._numbers = itertools.count(1)
@@ -122,14 +122,14 @@ class Registry:
         self._received.append(received)
 
     def due(self, received: Received) -> Fault | None:
-        """Return the fault for this request, and count it."""
-        for order in self._orders:
-            if order.times is not None and order.applied >= order.times:
+        """Return the fault for this request, and update the counts."""
+        for rule in self._rules:
+            if rule.times is not None and rule.applied >= rule.times:
                 continue
-            if not order.match.covers(received):
+            if not rule.match.covers(received):
                 continue
-            order.seen += 1
-            if order.seen % order.every == 0:
-                order.applied += 1
-                return order.fault
+            rule.seen += 1
+            if rule.seen % rule.every == 0:
+                rule.applied += 1
+                return rule.fault
         return None

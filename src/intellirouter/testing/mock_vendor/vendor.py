@@ -1,4 +1,4 @@
-"""From a received request to a script: the vendor's answer, its fault, and the control plane."""
+"""From a received request to a script: the answer, its fault, and the control API."""
 
 from collections import Counter
 from typing import Any, Final
@@ -6,44 +6,47 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import SYSTEM_CLOCK, Clock
-from intellirouter.testing.faults import Fault, Script, break_reply, script_of
+from intellirouter.fake.models import FLAKY_FAULT, find_behavior
+from intellirouter.fake.openai.replies import json_reply, not_found
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.script import Script, script_of
+from intellirouter.testing.faults.fault import Fault, apply_fault
+from intellirouter.testing.mock_vendor.apis import VendorApis
 from intellirouter.testing.mock_vendor.conversation import Conversation, breaks_handshake
-from intellirouter.testing.mock_vendor.operations import Surfaces
 from intellirouter.testing.mock_vendor.registry import Match, Received, Registry
-from intellirouter.testing.plan import FLAKY_FAULT, magic_of
-from intellirouter.testing.wires.openai import REALTIME_PATHS, json_reply, not_found, open_session
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.openai import REALTIME_PATHS, open_session
+from intellirouter.testing.wires.shared.request import WireRequest
 
 CONTROL: Final = "/_control/"
 FAULT_HEADER: Final = "x-mock-fault"
 
 
 class Vendor:
-    """Answers requests; knows nothing of sockets."""
+    """Answers requests. It does not know about sockets."""
 
     def __init__(self, api_key: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._api_key = api_key
-        self._surfaces = Surfaces(api_key)
+        self._apis = VendorApis(api_key)
         self._clock = clock
         self.registry = Registry()
         self.open_connections = 0
         self._flaky_calls: Counter[str] = Counter()
 
     def answer(self, received: Received, body: bytes) -> Script:
-        """Return what to play. Requests to the control plane are not recorded and never broken."""
+        """Return the script of the answer. Requests to the control API are not recorded and have no faults."""
         if received.path.startswith(CONTROL):
             return script_of(self._control(received.method, received.path.removeprefix(CONTROL), body))
         self.registry.record(received)
         reply = self._reply(received, body)
         try:
             fault = self._fault(received)
-        except ValueError as mistake:
-            return script_of(json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400))
+        except ValueError as error:
+            return script_of(json_reply({"error": {"message": str(error), "type": "bad_fault"}}, status=400))
         received.fault = None if fault is None else fault.kind
-        return break_reply(reply, fault)
+        return apply_fault(reply, fault)
 
     def connect(self, received: Received) -> tuple[Script, Conversation | None]:
-        """Answer the handshake of a WebSocket: what to play, and the conversation that follows it."""
+        """Answer the handshake of a WebSocket. Returns the script of the answer, and the conversation that follows."""
         self.registry.record(received)
         request = self._request(received, b"")
         if request.path in REALTIME_PATHS:
@@ -53,11 +56,11 @@ class Vendor:
         received.model = request.model
         try:
             fault = self._fault(received)
-        except ValueError as mistake:
-            return script_of(json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400)), None
+        except ValueError as error:
+            return script_of(json_reply({"error": {"message": str(error), "type": "bad_fault"}}, status=400)), None
         received.fault = None if fault is None else fault.kind
         if fault is not None and breaks_handshake(fault):
-            script = break_reply(reply, fault)
+            script = apply_fault(reply, fault)
             return script, None if session is None else Conversation(session, None)
         return script_of(reply), None if session is None else Conversation(session, fault)
 
@@ -74,32 +77,34 @@ class Vendor:
 
     def _reply(self, received: Received, body: bytes) -> Reply:
         request = self._request(received, body)
-        reply = self._surfaces.answer(request)
+        reply = self._apis.answer(request)
         received.model = request.model
         return reply
 
     def _fault(self, received: Received) -> Fault | None:
-        """Ask the header first, then the orders, then the model's own name."""
-        asked = next((value for name, value in received.headers if name == FAULT_HEADER), None)
-        if asked is not None:
-            return Fault.parse(asked)
-        ordered = self.registry.due(received)
-        if ordered is not None or received.model is None:
-            return ordered
-        magic = magic_of(received.model)
-        if magic is None:
+        """Return the fault of the header, else of the first rule that is due, else of the fake model."""
+        requested = next((value for name, value in received.headers if name == FAULT_HEADER), None)
+        if requested is not None:
+            return Fault.parse(requested)
+        due = self.registry.due(received)
+        if due is not None or received.model is None:
+            return due
+        behavior = find_behavior(received.model)
+        if behavior is None:
             return None
-        if magic.is_flaky:
+        if behavior.is_flaky:
             self._flaky_calls["flaky"] += 1
-            return Fault.parse(FLAKY_FAULT) if self._flaky_calls["flaky"] % 2 == 0 else None
-        return Fault.parse(magic.fault) if magic.fault is not None else None
+            model_fault = FLAKY_FAULT if self._flaky_calls["flaky"] % 2 == 0 else None
+        else:
+            model_fault = behavior.fault
+        return None if model_fault is None else Fault.of(model_fault.kind, model_fault.params)
 
     def _control(self, method: str, what: str, body: bytes) -> Reply:
         match method, what:
             case "POST", "faults":
-                return self._order(body)
+                return self._add_rule(body)
             case "GET", "faults":
-                return json_reply({"faults": self.registry.orders})
+                return json_reply({"faults": self.registry.rules})
             case "DELETE", "faults":
                 self.registry.clear()
                 return json_reply({"faults": []})
@@ -109,16 +114,16 @@ class Vendor:
                 return json_reply({"open_connections": self.open_connections})
             case "POST", "reset":
                 self.registry.reset()
-                self._surfaces.reset()
+                self._apis.reset()
                 self._flaky_calls.clear()
                 return json_reply({"faults": [], "requests": []})
             case _:
                 return not_found(method, CONTROL + what).reply()
 
-    def _order(self, body: bytes) -> Reply:
+    def _add_rule(self, body: bytes) -> Reply:
         try:
-            wish: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-            match = msgspec.convert(wish.pop("match", None) or {}, Match)
-            return json_reply(self.registry.order(wish, match), status=201)
-        except (msgspec.MsgspecError, ValueError) as mistake:
-            return json_reply({"error": {"message": str(mistake), "type": "bad_fault"}}, status=400)
+            document: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+            match = msgspec.convert(document.pop("match", None) or {}, Match)
+            return json_reply(self.registry.add_rule(document, match), status=201)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return json_reply({"error": {"message": str(error), "type": "bad_fault"}}, status=400)

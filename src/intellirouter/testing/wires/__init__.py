@@ -1,1 +1,1 @@
-"""The wire formats that MockVendor speaks, one package each; `shared` holds what they have in common."""
+"""The APIs that MockVendor serves, one package per wire format. `shared` contains what they have in common."""

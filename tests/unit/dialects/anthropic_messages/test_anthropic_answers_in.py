@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import deployment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from intellirouter.dialects.ir import (
     collect,
     origin_of,
 )
+from tests.support.dialects.anthropic_messages import deployment
 
 OURS = deployment()
 

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import any_call
 
 from intellirouter.core import LossReport, Usage
 from intellirouter.dialects.anthropic_messages import CLIENT
@@ -27,6 +26,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.ir.tokens import MARK
+from tests.support.dialects.anthropic_messages import any_call
 
 
 def told(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from anthropic_wire import any_call, deployment, read_stream
-from golden import load, wire_of
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect, events_of, origin_of
 from intellirouter.testing import FakeClock
+from tests.support.dialects.anthropic_messages import any_call, deployment, read_stream
+from tests.support.dialects.golden import load, wire_of
 
 DIALECT = "anthropic_messages"
 REQUESTS, RESPONSES, STREAMS, ERRORS = (load(DIALECT, kind) for kind in ("requests", "responses", "streams", "errors"))
@@ -37,7 +37,7 @@ def minted(value: Any) -> Any:
     return [minted(item) for item in value] if isinstance(value, list) else value
 
 
-def conversation_of(case: dict[str, Any], body: bytes | None = None) -> Conversation:
+def chat(case: dict[str, Any], body: bytes | None = None) -> Conversation:
     context = RequestContext(headers=tuple((name, value) for name, value in case.get("headers", [])))
     return CLIENT.decode(CLIENT.decode_request(body or json.dumps(case["body"]).encode(), context))
 
@@ -63,23 +63,23 @@ def test_there_are_enough_cases() -> None:
 
 @cases(REQUESTS)
 def test_a_request_is_read(case: dict[str, Any]) -> None:
-    assert conversation_of(case) == msgspec.convert(case["form"], Conversation)
+    assert chat(case) == msgspec.convert(case["form"], Conversation)
 
 
 @cases([(name, case) for name, case in REQUESTS if name not in NOT_REPEATED])
 def test_a_request_says_the_same_after_a_round_trip(case: dict[str, Any]) -> None:
-    conversation = conversation_of(case)
+    conversation = chat(case)
     losses = LossReport()
     request = UPSTREAM.encode(conversation, deployment(conversation.model), losses)
     assert not losses.taken()
-    assert conversation_of(case, request.body) == conversation
+    assert chat(case, request.body) == conversation
 
 
 @cases(REQUESTS)
 def test_reading_and_writing_leave_the_conversation_alone(case: dict[str, Any]) -> None:
-    conversation = conversation_of(case)
+    conversation = chat(case)
     UPSTREAM.encode(conversation, OURS, LossReport())
-    assert conversation == conversation_of(case)
+    assert conversation == chat(case)
 
 
 @cases(RESPONSES)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import LIMIT, TOOL, any_call, asked, call_of, deployment, encoded, msg, result, said
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT, UPSTREAM
@@ -18,6 +17,18 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
     origin_of,
+)
+from tests.support.dialects.anthropic_messages import (
+    LIMIT,
+    TOOL,
+    any_call,
+    block,
+    call_of,
+    chat,
+    deployment,
+    encoded,
+    msg,
+    result,
 )
 
 OLD, ADAPTIVE, MODERN, ALWAYS = "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "claude-mythos-5"
@@ -64,7 +75,7 @@ UNKNOWN_KNOBS = (
 def test_how_much_to_think(
     model: str, ask: ReasoningAsk, limit: int, written: Any, effort: str | None, how: str | None
 ) -> None:
-    body, lost = encoded(asked(reasoning=ask, sampling=Sampling(max_output_tokens=limit)), model)
+    body, lost = encoded(chat(reasoning=ask, sampling=Sampling(max_output_tokens=limit)), model)
     assert body.get("thinking") == written
     assert body.get("output_config", {}).get("effort") == effort
     assert lost.get("reasoning") == how
@@ -74,14 +85,14 @@ def test_how_much_to_think(
 
 
 def test_a_made_up_limit_leaves_room_beside_the_budget() -> None:
-    body, _ = encoded(asked(reasoning=ReasoningAsk(effort="high")), OLD)
+    body, _ = encoded(chat(reasoning=ReasoningAsk(effort="high")), OLD)
     assert body["max_tokens"] == 8192 + body["thinking"]["budget_tokens"]
 
 
 @pytest.mark.parametrize(("model", "is_kept"), [(OLD, False), (MODERN, False), (ALWAYS, True)])
 def test_a_forced_tool_wins_over_thinking(model: str, is_kept: bool) -> None:
     body, lost = encoded(
-        asked(
+        chat(
             tools=[TOOL],
             tool_choice=ToolChoice(mode="required"),
             reasoning=ReasoningAsk(effort="high"),
@@ -98,18 +109,18 @@ def test_no_thinking_in_a_tool_loop_whose_thoughts_did_not_come_back() -> None:
     """The API refuses a budget when the open turn does not begin with thoughts; adaptive models do not mind."""
     loop = [msg("user", "go"), msg("assistant", ToolCall(id="a", name="f")), msg("tool", result("a", Text(text="1")))]
     ask, big = ReasoningAsk(effort="low"), Sampling(max_output_tokens=9000)
-    body, lost = encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)
+    body, lost = encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)
     assert "thinking" not in body
     assert lost == {"reasoning": "dropped"}
-    assert "thinking" in encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), MODERN)[0]
+    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), MODERN)[0]
     cut = [msg("tool", result("a", Text(text="1")))]
-    assert "thinking" in encoded(asked(*cut, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0], "no call to think of"
+    assert "thinking" in encoded(chat(*cut, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0], "no call to think of"
     over = [*loop, msg("assistant", "done"), msg("user", "next")]
-    assert "thinking" in encoded(asked(*over, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+    assert "thinking" in encoded(chat(*over, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
     token = Opaque(value="E", origin=origin_of(deployment(OLD)), dialect="anthropic_messages")
     loop[1].parts.insert(0, Reasoning(text="Hm", token=token))
     loop += [msg("assistant", ToolCall(id="b", name="f")), msg("tool", result("b", Text(text="2")))]
-    assert "thinking" in encoded(asked(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
 
 
 def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
@@ -123,11 +134,11 @@ def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
         Reasoning(text="other", token=Opaque(value="g", dialect="gemini")),
         Reasoning(text="unsigned"),
     ]
-    body, lost = encoded(asked(msg("user", "a"), msg("assistant", *parts), msg("user", "b"), sampling=LIMIT))
+    body, lost = encoded(chat(msg("user", "a"), msg("assistant", *parts), msg("user", "b"), sampling=LIMIT))
     assert body["messages"][1]["content"] == [
         {"type": "thinking", "thinking": "", "signature": "E1"},
         {"type": "redacted_thinking", "data": "E2"},
-        said("x"),
+        block("x"),
     ]
     assert lost == {"messages[].reasoning": "dropped"}
 
@@ -162,18 +173,18 @@ def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
     ],
 )  # fmt: skip
 def test_knobs(sampling: dict[str, Any], model: str, written: dict[str, Any], lost: dict[str, str]) -> None:
-    body, found = encoded(asked(sampling=Sampling(max_output_tokens=9, **sampling)), model)
+    body, found = encoded(chat(sampling=Sampling(max_output_tokens=9, **sampling)), model)
     assert {name: value for name, value in body.items() if name not in {"model", "messages", "max_tokens"}} == written
     assert found == lost
 
 
 def test_thinking_constrains_the_knobs() -> None:
     knobs = Sampling(max_output_tokens=9000, temperature=0.2, top_p=0.9, top_k=3)
-    body, lost = encoded(asked(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), OLD)
+    body, lost = encoded(chat(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), OLD)
     assert not {"temperature", "top_p", "top_k"} & body.keys()
     assert lost == {"temperature": "dropped", "top_p": "dropped", "top_k": "dropped"}
     knobs = Sampling(max_output_tokens=9000, temperature=1, top_p=0.97)
-    body, lost = encoded(asked(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), "glm-5")
+    body, lost = encoded(chat(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), "glm-5")
     assert (body["temperature"], body["top_p"], lost) == (1, 0.97, {})
 
 
@@ -188,7 +199,7 @@ def test_thinking_constrains_the_knobs() -> None:
 )
 def test_what_the_client_relies_on_is_refused_rather_than_dropped(members: dict[str, Any], param: str) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        encoded(asked(**members))
+        encoded(chat(**members))
     assert caught.value.param == param
     assert caught.value.message
 
@@ -201,7 +212,7 @@ def test_a_schema_is_native_and_closed() -> None:
         "enum": [{"type": "object"}],
     }
     output = OutputFormat(kind="json_schema", name="n", description="What it is.", schema=schema, is_strict=True)
-    body, lost = encoded(asked(output=output, sampling=LIMIT))
+    body, lost = encoded(chat(output=output, sampling=LIMIT))
     sent = body["output_config"]["format"]
     assert sent["type"] == "json_schema"
     assert sent["schema"]["description"] == "What it is."
@@ -213,30 +224,30 @@ def test_a_schema_is_native_and_closed() -> None:
     assert lost == {"output.schema": "converted"}
     assert "additionalProperties" not in schema, "the form is read-only"
     closed = OutputFormat(kind="json_schema", schema={"type": "object", "additionalProperties": False})
-    assert encoded(asked(output=closed, sampling=LIMIT))[1] == {}
+    assert encoded(chat(output=closed, sampling=LIMIT))[1] == {}
 
 
 def test_json_without_a_schema_is_asked_for_in_words() -> None:
     body, lost = encoded(
-        asked(msg("system", "S"), msg("user", "x"), output=OutputFormat(kind="json_object"), sampling=LIMIT)
+        chat(msg("system", "S"), msg("user", "x"), output=OutputFormat(kind="json_object"), sampling=LIMIT)
     )
-    assert body["system"][0] == said("S")
+    assert body["system"][0] == block("S")
     assert "JSON" in body["system"][1]["text"]
     assert "output_config" not in body
     assert lost == {"output": "emulated"}
-    assert "system" not in encoded(asked(output=OutputFormat(kind="text")))[0]
+    assert "system" not in encoded(chat(output=OutputFormat(kind="text")))[0]
 
 
 def test_an_upstream_without_schemas_is_told_in_words() -> None:
     output = OutputFormat(kind="json_schema", schema={"type": "object"})
-    body, lost = encoded(asked(output=output, sampling=LIMIT), structured_output="none")
+    body, lost = encoded(chat(output=output, sampling=LIMIT), structured_output="none")
     assert '{"type":"object"}' in body["system"]
     assert lost == {"output": "emulated"}
 
 
 def test_a_vendors_quirks_are_respected_and_reported() -> None:
     body, lost = encoded(
-        asked(sampling=Sampling(max_output_tokens=5, temperature=0.9, top_k=4)),
+        chat(sampling=Sampling(max_output_tokens=5, temperature=0.9, top_k=4)),
         "glm-5", refuses=frozenset({"top_k", "zzz"}), max_temperature=0.7,
     )  # fmt: skip
     assert body["temperature"] == 0.7
@@ -246,19 +257,19 @@ def test_a_vendors_quirks_are_respected_and_reported() -> None:
 
 def test_who_asks_and_for_which_service() -> None:
     members = {"user": "u1", "metadata": {"a": "b"}, "cache_key": "k", "sampling": LIMIT}
-    body, lost = encoded(asked(**members, service_tier="default"))
+    body, lost = encoded(chat(**members, service_tier="default"))
     assert body["metadata"] == {"user_id": "u1"}
     assert body["service_tier"] == "standard_only"
     assert lost == {"metadata": "dropped", "cache_key": "dropped"}
-    assert encoded(asked(service_tier="flex", sampling=LIMIT))[1] == {"service_tier": "dropped"}
-    assert encoded(asked(is_stream=True))[0]["stream"] is True
+    assert encoded(chat(service_tier="flex", sampling=LIMIT))[1] == {"service_tier": "dropped"}
+    assert encoded(chat(is_stream=True))[0]["stream"] is True
 
 
 # --- the envelope of the request
 
 
 def test_the_same_conversation_is_the_same_bytes() -> None:
-    conversation = asked(tools=[TOOL], output=OutputFormat(kind="json_object"))
+    conversation = chat(tools=[TOOL], output=OutputFormat(kind="json_object"))
     one, two = (UPSTREAM.encode(conversation, deployment(), LossReport()).body for _ in range(2))
     assert one == two
 
@@ -271,7 +282,7 @@ def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
     request = UPSTREAM.encode(own, deployment(), LossReport())
     assert request.path == "/v1/messages?beta=true"
     assert request.headers == (("anthropic-version", "2023-06-01"), ("anthropic-beta", "a-1,b-2,c-3"))
-    request = UPSTREAM.encode(asked(extras={"anthropic-beta": "x"}), deployment(), LossReport())
+    request = UPSTREAM.encode(chat(extras={"anthropic-beta": "x"}), deployment(), LossReport())
     assert request.path == "/v1/messages"
     assert request.headers == (("anthropic-version", "2023-06-01"),)
 
@@ -307,7 +318,7 @@ def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
 
 def test_counting() -> None:
     request = UPSTREAM.encode_count(
-        asked(msg("system", "S"), msg("user", "x"), tools=[TOOL], sampling=Sampling(temperature=0.5), is_stream=True),
+        chat(msg("system", "S"), msg("user", "x"), tools=[TOOL], sampling=Sampling(temperature=0.5), is_stream=True),
         deployment(), LossReport(),
     )  # fmt: skip
     assert request.path == "/v1/messages/count_tokens"

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import any_call, call_of
 
 from intellirouter.core import RequestContext, errors
 from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT
 from intellirouter.dialects.ir import Foreign, Media, Text, ToolResult
+from tests.support.dialects.anthropic_messages import any_call, call_of
 
 HI = [{"role": "user", "content": "Hi"}]
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}

@@ -4,7 +4,6 @@ import base64
 from typing import Any
 
 import pytest
-from anthropic_wire import LIMIT, TOOL, asked, encoded, msg, result, said
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import (
@@ -21,80 +20,81 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
 )
+from tests.support.dialects.anthropic_messages import LIMIT, TOOL, block, chat, encoded, msg, result
 
 # --- roles and structure
 
 
 def test_max_tokens_is_mandatory_and_reported_when_made_up() -> None:
-    body, lost = encoded(asked())
+    body, lost = encoded(chat())
     assert body["max_tokens"] == 8192
     assert lost == {"max_output_tokens": "converted"}
-    body, lost = encoded(asked(sampling=LIMIT))
+    body, lost = encoded(chat(sampling=LIMIT))
     assert body["max_tokens"] == 4000
     assert lost == {}
 
 
 def test_leading_system_messages_become_the_prompt_block_by_block() -> None:
     cached = Text(text="Long.", cache=CacheMark(ttl="1h"))
-    body, lost = encoded(asked(msg("system", "A", cached), msg("developer", "B"), msg("user", "Hi"), sampling=LIMIT))
+    body, lost = encoded(chat(msg("system", "A", cached), msg("developer", "B"), msg("user", "Hi"), sampling=LIMIT))
     assert body["system"] == [
-        said("A"),
-        said("Long.") | {"cache_control": {"type": "ephemeral", "ttl": "1h"}},
-        said("B"),
+        block("A"),
+        block("Long.") | {"cache_control": {"type": "ephemeral", "ttl": "1h"}},
+        block("B"),
     ]
     assert lost == {}
-    body, _ = encoded(asked(msg("system", "A"), msg("user", "Hi")))
+    body, _ = encoded(chat(msg("system", "A"), msg("user", "Hi")))
     assert body["system"] == "A"
 
 
 def test_system_messages_in_mid_conversation_keep_their_place() -> None:
     body, lost = encoded(
-        asked(msg("user", "a"), msg("assistant", "b"), msg("system", "S"), msg("user", "c"), sampling=LIMIT)
+        chat(msg("user", "a"), msg("assistant", "b"), msg("system", "S"), msg("user", "c"), sampling=LIMIT)
     )
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
-    assert body["messages"][2]["content"] == [said("S"), said("c")]
+    assert body["messages"][2]["content"] == [block("S"), block("c")]
     assert lost == {"messages[].role": "converted"}
 
 
 def test_neighbours_of_one_role_are_merged() -> None:
     messages = [msg("user", "a"), msg("user", "b"), msg("assistant", "c"), msg("assistant", "d"), msg("user", "e")]
-    body, _ = encoded(asked(*messages))
+    body, _ = encoded(chat(*messages))
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
-    assert body["messages"][1]["content"] == [said("c"), said("d")]
+    assert body["messages"][1]["content"] == [block("c"), block("d")]
 
 
 def test_the_first_turn_is_the_users() -> None:
-    body, lost = encoded(asked(msg("assistant", "Hello!"), msg("user", "Hi"), sampling=LIMIT))
+    body, lost = encoded(chat(msg("assistant", "Hello!"), msg("user", "Hi"), sampling=LIMIT))
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
     assert body["messages"][0]["content"][0]["text"].strip()
     assert lost == {"messages": "converted"}
 
 
 def test_a_chat_of_system_messages_only_has_a_user_turn() -> None:
-    body, lost = encoded(asked(msg("system", "A"), msg("system", "B"), sampling=LIMIT))
+    body, lost = encoded(chat(msg("system", "A"), msg("system", "B"), sampling=LIMIT))
     assert body["system"] == "A"
-    assert body["messages"] == [{"role": "user", "content": [said("B")]}]
+    assert body["messages"] == [{"role": "user", "content": [block("B")]}]
     assert lost == {"messages": "converted"}
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_empty_text_blocks_are_never_sent(text: str) -> None:
-    body, _ = encoded(asked(msg("system", text), msg("user", text, "x"), msg("assistant", text), msg("user", "y")))
+    body, _ = encoded(chat(msg("system", text), msg("user", text, "x"), msg("assistant", text), msg("user", "y")))
     assert "system" not in body
-    assert body["messages"] == [{"role": "user", "content": [said("x"), said("y")]}]
-    body, lost = encoded(asked(msg("user", text), sampling=LIMIT))
+    assert body["messages"] == [{"role": "user", "content": [block("x"), block("y")]}]
+    body, lost = encoded(chat(msg("user", text), sampling=LIMIT))
     assert body["messages"][0]["content"][0]["text"].strip()
     assert lost == {"messages": "converted"}
 
 
 def test_a_prefill_does_not_end_with_white_space() -> None:
-    body, lost = encoded(asked(msg("user", "a"), msg("assistant", "The answer is \n"), sampling=LIMIT))
-    assert body["messages"][-1]["content"] == [said("The answer is")]
+    body, lost = encoded(chat(msg("user", "a"), msg("assistant", "The answer is \n"), sampling=LIMIT))
+    assert body["messages"][-1]["content"] == [block("The answer is")]
     assert lost == {"messages": "converted"}
 
 
 def test_names_are_reported() -> None:
-    _, lost = encoded(asked(msg("user", "a", name="bob"), sampling=LIMIT))
+    _, lost = encoded(chat(msg("user", "a", name="bob"), sampling=LIMIT))
     assert lost == {"messages[].name": "dropped"}
 
 
@@ -103,9 +103,9 @@ def test_refusals_of_the_past_are_text_and_foreign_citations_are_left_out() -> N
         text="x", citations=[Citation(kind="url", url="https://a", raw={"type": "url"}, dialect="openai_chat")]
     )
     body, _ = encoded(
-        asked(msg("user", "a"), msg("assistant", Refusal(text="No."), Refusal(text=" "), cited), msg("user", "b"))
+        chat(msg("user", "a"), msg("assistant", Refusal(text="No."), Refusal(text=" "), cited), msg("user", "b"))
     )
-    assert body["messages"][1]["content"] == [said("No."), said("x")]
+    assert body["messages"][1]["content"] == [block("No."), block("x")]
 
 
 # --- tools
@@ -113,7 +113,7 @@ def test_refusals_of_the_past_are_text_and_foreign_citations_are_left_out() -> N
 
 def test_all_results_come_in_the_next_turn_and_first() -> None:
     body, _ = encoded(
-        asked(
+        chat(
             msg("user", "go"),
             msg("assistant", "ok", ToolCall(id="a", name="f"), ToolCall(id="b", name="f", arguments='{"x":1}')),
             msg("tool", result("a", Text(text="1"))),
@@ -126,8 +126,13 @@ def test_all_results_come_in_the_next_turn_and_first() -> None:
         "role": "user",
         "content": [
             {"type": "tool_result", "tool_use_id": "a", "content": "1"},
-            {"type": "tool_result", "tool_use_id": "b", "content": [said("2"), said("3")], "is_error": True},
-            said("and?"),
+            {
+                "type": "tool_result",
+                "tool_use_id": "b",
+                "content": [block("2"), block("3")],
+                "is_error": True,
+            },
+            block("and?"),
         ],
     }
 
@@ -135,7 +140,7 @@ def test_all_results_come_in_the_next_turn_and_first() -> None:
 def test_ids_are_made_clean_in_calls_and_results_alike_and_stay_apart() -> None:
     calls = [ToolCall(id=name, name="f") for name in ("f:0", "f.0", "fine-1_A")]
     results = [result(name, Text(text=name)) for name in ("f.0", "fine-1_A", "f:0")]
-    body, _ = encoded(asked(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
+    body, _ = encoded(chat(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
     made = [block["id"] for block in body["messages"][1]["content"]]
     assert made == ["f_0", "f_0_2", "fine-1_A"]
     told = {block["content"]: block["tool_use_id"] for block in body["messages"][2]["content"]}
@@ -155,7 +160,7 @@ def test_ids_are_made_clean_in_calls_and_results_alike_and_stay_apart() -> None:
 )
 def test_arguments_are_an_object_and_never_dropped(arguments: str, kind: Any, written: Any, is_lossy: bool) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments, kind=kind)
-    body, lost = encoded(asked(msg("user", "go"), msg("assistant", call), msg("tool", result("a")), tools=[TOOL]))
+    body, lost = encoded(chat(msg("user", "go"), msg("assistant", call), msg("tool", result("a")), tools=[TOOL]))
     assert body["messages"][1]["content"][0]["input"] == written
     assert ("messages[].tool_calls[].arguments" in lost) is is_lossy
 
@@ -164,7 +169,7 @@ def test_a_result_may_hold_nothing_or_pictures() -> None:
     picture = Media(kind="image", source=Source(data="/9j/4AAQ"))
     results = [result("a", Text(text="")), result("b", Text(text="see"), picture)]
     calls = [ToolCall(id="a", name="f"), ToolCall(id="b", name="f")]
-    body, _ = encoded(asked(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
+    body, _ = encoded(chat(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
     first, second = body["messages"][2]["content"]
     assert "content" not in first
     assert second["content"][1]["source"] == {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"}
@@ -173,7 +178,7 @@ def test_a_result_may_hold_nothing_or_pictures() -> None:
 def test_tools_of_the_history_are_declared_and_closed() -> None:
     """Calls without declarations are refused by the API."""
     call = ToolCall(id="a", name="f")
-    body, lost = encoded(asked(msg("user", "go"), msg("assistant", call), msg("tool", result("a")), sampling=LIMIT))
+    body, lost = encoded(chat(msg("user", "go"), msg("assistant", call), msg("tool", result("a")), sampling=LIMIT))
     assert body["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
     assert body["tool_choice"] == {"type": "none"}
     assert lost == {"tools": "emulated"}
@@ -199,7 +204,7 @@ def test_tools_of_the_history_are_declared_and_closed() -> None:
     ],
 )
 def test_tools_are_declared(tool: FunctionTool, written: dict[str, Any]) -> None:
-    body, lost = encoded(asked(tools=[tool], sampling=LIMIT))
+    body, lost = encoded(chat(tools=[tool], sampling=LIMIT))
     assert body["tools"] == [written]
     assert lost == {}
 
@@ -207,7 +212,7 @@ def test_tools_are_declared(tool: FunctionTool, written: dict[str, Any]) -> None
 def test_custom_tools_take_their_text_as_an_argument() -> None:
     grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: NUMBER"}}
     tools = [CustomTool(name="sql", description="Runs it.", format=grammar), CustomTool(name="py")]
-    body, lost = encoded(asked(tools=list(tools), sampling=LIMIT))
+    body, lost = encoded(chat(tools=list(tools), sampling=LIMIT))
     first, second = body["tools"]
     assert first["input_schema"]["required"] == ["input"]
     assert "start: NUMBER" in first["input_schema"]["properties"]["input"]["description"]
@@ -221,10 +226,10 @@ SEARCH = ServerTool(dialect="openai_responses", kind="web_search", raw={"type": 
 
 def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
     """Codex offers a web search with every request."""
-    body, lost = encoded(asked(tools=[SEARCH, FunctionTool(name="g")], tool_choice=ToolChoice(mode="required")))
+    body, lost = encoded(chat(tools=[SEARCH, FunctionTool(name="g")], tool_choice=ToolChoice(mode="required")))
     assert [tool["name"] for tool in body["tools"]] == ["g"]
     assert lost["tools[].web_search"] == "dropped"
-    body, lost = encoded(asked(tools=[SEARCH]))
+    body, lost = encoded(chat(tools=[SEARCH]))
     assert "tools" not in body
     assert lost["tools[].web_search"] == "dropped"
 
@@ -239,14 +244,14 @@ def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
 )
 def test_a_forced_tool_that_another_vendor_runs_is_refused(choice: ToolChoice, tools: list[Any]) -> None:
     with pytest.raises(errors.UnsupportedFeature, match="its own vendor runs it") as caught:
-        encoded(asked(tools=tools, tool_choice=choice))
+        encoded(chat(tools=tools, tool_choice=choice))
     assert caught.value.param == "tool_choice"
 
 
 def test_a_named_tool_is_found_beside_what_is_left_out() -> None:
     own = ServerTool(dialect="anthropic_messages", kind="bash_20250124", raw={"type": "bash_20250124", "name": "bash"})
     choice = ToolChoice(mode="named", name="bash")
-    body, _ = encoded(asked(tools=[SEARCH, own], tool_choice=choice))
+    body, _ = encoded(chat(tools=[SEARCH, own], tool_choice=choice))
     assert body["tool_choice"] == {"type": "tool", "name": "bash"}
 
 
@@ -266,21 +271,24 @@ def test_a_named_tool_is_found_beside_what_is_left_out() -> None:
     ],
 )
 def test_the_choice_of_tools_is_never_weakened(choice: ToolChoice | None, written: Any) -> None:
-    body, lost = encoded(asked(tools=[TOOL, FunctionTool(name="g")], tool_choice=choice, sampling=LIMIT))
+    body, lost = encoded(chat(tools=[TOOL, FunctionTool(name="g")], tool_choice=choice, sampling=LIMIT))
     assert body.get("tool_choice") == written
     assert lost == {}
-    assert "tool_choice" not in encoded(asked(tool_choice=choice))[0]
+    assert "tool_choice" not in encoded(chat(tool_choice=choice))[0]
 
 
 def test_a_subset_of_tools_is_all_that_is_declared() -> None:
     tools = [FunctionTool(name=name) for name in "fgh"]
     choice = ToolChoice(mode="required", allowed=["g", "h"])
-    body, lost = encoded(asked(tools=list(tools), tool_choice=choice, sampling=LIMIT))
+    body, lost = encoded(chat(tools=list(tools), tool_choice=choice, sampling=LIMIT))
     assert [tool["name"] for tool in body["tools"]] == ["g", "h"]
     assert body["tool_choice"] == {"type": "any"}
     assert lost == {"tool_choice": "converted"}
     choice = ToolChoice(mode="required", allowed=["h"])
-    assert encoded(asked(tools=list(tools), tool_choice=choice))[0]["tool_choice"] == {"type": "tool", "name": "h"}
+    assert encoded(chat(tools=list(tools), tool_choice=choice))[0]["tool_choice"] == {
+        "type": "tool",
+        "name": "h",
+    }
 
 
 # --- media
@@ -322,7 +330,7 @@ def test_a_subset_of_tools_is_all_that_is_declared() -> None:
     ],
 )
 def test_pictures_and_documents(media: Media, written: dict[str, Any]) -> None:
-    body, lost = encoded(asked(msg("user", media), sampling=LIMIT))
+    body, lost = encoded(chat(msg("user", media), sampling=LIMIT))
     assert body["messages"][0]["content"] == [written]
     assert lost == {}
 
@@ -330,7 +338,7 @@ def test_pictures_and_documents(media: Media, written: dict[str, Any]) -> None:
 def test_text_files_are_sent_as_text_and_detail_is_reported() -> None:
     csv = Media(kind="document", source=Source(data=base64.b64encode("a;ü".encode()).decode(), media_type="text/csv"))
     picture = Media(kind="image", source=Source(url="https://a"), detail="low")
-    body, lost = encoded(asked(msg("user", csv, picture), sampling=LIMIT))
+    body, lost = encoded(chat(msg("user", csv, picture), sampling=LIMIT))
     assert body["messages"][0]["content"][0]["source"]["data"] == "a;ü"
     assert lost == {"messages[].content[].file": "converted", "messages[].content[].detail": "dropped"}
 
@@ -351,13 +359,13 @@ def test_text_files_are_sent_as_text_and_detail_is_reported() -> None:
 )
 def test_media_that_cannot_be_said_are_refused(media: Media) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        encoded(asked(msg("user", media)))
+        encoded(chat(msg("user", media)))
     assert caught.value.param == "messages"
     with pytest.raises(errors.UnsupportedFeature):
-        encoded(asked(msg("system", media), msg("user", "x")))
+        encoded(chat(msg("system", media), msg("user", "x")))
 
 
 def test_parts_of_other_dialects_are_losses() -> None:
     part = Foreign(dialect="gemini", kind="executableCode", raw={})
-    _, lost = encoded(asked(msg("user", "x", part), sampling=LIMIT))
+    _, lost = encoded(chat(msg("user", "x", part), sampling=LIMIT))
     assert lost == {"messages[].content[].executableCode": "dropped"}

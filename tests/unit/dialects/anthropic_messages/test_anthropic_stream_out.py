@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic_wire import any_call, contents, read_stream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from intellirouter.dialects.ir import (
     WholePart,
     unwrap_token,
 )
+from tests.support.dialects.anthropic_messages import any_call, contents, read_stream
 
 BEGAN = Began(id="chatcmpl-9", model="gpt")
 DONE = Finished(stop=Stop(reason="stop"))

@@ -5,13 +5,13 @@ import json
 
 import msgspec
 import pytest
-from golden import load
 
 from intellirouter.core import errors
 from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.ir import Ended, Event, Response, collect
 from intellirouter.testing import FakeClock
+from tests.support.dialects.golden import load
 
 DEPLOYMENT = Deployment(
     name="aws/claude",

@@ -3,20 +3,6 @@
 import json
 
 import pytest
-from bedrock_builders import (
-    ADAPTIVE,
-    HISTORY,
-    LLAMA,
-    MARK,
-    NOVA,
-    TOOLS,
-    asked,
-    assistant,
-    conversation,
-    deployment,
-    result,
-    user,
-)
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects.bedrock import UPSTREAM
@@ -40,6 +26,20 @@ from intellirouter.dialects.ir import (
     ToolResult,
     origin_of,
 )
+from tests.support.dialects.bedrock import (
+    ADAPTIVE,
+    HISTORY,
+    LLAMA,
+    MARK,
+    NOVA,
+    TOOLS,
+    assistant,
+    conversation,
+    deployment,
+    encode,
+    result,
+    user,
+)
 
 
 def test_paths_quote_the_model():
@@ -53,7 +53,7 @@ def test_paths_quote_the_model():
 
 def test_knobs():
     sampling = Sampling(max_output_tokens=9, temperature=0.5, top_k=40, stop=["END", " "])
-    body, losses = asked(sampling=sampling)
+    body, losses = encode(sampling=sampling)
     assert body["inferenceConfig"] == {"maxTokens": 9, "temperature": 0.5, "stopSequences": ["END"]}
     assert body["additionalModelRequestFields"] == {"top_k": 40}
     assert body["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
@@ -71,23 +71,23 @@ def test_knobs():
 )
 def test_families_differ(model, fields, losses):
     sampling = Sampling(top_k=40, presence_penalty=0.5, seed=1, top_p=0.9)
-    body, found = asked(model=model, sampling=sampling)
+    body, found = encode(model=model, sampling=sampling)
     assert body.get("additionalModelRequestFields") == fields
     assert body["inferenceConfig"] == {"topP": 0.9}
     assert sorted(found) == sorted(f"{name};how=dropped" for name in losses)
 
 
 def test_ranges_and_pairs():
-    body, losses = asked(sampling=Sampling(temperature=1.7, top_p=0.5))
+    body, losses = encode(sampling=Sampling(temperature=1.7, top_p=0.5))
     assert body["inferenceConfig"] == {"temperature": 1}
     assert losses == ['temperature;how=clamped;as="1"', 'top_p;how=dropped;as="temperature is set"']
-    body, losses = asked(model=ADAPTIVE, sampling=Sampling(temperature=0.5))
+    body, losses = encode(model=ADAPTIVE, sampling=Sampling(temperature=0.5))
     assert "inferenceConfig" not in body
     assert losses == ['temperature;how=dropped;as="this model takes none"']
 
 
 def test_knobs_it_lacks_are_reported():
-    _, losses = asked(
+    _, losses = encode(
         tools=TOOLS,
         tool_choice=ToolChoice(is_parallel=False),
         sampling=Sampling(
@@ -113,13 +113,13 @@ def test_knobs_it_lacks_are_reported():
 
 
 def test_tiers_and_metadata():
-    body, losses = asked(service_tier="flex", metadata={"team": "a b"})
+    body, losses = encode(service_tier="flex", metadata={"team": "a b"})
     assert (body["serviceTier"], body["requestMetadata"]) == ({"type": "flex"}, {"team": "a b"})
     assert losses == []
-    body, losses = asked(service_tier="auto", metadata={"n": 3, "ok": "x", "bad": "(y)"})
+    body, losses = encode(service_tier="auto", metadata={"n": 3, "ok": "x", "bad": "(y)"})
     assert ("serviceTier" in body, body["requestMetadata"]) == (False, {"ok": "x"})
     assert losses == ['metadata;how=clamped;as="16 short texts of plain characters"']
-    assert "requestMetadata" not in asked(metadata={"n": 3})[0]
+    assert "requestMetadata" not in encode(metadata={"n": 3})[0]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_tiers_and_metadata():
 )
 def test_what_cannot_be_said_is_refused(more, param):
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        asked(**more)
+        encode(**more)
     assert caught.value.param == param
 
 
 def test_tools():
-    body, losses = asked(tools=TOOLS)
+    body, losses = encode(tools=TOOLS)
     assert body["toolConfig"] == {
         "tools": [
             {"toolSpec": {"name": "a", "inputSchema": {"json": {"type": "object", "properties": {}}}}},
@@ -167,14 +167,14 @@ def test_tools():
     ],
 )
 def test_tool_choices(choice, said, names):
-    config = asked(tools=TOOLS, tool_choice=choice)[0]["toolConfig"]
+    config = encode(tools=TOOLS, tool_choice=choice)[0]["toolConfig"]
     assert config["toolChoice"] == said
     assert [tool["toolSpec"]["name"] for tool in config["tools"]] == names
 
 
 def test_other_kinds_of_tools():
     tools = [ServerTool(dialect="openai_responses", kind="web_search", raw={}), CustomTool(name="c", description="C")]
-    body, losses = asked(tools=tools)
+    body, losses = encode(tools=tools)
     spec = body["toolConfig"]["tools"][0]["toolSpec"]
     assert (spec["name"], spec["description"], spec["inputSchema"]["json"]["required"]) == ("c", "C", ["input"])
     assert losses == [
@@ -184,13 +184,13 @@ def test_other_kinds_of_tools():
 
 
 def test_tool_choice_none_leaves_the_tools_out():
-    body, losses = asked(tools=TOOLS, tool_choice=ToolChoice(mode="none"))
+    body, losses = encode(tools=TOOLS, tool_choice=ToolChoice(mode="none"))
     assert "toolConfig" not in body
     assert losses == ['tool_choice;how=emulated;as="tools left out"']
 
 
 def test_tool_choice_none_after_calls_tells_them_as_text():
-    body, losses = asked(*HISTORY, tools=TOOLS, tool_choice=ToolChoice(mode="none"))
+    body, losses = encode(*HISTORY, tools=TOOLS, tool_choice=ToolChoice(mode="none"))
     assert "toolConfig" not in body
     assert body["messages"][1]["content"][1] == {"text": '[called the tool a with {"x":1}]'}
     assert body["messages"][2]["content"][:2] == [{"text": "[the tool b returned:]"}, {"text": "sunny"}]
@@ -198,15 +198,15 @@ def test_tool_choice_none_after_calls_tells_them_as_text():
 
 
 def test_a_history_of_calls_declares_their_tools():
-    body, losses = asked(*HISTORY)
+    body, losses = encode(*HISTORY)
     assert [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]] == ["a", "b"]
     assert losses == ['tools;how=emulated;as="the history\'s tools are declared"']
-    body, _ = asked(user("x"), result("1", "lost"))
+    body, _ = encode(user("x"), result("1", "lost"))
     assert body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "unknown_tool"
 
 
 def test_calls_and_results():
-    body, losses = asked(*HISTORY, user("And?"), tools=TOOLS)
+    body, losses = encode(*HISTORY, user("And?"), tools=TOOLS)
     assert body["messages"] == [
         {"role": "user", "content": [{"text": "Weather?"}]},
         {
@@ -231,7 +231,7 @@ def test_calls_and_results():
 
 def test_results_in_odd_forms():
     picture = Media(kind="image", source=Source(data="iVBORw0KGgoAAAAN"))
-    body, losses = asked(
+    body, losses = encode(
         user("x"),
         assistant(
             ToolCall(id="1", name="a", arguments="{"), ToolCall(id="2", name="c", arguments="free", kind="custom")
@@ -257,12 +257,12 @@ def test_results_in_odd_forms():
         "messages[].tool_calls[].arguments",
         "messages[].content[].is_error",
     ]
-    body, _ = asked(user("x"), result("1", "  "))
+    body, _ = encode(user("x"), result("1", "  "))
     assert body["messages"][0]["content"][0]["toolResult"]["content"] == [{"text": "(no text)"}]
 
 
 def test_turns_alternate_and_none_is_empty():
-    body, losses = asked(
+    body, losses = encode(
         Message(role="system", parts=[Text(text="S", cache=CacheMark(ttl="1h")), Text(text="T")]),
         Message(role="developer", parts=[Text(text="D")]),
         assistant("A"),
@@ -289,11 +289,11 @@ def test_turns_alternate_and_none_is_empty():
 
 
 def test_nothing_to_say_is_said():
-    assert asked(user(""))[0]["messages"] == [{"role": "user", "content": [{"text": "(no text)"}]}]
+    assert encode(user(""))[0]["messages"] == [{"role": "user", "content": [{"text": "(no text)"}]}]
 
 
 def test_cache_marks_keep_their_place():
-    body, losses = asked(
+    body, losses = encode(
         user(Text(text="long", cache=MARK), "short"),
         assistant(ToolCall(id="1", name="a", cache=MARK)),
         Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="x")], cache=MARK)]),
@@ -305,16 +305,16 @@ def test_cache_marks_keep_their_place():
     assert body["messages"][2]["content"][1] == point
     assert body["toolConfig"]["tools"][1] == point
     assert losses == []
-    body, losses = asked(user(Text(text="long", cache=MARK)), model=LLAMA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, losses = encode(user(Text(text="long", cache=MARK)), model=LLAMA, tools=[FunctionTool(name="a", cache=MARK)])
     assert "cachePoint" not in json.dumps(body)
     assert losses == ["cache;how=dropped"]
-    body, _ = asked(user(Text(text="long", cache=MARK)), model=NOVA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, _ = encode(user(Text(text="long", cache=MARK)), model=NOVA, tools=[FunctionTool(name="a", cache=MARK)])
     assert (len(body["toolConfig"]["tools"]), len(body["messages"][0]["content"])) == (1, 2)
 
 
 def test_thoughts_go_back_only_to_who_signed_them():
     mine = origin_of(deployment())
-    body, losses = asked(
+    body, losses = encode(
         user("x"),
         assistant(
             "said",
@@ -375,12 +375,12 @@ def media(kind, name="", **source):
     ],
 )
 def test_media(part, block):
-    assert asked(user(part, "look"))[0]["messages"][0]["content"][0] == block
+    assert encode(user(part, "look"))[0]["messages"][0]["content"][0] == block
 
 
 def test_documents_have_names_of_their_own_and_a_text_beside():
     first = Media(kind="document", source=Source(text="a"), context="C", has_citations=True)
-    body, _ = asked(user(first, Media(kind="document", source=Source(text="b"))))
+    body, _ = encode(user(first, Media(kind="document", source=Source(text="b"))))
     one, two, text = body["messages"][0]["content"]
     assert (one["document"]["name"], two["document"]["name"]) == ("document", "document 2")
     assert (one["document"]["context"], one["document"]["citations"]) == ("C", {"enabled": True})
@@ -389,7 +389,7 @@ def test_documents_have_names_of_their_own_and_a_text_beside():
 
 def test_details_are_reported():
     picture = Media(kind="image", source=Source(data="aGk=", media_type="image/png"), detail="high")
-    assert asked(user(picture))[1] == ["messages[].content[].detail;how=dropped"]
+    assert encode(user(picture))[1] == ["messages[].content[].detail;how=dropped"]
 
 
 @pytest.mark.parametrize(
@@ -405,14 +405,14 @@ def test_details_are_reported():
 )
 def test_media_it_cannot_take_are_refused(part):
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        asked(user(part))
+        encode(user(part))
     assert caught.value.param == "messages"
 
 
 def test_a_schema_is_said_natively():
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     output = OutputFormat(kind="json_schema", schema=schema, name="x", description="D")
-    body, losses = asked(output=output)
+    body, losses = encode(output=output)
     said = body["outputConfig"]["textFormat"]
     assert said["type"] == "json_schema"
     definition = said["structure"]["jsonSchema"]
@@ -422,7 +422,7 @@ def test_a_schema_is_said_natively():
 
 
 def test_a_mere_object_is_asked_for_in_words():
-    body, losses = asked(output=OutputFormat(kind="json_object"))
+    body, losses = encode(output=OutputFormat(kind="json_object"))
     assert "JSON" in body["system"][0]["text"]
     assert losses == ['output;how=emulated;as="by instruction"']
-    assert "system" not in asked(output=OutputFormat(kind="text"))[0]
+    assert "system" not in encode(output=OutputFormat(kind="text"))[0]

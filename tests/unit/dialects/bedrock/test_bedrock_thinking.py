@@ -1,21 +1,8 @@
-"""How Bedrock's families of models are asked to think, and what is left of a request that only counts."""
+"""How Bedrock's families of models are encode to think, and what is left of a request that only counts."""
 
 import json
 
 import pytest
-from bedrock_builders import (
-    ADAPTIVE,
-    HISTORY,
-    LLAMA,
-    NOVA,
-    TOOLS,
-    asked,
-    assistant,
-    conversation,
-    deployment,
-    result,
-    user,
-)
 
 from intellirouter.core import Call, LossReport
 from intellirouter.dialects.bedrock import UPSTREAM
@@ -28,10 +15,23 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolChoice,
 )
+from tests.support.dialects.bedrock import (
+    ADAPTIVE,
+    HISTORY,
+    LLAMA,
+    NOVA,
+    TOOLS,
+    assistant,
+    conversation,
+    deployment,
+    encode,
+    result,
+    user,
+)
 
 
 def test_thinking_with_a_budget():
-    body, losses = asked(
+    body, losses = encode(
         reasoning=ReasoningAsk(budget_tokens=2000), sampling=Sampling(max_output_tokens=8000, temperature=0.2, top_k=5)
     )
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2000}}
@@ -40,7 +40,7 @@ def test_thinking_with_a_budget():
 
 
 def test_thinking_with_an_effort():
-    body, losses = asked(model=ADAPTIVE, reasoning=ReasoningAsk(effort="xhigh"))
+    body, losses = encode(model=ADAPTIVE, reasoning=ReasoningAsk(effort="xhigh"))
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "adaptive"}}
     assert body["outputConfig"] == {"effort": "xhigh"}
     assert losses == []
@@ -48,13 +48,13 @@ def test_thinking_with_an_effort():
 
 def test_thinking_gives_way_to_a_forced_tool_and_to_lost_thoughts():
     ask = ReasoningAsk(budget_tokens=2000)
-    body, losses = asked(reasoning=ask, tools=TOOLS, tool_choice=ToolChoice(mode="required"))
+    body, losses = encode(reasoning=ask, tools=TOOLS, tool_choice=ToolChoice(mode="required"))
     assert "additionalModelRequestFields" not in body
     assert losses == ['reasoning;how=dropped;as="a tool is forced"']
-    _, losses = asked(*HISTORY, reasoning=ask, tools=TOOLS)
+    _, losses = encode(*HISTORY, reasoning=ask, tools=TOOLS)
     assert losses == ['reasoning;how=dropped;as="the thoughts before the tool call are missing"']
     signed = Reasoning(text="T", token=Opaque("sig", "", "bedrock"))
-    body, _ = asked(
+    body, _ = encode(
         user("x"), assistant(signed, ToolCall(id="1", name="a")), result("1", "r"), reasoning=ask, tools=TOOLS
     )
     assert "thinking" in body["additionalModelRequestFields"]
@@ -89,18 +89,18 @@ def test_thinking_gives_way_to_a_forced_tool_and_to_lost_thoughts():
     ],
 )
 def test_thinking_of_other_families(model, ask, fields, losses):
-    body, found = asked(model=model, reasoning=ask)
+    body, found = encode(model=model, reasoning=ask)
     assert body.get("additionalModelRequestFields") == fields
     assert found == losses
 
 
 def test_novas_highest_effort_takes_no_other_knobs():
     ask = ReasoningAsk(effort="high")
-    body, losses = asked(model=NOVA, reasoning=ask, sampling=Sampling(temperature=0.5, top_k=3))
+    body, losses = encode(model=NOVA, reasoning=ask, sampling=Sampling(temperature=0.5, top_k=3))
     assert body["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "high"
     assert "inferenceConfig" not in body
     assert len(losses) == 2
-    body, losses = asked(model=NOVA, reasoning=ask, sampling=Sampling(max_output_tokens=100))
+    body, losses = encode(model=NOVA, reasoning=ask, sampling=Sampling(max_output_tokens=100))
     assert body["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
     assert body["inferenceConfig"] == {"maxTokens": 100}
     assert losses == ['reasoning;how=clamped;as="medium"']

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from gemini_wire import call_of, deployment, documents_in, read_stream, stream_call
 
 from intellirouter.core import LossReport, Usage, errors
 from intellirouter.dialects.gemini import CLIENT, UPSTREAM
@@ -39,6 +38,7 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.routes.translation import RelayedStream
+from tests.support.dialects.gemini import call_of, deployment, documents_in, read_stream, stream_call
 
 DONE = Finished(stop=Stop(reason="stop"))
 

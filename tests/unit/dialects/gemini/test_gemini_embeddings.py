@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from gemini_wire import deployment
 
 from intellirouter.core import Call, LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM
 from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from tests.support.dialects.gemini import deployment
 
 TARGET = deployment("gemini-embedding-001")
 

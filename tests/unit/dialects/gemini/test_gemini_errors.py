@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from gemini_wire import deployment
 
 from intellirouter.core import errors
 from intellirouter.dialects.gemini import ERRORS, UPSTREAM
 from intellirouter.testing import FakeClock
+from tests.support.dialects.gemini import deployment
 
 
 @pytest.mark.parametrize(

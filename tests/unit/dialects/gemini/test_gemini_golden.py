@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from gemini_wire import call_of, deployment, read_stream, stream_call
-from golden import load, wire_of
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, ERRORS, UPSTREAM
 from intellirouter.dialects.gemini import upstream_response as answer_in
 from intellirouter.dialects.ir import Conversation, Ended, Response, events_of, origin_of
 from intellirouter.testing import FakeClock
+from tests.support.dialects.gemini import call_of, deployment, read_stream, stream_call
+from tests.support.dialects.golden import load, wire_of
 
 REQUESTS, RESPONSES, STREAMS, FAILURES = (
     load("gemini", kind) for kind in ("requests", "responses", "streams", "errors")

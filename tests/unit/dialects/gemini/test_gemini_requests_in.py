@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from gemini_wire import HI, call_of, conversation_of, deployment
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
@@ -12,6 +11,7 @@ from intellirouter.dialects.gemini.wire import read_token, write_thought_token, 
 from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
 from intellirouter.dialects.ir.tokens import MARK
 from intellirouter.dialects.routes.translation import unsaid_fields
+from tests.support.dialects.gemini import HI, call_of, conversation_of, deployment
 
 
 def user(*parts: Any, **more: Any) -> dict[str, Any]:

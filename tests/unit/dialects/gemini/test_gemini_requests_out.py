@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from gemini_wire import VERTEX, deployment
 
 from intellirouter.core import Loss, LossReport, errors
 from intellirouter.dialects.gemini import UPSTREAM
@@ -30,6 +29,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     origin_of,
 )
+from tests.support.dialects.gemini import VERTEX, deployment
 
 USER = Message(role="user", parts=[Text(text="hi")])
 F = FunctionTool(name="f", parameters={"type": "object", "$schema": "x", "additionalProperties": False})

@@ -46,7 +46,7 @@ def test_inputs_are_read():
     assert EMBEDDINGS_CLIENT.decode(embed(input=["a", "b"], dimensions=0)).inputs == ["a", "b"]
     assert LEGACY_EMBEDDINGS_CLIENT.decode(legacy(prompt="a", keep_alive=3)).extras == {"keep_alive": 3}
     assert LEGACY_EMBEDDINGS_CLIENT.decode(legacy(prompt="")).inputs == []
-    assert embed(input="a").surface == "embeddings"
+    assert embed(input="a").operation == "embeddings"
     assert embed(input="a").needs == {"embeddings"}
 
 

@@ -5,13 +5,13 @@ from itertools import count
 
 import msgspec
 import pytest
-from golden import load, wire_of
 
 from intellirouter.core import Call, LossReport
 from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import Conversation, Event, Response, ToolCall, collect
 from intellirouter.dialects.ollama import CLIENT, GENERATE_CLIENT, UPSTREAM
 from intellirouter.testing import FakeClock
+from tests.support.dialects.golden import load, wire_of
 
 DEPLOYMENT = Deployment(
     name="local/qwen",

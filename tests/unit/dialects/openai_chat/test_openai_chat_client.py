@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from chat_judge import DEPLOYMENT, call_of, judge_answer, judge_stream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +40,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
+from tests.support.dialects.openai_chat import DEPLOYMENT, call_of, validate_answer, validate_stream
 
 USER = {"role": "user", "content": "hi"}
 USAGE = Usage(
@@ -123,7 +123,7 @@ def answered(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple
     """Return the one choice of an answer with these parts, and what was lost."""
     losses = LossReport()
     response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
-    body = judge_answer(CLIENT.encode(response, call_of(**request), losses))
+    body = validate_answer(CLIENT.encode(response, call_of(**request), losses))
     choice: dict[str, Any] = body["choices"][0]
     return choice, {loss.field: loss.how for loss in losses.taken()}
 
@@ -228,7 +228,7 @@ def test_what_the_dialect_cannot_say_is_reported() -> None:
 
 def test_usage_is_counted_as_openai_does() -> None:
     response = Response(choices=[Choice(stop=Stop(reason="stop"))], usage=USAGE, service_tier="standard")
-    body = judge_answer(CLIENT.encode(response, call_of(), LossReport()))
+    body = validate_answer(CLIENT.encode(response, call_of(), LossReport()))
     assert body["usage"] == {
         "prompt_tokens": 30,
         "completion_tokens": 19,
@@ -269,7 +269,7 @@ def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str,
     call.conversation = CLIENT.decode(call)
     assert isinstance(call.conversation.tools[0], CustomTool)
     response = Response(choices=[Choice(parts=[ToolCall(id="c", name="code", arguments=arguments)])])
-    body = judge_answer(CLIENT.encode(response, call, LossReport()))
+    body = validate_answer(CLIENT.encode(response, call, LossReport()))
     assert body["choices"][0]["message"]["tool_calls"] == [
         {"id": "c", "type": "custom", "custom": {"name": "code", "input": text}}
     ]
@@ -280,7 +280,7 @@ def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str,
         ArgumentsDelta(text=arguments[4:]),
     ]
     stream = encoder.encode(events) + encoder.encode([Finished(stop=Stop(reason="tool_calls"))]) + encoder.end()
-    calls = [call for chunk in judge_stream(stream) for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    calls = [call for chunk in validate_stream(stream) for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
     assert [call["custom"] for call in calls] == [{"name": "code", "input": ""}, {"input": text}]
 
 
@@ -288,7 +288,7 @@ def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[
     call = call_of(stream=True, stream_options={"include_usage": wants_usage}, **request)
     encoder = CLIENT.stream(call, LossReport())
     out = b"".join(encoder.encode([event]) for event in events)
-    return judge_stream(out + encoder.end(), wants_usage=wants_usage)
+    return validate_stream(out + encoder.end(), wants_usage=wants_usage)
 
 
 STOP = Finished(stop=Stop(reason="stop"))

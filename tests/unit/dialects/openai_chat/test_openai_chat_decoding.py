@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from chat_judge import DEPLOYMENT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from intellirouter.core import errors
 from intellirouter.dialects.ir import Began, Event, Finished, TextDelta, UsageUpdate
 from intellirouter.dialects.openai_chat import UPSTREAM
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
+from tests.support.dialects.openai_chat import DEPLOYMENT
 
 DONE = b"data: [DONE]\n\n"
 

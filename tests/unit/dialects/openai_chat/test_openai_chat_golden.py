@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from chat_judge import DEPLOYMENT, call_of, judge_answer, judge_stream
-from golden import load, wire_of
 from msgspec import structs
 
 from intellirouter.core import LossReport, errors
@@ -26,6 +24,8 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.openai_chat import CLIENT, UPSTREAM
+from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.openai_chat import DEPLOYMENT, call_of, validate_answer, validate_stream
 
 REQUESTS, RESPONSES, STREAMS, ERRORS = (
     load("openai_chat", kind) for kind in ("requests", "responses", "streams", "errors")
@@ -106,7 +106,7 @@ def test_an_answer_means_what_the_case_says(case: dict[str, Any]) -> None:
 def test_an_answer_written_for_a_client_means_the_same(case: dict[str, Any]) -> None:
     response = response_of(case)
     losses = LossReport()
-    body = judge_answer(CLIENT.encode(response, call_of(), losses))
+    body = validate_answer(CLIENT.encode(response, call_of(), losses))
     assert body["model"] == "m"
     again = UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
     assert comparable(again) == comparable(response)
@@ -120,7 +120,7 @@ def test_a_stream_written_for_a_client_means_the_same(case: dict[str, Any], want
     call = call_of(stream=True, stream_options={"include_usage": wants_usage})
     encoder = CLIENT.stream(call, LossReport())
     told = encoder.encode(list(events_of(response))) + encoder.end()
-    judge_stream(told, wants_usage=wants_usage)
+    validate_stream(told, wants_usage=wants_usage)
     decoder = UPSTREAM.stream(DEPLOYMENT)
     again = collect(decoder.feed(told) + decoder.end(), "openai_chat")
     assert comparable(again) == comparable(response)

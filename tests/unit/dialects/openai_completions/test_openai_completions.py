@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from chat_schemas import validator
 from openai.types import Completion
 
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
@@ -26,6 +25,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.openai_completions import CLIENT, CompletionsPassthrough
 from intellirouter.dialects.wire.sse import SseParser
+from tests.support.dialects.openai_schemas import validator
 
 LANE = CompletionsPassthrough()
 UP = Deployment(name="up", provider="p", vendor="v", upstream_model="um", address=UpstreamAddress(base_url="http://x"))

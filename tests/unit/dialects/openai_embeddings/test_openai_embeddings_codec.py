@@ -8,7 +8,6 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from chat_schemas import validator
 
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.core.vendor import Quirks
@@ -16,6 +15,7 @@ from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
 from intellirouter.dialects.openai.errors import decode_error
 from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, EmbeddingsPassthrough
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
+from tests.support.dialects.openai_schemas import validator
 
 LANE = EmbeddingsPassthrough()
 TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, decode_error)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from responses_judge import judge_event, judge_response, read_events, written
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, Usage, errors
 from intellirouter.dialects.ir import (
@@ -36,6 +35,7 @@ from intellirouter.dialects.ir import (
     events_of,
 )
 from intellirouter.dialects.openai_responses import CLIENT
+from tests.support.dialects.openai_responses import read_events, validate_event, validate_response, written
 
 _PATCH = {"type": "custom", "name": "apply_patch"}
 _SPACE = {"type": "namespace", "name": "fs", "description": "d", "tools": [{"type": "function", "name": "read"}]}
@@ -52,7 +52,7 @@ def stream(events: list[Event], **body: Any) -> list[dict[str, Any]]:
 def whole(*parts: Part, reason: StopReason = "stop", losses: LossReport | None = None, **body: Any) -> dict[str, Any]:
     answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
     response: dict[str, Any] = json.loads(CLIENT.encode(answer, call_of(**body), losses or LossReport()))
-    judge_response(response)
+    validate_response(response)
     return response
 
 
@@ -378,7 +378,7 @@ def test_a_failure_in_the_middle_fails_the_response(error: errors.GatewayError, 
     writer = CLIENT.stream(call_of(), LossReport())
     told = read_events(writer.encode([ReasoningDelta(text="hm"), TextDelta(text="a", part=1)]) + writer.fail(error))
     for event in told:
-        judge_event(event)
+        validate_event(event)
     assert [event["sequence_number"] for event in told] == list(range(len(told)))
     response = told[-1]["response"]
     assert (told[-1]["type"], response["status"], response["error"]["code"]) == ("response.failed", "failed", code)
@@ -388,7 +388,7 @@ def test_a_failure_in_the_middle_fails_the_response(error: errors.GatewayError, 
 def test_a_failure_before_the_first_event_is_an_error_event() -> None:
     writer = CLIENT.stream(call_of(), LossReport())
     (event,) = read_events(writer.fail(errors.UpstreamTimeout("late")))
-    judge_event(event)
+    validate_event(event)
     assert event == {
         "type": "error",
         "sequence_number": 0,

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from golden import load, wire_of
-from responses_judge import DEPLOYMENT, judge_response, written
 
 from intellirouter.core import EMPTY_CONTEXT, SYSTEM_CLOCK, LossReport
 from intellirouter.dialects.ir import Conversation, Response, collect, events_of
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
+from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.openai_responses import DEPLOYMENT, validate_response, written
 
 _DIALECT = "openai_responses"
 _REQUESTS = load(_DIALECT, "requests")
@@ -139,7 +139,7 @@ def test_every_answer_is_written_by_the_rules(case: dict[str, Any]) -> None:
     form = _form(case)
     whole = json.loads(CLIENT.encode(form, _PLAIN, LossReport()))
     known = [item for item in whole["output"] if item["type"] != "tomorrow_call"]
-    judge_response({**whole, "output": known})
+    validate_response({**whole, "output": known})
     if known == whole["output"]:
         told = written(CLIENT.stream(_PLAIN, LossReport()), list(events_of(form)))
         assert _without_ids(told[-1]["response"]) == _without_ids(whole)
@@ -170,7 +170,7 @@ def test_every_request_is_said_again_by_the_rules(case: dict[str, Any]) -> None:
     call = CLIENT.decode_request(_body(case), EMPTY_CONTEXT)
     response = json.loads(CLIENT.encode(_form(dict(_RESPONSES)["parallel_calls"]), call, LossReport()))
     response["tools"] = [tool for tool in response["tools"] if tool["type"] != "tomorrow"]
-    judge_response(response)
+    validate_response(response)
     asked = case["body"]
     for name in ("instructions", "temperature", "max_output_tokens", "metadata", "user", "prompt_cache_key"):
         if asked.get(name) is not None:

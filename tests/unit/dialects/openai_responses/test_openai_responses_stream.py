@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from responses_judge import DEPLOYMENT
 
 from intellirouter.core import EMPTY_CONTEXT, LossReport, RequestContext, errors
 from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesPassthrough
 from intellirouter.dialects.openai_responses.upstream_stream import _READERS
 from intellirouter.dialects.routes.translation import ChatPassthrough, ChatTranslation, Traits
+from tests.support.dialects.openai_responses import DEPLOYMENT
 
 
 def wire(*events: dict[str, Any]) -> bytes:

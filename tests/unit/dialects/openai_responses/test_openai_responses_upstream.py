@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from responses_judge import DEPLOYMENT
 
 from intellirouter.core import EMPTY_CONTEXT, LossReport, Quirks, errors
 from intellirouter.dialects.ir import (
@@ -33,6 +32,7 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
+from tests.support.dialects.openai_responses import DEPLOYMENT
 
 
 def said(*messages: Message, quirks: Quirks | None = None, **settings: Any) -> tuple[dict[str, Any], list[str]]:

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from routes import call, deployment, fail, router, succeed, target
 
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Deployment, Price
 from intellirouter.routing.strategies import STRATEGIES, RoutingContext, StrategyRow
+from tests.support.routing.routes import call, deployment, fail, router, succeed, target
 
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 

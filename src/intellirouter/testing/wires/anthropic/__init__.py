@@ -1,4 +1,4 @@
-"""Anthropic's messages API, as strict as the real one.
+"""Anthropic's Messages API, as strict as the real API.
 
 Door: `AnthropicApi`.
 """

@@ -1,4 +1,4 @@
-"""Anthropic's API: which path does what, and who may ask."""
+"""Anthropic's API: authentication, and which path leads to which endpoint."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,12 +6,15 @@ from urllib.parse import unquote
 
 import msgspec
 
-from intellirouter.testing.plan import PLAIN, Magic, PromptCache, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.anthropic.cache import pieces_of
 from intellirouter.testing.wires.anthropic.render import messages_reply
 from intellirouter.testing.wires.anthropic.reply import MessagesError, json_reply
 from intellirouter.testing.wires.anthropic.request import REFUSES, count_messages, parse_messages
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.prompt_cache import PromptCache
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("claude-mock-large", "claude-mock-small")
 MAX_TOKENS: Final = 128_000
@@ -30,12 +33,12 @@ class AnthropicApi:
         self._cache.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             self._authenticate(request)
             return self._answer(request)
-        except Refused as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
         key = request.headers.get("x-api-key") or request.key
@@ -66,30 +69,30 @@ class AnthropicApi:
         name = document.get("model")
         request.model = name if isinstance(name, str) else None
         betas = request.headers.get("anthropic-beta", "")
-        magic = _magic(request.model)
+        behavior = _behavior(request.model)
         if is_count:
             return json_reply({"input_tokens": count_messages(document, betas)})
-        ask = parse_messages(document, betas)
-        ask.cache = self._cache.use(ask.model, pieces_of(ask.prompt))
-        ask.cached_tokens, ask.cache_write_tokens = ask.cache.read, ask.cache.written
-        if REFUSES in ask.heard:
-            magic = msgspec.structs.replace(magic, refuses=True)
-        return messages_reply(ask, plan_completion(ask, magic, created_s=request.created_s))
+        parsed = parse_messages(document, betas)
+        parsed.cache = self._cache.use(parsed.model, pieces_of(parsed.prompt))
+        parsed.cached_tokens, parsed.cache_write_tokens = parsed.cache.read, parsed.cache.written
+        if REFUSES in parsed.input_text:
+            behavior = msgspec.structs.replace(behavior, refuses=True)
+        return messages_reply(parsed, plan_completion(parsed, behavior, created_s=request.created_s))
 
 
-def _magic(model: str | None) -> Magic:
+def _behavior(model: str | None) -> ModelBehavior:
     if model is None:
-        return PLAIN
-    magic = magic_of(model) or PLAIN
-    if model.startswith("no-such-") or magic.is_embedding_only:
+        return ECHO
+    behavior = find_behavior(model) or ECHO
+    if model.startswith("no-such-") or behavior.is_embedding_only:
         raise MessagesError(404, f"model: {model}")
-    return magic
+    return behavior
 
 
 def _describe(name: str) -> Reply:
     if name.startswith("no-such-"):
         raise MessagesError(404, f"model: {name}")
-    return json_reply(_card(name))
+    return json_reply(_model_entry(name))
 
 
 def _list(request: WireRequest, names: Sequence[str]) -> Reply:
@@ -101,7 +104,7 @@ def _list(request: WireRequest, names: Sequence[str]) -> Reply:
     shown = left[: int(limit)]
     return json_reply(
         {
-            "data": [_card(name) for name in shown],
+            "data": [_model_entry(name) for name in shown],
             "has_more": len(shown) < len(left),
             "first_id": shown[0] if shown else None,
             "last_id": shown[-1] if shown else None,
@@ -109,7 +112,7 @@ def _list(request: WireRequest, names: Sequence[str]) -> Reply:
     )
 
 
-def _card(name: str) -> dict[str, Any]:
+def _model_entry(name: str) -> dict[str, Any]:
     return {
         "type": "model",
         "id": name,

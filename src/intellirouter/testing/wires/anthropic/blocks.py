@@ -1,21 +1,13 @@
-"""Content blocks, checked: which there are, what they hold, and that calls and results belong together."""
+"""Validate content blocks: their types and members, and that calls and results match."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from intellirouter.testing.plan import count_tokens
-from intellirouter.testing.wires.anthropic.fields import (
-    EXTRA,
-    at,
-    known_only,
-    one_of,
-    optional,
-    required,
-    typed,
-)
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.anthropic.fields import EXTRA, at, known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
-from intellirouter.testing.wires.shared.seal import is_minted
+from intellirouter.testing.wires.shared.opaque_tokens import is_issued
 
 TOKENS_PER_ATTACHMENT: Final = 85
 MAX_CACHE_MARKS: Final = 4
@@ -32,7 +24,7 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "tool_use": frozenset({"id", "name", "input", "caller", "toolset_name"}),
     }
 )
-"""Members beside `type` and `cache_control`; blocks of Anthropic's own tools are not looked into."""
+"""Members in addition to `type` and `cache_control`; blocks of Anthropic's own tools are not validated."""
 _BY_ROLE: Final = {
     "user": frozenset({"text", "image", "document", "search_result", "tool_result", "container_upload"}),
     "assistant": frozenset({"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "fallback"}),
@@ -44,7 +36,7 @@ _IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 def check_content(content: Any, role: str, where: str) -> list[dict[str, Any]]:
-    """Return a message's blocks; a string is one text block."""
+    """Return the blocks of a message; a string becomes one text block."""
     if isinstance(content, str):
         if not content:
             raise invalid(where.rpartition(".")[0], "user messages must have non-empty content")
@@ -134,12 +126,12 @@ def _call(block: dict[str, Any], where: str) -> None:
 def _thinking(block: dict[str, Any], where: str) -> None:
     text = required(block, "thinking", str, where)
     signature = required(block, "signature", str, where)
-    if not is_minted(signature, text):
+    if not is_issued(signature, text):
         raise invalid(where.rpartition(".")[0], "Invalid `signature` in `thinking` block")
 
 
 def _redacted(block: dict[str, Any], where: str) -> None:
-    if not is_minted(required(block, "data", str, where), "redacted"):
+    if not is_issued(required(block, "data", str, where), "redacted"):
         raise invalid(where.rpartition(".")[0], "Invalid `data` in `redacted_thinking` block")
 
 
@@ -155,9 +147,9 @@ _CHECKS: Final = {
 
 
 def check_pairs(turns: list[tuple[str, int, list[dict[str, Any]]]]) -> None:
-    """Check calls and results of merged turns: (role, index of the first message, blocks).
+    """Validate calls and results of merged turns: (role, index of the first message, blocks).
 
-    Results stand at the beginning of the very next turn, one for each call and no others.
+    The next turn must begin with exactly one result for each call.
     """
     open_ids: list[str] = []
     opened_at = 0
@@ -179,10 +171,10 @@ def check_pairs(turns: list[tuple[str, int, list[dict[str, Any]]]]) -> None:
                     "have a corresponding `tool_use` block in the previous message.",
                 )
         if len(answered) != len(set(answered)):
-            twice = next(name for name in answered if answered.count(name) > 1)
+            duplicate = next(name for name in answered if answered.count(name) > 1)
             raise invalid(
-                f"messages.{index}.content.{answered.index(twice) + 1}",
-                f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {twice}",
+                f"messages.{index}.content.{answered.index(duplicate) + 1}",
+                f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {duplicate}",
             )
         _require_results([name for name in open_ids if name not in answered], opened_at)
         open_ids = []
@@ -234,5 +226,5 @@ def block_tokens(block: dict[str, Any]) -> int:
 
 
 def marks_of(blocks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the blocks' cache marks."""
+    """Yield the cache marks of the blocks."""
     return (block["cache_control"] for block in blocks if block.get("cache_control") is not None)

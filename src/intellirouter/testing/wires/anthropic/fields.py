@@ -1,4 +1,4 @@
-"""Reading a request's fields as Anthropic does: what is wrong is named by its path, what is unknown is refused."""
+"""Read the fields of a request as Anthropic does: errors name the path of the field, unknown fields are rejected."""
 
 from collections.abc import Collection
 from typing import Any, Final, TypeVar
@@ -28,7 +28,7 @@ def known_only(document: dict[str, Any], names: Collection[str], where: str = ""
 
 
 def optional(document: dict[str, Any], name: str, kind: type[T], where: str = "") -> T | None:
-    """Return the field, or None when it is absent or null. Raises a 400 when it is not of `kind`."""
+    """Return the field, or None if it is absent or null. Raises a 400 if it is not of `kind`."""
     value = document.get(name)
     return None if value is None else typed(value, kind, at(where, name))
 
@@ -41,7 +41,7 @@ def required(document: dict[str, Any], name: str, kind: type[T], where: str = ""
 
 def typed(value: Any, kind: type[T], where: str) -> T:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return kind(value)  # type: ignore[call-arg] # float takes an int
+        return kind(value)  # type: ignore[call-arg] # float accepts an int
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise invalid(where, f"Input should be a valid {_NAMES[kind]}")
     return value

@@ -1,11 +1,11 @@
-"""Anthropic's words: headers, envelopes, events, and its refusals."""
+"""Headers, bodies, events and errors as Anthropic sends them."""
 
 from typing import Any, Final
 
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.shared import JSON_TYPE, SSE_TYPE, Refused, Reply, Sse, Trouble, Wire
+from intellirouter.fake.reply import JSON_TYPE, SSE_TYPE, ErrorInfo, Reply, RequestRejected, Sse, WireFormat
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -31,55 +31,55 @@ _MESSAGES: Final = {
 }
 
 
-class MessagesError(Refused):
-    """Anthropic refuses the request, in its envelope."""
+class MessagesError(RequestRejected):
+    """Anthropic rejects the request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.trouble = Trouble(status=status, message=message)
+        self.error = ErrorInfo(status=status, message=message)
 
     def reply(self) -> Reply:
-        return refuse(self.trouble)
+        return render_error(self.error)
 
 
 def invalid(where: str, message: str) -> MessagesError:
-    """Return a 400 about one field, as `messages.0.content.1.text: …`; without a place, only the message."""
+    """Return a 400 about a field: `messages.0.content.1.text: …`, or only the message without a field."""
     return MessagesError(400, f"{where}: {message}" if where else message)
 
 
-def envelope(trouble: Trouble, request_id: str) -> dict[str, Any]:
-    default_type = "api_error" if trouble.status >= 500 else "invalid_request_error"
+def error_document(error: ErrorInfo, request_id: str) -> dict[str, Any]:
+    default_type = "api_error" if error.status >= 500 else "invalid_request_error"
     return {
         "type": "error",
         "error": {
-            "type": trouble.type or _TYPES.get(trouble.status, default_type),
-            "message": trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}"),
+            "type": error.type or _TYPES.get(error.status, default_type),
+            "message": error.message or _MESSAGES.get(error.status, f"Error {error.status}"),
         },
         "request_id": request_id,
     }
 
 
-def refuse(trouble: Trouble) -> Reply:
+def render_error(error: ErrorInfo) -> Reply:
     headers = reply_headers(JSON_TYPE)
-    if trouble.retry_after_s is not None:
-        headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
-    if trouble.status in {429, 529}:
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", f"{error.retry_after_s:g}"))
+    if error.status in {429, 529}:
         headers.append(("x-should-retry", "true"))
-    document = envelope(trouble, dict(headers)["request-id"])
-    return Reply(status=trouble.status, headers=headers, parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
+    document = error_document(error, dict(headers)["request-id"])
+    return Reply(status=error.status, headers=headers, parts=[msgspec.json.encode(document)], wire=MESSAGES_WIRE)
 
 
 def event(document: dict[str, Any]) -> bytes:
-    """Encode one named event; its name is the document's type."""
+    """Return one event, named after the type of the document."""
     return b"event: %b\ndata: %b\n\n" % (document["type"].encode(), msgspec.json.encode(document))
 
 
-MESSAGES_WIRE: Final = Wire(
+MESSAGES_WIRE: Final = WireFormat(
     name="anthropic_messages",
     framing=Sse(),
-    refuse=refuse,
-    error_event=lambda trouble, _: event(envelope(trouble, new_id("req_"))),
-    # `message_start`, the first block's start and a ping.
+    render_error=render_error,
+    error_event=lambda error, _: event(error_document(error, new_id("req_"))),
+    # `message_start`, the start of the first block, and a ping
     lead_events=3,
     filler_event=(b'event: ping\ndata: {"type":"ping","filler":"', b'"}\n\n'),
 )
@@ -94,7 +94,7 @@ def stream_reply(events: list[bytes]) -> Reply:
 
 
 def reply_headers(content_type: str) -> list[tuple[str, str]]:
-    """Return the headers that Anthropic's answers carry and its clients read."""
+    """Return the headers of an Anthropic response that clients read."""
     return [
         ("content-type", content_type),
         ("request-id", new_id("req_")),

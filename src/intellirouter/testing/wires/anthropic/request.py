@@ -1,4 +1,4 @@
-"""A messages request, checked as strictly as Anthropic does, in its words."""
+"""Validate a request to the Messages API and read what the planner needs."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.plan import Ask, CacheUse
+from intellirouter.fake.completion import CompletionRequest
 from intellirouter.testing.wires.anthropic.blocks import (
     MAX_CACHE_MARKS,
     check_block,
@@ -18,18 +18,11 @@ from intellirouter.testing.wires.anthropic.blocks import (
     text_of,
 )
 from intellirouter.testing.wires.anthropic.cache import prompt_tokens
-from intellirouter.testing.wires.anthropic.fields import (
-    EXTRA,
-    at,
-    known_only,
-    one_of,
-    optional,
-    required,
-    typed,
-)
+from intellirouter.testing.wires.anthropic.fields import EXTRA, at, known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
 from intellirouter.testing.wires.anthropic.settings import check_sampling, check_thinking, output_schema
 from intellirouter.testing.wires.anthropic.tools import check_tools, choose_tool
+from intellirouter.testing.wires.shared.prompt_cache import CacheUse
 
 TOKENS_PER_MESSAGE: Final = 4
 MAX_STOPS: Final = 8191
@@ -82,21 +75,21 @@ _BETA_MEMBERS: Final[Mapping[str, str]] = MappingProxyType(
         "fallbacks": "server-side-fallback-",
     }
 )
-"""Members that one of the request's beta flags has to open."""
+"""Members that require a beta flag."""
 _NO_PREFILL: Final = re.compile(r"claude-(?:\w+-)?(?:4-[6-9]|[5-9]|\d\d)(?:-|$|\.)")
 REDACTS: Final = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
 REFUSES: Final = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL"
-"""Beginnings of the strings that Anthropic documents for tests."""
+"""Prefixes of the strings that Anthropic documents for tests."""
 
 
-class MessagesAsk(Ask, kw_only=True):
-    """What a client wants of `POST /v1/messages`."""
+class MessagesRequest(CompletionRequest, kw_only=True):
+    """A request to `POST /v1/messages`."""
 
     is_stream: bool = False
     is_redacted: bool = False
-    shows_thought: bool = True
+    shows_reasoning: bool = True
     prompt: list[dict[str, Any]] = field(default_factory=list)
-    """Tools, system and message blocks, as the cache sees them."""
+    """Tools, system blocks and message blocks, in the order of the prompt cache."""
     cache: CacheUse = CacheUse()
 
 
@@ -113,9 +106,9 @@ class _Prompt(Struct):
         return [*self.tools, *self.system, *spoken]
 
 
-def parse_messages(request: dict[str, Any], betas: str) -> MessagesAsk:
-    """Check the request. `betas` is its `anthropic-beta` header. Raises `MessagesError`."""
-    _known(request, _MEMBERS, betas)
+def parse_messages(request: dict[str, Any], betas: str) -> MessagesRequest:
+    """Validate the request. `betas` is its `anthropic-beta` header. Raises `MessagesError`."""
+    _check_members(request, _MEMBERS, betas)
     model = required(request, "model", str)
     max_tokens = required(request, "max_tokens", int)
     if max_tokens < 1:
@@ -126,37 +119,37 @@ def parse_messages(request: dict[str, Any], betas: str) -> MessagesAsk:
     if request.get("service_tier") is not None:
         one_of(request["service_tier"], ("auto", "standard_only"), "service_tier")
     check_sampling(model, request)
-    shows_thought = check_thinking(request, max_tokens, prompt.turns)
+    shows_reasoning = check_thinking(request, max_tokens, prompt.turns)
     schema = output_schema(request)
-    heard, last_role = _heard(prompt.turns)
-    ask = MessagesAsk(
+    input_text, last_role = _last_input(prompt.turns)
+    parsed = MessagesRequest(
         model=model,
-        heard=heard,
+        input_text=input_text,
         last_role=last_role,
         prompt_tokens=_tokens(prompt),
         stops=_stops(request),
         max_tokens=max_tokens,
         format="text" if schema is None else "json_schema",
         schema=schema,
-        thinks=shows_thought is not None,
-        call_prefix="toolu_",
+        wants_reasoning=shows_reasoning is not None,
+        call_id_prefix="toolu_",
         is_stream=optional(request, "stream", bool) or False,
-        is_redacted=REDACTS in heard,
-        shows_thought=bool(shows_thought),
+        is_redacted=REDACTS in input_text,
+        shows_reasoning=bool(shows_reasoning),
         prompt=prompt.blocks(),
     )
-    choose_tool(ask, request, prompt.tools)
-    return ask
+    choose_tool(parsed, request, prompt.tools)
+    return parsed
 
 
 def count_messages(request: dict[str, Any], betas: str) -> int:
-    """Return what `count_tokens` says. Raises `MessagesError`."""
-    _known(request, _COUNTED, betas)
+    """Return the number of input tokens. Raises `MessagesError`."""
+    _check_members(request, _COUNTED, betas)
     required(request, "model", str)
     return _tokens(_prompt(request))
 
 
-def _known(request: dict[str, Any], members: frozenset[str], betas: str) -> None:
+def _check_members(request: dict[str, Any], members: frozenset[str], betas: str) -> None:
     for name in request:
         if name in members:
             continue
@@ -191,7 +184,7 @@ def _system(request: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _turns(request: dict[str, Any]) -> list[Turn]:
-    """Return (role, index of its first message, blocks) of each turn; neighbours of one role are one turn."""
+    """Return (role, index of its first message, blocks) of each turn; consecutive messages of one role are one turn."""
     messages = required(request, "messages", list)
     if not messages:
         raise invalid("messages", "at least one message is required")
@@ -232,8 +225,8 @@ def _check_end(model: str, turns: list[Turn]) -> None:
         raise invalid("messages", "final assistant content cannot end with trailing whitespace")
 
 
-def _heard(turns: list[Turn]) -> tuple[str, str]:
-    """Return what the model answers to, and who said it: a text after tool results outweighs them."""
+def _last_input(turns: list[Turn]) -> tuple[str, str]:
+    """Return the text that the model answers, and its role; text after tool results has precedence over them."""
     role, _, blocks = next((turn for turn in reversed(turns) if turn[0] == "user"), turns[-1])
     text = text_of([block for block in blocks if block["type"] == "text"])
     results = [block for block in blocks if block["type"] == "tool_result"]

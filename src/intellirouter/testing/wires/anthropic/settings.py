@@ -1,4 +1,4 @@
-"""Sampling, thinking and structured output: what may be combined with what."""
+"""Validate sampling, thinking and structured output, and their combinations."""
 
 import re
 from typing import Any, Final
@@ -11,7 +11,7 @@ EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 _DOCS: Final = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
 _ONE_SAMPLER: Final = re.compile(r"claude-(?:\w+-)?(?:4-[1-9]|[5-9]|\d\d)(?:-|$|\.)")
 _THINKING: Final = ("enabled", "disabled", "adaptive", "between_tools")
-_UNCHECKED: Final = (
+_UNSUPPORTED: Final = (
     "minimum",
     "maximum",
     "exclusiveMinimum",
@@ -22,7 +22,7 @@ _UNCHECKED: Final = (
     "maxItems",
     "uniqueItems",
 )
-"""Keywords of JSON Schema that structured output refuses."""
+"""Keywords of JSON Schema that structured output does not support."""
 
 
 def check_sampling(model: str, request: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ def check_sampling(model: str, request: dict[str, Any]) -> None:
 def check_thinking(
     request: dict[str, Any], max_tokens: int, turns: list[tuple[str, int, list[dict[str, Any]]]]
 ) -> bool | None:
-    """Return whether thoughts are shown, or None when there are none."""
+    """Return whether thinking is shown, or None if it is disabled."""
     thinking = optional(request, "thinking", dict)
     if thinking is None:
         return None
@@ -53,7 +53,7 @@ def check_thinking(
     if kind == "enabled":
         _check_budget(thinking, max_tokens)
         _check_first_block(turns)
-    _check_company(request)
+    _check_combinations(request)
     return thinking.get("display") != "omitted"
 
 
@@ -69,8 +69,8 @@ def _check_budget(thinking: dict[str, Any], max_tokens: int) -> None:
         )
 
 
-def _check_company(request: dict[str, Any]) -> None:
-    """Thinking constrains sampling and the choice of tools."""
+def _check_combinations(request: dict[str, Any]) -> None:
+    """Check that sampling and the tool choice are compatible with thinking."""
     if request.get("temperature") not in (None, 1):
         raise invalid(
             "",
@@ -90,7 +90,7 @@ def _check_company(request: dict[str, Any]) -> None:
 
 
 def _check_first_block(turns: list[tuple[str, int, list[dict[str, Any]]]]) -> None:
-    """In a turn whose calls are being answered, the thoughts come first."""
+    """Check that a turn with calls whose results follow starts with thinking."""
     if not any(block["type"] == "tool_result" for block in turns[-1][2]):
         return
     role, index, blocks = next((turn for turn in reversed(turns) if turn[0] == "assistant"), turns[0])
@@ -105,19 +105,19 @@ def _check_first_block(turns: list[tuple[str, int, list[dict[str, Any]]]]) -> No
 
 
 def output_schema(request: dict[str, Any]) -> Any:
-    """Return the schema of a structured answer, or None."""
+    """Return the schema for structured output, or None."""
     config = optional(request, "output_config", dict) or {}
     known_only(config, ("effort", "format", "task_budget"), "output_config")
     if config.get("effort") is not None:
         one_of(config["effort"], EFFORTS, "output_config.effort")
-    stated, where = config.get("format"), "output_config.format"
-    if stated is None:
-        stated, where = request.get("output_format"), "output_format"
-    if stated is None:
+    wanted, where = config.get("format"), "output_config.format"
+    if wanted is None:
+        wanted, where = request.get("output_format"), "output_format"
+    if wanted is None:
         return None
-    one_of(stated.get("type") if isinstance(stated, dict) else None, ("json_schema",), f"{where}.type")
-    known_only(stated, ("type", "schema"), where)
-    schema = required(stated, "schema", dict, where)
+    one_of(wanted.get("type") if isinstance(wanted, dict) else None, ("json_schema",), f"{where}.type")
+    known_only(wanted, ("type", "schema"), where)
+    schema = required(wanted, "schema", dict, where)
     _check_schema(schema, f"{where}.schema")
     return schema
 
@@ -128,9 +128,9 @@ def _check_schema(schema: Any, where: str) -> None:
     kind = schema.get("type")
     if kind == "object" and schema.get("additionalProperties") is not False:
         raise invalid(where, "For 'object' type, 'additionalProperties' must be explicitly set to false")
-    refused = [name for name in _UNCHECKED if name in schema]
-    if refused:
-        raise invalid(where, f"For '{kind}' type, properties {', '.join(sorted(refused))} are not supported")
+    unsupported = [name for name in _UNSUPPORTED if name in schema]
+    if unsupported:
+        raise invalid(where, f"For '{kind}' type, properties {', '.join(sorted(unsupported))} are not supported")
     for word in ("properties", "$defs", "definitions"):
         inner = schema.get(word)
         for below in inner.values() if isinstance(inner, dict) else ():

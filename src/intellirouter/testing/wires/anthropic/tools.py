@@ -1,9 +1,9 @@
-"""Tools and the choice among them."""
+"""Validate tools and the tool choice."""
 
 import re
 from typing import Any, Final
 
-from intellirouter.testing.plan import Ask, Tool
+from intellirouter.fake.completion import CompletionRequest, Tool
 from intellirouter.testing.wires.anthropic.blocks import check_cache_mark
 from intellirouter.testing.wires.anthropic.fields import known_only, one_of, optional, required, typed
 from intellirouter.testing.wires.anthropic.reply import invalid
@@ -22,7 +22,7 @@ _MEMBERS: Final = [
     "eager_input_streaming",
 ]
 _OWN: Final = re.compile(r"\w+_20\d{6}")
-"""Types of Anthropic's own tools: `web_search_20250305`."""
+"""The types of Anthropic's own tools, such as `web_search_20250305`."""
 
 
 def check_tools(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -62,10 +62,10 @@ def _check_custom(tool: dict[str, Any], where: str) -> None:
     check_cache_mark(tool, where)
 
 
-def choose_tool(ask: Ask, request: dict[str, Any], tools: list[dict[str, Any]]) -> None:
-    """Set the ask's tools and what is chosen among them."""
-    # Anthropic runs its own tools itself: a model of ours never calls them.
-    ask.tools = [Tool(tool["name"], tool["input_schema"]) for tool in tools if "input_schema" in tool]
+def choose_tool(parsed: CompletionRequest, request: dict[str, Any], tools: list[dict[str, Any]]) -> None:
+    """Set the tools and the tool choice of the parsed request."""
+    # Anthropic runs its own tools; this model never calls them.
+    parsed.tools = [Tool(tool["name"], tool["input_schema"]) for tool in tools if "input_schema" in tool]
     choice = optional(request, "tool_choice", dict)
     if choice is None:
         return
@@ -73,10 +73,10 @@ def choose_tool(ask: Ask, request: dict[str, Any], tools: list[dict[str, Any]]) 
         raise invalid("tool_choice", "`tool_choice` may only be specified while providing `tools`.")
     kind = one_of(choice.get("type"), ("auto", "any", "tool", "none"), "tool_choice.type")
     known_only(choice, ("type", "name", "disable_parallel_tool_use"), f"tool_choice.{kind}")
-    ask.is_parallel = not choice.get("disable_parallel_tool_use")
-    ask.tool_choice = {"any": "required", "tool": "="}.get(kind, kind)
+    parsed.allows_parallel_calls = not choice.get("disable_parallel_tool_use")
+    parsed.tool_choice = {"any": "required", "tool": "="}.get(kind, kind)
     if kind == "tool":
         name = required(choice, "name", str, "tool_choice.tool")
         if all(tool["name"] != name for tool in tools):
             raise invalid("", f"Tool '{name}' not found in provided tools")
-        ask.tool_choice = f"={name}"
+        parsed.tool_choice = f"={name}"

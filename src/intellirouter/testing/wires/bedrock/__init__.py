@@ -1,6 +1,6 @@
-"""Amazon Bedrock's converse API, with signatures checked.
+"""Amazon Bedrock's Converse API, with validation of signatures.
 
-Door: `BedrockApi`, and the one account that may sign: `ACCESS_KEY`, `SECRET_KEY`.
+Door: `BedrockApi`, and the credentials that it accepts: `ACCESS_KEY`, `SECRET_KEY`.
 """
 
 from intellirouter.testing.wires.bedrock.api import BedrockApi

@@ -1,15 +1,18 @@
-"""Bedrock's runtime: converse, streamed and not."""
+"""Bedrock's runtime API: `converse` and `converse-stream`."""
 
 import re
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.testing.plan import PLAIN, PromptCache, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, find_behavior
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.bedrock.render import converse_reply
 from intellirouter.testing.wires.bedrock.reply import BedrockError
 from intellirouter.testing.wires.bedrock.request import parse_converse
 from intellirouter.testing.wires.bedrock.signature import check_signature
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.prompt_cache import PromptCache
+from intellirouter.testing.wires.shared.request import WireRequest
 
 _PATH: Final = re.compile(r"/model/(?P<model>.+)/(?P<how>converse|converse-stream)")
 
@@ -25,12 +28,12 @@ class BedrockApi:
         self._cache.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             self._authenticate(request)
             return self._answer(request)
-        except Refused as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
     def _authenticate(self, request: WireRequest) -> None:
         if not request.headers.get("authorization"):
@@ -53,14 +56,14 @@ class BedrockApi:
                 status=404,
             )
         model = request.model = unquote(place["model"])
-        magic = magic_of(model) or PLAIN
-        if model.startswith("no-such-") or magic.is_embedding_only:
+        behavior = find_behavior(model) or ECHO
+        if model.startswith("no-such-") or behavior.is_embedding_only:
             raise BedrockError("The provided model identifier is invalid.")
         document = json_object(request.body)
         if document is None:
             raise BedrockError("The request body is not a JSON object.", name="SerializationException")
-        ask = parse_converse(model, document)
-        use = self._cache.use(model, ask.pieces)
-        ask.cached_tokens, ask.cache_write_tokens = use.read, use.written
-        plan = plan_completion(ask, magic, created_s=request.created_s)
-        return converse_reply(ask, plan, is_stream=place["how"] == "converse-stream")
+        parsed = parse_converse(model, document)
+        use = self._cache.use(model, parsed.pieces)
+        parsed.cached_tokens, parsed.cache_write_tokens = use.read, use.written
+        plan = plan_completion(parsed, behavior, created_s=request.created_s)
+        return converse_reply(parsed, plan, is_stream=place["how"] == "converse-stream")

@@ -1,4 +1,4 @@
-"""AWS' words: bodies, binary frames, and its exceptions."""
+"""Headers, bodies, binary frames and errors as AWS sends them."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ import msgspec
 
 from intellirouter.core import new_id
 from intellirouter.dialects import event_stream
-from intellirouter.testing.wires.shared import JSON_TYPE, Refused, Reply, Trouble, Wire
+from intellirouter.fake.reply import JSON_TYPE, ErrorInfo, Reply, RequestRejected, WireFormat
 
 STREAM_TYPE: Final = "application/vnd.amazon.eventstream"
 _NAMES: Final = {
@@ -28,30 +28,30 @@ _MESSAGES: Final = {
 }
 
 
-class BedrockError(Refused):
-    """AWS refuses the request: the exception's name stands in a header."""
+class BedrockError(RequestRejected):
+    """AWS rejects the request; a header contains the name of the exception."""
 
     def __init__(self, message: str, *, status: int = 400, name: str = "") -> None:
         super().__init__(message)
-        self._trouble = Trouble(status=status, message=message, type=name)
+        self._error = ErrorInfo(status=status, message=message, type=name)
 
     def reply(self) -> Reply:
-        return _refuse(self._trouble)
+        return _render_error(self._error)
 
 
-def _words(trouble: Trouble) -> tuple[str, str]:
-    default = "ValidationException" if trouble.status < 500 else "InternalServerException"
-    name = trouble.type or _NAMES.get(trouble.status, default)
-    return name, trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}.")
+def _name_and_message(error: ErrorInfo) -> tuple[str, str]:
+    default = "ValidationException" if error.status < 500 else "InternalServerException"
+    name = error.type or _NAMES.get(error.status, default)
+    return name, error.message or _MESSAGES.get(error.status, f"Error {error.status}.")
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    name, message = _words(trouble)
+def _render_error(error: ErrorInfo) -> Reply:
+    name, message = _name_and_message(error)
     reply = json_reply({"message": message})
-    reply.status = trouble.status
+    reply.status = error.status
     reply.headers.append(("x-amzn-errortype", name))
-    if trouble.retry_after_s is not None:
-        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    if error.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
 
 
@@ -60,15 +60,15 @@ def event(name: str, document: dict[str, Any]) -> bytes:
     return event_stream.encode_message(head, msgspec.json.encode(document))
 
 
-def _exception(trouble: Trouble, _at: int) -> bytes:
-    name, message = _words(trouble)
+def _exception(error: ErrorInfo, _at: int) -> bytes:
+    name, message = _name_and_message(error)
     in_stream = name[:1].lower() + name[1:]
     head = {":exception-type": in_stream, ":content-type": JSON_TYPE, ":message-type": "exception"}
     return event_stream.encode_message(head, msgspec.json.encode({"message": message}))
 
 
 class _Frames:
-    """AWS' binary event stream; checksums are right even where the content is not."""
+    """AWS' binary event stream; checksums are correct even if the content is invalid."""
 
     def payload(self, part: bytes) -> bytes | None:
         return event_stream.MessageReader().feed(part)[0].payload
@@ -77,11 +77,11 @@ class _Frames:
         return event_stream.encode_message(event_stream.MessageReader().feed(like)[0].headers, payload)
 
 
-WIRE: Final = Wire(
+WIRE: Final = WireFormat(
     name="bedrock",
     framing=_Frames(),
     is_sse=False,
-    refuse=_refuse,
+    render_error=_render_error,
     error_event=_exception,
     lead_events=1,
     filler_event=None,

@@ -1,4 +1,4 @@
-"""A converse request, checked in Bedrock's words."""
+"""Validate a request to the Converse API and read what the planner needs."""
 
 import base64
 import re
@@ -7,9 +7,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import field
 
-from intellirouter.testing.plan import Ask, Piece, Tool, count_tokens
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.bedrock.reply import BedrockError
-from intellirouter.testing.wires.shared.seal import is_minted
+from intellirouter.testing.wires.shared.opaque_tokens import is_issued
+from intellirouter.testing.wires.shared.prompt_cache import Piece
 
 TOKENS_PER_ATTACHMENT: Final = 85
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -22,15 +24,15 @@ _KINDS: Final = frozenset(
 Block = dict[str, Any]
 
 
-class ConverseAsk(Ask, kw_only=True):
-    """What a client wants of `/converse` or `/converse-stream`."""
+class ConverseRequest(CompletionRequest, kw_only=True):
+    """A request to `/converse` or `/converse-stream`."""
 
     pieces: list[Piece] = field(default_factory=list)
-    """The prompt, as the cache sees it."""
+    """The pieces of the prompt for the prompt cache."""
 
 
-def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
-    """Check the request. Raises `BedrockError`."""
+def parse_converse(model: str, request: dict[str, Any]) -> ConverseRequest:
+    """Validate the request. Raises `BedrockError`."""
     messages = _objects(request, "messages")
     system = _objects(request, "system")
     config = _object(request, "inferenceConfig")
@@ -40,22 +42,22 @@ def parse_converse(model: str, request: dict[str, Any]) -> ConverseAsk:
     _check_messages(messages)
     _check_pairs(messages, has_tools=bool(tool_config))
     pieces = _pieces([*_objects(tool_config, "tools"), *system, *(b for m in messages for b in m["content"])])
-    heard, last_role = _heard(messages)
-    ask = ConverseAsk(
+    input_text, last_role = _last_input(messages)
+    parsed = ConverseRequest(
         model=model,
-        heard=heard,
+        input_text=input_text,
         last_role=last_role,
         prompt_tokens=sum(piece.tokens for piece in pieces),
         max_tokens=config.get("maxTokens"),
         stops=[stop for stop in _list(config, "stopSequences") if isinstance(stop, str) and stop],
         tools=tools,
-        call_prefix="tooluse_",
-        thinks=_thinks(_object(request, "additionalModelRequestFields")),
+        call_id_prefix="tooluse_",
+        wants_reasoning=_wants_reasoning(_object(request, "additionalModelRequestFields")),
         pieces=pieces,
     )
-    _choose(ask, tool_config.get("toolChoice"))
-    _form(ask, _object(request, "outputConfig").get("textFormat"))
-    return ask
+    _read_tool_choice(parsed, tool_config.get("toolChoice"))
+    _read_format(parsed, _object(request, "outputConfig").get("textFormat"))
+    return parsed
 
 
 def _list(document: Block, name: str) -> list[Any]:
@@ -167,8 +169,8 @@ def _check_block(block: Block, where: str) -> None:
         case "toolResult":
             _check_id(inner, where)
         case "reasoningContent":
-            said = _object(inner, "reasoningText")
-            if "text" in said and not is_minted(str(said.get("signature")), str(said["text"])):
+            reasoning = _object(inner, "reasoningText")
+            if "text" in reasoning and not is_issued(str(reasoning.get("signature")), str(reasoning["text"])):
                 raise BedrockError(
                     f"The model returned the following errors: {where}: Invalid `signature` in `thinking` block"
                 )
@@ -193,7 +195,7 @@ def _ids(message: Block, kind: str) -> list[str]:
 
 
 def _check_pairs(messages: list[Block], *, has_tools: bool) -> None:
-    """All results stand in the very next message, one for each call; both need the tools to be declared."""
+    """Check that the next message has one result for each call, and that tools are declared for calls and results."""
     if not has_tools and any(_ids(message, kind) for message in messages for kind in ("toolUse", "toolResult")):
         raise BedrockError("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
     for at, message in enumerate(messages):
@@ -216,7 +218,8 @@ def _check_pairs(messages: list[Block], *, has_tools: bool) -> None:
         )
 
 
-def _heard(messages: list[Block]) -> tuple[str, str]:
+def _last_input(messages: list[Block]) -> tuple[str, str]:
+    """Return the text that the model answers, and its role; text next to tool results has precedence over them."""
     message = next(message for message in reversed(messages) if message["role"] == "user")
     text = "".join(block["text"] for block in message["content"] if "text" in block)
     results = [block["toolResult"] for block in message["content"] if "toolResult" in block]
@@ -232,7 +235,7 @@ def _result(part: Block) -> str:
 
 
 def _pieces(blocks: list[Block]) -> list[Piece]:
-    """Return what the cache sees: a cache point is a mark on the block before it."""
+    """Return the pieces of the prompt; a cache point marks the block before it."""
     pieces: list[Piece] = []
     for block in blocks:
         if "cachePoint" in block:
@@ -248,36 +251,36 @@ def _pieces(blocks: list[Block]) -> list[Piece]:
     return pieces
 
 
-def _choose(ask: ConverseAsk, choice: Any) -> None:
+def _read_tool_choice(parsed: ConverseRequest, choice: Any) -> None:
     if choice is None:
         return
     if not isinstance(choice, dict) or len(choice.keys() & {"auto", "any", "tool"}) != 1:
         raise BedrockError("The toolChoice field must set one of the following keys: auto, any, tool.")
     if "any" in choice:
-        ask.tool_choice = "required"
+        parsed.tool_choice = "required"
     elif "tool" in choice:
         name = _object(choice, "tool").get("name")
-        if all(tool.name != name for tool in ask.tools):
+        if all(tool.name != name for tool in parsed.tools):
             raise BedrockError(f"The tool '{name}' that toolChoice names is not among the tools of toolConfig.")
-        ask.tool_choice = f"={name}"
-    if ask.thinks and "auto" not in choice:
+        parsed.tool_choice = f"={name}"
+    if parsed.wants_reasoning and "auto" not in choice:
         raise BedrockError(
             "The model returned the following errors: Thinking may not be enabled when tool_choice forces tool use."
         )
 
 
-def _form(ask: ConverseAsk, stated: Any) -> None:
-    if stated is None:
+def _read_format(parsed: ConverseRequest, wanted: Any) -> None:
+    if wanted is None:
         return
-    described = _object(_object(stated, "structure"), "jsonSchema") if isinstance(stated, dict) else {}
+    definition = _object(_object(wanted, "structure"), "jsonSchema") if isinstance(wanted, dict) else {}
     try:
-        ask.schema = msgspec.json.decode(described.get("schema") or "")
+        parsed.schema = msgspec.json.decode(definition.get("schema") or "")
     except (msgspec.MsgspecError, TypeError):
         raise BedrockError("outputConfig.textFormat.structure.jsonSchema.schema must be JSON in a string.") from None
-    ask.format = "json_schema"
+    parsed.format = "json_schema"
 
 
-def _thinks(more: Block) -> bool:
-    """Claude's own setting is passed on to it."""
+def _wants_reasoning(more: Block) -> bool:
+    """Return whether the model-specific fields enable reasoning."""
     thinking = more.get("thinking") or more.get("reasoning_config")
     return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")

@@ -1,4 +1,4 @@
-"""AWS' signature, version 4: checked against the one account there is."""
+"""Validate AWS signatures (version 4) of the one account that exists."""
 
 import hashlib
 import hmac
@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from intellirouter.testing.wires.bedrock.reply import BedrockError
-from intellirouter.testing.wires.shared import WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 ACCESS_KEY: Final = "AKIAMOCKVENDOR000000"
-SECRET_KEY: Final = "mock-vendor-secret-key"  # noqa: S105 - known to everybody, and worth nothing
+SECRET_KEY: Final = "mock-vendor-secret-key"  # noqa: S105 - public, and grants access to nothing
 MAX_SKEW_S: Final = 300
 _HEADER: Final = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request,"
@@ -25,7 +25,7 @@ _INCOMPLETE: Final = (
 
 
 def check_signature(request: WireRequest) -> None:
-    """Raise `BedrockError` (403) unless the request was signed with `SECRET_KEY`, just now and as it came."""
+    """Check that the request was signed with `SECRET_KEY` within the last minutes. Raises `BedrockError` (403)."""
     found = _HEADER.fullmatch(request.headers.get("authorization", ""))
     if found is None:
         raise BedrockError(_INCOMPLETE, status=403, name="IncompleteSignatureException")
@@ -43,8 +43,8 @@ def check_signature(request: WireRequest) -> None:
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     canonical = hashlib.sha256(_canonical(request, signed).encode()).hexdigest()
-    wanted = hmac.new(key, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{canonical}".encode(), "sha256").hexdigest()
-    if not hmac.compare_digest(wanted, found["signature"]):
+    expected = hmac.new(key, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{canonical}".encode(), "sha256").hexdigest()
+    if not hmac.compare_digest(expected, found["signature"]):
         raise _mismatch(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
             "Access Key and signing method. Consult the service documentation for details."
@@ -67,7 +67,7 @@ def _check_time(stamp: str, date: str, now_s: int) -> None:
 
 
 def _canonical(request: WireRequest, signed: Sequence[str]) -> str:
-    """Return the canonical request. The path is encoded once more than it came, as for all services but S3."""
+    """Return the canonical request. The path is encoded a second time, as for all services except S3."""
     path = quote(request.path, safe="/-_.~")
     query = "&".join(
         f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}"

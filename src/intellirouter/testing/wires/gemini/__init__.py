@@ -1,4 +1,4 @@
-"""Google's Gemini API, on AI Studio's paths and on Vertex', as strict as the real one.
+"""Google's Gemini API with the paths of AI Studio and Vertex AI, as strict as the real API.
 
 Door: `GeminiApi`.
 """

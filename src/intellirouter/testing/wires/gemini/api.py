@@ -1,17 +1,19 @@
-"""Google's APIs: AI Studio's and Vertex', which path does what, and who may ask."""
+"""The APIs of AI Studio and Vertex AI: authentication, and which path leads to which method."""
 
 import re
 from typing import Any, Final
 from urllib.parse import unquote
 
-from intellirouter.testing.plan import PLAIN, Magic, magic_of, plan_completion
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
 from intellirouter.testing.wires.gemini.embeddings import batch_embed_reply, embed_reply, predict_reply
 from intellirouter.testing.wires.gemini.oauth import PREFIX, Tokens
-from intellirouter.testing.wires.gemini.proto import parsed
+from intellirouter.testing.wires.gemini.proto import parse_message
 from intellirouter.testing.wires.gemini.render import generate_reply
 from intellirouter.testing.wires.gemini.reply import GoogleError, bad_key, in_array, json_reply
 from intellirouter.testing.wires.gemini.request import parse_generate, prompt_tokens
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("gemini-3-mock", "gemini-mock", "gemini-embedding-mock")
 _PATH: Final = re.compile(
@@ -35,11 +37,11 @@ class GeminiApi:
         self._tokens.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             return self._answer(request)
-        except Refused as refusal:
-            reply = refusal.reply()
+        except RequestRejected as error:
+            reply = error.reply()
             is_array = request.path.endswith(":streamGenerateContent") and request.query.get("alt") != "sse"
             return in_array(reply) if is_array else reply
 
@@ -89,22 +91,22 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
     document = json_object(request.body)
     if document is None:
         raise GoogleError(400, "Invalid JSON payload received. Expected an object at the root of the message.")
-    magic = magic_of(model) or PLAIN
+    behavior = find_behavior(model) or ECHO
     match method:
         case "generateContent" | "streamGenerateContent":
-            return _generate(request, document, magic, method, is_vertex=is_vertex)
+            return _generate(request, document, behavior, method, is_vertex=is_vertex)
         case "countTokens":
-            _require(model, method, is_there=not magic.is_embedding_only)
-            counted = parsed(document, "CountTokensRequest")
+            _require(model, method, is_there=not behavior.is_embedding_only)
+            counted = parse_message(document, "CountTokensRequest")
             tokens = prompt_tokens(counted.get("generate_content_request") or counted)
             details = [{"modality": "TEXT", "tokenCount": tokens}]
             return json_reply({"totalTokens": tokens, "promptTokensDetails": details})
         case "embedContent":
             _require(model, method)
-            return embed_reply(parsed(document, "EmbedContentRequest"))
+            return embed_reply(parse_message(document, "EmbedContentRequest"))
         case "batchEmbedContents":
             _require(model, method)
-            return batch_embed_reply(parsed(document, "BatchEmbedContentsRequest"))
+            return batch_embed_reply(parse_message(document, "BatchEmbedContentsRequest"))
         case "predict" if is_vertex:
             _require(model, method)
             return predict_reply(document)
@@ -112,14 +114,16 @@ def _call(request: WireRequest, model: str, method: str, *, is_vertex: bool) -> 
             raise GoogleError(404, f"Unknown method {method}.")
 
 
-def _generate(request: WireRequest, document: dict[str, Any], magic: Magic, method: str, *, is_vertex: bool) -> Reply:
+def _generate(
+    request: WireRequest, document: dict[str, Any], behavior: ModelBehavior, method: str, *, is_vertex: bool
+) -> Reply:
     model = request.model or ""
-    _require(model, method, is_there=not magic.is_embedding_only)
-    ask = parse_generate(model, document, is_vertex=is_vertex)
+    _require(model, method, is_there=not behavior.is_embedding_only)
+    parsed = parse_generate(model, document, is_vertex=is_vertex)
     form = "whole"
     if method == "streamGenerateContent":
         form = "sse" if request.query.get("alt") == "sse" else "array"
-    return generate_reply(ask, form, plan_completion(ask, magic, created_s=request.created_s))
+    return generate_reply(parsed, form, plan_completion(parsed, behavior, created_s=request.created_s))
 
 
 def _require(model: str, method: str, *, is_there: bool = True) -> None:
@@ -133,7 +137,7 @@ def _require(model: str, method: str, *, is_there: bool = True) -> None:
 
 def _describe(model: str) -> Reply:
     _require(model, "GetModel")
-    return json_reply(_card(model))
+    return json_reply(_model_entry(model))
 
 
 def _list(request: WireRequest) -> Reply:
@@ -141,13 +145,13 @@ def _list(request: WireRequest) -> Reply:
     if not size.isdecimal() or not begin.isdecimal():
         raise GoogleError(400, "page_size and page_token must be those of an earlier answer.")
     first, last = int(begin), int(begin) + (int(size) or 50)
-    page: dict[str, Any] = {"models": [_card(name) for name in MODELS[first:last]]}
+    page: dict[str, Any] = {"models": [_model_entry(name) for name in MODELS[first:last]]}
     if last < len(MODELS):
         page["nextPageToken"] = str(last)
     return json_reply(page)
 
 
-def _card(name: str) -> dict[str, Any]:
+def _model_entry(name: str) -> dict[str, Any]:
     embeds = "embed" in name
     return {
         "name": f"models/{name}",

@@ -1,10 +1,11 @@
-"""Google's embeddings: one, several, and Vertex' older form."""
+"""Google's embeddings: single, batch, and the older `predict` method of Vertex AI."""
 
 from typing import Any, Final
 
-from intellirouter.testing.plan import count_tokens, embed_text
+from intellirouter.fake.embedding import embed_text
+from intellirouter.fake.reply import Reply
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.gemini.reply import GoogleError, json_reply
-from intellirouter.testing.wires.shared import Reply
 
 DIMENSIONS: Final = 768
 MAX_DIMENSIONS: Final = 3072

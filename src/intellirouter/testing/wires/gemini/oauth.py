@@ -1,4 +1,4 @@
-"""Google's token endpoint, as service accounts use it."""
+"""Google's token endpoint for service accounts."""
 
 import base64
 import binascii
@@ -7,8 +7,9 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from intellirouter.core import new_id
+from intellirouter.fake.reply import Reply, json_object
 from intellirouter.testing.wires.gemini.reply import GoogleError, json_reply
-from intellirouter.testing.wires.shared import Reply, WireRequest, json_object
+from intellirouter.testing.wires.shared.request import WireRequest
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME_S: Final = 3600
@@ -18,40 +19,40 @@ _CLAIMS: Final = ("iss", "scope", "aud", "exp", "iat")
 
 
 class Tokens:
-    """Access tokens given out."""
+    """The access tokens that were issued."""
 
     def __init__(self) -> None:
-        self._until_s: OrderedDict[str, int] = OrderedDict()
+        self._expires_s: OrderedDict[str, int] = OrderedDict()
 
     def clear(self) -> None:
-        self._until_s.clear()
+        self._expires_s.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Answer `POST /token`. The assertion's claims are checked, its signature is not: nobody has its key."""
+        """Answer `POST /token`. Only the claims of the assertion are validated: the key of its signature is unknown."""
         if request.method != "POST":
             raise GoogleError(405, "Method Not Allowed")
         form = parse_qs(request.body.decode(errors="replace"))
         if form.get("grant_type") != [GRANT]:
-            return _refusal("unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', [''])[0]}")
+            return _error_reply("unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', [''])[0]}")
         problem = _problem(form.get("assertion", [""])[0], request.created_s)
         if problem is not None:
-            return _refusal("invalid_grant", f"Invalid JWT: {problem}")
+            return _error_reply("invalid_grant", f"Invalid JWT: {problem}")
         token = new_id(PREFIX)
-        self._until_s[token] = request.created_s + LIFETIME_S
-        if len(self._until_s) > MAX_TOKENS:
-            self._until_s.popitem(last=False)
+        self._expires_s[token] = request.created_s + LIFETIME_S
+        if len(self._expires_s) > MAX_TOKENS:
+            self._expires_s.popitem(last=False)
         return json_reply({"access_token": token, "expires_in": LIFETIME_S - 1, "token_type": "Bearer"})
 
     def holds(self, token: str, now_s: int) -> bool:
-        return self._until_s.get(token, 0) > now_s
+        return self._expires_s.get(token, 0) > now_s
 
 
-def _refusal(error: str, description: str) -> Reply:
+def _error_reply(error: str, description: str) -> Reply:
     return json_reply({"error": error, "error_description": description}, status=400)
 
 
 def _problem(assertion: str, now_s: int) -> str | None:
-    """Say what is wrong with a JWT's form and claims."""
+    """Return what is wrong with the format and claims of a JWT, or None."""
     pieces = assertion.split(".")
     if len(pieces) != 3 or not pieces[2]:
         return "it must have three parts, the last of which is the signature"
@@ -63,10 +64,14 @@ def _problem(assertion: str, now_s: int) -> str | None:
     missing = [name for name in _CLAIMS if name not in claims]
     if missing:
         return f"claims are missing: {', '.join(missing)}"
-    begins, ends = claims["iat"], claims["exp"]
-    if not isinstance(begins, int) or not isinstance(ends, int) or not begins <= ends <= begins + LIFETIME_S:
+    issued_s, expires_s = claims["iat"], claims["exp"]
+    if (
+        not isinstance(issued_s, int)
+        or not isinstance(expires_s, int)
+        or not issued_s <= expires_s <= issued_s + LIFETIME_S
+    ):
         return "Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
-    if ends <= now_s:
+    if expires_s <= now_s:
         return "Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your exp values."
     return None
 

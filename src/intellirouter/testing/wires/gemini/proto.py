@@ -1,4 +1,4 @@
-"""Google's request messages, field by field: what is in none of them is refused by name, as its JSON parser does."""
+"""Google's request messages and their fields. Unknown fields are rejected by name, as Google's JSON parser does."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _HUMP: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _PACKAGE: Final = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 MAX_DEPTH: Final = 64
 
-# A field's type: `*` anything, `str`, `num`, `bool`, a message by name; `[]` repeats it, `{}` maps names to it.
+# The type of a field: `*` (any), `str`, `num`, `bool` or the name of a message; `[]` is a list of it, `{}` a map.
 _FIELDS: Final[Mapping[str, str]] = {
     "GenerateContentRequest": "model:str contents:[]Content system_instruction:Content tools:[]Tool "
     "tool_config:ToolConfig safety_settings:[]SafetySetting generation_config:GenerationConfig cached_content:str "
@@ -56,8 +56,8 @@ _SCALARS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
 }
 
 
-def parsed(document: dict[str, Any], message: str) -> dict[str, Any]:
-    """Return the message with the names of its fields in snake case; null is absent. Raises `GoogleError` (400)."""
+def parse_message(document: dict[str, Any], message: str) -> dict[str, Any]:
+    """Return the message with its field names in snake case and without null. Raises `GoogleError` (400)."""
     found: list[tuple[str, str]] = []
     read = _message(document, message, "", found)
     if found:
@@ -70,7 +70,7 @@ def _message(document: dict[str, Any], message: str, where: str, found: list[tup
     read: dict[str, Any] = {}
     for name, value in document.items():
         known = name if name in fields else _HUMP.sub("_", name).lower()
-        # Both spellings are legal: `generationConfig` and `generation_config`.
+        # Both spellings are valid: `generationConfig` and `generation_config`.
         if known not in fields or (name != known and "_" in name[1:]):
             found.append((where, _unknown(name, where, "Cannot find field.")))
         elif value is not None:
@@ -99,12 +99,12 @@ def _value(value: Any, kind: str, where: str, found: list[tuple[str, str]]) -> A
         return None
     if kind in _SCALARS:
         types, _ = _SCALARS[kind]
-        is_fit = isinstance(value, types) and not (isinstance(value, bool) and kind == "num")
+        is_valid = isinstance(value, types) and not (isinstance(value, bool) and kind == "num")
     else:
-        is_fit = isinstance(value, dict)
-        if is_fit:
+        is_valid = isinstance(value, dict)
+        if is_valid:
             return _message(value, kind, where, found)
-    if not is_fit:
+    if not is_valid:
         found.append((where, _wrong(where, kind, value)))
     return value
 
@@ -118,5 +118,5 @@ def _map(value: Any, kind: str, where: str, found: list[tuple[str, str]]) -> dic
 
 def _wrong(where: str, kind: str, value: Any) -> str:
     expected = _SCALARS[kind][1] if kind in _SCALARS else _PACKAGE + kind
-    said = msgspec.json.encode(value).decode()
-    return f"Invalid value at '{where}' ({expected}), {said[:200]}"
+    shown = msgspec.json.encode(value).decode()
+    return f"Invalid value at '{where}' ({expected}), {shown[:200]}"

@@ -1,10 +1,10 @@
-"""Google's words: headers, error documents, events, and its refusals."""
+"""Headers, bodies, events and errors as Google sends them."""
 
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.wires.shared import Refused, Reply, Sse, Trouble, Wire, pretty_json
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, Sse, WireFormat, pretty_json
 
 JSON_TYPE: Final = "application/json; charset=UTF-8"
 _STATUSES: Final = {
@@ -29,8 +29,8 @@ _MESSAGES: Final = {
 _RPC: Final = "type.googleapis.com/google.rpc."
 
 
-class GoogleError(Refused):
-    """Google refuses the request, with its canonical status."""
+class GoogleError(RequestRejected):
+    """Google rejects the request."""
 
     def __init__(self, status: int, message: str, details: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ def bad_key() -> GoogleError:
 
 
 def violations(found: list[tuple[str, str]]) -> GoogleError:
-    """Return a 400 with each (field, description)."""
-    fields = [{"field": field, "description": said} if field else {"description": said} for field, said in found]
+    """Return a 400 with a violation for each (field, description)."""
+    fields = [{"field": field, "description": text} if field else {"description": text} for field, text in found]
     detail = {"@type": f"{_RPC}BadRequest", "fieldViolations": fields}
-    return GoogleError(400, "\n".join(said for _, said in found), [detail])
+    return GoogleError(400, "\n".join(text for _, text in found), [detail])
 
 
 def invalid(where: str, message: str) -> GoogleError:
-    """Return a 400 of the checks that follow parsing: `* GenerateContentRequest.contents: …`."""
+    """Return a 400 of the validation after parsing: `* GenerateContentRequest.contents: …`."""
     return GoogleError(400, f"* GenerateContentRequest.{where}: {message}\n")
 
 
@@ -65,21 +65,21 @@ def error_document(status: int, message: str, details: list[dict[str, Any]] | No
     return {"error": error}
 
 
-def _envelope(trouble: Trouble) -> dict[str, Any]:
+def _document_of(error: ErrorInfo) -> dict[str, Any]:
     details = []
-    if trouble.retry_after_s is not None:
+    if error.retry_after_s is not None:
         details.append({"@type": f"{_RPC}QuotaFailure", "violations": [{"quotaMetric": "mock/requests"}]})
-        # Google says when to come back here and in no header.
-        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{trouble.retry_after_s:g}s"})
-    message = trouble.message or _MESSAGES.get(trouble.status, f"Error {trouble.status}.")
-    document = error_document(trouble.status, message, details)
-    if trouble.type.isupper():  # a status; OpenAI's types, which magic models state, are no words of Google's
-        document["error"]["status"] = trouble.type
+        # Google reports the retry delay here and not in a header.
+        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{error.retry_after_s:g}s"})
+    message = error.message or _MESSAGES.get(error.status, f"Error {error.status}.")
+    document = error_document(error.status, message, details)
+    if error.type.isupper():  # a canonical status, not a type of OpenAI's from a fake model
+        document["error"]["status"] = error.type
     return document
 
 
 class _JsonArray:
-    """One JSON array, an element at a time."""
+    """A JSON array with one element per event."""
 
     def payload(self, part: bytes) -> bytes | None:
         return None if part == b"]" else part.removeprefix(b"[").removeprefix(b",\r\n").rstrip(b"\r\n")
@@ -92,20 +92,20 @@ def sse(document: Any) -> bytes:
     return b"data: %b\r\n\r\n" % msgspec.json.encode(document)
 
 
-WIRE: Final = Wire(
+WIRE: Final = WireFormat(
     name="gemini",
     framing=Sse(),
-    refuse=lambda trouble: json_reply(_envelope(trouble), status=trouble.status),
-    error_event=lambda trouble, _: sse(_envelope(trouble)),
+    render_error=lambda error: json_reply(_document_of(error), status=error.status),
+    error_event=lambda error, _: sse(_document_of(error)),
     lead_events=0,
     filler_event=(b'data: {"candidates":[],"filler":"', b'"}\r\n\r\n'),
 )
-ARRAY_WIRE: Final = Wire(
+ARRAY_WIRE: Final = WireFormat(
     name="gemini_array",
     framing=_JsonArray(),
     is_sse=False,
-    refuse=lambda trouble: in_array(json_reply(_envelope(trouble), status=trouble.status)),
-    error_event=lambda trouble, at: (b",\r\n" if at else b"[") + pretty_json(_envelope(trouble)) + b"\n]",
+    render_error=lambda error: in_array(json_reply(_document_of(error), status=error.status)),
+    error_event=lambda error, at: (b",\r\n" if at else b"[") + pretty_json(_document_of(error)) + b"\n]",
     lead_events=0,
     filler_event=(b',\r\n{"candidates":[],"filler":"', b'"}\n'),
     filler_comment=None,
@@ -117,7 +117,7 @@ def json_reply(document: Any, *, status: int = 200) -> Reply:
 
 
 def in_array(reply: Reply) -> Reply:
-    """Answer a streamed request that did not ask for events: its errors stand in an array too."""
+    """Wrap an error in an array, as in the answer to a streamed request without `alt=sse`."""
     return Reply(status=reply.status, headers=reply.headers, parts=[b"[%b]" % reply.parts[0]], wire=ARRAY_WIRE)
 
 

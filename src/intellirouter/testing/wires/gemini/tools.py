@@ -1,9 +1,9 @@
-"""Function declarations, their schemas, and the choice among them."""
+"""Function declarations, their schemas, and the tool choice."""
 
 import re
 from typing import Any, Final
 
-from intellirouter.testing.plan import Ask, Tool
+from intellirouter.fake.completion import CompletionRequest, Tool
 from intellirouter.testing.wires.gemini.reply import GoogleError, invalid
 
 _NAME: Final = re.compile(r"[a-zA-Z_][\w.:-]{0,63}", re.ASCII)
@@ -13,25 +13,25 @@ _ENUMS: Final = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 MAX_DEPTH: Final = 32
 
 
-def choose_tools(ask: Ask, request: dict[str, Any]) -> None:
-    """Set the ask's tools and the choice among them. Raises `GoogleError`."""
+def choose_tools(parsed: CompletionRequest, request: dict[str, Any]) -> None:
+    """Set the tools and the tool choice of the parsed request. Raises `GoogleError`."""
     for at, tool in enumerate(request.get("tools") or []):
-        for place, declared in enumerate(tool.get("function_declarations") or []):
-            ask.tools.append(_declared(declared, f"tools[{at}].function_declarations[{place}]"))
-    names = [tool.name for tool in ask.tools]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise GoogleError(400, f"Duplicate function declaration found: {twice}")
+        for place, declaration in enumerate(tool.get("function_declarations") or []):
+            parsed.tools.append(_read_declaration(declaration, f"tools[{at}].function_declarations[{place}]"))
+    names = [tool.name for tool in parsed.tools]
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
+        raise GoogleError(400, f"Duplicate function declaration found: {duplicate}")
     config = (request.get("tool_config") or {}).get("function_calling_config") or {}
-    _choose(ask, config)
+    _read_choice(parsed, config)
 
 
-def _choose(ask: Ask, config: dict[str, Any]) -> None:
+def _read_choice(parsed: CompletionRequest, config: dict[str, Any]) -> None:
     where = "tool_config.function_calling_config"
     mode = config.get("mode") or "AUTO"
     if mode.upper() not in _MODES:
         raise GoogleError(400, f"Invalid value at '{where}.mode' ({_ENUMS}FunctionCallingConfig.Mode), \"{mode}\"")
-    ask.tool_choice = _MODES[mode.upper()]
+    parsed.tool_choice = _MODES[mode.upper()]
     allowed = config.get("allowed_function_names") or []
     if not allowed:
         return
@@ -41,20 +41,20 @@ def _choose(ask: Ask, config: dict[str, Any]) -> None:
             "allowed_function_names should only be set when the function calling mode is ANY or VALIDATED.",
         )
     for name in allowed:
-        if all(tool.name != name for tool in ask.tools):
-            raise invalid(f"{where}.allowed_function_names", f"function {name} is not declared.")
-    ask.tools = [tool for tool in ask.tools if tool.name in allowed]
+        if all(tool.name != name for tool in parsed.tools):
+            raise invalid(f"{where}.allowed_function_names", f"function {name} is not declaration.")
+    parsed.tools = [tool for tool in parsed.tools if tool.name in allowed]
 
 
-def _declared(declared: dict[str, Any], where: str) -> Tool:
-    name = declared.get("name") or ""
+def _read_declaration(declaration: dict[str, Any], where: str) -> Tool:
+    name = declaration.get("name") or ""
     if not _NAME.fullmatch(name):
         raise invalid(
             f"{where}.name",
             "[FIELD_INVALID] Invalid function name. Must start with a letter or an underscore. Must be alphameric "
             "(a-z, A-Z, 0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.",
         )
-    schema, plain = declared.get("parameters"), declared.get("parameters_json_schema")
+    schema, plain = declaration.get("parameters"), declaration.get("parameters_json_schema")
     if schema is not None and plain is not None:
         raise invalid(f"{where}.parameters_json_schema", "parameters must be omitted when this is set.")
     if schema is not None:
@@ -64,7 +64,7 @@ def _declared(declared: dict[str, Any], where: str) -> Tool:
 
 
 def check_schema(schema: dict[str, Any], where: str, depth: int = 0) -> None:
-    """Check what Google checks beyond the names of fields. Raises `GoogleError`."""
+    """Validate a schema beyond the names of its fields. Raises `GoogleError`."""
     kind = str(schema.get("type") or "").upper()
     if schema.get("type") is not None and kind not in _TYPES:
         raise GoogleError(400, f"Invalid value at '{where}.type' ({_ENUMS}Type), \"{schema['type']}\"")
@@ -90,7 +90,7 @@ def check_schema(schema: dict[str, Any], where: str, depth: int = 0) -> None:
 
 
 def plain_schema(schema: Any) -> Any:
-    """Return Google's schema as JSON Schema, as far as instances depend on it."""
+    """Convert Google's schema to JSON Schema, as far as instances depend on it."""
     if not isinstance(schema, dict):
         return schema
     plain = {

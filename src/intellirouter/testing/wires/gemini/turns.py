@@ -1,22 +1,22 @@
-"""Contents: roles, parts, calls and their responses, and the signatures that calls must bring back."""
+"""Validate contents: roles, parts, calls and their responses, and the signatures that calls must return."""
 
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.plan import count_tokens
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.gemini.reply import GoogleError, invalid
-from intellirouter.testing.wires.shared.seal import bytes_of, is_minted
+from intellirouter.testing.wires.shared.opaque_tokens import decode_base64, is_issued
 
 TOKENS_PER_ATTACHMENT: Final = 258
 BYPASS: Final = frozenset({"context_engineering_is_the_way_to_go", "skip_thought_signature_validator"})
-"""Values that Google documents for calls it did not make itself."""
+"""Values that Google documents for calls of other models."""
 _METADATA: Final = frozenset({"thought", "thought_signature", "video_metadata", "media_resolution", "part_metadata"})
 _SIGNATURES_PAGE: Final = "https://ai.google.dev/gemini-api/docs/thought-signatures"
 
 
 def check_turns(contents: list[dict[str, Any]], endpoint: str | None) -> None:
-    """Check all turns. `endpoint` is where signatures must have been minted; None: they are not looked at."""
+    """Validate all turns. `endpoint` is the API that must have issued the signatures; None skips their validation."""
     for at, content in enumerate(contents):
         if content.get("role") not in (None, "user", "model", "function"):
             raise GoogleError(400, "Please use a valid role: user, model.")
@@ -35,7 +35,7 @@ def check_turns(contents: list[dict[str, Any]], endpoint: str | None) -> None:
 
 
 def _merged(contents: list[dict[str, Any]]) -> list[tuple[bool, list[dict[str, Any]]]]:
-    """Return (is the model's, parts); neighbours of one side are one turn."""
+    """Return (is the model's, parts) of each turn; consecutive contents of one side are one turn."""
     turns: list[tuple[bool, list[dict[str, Any]]]] = []
     for content in contents:
         is_model = content.get("role") == "model"
@@ -90,17 +90,18 @@ def _check_responses(responses: list[dict[str, Any]]) -> None:
 
 
 def _check_signatures(contents: list[dict[str, Any]], endpoint: str) -> None:
-    """The first call of every step since the last thing the user said brings its signature; all are intact."""
+    """Check that all signatures are valid and that the first call of each step since the last user text has one."""
     for content in contents:
         for part in content["parts"]:
             signature = part.get("thought_signature")
-            if signature and not _is_bypass(signature) and not is_minted(signature, endpoint):
+            if signature and not _is_bypass(signature) and not is_issued(signature, endpoint):
                 raise GoogleError(400, "Corrupted thought signature.")
-    last_said = max(
-        (at for at, content in enumerate(contents) if content.get("role") != "model" and _speaks(content)), default=-1
+    last_user_text = max(
+        (at for at, content in enumerate(contents) if content.get("role") != "model" and _has_user_content(content)),
+        default=-1,
     )
     for at, content in enumerate(contents):
-        if at <= last_said or content.get("role") != "model":
+        if at <= last_user_text or content.get("role") != "model":
             continue
         first = next((part for part in content["parts"] if part.get("function_call") is not None), None)
         if first is not None and not first.get("thought_signature"):
@@ -115,16 +116,16 @@ def _check_signatures(contents: list[dict[str, Any]], endpoint: str) -> None:
 
 
 def _is_bypass(signature: str) -> bool:
-    """The documented values stand there as they are, or as the bytes that clients encode."""
-    return signature in BYPASS or bytes_of(signature).decode("ascii", "replace") in BYPASS
+    """Return whether the signature is one of the documented values, plain or in base64."""
+    return signature in BYPASS or decode_base64(signature).decode("ascii", "replace") in BYPASS
 
 
-def _speaks(content: dict[str, Any]) -> bool:
+def _has_user_content(content: dict[str, Any]) -> bool:
     return any(part.get("function_response") is None for part in content["parts"])
 
 
-def heard_in(contents: list[dict[str, Any]]) -> tuple[str, str]:
-    """Return what the model answers to, and who said it."""
+def last_input(contents: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the text that the model answers, and the role of the last turn."""
     is_model, parts = _merged(contents)[-1]
     text = _text(parts)
     responses = _named(parts, "function_response")
@@ -141,7 +142,7 @@ def _text(parts: list[dict[str, Any]]) -> str:
 
 
 def _result(response: dict[str, Any]) -> str:
-    """Return the text of a result where it is one, otherwise all of it as JSON."""
+    """Return the text of a result, or the whole result as JSON if it has no text."""
     for name in ("output", "result", "error"):
         if isinstance(response.get(name), str):
             return str(response[name])

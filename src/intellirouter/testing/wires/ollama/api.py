@@ -1,14 +1,18 @@
-"""Ollama's API below `/api`."""
+"""Ollama's API: authentication, and which path leads to which endpoint."""
 
 import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from intellirouter.testing.plan import PLAIN, Magic, count_tokens, embed_text, magic_of, plan_completion
-from intellirouter.testing.wires.ollama.render import loaded_reply, spoken_reply
+from intellirouter.fake.embedding import embed_text
+from intellirouter.fake.models import ECHO, ModelBehavior, find_behavior
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import Reply, RequestRejected, json_object
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.ollama.render import completion_reply, loaded_reply
 from intellirouter.testing.wires.ollama.reply import OllamaError, PlainError, json_reply, wrong_kind
-from intellirouter.testing.wires.ollama.request import OllamaAsk, parse_chat, parse_generate
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest, json_object
+from intellirouter.testing.wires.ollama.request import OllamaRequest, parse_chat, parse_generate
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("mock-large:latest", "mock-small:latest", "mock-embed:latest")
 VERSION: Final = "0.12.10"
@@ -25,22 +29,22 @@ class OllamaApi:
         self._api_key = api_key
 
     def reset(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is no stored state."""
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             if self._api_key is not None and request.key != self._api_key:
                 raise OllamaError(401, "unauthorized")
             return _answer(request)
-        except Refused as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
 
 def _answer(request: WireRequest) -> Reply:
     what = request.path.removeprefix("/api/")
     if what in _MODEL_PATHS:
-        return _of_model(request, what)
+        return _answer_model(request, what)
     listed = _LISTS.get(what)
     if listed is None:
         raise PlainError(404, "404 page not found")
@@ -49,7 +53,7 @@ def _answer(request: WireRequest) -> Reply:
     return json_reply(listed())
 
 
-def _of_model(request: WireRequest, what: str) -> Reply:
+def _answer_model(request: WireRequest, what: str) -> Reply:
     if request.method != "POST":
         raise PlainError(405, "405 method not allowed")
     document = json_object(request.body)
@@ -61,25 +65,25 @@ def _of_model(request: WireRequest, what: str) -> Reply:
     if not name:
         raise OllamaError(400, "model is required")
     request.model = name
-    magic = magic_of(name) or PLAIN
+    behavior = find_behavior(name) or ECHO
     if name.startswith("no-such-"):
         raise OllamaError(404, f"model '{name}' not found")
     match what:
         case "chat":
-            return _speak(parse_chat(name, document), magic, request.created_s)
+            return _generate(parse_chat(name, document), behavior, request.created_s)
         case "generate":
-            return _speak(parse_generate(name, document), magic, request.created_s)
+            return _generate(parse_generate(name, document), behavior, request.created_s)
         case "show":
-            return json_reply(_shown(name))
+            return json_reply(_model_details(name))
         case _:
             return _embed(name, document, is_old=what == "embeddings")
 
 
-def _speak(ask: OllamaAsk, magic: Magic, created_s: int) -> Reply:
-    if magic.is_embedding_only:
-        raise OllamaError(400, f'"{ask.model}" does not support {"chat" if ask.is_chat else "generate"}')
-    render = loaded_reply if ask.is_empty else spoken_reply
-    return render(ask, plan_completion(ask, magic, created_s=created_s))
+def _generate(request: OllamaRequest, behavior: ModelBehavior, created_s: int) -> Reply:
+    if behavior.is_embedding_only:
+        raise OllamaError(400, f'"{request.model}" does not support {"chat" if request.is_chat else "generate"}')
+    render = loaded_reply if request.only_loads else completion_reply
+    return render(request, plan_completion(request, behavior, created_s=created_s))
 
 
 def _embed(name: str, document: dict[str, Any], *, is_old: bool) -> Reply:
@@ -117,21 +121,21 @@ def _details() -> dict[str, Any]:
     }
 
 
-def _card(name: str) -> dict[str, Any]:
+def _model_entry(name: str) -> dict[str, Any]:
     digest = hashlib.sha256(name.encode()).hexdigest()
     return {"name": name, "model": name, "size": _SIZE_BYTES, "digest": digest, "details": _details()}
 
 
 def _tags() -> dict[str, Any]:
-    return {"models": [{**_card(name), "modified_at": _TIME} for name in MODELS]}
+    return {"models": [{**_model_entry(name), "modified_at": _TIME} for name in MODELS]}
 
 
 def _ps() -> dict[str, Any]:
     running = {"expires_at": _TIME, "size_vram": _SIZE_BYTES, "context_length": 8192}
-    return {"models": [{**_card(name), **running} for name in MODELS[:1]]}
+    return {"models": [{**_model_entry(name), **running} for name in MODELS[:1]]}
 
 
-def _shown(name: str) -> dict[str, Any]:
+def _model_details(name: str) -> dict[str, Any]:
     embeds = "embed" in name
     info = {"general.architecture": "mock", "mock.context_length": 8192, "mock.embedding_length": DIMENSIONS}
     return {

@@ -1,11 +1,12 @@
-"""Ollama's words: bodies, lines, and its refusals."""
+"""Headers, bodies, lines and errors as Ollama sends them."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.testing.wires.shared import JsonLines, Refused, Reply, Trouble, Wire
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, WireFormat
+from intellirouter.testing.wires.shared.json_lines import JsonLines
 
 _MESSAGES: Final = {
     401: "unauthorized",
@@ -16,8 +17,8 @@ _MESSAGES: Final = {
 }
 
 
-class OllamaError(Refused):
-    """Ollama refuses the request: `{"error": "…"}`."""
+class OllamaError(RequestRejected):
+    """Ollama rejects the request: `{"error": "…"}`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,34 +30,34 @@ class OllamaError(Refused):
 
 
 class PlainError(OllamaError):
-    """What the server below Ollama answers in plain text: unknown paths and methods."""
+    """Unknown paths and methods, which Ollama's web framework answers in plain text."""
 
     def reply(self) -> Reply:
         headers = [("content-type", "text/plain")]
         return Reply(status=self.status, headers=headers, parts=[self.message.encode()], wire=WIRE)
 
 
-_SILENT: Final = (
+_EMPTY_CHUNK: Final = (
     b'{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""},"response":"",'
     b'"done":false,"filler":"'
 )
 
 
 def wrong_kind(field: str, kind: str, value: Any) -> OllamaError:
-    """Say it as the JSON decoder of Go does."""
+    """Return the error of Go's JSON decoder for a value of a wrong type."""
     names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
     got = names.get(type(value), "null")
     return OllamaError(400, f"json: cannot unmarshal {got} into Go struct field {field} of type {kind}")
 
 
-def _words(trouble: Trouble) -> dict[str, str]:
-    return {"error": trouble.message or _MESSAGES.get(trouble.status, f"error {trouble.status}")}
+def _error_document(error: ErrorInfo) -> dict[str, str]:
+    return {"error": error.message or _MESSAGES.get(error.status, f"error {error.status}")}
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    reply = json_reply(_words(trouble), status=trouble.status)
-    if trouble.retry_after_s is not None:
-        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+def _render_error(error: ErrorInfo) -> Reply:
+    reply = json_reply(_error_document(error), status=error.status)
+    if error.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
 
 
@@ -64,14 +65,14 @@ def line(document: dict[str, Any]) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-WIRE: Final = Wire(
+WIRE: Final = WireFormat(
     name="ollama",
     framing=JsonLines(),
     is_sse=False,
-    refuse=_refuse,
-    error_event=lambda trouble, _: line(_words(trouble)),
+    render_error=_render_error,
+    error_event=lambda error, _: line(_error_document(error)),
     lead_events=0,
-    filler_event=(_SILENT, b'"}\n'),
+    filler_event=(_EMPTY_CHUNK, b'"}\n'),
     filler_comment=None,
 )
 

@@ -1,10 +1,11 @@
-"""Requests to Ollama, read as Go reads them: unknown members are ignored, wrong types are refused."""
+"""Validate requests to Ollama as Go does: unknown members are ignored, wrong types are rejected."""
 
 import base64
 import binascii
 from typing import Any, Final, Literal
 
-from intellirouter.testing.plan import Ask, Tool, count_tokens
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.ollama.reply import OllamaError, wrong_kind
 
 TOKENS_PER_MESSAGE: Final = 4
@@ -25,17 +26,17 @@ _OPTIONS: Final[dict[str, tuple[type, ...]]] = {
 _GO_NAMES: Final = {int: "integer", float: "float32", list: "array"}
 
 
-class OllamaAsk(Ask, kw_only=True):
-    """What a client wants of `/api/chat` or `/api/generate`."""
+class OllamaRequest(CompletionRequest, kw_only=True):
+    """A request to `/api/chat` or `/api/generate`."""
 
     is_chat: bool = True
     is_stream: bool = True
-    is_empty: bool = False
-    """Nothing is asked: the model is only loaded."""
+    only_loads: bool = False
+    """There is no prompt: the model is only loaded."""
 
 
-def parse_chat(model: str, request: dict[str, Any]) -> OllamaAsk:
-    """Check a chat. Raises `OllamaError`."""
+def parse_chat(model: str, request: dict[str, Any]) -> OllamaRequest:
+    """Validate a chat request. Raises `OllamaError`."""
     messages = request.get("messages") or []
     if not isinstance(messages, list):
         raise wrong_kind("ChatRequest.messages", "[]api.Message", messages)
@@ -44,35 +45,35 @@ def parse_chat(model: str, request: dict[str, Any]) -> OllamaAsk:
     tools = _tools(request.get("tools") or [])
     last = messages[-1] if messages else {"role": "user"}
     is_result = last.get("role") == "tool"
-    heard: dict[str, Any] = next(
+    answered: dict[str, Any] = next(
         (m for m in reversed(messages) if m.get("role") == ("tool" if is_result else "user")), {}
     )
-    ask = OllamaAsk(
+    parsed = OllamaRequest(
         model=model,
-        heard=heard.get("content") or "",
+        input_text=answered.get("content") or "",
         last_role=last.get("role") or "user",
         prompt_tokens=sum(_message_tokens(message) for message in messages)
         + sum(TOKENS_PER_MESSAGE + count_tokens(tool.name + str(tool.parameters)) for tool in tools),
         tools=tools,
-        is_empty=not messages,
+        only_loads=not messages,
     )
-    _configure(ask, request)
-    return ask
+    _configure(parsed, request)
+    return parsed
 
 
-def parse_generate(model: str, request: dict[str, Any]) -> OllamaAsk:
+def parse_generate(model: str, request: dict[str, Any]) -> OllamaRequest:
     prompt = _text(request, "prompt", "GenerateRequest")
     system = _text(request, "system", "GenerateRequest")
     images = _images(request.get("images"), "GenerateRequest.images")
-    ask = OllamaAsk(
+    parsed = OllamaRequest(
         model=model,
-        heard=prompt,
+        input_text=prompt,
         prompt_tokens=TOKENS_PER_MESSAGE + count_tokens(prompt + system) + TOKENS_PER_IMAGE * images,
         is_chat=False,
-        is_empty=not prompt,
+        only_loads=not prompt,
     )
-    _configure(ask, request)
-    return ask
+    _configure(parsed, request)
+    return parsed
 
 
 def _check_message(message: Any) -> None:
@@ -102,7 +103,7 @@ def _text(document: dict[str, Any], name: str, where: str) -> str:
 
 
 def _images(value: Any, where: str) -> int:
-    """Return how many pictures there are: base64, without the head of a data URI."""
+    """Return the number of images, which must be base64 without the prefix of a data URI."""
     if value is not None and not isinstance(value, list):
         raise wrong_kind(where, "[]api.ImageData", value)
     for image in value or []:
@@ -132,11 +133,11 @@ def _tools(tools: Any) -> list[Tool]:
     return found
 
 
-def _configure(ask: OllamaAsk, request: dict[str, Any]) -> None:
+def _configure(parsed: OllamaRequest, request: dict[str, Any]) -> None:
     stream = request.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise wrong_kind("ChatRequest.stream", "bool", stream)
-    ask.is_stream = stream is not False
+    parsed.is_stream = stream is not False
     options = request.get("options") or {}
     if not isinstance(options, dict):
         raise wrong_kind("ChatRequest.options", "map[string]interface {}", options)
@@ -145,20 +146,20 @@ def _configure(ask: OllamaAsk, request: dict[str, Any]) -> None:
         if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
             raise OllamaError(400, f'option "{name}" must be of type {_GO_NAMES[kinds[-1]]}')
     limit = options.get("num_predict")
-    ask.max_tokens = limit if limit is not None and limit > 0 else None
-    ask.stops = [stop for stop in options.get("stop") or [] if isinstance(stop, str) and stop]
+    parsed.max_tokens = limit if limit is not None and limit > 0 else None
+    parsed.stops = [stop for stop in options.get("stop") or [] if isinstance(stop, str) and stop]
     think = request.get("think")
     if think is not None and not isinstance(think, bool) and think not in ("low", "medium", "high"):
         raise OllamaError(400, f'invalid think value: {think!r} (must be "high", "medium", "low", true, or false)')
-    ask.thinks = bool(think)
-    ask.format, ask.schema = _form(request.get("format"))
+    parsed.wants_reasoning = bool(think)
+    parsed.format, parsed.schema = _read_format(request.get("format"))
 
 
-def _form(stated: Any) -> tuple[Literal["text", "json_object", "json_schema"], Any]:
-    if stated in (None, ""):
+def _read_format(wanted: Any) -> tuple[Literal["text", "json_object", "json_schema"], Any]:
+    if wanted in (None, ""):
         return "text", None
-    if stated == "json":
+    if wanted == "json":
         return "json_object", None
-    if isinstance(stated, dict):
-        return "json_schema", stated
-    raise OllamaError(400, f'invalid format: {stated!r}; expected "json" or a valid JSON Schema object')
+    if isinstance(wanted, dict):
+        return "json_schema", wanted
+    raise OllamaError(400, f'invalid format: {wanted!r}; expected "json" or a valid JSON Schema object')

@@ -1,26 +1,28 @@
-"""OpenAI's API: which path does what, and who may ask."""
+"""OpenAI's API: authentication, and which path leads to which endpoint."""
 
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.testing.wires.openai.answer import answer, describe_model, list_models
+from intellirouter.fake.openai.answer import answer
+from intellirouter.fake.openai.replies import OpenAiError, not_allowed, not_found
+from intellirouter.fake.reply import Reply, RequestRejected
 from intellirouter.testing.wires.openai.audio import audio
 from intellirouter.testing.wires.openai.batches import Batches
 from intellirouter.testing.wires.openai.completions import completions
 from intellirouter.testing.wires.openai.files import Files
 from intellirouter.testing.wires.openai.images import images
+from intellirouter.testing.wires.openai.models import describe_model, list_models
 from intellirouter.testing.wires.openai.moderations import moderations
 from intellirouter.testing.wires.openai.realtime import client_secrets
-from intellirouter.testing.wires.openai.reply import VendorError, not_allowed, not_found
 from intellirouter.testing.wires.openai.rerank import PATHS, rerank
 from intellirouter.testing.wires.openai.responses_api import Responses
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MODELS: Final = ("mock-large", "mock-small", "mock-embed")
 ANSWERED: Final = frozenset({"/chat/completions", "/embeddings"})
-Room = Callable[[WireRequest, str], Reply | None]
-"""Part of the API: answers a request below `/v1`, or knows nothing of it (None)."""
+Endpoint = Callable[[WireRequest, str], Reply | None]
+"""Part of the API: answers a request below `/v1`, or returns None if the path is not one of its paths."""
 
 
 class OpenAiApi:
@@ -31,7 +33,7 @@ class OpenAiApi:
         self._responses = Responses()
         self._files = Files()
         self._batches = Batches(self._files, self.answer_below)
-        self._rooms: list[Room] = [
+        self._endpoints: list[Endpoint] = [
             self._responses.answer,
             _models,
             completions,
@@ -45,29 +47,29 @@ class OpenAiApi:
         ]
 
     def reset(self) -> None:
-        """Forget what was stored."""
-        for kept in (self._responses, self._files, self._batches):
-            kept.clear()
+        """Delete all stored state."""
+        for part in (self._responses, self._files, self._batches):
+            part.clear()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             if self._api_key is not None:
                 _authenticate(request.key, self._api_key)
             return self.answer_below(request, request.path.removeprefix("/v1"))
-        except Refused as refusal:
-            return refusal.reply()
+        except RequestRejected as error:
+            return error.reply()
 
     def answer_below(self, request: WireRequest, path: str) -> Reply:
-        """Answer `path`, which stands below `/v1`. Raises `Refused`."""
+        """Answer `path`, which is relative to `/v1`. Raises `RequestRejected`."""
         if path in ANSWERED:
             if request.method != "POST":
                 raise not_allowed(request.method, request.path)
             request.model, reply = answer(path, request.body, created_s=request.created_s)
             return reply
         if path != request.path or path in PATHS:
-            for room in self._rooms:
-                found = room(request, path)
+            for endpoint in self._endpoints:
+                found = endpoint(request, path)
                 if found is not None:
                     return found
         raise not_found(request.method, request.path)
@@ -75,13 +77,13 @@ class OpenAiApi:
 
 def _authenticate(given: str, wanted: str) -> None:
     if not given:
-        raise VendorError(
+        raise OpenAiError(
             401,
             "You didn't provide an API key. You need to provide your API key in an Authorization header using "
             "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
         )
     if given != wanted:
-        raise VendorError(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
+        raise OpenAiError(401, f"Incorrect API key provided: {given[:3]}***.", code="invalid_api_key")
 
 
 def _models(request: WireRequest, path: str) -> Reply | None:

@@ -1,4 +1,4 @@
-"""OpenAI as Azure serves it: deployments in the path, keys in `api-key`, filters around every answer."""
+"""OpenAI's API as Azure serves it: deployments in the path, keys in `api-key`, content filters in every answer."""
 
 import re
 from functools import partial
@@ -7,18 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Completion, magic_of
+from intellirouter.fake.completion import Completion
+from intellirouter.fake.models import find_behavior
+from intellirouter.fake.openai.replies import json_reply
+from intellirouter.fake.reply import ErrorInfo, Reply, RequestRejected, WireFormat, json_object, pretty_json
 from intellirouter.testing.wires.openai.api import OpenAiApi
-from intellirouter.testing.wires.openai.reply import json_reply
-from intellirouter.testing.wires.shared import (
-    Refused,
-    Reply,
-    Trouble,
-    Wire,
-    WireRequest,
-    json_object,
-    pretty_json,
-)
+from intellirouter.testing.wires.shared.request import WireRequest
 
 _PATH: Final = re.compile(r"/openai/deployments/(?P<deployment>[^/]+)(?P<below>/.+)")
 _VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d(?:-preview)?")
@@ -26,7 +20,7 @@ _SERVED: Final = (
     "/chat/completions", "/completions", "/embeddings", "/images/generations", "/images/edits", "/audio/speech",
     "/audio/transcriptions", "/audio/translations",
 )  # fmt: skip
-"""What a deployment's path leads to; files, batches and responses are below `/openai/v1`."""
+"""The operations of a deployment; files, batches and responses are below `/openai/v1`."""
 _MESSAGES: Final = {
     401: "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
     "active subscription and use a correct regional API endpoint for your resource.",
@@ -39,29 +33,29 @@ _FILTERS: Final = {"hate": _SAFE, "self_harm": _SAFE, "sexual": _SAFE, "violence
 _PROMPT_FILTERS: Final = [{"prompt_index": 0, "content_filter_results": _FILTERS}]
 
 
-class AzureError(Refused):
-    """Azure refuses the request; `code` is a word, or the status as a string."""
+class AzureError(RequestRejected):
+    """Azure rejects the request; `code` is a word, or the status as a string."""
 
     def __init__(self, status: int, message: str = "", *, code: str = "", more: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self._status = status
-        said = {"code": code or str(status), "message": message or _MESSAGES.get(status, f"Error {status}.")}
-        self._document = {"error": {**said, **(more or {})}}
+        error = {"code": code or str(status), "message": message or _MESSAGES.get(status, f"Error {status}.")}
+        self._document = {"error": {**error, **(more or {})}}
 
     def reply(self) -> Reply:
         return json_reply(self._document, status=self._status)
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    message, seconds = trouble.message, trouble.retry_after_s
-    if trouble.status == 429 and not message:
+def _render_error(error: ErrorInfo) -> Reply:
+    message, seconds = error.message, error.retry_after_s
+    if error.status == 429 and not message:
         message = (
             "Requests to the ChatCompletions_Create Operation under Azure OpenAI API have exceeded call rate limit of "
             f"your current OpenAI S0 pricing tier. Please retry after {seconds or 1:g} seconds."
         )
-    more = {"type": trouble.type} if trouble.type else {}
-    # Its code is the status: OpenAI's words for it are not Azure's.
-    reply = AzureError(trouble.status, message, more=more).reply()
+    more = {"type": error.type} if error.type else {}
+    # Azure uses the status as the code, not OpenAI's codes.
+    reply = AzureError(error.status, message, more=more).reply()
     if seconds is not None:
         reply.headers += [("retry-after", f"{seconds:g}"), ("retry-after-ms", f"{seconds * 1000:.0f}")]
     return reply
@@ -78,16 +72,16 @@ class AzureApi:
         self._openai.reset()
 
     def answer(self, request: WireRequest) -> Reply:
-        """Never raises: refusals are replies."""
+        """Never raises: errors are returned as replies."""
         try:
             self._authenticate(request)
             reply = self._answer(request)
-        except Refused as refusal:
-            reply = refusal.reply()
+        except RequestRejected as error:
+            reply = error.reply()
         return _as_azure(reply)
 
     def _authenticate(self, request: WireRequest) -> None:
-        # A bearer token is one of Entra's; anything but the wrong key is believed.
+        # A bearer token can be one of Entra's, so any token is accepted unless a key is required.
         given = request.headers.get("api-key") or request.key
         if not given or (self._api_key is not None and given != self._api_key):
             raise AzureError(401)
@@ -116,8 +110,8 @@ class AzureApi:
 
     def _below(self, request: WireRequest, path: str) -> Reply:
         reply = self._openai.answer_below(request, path)
-        magic = magic_of(request.model or "")
-        if magic is not None and magic.refuses:
+        behavior = find_behavior(request.model or "")
+        if behavior is not None and behavior.refuses:
             raise _filtered()
         return reply
 
@@ -140,35 +134,35 @@ def _filtered() -> AzureError:
 
 
 def _as_azure(reply: Reply) -> Reply:
-    """Give the reply Azure's headers and errors, and a chat its filters."""
+    """Add Azure's headers and errors, and content filters if it is a chat completion."""
     reply.headers = [pair for pair in reply.headers if not pair[0].startswith("openai-")]
     reply.headers += [("apim-request-id", new_id("")), ("x-ms-region", "Mock Region"), ("azureml-model-session", "v1")]
     wire = reply.wire
-    reply.wire = msgspec.structs.replace(wire, refuse=lambda trouble: _as_azure(_refuse(trouble)))
+    reply.wire = msgspec.structs.replace(wire, render_error=lambda error: _as_azure(_render_error(error)))
     if reply.plan is None or wire.name != "openai_chat" or reply.render is None:
         return reply
     reply.parts = _filters_around(reply, wire)
-    reply.render = partial(_again, reply.render)
+    reply.render = partial(_render_again, reply.render)
     return reply
 
 
-def _again(render: Any, plan: Completion) -> Reply:
+def _render_again(render: Any, plan: Completion) -> Reply:
     return _as_azure(render(plan))
 
 
-def _filters_around(reply: Reply, wire: Wire) -> list[bytes]:
+def _filters_around(reply: Reply, wire: WireFormat) -> list[bytes]:
     if not reply.is_stream:
         document = msgspec.json.decode(reply.parts[0])
         for choice in document["choices"]:
             choice["content_filter_results"] = _FILTERS
         return [pretty_json({**document, "prompt_filter_results": _PROMPT_FILTERS})]
-    # The prompt is judged first, in a chunk without choices and without a name.
+    # The filters of the prompt come first, in a chunk without choices and without an id.
     head = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
     first = msgspec.json.encode({**head, "prompt_filter_results": _PROMPT_FILTERS})
     return [wire.framing.wrap(first, reply.parts[0]), *(_filtered_chunk(part, wire) for part in reply.parts)]
 
 
-def _filtered_chunk(part: bytes, wire: Wire) -> bytes:
+def _filtered_chunk(part: bytes, wire: WireFormat) -> bytes:
     payload = wire.framing.payload(part)
     if payload is None:
         return part

@@ -1,4 +1,4 @@
-"""`/v1/files`: what was uploaded, and what batches wrote."""
+"""`/v1/files`: files that were uploaded or written by batches."""
 
 from collections import OrderedDict
 from typing import Any, Final
@@ -6,18 +6,19 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import new_id
+from intellirouter.fake.openai.replies import OpenAiError, bytes_reply, json_reply, not_allowed
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai.forms import files_in, form_of, text_in
-from intellirouter.testing.wires.openai.reply import VendorError, bytes_reply, json_reply, not_allowed
 from intellirouter.testing.wires.openai.requests import page_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
-MAX_KEPT: Final = 1000
+MAX_STORED: Final = 1000
 _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _ROOT: Final = "/files"
 
 
 class StoredFile(Struct, kw_only=True):
-    """One file."""
+    """A file with its content."""
 
     id: str
     name: str
@@ -25,7 +26,7 @@ class StoredFile(Struct, kw_only=True):
     content: bytes
     created_s: int
 
-    def card(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "object": "file",
@@ -40,7 +41,7 @@ class StoredFile(Struct, kw_only=True):
 
 
 class Files:
-    """Part of OpenAI's API."""
+    """Part of OpenAI's API, with its stored objects."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
@@ -51,15 +52,15 @@ class Files:
     def add(self, name: str, purpose: str, content: bytes, created_s: int) -> StoredFile:
         file = StoredFile(id=new_id("file-"), name=name, purpose=purpose, content=content, created_s=created_s)
         self._files[file.id] = file
-        if len(self._files) > MAX_KEPT:
+        if len(self._files) > MAX_STORED:
             self._files.popitem(last=False)
         return file
 
     def find(self, name: str) -> StoredFile:
-        """Return the file. Raises `VendorError` (404)."""
+        """Return the file. Raises `OpenAiError` (404)."""
         file = self._files.get(name)
         if file is None:
-            raise VendorError(404, f"No such File object: {name}", param="id")
+            raise OpenAiError(404, f"No such File object: {name}", param="id")
         return file
 
     def answer(self, request: WireRequest, path: str) -> Reply | None:
@@ -71,10 +72,10 @@ class Files:
                 return self._upload(request)
             case "GET", False, "":
                 purpose = request.query.get("purpose")
-                cards = [file.card() for file in self._files.values() if purpose in (None, file.purpose)]
-                return json_reply(page_of(cards, request, default_order="desc"))
+                documents = [file.document() for file in self._files.values() if purpose in (None, file.purpose)]
+                return json_reply(page_of(documents, request, default_order="desc"))
             case "GET", True, "":
-                return json_reply(self.find(name).card())
+                return json_reply(self.find(name).document())
             case "GET", True, "content":
                 return bytes_reply("application/octet-stream", self.find(name).content)
             case "DELETE", True, "":
@@ -87,9 +88,9 @@ class Files:
         parts = form_of(request)
         files = files_in(parts, "file")
         if not files:
-            raise VendorError(400, "'file' is a required property", param="file")
+            raise OpenAiError(400, "'file' is a required property", param="file")
         purpose = text_in(parts).get("purpose")
         if purpose not in _PURPOSES:
-            raise VendorError(400, f"'{purpose}' is not one of {list(_PURPOSES)} - 'purpose'", param="purpose")
+            raise OpenAiError(400, f"'{purpose}' is not one of {list(_PURPOSES)} - 'purpose'", param="purpose")
         file = self.add(files[0].filename or "upload", purpose, files[0].content, request.created_s)
-        return json_reply(file.card())
+        return json_reply(file.document())

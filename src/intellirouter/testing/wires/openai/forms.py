@@ -1,16 +1,17 @@
-"""Forms, as OpenAI's API takes them for files."""
+"""Forms with files, as OpenAI's API accepts them."""
 
 from typing import Any
 
-from intellirouter.testing.wires.openai.reply import VendorError
-from intellirouter.testing.wires.shared import FormPart, WireRequest, form_parts
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.testing.wires.shared.multipart import FormPart, form_parts
+from intellirouter.testing.wires.shared.request import WireRequest
 
 
 def form_of(request: WireRequest) -> list[FormPart]:
-    """Return the parts of the request's form. Raises `VendorError` (400) where it is none."""
+    """Return the parts of the form in the body. Raises `OpenAiError` (400) if it is not a valid form."""
     parts = form_parts(request.headers.get("content-type", ""), request.body)
     if parts is None:
-        raise VendorError(
+        raise OpenAiError(
             400,
             "Could not parse multipart form. The body must be multipart/form-data, with the boundary that its "
             "content-type names.",
@@ -19,7 +20,7 @@ def form_of(request: WireRequest) -> list[FormPart]:
 
 
 def text_in(parts: list[FormPart]) -> dict[str, Any]:
-    """Return the fields that are no files."""
+    """Return the fields that are not files."""
     return {part.name: part.text for part in parts if part.filename is None}
 
 

@@ -1,12 +1,13 @@
-"""`POST /v1/moderations`: what is flagged follows from single words."""
+"""`POST /v1/moderations`: categories are flagged by single words."""
 
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.openai.fields import wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError, json_reply
+from intellirouter.fake.openai.fields import wrong_type
+from intellirouter.fake.openai.replies import OpenAiError, json_reply
+from intellirouter.fake.reply import Reply
 from intellirouter.testing.wires.openai.requests import body_of, model_of
-from intellirouter.testing.wires.shared import Reply, WireRequest
+from intellirouter.testing.wires.shared.request import WireRequest
 
 DEFAULT_MODEL: Final = "omni-moderation-latest"
 _WORDS: Final = {
@@ -35,16 +36,16 @@ def moderations(request: WireRequest, path: str) -> Reply | None:
         return None
     document = body_of(request)
     model = model_of(request, {"model": DEFAULT_MODEL, **document})
-    results = [_judged(text, is_image=is_image) for text, is_image in _inputs(document.get("input"))]
+    results = [_result(text, is_image=is_image) for text, is_image in _inputs(document.get("input"))]
     return json_reply({"id": new_id("modr-"), "model": model, "results": results})
 
 
 def _inputs(value: Any) -> list[tuple[str, bool]]:
-    """Return each text and whether there are images with it; a list of parts is one input."""
+    """Return each input as its text and whether it has images; a list of parts is one input."""
     if isinstance(value, str):
         return [(value, False)]
     if not isinstance(value, list) or not value:
-        raise VendorError(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+        raise OpenAiError(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
     if all(isinstance(item, str) for item in value):
         return [(text, False) for text in value]
     if not all(isinstance(item, dict) for item in value):
@@ -53,7 +54,7 @@ def _inputs(value: Any) -> list[tuple[str, bool]]:
     return [(" ".join(texts), any(item.get("type") == "image_url" for item in value))]
 
 
-def _judged(text: str, *, is_image: bool) -> dict[str, Any]:
+def _result(text: str, *, is_image: bool) -> dict[str, Any]:
     words = set(text.lower().split())
     flags = {category: word in words for category, word in _WORDS.items()}
 

@@ -1,16 +1,18 @@
-"""`/v1/realtime`: who may open a session, and the secrets for browsers."""
+"""`/v1/realtime`: opening sessions, and client secrets for browsers."""
 
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.wires.openai.reply import CHAT_WIRE, VendorError, json_reply
-from intellirouter.testing.wires.openai.requests import body_of, named_model
-from intellirouter.testing.wires.realtime import Session, accepted
-from intellirouter.testing.wires.shared import Refused, Reply, WireRequest
+from intellirouter.fake.openai.fields import read_model
+from intellirouter.fake.openai.replies import CHAT_WIRE, OpenAiError, json_reply
+from intellirouter.fake.reply import Reply, RequestRejected
+from intellirouter.testing.wires.openai.requests import body_of
+from intellirouter.testing.wires.realtime import Session, accept_key
+from intellirouter.testing.wires.shared.request import WireRequest
 
 SECRET_LIFETIME_S: Final = 600
 PATHS: Final = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
-"""Where sessions are opened; Azure's too."""
+"""The paths of WebSocket sessions, including Azure's."""
 
 
 def client_secrets(request: WireRequest, path: str) -> Reply | None:
@@ -19,26 +21,26 @@ def client_secrets(request: WireRequest, path: str) -> Reply | None:
         return None
     wanted: Any = (body_of(request) if request.body else {}).get("session") or {}
     session = Session(str(wanted.get("model") or "gpt-realtime"), request.created_s).session | wanted
-    until_s = request.created_s + SECRET_LIFETIME_S
-    return json_reply({"value": new_id("ek_"), "expires_at": until_s, "session": session})
+    expires_s = request.created_s + SECRET_LIFETIME_S
+    return json_reply({"value": new_id("ek_"), "expires_at": expires_s, "session": session})
 
 
 def open_session(request: WireRequest, api_key: str | None) -> tuple[Reply, Session | None]:
-    """Answer the handshake: 101 and a session, or a refusal. Never raises."""
+    """Answer the handshake: 101 and a session, or an error and None. Never raises."""
     try:
-        given = request.headers.get("api-key") or request.key or _subprotocol_key(request)
-        if api_key is not None and given != api_key:
-            raise VendorError(401, "Incorrect API key provided.", code="invalid_api_key")
+        key = request.headers.get("api-key") or request.key or _subprotocol_key(request)
+        if api_key is not None and key != api_key:
+            raise OpenAiError(401, "Incorrect API key provided.", code="invalid_api_key")
         query = request.query
         model = query.get("model") or query.get("deployment")
         request.model = model
-        name = named_model({"model": model})
-    except Refused as refusal:
-        return refusal.reply(), None
+        name = read_model({"model": model})
+    except RequestRejected as error:
+        return error.reply(), None
     headers = [
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
-        ("sec-websocket-accept", accepted(request.headers.get("sec-websocket-key", ""))),
+        ("sec-websocket-accept", accept_key(request.headers.get("sec-websocket-key", ""))),
     ]
     if "realtime" in _subprotocols(request):
         headers.append(("sec-websocket-protocol", "realtime"))
@@ -51,6 +53,6 @@ def _subprotocols(request: WireRequest) -> list[str]:
 
 
 def _subprotocol_key(request: WireRequest) -> str:
-    """Browsers cannot set headers: their key is the name of a subprotocol."""
+    """Return the key that browsers send as a subprotocol because they cannot set headers."""
     prefix = "openai-insecure-api-key."
     return next((name.removeprefix(prefix) for name in _subprotocols(request) if name.startswith(prefix)), "")

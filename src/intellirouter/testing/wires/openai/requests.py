@@ -1,52 +1,31 @@
-"""What every request of OpenAI's API has in common: a JSON body, a model, pages."""
+"""What the endpoints of OpenAI's API have in common: JSON bodies, models, pages of lists."""
 
 from typing import Any, Final
 
-from intellirouter.testing.wires.openai.reply import VendorError, model_not_found
-from intellirouter.testing.wires.shared import WireRequest, json_object
+from intellirouter.fake.openai.fields import decode_body, read_model
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.testing.wires.shared.request import WireRequest
 
 MAX_PAGE: Final = 100
 
 
-def decoded(body: bytes) -> dict[str, Any]:
-    """Return the body's object. Raises `VendorError` (400)."""
-    request = json_object(body)
-    if request is None:
-        raise VendorError(
-            400,
-            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
-            "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
-        )
-    return request
-
-
 def body_of(request: WireRequest) -> dict[str, Any]:
-    return decoded(request.body)
-
-
-def named_model(document: dict[str, Any]) -> str:
-    """Return the model. Raises `VendorError` where there is none, or none of that name."""
-    model = document.get("model")
-    if not isinstance(model, str) or not model:
-        raise VendorError(400, "you must provide a model parameter")
-    if model.startswith("no-such-"):
-        raise model_not_found(model)
-    return model
+    return decode_body(request.body)
 
 
 def model_of(request: WireRequest, document: dict[str, Any]) -> str:
-    """As `named_model`, and note it down for faults."""
+    """Like `read_model`, and record the model so that faults can match it."""
     model = request.deployment or document.get("model")
     request.model = model if isinstance(model, str) else None
-    return named_model({"model": model})
+    return read_model({"model": model})
 
 
 def page_of(entries: list[dict[str, Any]], request: WireRequest, *, default_order: str = "asc") -> dict[str, Any]:
-    """Return a list object: `order`, `after` and `limit` of the query are obeyed."""
+    """Return a page as a list object, as `order`, `after` and `limit` of the query request it."""
     query = request.query
     limit = query.get("limit", "20")
     if not limit.isdecimal() or not 1 <= int(limit) <= MAX_PAGE:
-        raise VendorError(400, f"Invalid 'limit': expected an integer between 1 and {MAX_PAGE}.", param="limit")
+        raise OpenAiError(400, f"Invalid 'limit': expected an integer between 1 and {MAX_PAGE}.", param="limit")
     ordered = entries if query.get("order", default_order) == "asc" else entries[::-1]
     ids = [entry["id"] for entry in ordered]
     after = query.get("after")

@@ -1,21 +1,14 @@
-"""Reranking, as Cohere (`/v2/rerank`, `/v1/rerank`) and Jina (`/v1/rerank`, models named `jina-…`) have it."""
+"""Reranking in the formats of Cohere (`/v2/rerank`, `/v1/rerank`) and Jina (`/v1/rerank`, models named `jina-…`)."""
 
 from typing import Any, Final
 
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens, embed_text
-from intellirouter.testing.wires.shared import (
-    JSON_TYPE,
-    Refused,
-    Reply,
-    Sse,
-    Trouble,
-    Wire,
-    WireRequest,
-    json_object,
-)
+from intellirouter.fake.embedding import embed_text
+from intellirouter.fake.reply import JSON_TYPE, ErrorInfo, Reply, RequestRejected, Sse, WireFormat, json_object
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.shared.request import WireRequest
 
 PATHS: Final = ("/rerank", "/v2/rerank")
 DIMENSIONS: Final = 256
@@ -27,30 +20,30 @@ _MESSAGES: Final = {
 }
 
 
-class RerankError(Refused):
+class RerankError(RequestRejected):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.trouble = Trouble(status=status, message=message)
+        self.error = ErrorInfo(status=status, message=message)
 
     def reply(self) -> Reply:
-        return _refuse(self.trouble)
+        return _render_error(self.error)
 
 
-def _refuse(trouble: Trouble) -> Reply:
-    """Say it as Cohere does."""
-    message = trouble.message or _MESSAGES.get(trouble.status, f"error {trouble.status}")
+def _render_error(error: ErrorInfo) -> Reply:
+    """Render an error in Cohere's format."""
+    message = error.message or _MESSAGES.get(error.status, f"error {error.status}")
     reply = _json({"id": new_id(""), "message": message})
-    reply.status = trouble.status
-    if trouble.retry_after_s is not None:
-        reply.headers.append(("retry-after", f"{trouble.retry_after_s:g}"))
+    reply.status = error.status
+    if error.retry_after_s is not None:
+        reply.headers.append(("retry-after", f"{error.retry_after_s:g}"))
     return reply
 
 
-RERANK_WIRE: Final = Wire(
+RERANK_WIRE: Final = WireFormat(
     name="rerank",
     framing=Sse(),
-    refuse=_refuse,
-    error_event=lambda _trouble, _at: b"",
+    render_error=_render_error,
+    error_event=lambda _error, _at: b"",
     filler_event=(b"", b""),
 )
 
@@ -77,7 +70,7 @@ def rerank(request: WireRequest, path: str) -> Reply | None:
     texts = _texts(document.get("documents"))
     top = document.get("top_n")
     if top is not None and (not isinstance(top, int) or top < 1):
-        raise RerankError(400, "invalid request: top_n must be a whole number of at least 1")
+        raise RerankError(400, "invalid request: top_n must be a positive integer")
     ranked = _ranked(query, texts)[:top]
     tokens = count_tokens(query) + sum(map(count_tokens, texts))
     if model.startswith("jina"):
@@ -105,12 +98,12 @@ def _texts(documents: Any) -> list[str]:
 
 
 def _ranked(query: str, texts: list[str]) -> list[tuple[int, float]]:
-    """Return (index, relevance from 0 to 1), the most relevant first."""
-    asked = embed_text(query, DIMENSIONS)
+    """Return (index, relevance from 0 to 1), sorted by relevance."""
+    query_vector = embed_text(query, DIMENSIONS)
     scored = []
     for index, text in enumerate(texts):
-        likeness = sum(a * b for a, b in zip(asked, embed_text(text, DIMENSIONS), strict=True))
-        scored.append((index, round(min(max((likeness + 1) / 2, 0), 1), 6)))
+        similarity = sum(a * b for a, b in zip(query_vector, embed_text(text, DIMENSIONS), strict=True))
+        scored.append((index, round(min(max((similarity + 1) / 2, 0), 1), 6)))
     return sorted(scored, key=lambda pair: -pair[1])
 
 

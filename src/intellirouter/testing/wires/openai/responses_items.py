@@ -1,12 +1,12 @@
-"""Input items of the Responses API, checked: their content, and that calls and outputs belong together."""
+"""Validate the input items of the Responses API: their content, and that calls and outputs match."""
 
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens
-from intellirouter.testing.wires.openai.fields import wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError
-from intellirouter.testing.wires.shared.seal import is_minted
+from intellirouter.fake.openai.fields import wrong_type
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.fake.tokens import count_tokens
+from intellirouter.testing.wires.shared.opaque_tokens import is_issued
 
 TOKENS_PER_ITEM: Final = 4
 TOKENS_PER_ATTACHMENT: Final = 85
@@ -25,20 +25,20 @@ _TEXTS: Final = frozenset({"input_text", "output_text"})
 Item = dict[str, Any]
 
 
-def invalid(message: str, param: str, code: str = "invalid_value") -> VendorError:
-    return VendorError(400, message, param=param, code=code)
+def invalid(message: str, param: str, code: str = "invalid_value") -> OpenAiError:
+    return OpenAiError(400, message, param=param, code=code)
 
 
-def missing(param: str) -> VendorError:
+def missing(param: str) -> OpenAiError:
     return invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
 def read_items(value: Any) -> list[Item]:
-    """Return the items of `input`, each with a type and an id. Raises `VendorError`."""
+    """Return the items of `input`, each with a type and an id. Raises `OpenAiError`."""
     if value is None:
         return []
     if isinstance(value, str):
-        return [_named({"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]})]
+        return [_with_id({"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]})]
     if not isinstance(value, list):
         raise wrong_type("input", "one of an array of objects or string", value)
     items = []
@@ -46,14 +46,14 @@ def read_items(value: Any) -> list[Item]:
         where = f"input[{index}]"
         if not isinstance(item, dict):
             raise wrong_type(where, "an object", item)
-        items.append(_named(_checked(item, where)))
+        items.append(_with_id(_checked(item, where)))
     if items and items[-1]["type"] == "reasoning":
         name = items[-1].get("id")
         raise invalid(f"Item '{name}' of type 'reasoning' was provided without its required following item.", "input")
     return items
 
 
-def _named(item: Item) -> Item:
+def _with_id(item: Item) -> Item:
     kind = item["type"]
     return item if item.get("id") else {"id": new_id(_PREFIXES.get(kind, "item_")), **item}
 
@@ -73,10 +73,10 @@ def _checked(item: Item, where: str) -> Item:
             _strings(item, ("call_id",), where)
             _check_output(item.get("output"), where)
         case "reasoning":
-            sealed = item.get("encrypted_content")
-            if sealed is not None and not (isinstance(sealed, str) and is_minted(sealed, "reasoning")):
+            encrypted = item.get("encrypted_content")
+            if encrypted is not None and not (isinstance(encrypted, str) and is_issued(encrypted, "reasoning")):
                 raise invalid(
-                    f"The encrypted content {str(sealed)[:8]}... could not be verified.",
+                    f"The encrypted content {str(encrypted)[:8]}... could not be verified.",
                     where,
                     "invalid_encrypted_content",
                 )
@@ -132,15 +132,15 @@ def _content(item: Item, where: str) -> list[Item]:
 
 
 def check_pairs(items: list[Item]) -> None:
-    """Every output has its call before it, every call its output after it."""
+    """Check that every output follows its call, and that every call has an output. Raises `OpenAiError`."""
     open_ids: dict[str, str] = {}
     for item in items:
         kind = item["type"]
         if kind in _CALLS:
             open_ids[item["call_id"]] = _CALLS[kind]
         elif kind in _CALLS.values() and open_ids.pop(item["call_id"], None) is None:
-            said = "function call" if kind == "function_call_output" else "custom tool call"
-            raise invalid(f"No tool call found for {said} output with call_id {item['call_id']}.", "input")
+            kind_name = "function call" if kind == "function_call_output" else "custom tool call"
+            raise invalid(f"No tool call found for {kind_name} output with call_id {item['call_id']}.", "input")
     for name in open_ids:
         raise invalid(f"No tool output found for function call {name}.", "input")
 
@@ -151,8 +151,8 @@ def text_of(content: Any) -> str:
     return "".join(part["text"] for part in content or [] if part.get("type") in _TEXTS)
 
 
-def heard_in(items: list[Item]) -> tuple[str, str]:
-    """Return what the model answers to, and who said it."""
+def last_input(items: list[Item]) -> tuple[str, str]:
+    """Return the text that the model answers, and the role of the last item."""
     last = items[-1] if items else {"type": "message", "role": "user"}
     if last["type"] in _CALLS.values():
         outputs = []
@@ -161,8 +161,8 @@ def heard_in(items: list[Item]) -> tuple[str, str]:
                 break
             outputs.append(text_of(item["output"]))
         return "".join(reversed(outputs)), "tool"
-    said = next((item for item in reversed(items) if item.get("role") == "user"), {})
-    return text_of(said.get("content")), str(last.get("role", "user"))
+    message = next((item for item in reversed(items) if item.get("role") == "user"), {})
+    return text_of(message.get("content")), str(last.get("role", "user"))
 
 
 def tokens_of(item: Item) -> int:

@@ -1,4 +1,4 @@
-"""Put a completion on the Responses wire: one document, or its events with their numbers."""
+"""Render a completion in the Responses API: as one document, or as numbered events."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,11 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import Choice, Completion, ToolCall, split_tokens
-from intellirouter.testing.wires.openai.reply import envelope, json_reply, refuse, reply_headers
-from intellirouter.testing.wires.openai.responses_request import ResponsesAsk
-from intellirouter.testing.wires.shared import SSE_TYPE, Reply, Sse, Trouble, Wire
-from intellirouter.testing.wires.shared.seal import mint
+from intellirouter.fake.completion import Choice, Completion, ToolCall
+from intellirouter.fake.openai.replies import error_document, json_reply, render_error, reply_headers
+from intellirouter.fake.reply import SSE_TYPE, ErrorInfo, Reply, Sse, WireFormat
+from intellirouter.fake.tokens import split_tokens
+from intellirouter.testing.wires.openai.responses_request import ResponsesRequest
+from intellirouter.testing.wires.shared.opaque_tokens import issue_token
 
 Document = dict[str, Any]
 _DEFAULTS: Final[Document] = {
@@ -36,7 +37,7 @@ _DEFAULTS: Final[Document] = {
     "user": None,
     "metadata": {},
 }
-"""What an answer repeats of its request, with what stands there when the request is silent."""
+"""The members of the request that the response repeats, with their defaults."""
 _OBFUSCATION: Final = "mockmockmock"
 
 
@@ -44,16 +45,16 @@ def event(document: Document) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (document["type"].encode(), msgspec.json.encode(document))
 
 
-def _error_event(trouble: Trouble, at: int) -> bytes:
-    error = envelope(trouble)["error"]
-    said = {"code": error["code"], "message": error["message"], "param": None, "sequence_number": at}
-    return event({"type": "error", **said})
+def _error_event(error: ErrorInfo, at: int) -> bytes:
+    document = error_document(error)["error"]
+    members = {"code": document["code"], "message": document["message"], "param": None, "sequence_number": at}
+    return event({"type": "error", **members})
 
 
-RESPONSES_WIRE: Final = Wire(
+RESPONSES_WIRE: Final = WireFormat(
     name="openai_responses",
     framing=Sse(),
-    refuse=refuse,
+    render_error=render_error,
     error_event=_error_event,
     # created, in_progress, the first item and its first part
     lead_events=4,
@@ -61,7 +62,7 @@ RESPONSES_WIRE: Final = Wire(
 )
 
 
-def response_of(ask: ResponsesAsk, completion: Completion) -> Document:
+def response_of(request: ResponsesRequest, completion: Completion) -> Document:
     """Return the whole response object."""
     choice = completion.choices[0]
     reason = choice.finish_reason
@@ -71,22 +72,24 @@ def response_of(ask: ResponsesAsk, completion: Completion) -> Document:
         "object": "response",
         "created_at": completion.created_s,
         "status": status,
-        "background": ask.is_background,
+        "background": request.is_background,
         "completed_at": completion.created_s if status == "completed" else None,
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "model": completion.model,
-        "output": list(_items(ask, choice, "incomplete" if status == "incomplete" else "completed")),
-        **_echo(ask),
+        "output": list(_items(request, choice, "incomplete" if status == "incomplete" else "completed")),
+        **_echo(request),
         "usage": _usage(completion),
     }
 
 
-def _echo(ask: ResponsesAsk) -> Document:
-    said = {name: default if ask.echo.get(name) is None else ask.echo[name] for name, default in _DEFAULTS.items()}
-    silent = {"description": None, "parameters": None, "strict": True}
-    said["tools"] = [{**silent, **tool} if tool["type"] == "function" else tool for tool in said["tools"]]
-    return said
+def _echo(request: ResponsesRequest) -> Document:
+    echoed = {
+        name: default if request.echo.get(name) is None else request.echo[name] for name, default in _DEFAULTS.items()
+    }
+    tool_defaults = {"description": None, "parameters": None, "strict": True}
+    echoed["tools"] = [{**tool_defaults, **tool} if tool["type"] == "function" else tool for tool in echoed["tools"]]
+    return echoed
 
 
 def _usage(completion: Completion) -> Document:
@@ -94,19 +97,19 @@ def _usage(completion: Completion) -> Document:
         "input_tokens": completion.prompt_tokens,
         "input_tokens_details": {"cached_tokens": completion.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": completion.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": completion.thought_tokens},
+        "output_tokens_details": {"reasoning_tokens": completion.reasoning_tokens},
         "total_tokens": completion.prompt_tokens + completion.output_tokens,
     }
 
 
-def _items(ask: ResponsesAsk, choice: Choice, status: str) -> Iterator[Document]:
-    if choice.thought:
-        summary = [{"type": "summary_text", "text": "".join(choice.thought)}]
-        is_shown = ask.has_summary or choice.is_thought_shown or not ask.thinks
+def _items(request: ResponsesRequest, choice: Choice, status: str) -> Iterator[Document]:
+    if choice.reasoning:
+        summary = [{"type": "summary_text", "text": "".join(choice.reasoning)}]
+        is_shown = request.has_summary or choice.is_reasoning_forced or not request.wants_reasoning
         item: Document = {"id": new_id("rs_"), "type": "reasoning"}
         item["summary"] = summary if is_shown else []
-        if ask.has_encrypted:
-            item["encrypted_content"] = mint("reasoning")
+        if request.has_encrypted:
+            item["encrypted_content"] = issue_token("reasoning")
         yield item
     if choice.tokens or choice.refusal is not None or not choice.calls:
         yield {
@@ -117,7 +120,7 @@ def _items(ask: ResponsesAsk, choice: Choice, status: str) -> Iterator[Document]
             "role": "assistant",
         }
     for call in choice.calls:
-        yield _call(ask, call, status)
+        yield _call(request, call, status)
 
 
 def _part(choice: Choice) -> Document:
@@ -126,64 +129,64 @@ def _part(choice: Choice) -> Document:
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": choice.text}
 
 
-def _call(ask: ResponsesAsk, call: ToolCall, status: str) -> Document:
-    namespace = {"namespace": ask.namespaces[call.name]} if call.name in ask.namespaces else {}
-    said = {"call_id": call.id, "name": call.name, **namespace}
-    if call.name in ask.custom:
+def _call(request: ResponsesRequest, call: ToolCall, status: str) -> Document:
+    namespace = {"namespace": request.namespaces[call.name]} if call.name in request.namespaces else {}
+    members = {"call_id": call.id, "name": call.name, **namespace}
+    if call.name in request.custom:
         head = {"id": new_id("ctc_"), "type": "custom_tool_call", "status": status}
-        return {**head, **said, "input": call.arguments}
-    return {"id": new_id("fc_"), "type": "function_call", "status": status, "arguments": call.arguments, **said}
+        return {**head, **members, "input": call.arguments}
+    return {"id": new_id("fc_"), "type": "function_call", "status": status, "arguments": call.arguments, **members}
 
 
-def events_of(ask: ResponsesAsk, response: Document) -> list[Document]:
-    """Return the events that a stream of this response has."""
-    begun = {**response, "status": "in_progress", "completed_at": None, "incomplete_details": None, "output": []}
-    begun["usage"] = None
-    events: list[Document] = [{"type": "response.created", "response": begun}]
-    if ask.is_background:
-        events[0]["response"] = {**begun, "status": "queued"}
-        events.append({"type": "response.queued", "response": {**begun, "status": "queued"}})
-    events.append({"type": "response.in_progress", "response": begun})
+def events_of(request: ResponsesRequest, response: Document) -> list[Document]:
+    """Return the events of a stream of this response."""
+    started = {**response, "status": "in_progress", "completed_at": None, "incomplete_details": None, "output": []}
+    started["usage"] = None
+    events: list[Document] = [{"type": "response.created", "response": started}]
+    if request.is_background:
+        events[0]["response"] = {**started, "status": "queued"}
+        events.append({"type": "response.queued", "response": {**started, "status": "queued"}})
+    events.append({"type": "response.in_progress", "response": started})
     for index, item in enumerate(response["output"]):
-        events += ({**one, "output_index": index} for one in _item_events(item, ask))
+        events += ({**one, "output_index": index} for one in _item_events(item, request))
     if response["status"] != "in_progress":
         events.append({"type": f"response.{response['status']}", "response": response})
     return [{"type": one["type"], "sequence_number": at, **one} for at, one in enumerate(events)]
 
 
-def _item_events(item: Document, ask: ResponsesAsk) -> Iterator[Document]:
+def _item_events(item: Document, request: ResponsesRequest) -> Iterator[Document]:
     empty: Document = {"message": {"content": []}, "reasoning": {"summary": []}, "function_call": {"arguments": ""}}
-    begun = {**item, **empty.get(item["type"], {"input": ""})}
+    started = {**item, **empty.get(item["type"], {"input": ""})}
     if "status" in item:
-        begun["status"] = "in_progress"
-    yield {"type": "response.output_item.added", "item": begun}
+        started["status"] = "in_progress"
+    yield {"type": "response.output_item.added", "item": started}
     place: Document = {"item_id": item["id"]}
     match item["type"]:
         case "message":
             part = item["content"][0]
             kind, name = ("refusal", "refusal") if part["type"] == "refusal" else ("output_text", "text")
-            silent: Document = {} if kind == "refusal" else {"logprobs": []}
+            no_logprobs: Document = {} if kind == "refusal" else {"logprobs": []}
             place["content_index"] = 0
             yield {"type": "response.content_part.added", **place, "part": {**part, name: ""}}
-            yield from _pieces(f"response.{kind}", part[name], {**place, **silent}, name, ask)
+            yield from _pieces(f"response.{kind}", part[name], {**place, **no_logprobs}, name, request)
             yield {"type": "response.content_part.done", **place, "part": part}
         case "reasoning":
             for number, part in enumerate(item["summary"]):
                 place["summary_index"] = number
                 yield {"type": "response.reasoning_summary_part.added", **place, "part": {**part, "text": ""}}
-                yield from _pieces("response.reasoning_summary_text", part["text"], place, "text", ask)
+                yield from _pieces("response.reasoning_summary_text", part["text"], place, "text", request)
                 yield {"type": "response.reasoning_summary_part.done", **place, "part": part}
         case "function_call":
-            yield from _pieces("response.function_call_arguments", item["arguments"], place, "arguments", ask)
+            yield from _pieces("response.function_call_arguments", item["arguments"], place, "arguments", request)
         case _:
-            yield from _pieces("response.custom_tool_call_input", item["input"], place, "input", ask)
+            yield from _pieces("response.custom_tool_call_input", item["input"], place, "input", request)
     yield {"type": "response.output_item.done", "item": item}
 
 
-def _pieces(kind: str, text: str, place: Document, name: str, ask: ResponsesAsk) -> Iterator[Document]:
-    noise = {"obfuscation": _OBFUSCATION} if ask.is_obfuscated else {}
+def _pieces(kind: str, text: str, place: Document, name: str, request: ResponsesRequest) -> Iterator[Document]:
+    obfuscation = {"obfuscation": _OBFUSCATION} if request.is_obfuscated else {}
     for piece in split_tokens(text):
-        yield {"type": f"{kind}.delta", **place, "delta": piece, **noise}
+        yield {"type": f"{kind}.delta", **place, "delta": piece, **obfuscation}
     yield {"type": f"{kind}.done", **place, name: text}
 
 
@@ -198,13 +201,13 @@ def stream_reply(events: list[Document]) -> Reply:
     return Reply(headers=reply_headers(SSE_TYPE), parts=parts, is_stream=True, wire=RESPONSES_WIRE)
 
 
-def responses_reply(ask: ResponsesAsk, completion: Completion) -> tuple[Document, Reply]:
-    """Return the response, to be kept, and what goes over the wire."""
-    response = response_of(ask, completion)
-    reply = stream_reply(events_of(ask, response)) if ask.is_stream else whole_reply(response)
-    reply.plan, reply.render = completion, partial(_again, ask)
+def responses_reply(request: ResponsesRequest, completion: Completion) -> tuple[Document, Reply]:
+    """Return the response object, which is stored, and the reply."""
+    response = response_of(request, completion)
+    reply = stream_reply(events_of(request, response)) if request.is_stream else whole_reply(response)
+    reply.plan, reply.render = completion, partial(_render_again, request)
     return response, reply
 
 
-def _again(ask: ResponsesAsk, completion: Completion) -> Reply:
-    return responses_reply(ask, completion)[1]
+def _render_again(request: ResponsesRequest, completion: Completion) -> Reply:
+    return responses_reply(request, completion)[1]

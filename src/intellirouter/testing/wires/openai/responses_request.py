@@ -1,17 +1,18 @@
-"""A request to the Responses API, checked: what the planner has to know of it."""
+"""Validate a request to the Responses API and read what the planner needs."""
 
 from typing import Any, Final
 
 from msgspec import Struct, field
 
-from intellirouter.testing.plan import Ask, Tool, count_tokens
-from intellirouter.testing.wires.openai.fields import optional, wrong_type
-from intellirouter.testing.wires.openai.reply import VendorError
+from intellirouter.fake.completion import CompletionRequest, Tool
+from intellirouter.fake.openai.fields import optional, wrong_type
+from intellirouter.fake.openai.replies import OpenAiError
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.openai.responses_items import (
     Item,
     check_pairs,
-    heard_in,
     invalid,
+    last_input,
     missing,
     read_items,
     tokens_of,
@@ -40,8 +41,8 @@ _MOVED: Final = {
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-class ResponsesAsk(Ask, kw_only=True):
-    """What a client wants of `POST /v1/responses`."""
+class ResponsesRequest(CompletionRequest, kw_only=True):
+    """A request to `POST /v1/responses`."""
 
     is_stream: bool = False
     is_background: bool = False
@@ -50,12 +51,12 @@ class ResponsesAsk(Ask, kw_only=True):
     has_encrypted: bool = False
     is_obfuscated: bool = True
     custom: frozenset[str] = frozenset()
-    """Names of tools whose input is text."""
+    """Names of the custom tools, whose input is text."""
     namespaces: dict[str, str] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
-    """The whole conversation, the earlier responses' with it."""
+    """The whole conversation, including earlier responses."""
     echo: dict[str, Any] = field(default_factory=dict)
-    """The members of the request that its answer repeats."""
+    """The request; the response repeats some of its members."""
 
 
 class _Tools(Struct):
@@ -64,11 +65,11 @@ class _Tools(Struct):
     namespaces: dict[str, str] = field(default_factory=dict)
 
 
-def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) -> ResponsesAsk:
-    """Check the request; `earlier` are the items of the response it follows. Raises `VendorError`."""
+def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) -> ResponsesRequest:
+    """Validate the request; `earlier` are the items of the previous response. Raises `OpenAiError`."""
     for name in request:
         if name not in _MEMBERS:
-            raise _unknown(name)
+            raise _unknown_parameter(name)
     if all(request.get(name) is None for name in ("input", "previous_response_id", "prompt", "conversation")):
         raise missing("input")
     items = [*earlier, *read_items(request.get("input"))]
@@ -76,7 +77,7 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
     tools = _Tools()
     for index, entry in enumerate(optional(request, "tools", list) or []):
         _add_tool(tools, entry, f"tools[{index}]", None)
-    heard, last_role = heard_in(items)
+    input_text, last_role = last_input(items)
     limit = optional(request, "max_output_tokens", int)
     if limit is not None and limit < MIN_OUTPUT_TOKENS:
         raise invalid(
@@ -86,9 +87,9 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
             "integer_below_min_value",
         )
     instructions = optional(request, "instructions", str) or ""
-    ask = ResponsesAsk(
+    parsed = ResponsesRequest(
         model=model,
-        heard=heard,
+        input_text=input_text,
         last_role=last_role,
         prompt_tokens=sum(map(tokens_of, items))
         + count_tokens(instructions)
@@ -97,7 +98,7 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
         tools=tools.found,
         custom=frozenset(tools.custom),
         namespaces=tools.namespaces,
-        is_parallel=optional(request, "parallel_tool_calls", bool) is not False,
+        allows_parallel_calls=optional(request, "parallel_tool_calls", bool) is not False,
         is_stream=optional(request, "stream", bool) or False,
         is_background=optional(request, "background", bool) or False,
         is_stored=optional(request, "store", bool) is not False,
@@ -105,16 +106,16 @@ def parse_responses(model: str, request: dict[str, Any], earlier: list[Item]) ->
         echo=request,
     )
     options = optional(request, "stream_options", dict) or {}
-    ask.is_obfuscated = options.get("include_obfuscation") is not False
-    if ask.is_background and not ask.is_stored:
+    parsed.is_obfuscated = options.get("include_obfuscation") is not False
+    if parsed.is_background and not parsed.is_stored:
         raise invalid("Background mode requires 'store' to be true.", "background")
-    _choose(ask, request.get("tool_choice"))
-    _form(ask, request)
-    _reason(ask, request)
-    return ask
+    _choose_tool(parsed, request.get("tool_choice"))
+    _read_format(parsed, request)
+    _read_reasoning(parsed, request)
+    return parsed
 
 
-def _unknown(name: str) -> VendorError:
+def _unknown_parameter(name: str) -> OpenAiError:
     if name in _MOVED:
         return invalid(
             f"Unsupported parameter: '{name}'. In the Responses API, this parameter has moved to '{_MOVED[name]}'. Try "
@@ -133,7 +134,7 @@ def _add_tool(tools: _Tools, entry: Any, where: str, namespace: str | None) -> N
     if kind is None:
         raise missing(f"{where}.type")
     if kind not in ("function", "custom", "namespace"):
-        return  # OpenAI's own tools run at OpenAI: a model of ours never calls them
+        return  # OpenAI runs its own tools; this model never calls them
     if not isinstance(entry.get("name"), str):
         raise missing(f"{where}.name")
     if kind == "namespace":
@@ -148,7 +149,7 @@ def _add_tool(tools: _Tools, entry: Any, where: str, namespace: str | None) -> N
         tools.namespaces[entry["name"]] = namespace
 
 
-def _choose(ask: ResponsesAsk, choice: Any) -> None:
+def _choose_tool(parsed: ResponsesRequest, choice: Any) -> None:
     if choice is None:
         return
     if isinstance(choice, str):
@@ -156,36 +157,36 @@ def _choose(ask: ResponsesAsk, choice: Any) -> None:
             raise invalid(
                 f"Invalid value: '{choice}'. Supported values are: 'none', 'auto', and 'required'.", "tool_choice"
             )
-        ask.tool_choice = choice
+        parsed.tool_choice = choice
         return
     kind = choice.get("type") if isinstance(choice, dict) else None
     if kind == "allowed_tools":
         names = {tool.get("name") for tool in choice.get("tools") or [] if isinstance(tool, dict)}
-        ask.tools = [tool for tool in ask.tools if tool.name in names]
-        ask.tool_choice = str(choice.get("mode") or "auto")
+        parsed.tools = [tool for tool in parsed.tools if tool.name in names]
+        parsed.tool_choice = str(choice.get("mode") or "auto")
     elif kind in ("function", "custom"):
         if choice.get("name") is None:
             raise missing("tool_choice.name")
-        if all(tool.name != choice["name"] for tool in ask.tools):
+        if all(tool.name != choice["name"] for tool in parsed.tools):
             raise invalid(f"Tool choice '{choice['name']}' not found in 'tools' parameter.", "tool_choice")
-        ask.tool_choice = f"={choice['name']}"
+        parsed.tool_choice = f"={choice['name']}"
     elif kind is None:
         raise missing("tool_choice.type")
 
 
-def _form(ask: ResponsesAsk, request: dict[str, Any]) -> None:
-    stated = (optional(request, "text", dict) or {}).get("format")
-    if stated is None:
+def _read_format(parsed: ResponsesRequest, request: dict[str, Any]) -> None:
+    wanted = (optional(request, "text", dict) or {}).get("format")
+    if wanted is None:
         return
-    kind = stated.get("type") if isinstance(stated, dict) else None
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
     if kind == "json_schema":
         for name in ("name", "schema"):
-            if stated.get(name) is None:
+            if wanted.get(name) is None:
                 raise missing(f"text.format.{name}")
-        ask.format, ask.schema = "json_schema", stated["schema"]
+        parsed.format, parsed.schema = "json_schema", wanted["schema"]
     elif kind == "json_object":
         if (
-            not any("json" in str(item.get("content", "")).lower() for item in ask.items)
+            not any("json" in str(item.get("content", "")).lower() for item in parsed.items)
             and "json" not in str(request.get("instructions", "")).lower()
         ):
             raise invalid(
@@ -193,7 +194,7 @@ def _form(ask: ResponsesAsk, request: dict[str, Any]) -> None:
                 "'json_object'.",
                 "input",
             )
-        ask.format = "json_object"
+        parsed.format = "json_object"
     elif kind != "text":
         raise invalid(
             f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and 'text'.",
@@ -201,15 +202,15 @@ def _form(ask: ResponsesAsk, request: dict[str, Any]) -> None:
         )
 
 
-def _reason(ask: ResponsesAsk, request: dict[str, Any]) -> None:
+def _read_reasoning(parsed: ResponsesRequest, request: dict[str, Any]) -> None:
     reasoning = optional(request, "reasoning", dict)
     include = optional(request, "include", list) or []
-    ask.has_encrypted = ENCRYPTED in include
+    parsed.has_encrypted = ENCRYPTED in include
     if reasoning is None:
         return
     effort = reasoning.get("effort")
     if effort is not None and effort not in _EFFORTS:
         allowed = ", ".join(f"'{name}'" for name in _EFFORTS)
         raise invalid(f"Invalid value: '{effort}'. Supported values are: {allowed}.", "reasoning.effort")
-    ask.has_summary = bool(reasoning.get("summary"))
-    ask.thinks = effort != "none" and (effort is not None or ask.has_summary)
+    parsed.has_summary = bool(reasoning.get("summary"))
+    parsed.wants_reasoning = effort != "none" and (effort is not None or parsed.has_summary)

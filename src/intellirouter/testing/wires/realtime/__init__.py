@@ -1,6 +1,6 @@
 """OpenAI's realtime API: a conversation of events over a WebSocket.
 
-Door: `Session` (events in, events out), and the frames they travel in.
+Door: `Session` (events in, events out), and WebSocket frames.
 """
 
 from intellirouter.testing.wires.realtime.frames import (
@@ -10,9 +10,9 @@ from intellirouter.testing.wires.realtime.frames import (
     TEXT,
     FrameError,
     FrameReader,
-    accepted,
+    accept_key,
     frame,
 )
 from intellirouter.testing.wires.realtime.session import Session
 
-__all__ = ["CLOSE", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "Session", "accepted", "frame"]
+__all__ = ["CLOSE", "PING", "PONG", "TEXT", "FrameError", "FrameReader", "Session", "accept_key", "frame"]

@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455), the server's side."""
+"""WebSocket frames (RFC 6455) of a server."""
 
 import base64
 import hashlib
@@ -15,17 +15,17 @@ Message = tuple[int, bytes]
 
 
 class FrameError(Exception):
-    """The client broke the protocol."""
+    """The client violated the protocol."""
 
 
-def accepted(key: str) -> str:
-    """Return what the handshake's answer says to the client's key."""
+def accept_key(key: str) -> str:
+    """Return the value of `sec-websocket-accept` for the key of the client."""
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
 
 
 def frame(kind: int, payload: bytes) -> bytes:
-    """Write one whole message, unmasked as servers do."""
+    """Encode one complete message, unmasked."""
     size = len(payload)
     if size < 126:
         head = struct.pack("!BB", 0x80 | kind, size)
@@ -37,7 +37,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """Reads a client's messages from bytes that are split anywhere."""
+    """Decodes the messages of a client from bytes that are split at any position."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -45,7 +45,7 @@ class FrameReader:
         self._pieces = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that these bytes complete. Raises `FrameError`."""
+        """Return the messages that are complete with these bytes. Raises `FrameError`."""
         self._buffer += data
         found: list[Message] = []
         while (read := self._frame()) is not None:
@@ -56,7 +56,7 @@ class FrameReader:
             self._kind = kind or self._kind
             self._pieces += payload
             if len(self._pieces) > MAX_MESSAGE_BYTES:
-                raise FrameError("the message is too large")
+                raise FrameError("The message is too large.")
             if is_last:
                 found.append((self._kind, bytes(self._pieces)))
                 self._pieces.clear()
@@ -68,15 +68,15 @@ class FrameReader:
             return None
         size, at = buffer[1] & 0x7F, 2
         if not buffer[1] & 0x80:
-            raise FrameError("a client's frames are masked")
+            raise FrameError("The frames of a client must be masked.")
         if size > 125:
-            form = "!H" if size == 126 else "!Q"
-            at += struct.calcsize(form)
+            length_format = "!H" if size == 126 else "!Q"
+            at += struct.calcsize(length_format)
             if len(buffer) < at:
                 return None
-            (size,) = struct.unpack_from(form, buffer, 2)
+            (size,) = struct.unpack_from(length_format, buffer, 2)
         if size > MAX_MESSAGE_BYTES:
-            raise FrameError("the message is too large")
+            raise FrameError("The message is too large.")
         end = at + 4 + size
         if len(buffer) < end:
             return None

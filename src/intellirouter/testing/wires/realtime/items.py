@@ -1,11 +1,11 @@
-"""Items of a realtime conversation, and what is wrong with an event."""
+"""Validate the items and settings in client events of a realtime session."""
 
 import base64
 import binascii
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import count_tokens
+from intellirouter.fake.tokens import count_tokens
 
 Document = dict[str, Any]
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
@@ -24,18 +24,18 @@ _PARTS: Final = {
 
 
 class EventError(Exception):
-    """An event of the client that cannot be obeyed."""
+    """An invalid event of the client."""
 
     def __init__(self, message: str, param: str | None = None, code: str = "invalid_value") -> None:
         super().__init__(message)
-        self._said = {"type": "invalid_request_error", "code": code, "message": message, "param": param}
+        self._error = {"type": "invalid_request_error", "code": code, "message": message, "param": param}
 
     def document(self, event_id: Any) -> Document:
-        return {"type": "error", "error": {**self._said, "event_id": event_id}}
+        return {"type": "error", "error": {**self._error, "event_id": event_id}}
 
 
-def checked_item(item: Any) -> Document:
-    """Return the item with an id. Raises `EventError`."""
+def check_item(item: Any) -> Document:
+    """Return the item with an id and a status. Raises `EventError`."""
     if not isinstance(item, dict):
         raise EventError("Missing required parameter: 'item'.", "item", "missing_required_parameter")
     kind = item.get("type")
@@ -77,18 +77,18 @@ def _check_message(item: Document) -> None:
                 f"Invalid value: '{kind}'. Supported values are: {supported}.", f"item.content[{index}].type"
             )
         if part.get("audio") is not None:
-            bytes_of_audio(part["audio"], f"item.content[{index}].audio")
+            decode_audio(part["audio"], f"item.content[{index}].audio")
 
 
-def bytes_of_audio(value: Any, where: str) -> bytes:
+def decode_audio(value: Any, where: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise EventError(f"Invalid '{where}'. Expected base64-encoded audio bytes.", where) from None
 
 
-def checked_settings(wanted: Document, now: Document, where: str) -> Document:
-    """Return the members that are not null; `audio` is merged into what holds `now`. Raises `EventError`."""
+def check_settings(wanted: Document, current: Document, where: str) -> Document:
+    """Return the members that are not null; `audio` is merged into the current settings. Raises `EventError`."""
     settings = {name: value for name, value in wanted.items() if value is not None}
     for name, kinds in _KINDS.items():
         if name in settings and (not isinstance(settings[name], kinds) or isinstance(settings[name], bool)):
@@ -104,7 +104,7 @@ def checked_settings(wanted: Document, now: Document, where: str) -> Document:
         sides = {side: audio.get(side) or {} for side in ("input", "output")}
         if not all(isinstance(side, dict) for side in sides.values()):
             raise EventError(f"Invalid type for '{where}.audio'.", f"{where}.audio", "invalid_type")
-        settings["audio"] = {name: {**now["audio"][name], **side} for name, side in sides.items()}
+        settings["audio"] = {name: {**current["audio"][name], **side} for name, side in sides.items()}
     return settings
 
 
@@ -115,13 +115,13 @@ def text_of(item: Document) -> str:
     return "".join(str(part.get("text") or part.get("transcript") or "") for part in parts)
 
 
-def heard_in(items: list[Document]) -> tuple[str, str]:
-    """Return what the model answers to, and who said it."""
+def last_input(items: list[Document]) -> tuple[str, str]:
+    """Return the text that the model answers, and the role of the last item."""
     last = items[-1] if items else {"type": "message", "role": "user"}
     if last["type"] == "function_call_output":
         return str(last["output"]), "tool"
-    said = next((item for item in reversed(items) if item.get("role") == "user"), {})
-    return text_of(said), str(last.get("role", "assistant"))
+    message = next((item for item in reversed(items) if item.get("role") == "user"), {})
+    return text_of(message), str(last.get("role", "assistant"))
 
 
 def tokens_in(items: list[Document]) -> int:

@@ -1,27 +1,30 @@
-"""One realtime session: events in, events out. Knows nothing of sockets."""
+"""One realtime session: events in, events out. It does not know about sockets."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from intellirouter.core import new_id
-from intellirouter.testing.plan import PLAIN, Ask, Completion, Tool, count_tokens, magic_of, plan_completion
+from intellirouter.fake.completion import Completion, CompletionRequest, Tool
+from intellirouter.fake.models import ECHO, find_behavior
+from intellirouter.fake.planner import plan_completion
+from intellirouter.fake.reply import json_object
+from intellirouter.fake.tokens import count_tokens
 from intellirouter.testing.wires.realtime.items import (
     Document,
     EventError,
-    bytes_of_audio,
-    checked_item,
-    checked_settings,
-    heard_in,
+    check_item,
+    check_settings,
+    decode_audio,
+    last_input,
     tokens_in,
 )
 from intellirouter.testing.wires.realtime.response import response_events
-from intellirouter.testing.wires.shared import json_object
 
 LIFETIME_S: Final = 3600
 MAX_ITEMS: Final = 1000
 MAX_AUDIO_BYTES: Final = 15 * 1024 * 1024
 MIN_COMMIT_BYTES: Final = 4800
-"""100 ms of 16-bit sound at 24 kHz."""
+"""100 ms of 16-bit audio at 24 kHz."""
 _SESSION_MEMBERS: Final = frozenset(
     {
         "type", "audio", "include", "instructions", "max_output_tokens", "model", "output_modalities",
@@ -31,7 +34,7 @@ _SESSION_MEMBERS: Final = frozenset(
 
 
 class Session:
-    """Answers one client. Every answer is a list of events."""
+    """The session of one client. Every answer is a list of events."""
 
     def __init__(self, model: str, created_s: int) -> None:
         self._created_s = created_s
@@ -63,7 +66,7 @@ class Session:
             },
             "include": None,
         }
-        self._takes: dict[str, Callable[[Document], list[Document]]] = {
+        self._actions: dict[str, Callable[[Document], list[Document]]] = {
             "session.update": self._update,
             "conversation.item.create": self._create_item,
             "conversation.item.retrieve": self._retrieve_item,
@@ -82,26 +85,26 @@ class Session:
         return self._session
 
     def opening(self) -> list[Document]:
-        return _numbered([{"type": "session.created", "session": dict(self._session)}])
+        return _with_event_ids([{"type": "session.created", "session": dict(self._session)}])
 
     def take(self, text: str) -> list[Document]:
-        """Return the answer to one event of the client. Mistakes are answered too: the session goes on."""
+        """Return the answer to one event of the client. The session continues after an invalid event."""
         document = json_object(text.encode(errors="replace"))
-        named = document.get("event_id") if document is not None else None
+        event_id = document.get("event_id") if document is not None else None
         try:
-            return _numbered(self._taken(document))
-        except EventError as mistake:
-            return _numbered([mistake.document(named)])
+            return _with_event_ids(self._perform(document))
+        except EventError as error:
+            return _with_event_ids([error.document(event_id)])
 
-    def _taken(self, document: Document | None) -> list[Document]:
+    def _perform(self, document: Document | None) -> list[Document]:
         if document is None:
             raise EventError("The server could not parse the event: it is not a JSON object.", code="invalid_json")
         kind = document.get("type")
-        take = self._takes.get(kind) if isinstance(kind, str) else None
-        if take is None:
-            supported = ", ".join(f"'{name}'" for name in self._takes)
+        action = self._actions.get(kind) if isinstance(kind, str) else None
+        if action is None:
+            supported = ", ".join(f"'{name}'" for name in self._actions)
             raise EventError(f"Invalid value: '{kind}'. Supported values are: {supported}.", param="type")
-        return take(document)
+        return action(document)
 
     def _update(self, event: Document) -> list[Document]:
         wanted = event.get("session")
@@ -116,7 +119,7 @@ class Session:
                 raise EventError(f"Unknown parameter: 'session.{name}'.", f"session.{name}", "unknown_parameter")
         if wanted.get("model") not in (None, self._session["model"]):
             raise EventError("Cannot update a conversation's model.", "session.model")
-        self._session |= checked_settings(wanted, self._session, "session")
+        self._session |= check_settings(wanted, self._session, "session")
         return [{"type": "session.updated", "session": dict(self._session)}]
 
     def _add(self, item: Document) -> list[Document]:
@@ -127,7 +130,7 @@ class Session:
         return [{"type": "conversation.item.added", **place}, {"type": "conversation.item.done", **place}]
 
     def _create_item(self, event: Document) -> list[Document]:
-        return self._add(checked_item(event.get("item")))
+        return self._add(check_item(event.get("item")))
 
     def _find(self, event: Document) -> Document:
         name = event.get("item_id")
@@ -145,11 +148,11 @@ class Session:
 
     def _truncate_item(self, event: Document) -> list[Document]:
         self._find(event)
-        said = {name: event.get(name, 0) for name in ("item_id", "content_index", "audio_end_ms")}
-        return [{"type": "conversation.item.truncated", **said}]
+        members = {name: event.get(name, 0) for name in ("item_id", "content_index", "audio_end_ms")}
+        return [{"type": "conversation.item.truncated", **members}]
 
     def _append_audio(self, event: Document) -> list[Document]:
-        self._audio += bytes_of_audio(event.get("audio"), "audio")
+        self._audio += decode_audio(event.get("audio"), "audio")
         if len(self._audio) > MAX_AUDIO_BYTES:
             self._audio.clear()
             raise EventError("The input audio buffer is full: commit or clear it.", "audio")
@@ -166,8 +169,8 @@ class Session:
             )
         self._audio.clear()
         before = self._items[-1]["id"] if self._items else None
-        part = {"type": "input_audio", "transcript": f"{size} bytes of sound"}
-        item = checked_item({"type": "message", "role": "user", "content": [part]})
+        part = {"type": "input_audio", "transcript": f"{size} bytes of audio"}
+        item = check_item({"type": "message", "role": "user", "content": [part]})
         committed = {"type": "input_audio_buffer.committed", "previous_item_id": before, "item_id": item["id"]}
         return [committed, *self._add(item)]
 
@@ -176,40 +179,40 @@ class Session:
         return [{"type": "input_audio_buffer.cleared"}]
 
     def _cancel(self, _event: Document) -> list[Document]:
-        # Answers are complete before the next event of the client is read.
+        # A response is complete before the next event of the client is read.
         raise EventError("Cancellation failed: no active response found", None, "response_cancel_not_active")
 
     def _respond(self, event: Document) -> list[Document]:
         wanted = event.get("response") or {}
         if not isinstance(wanted, dict):
             raise EventError("Invalid type for 'response': expected an object.", "response", "invalid_type")
-        how = {**self._session, **checked_settings(wanted, self._session, "response")}
-        own = how.get("input")
-        items = [checked_item(item) for item in own] if isinstance(own, list) else self._items
-        completion = self._planned(how, items)
-        events, output = response_events(completion, how, self._conversation)
-        if how.get("conversation") != "none":
+        settings = {**self._session, **check_settings(wanted, self._session, "response")}
+        given = settings.get("input")
+        items = [check_item(item) for item in given] if isinstance(given, list) else self._items
+        completion = self._plan(settings, items)
+        events, output = response_events(completion, settings, self._conversation)
+        if settings.get("conversation") != "none":
             for item in output:
                 self._items.append(item)
         return events
 
-    def _planned(self, how: Document, items: list[Document]) -> Completion:
-        heard, last_role = heard_in(items)
-        limit = how["max_output_tokens"]
-        tools = [_tool(entry, index) for index, entry in enumerate(how["tools"] or [])]
-        choice = how["tool_choice"]
-        ask = Ask(
+    def _plan(self, settings: Document, items: list[Document]) -> Completion:
+        input_text, last_role = last_input(items)
+        limit = settings["max_output_tokens"]
+        tools = [_tool(entry, index) for index, entry in enumerate(settings["tools"] or [])]
+        choice = settings["tool_choice"]
+        request = CompletionRequest(
             model=str(self._session["model"]),
-            heard=heard,
+            input_text=input_text,
             last_role=last_role,
             prompt_tokens=tokens_in(items)
-            + count_tokens(str(how["instructions"]))
+            + count_tokens(str(settings["instructions"]))
             + sum(count_tokens(tool.name + str(tool.parameters)) for tool in tools),
             max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
             tools=tools,
             tool_choice=f"={choice.get('name')}" if isinstance(choice, dict) else str(choice),
         )
-        return plan_completion(ask, magic_of(ask.model) or PLAIN, created_s=self._created_s)
+        return plan_completion(request, find_behavior(request.model) or ECHO, created_s=self._created_s)
 
 
 def _tool(entry: Any, index: int) -> Tool:
@@ -221,5 +224,5 @@ def _tool(entry: Any, index: int) -> Tool:
     return Tool(name, parameters if isinstance(parameters, dict) else {})
 
 
-def _numbered(events: list[Document]) -> list[Document]:
+def _with_event_ids(events: list[Document]) -> list[Document]:
     return [{"type": event["type"], "event_id": new_id("event_"), **event} for event in events]

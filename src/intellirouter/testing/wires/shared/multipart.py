@@ -1,4 +1,4 @@
-"""Reading `multipart/form-data`."""
+"""A parser of `multipart/form-data`."""
 
 import re
 from typing import Final
@@ -12,7 +12,7 @@ _TYPE: Final = re.compile(r"^content-type:\s*(\S+)", re.IGNORECASE | re.MULTILIN
 
 
 class FormPart(Struct, frozen=True, kw_only=True):
-    """One field of a form, or one file."""
+    """A field or a file of a form."""
 
     name: str
     content: bytes
@@ -25,7 +25,7 @@ class FormPart(Struct, frozen=True, kw_only=True):
 
 
 def form_parts(content_type: str, body: bytes) -> list[FormPart] | None:
-    """Return the parts in order, or None when the body is no form."""
+    """Return the parts in order, or None if the body is not a valid form."""
     found = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/form-data") or found is None:
         return None
@@ -35,11 +35,11 @@ def form_parts(content_type: str, body: bytes) -> list[FormPart] | None:
         if piece.startswith(b"--"):
             return parts
         head, separator, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        said = head.decode(errors="replace").replace("\r\n", "\n")
-        name = _NAME.search(said)
+        headers = head.decode(errors="replace").replace("\r\n", "\n")
+        name = _NAME.search(headers)
         if not separator or name is None:
             return None
-        filename, kind = _FILENAME.search(said), _TYPE.search(said)
+        filename, kind = _FILENAME.search(headers), _TYPE.search(headers)
         parts.append(
             FormPart(
                 name=name[1],

@@ -1,9 +1,7 @@
-"""A request as every wire gets it, and reading its body."""
+"""A request as every API receives it."""
 
-from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Struct, field
 
 
@@ -12,17 +10,17 @@ class WireRequest(Struct, kw_only=True):
 
     method: str
     path: str
-    """Without the query, as it came (percent-encoded)."""
+    """Without the query, percent-encoded as received."""
     query_string: str = ""
     headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case; of repeated headers the last one."""
+    """Names in lower case; the last value of repeated headers."""
     body: bytes = b""
     created_s: int = 0
-    """When it came, in seconds since 1970."""
+    """The time of arrival, in seconds since 1970."""
     deployment: str = ""
-    """Where the path names the model; then the body's name for it is not looked at."""
+    """The model if the path names it; then the model in the body is ignored."""
     model: str | None = None
-    """Set while it is answered, as soon as it is known."""
+    """Set as soon as it is known while the request is answered."""
 
     @property
     def query(self) -> dict[str, str]:
@@ -30,15 +28,6 @@ class WireRequest(Struct, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The bearer token, or nothing."""
+        """The bearer token, or an empty string."""
         kind, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if kind.lower() == "bearer" else ""
-
-
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """Return the body's JSON object, or None when it is none."""
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None

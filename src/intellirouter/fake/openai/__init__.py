@@ -1,0 +1,1 @@
+"""OpenAI's wire format: chat completions, embeddings and errors, as the vendor itself sends them."""

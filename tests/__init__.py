@@ -1,0 +1,1 @@
+"""The tests. Test modules import what they share from `tests.support`."""

@@ -1,0 +1,1 @@
+"""A gateway that sends prepared responses, for tests of the Python client and the command line."""

@@ -1,0 +1,1 @@
+"""Golden cases of the dialects, comparisons of their meaning, and validators of what the dialects write."""

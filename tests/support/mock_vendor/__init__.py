@@ -1,0 +1,1 @@
+"""Requests and replies for tests of the fake models and MockVendor."""

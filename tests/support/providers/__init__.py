@@ -1,0 +1,1 @@
+"""Servers on loopback that misbehave, for tests of the connection pool."""

@@ -1,0 +1,1 @@
+"""Deployments and calls for tests of routing."""

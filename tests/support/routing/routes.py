@@ -1,0 +1,59 @@
+"""Builders for deployments, resolved models, calls and health."""
+
+import random
+from typing import Any
+
+from intellirouter.catalog import HealthBoard, ResolvedModel
+from intellirouter.core import Call, Deployment, UpstreamAddress
+from intellirouter.routing import STRATEGIES, Router
+
+
+def deployment(name: str, **members: Any) -> Deployment:
+    return Deployment(
+        name=name,
+        provider="p",
+        vendor="v",
+        upstream_model=f"up-{name}",
+        address=UpstreamAddress(base_url="http://x"),
+        **members,
+    )
+
+
+def deployments(names: str) -> tuple[Deployment, ...]:
+    return tuple(deployment(name) for name in names.split())
+
+
+def target(
+    pool: str | tuple[Deployment, ...], fallbacks: str | tuple[Deployment, ...] = (), strategy: str = "priority"
+) -> ResolvedModel:
+    members = deployments(pool) if isinstance(pool, str) else pool
+    others = deployments(fallbacks) if isinstance(fallbacks, str) else fallbacks
+    by_name = {each.name: each for each in (*members, *others)}
+    return ResolvedModel(
+        model="m",
+        kind="model",
+        strategy=strategy,
+        pool=members,
+        fallbacks=others,
+        request_timeout_s=600.0,
+        by_name=by_name,
+    )
+
+
+def call(size_bytes: int = 40, **members: Any) -> Call:
+    return Call(**{"operation": "chat", "model": "m", "body": b"x" * size_bytes, **members})
+
+
+def router(board: HealthBoard | None = None) -> Router:
+    return Router({row.name: row for row in STRATEGIES}, board or HealthBoard(), random.Random(11))
+
+
+def fail(board: HealthBoard, name: str, times: int = 1, now_s: float = 0.0) -> None:
+    for _ in range(times):
+        board.of(name).begin()
+        board.of(name).fail("upstream_timeout", now_s)
+
+
+def succeed(board: HealthBoard, name: str, latency_ms: float = 100.0, first_token_ms: float = 10.0) -> None:
+    board.of(name).begin()
+    board.of(name).succeed(first_token_ms, latency_ms)

@@ -1,0 +1,1 @@
+"""Clients of every dialect and upstreams of every kind, for end-to-end tests of the translation between them."""

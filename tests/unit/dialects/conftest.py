@@ -1,6 +1,0 @@
-"""Makes this folder's modules importable from the dialects' own folders."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -228,7 +228,7 @@ async def _follow(
     plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord | None]", tenant: str | None
 ) -> AsyncIterator[bytes]:
     try:
-        yield b": following\n\n"
+        yield b": connected\n\n"
         while True:
             try:
                 record = await asyncio.wait_for(queue.get(), _KEEP_ALIVE_S)

@@ -18,7 +18,7 @@ def normal(name: str) -> str:
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Distribution name (normalised) to its version."""
+    """Distribution name (normalized) to its version."""
     matches = map(PIN.match, path.read_text(encoding="utf-8").splitlines())
     return {normal(match[1]): match[2] for match in matches if match}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks except the tests. Runs every check, prints the output of those that fail, and fails if any of them did.
 #   scripts/gate.sh              all checks
-#   scripts/gate.sh NAME…        some of: format lint types imports sizes documents generated dependencies shell
+#   scripts/gate.sh NAME…        some of: format lint types imports sizes wording documents generated dependencies shell
 set -uo pipefail
 cd "$(dirname "$0")/.."
 bin="${VENV:-.venv}/bin"
@@ -12,6 +12,7 @@ lint() { "$bin/ruff" check --quiet .; }
 types() { "$bin/mypy"; }
 imports() { "$bin/lint-imports" --no-logo; }
 sizes() { "$bin/python" -m scripts.check_sizes; }
+wording() { "$bin/python" -m scripts.check_wording; }
 documents() { "$bin/python" -m scripts.check_docs; }
 dependencies() { "$bin/python" -m scripts.check_requirements; }
 generated() { # generated pages and data files must be up to date
@@ -42,10 +43,10 @@ check() {
 }
 
 names=("$@")
-[ "${#names[@]}" -gt 0 ] || names=(format lint types imports sizes documents generated dependencies shell)
+[ "${#names[@]}" -gt 0 ] || names=(format lint types imports sizes wording documents generated dependencies shell)
 for name in "${names[@]}"; do
   case "$name" in
-    format | lint | types | imports | sizes | documents | generated | dependencies | shell) check "$name" ;;
+    format | lint | types | imports | sizes | wording | documents | generated | dependencies | shell) check "$name" ;;
     *) echo "Unknown check: $name" >&2; exit 2 ;;
   esac
 done

@@ -1,4 +1,4 @@
-"""Write docs/reference/errors.md from the error tree. `--check` compares only, and fails if the page is stale."""
+"""Write docs/reference/errors.md from the error tree. With `--check`, fail if the page is out of date instead."""
 
 import importlib
 import inspect
@@ -17,34 +17,36 @@ BLAME = {
     "policy": "the gateway's configuration",
     "upstream": "the provider",
     "host": "a local model",
-    "us": "the gateway itself",
+    "gateway": "the gateway itself",
 }
 HEAD = """# Errors
 
 <!-- Written by scripts/gen_errors.py from the error tree; do not edit. -->
 
-Every refusal and failure is one document in the shape OpenAI's clients expect:
+OpenAI clients receive every error in OpenAI's envelope:
 
 ```json
 {"error": {"message": "…", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
 ```
 
-`code` is stable and one of those below; `message` is for people and says how to fix it. Each class of error says
-whether the same deployment is tried again (*retry*) and whether the next one is asked (*fallback*); either happens
-before the client sees anything. A provider's own refusal of a request (`upstream_rejected`) is passed on in the
-provider's words.
+Clients of the other APIs receive the envelope of their API. `code` is stable: it is one of the codes below or a more
+specific one. `message` says what is wrong and how to fix it.
+
+Each class of error determines whether the same deployment is tried again (*retry*) and whether another deployment is
+tried (*fallback*). Both happen before anything is sent to the client. If a provider rejects a request as invalid
+(`upstream_rejected`), its message is passed on unchanged.
 """
 
 
 def tree(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
-    """`base` and all below it, in the order of their definition."""
+    """Yield `base` and its subclasses, in the order of their definition."""
     yield base
     for child in base.__subclasses__():
         yield from tree(child)
 
 
 def leaves() -> list[type[errors.GatewayError]]:
-    """The classes that occur, those that rooms add below the tree's branches too."""
+    """Return the classes without subclasses, including those that other rooms define."""
     for room in pkgutil.iter_modules(intellirouter.__path__):
         importlib.import_module(f"intellirouter.{room.name}")
     ours = [cls for cls in tree(errors.GatewayError) if cls.__module__.startswith("intellirouter.")]
@@ -62,7 +64,7 @@ def facts(cls: type[errors.GatewayError]) -> str:
         f"type `{cls.type}`",
         f"retry: {'yes' if cls.retryable else 'no'}",
         f"fallback: {'yes' if cls.fallback else 'no'}",
-        f"at fault: {BLAME[cls.blame]}",
+        f"cause: {BLAME[cls.blame]}",
         f"logged as {logging.getLevelName(cls.log_level).lower()}",
     ]
     parts = [" · ".join(lines), own_docstring(cls), f"What to do: {cls.hint}" if cls.hint else ""]
@@ -70,7 +72,7 @@ def facts(cls: type[errors.GatewayError]) -> str:
 
 
 def page() -> str:
-    """The whole page: one heading for each code, below it every class that carries it."""
+    """Return the page: one heading for each code, and below it every class with this code."""
     classes = leaves()
     codes = sorted({cls.code for cls in classes})
     entries = {code: "\n\n".join(facts(cls) for cls in classes if cls.code == code) for code in codes}
@@ -81,7 +83,7 @@ def main() -> int:
     text = page()
     if "--check" in sys.argv[1:]:
         if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(PAGE.parents[2])} is stale")
+            print(f"{PAGE.relative_to(PAGE.parents[2])} is out of date.")
             return 1
         return 0
     PAGE.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Write the OpenAPI document of the whole program from api/*.yaml and from what the control plane says of itself.
+"""Write the OpenAPI document of both planes from api/*.yaml and from the routes of the control plane.
 
     python -m scripts.gen_openapi            write src/intellirouter/gateway/data/openapi.json
-    python -m scripts.gen_openapi --check    fail if that file is not what the sources give
+    python -m scripts.gen_openapi --check    fail if that file is out of date
 
-api/README.md tells how the sources are written.
+api/README.md describes the format of the sources.
 """
 
 import argparse
@@ -30,17 +30,17 @@ STRUCTS: Final = (ExchangeRecord, LogRow, StoreHealth, WorkerView, CredentialSta
 PRIMITIVES: Final = frozenset({"string", "integer", "number", "boolean", "object"})
 SCHEMA_REF: Final = "#/components/schemas/"
 PARAMETERS: Final = {
-    "model": "A name of `GET /v1/models`; slashes may stand as they are.",
+    "model": "A model name from `GET /v1/models`. Slashes need not be escaped.",
     "response_id": "The `id` of a stored response.",
     "file_id": "The `id` of a file.",
     "batch_id": "The `id` of a batch.",
-    "request_id": "The `x-request-id` of an answer.",
+    "request_id": "The `x-request-id` header of a response.",
 }
 Tree = dict[str, Any]
 
 
 def schema(value: Any) -> Tree:
-    """Return the JSON Schema of what the sources write short."""
+    """Return the JSON Schema of a schema in the short notation of the sources."""
     if isinstance(value, list):
         return {"type": "array", "items": schema(value[0])}
     if isinstance(value, str):
@@ -95,7 +95,7 @@ def operation(spec: Tree, path: str, family: Tree) -> Tree:
         made["security"] = []
     answers = {kind: {"schema": schema(of)} for kind, of in spec["answers"].items()}
     headers = SHARED["decision_headers"] if spec.get("decided") else SHARED["headers"]
-    made["responses"] = {"200": {"description": "The answer.", "headers": headers, "content": answers}}
+    made["responses"] = {"200": {"description": "The response.", "headers": headers, "content": answers}}
     for status, more in spec.get("more", {}).items():
         about = more.pop("about")
         content = {kind: {"schema": schema(of)} for kind, of in more.items()}
@@ -130,7 +130,7 @@ def refusals(envelopes: list[str]) -> Tree:
 
 
 def control_plane() -> Tree:
-    """Return the paths of the control plane, in the document's words for errors and headers."""
+    """Return the paths of the control plane, with the errors and headers of this document."""
     nothing: Any = None
     known = dict.fromkeys(ControlPlane.__struct_fields__, nothing) | {"version": intellirouter.__version__}
     paths: Tree = build_api(ControlPlane(**known)).openapi()["paths"]
@@ -138,7 +138,7 @@ def control_plane() -> Tree:
         for made in path.values():
             made.setdefault("tags", ["Control"])
             made.setdefault("security", [{"bearer": []}])
-            made["responses"].pop("422", None)  # they are 400 here
+            made["responses"].pop("422", None)  # the control plane responds with 400 instead
             answer = made["responses"]["200"]
             answer["headers"] = SHARED["headers"]
             answer["content"] = {kind: {"schema": referred(of["schema"])} for kind, of in answer["content"].items()}
@@ -148,7 +148,7 @@ def control_plane() -> Tree:
 
 
 def referred(value: Tree) -> Tree:
-    """Return a reference alone: the framework adds a type of its own to it."""
+    """Return the reference without the type that the framework adds to it."""
     return {"$ref": value["$ref"]}
 
 
@@ -186,13 +186,13 @@ def document() -> Tree:
 
 
 def render() -> str:
-    """Return the document as JSON, one path or schema a line."""
+    """Return the document as JSON, with one path or schema per line."""
     whole = document()
     missing = set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(whole))) - set(
         whole["components"]["schemas"]
     )
     if missing:
-        raise SystemExit(f"no schema is called {', '.join(sorted(missing))}: look into api/*.yaml")
+        raise SystemExit(f"Undefined schemas in api/*.yaml: {', '.join(sorted(missing))}.")
     whole["paths"] = {path: Line(of) for path, of in whole["paths"].items()}
     for part in whole["components"].values():
         part.update({name: Line(of) for name, of in part.items()})
@@ -209,7 +209,7 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-FAMILIES: Final = ("openai", "batches", "anthropic", "gemini", "ollama", "house", "control")
+FAMILIES: Final = ("openai", "batches", "anthropic", "gemini", "ollama", "gateway", "control")
 FILES: Final = [SOURCES / f"{name}.yaml" for name in FAMILIES]
 SHARED: Final[Tree] = yaml.safe_load((SOURCES / "shared.yaml").read_text(encoding="utf-8"))
 
@@ -221,11 +221,11 @@ def main() -> int:
     if parser.parse_args().check:
         if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{OUTPUT.relative_to(ROOT)} is stale: run python -m scripts.gen_openapi", file=sys.stderr)
+        print(f"{OUTPUT.relative_to(ROOT)} is out of date. Run python -m scripts.gen_openapi.", file=sys.stderr)
         return 1
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(text, encoding="utf-8")
-    print(f"wrote {OUTPUT.relative_to(ROOT)} ({len(text.encode()):,} bytes)")
+    print(f"Wrote {OUTPUT.relative_to(ROOT)} ({len(text.encode()):,} bytes).")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""IntelliRouter: an LLM gateway that decides, explains, fails over and accounts.
+"""IntelliRouter: an LLM gateway that routes requests, fails over, explains its decisions and accounts for the cost.
 
-`import intellirouter` does no I/O and loads nothing heavy. The Python client is resolved on first use:
-`intellirouter.Client`, `intellirouter.AsyncClient`. The server is the `intellirouter` command.
+`import intellirouter` does no I/O and is fast. The Python client, `intellirouter.Client` and
+`intellirouter.AsyncClient`, is imported on first use. The command `intellirouter` runs the gateway.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""A newer price list: checked, installed beside the database, taken by a running gateway, never over what is stated."""
+"""Price lists: checked, installed next to the database, and used after a reload. Configured prices take precedence."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ STATED = {"input_per_1m_usd": 1.5, "output_per_1m_usd": 6.25}
 
 
 def listed(input_usd: float, context_tokens: int) -> list[dict[str, Any]]:
-    """A list as genai-prices publishes it, with one model of OpenAI's."""
+    """Return a list in the format of genai-prices with one OpenAI model."""
     model = {
         "id": "brand-new",
         "match": {"starts_with": "brand-new"},
@@ -43,7 +43,7 @@ def refresh(gateway: GatewayProcess, document: Any, *options: str) -> subprocess
 
 
 def known(gateway: GatewayProcess, name: str) -> tuple[str | None, int | None]:
-    """Return input price and context length of a deployment, as the control plane tells them."""
+    """Return input price and context length of a deployment according to the control plane."""
     rows = {row["name"]: row for row in gateway.get("/api/v1/models").json()["models"]}
     price = rows[name]["price"]
     return None if price is None else price["input_per_1m_usd"], rows[name]["context_tokens"]
@@ -55,7 +55,7 @@ def cost_of(gateway: GatewayProcess, model: str) -> tuple[str, dict[str, Any]]:
     return answer.headers["x-intellirouter-cost-usd"], gateway.record(answer.headers["x-request-id"])
 
 
-def test_a_running_gateway_takes_a_refreshed_list(vendor: MockVendor, tmp_path: Path) -> None:
+def test_refreshed_price_list_is_used_after_a_reload(vendor: MockVendor, tmp_path: Path) -> None:
     with GatewayProcess(configured(vendor), tmp_path) as gateway:
         assert cost_of(gateway, "fresh")[0] == "unknown"
         assert known(gateway, "fresh") == (None, None)
@@ -69,43 +69,45 @@ def test_a_running_gateway_takes_a_refreshed_list(vendor: MockVendor, tmp_path: 
 
         done = refresh(gateway, listed(2, 5000))
         assert done.returncode == 0, done.stderr
-        said = json.loads(done.stdout)
-        assert said["added"] == ["openai/brand-new"]
-        assert Path(said["installed"]) == gateway.database.with_suffix(".catalog.json")
+        printed = json.loads(done.stdout)
+        assert printed["added"] == ["openai/brand-new"]
+        assert Path(printed["installed"]) == gateway.database.with_suffix(".catalog.json")
         assert known(gateway, "fresh") == (None, None)  # not before the reload
         gateway.signal(signal.SIGHUP)
-        until(lambda: known(gateway, "fresh") == ("2.000000", 5000), "the new list serves")
+        until(lambda: known(gateway, "fresh") == ("2.000000", 5000), "the new list is used")
 
         cost, record = cost_of(gateway, "fresh")
         usage = record["usage"]
         assert record["cost_microusd"] == 2 * usage["input_tokens"] + 8 * usage["output_tokens"] > 0
         assert cost == record["cost_usd"]
-        assert record["price_version"] == said["version"]
+        assert record["price_version"] == printed["version"]
         assert known(gateway, "stated") == ("1.500000", 99)
         assert cost_of(gateway, "stated")[1]["price_version"] == "config"
-        assert cost_of(gateway, "openai/brand-new-2")[1]["price_version"] == said["version"]
+        assert cost_of(gateway, "openai/brand-new-2")[1]["price_version"] == printed["version"]
         assert cost_of(gateway, "openai/gpt-4o")[0] == "unknown"  # the list in use does not have it
 
 
-def test_a_broken_list_changes_nothing_at_a_reload(vendor: MockVendor, tmp_path: Path) -> None:
+def test_reload_with_an_invalid_price_list_changes_nothing(vendor: MockVendor, tmp_path: Path) -> None:
     file = tmp_path / "prices.json"
     file.write_text(json.dumps(listed(3, 700)))
     with GatewayProcess(configured(vendor, catalog={"file": str(file)}), tmp_path) as gateway:
         assert known(gateway, "fresh") == ("3.000000", 700)
         file.write_text("[]")
         gateway.signal(signal.SIGHUP)
-        until(lambda: "reload refused: catalog.file" in gateway.stderr(), "the reload is refused")
+        until(lambda: "was not reloaded. catalog.file" in gateway.stderr(), "the reload is rejected")
         assert known(gateway, "fresh") == ("3.000000", 700)
         file.write_text(json.dumps(listed(4, 800)))
         gateway.signal(signal.SIGHUP)
-        until(lambda: known(gateway, "fresh") == ("4.000000", 800), "the mended list serves")
+        until(lambda: known(gateway, "fresh") == ("4.000000", 800), "the corrected list is used")
         refused = refresh(gateway, listed(5, 900))
         assert refused.returncode == 1
         assert "catalog.file" in refused.stderr
 
 
 @pytest.mark.parametrize("content", [None, "[]", "nonsense"])
-def test_a_gateway_does_not_start_with_a_broken_list(vendor: MockVendor, tmp_path: Path, content: str | None) -> None:
+def test_gateway_does_not_start_with_an_invalid_price_list(
+    vendor: MockVendor, tmp_path: Path, content: str | None
+) -> None:
     file = tmp_path / "prices.json"
     if content is not None:
         file.write_text(content)

@@ -1,4 +1,4 @@
-"""Several credentials of one provider: a refused one cools down, and the next one is used instead."""
+"""Several credentials of one provider: a rejected one cools down, and the next one is used instead."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What goes wrong is said in the client's own dialect, whichever upstream it is about; keys stay where they belong."""
+"""Errors are in the client's dialect, with every upstream; API keys and credentials are not passed on."""
 
 import json
 
@@ -35,7 +35,7 @@ CODES: dict[str, dict[str, str | None]] = {
         GOOGLE: "UNAVAILABLE",
     },
 }
-"""The word that the dialect's clients branch on; Ollama has none."""
+"""The error code that clients of the dialect check; Ollama has none."""
 
 
 def code_of(kind: str, client: str) -> str | None:
@@ -44,7 +44,7 @@ def code_of(kind: str, client: str) -> str | None:
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_who_may_not_ask_is_told_so(world: World, client: str, stream: bool) -> None:
+def test_request_without_a_valid_key_is_401(world: World, client: str, stream: bool) -> None:
     for key, kind in (("", "no key"), ("sk-unknown-0123456789", "wrong key")):
         answer = world.ask(client, "openai", stream=stream, key=key)
         assert (answer.status, answer.parsed.error_code) == (401, code_of(kind, client))
@@ -54,7 +54,7 @@ def test_who_may_not_ask_is_told_so(world: World, client: str, stream: bool) -> 
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_who_may_ask_is_looked_at_before_what(world: World, client: str) -> None:
+def test_key_is_checked_before_the_body(world: World, client: str) -> None:
     path = CLIENTS[client].build(Prompt(), "openai", stream=False).path
     assert world.post(client, path, b"{", key="").status == 401
     assert world.post(client, path, b"{").status == 400
@@ -63,7 +63,7 @@ def test_who_may_ask_is_looked_at_before_what(world: World, client: str) -> None
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("model", ["nobody", "team/unknown", "openai/"])
-def test_an_unknown_model_is_404(world: World, client: str, model: str, stream: bool) -> None:
+def test_unknown_model_is_404(world: World, client: str, model: str, stream: bool) -> None:
     answer = world.ask(client, model, stream=stream)
     assert (answer.status, answer.parsed.error_code) == (404, code_of("no model", client))
     assert model in (answer.parsed.error or "")
@@ -87,21 +87,21 @@ BAD_BODIES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", BAD_BODIES)
-def test_a_bad_body_is_400(world: World, client: str, name: str) -> None:
+def test_invalid_body_is_400(world: World, client: str, name: str) -> None:
     path = CLIENTS[client].build(Prompt(), "openai", stream=False).path
     answer = world.post(client, path, BAD_BODIES[name])
     assert answer.status == 400, answer.body
     assert answer.parsed.error
     assert answer.parsed.error_code == code_of("no JSON", client) or STYLE[client] == OPENAI
     assert answer.headers["x-request-id"].startswith("req_")
-    # Where bytes only pass, the vendor is who knows its own dialect best.
+    # With passthrough, the vendor validates the request.
     assert world.sent() == [] or (client, name) == ("responses", "a number as content")
 
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_rate_limit_is_passed_on_with_its_wait(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_rate_limit_is_passed_on_with_retry_after(world: World, client: str, upstream: str, stream: bool) -> None:
     world.vendor.fault("rate_limit", retry_after_s=7)
     answer = world.ask(client, upstream, stream=stream)
     assert (answer.status, answer.parsed.error_code) == (429, code_of("rate limit", client))
@@ -112,7 +112,7 @@ def test_a_rate_limit_is_passed_on_with_its_wait(world: World, client: str, upst
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_failing_upstream_is_no_fault_of_the_clients(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_failing_upstream_is_a_server_error(world: World, client: str, upstream: str, stream: bool) -> None:
     statuses = {"messages": {503: 529}}.get(client, {})
     for fault, status, kind in (
         ({"status": 503}, 503, "overloaded"),
@@ -137,7 +137,7 @@ def test_garbage_with_status_200_is_not_passed_on(
 ) -> None:
     world.vendor.fault("malformed", how=how)
     answer = world.ask(client, upstream, stream=stream)
-    if answer.status == 200:  # a stream may have begun well
+    if answer.status == 200:  # the stream may have begun already
         assert stream
         assert how == "json"
         assert answer.parsed.error
@@ -150,19 +150,19 @@ def test_garbage_with_status_200_is_not_passed_on(
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_vendors_words_about_the_request_are_passed_on(
+def test_vendor_message_about_an_invalid_request_is_passed_on(
     world: World, client: str, upstream: str, stream: bool
 ) -> None:
     world.vendor.fault("error", status=400, message="prompt is too long: 210000 tokens > 200000 maximum")
     answer = world.ask(client, upstream, stream=stream)
     assert answer.status == 400
     assert "prompt is too long: 210000 tokens > 200000 maximum" in (answer.parsed.error or "")
-    assert len(world.sent()) == 1  # nobody tries a wrong request twice
+    assert len(world.sent()) == 1  # an invalid request is not retried
 
 
 @pytest.mark.parametrize("client", ["chat", "responses", "completions"])
 @pytest.mark.parametrize("upstream", ["openai", "responses", "azure"])
-def test_an_empty_account_keeps_its_code(world: World, client: str, upstream: str) -> None:
+def test_insufficient_quota_keeps_its_code(world: World, client: str, upstream: str) -> None:
     world.vendor.fault("error", status=429, type="insufficient_quota", code="insufficient_quota")
     answer = world.ask(client, upstream)
     assert answer.status == 429
@@ -181,7 +181,7 @@ def test_an_empty_account_keeps_its_code(world: World, client: str, upstream: st
         ("POST", "/v1/responses/x/y", "responses"),
     ],
 )
-def test_an_unknown_url_is_said_in_the_dialect_of_its_neighbours(
+def test_unknown_url_is_an_error_in_the_dialect_of_its_prefix(
     world: World, method: str, path: str, client: str
 ) -> None:
     got = world.http.request(method, path, headers={"authorization": f"Bearer {KEYS['ann']}"})
@@ -205,7 +205,7 @@ PRESENTED: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("way", [*PRESENTED, "?key="])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_every_way_to_show_a_key_is_taken_and_none_is_passed_on(
+def test_every_way_to_send_a_key_is_accepted_and_keys_are_not_passed_on(
     world: World, client: str, way: str, stream: bool
 ) -> None:
     upstreams = ["anthropic"] if stream else list(UPSTREAMS)
@@ -226,7 +226,7 @@ def test_every_way_to_show_a_key_is_taken_and_none_is_passed_on(
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_each_vendor_gets_our_credential_in_its_own_way(world: World, upstream: str) -> None:
+def test_each_vendor_receives_the_credential_in_its_own_header(world: World, upstream: str) -> None:
     mark = unique()
     assert world.ask("chat", upstream, text=mark).status == 200
     (sent,) = world.sent(mark)
@@ -239,7 +239,7 @@ def test_each_vendor_gets_our_credential_in_its_own_way(world: World, upstream: 
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_beta_flags_reach_anthropic_and_nobody_else(world: World, upstream: str) -> None:
+def test_beta_flags_are_sent_to_anthropic_only(world: World, upstream: str) -> None:
     flags = {"anthropic-beta": "context-management-2025-06-27", "anthropic-version": "2023-06-01"}
     request = CLIENTS["messages"].build(Prompt(), upstream, stream=False)
     for path in (request.path, request.path + "?beta=true"):
@@ -252,7 +252,7 @@ def test_beta_flags_reach_anthropic_and_nobody_else(world: World, upstream: str)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_body_that_comes_after_100_continue(world: World, client: str) -> None:
+def test_body_after_100_continue_is_accepted(world: World, client: str) -> None:
     request = CLIENTS[client].build(Prompt(), "anthropic", stream=False)
     body = json.dumps(request.body).encode()
     with RawConnection(world.gateway.port) as link:

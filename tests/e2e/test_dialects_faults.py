@@ -1,4 +1,4 @@
-"""Upstreams of every dialect that fail, lie or fall silent; clients of every dialect that leave."""
+"""Upstreams of every dialect that fail, send malformed answers or stop sending; clients that disconnect."""
 
 import json
 from typing import Any
@@ -15,11 +15,11 @@ from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, Answer, Wo
 WEATHER, CLOCK = Tool("weather"), Tool("clock", "Tells the time.")
 SOME_CLIENTS = ["chat", "responses", "messages", "gemini", "ollama"]
 NEXT = dict(zip(UPSTREAMS, [*list(UPSTREAMS)[1:], next(iter(UPSTREAMS))], strict=True))
-"""Who stands in for whom."""
+"""The fallback of each upstream."""
 
 
 def check_ending(answer: Answer, stream: bool) -> None:
-    """Whatever happened: a typed error, or an answer that is whole. Never half an answer that looks like one."""
+    """Assert that the client received a typed error or a complete answer, never a partial one that looks complete."""
     if answer.status != 200:
         assert answer.status in {400, 429, 502, 503, 504, 529}, answer.body
         assert answer.parsed.error
@@ -30,8 +30,8 @@ def check_ending(answer: Answer, stream: bool) -> None:
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("first", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_another_dialect_answers_where_the_first_fails(world: World, client: str, first: str, stream: bool) -> None:
-    """The second attempt is written from what the client said, not from what the first upstream was told."""
+def test_fallback_of_another_dialect_answers(world: World, client: str, first: str, stream: bool) -> None:
+    """The second attempt is encoded from the client's request, not from that of the first attempt."""
     second = NEXT[first]
     world.break_first(first, "error", status=500)
     mark = unique()
@@ -52,13 +52,13 @@ def test_another_dialect_answers_where_the_first_fails(world: World, client: str
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini"])
-def test_tools_and_forms_survive_a_failover(world: World, client: str, stream: bool) -> None:
+def test_tools_and_structured_output_survive_a_failover(world: World, client: str, stream: bool) -> None:
     world.break_first("anthropic", "error", status=529)
     prompt = Prompt(text='call weather with {"city": "Oslo"}', tools=[WEATHER], system="Be brief.")
     answer = world.ask(client, "anthropic-then-gemini", prompt, stream=stream)
     assert [(call.name, call.arguments) for call in answer.parsed.calls] == [("weather", {"city": "Oslo"})]
     prompt.called, prompt.results, prompt.raw_turn = answer.parsed.calls, ["sunny"], answer.parsed.raw_turn
-    # Gemini's signature means nothing to Anthropic, and is still there when Gemini has to go on.
+    # Anthropic ignores Gemini's signature, which must still be there when the conversation continues with Gemini.
     again = world.ask(client, "anthropic-then-gemini", prompt, stream=stream)
     assert again.status == 200, again.body
     assert "sunny" in again.parsed.text
@@ -72,12 +72,12 @@ def test_losses_are_those_of_the_attempt_that_answered(world: World, stream: boo
     answer = world.ask("chat", "anthropic-then-gemini", stream=stream, more={"seed": 7, "logit_bias": {"5": 1}})
     dropped = answer.headers["x-intellirouter-dropped"]
     assert "logit_bias" in dropped
-    assert "seed" not in dropped  # Anthropic knows no seed, Gemini does
+    assert "seed" not in dropped  # Anthropic does not support a seed, Gemini does
 
 
 @pytest.mark.parametrize("stream", BOTH)
-def test_what_the_first_cannot_say_goes_to_one_that_can(world: World, stream: bool) -> None:
-    """Ollama cannot be told that one of several tools must be called: no reason to fail while another can."""
+def test_unsupported_feature_leads_to_a_deployment_that_supports_it(world: World, stream: bool) -> None:
+    """Ollama does not support that one of several tools must be called, so another deployment is tried."""
     answer = world.ask(
         "chat", "ollama-then-anthropic", stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="required"
     )
@@ -113,13 +113,13 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_fault_of_an_upstream_gets_through(world: World, fault: str, upstream: str, stream: bool) -> None:
-    """For every client: a good answer, a typed error, or the other deployment; and nothing hangs."""
-    turn = (list(FAULTS).index(fault) + list(UPSTREAMS).index(upstream)) % 2  # each client meets half of them
+def test_upstream_faults_are_errors_for_the_client(world: World, fault: str, upstream: str, stream: bool) -> None:
+    """Every client receives a complete answer or a typed error, possibly from the fallback, and nothing hangs."""
+    turn = (list(FAULTS).index(fault) + list(UPSTREAMS).index(upstream)) % 2  # each client is tested with half of them
     for client in SOME_CLIENTS[turn::2] if stream else SOME_CLIENTS[turn + 1 : turn + 2]:
         world.break_first(upstream, **FAULTS[fault])
         if (client, fault) == ("chat", "changing ids") and upstream in {"openai", "azure"}:
-            continue  # bytes that only pass keep their ids
+            continue  # passthrough keeps the ids
         answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=stream, text="some words to say")
         check_ending(answer, stream)
         if not answer.parsed.error:
@@ -134,7 +134,7 @@ WHOLE_ANSWERS = ["dropped before the headers", "truncated", "no JSON", "invalid 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("fault", WHOLE_ANSWERS)
 @pytest.mark.parametrize("client", SOME_CLIENTS)
-def test_a_broken_whole_answer_is_anothers_turn(world: World, client: str, fault: str, upstream: str) -> None:
+def test_malformed_answer_leads_to_a_fallback(world: World, client: str, fault: str, upstream: str) -> None:
     world.break_first(upstream, **FAULTS[fault])
     answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", text="some words")
     assert answer.status == 200, answer.body
@@ -144,8 +144,8 @@ def test_a_broken_whole_answer_is_anothers_turn(world: World, client: str, fault
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["dropped in the middle", "no last event", "error in the middle"])
-def test_a_broken_stream_never_ends_like_a_good_one(world: World, client: str, upstream: str, fault: str) -> None:
-    """Once content has been sent there is no way back: one typed error event, and nothing after it."""
+def test_broken_stream_never_ends_like_a_complete_one(world: World, client: str, upstream: str, fault: str) -> None:
+    """After content has been sent, a failure is one typed error event at the end of the stream."""
     world.break_first(upstream, **FAULTS[fault])
     text = "many words to say before it breaks " * 4
     answer = world.ask(client, f"{upstream}-then-{NEXT[upstream]}", stream=True, text=text, max_tokens=500)
@@ -155,14 +155,14 @@ def test_a_broken_stream_never_ends_like_a_good_one(world: World, client: str, u
         return
     record = world.record(answer)
     if fault == "no last event" and not answer.parsed.error:
-        # The finish came: only what says that nothing follows is missing, and usage that it would have brought.
+        # The finish reason has arrived. Only the end marker and the usage are missing.
         assert answer.parsed.finish == "stop"
         assert answer.parsed.text.endswith(text.strip()) or answer.parsed.text.rstrip().endswith(text.rstrip())
         return
     assert answer.parsed.error, answer.body[-300:]
     assert not answer.parsed.is_complete
     assert record["error_code"]
-    assert record["usage"]["output_tokens"] > 0  # a model worked
+    assert record["usage"]["output_tokens"] > 0  # the model has produced content
     assert len(record["attempts"]) == 1
 
 
@@ -177,8 +177,8 @@ CONTENT_FAULTS = ["truncated_tool_args", "duplicate_ids", "schema_violation"]
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("how", CONTENT_FAULTS)
-def test_malformed_content_is_repaired_or_refused(world: World, how: str, upstream: str, stream: bool) -> None:
-    """Arguments that are no JSON, ids that two calls share, JSON that breaks the schema."""
+def test_malformed_content_is_repaired_or_rejected(world: World, how: str, upstream: str, stream: bool) -> None:
+    """Arguments that are not valid JSON, duplicate ids, JSON that does not match the schema."""
     model = f"{upstream}-then-{NEXT[upstream]}"
     prompt = Prompt(text='call weather with {"city": "Oslo"} call weather with {"city": "Rome"}', tools=[WEATHER])
     if how == "schema_violation":
@@ -190,7 +190,7 @@ def test_malformed_content_is_repaired_or_refused(world: World, how: str, upstre
         if answer.parsed.error or not answer.parsed.is_complete:
             continue
         if how == "schema_violation":
-            if not stream:  # a stream has been read before its end can be judged
+            if not stream:  # the stream is read to its end before its answer can be validated
                 Draft202012Validator(SCHEMA).validate(json.loads(answer.parsed.text))
             continue
         if how == "duplicate_ids":
@@ -201,8 +201,8 @@ def test_malformed_content_is_repaired_or_refused(world: World, how: str, upstre
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_a_silent_upstream_is_given_up(world: World, upstream: str, stream: bool) -> None:
-    """Before the first content that is a failed attempt, afterwards the end of the stream."""
+def test_silent_upstream_times_out(world: World, upstream: str, stream: bool) -> None:
+    """Before the first content, a timeout is a failed attempt; afterwards it ends the stream."""
     world.vendor.fault("hang", match={"model": "*-silent"}, after_events=6 if stream else -1)
     answer = world.ask("messages", f"{upstream}-silent", stream=stream, text="word " * 30)
     assert answer.status == (200 if stream else 504)
@@ -214,8 +214,8 @@ def test_a_silent_upstream_is_given_up(world: World, upstream: str, stream: bool
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", ["chat", "responses", "messages", "gemini", "ollama"])
-def test_a_client_that_leaves_is_told_to_the_upstream(world: World, client: str, upstream: str, stream: bool) -> None:
-    """Before the first byte, streamed or not; and in the middle of a stream."""
+def test_client_disconnect_aborts_the_upstream_request(world: World, client: str, upstream: str, stream: bool) -> None:
+    """The client disconnects before the first byte, streamed or not, and in the middle of a stream."""
     faults: list[dict[str, Any]] = [{"kind": "hang"}, {"kind": "hang", "after_events": 6}]
     mark = unique()
     for fault in faults[: 1 + stream]:
@@ -237,5 +237,5 @@ def gone(world: World, model: str) -> list[dict[str, Any]]:
     return [row for row in found if row["status"] == 499]
 
 
-def test_the_gateway_is_idle_in_the_end(world: World) -> None:
+def test_no_request_is_in_flight_at_the_end(world: World) -> None:
     until(lambda: world.gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight")

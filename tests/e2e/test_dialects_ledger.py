@@ -1,4 +1,4 @@
-"""What is recorded of an exchange between two dialects: tokens and money to the last one, headers, losses."""
+"""Records of exchanges between two dialects: exact usage and cost, headers, losses."""
 
 import json
 import sqlite3
@@ -23,12 +23,12 @@ def recorded(record: dict[str, Any]) -> dict[str, int]:
 @pytest.mark.parametrize("extra", ["", "usage_details"])
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_usage_and_cost_are_exact(world: World, client: str, upstream: str, extra: str, stream: bool) -> None:
-    """The vendor is asked once more what the gateway asked it: the same words cost the same tokens."""
+    """Send the gateway's request to the vendor again: the same request costs the same tokens."""
     if extra:
         world.vendor.fault("extra", what=extra)
     mark = unique()
     text = f"{mark} seventeen words would be far too many " * 5
-    # Completions are 16 tokens long unless told otherwise.
+    # Completions have 16 tokens by default.
     answer = world.ask(client, upstream, stream=stream, text=text, max_tokens=300 if client == "completions" else None)
     assert answer.status == 200, answer.body
     (sent,) = world.sent(mark)
@@ -41,7 +41,7 @@ def test_usage_and_cost_are_exact(world: World, client: str, upstream: str, extr
     assert (record["upstream_model"], record["model"]) == (UPSTREAMS[upstream].model, upstream)
     assert record.get("is_stream", False) is stream
     assert record["finish_reason"] == "stop"
-    # What the client was told agrees with what is billed.
+    # The usage that the client received equals the billed usage.
     said_in = sum(expected.get(name, 0) for name in COUNTED[:3])
     said_out = sum(expected.get(name, 0) for name in COUNTED[3:])
     assert (answer.parsed.input_tokens, answer.parsed.output_tokens) == (said_in, said_out)
@@ -49,7 +49,7 @@ def test_usage_and_cost_are_exact(world: World, client: str, upstream: str, extr
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_every_client_gets_the_decision(world: World, client: str, stream: bool) -> None:
+def test_every_client_receives_decision_headers(world: World, client: str, stream: bool) -> None:
     answer = world.ask(client, "anthropic-then-gemini" if stream else "gemini", stream=stream)
     record = world.record(answer)
     headers = answer.headers
@@ -75,9 +75,9 @@ KNOBS: dict[str, dict[str, Any]] = {
     "gemini": {"generationConfig": {"topK": 5, "seed": 3}, "labels": {"a": "b"}, "xUnknown": 1},
     "ollama": {"options": {"seed": 3, "mirostat": 1, "num_ctx": 2048}, "keep_alive": "5m", "x_unknown": 1},
 }
-"""Tuning that some upstreams do not know."""
+"""Tuning parameters that some upstreams do not support."""
 ALIASES = {"safety_identifier": "user"}
-"""The older name stands for both."""
+"""Fields with two names."""
 
 
 def losses_of(header: str) -> list[str]:
@@ -87,12 +87,14 @@ def losses_of(header: str) -> list[str]:
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", KNOBS)
-def test_what_has_no_effect_is_said_and_nothing_else(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_only_fields_without_effect_are_reported_as_dropped(
+    world: World, client: str, upstream: str, stream: bool
+) -> None:
     mark = unique()
     answer = world.ask(client, upstream, stream=stream, text=mark, more=KNOBS[client])
     same = {"chat": {"openai", "azure"}, "responses": {"openai", "azure", "responses"}}
     if upstream in same.get(client, {"messages": {"anthropic"}}.get(client, {client})):
-        (sent,) = world.sent(mark)  # bytes that only pass keep all their members
+        (sent,) = world.sent(mark)  # passthrough keeps all members
         assert "x_unknown" in sent["body"] or "xUnknown" in sent["body"]
         return
     assert answer.status == 200, answer.body
@@ -110,7 +112,7 @@ def test_what_has_no_effect_is_said_and_nothing_else(world: World, client: str, 
 
 
 def is_said(knob: str, body: str) -> bool:
-    """Whether a knob reached the upstream, in any of the spellings that there are."""
+    """Return whether a parameter reached the upstream under any of its names."""
     spellings = {
         "topK": ("topK", "top_k"),
         "top_k": ("topK", "top_k"),
@@ -123,7 +125,7 @@ def is_said(knob: str, body: str) -> bool:
     return any(f'"{each.strip(chr(34))}":' in body.replace(": ", ":") for each in spellings.get(knob, (knob,)))
 
 
-def test_the_ledger_adds_up_over_all_dialects(world: World) -> None:
+def test_ledger_totals_match_the_records_of_all_dialects(world: World) -> None:
     answers = [
         world.ask(client, upstream, stream=stream, text=f"ledger {client}")
         for client, upstream in PAIRS[::3]
@@ -147,7 +149,7 @@ def _rows(connection: sqlite3.Connection, marks: str, ids: list[str]) -> list[tu
 
 
 @pytest.mark.parametrize("stream", BOTH)
-def test_what_anthropic_caches_is_billed_as_written_then_as_read(world: World, stream: bool) -> None:
+def test_cached_input_is_billed_as_written_then_as_read(world: World, stream: bool) -> None:
     text = f"{unique()} a long prefix " * 400
     cached = {"system": [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]}
     first = world.record(world.ask("messages", "anthropic", stream=stream, more=cached))
@@ -161,8 +163,8 @@ def test_what_anthropic_caches_is_billed_as_written_then_as_read(world: World, s
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_several_choices_are_asked_for_as_often_as_needed(world: World, upstream: str, stream: bool) -> None:
-    """`n` on upstreams that give one choice: emulated, counted, and said."""
+def test_usage_of_several_choices_is_exact(world: World, upstream: str, stream: bool) -> None:
+    """`n` with upstreams that return one choice is emulated, counted and reported."""
     mark = unique()
     answer = world.call(
         "/v1/chat/completions",

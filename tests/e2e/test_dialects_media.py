@@ -1,4 +1,4 @@
-"""Pictures by web address: passed on where the upstream takes them, else fetched, but not from just anywhere."""
+"""Image URLs: passed on to upstreams that accept URLs, otherwise fetched, but only from allowed addresses."""
 
 import base64
 import threading
@@ -19,16 +19,16 @@ WANT_BYTES = ["gemini", "ollama", "bedrock"]
 URL_CLIENTS = [name for name, kind in CLIENTS.items() if kind.takes_urls and name != "gemini_array"]
 
 
-class PictureServer:
-    """Serves one picture, redirects to it and elsewhere, and remembers who asked for what."""
+class ImageServer:
+    """Serves one image and redirects, and records the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         outer = self
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outer.asked.append(self.path)
+                outer.requests.append(self.path)
                 name, _, target = self.path.partition("?to=")
                 if name == "/redirect":
                     self.send_response(302)
@@ -44,7 +44,7 @@ class PictureServer:
                 self.wfile.write(body)
 
             def log_message(self, *_arguments: object) -> None:
-                """Say nothing."""
+                """Do not log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         self.port = self._server.server_address[1]
@@ -58,15 +58,15 @@ class PictureServer:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Iterator[PictureServer]:
-    server = PictureServer()
+def images() -> Iterator[ImageServer]:
+    server = ImageServer()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
 def allowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A gateway whose operator allows `127.0.0.1`, and no other address of its own machine."""
+    """A gateway that may fetch from `127.0.0.1`, but from no other private address."""
     directory: Path = tmp_path_factory.mktemp("allowing")
     with MockVendor(api_key=CREDENTIAL) as vendor:
         settings = config(vendor, directory)
@@ -80,13 +80,13 @@ def allowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", URL_CLIENTS)
 @pytest.mark.parametrize("upstream", WANT_BYTES)
-def test_what_the_operator_allows_is_fetched_for_who_wants_bytes(
-    allowing: World, pictures: PictureServer, client: str, upstream: str, stream: bool
+def test_allowed_url_is_fetched_for_upstreams_that_need_bytes(
+    allowing: World, images: ImageServer, client: str, upstream: str, stream: bool
 ) -> None:
     if (client, upstream) == ("gemini", "gemini"):
-        return  # Google fetches it: see below
+        return  # Google fetches the URL itself
     mark = unique()
-    url = f"http://127.0.0.1:{pictures.port}/cat.png"
+    url = f"http://127.0.0.1:{images.port}/cat.png"
     answer = allowing.ask(client, upstream, stream=stream, text=mark, image_url=url)
     assert answer.status == 200, answer.body
     (sent,) = allowing.sent(mark)
@@ -97,17 +97,17 @@ def test_what_the_operator_allows_is_fetched_for_who_wants_bytes(
 
 @pytest.mark.parametrize("client", URL_CLIENTS)
 @pytest.mark.parametrize("upstream", TAKE_URLS)
-def test_who_takes_addresses_gets_them(world: World, client: str, upstream: str) -> None:
+def test_url_is_passed_on_to_upstreams_that_accept_urls(world: World, client: str, upstream: str) -> None:
     mark = unique()
-    url = "https://pictures.example/cat.png"
+    url = "https://images.example/cat.png"
     answer = world.ask(client, upstream, text=mark, image_url=url)
     assert answer.status == 200, answer.body
     (sent,) = world.sent(mark)
     assert url in sent["body"]
 
 
-def test_a_redirect_to_what_is_allowed_is_followed(allowing: World, pictures: PictureServer) -> None:
-    url = f"http://127.0.0.1:{pictures.port}/redirect?to=/cat.png"
+def test_redirect_to_an_allowed_address_is_followed(allowing: World, images: ImageServer) -> None:
+    url = f"http://127.0.0.1:{images.port}/redirect?to=/cat.png"
     mark = unique()
     assert allowing.ask("chat", "gemini", text=mark, image_url=url).status == 200
     assert PIXEL in allowing.sent(mark)[0]["body"]
@@ -133,51 +133,53 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("url", FORBIDDEN)
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini"])
-def test_what_is_not_public_is_not_fetched(world: World, pictures: PictureServer, client: str, url: str) -> None:
+def test_private_address_is_not_fetched(world: World, images: ImageServer, client: str, url: str) -> None:
     upstream = "ollama" if client == "gemini" else "gemini"
-    before = len(pictures.asked)
-    answer = world.ask(client, upstream, text="see", image_url=url.format(port=pictures.port))
+    before = len(images.requests)
+    answer = world.ask(client, upstream, text="see", image_url=url.format(port=images.port))
     assert answer.status == 400, answer.body
     assert "cannot be fetched" in (answer.parsed.error or "")
     assert "server.fetch_allow" in (answer.parsed.error or "") or "data: URL" in (answer.parsed.error or "")
     assert "user:password" not in (answer.parsed.error or "")
     assert world.sent() == []
-    assert len(pictures.asked) == before
+    assert len(images.requests) == before
 
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("target", ["http://[::1]:{port}/cat.png", "http://169.254.169.254/", "file:///etc/passwd"])
-def test_no_redirect_leads_past_the_guard(allowing: World, pictures: PictureServer, target: str, stream: bool) -> None:
+def test_redirect_to_a_forbidden_address_is_rejected(
+    allowing: World, images: ImageServer, target: str, stream: bool
+) -> None:
     allowing.vendor.reset()
-    url = f"http://127.0.0.1:{pictures.port}/redirect?to={target.format(port=pictures.port)}"
-    before = len(pictures.asked)
+    url = f"http://127.0.0.1:{images.port}/redirect?to={target.format(port=images.port)}"
+    before = len(images.requests)
     answer = allowing.ask("chat", "gemini", stream=stream, text="see", image_url=url)
     assert answer.status == 400, answer.body
     assert "cannot be fetched" in (answer.parsed.error or "")
-    assert len(pictures.asked) <= before + 1
+    assert len(images.requests) <= before + 1
     assert allowing.sent() == []
 
 
 @pytest.mark.parametrize("path", ["/page", "/missing"])
-def test_what_is_no_picture_is_not_passed_on(allowing: World, pictures: PictureServer, path: str) -> None:
+def test_url_without_an_image_is_rejected(allowing: World, images: ImageServer, path: str) -> None:
     allowing.vendor.reset()
-    answer = allowing.ask("chat", "gemini", text="see", image_url=f"http://127.0.0.1:{pictures.port}{path}")
+    answer = allowing.ask("chat", "gemini", text="see", image_url=f"http://127.0.0.1:{images.port}{path}")
     assert answer.status == 400
     assert "secret" not in answer.body.decode()
     assert allowing.sent() == []
 
 
-def test_a_picture_is_fetched_once_for_all_attempts(allowing: World, pictures: PictureServer) -> None:
+def test_image_is_fetched_once_for_all_attempts(allowing: World, images: ImageServer) -> None:
     allowing.break_first("gemini", "error", status=500)
-    before = len(pictures.asked)
-    url = f"http://127.0.0.1:{pictures.port}/cat.png"
+    before = len(images.requests)
+    url = f"http://127.0.0.1:{images.port}/cat.png"
     answer = allowing.ask("chat", "gemini-then-ollama", text="see", image_url=url)
     assert (answer.status, answer.headers["x-intellirouter-attempts"]) == (200, "2")
-    assert len(pictures.asked) == before + 1
+    assert len(images.requests) == before + 1
 
 
-def test_a_refused_picture_is_no_reason_to_ask_others(world: World) -> None:
-    """It is the request that is wrong; and the deployment is not to blame."""
+def test_forbidden_image_url_leads_to_no_other_attempt(world: World) -> None:
+    """The request is at fault, not the deployment."""
     answer = world.ask("chat", "gemini-then-ollama", text="see", image_url="http://169.254.169.254/x.png")
     assert answer.status == 400
     record = world.record(answer)

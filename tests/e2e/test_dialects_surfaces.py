@@ -1,4 +1,4 @@
-"""The surfaces beside chat: responses with a memory, counts, embeddings, lists of models, pictures, sounds, ranks."""
+"""Endpoints other than chat: stored responses, token counts, embeddings, models, images, audio, reranking."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 from tests.support.gateway.process import until
 from tests.support.translation.world import BOTH, UPSTREAMS, World, unique
 
-# --- responses: what is remembered
+# --- stored responses
 
 
 def respond(world: World, model: str, text: str, **members: Any) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def text_of(response: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_a_conversation_goes_on_from_its_last_response(world: World, upstream: str, stream: bool) -> None:
-    """Whoever answers: the history is ours, and it may go on with another upstream."""
+def test_conversation_continues_with_another_upstream(world: World, upstream: str, stream: bool) -> None:
+    """The gateway stores the history, so a conversation can continue with any upstream."""
     first_mark, second_mark = unique("one"), unique("two")
     first = respond(world, upstream, first_mark, stream=stream, instructions="Be brief.")
     other = "anthropic" if upstream != "anthropic" else "gemini"
@@ -50,7 +50,7 @@ def test_a_conversation_goes_on_from_its_last_response(world: World, upstream: s
 
 
 @pytest.mark.parametrize("stream", BOTH)
-def test_a_response_is_kept_shown_and_forgotten(world: World, stream: bool) -> None:
+def test_response_is_stored_retrieved_and_deleted(world: World, stream: bool) -> None:
     mark = unique()
     made = respond(world, "gemini", mark, stream=stream, metadata={"a": "b"})
     path = f"/v1/responses/{made['id']}"
@@ -67,13 +67,13 @@ def test_a_response_is_kept_shown_and_forgotten(world: World, stream: bool) -> N
     assert (lost.status_code, lost.json()["error"]["code"]) == (400, "previous_response_not_found")
 
 
-def test_what_shall_not_be_stored_is_not(world: World) -> None:
+def test_response_with_store_false_is_not_stored(world: World) -> None:
     made = respond(world, "anthropic", "secret", store=False)
     assert world.get(f"/v1/responses/{made['id']}").status_code == 404
 
 
 @pytest.mark.parametrize("upstream", ["openai", "anthropic", "ollama"])
-def test_a_background_response_is_fetched_when_it_is_done(world: World, upstream: str) -> None:
+def test_background_response_can_be_retrieved_when_it_is_complete(world: World, upstream: str) -> None:
     mark = unique()
     begun = respond(world, upstream, mark, background=True)
     assert begun["status"] in {"queued", "in_progress"}
@@ -83,7 +83,7 @@ def test_a_background_response_is_fetched_when_it_is_done(world: World, upstream
         found = world.get(path).json()
         return found if found["status"] not in {"queued", "in_progress"} else None
 
-    done = until(finished, "it is done")
+    done = until(finished, "the response is complete")
     assert (done["status"], done["id"], done["background"]) == ("completed", begun["id"], True)
     assert mark in text_of(done)
     following = respond(world, "gemini", "and?", previous_response_id=begun["id"])
@@ -91,35 +91,35 @@ def test_a_background_response_is_fetched_when_it_is_done(world: World, upstream
     assert following["status"] == "completed"
 
 
-def test_a_background_response_is_cancelled(world: World) -> None:
+def test_background_response_can_be_canceled(world: World) -> None:
     world.vendor.fault("hang")
     mark = unique()
     begun = respond(world, "anthropic", mark, background=True)
-    until(lambda: world.sent(mark), "the upstream has it")
+    until(lambda: world.sent(mark), "the upstream has the request")
     cancelled = world.call(f"/v1/responses/{begun['id']}/cancel", {})
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    until(lambda: world.sent(mark)[0]["is_aborted"], "the upstream is told")
+    until(lambda: world.sent(mark)[0]["is_aborted"], "the upstream request is aborted")
     assert world.get(f"/v1/responses/{begun['id']}").json()["status"] == "cancelled"
     world.vendor.clear()
     refused = world.call(f"/v1/responses/{respond(world, 'gemini', 'x')['id']}/cancel", {})
     assert refused.status_code == 400
 
 
-def test_a_background_response_that_fails_says_so(world: World) -> None:
+def test_failed_background_response_has_an_error(world: World) -> None:
     world.vendor.fault("error", status=500)
     begun = respond(world, "gemini", "x", background=True)
     path = f"/v1/responses/{begun['id']}"
-    until(lambda: world.get(path).json()["status"] == "failed", "it has failed")
+    until(lambda: world.get(path).json()["status"] == "failed", "the response has failed")
     assert world.get(path).json()["error"]["message"]
 
 
-# --- counting
+# --- token counts
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/messages/count_tokens?beta=true"])
 def test_tokens_are_counted_for_every_upstream(world: World, upstream: str, path: str) -> None:
-    """Tools, pictures and the system prompt count, too: a count of the text alone lets clients run into the limit."""
+    """Tools, images and the system prompt count, too. Otherwise clients would exceed the context."""
     plain = {"model": upstream, "messages": [{"role": "user", "content": "hello there"}]}
     tool = {"name": "weather", "description": "Tells the weather. " * 20, "input_schema": {"type": "object"}}
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
@@ -139,7 +139,7 @@ def test_tokens_are_counted_for_every_upstream(world: World, upstream: str, path
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("version", ["v1beta", "v1"])
-def test_gemini_clients_count_too(world: World, upstream: str, version: str) -> None:
+def test_gemini_client_can_count_tokens(world: World, upstream: str, version: str) -> None:
     body = {"contents": [{"role": "user", "parts": [{"text": "hello there my friend"}]}]}
     answer = world.call(f"/{version}/models/{upstream}:countTokens", body)
     assert answer.status_code == 200, answer.text
@@ -173,7 +173,7 @@ def decoded(text: str) -> list[float]:
 
 @pytest.mark.parametrize("upstream", EMBEDDERS)
 @pytest.mark.parametrize("surface", ["openai", "openai base64", "gemini", "ollama"])
-def test_vectors_come_in_order_and_in_the_form_asked_for(world: World, surface: str, upstream: str) -> None:
+def test_embeddings_are_in_order_and_in_the_requested_format(world: World, surface: str, upstream: str) -> None:
     texts = ["red apple", "blue sky", "green grass"]
     together = vectors_of(world, surface, upstream, texts)
     alone = [vectors_of(world, surface, upstream, [text])[0] for text in texts]
@@ -190,7 +190,7 @@ def test_vectors_come_in_order_and_in_the_form_asked_for(world: World, surface: 
 def test_embeddings_are_recorded(world: World, upstream: str) -> None:
     answer = world.call("/v1/embeddings", {"model": upstream, "input": "one two three four"})
     record = world.record(answer)
-    if upstream == "gemini":  # it does not say, so it is estimated
+    if upstream == "gemini":  # Gemini does not report it, so it is estimated
         assert record["usage"]["is_estimated"]
     else:
         assert answer.json()["usage"]["prompt_tokens"] == record["usage"]["input_tokens"] > 0
@@ -199,35 +199,35 @@ def test_embeddings_are_recorded(world: World, upstream: str) -> None:
 
 
 @pytest.mark.parametrize("upstream", EMBEDDERS)
-def test_dimensions_are_kept(world: World, upstream: str) -> None:
+def test_embeddings_have_the_requested_dimensions(world: World, upstream: str) -> None:
     body = {"model": upstream, "input": "red apple", "dimensions": 128, "encoding_format": "base64"}
     answer = world.call("/v1/embeddings", body)
     assert answer.status_code == 200, answer.text
     assert len(decoded(answer.json()["data"][0]["embedding"])) == 128
 
 
-def test_a_gemini_client_embeds_one(world: World) -> None:
+def test_gemini_client_can_embed_one_text(world: World) -> None:
     answer = world.call("/v1beta/models/ollama:embedContent", {"content": {"parts": [{"text": "red apple"}]}})
     assert len(answer.json()["embedding"]["values"]) > 10
 
 
-def test_the_older_way_of_ollama_embeds_one(world: World) -> None:
+def test_older_ollama_endpoint_embeds_one_text(world: World) -> None:
     answer = world.call("/api/embeddings", {"model": "openai", "prompt": "red apple"})
     assert len(answer.json()["embedding"]) > 10
 
 
 @pytest.mark.parametrize("upstream", ["anthropic", "responses", "bedrock"])
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/api/embed"])
-def test_who_embeds_nothing_is_named(world: World, upstream: str, path: str) -> None:
+def test_deployment_without_embeddings_is_named_in_the_error(world: World, upstream: str, path: str) -> None:
     answer = world.call(path, {"model": upstream, "input": "x"})
     assert answer.status_code == 400
     assert f"{upstream}-priced" in answer.text
 
 
-# --- what there is
+# --- models
 
 
-def test_every_dialect_lists_the_models_of_its_caller(world: World) -> None:
+def test_every_dialect_lists_the_models_of_the_caller(world: World) -> None:
     openai = world.get("/v1/models").json()
     assert openai["object"] == "list"
     names = {each["id"] for each in openai["data"]}
@@ -243,7 +243,7 @@ def test_every_dialect_lists_the_models_of_its_caller(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["openai", "team/deep/name:v1.2", "team%2Fdeep%2Fname:v1.2"])
-def test_one_model_is_described(world: World, name: str) -> None:
+def test_one_model_can_be_retrieved(world: World, name: str) -> None:
     plain = name.replace("%2F", "/")
     assert world.get(f"/v1/models/{name}").json()["id"] == plain
     assert world.get(f"/v1beta/models/{name}").json()["name"] == f"models/{plain}"
@@ -252,7 +252,7 @@ def test_one_model_is_described(world: World, name: str) -> None:
     assert world.call("/api/show", {"model": "nobody"}).status_code == 404
 
 
-def test_ollama_says_what_runs_and_who_it_is(world: World) -> None:
+def test_ollama_endpoints_return_running_models_and_version(world: World) -> None:
     assert world.get("/api/ps").json() == {"models": []}
     assert world.get("/api/version").json()["version"].count(".") == 2
     loaded = world.call("/api/generate", {"model": "anthropic"})
@@ -260,24 +260,24 @@ def test_ollama_says_what_runs_and_who_it_is(world: World) -> None:
     assert world.sent() == []
 
 
-# --- moderations, pictures, sounds, ranks
+# --- moderations, images, audio, reranking
 
 
 @pytest.mark.parametrize("upstream", ["openai", "anything"])
-def test_moderations_pass(world: World, upstream: str) -> None:
+def test_moderations_are_passed_through(world: World, upstream: str) -> None:
     answer = world.call("/v1/moderations", {"model": f"{upstream}/mock-large", "input": ["kill them", "hello"]})
     assert [each["flagged"] for each in answer.json()["results"]] == [True, False]
 
 
 @pytest.mark.parametrize("upstream", ["openai", "azure"])
-def test_pictures_are_made_and_changed(world: World, upstream: str) -> None:
+def test_images_are_created_and_edited(world: World, upstream: str) -> None:
     made = world.call("/v1/images/generations", {"model": upstream, "prompt": "a cat"})
     picture = base64.b64decode(made.json()["data"][0]["b64_json"])
     assert picture.startswith(b"\x89PNG")
     assert world.record(made)["usage"]["output_tokens"] > 0
     for path in ("/v1/images/edits", "/v1/images/variations"):
         if (upstream, path) == ("azure", "/v1/images/variations"):
-            continue  # it has none
+            continue  # Azure does not support it
         changed = world.http.post(
             path,
             data={"model": upstream, "prompt": "a dog"},
@@ -290,7 +290,7 @@ def test_pictures_are_made_and_changed(world: World, upstream: str) -> None:
 
 
 @pytest.mark.parametrize("upstream", ["openai", "azure"])
-def test_sounds_are_made_and_understood(world: World, upstream: str) -> None:
+def test_speech_is_created_and_transcribed(world: World, upstream: str) -> None:
     spoken = world.call("/v1/audio/speech", {"model": upstream, "input": "hello", "voice": "alloy"})
     assert spoken.headers["content-type"] == "audio/mpeg"
     assert len(spoken.content) > 100
@@ -324,10 +324,12 @@ def test_documents_are_ranked(world: World, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("upstream", ["anthropic", "ollama", "bedrock"])
-def test_who_cannot_do_it_is_named_and_not_asked(world: World, path: str, body: dict[str, Any], upstream: str) -> None:
+def test_deployment_without_the_operation_is_named_and_not_called(
+    world: World, path: str, body: dict[str, Any], upstream: str
+) -> None:
     answer = world.call(path, {"model": upstream, **body})
     assert answer.status_code == 400
-    assert f"{upstream}-priced does not serve" in answer.json()["error"]["message"]
+    assert f"{upstream}-priced does not support" in answer.json()["error"]["message"]
     assert world.sent() == []
 
 
@@ -336,7 +338,7 @@ def test_who_cannot_do_it_is_named_and_not_asked(world: World, path: str, body: 
 
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_completions_have_no_usage_unless_asked(world: World, upstream: str, stream: bool) -> None:
+def test_completion_stream_has_usage_only_if_requested(world: World, upstream: str, stream: bool) -> None:
     answer = world.call("/v1/completions", {"model": upstream, "prompt": "say", "stream": stream})
     assert answer.status_code == 200
     assert ('"usage":{' in answer.text.replace('": {', '":{').replace("\n", "")) is not stream

@@ -1,4 +1,4 @@
-"""Text, tools, structured output and pictures: every client over every upstream, streamed and not."""
+"""Text, tools, structured output and images: every client with every upstream, streamed and not."""
 
 import json
 
@@ -10,13 +10,13 @@ from tests.support.translation.world import BOTH, CLIENTS, TOOL_CLIENTS, UPSTREA
 
 pytestmark = [pytest.mark.parametrize("stream", BOTH), pytest.mark.parametrize("upstream", UPSTREAMS)]
 CHOOSING = [name for name in TOOL_CLIENTS if name != "ollama"]
-"""Ollama's clients cannot say which tool shall be called."""
+"""Clients that can request a specific tool; Ollama clients cannot."""
 WEATHER = Tool("weather", "Tells the weather.")
 CLOCK = Tool("clock", "Tells the time.")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_text_passes(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_text_is_passed_on(world: World, client: str, upstream: str, stream: bool) -> None:
     mark = unique()
     answer = world.ask(client, upstream, stream=stream, text=f"Grüße, 世界 🎉 {mark}")
     assert answer.status == 200, answer.body
@@ -29,7 +29,7 @@ def test_text_passes(world: World, client: str, upstream: str, stream: bool) -> 
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_limit_is_kept_and_told(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_token_limit_is_applied_and_reported(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="many words " * 20, max_tokens=20)
     assert answer.status == 200, answer.body
     assert answer.parsed.finish == "length"
@@ -37,8 +37,8 @@ def test_a_limit_is_kept_and_told(world: World, client: str, upstream: str, stre
 
 
 @pytest.mark.parametrize("client", TOOL_CLIENTS)
-def test_calls_and_results_go_round(world: World, client: str, upstream: str, stream: bool) -> None:
-    """Two calls at once, with what each client gives back of them, and nothing more."""
+def test_tool_calls_and_results_make_a_round_trip(world: World, client: str, upstream: str, stream: bool) -> None:
+    """Two parallel calls, whose results contain only what each client sends back."""
     asked = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
     prompt = Prompt(text=asked, system="Be brief.", tools=[WEATHER, CLOCK])
     first = world.ask(client, upstream, prompt, stream=stream)
@@ -48,7 +48,7 @@ def test_calls_and_results_go_round(world: World, client: str, upstream: str, st
         ("weather", {"city": "Oslo"}),
         ("clock", {"city": "Rome"}),
     ]
-    if client not in {"ollama", "gemini", "gemini_array"}:  # where calls must have ids
+    if client not in {"ollama", "gemini", "gemini_array"}:  # dialects whose calls must have ids
         assert len({call.id for call in first.parsed.calls}) == 2
     mark = unique()
     prompt.called, prompt.raw_turn = first.parsed.calls, first.parsed.raw_turn
@@ -64,14 +64,14 @@ def test_calls_and_results_go_round(world: World, client: str, upstream: str, st
 
 
 @pytest.mark.parametrize("client", CHOOSING)
-def test_a_forced_tool_is_called(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_forced_tool_is_called(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="=clock")
     assert answer.status == 200, answer.body
     assert [call.name for call in answer.parsed.calls] == ["clock"]
 
 
 @pytest.mark.parametrize("client", CHOOSING)
-def test_no_tool_is_called_where_none_may_be(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_no_tool_is_called_with_tool_choice_none(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(
         client, upstream, stream=stream, text='call weather with {"city":"Oslo"}', tools=[WEATHER], tool_choice="none"
     )
@@ -81,14 +81,14 @@ def test_no_tool_is_called_where_none_may_be(world: World, client: str, upstream
 
 
 @pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.has_schema])
-def test_an_answer_has_the_form_that_was_asked_for(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_structured_output_matches_its_schema(world: World, client: str, upstream: str, stream: bool) -> None:
     answer = world.ask(client, upstream, stream=stream, text="Who?", schema=SCHEMA)
     assert answer.status == 200, answer.body
     Draft202012Validator(SCHEMA).validate(json.loads(answer.parsed.text))
 
 
 @pytest.mark.parametrize("client", [name for name, kind in CLIENTS.items() if kind.takes_images])
-def test_a_picture_reaches_the_upstream(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_image_reaches_the_upstream(world: World, client: str, upstream: str, stream: bool) -> None:
     mark = unique()
     answer = world.ask(client, upstream, stream=stream, text=f"What is it? {mark}", image=PIXEL)
     assert answer.status == 200, answer.body

@@ -1,4 +1,4 @@
-"""Stopping and reloading: what is under way finishes, within bounds; a bad configuration changes nothing."""
+"""Stopping and reloading: requests in flight finish within limits; an invalid configuration changes nothing."""
 
 import json
 import signal
@@ -54,7 +54,7 @@ def is_refused(gateway: GatewayProcess) -> bool:
 
 
 @pytest.mark.parametrize(("number", "stream"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
-def test_what_is_under_way_finishes_and_nothing_new_begins(
+def test_requests_in_flight_finish_and_new_connections_are_refused(
     vendor: MockVendor, tmp_path: Path, exits: ExitStack, number: signal.Signals, stream: bool
 ) -> None:
     name = f"drain-{number.name}-{stream}".lower()
@@ -67,7 +67,7 @@ def test_what_is_under_way_finishes_and_nothing_new_begins(
         until(lambda: arrived(vendor, name), "the vendor has the request")
         gateway.signal(number)
         until(lambda: is_refused(gateway), "new connections are refused")
-        assert idle.rest() == b""  # kept connections without a request are closed
+        assert idle.rest() == b""  # idle connections are closed
         answer = link.answer()
         assert answer.status == 200
         assert answer.body.endswith(b"data: [DONE]\n\n" if stream else b"}")
@@ -79,7 +79,7 @@ def test_what_is_under_way_finishes_and_nothing_new_begins(
 
 
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)])
-def test_a_second_signal_ends_it_at_once(
+def test_second_signal_stops_at_once(
     vendor: MockVendor, tmp_path: Path, exits: ExitStack, numbers: tuple[signal.Signals, signal.Signals]
 ) -> None:
     vendor.fault("hang", match={"model": "drain-twice"})
@@ -87,7 +87,7 @@ def test_a_second_signal_ends_it_at_once(
         link = begin(gateway, "mock/drain-twice", stream=False, exits=exits)
         until(lambda: arrived(vendor, "drain-twice"), "the vendor has the request")
         gateway.signal(numbers[0])
-        until(lambda: is_refused(gateway), "it is stopping")
+        until(lambda: is_refused(gateway), "the gateway is stopping")
         gateway.signal(numbers[1])
         started_s = time.monotonic()
         assert link.answer().status == 503
@@ -95,7 +95,7 @@ def test_a_second_signal_ends_it_at_once(
         assert time.monotonic() - started_s < 10
 
 
-def test_a_listener_of_the_feed_does_not_hold_it_up(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+def test_live_feed_does_not_delay_the_stop(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
     with GatewayProcess(config(vendor, drain_s=60), tmp_path) as gateway:
         feed = exits.enter_context(RawConnection(gateway.port))
         feed.send(b"GET /api/v1/requests/tail HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -106,7 +106,7 @@ def test_a_listener_of_the_feed_does_not_hold_it_up(vendor: MockVendor, tmp_path
         assert gateway.wait() == 0
 
 
-def test_the_drain_is_bounded(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+def test_drain_time_is_limited(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
     vendor.fault("hang", match={"model": "drain-whole"})
     vendor.fault("hang", match={"model": "drain-stream"}, after_events=4)
     with GatewayProcess(config(vendor, drain_s=1), tmp_path) as gateway:
@@ -130,7 +130,9 @@ def test_the_drain_is_bounded(vendor: MockVendor, tmp_path: Path, exits: ExitSta
             assert ("usage" in record) is (name == "drain-stream")
 
 
-def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, exits: ExitStack) -> None:
+def test_reload_applies_to_new_requests_and_not_to_those_in_flight(
+    vendor: MockVendor, tmp_path: Path, exits: ExitStack
+) -> None:
     vendor.fault("slow", match={"model": "reload-whole"}, delay_s=8 * DRIP_S)
     vendor.fault("slow_drip", match={"model": "reload-stream"}, delay_s=DRIP_S)
     names = {"reload-whole": False, "reload-stream": True}
@@ -139,23 +141,23 @@ def test_a_good_reload_swaps_and_lets_go_on(vendor: MockVendor, tmp_path: Path, 
     after = {**before, "models": {"second": {"deployments": ["fake/echo"]}}, "providers": {"fake": fake}}
     with GatewayProcess(before, tmp_path) as gateway:
         links = {name: begin(gateway, f"mock/{name}", stream=stream, exits=exits) for name, stream in names.items()}
-        kept = exits.enter_context(RawConnection(gateway.port))
-        assert kept.post(json.dumps(chat_request(model="first")).encode()).status == 200
+        idle = exits.enter_context(RawConnection(gateway.port))
+        assert idle.post(json.dumps(chat_request(model="first")).encode()).status == 200
         until(lambda: all(arrived(vendor, name) for name in names), "the vendor has the requests")
         gateway.configure(after)
         gateway.signal(signal.SIGHUP)
-        until(lambda: "second" in gateway.get("/v1/models").text, "the new models are there")
+        until(lambda: "second" in gateway.get("/v1/models").text, "the new models are listed")
         for model, status in (("second", 200), ("first", 404), ("mock/reload-whole", 404)):
-            assert kept.post(json.dumps(chat_request(model=model)).encode()).status == status
+            assert idle.post(json.dumps(chat_request(model=model)).encode()).status == status
         for name, stream in names.items():
             answer = links[name].answer()
             assert answer.status == 200
-            assert f"{name}: one two three" in said(answer.body, stream=stream)
+            assert f"{name}: one two three" in text_of(answer.body, stream=stream)
             assert gateway.record(answer.headers["x-request-id"])["deployment"] == f"mock/{name}"
-        assert "configuration reloaded" in gateway.stderr()
+        assert "The configuration was reloaded" in gateway.stderr()
 
 
-def said(body: bytes, *, stream: bool) -> str:
+def text_of(body: bytes, *, stream: bool) -> str:
     if not stream:
         return str(json.loads(body)["choices"][0]["message"]["content"])
     chunks = [part.removeprefix("data: ") for part in body.decode().split("\n\n") if part.startswith("data: {")]
@@ -171,20 +173,20 @@ BAD_FILES = {
 }
 
 
-def test_a_bad_reload_changes_nothing_and_says_why(vendor: MockVendor, tmp_path: Path) -> None:
+def test_invalid_reload_changes_nothing_and_is_logged(vendor: MockVendor, tmp_path: Path) -> None:
     with GatewayProcess(config(vendor), tmp_path) as gateway, RawConnection(gateway.port) as link:
-        for count, (text, why) in enumerate(BAD_FILES.items(), start=1):
+        for count, (text, problem) in enumerate(BAD_FILES.items(), start=1):
             if text:
                 gateway.config_file.write_text(text)
             else:
                 gateway.config_file.unlink()
             gateway.signal(signal.SIGHUP)
-            until(lambda count=count: gateway.stderr().count("reload refused") == count, "the refusal is logged")
-            assert why in gateway.stderr().rpartition("reload refused")[2]
+            until(lambda count=count: gateway.stderr().count("was not reloaded") == count, "the error is logged")
+            assert problem in gateway.stderr().rpartition("was not reloaded")[2]
             assert link.post(json.dumps(chat_request(model="first")).encode()).status == 200
 
 
-def test_a_taken_port_is_said_plainly(vendor: MockVendor, tmp_path: Path) -> None:
+def test_port_in_use_is_reported_without_a_traceback(vendor: MockVendor, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

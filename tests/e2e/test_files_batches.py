@@ -1,4 +1,4 @@
-"""Files and batches over a real gateway, with the official `openai` client as the judge."""
+"""Files and batches with a real gateway and the official `openai` client."""
 
 import json
 import signal
@@ -82,7 +82,7 @@ def until_answered(client: OpenAI, batch_id: str, least: int) -> None:
 
 
 def end_well(gateway: GatewayProcess) -> None:
-    """Stop a gateway that is to be started again."""
+    """Stop a gateway that will be started again."""
     gateway.signal(signal.SIGTERM)
     assert gateway.wait() == 0
 
@@ -93,7 +93,7 @@ def counts(batch: Batch) -> tuple[int, int, int]:
 
 
 def rows(client: OpenAI, file_id: str | None) -> dict[str, Any]:
-    """Return a result file's lines by their custom ids; each must be there once."""
+    """Return the lines of a result file by custom id. Asserts that each occurs once."""
     if file_id is None:
         return {}
     found = [json.loads(each) for each in client.files.content(file_id).text.splitlines()]
@@ -104,7 +104,7 @@ def rows(client: OpenAI, file_id: str | None) -> dict[str, Any]:
     return by_id
 
 
-def test_a_batch_from_upload_to_results(gateway: GatewayProcess, ann: OpenAI, vendor: MockVendor) -> None:
+def test_batch_from_upload_to_results(gateway: GatewayProcess, ann: OpenAI, vendor: MockVendor) -> None:
     asked = [line(f"question {number}") for number in range(12)]
     created = submit(ann, asked, metadata={"for": "tests"})
     assert (created.object, created.endpoint, created.completion_window) == ("batch", CHAT, "24h")
@@ -141,7 +141,7 @@ def test_a_batch_from_upload_to_results(gateway: GatewayProcess, ann: OpenAI, ve
     assert batch.id in [each.id for each in ann.batches.list(limit=5)]
 
 
-def test_lines_fail_one_by_one(gateway: GatewayProcess, ann: OpenAI, vendor: MockVendor) -> None:
+def test_failed_lines_do_not_affect_others(gateway: GatewayProcess, ann: OpenAI, vendor: MockVendor) -> None:
     vendor.fault("error", status=400, message="too strange", match={"model": "strange"})
     asked = [
         line("good"),
@@ -181,7 +181,7 @@ def test_lines_fail_one_by_one(gateway: GatewayProcess, ann: OpenAI, vendor: Moc
         ("/v1/moderations", {"input": "say"}, lambda body: "flagged" in body["results"][0]),
     ],
 )  # fmt: skip
-def test_every_endpoint_that_batches_take(
+def test_batch_of_every_supported_endpoint(
     gateway: GatewayProcess, ann: OpenAI, endpoint: str, body: dict[str, Any], read: Callable[[Any], bool]
 ) -> None:
     asked = [line(f"{number}", "plain", url=endpoint, **body) for number in range(3)]
@@ -192,7 +192,7 @@ def test_every_endpoint_that_batches_take(
     assert {gateway.record(row["response"]["request_id"])["endpoint"] for row in found.values()} == {endpoint}
 
 
-def test_responses_of_a_batch_are_remembered(ann: OpenAI) -> None:
+def test_responses_of_a_batch_are_stored(ann: OpenAI) -> None:
     batch = ended(ann, submit(ann, [line("r", "plain", url="/v1/responses", input="first")], "/v1/responses").id)
     first = rows(ann, batch.output_file_id)["r"]["response"]["body"]["id"]
     assert ann.responses.retrieve(first).output_text == "plain-upstream: first"
@@ -217,7 +217,7 @@ BAD_INPUTS = [
 
 
 @pytest.mark.parametrize(("lines", "code", "number"), BAD_INPUTS, ids=[f"{bad[1]}-{bad[2]}" for bad in BAD_INPUTS])
-def test_bad_input_fails_the_whole_batch(
+def test_invalid_input_fails_the_whole_batch(
     ann: OpenAI, vendor: MockVendor, lines: list[Any], code: str, number: int | None
 ) -> None:
     batch = ended(ann, submit(ann, lines).id)
@@ -257,7 +257,7 @@ def test_too_many_lines_fail_the_batch(vendor: MockVendor, tmp_path: Path, conne
         ({"output_expires_after": {"anchor": "now", "seconds": 3600}}, "output_expires_after.anchor"),
     ],
 )
-def test_what_is_no_batch_is_refused(ann: OpenAI, change: dict[str, Any], param: str) -> None:
+def test_invalid_batch_request_is_rejected(ann: OpenAI, change: dict[str, Any], param: str) -> None:
     file = ann.files.create(file=text_of([line("a")]), purpose="batch")
     asked = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", **change}
     with pytest.raises(openai.BadRequestError) as caught:
@@ -265,13 +265,13 @@ def test_what_is_no_batch_is_refused(ann: OpenAI, change: dict[str, Any], param:
     assert caught.value.param == param
 
 
-def test_a_batch_wants_a_file_for_batches(ann: OpenAI) -> None:
+def test_input_file_must_have_the_purpose_batch(ann: OpenAI) -> None:
     file = ann.files.create(file=text_of([line("a")]), purpose="user_data")
     with pytest.raises(openai.BadRequestError, match="purpose 'batch'"):
         ann.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
 
 
-def test_a_page_of_another_site_cannot_start_anything(gateway: GatewayProcess) -> None:
+def test_web_page_of_another_origin_cannot_upload_or_create(gateway: GatewayProcess) -> None:
     foreign = {"origin": "https://elsewhere.example", "content-type": "text/plain"}
     answer = httpx.post(f"{gateway.base_url}/batches?key={KEYS['ann']}", headers=foreign, content=b"{}")
     assert answer.status_code == 415
@@ -284,7 +284,7 @@ def test_a_page_of_another_site_cannot_start_anything(gateway: GatewayProcess) -
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_comes_back_as_it_went(gateway: GatewayProcess, connect: Connect) -> None:
+def test_downloaded_file_equals_the_upload(gateway: GatewayProcess, connect: Connect) -> None:
     client = connect(gateway, "bob")
     content = bytes(range(256)) * 4096 * 3 + b"\r\n--not-a-boundary\r\n\r\nend"  # several parts
     name = "my résumé.pdf"
@@ -313,7 +313,7 @@ def test_files_are_listed_in_pages(gateway: GatewayProcess, connect: Connect) ->
     assert batch_file.expires_at == batch_file.created_at + 7200
     ids = [batch_file.id, *(file.id for file in others)]
     assert [file.id for file in client.files.list()] == ids[::-1]
-    assert [file.id for file in client.files.list(order="asc", limit=2)] == ids  # the client turns the pages
+    assert [file.id for file in client.files.list(order="asc", limit=2)] == ids  # the client requests all pages
     page = client.files.list(purpose="assistants", limit=3)
     assert [file.id for file in page.data] == ids[:1:-1]
     assert page.has_more
@@ -339,7 +339,7 @@ def test_files_are_listed_in_pages(gateway: GatewayProcess, connect: Connect) ->
         ),
     ],
 )
-def test_what_is_no_upload_is_refused(gateway: GatewayProcess, data: Any, files: Any, param: str) -> None:
+def test_invalid_upload_is_rejected(gateway: GatewayProcess, data: Any, files: Any, param: str) -> None:
     headers = {"authorization": f"Bearer {KEYS['ann']}"}
     answer = httpx.post(f"{gateway.base_url}/files", headers=headers, data=data, files=files)
     assert answer.status_code == 400
@@ -347,7 +347,9 @@ def test_what_is_no_upload_is_refused(gateway: GatewayProcess, data: Any, files:
     assert httpx.post(f"{gateway.base_url}/files", headers=headers, content=b"x").status_code == 400
 
 
-def test_nobody_sees_another_tenants_files_and_batches(gateway: GatewayProcess, ann: OpenAI, connect: Connect) -> None:
+def test_files_and_batches_of_other_tenants_are_not_visible(
+    gateway: GatewayProcess, ann: OpenAI, connect: Connect
+) -> None:
     batch = ended(ann, submit(ann, [line("secret")]).id)
     for who in ("bob", "admin"):
         other = connect(gateway, who)
@@ -365,25 +367,25 @@ def test_nobody_sees_another_tenants_files_and_batches(gateway: GatewayProcess, 
     assert ann.files.retrieve(batch.output_file_id or "").id == batch.output_file_id
 
 
-def test_the_input_may_be_deleted_once_it_has_been_read(ann: OpenAI, vendor: MockVendor) -> None:
+def test_input_file_can_be_deleted_while_the_batch_is_running(ann: OpenAI, vendor: MockVendor) -> None:
     vendor.fault("slow", delay_s=0.1, match={"model": "deleted-input"})
     batch = submit(ann, [line(f"{number}", "mock/deleted-input") for number in range(6)])
-    until(lambda: ann.batches.retrieve(batch.id).status == "in_progress", "the batch runs")
+    until(lambda: ann.batches.retrieve(batch.id).status == "in_progress", "the batch is running")
     ann.files.delete(batch.input_file_id)
     assert counts(ended(ann, batch.id)) == (6, 6, 0)
 
 
-def test_the_output_expires_as_asked(ann: OpenAI) -> None:
+def test_output_expires_as_requested(ann: OpenAI) -> None:
     expiry: Any = {"anchor": "created_at", "seconds": 3600}
     batch = ended(ann, submit(ann, [line("a")], output_expires_after=expiry).id)
     file = ann.files.retrieve(batch.output_file_id or "")
     assert file.expires_at == file.created_at + 3600
 
 
-# -- running, stopping, going on -----------------------------------------------------------------------------------
+# -- running, stopping, continuing ---------------------------------------------------------------------------------
 
 
-def test_no_more_lines_at_once_than_allowed(ann: OpenAI, vendor: MockVendor) -> None:
+def test_concurrency_limit_applies_to_all_batches(ann: OpenAI, vendor: MockVendor) -> None:
     vendor.fault("slow", delay_s=0.15, match={"model": "crowded"})
     batches = [submit(ann, [line(f"{number}", "mock/crowded") for number in range(9)]) for _ in range(2)]
     most = 0
@@ -400,7 +402,7 @@ def test_no_more_lines_at_once_than_allowed(ann: OpenAI, vendor: MockVendor) -> 
     assert 2 <= most <= CONCURRENCY
 
 
-def test_lines_wait_out_a_rate_limit(ann: OpenAI, vendor: MockVendor) -> None:
+def test_lines_are_retried_after_a_rate_limit(ann: OpenAI, vendor: MockVendor) -> None:
     vendor.fault("rate_limit", retry_after_s=0.2, times=8, match={"model": "limited"})
     batch = ended(ann, submit(ann, [line(f"{number}", "mock/limited") for number in range(3)]).id)
     assert counts(batch) == (3, 3, 0)
@@ -409,10 +411,10 @@ def test_lines_wait_out_a_rate_limit(ann: OpenAI, vendor: MockVendor) -> None:
     assert counts(batch) == (1, 0, 1)
     assert rows(ann, batch.error_file_id)["a"]["response"]["status_code"] == 429
     asked = [each for each in vendor.requests() if each["model"] == "broke"]
-    assert len(asked) == 1  # waiting does not fill an account
+    assert len(asked) == 1  # a retry does not help without quota
 
 
-def test_a_cancelled_batch_keeps_what_was_done(ann: OpenAI, vendor: MockVendor) -> None:
+def test_canceled_batch_keeps_its_results(ann: OpenAI, vendor: MockVendor) -> None:
     vendor.fault("slow", delay_s=0.2, match={"model": "cancelled"})
     created = submit(ann, [line(f"{number}", "mock/cancelled") for number in range(40)])
 
@@ -434,9 +436,7 @@ def test_a_cancelled_batch_keeps_what_was_done(ann: OpenAI, vendor: MockVendor) 
 
 
 @pytest.mark.parametrize("way", ["kill", "stop"])
-def test_a_restarted_gateway_goes_on_where_it_was(
-    vendor: MockVendor, tmp_path: Path, connect: Connect, way: str
-) -> None:
+def test_batch_continues_after_a_restart(vendor: MockVendor, tmp_path: Path, connect: Connect, way: str) -> None:
     model = f"resumed-{way}"
     vendor.fault("slow", delay_s=0.05, match={"model": model})
     gateway = GatewayProcess(batch_config(vendor), tmp_path, admin_key=KEYS["admin"])
@@ -458,14 +458,14 @@ def test_a_restarted_gateway_goes_on_where_it_was(
         assert row["response"]["body"]["choices"][0]["message"]["content"] == f"{model}: {custom_id}"
     gateway.stop()
     sent = len([each for each in vendor.requests() if each["model"] == model])
-    # Only what was under way when the process died is asked again; a clean stop waits for it.
+    # Only lines that were in progress when the process was killed run again; a normal stop waits for them.
     assert 60 <= sent <= 60 + (2 * CONCURRENCY if way == "kill" else 0)
     with sqlite3.connect(gateway.database) as database:
         (left,) = database.execute("SELECT count(*) FROM objects WHERE kind LIKE 'batch\\_%' ESCAPE '\\'").fetchone()
-    assert left == 0  # what only a running batch needs has been cleared away
+    assert left == 0  # the data that only a running batch needs has been deleted
 
 
-def test_a_batch_ends_with_its_key(vendor: MockVendor, tmp_path: Path, connect: Connect) -> None:
+def test_lines_fail_when_the_key_is_removed(vendor: MockVendor, tmp_path: Path, connect: Connect) -> None:
     vendor.fault("slow", delay_s=0.1, match={"model": "revoked"})
     config = batch_config(vendor)
     gateway = GatewayProcess(config, tmp_path)
@@ -473,7 +473,7 @@ def test_a_batch_ends_with_its_key(vendor: MockVendor, tmp_path: Path, connect: 
     batch_id = submit(connect(gateway), [line(f"{number}", "mock/revoked") for number in range(20)]).id
     until_answered(connect(gateway), batch_id, 2)
     end_well(gateway)
-    heir = {**config["keys"][1], "name": "heir"}  # the same tenant, and another name
+    heir = {**config["keys"][1], "name": "heir"}  # the same tenant, but another name
     gateway.configure({**config, "keys": [config["keys"][0], heir, *config["keys"][2:]]})
     with gateway:
         batch = ended(connect(gateway), batch_id)

@@ -1,4 +1,4 @@
-"""Bytes that nobody planned for, from clients and from vendors: the server answers in form, or closes, and lives on."""
+"""Random bytes from clients and vendors: the server answers correctly or closes the connection, and keeps running."""
 
 import json
 import random
@@ -26,7 +26,7 @@ CASE = re.compile(rb"case-(\d+)-")
 
 
 def seeds(part: int) -> Iterator[int]:
-    """The gate repeats the same cases; `make fuzz` (hypothesis profile `fuzz`) takes FUZZ_CASES new ones."""
+    """The test suite repeats the same cases; `make fuzz` (hypothesis profile `fuzz`) runs FUZZ_CASES new ones."""
     count = settings().max_examples
     is_gate = count <= GATE_CASES
     first = 0 if is_gate else random.SystemRandom().randrange(2**40)
@@ -34,7 +34,7 @@ def seeds(part: int) -> Iterator[int]:
 
 
 class Client:
-    """One kept connection, opened anew where the server closes it."""
+    """A keep-alive connection, which is opened again when the server closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -59,7 +59,7 @@ def client(gateway: GatewayProcess) -> Iterator[Client]:
 
 
 def check_form(answer: Answer, case: object) -> None:
-    """Whatever was asked: no bug of ours, a request id, and a body of the announced kind."""
+    """Assert that a response is no internal error, has a request id, and a body of its content type."""
     assert answer.headers["x-request-id"].startswith("req_"), case
     assert answer.status != 500, case
     if answer.status == 200:
@@ -70,11 +70,11 @@ def check_form(answer: Answer, case: object) -> None:
 
 
 def check_stream(answer: Answer, case: object) -> None:
-    """UTF-8 throughout; the last event, and no other, is the end or an error.
+    """Assert that the stream is valid UTF-8, and that only its last event is the end or an error.
 
-    Chunks after the first content are passed on unread where nothing in them matters, so they need not be JSON.
+    Chunks after the first content may be relayed without being parsed, so they need not be valid JSON.
     """
-    text = answer.body.decode()  # strictly: what a client gets is UTF-8
+    text = answer.body.decode()  # raises an error unless it is valid UTF-8
     data = [
         "\n".join(line[5:].removeprefix(" ") for line in event.split("\n") if line.startswith("data:"))
         for event in re.split(r"\n\n|\r\r", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -93,7 +93,7 @@ def is_error(chunk: str) -> bool:
 
 
 @pytest.mark.hypothesis
-def test_no_request_breaks_the_server(client: Client, gateway: GatewayProcess) -> None:
+def test_random_requests_do_not_break_the_server(client: Client, gateway: GatewayProcess) -> None:
     for seed in seeds(1):
         rng = random.Random(seed)
         is_chat = rng.random() < 0.75
@@ -122,10 +122,10 @@ MESSAGES = st.lists(st.dictionaries(st.sampled_from(["role", "content", "name", 
 
 @given(members=MEMBERS, messages=MESSAGES | JSON)
 @settings(
-    max_examples=min(GATE_CASES, settings().max_examples),  # it makes its cases slowly; the other tests make the many
+    max_examples=min(GATE_CASES, settings().max_examples),  # generating these cases is slow
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_json_breaks_the_server(client: Client, members: dict[str, Any], messages: Any) -> None:
+def test_random_json_does_not_break_the_server(client: Client, members: dict[str, Any], messages: Any) -> None:
     body = json.dumps({"model": "fake/echo", "messages": messages, **members}).encode()
     answer = client.post(body, "/v1/chat/completions")
     check_form(answer, body)
@@ -133,7 +133,7 @@ def test_no_json_breaks_the_server(client: Client, members: dict[str, Any], mess
 
 
 @pytest.mark.hypothesis
-def test_no_head_breaks_the_server(gateway: GatewayProcess) -> None:
+def test_random_request_heads_do_not_break_the_server(gateway: GatewayProcess) -> None:
     body = json.dumps(mutations.CHATS[0]).encode()
     good = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n"
@@ -143,7 +143,7 @@ def test_no_head_breaks_the_server(gateway: GatewayProcess) -> None:
         data = mutations.mutated_bytes(random.Random(seed), good)
         with RawConnection(gateway.port) as link:
             link.send(data)
-            link.socket.shutdown(socket.SHUT_WR)  # whatever is missing will not come
+            link.socket.shutdown(socket.SHUT_WR)  # nothing more is sent
             said = link.rest()
         assert not said or re.match(rb"HTTP/1\.1 (100|200|4\d\d) ", said), (seed, said)
         assert b"internal_error" not in said, seed
@@ -151,7 +151,7 @@ def test_no_head_breaks_the_server(gateway: GatewayProcess) -> None:
 
 
 class BrokenVendor:
-    """Reads requests and answers each with the broken bytes that the case's number stands for, then closes."""
+    """Reads requests, answers each with the broken bytes of the numbered case, and closes the connection."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -169,7 +169,7 @@ class BrokenVendor:
                 try:
                     self._answer(link)
                 except OSError:
-                    continue  # the gateway had enough
+                    continue  # the gateway has closed the connection
 
     def _answer(self, link: socket.socket) -> None:
         link.settimeout(5)
@@ -221,7 +221,9 @@ def broken_client(broken: GatewayProcess) -> Iterator[Client]:
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("stream", [False, True])
-def test_no_answer_of_a_vendor_breaks_the_server(broken: GatewayProcess, broken_client: Client, stream: bool) -> None:
+def test_random_upstream_answers_do_not_break_the_server(
+    broken: GatewayProcess, broken_client: Client, stream: bool
+) -> None:
     good = 0
     for seed in seeds(4):
         request = {"model": "broken/m", "messages": [{"role": "user", "content": f"case-{seed}-"}], "stream": stream}
@@ -242,7 +244,7 @@ def test_no_answer_of_a_vendor_breaks_the_server(broken: GatewayProcess, broken_
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("how", ["crlf", "comments", "no_space", "multi_line", "named_events", "split"])
-def test_rare_but_legal_streams_pass(client: Client, vendor: MockVendor, how: str, stream: bool) -> None:
+def test_unusual_but_valid_streams_are_relayed(client: Client, vendor: MockVendor, how: str, stream: bool) -> None:
     name = f"fuzz-{how}-{stream}"
     vendor.fault("malformed", match={"model": name}, how=how)
     request = {"model": f"mock/{name}", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
@@ -257,7 +259,7 @@ def test_rare_but_legal_streams_pass(client: Client, vendor: MockVendor, how: st
 @pytest.mark.parametrize(
     "what", ["unknown_fields", "usage_missing", "usage_on_choice", "usage_details", "empty_choices", "reasoning"]
 )
-def test_rare_but_legal_fields_pass(
+def test_unusual_but_valid_fields_are_passed_on(
     client: Client, vendor: MockVendor, gateway: GatewayProcess, what: str, stream: bool
 ) -> None:
     name = f"fuzz-{what}-{stream}"

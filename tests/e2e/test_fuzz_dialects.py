@@ -1,4 +1,4 @@
-"""Bytes that nobody planned for, in every dialect: from clients of each surface, and from vendors of each kind."""
+"""Random bytes in every dialect, from clients of each endpoint and from vendors of each kind."""
 
 import json
 import random
@@ -51,7 +51,7 @@ OTHER_BODIES: dict[str, dict[str, Any]] = {
 
 
 def cases(share: int) -> Iterator[int]:
-    """The gate repeats the same cases; `make fuzz` takes FUZZ_CASES new ones."""
+    """The test suite repeats the same cases; `make fuzz` runs FUZZ_CASES new ones."""
     count = settings().max_examples
     is_gate = count <= GATE_CASES
     first = 0 if is_gate else random.SystemRandom().randrange(2**40)
@@ -59,7 +59,7 @@ def cases(share: int) -> Iterator[int]:
 
 
 class Link:
-    """One kept connection, opened anew where the server closes it."""
+    """A keep-alive connection, which is opened again when the server closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -85,7 +85,7 @@ def link(world: World) -> Iterator[Link]:
 
 def check(answer: Answer, case: object) -> None:
     assert answer.headers["x-request-id"].startswith("req_"), case
-    # A schema may contradict itself, and the vendor repeat what it was told: such answers are refused.
+    # A schema may contradict itself, so that the vendor's answer does not match it and is rejected.
     is_refused = b"the model's answer" in answer.body.lower() or b"model repeats itself" in answer.body
     assert answer.status < 500 or is_refused, (case, answer)
     assert b"internal_error" not in answer.body, case
@@ -93,7 +93,7 @@ def check(answer: Answer, case: object) -> None:
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("client", CLIENTS)
-def test_no_request_breaks_the_server(world: World, link: Link, client: str) -> None:
+def test_random_requests_do_not_break_the_server(world: World, link: Link, client: str) -> None:
     rng = random.Random(client)
     upstreams = list(UPSTREAMS)
     for seed in cases(10):
@@ -109,7 +109,7 @@ def test_no_request_breaks_the_server(world: World, link: Link, client: str) -> 
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("path", OTHER_BODIES)
-def test_no_request_to_another_surface_breaks_the_server(world: World, link: Link, path: str) -> None:
+def test_random_requests_to_other_endpoints_do_not_break_the_server(world: World, link: Link, path: str) -> None:
     rng = random.Random(path)
     for seed in cases(25):
         rng.seed(seed)
@@ -118,7 +118,7 @@ def test_no_request_to_another_surface_breaks_the_server(world: World, link: Lin
 
 
 @pytest.mark.parametrize("path", ["/v1beta/models/{}:generateContent", "/v1/models/{}", "/v1/responses/{}", "/api/{}"])
-def test_no_path_breaks_the_server(world: World, link: Link, path: str) -> None:
+def test_random_paths_do_not_break_the_server(world: World, link: Link, path: str) -> None:
     for odd in (
         "",
         "/",
@@ -143,7 +143,7 @@ def test_no_path_breaks_the_server(world: World, link: Link, path: str) -> None:
 
 
 class TwistedVendor:
-    """Answers as the vendors do, broken in its values, in its bytes, or hardly; then closes."""
+    """Sends vendors' answers with broken values, broken bytes or small changes, and closes the connection."""
 
     def __init__(self, good: dict[tuple[str, bool], tuple[str, bytes]]) -> None:
         self._good = good
@@ -162,7 +162,7 @@ class TwistedVendor:
                 try:
                     self._answer(link)
                 except OSError:
-                    continue  # the gateway had enough
+                    continue  # the gateway has closed the connection
 
     def _answer(self, link: socket.socket) -> None:
         link.settimeout(5)
@@ -192,7 +192,7 @@ class TwistedVendor:
 
 
 def asked(request: bytes) -> tuple[str, bool]:
-    """Tell by a request whose dialect it is in, and whether it asks for a stream."""
+    """Return the dialect of a request, and whether it requests a stream."""
     path = request.split(b" ", 2)[1]
     ways = {b"/v1/chat": "openai", b"/v1/responses": "responses", b"/v1/messages": "anthropic", b"/v1beta": "gemini"}
     ways |= {b"/api/chat": "ollama", b"/model/": "bedrock"}
@@ -234,7 +234,7 @@ def twisted_json(rng: random.Random, text: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def broken(dialect_processes: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A gateway whose vendors are all twisted; what they twist are the mock's good answers."""
+    """A gateway whose vendors send modified answers of the mock vendor."""
     good: dict[tuple[str, bool], tuple[str, bytes]] = {}
     dialect_processes.vendor.reset()
     for upstream in UPSTREAMS:
@@ -267,14 +267,14 @@ FOREIGN = {
     "gemini": ["openai", "responses", "anthropic", "ollama", "bedrock"],
     "ollama": ["openai", "responses", "anthropic", "gemini", "bedrock"],
 }
-"""Upstreams whose answers are written anew: those must be sound, whatever came."""
+"""Upstreams whose answers are translated. Translated answers must be valid, whatever the upstream sends."""
 
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("client", FOREIGN)
-def test_no_answer_of_a_vendor_breaks_the_server(broken: World, client: str, stream: bool) -> None:
-    """The client's own strict reader finds a whole answer or a typed error in everything."""
+def test_random_upstream_answers_do_not_break_the_server(broken: World, client: str, stream: bool) -> None:
+    """The strict parser of the client's dialect accepts every response as a complete answer or a typed error."""
     good = 0
     for seed in cases(20):
         upstream = FOREIGN[client][seed % len(FOREIGN[client])]
@@ -294,8 +294,8 @@ def test_no_answer_of_a_vendor_breaks_the_server(broken: World, client: str, str
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("stream", BOTH)
-def test_no_answer_of_a_vendor_breaks_a_relay(broken: World, stream: bool) -> None:
-    """Bytes that only pass are not all looked at; the server lives, and what it says itself is in form."""
+def test_random_upstream_answers_do_not_break_the_passthrough(broken: World, stream: bool) -> None:
+    """Relayed bytes are not all validated. The server keeps running, and its own responses are valid."""
     for seed in cases(10):
         client, upstream = [
             ("responses", "responses"),
@@ -311,6 +311,6 @@ def test_no_answer_of_a_vendor_breaks_a_relay(broken: World, stream: bool) -> No
     assert broken.gateway.is_ready()
 
 
-def test_nothing_is_in_flight_in_the_end(broken: World) -> None:
+def test_nothing_is_in_flight_at_the_end(broken: World) -> None:
     assert broken.gateway.get("/api/v1/health").json()["in_flight"] == 0
     assert CREDENTIAL not in broken.gateway.stderr()

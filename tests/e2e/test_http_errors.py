@@ -1,4 +1,4 @@
-"""What is wrong with a request is said in one envelope, whatever is wrong, and the server goes on."""
+"""Invalid requests: every error is in OpenAI's envelope, and the server keeps running."""
 
 import json
 import time
@@ -92,7 +92,7 @@ WRONG_BODIES: dict[str, tuple[bytes, str, str | None]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_BODIES)
-def test_a_wrong_body_is_refused_with_its_place(link: RawConnection, name: str) -> None:
+def test_invalid_body_is_rejected_with_the_parameter(link: RawConnection, name: str) -> None:
     body, code, param = WRONG_BODIES[name]
     answer = link.post(body, authorization=BEARER)
     error = error_of(answer)
@@ -102,7 +102,7 @@ def test_a_wrong_body_is_refused_with_its_place(link: RawConnection, name: str) 
     assert link.post(GOOD, authorization=BEARER).status == 200  # on the same connection
 
 
-def test_an_unknown_model_is_not_found(link: RawConnection) -> None:
+def test_unknown_model_is_not_found(link: RawConnection) -> None:
     for model in ("nobody", "mock/", "/", "../../etc/passwd", "a" * 200, "fake/unknown", "%s%n"):
         answer = link.post(body_with(model=model), authorization=BEARER)
         assert answer.status == 404, model
@@ -111,7 +111,7 @@ def test_an_unknown_model_is_not_found(link: RawConnection) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
-def test_too_large_a_body_is_refused_before_it_is_read(link: RawConnection, path: str) -> None:
+def test_too_large_body_is_rejected_before_it_is_read(link: RawConnection, path: str) -> None:
     link.send_post(b"", path, content_length=str(MAX_BODY_BYTES + 1), authorization=BEARER)
     answer = link.answer()
     assert answer.status == 413
@@ -125,7 +125,7 @@ def chunked(*pieces: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
-def test_too_large_a_chunked_body_is_refused_while_it_comes(gateway: GatewayProcess, path: str) -> None:
+def test_too_large_chunked_body_is_rejected_while_it_arrives(gateway: GatewayProcess, path: str) -> None:
     with RawConnection(gateway.port) as link:
         link.send(
             f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n"
@@ -140,12 +140,12 @@ def test_too_large_a_chunked_body_is_refused_while_it_comes(gateway: GatewayProc
         assert link.post(GOOD, authorization=BEARER).status == 200
 
 
-def test_a_body_of_just_the_largest_size_is_taken(link: RawConnection) -> None:
+def test_body_of_the_maximum_size_is_accepted(link: RawConnection) -> None:
     body = GOOD + b" " * (MAX_BODY_BYTES - len(GOOD))
     assert link.post(body, authorization=BEARER).status == 200
 
 
-def test_a_chunked_body_is_taken(gateway: GatewayProcess) -> None:
+def test_chunked_body_is_accepted(gateway: GatewayProcess) -> None:
     with RawConnection(gateway.port) as link:
         link.send(
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n"
@@ -170,7 +170,7 @@ def test_a_chunked_body_is_taken(gateway: GatewayProcess) -> None:
         ({"content_encoding": "identity"}, 200),
     ],
 )
-def test_only_json_is_taken(link: RawConnection, headers: dict[str, str], status: int) -> None:
+def test_only_json_is_accepted(link: RawConnection, headers: dict[str, str], status: int) -> None:
     answer = link.post(GOOD, authorization=BEARER, **headers)
     assert answer.status == status
     if status == 415:
@@ -196,7 +196,7 @@ def test_only_json_is_taken(link: RawConnection, headers: dict[str, str], status
 @pytest.mark.parametrize(
     "path", ["/v1/chat/completions", "/v1/models", "/v1/models/priced", "/metrics", "/api/v1/requests"]
 )
-def test_a_caller_without_a_good_key_is_refused(
+def test_request_without_a_valid_key_is_rejected(
     link: RawConnection, path: str, authorization: str | None, code: str
 ) -> None:
     line = "" if authorization is None else f"authorization: {authorization}\r\n"
@@ -208,11 +208,11 @@ def test_a_caller_without_a_good_key_is_refused(
     assert KEYS["late"] not in answer.body.decode()
 
 
-def test_the_key_scheme_is_read_in_any_case(link: RawConnection) -> None:
+def test_authorization_scheme_is_case_insensitive(link: RawConnection) -> None:
     assert link.post(GOOD, authorization=f"bearer {KEYS['ann']}").status == 200
 
 
-def test_metrics_are_for_admins(gateway: GatewayProcess) -> None:
+def test_metrics_require_the_admin_grant(gateway: GatewayProcess) -> None:
     assert gateway.get("/metrics", key=KEYS["ann"]).status_code == 403
     assert gateway.get("/metrics", key=KEYS["ann"]).json()["error"]["code"] == "forbidden"
     assert gateway.get("/metrics").status_code == 200
@@ -222,7 +222,7 @@ def test_metrics_are_for_admins(gateway: GatewayProcess) -> None:
     "path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/completion", "/api/", "/api/v1/nothing", "/v2/x"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_an_unknown_path_is_not_found(link: RawConnection, path: str, method: str) -> None:
+def test_unknown_path_is_not_found(link: RawConnection, path: str, method: str) -> None:
     link.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\ncontent-length: 0\r\n\r\n".encode())
     answer = link.answer()
     assert answer.status == 404
@@ -242,7 +242,9 @@ def test_an_unknown_path_is_not_found(link: RawConnection, path: str, method: st
         ("GET", "/api/v1/explain", {"POST"}),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(link: RawConnection, method: str, path: str, allowed: set[str]) -> None:
+def test_unsupported_method_is_rejected_with_the_allowed_ones(
+    link: RawConnection, method: str, path: str, allowed: set[str]
+) -> None:
     link.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\ncontent-length: 0\r\n\r\n".encode())
     answer = link.answer()
     assert answer.status == 405
@@ -250,13 +252,13 @@ def test_a_wrong_method_is_told_the_right_ones(link: RawConnection, method: str,
     assert {part.strip() for part in answer.headers["allow"].split(",")} == allowed
 
 
-def test_head_answers_like_get_without_a_body(link: RawConnection) -> None:
+def test_head_response_is_that_of_get_without_a_body(link: RawConnection) -> None:
     for path, status in (("/health", 200), ("/v1/models", 200), ("/v1/models/nobody", 404), ("/nowhere", 404)):
         link.send(f"HEAD {path} HTTP/1.1\r\nhost: x\r\nauthorization: {BEARER}\r\n\r\n".encode())
         found, headers = link.head()
         assert found == status
         assert int(headers["content-length"]) > 0
-    assert link.post(GOOD, authorization=BEARER).status == 200  # no body was left in between
+    assert link.post(GOOD, authorization=BEARER).status == 200  # no part of the body was left
 
 
 @pytest.mark.parametrize(
@@ -273,7 +275,7 @@ def test_head_answers_like_get_without_a_body(link: RawConnection) -> None:
         b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_refused_and_closed(gateway: GatewayProcess, sent: bytes) -> None:
+def test_malformed_http_is_rejected_and_the_connection_closed(gateway: GatewayProcess, sent: bytes) -> None:
     with RawConnection(gateway.port) as link:
         link.send(sent)
         answer = link.answer()
@@ -285,7 +287,7 @@ def test_what_is_no_http_is_refused_and_closed(gateway: GatewayProcess, sent: by
 
 
 @pytest.mark.parametrize("rest", ["x" * 70_000, "".join(f"x-{n}: {'y' * 60}\r\n" for n in range(1200))])
-def test_too_large_a_head_is_refused(gateway: GatewayProcess, rest: str) -> None:
+def test_too_large_request_head_is_rejected(gateway: GatewayProcess, rest: str) -> None:
     with RawConnection(gateway.port) as link:
         link.send(f"GET /health HTTP/1.1\r\nhost: x\r\nx-large: {rest}".encode())
         answer = link.answer()
@@ -294,7 +296,7 @@ def test_too_large_a_head_is_refused(gateway: GatewayProcess, rest: str) -> None
     assert gateway.is_ready()
 
 
-def test_a_body_that_stops_coming_is_given_up(gateway: GatewayProcess) -> None:
+def test_body_that_stops_arriving_times_out(gateway: GatewayProcess) -> None:
     for sent in (b"", GOOD[:10]):
         with RawConnection(gateway.port) as link:
             started_s = time.monotonic()
@@ -306,7 +308,7 @@ def test_a_body_that_stops_coming_is_given_up(gateway: GatewayProcess) -> None:
             assert link.rest() == b""
 
 
-def test_a_body_that_drips_is_given_up_as_well(gateway: GatewayProcess) -> None:
+def test_body_that_arrives_slowly_times_out(gateway: GatewayProcess) -> None:
     with RawConnection(gateway.port, timeout_s=0.05) as link:
         link.send_post(b"", authorization=BEARER, content_length=str(len(GOOD)))
         deadline_s = time.monotonic() + 10
@@ -323,14 +325,14 @@ def test_a_body_that_drips_is_given_up_as_well(gateway: GatewayProcess) -> None:
         assert link.head()[0] == 408
 
 
-def test_a_client_that_expects_100_continue_is_told_to(link: RawConnection) -> None:
+def test_100_continue_is_sent_if_expected(link: RawConnection) -> None:
     link.send_post(b"", authorization=BEARER, content_length=str(len(GOOD)), expect="100-continue")
     assert link.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
     link.send(GOOD)
     assert link.answer().status == 200
 
 
-def test_a_client_that_expects_100_continue_is_spared_a_refused_body(link: RawConnection) -> None:
+def test_rejected_request_gets_no_100_continue(link: RawConnection) -> None:
     link.send_post(b"", authorization="Bearer wrong", content_length="1000", expect="100-continue")
     assert link.answer().status == 401
 
@@ -343,8 +345,8 @@ def test_pipelined_requests_are_answered_in_order(link: RawConnection) -> None:
     assert said == [f"echo: {text}" for text in texts]
 
 
-def test_a_refused_body_does_not_become_the_next_request(link: RawConnection) -> None:
-    """The body of a refused request is skipped or the connection closed; it is never read as a request."""
+def test_rejected_body_is_not_parsed_as_the_next_request(link: RawConnection) -> None:
+    """The body of a rejected request is skipped or the connection is closed; it is never parsed as a request."""
     smuggled = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
     link.send_post(smuggled, authorization="Bearer wrong")
     assert link.answer().status == 401

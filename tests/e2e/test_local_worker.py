@@ -32,14 +32,14 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 @pytest.fixture(scope="module")
 def cache_dir(repo: Path) -> Path:
-    """Kept between runs: the weights are fetched once."""
+    """The weights, which are fetched once and reused by later runs."""
     cache = repo / "build" / "model-cache"
     asyncio.run(ensure_artifact(ARTIFACT, cache_dir=cache))
     return cache
 
 
 class Worker:
-    """A started host and a client of its one worker."""
+    """A running host and a client of its only worker."""
 
     def __init__(self, host: LocalHost, uds: str, run_dir: Path) -> None:
         self.host = host
@@ -96,7 +96,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data]
 
 
-async def test_it_answers_in_openais_shape_whole_and_streamed(cache_dir: Path, socket_dir: Path) -> None:
+async def test_worker_answers_in_openai_format(cache_dir: Path, socket_dir: Path) -> None:
     request = {"model": MODEL, "messages": QUESTION, "max_tokens": 24, "temperature": 0, "cache_prompt": False}
     async with started(cache_dir, socket_dir / "run") as worker:
         models = (await worker.client.get("/v1/models")).json()["data"]
@@ -126,7 +126,7 @@ async def test_it_answers_in_openais_shape_whole_and_streamed(cache_dir: Path, s
         assert last["usage"]["completion_tokens"] == usage["completion_tokens"]
 
 
-async def test_the_same_worker_embeds(cache_dir: Path, socket_dir: Path) -> None:
+async def test_worker_returns_embeddings(cache_dir: Path, socket_dir: Path) -> None:
     async with started(cache_dir, socket_dir / "run") as worker:
         body = {"model": MODEL, "input": ["a cat", "a cat", "quarterly tax report"]}
         answer = (await worker.client.post("/v1/embeddings", json=body)).json()
@@ -137,7 +137,7 @@ async def test_the_same_worker_embeds(cache_dir: Path, socket_dir: Path) -> None
         assert answer["usage"]["prompt_tokens"] > 0
 
 
-async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir: Path, socket_dir: Path) -> None:
+async def test_killed_worker_breaks_the_stream_and_is_restarted(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
     async with started(cache_dir, socket_dir / "run", backoff_base_s=0.05) as worker:
         received: list[str] = []
@@ -152,7 +152,10 @@ async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir:
         with pytest.raises(httpx.RemoteProtocolError):
             await read_and_kill()
         assert "[DONE]" not in "".join(received)
-        await until(lambda: worker.host.view(MODEL).state is not WorkerState.READY, "the death is noticed")
+        await until(
+            lambda: worker.host.view(MODEL).state is not WorkerState.READY,
+            "the host notices that the worker was killed",
+        )
         endpoint = await worker.host.wait_ready(MODEL, 30)
         assert worker.host.view(MODEL).restarts == 1
         assert endpoint.uds is not None
@@ -163,7 +166,7 @@ async def test_kill_minus_nine_cuts_the_stream_and_the_worker_returns(cache_dir:
         assert answer.json()["usage"]["completion_tokens"] == 2
 
 
-async def test_a_client_that_leaves_frees_its_slot(cache_dir: Path, socket_dir: Path) -> None:
+async def test_client_disconnect_frees_the_slot(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
     async with started(cache_dir, socket_dir / "run") as worker:
         async with worker.client.stream("POST", "/v1/chat/completions", json=request) as response:
@@ -171,11 +174,11 @@ async def test_a_client_that_leaves_frees_its_slot(cache_dir: Path, socket_dir: 
             assert await worker.busy_slots() == 1
         left = time.monotonic()
         while await worker.busy_slots():
-            assert time.monotonic() - left < 2, "it goes on for nobody"
+            assert time.monotonic() - left < 2, "the worker continues without a client"
         assert worker.host.view(MODEL).state is WorkerState.READY
 
 
-async def test_stop_during_a_stream_leaves_nothing(cache_dir: Path, socket_dir: Path) -> None:
+async def test_stop_during_a_stream_leaves_no_process(cache_dir: Path, socket_dir: Path) -> None:
     request = {"messages": QUESTION, "max_tokens": 2000, "ignore_eos": True, "stream": True}
     async with started(cache_dir, socket_dir / "run") as worker:
         pid = worker.pid
@@ -192,8 +195,8 @@ async def test_stop_during_a_stream_leaves_nothing(cache_dir: Path, socket_dir: 
         assert list(worker.run_dir.iterdir()) == []
 
 
-async def test_a_crowd_of_requests_does_not_look_like_a_hang(cache_dir: Path, socket_dir: Path) -> None:
-    """Far more than there are slots: they wait inside, and health checks are answered meanwhile."""
+async def test_queued_requests_do_not_count_as_a_hang(cache_dir: Path, socket_dir: Path) -> None:
+    """More requests than slots wait in the engine, which still answers health checks."""
     settings = {"health_interval_s": 0.1, "health_timeout_s": 0.4, "health_misses": 2, "busy_misses": 2}
     async with started(cache_dir, socket_dir / "run", **settings) as worker:
         body = {"prompt": "a", "max_tokens": 3, "ignore_eos": True}
@@ -203,7 +206,7 @@ async def test_a_crowd_of_requests_does_not_look_like_a_hang(cache_dir: Path, so
         assert worker.host.view(MODEL).restarts == 0
 
 
-async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, socket_dir: Path) -> None:
+async def test_killed_host_leaves_no_worker(cache_dir: Path, socket_dir: Path) -> None:
     program = f"""
         import asyncio
         from pathlib import Path
@@ -225,9 +228,7 @@ async def test_kill_minus_nine_of_the_host_leaves_no_worker(cache_dir: Path, soc
     await until(lambda: not is_alive(pid), "the worker has ended", timeout_s=5)
 
 
-async def test_weights_the_engine_refuses_are_reported_in_its_words(
-    cache_dir: Path, tmp_path: Path, socket_dir: Path
-) -> None:
+async def test_engine_error_about_weights_is_reported(cache_dir: Path, tmp_path: Path, socket_dir: Path) -> None:
     whole = (await ensure_artifact(ARTIFACT, cache_dir=cache_dir)).path.read_bytes()
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(whole.replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lambo", 1))

@@ -1,4 +1,4 @@
-"""`/v1/ws`: many chat requests over one socket, each of them an exchange of its own."""
+"""`/v1/ws`: many chat requests over one socket, each of them a separate exchange."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ MAX_IN_FLIGHT = 64
 
 
 async def eventually(look: Callable[[], Any], what: str) -> Any:
-    """As `until`, while this thread's sockets go on."""
+    """Do the same as `until` without blocking the event loop."""
     return await asyncio.to_thread(until, look, what)
 
 
@@ -29,7 +29,7 @@ def arrived(vendor: MockVendor, model: str) -> list[dict[str, Any]]:
     return [seen for seen in vendor.requests() if seen["model"] == model]
 
 
-async def test_a_whole_answer_and_its_record(gateway: GatewayProcess) -> None:
+async def test_complete_answer_is_recorded(gateway: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await frames.create("one", "priced")
@@ -46,7 +46,7 @@ async def test_a_whole_answer_and_its_record(gateway: GatewayProcess) -> None:
     assert float(headers["x-intellirouter-cost-usd"]) == pytest.approx(record["cost_microusd"] / 1e6)
 
 
-async def test_a_stream_comes_in_chunks_and_ends_with_what_it_cost(gateway: GatewayProcess) -> None:
+async def test_stream_consists_of_chunks_and_ends_with_the_cost(gateway: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await frames.create("s", "priced", "one two three", stream=True)
@@ -60,7 +60,7 @@ async def test_a_stream_comes_in_chunks_and_ends_with_what_it_cost(gateway: Gate
     assert gateway.record(done["headers"]["x-request-id"])["is_stream"]
 
 
-async def test_many_at_once_interleave_and_none_is_mixed_up(gateway: GatewayProcess, vendor: MockVendor) -> None:
+async def test_parallel_requests_are_interleaved_and_not_mixed_up(gateway: GatewayProcess, vendor: MockVendor) -> None:
     names = [f"many-{number}" for number in range(40)]
     vendor.fault("slow_drip", match={"model": "many-*"}, delay_s=0.002)
     try:
@@ -74,13 +74,13 @@ async def test_many_at_once_interleave_and_none_is_mixed_up(gateway: GatewayProc
         vendor.clear()
     for name in names:
         done = frames.received[name][-1]
-        said = frames.text(name) or done["response"]["choices"][0]["message"]["content"]
-        assert said.endswith(f"words of {name}")
+        text = frames.text(name) or done["response"]["choices"][0]["message"]["content"]
+        assert text.endswith(f"words of {name}")
     ids = {frames.received[name][-1]["headers"]["x-request-id"] for name in names}
     assert len(ids) == len(names)
 
 
-async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayProcess, vendor: MockVendor) -> None:
+async def test_canceled_request_is_canceled_at_the_upstream(gateway: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("slow_drip", match={"model": "cancel-me"}, delay_s=0.1)
     try:
         async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
@@ -91,20 +91,20 @@ async def test_a_request_is_cancelled_and_so_is_the_upstream(gateway: GatewayPro
                 await frames.next()
             await frames.send(type="cancel", id="c")
             done = await frames.last("c")
-            assert done["type"] == "chat.cancelled"
-            await eventually(lambda: arrived(vendor, "cancel-me")[0]["is_aborted"], "the vendor notices")
+            assert done["type"] == "chat.canceled"
+            await eventually(lambda: arrived(vendor, "cancel-me")[0]["is_aborted"], "the vendor request is aborted")
             assert (await frames.last("other"))["type"] == "chat.completed"
-            await frames.create("c", "fake/echo")  # the id is free again
+            await frames.create("c", "fake/echo")  # the id may be used again
             frames.received.pop("c")
             assert (await frames.last("c"))["type"] == "chat.completed"
         record = gateway.record(done["headers"]["x-request-id"])
-        assert (record["status"], record["error_code"]) == (499, "client_gone")
+        assert (record["status"], record["error_code"]) == (499, "client_disconnected")
         assert record["usage"]["is_estimated"]
     finally:
         vendor.clear()
 
 
-async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -> None:
+async def test_request_can_be_canceled_immediately(gateway: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         for number in range(20):
@@ -112,7 +112,7 @@ async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -
             await frames.send(type="cancel", id=f"{number}")
         for number in range(20):
             done = await frames.last(f"{number}")
-            assert done["type"] == "chat.cancelled"
+            assert done["type"] == "chat.canceled"
             assert gateway.record(done["headers"]["x-request-id"])["status"] == 499
 
 
@@ -132,25 +132,25 @@ async def test_a_request_and_its_cancel_in_one_breath(gateway: GatewayProcess) -
         (b"\xff\xfe", "invalid_json", None),
     ],
 )
-async def test_a_bad_frame_is_answered_and_the_socket_stays(
+async def test_invalid_frame_is_answered_and_the_socket_stays_open(
     gateway: GatewayProcess, frame: str | bytes, code: str | None, name: str | None
 ) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         frames = Frames(link)
         await link.send(frame)
-        told = await frames.last(name)
-        assert told["type"] == "error"
-        assert 400 <= told["status"] < 500
-        assert told["error"]["message"]
+        error = await frames.last(name)
+        assert error["type"] == "error"
+        assert 400 <= error["status"] < 500
+        assert error["error"]["message"]
         if code is not None:
-            assert told["error"]["code"] == code
+            assert error["error"]["code"] == code
         await frames.send(type="ping", id="p")
         assert await frames.next() == {"type": "pong", "id": "p"}
         await frames.create("after", "fake/echo")
         assert (await frames.last("after"))["type"] == "chat.completed"
 
 
-async def test_an_id_in_use_is_refused_and_the_one_that_uses_it_goes_on(
+async def test_duplicate_id_is_rejected_and_the_first_request_continues(
     gateway: GatewayProcess, vendor: MockVendor
 ) -> None:
     vendor.fault("slow", match={"model": "twice"}, delay_s=0.3)
@@ -167,18 +167,18 @@ async def test_an_id_in_use_is_refused_and_the_one_that_uses_it_goes_on(
     assert len(arrived(vendor, "twice")) == 1
 
 
-async def test_only_so_many_are_under_way_on_one_socket(gateway: GatewayProcess, vendor: MockVendor) -> None:
+async def test_requests_in_flight_per_socket_are_limited(gateway: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("hang", match={"model": "full"})
     try:
         async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
             frames = Frames(link)
             for number in range(MAX_IN_FLIGHT + 1):
                 await frames.create(f"{number}", "mock/full")
-            told = await frames.last(f"{MAX_IN_FLIGHT}")
-            assert (told["status"], told["error"]["code"]) == (503, "overloaded")
-            assert told["retry_after_s"] == 1.0
+            error = await frames.last(f"{MAX_IN_FLIGHT}")
+            assert (error["status"], error["error"]["code"]) == (503, "overloaded")
+            assert error["retry_after_s"] == 1.0
             await frames.send(type="cancel", id="0")
-            assert (await frames.last("0"))["type"] == "chat.cancelled"
+            assert (await frames.last("0"))["type"] == "chat.canceled"
             await frames.create("again", "fake/echo")
             assert (await frames.last("again"))["type"] == "chat.completed"
     finally:
@@ -186,7 +186,7 @@ async def test_only_so_many_are_under_way_on_one_socket(gateway: GatewayProcess,
 
 
 @pytest.mark.parametrize("abruptly", [False, True])
-async def test_a_socket_that_is_gone_takes_its_requests_with_it(
+async def test_requests_are_canceled_when_the_socket_closes(
     gateway: GatewayProcess, vendor: MockVendor, abruptly: bool
 ) -> None:
     model = f"gone-{abruptly}".lower()
@@ -196,21 +196,23 @@ async def test_a_socket_that_is_gone_takes_its_requests_with_it(
             frames = Frames(link)
             for number in range(3):
                 await frames.create(f"{number}", f"mock/{model}", stream=True)
-            await eventually(lambda: len(arrived(vendor, model)) == 3, "the requests are under way")
+            await eventually(lambda: len(arrived(vendor, model)) == 3, "the vendor has the requests")
             while len(frames.received) < 3:
                 await frames.next()
             if abruptly:
                 link.transport.abort()
-        await eventually(lambda: all(each["is_aborted"] for each in arrived(vendor, model)), "the vendor notices")
+        await eventually(
+            lambda: all(each["is_aborted"] for each in arrived(vendor, model)), "the vendor request is aborted"
+        )
     finally:
         vendor.clear()
     for name in frames.received:
         assert name is not None
         record = gateway.record(frames.received[name][0]["headers"]["x-request-id"])
-        assert (record["status"], record["error_code"]) == (499, "client_gone")
+        assert (record["status"], record["error_code"]) == (499, "client_disconnected")
 
 
-async def test_failures_are_told_by_frames(gateway: GatewayProcess, vendor: MockVendor) -> None:
+async def test_failures_are_reported_as_error_frames(gateway: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("drop", match={"model": "cut"}, at="events", after_events=3)
     vendor.fault("error", match={"model": "bad"}, status=400)
     try:
@@ -228,7 +230,7 @@ async def test_failures_are_told_by_frames(gateway: GatewayProcess, vendor: Mock
     assert (bad["type"], bad["status"]) == ("error", 400)
 
 
-async def test_who_may_open_a_socket_and_what_it_may_ask_for(gateway: GatewayProcess) -> None:
+async def test_handshake_and_models_depend_on_the_key(gateway: GatewayProcess) -> None:
     assert (await rejected_handshake(gateway, WS, key=None))[0] == 401
     status, error, headers = await rejected_handshake(gateway, WS, key=KEYS["late"])
     assert (status, error["code"]) == (401, "expired_api_key")
@@ -242,7 +244,7 @@ async def test_who_may_open_a_socket_and_what_it_may_ask_for(gateway: GatewayPro
 
 
 @pytest.mark.parametrize("way", ["query", "api-key", "subprotocol"])
-async def test_browsers_have_other_ways_to_show_a_key(gateway: GatewayProcess, way: str) -> None:
+async def test_key_is_accepted_in_query_header_and_subprotocol(gateway: GatewayProcess, way: str) -> None:
     key = KEYS["ann"]
     options: dict[str, Any] = {}
     if way == "subprotocol":
@@ -259,7 +261,7 @@ async def test_browsers_have_other_ways_to_show_a_key(gateway: GatewayProcess, w
     assert key not in gateway.stderr()
 
 
-async def test_a_message_that_is_too_large_closes_the_socket(gateway: GatewayProcess) -> None:
+async def test_too_large_message_closes_the_socket(gateway: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
         await link.send("x" * (MAX_BODY_BYTES + 1))
         with pytest.raises(ConnectionClosed) as closed:
@@ -269,7 +271,7 @@ async def test_a_message_that_is_too_large_closes_the_socket(gateway: GatewayPro
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/responses", 426), ("/v1/chat/completions", 426), ("/v1/nope", 404)])
-async def test_paths_without_sockets_say_so_at_once(gateway: GatewayProcess, path: str, status: int) -> None:
+async def test_handshake_on_other_paths_is_rejected(gateway: GatewayProcess, path: str, status: int) -> None:
     headers = {"openai-beta": "responses_websockets=2026-02-06"}
     answered, error, _ = await rejected_handshake(gateway, path, headers=headers)
     assert answered == status
@@ -293,25 +295,25 @@ KEY = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}" + "".join(f"h{number}: x\r\n" for number in range(200)),
     ],
 )
-def test_a_handshake_that_is_none_is_answered(gateway: GatewayProcess, head: str) -> None:
+def test_malformed_handshake_is_answered(gateway: GatewayProcess, head: str) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as link:
         link.sendall(head.encode() + b"\r\n")
-        said = b"".join(iter(lambda: link.recv(65536), b""))
-    assert said.startswith(b"HTTP/1.1 4"), said[:200]
+        received = b"".join(iter(lambda: link.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 4"), received[:200]
 
 
-def test_a_handshake_behind_an_unanswered_request_ends_the_connection(gateway: GatewayProcess) -> None:
+def test_handshake_pipelined_behind_a_request_closes_the_connection(gateway: GatewayProcess) -> None:
     body = json.dumps({"model": "fake/slow", "messages": [{"role": "user", "content": "x"}]})
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEYS['ann']}\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n{body}GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as link:
         link.sendall(request.encode())
-        said = b"".join(iter(lambda: link.recv(65536), b""))
-    assert b" 101 " not in said
+        received = b"".join(iter(lambda: link.recv(65536), b""))
+    assert b" 101 " not in received
 
 
 @pytest.mark.parametrize("path", ["/v1/ws", "/v1/realtime"])
-def test_plain_http_is_told_what_these_paths_take(gateway: GatewayProcess, path: str) -> None:
+def test_http_request_to_a_websocket_path_is_rejected(gateway: GatewayProcess, path: str) -> None:
     answer = gateway.get(path, key=KEYS["ann"])
     assert answer.status_code == 426
     assert answer.json()["error"]["code"] == "websocket_required"
@@ -323,23 +325,23 @@ def test_plain_http_is_told_what_these_paths_take(gateway: GatewayProcess, path:
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x81\x05hello",  # not masked
         b"\x83\x80\x00\x00\x00\x00",  # no such opcode
-        b"\x80\x81\x00\x00\x00\x00a",  # the end of what has not begun
+        b"\x80\x81\x00\x00\x00\x00a",  # a continuation without a beginning
         b"\xc1\x81\x00\x00\x00\x00a",  # a reserved bit
-        b"\x81\xff" + b"\xff" * 8,  # longer than anything
+        b"\x81\xff" + b"\xff" * 8,  # a length of 2**63 or more
         b"\x81\x82\x00\x00\x00\x00\xff\xfe",  # text that is not UTF-8
-        b"\x88\x82\x00\x00\x00\x00\x03\xed",  # a close code that cannot be sent
+        b"\x88\x82\x00\x00\x00\x00\x03\xed",  # a reserved close code
     ],
 )
-def test_bytes_that_are_no_frames_close_the_socket(gateway: GatewayProcess, garbage: bytes) -> None:
+def test_malformed_websocket_frames_close_the_socket(gateway: GatewayProcess, garbage: bytes) -> None:
     head = f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}authorization: Bearer {KEYS['ann']}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as link:
         link.sendall(head.encode())
-        said = link.recv(65536)
-        assert said.startswith(b"HTTP/1.1 101 ")
+        received = link.recv(65536)
+        assert received.startswith(b"HTTP/1.1 101 ")
         link.sendall(garbage)
-        said = b"".join(iter(lambda: link.recv(65536), b""))
-    assert said[:1] == b"\x88", said
-    assert int.from_bytes(said[2:4], "big") in {1002, 1007, 1009}
+        received = b"".join(iter(lambda: link.recv(65536), b""))
+    assert received[:1] == b"\x88", received
+    assert int.from_bytes(received[2:4], "big") in {1002, 1007, 1009}
 
 
 def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:
@@ -352,7 +354,7 @@ def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_stopping_gateway_finishes_what_is_under_way_and_closes(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_stopping_gateway_finishes_requests_and_closes_the_socket(vendor: MockVendor, tmp_path: Path) -> None:
     vendor.fault("slow_drip", match={"model": "drained"}, delay_s=0.08)
     gateway = GatewayProcess(config(vendor, drain_s=10), tmp_path)
     await asyncio.to_thread(gateway.start)
@@ -385,7 +387,7 @@ async def test_a_stopping_gateway_finishes_what_is_under_way_and_closes(vendor: 
         await asyncio.to_thread(gateway.stop)
 
 
-async def test_what_takes_too_long_to_drain_is_told(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_request_that_exceeds_the_drain_time_gets_an_error(vendor: MockVendor, tmp_path: Path) -> None:
     vendor.fault("hang", match={"model": "stuck"}, after_events=2)
     gateway = GatewayProcess(config(vendor, drain_s=1), tmp_path)
     await asyncio.to_thread(gateway.start)
@@ -406,7 +408,7 @@ async def test_what_takes_too_long_to_drain_is_told(vendor: MockVendor, tmp_path
         await asyncio.to_thread(gateway.stop)
 
 
-async def test_origins_idle_sockets_and_reloads(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_foreign_origin_reload_and_idle_timeout(vendor: MockVendor, tmp_path: Path) -> None:
     gateway = GatewayProcess(config(vendor, socket_idle_s=1), tmp_path)
     await asyncio.to_thread(gateway.start)
     try:
@@ -420,19 +422,19 @@ async def test_origins_idle_sockets_and_reloads(vendor: MockVendor, tmp_path: Pa
             changed["models"] = {"renamed": {"deployments": ["mock/second"]}}
             gateway.configure(changed)
             gateway.signal(signal.SIGHUP)
-            await eventually(lambda: "configuration reloaded" in gateway.stderr(), "the reload")
+            await eventually(lambda: "The configuration was reloaded" in gateway.stderr(), "the reload")
             await frames.create("b", "renamed")
             assert (await frames.last("b"))["type"] == "chat.completed"
             with pytest.raises(ConnectionClosed) as closed:
                 await frames.next()
             assert closed.value.rcvd is not None
-            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "Nothing has happened for 1 s.")
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "The socket was idle for 1 s.")
     finally:
         await asyncio.to_thread(gateway.stop)
 
 
-async def test_a_client_that_reads_slowly_holds_up_nobody_else(gateway: GatewayProcess) -> None:
-    """What it does not read waits in bounded buffers; others are served meanwhile; it gets all of it in the end."""
+async def test_slow_reader_does_not_delay_other_sockets(gateway: GatewayProcess) -> None:
+    """Frames for the slow client wait in bounded buffers while other clients are served. It receives all of them."""
     text = "word " * 4000
     async with asyncio.timeout(40), open_socket(gateway, WS, max_queue=1) as slow, open_socket(gateway, WS) as other:
         lazy, busy = Frames(slow), Frames(other)

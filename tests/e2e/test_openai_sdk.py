@@ -1,4 +1,4 @@
-"""The official `openai` SDK, unchanged, against the real server: what it gets and what it raises."""
+"""The official `openai` SDK with a real gateway: what it returns and what it raises."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def async_client(gateway: GatewayProcess) -> AsyncIterator[AsyncOpenAI]:
 
 
 def collected(chunks: Any) -> tuple[str, str | None, dict[int, tuple[str, str]], Any]:
-    """Return text, finish reason, tool calls and usage of a stream, put together as an application would."""
+    """Return text, finish reason, tool calls and usage of a stream, accumulated as an application would do it."""
     text, finish, usage = "", None, None
     calls: dict[int, tuple[str, str]] = {}
     for chunk in chunks:
@@ -68,11 +68,11 @@ def collected(chunks: Any) -> tuple[str, str | None, dict[int, tuple[str, str]],
 
 @pytest.mark.parametrize("model", ["assistant", "priced", "mock/free", "team/deep/name", "fake/echo"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_chat_answers(client: OpenAI, model: str, stream: bool) -> None:
+def test_chat_completion(client: OpenAI, model: str, stream: bool) -> None:
     answer = client.chat.completions.create(model=model, messages=HELLO, stream=stream)
     if stream:
         text, finish, _, usage = collected(answer)
-        assert usage is None  # it was not asked for
+        assert usage is None  # usage was not requested
     else:
         text, finish = answer.choices[0].message.content, answer.choices[0].finish_reason
         assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
@@ -81,7 +81,7 @@ def test_chat_answers(client: OpenAI, model: str, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_asynchronous_client_answers_too(async_client: AsyncOpenAI, stream: bool) -> None:
+async def test_async_client_chat_completion(async_client: AsyncOpenAI, stream: bool) -> None:
     async def one(text: str) -> str:
         messages: Any = [{"role": "user", "content": text}]
         answer = await async_client.chat.completions.create(model="assistant", messages=messages, stream=stream)
@@ -95,7 +95,7 @@ async def test_the_asynchronous_client_answers_too(async_client: AsyncOpenAI, st
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_unicode_survives(client: OpenAI, stream: bool) -> None:
+def test_unicode_is_unchanged(client: OpenAI, stream: bool) -> None:
     text = 'žluťoučký kůň 漢字 \U0001f9d1\u200d\U0001f680 \u2028 \x00 \\ " \n end'
     messages: Any = [{"role": "user", "content": text}]
     answer = client.chat.completions.create(model="assistant", messages=messages, stream=stream)
@@ -120,7 +120,7 @@ def test_parallel_tool_calls(client: OpenAI, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_tool_result_is_answered_in_text(client: OpenAI, stream: bool) -> None:
+def test_tool_result_is_answered_with_text(client: OpenAI, stream: bool) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
     messages: Any = [
         *CITIES,
@@ -142,7 +142,7 @@ def test_structured_output(client: OpenAI, stream: bool) -> None:
     assert isinstance(person["age"], int)
 
 
-def test_streaming_helper_accumulates_the_answer(client: OpenAI) -> None:
+def test_stream_of_the_sdk_accumulates_the_answer(client: OpenAI) -> None:
     with client.chat.completions.stream(model="assistant", messages=HELLO) as stream:
         events = [event.type for event in stream]
         final = stream.get_final_completion()
@@ -164,13 +164,13 @@ def test_several_choices(client: OpenAI, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_token_limit_shows_as_length(client: OpenAI, stream: bool) -> None:
+def test_token_limit_has_finish_reason_length(client: OpenAI, stream: bool) -> None:
     answer = client.chat.completions.create(model="mock/gen-50", messages=HELLO, max_tokens=7, stream=stream)
     finish = collected(answer)[1] if stream else answer.choices[0].finish_reason
     assert finish == "length"
 
 
-def test_usage_of_a_stream_comes_when_asked_for_and_is_that_of_a_whole_answer(client: OpenAI) -> None:
+def test_stream_usage_equals_that_of_a_complete_answer(client: OpenAI) -> None:
     whole = client.chat.completions.create(model="assistant", messages=HELLO)
     stream = client.chat.completions.create(
         model="assistant", messages=HELLO, stream=True, stream_options={"include_usage": True}
@@ -182,9 +182,7 @@ def test_usage_of_a_stream_comes_when_asked_for_and_is_that_of_a_whole_answer(cl
 
 
 @pytest.mark.parametrize("options", [None, {"include_usage": False}, {"include_usage": True}])
-def test_a_stream_is_priced_whether_or_not_the_client_asked_for_usage(
-    client: OpenAI, gateway: GatewayProcess, options: Any
-) -> None:
+def test_stream_cost_is_recorded_without_a_usage_request(client: OpenAI, gateway: GatewayProcess, options: Any) -> None:
     asked: Any = {} if options is None else {"stream_options": options}
     with client.chat.completions.with_streaming_response.create(
         model="assistant", messages=HELLO, stream=True, **asked
@@ -211,7 +209,7 @@ def test_embeddings(client: OpenAI, model: str, form: Any) -> None:
     assert answer.usage.prompt_tokens > 0
 
 
-def test_models_are_listed_and_shown(client: OpenAI) -> None:
+def test_models_are_listed_and_retrieved(client: OpenAI) -> None:
     names = [model.id for model in client.models.list()]
     assert {"assistant", "team/deep/name", "priced", "plain"} <= set(names)
     assert len(names) == len(set(names))
@@ -221,7 +219,7 @@ def test_models_are_listed_and_shown(client: OpenAI) -> None:
         client.models.retrieve("nobody/knows-this")
 
 
-def test_a_narrow_key_sees_and_uses_only_its_models(gateway: GatewayProcess) -> None:
+def test_key_sees_and_uses_only_its_models(gateway: GatewayProcess) -> None:
     with OpenAI(base_url=gateway.base_url, api_key=KEYS["narrow"], max_retries=0) as narrow:
         assert all(model.id.startswith("fake/") for model in narrow.models.list())
         assert narrow.chat.completions.create(model="fake/echo", messages=HELLO).choices
@@ -233,7 +231,7 @@ def test_a_narrow_key_sees_and_uses_only_its_models(gateway: GatewayProcess) -> 
 
 
 def failure(vendor: MockVendor, model: str, kind: str, **params: Any) -> str:
-    """Make the vendor fail for one model name and return the name as the gateway's clients write it."""
+    """Make the vendor fail for one model name, and return the name that clients of the gateway use."""
     vendor.fault(kind, match={"model": model}, **params)
     return f"mock/{model}"
 
@@ -249,7 +247,7 @@ def failure(vendor: MockVendor, model: str, kind: str, **params: Any) -> str:
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "missing_required_parameter"),
     ],
 )
-def test_a_wrong_request_raises_bad_request(
+def test_invalid_request_raises_bad_request_error(
     client: OpenAI, stream: bool, wrong: dict[str, Any], param: str, code: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -271,7 +269,7 @@ def test_a_wrong_request_raises_bad_request(
         ({"kind": "malformed"}, openai.InternalServerError, "upstream_malformed"),
     ],
 )
-def test_a_vendors_failure_raises_its_class(
+def test_vendor_failure_raises_the_matching_class(
     client: OpenAI, vendor: MockVendor, stream: bool, fault: dict[str, Any], expected: Any, code: str
 ) -> None:
     model = failure(vendor, f"sdk-{fault['kind']}-{fault.get('status')}-{stream}", **fault)
@@ -282,7 +280,7 @@ def test_a_vendors_failure_raises_its_class(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_missing_model_raises_not_found(client: OpenAI, stream: bool) -> None:
+def test_unknown_model_raises_not_found_error(client: OpenAI, stream: bool) -> None:
     for model in ("nobody-knows-this", "mock/no-such-model"):
         with pytest.raises(openai.NotFoundError) as caught:
             client.chat.completions.create(model=model, messages=HELLO, stream=stream)
@@ -290,7 +288,7 @@ def test_a_missing_model_raises_not_found(client: OpenAI, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_rate_limit_raises_with_the_time_to_wait(client: OpenAI, vendor: MockVendor, stream: bool) -> None:
+def test_rate_limit_raises_with_retry_after(client: OpenAI, vendor: MockVendor, stream: bool) -> None:
     model = failure(vendor, f"sdk-limited-{stream}", "rate_limit", retry_after_s=7)
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(model=model, messages=HELLO, stream=stream)
@@ -299,7 +297,7 @@ def test_a_rate_limit_raises_with_the_time_to_wait(client: OpenAI, vendor: MockV
     assert 6000 <= int(caught.value.response.headers["retry-after-ms"]) <= 7000
 
 
-def test_the_sdks_own_retry_heeds_the_gateways_retry_after(gateway: GatewayProcess, vendor: MockVendor) -> None:
+def test_sdk_retry_follows_retry_after(gateway: GatewayProcess, vendor: MockVendor) -> None:
     model = failure(vendor, "sdk-limited-once", "rate_limit", retry_after_s=0.2, times=1)
     with OpenAI(base_url=gateway.base_url, api_key=KEYS["ann"], max_retries=1) as patient:
         answer = patient.chat.completions.create(model=model, messages=HELLO)
@@ -308,7 +306,7 @@ def test_the_sdks_own_retry_heeds_the_gateways_retry_after(gateway: GatewayProce
     assert second["arrived_us"] - first["arrived_us"] >= 150_000
 
 
-def test_a_refused_key_raises_authentication_error(gateway: GatewayProcess) -> None:
+def test_rejected_key_raises_authentication_error(gateway: GatewayProcess) -> None:
     for key, code in (("sk-nobody-0123456789abcdef", "invalid_api_key"), (KEYS["late"], "expired_api_key")):
         with (
             OpenAI(base_url=gateway.base_url, api_key=key, max_retries=0) as stranger,
@@ -320,9 +318,7 @@ def test_a_refused_key_raises_authentication_error(gateway: GatewayProcess) -> N
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_gives_up_raises_its_timeout_and_stops_the_vendor(
-    client: OpenAI, vendor: MockVendor, stream: bool
-) -> None:
+def test_client_timeout_aborts_the_vendor_request(client: OpenAI, vendor: MockVendor, stream: bool) -> None:
     name = f"sdk-silent-{stream}"
     model = failure(vendor, name, "hang")
     with pytest.raises(openai.APITimeoutError):
@@ -334,7 +330,7 @@ def test_a_client_that_gives_up_raises_its_timeout_and_stops_the_vendor(
     )
 
 
-def test_an_error_inside_a_stream_raises(client: OpenAI, vendor: MockVendor) -> None:
+def test_error_within_a_stream_raises(client: OpenAI, vendor: MockVendor) -> None:
     for how, params in (("drop", {"at": "events", "after_events": 3}), ("error_in_stream", {"after_events": 2})):
         model = failure(vendor, f"sdk-middle-{how}", how, **params)
         seen = 0

@@ -1,4 +1,4 @@
-"""The interface is what its description says: requests made from it, good and bad, are answered as it tells."""
+"""The OpenAPI document matches the gateway: responses to generated requests, valid and invalid, are as documented."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ CHECKED: Final = CHECKS.get_by_names(
     ]
 )
 RELAYED: Final = re.compile("/images/|/audio/|/moderations|/rerank")
-"""Surfaces that the fake models do not have."""
+"""Operations that the fake models do not support."""
 ENDLESS: Final = "/api/v1/requests/tail"
 
 SCHEMA = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))
@@ -42,15 +42,15 @@ HEADERS: Final = {"authorization": f"Bearer {KEYS['admin']}"}
 
 
 def served(label: str) -> str:
-    """Return a model that serves the operation, as far as the gateway of these tests goes."""
+    """Return a model of the test gateway that supports the operation."""
     return "mock/any" if RELAYED.search(label) else "fake/echo"
 
 
 def aim(case: Case) -> None:
-    """Name a model that there is; the generated ones are not."""
+    """Replace the generated model name by an existing one."""
     model = served(case.operation.label)
     if isinstance(case.body, dict) and "{model}" not in case.path and RELAYED.search(case.path):
-        case.body["model"] = model  # left out, it would be a vendor's usual one
+        case.body["model"] = model  # without a model, the vendor's default would be used
     elif isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
         case.body["model"] = model
     if "model" in case.path_parameters:
@@ -58,13 +58,13 @@ def aim(case: Case) -> None:
 
 
 def fewer(label: str) -> int:
-    """The gate looks at a few examples; `make fuzz` (hypothesis profile `fuzz`) at very many."""
+    """The test suite runs a few examples; `make fuzz` (hypothesis profile `fuzz`) runs many."""
     asked = settings().max_examples
     return GATE_EXAMPLES if asked <= 100 else max(GATE_EXAMPLES, asked // len(OPERATIONS))
 
 
 def can_be_wrong(operation: APIOperation) -> bool:
-    """Tell whether an operation takes anything at all."""
+    """Return whether an operation has parameters or a body."""
     raw = operation.definition.raw
     return bool(raw.get("parameters") or raw.get("requestBody"))
 
@@ -76,7 +76,7 @@ CASES: Final = [(label, GenerationMode.POSITIVE) for label in OPERATIONS] + [
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize(("label", "mode"), CASES, ids=lambda each: getattr(each, "value", each))
-def test_every_answer_is_as_described(gateway: GatewayProcess, label: str, mode: GenerationMode) -> None:
+def test_every_response_matches_the_document(gateway: GatewayProcess, label: str, mode: GenerationMode) -> None:
     operation = OPERATIONS[label]
     with requests.Session() as session:
 
@@ -98,7 +98,7 @@ def test_every_answer_is_as_described(gateway: GatewayProcess, label: str, mode:
 
 
 def ask(gateway: GatewayProcess, label: str, body: Any, headers: dict[str, str] | None = None) -> requests.Response:
-    """Ask an operation without parameters of its own."""
+    """Call an operation without parameters."""
     method, path = label.split(" ")
     path = re.sub(r"{\w+}", lambda each: served(label) if each[0] == "{model}" else "unknown", path)
     kind = {"content-type": "application/json"} if body is not None else {}
@@ -121,7 +121,7 @@ ANSWERED: Final = [label for label in EXAMPLES if label != "POST /v1/batches"]  
 
 
 @pytest.mark.parametrize("label", [*ANSWERED, *PLAIN, "GET /v1/models/{model}", "GET /v1beta/models/{model}"])
-def test_examples_are_answered_well(gateway: GatewayProcess, label: str) -> None:
+def test_examples_are_answered_with_200(gateway: GatewayProcess, label: str) -> None:
     body = example_of(label)
     if RELAYED.search(label):
         body = {**body, "model": served(label)}
@@ -133,7 +133,7 @@ def test_examples_are_answered_well(gateway: GatewayProcess, label: str) -> None
 
 
 class Visitor:
-    """Asks operations one after the other; each answer must be as it is described."""
+    """Calls one operation after the other. Asserts that each response matches the document."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -147,7 +147,7 @@ class Visitor:
         return answer
 
 
-def test_what_is_kept_is_as_described(gateway: GatewayProcess) -> None:
+def test_stored_objects_match_the_document(gateway: GatewayProcess) -> None:
     visit = Visitor(gateway.url)
     response = visit("POST /v1/responses", json={"model": "fake/echo", "input": "remember"}).json()["id"]
     visit("GET /v1/responses/{response_id}", response)
@@ -175,7 +175,7 @@ def test_what_is_kept_is_as_described(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("label", EXAMPLES)
-def test_what_is_required_is_missed(gateway: GatewayProcess, label: str) -> None:
+def test_missing_required_members_are_rejected(gateway: GatewayProcess, label: str) -> None:
     schema = OPERATIONS[label].definition.raw["requestBody"]["content"]["application/json"]["schema"]
     required = resolved(schema).get("required", [])
     for name in required:
@@ -192,7 +192,7 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_keys_are_asked_for_as_described(gateway: GatewayProcess, label: str) -> None:
+def test_keys_are_required_as_documented(gateway: GatewayProcess, label: str) -> None:
     is_open = OPERATIONS[label].definition.raw.get("security") == []
     answer = ask(gateway, label, example_of(label), headers={})
     assert (answer.status_code == 401) is not is_open, answer.text
@@ -200,7 +200,7 @@ def test_keys_are_asked_for_as_described(gateway: GatewayProcess, label: str) ->
 
 
 @pytest.mark.parametrize("scheme", DOCUMENT["components"]["securitySchemes"])
-def test_every_way_to_send_a_key_is_taken(gateway: GatewayProcess, scheme: str) -> None:
+def test_every_documented_way_to_send_a_key_is_accepted(gateway: GatewayProcess, scheme: str) -> None:
     told = DOCUMENT["components"]["securitySchemes"][scheme]
     headers = {told["name"]: KEYS["ann"]} if told.get("in") == "header" else {}
     if told["type"] == "http":
@@ -211,7 +211,7 @@ def test_every_way_to_send_a_key_is_taken(gateway: GatewayProcess, scheme: str) 
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENT["paths"] if path != ENDLESS])
-def test_other_methods_are_refused(gateway: GatewayProcess, path: str) -> None:
+def test_undocumented_methods_are_rejected(gateway: GatewayProcess, path: str) -> None:
     real = re.sub(r"{\w+}", "unknown", path)
     answer = requests.request("PUT", gateway.url + real, headers=HEADERS, timeout=TIMEOUT_S)
     assert answer.status_code == 405
@@ -220,13 +220,13 @@ def test_other_methods_are_refused(gateway: GatewayProcess, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/api/openapi.json"])
-def test_the_description_is_served_without_a_key(gateway: GatewayProcess, path: str) -> None:
+def test_openapi_document_requires_no_key(gateway: GatewayProcess, path: str) -> None:
     answer = requests.get(gateway.url + path, timeout=TIMEOUT_S)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == DOCUMENT
 
 
-def test_the_page_and_its_parts_are_served_without_a_key(gateway: GatewayProcess) -> None:
+def test_docs_page_requires_no_key(gateway: GatewayProcess) -> None:
     page = requests.get(f"{gateway.url}/api/docs", timeout=TIMEOUT_S)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]

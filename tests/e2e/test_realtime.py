@@ -1,4 +1,4 @@
-"""`/v1/realtime` against a real gateway: the official client, failover, faults on either side, and the ledger."""
+"""`/v1/realtime` with a real gateway: the official client, failover, faults on either side, and the ledger."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ TAKEN_OVER: dict[str, dict[str, Any]] = {
     "upstream_disconnected-session": {"kind": "drop", "at": "events", "after_events": 0},
     "upstream_timeout": {"kind": "hang"},
 }
-"""Faults of the first of two deployments, by how the record calls them."""
+"""Faults of the first of two deployments, by their outcome in the record."""
 
 
 def config(vendor: MockVendor, **server: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def request_id(link: ClientConnection) -> str:
 
 
 async def event(link: ClientConnection, kind: str) -> dict[str, Any]:
-    """Read on until an event of this kind."""
+    """Read events until one of this type arrives."""
     while True:
         found: dict[str, Any] = json.loads(await link.recv())
         if found["type"] == kind:
@@ -96,7 +96,7 @@ async def event(link: ClientConnection, kind: str) -> dict[str, Any]:
 
 
 async def say(link: ClientConnection, text: str) -> dict[str, Any]:
-    """Ask for a response in text, and return it."""
+    """Request a text response and return it."""
     content = [{"type": "input_text", "text": text}]
     item = {"type": "message", "role": "user", "content": content}
     await link.send(json.dumps({"type": "conversation.item.create", "item": item}))
@@ -105,7 +105,7 @@ async def say(link: ClientConnection, text: str) -> dict[str, Any]:
 
 
 async def closed(link: ClientConnection) -> tuple[int, str]:
-    """Read to the end; return the close that came."""
+    """Read to the end and return close code and reason."""
     with contextlib.suppress(ConnectionClosed):
         while True:
             await link.recv()
@@ -113,7 +113,7 @@ async def closed(link: ClientConnection) -> tuple[int, str]:
     return link.close_code or 0, link.close_reason or ""
 
 
-async def test_the_official_client_talks_and_every_token_is_settled(voices: GatewayProcess) -> None:
+async def test_official_client_completes_a_session_with_exact_usage(voices: GatewayProcess) -> None:
     client = AsyncOpenAI(
         api_key=KEYS["ann"], base_url=voices.base_url, websocket_base_url=url_of(voices, "/v1"), max_retries=0
     )
@@ -151,7 +151,7 @@ async def test_the_official_client_talks_and_every_token_is_settled(voices: Gate
     assert [each["outcome"] for each in record["attempts"]] == ["upstream_connect_failed", "ok"]
 
 
-async def test_sound_passes_untouched_and_is_priced_as_sound(voices: GatewayProcess) -> None:
+async def test_audio_is_unchanged_and_priced_as_audio(voices: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + "voice-a") as link:
         sound = base64.b64encode(bytes(48_000)).decode()
         await link.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
@@ -165,7 +165,7 @@ async def test_sound_passes_untouched_and_is_priced_as_sound(voices: GatewayProc
     assert record["usage"]["output_audio_tokens"] == usage["output_token_details"]["audio_tokens"] > 0
 
 
-async def test_browsers_show_their_key_as_a_subprotocol(voices: GatewayProcess) -> None:
+async def test_key_is_accepted_as_a_subprotocol(voices: GatewayProcess) -> None:
     offered = ["realtime", f"openai-insecure-api-key.{KEYS['bob']}", "openai-beta.realtime-v1"]
     async with (
         asyncio.timeout(PATIENCE_S),
@@ -191,7 +191,7 @@ async def test_browsers_show_their_key_as_a_subprotocol(voices: GatewayProcess) 
         (REALTIME + "down", "ann", 502, "upstream_connect_failed"),
     ],
 )
-async def test_what_cannot_be_is_an_http_error_in_openais_words(
+async def test_rejected_handshake_is_an_http_error(
     voices: GatewayProcess, path: str, key: str | None, status: int, code: str
 ) -> None:
     answered, error, headers = await rejected_handshake(voices, path, key=KEYS[key] if key else None)
@@ -202,7 +202,7 @@ async def test_what_cannot_be_is_an_http_error_in_openais_words(
 
 
 @pytest.mark.parametrize("case", TAKEN_OVER)
-async def test_another_deployment_takes_over_before_a_session_is_open(
+async def test_fallback_serves_a_session_that_the_first_refuses(
     voices: GatewayProcess, vendor: MockVendor, case: str
 ) -> None:
     vendor.fault(**TAKEN_OVER[case], match={"model": f"first-{case}"})
@@ -221,7 +221,7 @@ async def test_another_deployment_takes_over_before_a_session_is_open(
 
 
 @pytest.mark.parametrize("kind", ["drop", "reset"])
-async def test_an_upstream_that_breaks_off_is_told_and_what_was_used_is_settled(
+async def test_upstream_disconnect_is_reported_and_usage_recorded(
     voices: GatewayProcess, vendor: MockVendor, kind: str
 ) -> None:
     name = f"breaks-{kind}"
@@ -242,7 +242,7 @@ async def test_an_upstream_that_breaks_off_is_told_and_what_was_used_is_settled(
 
 
 @pytest.mark.parametrize("abruptly", [False, True])
-async def test_a_client_that_leaves_takes_the_upstream_with_it(
+async def test_client_disconnect_closes_the_upstream_session(
     voices: GatewayProcess, vendor: MockVendor, abruptly: bool
 ) -> None:
     before = vendor.open_connections()
@@ -257,7 +257,7 @@ async def test_a_client_that_leaves_takes_the_upstream_with_it(
     await asyncio.to_thread(until, lambda: vendor.open_connections() <= before, "the upstream's socket is closed")
 
 
-async def test_a_client_that_leaves_while_the_upstream_hesitates(voices: GatewayProcess, vendor: MockVendor) -> None:
+async def test_client_disconnect_during_the_upstream_handshake(voices: GatewayProcess, vendor: MockVendor) -> None:
     vendor.fault("hang", match={"model": "hesitates"})
     try:
         with pytest.raises(TimeoutError):
@@ -268,12 +268,12 @@ async def test_a_client_that_leaves_while_the_upstream_hesitates(voices: Gateway
             return voices.get("/api/v1/requests", model="mock/hesitates").json()["requests"]
 
         (row,) = await asyncio.to_thread(until, look, "a record")
-        assert (row["status"], row["error_code"]) == (499, "client_gone")
+        assert (row["status"], row["error_code"]) == (499, "client_disconnected")
     finally:
         vendor.clear()
 
 
-async def test_a_message_that_is_too_large_ends_the_session(voices: GatewayProcess) -> None:
+async def test_too_large_message_ends_the_session(voices: GatewayProcess) -> None:
     async with asyncio.timeout(PATIENCE_S), open_socket(voices, REALTIME + "voice-a") as link:
         await link.send("x" * (MAX_BODY_BYTES + 1))
         assert (await closed(link))[0] == 1009
@@ -281,7 +281,7 @@ async def test_a_message_that_is_too_large_ends_the_session(voices: GatewayProce
     assert record["finish_reason"] == "client_closed"
 
 
-# -- upstreams of our own, for what the mock vendor does not do ------------------------------------------------------
+# -- scripted upstreams, for behavior that the mock vendor does not have ---------------------------------------------
 
 CREATED = json.dumps({"type": "session.created", "session": {"model": "m"}})
 
@@ -290,7 +290,7 @@ CREATED = json.dumps({"type": "session.created", "session": {"model": "m"}})
 async def upstream(
     talk: Callable[[ServerConnection], Awaitable[Any]], vendor: MockVendor, folder: Path, **server: Any
 ) -> AsyncIterator[GatewayProcess]:
-    """A gateway whose provider `own` is this upstream."""
+    """A gateway whose provider `own` is a scripted upstream."""
     async with serve(talk, "127.0.0.1", 0) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         settings = config(vendor, **server)
@@ -304,7 +304,7 @@ async def upstream(
             await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-async def test_closes_queries_headers_and_bytes_reach_the_other_side(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_close_codes_query_headers_and_bytes_are_passed_on(vendor: MockVendor, tmp_path: Path) -> None:
     seen: list[Any] = []
     left: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -338,7 +338,7 @@ async def test_closes_queries_headers_and_bytes_reach_the_other_side(vendor: Moc
     assert "x-private" not in headers
 
 
-async def test_deadlines_of_sessions(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_idle_and_maximum_session_time(vendor: MockVendor, tmp_path: Path) -> None:
     async def talk(link: ServerConnection) -> None:
         await link.send(CREATED)
         async for _ in link:
@@ -355,7 +355,7 @@ async def test_deadlines_of_sessions(vendor: MockVendor, tmp_path: Path) -> None
         async with open_socket(gateway, REALTIME + "own/m") as link:
             await event(link, "session.created")
             assert (await event(link, "error"))["error"]["code"] == "session_expired"
-            assert await closed(link) == (1000, "Nothing has happened for 0.5 s.")
+            assert await closed(link) == (1000, "The session was idle for 0.5 s.")
         assert (await asyncio.to_thread(gateway.record, request_id(link)))["finish_reason"] == "idle_timeout"
         async with open_socket(gateway, REALTIME + "own/m") as link:
             talking = asyncio.ensure_future(chat(link))
@@ -366,7 +366,7 @@ async def test_deadlines_of_sessions(vendor: MockVendor, tmp_path: Path) -> None
         assert 1400 < record["duration_ms"] < 4000
 
 
-async def test_a_stopping_gateway_closes_its_sessions(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_stopping_gateway_closes_sessions(vendor: MockVendor, tmp_path: Path) -> None:
     codes: list[int | None] = []
 
     async def talk(link: ServerConnection) -> None:
@@ -388,7 +388,7 @@ async def test_a_stopping_gateway_closes_its_sessions(vendor: MockVendor, tmp_pa
         assert record["usage"] == {"input_tokens": 3, "output_tokens": 4}
 
 
-async def test_an_upstream_that_reads_slowly_slows_the_client_down(vendor: MockVendor, tmp_path: Path) -> None:
+async def test_slow_upstream_applies_backpressure_to_the_client(vendor: MockVendor, tmp_path: Path) -> None:
     goes_on = asyncio.Event()
     total = 0
 

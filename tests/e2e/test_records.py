@@ -1,4 +1,4 @@
-"""What the gateway says about a request afterwards: headers, records, lists, the live feed, metrics, dry runs."""
+"""What the gateway reports about requests: headers, records, lists, the live feed, metrics, dry runs."""
 
 import json
 import re
@@ -36,18 +36,18 @@ def cost_of(usage: dict[str, int]) -> int:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_every_good_answer_carries_the_decision(link: RawConnection, stream: bool) -> None:
+def test_successful_response_has_decision_headers(link: RawConnection, stream: bool) -> None:
     answer = post(link, **chat_request(model="assistant", stream=stream))
     assert set(answer.headers) >= DECIDED
     assert answer.headers["x-intellirouter-deployment"] == "priced"
     assert answer.headers["x-intellirouter-strategy"] == "priority"
     assert answer.headers["x-intellirouter-attempts"] == "1"
     assert answer.headers["x-intellirouter-cache"] == "off"
-    assert ("x-intellirouter-cost-usd" in answer.headers) is not stream  # a stream's is known at its end
+    assert ("x-intellirouter-cost-usd" in answer.headers) is not stream  # the cost of a stream is known at its end
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_every_error_carries_at_least_the_request_id(
+def test_error_response_has_a_request_id(
     link: RawConnection, vendor: MockVendor, gateway: GatewayProcess, stream: bool
 ) -> None:
     vendor.fault("error", match={"model": f"records-broken-{stream}"}, status=500)
@@ -75,7 +75,7 @@ def test_every_error_carries_at_least_the_request_id(
         b"GET /" + b"x" * 70_000,
     ],
 )
-def test_every_answer_of_the_data_plane_has_a_request_id(link: RawConnection, request_bytes: bytes) -> None:
+def test_every_data_plane_response_has_a_request_id(link: RawConnection, request_bytes: bytes) -> None:
     link.send(request_bytes)
     assert re.fullmatch(r"req_[0-9a-f]{32}", link.answer().headers["x-request-id"])
 
@@ -91,14 +91,14 @@ def test_every_answer_of_the_data_plane_has_a_request_id(link: RawConnection, re
         ("/api/v1/explain", 405),
     ],
 )
-def test_every_answer_of_the_control_plane_has_a_request_id(gateway: GatewayProcess, path: str, status: int) -> None:
+def test_every_control_plane_response_has_a_request_id(gateway: GatewayProcess, path: str, status: int) -> None:
     answer = gateway.get(path)
     assert answer.status_code == status
     assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "req_", "zzzz", "", "req_" + "g" * 32, "req_" + "0" * 33, "\x00"])
-def test_a_cursor_that_is_none_is_refused(gateway: GatewayProcess, cursor: str) -> None:
+def test_invalid_cursor_is_rejected(gateway: GatewayProcess, cursor: str) -> None:
     answer = gateway.get("/api/v1/requests", before=cursor)
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -108,7 +108,7 @@ def test_a_cursor_that_is_none_is_refused(gateway: GatewayProcess, cursor: str) 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
+def test_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
     text = "seventeen words would be too many " * 9
     answer = post(link, **chat_request(text, model="assistant", stream=stream))
     record = gateway.record(answer.headers["x-request-id"])
@@ -136,7 +136,7 @@ def test_a_record_is_exact(link: RawConnection, gateway: GatewayProcess, stream:
         assert answer.headers["x-intellirouter-cost-usd"] == record["cost_usd"]
 
 
-def test_an_unknown_price_is_not_zero(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_unknown_price_is_not_zero(link: RawConnection, gateway: GatewayProcess) -> None:
     answer = post(link, **chat_request(model="plain"))
     record = gateway.record(answer.headers["x-request-id"])
     assert answer.headers["x-intellirouter-cost-usd"] == "unknown"
@@ -144,7 +144,7 @@ def test_an_unknown_price_is_not_zero(link: RawConnection, gateway: GatewayProce
     assert "cost_microusd" not in record or record["cost_microusd"] is None
 
 
-def test_embeddings_are_recorded_too(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_embeddings_request_is_recorded(link: RawConnection, gateway: GatewayProcess) -> None:
     answer = post(link, path="/v1/embeddings", model="priced", input="red apple")
     assert set(answer.headers) >= DECIDED
     record = gateway.record(answer.headers["x-request-id"])
@@ -153,7 +153,7 @@ def test_embeddings_are_recorded_too(link: RawConnection, gateway: GatewayProces
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_dry_run_decides_like_a_request_and_calls_nobody(
+def test_explain_decides_like_a_request_without_calling_an_upstream(
     link: RawConnection, vendor: MockVendor, stream: bool
 ) -> None:
     text = f"dry as dust {stream}"
@@ -170,7 +170,7 @@ def test_a_dry_run_decides_like_a_request_and_calls_nobody(
     assert post(link, path="/api/v1/explain", model="assistant", messages=[]).status == 400
 
 
-def test_a_list_pages_without_gaps_or_repeats(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_pages_have_no_gaps_and_no_duplicates(link: RawConnection, gateway: GatewayProcess) -> None:
     sent = [post(link, "bob", **chat_request(f"page {n}", model="plain")).headers["x-request-id"] for n in range(25)]
     seen: list[str] = []
     cursor: dict[str, str] = {}
@@ -187,20 +187,20 @@ def test_a_list_pages_without_gaps_or_repeats(link: RawConnection, gateway: Gate
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 201}, {"limit": "x"}])
-def test_a_wrong_list_query_is_the_clients_fault(gateway: GatewayProcess, query: dict[str, Any]) -> None:
+def test_invalid_list_query_is_rejected(gateway: GatewayProcess, query: dict[str, Any]) -> None:
     answer = gateway.get("/api/v1/requests", **query)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_errors_can_be_listed_alone(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_list_can_be_filtered_by_errors(link: RawConnection, gateway: GatewayProcess) -> None:
     post(link, **chat_request(model="nobody"))
     rows = gateway.get("/api/v1/requests", errors=True, limit=50).json()["requests"]
     assert rows
     assert all(row["error_code"] or row["status"] >= 400 for row in rows)
 
 
-def test_a_tenant_sees_its_own_requests_only(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_tenant_sees_only_its_own_requests(link: RawConnection, gateway: GatewayProcess) -> None:
     of_ann = post(link, "ann", **chat_request()).headers["x-request-id"]
     of_bob = post(link, "bob", **chat_request()).headers["x-request-id"]
     for mine, other, key in ((of_ann, of_bob, KEYS["ann"]), (of_bob, of_ann, KEYS["bob"])):
@@ -214,7 +214,7 @@ def test_a_tenant_sees_its_own_requests_only(link: RawConnection, gateway: Gatew
     assert {of_ann, of_bob} <= set(everything)
 
 
-def test_the_feed_shows_finished_requests_of_the_own_tenant(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_feed_shows_finished_requests_of_the_tenant(link: RawConnection, gateway: GatewayProcess) -> None:
     headers = {"authorization": f"Bearer {KEYS['ann']}"}
     with httpx.stream("GET", f"{gateway.url}/api/v1/requests/tail", headers=headers, timeout=10) as feed:
         lines = feed.iter_lines()
@@ -240,7 +240,7 @@ def metric(gateway: GatewayProcess, name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_metrics_count_what_happened(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
+def test_metrics_count_requests(link: RawConnection, gateway: GatewayProcess, stream: bool) -> None:
     name = f"records-counted-{stream}"
     before = {
         "requests": metric(gateway, "intellirouter_requests_total", model="assistant", status="200"),
@@ -257,7 +257,7 @@ def test_metrics_count_what_happened(link: RawConnection, gateway: GatewayProces
     assert tokens - before["tokens"] == sum(record["usage"]["output_tokens"] for record in records)
 
 
-def test_names_that_clients_invent_make_no_metrics(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_unknown_model_names_create_no_metrics(link: RawConnection, gateway: GatewayProcess) -> None:
     post(link, **chat_request(model="invented-by-a-client"))
     post(link, **chat_request(model="mock/also-invented"))
     text = gateway.get("/metrics").text
@@ -265,7 +265,7 @@ def test_names_that_clients_invent_make_no_metrics(link: RawConnection, gateway:
 
 
 @pytest.mark.parametrize("bodies", ["off", "full"])
-def test_bodies_are_kept_only_when_asked_for(tmp_path: Path, bodies: str) -> None:
+def test_bodies_are_recorded_only_if_configured(tmp_path: Path, bodies: str) -> None:
     config = {"providers": {"fake": {"vendor": "fake"}}, "logging": {"bodies": bodies}}
     with GatewayProcess(config, tmp_path) as gateway, RawConnection(gateway.port) as link:
         for stream in (False, True):
@@ -279,7 +279,7 @@ def test_bodies_are_kept_only_when_asked_for(tmp_path: Path, bodies: str) -> Non
         assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
 
 
-def test_the_ledger_agrees_with_the_records(link: RawConnection, gateway: GatewayProcess) -> None:
+def test_ledger_matches_the_records(link: RawConnection, gateway: GatewayProcess) -> None:
     ids = [
         post(link, **chat_request(f"ledger {n}", model="assistant", stream=bool(n % 2))).headers["x-request-id"]
         for n in range(6)

@@ -40,10 +40,10 @@ def run_dir() -> Iterator[str]:
 
 
 def reload(gateway: GatewayProcess, config: dict[str, Any]) -> None:
-    before = gateway.stderr().count("configuration reloaded")
+    before = gateway.stderr().count("The configuration was reloaded")
     gateway.configure(config)
     gateway.signal(signal.SIGHUP)
-    until(lambda: gateway.stderr().count("configuration reloaded") > before, "the configuration is reloaded")
+    until(lambda: gateway.stderr().count("The configuration was reloaded") > before, "the configuration is reloaded")
 
 
 def post(gateway: GatewayProcess, model: str, timeout_s: float = 60.0) -> httpx.Response:
@@ -124,7 +124,7 @@ def test_settings_that_need_a_restart_are_named_and_keep_their_values(tmp_path: 
         changed = {**FAKE, "server": {"port": 1, "host": "127.0.0.2"}, "store": f"sqlite:///{tmp_path}/other.db"}
         reload(gateway, changed)
         for setting in ("server.host", "server.port", "store"):
-            assert f"{setting} has changed: it takes effect after a restart." in gateway.stderr()
+            assert f"{setting} has changed. It takes effect after a restart." in gateway.stderr()
         response = post(gateway, "fake/echo")
         assert (response.status_code, gateway.port) == (200, port)
         assert gateway.record(response.headers["x-request-id"])["status"] == 200

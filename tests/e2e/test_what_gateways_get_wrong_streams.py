@@ -1,4 +1,4 @@
-"""What gateways get wrong, defect by defect: streams."""
+"""Defects that are common in other gateways: streams."""
 
 import json
 import time
@@ -15,13 +15,13 @@ from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, uni
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
 OTHERS = [name for name in UPSTREAMS if name not in {"openai", "azure"}]
-"""Upstreams whose streams we write for chat clients."""
+"""Upstreams whose streams the gateway translates for chat clients."""
 every_upstream = pytest.mark.parametrize("upstream", UPSTREAMS)
 streamed_and_not = pytest.mark.parametrize("stream", BOTH)
 
 
 def chunks_of(world: World, upstream: str, **members: Any) -> list[dict[str, Any]]:
-    """Return the chunks of a chat stream that reached its good end."""
+    """Return the chunks of a complete chat stream."""
     body = {"model": upstream, "messages": [{"role": "user", "content": "hello"}], "stream": True, **members}
     answer = world.call("/v1/chat/completions", body)
     assert answer.status_code == 200, answer.text
@@ -39,13 +39,13 @@ def events_of(world: World, upstream: str, prompt: Prompt) -> list[dict[str, Any
 
 
 @every_upstream
-def test_the_usage_chunk_comes_only_when_asked_for(world: World, upstream: str) -> None:
+def test_usage_chunk_is_sent_only_if_requested(world: World, upstream: str) -> None:
     assert not [chunk for chunk in chunks_of(world, upstream) if chunk.get("usage")]
     assert all(chunk["choices"] for chunk in chunks_of(world, upstream))
 
 
 @every_upstream
-def test_the_usage_chunk_has_no_placeholder_choice(world: World, upstream: str) -> None:
+def test_usage_chunk_has_no_choices(world: World, upstream: str) -> None:
     *others, last = chunks_of(world, upstream, stream_options={"include_usage": True})
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] > 0
@@ -55,7 +55,9 @@ def test_the_usage_chunk_has_no_placeholder_choice(world: World, upstream: str) 
 @every_upstream
 @streamed_and_not
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini", "ollama", "responses"])
-def test_calls_end_with_the_word_for_calls(world: World, client: str, upstream: str, stream: bool) -> None:
+def test_tool_calls_have_the_finish_reason_for_tool_calls(
+    world: World, client: str, upstream: str, stream: bool
+) -> None:
     answer = world.ask(client, upstream, stream=stream, text=TWO_CALLS, tools=[WEATHER, CLOCK])
     assert answer.parsed.finish == "tool_calls"
     if client == "chat":
@@ -63,7 +65,7 @@ def test_calls_end_with_the_word_for_calls(world: World, client: str, upstream: 
 
 
 @every_upstream
-def test_the_finish_reason_comes_once_and_always(world: World, upstream: str) -> None:
+def test_finish_reason_is_sent_exactly_once(world: World, upstream: str) -> None:
     reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks_of(world, upstream)]
     assert [reason for reason in reasons if reason] == ["stop"]
     assert reasons[-1] == "stop"
@@ -77,7 +79,7 @@ def test_all_chunks_have_the_same_id(world: World, upstream: str) -> None:
 
 
 @every_upstream
-def test_parallel_calls_keep_their_own_index(world: World, upstream: str) -> None:
+def test_parallel_tool_calls_keep_their_index(world: World, upstream: str) -> None:
     tools = [
         {"type": "function", "function": {"name": tool.name, "parameters": tool.parameters}}
         for tool in (WEATHER, CLOCK)
@@ -97,22 +99,22 @@ def test_parallel_calls_keep_their_own_index(world: World, upstream: str) -> Non
 
 
 @every_upstream
-def test_the_first_text_after_thoughts_is_not_lost(world: World, upstream: str) -> None:
+def test_first_text_after_reasoning_is_not_lost(world: World, upstream: str) -> None:
     world.vendor.fault("extra", what="reasoning")
     answer = world.ask("messages", upstream, stream=True, text="the very first words")
     assert answer.parsed.text == f"{UPSTREAMS[upstream].model}: the very first words"
-    if upstream != "responses":  # what it shows of its thoughts are summaries, and only when asked
+    if upstream != "responses":  # it returns only summaries of its reasoning, and only on request
         assert "Let me think." in answer.parsed.reasoning
 
 
 @every_upstream
-def test_a_call_that_comes_in_one_piece_keeps_its_input(world: World, upstream: str) -> None:
+def test_tool_call_in_one_event_keeps_its_input(world: World, upstream: str) -> None:
     answer = world.ask("messages", upstream, stream=True, text=TWO_CALLS, tools=[WEATHER, CLOCK])
     assert [call.arguments for call in answer.parsed.calls] == [{"city": "Oslo"}, {"city": "Rome"}]
 
 
 @every_upstream
-def test_every_content_block_is_opened_before_and_closed_after_its_deltas(world: World, upstream: str) -> None:
+def test_content_blocks_are_opened_and_closed_around_their_deltas(world: World, upstream: str) -> None:
     world.vendor.fault("extra", what="reasoning")
     is_open: int | None = None
     count = 0
@@ -131,7 +133,7 @@ def test_every_content_block_is_opened_before_and_closed_after_its_deltas(world:
 
 
 @every_upstream
-def test_a_stream_begins_with_a_count_of_its_input(world: World, upstream: str) -> None:
+def test_stream_begins_with_its_input_tokens(world: World, upstream: str) -> None:
     start = events_of(world, upstream, Prompt(text="a few words to count " * 20))[0]
     usage = start["message"]["usage"]
     whole = usage["input_tokens"] + (usage.get("cache_read_input_tokens") or 0)
@@ -153,7 +155,7 @@ def test_count_tokens_counts_more_than_text(world: World, upstream: str) -> None
 
 @every_upstream
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_broken_upstream_does_not_end_like_a_good_stream(world: World, client: str, upstream: str) -> None:
+def test_broken_upstream_stream_ends_with_an_error(world: World, client: str, upstream: str) -> None:
     world.break_first(upstream, "drop", at="events", after_events=12)
     answer = world.ask(client, f"{upstream}-broken", stream=True, text="words that go on " * 20, max_tokens=500)
     assert answer.parsed.error or answer.status == 502
@@ -168,7 +170,7 @@ def test_a_broken_upstream_does_not_end_like_a_good_stream(world: World, client:
 
 
 @every_upstream
-def test_nothing_is_tried_again_after_the_first_byte(world: World, upstream: str) -> None:
+def test_no_retry_after_the_first_byte(world: World, upstream: str) -> None:
     world.break_first(upstream, "drop", at="events", after_events=12)
     mark = unique()
     answer = world.ask("chat", f"{upstream}-then-gemini", stream=True, text=f"{mark} goes on " * 20)
@@ -178,8 +180,8 @@ def test_nothing_is_tried_again_after_the_first_byte(world: World, upstream: str
 
 @every_upstream
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini", "gemini_array", "ollama"])
-def test_events_are_sent_when_they_come_not_at_the_end(world: World, client: str, upstream: str) -> None:
-    """The upstream falls silent in the middle: what came before has reached the client."""
+def test_events_are_sent_immediately(world: World, client: str, upstream: str) -> None:
+    """The upstream stops sending in the middle. Everything before has reached the client."""
     world.break_first(upstream, "hang", after_events=9)
     request = CLIENTS[client].build(Prompt(text="words that come one by one " * 4), f"{upstream}-broken", stream=True)
     with RawConnection(world.gateway.port, timeout_s=5) as link:
@@ -191,11 +193,11 @@ def test_events_are_sent_when_they_come_not_at_the_end(world: World, client: str
             piece = link.chunk()
             assert piece
             said += piece
-        assert time.monotonic() - started_s < 1.4  # before the idle deadline
+        assert time.monotonic() - started_s < 1.4  # before the idle timeout
 
 
 @every_upstream
-def test_a_client_may_tell_proxies_apart_from_buffers(world: World, upstream: str) -> None:
+def test_stream_has_headers_against_proxy_buffering(world: World, upstream: str) -> None:
     headers = world.ask("chat", upstream, stream=True).headers
     assert headers["x-accel-buffering"] == "no"
     assert headers["cache-control"] == "no-cache"
@@ -203,7 +205,7 @@ def test_a_client_may_tell_proxies_apart_from_buffers(world: World, upstream: st
 
 
 @every_upstream
-def test_responses_events_are_numbered_whoever_answers(world: World, upstream: str) -> None:
+def test_responses_events_are_numbered_for_every_upstream(world: World, upstream: str) -> None:
     answer = world.ask("responses", upstream, stream=True, text=TWO_CALLS, tools=[WEATHER, CLOCK])
     numbers = [json.loads(data)["sequence_number"] for _, data in sse(answer.body)]
     assert numbers == list(range(len(numbers)))
@@ -212,12 +214,12 @@ def test_responses_events_are_numbered_whoever_answers(world: World, upstream: s
 
 @every_upstream
 @pytest.mark.parametrize("how", ["crlf", "comments", "no_space", "multi_line", "named_events", "split"])
-def test_legal_but_rare_streams_are_understood(world: World, how: str, upstream: str) -> None:
-    """CRLF, comments, `data:` without a space, code points that two reads share."""
+def test_unusual_but_valid_streams_are_understood(world: World, how: str, upstream: str) -> None:
+    """CRLF, comments, `data:` without a space, code points that are split between two reads."""
     world.vendor.fault("malformed", how=how)
     for client in ("chat", "messages", "responses", "gemini"):
         if how == "multi_line" and upstream in {"openai", "azure", "responses", "anthropic", "gemini"}:
-            answer = world.ask("ollama", upstream, stream=True, text="Žluť 🎉")  # relays keep the lines as they came
+            answer = world.ask("ollama", upstream, stream=True, text="Žluť 🎉")  # passthrough keeps the lines unchanged
         else:
             answer = world.ask(client, upstream, stream=True, text="Žluť 🎉")
         assert answer.parsed.is_complete, answer.body

@@ -1,4 +1,4 @@
-"""What gateways get wrong, defect by defect: translation."""
+"""Defects that are common in other gateways: translation."""
 
 import base64
 import json
@@ -16,15 +16,15 @@ from tests.support.translation.world import BOTH, CLIENTS, UPSTREAMS, World, uni
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
 OTHERS = [name for name in UPSTREAMS if name not in {"openai", "azure"}]
-"""Upstreams whose streams we write for chat clients."""
+"""Upstreams whose streams the gateway translates for chat clients."""
 every_upstream = pytest.mark.parametrize("upstream", UPSTREAMS)
 streamed_and_not = pytest.mark.parametrize("stream", BOTH)
 
 
 @streamed_and_not
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini", "ollama"])
-def test_thought_signatures_come_back_with_their_calls(world: World, client: str, stream: bool) -> None:
-    """The mock refuses calls without their signature, and forged ones, as Gemini 3 does."""
+def test_thought_signatures_are_returned_with_their_tool_calls(world: World, client: str, stream: bool) -> None:
+    """Like Gemini 3, the mock vendor rejects calls without their signature or with a forged one."""
     prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])
     first = world.ask(client, "gemini", prompt, stream=stream)
     prompt.called, prompt.results, prompt.raw_turn = first.parsed.calls, ["sunny", "noon"], first.parsed.raw_turn
@@ -36,7 +36,7 @@ def test_thought_signatures_come_back_with_their_calls(world: World, client: str
 
 @streamed_and_not
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
-def test_clients_that_send_standard_fields_only_may_go_on_with_gemini(world: World, client: str, stream: bool) -> None:
+def test_gemini_accepts_tool_results_without_thought_signatures(world: World, client: str, stream: bool) -> None:
     prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])
     first = world.ask(client, "gemini", prompt, stream=stream)
     prompt.called = [Call(call.id, call.name, call.arguments) for call in first.parsed.calls]
@@ -47,7 +47,7 @@ def test_clients_that_send_standard_fields_only_may_go_on_with_gemini(world: Wor
 
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
-def test_schemas_that_gemini_refuses_go_where_it_takes_them(world: World, client: str) -> None:
+def test_json_schemas_use_the_field_that_gemini_accepts(world: World, client: str) -> None:
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
@@ -66,8 +66,8 @@ def test_schemas_that_gemini_refuses_go_where_it_takes_them(world: World, client
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses"])
 @streamed_and_not
-def test_function_responses_equal_calls_in_number(world: World, client: str, stream: bool) -> None:
-    """A client that answers one of two calls is no reason to fail."""
+def test_each_function_call_has_a_function_response(world: World, client: str, stream: bool) -> None:
+    """A client may return the result of only one of two calls."""
     prompt = Prompt(text="go", tools=[WEATHER, CLOCK], results=["sunny", "noon"])
     prompt.called = [Call("call_1", "weather", {"city": "Oslo"}), Call("call_2", "clock", {"city": "Rome"})]
     request = CLIENTS[client].build(prompt, "gemini", stream=stream)
@@ -81,7 +81,7 @@ def test_function_responses_equal_calls_in_number(world: World, client: str, str
 
 @pytest.mark.parametrize("client", ["chat", "responses", "gemini", "ollama", "completions"])
 @streamed_and_not
-def test_anthropic_gets_the_limit_that_it_requires(world: World, client: str, stream: bool) -> None:
+def test_anthropic_receives_a_token_limit(world: World, client: str, stream: bool) -> None:
     mark = unique()
     assert world.ask(client, "anthropic", stream=stream, text=mark).status == 200
     assert world.last_sent(mark)["max_tokens"] >= 16
@@ -89,14 +89,14 @@ def test_anthropic_gets_the_limit_that_it_requires(world: World, client: str, st
 
 @pytest.mark.parametrize("upstream", ["anthropic", "bedrock"])
 @pytest.mark.parametrize("client", ["chat", "responses", "gemini", "ollama"])
-def test_anthropic_gets_no_temperature_above_one(world: World, client: str, upstream: str) -> None:
+def test_temperature_is_clamped_for_anthropic(world: World, client: str, upstream: str) -> None:
     answer = world.ask(client, upstream, text="hot", temperature=1.7)
     assert answer.status == 200, answer.body
     assert "temperature;how=clamped" in answer.headers["x-intellirouter-dropped"].replace("generationConfig.", "")
 
 
 @pytest.mark.parametrize("upstream", ["anthropic", "bedrock"])
-def test_anthropic_gets_no_empty_texts(world: World, upstream: str) -> None:
+def test_empty_texts_are_not_sent_to_anthropic(world: World, upstream: str) -> None:
     messages = [
         {"role": "system", "content": ""},
         {"role": "user", "content": "hello"},
@@ -108,8 +108,8 @@ def test_anthropic_gets_no_empty_texts(world: World, upstream: str) -> None:
 
 
 @pytest.mark.parametrize("upstream", ["anthropic", "bedrock", "gemini"])
-def test_all_results_stand_in_the_turn_after_their_calls(world: World, upstream: str) -> None:
-    """Chat clients put a message between: the results come first."""
+def test_all_tool_results_are_in_the_turn_after_their_calls(world: World, upstream: str) -> None:
+    """Chat clients may send a message in between; the results must come first."""
     calls = [
         {"id": f"call_{n}", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
         for n in (1, 2)
@@ -128,14 +128,14 @@ def test_all_results_stand_in_the_turn_after_their_calls(world: World, upstream:
 
 @every_upstream
 @streamed_and_not
-def test_a_chat_of_a_system_message_alone_is_answered(world: World, upstream: str, stream: bool) -> None:
+def test_chat_with_only_a_system_message_is_answered(world: World, upstream: str, stream: bool) -> None:
     messages = [{"role": "system", "content": "Say hello."}]
     body = {"model": upstream, "messages": messages, "stream": stream}
     assert world.call("/v1/chat/completions", body).status_code == 200
 
 
 @every_upstream
-def test_beta_flags_go_to_anthropic_only(world: World, upstream: str) -> None:
+def test_beta_flags_are_not_sent_to_other_vendors(world: World, upstream: str) -> None:
     request = CLIENTS["messages"].build(Prompt(), upstream, stream=False)
     answer = world.post(
         "messages", request.path + "?beta=true", request.body, anthropic_beta="context-management-2025-06-27"
@@ -147,7 +147,7 @@ def test_beta_flags_go_to_anthropic_only(world: World, upstream: str) -> None:
 
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini"])
-def test_ollama_gets_arguments_as_objects(world: World, client: str) -> None:
+def test_ollama_receives_arguments_as_objects(world: World, client: str) -> None:
     prompt = Prompt(text="go", tools=[WEATHER], called=[Call("call_1", "weather", {"city": "Oslo"})], results=["sunny"])
     assert world.ask(client, "ollama", prompt).status == 200
     called = next(turn for turn in world.last_sent("sunny")["messages"] if turn.get("tool_calls"))
@@ -170,7 +170,7 @@ def test_empty_arguments_are_an_empty_object(world: World, arguments: str) -> No
 
 @pytest.mark.parametrize("client", ["chat", "messages", "responses", "gemini"])
 @streamed_and_not
-def test_ollama_is_offered_no_tools_where_none_may_be_called(world: World, client: str, stream: bool) -> None:
+def test_tools_are_not_sent_to_ollama_with_tool_choice_none(world: World, client: str, stream: bool) -> None:
     mark = unique()
     answer = world.ask(client, "ollama", stream=stream, text=mark, tools=[WEATHER], tool_choice="none")
     assert answer.status == 200
@@ -178,14 +178,14 @@ def test_ollama_is_offered_no_tools_where_none_may_be_called(world: World, clien
 
 
 @every_upstream
-def test_ollama_clients_get_a_stream_unless_they_say_no(world: World, upstream: str) -> None:
+def test_ollama_client_receives_a_stream_by_default(world: World, upstream: str) -> None:
     answer = world.call("/api/chat", {"model": upstream, "messages": [{"role": "user", "content": "hello"}]})
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     assert len(answer.text.splitlines()) > 1
 
 
 @pytest.mark.parametrize("upstream", ["openai", "azure", "gemini", "ollama"])
-def test_base64_vectors_are_honoured_for_every_provider(world: World, upstream: str) -> None:
+def test_base64_embeddings_work_with_every_provider(world: World, upstream: str) -> None:
     def embed(kind: str) -> list[Any]:
         body = {"model": upstream, "input": ["b", "a", "c"], "encoding_format": kind}
         data = world.call("/v1/embeddings", body).json()["data"]
@@ -199,7 +199,7 @@ def test_base64_vectors_are_honoured_for_every_provider(world: World, upstream: 
 
 @every_upstream
 @streamed_and_not
-def test_a_response_remembers_the_one_before(world: World, upstream: str, stream: bool) -> None:
+def test_previous_response_is_part_of_the_input(world: World, upstream: str, stream: bool) -> None:
     mark = unique()
     first = world.call("/v1/responses", {"model": upstream, "input": mark}).json()
     body = {"model": upstream, "input": "go on", "previous_response_id": first["id"], "stream": stream}
@@ -209,7 +209,7 @@ def test_a_response_remembers_the_one_before(world: World, upstream: str, stream
 
 @every_upstream
 @streamed_and_not
-def test_items_of_a_response_have_ids_and_usage_has_its_details(world: World, upstream: str, stream: bool) -> None:
+def test_response_items_have_ids_and_usage_has_details(world: World, upstream: str, stream: bool) -> None:
     answer = world.ask("responses", upstream, stream=stream, text=TWO_CALLS, tools=[WEATHER, CLOCK])
     assert all(item["id"] for item in answer.parsed.raw_turn)
     last = answer.body.decode().rstrip().rpartition("data: ")[2]
@@ -221,9 +221,7 @@ def test_items_of_a_response_have_ids_and_usage_has_its_details(world: World, up
 
 @every_upstream
 @streamed_and_not
-def test_a_client_that_leaves_before_the_first_byte_stops_the_upstream(
-    world: World, upstream: str, stream: bool
-) -> None:
+def test_disconnect_before_the_first_byte_aborts_the_upstream(world: World, upstream: str, stream: bool) -> None:
     world.break_first(upstream, "hang")
     mark = unique()
     request = CLIENTS["chat"].build(Prompt(text=mark), f"{upstream}-broken", stream=stream)
@@ -235,8 +233,8 @@ def test_a_client_that_leaves_before_the_first_byte_stops_the_upstream(
 
 @every_upstream
 @pytest.mark.parametrize("client", ["chat", "messages", "gemini", "responses", "ollama"])
-def test_large_pictures_pass(world: World, client: str, upstream: str) -> None:
-    """Two megabytes; larger ones are the same to the gateway, and slow tests."""
+def test_large_images_are_passed_on(world: World, client: str, upstream: str) -> None:
+    """Two megabytes are enough: larger images take the same path, but make the test slow."""
     picture = base64.b64encode(base64.b64decode(PIXEL) + bytes(2_000_000)).decode()
     answer = world.ask(client, upstream, text="see", image=picture)
     assert answer.status == 200, answer.body[:300]
@@ -244,7 +242,7 @@ def test_large_pictures_pass(world: World, client: str, upstream: str) -> None:
 
 
 @every_upstream
-def test_the_clients_key_and_cookies_stay_here(world: World, upstream: str) -> None:
+def test_client_key_and_cookies_are_not_passed_on(world: World, upstream: str) -> None:
     request = CLIENTS["chat"].build(Prompt(), upstream, stream=False)
     assert world.post("chat", request.path, request.body, cookie="session=private-0123").status == 200
     everything = json.dumps(world.sent())
@@ -257,6 +255,6 @@ def test_the_clients_key_and_cookies_stay_here(world: World, upstream: str) -> N
 
 @pytest.mark.parametrize("name", ["team/deep/name:v1.2", "claude-opus-5-5", "anthropic/claude-x.y:z"])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_model_names_may_hold_slashes_dots_and_colons(world: World, client: str, name: str) -> None:
+def test_model_names_can_contain_slashes_dots_and_colons(world: World, client: str, name: str) -> None:
     answer = world.ask(client, name)
     assert answer.status == 200, answer.body

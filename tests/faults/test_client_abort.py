@@ -1,4 +1,4 @@
-"""A client that leaves: the vendor is told at once, what was produced is accounted for, nobody else notices."""
+"""Client disconnects: the vendor request is aborted at once, usage is recorded, and other clients are not affected."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import RawConnection
 
 NOTICED_S = 2.0
-"""How soon the vendor must see it: a fraction of a second, and what a busy machine adds."""
+"""How soon the vendor request must be aborted: a fraction of a second, plus a margin for a busy machine."""
 FAULTS: dict[str, dict[str, Any]] = {
     "before the headers": {"kind": "hang"},
     "before the first content": {"kind": "hang", "after_events": 1},
@@ -29,7 +29,7 @@ def aborted(vendor: MockVendor, name: str) -> list[dict[str, Any]]:
 
 
 def record_of(gateway: GatewayProcess, name: str) -> dict[str, Any]:
-    """Return the record of the one request for this model name; its id was never sent when the client left early."""
+    """Return the record of the only request for this model name, because the client may not have received its id."""
 
     def look() -> str | None:
         rows = gateway.get("/api/v1/requests", model=f"mock/{name}").json()["requests"]
@@ -47,17 +47,17 @@ def start(gateway: GatewayProcess, name: str, *, stream: bool) -> RawConnection:
 
 @pytest.fixture
 def bystander(gateway: GatewayProcess) -> Iterator[list[int]]:
-    """Another client that goes on asking; the test's end asserts that it was always answered."""
+    """Another client that sends requests during the test. Asserts that all of them were answered."""
     statuses: list[int] = []
     is_over = threading.Event()
 
-    def go_on() -> None:
+    def send_requests() -> None:
         with RawConnection(gateway.port) as link:
             while not is_over.is_set():
                 body = json.dumps(chat_request(stream=bool(len(statuses) % 2))).encode()
                 statuses.append(link.post(body, authorization=f"Bearer {KEYS['bob']}").status)
 
-    thread = threading.Thread(target=go_on)
+    thread = threading.Thread(target=send_requests)
     thread.start()
     yield statuses
     is_over.set()
@@ -69,7 +69,7 @@ def bystander(gateway: GatewayProcess) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("where", FAULTS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_vendor_is_told_and_the_record_says_so(
+def test_disconnect_aborts_the_vendor_request_and_is_recorded(
     gateway: GatewayProcess, vendor: MockVendor, bystander: list[int], stream: bool, where: str
 ) -> None:
     name = f"abort {where} {stream}"
@@ -85,36 +85,36 @@ def test_the_vendor_is_told_and_the_record_says_so(
     until(lambda: aborted(vendor, name), "the vendor sees the abort", NOTICED_S)
     assert time.monotonic() - left_s < NOTICED_S
     record = record_of(gateway, name)
-    assert (record["status"], record["error_code"], record["tenant"]) == (499, "client_gone", "north")
-    assert [each["outcome"] for each in record["attempts"]] == ["client_gone"]
+    assert (record["status"], record["error_code"], record["tenant"]) == (499, "client_disconnected", "north")
+    assert [each["outcome"] for each in record["attempts"]] == ["client_disconnected"]
     if has_content:
         assert record["usage"]["is_estimated"] is True
         assert record["usage"]["output_tokens"] > 0
         assert record["usage"]["input_tokens"] > 0
     else:
         assert "usage" not in record
-    assert len([seen for seen in vendor.requests() if seen["model"] == name]) == 1  # nobody tried again
+    assert len([seen for seen in vendor.requests() if seen["model"] == name]) == 1  # the request was not retried
 
 
-def test_a_client_that_leaves_during_its_body_costs_nobody(gateway: GatewayProcess, bystander: list[int]) -> None:
+def test_disconnect_during_the_body_does_not_affect_others(gateway: GatewayProcess, bystander: list[int]) -> None:
     for sent in (b"", b'{"model": "fake/echo", '):
         with RawConnection(gateway.port) as link:
             link.send_post(sent, authorization=f"Bearer {KEYS['ann']}", content_length="100")
     until(lambda: len(bystander) > 20, "others are served")
 
 
-def test_half_closed_clients_get_no_half_answer(gateway: GatewayProcess, bystander: list[int]) -> None:
-    """A client that shuts down its sending side counts as gone, as with nginx; the server must not fall over it."""
+def test_half_closed_client_receives_no_partial_answer(gateway: GatewayProcess, bystander: list[int]) -> None:
+    """Like nginx, the server treats a client that shuts down its sending side as disconnected."""
     link = RawConnection(gateway.port)
     body = json.dumps(chat_request()).encode()
     link.send_post(body, authorization=f"Bearer {KEYS['ann']}")
     link.socket.shutdown(socket.SHUT_WR)
-    said = link.rest()
+    received = link.rest()
     link.close()
-    assert said == b"" or (said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"}"))
+    assert received == b"" or (received.startswith(b"HTTP/1.1 200 ") and received.endswith(b"}"))
 
 
-def test_many_aborts_at_once_leave_no_work_behind(gateway: GatewayProcess, vendor: MockVendor) -> None:
+def test_many_disconnects_leave_nothing_in_flight(gateway: GatewayProcess, vendor: MockVendor) -> None:
     name = "abort in a crowd"
     vendor.fault("hang", match={"model": name})
     links = [start(gateway, name, stream=bool(n % 2)) for n in range(40)]
@@ -125,7 +125,7 @@ def test_many_aborts_at_once_leave_no_work_behind(gateway: GatewayProcess, vendo
     until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight")
 
 
-def test_a_slow_reader_holds_the_vendor_back_and_not_the_gateway(gateway: GatewayProcess, vendor: MockVendor) -> None:
+def test_slow_reader_applies_backpressure_to_the_vendor(gateway: GatewayProcess, vendor: MockVendor) -> None:
     name = "gen-200000"
     link = start(gateway, name, stream=True)
     assert link.head()[0] == 200
@@ -135,13 +135,13 @@ def test_a_slow_reader_holds_the_vendor_back_and_not_the_gateway(gateway: Gatewa
         return next(seen["sent_bytes"] for seen in vendor.requests() if seen["model"] == name)
 
     before = until(sent, "the vendor sends")
-    for _ in range(20):  # it stops sending once all buffers on the way are full
+    for _ in range(20):  # it stops sending when all buffers are full
         time.sleep(0.05)
         before, after = sent(), before
         if before == after:
             break
     else:
-        pytest.fail("the vendor is never held back")
+        pytest.fail("the vendor is never slowed down")
     assert not next(seen["is_finished"] for seen in vendor.requests() if seen["model"] == name)
     link.close()
     until(lambda: aborted(vendor, name), "the vendor sees the abort", NOTICED_S)

@@ -1,4 +1,4 @@
-"""Faults × strategies: a deployment that fails before its first content is never seen by the client."""
+"""Faults with every strategy: a failure before the first content is not visible to the client."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from tests.support.gateway.raw_http import Answer, RawConnection
 
 STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
 SHORT_S = 0.3
-"""Deadlines of the deployments that fail."""
+"""Timeouts of the failing deployments."""
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "error": ({"kind": "error", "status": 500}, "upstream_unavailable"),
     "unavailable": ({"kind": "error", "status": 503}, "upstream_unavailable"),
@@ -52,7 +52,7 @@ BAD_TIMEOUTS = {"connect_s": 1, "first_token_s": SHORT_S, "idle_s": SHORT_S, "to
 
 
 def two_deployments(name: str, fault: str) -> dict[str, Any]:
-    """A bad and a good one; each strategy prefers the bad one as long as it knows nothing of its failures."""
+    """A failing and a working deployment. Every strategy prefers the failing one until it has seen failures."""
     cheap, dear = {"input_per_1m_usd": 0, "output_per_1m_usd": 0}, {"input_per_1m_usd": 1, "output_per_1m_usd": 1}
     bad = {"model": f"bad-{fault}", "weight": 1_000_000, "price": cheap, "timeouts": BAD_TIMEOUTS}
     good = {"model": "good", "weight": 0.001, "price": dear, "timeouts": GOOD_TIMEOUTS}
@@ -145,7 +145,7 @@ def outcomes(record: dict[str, Any]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_failure_before_content_is_never_seen(
+def test_failure_before_the_first_content_is_not_visible(
     router: GatewayProcess, link: RawConnection, strategy: str, fault: str, stream: bool
 ) -> None:
     name = case(strategy, fault, stream)
@@ -163,9 +163,7 @@ def test_a_failure_before_content_is_never_seen(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_configured_fallback_takes_over(
-    router: GatewayProcess, link: RawConnection, fault: str, stream: bool
-) -> None:
+def test_configured_fallback_answers(router: GatewayProcess, link: RawConnection, fault: str, stream: bool) -> None:
     answer = post(link, case("rescued", fault, stream), stream=stream)
     assert text_of(answer, stream=stream) == "good: hi there"
     (_, _, first), (_, kind, second) = outcomes(router.record(answer.headers["x-request-id"]))
@@ -174,7 +172,7 @@ def test_a_configured_fallback_takes_over(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_when_nothing_helps_there_is_one_error(
+def test_error_is_returned_if_all_attempts_fail(
     router: GatewayProcess, link: RawConnection, fault: str, stream: bool
 ) -> None:
     code = FAULTS[fault][1]
@@ -193,7 +191,7 @@ def test_when_nothing_helps_there_is_one_error(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_different_failures_are_summed_up(link: RawConnection, stream: bool) -> None:
+def test_different_failures_are_combined(link: RawConnection, stream: bool) -> None:
     answer = post(link, "mixed", stream=stream)
     error = answer.json()["error"]
     assert (answer.status, error["code"]) == (502, "all_attempts_failed")
@@ -202,7 +200,7 @@ def test_different_failures_are_summed_up(link: RawConnection, stream: bool) -> 
 
 
 @pytest.mark.parametrize("fault", [name for name, (_, code) in LATE_FAULTS.items() if code])
-def test_a_failure_after_content_ends_the_stream_with_one_error(
+def test_failure_after_the_first_content_ends_the_stream_with_one_error(
     router: GatewayProcess, link: RawConnection, fault: str
 ) -> None:
     answer = post(link, case("late", fault), stream=True)
@@ -217,12 +215,12 @@ def test_a_failure_after_content_ends_the_stream_with_one_error(
     assert outcomes(record) == [(case("late", fault) + "-bad", "first", LATE_FAULTS[fault][1])]
     assert record["usage"]["is_estimated"] is True
     assert record["usage"]["output_tokens"] > 0
-    assert link.post(b"{}").status == 400  # the connection is still in step
+    assert link.post(b"{}").status == 400  # the connection still works
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("how", ["announce", "idle", "next_request"])
-def test_a_vendor_that_closes_kept_connections_is_not_noticed(link: RawConnection, how: str, stream: bool) -> None:
+def test_closed_keep_alive_connections_are_not_visible(link: RawConnection, how: str, stream: bool) -> None:
     for _ in range(4):
         answer = post(link, f"closing-{how}", stream=stream)
         assert text_of(answer, stream=stream) == f"closing-{how}: hi there"
@@ -232,5 +230,5 @@ def test_no_header_is_sent_before_the_first_content(link: RawConnection) -> None
     started_s = time.monotonic()
     link.send_post(json.dumps(chat_request(model="slow-start", stream=True)).encode())
     assert link.more()
-    assert time.monotonic() - started_s >= 0.5  # the vendor's headers came at once
+    assert time.monotonic() - started_s >= 0.5  # the vendor sent its headers at once
     assert text_of(link.answer(), stream=True) == "slow-start: hello"

@@ -1,4 +1,4 @@
-"""A gateway that is killed under load: every answer whose last byte a client has is in the ledger, once."""
+"""A gateway that is killed under load: every answer that a client received completely is in the ledger exactly once."""
 
 import json
 import sqlite3
@@ -17,11 +17,11 @@ KILLS = 2
 
 
 class Loader:
-    """One client that asks in a row until the gateway is gone, and notes each answer that it has in full."""
+    """A client that sends requests until the gateway is killed, and records each complete answer."""
 
     def __init__(self, gateway: GatewayProcess, number: int) -> None:
         self.answered: dict[str, bool] = {}
-        """Request id to whether it was a stream."""
+        """Whether each request was a stream, by request id."""
         self._gateway = gateway
         self._number = number
         self._thread = threading.Thread(target=self._run)
@@ -38,7 +38,7 @@ class Loader:
                     assert answer.status == 200
                     self.answered[answer.headers["x-request-id"]] = stream
         except (ConnectionError, ValueError):
-            return  # killed, perhaps in the middle of a line
+            return  # the process was killed, possibly in the middle of a line
 
     def join(self) -> dict[str, bool]:
         self._thread.join(20)
@@ -66,7 +66,7 @@ def run_and_kill(gateway: GatewayProcess) -> dict[str, bool]:
     return answered
 
 
-def test_what_a_client_has_is_in_the_ledger_exactly_once(vendor: MockVendor, tmp_path: Path) -> None:
+def test_every_delivered_answer_is_in_the_ledger_exactly_once(vendor: MockVendor, tmp_path: Path) -> None:
     gateway = GatewayProcess(config(vendor), tmp_path)
     answered: dict[str, bool] = {}
     for _ in range(KILLS):
@@ -74,7 +74,7 @@ def test_what_a_client_has_is_in_the_ledger_exactly_once(vendor: MockVendor, tmp
         answered |= run_and_kill(gateway)
     assert len(answered) >= KILLS * ANSWERS
     gateway.start()
-    gateway.stop()  # a clean stop writes down everything that was spooled
+    gateway.stop()  # a normal stop writes all spooled records to the database
 
     connection = sqlite3.connect(gateway.database)
     ledger = connection.execute("SELECT request_id, input_tokens, output_tokens, cost_microusd FROM ledger_entries")
@@ -88,7 +88,7 @@ def test_what_a_client_has_is_in_the_ledger_exactly_once(vendor: MockVendor, tmp
     assert set(answered) <= set(logged)
     by_id = {row[0]: row[1:] for row in rows}
     costs = {by_id[each] for each in answered}
-    assert len(costs) == 1  # the same question, streamed or not, costs the same
+    assert len(costs) == 1  # the same request costs the same, streamed or not
     ((tokens_in, tokens_out, cost),) = costs
     assert cost == int(tokens_in * INPUT_USD + tokens_out * OUTPUT_USD + 0.5)
-    assert len(ids) - len(answered) <= KILLS * CLIENTS  # at most the requests under way at the kill are more
+    assert len(ids) - len(answered) <= KILLS * CLIENTS  # all others were in flight at a kill

@@ -1,4 +1,4 @@
-"""A gateway that is killed at any moment has settled every exchange whose append returned, exactly once."""
+"""A process that is killed at any moment: every record whose append has returned is stored exactly once."""
 
 import random
 import sqlite3
@@ -61,7 +61,7 @@ def run_and_kill(spec: StoreSpec, run: int, kill_after: int, *, drains_first: bo
             if last >= kill_after:
                 break
         child.kill()
-        for line in child.stdout:  # what was in the pipe had been appended too
+        for line in child.stdout:  # the records that were still in the pipe had been appended, too
             if line.endswith(b"\n"):
                 last = int(line)
         said = child.stderr.read().decode()
@@ -70,7 +70,7 @@ def run_and_kill(spec: StoreSpec, run: int, kill_after: int, *, drains_first: bo
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_no_record_is_lost_or_doubled_by_kill_9(tmp_path: Path, seed: int) -> None:
+async def test_kill_9_neither_loses_nor_duplicates_records(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     database = tmp_path / "store.db"
     spec = StoreSpec(url=f"sqlite:///{database}", spool_dir=str(tmp_path / "spool"))

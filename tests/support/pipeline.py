@@ -1,4 +1,4 @@
-"""A pipeline in memory: scripted upstreams, sources, and replies that keep a transcript. No process, socket or disk."""
+"""A pipeline in memory: scripted upstreams, sources, and replies that record events. No process, socket or disk."""
 
 import asyncio
 import random
@@ -43,7 +43,7 @@ STREAM_BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":
 
 
 class Response:
-    """Implements `core.UpstreamResponse`: chunks, and perhaps an error after them."""
+    """Implements `core.UpstreamResponse`: returns chunks, and may raise an error after them."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Response:
         return body
 
     def content_began(self) -> None:
-        """Nothing to count here."""
+        """Do nothing: there are no timeouts."""
 
     async def next_chunk(self) -> bytes:
         await asyncio.sleep(0)
@@ -92,7 +92,7 @@ Answer = Response | BaseException
 
 
 class Upstream:
-    """Implements `core.Upstream`: each send gets the next answer of its deployment."""
+    """Implements `core.Upstream`: each send returns the next answer of its deployment."""
 
     def __init__(self, **answers: Sequence[Answer] | Answer) -> None:
         self.answers = {
@@ -115,7 +115,7 @@ class Upstream:
 
 
 class Reply:
-    """Implements `pipeline.Reply` and writes a transcript: `begin`, `write:…`, `end:…`, `complete:…`, `fail:CODE`."""
+    """Implements `pipeline.Reply` and records events: `begin`, `write`, `end`, `complete:STATUS`, `fail:CODE`."""
 
     def __init__(self, events: list[str] | None = None) -> None:
         self.events = [] if events is None else events
@@ -157,7 +157,7 @@ class Source:
         self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
         self.request_id: str | None = members.get("request_id")
         self.is_task_owner: bool = members.get("is_task_owner", True)
-        self.wait_until_gone: Any = members.get("wait_until_gone")
+        self.wait_for_disconnect: Any = members.get("wait_for_disconnect")
         self.key: bytes | None = members.get("key")
         self.body = body
         self.gate: asyncio.Event | None = members.get("gate")
@@ -191,7 +191,7 @@ class NoSockets:
     """Implements `core.SocketUpstream` for tests without sessions."""
 
     async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
-        raise errors.UnsupportedFeature(f"{deployment.name} has no sessions, so {request.path} is not reached.")
+        raise errors.UnsupportedFeature(f"{deployment.name} does not support sessions at {request.path}.")
 
 
 class NoCredentials:
@@ -230,21 +230,21 @@ def resolved(
     pool: str, fallbacks: str = "", *, retries: int = 0, timeout_s: float = 600.0, **members: Any
 ) -> ResolvedModel:
     """Return the model `m` with deployments of these names."""
-    everybody = {name: deployment(name, **members) for name in (*pool.split(), *fallbacks.split())}
+    by_name = {name: deployment(name, **members) for name in (*pool.split(), *fallbacks.split())}
     return ResolvedModel(
         model="m",
         kind="model",
         strategy="priority",
-        pool=tuple(everybody[name] for name in pool.split()),
-        fallbacks=tuple(everybody[name] for name in fallbacks.split()),
+        pool=tuple(by_name[name] for name in pool.split()),
+        fallbacks=tuple(by_name[name] for name in fallbacks.split()),
         retries=retries,
         request_timeout_s=timeout_s,
-        by_name=everybody,
+        by_name=by_name,
     )
 
 
 class World:
-    """A spine with its entry, and everything that a test may want to look at."""
+    """A spine with its entry, and everything that tests inspect."""
 
     def __init__(
         self,

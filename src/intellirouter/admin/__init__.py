@@ -1,6 +1,7 @@
-"""The control plane's REST API. Door: `build_admin`, `build_api` (its routes alone, to be described), `ControlPlane`.
+"""The control plane's REST API: health, models, credentials, finished requests, dry runs.
 
-It reads what other rooms show and asks the spine for dry runs; it serves no model traffic.
+Door: `build_admin`, `build_api` (the FastAPI application, for the OpenAPI document) and `ControlPlane` (its
+dependencies). It serves no requests to models.
 """
 
 from intellirouter.admin.app import build_admin, build_api

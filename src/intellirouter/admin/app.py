@@ -1,4 +1,4 @@
-"""The control plane: `/api/v1/*` on FastAPI. Nothing here is on the way of a request to a model."""
+"""The control plane: `/api/v1/*` on FastAPI. Requests to models do not pass through it."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from intellirouter.admin.description import answered, asked, operation_id
+from intellirouter.admin.description import json_body, json_response, operation_id
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
@@ -30,11 +30,18 @@ _FLUSH_S: Final = 2.0
 _OPENING_S: Final = 10.0
 _KEEP_ALIVE_S: Final = 15.0
 _CURSOR: Final = r"^req_[0-9a-f]{32}$"
-"""What `next` of a page looks like: the id of its last request."""
+"""The format of `next`: the id of the last request on the page."""
+_MAX_PAGE_SIZE: Final = 200
+_EXPECTED: Final = {
+    "limit": f"an integer from 1 to {_MAX_PAGE_SIZE}",
+    "before": "the `next` value of the previous page",
+    "errors": "true or false",
+}
+"""Valid values of query parameters, for error messages."""
 
 
 class JsonResponse(Response):
-    """Rendered by msgspec: records are its structs."""
+    """A JSON response, encoded with msgspec."""
 
     media_type = "application/json"
 
@@ -48,11 +55,11 @@ def build_admin(plane: ControlPlane) -> App:
 
 
 def build_api(plane: ControlPlane) -> FastAPI:
-    """Return the control plane's routes, which also describe themselves."""
+    """Return the control plane's FastAPI application, which also generates its OpenAPI document."""
     app = FastAPI(
         title="IntelliRouter control API",
         version=plane.version,
-        openapi_url=None,  # the gateway serves the description of the whole program
+        openapi_url=None,  # the gateway serves one document for both planes
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,
@@ -76,48 +83,52 @@ Caller = Annotated[Identity, Depends(_identity)]
 
 def _add_state(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/health", include_in_schema=False)
-    @app.get("/api/v1/health", responses=answered("Health"), openapi_extra={"security": []})
+    @app.get("/api/v1/health", responses=json_response("Health"), openapi_extra={"security": []})
     async def health() -> JsonResponse:
-        """How the gateway is doing. Answers without a key, and then tells no names."""
+        """Return the health of the gateway. Requires no key."""
         return JsonResponse(_health(plane))
 
-    @app.get("/api/v1/models", responses=answered("ModelTable"))
+    @app.get("/api/v1/models", responses=json_response("ModelTable"))
     async def models(caller: Caller) -> JsonResponse:
-        """Every model, deployment and wildcard this key may use, with prices and running figures."""
+        """Return every model, deployment and wildcard that this key may use, with prices and metrics."""
         return JsonResponse(models_view(plane, caller))
 
-    @app.get("/api/v1/credentials", responses=answered("CredentialTable"))
+    @app.get("/api/v1/credentials", responses=json_response("CredentialTable"))
     async def credentials(caller: Caller) -> JsonResponse:
-        """Which credentials of the providers are ready, which rest and why. No part of a credential is shown."""
+        """Return the state of the providers' credentials: ready, or cooling down and why. Never shows a credential."""
         if not caller.is_admin:
-            raise errors.Forbidden("Credentials are for keys with the admin grant.")
+            raise errors.Forbidden("Credentials require a key with the admin grant.")
         return JsonResponse({"credentials": plane.credentials()})
 
-    @app.post("/api/v1/explain", responses=answered("Explanation"), openapi_extra=asked("ExplainedRequest"))
+    @app.post("/api/v1/explain", responses=json_response("Explanation"), openapi_extra=json_body("ExplainedRequest"))
     async def explain(request: Request, caller: Caller, endpoint: str = "openai_chat") -> JsonResponse:
-        """Decide a request without carrying it out: every candidate, verdict, score and reason, and what each could
-        not be told. `endpoint` says whose words the body is in: `openai_chat`, `anthropic_messages`, …
+        """Decide a request without sending it: every candidate with verdict, score and reason, and the fields that each
+        deployment would not receive as requested. `endpoint` is the API of the body: `openai_chat`,
+        `anthropic_messages`, …
         """
-        spoken = ENDPOINTS.get(endpoint)
-        if spoken is None or not spoken.is_json:
+        client_endpoint = ENDPOINTS.get(endpoint)
+        if client_endpoint is None or not client_endpoint.is_json:
             known = ", ".join(name for name, each in ENDPOINTS.items() if each.is_json)
             raise errors.InvalidRequest(
-                f"Unknown endpoint; there are: {known}.", param="endpoint", code="invalid_value"
+                f"Unknown endpoint '{endpoint[:100]}'.",
+                param="endpoint",
+                code="invalid_value",
+                hint=f"Supported endpoints are: {known}.",
             )
         generation = plane.current.value
         spine, server = generation.spine, generation.runtime.server
-        exchange = spine.open("/api/v1/explain", spoken)
+        exchange = spine.open("/api/v1/explain", client_endpoint)
         exchange.identity = caller
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
         context = RequestContext(model=request.query_params.get("model", ""))
         decided = spine.decide(exchange, spine.decode(exchange, body, context))
         members = {name: decided.resolved.by_name[name] for name in decided.decision.order}
-        losses = preview_losses(spoken, decided.call, members)
+        losses = preview_losses(client_endpoint, decided.call, members)
         return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 
 async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> bytes:
-    """Return the request's body, within the same bounds as the data plane's."""
+    """Return the body of the request. The limits are those of the data plane."""
     length = request.headers.get("content-length", "0")
     size = int(length) if length.isdecimal() else 0
     if size > limit_bytes:
@@ -132,7 +143,9 @@ async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> byt
     except TimeoutError:
         raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
     except ClientDisconnect:
-        raise errors.ClientGone("The client closed the connection while sending.") from None
+        raise errors.ClientDisconnected(
+            "The client closed the connection while it was sending the request body."
+        ) from None
     return bytes(body)
 
 
@@ -154,59 +167,59 @@ def _health(plane: ControlPlane) -> dict[str, Any]:
 
 
 def _warnings(generation: Generation) -> list[str]:
-    pending = [f"{setting} has changed: it takes effect after a restart." for setting in generation.pending_restart]
+    pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
     return [*generation.runtime.warnings, *pending]
 
 
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
-    @app.get("/api/v1/requests", responses=answered("RequestPage"))
+    @app.get("/api/v1/requests", responses=json_response("RequestPage"))
     async def list_requests(
         caller: Caller,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
         before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
         model: str | None = None,
         deployment: str | None = None,
         errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
     ) -> JsonResponse:
-        """Finished exchanges, newest first; `next` is the cursor of the following page."""
-        await _settle(plane)
+        """Return finished requests, newest first. Pass `next` as `before` to get the next page."""
+        await _flush(plane)
         wanted = LogFilter(tenant=_scope(caller), model=model, deployment=deployment, errors_only=errors_only)
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
     @app.get(
         "/api/v1/requests/tail",
-        responses=answered("ServerSentEvents", "text/event-stream"),
+        responses=json_response("ServerSentEvents", "text/event-stream"),
         response_class=StreamingResponse,
     )
     async def tail(caller: Caller) -> Response:
-        """Exchanges as they finish, as server-sent events. A listener that is too slow misses some."""
+        """Stream requests as they finish, as server-sent events. A client that reads too slowly misses some."""
         queue = plane.feed.subscribe()
         if queue is None:
-            raise errors.Overloaded("Too many listeners follow the requests already.")
+            raise errors.Overloaded("The gateway is at its limit of clients that follow the requests.")
         return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
 
-    @app.get("/api/v1/requests/{request_id}", responses=answered("Record"))
+    @app.get("/api/v1/requests/{request_id}", responses=json_response("Record"))
     async def show(request_id: str, caller: Caller) -> JsonResponse:
-        """One exchange whole: the decision with every candidate, each attempt, usage, cost, timing."""
+        """Return everything about one request: the decision with every candidate, each attempt, usage, cost, timing."""
         record = await _stored(plane, request_id)
         if record is None or _scope(caller) not in {None, record.tenant}:
-            raise errors.NotFound(f"No request '{request_id[:80]}' is known.", code="request_not_found")
+            raise errors.NotFound(f"There is no request '{request_id[:80]}'.", code="request_not_found")
         return JsonResponse(record_view(record))
 
 
 def _scope(caller: Identity) -> str | None:
-    """Return the tenant a caller is confined to; admins see all."""
+    """Return the tenant whose requests the caller may see; None means all."""
     return None if caller.is_admin else caller.tenant
 
 
-async def _settle(plane: ControlPlane) -> None:
-    """Wait until what has been settled can be read; longer while the database is only being opened."""
+async def _flush(plane: ControlPlane) -> None:
+    """Wait until settled exchanges can be read, longer while the database is being opened."""
     await plane.store.flush(_OPENING_S if plane.store.health().state == "starting" else _FLUSH_S)
 
 
 async def _stored(plane: ControlPlane, request_id: str) -> ExchangeRecord | None:
-    await _settle(plane)
+    await _flush(plane)
     body = await asyncio.to_thread(plane.store.reader.get, request_id)
     return None if body is None else msgspec.json.decode(body, type=ExchangeRecord)
 
@@ -215,12 +228,12 @@ async def _follow(
     plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord | None]", tenant: str | None
 ) -> AsyncIterator[bytes]:
     try:
-        yield b": following\n\n"
+        yield b": connected\n\n"
         while True:
             try:
                 record = await asyncio.wait_for(queue.get(), _KEEP_ALIVE_S)
             except TimeoutError:
-                yield b": still here\n\n"
+                yield b": keep-alive\n\n"
                 continue
             if record is None:
                 return
@@ -231,39 +244,38 @@ async def _follow(
 
 
 def _add_error_rendering(app: FastAPI) -> None:
-    """One envelope for every error, the data plane's."""
+    """Render all errors in the envelope of the data plane."""
 
     @app.exception_handler(errors.GatewayError)
-    async def ours(_: Request, error: errors.GatewayError) -> Response:
-        # The rest of a body that was not read to its end must not be waited for.
+    async def render(_: Request, error: errors.GatewayError) -> Response:
+        # The body has not been read to its end, so the connection cannot be reused.
         headers = {"connection": "close"} if error.status in {408, 413} else None
         return Response(encode_error(error), error.status, headers, "application/json")
 
     @app.exception_handler(StoreUnavailable)
-    async def no_store(_: Request, error: StoreUnavailable) -> Response:
-        ours = errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.")
-        return Response(encode_error(ours), ours.status, media_type="application/json")
+    async def store_unavailable(request: Request, error: StoreUnavailable) -> Response:
+        return await render(request, errors.Overloaded(str(error), code="store_unavailable"))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid_parameter(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        said = "expected the `next` of the page before" if place == "before" else first["msg"]
-        ours = errors.InvalidRequest(f"Invalid '{place}': {said}.", param=place, code="invalid_value")
-        return Response(encode_error(ours), ours.status, media_type="application/json")
+        name = ".".join(str(part) for part in first["loc"][1:])
+        expected = f"expected {_EXPECTED[name]}" if name in _EXPECTED else "the value is not valid"
+        message = f"Invalid '{name}': {expected}."
+        return await render(request, errors.InvalidRequest(message, param=name, code="invalid_value"))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
-        what = f"{request.method} {request.url.path[:200]}"
-        ours = (
-            errors.MethodNotAllowed(f"Not allowed: {what}.")
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        method, path = request.method, request.url.path[:200]
+        failure = (
+            errors.MethodNotAllowed(f"{path} does not support {method}.")
             if error.status_code == 405
-            else errors.NotFound(f"Invalid URL ({what})")
+            else errors.NotFound(f"Invalid URL ({method} {path})")  # OpenAI's wording
         )
-        return Response(encode_error(ours), ours.status, media_type="application/json", headers=error.headers)
+        return Response(encode_error(failure), failure.status, media_type="application/json", headers=error.headers)
 
     @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> Response:
-        logger.error("internal error in %s", request.url.path, exc_info=error)
-        ours = errors.InternalError("The gateway failed to handle this request.")
-        return Response(encode_error(ours), ours.status, media_type="application/json")
+    async def internal_error(request: Request, error: Exception) -> Response:
+        logger.error("Internal error in %s.", request.url.path, exc_info=error)
+        failure = errors.InternalError("The gateway failed to handle the request.", hint="See the gateway's log.")
+        return await render(request, failure)

@@ -1,4 +1,4 @@
-"""What the control plane may look at. Handed in by the composition root; the data plane never waits for any of it."""
+"""The dependencies of the control plane, which the composition root passes in."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from intellirouter.telemetry import LiveFeed, Metrics
 
 
 class StoreView(Protocol):
-    """The part of the store that is read here."""
+    """The part of the store that the control plane uses."""
 
     reader: LogReader
 
@@ -23,7 +23,7 @@ class StoreView(Protocol):
 
 
 class ControlPlane(Struct, frozen=True, kw_only=True):
-    """References, not copies: every request reads the current generation, so that a reload shows at once."""
+    """Everything that the control plane reads. Requests always see the current generation."""
 
     current: Current[Generation]
     board: HealthBoard
@@ -33,8 +33,8 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     in_flight: Callable[[], int]
     host: Callable[[], list[dict[str, Any]]]
-    """The local workers as they are now, as JSON."""
+    """Returns the current state of the local workers, as JSON."""
     credentials: Callable[[], list[dict[str, Any]]]
-    """How the providers' credentials are doing, as JSON, without any part of them."""
+    """Returns the current state of the providers' credentials, as JSON, without any part of a credential."""
     started_s: float
     version: str

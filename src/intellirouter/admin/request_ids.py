@@ -1,4 +1,4 @@
-"""Every answer of the control plane carries `x-request-id`, those of the framework itself included."""
+"""Adds `x-request-id` to every response of the control plane, including those that the framework creates."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -12,14 +12,14 @@ App = Callable[[Scope, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
 
 
 def with_request_ids(app: App) -> App:
-    """Return `app` with the header on whatever it answers."""
+    """Return `app` with the header on each of its responses."""
 
-    async def identified(scope: Scope, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
-        async def send_identified(message: Message) -> None:
+    async def app_with_ids(scope: Scope, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [(b"x-request-id", new_id("req_").encode()), *message.get("headers", ())]
             await send(message)
 
-        await app(scope, receive, send_identified)
+        await app(scope, receive, send_with_id)
 
-    return identified
+    return app_with_ids

@@ -1,4 +1,4 @@
-"""Records and catalog entries as the control API shows them."""
+"""Converts records and catalog entries to the JSON of the control API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,42 +12,47 @@ from intellirouter.governance import Identity
 
 
 def record_view(record: ExchangeRecord) -> dict[str, Any]:
-    """The record as JSON, with its cost in dollars beside the micro-dollars."""
+    """Return the record as JSON, with the cost in US dollars in addition to micro-USD."""
     view: dict[str, Any] = to_builtins(record)
     view["cost_usd"] = None if record.cost_microusd is None else format_usd(record.cost_microusd)
     return view
 
 
 def explain_view(
-    call: Call, target: ResolvedModel, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
+    call: Call, resolved: ResolvedModel, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
 ) -> dict[str, Any]:
-    """A decision that was made and not carried out. `losses`: what each deployment could not be told."""
+    """Return the JSON of a dry run. `losses` has the losses, or the reason of a refusal, for each deployment."""
     pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
     return {
-        "model": target.model,
-        "kind": target.kind,
+        "model": resolved.model,
+        "kind": resolved.kind,
         "decision": to_builtins(decision),
         "needs": sorted(call.needs),
         "input_tokens_estimate": estimate_input_tokens(call.body),
         "plan": [
-            *({"deployment": name, "kind": "pool", "tries": 1 + target.retries} | _lost(losses[name]) for name in pool),
-            *({"deployment": name, "kind": "fallback", "tries": 1} | _lost(losses[name]) for name in rest),
+            *(
+                {"deployment": name, "kind": "pool", "tries": 1 + resolved.retries} | _losses_view(losses[name])
+                for name in pool
+            ),
+            *({"deployment": name, "kind": "fallback", "tries": 1} | _losses_view(losses[name]) for name in rest),
         ],
     }
 
 
-def _lost(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
-    """Return what is said of one deployment's losses; nothing where there are none."""
+def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
+    """Return the members for the losses of one deployment, if there are any."""
     if isinstance(losses, str):
         return {"refused": losses}
     return {"dropped": to_builtins(losses)} if losses else {}
 
 
 def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
-    """Every name this caller may ask for, with what stands behind it."""
+    """Return the JSON of every model, deployment and wildcard that the caller may use."""
     catalog = plane.current.value.catalog
     rows = [
-        _target_row(name, target, plane) for name, target in catalog.resolved_models.items() if identity.may_use(name)
+        _model_row(name, resolved, plane)
+        for name, resolved in catalog.resolved_models.items()
+        if identity.may_use(name)
     ]
     rows += [
         {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}
@@ -56,8 +61,8 @@ def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
 
 
-def _target_row(name: str, target: ResolvedModel, plane: ControlPlane) -> dict[str, Any]:
-    members = (*target.pool, *target.fallbacks)
+def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane) -> dict[str, Any]:
+    members = (*resolved.pool, *resolved.fallbacks)
     now_s = plane.clock.monotonic_s()
     health = [plane.board.of(each.name) for each in members]
     is_failing = all(each.is_failing(now_s) for each in health) if health else False
@@ -65,8 +70,8 @@ def _target_row(name: str, target: ResolvedModel, plane: ControlPlane) -> dict[s
     known = [each.capabilities for each in members if each.capabilities is not None]
     return {
         "name": name,
-        "kind": target.kind,
-        "strategy": target.strategy,
+        "kind": resolved.kind,
+        "strategy": resolved.strategy,
         "deployments": [each.name for each in members],
         "status": "failing" if is_failing else "available",
         "capabilities": sorted(frozenset().union(*known)) if known else None,

@@ -67,7 +67,7 @@ def set_credential(name: CredentialName, config_file: StoreConfigOption = None) 
     is_interactive = sys.stdin.isatty()
     secret = (typer.prompt("Credential", hide_input=True) if is_interactive else sys.stdin.read()).strip()
     if not secret:
-        hint = f"Pass it on standard input: printf %s SECRET | intellirouter credentials set {name}"
+        hint = f"Pass it on standard input: `printf %s SECRET | intellirouter credentials set {name}`."
         raise CommandError("The credential is empty.", hint)
     with _open_store(config_file) as credentials:
         key_file = credentials.set(name, secret, time.time_ns() // 1000)
@@ -96,7 +96,7 @@ def remove_credential(name: CredentialName, config_file: StoreConfigOption = Non
     with _open_store(config_file) as credentials:
         was_removed = credentials.remove(name)
     if not was_removed:
-        hint = "List the stored credentials with: intellirouter credentials list"
+        hint = "Run `intellirouter credentials list` to list the stored credentials."
         raise CommandError(f"There is no stored credential named {name}.", hint)
     typer.echo(f"Removed the credential {name}.")
 

@@ -53,7 +53,7 @@ def to_failure(error: httpx.RequestError, settings: Settings) -> ConnectionFailu
 
 
 def to_error(error: httpx.RequestError, settings: Settings) -> IntelliRouterError:
-    """Turn an error of httpx into one of ours."""
+    """Convert an error of httpx to an `IntelliRouterError`."""
     url = settings.base_url
     if isinstance(error, _NOT_SENT_ERRORS):
         hint = "Start a gateway with `intellirouter serve`, or set INTELLIROUTER_BASE_URL to the address of one."

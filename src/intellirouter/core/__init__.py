@@ -1,6 +1,6 @@
-"""The vocabulary every room speaks. Values, errors and ports; no I/O; imports nothing of ours.
+"""Types that every room uses: values, errors and ports. No I/O, and no imports of other rooms.
 
-Door: the names below, and `errors` for the tree.
+Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors

@@ -1,4 +1,4 @@
-"""Every choice is a value: what headers, log, ledger, dashboard and `explain` all print."""
+"""Decisions and attempts as values, which response headers, records, logs and `explain` show."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Verdict = Literal["chosen", "eligible", "fallback", "excluded"]
 
 
 class Candidate(Struct, frozen=True):
-    """One deployment that was considered, with the reason for its place or its absence."""
+    """A deployment that was considered for a request, and the reason for its verdict."""
 
     deployment: str
     provider: str
@@ -16,40 +16,40 @@ class Candidate(Struct, frozen=True):
     verdict: Verdict
     reason: str
     score: float | None = None
-    """The strategy's number for it; lower is tried earlier. None when excluded."""
+    """The score by the strategy; lower scores are tried earlier. None if the strategy did not score it."""
 
 
 class Decision(Struct, frozen=True):
-    """Which deployments may serve a request, in which order, and why."""
+    """Which deployments can serve a request, in which order, and why."""
 
     model: str
-    """The public name the client asked for."""
+    """The public model name that the client requested."""
     strategy: str
     reason: str
-    """Why the first one is first, in words."""
+    """Why the first deployment is first."""
     order: tuple[str, ...]
-    """Names of deployments in the order they will be tried: the pool, then the fallbacks."""
+    """Names of deployments in the order in which they are tried: the pool, then the fallbacks."""
     pool_size: int
-    """How many of `order` belong to the pool (retries go round it); the rest are fallbacks."""
+    """How many deployments of `order` are the pool, which retries repeat. The rest are fallbacks."""
     candidates: tuple[Candidate, ...]
 
 
 AttemptKind = Literal["first", "retry", "fallback", "credential"]
-"""`credential`: the same deployment again, with another of its credentials."""
+"""`credential`: an attempt on the same deployment with another of its credentials."""
 
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):
-    """One call to one deployment, as it went. Times are milliseconds since the exchange began."""
+    """One request to one deployment and its outcome. Times are milliseconds since the exchange began."""
 
     deployment: str
     kind: AttemptKind
     started_ms: float
     waited_ms: float = 0.0
-    """Backoff before this attempt."""
+    """How long the gateway waited before this attempt."""
     first_byte_ms: float | None = None
     ended_ms: float | None = None
     status: int | None = None
-    """The upstream's HTTP status, if it answered."""
+    """The upstream's HTTP status; None if it sent no response."""
     outcome: str = "pending"
-    """`ok`, or the code of the error it ended with."""
+    """`ok`, or the code of the error."""
     message: str | None = None

@@ -1,4 +1,4 @@
-"""What can serve a request: deployments, their endpoints and their deadlines."""
+"""What can serve a request: deployments, their addresses, credentials and timeouts."""
 
 from msgspec import Struct, field
 
@@ -8,18 +8,18 @@ from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Deadlines of one attempt, in seconds. `total_s` covers the whole attempt, the others one phase each."""
+    """Timeouts of one attempt, in seconds. `total_s` covers the whole attempt, the others one phase each."""
 
     connect_s: float = 5.0
     first_token_s: float = 60.0
-    """From the request's last byte to the first content event (stream) or response headers (non-stream)."""
+    """From the last byte of the request to the first content (streams) or to the response headers (otherwise)."""
     idle_s: float = 60.0
     """Between two reads of the response body."""
     total_s: float = 600.0
 
 
 class Secret:
-    """A credential that never prints: not in repr, str, tracebacks of f-strings or JSON."""
+    """A credential. Its repr and str are masked, so that it does not appear in logs or tracebacks."""
 
     __slots__ = ("_value",)
 
@@ -42,7 +42,7 @@ class Secret:
 
 
 class UpstreamAddress(Struct, frozen=True, kw_only=True):
-    """Where an upstream listens and how to reach it."""
+    """The address of an upstream."""
 
     base_url: str
     """Scheme, host, optional port and path prefix, without a trailing slash: `https://api.openai.com/v1`.
@@ -50,30 +50,30 @@ class UpstreamAddress(Struct, frozen=True, kw_only=True):
     Empty for deployments that have no network address of their own, such as local models.
     """
     uds: str | None = None
-    """Path of a unix socket; then the host in `base_url` only fills the Host header."""
+    """Path of a unix socket. If it is set, the host in `base_url` is only used for the Host header."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Fixed headers the operator asked for (never credentials)."""
+    """Additional headers from the configuration; never credentials."""
     ca_file: str | None = None
-    """A PEM file of additional trusted authorities, for upstreams with a private CA."""
+    """A PEM file with additional trusted CA certificates."""
 
 
 class Deployment(Struct, frozen=True, kw_only=True, eq=False):
-    """One concrete upstream choice: provider + upstream model + credential + price + region.
+    """One upstream choice: provider, upstream model, credentials, price and region.
 
-    Identity is the name: two snapshots of the configuration may hold equal-named deployments.
+    The name identifies a deployment across reloads of the configuration.
     """
 
     name: str
     provider: str
     vendor: str
-    """The row in `providers/rows/` (`openai`, `ollama`, `host`, `fake`, …)."""
+    """Name of the vendor row (`openai`, `ollama`, `host`, `fake`, …)."""
     upstream_model: str
     address: UpstreamAddress
     credentials: tuple[Secret, ...] = ()
     dialects: tuple[str, ...] = ("openai_chat",)
-    """What the upstream speaks, best first."""
+    """The dialects that the upstream supports, preferred one first."""
     operations: frozenset[str] | None = None
-    """What the upstream serves; None = unknown, then nothing is excluded."""
+    """The operations that the upstream supports. None if unknown; then none is excluded."""
     auth: AuthScheme = "bearer"
     quirks: Quirks = NO_QUIRKS
     """Facts of the vendor's endpoint."""
@@ -82,14 +82,14 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     weight: float = 1.0
     region: str | None = None
     context_tokens: int | None = None
-    """None = unknown; then no request is excluded for its length."""
+    """Size of the context window. None if unknown; then no request is too long."""
     capabilities: frozenset[str] | None = None
-    """None = unknown; then no request is excluded for what it needs."""
+    """None if unknown; then every request is accepted."""
     price: Price | None = None
-    """None = unknown, which is not zero."""
+    """None if unknown, which does not mean free."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
-    """Overrides the model's and the global number of retries."""
+    """Overrides the number of retries of the model and of the configuration."""
     max_connections: int = 1024
     artifact: str | None = None
-    """For our own Model Host: which weights (`bundled:smollm2-135m`, a path)."""
+    """The weights of a local model: `bundled:smollm2-135m`, or a path."""

@@ -1,8 +1,8 @@
-"""The error tree. Each class fixes code, HTTP status, retryable, fallback, blame, log level and a hint.
+"""The error tree. Each class defines code, HTTP status, retryable, fallback, blame, log level and a hint.
 
     GatewayError
     ├── ClientError                    the request is at fault; never counts against a deployment
-    │   ├── InvalidRequest             400  invalid_request (code says more)
+    │   ├── InvalidRequest             400  invalid_request (usually raised with a more specific code)
     │   ├── BodyTooLarge               413  body_too_large
     │   ├── Unauthenticated            401  invalid_api_key
     │   ├── Forbidden                  403  forbidden
@@ -10,52 +10,64 @@
     │   ├── NotFound                   404  unknown_url
     │   ├── MethodNotAllowed           405  method_not_allowed
     │   ├── UnsupportedMediaType       415  unsupported_media_type
-    │   ├── RequestTimeout             408  request_timeout (the body came too slowly)
-    │   └── ClientGone                 499  client_gone (never rendered: nobody is listening)
-    ├── PolicyError                    we refuse, by configuration
+    │   ├── RequestTimeout             408  request_timeout (the request body arrived too slowly)
+    │   └── ClientDisconnected         499  client_disconnected (only recorded: there is no client left to answer)
+    ├── PolicyError                    the gateway refuses, because of its configuration
     │   ├── NoEligibleDeployment       503  no_eligible_deployment
     │   └── Overloaded                 503  overloaded
     ├── UpstreamError                  a deployment failed
-    │   ├── UpstreamRejected           4xx  the vendor refuses the request itself; passed on as it came
-    │   ├── UnsupportedFeature         400  unsupported_feature (this upstream cannot do what the request relies on)
-    │   ├── UpstreamAuthFailed         502  upstream_authentication_failed (our credential, not their key)
+    │   ├── UpstreamRejected           4xx  the vendor rejects the request as invalid; its error is passed on unchanged
+    │   ├── UnsupportedFeature         400  unsupported_feature (this upstream lacks a feature that the request needs)
+    │   ├── UpstreamAuthFailed         502  upstream_authentication_failed (the provider's credential, not the key)
     │   ├── UpstreamQuotaExhausted     429  insufficient_quota (the operator's account at the vendor)
-    │   ├── UpstreamModelMissing       404  model_not_found (the vendor does not know the deployment's model)
+    │   ├── UpstreamModelMissing       404  model_not_found (the vendor does not have the deployment's model)
     │   ├── UpstreamRateLimited        429  rate_limit_exceeded
     │   ├── UpstreamUnavailable        502  upstream_unavailable (5xx)
     │   ├── UpstreamConnectFailed      502  upstream_connect_failed
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
     │   ├── UpstreamMalformed          502  upstream_malformed
-    │   └── AllAttemptsFailed          502  all_attempts_failed (several deployments, several reasons)
+    │   └── AllAttemptsFailed          502  all_attempts_failed (several attempts failed for different reasons)
     ├── HostError                      a local worker failed
     │   └── ModelLoading               503  model_loading
-    └── InternalError                  500  internal_error: our bug
+    └── InternalError                  500  internal_error (a bug in the gateway)
 
-Vendor errors become ours only in `dialects`; ours are rendered in the caller's dialect only in `gateway`.
+Only `dialects` turns vendors' errors into these, and only `gateway` renders these in the client's dialect.
 """
 
 import logging
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
-Blame = Literal["client", "policy", "upstream", "host", "us"]
+Blame = Literal["client", "policy", "upstream", "host", "gateway"]
+
+_SENTENCE_ENDS: Final = (".", "?", "!", '."', ".'", ".`", ".)", "…")
+
+
+def as_sentence(message: str) -> str:
+    """Return a message that ends with a full stop, which vendors' messages often lack."""
+    return message if not message or message.endswith(_SENTENCE_ENDS) else f"{message}."
+
+
+def join_sentences(message: str, hint: str) -> str:
+    """Return message and hint as one text, the message with a full stop."""
+    return f"{as_sentence(message)} {hint}" if message and hint else message or hint
 
 
 class GatewayError(Exception):
-    """Base of the tree. Class attributes are the contract; instances may narrow `status`, `code`, `param`."""
+    """Base of the tree. Classes set the attributes; an instance may override `status`, `code` and `hint`."""
 
     code: str = "internal_error"
     status: int = 500
     type: str = "api_error"
-    """The `type` of OpenAI's error envelope."""
+    """The `type` in OpenAI's error envelope."""
     retryable: ClassVar[bool] = False
-    """Another try on the same deployment may succeed."""
+    """Another attempt on the same deployment may succeed."""
     fallback: ClassVar[bool] = False
-    """Another deployment may succeed."""
-    blame: ClassVar[Blame] = "us"
+    """An attempt on another deployment may succeed."""
+    blame: ClassVar[Blame] = "gateway"
     log_level: ClassVar[int] = logging.ERROR
     hint: str = ""
-    """How to fix it, for people; shown after the message."""
+    """How to fix the problem; shown after the message."""
 
     def __init__(
         self,
@@ -67,6 +79,7 @@ class GatewayError(Exception):
         hint: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
+        """`message` and `hint` are complete sentences. `param` names the request field at fault."""
         super().__init__(message)
         self.message = message
         self.param = param
@@ -77,6 +90,11 @@ class GatewayError(Exception):
             self.status = status
         if hint is not None:
             self.hint = hint
+
+    @property
+    def full_message(self) -> str:
+        """The message, followed by the hint."""
+        return join_sentences(self.message, self.hint)
 
 
 class ClientError(GatewayError):
@@ -93,7 +111,7 @@ class InvalidRequest(ClientError):
 class BodyTooLarge(ClientError):
     status = 413
     code = "body_too_large"
-    hint = "Send less, or raise server.max_body_bytes."
+    hint = "Send a smaller body, or raise server.max_body_bytes."
 
 
 class Unauthenticated(ClientError):
@@ -111,7 +129,7 @@ class Forbidden(ClientError):
 class ModelNotFound(ClientError):
     status = 404
     code = "model_not_found"
-    hint = "GET /v1/models lists what this key may use."
+    hint = "GET /v1/models lists the models that this key may use."
 
 
 class NotFound(ClientError):
@@ -134,9 +152,9 @@ class RequestTimeout(ClientError):
     code = "request_timeout"
 
 
-class ClientGone(ClientError):
+class ClientDisconnected(ClientError):
     status = 499
-    code = "client_gone"
+    code = "client_disconnected"
 
 
 class PolicyError(GatewayError):
@@ -151,7 +169,7 @@ class NoEligibleDeployment(PolicyError):
 
 class Overloaded(PolicyError):
     code = "overloaded"
-    hint = "Try again shortly, or raise the limit that the message names."
+    hint = "Try again later."
 
 
 class UpstreamError(GatewayError):
@@ -160,11 +178,11 @@ class UpstreamError(GatewayError):
     fallback = True
     log_level = logging.WARNING
     vendor_body: bytes | None = None
-    """The vendor's own error document, passed on where it may be."""
+    """The vendor's own error document, which is passed on to clients of the same dialect."""
 
 
 class UpstreamRejected(UpstreamError):
-    """The vendor says the request is wrong (400, 404, 413, 422, …): theirs to fix, in its words."""
+    """The vendor rejects the request as invalid (400, 413, 422, …). The client receives the vendor's message."""
 
     status = 400
     code = "upstream_rejected"
@@ -175,24 +193,24 @@ class UpstreamRejected(UpstreamError):
 
 
 class UnsupportedFeature(UpstreamError):
-    """The request relies on what this upstream's dialect cannot say. Another deployment may; weakening it may not."""
+    """The request needs a feature that the upstream does not have. Another deployment may have it."""
 
     status = 400
     code = "unsupported_feature"
     type = "invalid_request_error"
     blame: ClassVar[Blame] = "client"
     log_level = logging.INFO
-    hint = "Ask for a model that supports it, or leave it out."
+    hint = "Use a model that supports it, or remove it from the request."
 
 
 class UpstreamAuthFailed(UpstreamError):
     code = "upstream_authentication_failed"
-    hint = "Check the credential of the provider that the message names."
+    hint = "Check the credential of the provider."
     log_level = logging.ERROR
 
 
 class UpstreamQuotaExhausted(UpstreamError):
-    """Out of credit: waiting does not help, another deployment may."""
+    """The account at the vendor is out of credit or quota. Waiting does not help; another deployment may."""
 
     status = 429
     code = "insufficient_quota"
@@ -205,7 +223,7 @@ class UpstreamModelMissing(UpstreamError):
     status = 404
     code = "model_not_found"
     type = "invalid_request_error"
-    hint = "Check the deployment's `model` against the provider's list."
+    hint = "Compare the deployment's `model` with the models that the provider offers."
     log_level = logging.ERROR
 
 
@@ -243,7 +261,7 @@ class UpstreamMalformed(UpstreamError):
 
 
 class AllAttemptsFailed(UpstreamError):
-    """Its message tells the last attempts, the record all of them; its status is that of the last one."""
+    """The message lists the last attempts, the record all of them. The status is that of the last attempt."""
 
     code = "all_attempts_failed"
 
@@ -257,8 +275,8 @@ class HostError(GatewayError):
 
 class ModelLoading(HostError):
     code = "model_loading"
-    hint = "The local model is being fetched or loaded; try again shortly."
+    hint = "Try again when the local model has been downloaded and loaded."
 
 
 class InternalError(GatewayError):
-    """Our bug. The message shown to clients is fixed; the traceback goes to the log."""
+    """A bug in the gateway. Clients receive a fixed message; the log has the traceback."""

@@ -1,66 +1,66 @@
-"""What we know of a vendor: data, not code. The rows themselves stand in `providers/rows/`."""
+"""Facts about vendors, as data. The rows are in `providers/rows/`."""
 
 from typing import Literal
 
 from msgspec import Struct
 
 AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "sigv4", "gcp", "none"]
-"""How a credential is presented: `Authorization: Bearer`, a header of that name, AWS's signature, Google's OAuth."""
+"""How requests are authenticated: `Authorization: Bearer`, a header of that name, AWS Signature V4, or Google OAuth."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
-    """Where a vendor of an OpenAI-compatible endpoint differs from OpenAI. Each is a fact from its documentation."""
+    """How an OpenAI-compatible API differs from OpenAI's, according to the vendor's documentation."""
 
     refuses: frozenset[str] = frozenset()
-    """Request members that it answers with an error: left out and reported."""
+    """Request fields that the vendor rejects. They are dropped and reported."""
     renames: tuple[tuple[str, str], ...] = ()
-    """Request members it calls otherwise: `("max_completion_tokens", "max_tokens")`."""
+    """Request fields with another name: `("max_completion_tokens", "max_tokens")`."""
     reasoning_field: str = "reasoning_content"
-    """The member of messages and deltas that holds thoughts."""
+    """The field of messages and deltas that contains the model's reasoning."""
     has_developer_role: bool = False
-    """Knows role `developer`; otherwise it is sent as `system`."""
+    """The role `developer` is supported. Otherwise it is sent as `system`."""
     takes_stream_options: bool = True
-    """Knows `stream_options.include_usage`; otherwise usage comes unasked, or never."""
+    """`stream_options.include_usage` is supported. Otherwise streams report usage always or never."""
     structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """What `response_format` it honours; what is missing is emulated and reported."""
+    """The best supported `response_format`. Better ones are emulated and reported."""
     max_temperature: float | None = None
-    """Higher ones are clamped and reported."""
+    """Higher temperatures are clamped and reported."""
 
 
 NO_QUIRKS = Quirks()
 
 
 class VendorRow(Struct, frozen=True, kw_only=True):
-    """One kind of upstream. Adding an OpenAI-compatible vendor is adding one row."""
+    """One kind of upstream. Each OpenAI-compatible vendor is one row."""
 
     name: str
-    """What `providers.<name>.vendor` says: `openai`, `groq`, `ollama`, `openai-compatible`, `host`, `fake`."""
+    """The value of `providers.<name>.vendor`: `openai`, `groq`, `ollama`, `openai-compatible`, `host`, `fake`."""
     title: str
-    """For people: `OpenAI`, `Groq`."""
+    """The vendor's name for display: `OpenAI`, `Groq`."""
     base_url: str | None = None
-    """None: the operator must state it (`openai-compatible`), or there is none (`host`, `fake`). `{region}` in it is
-    filled with the provider's region."""
+    """None if the configuration must set it (`openai-compatible`), or if there is none (`host`, `fake`). `{region}` is
+    replaced by the provider's region."""
     base_url_hint: str = ""
-    """What the address looks like where it must be stated, with the parts to fill in capital letters."""
+    """An example of the URL if the configuration must set it, with the variable parts in capital letters."""
     dialects: tuple[str, ...] = ("openai_chat",)
-    """What it speaks, best first. A client of one of them is relayed; any other is translated to the first."""
+    """The supported dialects, preferred one first. Requests in one of them are passed through; all others are
+    translated to the first."""
     operations: frozenset[str] | None = None
-    """Which surfaces it serves; None = unknown, then nothing is excluded."""
+    """The supported operations. None if unknown; then none is excluded."""
     auth: AuthScheme = "bearer"
     quirks: Quirks = NO_QUIRKS
     transport: Literal["http", "host", "fake"] = "http"
-    """How it is reached: over the pool, as a worker of our own Model Host, or in this process."""
+    """How the upstream is reached: over the network, as a worker of the local model host, or inside this process."""
     credential_env: tuple[str, ...] = ()
-    """Environment variables that usually hold the credential; zero config looks for them. `A+B`: both, joined by `:`.
-    """
+    """Environment variables that usually contain the credential; discovery reads them. `A+B`: both, joined by `:`."""
     needs_credential: bool = True
     local_port: int | None = None
-    """Where it listens on this machine by default; zero config probes it."""
+    """The default port of a server on this machine; discovery probes it."""
     price_provider: str | None = None
-    """The id of the provider in the price list; None if it is free or unknown."""
+    """The provider's id in the price list; None if it is free or not listed."""
     is_free: bool = False
-    """Runs on the operator's own hardware: the price is zero, and known."""
+    """The upstream runs on the operator's own hardware, so the price is known to be zero."""
     default_models: tuple[str, ...] = ()
-    """Upstream models that zero config offers by name (small, cheap, current)."""
+    """Upstream models that discovery configures: small, cheap, current."""
     docs: str = ""
-    """Where the vendor documents what this row says."""
+    """URL of the vendor's documentation of these facts."""

@@ -58,7 +58,7 @@ def _refusal() -> tuple[Choice, int]:
 def _reasoning(request: CompletionRequest) -> list[str]:
     """Return reasoning that is at most as long as the answer may be."""
     limit = MAX_REASONING_TOKENS if request.max_tokens is None else min(request.max_tokens, MAX_REASONING_TOKENS)
-    return split_tokens(f"They said: {request.input_text}")[:limit]
+    return split_tokens(f"The user wrote: {request.input_text}")[:limit]
 
 
 def _limited_text(request: CompletionRequest, index: int, text_tokens: int | None) -> tuple[Choice, int]:

@@ -1,24 +1,24 @@
-"""The data plane's HTTP side: ASGI in, ASGI out; errors rendered in the caller's dialect.
+"""The data plane's ASGI applications for HTTP and WebSockets. Errors are rendered in the client's dialect.
 
-Door: `Gateway` for HTTP, `SocketPaths` for WebSockets, `OllamaPages` and `SocketHints` (resources), `presented_key`,
-`is_control`, and `RESPOND` and `HAS_BODY` (ASGI extensions, used where the server offers them). The room knows clients;
-it does not know providers, prices or databases.
+Door: `Gateway` for HTTP, `WebSocketGateway` for WebSockets, `OllamaPages` and `WebSocketHints` (resources),
+`request_key`, `is_control`, and `RESPOND` and `HAS_BODY` (names of ASGI extensions, which the server may offer). This
+room knows clients. It does not know providers, prices or databases.
 """
 
 from intellirouter.gateway.app import Gateway
 from intellirouter.gateway.asgi import HAS_BODY, RESPOND
-from intellirouter.gateway.credentials import presented_key
+from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.ollama_pages import OllamaPages
 from intellirouter.gateway.paths import is_control
-from intellirouter.gateway.websockets.app import SocketHints, SocketPaths
+from intellirouter.gateway.websockets.app import WebSocketGateway, WebSocketHints
 
 __all__ = [
     "HAS_BODY",
     "RESPOND",
     "Gateway",
     "OllamaPages",
-    "SocketHints",
-    "SocketPaths",
+    "WebSocketGateway",
+    "WebSocketHints",
     "is_control",
-    "presented_key",
+    "request_key",
 ]

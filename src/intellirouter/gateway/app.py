@@ -1,4 +1,4 @@
-"""The data plane: a raw ASGI application. Paths are looked up in dictionaries; nothing else precedes the pipeline."""
+"""The data plane: an ASGI application without a framework, which looks up the path and enters the pipeline."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from intellirouter.dialects import ENDPOINTS_BY_PATH
 from intellirouter.gateway import description, models
 from intellirouter.gateway.asgi import Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body
-from intellirouter.gateway.credentials import presented_key
+from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import context_of, endpoint_of, errors_of
 from intellirouter.gateway.reply import ClientReply
@@ -23,10 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Serves the paths of all dialects, health, metrics and resources.
-
-    `check_ready` and `render_metrics` are handed in: health and telemetry are other rooms' business.
-    """
+    """Serves the paths of all dialects, resources, health and metrics."""
 
     def __init__(
         self,
@@ -66,12 +63,12 @@ class Gateway:
         presented = dict(scope["headers"])
         try:
             page = await self._page(scope, receive, presented)
-        except errors.ClientGone:
+        except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", self._allowed(scope["path"]).encode()))
-            # Without the server's extension, which knows nothing of HEAD.
+            # An empty scope, because the server's extension does not support HEAD.
             await ClientReply({}, send, errors_of(scope["path"], presented)).refuse(error, headers)
             return
         if isinstance(page, Download):
@@ -88,9 +85,9 @@ class Gateway:
         path, method = scope["path"], scope["method"]
         allowed = self._allowed(path)
         if not allowed:
-            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})")
+            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})")  # OpenAI's wording
         if method not in allowed.split(", "):
-            raise errors.MethodNotAllowed(f"Not allowed to {method} on {path[:200]} (try {allowed}).")
+            raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=f"Use {allowed}.")
         if path == "/health/ready":
             return ready(self._check_ready)
         if path.startswith("/health"):
@@ -98,10 +95,10 @@ class Gateway:
         if path in description.PATHS:
             return await asyncio.to_thread(description.page, path)
         generation = self._current.value
-        identity = generation.identify(presented_key(headers, scope))
+        identity = generation.identify(request_key(headers, scope))
         if path == "/metrics":
             if not identity.is_admin:
-                raise errors.Forbidden("Metrics are for keys with the admin grant.")
+                raise errors.Forbidden("Metrics require a key with the admin grant.")
             return self._render_metrics()
         if models.is_page(path):
             return models.page(generation.catalog, identity, path, headers, scope["query_string"])
@@ -128,7 +125,7 @@ class Gateway:
         return await resource.serve(request)
 
     def _allowed(self, path: str) -> str:
-        """Return the methods that a path takes; empty for an unknown path."""
+        """Return the methods that a path supports; empty for an unknown path."""
         if path in ENDPOINTS_BY_PATH or endpoint_of(path) is not None:
             return "POST"
         if path in _PAGES or models.is_page(path):
@@ -148,6 +145,6 @@ async def _send_download(page: Download, headers: Headers, send: Send) -> None:
             left -= len(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     except errors.GatewayError as error:
-        logger.warning("a download broke off: %s", error.message)
-    if not left:  # otherwise it was deleted meanwhile: the server cuts the connection, which clients notice
+        logger.warning("A download broke off. %s", error.message)
+    if not left:  # otherwise the file was deleted meanwhile, and the server closes the connection
         await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""The shapes of ASGI, and the extensions of our own server."""
+"""ASGI types, and the ASGI extensions of the gateway's server."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -9,6 +9,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 RESPOND: Final = "intellirouter.respond"
-"""Our server's ASGI extension for whole responses: `(scope, status, header_lines, body) -> done`."""
+"""The extension that sends a complete response at once: `(scope, status, header_lines, body) -> is_sent`."""
 HAS_BODY: Final = "intellirouter.has_body"
-"""Our server's ASGI extension that tells whether the whole request body has come: `(scope) -> bool`."""
+"""The extension that returns whether the complete request body has arrived: `(scope) -> bool`."""

@@ -1,4 +1,4 @@
-"""The key a client presents, in the way of its dialect."""
+"""Finds the API key in a request, wherever the client's dialect puts it."""
 
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -8,8 +8,8 @@ from intellirouter.gateway.asgi import Scope
 _KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 
 
-def presented_key(headers: dict[bytes, bytes], scope: Scope | None = None) -> bytes | None:
-    """Return the key: `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`, or `?key=` (Gemini's way)."""
+def request_key(headers: dict[bytes, bytes], scope: Scope | None = None) -> bytes | None:
+    """Return the key: `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`, or `?key=` (Gemini)."""
     value = headers.get(b"authorization")
     if value is not None:
         scheme, _, key = value.partition(b" ")

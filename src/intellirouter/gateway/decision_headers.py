@@ -1,4 +1,4 @@
-"""The decision headers of a response: which deployment answered, why, after how many attempts, at what cost."""
+"""The decision headers of a response: which deployment answered, why, after how many attempts, and at what cost."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ from intellirouter.pipeline import Exchange, Headers
 
 
 def decision_headers(exchange: Exchange) -> Headers:
-    """Return the headers that are known by now, `x-request-id` first."""
+    """Return the headers that are known so far. The first one is `x-request-id`."""
     headers = [(b"x-request-id", exchange.request_id.encode())]
     if exchange.answered_by is not None and not exchange.is_handed_over:
         headers.append((b"x-intellirouter-cache", header_value(exchange.answered_by)))
@@ -32,7 +32,7 @@ def decision_headers(exchange: Exchange) -> Headers:
 
 @lru_cache(maxsize=4096)
 def header_value(text: str) -> bytes:
-    """Make any text safe as a header value: printable ASCII, the rest as `?`."""
+    """Return the text as a header value. Characters outside printable ASCII become `?`."""
     if text.isascii() and text.isprintable():
         return text.encode("ascii")
     return bytes(ord(char) if 0x20 <= ord(char) < 0x7F else 0x3F for char in text)

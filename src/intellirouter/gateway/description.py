@@ -1,7 +1,7 @@
-"""What the program says of its own interface: `/openapi.json`, and the page at `/api/docs` that shows it.
+"""The OpenAPI document at `/openapi.json`, and the page at `/api/docs` that shows it.
 
-The files ship with the package and are read once; the document is written by `scripts/gen_openapi.py`. They hold no
-secret and need no key. The page loads nothing from elsewhere and may not.
+The files are part of the package and are read once. `scripts/gen_openapi.py` writes the document. They contain no
+secrets and require no key. The page's content security policy forbids it to load anything from other hosts.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ HEADERS: Final[Sequence[tuple[bytes, bytes]]] = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
 )
-"""Go with every one of them."""
+"""Response headers of these pages."""
 
 
 @cache
 def page(path: str) -> tuple[int, bytes, bytes]:
-    """Return the page of one of `PATHS`."""
+    """Return the page at one of `PATHS`."""
     name, content_type = _FILES[path]
     return 200, content_type, (_DATA / name).read_bytes()

@@ -8,7 +8,7 @@ from intellirouter.core import RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.gateway.asgi import HAS_BODY, Receive, Scope
 from intellirouter.gateway.body import check_body, read_body, take_body
-from intellirouter.gateway.credentials import presented_key
+from intellirouter.gateway.credentials import request_key
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation
 
@@ -30,16 +30,16 @@ class HttpSource:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     def identify(self, generation: Generation) -> Identity:
-        return generation.identify(presented_key(self._headers, self._scope))
+        return generation.identify(request_key(self._headers, self._scope))
 
     def read(self, limits: ServerSpec) -> Awaitable[bytes]:
-        """Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `ClientGone`."""
+        """Return the body. Raises `BodyTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, `ClientDisconnected`."""
         check_body(self._headers, limits.max_body_bytes, is_json=self.endpoint.is_json)
         extensions = self._scope.get("extensions")
         if extensions and HAS_BODY in extensions and extensions[HAS_BODY](self._scope):
             return take_body(self._receive, limits.max_body_bytes)
         return read_body(self._receive, limit_bytes=limits.max_body_bytes, deadline_s=limits.body_timeout_s)
 
-    async def wait_until_gone(self) -> None:
+    async def wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass

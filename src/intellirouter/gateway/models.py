@@ -1,4 +1,4 @@
-"""The model lists: `/v1/models` for OpenAI's and Anthropic's clients, `/v1beta/models` for Gemini's."""
+"""The model lists: `/v1/models` for OpenAI and Anthropic clients, `/v1beta/models` for Gemini clients."""
 
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -22,12 +22,12 @@ _GEMINI: Final = "/v1beta/models"
 
 
 def is_page(path: str) -> bool:
-    """Tell whether a GET of this path is a list of models, or one of them."""
+    """Return whether the path is a list of models or one model."""
     return path in {_OPENAI, _GEMINI} or path.startswith((f"{_OPENAI}/", f"{_GEMINI}/"))
 
 
 def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, bytes], query_string: bytes) -> Page:
-    """Answer in the dialect that path and headers speak: what this caller may ask for, models before deployments."""
+    """Return the models that the caller may use, or one of them, in the dialect that path and headers indicate."""
     query = dict(parse_qsl(query_string.decode("latin-1")))
     is_gemini = path.startswith(_GEMINI) or b"x-goog-api-key" in headers
     is_anthropic = b"anthropic-version" in headers
@@ -46,22 +46,24 @@ def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, b
 
 
 def all_entries(catalog: Catalog, identity: Identity) -> list[ModelEntry]:
-    return [_entry(name, target) for name, target in catalog.resolved_models.items() if identity.may_use(name)]
+    """Return the models and deployments that the caller may use, models first."""
+    return [_entry(name, resolved) for name, resolved in catalog.resolved_models.items() if identity.may_use(name)]
 
 
 def _resolved(catalog: Catalog, identity: Identity, name: str) -> ResolvedModel:
-    """Names may hold slashes, raw or escaped. Raises `ModelNotFound`."""
-    target = catalog.resolve(name)
-    if target is None or not identity.may_use(name):
+    """Return the model of this name. Raises `ModelNotFound`."""
+    resolved = catalog.resolve(name)
+    if resolved is None or not identity.may_use(name):
+        # OpenAI's wording.
         raise errors.ModelNotFound(
             f"The model '{name[:200]}' does not exist or you do not have access to it.", param="model"
         )
-    return target
+    return resolved
 
 
-def _entry(name: str, target: ResolvedModel) -> ModelEntry:
-    members = (*target.pool, *target.fallbacks)
-    owner = target.pool[0].provider if target.kind != "model" and target.pool else "intellirouter"
+def _entry(name: str, resolved: ResolvedModel) -> ModelEntry:
+    members = (*resolved.pool, *resolved.fallbacks)
+    owner = resolved.pool[0].provider if resolved.kind != "model" and resolved.pool else "intellirouter"
     known = [each.operations for each in members if each.operations is not None]
     return ModelEntry(
         name=name,

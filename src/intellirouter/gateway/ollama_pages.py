@@ -1,4 +1,4 @@
-"""What Ollama's clients ask about models: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`."""
+"""Ollama's endpoints for models and version: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`."""
 
 from typing import Any, Final
 
@@ -23,14 +23,14 @@ _CAPABILITIES: Final = {"tools": "tools", "vision": "vision", "reasoning": "thin
 class _ShowRequest(Struct):
     model: str | None = None
     name: str | None = None
-    """Its former name."""
+    """The former name of `model`."""
 
 
 _decode_show: Final = msgspec.json.Decoder(_ShowRequest)
 
 
 class OllamaPages:
-    """A `Resource`."""
+    """Implements `Resource`."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
@@ -45,37 +45,37 @@ class OllamaPages:
             case "/api/version":
                 return 200, JSON, ollama_models.version()
             case "/api/show":
-                return 200, JSON, ollama_models.show(self._shown(request))
+                return 200, JSON, ollama_models.show(self._requested_model(request))
             case "/api/ps":
-                return 200, JSON, ollama_models.ps([model for model, is_ours in self._listed(request) if is_ours])
+                return 200, JSON, ollama_models.ps([model for model, is_local in self._models(request) if is_local])
             case _:
-                return 200, JSON, ollama_models.tags([model for model, _ in self._listed(request)])
+                return 200, JSON, ollama_models.tags([model for model, _ in self._models(request)])
 
-    def _listed(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
-        """Every name this caller may use, and whether a worker of this machine serves it."""
-        targets = self._current.value.catalog.resolved_models.items()
+    def _models(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
+        """Return the models that the caller may use, and whether they run on this machine."""
         return [
-            (_listed(name, target), all(each.vendor == "host" for each in target.pool))
-            for name, target in targets
+            (_listed_model(name, resolved), all(each.vendor == "host" for each in resolved.pool))
+            for name, resolved in self._current.value.catalog.resolved_models.items()
             if request.identity.may_use(name)
         ]
 
-    def _shown(self, request: ResourceRequest) -> ollama_models.ListedModel:
+    def _requested_model(self, request: ResourceRequest) -> ollama_models.ListedModel:
         try:
-            asked = _decode_show.decode(request.body)
+            shown = _decode_show.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise errors.InvalidRequest("The body must be a JSON object with `model`.", code="invalid_json") from None
-        name = asked.model or asked.name
+        name = shown.model or shown.name
+        # The next two messages are Ollama's wording.
         if not name:
             raise errors.InvalidRequest("model is required", param="model", code="missing_required_parameter")
-        target = self._current.value.catalog.resolve(name) if request.identity.may_use(name) else None
-        if target is None:
+        resolved = self._current.value.catalog.resolve(name) if request.identity.may_use(name) else None
+        if resolved is None:
             raise errors.ModelNotFound(f"model '{name[:200]}' not found", param="model")
-        return _listed(name, target)
+        return _listed_model(name, resolved)
 
 
-def _listed(name: str, target: ResolvedModel) -> ollama_models.ListedModel:
-    members: Any = target.pool
+def _listed_model(name: str, resolved: ResolvedModel) -> ollama_models.ListedModel:
+    members: Any = resolved.pool
     known = [each.capabilities for each in members if each.capabilities is not None]
     able: frozenset[str] = frozenset().union(*known) if known else frozenset()
     capabilities = ["embedding" if "embeddings" in able and "chat" not in able else "completion"]

@@ -1,4 +1,4 @@
-"""Which path is which endpoint. Fixed paths are one dictionary look-up; the rest carry a model."""
+"""Finds the endpoint of a path that contains a model name, and the context and error style of any path."""
 
 from urllib.parse import unquote
 
@@ -9,13 +9,13 @@ from intellirouter.gateway.asgi import Scope
 
 
 def endpoint_of(path: str) -> tuple[Endpoint, str, bool] | None:
-    """Return the endpoint of a path that names its model, the model, and whether the path asks for a stream."""
+    """Return endpoint, model and whether the path requests a stream, for a path that contains the model's name."""
     found = STANDARD_DIALECTS.match(path)
     return None if found is None else (found.endpoint, unquote(found.model), found.is_stream)
 
 
 def context_of(endpoint: Endpoint, scope: Scope, model: str = "", *, is_stream: bool = False) -> RequestContext:
-    """Return what the request says outside its body, as far as its dialect gives it a meaning."""
+    """Return the parts of the request outside its body that belong to its dialect."""
     if not model and not endpoint.header_names:
         return EMPTY_CONTEXT
     headers = tuple(
@@ -30,10 +30,10 @@ def context_of(endpoint: Endpoint, scope: Scope, model: str = "", *, is_stream: 
 
 
 def errors_of(path: str, headers: dict[bytes, bytes]) -> ErrorStyle:
-    """Return how errors look to the clients of a path, which need not be one of ours."""
+    """Return the error style for clients of a path, which may be unknown."""
     return STANDARD_DIALECTS.errors_at(path, headers)
 
 
 def is_control(path: str) -> bool:
-    """Return whether a path is the control plane's: below `/api/`, and neither a dialect's nor the description's."""
+    """Return whether the control plane serves the path: all of `/api/`, except Ollama's endpoints and the API docs."""
     return path.startswith("/api/") and not STANDARD_DIALECTS.has_path(path) and path not in description.PATHS

@@ -1,4 +1,4 @@
-"""One client connection's side of an exchange: ASGI messages out, errors in the client's dialect."""
+"""Sends the answer of an exchange to an HTTP client, as ASGI messages. Errors are in the client's dialect."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _JSON: Final = b"application/json"
 
 
 class ClientReply:
-    """Implements `pipeline.Reply` for one HTTP request; `style` renders errors."""
+    """Implements `pipeline.Reply` for one HTTP request. `style` renders errors."""
 
     __slots__ = ("_respond", "_scope", "_send", "_style", "has_begun")
 
@@ -54,21 +54,21 @@ class ClientReply:
         await self.refuse(error, decision_headers(exchange))
 
     async def refuse(self, error: errors.GatewayError, headers: Headers) -> None:
-        """Answer with an error. The first of `headers` is `x-request-id`."""
+        """Send an error. The first of `headers` must be `x-request-id`."""
         status = self._style.status(error)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
         if status in {408, 413}:
-            headers.append((b"connection", b"close"))  # the rest of the body is still coming
-            self._respond = None  # the server only honors this header in messages
+            headers.append((b"connection", b"close"))  # the client is still sending the body
+            self._respond = None  # the server honors this header only in ASGI messages
         body = self._style.encode(error)
         if not self._respond_at_once(status, headers, body, _JSON):
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
             await self._send({"type": "http.response.body", "body": body})
 
     def _respond_at_once(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> bool:
-        """Complete the headers. Returns True when the server has taken the whole response at once."""
+        """Complete the headers. Returns True if the server's extension has sent the whole response."""
         self.has_begun = True
         if (id_header := self._style.id_header) is not None:
             headers.append((id_header, headers[0][1]))
@@ -78,5 +78,5 @@ class ClientReply:
 
 
 def header_lines(headers: Headers) -> bytes:
-    """Return headers as they stand on the wire. Names and values are ours and hold no line ends."""
+    """Return headers in their wire format. Names and values must not contain line breaks."""
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])

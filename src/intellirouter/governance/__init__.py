@@ -1,4 +1,4 @@
-"""Who may, and what it costs: keys and identities, the ledger's arithmetic.
+"""Authentication and cost: API keys and identities, and the cost of usage.
 
 Door: `KeyRing`, `Identity`, `ANONYMOUS`, `UNIDENTIFIED`, `cost_of`, `estimated_usage`.
 """

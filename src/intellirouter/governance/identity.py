@@ -1,4 +1,4 @@
-"""Who is asking: a key becomes an identity, from the in-process snapshot, without I/O."""
+"""Authentication: finds the identity of an API key in memory, without I/O."""
 
 import hashlib
 import re
@@ -15,13 +15,13 @@ _MAX_KEY_BYTES: Final = 4096
 
 
 class Identity(Struct, frozen=True):
-    """Whose request this is and what it may do."""
+    """The caller of a request, and what it may do."""
 
     tenant: str
     key_name: str | None
     grants: frozenset[str] = frozenset()
     models: re.Pattern[str] | None = None
-    """None = every model."""
+    """The models that the caller may use; None means all."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or self.models.fullmatch(model) is not None
@@ -32,15 +32,15 @@ class Identity(Struct, frozen=True):
 
 
 ANONYMOUS: Final = Identity("default", None, frozenset({"admin"}))
-"""The caller of a gateway that asks for no keys: the person at this machine."""
+"""The caller of a gateway that requires no keys."""
 
 
 UNIDENTIFIED: Final = Identity("-", None)
-"""Whose exchange it is before the caller is known."""
+"""The caller of an exchange that is not authenticated yet."""
 
 
 class KeyRing:
-    """All keys, by the SHA-256 of the key. The keys themselves are not here."""
+    """All configured keys, by SHA-256 digest. The keys themselves are not stored."""
 
     def __init__(self, keys: Iterable[KeySpec], *, is_required: bool) -> None:
         self.is_required = is_required
@@ -50,9 +50,9 @@ class KeyRing:
             self._by_name.setdefault((identity.tenant, identity.key_name), []).append((identity, expires_us))
 
     def identify(self, key: bytes | None, now_us: int) -> Identity:
-        """Return the identity behind a presented key. Raises `Unauthenticated`.
+        """Return the identity of the key in a request. Raises `Unauthenticated`.
 
-        Where no key is required, an unknown one (`openai` insists on sending something) is as good as none.
+        If no key is required, an unknown key counts as none, because some clients always send one.
         """
         if key is not None and len(key) <= _MAX_KEY_BYTES:
             found = self._by_digest.get(hashlib.sha256(key).digest())
@@ -63,21 +63,25 @@ class KeyRing:
                 raise errors.Unauthenticated("This API key has expired.", code="expired_api_key")
         if not self.is_required:
             return ANONYMOUS
+        # The next two messages are OpenAI's wording.
         if not key:
             raise errors.Unauthenticated("You didn't provide an API key.", code="missing_api_key")
         raise errors.Unauthenticated(f"Incorrect API key provided: {_masked(key)}.")
 
     def by_name(self, tenant: str, key_name: str | None, now_us: int) -> Identity:
-        """Return who this name stands for now: work that goes on after its request, a restart in between included.
+        """Return the current identity of a key name, for background work that continues after its request.
 
-        Raises `Unauthenticated` where the key has been taken away or has expired since.
+        Raises `Unauthenticated` if the key was removed or has expired.
         """
         if key_name is None and tenant == ANONYMOUS.tenant and not self.is_required:
             return ANONYMOUS
         for identity, expires_us in self._by_name.get((tenant, key_name), ()):
             if expires_us is None or now_us < expires_us:
                 return identity
-        raise errors.Unauthenticated("The API key that asked for this is no longer valid.")
+        raise errors.Unauthenticated(
+            "The API key of the original request was removed or has expired.",
+            hint="Send the request again with a valid key.",
+        )
 
 
 def _identity(key: KeySpec) -> Identity:
@@ -86,6 +90,6 @@ def _identity(key: KeySpec) -> Identity:
 
 
 def _masked(key: bytes) -> str:
-    """Show enough of a key to recognise it, never enough to use it."""
+    """Return the first and last characters of a key, enough to recognize it."""
     text = key[:_MAX_KEY_BYTES].decode("ascii", "replace")
     return f"{text[:3]}…{text[-4:]}" if len(text) >= 20 else "…"

@@ -178,7 +178,7 @@ class WorkerActor:
             self._fail(WorkerState.FAILED, fault)
         except EngineMissing as fault:
             self._fail(WorkerState.MISSING_ENGINE, fault)
-        except Exception as error:  # a bug must not leave the model loading for ever; TaskOwner logs it
+        except Exception as error:  # a bug must not leave the model loading forever; TaskOwner logs it
             self._fail(
                 WorkerState.FAILED,
                 errors.HostError(f"The worker failed with an internal error: {error}.", code="internal_error"),
@@ -307,7 +307,7 @@ class WorkerActor:
         """Enter a permanent failure state."""
         if not self._model_changed.is_set():
             self._fault = fault
-            self._set(state, f"{fault.message} {fault.hint}".rstrip())
+            self._set(state, fault.full_message)
 
     def _set(
         self,

@@ -1,15 +1,15 @@
-"""The spine and the ways into it: one exchange from its beginning to its record.
+"""The request pipeline: one exchange, from the arrival of a request to its record.
 
-Door: `Entry` and `Source` (the one way in), `Generation` (what a configuration determines), `Spine` with its `Parts`,
-`Attempts`, the shapes of `stages`, `Exchange`, `Reply`, `Session`, `InFlight`. The room knows every room below it by
-its door, and nothing of HTTP servers or of a client's connection.
+Door: `Entry` and `Source` (the only way in), `Generation` (everything that a configuration determines), `Spine` with
+its `Parts`, `Attempts`, the stage protocols, `Exchange`, `Reply`, `Session`, `InFlight`. The room uses all rooms below
+it. It does not know the HTTP server or the client's connection.
 """
 
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.body_log import BodyLog
 from intellirouter.pipeline.entry import Entry, Source
 from intellirouter.pipeline.exchange import (
-    STATUS_CLIENT_GONE,
+    STATUS_CLIENT_DISCONNECTED,
     Decided,
     Decoded,
     Exchange,
@@ -25,7 +25,7 @@ from intellirouter.pipeline.spine import Parts, Spine
 from intellirouter.pipeline.stages import AnswerSource, AnswerStage, AnswerTap, RequestStage, StageAnswer, Stages
 
 __all__ = [
-    "STATUS_CLIENT_GONE",
+    "STATUS_CLIENT_DISCONNECTED",
     "AnswerSource",
     "AnswerStage",
     "AnswerTap",

@@ -1,9 +1,8 @@
-"""The attempt loop: who is tried, in which order, until one deployment has opened its answer. See DESIGN.md.
+"""The attempt loop: tries one deployment after another until one of them responds. See DESIGN.md.
 
-There is one loop for answers and for sessions. It is handed a function that opens one attempt *until the first
-content*; relaying what follows is the caller's business. Until the loop returns, the client has been sent nothing, so
-every failure can still lead to another attempt. Retries, fallbacks and credential rotation are kinds of attempt, and
-each of them is recorded.
+Responses and sessions use the same loop. It calls a function that opens one attempt *until the first content*; the
+caller relays the rest. Nothing has been sent to the client before the loop returns, so every failure can still lead to
+another attempt. Retries, fallbacks and credential rotations are kinds of attempt, and all of them are recorded.
 """
 
 import asyncio
@@ -22,12 +21,13 @@ T = TypeVar("T")
 
 _MAX_MESSAGE_CHARS: Final = 500
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
-"""Errors after which the planner is asked for another attempt. Everything else ends the exchange."""
-_BLAMELESS: Final = frozenset({"client", "us"})
+"""Errors that may lead to another attempt. All others end the exchange."""
+_NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
+"""Blame of errors that do not count against the health of the deployment."""
 
 
 class AttemptContext(Struct, frozen=True):
-    """One attempt under way: the call, the deployment that is tried, what is recorded of it."""
+    """An attempt in progress: the call, the deployment, and the attempt's record."""
 
     exchange: Exchange
     call: Call
@@ -37,24 +37,24 @@ class AttemptContext(Struct, frozen=True):
 
 
 Open = Callable[[AttemptContext], Awaitable[T]]
-"""Opens one attempt until its first content. Raises `GatewayError`. Must not touch the client or the exchange."""
+"""Opens one attempt until its first content. Raises `GatewayError`. Must not use the client or change the exchange."""
 
 
 class Attempts(Struct, frozen=True, kw_only=True):
-    """Makes the attempts of a decision and keeps the deployments' health."""
+    """Makes the attempts of a decision and updates the health of the deployments."""
 
     board: HealthBoard
     backoff: Backoff
     clock: Clock
     rng: random.Random
     credentials: CredentialRotator | None = None
-    """None: each deployment has one credential at most."""
+    """None disables credential rotation."""
 
     async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
-        """Return the first attempt that opens, with what it opened.
+        """Make attempts until one opens; return that attempt and what it opened.
 
-        `succeed`, `fail` or `abandon` must end it, exactly once. Raises the error that stands when there is no further
-        attempt.
+        The caller ends the attempt with exactly one call of `succeed`, `fail` or `abandon`. If no attempt opens, this
+        raises the error for the client.
         """
         decision, resolved = request.decision, request.resolved
         step = Step(decision.order[0], "first", 0.0)
@@ -65,15 +65,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
             try:
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
-                # The attempt's own deadlines are the transport's business; a timer is only set for a shorter one.
+                # The transport enforces the timeouts of the attempt. Only a shorter deadline needs a timer here.
                 if left_s >= context.deployment.timeouts.total_s:
                     value = await open_attempt(context)
                 else:
-                    value = await _within(left_s, context, open_attempt)
+                    value = await _open_before_deadline(left_s, context, open_attempt)
             except _FAILURES as error:
                 self.fail(context, error)
                 failure: errors.GatewayError = error
-            except errors.GatewayError as error:  # no other deployment would do better with this request
+            except errors.GatewayError as error:  # another deployment would fail in the same way
                 self.fail(context, error)
                 raise
             except BaseException as error:
@@ -100,7 +100,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
             step = next_step
 
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
-        """The attempt has served the client. `is_session`: how long it lasted says nothing about the deployment."""
+        """End an attempt that served the client. The duration of a session is not a latency of the deployment."""
         attempt = context.attempt
         attempt.outcome = "ok"
         attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
@@ -109,23 +109,24 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.health.succeed(first_ms, first_ms if is_session else ended_ms - started_ms)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError) -> None:
-        """The attempt has failed. An error that the client or the gateway caused does not count against its health."""
+        """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment."""
         attempt = context.attempt
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        if error.blame in _BLAMELESS:
+        if error.blame in _NEUTRAL_BLAME:
             context.health.end_neutrally()
         else:
             context.health.fail(error.code, self.clock.monotonic_s())
 
     def abandon(self, context: AttemptContext, cause: BaseException) -> None:
-        """The client has left, or we have a bug. Neither says anything about the deployment."""
-        context.attempt.outcome = "client_gone" if isinstance(cause, asyncio.CancelledError) else "internal_error"
+        """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment."""
+        is_canceled = isinstance(cause, asyncio.CancelledError)
+        context.attempt.outcome = "client_disconnected" if is_canceled else "internal_error"
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         context.health.end_neutrally()
 
     def _can_rotate(self, context: AttemptContext, error: errors.GatewayError, attempts: Sequence[Attempt]) -> bool:
-        """Return whether the deployment has another credential for the same request. Each is used at most once."""
+        """Return whether to repeat the request with another credential. Each is used at most once per exchange."""
         spare = len(context.deployment.credentials) - 1
         if spare < 1 or self.credentials is None:
             return False
@@ -147,31 +148,31 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return AttemptContext(exchange, call, deployment, attempt, health)
 
 
-async def _within(left_s: float, context: AttemptContext, open_attempt: Open[T]) -> T:
-    """Open an attempt that has less time than its own deadline allows."""
+async def _open_before_deadline(left_s: float, context: AttemptContext, open_attempt: Open[T]) -> T:
+    """Open an attempt that must respond before the deadline of the exchange."""
     try:
         async with asyncio.timeout(max(0.0, left_s)):
             return await open_attempt(context)
     except TimeoutError:
         raise errors.UpstreamTimeout(
-            f"{context.deployment.name} did not answer before the deadline of the request."
+            f"{context.deployment.name} did not respond before the deadline of the request."
         ) from None
 
 
 def elapsed_ms(exchange: Exchange, clock: Clock) -> float:
-    """Return the milliseconds since the exchange began, to the microsecond."""
+    """Return the milliseconds since the exchange began, with microsecond resolution."""
     return int((clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
 
 
 def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:
-    """Return the error to show: the last one, or `AllAttemptsFailed` where attempts failed for different reasons."""
+    """Return the error for the client: the last one, or `AllAttemptsFailed` if the attempts' reasons differ."""
     if len(attempts) == 1 or isinstance(error, errors.UpstreamRejected):
         return error
     if len({attempt.outcome for attempt in attempts}) == 1:
         return error
-    # That the last deployment lacks a feature is not why the request failed.
+    # A feature that the last deployment lacks is not why the request failed, so the client is not at fault.
     status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
-    reasons = "; ".join(f"{attempt.deployment}: {attempt.message}" for attempt in attempts[-4:])
+    reasons = " ".join(f"{each.deployment}: {errors.as_sentence(each.message or '')}" for each in attempts[-4:])
     return errors.AllAttemptsFailed(
         f"All {len(attempts)} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
     )

@@ -1,4 +1,4 @@
-"""Recording request and response bodies (`logging.bodies: full`): a stage on the answer."""
+"""A response stage that records request and response bodies (`logging.bodies: full`)."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ class BodyLog:
 
 
 class BodyTap:
-    """Implements `stages.AnswerTap`. Keeps what the client was sent, also of a stream that breaks off."""
+    """Implements `stages.AnswerTap`. Collects what the client is sent, even if a stream breaks off."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -27,4 +27,4 @@ class BodyTap:
         self._pieces.append(data)
 
     async def finish(self, exchange: Exchange) -> None:
-        """Nothing is left to do: the record has the pieces."""
+        """Do nothing: the record already has the pieces."""

@@ -1,4 +1,4 @@
-"""The way of one answer to its client: taps see it, and the exchange is settled before the last bytes go out."""
+"""Sends an answer to the client. Taps see all of it, and the exchange is settled before the last bytes are sent."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from intellirouter.pipeline.stages import AnswerTap
 
 
 class Delivery(Struct, frozen=True):
-    """Sends whole answers and streams. Waits while the client reads slowly."""
+    """Sends complete answers and streams. Waits while the client reads slowly."""
 
     exchange: Exchange
     reply: Reply
@@ -17,15 +17,15 @@ class Delivery(Struct, frozen=True):
     settle: Callable[[Exchange], None]
 
     async def complete(self, body: bytes, content_type: bytes) -> None:
-        """Settle the exchange and send a whole answer."""
+        """Settle the exchange and send a complete answer."""
         if self.taps:
-            await self._show_last(body)
+            await self._finish_taps(body)
         else:
             self.settle(self.exchange)
         await self.reply.complete(200, self.exchange, body, content_type)
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of a stream that has begun."""
+        """Send the next bytes of a stream that has begun."""
         for tap in self.taps:
             tap.take(data)
         await self.reply.write(data)
@@ -33,12 +33,12 @@ class Delivery(Struct, frozen=True):
     async def end(self, last: bytes) -> None:
         """Settle the exchange and send the last bytes of a stream."""
         if self.taps:
-            await self._show_last(last)
+            await self._finish_taps(last)
         else:
             self.settle(self.exchange)
         await self.reply.end(last)
 
-    async def _show_last(self, last: bytes) -> None:
+    async def _finish_taps(self, last: bytes) -> None:
         for tap in self.taps:
             tap.take(last)
         self.settle(self.exchange)

@@ -1,9 +1,9 @@
-"""The one way into the pipeline: HTTP requests, WebSocket sessions and frames, batch lines, background work.
+"""The only way into the pipeline: for HTTP requests, realtime sessions, WebSocket frames, batch lines, background work.
 
-    open → identify → capacity → read → run → leave
+    open → identify → check capacity → read the body → run the spine → remove
 
-What every request needs before and after the spine is here, once: who asks, whether there is room, the body within its
-bounds, a record of every refusal, and what a cancellation means.
+It does what every request needs before and after the spine: authentication, the limit of requests in flight, the limits
+of the body, a record of every refused request, and the meaning of a cancellation.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from intellirouter.dialects import Endpoint
 from intellirouter.governance import Identity
 from intellirouter.pipeline.exchange import Exchange, Reply, Responder
 from intellirouter.pipeline.generation import Generation
-from intellirouter.pipeline.in_flight import InFlight, WaitUntilGone
+from intellirouter.pipeline.in_flight import InFlight, WaitForDisconnect
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Spine
 
@@ -26,7 +26,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> str:
-        """Return the path that records show."""
+        """The path that the record shows."""
         ...
 
     @property
@@ -34,30 +34,30 @@ class Source(Protocol):
 
     @property
     def context(self) -> RequestContext:
-        """Return what the request says outside its body."""
+        """The parts of the request outside its body."""
         ...
 
     @property
     def request_id(self) -> str | None:
-        """Return the id of the exchange whose work this one goes on with; None for a new one."""
+        """The id of the exchange that this one continues; None for a new exchange."""
         ...
 
     @property
     def is_task_owner(self) -> bool:
-        """True when the task serves this request only, so that cancelling the task means cancelling the request."""
+        """True if the current task serves only this request, so that canceling the task cancels the request."""
         ...
 
     @property
-    def wait_until_gone(self) -> WaitUntilGone | None:
-        """Return what waits for the client to leave; None where the source itself cancels the request."""
+    def wait_for_disconnect(self) -> WaitForDisconnect | None:
+        """Waits until the client disconnects. None if the source itself cancels the request."""
         ...
 
     def identify(self, generation: Generation) -> Identity:
-        """Return who asks. Raises `Unauthenticated`, or whatever else makes the source refuse the request."""
+        """Return the caller. Raises `Unauthenticated`, or another error if the source refuses the request."""
         ...
 
     def read(self, limits: ServerSpec) -> Awaitable[bytes]:
-        """Return the body, within its bounds. Raises `ClientGone` when nobody is there any more."""
+        """Return the body. Raises `ClientDisconnected`, or an error if the body exceeds the limits."""
         ...
 
 
@@ -67,19 +67,21 @@ Work = Callable[[Spine, Exchange, bytes, RequestContext, R], Awaitable[None]]
 
 
 class Entry:
-    """One per gateway. `serve` and `hold` never raise a `GatewayError`."""
+    """One per gateway. `serve` and `serve_session` never raise a `GatewayError`."""
 
     def __init__(self, current: Current[Generation], in_flight: InFlight) -> None:
         self._current = current
         self._in_flight = in_flight
 
     def serve(self, source: Source, reply: Reply, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
-        """Answer one request. `on_open` is handed the exchange before anything else is done. Returns the exchange."""
+        """Answer one request and return its exchange. `on_open` receives the exchange before anything else is done."""
         return self._enter(source, reply, Spine.run, on_open)
 
-    def hold(self, source: Source, session: Session, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
-        """Hold one session, from its handshake to its end."""
-        return self._enter(source, session, Spine.hold, on_open)
+    def serve_session(
+        self, source: Source, session: Session, on_open: OnOpen | None = None
+    ) -> Coroutine[Any, Any, Exchange]:
+        """Serve one realtime session, from its handshake to its end."""
+        return self._enter(source, session, Spine.run_session, on_open)
 
     async def _enter(self, source: Source, responder: R, work: Work[R], on_open: OnOpen | None) -> Exchange:
         generation = self._current.value
@@ -89,12 +91,12 @@ class Entry:
             on_open(exchange)
         try:
             exchange.identity = source.identify(generation)
-            self._in_flight.add(exchange, limits.max_in_flight, source.wait_until_gone)
+            self._in_flight.add(exchange, limits.max_in_flight, source.wait_for_disconnect)
             body = await source.read(limits)
             exchange.is_received = True
             await work(spine, exchange, body, source.context, responder)
-        except errors.ClientGone:
-            pass  # it left before the request was complete: there is nothing to answer, and nothing to record
+        except errors.ClientDisconnected:
+            pass  # the request was never complete, so there is nothing to answer and nothing to record
         except errors.GatewayError as error:
             await spine.refuse(exchange, error, responder)
             spine.emit(exchange)
@@ -102,7 +104,7 @@ class Entry:
             if not source.is_task_owner or exchange.error is None:
                 raise
             _uncancel()
-            if not exchange.is_client_gone:  # the gateway is stopping
+            if not exchange.is_client_disconnected:  # the gateway is stopping
                 await responder.fail(exchange.error, exchange)
         finally:
             self._in_flight.remove(exchange)
@@ -110,6 +112,6 @@ class Entry:
 
 
 def _uncancel() -> None:
-    """The cancellation was for this request only, and ends here."""
+    """Clear a cancellation that was meant for this request only."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()

@@ -1,6 +1,6 @@
-"""One request's whole life inside the gateway: what each phase has learned, and the record that remains.
+"""An exchange: one request inside the gateway, from its arrival to its record.
 
-The phases are values: a stage that needs what an earlier phase has learned is handed that phase.
+The phases are values, so a stage states in its signature which phase it needs:
 
     received ──decode──▶ Decoded ──decide──▶ Decided ──execute──▶ settled (ExchangeRecord)
     (Exchange)
@@ -17,19 +17,19 @@ from intellirouter.governance import UNIDENTIFIED, Identity
 
 Headers = list[tuple[bytes, bytes]]
 
-STATUS_CLIENT_GONE = 499
+STATUS_CLIENT_DISCONNECTED = 499
 _MAX_MESSAGE_CHARS = 1000
 
 
 class Decoded(Struct, frozen=True):
-    """The request has been read, and its model is one that the caller may use."""
+    """The request has been decoded, and the caller may use its model."""
 
     call: Call
     resolved: ResolvedModel
 
 
 class Decided(Struct, frozen=True):
-    """It is known which deployments are tried, in which order."""
+    """The router has decided which deployments are tried, in which order."""
 
     call: Call
     resolved: ResolvedModel
@@ -37,46 +37,46 @@ class Decided(Struct, frozen=True):
 
 
 class Responder(Protocol):
-    """The client's side of an exchange, as far as errors go."""
+    """Reports errors to the client of an exchange."""
 
     has_begun: bool
-    """The client has been sent the beginning of an answer. From then on there is no other attempt."""
+    """The client has been sent the beginning of an answer."""
 
     async def fail(self, error: errors.GatewayError, exchange: "Exchange") -> None:
-        """Report an error: as a whole answer, or as `exchange.error_event` in a stream that has begun."""
+        """Report an error: as a complete answer, or as `exchange.error_event` in a stream that has begun."""
         ...
 
 
 class Reply(Responder, Protocol):
-    """Where an answer goes. The gateway implements it for one client connection, in the client's dialect."""
+    """Sends the answer to the client of an exchange, in the client's dialect."""
 
     async def complete(self, status: int, exchange: "Exchange", body: bytes, content_type: bytes) -> None:
-        """Send a whole answer."""
+        """Send a complete answer."""
         ...
 
     async def begin(self, exchange: "Exchange", stream_type: bytes) -> None:
-        """Send the head of a stream (status 200) of this content type."""
+        """Send the response headers of a stream (status 200) with this content type."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of the stream. Waits while the client reads slowly."""
+        """Send the next bytes of the stream. Waits while the client reads slowly."""
         ...
 
     async def end(self, data: bytes) -> None:
-        """Send the last piece."""
+        """Send the last bytes of the stream."""
         ...
 
 
 class Exchange:
-    """What is known of one request so far. Mutable while it is in flight; `record` is what remains."""
+    """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
     identity: Identity = UNIDENTIFIED
     call: Call | None = None
     model: str | None = None
-    """The configured name. Known once the request has been decoded."""
+    """The configured name of the model; None until the request has been decoded."""
     decision: Decision | None = None
     deployment: Deployment | None = None
-    """The deployment that is being tried, in the end the one that answered."""
+    """The deployment of the current attempt; at the end, the one that answered."""
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
@@ -85,19 +85,19 @@ class Exchange:
     status: int = 200
     error: errors.GatewayError | None = None
     error_event: bytes | None = None
-    """How a stream that has begun reports that it failed: its dialect's error event."""
+    """The error event of the client's dialect, for a stream that fails after it has begun."""
     is_received: bool = False
     """The body has been read."""
-    is_client_gone: bool = False
+    is_client_disconnected: bool = False
     losses: tuple[Loss, ...] = ()
-    """What the last attempt could not pass on as requested."""
+    """Fields that the last attempt did not pass on as requested."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     is_handed_over: bool = False
-    """A background exchange with the same request id goes on with the work and writes the record."""
+    """A background exchange with the same request id does the work and writes the record."""
     logged_request: bytes | None = None
     logged_response: list[bytes] | None = None
-    """Bodies for the record, where a stage keeps them; the response's in pieces."""
+    """Request body and pieces of the response body, if a stage records them."""
     record: ExchangeRecord | None = None
     """Set by settlement."""
 
@@ -110,7 +110,7 @@ class Exchange:
         self.attempts: list[Attempt] = []
 
     def to_record(self, now_s: float) -> ExchangeRecord:
-        """Return the exchange as a value."""
+        """Return the record of this exchange."""
         call, deployment, error = self.call, self.deployment, self.error
         return ExchangeRecord(
             request_id=self.request_id,

@@ -1,4 +1,4 @@
-"""The execute stage for answers: one deployment's answer, whole or streamed, for one request of a client."""
+"""The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
 from typing import Final
 
@@ -19,12 +19,12 @@ _MAX_ERROR_BYTES: Final = 256 * 1024
 
 
 class WholeAnswer(Struct, frozen=True):
-    """A complete answer that the client's dialect can express."""
+    """A complete answer, translated to the client's dialect."""
 
     answer: Answer
     upstream_body: bytes
     losses: tuple[Loss, ...]
-    """What the request could not pass on."""
+    """Fields that the request did not pass on as requested."""
 
 
 class Executor(Struct, frozen=True, kw_only=True):
@@ -33,10 +33,10 @@ class Executor(Struct, frozen=True, kw_only=True):
     upstream: Upstream
     attempts: Attempts
     fetcher: Fetcher | None = None
-    """None: nothing is fetched on behalf of clients."""
+    """None disables fetching URLs for clients."""
 
     async def run(self, request: Decided, delivery: Delivery) -> None:
-        """Answer the client, or raise the error that stands."""
+        """Answer the client, or raise the error for the client."""
         exchange = delivery.exchange
         context, opened = await self.attempts.open(exchange, request, self._open)
         exchange.losses = opened.losses
@@ -46,7 +46,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             await self._send_stream(context, opened, delivery)
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
-        """Open one attempt until its first content. Encodes from the original request."""
+        """Open one attempt until its first content. The upstream request is encoded from the client's request."""
         call, deployment = context.call, context.deployment
         route = context.exchange.endpoint.route(call, deployment)
         if route.is_local:
@@ -63,7 +63,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             response.abort()
 
     async def _send(self, route: Route, context: AttemptContext) -> tuple[UpstreamResponse, tuple[Loss, ...]]:
-        """Send one attempt's request. Raises what a status other than 200 means."""
+        """Send the request of one attempt. Raises the error for any status other than 200."""
         call, deployment, attempt = context.call, context.deployment, context.attempt
         if urls := route.media_urls(call, deployment):
             await fetch_media(self.fetcher, call, urls)
@@ -79,7 +79,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         try:
             text = await response.read(_MAX_ERROR_BYTES)
         except errors.UpstreamError:
-            text = b""  # the status alone says enough
+            text = b""  # the status is enough to choose the error
         finally:
             response.abort()
         raise route.decode_error(
@@ -112,7 +112,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             raise
         finally:
             stream.close()
-            if relay.has_content:  # a model has worked, so it costs, whether or not the stream came to a good end
+            if relay.has_content:  # the upstream charges for what the model produced, even if the stream failed
                 exchange.usage = relay.usage or estimated_usage(context.call, relay.content_events)
                 exchange.finish_reason = relay.finish_reason
         exchange.usage = exchange.usage or relay.usage or estimated_usage(context.call, 0)

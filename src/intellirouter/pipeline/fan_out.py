@@ -1,4 +1,4 @@
-"""Sending one request several times at once, for several choices; see `dialects.fan_out` for how they are joined."""
+"""Sends one request several times in parallel, to get several choices. `dialects` merges the responses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from intellirouter.dialects import frame
 
 
 async def send_copies(upstream: Upstream, deployment: Deployment, request: UpstreamRequest) -> UpstreamResponse:
-    """Send all copies; return their joint answer, or the first that refuses. Raises the first error."""
+    """Send all copies. Returns the merged response, or the first one with an error status. Raises the first error."""
     owner = TaskOwner("copies")
     sends = [
         owner.start(upstream.send(deployment, request), f"copy {copy}", is_awaited=True)
@@ -31,7 +31,7 @@ async def send_copies(upstream: Upstream, deployment: Deployment, request: Upstr
     if refusal is not None:
         _abort([each for each in responses if each is not refusal])
         return refusal
-    return FannedResponse(responses, owner)
+    return MergedResponse(responses, owner)
 
 
 def _abort(responses: Sequence[UpstreamResponse]) -> None:
@@ -39,8 +39,8 @@ def _abort(responses: Sequence[UpstreamResponse]) -> None:
         each.abort()
 
 
-class FannedResponse:
-    """Implements `core.UpstreamResponse` over several: bytes come in frames."""
+class MergedResponse:
+    """Implements `core.UpstreamResponse` for several responses. Frames tell their bytes apart."""
 
     def __init__(self, responses: Sequence[UpstreamResponse], owner: TaskOwner) -> None:
         self._responses = responses
@@ -53,7 +53,7 @@ class FannedResponse:
     async def read(self, limit_bytes: int) -> bytes:
         parts: list[bytes] = []
         left = limit_bytes
-        for copy, response in enumerate(self._responses):  # they arrive side by side, each in its own buffer
+        for copy, response in enumerate(self._responses):  # all of them arrive in parallel, into their own buffers
             body = await response.read(left)
             left -= len(body)
             parts.append(frame(copy, body))

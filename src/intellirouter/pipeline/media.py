@@ -1,4 +1,4 @@
-"""Fetching media that a client named by web address, for upstreams that want the bytes."""
+"""Fetches media that a request refers to by URL, for upstreams that need the bytes."""
 
 import asyncio
 import base64
@@ -9,16 +9,18 @@ from intellirouter.core import Call, Fetcher, errors
 
 _MAX_URLS: Final = 32
 _MAX_BYTES: Final = 20 * 1024 * 1024
-"""Of all media of one request together."""
+"""Limit for all media of one request together."""
 _DEADLINE_S: Final = 30.0
 
 
 async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) -> None:
-    """Fetch `urls` into `call.fetched`, side by side. Raises `InvalidRequest` for what cannot or may not be fetched."""
+    """Fetch `urls` into `call.fetched` in parallel. Raises `InvalidRequest` if one cannot or must not be fetched."""
     if fetcher is None:
-        raise errors.UnsupportedFeature("This model takes media as data only, not by URL.")
+        raise errors.UnsupportedFeature("This model accepts media only as data, not as URLs.")
     if len(urls) > _MAX_URLS:
-        raise errors.InvalidRequest(f"A request may name at most {_MAX_URLS} media by URL.", code="too_many_urls")
+        raise errors.InvalidRequest(
+            f"The request contains {len(urls)} media URLs, but at most {_MAX_URLS} are allowed.", code="too_many_urls"
+        )
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {
@@ -34,7 +36,7 @@ async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) 
         total += len(data)
         if total > _MAX_BYTES:
             raise errors.InvalidRequest(
-                f"The media named by URL are larger than {_MAX_BYTES} bytes together.", code="media_too_large"
+                f"The media of the request's URLs are larger than {_MAX_BYTES} bytes in total.", code="media_too_large"
             )
         fetched[url] = (media_type, base64.b64encode(data).decode("ascii"))
     call.fetched = fetched

@@ -1,4 +1,4 @@
-"""What each deployment of a decision could not be told: a dry run of the encoding, without sending anything."""
+"""Finds out which fields each deployment would not receive as requested, by encoding the request without sending it."""
 
 from collections.abc import Mapping
 
@@ -9,5 +9,5 @@ from intellirouter.dialects import Endpoint
 def preview_losses(
     endpoint: Endpoint, call: Call, deployments: Mapping[str, Deployment]
 ) -> dict[str, tuple[Loss, ...] | str]:
-    """Return, by deployment, the losses of the request; in words where it cannot be encoded for it at all."""
+    """Return the losses of the request by deployment, or the error message if the request cannot be encoded for it."""
     return {name: endpoint.losses(call, deployment) for name, deployment in deployments.items()}

@@ -1,4 +1,4 @@
-"""Answers that come from a stage instead of an upstream, encoded for the client, whole or as a stream."""
+"""Answers from a stage instead of an upstream, encoded for the client, complete or as a stream."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ _JSON: Final = b"application/json"
 
 
 async def recall(sources: Sequence[AnswerSource], exchange: Exchange, request: Decoded) -> StageAnswer | None:
-    """Ask the sources in turn. Returns the first answer."""
+    """Return the first answer of these sources, or None."""
     for source in sources:
         answer = await source.answer(exchange, request)
         if answer is not None:
@@ -24,7 +24,7 @@ async def recall(sources: Sequence[AnswerSource], exchange: Exchange, request: D
 
 
 async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
-    """Send a stage's answer to the client. Raises the `GatewayError` of an answer that breaks off."""
+    """Send a stage's answer to the client. Raises `GatewayError` if the answer breaks off."""
     if answer.body is not None:
         await delivery.complete(answer.body, _JSON)
         return
@@ -34,11 +34,11 @@ async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
     if call.is_stream:
         await _stream(client, call, _batches(answer), delivery)
     else:
-        response = answer.response or collect(await _all(_batches(answer)), call.dialect)
-        await _whole(client, call, response, delivery)
+        response = answer.response or collect(await _all_events(_batches(answer)), call.dialect)
+        await _complete(client, call, response, delivery)
 
 
-async def _whole(client: ChatClient, call: Call, response: Response, delivery: Delivery) -> None:
+async def _complete(client: ChatClient, call: Call, response: Response, delivery: Delivery) -> None:
     losses = LossReport(client.field_names)
     body = client.encode(response, call, losses)
     delivery.exchange.losses = losses.taken()
@@ -48,7 +48,7 @@ async def _whole(client: ChatClient, call: Call, response: Response, delivery: D
 
 
 async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequence[Event]], delivery: Delivery) -> None:
-    """Encode events as they come. The last bytes wait for settlement."""
+    """Encode events as they arrive. The last bytes are sent after the settlement."""
     exchange, encoder = delivery.exchange, client.stream(call, LossReport(client.field_names))
     has_begun = False
     try:
@@ -71,7 +71,7 @@ async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequenc
 
 
 async def _batches(answer: StageAnswer) -> AsyncIterator[Sequence[Event]]:
-    """Return a stage's answer as events, as they come."""
+    """Yield the events of a stage's answer as they arrive."""
     if answer.response is not None:
         yield list(events_of(answer.response))
     if answer.events is not None:
@@ -79,5 +79,5 @@ async def _batches(answer: StageAnswer) -> AsyncIterator[Sequence[Event]]:
             yield batch
 
 
-async def _all(batches: AsyncIterator[Sequence[Event]]) -> list[Event]:
+async def _all_events(batches: AsyncIterator[Sequence[Event]]) -> list[Event]:
     return [event async for batch in batches for event in batch]

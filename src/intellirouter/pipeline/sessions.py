@@ -1,7 +1,7 @@
-"""The execute stage for sessions: one WebSocket to a deployment for one of the client's, until either side ends it.
+"""The execute stage for realtime sessions: connects the client's WebSocket with one of a deployment.
 
-Attempts are made until an upstream has accepted; from then on there is no other. Messages pass in both directions as
-fast as the slower side takes them. The exchange is settled once, when the session is over, before the client is told.
+Attempts are made until an upstream has accepted the session. Then messages are relayed in both directions, as fast as
+the slower side reads. When the session has ended, the exchange is settled, and then the client's socket is closed.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ from intellirouter.pipeline.exchange import Decided, Exchange, Responder
 logger = logging.getLogger(__name__)
 
 _FIRST_MESSAGE_S: Final = 2.0
-"""How long an upstream that has accepted may take to say no. OpenAI refuses models and accounts only then."""
-_SWITCHING: Final = 101
-_NORMAL: Final = frozenset({1000, 1001, 1005})
-_UNSENDABLE: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
-"""Codes that stand for the absence of one, and what the client is told instead."""
-_LEAVING: Final = {1005: 1000, 1006: 1001, 1015: 1001, 1004: 1000}
-"""What the upstream is told instead."""
+"""How long to wait for an error as the first message. OpenAI rejects models and accounts after the handshake."""
+_STATUS_SWITCHING_PROTOCOLS: Final = 101
+_NORMAL_CLOSE_CODES: Final = frozenset({1000, 1001, 1005})
+_CLIENT_CLOSE_CODES: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
+"""Close codes that must not be sent, and the codes sent to the client instead."""
+_UPSTREAM_CLOSE_CODES: Final = {1005: 1000, 1006: 1001, 1015: 1001, 1004: 1000}
+"""Close codes that must not be sent, and the codes sent to the upstream instead."""
 
 Party = Literal["client", "upstream", "idle", "limit", "gateway"]
-_FINISH: Final[dict[Party, str]] = {
+_FINISH_REASONS: Final[dict[Party, str]] = {
     "client": "client_closed",
     "upstream": "upstream_closed",
     "idle": "idle_timeout",
@@ -48,35 +48,35 @@ _FINISH: Final[dict[Party, str]] = {
 
 
 class Session(Responder, FrameSocket, Protocol):
-    """A client's side of a session. The gateway implements it for one WebSocket that has not been accepted yet."""
+    """The client's WebSocket, which has not been accepted yet."""
 
     is_stopping: asyncio.Event
     """Set when the gateway stops."""
 
     async def begin(self, exchange: Exchange) -> None:
-        """Accept the client. Raises `SocketClosed`."""
+        """Accept the WebSocket. Raises `SocketClosed`."""
         ...
 
 
-class _End(Struct, frozen=True):
-    """Who ended the session, and how."""
+class _SessionEnd(Struct, frozen=True):
+    """Which party ended the session, and how."""
 
     by: Party
     code: int
     reason: str = ""
 
 
-class _Link(Struct, frozen=True):
-    """An upstream that has accepted."""
+class _UpstreamSession(Struct, frozen=True):
+    """A session that an upstream has accepted."""
 
     socket: FrameSocket
     relay: SessionRelay
     first: str | bytes | None
-    """Its first message, if there was one already."""
+    """The upstream's first message, if it has sent one."""
 
 
 class SessionExecutor(Struct, frozen=True, kw_only=True):
-    """Holds sessions. `settle` is called once the session is over, before the client's last byte."""
+    """Runs sessions. `settle` is called when a session has ended, before the client's socket is closed."""
 
     upstream: SocketUpstream | None
     attempts: Attempts
@@ -85,43 +85,44 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
     max_s: float
 
     async def run(self, exchange: Exchange, request: Decided, session: Session) -> None:
-        """Hold the session to its end, or raise the error that stands while there is none."""
-        context, link = await self.attempts.open(exchange, request, self._open)
+        """Run the session to its end. Raises the error for the client if no upstream accepts."""
+        context, accepted = await self.attempts.open(exchange, request, self._open)
         exchange.first_token_ms = context.attempt.first_byte_ms
-        exchange.status = _SWITCHING
+        exchange.status = _STATUS_SWITCHING_PROTOCOLS
         try:
-            end = await self._talk(exchange, link, session)
+            end = await self._run(exchange, accepted, session)
         except BaseException as error:
             self.attempts.abandon(context, error)
             raise
-        exchange.finish_reason = _FINISH[end.by]
-        if end.by == "upstream" and end.code not in _NORMAL:
-            exchange.error = _broken(exchange, end)
+        exchange.finish_reason = _FINISH_REASONS[end.by]
+        if end.by == "upstream" and end.code not in _NORMAL_CLOSE_CODES:
+            exchange.error = _disconnect_error(exchange, end)
             self.attempts.fail(context, exchange.error)
         else:
             self.attempts.succeed(context, is_session=True)
         self.settle(exchange)
-        await _tell(end, exchange.error, link.relay, session)
+        await _close_client(end, exchange.error, accepted.relay, session)
 
-    async def _open(self, context: AttemptContext) -> _Link:
-        """Shake hands and wait for the upstream's first message. Raises what a refusal means."""
+    async def _open(self, context: AttemptContext) -> _UpstreamSession:
+        """Connect and wait for the upstream's first message. Raises the error if the upstream refuses the session."""
         call, deployment, attempt = context.call, context.deployment, context.attempt
         route = context.exchange.endpoint.session_route(call, deployment)
         if self.upstream is None:
-            raise errors.UnsupportedFeature("This gateway does not open sessions to upstreams.")
-        answer = await self.upstream.connect(deployment, route.encode_request(call, deployment))
+            raise errors.UnsupportedFeature("This gateway does not support realtime sessions.")
+        response = await self.upstream.connect(deployment, route.encode_request(call, deployment))
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-        if isinstance(answer, SocketRefusal):
-            attempt.status = answer.status
+        if isinstance(response, SocketRefusal):
+            attempt.status = response.status
             raise route.decode_error(
-                answer.status, answer.headers, answer.body, deployment=deployment.name, clock=self.attempts.clock
+                response.status, response.headers, response.body, deployment=deployment.name, clock=self.attempts.clock
             )
-        attempt.status = _SWITCHING
+        attempt.status = _STATUS_SWITCHING_PROTOCOLS
         relay = route.session(call, deployment)
         try:
-            return _Link(answer, relay, await self._first_message(answer, route, relay, deployment))
+            first = await self._first_message(response, route, relay, deployment)
+            return _UpstreamSession(response, relay, first)
         except BaseException:
-            await _leave(answer, 1000)
+            await _close_upstream(response, 1000)
             raise
 
     async def _first_message(
@@ -131,10 +132,10 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
             async with asyncio.timeout(_FIRST_MESSAGE_S):
                 first = await socket.receive()
         except TimeoutError:
-            return None  # it waits for the client to speak first
+            return None  # the upstream waits for a message of the client
         except SocketClosed as closed:
             raise errors.UpstreamDisconnected(
-                f"{deployment.name} closed the session at once: {_words(closed.code, closed.reason)}."
+                f"{deployment.name} closed the session at once: {_close_description(closed.code, closed.reason)}."
             ) from None
         refusal = relay.refusal(first)
         if refusal is not None:
@@ -142,62 +143,62 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
             raise route.decode_error(status, (), body, deployment=deployment.name, clock=self.attempts.clock)
         return first
 
-    async def _talk(self, exchange: Exchange, link: _Link, session: Session) -> _End:
-        """Relay until one side ends the session, and let go of the upstream."""
+    async def _run(self, exchange: Exchange, accepted: _UpstreamSession, session: Session) -> _SessionEnd:
+        """Accept the client, relay messages until the session ends, and close the upstream's socket."""
         code = 1001
         try:
-            end = await self._greet(link, session, exchange) or await self._relay(link, session)
+            end = await self._accept(accepted, session, exchange) or await self._relay(accepted, session)
             code = end.code if end.by != "upstream" else 1000
         finally:
-            exchange.usage = link.relay.usage
-            await _leave(link.socket, code)
+            exchange.usage = accepted.relay.usage
+            await _close_upstream(accepted.socket, code)
         return end
 
-    async def _greet(self, link: _Link, session: Session, exchange: Exchange) -> _End | None:
-        """Accept the client and pass on the upstream's first message."""
+    async def _accept(self, accepted: _UpstreamSession, session: Session, exchange: Exchange) -> _SessionEnd | None:
+        """Accept the client and send it the upstream's first message."""
         try:
             await session.begin(exchange)
-            if link.first is not None:
-                await session.send(link.relay.from_upstream(link.first))
+            if accepted.first is not None:
+                await session.send(accepted.relay.from_upstream(accepted.first))
         except SocketClosed as closed:
-            return _End("client", closed.code, closed.reason)
+            return _SessionEnd("client", closed.code, closed.reason)
         return None
 
-    async def _relay(self, link: _Link, session: Session) -> _End:
-        """Pass messages on until somebody ends it, or has to."""
+    async def _relay(self, accepted: _UpstreamSession, session: Session) -> _SessionEnd:
+        """Relay messages until a party closes its socket, a time limit is reached, or the gateway stops."""
         owner = TaskOwner("session")
-        relay, active = link.relay, _Activity(self.attempts.clock)
-        up = owner.start(_pump("client", session, link.socket, relay.from_client, active), "up", is_awaited=True)
+        socket, relay, activity = accepted.socket, accepted.relay, _Activity(self.attempts.clock)
+        up = owner.start(_forward("client", session, socket, relay.from_client, activity), "up", is_awaited=True)
         down = owner.start(
-            _pump("upstream", link.socket, session, relay.from_upstream, active), "down", is_awaited=True
+            _forward("upstream", socket, session, relay.from_upstream, activity), "down", is_awaited=True
         )
         stop = owner.start(session.is_stopping.wait(), "stop", is_awaited=True)
         ends_s = self.attempts.clock.monotonic_s() + self.max_s
         try:
             while True:
                 now_s = self.attempts.clock.monotonic_s()
-                idle_left_s = active.last_s + self.idle_s - now_s
+                idle_left_s = activity.last_s + self.idle_s - now_s
                 if ends_s <= now_s:
-                    return _End("limit", 1000, f"The session has lasted {self.max_s:g} s, which is as long as it may.")
+                    return _SessionEnd("limit", 1000, f"The session has reached the limit of {self.max_s:g} s.")
                 if idle_left_s <= 0:
-                    return _End("idle", 1000, f"Nothing has happened for {self.idle_s:g} s.")
+                    return _SessionEnd("idle", 1000, f"The session was idle for {self.idle_s:g} s.")
                 await asyncio.wait(
                     {up, down, stop},
                     timeout=min(idle_left_s, ends_s - now_s),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                for pump in (up, down):
-                    if pump.done():
-                        end: _End = pump.result()
+                for direction in (up, down):
+                    if direction.done():
+                        end: _SessionEnd = direction.result()
                         return end
                 if stop.done():
-                    return _End("gateway", 1001, "The gateway is stopping.")
+                    return _SessionEnd("gateway", 1001, "The gateway is stopping.")
         finally:
             await owner.stop()
 
 
 class _Activity:
-    """When a message last passed."""
+    """The time of the last message in either direction."""
 
     def __init__(self, clock: Clock) -> None:
         self._now_s = clock.monotonic_s
@@ -207,30 +208,32 @@ class _Activity:
         self.last_s = self._now_s()
 
 
-async def _pump(
-    source_is: Party,
+async def _forward(
+    sender: Party,
     source: FrameSocket,
-    sink: FrameSocket,
+    target: FrameSocket,
     edit: Callable[[str | bytes], Any],
-    active: _Activity,
-) -> _End:
-    """Pass messages on until one of the sockets closes."""
-    sink_is: Party = "upstream" if source_is == "client" else "client"
+    activity: _Activity,
+) -> _SessionEnd:
+    """Forward messages from `source`, the socket of `sender`, to `target`, until one of the sockets is closed."""
+    receiver: Party = "upstream" if sender == "client" else "client"
     while True:
         try:
             message = await source.receive()
         except SocketClosed as closed:
-            return _End(source_is, closed.code, closed.reason)
-        active.note()
+            return _SessionEnd(sender, closed.code, closed.reason)
+        activity.note()
         try:
-            await sink.send(edit(message))
+            await target.send(edit(message))
         except SocketClosed as closed:
-            return _End(sink_is, closed.code, closed.reason)
-        active.note()
+            return _SessionEnd(receiver, closed.code, closed.reason)
+        activity.note()
 
 
-async def _tell(end: _End, error: errors.GatewayError | None, relay: SessionRelay, session: Session) -> None:
-    """Tell the client why its session is over, unless it has ended the session itself."""
+async def _close_client(
+    end: _SessionEnd, error: errors.GatewayError | None, relay: SessionRelay, session: Session
+) -> None:
+    """Report to the client why the session has ended, and close its socket. Does nothing if the client has ended it."""
     if end.by == "client":
         return
     if end.by in {"idle", "limit"}:
@@ -238,22 +241,23 @@ async def _tell(end: _End, error: errors.GatewayError | None, relay: SessionRela
     if error is not None:
         with contextlib.suppress(SocketClosed):
             await session.send(relay.error_event(error))
-    await session.close(_UNSENDABLE.get(end.code, end.code), end.reason)
+    await session.close(_CLIENT_CLOSE_CODES.get(end.code, end.code), end.reason)
 
 
-async def _leave(socket: FrameSocket, code: int) -> None:
-    """Close an upstream's socket the way a client does."""
-    await socket.close(_LEAVING.get(code, code))
+async def _close_upstream(socket: FrameSocket, code: int) -> None:
+    """Close an upstream's socket as a client would."""
+    await socket.close(_UPSTREAM_CLOSE_CODES.get(code, code))
 
 
-def _broken(exchange: Exchange, end: _End) -> errors.UpstreamError:
+def _disconnect_error(exchange: Exchange, end: _SessionEnd) -> errors.UpstreamError:
     name = "" if exchange.deployment is None else exchange.deployment.name
-    error = errors.UpstreamDisconnected(f"{name} ended the session: {_words(end.code, end.reason)}.")
+    error = errors.UpstreamDisconnected(f"{name} ended the session: {_close_description(end.code, end.reason)}.")
     logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
     return error
 
 
-def _words(code: int, reason: str) -> str:
+def _close_description(code: int, reason: str) -> str:
+    reason = reason.rstrip(".")
     if code == 1006:
         return reason or "the connection broke"
     return f"close code {code}, {reason}" if reason else f"close code {code}"

@@ -1,9 +1,9 @@
-"""THE SPINE: what every request goes through, in order, readable from top to bottom.
+"""The spine: the steps of every request, in order.
 
     identify → (capacity, body) → decode → prepare → recall → decide → execute → settle → emit
 
-`entry.py` does what comes before decode, for every way into the gateway. Stages (`stages.py`) have their places at
-prepare, recall and on the answer. Only execute repeats when an attempt fails.
+`entry.py` performs the steps before decode. Stages (`stages.py`) run at prepare, at recall and on the answer. Only
+execute is repeated when an attempt fails.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from intellirouter.dialects import Endpoint, check_depth
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
-from intellirouter.pipeline.exchange import STATUS_CLIENT_GONE, Decided, Decoded, Exchange, Reply, Responder
+from intellirouter.pipeline.exchange import STATUS_CLIENT_DISCONNECTED, Decided, Decoded, Exchange, Reply, Responder
 from intellirouter.pipeline.execute import Executor
 from intellirouter.pipeline.recall import deliver, recall
 from intellirouter.pipeline.sessions import Session, SessionExecutor
@@ -42,27 +42,27 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Responder)
 Serve = Callable[[Exchange, Decoded, R, Stages], Awaitable[None]]
-"""What follows the stages around the request: an answer, or a session."""
+"""Serves a request after the request stages: with an answer, or with a session."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What a spine works with. All of it but `router` and `fetcher` outlives a reload of the configuration."""
+    """The dependencies of a spine. A reload replaces `attempts`, `router` and `fetcher`."""
 
     upstream: Upstream
     journal: Journal
     attempts: Attempts
     router: Router
     emit: Callable[[ExchangeRecord, str], None]
-    """Telemetry: takes the record and the configured name of the model (empty when unknown)."""
+    """Passes a record to telemetry, with the configured name of the model (empty if unknown)."""
     clock: Clock
     fetcher: Fetcher | None = None
-    """None: nothing is fetched on behalf of clients."""
+    """None disables fetching URLs for clients."""
     sockets: SocketUpstream | None = None
-    """None: no realtime sessions."""
+    """None disables realtime sessions."""
 
 
 class Spine:
-    """One compiled configuration at work. A reload builds another; exchanges in flight keep theirs."""
+    """Processes requests with one compiled configuration. A reload builds a new spine for new requests."""
 
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
         self._runtime = runtime
@@ -80,21 +80,21 @@ class Spine:
         )
 
     def open(self, path: str, endpoint: Endpoint, request_id: str | None = None) -> Exchange:
-        """Return a new exchange. `request_id`: of the exchange whose work this one goes on with."""
+        """Return a new exchange. `request_id` is the id of the exchange that it continues, if any."""
         clock = self._parts.clock
         return Exchange(
             request_id or new_id("req_"), path, endpoint, started_s=clock.monotonic_s(), started_us=clock.epoch_us()
         )
 
     def run(self, exchange: Exchange, body: bytes, context: RequestContext, reply: Reply) -> Coroutine[Any, Any, None]:
-        """Take one request from its body to the client's last byte. Never raises a `GatewayError`."""
+        """Process one request, from its body to the last byte for the client. Never raises a `GatewayError`."""
         return self._run(exchange, body, context, reply, self._answer)
 
-    def hold(
+    def run_session(
         self, exchange: Exchange, body: bytes, context: RequestContext, session: Session
     ) -> Coroutine[Any, Any, None]:
-        """Take one session from its handshake (`body` is empty) to its end. Never raises a `GatewayError`."""
-        return self._run(exchange, body, context, session, self._hold)
+        """Process one session, from its handshake to its end. `body` is empty. Never raises a `GatewayError`."""
+        return self._run(exchange, body, context, session, self._serve_session)
 
     async def _run(
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
@@ -112,15 +112,15 @@ class Spine:
         except asyncio.CancelledError:
             _note_cancellation(exchange)
             raise
-        except Exception as error:  # the edge: a bug of ours must not take the connection or the ledger with it
-            logger.exception("internal error in %s", exchange.request_id)
+        except Exception as error:  # a bug in the gateway must not break the connection or the ledger
+            logger.exception("Internal error in %s.", exchange.request_id)
             await self.refuse(exchange, _internal_error(exchange, error), responder)
         finally:
             self.settle(exchange)
             self.emit(exchange)
 
     async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
-        """Answer from a stage, or else from an upstream."""
+        """Answer from a stage, or if none has an answer, from an upstream."""
         taps = stages.taps(exchange, request) if stages.answer else ()
         delivery = Delivery(exchange, reply, taps, self.settle)
         if stages.sources and (answer := await recall(stages.sources, exchange, request)) is not None:
@@ -128,11 +128,11 @@ class Spine:
         else:
             await self._executor.run(self.decide(exchange, request), delivery)
 
-    async def _hold(self, exchange: Exchange, request: Decoded, session: Session, _: Stages) -> None:
+    async def _serve_session(self, exchange: Exchange, request: Decoded, session: Session, _: Stages) -> None:
         await self._sessions.run(exchange, self.decide(exchange, request), session)
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, responder: Responder) -> None:
-        """Settle a failed exchange and tell the client, in that order."""
+        """Settle a failed exchange, then report the error to the client."""
         exchange.error = error
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
@@ -141,12 +141,13 @@ class Spine:
         await responder.fail(error, exchange)
 
     def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
-        """Read the request, and find what its model stands for. Raises `InvalidRequest`, `ModelNotFound`."""
+        """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
         if exchange.endpoint.is_json:
             check_depth(body, self._runtime.server.max_json_depth)
         call = exchange.call = exchange.endpoint.decode_request(body, context)
         resolved = self._catalog.resolve(call.model)
         if resolved is None or not exchange.identity.may_use(call.model):
+            # OpenAI's wording.
             raise errors.ModelNotFound(
                 f"The model '{call.model[:200]}' does not exist or you do not have access to it.", param="model"
             )
@@ -154,16 +155,13 @@ class Spine:
         return Decoded(call, resolved)
 
     def decide(self, exchange: Exchange, request: Decoded) -> Decided:
-        """Give every deployment that might serve the request a verdict, a score and a reason.
-
-        Raises `NoEligibleDeployment`.
-        """
+        """Decide which deployments are tried, in which order. Raises `NoEligibleDeployment`."""
         decision: Decision = self._parts.router.decide(request.call, request.resolved, self._parts.clock.monotonic_s())
         exchange.decision = decision
         return Decided(request.call, request.resolved, decision)
 
     def settle(self, exchange: Exchange) -> None:
-        """Price the usage and write the record, once. From then on it survives kill -9."""
+        """Compute the cost and write the record, once. After that the record survives `kill -9`."""
         if exchange.record is not None or exchange.is_handed_over:
             return
         if exchange.deployment is not None:
@@ -173,7 +171,7 @@ class Spine:
         exchange.record = record
 
     def emit(self, exchange: Exchange) -> None:
-        """Hand the record to telemetry, after the last byte."""
+        """Pass the record to telemetry, after the last byte has been sent."""
         if exchange.record is not None:
             self._parts.emit(exchange.record, exchange.model or "")
 
@@ -183,15 +181,15 @@ class Spine:
 
 
 def _note_cancellation(exchange: Exchange) -> None:
-    exchange.status = STATUS_CLIENT_GONE if exchange.is_client_gone else 503
-    if exchange.is_client_gone:
-        exchange.error = errors.ClientGone("The client closed the connection before the answer was complete.")
+    exchange.status = STATUS_CLIENT_DISCONNECTED if exchange.is_client_disconnected else 503
+    if exchange.is_client_disconnected:
+        exchange.error = errors.ClientDisconnected("The client closed the connection before the response was complete.")
     else:
-        exchange.error = errors.Overloaded("The gateway was stopped before the answer was complete.")
+        exchange.error = errors.Overloaded("The gateway was stopped before the response was complete.")
 
 
 def _internal_error(exchange: Exchange, cause: Exception) -> errors.InternalError:
-    hint = f"Report it with the request id {exchange.request_id}."
-    error = errors.InternalError("The gateway failed to handle this request.", hint=hint)
+    hint = f"See the gateway's log, and report the problem with the request id {exchange.request_id}."
+    error = errors.InternalError("The gateway failed to handle the request.", hint=hint)
     error.__cause__ = cause
     return error

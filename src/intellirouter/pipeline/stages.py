@@ -1,12 +1,12 @@
-"""The three shapes of a stage: around the request, instead of the upstream, on the answer.
+"""The three kinds of stages: before the decision, instead of the upstream, and on the answer.
 
     decode ─▶ RequestStage.prepare … ─▶ AnswerSource.answer … ─▶ decide ─▶ execute ─▶ client
                                                │                             │
                                                └──── AnswerStage.tap ◀───────┘
 
-A stage that edits a request works on the conversation (`Endpoint.conversation`, `Endpoint.edited`), never on bytes; the
-edit reaches every upstream dialect and loses nothing else. Stages are values of the generation. A stage names the
-client dialects it is for, so that requests of other dialects do not pay for it; an absent stage costs nothing.
+A stage that edits a request works on the conversation (`Endpoint.conversation`, `Endpoint.edited`), never on bytes. The
+edit reaches upstreams of every dialect, and everything else stays unchanged. Stages belong to a generation. A stage
+names the client dialects that it applies to; requests of other dialects do not call it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,16 +19,16 @@ from intellirouter.pipeline.exchange import Decoded, Exchange
 
 
 class Stage(Protocol):
-    """What all shapes have in common."""
+    """What all kinds of stages have in common."""
 
     @property
     def dialects(self) -> frozenset[str] | None:
-        """Return the client dialects that the stage is for; None means all."""
+        """The client dialects that the stage applies to; None means all."""
         ...
 
 
 class RequestStage(Stage, Protocol):
-    """Around the request: may replace it, or end the exchange by raising a `GatewayError`."""
+    """Runs before the decision. May replace the request, or end the exchange by raising a `GatewayError`."""
 
     async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded: ...
 
@@ -37,38 +37,38 @@ class StageAnswer(Struct, frozen=True, kw_only=True):
     """An answer that needs no upstream. Exactly one of `response`, `events` and `body` is set."""
 
     source: str
-    """For headers and records: `cache`, `queue`."""
+    """Name of the source in headers and records: `cache`, `queue`."""
     response: Response | None = None
-    """A whole answer in the intermediate form; it is encoded for the client, whole or as a stream."""
+    """A complete answer in the intermediate form. It is encoded for the client, complete or as a stream."""
     events: AsyncIterator[Sequence[Event]] | None = None
-    """The same as it comes. A client that did not ask for a stream gets it once it is complete."""
+    """The events of an answer as they arrive. A client that did not request a stream gets the complete answer."""
     body: bytes | None = None
-    """A whole JSON answer in the client's dialect."""
+    """A complete JSON answer in the client's dialect."""
 
 
 class AnswerSource(Stage, Protocol):
-    """Instead of the upstream: may answer the request. The first source that answers ends the search."""
+    """Runs instead of the upstream. The answer of the first source that has one is used."""
 
     async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None: ...
 
 
 class AnswerTap(Protocol):
-    """Sees one answer as its client gets it."""
+    """Receives one answer as it is sent to the client."""
 
     def take(self, data: bytes) -> None:
-        """Take the whole body, or the next bytes of the stream, in the client's dialect."""
+        """Take the complete body, or the next bytes of the stream, in the client's dialect."""
         ...
 
     async def finish(self, exchange: Exchange) -> None:
-        """The answer is complete and settled. Awaited before the client gets the last bytes; must not raise."""
+        """Called when the answer is complete and settled, before the last bytes are sent. Must not raise."""
         ...
 
 
 class AnswerStage(Stage, Protocol):
-    """On the answer: sees what the client gets, whole or piece by piece."""
+    """Runs on the answer: receives what the client is sent, at once or piece by piece."""
 
     def tap(self, exchange: Exchange, request: Decoded) -> AnswerTap | None:
-        """Return what is to see the answer of this request, or None. Called once, before anything is answered."""
+        """Return the tap for the answer to this request, or None. Called once, before the request is answered."""
         ...
 
 
@@ -80,7 +80,7 @@ class Stages(Struct, frozen=True, kw_only=True):
     answer: tuple[AnswerStage, ...] = ()
 
     def for_dialect(self, dialect: str) -> "Stages":
-        """Return the stages for clients of one dialect."""
+        """Return the stages that apply to clients of one dialect."""
         return Stages(
             request=tuple(each for each in self.request if _is_for(each, dialect)),
             sources=tuple(each for each in self.sources if _is_for(each, dialect)),

@@ -1,4 +1,4 @@
-"""Relaying a stream: nothing is released before the first content, and the last bytes wait for settlement."""
+"""Relays a stream. Nothing is sent before the first content, and the last bytes are sent after the settlement."""
 
 from msgspec import Struct
 
@@ -8,24 +8,24 @@ from intellirouter.pipeline.delivery import Delivery
 
 
 class OpenStream(Struct, frozen=True):
-    """A stream that has its first content, or has ended without any."""
+    """A stream whose first content has arrived, or that has ended without content."""
 
     response: UpstreamResponse
     relay: StreamRelay
     losses: tuple[Loss, ...]
-    """What the request could not pass on."""
+    """Fields that the request did not pass on as requested."""
     first: bytes
-    """What the client may have by now."""
+    """The first bytes for the client."""
     is_complete: bool
-    """The upstream has sent everything; `first` is also the last."""
+    """The upstream has sent everything; `first` is the whole stream."""
 
     def close(self) -> None:
-        """Let go of the upstream. Idempotent."""
-        _let_go(self.response, self.relay)
+        """Release or abort the upstream response. Idempotent."""
+        _close(self.response, self.relay)
 
 
 async def open_stream(response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...]) -> OpenStream:
-    """Read until the first content. Raises `UpstreamError`; the client knows nothing yet, so failover is free."""
+    """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
     try:
         first = b""
         while not relay.has_content and not relay.is_finished:
@@ -35,18 +35,18 @@ async def open_stream(response: UpstreamResponse, relay: StreamRelay, losses: tu
             first = relay.feed(chunk)
         is_complete = not relay.has_content
         if is_complete:
-            first = relay.end()  # raises for a stream that ends before it has any content
+            first = relay.end()  # raises an error if the stream ended too early
         response.content_began()
         return OpenStream(response, relay, losses, first, is_complete)
     except BaseException:
-        _let_go(response, relay)
+        _close(response, relay)
         raise
 
 
 async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
-    """Relay all but the last bytes, which are returned for the caller to send once the outcome is noted.
+    """Relay all but the last bytes. The caller sends these after it has recorded the outcome.
 
-    The client has been sent the head. Raises `UpstreamError` when the upstream breaks off.
+    Call it after the response headers have been sent. Raises `UpstreamError` if the upstream breaks off.
     """
     if stream.is_complete:
         return stream.first
@@ -60,7 +60,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
         out = relay.feed(chunk)
 
 
-def _let_go(response: UpstreamResponse, relay: StreamRelay) -> None:
+def _close(response: UpstreamResponse, relay: StreamRelay) -> None:
     if relay.is_finished:
         response.release()
     else:

@@ -1,7 +1,7 @@
-"""Surviving failures: retry and fallback as pure state machines.
+"""Retries and fallbacks as pure state machines.
 
-Door: `AttemptPlanner`, `Backoff`, `RetryPolicy`, `Step`. They are told what has failed and when; they never sleep,
-call or log.
+Door: `AttemptPlanner`, `Backoff`, `RetryPolicy`, `Step`. The caller reports failures and passes the time; nothing here
+sleeps, sends requests or logs.
 """
 
 from intellirouter.resilience.planner import AttemptPlanner, Backoff, Step

@@ -1,4 +1,4 @@
-"""The attempt planner: after a failure, who is tried next and when. A pure state machine; see DESIGN.md."""
+"""The attempt planner: which deployment is tried after a failure, and when. A pure state machine; see DESIGN.md."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _MAX_ATTEMPTS: Final = 16
 
 
 class Step(Struct, frozen=True):
-    """The next attempt: on whom, after which wait."""
+    """The next attempt: on which deployment, and after which wait."""
 
     deployment: str
     kind: AttemptKind
@@ -24,16 +24,16 @@ class Backoff(Struct, frozen=True):
     max_s: float = 30.0
 
     def wait_s(self, retry: int, rng: random.Random) -> float:
-        """Return the wait before the n-th retry (from 0): base · 2ⁿ up to the maximum, the upper half at random."""
+        """Return the wait before a retry (the first is 0): base · 2ⁿ, at most the maximum; its upper half is random."""
         full = min(self.max_s, self.base_s * (1 << min(retry, 20)))
         return full * (0.5 + rng.random() / 2)
 
 
 class AttemptPlanner:
-    """Walks the pool, then round it again with backoff, then the fallbacks once each.
+    """Tries the pool, then retries it with backoff, then tries each fallback once.
 
-    Going to another deployment costs no wait. Going back to one waits for backoff and for its Retry-After; a wait
-    longer than the backoff's maximum is not worth it, and the fallbacks are tried instead.
+    Another deployment is tried without a wait. A retry waits for the backoff and the deployment's Retry-After. If that
+    is longer than the maximum of the backoff, the fallbacks are tried instead.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class AttemptPlanner:
         self._queue = self._pool[1:]
         if not self._pool:
             self._fallbacks.pop(0)  # the first attempt was a fallback
-        self._hopeless: set[str] = set()
+        self._excluded: set[str] = set()
         self._not_before_s: dict[str, float] = {}
         self._attempts = 1
 
     def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
-        """Return the next step after `deployment` failed with `error`, or None when the error stands."""
+        """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
         if not error.fallback and not error.retryable:
             return None
         if not error.retryable:
-            self._hopeless.add(deployment)
+            self._excluded.add(deployment)
         if error.retry_after_s is not None:
             self._not_before_s[deployment] = now_s + error.retry_after_s
         if self._attempts >= _MAX_ATTEMPTS:
@@ -77,39 +77,39 @@ class AttemptPlanner:
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:
             name = self._queue.pop(0)
-            if name in self._hopeless:
+            if name in self._excluded:
                 continue
             if self._round == 0:
                 return Step(name, "fallback", 0.0)
-            # A later round has waited once, at its beginning.
-            wait_s = self._owed_s(name, now_s)
+            # The backoff of a retry round is spent before its first attempt.
+            wait_s = self._remaining_wait_s(name, now_s)
             if now_s + wait_s < deadline_s:
                 return Step(name, "retry", wait_s)
         return self._next_round(now_s, deadline_s) or self._next_fallback()
 
-    def _owed_s(self, name: str, now_s: float) -> float:
-        """Return what is left of the wait that `name` asked for."""
+    def _remaining_wait_s(self, name: str, now_s: float) -> float:
+        """Return how long to wait because of the Retry-After of `name`."""
         return max(0.0, self._not_before_s.get(name, 0.0) - now_s)
 
     def _next_round(self, now_s: float, deadline_s: float) -> Step | None:
         if self._round >= self._retries:
             return None
         wait_s = self._backoff.wait_s(self._round, self._rng)
-        waits = {name: self._owed_s(name, now_s) for name in self._pool if name not in self._hopeless}
-        ready = [name for name, owed_s in waits.items() if owed_s <= self._backoff.max_s]
+        waits = {name: self._remaining_wait_s(name, now_s) for name in self._pool if name not in self._excluded}
+        ready = [name for name, remaining_s in waits.items() if remaining_s <= self._backoff.max_s]
         if not ready:
             return None
         ready.sort(key=waits.__getitem__)
         first, *queue = ready
         wait_s = max(wait_s, waits[first])
         if now_s + wait_s >= deadline_s:
-            return None  # no time for that, but perhaps for a fallback, which costs no wait
+            return None  # there may still be time for a fallback, which needs no wait
         self._round, self._queue = self._round + 1, queue
         return Step(first, "retry", wait_s)
 
     def _next_fallback(self) -> Step | None:
         while self._fallbacks:
             name = self._fallbacks.pop(0)
-            if name not in self._hopeless:
+            if name not in self._excluded:
                 return Step(name, "fallback", 0.0)
         return None

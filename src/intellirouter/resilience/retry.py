@@ -1,4 +1,4 @@
-"""When work that runs in the background is tried again: batch lines, calls of the store. Pure."""
+"""The retry policy of background work, such as the lines of a batch. Pure."""
 
 import random
 from typing import Final
@@ -8,22 +8,22 @@ from msgspec import Struct
 from intellirouter.core import errors
 from intellirouter.resilience.planner import Backoff
 
-_PASSING: Final = (errors.Overloaded, errors.NoEligibleDeployment, errors.ModelLoading, errors.AllAttemptsFailed)
-"""Errors that may be over later, in addition to those that the error tree calls retryable."""
+_TRANSIENT: Final = (errors.Overloaded, errors.NoEligibleDeployment, errors.ModelLoading, errors.AllAttemptsFailed)
+"""Errors that are worth a retry later, in addition to those that are `retryable`."""
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """How often, and after which wait."""
+    """How often work is tried, and how long to wait in between."""
 
     max_tries: int
-    """The first one included."""
+    """Includes the first try."""
     backoff: Backoff
     max_wait_s: float
-    """Of one wait, whatever an upstream's Retry-After asks for."""
+    """The limit of one wait, which also applies to Retry-After."""
 
     def wait_s(self, error: errors.GatewayError, tries: int, rng: random.Random) -> float | None:
-        """Return how long to wait after `tries` tries, the last of which failed with `error`; None: give up."""
-        if tries >= self.max_tries or not (error.retryable or isinstance(error, _PASSING)):
+        """Return the wait after the given number of tries, the last of which failed with `error`; None to give up."""
+        if tries >= self.max_tries or not (error.retryable or isinstance(error, _TRANSIENT)):
             return None
         wait_s = max(self.backoff.wait_s(tries - 1, rng), error.retry_after_s or 0.0)
         return min(self.max_wait_s, wait_s)

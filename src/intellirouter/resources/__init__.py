@@ -1,9 +1,9 @@
-"""Durable objects with an address of their own: files, batches and stored responses.
+"""API resources that are stored in the database: files, batches and responses.
 
 Door: `Files`, `Batches` (with `LineRunner`, which runs a batch's lines), `Responses` with `ResponsesStage` and
-`BackgroundResponses`, the stores they share (`AsyncObjectStore`, `FileStore`, `ResponseStore`), and the shapes of any
-resource: `Resource`, `ResourceRequest`, `Download`, `Page`. They keep what clients store in the object store
-and run work that outlives a request; they know nothing of HTTP connections.
+`BackgroundResponses`, the stores they share (`AsyncObjectStore`, `FileStore`, `ResponseStore`), and the types of every
+resource: `Resource`, `ResourceRequest`, `Download`, `Page`. They store objects for clients and run work that continues
+after its request. They do not know HTTP connections.
 """
 
 from intellirouter.resources.batches.lines import LineRunner

@@ -1,4 +1,4 @@
-"""The object store for the event loop: calls run on worker threads, and wait while the database is unavailable."""
+"""The object store for code on the event loop. Calls run on worker threads and wait if the database is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,8 +9,8 @@ from msgspec import Struct
 from intellirouter.core import Clock, errors
 from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable
 
-_PATIENCE_S: Final = 10.0
-"""Opening the database after a start takes a second or two, more on a busy machine."""
+_AVAILABLE_WITHIN_S: Final = 10.0
+"""How long a client waits for the database. Opening it after a start takes a second or two, or more under load."""
 _POLL_S: Final = 0.1
 _RETRY_S: Final = 1.0
 _DELETE_BATCH: Final = 500
@@ -38,15 +38,15 @@ class AsyncObjectStore:
     async def call(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Call a method of the store for a client that waits.
 
-        Raises `Overloaded` when the database is unavailable for ten seconds.
+        Raises `Overloaded` if the database is unavailable for ten seconds.
         """
-        deadline_s = self._clock.monotonic_s() + _PATIENCE_S
+        deadline_s = self._clock.monotonic_s() + _AVAILABLE_WITHIN_S
         while True:
             try:
                 return await asyncio.to_thread(method, *arguments, **named)
             except StoreUnavailable as error:
                 if self._clock.monotonic_s() >= deadline_s:
-                    raise errors.Overloaded(str(error), code="store_unavailable", hint="Try again shortly.") from error
+                    raise errors.Overloaded(str(error), code="store_unavailable") from error
             await asyncio.sleep(_POLL_S)
 
     async def call_when_available(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -58,9 +58,9 @@ class AsyncObjectStore:
                 await asyncio.sleep(_RETRY_S)
 
     async def parts(self, kind: str, owner: str, tenant: str, *, can_wait: bool = True) -> AsyncIterator[StoredObject]:
-        """Iterate over an object's parts in order; about a mebibyte is in memory at a time.
+        """Iterate over an object's parts in order, with about a mebibyte in memory at a time.
 
-        Raises `Overloaded` when it cannot wait and the database is unavailable.
+        If `can_wait` is false, it raises `Overloaded` when the database is unavailable.
         """
         after = ""
         call = self.call_when_available if can_wait else self.call

@@ -1,4 +1,4 @@
-"""The small answers: health. Whole, immediate, without an exchange."""
+"""Health responses, which need no exchange."""
 
 from collections.abc import Callable
 from typing import Final

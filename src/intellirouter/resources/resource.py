@@ -1,4 +1,4 @@
-"""Things with an address of their own: stored responses, files, batches, model lists. Answered whole, no exchange."""
+"""The interface of API resources, such as files and batches. Requests to them are answered without an exchange."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from intellirouter.resources.pages import JSON, Page
 
 
 class ResourceRequest(Struct, frozen=True, kw_only=True):
-    """One request to a resource. The body has been read, within the server's bounds."""
+    """A request to a resource. The body has been read, within the server's limits."""
 
     identity: Identity
     method: str
@@ -23,29 +23,29 @@ class ResourceRequest(Struct, frozen=True, kw_only=True):
 
 
 class Download(Struct, frozen=True, kw_only=True):
-    """A page that is sent piece by piece, because it may be large."""
+    """A response that is sent piece by piece, because it may be large."""
 
     content_type: bytes
     size_bytes: int
     headers: tuple[tuple[bytes, bytes], ...]
     pieces: AsyncIterator[bytes]
-    """Together `size_bytes` long."""
+    """The body, `size_bytes` long."""
 
 
 class Resource(Protocol):
-    """A family of paths."""
+    """Serves a group of paths."""
 
     @property
     def json_paths(self) -> frozenset[str]:
-        """Return where a POST must carry a JSON body."""
+        """The paths whose POST requests must have a JSON body."""
         ...
 
     def allowed(self, path: str) -> str:
-        """Return the methods that a path takes (`GET, DELETE`), empty when it is none of ours."""
+        """Return the methods that a path supports (`GET, DELETE`); empty if it is not a path of this resource."""
         ...
 
     async def serve(self, request: ResourceRequest) -> Page | Download:
-        """Answer. Raises `GatewayError`."""
+        """Return the response. Raises `GatewayError`."""
         ...
 
 
@@ -53,19 +53,19 @@ def json_page(document: Any) -> Page:
     return 200, JSON, msgspec.json.encode(document)
 
 
-def page_size(query: dict[str, str], default: int = 20, most: int = 100) -> int:
-    """Read `limit`. Raises `InvalidRequest`."""
+def page_size(query: dict[str, str], default: int = 20, maximum: int = 100) -> int:
+    """Return the query parameter `limit`. Raises `InvalidRequest`."""
     text = query.get("limit") or str(default)
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= most:
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= maximum:
         raise errors.InvalidRequest(
-            f"Invalid 'limit': expected an integer from 1 to {most}.", param="limit", code="invalid_value"
+            f"Invalid 'limit': expected an integer from 1 to {maximum}.", param="limit", code="invalid_value"
         )
     return int(text)
 
 
 def is_ascending(query: dict[str, str]) -> bool:
-    """Read `order` (`desc` unless asked). Raises `InvalidRequest`."""
+    """Return whether the query parameter `order` is `asc`; the default is `desc`. Raises `InvalidRequest`."""
     order = query.get("order") or "desc"
     if order not in {"asc", "desc"}:
-        raise errors.InvalidRequest("Invalid 'order': expected asc or desc.", param="order", code="invalid_value")
+        raise errors.InvalidRequest("Invalid 'order': expected 'asc' or 'desc'.", param="order", code="invalid_value")
     return order == "asc"

@@ -1,4 +1,4 @@
-"""The composition root: which rooms a process starts, and how they are handed to one another.
+"""The composition root: builds the parts of a process from all rooms, and starts them.
 
 Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalog`, `look_up`.
 """

@@ -1,4 +1,4 @@
-"""The composition root: from a compiled configuration to a running gateway. Every room is handed its parts here."""
+"""Builds a gateway from a compiled configuration, and starts, reloads and stops it."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
 from intellirouter.fake import FakeProvider
-from intellirouter.gateway import Gateway, OllamaPages, SocketHints, SocketPaths, is_control
+from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
 from intellirouter.providers import VENDORS, UpstreamPool, WebSocketDialer
@@ -42,22 +42,22 @@ from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logg
 logger = logging.getLogger(__name__)
 
 _OTHER_VENDORS = frozenset(name for name, row in VENDORS.items() if row.transport != "http")
-_LINES_STOP_S = 5.0
-"""What lines of batches get in addition to the time that requests in flight have had. The next start runs the rest."""
+_BATCHES_STOP_S = 5.0
+"""How long the lines of batches may continue after the requests in flight have finished."""
 
 
 class GatewayProcess:
-    """One gateway: everything that is started and stopped together. Build it inside a running event loop."""
+    """Everything that one gateway consists of. Build it inside a running event loop."""
 
     def __init__(
         self,
         runtime: Runtime,
         *,
         on_host_event: Callable[[WorkerView], None] | None = None,
-        read_again: Callable[[], Runtime] | None = None,
+        load_runtime: Callable[[], Runtime] | None = None,
     ) -> None:
-        """`read_again` loads and compiles the configuration again; None where there is no file to read."""
-        self._read_again = read_again
+        """`load_runtime` loads and compiles the configuration for a reload; None if there is no file."""
+        self._load_runtime = load_runtime
         self._reloading = asyncio.Lock()
         self.metrics = Metrics()
         self.feed = LiveFeed()
@@ -67,7 +67,7 @@ class GatewayProcess:
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight()
         self._board = HealthBoard()
-        rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
         entry = Entry(self.current, self.in_flight)
@@ -89,17 +89,17 @@ class GatewayProcess:
                 OllamaPages(self.current),
                 Files(files, self.current),
                 self.batches,
-                SocketHints(),
+                WebSocketHints(),
             ),
         )
-        self.sockets = SocketPaths(self.current, entry)
+        self.websockets = WebSocketGateway(self.current, entry)
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        """Serve HTTP: the control plane below `/api/`, the data plane everywhere else. WebSockets are the latter's."""
+        """Serve the control plane below `/api/`, WebSockets, and the data plane at all other paths."""
         if scope["type"] == "websocket":
-            return self.sockets(scope, receive, send)
+            return self.websockets(scope, receive, send)
         app = self._admin if is_control(scope["path"]) else self._gateway
         return app(scope, receive, send)
 
@@ -110,46 +110,48 @@ class GatewayProcess:
         self.host.apply(local_models(self.current.value.runtime))
 
     def begin_stop(self) -> None:
-        """Begin nothing that can wait for the next start, while requests in flight finish."""
+        """Close live feeds and WebSockets, and start no more batch lines, while the requests in flight finish."""
         self.feed.close()
-        self.sockets.end()
+        self.websockets.begin_stop()
         self.batches.pause()
 
     async def stop(self) -> None:
-        """Close what was opened, in an order that lets the last exchanges be accounted for."""
-        await self.batches.stop(_LINES_STOP_S)
+        """Stop everything. The store is last, so that it records the last exchanges."""
+        await self.batches.stop(_BATCHES_STOP_S)
         await self.background.stop()
         await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
 
     async def reload(self) -> ServerSpec:
-        """Read the configuration again. An invalid one changes nothing, and the log says why."""
-        if self._read_again is not None:
+        """Load the configuration again and apply it. If it is invalid, log the problems and change nothing."""
+        if self._load_runtime is not None:
             try:
-                await self._reload(self._read_again)
+                await self._reload(self._load_runtime)
             except ConfigError as error:
                 for problem in error.problems:
-                    logger.error("reload refused: %s", problem)  # noqa: TRY400 - no traceback wanted
+                    logger.error("The configuration was not reloaded. %s", problem)  # noqa: TRY400 - no traceback
             except errors.HostError as error:
-                logger.error("reload refused: %s %s", error.message, error.hint)  # noqa: TRY400 - no traceback wanted
+                message = "The configuration was not reloaded. %s"
+                logger.error(message, error.full_message)  # noqa: TRY400 - no traceback
         return self.current.value.runtime.server
 
-    async def _reload(self, read: Callable[[], Runtime]) -> None:
-        """Build the next generation and put it into service. Raises `ConfigError`, `HostError` and changes nothing."""
-        async with self._reloading:  # so that no older configuration replaces a newer one
-            runtime = await asyncio.to_thread(read)
+    async def _reload(self, load_runtime: Callable[[], Runtime]) -> None:
+        """Build the next generation and use it for new requests. Raises `ConfigError`, `HostError`."""
+        async with self._reloading:  # so that an older configuration does not replace a newer one
+            runtime = await asyncio.to_thread(load_runtime)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
             generation = self._generations.build(runtime, prices, self._registries)
             self.host.apply(local_models(generation.runtime))
             self._swap(generation)
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
-            logger.warning("%s has changed: it takes effect after a restart.", setting)
-        logger.info("configuration reloaded: %d models, %d deployments", len(runtime.models), len(runtime.deployments))
+            logger.warning("%s has changed. It takes effect after a restart.", setting)
+        models, deployments = len(runtime.models), len(runtime.deployments)
+        logger.info("The configuration was reloaded: %d models, %d deployments.", models, deployments)
 
     def _swap(self, generation: Generation) -> None:
-        """Serve new requests by this generation. Requests in flight keep theirs."""
+        """Serve new requests with this generation. Requests in flight keep theirs."""
         self.current.swap(generation)
         catalog = generation.catalog
         self._board.keep_only(frozenset(catalog.deployments))
@@ -212,16 +214,16 @@ class GatewayProcess:
 
     def _add_gauges(self) -> None:
         add = self.metrics.add_gauge
-        add("intellirouter_in_flight", "Exchanges in flight.", lambda: float(len(self.in_flight)))
-        add("intellirouter_open_sockets", "WebSockets that clients hold open.", lambda: float(len(self.sockets)))
+        add("intellirouter_in_flight", "Requests in flight.", lambda: float(len(self.in_flight)))
+        add("intellirouter_open_sockets", "Open WebSockets of clients.", lambda: float(len(self.websockets)))
         add(
             "intellirouter_spool_backlog_records",
-            "Settled exchanges that are not in the database yet.",
+            "Records that are in the spool, but not in the database yet.",
             lambda: float(self.store.health().backlog_records),
         )
         add(
             "intellirouter_lost_records",
-            "Exchange records that could not be kept.",
+            "Records that could not be stored.",
             lambda: float(self.store.health().lost_records),
         )
 

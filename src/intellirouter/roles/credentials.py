@@ -1,4 +1,4 @@
-"""Stored credentials: where they are kept, and how a configuration gets at them."""
+"""Opens the credential store of a configuration, and resolves `store:NAME` references with it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,20 +8,20 @@ from intellirouter.store import KEY_VARIABLE, CredentialError, CredentialStore
 
 
 def open_credentials(path: Path | None, environ: Mapping[str, str] | None = None) -> CredentialStore:
-    """Return the credentials of the store that this configuration names. Raises `ConfigError`, `CredentialError`.
+    """Return the credential store of this configuration. Raises `ConfigError`, `CredentialError`.
 
-    `path` None: the configuration of the environment alone. `environ` defaults to the process environment.
+    If `path` is None, the configuration consists of the environment. `environ` defaults to that of the process.
     """
     variables = process_environment() if environ is None else environ
     config = load_config(path, environ=variables).config
     try:
         return CredentialStore(config.store.url, variables.get(KEY_VARIABLE))
-    except ValueError as error:  # not a store that keeps anything
+    except ValueError as error:  # the configured store does not support credentials
         raise CredentialError(str(error)) from None
 
 
 def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> StoredSecretLookup:
-    """Return what finds `store:NAME` in the database at `url`. Nothing is opened before the first name is asked for."""
+    """Return a function that looks up `store:NAME` in the database at `url`. Its first call opens the database."""
     variables = process_environment() if environ is None else environ
 
     def find(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Generations: everything that one configuration determines, built together, swapped as one.
+"""Builds generations: everything that one configuration determines, so that a reload replaces it as a whole.
 
-Requests in flight keep the generation they began with. What cannot change while the process runs (where it listens,
-where it stores) keeps the value that the process was started with, and is reported.
+Requests in flight keep the generation in which they began. Settings that cannot change while the process is running,
+such as the address and the store, keep the values of the start. They are reported as pending until a restart.
 """
 
 import random
@@ -20,11 +20,11 @@ from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow
 
 _FIXED_SERVER_SETTINGS: Final = ("host", "port", "role")
-"""Members of `server` that only take effect when the process starts; so does all of `store`."""
+"""Settings of `server` that take effect only when the process starts, like all settings of `store`."""
 
 
 class Registries(Struct, frozen=True, kw_only=True):
-    """What the names in a configuration refer to. Adding a vendor, a strategy or a stage is adding a row."""
+    """The vendors, strategies and stages that a configuration can use."""
 
     vendors: Mapping[str, VendorRow]
     strategies: Mapping[str, StrategyRow]
@@ -32,7 +32,7 @@ class Registries(Struct, frozen=True, kw_only=True):
 
 
 class SharedParts(Struct, frozen=True, kw_only=True):
-    """What outlives every generation."""
+    """Everything that generations share, because it is kept when the configuration reloads."""
 
     upstream: Upstream
     sockets: SocketUpstream
@@ -54,13 +54,13 @@ class Generations:
         self._number = 0
 
     def effective(self, runtime: Runtime) -> Runtime:
-        """Return the configuration with those settings that only a restart can change as they were at the start."""
+        """Return the configuration, but with the values of the start for settings that only a restart can change."""
         started = self._started_with
         fixed = {name: getattr(started.server, name) for name in _FIXED_SERVER_SETTINGS}
         return structs.replace(runtime, server=structs.replace(runtime.server, **fixed), store=started.store)
 
     def pending_restart(self, runtime: Runtime) -> tuple[str, ...]:
-        """Name the settings of this configuration that only take effect after a restart."""
+        """Return the settings that have changed since the start and take effect only after a restart."""
         started = self._started_with
         changed = [
             f"server.{name}"
@@ -70,7 +70,7 @@ class Generations:
         return (*changed, *(["store"] if runtime.store != started.store else []))
 
     def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
-        """Return the generation of this configuration. Nothing is started or swapped."""
+        """Return the generation of this configuration, without using it yet."""
         effective, shared = self.effective(runtime), self._shared
         catalog = Catalog(effective, registries.vendors, prices)
         self._number += 1

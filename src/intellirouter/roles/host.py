@@ -1,4 +1,4 @@
-"""The local model host, and the models that a configuration wants it to serve."""
+"""Builds the local model host, and lists the models that a configuration assigns to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ DEFAULT_CACHE_DIR = Path.home() / ".cache" / "intellirouter"
 
 
 def build_host(runtime: Runtime, pool: UpstreamPool, on_event: Callable[[WorkerView], None] | None) -> LocalHost:
-    """Return a host without models. `pool` is the one that sends requests to its workers."""
+    """Return a host without models. `pool` sends the requests to its workers."""
     spec = runtime.host
     return LocalHost(
         cache_dir=Path(spec.cache_dir) if spec.cache_dir else DEFAULT_CACHE_DIR,
@@ -39,4 +39,4 @@ def local_models(runtime: Runtime) -> list[LocalModel]:
 
 
 def _ignore(_: WorkerView) -> None:
-    """The default: events are not reported."""
+    """Ignore the event."""

@@ -57,7 +57,7 @@ async def _list_one(upstream: Upstream, endpoint: Deployment) -> ProviderModels:
     try:
         models = await discover_models(upstream, endpoint)
     except errors.GatewayError as error:
-        message = error.message.removeprefix(f"{endpoint.name}: ")  # the provider is shown next to the problem
-        problem = f"{message} {error.hint}".strip()
+        # The provider is shown next to the problem.
+        problem = error.full_message.removeprefix(f"{endpoint.name}: ")
         return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, problem=problem)
     return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, models=models)

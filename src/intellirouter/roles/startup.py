@@ -1,4 +1,4 @@
-"""From a command line to a serving gateway: find the configuration, say what was found, serve."""
+"""Starts a gateway for a command line: loads or discovers the configuration, binds the address, serves."""
 
 import sys
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _ADDRESS_HINT: Final = (
 
 
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
-    """Load and compile a configuration with the real vendors. Raises `ConfigError` with every problem."""
+    """Load and compile a configuration. Raises `ConfigError` with every problem."""
     loaded = load_config(path, overrides=overrides)
     return _compiled(loaded)
 
@@ -46,12 +46,12 @@ def _compiled(loaded: LoadedConfig) -> Runtime:
         origins=loaded.origins,
         stored=stored,
     )
-    price_list(runtime)  # a broken one is told now, not when the gateway is up
+    price_list(runtime)  # raises an error now if the price list is invalid
     return runtime
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:
-    """Find what this machine offers: provider keys in the environment, local model servers, the bundled model."""
+    """Find what this machine offers: credentials in the environment, local model servers, the bundled model."""
     env = process_environment() if environ is None else environ
     ports = {"ollama": int(port)} if (port := env.get("RESOURCE_PORTS_OLLAMA", "")).isdigit() else {}
     probes = probe_local(VENDORS.values(), ports=ports, own_port=own_port)
@@ -59,9 +59,9 @@ def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _
 
 
 def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
-    """Serve until a signal. Returns the exit status: 0 after a clean stop, 1 when the address cannot be had.
+    """Serve until a signal arrives. Returns the exit status: 0 after a normal stop, 1 if the address is not available.
 
-    Without a file the configuration is what `discover_here` finds. Raises `ConfigError`.
+    Without a file, the configuration is what `discover_here` finds. Raises `ConfigError`.
     """
     discovery = None
     if config_path is None:
@@ -81,12 +81,12 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         return 1
     host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)
-    read_again = None if config_path is None else partial(check, config_path, overrides)
+    load_runtime = None if config_path is None else partial(check, config_path, overrides)
     run(
-        partial(GatewayProcess, runtime, on_host_event=progress.show, read_again=read_again),
+        partial(GatewayProcess, runtime, on_host_event=progress.show, load_runtime=load_runtime),
         sock,
         runtime.server,
         on_ready=partial(print_banner, runtime, discovery, host, port, config_path),
-        can_reload=read_again is not None,
+        can_reload=load_runtime is not None,
     )
     return 0

@@ -1,6 +1,6 @@
-"""Deciding: which deployments may serve a request, in which order, and why. Pure: no I/O, no clock of its own.
+"""Routing: decides which deployments can serve a request, in which order, and why. No I/O; time is passed in.
 
-Door: `Router`, `STRATEGIES` (the built-in rows of the registry that a router is given), `StrategyRow`.
+Door: `Router`, `STRATEGIES` (the built-in rows of the strategy registry), `StrategyRow`.
 """
 
 from intellirouter.routing.decide import Router

@@ -1,4 +1,4 @@
-"""filter → score → order: a Decision that holds every candidate with its verdict, score and reason. No I/O."""
+"""Makes decisions: filters the deployments, scores them, and puts them in order. No I/O."""
 
 import math
 import random
@@ -16,18 +16,18 @@ _DEFAULT_STRATEGY: Final = "priority"
 _MAX_MEMO: Final = 2048
 
 MemoKey = tuple[ResolvedModel, str, str, frozenset[str]]
-"""Everything that a decision by a static strategy reads while its pool is well and the request fits: the model,
-and of the call the operation, the client dialect and the needs."""
+"""Model, operation, client dialect and needs: everything that the decision of a static strategy depends on, as long as
+no deployment of the pool is failing and the request fits into every context."""
 
 
 class _Memo(Struct, frozen=True):
     decision: Decision
     fits_tokens: int
-    """Up to so many tokens, input and output together, no member is excluded for its context."""
+    """Requests of up to this many tokens, input and output together, fit into every context."""
 
 
 class Router:
-    """Decides, for one generation of the configuration."""
+    """Makes the decisions of one generation of the configuration."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Router:
         rng: random.Random,
         turns: dict[str, int] | None = None,
     ) -> None:
-        """`turns`: how many decisions each model has had, which round robin counts; it outlives reloads."""
+        """`turns` counts the decisions by model, for round robin. Pass the same dict again after a reload."""
         self._strategies = strategies
         self._board = board
         self._rng = rng
@@ -44,10 +44,10 @@ class Router:
         self._memo: dict[MemoKey, _Memo] = {}
 
     def decide(self, call: Call, resolved: ResolvedModel, now_s: float) -> Decision:
-        """Return the decision. Raises `NoEligibleDeployment` when every candidate is excluded by the request."""
+        """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request."""
         key = (resolved, call.operation, call.dialect, call.needs)
         memo = self._memo.get(key)
-        if memo is not None and self._holds(memo, call, resolved):
+        if memo is not None and self._is_valid(memo, call, resolved):
             return memo.decision
         excluded: list[Candidate] = []
         pool = _eligible(resolved.pool, call, excluded)
@@ -68,12 +68,12 @@ class Router:
         resolved = key[0]
         self._memo[key] = _Memo(decision, always_fits_tokens((*resolved.pool, *resolved.fallbacks)))
 
-    def _holds(self, memo: _Memo, call: Call, resolved: ResolvedModel) -> bool:
-        """The request fits into every context, and no member of the pool has failed lately."""
+    def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel) -> bool:
+        """Return whether the request fits into every context and the last attempt on each pool member succeeded."""
         if estimate_tokens(len(call.body)) + (call.max_output_tokens or 0) > memo.fits_tokens:
             return False
         of = self._board.of
-        for each in resolved.pool:  # noqa: SIM110 - on the way of every request; `all` would cost a generator
+        for each in resolved.pool:  # noqa: SIM110 - runs for every request; `all` would need a generator
             if of(each.name).failures_in_a_row:
                 return False
         return True
@@ -81,7 +81,7 @@ class Router:
     def _split(
         self, pool: tuple[Deployment, ...], now_s: float
     ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-        """Split the pool into healthy and failing. Failing deployments are tried last, never left out."""
+        """Split the pool into healthy and failing deployments. Failing ones are tried last, but not excluded."""
         of = self._board.of
         if not any(of(each.name).failures_in_a_row for each in pool):
             return pool, ()
@@ -108,7 +108,7 @@ class Router:
 
 
 def _eligible(deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]) -> tuple[Deployment, ...]:
-    """Return the deployments that may serve the call; note the others with the reason."""
+    """Return the deployments that can serve the call. Adds the others to `excluded`."""
     reasons = [exclusion_reason(each, call) for each in deployments]
     if not any(reasons):
         return deployments
@@ -121,7 +121,7 @@ def _eligible(deployments: tuple[Deployment, ...], call: Call, excluded: list[Ca
 def _no_eligible(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
     reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
     return errors.NoEligibleDeployment(
-        f"No deployment of '{call.model}' can serve this request: {reasons}.", status=400
+        f"No deployment of the model '{call.model}' can serve this request: {reasons}.", status=400
     )
 
 
@@ -158,7 +158,7 @@ def _decision(
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
-        reason=f"{first.reason}; {others} more to fall back on" if others else first.reason,
+        reason=f"{first.reason}; {others} more to try" if others else first.reason,
         order=tuple([each.deployment for each in candidates]),
         pool_size=len(scored),
         candidates=tuple(candidates + excluded) if excluded else tuple(candidates),

@@ -1,13 +1,13 @@
-"""Which deployments may serve a call. What is unknown about a deployment excludes nothing."""
+"""Which deployments can serve a call. Unknown properties of a deployment never exclude it."""
 
 from typing import Final
 
 from intellirouter.core import Call, Deployment, estimate_input_tokens, estimate_tokens
 
 _ALTERNATIVES: Final = {"completions": "chat", "count_tokens": "chat"}
-"""Operations that the gateway offers over another one where the upstream does not have them."""
+"""Operations that the gateway can emulate with another operation if the upstream does not support them."""
 _WITHOUT_CONTEXT: Final = frozenset({"audio", "images"})
-"""Operations whose requests are media rather than text."""
+"""Operations whose requests contain media instead of text, so that the context does not limit them."""
 _NO_LIMIT: Final = 1 << 62
 
 
@@ -17,7 +17,7 @@ def exclusion_reason(deployment: Deployment, call: Call) -> str | None:
 
 
 def always_fits_tokens(deployments: tuple[Deployment, ...]) -> int:
-    """Return up to how many tokens, input and output together, no deployment is excluded for its context."""
+    """Return the number of tokens, input and output together, that fits into the context of every deployment."""
     return min((each.context_tokens for each in deployments if each.context_tokens is not None), default=_NO_LIMIT)
 
 
@@ -25,7 +25,7 @@ def _missing_ability(deployment: Deployment, call: Call) -> str | None:
     operations = deployment.operations
     offered = operations is None or call.operation in operations or _ALTERNATIVES.get(call.operation) in operations
     if not offered:
-        return f"does not serve {call.operation}"
+        return f"does not support {call.operation}"
     capabilities = deployment.capabilities
     if capabilities is not None:
         if missing := call.needs - capabilities:
@@ -36,11 +36,11 @@ def _missing_ability(deployment: Deployment, call: Call) -> str | None:
 
 
 def _context_overflow(deployment: Deployment, call: Call) -> str | None:
-    """Exclude only what cannot fit by a wide margin: the estimate of tokens is rough."""
+    """Exclude only requests of more than twice the context size, because the estimate is rough."""
     if deployment.context_tokens is None or call.operation in _WITHOUT_CONTEXT:
         return None
     limit = 2 * deployment.context_tokens - (call.max_output_tokens or 0)
     if estimate_tokens(len(call.body)) <= limit or (tokens := estimate_input_tokens(call.body)) <= limit:
         return None
     needed = tokens + (call.max_output_tokens or 0)
-    return f"cannot fit about {needed} tokens into its context of {deployment.context_tokens}"
+    return f"has a context of {deployment.context_tokens} tokens, but the request needs about {needed}"

@@ -1,6 +1,6 @@
 """The HTTP server: connections, limits on request heads, WebSocket handshakes, signals, draining.
 
-Door: `run`, `bind`, `AddressInUse`, `Application`. It serves one ASGI application and knows nothing of what that does.
+Door: `run`, `bind`, `AddressInUse`, `Application`. It serves any ASGI application.
 """
 
 from intellirouter.serving.server import AddressInUse, Application, bind, run

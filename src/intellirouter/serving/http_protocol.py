@@ -1,4 +1,4 @@
-"""The server's HTTP/1.1 protocol: uvicorn's, with bounds on a request's head and errors in our own shape."""
+"""The HTTP/1.1 protocol of the server: uvicorn's, with limits on request heads and JSON error responses."""
 
 import asyncio
 import importlib
@@ -16,10 +16,10 @@ _HEAD_DEADLINE_S: Final = 30.0
 _SOCKET_PROTOCOL: Final = "intellirouter.serving.websocket_protocol"
 
 
-class _JoiningTransport:
-    """Joins a response's head with the first piece of its body, which spares a system call.
+class _HeadBufferingTransport:
+    """Writes the head of a response together with the first piece of its body, which saves a system call.
 
-    A head whose body does not follow within the same turn of the event loop goes out alone at its end.
+    If the body does not follow within the same iteration of the event loop, the head is written alone.
     """
 
     __slots__ = ("_head", "_loop", "_transport")
@@ -50,7 +50,7 @@ class _JoiningTransport:
         self._transport.close()
 
     def plain(self) -> asyncio.Transport:
-        """Return the transport itself, with nothing waiting."""
+        """Flush, and return the underlying transport."""
         self._flush()
         return self._transport
 
@@ -58,17 +58,17 @@ class _JoiningTransport:
         return getattr(self._transport, name)
 
 
-def open_socket(**named: Any) -> asyncio.Protocol:
-    """Return the protocol that takes over a connection. Its library is loaded by the first one: most serve none."""
+def build_websocket_protocol(**named: Any) -> asyncio.Protocol:
+    """Return the protocol of a new WebSocket. The first call loads its library, which most gateways never need."""
     protocol: asyncio.Protocol = importlib.import_module(_SOCKET_PROTOCOL).SocketProtocol(**named)
     return protocol
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses heads that are too large or come too slowly; closes connections that stay idle.
+    """Refuses request heads that are too large or arrive too slowly, and closes idle connections.
 
-    Uvicorn arms and cancels a keep-alive timer for every response. Here a connection remembers since when it has
-    waited, and its one timer looks again when that could have become too long.
+    Uvicorn starts and cancels a keep-alive timer for every response. Here a connection stores since when it has been
+    waiting, and has one timer, which runs again at the next possible timeout.
     """
 
     _head_bytes = 0
@@ -79,10 +79,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", _JoiningTransport(transport, self.loop))
+        self.transport = cast("asyncio.Transport", _HeadBufferingTransport(transport, self.loop))
         self._extensions: dict[str, Any] = {RESPOND: self._respond, HAS_BODY: self._has_body}
         self._waiting_since_s = self.loop.time()
-        self._watch = self.loop.call_later(_HEAD_DEADLINE_S, self._look)
+        self._watch = self.loop.call_later(_HEAD_DEADLINE_S, self._check_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
@@ -94,12 +94,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._is_handed_over or self._is_answering():
             return
-        # Nothing is being answered, so what has come belongs to a head that is not complete.
+        # No request is being answered, so these bytes belong to an incomplete head.
         if not self._head_bytes:
             self._waiting_since_s = self.loop.time()
         self._head_bytes += len(data)
         if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, "The request's head is too large.", "headers_too_large")
+            self._refuse(431, f"The request headers are larger than {_MAX_HEAD_BYTES} bytes.", "headers_too_large")
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
@@ -108,21 +108,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["extensions"] = self._extensions
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over. Its transport joins no heads any more, and no timer waits for one."""
+        """Hand the connection over to the WebSocket protocol, without buffering and timer."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
         if self._requests > 1 and not self.cycle.response_complete:
-            self.transport.close()  # it came behind a request that is still being answered
+            self.transport.close()  # the handshake was pipelined behind a request that is still being answered
             return
-        joining = cast("_JoiningTransport", self.transport)
-        self.transport = joining.plain()
+        buffering = cast("_HeadBufferingTransport", self.transport)
+        self.transport = buffering.plain()
         self._is_handed_over = True
         self._extensions.clear()
         super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, but for the timer."""
+        """Do the same as uvicorn, except for the timer."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -133,11 +133,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
 
     def _respond(self, scope: object, status: int, header_lines: bytes, body: bytes) -> bool:
-        """The `intellirouter.respond` ASGI extension: write a whole response at once, or return False.
+        """The `intellirouter.respond` ASGI extension: write a complete response at once, or return False.
 
-        It stands for the two messages that `send` would take apart and check header by header. False when the client
-        reads slowly or has left, or for pipelined requests: then `send` does it. `header_lines` end in CRLF each and
-        hold no `date`, `connection` or `transfer-encoding`.
+        It replaces two ASGI messages, whose headers uvicorn checks one by one. It returns False, so that the caller
+        must use `send`, if the client reads slowly or has disconnected, and for pipelined requests. Each of
+        `header_lines` ends with CRLF; `date`, `connection` and `transfer-encoding` must not be among them.
         """
         cycle = self.cycle
         if cycle.scope is not scope or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
@@ -157,18 +157,18 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     def _has_body(self, scope: object) -> bool:
-        """The `intellirouter.has_body` ASGI extension: a request that came whole needs no deadline for its body."""
+        """The `intellirouter.has_body` ASGI extension: return whether the complete request body has arrived."""
         cycle = self.cycle
         return cycle.scope is scope and not cycle.more_body
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg, "invalid_http")
+        self._refuse(400, errors.as_sentence(msg), "invalid_http")
 
     def _is_answering(self) -> bool:
         return self._requests > 0 and not self.cycle.response_complete
 
-    def _look(self) -> None:
-        """Close the connection if it has waited too long for a head; otherwise look again when it could have."""
+    def _check_timeout(self) -> None:
+        """Close the connection if it has waited too long for a request; otherwise set the timer again."""
         self._watch = None
         if self.transport.is_closing():
             return
@@ -178,7 +178,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if waited_s >= allowed_s:
             self.transport.close()
         else:
-            self._watch = self.loop.call_later(max(1.0, allowed_s - waited_s), self._look)
+            self._watch = self.loop.call_later(max(1.0, allowed_s - waited_s), self._check_timeout)
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         body = encode_error(errors.InvalidRequest(message, code=code, status=status))

@@ -1,4 +1,4 @@
-"""Serving: bind, run, drain on a signal, exit 0. The event loop lives here and nowhere else."""
+"""Runs the server and its event loop: binds, serves, and drains on a signal."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ import uvloop
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import TaskOwner
-from intellirouter.serving.http_protocol import BoundedProtocol, open_socket
+from intellirouter.serving.http_protocol import BoundedProtocol, build_websocket_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +25,11 @@ _KEEP_ALIVE_S = 75
 
 
 class AddressInUse(Exception):
-    """The gateway's port is taken."""
+    """The address of the gateway is in use."""
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which says when it listens, and ends a signal's work with exit status 0 instead of raising
-    the signal again.
-    """
+    """Uvicorn's server, which calls `on_ready` when it listens, and exits with status 0 after a signal."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         super().__init__(config)
@@ -40,7 +38,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _spare_the_collector()
+        _tune_interpreter()
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -51,7 +49,7 @@ class Server(uvicorn.Server):
                 task.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains; the second one, whichever it is, ends the wait for what is under way."""
+        """Drain on the first signal. On the second one, stop without waiting for the requests in flight."""
         del sig, frame
         self.force_exit = self.should_exit
         self.should_exit = True
@@ -68,19 +66,19 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-_SWITCH_S: Final = 0.0005
-"""How long a background thread may keep the interpreter from the event loop: a tenth of Python's default."""
+_SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a background thread may block the event loop: a tenth of Python's default."""
 
 
-def _spare_the_collector() -> None:
-    """Take what start-up made out of the garbage collector's sight, and let it look less often.
+def _tune_interpreter() -> None:
+    """Exclude the objects of the start-up from garbage collection, and collect less often.
 
-    Exchanges make no cycles, so collections find next to nothing; looking through all modules for it costs latency.
+    Exchanges create no reference cycles, so collections find almost nothing, but traversing all objects adds latency.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -101,20 +99,20 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Application(Protocol):
-    """What is served: an ASGI application with a beginning and an end, built inside the event loop."""
+    """An ASGI application that can be started, stopped and reloaded. It is built inside the event loop."""
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]: ...
 
     async def start(self) -> None: ...
 
     def begin_stop(self) -> None:
-        """Begin nothing new, while requests under way finish."""
+        """Start no new background work while the requests in flight finish."""
         ...
 
     async def stop(self) -> None: ...
 
     async def reload(self) -> ServerSpec:
-        """Read the configuration again (SIGHUP). Reports its own errors. Returns the limits that hold now."""
+        """Reload the configuration (SIGHUP) and return the current limits. Logs its own errors."""
         ...
 
 
@@ -126,7 +124,7 @@ def run(
     on_ready: Callable[[], None],
     can_reload: bool,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then drain (bounded) and return."""
+    """Serve until SIGINT or SIGTERM, then drain for a limited time and return."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(build, sock, spec, on_ready, can_reload))
 
@@ -144,7 +142,7 @@ async def _serve(
         application,
         http=BoundedProtocol,
         loop="none",
-        ws=cast("Any", open_socket),
+        ws=cast("Any", build_websocket_protocol),
         ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",

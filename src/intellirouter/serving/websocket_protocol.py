@@ -1,4 +1,4 @@
-"""The server's WebSocket protocol: uvicorn's over the `websockets` library. Loaded by the first socket."""
+"""The WebSocket protocol of the server: uvicorn's, with the `websockets` library. The first socket loads it."""
 
 import logging
 
@@ -12,35 +12,33 @@ _logger = logging.getLogger("intellirouter.sockets")
 _logger.setLevel(logging.WARNING)
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Text that is not UTF-8 closes the socket. Uvicorn logs it with a traceback: any client could fill the log."""
+def _is_logged(record: logging.LogRecord) -> bool:
+    """Return False for invalid UTF-8, which uvicorn logs with a traceback. Any client could fill the log with it."""
     return record.exc_info is None or not isinstance(record.exc_info[1], UnicodeDecodeError)
 
 
-_logger.addFilter(_is_ours)
+_logger.addFilter(_is_logged)
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """Leaves ending to the application, tells a broken connection from a close, and logs no addresses: a browser's
-    key may stand in one.
-    """
+    """Lets the application close its sockets, reports broken connections, and logs no URLs, which may contain keys."""
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type] # as uvicorn calls it
         self.logger = _logger
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's, which leaves handshakes that cannot be read without an answer."""
+        """Do the same as uvicorn, and in addition answer malformed handshakes."""
         super().data_received(data)
         if self.handshake_initiated or self.close_sent:
             return
         problem = self.conn.handshake_exc
-        said = str(problem.__cause__ or problem) if problem is not None else "it is not complete"
+        reason = str(problem.__cause__ or problem) if problem is not None else "it is incomplete"
         body = encode_error(
             errors.InvalidRequest(
-                f"The WebSocket handshake cannot be read: {said}.",
+                f"The WebSocket handshake is malformed: {reason}.",
                 code="invalid_handshake",
-                hint="It is a GET without a body, its lines at most 8 KiB long.",
+                hint="Send a GET request without a body, with lines of at most 8 KiB.",
             )
         )
         head = (
@@ -52,12 +50,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """The gateway stops. The application has been told, and closes its sockets when it has done with them."""
+        """Do nothing for open sockets when the gateway stops: the application closes them itself."""
         if self.close_sent or not self.handshake_initiated:
             super().shutdown()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """As uvicorn's, which takes a handshake that was answered with an error for one that was not answered."""
+        """Do the same as uvicorn, but count a handshake that was answered with an error as answered."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True

@@ -11,10 +11,11 @@ from intellirouter.store.exchange_store import ExchangeStore
 from intellirouter.store.health import StoreHealth, StoreUnavailable
 from intellirouter.store.log_reader import LogReader
 from intellirouter.store.master_key import CredentialError
-from intellirouter.store.objects import MAX_OBJECTS_PER_PAGE, ObjectStore, StoredObject, part_id
+from intellirouter.store.objects import ObjectStore
 from intellirouter.store.query_types import LedgerTotal, LogFilter, LogPage, LogRow
 from intellirouter.store.spool import SpoolLimits
 from intellirouter.store.store_url import check_store_url, database_path
+from intellirouter.store.stored_object import MAX_OBJECTS_PER_PAGE, StoredObject, part_id
 
 __all__ = [
     "KEY_VARIABLE",

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 from intellirouter.store.health import StoreUnavailable
-from intellirouter.store.objects import MAX_OBJECTS_PER_PAGE, StoredObject
+from intellirouter.store.stored_object import MAX_OBJECTS_PER_PAGE, StoredObject
 from intellirouter.store.tables import objects
 
 _LISTED: Final = [objects.c[name] for name in StoredObject.__struct_fields__ if name != "content"]

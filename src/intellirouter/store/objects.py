@@ -7,41 +7,14 @@ call does blocking I/O. SQLAlchemy is imported by the first call and not with th
 import importlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.store_url import database_path
+from intellirouter.store.stored_object import MAX_OBJECTS_PER_PAGE, StoredObject
 
 if TYPE_CHECKING:
     from intellirouter.store.object_queries import ObjectQueries
-
-MAX_OBJECTS_PER_PAGE: Final = 1000
-
-
-def part_id(owner: str, number: int) -> str:
-    """Return the id of a part. Parts sort by number and are found by the id of their owner."""
-    return f"{owner}.{number:08d}"
-
-
-class StoredObject(Struct, frozen=True, kw_only=True):
-    """One object. `meta` is a small JSON document that lists contain; `content` may be large."""
-
-    kind: str
-    """`response`, `file`, `batch`, …"""
-    id: str
-    """Ids of one kind sort by time."""
-    tenant: str
-    created_us: int
-    expires_us: int | None = None
-    """Expires at this time. None means that the object is kept until it is deleted."""
-    status: str = ""
-    parent: str = ""
-    """The object that this one belongs to, and with which it is deleted. It may be of any kind."""
-    meta: bytes = b"{}"
-    content: bytes | None = None
-    """Always None in lists."""
 
 
 class ObjectStore:

@@ -138,7 +138,7 @@ class Spool:
         return True
 
     def _undo(self, segment: SpoolSegment, written: int) -> None:
-        """Remove the torn line, so that the next one starts on a new line. Nobody has read beyond `size`."""
+        """Remove the torn line, so that the next one starts on a new line. No reader has read beyond `size`."""
         try:
             os.ftruncate(segment.fd, segment.size)
         except OSError:

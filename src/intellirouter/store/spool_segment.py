@@ -117,7 +117,7 @@ class SpoolSegment:
     def write(self, line: bytes) -> int:
         """Append `line` and return the number of bytes written, without adding it to `size`. Raises OSError.
 
-        The write goes to the page cache, so holding the interpreter lock during the call delays nobody.
+        The write goes to the page cache, so holding the interpreter lock during the call causes no delay.
         """
         written: int = _write(self.fd, line, len(line))
         if written < 0:

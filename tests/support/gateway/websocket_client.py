@@ -77,4 +77,4 @@ class Frames:
 
 
 def is_last(frame: dict[str, Any]) -> bool:
-    return frame["type"] in {"chat.completed", "chat.cancelled", "error"}
+    return frame["type"] in {"chat.completed", "chat.canceled", "error"}

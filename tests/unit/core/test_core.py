@@ -1,4 +1,4 @@
-"""The values that every room speaks: call, decision, deployment, record, vendor."""
+"""The values that all rooms share: call, decision, deployment, record, vendor."""
 
 import msgspec
 import pytest

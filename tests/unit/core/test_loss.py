@@ -1,4 +1,4 @@
-"""Losses: named once, in the client's words, safe in a header."""
+"""Losses are reported once, with the field names of the client's dialect, and are safe in a header."""
 
 from intellirouter.core import Loss, LossReport
 

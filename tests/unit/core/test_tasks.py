@@ -1,4 +1,4 @@
-"""Background tasks are owned: named, ended, loud."""
+"""Background tasks are named, canceled at the end, and their failures are logged."""
 
 import asyncio
 import logging
@@ -59,7 +59,7 @@ async def test_failing_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert not owner._tasks
 
 
-async def test_cancelled_task_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_canceled_task_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     owner = TaskOwner("room")
     owner.start(forever(), "work")
     await owner.stop()

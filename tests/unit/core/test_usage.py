@@ -1,4 +1,4 @@
-"""Disjoint buckets and their sums."""
+"""Token counts by kind, their sums, and estimates."""
 
 import pytest
 from hypothesis import given
@@ -38,8 +38,8 @@ def test_estimate_is_rounded_up(size: int) -> None:
 def test_media_in_a_request_are_not_counted_by_their_bytes() -> None:
     text = b'{"text": "' + b"words and words " * 2000 + b'"}'
     unspaced = b'{"text": "' + "汉字".encode() * 8000 + b'"}'
-    picture = b'{"url": "data:image/png;base64,' + b"iVBORw0K" * 250_000 + b'"}'
+    image = b'{"url": "data:image/png;base64,' + b"iVBORw0K" * 250_000 + b'"}'
     assert estimate_input_tokens(text) == estimate_tokens(len(text))
     assert estimate_input_tokens(unspaced) == estimate_tokens(len(unspaced))
-    assert estimate_input_tokens(text + picture) < estimate_tokens(len(text)) + 2000
+    assert estimate_input_tokens(text + image) < estimate_tokens(len(text)) + 2000
     assert estimate_input_tokens(b"") == 0

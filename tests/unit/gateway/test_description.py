@@ -1,4 +1,4 @@
-"""The description tells of every path there is, is good OpenAPI, and its page needs nobody else."""
+"""The OpenAPI document is valid and covers every path, and its page uses no other host."""
 
 import json
 import re
@@ -21,32 +21,32 @@ def references(value: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("path", ENDPOINTS_BY_PATH)
-def test_every_fixed_path_is_described(path: str) -> None:
+def test_every_fixed_path_is_documented(path: str) -> None:
     assert "post" in DOCUMENT["paths"][path]
 
 
-def test_what_is_described_as_a_surface_is_one() -> None:
+def test_operations_with_decision_headers_are_endpoints() -> None:
     decided = [path for path, _, of in OPERATIONS if "x-intellirouter-reason" in of["responses"]["200"]["headers"]]
     assert len(decided) == len(ENDPOINTS_BY_PATH) + 5
     for path in decided:
         assert path in ENDPOINTS_BY_PATH or endpoint_of(path.replace("{model}", "some/name")), path
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     for reference in references(DOCUMENT):
         at: Any = DOCUMENT
         for key in reference.removeprefix("#/").split("/"):
             at = at[key]
 
 
-def test_every_schema_is_one_and_is_used() -> None:
+def test_every_schema_is_valid_and_used() -> None:
     for name, schema in DOCUMENT["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(schema)
         assert f"#/components/schemas/{name}" in references(DOCUMENT), name
 
 
 @pytest.mark.parametrize(("path", "method", "of"), OPERATIONS, ids=IDS)
-def test_every_operation_is_told_in_full(path: str, method: str, of: dict[str, Any]) -> None:
+def test_every_operation_is_complete(path: str, method: str, of: dict[str, Any]) -> None:
     assert method in {"get", "post", "delete"}
     assert of["summary"]
     assert of["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
@@ -71,7 +71,7 @@ def test_operation_ids_are_unique() -> None:
     ],
     ids=lambda each: each[0],
 )
-def test_examples_are_what_their_schemas_ask(example: tuple[str, dict[str, Any]]) -> None:
+def test_examples_match_their_schemas(example: tuple[str, dict[str, Any]]) -> None:
     content = example[1]
     if "example" in content:
         schema = {**content["schema"], "components": DOCUMENT["components"]}
@@ -79,7 +79,7 @@ def test_examples_are_what_their_schemas_ask(example: tuple[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("path", sorted(description.PATHS))
-def test_pages_are_the_gateways_own(path: str) -> None:
+def test_data_plane_serves_every_page(path: str) -> None:
     assert not is_control(path)
     status, content_type, body = description.page(path)
     assert (status, bool(body)) == (200, True)
@@ -87,16 +87,16 @@ def test_pages_are_the_gateways_own(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(path for path in description.PATHS if "docs" in path))
-def test_the_page_loads_nothing_from_elsewhere(path: str) -> None:
+def test_docs_page_refers_to_no_other_host(path: str) -> None:
     body = description.page(path)[2].decode()
-    # The name of SVG's namespace and a note in a comment are no addresses that are fetched.
+    # The SVG namespace is not fetched.
     assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", body.replace("http://www.w3.org/2000/svg", ""))
     assert not re.search(r"<script(?![^>]* src=)|\sstyle=|\son[a-z]+=\"|javascript:", body)
     loaded = re.findall(r'(?:src|href)="(/[^"]*)"', body)
     assert set(loaded) <= description.PATHS
 
 
-def test_the_page_may_load_nothing_from_elsewhere() -> None:
+def test_content_security_policy_is_strict() -> None:
     policy = dict(description.HEADERS)[b"content-security-policy"].decode()
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy

@@ -1,4 +1,4 @@
-"""A key becomes an identity, or a refusal that does not give the key away."""
+"""Authentication: the identity of a key, and errors that do not reveal the key."""
 
 import hashlib
 import time
@@ -19,7 +19,7 @@ def ring(*keys: KeySpec, is_required: bool = True) -> KeyRing:
     return KeyRing(keys, is_required=is_required)
 
 
-def test_a_known_key_says_who_is_asking() -> None:
+def test_known_key_identifies_the_caller() -> None:
     keys = ring(key("one", grants=frozenset({"admin"})), key("two", tenant="other", name="dev"))
     assert keys.identify(b"one", 0) == Identity("acme", "ci", frozenset({"admin"}))
     assert keys.identify(b"one", 0).is_admin
@@ -28,30 +28,30 @@ def test_a_known_key_says_who_is_asking() -> None:
 
 
 @pytest.mark.parametrize("presented", [b"wrong", b"on", b"ONE", b"one ", b"\xff\x00", b"one" * 5000])
-def test_an_unknown_key_is_refused_where_keys_are_required(presented: bytes) -> None:
+def test_unknown_key_is_rejected_if_keys_are_required(presented: bytes) -> None:
     with pytest.raises(errors.Unauthenticated, match="Incorrect API key") as caught:
         ring(key("one")).identify(presented, 0)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("presented", [None, b""])
-def test_no_key_is_refused_where_keys_are_required(presented: bytes | None) -> None:
+def test_missing_key_is_rejected_if_keys_are_required(presented: bytes | None) -> None:
     with pytest.raises(errors.Unauthenticated) as caught:
         ring(key("one")).identify(presented, 0)
     assert caught.value.code == "missing_api_key"
 
 
 @pytest.mark.parametrize("presented", [None, b"", b"sk-anything", b"x" * 100_000])
-def test_any_key_will_do_where_none_is_required(presented: bytes | None) -> None:
+def test_any_key_is_accepted_if_none_is_required(presented: bytes | None) -> None:
     assert ring(key("one"), is_required=False).identify(presented, 0) is ANONYMOUS
 
 
-def test_a_known_key_counts_where_none_is_required() -> None:
+def test_known_key_identifies_the_caller_even_if_none_is_required() -> None:
     assert ring(key("one"), is_required=False).identify(b"one", 0).key_name == "ci"
 
 
 @pytest.mark.parametrize("is_required", [True, False])
-def test_an_expired_key_is_refused_from_its_moment_on(is_required: bool) -> None:
+def test_expired_key_is_rejected(is_required: bool) -> None:
     keys = ring(key("one", expires_us=1000), is_required=is_required)
     assert keys.identify(b"one", 999).key_name == "ci"
     with pytest.raises(errors.Unauthenticated) as caught:
@@ -67,14 +67,14 @@ def test_an_expired_key_is_refused_from_its_moment_on(is_required: bool) -> None
         (b"x" * 19, "\N{HORIZONTAL ELLIPSIS}"),
     ],
 )
-def test_a_refused_key_is_recognisable_and_not_repeated(presented: bytes, shown: str) -> None:
+def test_rejected_key_is_masked(presented: bytes, shown: str) -> None:
     with pytest.raises(errors.Unauthenticated) as caught:
         ring(key("one")).identify(presented, 0)
     assert caught.value.message == f"Incorrect API key provided: {shown}."
     assert presented.decode() not in caught.value.message
 
 
-def test_a_huge_key_is_not_repeated() -> None:
+def test_long_key_is_not_repeated() -> None:
     with pytest.raises(errors.Unauthenticated) as caught:
         ring(key("one")).identify(b"k" * 1_000_000, 0)
     assert len(caught.value.message) < 100
@@ -92,48 +92,48 @@ def test_a_huge_key_is_not_repeated() -> None:
         (("gpt", "*"), ["anything"], []),
     ],
 )
-def test_models_are_globs(globs: tuple[str, ...], allowed: list[str], forbidden: list[str]) -> None:
+def test_models_of_a_key_are_globs(globs: tuple[str, ...], allowed: list[str], forbidden: list[str]) -> None:
     identity = ring(key("one", models=globs)).identify(b"one", 0)
     assert all(identity.may_use(model) for model in allowed)
     assert not any(identity.may_use(model) for model in forbidden)
 
 
-def test_a_glob_of_many_stars_is_matched_in_little_time() -> None:
+def test_glob_with_many_stars_is_matched_quickly() -> None:
     identity = ring(key("one", models=("*a" * 30 + "b",))).identify(b"one", 0)
     started = time.process_time()
     assert not identity.may_use("a" * 512)
     assert time.process_time() - started < 2.0
 
 
-def test_the_anonymous_caller_may_do_everything() -> None:
+def test_anonymous_caller_has_all_permissions() -> None:
     assert ANONYMOUS.is_admin
     assert ANONYMOUS.may_use("anything")
     assert (ANONYMOUS.tenant, ANONYMOUS.key_name) == ("default", None)
 
 
-def test_the_ring_holds_no_key() -> None:
+def test_key_ring_does_not_store_keys() -> None:
     assert "one-secret" not in repr(vars(ring(key("one-secret"))))
 
 
-def test_a_name_leads_back_to_its_key() -> None:
+def test_identity_is_found_by_key_name() -> None:
     keys = ring(key("one", models=("gpt-*",)), key("two", tenant="other", name="ci"))
     assert keys.by_name("acme", "ci", 0) == keys.identify(b"one", 0)
     assert keys.by_name("other", "ci", 0).tenant == "other"
 
 
-def test_of_two_keys_with_one_name_the_one_that_holds_counts() -> None:
+def test_expired_key_is_skipped_if_another_key_has_its_name() -> None:
     keys = ring(key("old", expires_us=5), key("new", grants=frozenset({"admin"})))
     assert keys.by_name("acme", "ci", 5) == keys.identify(b"new", 5)
 
 
-def test_a_name_whose_key_is_gone_or_expired_is_refused() -> None:
+def test_name_of_a_removed_or_expired_key_is_rejected() -> None:
     keys = ring(key("one", expires_us=5))
     for tenant, name, now_us in (("acme", "ci", 5), ("acme", "dev", 0), ("other", "ci", 0), ("default", None, 0)):
-        with pytest.raises(errors.Unauthenticated, match="no longer valid"):
+        with pytest.raises(errors.Unauthenticated, match="was removed or has expired"):
             keys.by_name(tenant, name, now_us)
 
 
-def test_nobody_is_anonymous_only_where_no_key_is_required() -> None:
+def test_anonymous_caller_exists_only_if_no_key_is_required() -> None:
     assert ring(is_required=False).by_name("default", None, 0) is ANONYMOUS
     with pytest.raises(errors.Unauthenticated):
         ring(is_required=False).by_name("acme", None, 0)

@@ -1,4 +1,4 @@
-"""The attempt loop: who is tried, in which order, what is recorded, and what counts against a deployment's health."""
+"""The attempt loop: the order of attempts, what is recorded, and what counts against a deployment's health."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ WRONG = errors.UpstreamRejected("wrong")
 
 
 class Rotator:
-    """Implements `core.CredentialRotator`: another credential is ready so many times."""
+    """Implements `core.CredentialRotator`: another credential is usable this many times."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -34,7 +34,7 @@ class Rotator:
 
 
 class Script:
-    """Opens attempts by a script: per deployment, the value or the error of each attempt."""
+    """Opens attempts with scripted results: for each deployment, the value or the error of each attempt."""
 
     def __init__(self, world: World, **outcomes: Any) -> None:
         self.world = world
@@ -72,7 +72,7 @@ def kinds(exchange: Exchange) -> list[tuple[str, str, str]]:
     return [(each.deployment, each.kind, each.outcome) for each in exchange.attempts]
 
 
-async def test_the_first_attempt_that_opens_is_returned_still_pending() -> None:
+async def test_first_attempt_that_opens_is_returned_pending() -> None:
     world = World()
     exchange, opened, script = await open_with(world, resolved("a b"), a="yes")
     assert (opened[1], opened[0].deployment.name, exchange.deployment) == (
@@ -81,11 +81,11 @@ async def test_the_first_attempt_that_opens_is_returned_still_pending() -> None:
         opened[0].deployment,
     )
     assert kinds(exchange) == [("a", "first", "pending")]
-    assert script.in_flight == [1], "the deployment is busy while the attempt is being opened"
-    assert world.board.of("a").in_flight == 1, "and stays so until the attempt ends"
+    assert script.in_flight == [1], "the request is in flight while the attempt is being opened"
+    assert world.board.of("a").in_flight == 1, "and until the attempt ends"
 
 
-async def test_fallbacks_come_after_the_pool_and_are_recorded_as_such() -> None:
+async def test_fallbacks_are_tried_after_the_pool_and_recorded() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a b", "f"), a=DOWN, b=DOWN, f="yes")
     assert opened[0].deployment.name == "f"
@@ -97,14 +97,14 @@ async def test_fallbacks_come_after_the_pool_and_are_recorded_as_such() -> None:
     assert [each.message for each in exchange.attempts] == ["down", "down", None]
 
 
-async def test_a_retry_goes_back_to_the_same_deployment() -> None:
+async def test_retry_uses_the_same_deployment() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a", retries=2), a=[DOWN, DOWN, "yes"])
     assert opened[1] == "yes"
     assert [kind for _, kind, _ in kinds(exchange)] == ["first", "retry", "retry"]
 
 
-async def test_a_retry_after_its_wait_is_recorded_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wait_before_a_retry_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     waits: list[float] = []
 
@@ -139,7 +139,7 @@ async def test_a_retry_after_its_wait_is_recorded_with_it(monkeypatch: pytest.Mo
         (errors.InternalError("x"), False),
     ],
 )
-async def test_what_the_client_or_the_gateway_causes_never_counts_against_a_deployment(
+async def test_errors_of_client_or_gateway_do_not_count_against_the_deployment(
     error: errors.GatewayError, counts: bool
 ) -> None:
     world = World()
@@ -151,7 +151,7 @@ async def test_what_the_client_or_the_gateway_causes_never_counts_against_a_depl
 
 
 @pytest.mark.parametrize("error", [errors.InvalidRequest("x"), errors.BodyTooLarge("x"), errors.InternalError("x")])
-async def test_an_error_that_no_other_deployment_would_avoid_ends_the_exchange(error: errors.GatewayError) -> None:
+async def test_error_of_the_request_is_not_tried_on_another_deployment(error: errors.GatewayError) -> None:
     world = World()
     exchange, request = begin(world, resolved("a b", retries=3))
     with pytest.raises(type(error)):
@@ -159,7 +159,7 @@ async def test_an_error_that_no_other_deployment_would_avoid_ends_the_exchange(e
     assert kinds(exchange) == [("a", "first", error.code)]
 
 
-async def test_a_rejected_request_is_not_tried_elsewhere_but_an_unsupported_one_is() -> None:
+async def test_unsupported_feature_leads_to_a_fallback_but_rejection_does_not() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b"))
     with pytest.raises(errors.UpstreamRejected):
@@ -169,17 +169,17 @@ async def test_a_rejected_request_is_not_tried_elsewhere_but_an_unsupported_one_
     assert opened[0].deployment.name == "b"
 
 
-async def test_a_cancelled_attempt_says_nothing_about_the_deployment() -> None:
+async def test_canceled_attempt_does_not_count_against_the_deployment() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b"))
     with pytest.raises(asyncio.CancelledError):
         await world.attempts.open(exchange, request, Script(world, a=asyncio.CancelledError()))
-    assert kinds(exchange) == [("a", "first", "client_gone")]
+    assert kinds(exchange) == [("a", "first", "client_disconnected")]
     assert exchange.attempts[0].ended_ms is not None
     assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
 
 
-async def test_a_bug_of_ours_is_recorded_as_one() -> None:
+async def test_gateway_bug_is_recorded_as_internal_error() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b"))
     with pytest.raises(ZeroDivisionError):
@@ -188,7 +188,7 @@ async def test_a_bug_of_ours_is_recorded_as_one() -> None:
     assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
 
 
-async def test_no_attempt_begins_after_the_deadline_of_the_request() -> None:
+async def test_no_attempt_starts_after_the_request_deadline() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b", timeout_s=10.0, timeouts=Timeouts(total_s=5.0)))
     script = Script(world, a=DOWN, b="never")
@@ -198,8 +198,8 @@ async def test_no_attempt_begins_after_the_deadline_of_the_request() -> None:
     assert kinds(exchange) == [("a", "first", "upstream_unavailable")]
 
 
-async def test_the_first_attempts_own_deadline_does_not_strangle_its_fallbacks() -> None:
-    """The first deployment may use up its own 5 s; the second one still has its own 20 s."""
+async def test_timeout_of_the_first_attempt_leaves_time_for_fallbacks() -> None:
+    """The first deployment may use its 5 s; the second one still has its 20 s."""
     world = World()
     model = resolved("a b", timeout_s=25.0)
     a, b = (
@@ -214,7 +214,7 @@ async def test_the_first_attempts_own_deadline_does_not_strangle_its_fallbacks()
     assert opened[0].deployment.name == "b"
 
 
-async def test_an_attempt_with_less_time_than_its_own_deadline_is_cut_at_the_requests() -> None:
+async def test_attempt_ends_at_the_request_deadline() -> None:
     world = World()
     exchange, request = begin(world, resolved("a", timeout_s=0.05, timeouts=Timeouts(total_s=60.0)))
 
@@ -228,7 +228,7 @@ async def test_an_attempt_with_less_time_than_its_own_deadline_is_cut_at_the_req
     assert world.board.of("a").failures == 1
 
 
-async def test_attempts_are_bounded_whatever_is_configured() -> None:
+async def test_number_of_attempts_is_limited() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b", retries=100))
     with pytest.raises(errors.UpstreamUnavailable):
@@ -236,7 +236,7 @@ async def test_attempts_are_bounded_whatever_is_configured() -> None:
     assert len(exchange.attempts) == 16
 
 
-async def test_success_is_measured_from_the_attempts_own_beginning() -> None:
+async def test_latency_is_measured_from_the_start_of_the_attempt() -> None:
     world = World()
     exchange, opened, script = await open_with(world, resolved("a b"), a=DOWN, b="yes")
     world.clock.advance(0.3)
@@ -250,7 +250,7 @@ async def test_success_is_measured_from_the_attempts_own_beginning() -> None:
     del exchange, script
 
 
-async def test_how_long_a_session_lasted_says_nothing_about_the_deployment() -> None:
+async def test_duration_of_a_session_is_not_its_latency() -> None:
     world = World()
     _, opened, _ = await open_with(world, resolved("a"), a="yes")
     opened[0].attempt.first_byte_ms = 40.0
@@ -263,20 +263,20 @@ def attempt(deployment: str, outcome: str) -> Attempt:
     return Attempt(deployment=deployment, kind="first", started_ms=0.0, outcome=outcome, message=f"{outcome}.")
 
 
-def test_one_attempt_or_one_kind_of_failure_is_shown_as_it_is() -> None:
+def test_failures_of_one_kind_are_not_combined() -> None:
     assert combined_error(DOWN, [attempt("a", "x")]) is DOWN
     assert combined_error(DOWN, [attempt("a", "x"), attempt("b", "x")]) is DOWN
     assert combined_error(WRONG, [attempt("a", "x"), attempt("b", "y")]) is WRONG
 
 
-def test_different_failures_are_told_together_with_the_last_ones_status() -> None:
+def test_different_failures_are_combined_with_the_last_status() -> None:
     last = errors.UpstreamRateLimited("slow", retry_after_s=3.0)
     error = combined_error(last, [attempt(name, name) for name in "abcdef"])
     assert isinstance(error, errors.AllAttemptsFailed)
-    assert error.message == "All 6 attempts failed. c: c.; d: d.; e: e.; f: f."
+    assert error.message == "All 6 attempts failed. c: c. d: d. e: e. f: f."
     assert (error.status, error.retry_after_s) == (429, 3.0)
     unsupported = combined_error(errors.UnsupportedFeature("no"), [attempt("a", "x"), attempt("b", "y")])
-    assert unsupported.status == 502, "that the last one lacks a feature is not why the request failed"
+    assert unsupported.status == 502, "the request did not fail because the last deployment lacks a feature"
 
 
 def rotating(world: World, times: int) -> Attempts:
@@ -293,7 +293,7 @@ REFUSED = errors.UpstreamAuthFailed("refused")
 THREE = (Secret("1"), Secret("2"), Secret("3"))
 
 
-async def test_a_refused_credential_is_an_attempt_and_the_next_one_another() -> None:
+async def test_each_credential_is_a_recorded_attempt() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b", credentials=THREE))
     script = Script(world, a=[REFUSED, REFUSED, "yes"])
@@ -306,7 +306,7 @@ async def test_a_refused_credential_is_an_attempt_and_the_next_one_another() -> 
     ]
 
 
-async def test_each_credential_is_used_once_then_the_next_deployment_is_tried() -> None:
+async def test_next_deployment_is_tried_after_each_credential_was_used_once() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b", credentials=THREE))
     script = Script(world, a=[REFUSED] * 9, b="yes")
@@ -317,7 +317,7 @@ async def test_each_credential_is_used_once_then_the_next_deployment_is_tried() 
     ]  # fmt: skip
 
 
-async def test_without_another_ready_credential_there_is_no_rotation() -> None:
+async def test_rotation_needs_another_usable_credential() -> None:
     world = World()
     for model, times in ((resolved("a", credentials=THREE), 0), (resolved("a", credentials=THREE[:1]), 9)):
         exchange, request = begin(world, model)

@@ -1,4 +1,4 @@
-"""The entry: identity, capacity, the body, refusals, cancellation, for every way into the gateway."""
+"""The entry: authentication, capacity, request bodies, refusals, cancellation."""
 
 import asyncio
 import hashlib
@@ -15,17 +15,17 @@ KEY = KeySpec(digest=hashlib.sha256(b"sk-1").digest(), tenant="acme", name="ci",
 OTHER = KeySpec(digest=hashlib.sha256(b"sk-2").digest(), tenant="acme", name="docs", models=("docs-*",))
 
 
-async def test_a_request_is_answered_settled_and_forgotten() -> None:
+async def test_request_is_settled_before_its_answer_and_then_removed() -> None:
     world = World(a=Response(ANSWER))
     exchange = await world.serve()
-    assert world.events == ["settle", "complete:200"], "settled before the client gets its last byte"
+    assert world.events == ["settle", "complete:200"], "settled before the last byte is sent"
     assert world.reply.body == ANSWER
     assert (world.record.request_id, world.record.status, world.record.endpoint) == (exchange.request_id, 200, "/test")
     assert world.emitted == [(world.record, "m")]
     assert len(world.in_flight) == 0
 
 
-async def test_nobody_without_a_key_gets_further_than_identify() -> None:
+async def test_request_without_a_key_is_rejected_before_its_body_is_read() -> None:
     world = World(keys=(KEY,))
     await world.serve(errors.InternalError("the body must not be read"))
     assert isinstance(world.reply.error, errors.Unauthenticated)
@@ -34,7 +34,7 @@ async def test_nobody_without_a_key_gets_further_than_identify() -> None:
     assert world.upstream.sent == []
 
 
-async def test_the_key_decides_who_asks_and_for_which_models() -> None:
+async def test_key_determines_caller_and_models() -> None:
     world = World(keys=(KEY, OTHER), a=Response(ANSWER))
     await world.serve(key=b"sk-1")
     assert (world.record.tenant, world.record.key_name, world.record.status) == ("acme", "ci", 200)
@@ -43,21 +43,21 @@ async def test_the_key_decides_who_asks_and_for_which_models() -> None:
     await world.serve(key=b"sk-2")
     assert isinstance(world.reply.error, errors.ModelNotFound)
     assert (world.record.status, world.record.key_name) == (404, "docs")
-    assert world.upstream.order == "a", "the second key may not use the model, so nobody was called"
+    assert world.upstream.order == "a", "the second key may not use the model, so no upstream was called"
 
 
-async def test_as_many_requests_as_allowed_are_in_flight_and_no_more() -> None:
+async def test_requests_beyond_the_in_flight_limit_are_rejected() -> None:
     world = World(server=ServerSpec(max_in_flight=2), a=[Response(ANSWER), Response(ANSWER), Response(ANSWER)])
     gate = asyncio.Event()
     waiting = [asyncio.ensure_future(world.entry.serve(Source(gate=gate), Reply())) for _ in range(2)]
     await asyncio.sleep(0)
-    assert len(world.in_flight) == 2, "requests whose body is still coming count as well"
+    assert len(world.in_flight) == 2, "requests whose body has not arrived count as well"
     await world.serve()
     assert isinstance(world.reply.error, errors.Overloaded)
     assert world.reply.error.retry_after_s == 1.0
-    assert "2 requests are already in flight" in world.reply.error.message
-    assert (world.record.status, world.record.tenant) == (503, "default"), "the caller is known by then"
-    assert len(world.in_flight) == 2, "a refused request does not free anybody else's place"
+    assert "limit of 2 requests in flight" in world.reply.error.message
+    assert (world.record.status, world.record.tenant) == (503, "default"), "the caller is already identified"
+    assert len(world.in_flight) == 2, "a refused request does not release the slot of another one"
     gate.set()
     await asyncio.gather(*waiting)
     assert len(world.in_flight) == 0
@@ -66,14 +66,14 @@ async def test_as_many_requests_as_allowed_are_in_flight_and_no_more() -> None:
     assert world.events == ["settle", "complete:200"]
 
 
-async def test_a_client_that_leaves_while_sending_leaves_no_record() -> None:
+async def test_disconnect_while_sending_the_body_leaves_no_record() -> None:
     world = World()
-    await world.serve(errors.ClientGone("gone"))
+    await world.serve(errors.ClientDisconnected("closed"))
     assert (world.events, world.journal.records, world.emitted) == ([], [], [])
     assert len(world.in_flight) == 0
 
 
-async def test_a_body_that_is_refused_is_recorded() -> None:
+async def test_rejected_body_is_recorded() -> None:
     world = World()
     await world.serve(errors.BodyTooLarge("too large"))
     assert world.events == ["settle", "fail:body_too_large"]
@@ -81,7 +81,7 @@ async def test_a_body_that_is_refused_is_recorded() -> None:
     assert len(world.emitted) == 1
 
 
-async def test_the_exchange_is_shown_before_anything_is_done() -> None:
+async def test_on_open_is_called_first() -> None:
     world = World(a=Response(ANSWER))
     seen: list[Exchange] = []
 
@@ -93,13 +93,13 @@ async def test_the_exchange_is_shown_before_anything_is_done() -> None:
     assert seen == [exchange]
 
 
-async def test_work_that_goes_on_keeps_its_request_id() -> None:
+async def test_continued_work_keeps_its_request_id() -> None:
     world = World(a=Response(ANSWER))
     exchange = await world.serve(request_id="req_earlier")
     assert (exchange.request_id, world.record.request_id) == ("req_earlier", "req_earlier")
 
 
-async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyncio.Task[Any]":
+async def cancel(world: World, source: Source, *, is_client_disconnected: bool) -> "asyncio.Task[Any]":
     """Cancel the request once the upstream has been called."""
     opened: list[Exchange] = []
     task = asyncio.ensure_future(world.entry.serve(source, world.reply, opened.append))
@@ -108,38 +108,38 @@ async def cancel(world: World, source: Source, *, is_client_gone: bool) -> "asyn
             await asyncio.sleep(0)
     for _ in range(5):
         await asyncio.sleep(0)
-    opened[0].is_client_gone = is_client_gone
+    opened[0].is_client_disconnected = is_client_disconnected
     task.cancel()
     await asyncio.wait([task])
     return task
 
 
-async def test_a_stop_of_the_gateway_is_told_to_the_client() -> None:
+async def test_stopping_gateway_reports_an_error_to_the_client() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(), is_client_gone=False)
-    assert not task.cancelled(), "the task belonged to the request, so the cancellation ends here"
+    task = await cancel(world, Source(), is_client_disconnected=False)
+    assert not task.cancelled(), "the task serves only this request, so the cancellation ends here"
     assert isinstance(world.reply.error, errors.Overloaded)
-    assert (world.record.status, world.outcomes) == (503, ["client_gone"])
+    assert (world.record.status, world.outcomes) == (503, ["client_disconnected"])
     assert world.events == ["settle", "fail:overloaded"]
 
 
-async def test_a_client_that_left_is_told_nothing() -> None:
+async def test_disconnected_client_is_sent_nothing() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(), is_client_gone=True)
+    task = await cancel(world, Source(), is_client_disconnected=True)
     assert not task.cancelled()
     assert world.events == ["settle"]
-    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+    assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
 
 
-async def test_a_task_that_does_other_work_as_well_stays_cancelled() -> None:
+async def test_cancellation_of_a_shared_task_is_not_suppressed() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    task = await cancel(world, Source(is_task_owner=False), is_client_gone=False)
+    task = await cancel(world, Source(is_task_owner=False), is_client_disconnected=False)
     assert task.cancelled()
-    assert world.record.status == 503, "the exchange is settled all the same"
+    assert world.record.status == 503, "the exchange is settled nevertheless"
     assert len(world.in_flight) == 0
 
 
-async def test_a_cancellation_before_the_request_was_read_leaves_nothing_behind() -> None:
+async def test_cancellation_before_the_body_was_read_leaves_no_record() -> None:
     world = World()
     task = asyncio.ensure_future(world.entry.serve(Source(gate=asyncio.Event()), world.reply))
     await asyncio.sleep(0)
@@ -149,37 +149,37 @@ async def test_a_cancellation_before_the_request_was_read_leaves_nothing_behind(
     assert (world.events, len(world.in_flight)) == ([], 0)
 
 
-async def test_the_request_is_cancelled_when_its_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_is_canceled_when_its_client_disconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
     world = World(a=Response(gate=asyncio.Event()))
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
-    async def wait_until_gone() -> None:
-        await gone.wait()
+    async def wait_for_disconnect() -> None:
+        await disconnected.wait()
 
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
     await asyncio.sleep(0.03)
     assert not task.done()
-    gone.set()
+    disconnected.set()
     exchange = await asyncio.wait_for(task, 5)
-    assert exchange.is_client_gone
-    assert (world.record.status, world.record.error_code) == (499, "client_gone")
+    assert exchange.is_client_disconnected
+    assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
 
 
-async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_disconnect_watch_ends_with_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
     gate = asyncio.Event()
     world = World(a=Response(ANSWER, gate=gate))
     states: list[str] = []
 
-    async def wait_until_gone() -> None:
+    async def wait_for_disconnect() -> None:
         states.append("watching")
         try:
             await asyncio.Event().wait()
         finally:
             states.append("stopped")
 
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_until_gone=wait_until_gone), world.reply))
+    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
     async with asyncio.timeout(5):
         while not states:
             await asyncio.sleep(0.005)
@@ -187,10 +187,10 @@ async def test_a_request_that_is_over_is_watched_no_longer(monkeypatch: pytest.M
     exchange = await asyncio.wait_for(task, 5)
     await asyncio.sleep(0)
     assert states == ["watching", "stopped"]
-    assert not exchange.is_client_gone
+    assert not exchange.is_client_disconnected
 
 
-async def test_a_bug_of_ours_is_an_answer_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
+async def test_gateway_bug_is_an_error_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     world = World(a=ZeroDivisionError("boom"))
     exchange = await world.serve()
     assert isinstance(world.reply.error, errors.InternalError)
@@ -198,10 +198,10 @@ async def test_a_bug_of_ours_is_an_answer_with_the_request_id(caplog: pytest.Log
     assert "boom" not in world.reply.error.message
     assert isinstance(world.reply.error.__cause__, ZeroDivisionError)
     assert (world.record.status, world.record.error_code) == (500, "internal_error")
-    assert "internal error in" in caplog.text
+    assert "Internal error in" in caplog.text
 
 
-async def test_a_reload_holds_for_the_next_request_not_for_one_in_flight() -> None:
+async def test_reload_applies_to_new_requests_only() -> None:
     gate = asyncio.Event()
     world = World(a=Response(ANSWER))
     running = asyncio.ensure_future(world.entry.serve(Source(gate=gate), world.reply))
@@ -215,9 +215,9 @@ async def test_a_reload_holds_for_the_next_request_not_for_one_in_flight() -> No
     assert other.upstream.order == "b"
 
 
-async def test_streams_go_the_same_way() -> None:
+async def test_stream_request_with_a_complete_answer_fails() -> None:
     world = World(a=Response(ANSWER))
     await world.serve(STREAM_BODY)
-    assert isinstance(world.reply.error, errors.UpstreamError), "a whole answer is no stream"
+    assert isinstance(world.reply.error, errors.UpstreamError), "a complete answer is not a stream"
     assert world.events == ["settle", "fail:upstream_malformed"]
     assert BODY != STREAM_BODY

@@ -1,4 +1,4 @@
-"""Whole answers and streams: what the client gets, when the exchange is settled, and what its record holds."""
+"""Complete answers and streams: what the client receives, when the exchange is settled, and what is recorded."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ DOWN = errors.UpstreamUnavailable("down")
 BROKEN = errors.UpstreamDisconnected("the connection broke")
 
 
-async def test_a_whole_answer_with_its_usage_and_price() -> None:
+async def test_complete_answer_is_recorded_with_usage_and_cost() -> None:
     price = Price(input=2_000_000, output=10_000_000, version="test")
     world = World(resolved("a", price=price), a=Response(ANSWER))
     await world.serve()
@@ -23,7 +23,7 @@ async def test_a_whole_answer_with_its_usage_and_price() -> None:
     assert [(each.outcome, each.status) for each in record.attempts] == [("ok", 200)]
 
 
-async def test_usage_that_was_not_reported_is_estimated_and_marked() -> None:
+async def test_missing_usage_of_an_answer_is_estimated_and_marked() -> None:
     world = World(a=Response(b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'))
     await world.serve()
     assert world.record.usage is not None
@@ -31,7 +31,7 @@ async def test_usage_that_was_not_reported_is_estimated_and_marked() -> None:
     assert world.record.usage.output_tokens == 21
 
 
-async def test_an_error_status_is_read_and_the_connection_given_up() -> None:
+async def test_error_status_is_read_and_the_response_aborted() -> None:
     response = Response(b'{"error":{"message":"nope","type":"x","code":"y"}}', status=400)
     world = World(a=response)
     await world.serve()
@@ -40,20 +40,20 @@ async def test_an_error_status_is_read_and_the_connection_given_up() -> None:
     assert world.board.of("a").failures == 0, "the client's error never counts against the deployment"
 
 
-async def test_an_error_whose_body_breaks_off_is_known_by_its_status() -> None:
+async def test_error_with_a_truncated_body_is_classified_by_status() -> None:
     world = World(a=Response(status=503, error=BROKEN))
     await world.serve()
     assert isinstance(world.reply.error, errors.UpstreamUnavailable)
 
 
-async def test_every_attempt_sends_the_original_request() -> None:
+async def test_every_attempt_sends_the_original_body() -> None:
     world = World(resolved("a b"), a=DOWN, b=Response(ANSWER))
     await world.serve()
     assert world.upstream.sent[0][1] == world.upstream.sent[1][1]
     assert world.upstream.sent[0][1] == BODY.replace(b'"m"', b'"up"')
 
 
-async def test_a_stream_is_relayed_and_settled_before_its_end() -> None:
+async def test_stream_is_settled_before_its_last_bytes() -> None:
     world = World(a=Response(*EVENTS))
     await world.serve(STREAM_BODY)
     assert world.events[0] == "begin"
@@ -68,8 +68,8 @@ async def test_a_stream_is_relayed_and_settled_before_its_end() -> None:
     assert record.first_token_ms is not None
 
 
-async def test_nothing_reaches_the_client_before_the_first_content() -> None:
-    """So a stream that breaks before it is a failed attempt, and the next deployment serves."""
+async def test_stream_that_breaks_before_its_first_content_leads_to_a_fallback() -> None:
+    """Nothing is sent to the client before the first content, so another deployment can serve the request."""
     early = Response(b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', error=BROKEN)
     world = World(resolved("a b"), a=early, b=Response(*EVENTS))
     await world.serve(STREAM_BODY)
@@ -79,23 +79,23 @@ async def test_nothing_reaches_the_client_before_the_first_content() -> None:
     assert world.board.of("a").failures == 1
 
 
-async def test_a_stream_that_breaks_after_its_first_content_ends_with_one_error_event() -> None:
+async def test_stream_that_breaks_after_its_first_content_ends_with_one_error_event() -> None:
     broken = Response(EVENTS[0], error=BROKEN)
     world = World(resolved("a b"), a=broken, b=Response(*EVENTS))
     await world.serve(STREAM_BODY)
-    assert world.upstream.order == "a", "once the client has content, there is no other attempt"
+    assert world.upstream.order == "a", "after content has been sent, there is no other attempt"
     assert world.events == ["begin", "write", "settle", "fail:upstream_disconnected"]
     assert world.reply.error_event is not None
     assert b"upstream_disconnected" in world.reply.error_event
     record = world.record
     assert (record.status, record.error_code) == (200, "upstream_disconnected")
     assert record.usage is not None
-    assert record.usage.is_estimated, "a model has worked, so it costs"
+    assert record.usage.is_estimated, "the upstream charges for the content"
     assert (world.board.of("a").failures, world.board.of("a").in_flight) == (1, 0)
     assert broken.outcome == "aborted"
 
 
-async def test_an_error_event_of_the_upstream_is_passed_on_and_counts() -> None:
+async def test_error_event_of_the_upstream_is_passed_on_and_counts_as_a_failure() -> None:
     error = b'data: {"error":{"message":"overloaded","code":503}}\n\n'
     world = World(a=Response(EVENTS[0], error))
     await world.serve(STREAM_BODY)
@@ -106,7 +106,7 @@ async def test_an_error_event_of_the_upstream_is_passed_on_and_counts() -> None:
     assert world.board.of("a").failures == 1
 
 
-async def test_a_client_that_leaves_in_mid_stream_stops_the_upstream_and_still_costs() -> None:
+async def test_disconnect_during_a_stream_aborts_the_upstream_and_records_usage() -> None:
     gate = asyncio.Event()
     endless = Response(EVENTS[0], EVENTS[1], gate=gate)
     world = World(a=endless)
@@ -119,20 +119,20 @@ async def test_a_client_that_leaves_in_mid_stream_stops_the_upstream_and_still_c
     assert endless.outcome == "aborted"
     assert world.record.usage is not None
     assert world.record.usage.is_estimated
-    assert world.outcomes == ["client_gone"]
+    assert world.outcomes == ["client_disconnected"]
     assert (world.board.of("a").failures, world.board.of("a").in_flight) == (0, 0)
 
 
-async def test_a_request_for_which_nobody_is_eligible_is_told_why() -> None:
+async def test_request_without_an_eligible_deployment_is_rejected_with_reasons() -> None:
     world = World(resolved("a", operations=frozenset({"embeddings"})))
     await world.serve()
     assert isinstance(world.reply.error, errors.NoEligibleDeployment)
-    assert "does not serve chat" in world.reply.error.message
+    assert "does not support chat" in world.reply.error.message
     assert (world.record.status, world.record.model, world.record.attempts) == (400, "m", ())
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"model":1}', b"[" * 1000, b"\xff"])
-async def test_a_request_that_cannot_be_read_is_refused_and_recorded(body: bytes) -> None:
+async def test_malformed_request_is_rejected_and_recorded(body: bytes) -> None:
     world = World()
     await world.serve(body)
     assert isinstance(world.reply.error, errors.InvalidRequest)
@@ -140,7 +140,7 @@ async def test_a_request_that_cannot_be_read_is_refused_and_recorded(body: bytes
     assert world.upstream.sent == []
 
 
-async def test_content_that_comes_with_the_end_of_the_stream_is_not_lost() -> None:
+async def test_content_at_the_end_of_the_stream_is_not_lost() -> None:
     world = World(a=Response(b"".join(EVENTS).removesuffix(b"\n\n")))
     await world.serve(STREAM_BODY)
     assert world.reply.error is None

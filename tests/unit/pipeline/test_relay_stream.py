@@ -1,4 +1,4 @@
-"""The stage between the upstream's pieces and the client's: what was held until the end is sent once, and all of it."""
+"""Relaying a stream whose content arrives with its end: all of it is sent, once."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Response:
 
 
 class LateRelay:
-    """Understands everything only at the end, as of a stream whose last event is the only one with content."""
+    """A relay of a stream whose last event is the only one with content."""
 
     has_content = is_finished = False
     usage: Usage | None = None
@@ -45,7 +45,7 @@ class Reply:
         self.sent += data
 
 
-async def test_content_that_comes_with_the_end_is_not_lost() -> None:
+async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
     reply: Any = Reply()
     response: Any = Response(b"x", b"y")
     relay: Any = LateRelay()

@@ -1,4 +1,4 @@
-"""Sessions: who is tried, who ends it, what each side is told, and what the record says."""
+"""Realtime sessions: the attempts, how sessions end, what each side receives, and what is recorded."""
 
 import asyncio
 import json
@@ -37,13 +37,13 @@ REFUSES = '{"type":"error","error":{"code":"insufficient_quota","message":"no cr
 
 
 class End:
-    """One end of a socket in memory. What is put into `says` is received; what was sent stands in `heard`."""
+    """One end of a socket in memory. `incoming` is what `receive` returns; `sent` is what was sent."""
 
-    def __init__(self, *says: str | bytes | SocketClosed) -> None:
-        self.says: asyncio.Queue[str | bytes | SocketClosed] = asyncio.Queue()
-        for each in says:
-            self.says.put_nowait(each)
-        self.heard: list[str | bytes] = []
+    def __init__(self, *incoming: str | bytes | SocketClosed) -> None:
+        self.incoming: asyncio.Queue[str | bytes | SocketClosed] = asyncio.Queue()
+        for each in incoming:
+            self.incoming.put_nowait(each)
+        self.sent: list[str | bytes] = []
         self.closed: tuple[int, str] | None = None
         self.refuses_sends: SocketClosed | None = None
         self.has_begun = False
@@ -51,15 +51,15 @@ class End:
         self.headers: dict[bytes, bytes] = {}
 
     async def receive(self) -> str | bytes:
-        said = await self.says.get()
-        if isinstance(said, SocketClosed):
-            raise said
-        return said
+        message = await self.incoming.get()
+        if isinstance(message, SocketClosed):
+            raise message
+        return message
 
     async def send(self, message: str | bytes) -> None:
         if self.refuses_sends is not None:
             raise self.refuses_sends
-        self.heard.append(message)
+        self.sent.append(message)
 
     async def close(self, code: int, reason: str = "") -> None:
         self.closed = self.closed or (code, reason)
@@ -75,21 +75,21 @@ class End:
 
 
 class Dialer:
-    """Answers each connect with the next of these."""
+    """Returns the next of these results for each connection."""
 
     def __init__(self, *answers: FrameSocket | SocketRefusal | errors.GatewayError) -> None:
         self.answers = list(answers)
-        self.asked: list[tuple[str, UpstreamRequest]] = []
+        self.requests: list[tuple[str, UpstreamRequest]] = []
 
     async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
-        self.asked.append((deployment.name, request))
+        self.requests.append((deployment.name, request))
         answer = self.answers.pop(0)
         if isinstance(answer, errors.GatewayError):
             raise answer
         return answer
 
 
-def an_exchange(*names: str) -> tuple[Exchange, Decided]:
+def build_exchange(*names: str) -> tuple[Exchange, Decided]:
     members = {
         name: Deployment(
             name=name,
@@ -118,7 +118,7 @@ def an_exchange(*names: str) -> tuple[Exchange, Decided]:
 
 
 class Stage:
-    """The executor with what it is handed, and what it settled."""
+    """The executor with its dependencies, and what it has settled."""
 
     def __init__(self, *answers: Any, idle_s: float = 60.0, max_s: float = 60.0) -> None:
         self.dialer = Dialer(*answers)
@@ -137,32 +137,32 @@ class Stage:
             max_s=max_s,
         )
 
-    async def run(self, asked: tuple[Exchange, Decided]) -> Exchange:
+    async def run(self, request: tuple[Exchange, Decided]) -> Exchange:
         async with asyncio.timeout(5):
-            await self.executor.run(*asked, self.client)
-        return asked[0]
+            await self.executor.run(*request, self.client)
+        return request[0]
 
 
-async def until(look: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
-        while not look():
+        while not condition():
             await asyncio.sleep(0)
 
 
-async def test_messages_pass_both_ways_and_the_client_ends_it() -> None:
+async def test_messages_are_relayed_until_the_client_closes() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream)
-    stage.client.says.put_nowait('{"type":"response.create"}')
-    running = asyncio.ensure_future(stage.run(an_exchange("a")))
-    await until(lambda: upstream.heard)
-    upstream.says.put_nowait(DONE)
-    upstream.says.put_nowait(b"\x01")
-    await until(lambda: len(stage.client.heard) == 3)
-    stage.client.says.put_nowait(SocketClosed(1000, "bye"))
+    stage.client.incoming.put_nowait('{"type":"response.create"}')
+    running = asyncio.ensure_future(stage.run(build_exchange("a")))
+    await until(lambda: upstream.sent)
+    upstream.incoming.put_nowait(DONE)
+    upstream.incoming.put_nowait(b"\x01")
+    await until(lambda: len(stage.client.sent) == 3)
+    stage.client.incoming.put_nowait(SocketClosed(1000, "bye"))
     exchange = await running
-    assert upstream.heard == ['{"type":"response.create"}']
-    assert json.loads(stage.client.heard[0])["session"]["model"] == "voice"
-    assert stage.client.heard[1:] == [DONE, b"\x01"]
+    assert upstream.sent == ['{"type":"response.create"}']
+    assert json.loads(stage.client.sent[0])["session"]["model"] == "voice"
+    assert stage.client.sent[1:] == [DONE, b"\x01"]
     assert upstream.closed == (1000, "")
     assert exchange.status == 101
     assert exchange.finish_reason == "client_closed"
@@ -173,32 +173,32 @@ async def test_messages_pass_both_ways_and_the_client_ends_it() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1005])
-async def test_the_upstream_ends_it_well(code: int) -> None:
+async def test_normal_close_of_the_upstream_is_a_success(code: int) -> None:
     upstream = End(CREATED, DONE, SocketClosed(code, "done"))
     stage = Stage(upstream)
-    exchange = await stage.run(an_exchange("a"))
-    assert stage.client.heard[1:] == [DONE]
+    exchange = await stage.run(build_exchange("a"))
+    assert stage.client.sent[1:] == [DONE]
     assert stage.client.closed == (1000 if code == 1005 else code, "done")
     assert (exchange.error, exchange.finish_reason) == (None, "upstream_closed")
     assert stage.settled[0] == (Usage(input_tokens=10, output_tokens=5), True, "ok"), (
-        "settled before the client is told"
+        "settled before the client's socket is closed"
     )
 
 
-@pytest.mark.parametrize(("code", "told"), [(1006, 1011), (1011, 1011), (4000, 4000), (1015, 1011)])
-async def test_the_upstream_ends_it_badly(code: int, told: int) -> None:
+@pytest.mark.parametrize(("code", "sent"), [(1006, 1011), (1011, 1011), (4000, 4000), (1015, 1011)])
+async def test_abnormal_close_of_the_upstream_is_a_failure(code: int, sent: int) -> None:
     stage = Stage(End(CREATED, SocketClosed(code, "")))
-    exchange = await stage.run(an_exchange("a"))
-    event = json.loads(stage.client.heard[-1])
+    exchange = await stage.run(build_exchange("a"))
+    event = json.loads(stage.client.sent[-1])
     assert (event["type"], event["error"]["code"]) == ("error", "upstream_disconnected")
-    assert stage.client.closed == (told, "")
+    assert stage.client.closed == (sent, "")
     assert isinstance(exchange.error, errors.UpstreamDisconnected)
     assert exchange.status == 101
     assert exchange.attempts[0].outcome == "upstream_disconnected"
     assert stage.board.of("a").failures == 1
 
 
-async def test_the_next_is_tried_until_one_has_accepted() -> None:
+async def test_deployments_are_tried_until_one_accepts() -> None:
     upstream = End(CREATED, SocketClosed(1000))
     stage = Stage(
         errors.UpstreamConnectFailed("a: nobody"),
@@ -207,8 +207,8 @@ async def test_the_next_is_tried_until_one_has_accepted() -> None:
         End(SocketClosed(4000, "no such model")),
         upstream,
     )
-    exchange = await stage.run(an_exchange("a", "b", "c", "d", "e"))
-    assert [name for name, _ in stage.dialer.asked] == ["a", "b", "c", "d", "e"]
+    exchange = await stage.run(build_exchange("a", "b", "c", "d", "e"))
+    assert [name for name, _ in stage.dialer.requests] == ["a", "b", "c", "d", "e"]
     assert [each.outcome for each in exchange.attempts] == [
         "upstream_connect_failed", "upstream_unavailable", "insufficient_quota", "upstream_disconnected", "ok",
     ]  # fmt: skip
@@ -218,107 +218,107 @@ async def test_the_next_is_tried_until_one_has_accepted() -> None:
     assert stage.client.headers[b"x-intellirouter-attempts"] == b"5"
 
 
-async def test_nobody_accepts() -> None:
+async def test_error_is_raised_if_no_deployment_accepts() -> None:
     refused = End(REFUSES)
     stage = Stage(SocketRefusal(401, (), b"{}"), refused)
     with pytest.raises(errors.AllAttemptsFailed, match="no credit"):
-        await stage.run(an_exchange("a", "b"))
+        await stage.run(build_exchange("a", "b"))
     assert not stage.client.has_begun
-    assert refused.closed is not None, "an upstream that refuses is left"
+    assert refused.closed is not None, "the socket of an upstream that refuses is closed"
 
 
-async def test_a_mistake_of_the_client_is_not_tried_elsewhere() -> None:
+async def test_rejected_session_is_not_tried_on_another_deployment() -> None:
     stage = Stage(SocketRefusal(400, (), b'{"error":{"message":"bad intent","code":"c","param":"intent"}}'))
     with pytest.raises(errors.UpstreamRejected, match="bad intent"):
-        await stage.run(an_exchange("a", "b"))
-    assert len(stage.dialer.asked) == 1
+        await stage.run(build_exchange("a", "b"))
+    assert len(stage.dialer.requests) == 1
     assert stage.board.of("a").failures == 0
 
 
-async def test_an_upstream_that_waits_for_the_client_is_accepted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_upstream_without_a_first_message_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intellirouter.pipeline.sessions._FIRST_MESSAGE_S", 0.01)
     upstream = End()
     stage = Stage(upstream)
-    stage.client.says.put_nowait("hello")
-    running = asyncio.ensure_future(stage.run(an_exchange("a")))
-    await until(lambda: upstream.heard)
-    upstream.says.put_nowait(SocketClosed(1000))
+    stage.client.incoming.put_nowait("hello")
+    running = asyncio.ensure_future(stage.run(build_exchange("a")))
+    await until(lambda: upstream.sent)
+    upstream.incoming.put_nowait(SocketClosed(1000))
     assert (await running).error is None
 
 
-async def test_nothing_happens_for_too_long() -> None:
+async def test_idle_session_is_closed() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream, idle_s=0.02)
-    exchange = await stage.run(an_exchange("a"))
-    assert json.loads(stage.client.heard[-1])["error"]["code"] == "session_expired"
-    assert stage.client.closed == (1000, "Nothing has happened for 0.02 s.")
+    exchange = await stage.run(build_exchange("a"))
+    assert json.loads(stage.client.sent[-1])["error"]["code"] == "session_expired"
+    assert stage.client.closed == (1000, "The session was idle for 0.02 s.")
     assert upstream.closed == (1000, "")
     assert (exchange.finish_reason, exchange.error) == ("idle_timeout", None)
 
 
-async def test_a_session_has_an_end_however_busy_it_is() -> None:
+async def test_session_is_closed_at_its_time_limit() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream, idle_s=0.05, max_s=0.15)
 
     async def chatter() -> None:
         while True:
-            upstream.says.put_nowait("x")
+            upstream.incoming.put_nowait("x")
             await asyncio.sleep(0.01)
 
     talking = asyncio.ensure_future(chatter())
-    exchange = await stage.run(an_exchange("a"))
+    exchange = await stage.run(build_exchange("a"))
     talking.cancel()
     assert exchange.finish_reason == "session_limit"
     assert stage.client.closed is not None
     assert stage.client.closed[0] == 1000
 
 
-async def test_the_gateway_stops() -> None:
+async def test_stopping_gateway_closes_the_session() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream)
     stage.client.is_stopping.set()
-    exchange = await stage.run(an_exchange("a"))
+    exchange = await stage.run(build_exchange("a"))
     assert stage.client.closed == (1001, "The gateway is stopping.")
     assert upstream.closed == (1001, "")
     assert exchange.finish_reason == "gateway_stopping"
 
 
-async def test_a_client_that_has_gone_by_then_is_no_failure() -> None:
+async def test_client_that_disconnects_before_accept_is_not_a_failure() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream)
     stage.client.refuses_sends = SocketClosed(1006)
-    exchange = await stage.run(an_exchange("a"))
+    exchange = await stage.run(build_exchange("a"))
     assert (exchange.error, exchange.finish_reason) == (None, "client_closed")
     assert upstream.closed == (1001, "")
 
 
-async def test_a_side_that_takes_nothing_any_more_has_ended_it() -> None:
+async def test_upstream_that_accepts_no_messages_has_ended_the_session() -> None:
     upstream = End(CREATED)
     upstream.refuses_sends = SocketClosed(1006)
     stage = Stage(upstream)
-    stage.client.says.put_nowait("hello")
-    exchange = await stage.run(an_exchange("a"))
+    stage.client.incoming.put_nowait("hello")
+    exchange = await stage.run(build_exchange("a"))
     assert isinstance(exchange.error, errors.UpstreamDisconnected)
     assert "the connection broke" in exchange.error.message
 
 
-async def test_what_was_used_is_known_when_a_session_is_cancelled() -> None:
+async def test_usage_of_a_canceled_session_is_recorded() -> None:
     upstream = End(CREATED, DONE)
     stage = Stage(upstream)
-    asked = an_exchange("a")
-    exchange = asked[0]
-    running = asyncio.ensure_future(stage.run(asked))
-    await until(lambda: len(stage.client.heard) == 2)
+    request = build_exchange("a")
+    exchange = request[0]
+    running = asyncio.ensure_future(stage.run(request))
+    await until(lambda: len(stage.client.sent) == 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert exchange.usage == Usage(input_tokens=10, output_tokens=5)
     assert upstream.closed is not None
     assert stage.board.of("a").in_flight == 0
-    assert exchange.attempts[0].outcome == "client_gone"
+    assert exchange.attempts[0].outcome == "client_disconnected"
 
 
-async def test_without_a_way_to_upstreams_there_are_no_sessions() -> None:
+async def test_sessions_without_a_socket_upstream_are_rejected() -> None:
     stage = Stage()
     without = SessionExecutor(
         upstream=None,
@@ -328,4 +328,4 @@ async def test_without_a_way_to_upstreams_there_are_no_sessions() -> None:
         max_s=1,
     )
     with pytest.raises(errors.UnsupportedFeature):
-        await without.run(*an_exchange("a"), stage.client)
+        await without.run(*build_exchange("a"), stage.client)

@@ -1,4 +1,4 @@
-"""Stages of each shape: around the request, instead of the upstream, on the answer; absent ones do nothing."""
+"""The three kinds of stages: before the decision, instead of the upstream, and on the answer."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ class Refusing:
 
 
 class Renaming:
-    """A stage around the request that replaces it."""
+    """A request stage that replaces the request."""
 
     dialects = frozenset({"openai_chat"})
 
@@ -45,7 +45,7 @@ class Renaming:
 
 
 class Cached:
-    """A stage instead of the upstream: whole, or as events that come one by one."""
+    """An answer source: returns a complete answer, or events one by one."""
 
     dialects = None
 
@@ -88,7 +88,7 @@ class Tapping:
         self.events.append("finish")
 
 
-async def test_a_stage_around_the_request_may_end_it() -> None:
+async def test_request_stage_can_reject_the_request() -> None:
     world = World(stages=Stages(request=(Refusing(),)))
     await world.serve()
     assert world.events == ["settle", "fail:forbidden"]
@@ -96,7 +96,7 @@ async def test_a_stage_around_the_request_may_end_it() -> None:
     assert world.upstream.sent == []
 
 
-async def test_what_a_stage_makes_of_the_request_is_what_is_served_and_recorded() -> None:
+async def test_request_stage_can_replace_the_request() -> None:
     stage = Renaming()
     world = World(stages=Stages(request=(stage,)), a=UpstreamAnswer(ANSWER))
     exchange = await world.serve()
@@ -115,7 +115,7 @@ async def test_stages_of_other_dialects_are_not_run() -> None:
 @pytest.mark.parametrize("is_streaming", [False, True])
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("endpoint", BODIES)
-async def test_an_answer_instead_of_the_upstream_reaches_every_client(
+async def test_answer_of_a_source_is_encoded_for_every_client(
     endpoint: str, is_stream: bool, is_streaming: bool
 ) -> None:
     world = World(stages=Stages(sources=(Cached(is_streaming=is_streaming),)))
@@ -129,7 +129,7 @@ async def test_an_answer_instead_of_the_upstream_reaches_every_client(
     assert (record.cost_microusd, record.finish_reason, record.status) == (0, "stop", 200)
 
 
-async def test_a_source_that_has_no_answer_leaves_it_to_the_upstream() -> None:
+async def test_upstream_answers_if_no_source_does() -> None:
     world = World(stages=Stages(sources=(Cached(),)), a=UpstreamAnswer(ANSWER))
     await world.serve(b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}')
     assert world.upstream.order == "a"
@@ -137,7 +137,7 @@ async def test_a_source_that_has_no_answer_leaves_it_to_the_upstream() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-async def test_an_answer_that_breaks_off_fails_like_an_upstreams(is_stream: bool) -> None:
+async def test_answer_of_a_source_that_breaks_off_is_an_error(is_stream: bool) -> None:
     world = World(stages=Stages(sources=(Cached(error=errors.UpstreamDisconnected("broke")),)))
     await world.serve(json.dumps(BODIES["openai_chat"] | {"stream": is_stream}).encode())
     assert world.events[-1] == "fail:upstream_disconnected"
@@ -145,7 +145,7 @@ async def test_an_answer_that_breaks_off_fails_like_an_upstreams(is_stream: bool
     assert world.record.error_code == "upstream_disconnected"
 
 
-async def test_taps_see_what_the_client_gets_before_it_is_settled() -> None:
+async def test_taps_receive_the_answer_and_finish_after_settlement() -> None:
     world = World(a=UpstreamAnswer(*EVENTS))
     tapping = Tapping(world.events)
     stages = Stages(answer=(tapping,))
@@ -157,7 +157,7 @@ async def test_taps_see_what_the_client_gets_before_it_is_settled() -> None:
     assert world.events[-4:] == ["take", "settle", "finish", "end"]
 
 
-async def test_a_tap_may_decline() -> None:
+async def test_stage_can_return_no_tap() -> None:
     tapping = Tapping([])
     world = World(stages=Stages(answer=(tapping,)), a=UpstreamAnswer(ANSWER))
     await world.serve(b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}')
@@ -165,7 +165,7 @@ async def test_a_tap_may_decline() -> None:
 
 
 @pytest.mark.parametrize("body", [None, STREAM_BODY])
-async def test_the_body_log_keeps_what_was_asked_and_answered(body: bytes | None) -> None:
+async def test_body_log_records_request_and_response(body: bytes | None) -> None:
     chunks = EVENTS if body else (ANSWER,)
     world = World(stages=Stages(answer=(BodyLog(),)), a=UpstreamAnswer(*chunks))
     await (world.serve(body) if body else world.serve())
@@ -174,13 +174,13 @@ async def test_the_body_log_keeps_what_was_asked_and_answered(body: bytes | None
     assert world.record.response_body == world.reply.body.decode()
 
 
-async def test_without_the_body_log_nothing_of_the_prompt_is_recorded() -> None:
+async def test_bodies_are_not_recorded_without_the_body_log() -> None:
     world = World(a=UpstreamAnswer(ANSWER))
     await world.serve()
     assert (world.record.request_body, world.record.response_body) == (None, None)
 
 
-async def test_the_body_log_keeps_what_was_sent_of_a_stream_that_broke() -> None:
+async def test_body_log_records_what_was_sent_of_a_broken_stream() -> None:
     broken: Any = UpstreamAnswer(*EVENTS[:2], error=errors.UpstreamDisconnected("x"))
     world = World(stages=Stages(answer=(BodyLog(),)), a=broken)
     await world.serve(STREAM_BODY)

@@ -1,4 +1,4 @@
-"""The attempt planner against DESIGN.md: its table, its rounds, its bounds."""
+"""The attempt planner behaves as DESIGN.md describes: its table, its rounds, its limits."""
 
 import math
 import random
@@ -17,14 +17,14 @@ ERRORS = [
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.GatewayError) and kind is not errors.GatewayError
 ]
-STAYS = (errors.ClientError, errors.PolicyError, errors.InternalError, errors.UpstreamRejected)
-HOPELESS = (
+FINAL = (errors.ClientError, errors.PolicyError, errors.InternalError, errors.UpstreamRejected)
+PERMANENT = (
     errors.UnsupportedFeature,
     errors.UpstreamAuthFailed,
     errors.UpstreamQuotaExhausted,
     errors.UpstreamModelMissing,
 )
-AGAIN = (
+TRANSIENT = (
     errors.UpstreamRateLimited,
     errors.UpstreamUnavailable,
     errors.UpstreamConnectFailed,
@@ -50,7 +50,7 @@ def down(retry_after_s: float | None = None) -> errors.GatewayError:
 
 
 def names(plan: AttemptPlanner, first: str, error: errors.GatewayError | None = None) -> list[str]:
-    """Fail every attempt and return who was tried after the first."""
+    """Let every attempt fail and return the steps after the first attempt."""
     tried: list[str] = []
     step: Step | None = Step(first, "first", 0.0)
     now_s = 0.0
@@ -62,29 +62,36 @@ def names(plan: AttemptPlanner, first: str, error: errors.GatewayError | None = 
     return tried
 
 
-@pytest.mark.parametrize("kind", [each for each in ERRORS if issubclass(each, STAYS)])
-def test_a_mistake_of_the_client_or_ours_stands(kind: type[errors.GatewayError]) -> None:
+@pytest.mark.parametrize("kind", [each for each in ERRORS if issubclass(each, FINAL)])
+def test_error_of_client_or_gateway_ends_the_attempts(kind: type[errors.GatewayError]) -> None:
     assert planner("a b c", 2).after("a", kind("no"), 0.0, FOREVER_S) is None
 
 
-@pytest.mark.parametrize("kind", HOPELESS)
-def test_a_refusal_that_will_stay_moves_on_and_never_comes_back(kind: type[errors.GatewayError]) -> None:
+@pytest.mark.parametrize("kind", PERMANENT)
+def test_permanent_failure_leads_to_fallbacks_but_not_to_a_retry(kind: type[errors.GatewayError]) -> None:
     assert names(planner("a"), "a", kind("no")) == []
     assert names(planner("a b c", 2), "a", kind("no")) == ["fallback b", "fallback c"]
 
 
-@pytest.mark.parametrize("kind", AGAIN)
-def test_a_passing_failure_is_tried_again_and_elsewhere(kind: type[errors.GatewayError]) -> None:
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_transient_failure_leads_to_retries_and_fallbacks(kind: type[errors.GatewayError]) -> None:
     assert names(planner("a"), "a", kind("no")) == ["retry a", "retry a"]
     assert names(planner("a b", 1, retries=1), "a", kind("no")) == ["retry a", "fallback b"]
 
 
-def test_the_classes_of_the_tree_are_all_judged() -> None:
-    judged = {*HOPELESS, *AGAIN, errors.AllAttemptsFailed, errors.UpstreamError, errors.HostError, errors.ModelLoading}
-    assert {each for each in ERRORS if not issubclass(each, STAYS)} == judged
+def test_every_error_class_is_classified() -> None:
+    classified = {
+        *PERMANENT,
+        *TRANSIENT,
+        errors.AllAttemptsFailed,
+        errors.UpstreamError,
+        errors.HostError,
+        errors.ModelLoading,
+    }
+    assert {each for each in ERRORS if not issubclass(each, FINAL)} == classified
 
 
-def test_the_pool_comes_first_then_rounds_then_fallbacks() -> None:
+def test_order_is_pool_then_retry_rounds_then_fallbacks() -> None:
     assert names(planner("a b c f g", 3, retries=2), "a") == [
         *("fallback b", "fallback c"),
         *("retry a", "retry b", "retry c"),
@@ -93,22 +100,22 @@ def test_the_pool_comes_first_then_rounds_then_fallbacks() -> None:
     ]
 
 
-def test_another_deployment_costs_no_wait_and_a_round_costs_one() -> None:
+def test_only_a_retry_round_begins_with_a_wait() -> None:
     plan = planner("a b f", 2, retries=1, base_s=2.0)
     steps = [plan.after(name, down(), 0.0, FOREVER_S) for name in "abab"]
     assert [step and step.wait_s > 0 for step in steps] == [False, True, False, False]
     assert plan.after("f", down(), 0.0, FOREVER_S) is None
 
 
-def test_without_retries_everybody_is_tried_once() -> None:
+def test_each_deployment_is_tried_once_without_retries() -> None:
     assert names(planner("a b f", 2, retries=0), "a") == ["fallback b", "fallback f"]
 
 
-def test_without_a_pool_the_fallbacks_are_tried_once_each() -> None:
+def test_fallbacks_are_tried_once_each_without_a_pool() -> None:
     assert names(planner("f g h", 0), "f") == ["fallback g", "fallback h"]
 
 
-def test_who_is_hopeless_is_left_out_of_the_rounds() -> None:
+def test_permanently_failed_deployment_is_left_out_of_retry_rounds() -> None:
     plan = planner("a b c", 3, retries=1)
     refused = errors.UpstreamAuthFailed("no")
     assert plan.after("a", refused, 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
@@ -119,36 +126,36 @@ def test_who_is_hopeless_is_left_out_of_the_rounds() -> None:
     assert plan.after("b", down(), 0.0, FOREVER_S) is None
 
 
-def test_who_became_hopeless_within_a_round_is_skipped() -> None:
+def test_deployment_that_failed_permanently_within_a_round_is_skipped() -> None:
     plan = planner("a b a", 3, retries=0)
     assert plan.after("a", errors.UpstreamAuthFailed("no"), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
     assert plan.after("b", down(), 0.0, FOREVER_S) is None
 
 
-def test_a_hopeless_name_is_skipped_among_the_fallbacks_too() -> None:
+def test_permanently_failed_deployment_is_skipped_among_fallbacks() -> None:
     assert names(planner("a a b", 1, retries=0), "a", errors.UpstreamAuthFailed("no")) == ["fallback b"]
     assert names(planner("a a", 1, retries=0), "a", errors.UpstreamAuthFailed("no")) == []
 
 
-def test_retry_after_is_waited_for() -> None:
+def test_retry_waits_for_retry_after() -> None:
     step = planner("a", base_s=1.0).after("a", down(9.0), 100.0, FOREVER_S)
     assert step == Step("a", "retry", 9.0)
 
 
-def test_backoff_is_waited_for_when_retry_after_is_shorter() -> None:
+def test_retry_waits_for_backoff_if_retry_after_is_shorter() -> None:
     step = planner("a", base_s=4.0).after("a", down(0.1), 100.0, FOREVER_S)
     assert step is not None
     assert 2.0 <= step.wait_s <= 4.0
 
 
-def test_time_that_has_passed_counts_towards_retry_after() -> None:
+def test_elapsed_time_counts_towards_retry_after() -> None:
     plan = planner("a b", 2, base_s=1.0)
     assert plan.after("a", down(9.0), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
     assert plan.after("b", down(20.0), 8.0, FOREVER_S) == Step("a", "retry", pytest.approx(1.0))
     assert plan.after("a", down(), 20.0, FOREVER_S) == Step("b", "retry", 8.0)
 
 
-def test_in_a_round_those_that_ask_for_no_wait_come_first() -> None:
+def test_deployments_without_retry_after_come_first_in_a_round() -> None:
     plan = planner("a b c", 3, retries=1, base_s=1.0)
     plan.after("a", down(25.0), 0.0, FOREVER_S)
     plan.after("b", down(), 0.0, FOREVER_S)
@@ -159,18 +166,18 @@ def test_in_a_round_those_that_ask_for_no_wait_come_first() -> None:
     assert plan.after("c", down(), 1.0, FOREVER_S) == Step("a", "retry", 24.0)
 
 
-def test_a_retry_after_beyond_the_maximum_is_not_worth_the_wait() -> None:
+def test_retry_after_beyond_the_maximum_prevents_a_retry() -> None:
     assert planner("a").after("a", down(31.0), 0.0, FOREVER_S) is None
     assert planner("a f", 1).after("a", down(31.0), 0.0, FOREVER_S) == Step("f", "fallback", 0.0)
 
 
-def test_a_wait_that_outlasts_the_deadline_is_replaced_by_a_fallback() -> None:
+def test_wait_beyond_the_deadline_is_replaced_by_a_fallback() -> None:
     plan = planner("a f", 1, base_s=8.0)
     assert plan.after("a", down(), 0.0, 3.0) == Step("f", "fallback", 0.0)
     assert plan.after("f", down(), 0.0, 3.0) is None
 
 
-def test_a_wait_within_a_round_that_outlasts_the_deadline_is_replaced_by_a_fallback() -> None:
+def test_wait_within_a_round_beyond_the_deadline_is_replaced_by_a_fallback() -> None:
     plan = planner("a b f", 2, retries=1, base_s=1.0)
     plan.after("a", down(), 0.0, 10.0)
     step = plan.after("b", down(20.0), 0.0, 10.0)
@@ -179,12 +186,12 @@ def test_a_wait_within_a_round_that_outlasts_the_deadline_is_replaced_by_a_fallb
     assert plan.after("a", down(), 1.0, 10.0) == Step("f", "fallback", 0.0)
 
 
-def test_nothing_begins_at_the_deadline() -> None:
+def test_no_step_starts_at_the_deadline() -> None:
     assert planner("a b").after("a", down(), 5.0, 5.0) is None
     assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "fallback", 0.0)
 
 
-def test_no_more_than_sixteen_attempts() -> None:
+def test_at_most_sixteen_attempts() -> None:
     assert len(names(planner("a b c", retries=100), "a")) == 15
     assert len(names(planner(" ".join(map(str, range(40)))), "0")) == 15
 
@@ -201,13 +208,13 @@ def test_backoff_doubles_up_to_its_maximum_with_a_random_upper_half(retry: int) 
 
 failures = st.builds(
     lambda kind, wait: kind("no", retry_after_s=wait),
-    st.sampled_from([*HOPELESS, *AGAIN, errors.UpstreamRejected, errors.ModelLoading]),
+    st.sampled_from([*PERMANENT, *TRANSIENT, errors.UpstreamRejected, errors.ModelLoading]),
     st.none() | st.floats(0, 100),
 )
 
 
 @given(st.data(), st.integers(0, 5), st.integers(0, 5), st.integers(0, 6), st.floats(0, 200))
-def test_bounds_hold_for_any_failures(data: Any, pool: int, others: int, retries: int, deadline_s: float) -> None:
+def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries: int, deadline_s: float) -> None:
     order = [f"d{number}" for number in range(pool + others)]
     if not order:
         return
@@ -215,12 +222,12 @@ def test_bounds_hold_for_any_failures(data: Any, pool: int, others: int, retries
         order, pool_size=pool, retries=retries, backoff=Backoff(1.0, 10.0), rng=random.Random(data.draw(st.integers()))
     )
     step: Step | None = Step(order[0], "first", 0.0)
-    now_s, tried, hopeless, waits_until = 0.0, [order[0]], set(), {}
+    now_s, tried, excluded, waits_until = 0.0, [order[0]], set(), {}
     while step is not None:
         error = data.draw(failures)
         now_s += data.draw(st.floats(0, 20))
         if not error.retryable:
-            hopeless.add(step.deployment)
+            excluded.add(step.deployment)
         if error.retry_after_s is not None:
             waits_until[step.deployment] = now_s + error.retry_after_s
         step = plan.after(step.deployment, error, now_s, deadline_s)
@@ -230,7 +237,7 @@ def test_bounds_hold_for_any_failures(data: Any, pool: int, others: int, retries
             break
         assert now_s + step.wait_s < deadline_s
         assert 0 <= step.wait_s <= 10.0
-        assert step.deployment not in hopeless
+        assert step.deployment not in excluded
         now_s += step.wait_s
         if step.kind == "retry":
             assert now_s >= waits_until.get(step.deployment, -math.inf) - 1e-6

@@ -1,4 +1,4 @@
-"""The input of a batch: cut into whole lines wherever the bytes are split, and every mistake told with its place."""
+"""The input of a batch: split into whole lines, and all errors reported with their line number."""
 
 import json
 from typing import Any
@@ -14,8 +14,8 @@ CHAT = "/v1/chat/completions"
 
 
 def line(custom_id: object = "a", model: str = "m", **change: Any) -> bytes:
-    asked = {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": {"model": model}, **change}
-    return json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
+    members = {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": {"model": model}, **change}
+    return json.dumps({name: value for name, value in members.items() if value is not None}).encode()
 
 
 def checked(*pieces: bytes, max_lines: int = 100) -> tuple[InputCheck, list[tuple[int, str, bytes]]]:
@@ -34,7 +34,7 @@ def codes(*lines: bytes, max_lines: int = 100) -> list[tuple[str, int | None]]:
 
 
 @given(st.data())
-def test_lines_come_out_whole_wherever_the_bytes_are_split(data: st.DataObject) -> None:
+def test_lines_are_found_wherever_the_bytes_are_split(data: st.DataObject) -> None:
     ids = data.draw(st.lists(st.text(min_size=1, max_size=8), unique=True, min_size=1, max_size=12))
     end = data.draw(st.sampled_from([b"\n", b"\r\n", b"\n\n  \n"]))
     text = b"\xef\xbb\xbf" * data.draw(st.integers(0, 1)) + end.join(line(each) for each in ids)
@@ -42,11 +42,11 @@ def test_lines_come_out_whole_wherever_the_bytes_are_split(data: st.DataObject) 
     pieces = [text[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     check, found = checked(*pieces)
     assert check.errors == []
-    assert [(place, custom_id) for place, custom_id, _ in found] == list(enumerate(ids))
+    assert [(index, custom_id) for index, custom_id, _ in found] == list(enumerate(ids))
     assert (check.total, check.model) == (len(ids), "m")
 
 
-def test_chunks_are_small_and_know_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_small_and_have_the_index_of_their_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_input, "CHUNK_BYTES", 200)
     check = InputCheck(CHAT, 100)
     chunks = check.feed(b"\n".join(line(str(number)) for number in range(20)) + b"\n") + check.end()
@@ -55,7 +55,7 @@ def test_chunks_are_small_and_know_their_place(monkeypatch: pytest.MonkeyPatch) 
     assert all(len(chunk.content) < 400 for chunk in chunks)
 
 
-def test_bodies_stay_as_they_were_written() -> None:
+def test_bodies_are_unchanged() -> None:
     raw = (
         b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{ "model":"m", "n":1.50, "big":1e400 }}'
     )
@@ -63,7 +63,7 @@ def test_bodies_stay_as_they_were_written() -> None:
     assert body == b'{ "model":"m", "n":1.50, "big":1e400 }'
 
 
-def test_the_model_is_told_where_there_is_one() -> None:
+def test_model_is_known_if_all_lines_request_the_same() -> None:
     assert checked(line("a", "x") + b"\n" + line("b", "x"))[0].model == "x"
     assert checked(line("a", "x") + b"\n" + line("b", "y"))[0].model is None
 
@@ -92,19 +92,22 @@ def test_the_model_is_told_where_there_is_one() -> None:
         (line(url=[CHAT]), "invalid_url"),
     ],
 )
-def test_mistakes_are_told_with_their_line(bad: bytes, code: str) -> None:
+def test_errors_have_the_number_of_their_line(bad: bytes, code: str) -> None:
     check, found = checked(b"\n".join([line("first"), b"", bad, line("last")]))
     assert [(error.code, error.line) for error in check.errors] == [(code, 3)]
     assert all(error.message for error in check.errors)
-    assert [custom_id for _, custom_id, _ in found] in ([], ["first"])  # nothing is kept once the batch cannot run
+    assert [custom_id for _, custom_id, _ in found] in (
+        [],
+        ["first"],
+    )  # no further lines are returned when the batch cannot run
 
 
-def test_every_mistake_is_told_up_to_a_bound() -> None:
+def test_all_errors_are_reported_up_to_a_limit() -> None:
     assert codes(b"{", line("a"), b"[]") == [("invalid_json_line", 1), ("invalid_request", 3)]
     assert len(codes(*[b"{"] * 1000)) == 100
 
 
-def test_nothing_and_too_much_are_told() -> None:
+def test_empty_and_too_long_files_are_rejected() -> None:
     assert codes() == [("empty_file", None)]
     assert codes(b"", b"  ", b"\r") == [("empty_file", None)]
     lines = [line(str(number)) for number in range(4)]
@@ -113,6 +116,6 @@ def test_nothing_and_too_much_are_told() -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
-def test_any_bytes_are_taken(pieces: list[bytes]) -> None:
+def test_any_bytes_are_rejected_without_an_exception(pieces: list[bytes]) -> None:
     check, _ = checked(*pieces)
     assert check.errors

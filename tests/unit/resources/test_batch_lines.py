@@ -1,4 +1,4 @@
-"""One line of a batch: walked like any request, tried again where that may help, written as one line of JSON."""
+"""A line of a batch: runs like any request, is retried after transient errors, and results in one line of JSON."""
 
 import asyncio
 import json
@@ -54,9 +54,9 @@ class World:
         self.runner = LineRunner(current, Entry(current, InFlight()), SYSTEM_CLOCK, rng)
         self.in_progress: set[Exchange] = set()
 
-    async def ask(self, model: str, *, left_s: float = 60.0, key_name: str | None = None, **body: Any) -> LineResult:
+    async def run(self, model: str, *, left_s: float = 60.0, key_name: str | None = None, **body: Any) -> LineResult:
         messages = [{"role": "user", "content": "hello"}]
-        asked = LineRequest(
+        line = LineRequest(
             endpoint=CHAT,
             tenant="default",
             key_name=key_name,
@@ -64,7 +64,7 @@ class World:
             body=json.dumps({"model": model, "messages": messages, **body}).encode(),
             deadline_us=SYSTEM_CLOCK.epoch_us() + round(left_s * 1e6),
         )
-        return await asyncio.wait_for(self.runner.run(asked, self.in_progress), 20)
+        return await asyncio.wait_for(self.runner.run(line, self.in_progress), 20)
 
 
 @pytest.fixture
@@ -72,18 +72,18 @@ async def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def read(answered: LineResult) -> dict[str, Any]:
-    assert answered.line.endswith(b"\n")
-    assert answered.line.count(b"\n") == 1
-    written: dict[str, Any] = json.loads(answered.line)
-    return written
+def decode(result: LineResult) -> dict[str, Any]:
+    assert result.line.endswith(b"\n")
+    assert result.line.count(b"\n") == 1
+    decoded: dict[str, Any] = json.loads(result.line)
+    return decoded
 
 
-async def test_an_answer_is_a_line(world: World) -> None:
-    answered = await world.ask("fake/echo")
-    written = read(answered)
-    assert answered.is_good
-    assert answered.usage is not None
+async def test_result_is_one_line_with_the_answer(world: World) -> None:
+    result = await world.run("fake/echo")
+    written = decode(result)
+    assert result.is_success
+    assert result.usage is not None
     assert written["custom_id"] == 'id "1"'
     assert written["response"]["body"]["choices"][0]["message"]["content"] == "echo: hello"
     assert [record.request_id for record in world.journal.records] == [written["response"]["request_id"]]
@@ -91,24 +91,24 @@ async def test_an_answer_is_a_line(world: World) -> None:
 
 
 @pytest.mark.parametrize("model", ["fake/error-429", "fake/error-503"])
-async def test_what_may_pass_is_tried_again_within_bounds(
+async def test_transient_error_is_retried_up_to_a_limit(
     world: World, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_lines, "_MAX_WAIT_S", 0.002)
-    answered = await world.ask(model)
-    assert not answered.is_good
-    assert read(answered)["response"]["status_code"] == int(model[-3:])
+    result = await world.run(model)
+    assert not result.is_success
+    assert decode(result)["response"]["status_code"] == int(model[-3:])
     assert len(world.journal.records) == batch_lines._MAX_TRIES
 
 
-async def test_what_fails_every_second_time_succeeds(world: World) -> None:
+async def test_line_succeeds_after_a_retry(world: World) -> None:
     for _ in range(2):
-        assert (await world.ask("fake/flaky")).is_good
+        assert (await world.run("fake/flaky")).is_success
     assert len(world.journal.records) == 3
 
 
-async def test_nobody_waits_beyond_the_deadline(world: World) -> None:
-    assert not (await world.ask("fake/error-429", left_s=0.5)).is_good  # which asks for a second
+async def test_no_retry_after_the_deadline(world: World) -> None:
+    assert not (await world.run("fake/error-429", left_s=0.5)).is_success  # Retry-After is one second
     assert len(world.journal.records) == 1
 
 
@@ -124,25 +124,25 @@ async def test_nobody_waits_beyond_the_deadline(world: World) -> None:
         ("fake/echo", {"messages": 1}, 400),
     ],
 )
-async def test_what_does_not_pass_is_tried_once(world: World, model: str, body: dict[str, Any], status: int) -> None:
-    answered = await world.ask(model, **body)
-    assert not answered.is_good
-    assert read(answered)["response"]["status_code"] == status
+async def test_permanent_error_is_not_retried(world: World, model: str, body: dict[str, Any], status: int) -> None:
+    result = await world.run(model, **body)
+    assert not result.is_success
+    assert decode(result)["response"]["status_code"] == status
     assert [record.status for record in world.journal.records] == [status]
 
 
-async def test_streaming_may_be_declined_in_so_many_words(world: World) -> None:
-    assert (await world.ask("fake/echo", stream=False, background=None)).is_good
+async def test_stream_false_and_background_null_are_accepted(world: World) -> None:
+    assert (await world.run("fake/echo", stream=False, background=None)).is_success
 
 
-async def test_without_its_key_nothing_is_run(tmp_path: Path) -> None:
+async def test_line_of_an_unknown_key_is_rejected(tmp_path: Path) -> None:
     world = World(tmp_path, is_required=True)
-    assert (await world.ask("fake/echo", key_name="ci")).is_good
-    for gone in (None, "other"):
-        answered = await world.ask("fake/echo", key_name=gone)
-        assert read(answered)["response"]["status_code"] == 401
+    assert (await world.run("fake/echo", key_name="ci")).is_success
+    for unknown in (None, "other"):
+        result = await world.run("fake/echo", key_name=unknown)
+        assert decode(result)["response"]["status_code"] == 401
         assert world.journal.records[-1].tenant == "default"
-        assert world.journal.records[-1].key_name == gone
+        assert world.journal.records[-1].key_name == unknown
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,14 @@ async def test_without_its_key_nothing_is_run(tmp_path: Path) -> None:
         (b'{"a":"\xff"}', '"{\\"a\\":\\"\ufffd\\"}"'),
     ],
 )
-def test_any_body_fits_into_a_line(body: bytes, written: str) -> None:
-    line = batch_lines._line(batch_lines.ResultLine("batch_req_1", "a", {"body": batch_lines._one_line(body)}, None))
+def test_any_body_is_encoded_on_one_line(body: bytes, written: str) -> None:
+    body_on_one_line = batch_lines._one_line(body)
+    line = batch_lines._encode_line(batch_lines.ResultLine("batch_req_1", "a", {"body": body_on_one_line}, None))
     assert f'"response":{{"body":{written}}}' in line.decode()
     assert line.count(b"\n") == 1
 
 
-def test_a_line_that_was_never_run_says_why() -> None:
+def test_unexecuted_line_contains_the_reason() -> None:
     written = json.loads(unexecuted_line("a", "batch_expired", "Too late."))
     assert written.pop("id").startswith("batch_req_")
     assert written == {

@@ -1,4 +1,4 @@
-"""One batch's life over a real store, with lines that are answered by the test."""
+"""Running a batch with a real store and scripted lines."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from intellirouter.config.runtime import BatchesSpec
 from intellirouter.core import TaskOwner, Usage
-from intellirouter.resources import object_store as kept_objects
+from intellirouter.resources import object_store
 from intellirouter.resources.batches import run as batch_run
 from intellirouter.resources.batches.lines import LineRequest, LineResult
 from intellirouter.resources.batches.run import BatchParts, BatchRun, ResultWriter
@@ -27,41 +27,41 @@ WAIT_S = 10.0
 
 
 class Lines:
-    """Answers lines; `held` lines wait until they are let go."""
+    """Runs lines. While `gate` is cleared, they wait."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.at_once = 0
-        self.most_at_once = 0
-        self.go = asyncio.Event()
-        self.go.set()
+        self.started: list[str] = []
+        self.in_progress = 0
+        self.max_in_progress = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.then: Callable[[str], None] = lambda _: None
 
-    async def run(self, asked: LineRequest, in_progress: set[Any]) -> LineResult:
-        self.asked.append(asked.custom_id)
-        self.at_once += 1
-        self.most_at_once = max(self.at_once, self.most_at_once)
-        exchange = type("E", (), {"is_client_gone": False})()
+    async def run(self, line: LineRequest, in_progress: set[Any]) -> LineResult:
+        self.started.append(line.custom_id)
+        self.in_progress += 1
+        self.max_in_progress = max(self.in_progress, self.max_in_progress)
+        exchange = type("E", (), {"is_client_disconnected": False})()
         in_progress.add(exchange)
         try:
-            await self.go.wait()
+            await self.gate.wait()
         except asyncio.CancelledError:
-            self.cut_off = exchange.is_client_gone
+            self.was_marked_disconnected = exchange.is_client_disconnected
             raise
         finally:
-            self.at_once -= 1
+            self.in_progress -= 1
             in_progress.discard(exchange)
-        self.then(asked.custom_id)
-        is_good = not asked.custom_id.startswith("bad")
-        written = json.dumps({"custom_id": asked.custom_id, "body": json.loads(asked.body)}).encode() + b"\n"
-        return LineResult(written, is_good, Usage(input_tokens=2, output_tokens=1))
+        self.then(line.custom_id)
+        is_success = not line.custom_id.startswith("bad")
+        encoded = json.dumps({"custom_id": line.custom_id, "body": json.loads(line.body)}).encode() + b"\n"
+        return LineResult(encoded, is_success, Usage(input_tokens=2, output_tokens=1))
 
 
 class World:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()
-        self.why: str | None = None
-        self.store = ObjectStore(url, lambda: self.why)
+        self.unavailable: str | None = None
+        self.store = ObjectStore(url, lambda: self.unavailable)
         self.objects = AsyncObjectStore(self.store, self.clock)
         self.files = FileStore(self.objects, self.clock)
         self.lines = Lines()
@@ -94,15 +94,15 @@ class World:
         return batch
 
     async def run(self, batch: Batch) -> Batch:
-        """Run it to its end; return what the store has of it."""
+        """Run the batch to its end and return it as stored."""
         await asyncio.wait_for(BatchRun(batch, self.parts()).run(), WAIT_S)
-        return self.kept()
+        return self.stored()
 
     def begin(self, batch: Batch) -> tuple[BatchRun, asyncio.Task[None]]:
         run = BatchRun(batch, self.parts())
         return run, self.owner.start(run.run(), "run", is_awaited=True)
 
-    def kept(self) -> Batch:
+    def stored(self) -> Batch:
         found = self.store.get("batch", "batch_1", "acme", self.clock.epoch_us())
         assert found is not None
         return read_batch(found)
@@ -119,19 +119,19 @@ class World:
     async def ids(self, batch: Batch, name: str) -> list[str]:
         return [each["custom_id"] for each in await self.read(batch, name)]
 
-    def left(self) -> int:
+    def remaining_parts(self) -> int:
         return sum(len(self.store.part_marks(kind, "batch_1", "acme", "")) for kind in (INPUT, RESULT))
 
 
-async def until(look: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
-        while not look():
+        while not condition():
             await asyncio.sleep(0.002)
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(kept_objects, "_RETRY_S", 0.01)
+    monkeypatch.setattr(object_store, "_RETRY_S", 0.01)
     url = f"sqlite:///{tmp_path}/objects.db"
     upgrade(url)
     made = World(url)
@@ -139,7 +139,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made.store.close()
 
 
-def result(number: int, custom_id: str, status: str = "good") -> StoredObject:
+def result(number: int, custom_id: str, status: str = "succeeded") -> StoredObject:
     line = json.dumps({"custom_id": custom_id, "from": "before"}).encode() + b"\n"
     return StoredObject(
         kind=RESULT, id=part_id("batch_1", number), tenant="acme", created_us=1, parent="batch_1", status=status,
@@ -147,20 +147,22 @@ def result(number: int, custom_id: str, status: str = "good") -> StoredObject:
     )  # fmt: skip
 
 
-async def test_good_and_bad_lines_go_into_files_of_their_own(world: World) -> None:
+async def test_results_are_split_into_output_and_error_file(world: World) -> None:
     batch = await world.run(await world.batch("a", "bad b", "c", "d"))
     assert (batch.status, batch.total, batch.completed, batch.failed) == ("completed", 4, 3, 1)
     assert await world.ids(batch, "output") == ["a", "c", "d"]
     assert await world.ids(batch, "error") == ["bad b"]
     assert batch.usage == Usage(input_tokens=8, output_tokens=4)
-    assert world.lines.most_at_once <= 3
-    assert world.left() == 0
+    assert world.lines.max_in_progress <= 3
+    assert world.remaining_parts() == 0
     assert world.slots.held == 0
     files, _ = await world.files.page("acme", PageQuery(limit=10), "batch_output")
     assert {file.id for file in files} == set(batch.files.values())
 
 
-async def test_nobody_sees_the_end_before_its_files_are_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_final_state_is_visible_only_after_the_files_are_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = BatchRun(await world.batch("a"), world.parts())
     seen: list[str] = []
     put_all = world.store.put_all
@@ -176,26 +178,26 @@ async def test_nobody_sees_the_end_before_its_files_are_there(world: World, monk
     assert run.batch.status == "completed"
 
 
-async def test_a_file_without_lines_is_not_made(world: World) -> None:
+async def test_empty_output_file_is_not_created(world: World) -> None:
     batch = await world.run(await world.batch("a"))
     assert set(batch.files) == {"output"}
     assert batch.document()["error_file_id"] is None
 
 
-async def test_only_lines_without_a_result_are_asked_again(world: World) -> None:
+async def test_only_lines_without_a_result_run_after_a_restart(world: World) -> None:
     batch = await world.batch("a", "b", "c", "d")
     run = BatchRun(batch, world.parts())
     await run._validate()
-    world.store.put_all([result(2, "c"), result(0, "a", "bad")])
-    batch = await world.run(world.kept())
-    assert sorted(world.lines.asked) == ["b", "d"]
+    world.store.put_all([result(2, "c"), result(0, "a", "failed")])
+    batch = await world.run(world.stored())
+    assert sorted(world.lines.started) == ["b", "d"]
     assert await world.ids(batch, "output") == ["b", "c", "d"]
     assert await world.ids(batch, "error") == ["a"]
     assert (batch.completed, batch.failed) == (3, 1)
     assert batch.usage == Usage(input_tokens=24, output_tokens=2)
 
 
-async def test_files_half_written_are_written_anew(world: World) -> None:
+async def test_partially_written_files_are_written_again(world: World) -> None:
     batch = await world.batch("a", "b")
     run = BatchRun(batch, world.parts())
     await run._validate()
@@ -204,13 +206,13 @@ async def test_files_half_written_are_written_anew(world: World) -> None:
     batch.files = {"output": "file-out", "error": "file-err"}
     batch.move("finalizing", world.clock.epoch_us())
     world.store.put(batch.to_stored())
-    batch = await world.run(world.kept())
-    assert world.lines.asked == []
+    batch = await world.run(world.stored())
+    assert world.lines.started == []
     assert batch.files == {"output": "file-out"}
     assert await world.ids(batch, "output") == ["a", "b"]
 
 
-async def test_what_is_not_run_in_time_expires(world: World) -> None:
+async def test_lines_that_do_not_run_in_time_expire(world: World) -> None:
     batch = await world.batch("a", "b", "c", "d", "e")
     world.limits = BatchesSpec(concurrency=1)
     world.lines.then = lambda custom_id: world.clock.advance(WINDOW_S) if custom_id == "b" else None
@@ -223,7 +225,7 @@ async def test_what_is_not_run_in_time_expires(world: World) -> None:
     assert all(each["response"] is None for each in await world.read(batch, "error"))
 
 
-async def test_time_passes_while_lines_wait_for_their_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batch_expires_while_its_lines_wait_for_a_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_run, "_GRACE_S", 0.01)
     batch = await world.batch("a", "b")
     batch.times["expires_at"] = world.clock.epoch_us() // 1_000_000
@@ -234,90 +236,92 @@ async def test_time_passes_while_lines_wait_for_their_turn(world: World, monkeyp
     assert world.slots.held == 3
 
 
-async def test_cancelling_lets_lines_under_way_finish(world: World) -> None:
+async def test_cancel_lets_lines_in_progress_finish(world: World) -> None:
     batch = await world.batch(*map(str, range(20)))
-    world.lines.go.clear()
+    world.lines.gate.clear()
     run, task = world.begin(batch)
-    await until(lambda: world.lines.at_once == 3)
+    await until(lambda: world.lines.in_progress == 3)
     await run.cancel()
-    assert world.kept().status == "cancelling"
-    world.lines.go.set()
+    assert world.stored().status == "cancelling"
+    world.lines.gate.set()
     await asyncio.wait_for(task, WAIT_S)
-    batch = world.kept()
+    batch = world.stored()
     assert (batch.status, batch.completed, batch.failed) == ("cancelled", 3, 17)
     assert {each["error"]["code"] for each in await world.read(batch, "error")} == {"batch_cancelled"}
     assert world.slots.held == 0
 
 
-async def test_cancelling_does_not_wait_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancel_ends_lines_in_progress_after_the_grace_period(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_run, "_GRACE_S", 0.02)
     batch = await world.batch("a", "b")
-    world.lines.go.clear()
+    world.lines.gate.clear()
     run, task = world.begin(batch)
-    await until(lambda: world.lines.at_once == 2)
+    await until(lambda: world.lines.in_progress == 2)
     await run.cancel()
     await asyncio.wait_for(task, WAIT_S)
-    assert world.lines.cut_off
-    assert (world.kept().status, world.kept().failed, world.slots.held) == ("cancelled", 2, 0)
+    assert world.lines.was_marked_disconnected
+    assert (world.stored().status, world.stored().failed, world.slots.held) == ("cancelled", 2, 0)
 
 
-async def test_a_batch_can_be_cancelled_while_it_is_checked(world: World) -> None:
+async def test_batch_can_be_canceled_while_it_is_validated(world: World) -> None:
     batch = await world.batch("a")
-    world.why = "opening"  # so that the check waits
+    world.unavailable = "opening"  # so that the validation waits
     run, task = world.begin(batch)
     cancelling = world.owner.start(run.cancel(), "cancel", is_awaited=True)
     await asyncio.sleep(0)
-    world.why = None
+    world.unavailable = None
     await asyncio.wait_for(asyncio.gather(task, cancelling), WAIT_S)
-    assert world.kept().status == "cancelled"
-    assert world.lines.asked == []
+    assert world.stored().status == "cancelled"
+    assert world.lines.started == []
 
 
-async def test_a_restart_finishes_a_cancellation(world: World) -> None:
+async def test_restart_finishes_a_cancellation(world: World) -> None:
     batch = await world.batch("a", "b")
     await BatchRun(batch, world.parts())._validate()
     batch.move("cancelling", world.clock.epoch_us())
     world.store.put_all([result(1, "b"), batch.to_stored()])
-    batch = await world.run(world.kept())
+    batch = await world.run(world.stored())
     assert (batch.status, batch.completed, batch.failed) == ("cancelled", 1, 1)
     assert await world.ids(batch, "output") == ["b"]
 
 
-async def test_pausing_waits_for_what_is_under_way_and_leaves_the_rest(world: World) -> None:
+async def test_pause_waits_for_lines_in_progress_and_starts_no_others(world: World) -> None:
     batch = await world.batch(*map(str, range(10)))
-    world.lines.go.clear()
+    world.lines.gate.clear()
     run, task = world.begin(batch)
-    await until(lambda: world.lines.at_once == 3)
+    await until(lambda: world.lines.in_progress == 3)
     run.pause()
-    world.lines.go.set()
+    world.lines.gate.set()
     await asyncio.wait_for(task, WAIT_S)
-    assert len(world.lines.asked) == 3
-    assert world.kept().status == "in_progress"
-    batch = await world.run(world.kept())
+    assert len(world.lines.started) == 3
+    assert world.stored().status == "in_progress"
+    batch = await world.run(world.stored())
     assert (batch.status, batch.completed) == ("completed", 10)
-    assert sorted(world.lines.asked) == sorted(map(str, range(10)))  # each once
+    assert sorted(world.lines.started) == sorted(map(str, range(10)))  # each of them once
 
 
-async def test_the_database_may_be_away_for_a_while(world: World) -> None:
+async def test_batch_waits_while_the_database_is_unavailable(world: World) -> None:
     batch = await world.batch("a", "b", "c")
-    world.lines.go.clear()
+    world.lines.gate.clear()
     _, task = world.begin(batch)
-    await until(lambda: world.lines.at_once == 3)
-    world.why = "the disk is full"
-    world.lines.go.set()
-    await until(lambda: world.lines.at_once == 0)
+    await until(lambda: world.lines.in_progress == 3)
+    world.unavailable = "the disk is full"
+    world.lines.gate.set()
+    await until(lambda: world.lines.in_progress == 0)
     await asyncio.sleep(0.03)
     assert not task.done()
-    world.why = None
+    world.unavailable = None
     await asyncio.wait_for(task, WAIT_S)
-    assert world.kept().completed == 3
-    assert sorted(world.lines.asked) == ["a", "b", "c"]
+    assert world.stored().completed == 3
+    assert sorted(world.lines.started) == ["a", "b", "c"]
 
 
-async def test_results_that_come_together_are_stored_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_results_are_stored_in_one_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.limits = BatchesSpec(concurrency=50)
     batch = await world.batch(*map(str, range(50)))
-    world.lines.go.clear()
+    world.lines.gate.clear()
     groups: list[int] = []
     put_all = world.store.put_all
 
@@ -328,31 +332,31 @@ async def test_results_that_come_together_are_stored_together(world: World, monk
 
     monkeypatch.setattr(world.store, "put_all", counted)
     _, task = world.begin(batch)
-    await until(lambda: world.lines.at_once == 50)
-    world.lines.go.set()
+    await until(lambda: world.lines.in_progress == 50)
+    world.lines.gate.set()
     await asyncio.wait_for(task, WAIT_S)
     assert sum(groups) == 50
     assert len(groups) <= 5
-    assert world.kept().completed == 50
+    assert world.stored().completed == 50
 
 
-async def test_a_writer_that_is_cancelled_leaves_its_work_to_the_next(world: World) -> None:
-    keeper = ResultWriter(world.objects)
-    world.why = "the disk is full"
+async def test_results_of_a_canceled_writer_are_stored_by_the_next(world: World) -> None:
+    writer = ResultWriter(world.objects)
+    world.unavailable = "the disk is full"
     tasks = [
-        world.owner.start(keeper.write(result(number, "abc"[number])), str(number), is_awaited=True)
+        world.owner.start(writer.write(result(number, "abc"[number])), str(number), is_awaited=True)
         for number in range(3)
     ]
     for task in tasks[:2]:
         await asyncio.sleep(0.03)
         task.cancel()
     await asyncio.sleep(0.03)
-    world.why = None
+    world.unavailable = None
     await asyncio.wait_for(tasks[2], WAIT_S)
     assert part_id("batch_1", 2) in [each.id for each in world.store.part_marks(RESULT, "batch_1", "acme", "")]
 
 
-async def test_a_bug_in_a_line_does_not_stop_the_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_exception_in_a_line_does_not_stop_the_batch(world: World, caplog: pytest.LogCaptureFixture) -> None:
     def break_b(custom_id: str) -> None:
         if custom_id == "b":
             raise RuntimeError("a bug")
@@ -365,27 +369,27 @@ async def test_a_bug_in_a_line_does_not_stop_the_batch(world: World, caplog: pyt
     assert "a bug" in caplog.text
 
 
-async def test_a_bug_in_the_batch_fails_it(
+async def test_exception_in_the_batch_fails_it(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_self: BatchRun) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(BatchRun, "_answer", broken)
+    monkeypatch.setattr(BatchRun, "_run_lines", broken)
     batch = await world.run(await world.batch("a"))
     assert (batch.status, [error.code for error in batch.errors]) == ("failed", ["server_error"])
     assert "batch_1" in batch.errors[0].message
     assert "a bug" in caplog.text
 
 
-async def test_an_input_file_that_has_gone_fails_the_batch(world: World) -> None:
+async def test_missing_input_file_fails_the_batch(world: World) -> None:
     batch = await world.batch("a")
     await world.files.delete("acme", batch.input_file_id)
     batch = await world.run(batch)
     assert (batch.status, [error.code for error in batch.errors]) == ("failed", ["file_not_found"])
 
 
-async def test_an_upload_that_never_ended_is_no_file(world: World) -> None:
+async def test_incomplete_upload_is_not_visible(world: World) -> None:
     file = world.files.new("acme", "half", "batch", 10, None)
     world.store.put(file.to_stored("uploading"))
     assert await world.files.find("acme", file.id) is None

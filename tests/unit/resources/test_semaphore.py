@@ -1,4 +1,4 @@
-"""A semaphore: never more than allowed, first come first served, none lost when somebody stops waiting."""
+"""The adjustable semaphore: its limit, its order, and canceled waiters."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_turns_come_in_the_order_of_asking_and_never_too_many() -> None:
+async def test_waiters_acquire_in_order_and_within_the_limit() -> None:
     semaphore, owner = AdjustableSemaphore(lambda: 2), TaskOwner("test")
     order: list[int] = []
 
-    async def ask(number: int) -> None:
+    async def acquire(number: int) -> None:
         await semaphore.acquire()
         order.append(number)
 
     for number in range(5):
-        owner.start(ask(number), str(number))
+        owner.start(acquire(number), str(number))
     await settle()
     assert (order, semaphore.held) == ([0, 1], 2)
     semaphore.release()
@@ -33,7 +33,7 @@ async def test_turns_come_in_the_order_of_asking_and_never_too_many() -> None:
     assert semaphore.held == 0
 
 
-async def test_who_stops_waiting_takes_no_turn() -> None:
+async def test_canceled_waiter_takes_no_slot() -> None:
     semaphore, owner = AdjustableSemaphore(lambda: 1), TaskOwner("test")
     await semaphore.acquire()
     waiting = owner.start(semaphore.acquire(), "waiting", is_awaited=True)
@@ -45,21 +45,21 @@ async def test_who_stops_waiting_takes_no_turn() -> None:
     await semaphore.acquire()
 
 
-async def test_a_turn_that_comes_with_the_cancellation_goes_on_to_the_next() -> None:
+async def test_slot_granted_to_a_canceled_waiter_goes_to_the_next() -> None:
     semaphore, owner = AdjustableSemaphore(lambda: 1), TaskOwner("test")
     await semaphore.acquire()
-    unlucky = owner.start(semaphore.acquire(), "unlucky", is_awaited=True)
-    following = owner.start(semaphore.acquire(), "following", is_awaited=True)
+    first = owner.start(semaphore.acquire(), "first", is_awaited=True)
+    second = owner.start(semaphore.acquire(), "second", is_awaited=True)
     await settle()
     semaphore.release()
-    unlucky.cancel()  # its turn has come, and it has not noticed
+    first.cancel()  # the slot has been granted, but the task has not run yet
     with contextlib.suppress(asyncio.CancelledError):
-        await unlucky
-    await asyncio.wait_for(following, 1)
+        await first
+    await asyncio.wait_for(second, 1)
     assert semaphore.held == 1
 
 
-async def test_the_bound_may_change() -> None:
+async def test_limit_can_change() -> None:
     limit = 1
     semaphore, owner = AdjustableSemaphore(lambda: limit), TaskOwner("test")
     waiting = [owner.start(semaphore.acquire(), str(number)) for number in range(6)]

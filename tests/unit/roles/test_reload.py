@@ -70,7 +70,7 @@ async def process(configure: Configure) -> AsyncIterator[GatewayProcess]:
 
 async def reload(process: GatewayProcess, runtime: Runtime) -> None:
     """Reload with this configuration in place of the file's."""
-    process._read_again = lambda: runtime
+    process._load_runtime = lambda: runtime
     await process.reload()
 
 
@@ -81,7 +81,7 @@ async def _send(process: GatewayProcess, name: str) -> int:
     return response.status
 
 
-def test_models_of_a_configuration(configure: Configure) -> None:
+def test_local_models_of_a_configuration(configure: Configure) -> None:
     model: Any = {"threads": 1, "slots": 4}
     artifact = configure(small=512).deployments["small"].artifact
     assert local_models(configure(small=512, large=8192)) == [

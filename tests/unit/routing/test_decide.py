@@ -1,4 +1,4 @@
-"""Every candidate gets a verdict and a reason; what is failing is tried last, never dropped."""
+"""Decisions: verdict and reason of every candidate, failing deployments, and the reuse of decisions."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def order(*arguments: Any, at_s: float = 0.0, on: HealthBoard | None = None, **m
     return " ".join(router(on).decide(call(**members), target(*arguments), at_s).order)
 
 
-def test_the_pool_comes_before_the_fallbacks_as_configured() -> None:
+def test_pool_comes_before_the_fallbacks_in_configured_order() -> None:
     decision = router().decide(call(), target("a b", "f g"), 0.0)
     assert decision.order == ("a", "b", "f", "g")
     assert (decision.model, decision.strategy, decision.pool_size) == ("m", "priority", 2)
@@ -30,19 +30,19 @@ def test_the_pool_comes_before_the_fallbacks_as_configured() -> None:
         Candidate("f", "p", "up-f", "fallback", "fallback"),
         Candidate("g", "p", "up-g", "fallback", "fallback"),
     )
-    assert decision.reason == "priority 1; 3 more to fall back on"
+    assert decision.reason == "priority 1; 3 more to try"
 
 
-def test_a_single_candidate_has_no_more_to_fall_back_on() -> None:
+def test_reason_of_a_single_candidate_mentions_no_others() -> None:
     assert router().decide(call(), target("a"), 0.0).reason == "priority 1"
 
 
-def test_an_unknown_strategy_is_as_configured() -> None:
+def test_unknown_strategy_keeps_the_configured_order() -> None:
     assert order("a b", "", "no-such-strategy") == "a b"
 
 
 @pytest.mark.parametrize(
-    ("members", "asked", "reason"),
+    ("members", "needed", "reason"),
     [
         (
             {"capabilities": frozenset({"tools"})},
@@ -56,33 +56,41 @@ def test_an_unknown_strategy_is_as_configured() -> None:
             {"operation": "embeddings", "needs": frozenset({"embeddings"})},
             "lacks embeddings",
         ),
-        ({"context_tokens": 100}, {"size_bytes": 804}, "cannot fit about 201 tokens into its context of 100"),
-        ({"context_tokens": 100}, {"max_output_tokens": 191}, "cannot fit about 201 tokens into its context of 100"),
+        (
+            {"context_tokens": 100},
+            {"size_bytes": 804},
+            "has a context of 100 tokens, but the request needs about 201",
+        ),
+        (
+            {"context_tokens": 100},
+            {"max_output_tokens": 191},
+            "has a context of 100 tokens, but the request needs about 201",
+        ),
     ],
 )
-def test_who_cannot_serve_is_excluded_with_the_reason(
-    members: dict[str, Any], asked: dict[str, Any], reason: str
+def test_unsuitable_deployment_is_excluded_with_a_reason(
+    members: dict[str, Any], needed: dict[str, Any], reason: str
 ) -> None:
     pool = (deployment("poor", **members), deployment("able"))
-    decision = router().decide(call(**asked), target(pool, "f"), 0.0)
+    decision = router().decide(call(**needed), target(pool, "f"), 0.0)
     assert decision.order == ("able", "f")
     assert decision.candidates[-1] == Candidate("poor", "p", "up-poor", "excluded", reason)
     with pytest.raises(errors.NoEligibleDeployment, match=reason) as caught:
-        router().decide(call(**asked), target(pool[:1]), 0.0)
+        router().decide(call(**needed), target(pool[:1]), 0.0)
     assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
 
 
-def test_bytes_of_pictures_and_sounds_do_not_fill_a_context() -> None:
+def test_bytes_of_images_and_audio_do_not_count_towards_the_context() -> None:
     body = b'{"text":"see","url":"data:image/png;base64,' + b"iVBORw0K" * 100_000 + b'"}'
     small = target((deployment("small", context_tokens=2000),))
     assert router().decide(structs.replace(call(), body=body), small, 0.0).order == ("small",)
     assert router().decide(call(operation="audio", size_bytes=800_000), small, 0.0).order == ("small",)
-    with pytest.raises(errors.NoEligibleDeployment, match="cannot fit"):
+    with pytest.raises(errors.NoEligibleDeployment, match="has a context of 2000 tokens"):
         router().decide(structs.replace(call(), body=b"words " * 100_000), small, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("members", "asked"),
+    ("members", "needed"),
     [
         ({}, {"needs": frozenset({"tools"}), "size_bytes": 1_000_000, "max_output_tokens": 10**9}),
         ({"capabilities": frozenset({"tools", "vision"})}, {"needs": frozenset({"tools"})}),
@@ -91,11 +99,11 @@ def test_bytes_of_pictures_and_sounds_do_not_fill_a_context() -> None:
         ({"context_tokens": 100}, {"size_bytes": 800}),
     ],
 )
-def test_what_is_unknown_or_fits_excludes_nobody(members: dict[str, Any], asked: dict[str, Any]) -> None:
-    assert router().decide(call(**asked), target((deployment("a", **members),)), 0.0).order == ("a",)
+def test_unknown_or_sufficient_properties_do_not_exclude(members: dict[str, Any], needed: dict[str, Any]) -> None:
+    assert router().decide(call(**needed), target((deployment("a", **members),)), 0.0).order == ("a",)
 
 
-def test_excluded_fallbacks_are_named_too() -> None:
+def test_excluded_fallbacks_are_candidates_too() -> None:
     fallbacks = (deployment("f", capabilities=frozenset()), deployment("g"))
     decision = router().decide(call(needs=frozenset({"tools"})), target("a", fallbacks), 0.0)
     assert decision.order == ("a", "g")
@@ -110,7 +118,7 @@ def test_fallbacks_serve_when_the_whole_pool_is_excluded() -> None:
 
 
 @ALL
-def test_failing_deployments_are_tried_last_and_never_dropped(strategy: str) -> None:
+def test_failing_deployments_are_tried_last_but_not_excluded(strategy: str) -> None:
     board = HealthBoard()
     for name in "abc":
         succeed(board, name)
@@ -134,7 +142,7 @@ def test_when_all_are_failing_all_are_still_tried(strategy: str) -> None:
 
 
 @ALL
-def test_a_failing_deployment_is_back_in_its_place_after_a_while(strategy: str) -> None:
+def test_failing_deployment_returns_to_the_pool_after_a_while(strategy: str) -> None:
     board = HealthBoard()
     fail(board, "a", times=3)
     one = router(board)
@@ -142,7 +150,7 @@ def test_a_failing_deployment_is_back_in_its_place_after_a_while(strategy: str) 
     assert one.decide(call(), target("a b", (), strategy), 10.0).pool_size == 2
 
 
-def test_two_failures_are_no_outage() -> None:
+def test_two_failures_do_not_make_a_deployment_failing() -> None:
     board = HealthBoard()
     fail(board, "a", times=2)
     assert order("a b", on=board) == "a b"
@@ -154,8 +162,8 @@ def test_every_candidate_is_in_the_order_once(strategy: str, pool: int, others: 
     names, board = "abcdefgh", HealthBoard()
     for name, times in zip(names, failures, strict=True):
         fail(board, name, times)
-    asked = target(" ".join(names[:pool]), " ".join(names[pool : pool + others]), strategy)
-    decision = router(board).decide(call(), asked, 5.0)
+    model = target(" ".join(names[:pool]), " ".join(names[pool : pool + others]), strategy)
+    decision = router(board).decide(call(), model, 5.0)
     assert sorted(decision.order) == sorted(names[: pool + others])
     assert [each.deployment for each in decision.candidates] == list(decision.order)
     assert [each.verdict for each in decision.candidates].count("chosen") == 1
@@ -165,52 +173,52 @@ def test_every_candidate_is_in_the_order_once(strategy: str, pool: int, others: 
 
 
 @pytest.mark.parametrize(("pool", "strategy"), [("a b", "priority"), ("a", "priority")])
-def test_a_static_decision_is_reused_until_something_is_wrong(pool: str, strategy: str) -> None:
+def test_static_decision_is_reused_until_an_attempt_fails(pool: str, strategy: str) -> None:
     board = HealthBoard()
-    one, asked = router(board), target(pool, "f", strategy)
-    first = one.decide(call(), asked, 0.0)
-    assert one.decide(call(size_bytes=9000, max_output_tokens=50), asked, 5.0) is first
+    one, model = router(board), target(pool, "f", strategy)
+    first = one.decide(call(), model, 0.0)
+    assert one.decide(call(size_bytes=9000, max_output_tokens=50), model, 5.0) is first
     fail(board, "a")
-    again = one.decide(call(), asked, 6.0)
+    again = one.decide(call(), model, 6.0)
     assert again is not first
     assert again == first
     fail(board, "a", times=2, now_s=6.0)
-    assert one.decide(call(), asked, 7.0).order[-1] == "a"
+    assert one.decide(call(), model, 7.0).order[-1] == "a"
     succeed(board, "a")
-    assert one.decide(call(), asked, 8.0).order[0] == "a"
+    assert one.decide(call(), model, 8.0).order[0] == "a"
 
 
 @pytest.mark.parametrize("strategy", [row.name for row in STRATEGIES if not row.is_static])
-def test_a_decision_that_depends_on_more_than_the_deployments_is_made_afresh(strategy: str) -> None:
-    one, asked = router(), target("a", "", strategy)
-    assert one.decide(call(), asked, 0.0) is not one.decide(call(), asked, 0.0)
+def test_decision_of_a_dynamic_strategy_is_not_reused(strategy: str) -> None:
+    one, model = router(), target("a", "", strategy)
+    assert one.decide(call(), model, 0.0) is not one.decide(call(), model, 0.0)
 
 
-def test_a_decision_stands_for_its_own_target_only() -> None:
+def test_decision_is_reused_for_its_own_model_only() -> None:
     one = router()
     assert one.decide(call(), target("a"), 0.0).order == ("a",)
     assert one.decide(call(), target("b"), 0.0).order == ("b",)
 
 
-def test_a_remembered_decision_is_not_reused_for_a_call_that_it_does_not_fit() -> None:
+def test_decision_is_not_reused_for_a_call_with_other_needs() -> None:
     one = router()
-    asked = target((deployment("a", context_tokens=100, capabilities=frozenset()), deployment("b")))
-    assert one.decide(call(), asked, 0.0).order == ("a", "b")
-    assert one.decide(call(needs=frozenset({"tools"})), asked, 0.0).order == ("b",)
-    assert one.decide(call(size_bytes=10_000), asked, 0.0).order == ("b",)
-    assert one.decide(call(max_output_tokens=1000), asked, 0.0).order == ("b",)
-    assert one.decide(call(), asked, 0.0).order == ("a", "b")
+    model = target((deployment("a", context_tokens=100, capabilities=frozenset()), deployment("b")))
+    assert one.decide(call(), model, 0.0).order == ("a", "b")
+    assert one.decide(call(needs=frozenset({"tools"})), model, 0.0).order == ("b",)
+    assert one.decide(call(size_bytes=10_000), model, 0.0).order == ("b",)
+    assert one.decide(call(max_output_tokens=1000), model, 0.0).order == ("b",)
+    assert one.decide(call(), model, 0.0).order == ("a", "b")
 
 
-def test_a_remembered_decision_about_embeddings_is_not_reused_for_chat() -> None:
-    one, asked = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
+def test_decision_about_embeddings_is_not_reused_for_chat() -> None:
+    one, model = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
     embeddings = call(operation="embeddings", needs=frozenset({"embeddings"}))
-    assert one.decide(embeddings, asked, 0.0).order == ("e",)
+    assert one.decide(embeddings, model, 0.0).order == ("e",)
     with pytest.raises(errors.NoEligibleDeployment):
-        one.decide(call(), asked, 0.0)
+        one.decide(call(), model, 0.0)
 
 
-def test_remembered_decisions_are_bounded() -> None:
+def test_number_of_reused_decisions_is_limited() -> None:
     one = router()
     for number in range(5000):
         one.decide(call(), msgspec.structs.replace(target("a"), model=f"m{number}"), 0.0)

@@ -141,7 +141,7 @@ def test_structured_output_satisfies_its_schema() -> None:
 def test_changed_thinking_is_rejected() -> None:
     user = {"role": "user", "content": "call weather with {}"}
     thinking, call = message(thinking=THINK, tools=[WEATHER], messages=[user])["content"]
-    assert thinking["thinking"].startswith("They said: ")
+    assert thinking["thinking"].startswith("The user wrote: ")
     result = {"role": "user", "content": [{**RESULT, "tool_use_id": call["id"]}]}
 
     def again(*blocks: Any) -> Any:

@@ -60,8 +60,7 @@ class AnthropicErrors:
             return vendor
         status = self.status(error)
         kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
-        message = f"{error.message} {error.hint}" if error.hint else error.message
-        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
+        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": error.full_message}})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
         return b"event: error\ndata: " + _on_one_line(self.encode(error)) + b"\n\n"

@@ -55,9 +55,8 @@ def encode_error(error: errors.GatewayError) -> bytes:
         envelope = envelope_of(error.vendor_body)
         if envelope is not None:
             return msgspec.json.encode({"error": envelope})
-    message = f"{error.message} {error.hint}" if error.hint else error.message
     word = _STATUS_WORDS.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
-    body = {"code": error.status, "message": message, "status": word, "details": _details(error)}
+    body = {"code": error.status, "message": error.full_message, "status": word, "details": _details(error)}
     return msgspec.json.encode({"error": body})
 
 

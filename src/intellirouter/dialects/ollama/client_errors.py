@@ -25,8 +25,7 @@ class OllamaErrors:
         return error.status
 
     def encode(self, error: errors.GatewayError) -> bytes:
-        message = f"{error.message} {error.hint}" if error.hint else error.message
-        return msgspec.json.encode({"error": message})
+        return msgspec.json.encode({"error": error.full_message})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
         return self.encode(error) + b"\n"

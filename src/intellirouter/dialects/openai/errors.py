@@ -40,8 +40,7 @@ def encode_error(error: errors.GatewayError) -> bytes:
         passed_on = _envelope(error.vendor_body, error)
         if passed_on is not None:
             return passed_on
-    message = f"{error.message} {error.hint}" if error.hint else error.message
-    body = {"message": message, "type": error.type, "param": error.param, "code": error.code}
+    body = {"message": error.full_message, "type": error.type, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": body})
 
 

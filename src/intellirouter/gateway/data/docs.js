@@ -1,4 +1,4 @@
-// Shows the interface's description and lets its endpoints be tried. Everything comes from this gateway.
+// Shows the OpenAPI document and sends test requests. Loads nothing from other hosts.
 
 const METHODS = ["get", "post", "delete"];
 const SHOWN_HEADERS = /^(x-request-id|x-intellirouter-|retry-after|content-type)/;
@@ -86,13 +86,13 @@ function objectsIn(value) {
 }
 
 function bounds(schema) {
-  const said = [];
-  if (schema.minimum !== undefined) said.push(`≥ ${schema.minimum}`);
-  if (schema.maximum !== undefined) said.push(`≤ ${schema.maximum}`);
-  if (schema.minItems) said.push(`at least ${schema.minItems}`);
-  if (schema.maxLength) said.push(`at most ${schema.maxLength} characters`);
-  if (schema.default !== undefined && schema.default !== null) said.push(`default ${JSON.stringify(schema.default)}`);
-  return said.join(", ");
+  const parts = [];
+  if (schema.minimum !== undefined) parts.push(`≥ ${schema.minimum}`);
+  if (schema.maximum !== undefined) parts.push(`≤ ${schema.maximum}`);
+  if (schema.minItems) parts.push(`at least ${schema.minItems}`);
+  if (schema.maxLength) parts.push(`at most ${schema.maxLength} characters`);
+  if (schema.default !== undefined && schema.default !== null) parts.push(`default ${JSON.stringify(schema.default)}`);
+  return parts.join(", ");
 }
 
 function tree(value, depth = 0, seen = []) {
@@ -139,7 +139,7 @@ function start() {
     el("tr", {}, el("td", {}, el("code", {}, name)), el("td", {}, ...prose(scheme.description))));
   return [
     el("h1", {}, info.title), el("p", {}, info.summary), ...info.description.trim().split("\n\n").map((each) => el("p.quiet", {}, ...prose(each))),
-    el("div.cards", {}, cards), el("h2", {}, "How a key is sent"),
+    el("div.cards", {}, cards), el("h2", {}, "How to send an API key"),
     el("table", {}, el("tbody", {}, schemes)),
   ];
 }
@@ -183,7 +183,7 @@ function answersOf(each) {
   });
 }
 
-// -- trying -----------------------------------------------------------------------------------------------------------
+// -- test requests -----------------------------------------------------------------------------------------------------------
 
 function tryOut(each) {
   const json = each.requestBody?.content["application/json"];
@@ -194,7 +194,7 @@ function tryOut(each) {
   if (text) text.value = JSON.stringify(json.example ?? {}, null, 2);
   const send = el("button.main", { type: "submit" }, "Send");
   const stop = el("button", { type: "button", disabled: true }, "Stop");
-  const out = el("div", { "aria-live": "polite" }, el("span.quiet", {}, "The answer appears here."));
+  const out = el("div", { "aria-live": "polite" }, el("span.quiet", {}, "The response appears here."));
   const panel = el("form.try", {},
     ...inputs.map(({ parameter, input }) => el("label", {}, parameter.name, input)),
     ...form.map(({ name, input }) => el("label", {}, name, input)),
@@ -249,11 +249,11 @@ async function ask(each, inputs, form, text, out, signal) {
     out.replaceChildren(status, el("table", {}, el("tbody", {}, rows)), place);
     await show(answer, place);
   } catch (error) {
-    out.append(el("p.status.bad", {}, error.name === "AbortError" ? "Stopped." : `No answer: ${error.message}`));
+    out.append(el("p.status.bad", {}, error.name === "AbortError" ? "Stopped." : `No response: ${error.message}`));
   }
 }
 
-/** Show a body as it comes; sound as a player, JSON in lines once it is whole. */
+/** Show a body as it arrives: audio as a player, complete JSON indented. */
 async function show(answer, place) {
   const kind = answer.headers.get("content-type") ?? "";
   if (kind.startsWith("audio/")) {
@@ -261,17 +261,17 @@ async function show(answer, place) {
     return;
   }
   const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
+  let text = "";
   for (let next = await reader?.read(); next && !next.done; next = await reader.read()) {
-    said += next.value;
-    place.textContent = said;
+    text += next.value;
+    place.textContent = text;
     place.scrollTop = place.scrollHeight;
   }
-  if (kind.startsWith("application/json") && said.length < 1e6) {
+  if (kind.startsWith("application/json") && text.length < 1e6) {
     try {
-      place.textContent = JSON.stringify(JSON.parse(said), null, 2);
+      place.textContent = JSON.stringify(JSON.parse(text), null, 2);
       place.scrollTop = 0;
-    } catch { /* it stays as it came */ }
+    } catch { /* not JSON: shown unchanged */ }
   }
 }
 
@@ -284,7 +284,7 @@ function copyCurl(each, inputs, text) {
   navigator.clipboard?.writeText(parts.join(" \\\n  "));
 }
 
-// -- begin ------------------------------------------------------------------------------------------------------------
+// -- start ------------------------------------------------------------------------------------------------------------
 
 try {
   api = await (await fetch("/openapi.json")).json();
@@ -294,5 +294,5 @@ try {
   drawList();
   draw();
 } catch (error) {
-  $("main").replaceChildren(el("p.status.bad", {}, `The description could not be read: ${error.message}`));
+  $("main").replaceChildren(el("p.status.bad", {}, `The API description could not be loaded: ${error.message}`));
 }

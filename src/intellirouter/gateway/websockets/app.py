@@ -1,4 +1,4 @@
-"""Every WebSocket that clients open: which path it is, how many there are, how they end when the gateway stops."""
+"""The ASGI application for WebSockets: dispatches by path, limits the number of sockets, closes them at the end."""
 
 import asyncio
 from typing import Final
@@ -13,12 +13,12 @@ from intellirouter.resources import Page, ResourceRequest
 
 _STYLE: Final = ENDPOINTS["openai_chat"].errors
 _PATHS: Final = frozenset({realtime.PATH, multiplex.PATH})
-_OTHER_PROTOCOL: Final = 426
-"""Codex first asks for `/v1/responses` over a WebSocket; on this status it switches to HTTP at once."""
+_STATUS_UPGRADE_REQUIRED: Final = 426
+"""Codex first tries `/v1/responses` over a WebSocket. With this status it switches to HTTP at once."""
 
 
-class SocketHints:
-    """A `Resource` for clients that request a WebSocket path over HTTP."""
+class WebSocketHints:
+    """A `Resource` that answers HTTP requests to WebSocket paths with an error."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
@@ -27,15 +27,15 @@ class SocketHints:
 
     async def serve(self, request: ResourceRequest) -> Page:
         raise errors.InvalidRequest(
-            f"{request.path} takes WebSockets.",
+            f"{request.path} supports only WebSockets.",
             code="websocket_required",
-            status=_OTHER_PROTOCOL,
-            hint="Open it with ws:// or wss://.",
+            status=_STATUS_UPGRADE_REQUIRED,
+            hint="Open it with a ws:// or wss:// URL.",
         )
 
 
-class SocketPaths:
-    """An ASGI application for scopes of type `websocket`."""
+class WebSocketGateway:
+    """Serves ASGI scopes of type `websocket`."""
 
     def __init__(self, current: Current[Generation], entry: Entry) -> None:
         self._current = current
@@ -46,8 +46,8 @@ class SocketPaths:
     def __len__(self) -> int:
         return self._open
 
-    def end(self) -> None:
-        """The gateway stops: refuse new sockets, close those that are open."""
+    def begin_stop(self) -> None:
+        """Refuse new sockets and close those that are open, because the gateway is stopping."""
         self._is_stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,11 @@ class SocketPaths:
         try:
             limit = self._current.value.runtime.server.max_open_sockets
             if self._open > limit:
-                raise errors.Overloaded(f"{limit} WebSockets are already open.", retry_after_s=1.0)
+                raise errors.Overloaded(
+                    f"The gateway is at its limit of {limit} open WebSockets.",
+                    hint="Try again later, or raise server.max_open_sockets.",
+                    retry_after_s=1.0,
+                )
             if path == realtime.PATH:
                 await realtime.serve_realtime(self._entry, socket, self._is_stopping)
             elif path == multiplex.PATH:
@@ -80,13 +84,13 @@ class SocketPaths:
                 raise errors.InvalidRequest(
                     f"{path} is served over HTTP, not over a WebSocket.",
                     code="websocket_not_supported",
-                    status=_OTHER_PROTOCOL,
-                    hint="Send a POST request; with stream: true the answer comes in pieces.",
+                    status=_STATUS_UPGRADE_REQUIRED,
+                    hint="Send a POST request. Set `stream: true` to receive the response as a stream.",
                 )
             else:
-                raise errors.NotFound(f"No WebSocket is served at {path[:200]}.", hint="Use /v1/realtime or /v1/ws.")
+                raise errors.NotFound(f"{path[:200]} is not a WebSocket endpoint.", hint="Use /v1/realtime or /v1/ws.")
         except errors.GatewayError as error:
             headers = [(b"x-request-id", new_id("req_").encode())]
-            if error.status == _OTHER_PROTOCOL:
+            if error.status == _STATUS_UPGRADE_REQUIRED:
                 headers.append((b"upgrade", b"HTTP/1.1"))
             await socket.refuse(error, headers, _STYLE)

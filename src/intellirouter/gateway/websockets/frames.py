@@ -1,4 +1,4 @@
-"""The frames of `/v1/ws`: what a client may send, and a request's answer as frames."""
+"""The frames of `/v1/ws`: decodes those of clients, and sends the answer to a request as frames."""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,26 +17,28 @@ _DONE: Final = "[DONE]"
 
 
 class ReceivedFrame(Struct):
-    """One frame of a client."""
+    """A frame from a client."""
 
     type: str = ""
     id: str | None = None
     request: Raw = Raw()
-    """A chat completion request, verbatim."""
+    """A chat completion request, unchanged."""
 
-    def named(self) -> str:
-        """Return the id. Raises `InvalidRequest` where it is missing, empty or too long."""
+    def required_id(self) -> str:
+        """Return the id. Raises `InvalidRequest` if it is missing, empty or too long."""
         if not self.id:
             raise errors.InvalidRequest(
                 "Missing required parameter: 'id'.",
                 code="missing_required_parameter",
                 param="id",
-                hint="Name each request with a text of your own.",
+                hint="Choose an id for each request on the socket.",
             )
         if len(self.id) > _MAX_ID_CHARS:
-            long, self.id = len(self.id), None
+            length, self.id = len(self.id), None
             raise errors.InvalidRequest(
-                f"Invalid 'id': {long} characters are more than {_MAX_ID_CHARS}.", code="invalid_value", param="id"
+                f"Invalid 'id': it has {length} characters, but at most {_MAX_ID_CHARS} are allowed.",
+                code="invalid_value",
+                param="id",
             )
         return self.id
 
@@ -49,25 +51,25 @@ _decode_frame: Final = msgspec.json.Decoder(ReceivedFrame)
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope)
 
 
-def read_frame(data: bytes) -> ReceivedFrame:
-    """Raises `InvalidRequest`."""
+def decode_frame(data: bytes) -> ReceivedFrame:
+    """Decode a frame. Raises `InvalidRequest`."""
     try:
         return _decode_frame.decode(data)
     except msgspec.ValidationError as error:
         raise errors.InvalidRequest(
             f"Invalid frame: {error}.",
             code="invalid_frame",
-            hint='A frame is a JSON object with the texts "type" and "id".',
+            hint='A frame must be a JSON object whose "type" and "id" are strings.',
         ) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise errors.InvalidRequest(
-            f"We could not parse the frame: {error}.", code="invalid_json", hint="Each frame is one JSON object."
+            f"The frame is not valid JSON: {error}.", code="invalid_json", hint="Send one JSON object in each frame."
         ) from None
 
 
-def frame_text(
+def encode_frame(
     kind: str,
-    name: str | None,
+    frame_id: str | None,
     *,
     error: errors.GatewayError | None = None,
     headers: Headers | None = None,
@@ -75,8 +77,8 @@ def frame_text(
 ) -> str:
     """Return a frame for a client."""
     parts = [f'{{"type":"{kind}"']
-    if name is not None or kind == "error":
-        parts.append(f'"id":{_json(name)}')
+    if frame_id is not None or kind == "error":
+        parts.append(f'"id":{_json(frame_id)}')
     if error is not None:
         parts.append(f'"status":{error.status}')
         parts.append(f'"error":{_inner(encode_error(error))}')
@@ -90,36 +92,36 @@ def frame_text(
 
 
 class FrameReply:
-    """Implements `pipeline.Reply` for one request of a socket. A socket that is gone takes every frame, and nothing.
+    """Implements `pipeline.Reply` for one request on a socket.
 
-    Whoever serves the socket notices that it is gone, and cancels.
+    Frames for a closed socket are discarded. `Multiplexer` notices that the socket is closed and cancels the request.
     """
 
-    def __init__(self, socket: Socket, name: str, release: Callable[[], None]) -> None:
-        """`release` is called before the last frame: from then on the id may be used again."""
+    def __init__(self, socket: Socket, frame_id: str, release: Callable[[], None]) -> None:
+        """`release` is called before the last frame, after which the client may use the id again."""
         self._socket = socket
-        self._name = name
+        self._id = frame_id
         self._exchange: Exchange | None = None
         self._release = release
         self._events = SseParser()
-        self._prefix = f'{{"type":"chat.chunk","id":{_json(name)},"chunk":'
+        self._prefix = f'{{"type":"chat.chunk","id":{_json(frame_id)},"chunk":'
         self._has_failed = False
         self.has_begun = False
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         text = body.decode("utf-8", "replace")
-        await self._last(frame_text("chat.completed", self._name, headers=decision_headers(exchange), response=text))
+        await self._last(encode_frame("chat.completed", self._id, headers=decision_headers(exchange), response=text))
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         self._exchange = exchange
-        await self._send(frame_text("chat.started", self._name, headers=decision_headers(exchange)))
+        await self._send(encode_frame("chat.started", self._id, headers=decision_headers(exchange)))
 
     async def write(self, data: bytes) -> None:
         for event in self._events.feed(data):
-            if event.data.startswith('{"error"'):  # the upstream's own words; the exchange ends with them
-                await self._failed(event.data)
+            if event.data.startswith('{"error"'):  # the upstream reports an error, which ends the exchange
+                await self._send_upstream_error(event.data)
             elif event.data != _DONE and not self._has_failed:
                 await self._send(f"{self._prefix}{event.data}}}")
 
@@ -127,21 +129,22 @@ class FrameReply:
         await self.write(data + b"\n\n")
         if not self._has_failed:
             headers = None if self._exchange is None else decision_headers(self._exchange)
-            await self._last(frame_text("chat.completed", self._name, headers=headers))
+            await self._last(encode_frame("chat.completed", self._id, headers=headers))
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         self._has_failed = True
-        await self._last(frame_text("error", self._name, error=error, headers=decision_headers(exchange)))
+        await self._last(encode_frame("error", self._id, error=error, headers=decision_headers(exchange)))
 
-    async def cancelled(self, exchange: Exchange) -> None:
-        await self._last(frame_text("chat.cancelled", self._name, headers=decision_headers(exchange)))
+    async def cancel(self, exchange: Exchange) -> None:
+        """Report that the client has canceled the request."""
+        await self._last(encode_frame("chat.canceled", self._id, headers=decision_headers(exchange)))
 
-    async def _failed(self, envelope: str) -> None:
+    async def _send_upstream_error(self, envelope: str) -> None:
         self._has_failed = True
         error = None if self._exchange is None else self._exchange.error
         status = 502 if error is None else error.status
-        said = f'{{"type":"error","id":{_json(self._name)},"status":{status},"error":{_inner(envelope.encode())}}}'
-        await self._last(said)
+        frame = f'{{"type":"error","id":{_json(self._id)},"status":{status},"error":{_inner(envelope.encode())}}}'
+        await self._last(frame)
 
     async def _last(self, text: str) -> None:
         self._release()
@@ -155,7 +158,7 @@ class FrameReply:
 
 
 def _inner(envelope: bytes) -> str:
-    """Return the error object of an envelope, a vendor's too."""
+    """Return the error object of an error envelope."""
     return bytes(_decode_envelope.decode(envelope).error).decode("utf-8", "replace")
 
 

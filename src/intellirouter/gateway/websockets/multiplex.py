@@ -1,6 +1,6 @@
-"""`/v1/ws`: many chat requests at once over one WebSocket. docs/guides/websocket.md tells clients how to speak to it.
+"""`/v1/ws`: many chat requests in parallel over one WebSocket. docs/guides/websocket.md describes the protocol.
 
-Every request is an exchange of its own and walks the spine like any other; only its reply is written as frames.
+Each request is an exchange like any other. Only its answer is sent as frames.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from msgspec import Struct
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import EMPTY_CONTEXT, Current, SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ENDPOINTS, check_depth
-from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, frame_text, read_frame
+from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
@@ -19,20 +19,20 @@ from intellirouter.pipeline import Entry, Exchange, Generation
 PATH: Final = "/v1/ws"
 PROTOCOL: Final = "intellirouter.v1"
 MAX_IN_FLIGHT: Final = 64
-"""Requests at once on one socket; a client that wants more opens another."""
+"""The limit of requests in flight on one socket. A client that needs more opens another socket."""
 _ENDPOINT: Final = ENDPOINTS["openai_chat"]
 
 
 class _Running(Struct, eq=False):
-    """One request under way."""
+    """A request in flight."""
 
     exchange: Exchange | None = None
     task: "asyncio.Task[None] | None" = None
-    is_cancelled: bool = False
+    is_canceled: bool = False
 
 
 class Multiplexer:
-    """One socket's requests, from its handshake to its end."""
+    """Serves one socket and its requests, from its handshake to its end."""
 
     def __init__(self, current: Current[Generation], entry: Entry, socket: Socket, is_stopping: asyncio.Event) -> None:
         self._current = current
@@ -47,7 +47,7 @@ class Multiplexer:
         self._active_s = self._loop.time()
 
     async def serve(self) -> None:
-        """Raises `GatewayError` instead of accepting."""
+        """Serve the socket. Raises `GatewayError` if it is not accepted."""
         if self._is_stopping.is_set():
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
         identify(self._current.value, self._socket, self._key)
@@ -57,7 +57,7 @@ class Multiplexer:
         finally:
             for each in self._running.values():
                 if each.exchange is not None:
-                    each.exchange.is_client_gone = self._socket.is_closed
+                    each.exchange.is_client_disconnected = self._socket.is_closed
             await self._owner.stop()
 
     async def _serve(self) -> None:
@@ -67,7 +67,7 @@ class Multiplexer:
         while True:
             left_s = self._active_s + idle_s - self._loop.time()
             if left_s <= 0 and not self._tasks:
-                await self._socket.close(1000, f"Nothing has happened for {idle_s:g} s.")
+                await self._socket.close(1000, f"The socket was idle for {idle_s:g} s.")
                 return
             await asyncio.wait({reading, stop}, timeout=max(left_s, 1.0), return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
@@ -84,102 +84,105 @@ class Multiplexer:
             while True:
                 message = await self._socket.receive()
                 self._active_s = self._loop.time()
-                await self._take(message)
+                await self._process(message)
         except SocketClosed:
             return
 
-    async def _take(self, message: str | bytes) -> None:
-        """Act on one frame. What is wrong with it is answered; the socket stays open."""
+    async def _process(self, message: str | bytes) -> None:
+        """Process one frame. Errors are reported to the client; the socket stays open."""
         frame = ReceivedFrame()
         try:
             data = message.encode() if isinstance(message, str) else message
-            # The request stands one level below its frame.
+            # The frame adds one level to the depth of the request.
             check_depth(data, self._current.value.runtime.server.max_json_depth + 1)
-            frame = read_frame(data)
+            frame = decode_frame(data)
             match frame.type:
                 case "chat.create":
-                    self._begin(frame)
-                    await asyncio.sleep(0)  # a task that is cancelled before it has run would leave no record
+                    self._start(frame)
+                    await asyncio.sleep(0)  # a task that is canceled before it has started would leave no record
                 case "cancel":
                     self._cancel(frame)
                 case "ping":
-                    await self._socket.send(frame_text("pong", frame.id))
+                    await self._socket.send(encode_frame("pong", frame.id))
                 case _:
                     raise errors.InvalidRequest(
                         f"Unknown frame type '{frame.type[:100]}'.",
                         code="unknown_frame_type",
                         param="type",
-                        hint="Send chat.create, cancel or ping.",
+                        hint="The frame types are chat.create, cancel and ping.",
                     )
         except errors.GatewayError as error:
-            await self._socket.send(frame_text("error", frame.id, error=error))
+            await self._socket.send(encode_frame("error", frame.id, error=error))
 
-    def _begin(self, frame: ReceivedFrame) -> None:
-        name = frame.named()
+    def _start(self, frame: ReceivedFrame) -> None:
+        frame_id = frame.required_id()
         if not frame.request:
             raise errors.InvalidRequest(
                 "Missing required parameter: 'request'.", code="missing_required_parameter", param="request"
             )
-        if name in self._running:
+        if frame_id in self._running:
             raise errors.InvalidRequest(
-                f"The id '{name}' is in use by a request that is under way.", code="duplicate_id", param="id"
+                f"The id '{frame_id}' is used by another request in flight on this socket.",
+                code="duplicate_id",
+                param="id",
+                hint="Choose another id, or wait until that request has completed.",
             )
         if len(self._running) >= MAX_IN_FLIGHT:
             raise errors.Overloaded(
-                f"{MAX_IN_FLIGHT} requests are under way on this socket already.",
-                hint="Wait for one to complete, or open another socket.",
+                f"The socket is at its limit of {MAX_IN_FLIGHT} requests in flight.",
+                hint="Wait until a request has completed, or open another socket.",
                 retry_after_s=1.0,
             )
         if self._is_stopping.is_set():
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
-        running = self._running[name] = _Running()
-        work = self._run(name, running, bytes(frame.request))
-        task = running.task = self._owner.start(work, name)
+        running = self._running[frame_id] = _Running()
+        work = self._run(frame_id, running, bytes(frame.request))
+        task = running.task = self._owner.start(work, frame_id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _cancel(self, frame: ReceivedFrame) -> None:
-        name = frame.named()
-        running = self._running.get(name)
+        frame_id = frame.required_id()
+        running = self._running.get(frame_id)
         if running is None or running.task is None or running.exchange is None:
             raise errors.InvalidRequest(
-                f"No request '{name}' is under way.",
+                f"No request with the id '{frame_id}' is in flight on this socket.",
                 code="unknown_id",
                 param="id",
-                hint="It may have been completed meanwhile.",
+                hint="It may have completed in the meantime.",
             )
-        running.is_cancelled = running.exchange.is_client_gone = True
+        running.is_canceled = running.exchange.is_client_disconnected = True
         running.task.cancel()
 
-    async def _run(self, name: str, running: _Running, body: bytes) -> None:
+    async def _run(self, frame_id: str, running: _Running, body: bytes) -> None:
         """Serve one request."""
 
         def release() -> None:
             self._active_s = self._loop.time()
-            if self._running.get(name) is running:
-                del self._running[name]
+            if self._running.get(frame_id) is running:
+                del self._running[frame_id]
 
-        def opened(exchange: Exchange) -> None:
+        def on_open(exchange: Exchange) -> None:
             running.exchange = exchange
 
-        reply = FrameReply(self._socket, name, release)
+        reply = FrameReply(self._socket, frame_id, release)
         try:
-            await self._entry.serve(FrameSource(self._socket, self._key, body), reply, opened)
-            if running.is_cancelled and running.exchange is not None:
-                await reply.cancelled(running.exchange)
+            await self._entry.serve(FrameSource(self._socket, self._key, body), reply, on_open)
+            if running.is_canceled and running.exchange is not None:
+                await reply.cancel(running.exchange)
         finally:
             release()
 
 
 class FrameSource:
-    """Implements `pipeline.Source` for one request of a socket."""
+    """Implements `pipeline.Source` for one request on a socket."""
 
     path: Final = PATH
     endpoint: Final = _ENDPOINT
     context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_until_gone: Final = None
+    wait_for_disconnect: Final = None
 
     def __init__(self, socket: Socket, key: bytes | None, body: bytes) -> None:
         self._socket = socket

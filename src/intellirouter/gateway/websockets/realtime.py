@@ -1,4 +1,4 @@
-"""`/v1/realtime`: one realtime session for one WebSocket."""
+"""`/v1/realtime`: one realtime session per WebSocket."""
 
 import asyncio
 from typing import Final
@@ -23,13 +23,13 @@ _BETA: Final = ("openai-beta", "realtime=v1")
 
 
 class RealtimeSocket:
-    """A client's WebSocket as both sides of the pipeline: implements `pipeline.Source` and `pipeline.Session`."""
+    """A client's WebSocket. Implements `pipeline.Source` and `pipeline.Session`."""
 
     path: Final = PATH
     endpoint: Final = _ENDPOINT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_until_gone: Final = None
+    wait_for_disconnect: Final = None
 
     def __init__(self, socket: Socket, is_stopping: asyncio.Event) -> None:
         self._socket = socket
@@ -45,7 +45,7 @@ class RealtimeSocket:
         return identify(generation, self._socket, socket_key(self._socket))
 
     async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
-        """Return nothing: a session has no body."""
+        """Return an empty body, because a session has none."""
         return b""
 
     # -- the session ---------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class RealtimeSocket:
         await self._socket.close(code, reason)
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
-        """Answer the handshake with an error; in a session, send it as an event and close."""
+        """Refuse the handshake with an error. In a session, send the error as an event and close the socket."""
         if not self.has_begun:
             await self._socket.refuse(error, decision_headers(exchange), _ENDPOINT.errors)
             return
@@ -76,19 +76,19 @@ class RealtimeSocket:
 
 
 async def serve_realtime(entry: Entry, socket: Socket, is_stopping: asyncio.Event) -> None:
-    """Hold one session, from the handshake to its end."""
+    """Serve one session, from the handshake to its end."""
     task = asyncio.current_task()
 
     def watch(exchange: Exchange) -> None:
-        def on_gone() -> None:
-            exchange.is_client_gone = True
+        def on_disconnect() -> None:
+            exchange.is_client_disconnected = True
             if task is not None:
                 task.cancel()
 
-        socket.watch(on_gone)
+        socket.watch(on_disconnect)
 
     session = RealtimeSocket(socket, is_stopping)
-    await entry.hold(session, session, watch)
+    await entry.serve_session(session, session, watch)
 
 
 def _context(socket: Socket) -> RequestContext:

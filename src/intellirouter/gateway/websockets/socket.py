@@ -1,4 +1,4 @@
-"""One client's WebSocket, as ASGI gives it: the handshake, whole messages, the close. And what every handshake says."""
+"""A client's WebSocket on top of ASGI: handshake, messages, close. Also API key and origin of the handshake."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 from intellirouter.core import SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.asgi import Message, Receive, Scope, Send
-from intellirouter.gateway.credentials import presented_key
+from intellirouter.gateway.credentials import request_key
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation, Headers
 from intellirouter.resources import JSON
 
 _KEY_PROTOCOLS: Final = ("openai-insecure-api-key.", "intellirouter-key.")
-"""How a browser presents a key: its WebSockets cannot send headers of their own."""
+"""Prefixes of subprotocols that contain an API key. Browsers cannot set the headers of a WebSocket handshake."""
 _MAX_REASON_BYTES: Final = 123
 
 
 class Socket:
-    """Implements `core.FrameSocket` for a client. Nothing is accepted before `accept`."""
+    """Implements `core.FrameSocket` for a client. The handshake is not answered before `accept` or `refuse`."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -35,26 +35,26 @@ class Socket:
     def is_closed(self) -> bool:
         return self._closed is not None
 
-    def watch(self, on_gone: Callable[[], None]) -> None:
-        """Call `on_gone` if the client leaves before it has been accepted. The next `receive` takes over."""
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Call `on_disconnect` if the client disconnects before it has been accepted."""
         self._early = self._tasks.start(self._next(), "handshake", is_awaited=True)
-        self._early.add_done_callback(lambda _: None if self.is_accepted or self.is_closed else on_gone())
+        self._early.add_done_callback(lambda _: None if self.is_accepted or self.is_closed else on_disconnect())
 
     async def accept(self, headers: Headers, subprotocol: str | None) -> None:
-        """Raises `SocketClosed`."""
-        await self._tell({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
+        """Accept the handshake. Raises `SocketClosed`."""
+        await self._send_message({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
         self.is_accepted = True
 
     async def refuse(self, error: errors.GatewayError, headers: Headers, style: ErrorStyle) -> None:
-        """Answer the handshake with an HTTP error. Harmless when the client has left."""
+        """Answer the handshake with an HTTP error. Does nothing if the client has disconnected."""
         body = style.encode(error)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
         headers += ((b"content-type", JSON), (b"content-length", b"%d" % len(body)))
         start = {"type": "websocket.http.response.start", "status": style.status(error), "headers": headers}
         try:
-            await self._tell(start)
-            await self._tell({"type": "websocket.http.response.body", "body": body})
+            await self._send_message(start)
+            await self._send_message({"type": "websocket.http.response.body", "body": body})
         except SocketClosed:
             return
         self._closed = SocketClosed(1006)
@@ -76,19 +76,19 @@ class Socket:
 
     async def send(self, message: str | bytes) -> None:
         if isinstance(message, str):
-            await self._tell({"type": "websocket.send", "text": message})
+            await self._send_message({"type": "websocket.send", "text": message})
         else:
-            await self._tell({"type": "websocket.send", "bytes": message})
+            await self._send_message({"type": "websocket.send", "bytes": message})
 
     async def close(self, code: int, reason: str = "") -> None:
         if self._closed is not None:
             return
-        said = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        short_reason = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
         try:
-            await self._tell({"type": "websocket.close", "code": code, "reason": said})
+            await self._send_message({"type": "websocket.close", "code": code, "reason": short_reason})
         except SocketClosed:
             return
-        self._closed = SocketClosed(code, said)
+        self._closed = SocketClosed(code, short_reason)
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -96,52 +96,52 @@ class Socket:
     async def _next(self) -> Message:
         return await self._receive()
 
-    async def _tell(self, message: dict[str, Any]) -> None:
+    async def _send_message(self, message: dict[str, Any]) -> None:
         if self._closed is not None:
             raise self._closed
         try:
             await self._send(message)
-        except OSError:  # how the server says that nobody is there any more
+        except OSError:  # the server raises it when the client has disconnected
             self._closed = SocketClosed(1006)
             raise self._closed from None
 
 
 def socket_key(socket: Socket) -> bytes | None:
-    """Return the key a handshake presents: as requests do, or as a subprotocol, which is what browsers can do."""
-    key = presented_key(socket.headers, socket.scope)
+    """Return the API key of a handshake: in a header or the query as in other requests, or in a subprotocol."""
+    key = request_key(socket.headers, socket.scope)
     if key is not None:
         return key
     for offered in socket.scope["subprotocols"]:
         for prefix in _KEY_PROTOCOLS:
             if offered.startswith(prefix):
-                named: str = offered.removeprefix(prefix)
-                return named.encode("latin-1", "replace")
+                encoded: str = offered.removeprefix(prefix)
+                return encoded.encode("latin-1", "replace")
     return None
 
 
 def identify(generation: Generation, socket: Socket, key: bytes | None) -> Identity:
-    """Return who opens this socket. Raises `Unauthenticated`, `Forbidden`.
+    """Return the caller who opens this socket. Raises `Unauthenticated`, `Forbidden`.
 
-    Browsers let any page open a socket anywhere. Where no key is asked for, pages of other origins are refused:
-    otherwise whoever makes the owner of this machine look at a page could use the gateway.
+    Browsers let every web page open a WebSocket to any address. So a gateway that requires no key refuses pages of
+    other origins. Otherwise any page that is open on this machine could use it.
     """
     identity = generation.identify(key)
     origin = socket.headers.get(b"origin")
     if identity.key_name is None and origin is not None and not _is_own(origin, socket.headers.get(b"host", b"")):
         raise errors.Forbidden(
-            "Pages of other origins may not open sockets on a gateway that asks for no key.",
-            hint="Set auth.required and give the page a key.",
+            "Web pages of other origins cannot open WebSockets on a gateway that requires no API key.",
+            hint="Set auth.required, and give the page a key.",
         )
     return identity
 
 
 def chosen_protocol(socket: Socket, known: str) -> str | None:
-    """Return which of the offered subprotocols is spoken. Never one that holds a key."""
+    """Return `known` if the client offers this subprotocol. Subprotocols that contain a key are never chosen."""
     return known if known in socket.scope["subprotocols"] else None
 
 
 def forget_cancellation() -> None:
-    """The cancellation was for this socket, because the client has left or we are stopping; it ends here."""
+    """Clear a cancellation that was meant for this socket only."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
 

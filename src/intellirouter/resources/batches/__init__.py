@@ -1,1 +1,1 @@
-"""`/v1/batches`: files of requests, run by the gateway, durable across restarts."""
+"""`/v1/batches`: files of requests that the gateway runs. Batches continue after a restart."""

@@ -1,6 +1,6 @@
-"""The lines of a batch: one pass over the input file finds what is wrong, or cuts it into chunks of whole lines.
+"""Validates the input file of a batch in one pass, and splits it into chunks of whole lines.
 
-Pure: bytes in, chunks and complaints out. Source: OpenAI guide "Batch API" and the errors its API gives.
+Pure: bytes in, chunks and errors out. Source: OpenAI guide "Batch API" and the errors that its API returns.
 """
 
 from typing import Any, Final
@@ -11,13 +11,13 @@ from msgspec import UNSET, Struct, UnsetType
 from intellirouter.resources.batches.state import LineError
 
 CHUNK_BYTES: Final = 64 * 1024
-"""About how much of the input a running batch holds in memory."""
+"""The approximate size of a chunk, and so of the input that a running batch holds in memory."""
 _MAX_ERRORS: Final = 100
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 class Line(Struct, frozen=True):
-    """One line of an input file."""
+    """A line of an input file."""
 
     custom_id: Any = UNSET
     method: Any = UNSET
@@ -30,10 +30,10 @@ class _Body(Struct, frozen=True):
 
 
 class Chunk(Struct, frozen=True):
-    """Some whole lines in a row, each ended by a line feed."""
+    """Consecutive whole lines, each of which ends with a line feed."""
 
     first: int
-    """The first one's place among all lines, from 0."""
+    """The index of the first line; the first line of the file is 0."""
     content: bytes
 
 
@@ -42,19 +42,19 @@ _decode_body: Final = msgspec.json.Decoder(_Body)
 
 
 def read_lines(chunk: bytes) -> list[tuple[str, bytes]]:
-    """Return the custom ids and bodies of a chunk that has been checked."""
+    """Return the custom ids and bodies of the lines in a valid chunk."""
     lines = [_decode_line.decode(raw) for raw in chunk.removesuffix(b"\n").split(b"\n")]
     return [(line.custom_id, bytes(line.body)) for line in lines if not isinstance(line.body, UnsetType)]
 
 
 class InputCheck:
-    """Takes a file's bytes in pieces, split anywhere. For one batch."""
+    """Validates the input of one batch. Takes the bytes of the file in pieces of any size."""
 
     def __init__(self, endpoint: str, max_lines: int) -> None:
         self._endpoint = endpoint
         self._max_lines = max_lines
         self._rest: list[bytes] = []
-        """The beginning of a line that is not complete."""
+        """The beginning of an incomplete line."""
         self._chunk: list[bytes] = []
         self._chunk_bytes = 0
         self._chunk_first = 0
@@ -66,18 +66,18 @@ class InputCheck:
 
     @property
     def model(self) -> str | None:
-        """The one model that all lines ask for."""
+        """The model that all lines request; None if they request several."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
     @property
-    def is_hopeless(self) -> bool:
-        """Enough has been found: the rest need not be read."""
+    def can_stop(self) -> bool:
+        """The result is certain, so the rest of the file need not be read."""
         return len(self.errors) >= _MAX_ERRORS or self.total > self._max_lines
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Take the next bytes, return the chunks that are complete."""
-        head, mark, tail = data.rpartition(b"\n")
-        if not mark:
+        """Take the next bytes and return the chunks that are complete."""
+        head, line_feed, tail = data.rpartition(b"\n")
+        if not line_feed:
             self._rest.append(data)
             return []
         whole = b"".join([*self._rest, head])
@@ -85,7 +85,7 @@ class InputCheck:
         return self._read(whole)
 
     def end(self) -> list[Chunk]:
-        """The file is complete: return the last chunk. `errors` now says whether the batch can run."""
+        """Finish the file and return the last chunk. The batch can run if `errors` is empty."""
         chunks = self._read(b"".join(self._rest))
         if self._chunk:
             chunks.append(self._cut())
@@ -93,7 +93,7 @@ class InputCheck:
             message = f"The batch has more than {self._max_lines} lines. Split it, or raise batches.max_lines."
             self.errors = [LineError(code="too_many_tasks", message=message)]
         elif not self.total and not self.errors:
-            message = "The input file has no lines. Write one request as JSON in each."
+            message = "The input file is empty. Each line must be one request as a JSON object."
             self.errors = [LineError(code="empty_file", message=message)]
         return chunks
 
@@ -102,13 +102,13 @@ class InputCheck:
         for raw in text.split(b"\n"):
             self._line_number += 1
             line = raw.removeprefix(_BOM).strip() if self._line_number == 1 else raw.strip()
-            if not line or self.is_hopeless:
+            if not line or self.can_stop:
                 continue
             self.total += 1
             if (error := self._check(line)) is not None:
                 self.errors.append(error)
             if self.errors:
-                continue  # the batch will not run: only mistakes are of interest now
+                continue  # the batch will not run, so only further errors matter
             self._chunk.append(line.replace(b"\r", b" ") + b"\n")
             self._chunk_bytes += len(line)
             if self._chunk_bytes >= CHUNK_BYTES:
@@ -121,6 +121,8 @@ class InputCheck:
         self._chunk, self._chunk_bytes = [], 0
         return chunk
 
+    # The messages below that name a parameter are OpenAI's wording.
+
     def _check(self, raw: bytes) -> LineError | None:
         try:
             raw.decode()
@@ -128,9 +130,9 @@ class InputCheck:
             body = line.body
             model = None if isinstance(body, UnsetType) else _decode_body.decode(body).model
         except msgspec.ValidationError:
-            return self._wrong("invalid_request", "Each line, and its `body`, must be a JSON object.")
+            return self._error("invalid_request", "Each line, and its `body`, must be a JSON object.")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._wrong("invalid_json_line", "This line is not parseable as valid JSON.")
+            return self._error("invalid_json_line", "This line is not parseable as valid JSON.")
         error = self._check_members(line)
         if error is None and isinstance(model, str):
             self._models.add(model)
@@ -139,23 +141,23 @@ class InputCheck:
     def _check_members(self, line: Line) -> LineError | None:
         for name in ("custom_id", "method", "url", "body"):
             if getattr(line, name) is UNSET:
-                return self._wrong("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
+                return self._error("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
         custom_id = line.custom_id
         if not isinstance(custom_id, str) or not custom_id:
-            return self._wrong("invalid_type", "The custom_id must be a string that is not empty.", "custom_id")
+            return self._error("invalid_type", "The custom_id must be a non-empty string.", "custom_id")
         if custom_id in self._seen:
             message = (
                 "The custom_id for this request is a duplicate of another request. The custom_id parameter must be "
                 "unique for each request in a batch."
             )
-            return self._wrong("duplicate_custom_id", message, "custom_id")
+            return self._error("duplicate_custom_id", message, "custom_id")
         self._seen.add(custom_id)
         if line.method != "POST":
-            return self._wrong("invalid_method", "The method of a request in a batch must be POST.", "method")
+            return self._error("invalid_method", "The method of a request in a batch must be POST.", "method")
         if line.url != self._endpoint:
             message = f"The URL provided for this request does not match the batch endpoint ({self._endpoint})."
-            return self._wrong("invalid_url", message, "url")
+            return self._error("invalid_url", message, "url")
         return None
 
-    def _wrong(self, code: str, message: str, param: str | None = None) -> LineError:
+    def _error(self, code: str, message: str, param: str | None = None) -> LineError:
         return LineError(code=code, message=message, param=param, line=self._line_number)

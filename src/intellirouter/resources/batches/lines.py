@@ -1,4 +1,4 @@
-"""One line of a batch: a request like any other, whose answer becomes a line of a file."""
+"""Runs one line of a batch: a request like any other, whose answer becomes a line of a file."""
 
 import asyncio
 import random
@@ -19,10 +19,10 @@ _MAX_WAIT_S: Final = 300.0
 
 
 class LineRequest(Struct, frozen=True, kw_only=True):
-    """One line, and on whose behalf it is run."""
+    """A line, and the caller on whose behalf it runs."""
 
     endpoint: str
-    """The path, as batches name it."""
+    """The path of the endpoint."""
     tenant: str
     key_name: str | None
     custom_id: str
@@ -31,16 +31,16 @@ class LineRequest(Struct, frozen=True, kw_only=True):
 
 
 class LineResult(Struct, frozen=True):
-    """What a line resulted in."""
+    """The result of a line."""
 
     line: bytes
-    """For the output file or, when it is not good, the error file. Ends with a line feed."""
-    is_good: bool
+    """A line for the output file or, if the request failed, for the error file. Ends with a line feed."""
+    is_success: bool
     usage: Usage | None
 
 
 class RequestFlags(Struct, frozen=True):
-    """The members of a request that a batch does not allow."""
+    """Fields of a request that are not allowed in a batch."""
 
     stream: Any = None
     background: Any = None
@@ -59,7 +59,7 @@ _decode_flags: Final = msgspec.json.Decoder(RequestFlags)
 
 
 class LineSource(Struct, frozen=True, kw_only=True):
-    """Implements `pipeline.Source` for a line. The key is looked up again by its name: it may be gone by now."""
+    """Implements `pipeline.Source` for a line. Looks up the key by its name again, as it may have been removed."""
 
     line: LineRequest
     path: str
@@ -67,19 +67,19 @@ class LineSource(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     request_id: None = None
     is_task_owner: bool = False
-    wait_until_gone: None = None
+    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:
         return generation.identity_of(self.line.tenant, self.line.key_name)
 
     async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
-        """Raises `InvalidRequest` for what has no meaning in a batch."""
+        """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""
         _check(self.line.body)
         return self.line.body
 
 
 class CapturedReply:
-    """Implements `pipeline.Reply`: keeps the answer."""
+    """Implements `pipeline.Reply` by storing the answer."""
 
     def __init__(self, style: ErrorStyle) -> None:
         self._style = style
@@ -107,7 +107,7 @@ class CapturedReply:
 
 
 class LineRunner:
-    """Runs lines through the entry. `rng` spreads waits."""
+    """Runs the lines of batches. `rng` randomizes the waits between retries."""
 
     def __init__(self, current: Current[Generation], entry: Entry, clock: Clock, rng: random.Random) -> None:
         self._current = current
@@ -116,30 +116,30 @@ class LineRunner:
         self._rng = rng
 
     async def run(self, line: LineRequest, in_progress: set[Exchange]) -> LineResult:
-        """Run a line to its end. Errors that may pass, rate limits first of all, are retried.
+        """Run a line to its end. Transient errors, such as rate limits, are retried.
 
-        Never raises a `GatewayError`. The exchange is in `in_progress` as long as it lasts.
+        Never raises a `GatewayError`. `in_progress` contains the exchange while it is in flight.
         """
         tries = 0
         while True:
-            exchange, reply = await self._once(line, in_progress)
+            exchange, reply = await self._run_once(line, in_progress)
             tries += 1
             wait_s = None if reply.error is None else self._policy().wait_s(reply.error, tries, self._rng)
             if wait_s is None or self._clock.epoch_us() + wait_s * 1e6 >= line.deadline_us:
                 break
             await asyncio.sleep(wait_s)
         response = {"status_code": reply.status, "request_id": exchange.request_id, "body": _one_line(reply.body)}
-        written = _line(ResultLine(new_id("batch_req_"), line.custom_id, response, None))
-        return LineResult(written, 200 <= reply.status < 300, exchange.usage)
+        encoded = _encode_line(ResultLine(new_id("batch_req_"), line.custom_id, response, None))
+        return LineResult(encoded, 200 <= reply.status < 300, exchange.usage)
 
-    async def _once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
+    async def _run_once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
         endpoint = ENDPOINTS_BY_PATH[line.endpoint]
         reply = CapturedReply(endpoint.errors)
         opened: list[Exchange] = []
 
         def on_open(exchange: Exchange) -> None:
             opened.append(exchange)
-            exchange.identity = Identity(line.tenant, line.key_name)  # whose line it is, if the key is gone by now
+            exchange.identity = Identity(line.tenant, line.key_name)  # for the record, in case the key was removed
             in_progress.add(exchange)
 
         try:
@@ -156,16 +156,16 @@ class LineRunner:
 
 
 def unexecuted_line(custom_id: str, code: str, message: str) -> bytes:
-    """Return the line of the error file for a request that was never made."""
-    return _line(ResultLine(new_id("batch_req_"), custom_id, None, {"code": code, "message": message}))
+    """Return the line of the error file for a request that was not sent."""
+    return _encode_line(ResultLine(new_id("batch_req_"), custom_id, None, {"code": code, "message": message}))
 
 
-def _line(written: ResultLine) -> bytes:
-    return msgspec.json.encode(written) + b"\n"
+def _encode_line(line: ResultLine) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
 
 
 def _check(body: bytes) -> None:
-    """Refuse what has no meaning in a batch. A body that cannot be read passes: the codec reports what is wrong."""
+    """Refuse fields that are not allowed in a batch. Malformed bodies pass, because the codec reports the error."""
     try:
         flags = _decode_flags.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,18 +173,21 @@ def _check(body: bytes) -> None:
     for name, value in (("stream", flags.stream), ("background", flags.background)):
         if value is not None and value is not False:
             raise errors.InvalidRequest(
-                f"Requests in a batch are answered whole. Remove `{name}`.", param=name, code="unsupported_value"
+                f"Requests in a batch do not support `{name}`.",
+                param=name,
+                code="unsupported_value",
+                hint=f"Remove `{name}` from the request.",
             )
 
 
 def _one_line(body: bytes) -> msgspec.Raw | str:
-    """Make an answer's body fit into a line of JSON. In valid JSON, line ends only stand between tokens."""
+    """Return the body as JSON without line breaks, or as text if it is not valid JSON."""
     try:
         body.decode()
         raw = msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace")
     text = bytes(raw)
-    if b"\n" in text or b"\r" in text:
+    if b"\n" in text or b"\r" in text:  # in valid JSON, only between tokens
         text = text.replace(b"\r", b" ").replace(b"\n", b" ")
     return msgspec.Raw(text)

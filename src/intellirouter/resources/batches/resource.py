@@ -1,4 +1,4 @@
-"""`/v1/batches`: files of requests, run by the gateway itself whatever the upstreams offer.
+"""`/v1/batches`: create, list, retrieve and cancel batches. The gateway runs them itself, with any upstream.
 
 Source: OpenAI API reference, "Batch"; guide "Batch API".
 """
@@ -46,7 +46,7 @@ class _Expiry(Struct):
 
 
 class CreateBatch(Struct):
-    """The body of a request for a new batch."""
+    """The body of the request that creates a batch."""
 
     input_file_id: str
     endpoint: str
@@ -59,7 +59,7 @@ _decode_create: Final = msgspec.json.Decoder(CreateBatch)
 
 
 class Batches:
-    """A `Resource`, and what works on the batches meanwhile. One per gateway; lives on its event loop."""
+    """Implements `Resource`, and runs the batches. One per gateway; use it on one event loop only."""
 
     json_paths: Final[frozenset[str]] = frozenset({PATH})
 
@@ -88,23 +88,23 @@ class Batches:
         self._is_stopping = False
 
     def start(self) -> None:
-        """Go on, as soon as the database is open, with what a former process left behind."""
+        """Continue the unfinished batches of an earlier process, as soon as the database is open."""
         self._owner.start(self._recover(), "recovery")
 
     async def _recover(self) -> None:
         for each in await self._objects.call_when_available(self._objects.store.unfinished, BATCH, UNFINISHED):
             if (each.tenant, each.id) not in self._running:
-                logger.info("batch %s goes on", each.id)
+                logger.info("Batch %s continues.", each.id)
                 self._run(read_batch(each))
 
     def pause(self) -> None:
-        """Begin nothing more: the gateway is about to stop."""
+        """Start no more lines, because the gateway is about to stop."""
         self._is_stopping = True
         for run in self._running.values():
             run.pause()
 
     async def stop(self, timeout_s: float) -> None:
-        """Wait for the lines that are under way, but not for ever; the next start goes on with the rest."""
+        """Wait a limited time for the lines in progress. The batches continue after the next start."""
         self.pause()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
@@ -147,7 +147,7 @@ class Batches:
         _check_choice("endpoint", requested.endpoint, ENDPOINTS)
         _check_choice("completion_window", requested.completion_window, ("24h",))
         if len(self._running) >= _MAX_UNFINISHED:
-            raise errors.Overloaded(f"{_MAX_UNFINISHED} batches are under way already.", hint="Try again later.")
+            raise errors.Overloaded(f"The gateway is already running its limit of {_MAX_UNFINISHED} batches.")
         identity = request.identity
         await self._check_file(identity, requested.input_file_id)
         now_s = self._clock.epoch_us() // 1_000_000
@@ -158,7 +158,7 @@ class Batches:
             endpoint=requested.endpoint,
             input_file_id=requested.input_file_id,
             metadata=_metadata(requested.metadata),
-            output_kept_s=_output_kept_s(requested.output_expires_after),
+            output_expires_after_s=_output_expires_after_s(requested.output_expires_after),
             times={"created_at": now_s, "expires_at": now_s + WINDOW_S},
         )
         created = json_page(batch.document())
@@ -170,14 +170,17 @@ class Batches:
         file = await self._parts.files.find(identity.tenant, file_id)
         limit_bytes = self._current.value.runtime.batches.max_file_bytes
         message = None
+        hint = ""
         if file is None:
-            message = f"No such File object: {file_id[:100]}"
+            message = f"No such File object: {file_id[:100]}"  # OpenAI's wording
         elif file.metadata.purpose != "batch":
-            message = f"The purpose of {file.id} is '{file.metadata.purpose}': upload the file with purpose 'batch'."
+            message = f"The file {file.id} has the purpose '{file.metadata.purpose}'."
+            hint = "Upload the file with the purpose 'batch'."
         elif file.metadata.bytes > limit_bytes:
-            message = f"The input file is larger than {limit_bytes} bytes. Split it, or raise batches.max_file_bytes."
+            message = f"The input file is larger than {limit_bytes} bytes."
+            hint = "Split the file, or raise batches.max_file_bytes."
         if message is not None:
-            raise errors.InvalidRequest(message, param="input_file_id", code="invalid_value")
+            raise errors.InvalidRequest(message, param="input_file_id", code="invalid_value", hint=hint)
 
     async def _list(self, request: ResourceRequest) -> Page:
         query = PageQuery(limit=page_size(request.query), after=request.query.get("after", ""))
@@ -205,7 +208,7 @@ class Batches:
         return self._live(read_batch(found))
 
     def _live(self, batch: Batch) -> Batch:
-        """Return what the store does not know yet: the counts of a batch under way."""
+        """Return the batch with its current counts, which the store does not have while the batch is running."""
         run = self._running.get((batch.tenant, batch.id))
         return batch if run is None else run.batch
 
@@ -219,26 +222,26 @@ class Batches:
                 f"Cannot cancel a batch with status '{batch.status}'.", status=409, code="invalid_status"
             )
         if run is None:
-            raise errors.Overloaded("The batch has not been taken up again since the gateway was started.")
+            raise errors.Overloaded("The gateway has just started and does not run the batch yet.")
         await run.cancel()
         return batch
 
 
 def _check_choice(param: str, value: str, supported: tuple[str, ...]) -> None:
     if value not in supported:
-        message = ", ".join(f"'{each}'" for each in supported)
+        choices = ", ".join(f"'{each}'" for each in supported)
         raise errors.InvalidRequest(
-            f"Invalid value: '{value[:100]}'. Supported values are: {message}.", param=param, code="invalid_value"
+            f"Invalid value: '{value[:100]}'. Supported values are: {choices}.", param=param, code="invalid_value"
         )
 
 
 def _metadata(metadata: dict[str, Any] | None) -> dict[str, str] | None:
-    """Return what may be attached to a batch. Raises `InvalidRequest`."""
+    """Return the metadata of a batch. Raises `InvalidRequest` if it exceeds the limits."""
     for name, value in (metadata or {}).items():
         if len(name) > _MAX_NAME_CHARS or not isinstance(value, str) or len(value) > _MAX_VALUE_CHARS:
             raise errors.InvalidRequest(
-                f"Invalid 'metadata': keys are strings of up to {_MAX_NAME_CHARS} characters, values strings of up to "
-                f"{_MAX_VALUE_CHARS}.",
+                f"Invalid 'metadata': keys must be strings of at most {_MAX_NAME_CHARS} characters, and values must be "
+                f"strings of at most {_MAX_VALUE_CHARS} characters.",
                 param="metadata",
                 code="invalid_value",
             )
@@ -251,7 +254,7 @@ def _metadata(metadata: dict[str, Any] | None) -> dict[str, str] | None:
     return metadata
 
 
-def _output_kept_s(expiry: _Expiry | None) -> int | None:
+def _output_expires_after_s(expiry: _Expiry | None) -> int | None:
     if expiry is None:
         return None
     _check_choice("output_expires_after.anchor", expiry.anchor, ("created_at",))

@@ -1,7 +1,7 @@
-"""One batch from its input file to its output files. What is done is in the store: a run goes on where one ended.
+"""Runs one batch, from its input file to its output files. All progress is stored, so a batch survives a restart.
 
-Every answered line is an object of its own until the files are written, so that a killed process loses at most the
-lines that were under way; these are asked again, the others are not.
+The result of each line is stored as an object of its own until the output files are written. A killed process loses
+only the results of lines in progress, and only these lines run again.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from intellirouter.store import StoredObject, part_id
 logger = logging.getLogger(__name__)
 
 _GRACE_S: Final = 30.0
-"""What lines under way get to finish once their batch is cancelled or has expired."""
-_GOOD: Final = "good"
-_BAD: Final = "bad"
-_ENDS: Final = {
+"""How long lines in progress may continue after their batch was canceled or has expired."""
+_SUCCEEDED: Final = "succeeded"
+_FAILED: Final = "failed"
+_UNEXECUTED: Final = {
     "expired": ("batch_expired", "This request could not be executed before the completion window expired."),
     "cancelled": ("batch_cancelled", "This request was not executed because the batch was cancelled."),
     "completed": ("server_error", "The gateway failed to execute this request. Send it again."),
 }
-"""What is message of lines without an answer, by the state the batch ends in."""
+"""Code and message for lines without a result, by the final state of the batch. The first two are OpenAI's wording."""
 
 
 class BatchParts(Struct, frozen=True, kw_only=True):
-    """What all batches share."""
+    """The dependencies of all batches."""
 
     objects: AsyncObjectStore
     files: FileStore
@@ -49,14 +49,14 @@ class BatchParts(Struct, frozen=True, kw_only=True):
 
 
 class PendingResult(Struct):
-    """A result on its way to the store."""
+    """A result that waits to be stored."""
 
     stored: StoredObject
-    is_kept: bool = False
+    is_stored: bool = False
 
 
 class ResultWriter:
-    """Puts results into the store: those that come while one transaction runs go into the next one together."""
+    """Stores results. All results that arrive during one transaction are stored together in the next one."""
 
     def __init__(self, objects: AsyncObjectStore) -> None:
         self._objects = objects
@@ -64,24 +64,24 @@ class ResultWriter:
         self._writing = asyncio.Lock()
 
     async def write(self, stored: StoredObject) -> None:
-        """Return when it is in the store."""
-        mine = PendingResult(stored)
-        self._waiting.append(mine)
+        """Store a result. Returns when it has been stored."""
+        pending = PendingResult(stored)
+        self._waiting.append(pending)
         async with self._writing:
-            if mine.is_kept:
+            if pending.is_stored:
                 return
             group, self._waiting = self._waiting, []
             try:
                 await self._objects.call_when_available(self._objects.store.put_all, [each.stored for each in group])
-            except BaseException:  # whoever wrote for all of them was cancelled: the next one does it
+            except BaseException:  # this task was canceled: the next one stores the whole group
                 self._waiting = group + self._waiting
                 raise
             for each in group:
-                each.is_kept = True
+                each.is_stored = True
 
 
 class BatchRun:
-    """Lives on one event loop, once per batch and process."""
+    """Runs one batch. Use it on one event loop only."""
 
     def __init__(self, batch: Batch, parts: BatchParts) -> None:
         self.batch = batch
@@ -90,74 +90,76 @@ class BatchRun:
         self._owner = TaskOwner(f"batch {batch.id}")
         self._lines: set[asyncio.Task[None]] = set()
         self._in_progress: set[Exchange] = set()
-        self._feeder: asyncio.Task[None] | None = None
+        self._starter: asyncio.Task[None] | None = None
         self._saving = asyncio.Lock()
         self._is_pausing = False
 
     async def run(self) -> None:
-        """Take the batch from where it is to its end; or, when pausing, to where nothing is under way."""
+        """Continue the batch from its stored state to its end or, after `pause`, until no line is in progress."""
         batch = self.batch
         try:
             if batch.status == "validating":
                 await self._validate()
             if batch.status == "in_progress" and not self._is_pausing:
-                await self._answer()
+                await self._run_lines()
             if not self._is_pausing and not self.batch.is_final:
                 await self._finalize()
-        except Exception:  # the edge: a bug of ours must not leave the batch hanging for ever
-            logger.exception("batch %s failed", batch.id)
-            message = f"The gateway failed to run this batch. Report it with the id {batch.id}."
+        except Exception:  # a bug in the gateway must not leave the batch unfinished forever
+            logger.exception("Batch %s failed.", batch.id)
+            message = (
+                f"The gateway failed to run the batch. See its log, and report the problem with the id {batch.id}."
+            )
             await self._fail([LineError(code="server_error", message=message)])
         finally:
             await self._owner.stop()
 
     def pause(self) -> None:
-        """Begin no more lines: the process is stopping. The batch goes on at the next start."""
+        """Start no more lines, because the process is stopping. The batch continues after the next start."""
         self._is_pausing = True
-        if self._feeder is not None:
-            self._feeder.cancel()
+        if self._starter is not None:
+            self._starter.cancel()
 
     async def cancel(self) -> None:
-        """Begin no more lines, for good. Returns when the new state is stored; `run` sees to the rest."""
+        """Cancel the batch. Returns when the new state is stored; `run` does the rest."""
         self.batch.move("cancelling", self._now_us())
-        self._end_soon()
+        self._stop_starting()
         await self._save()
 
-    def _end_soon(self) -> None:
-        """Begin no more lines, and give those that are under way a while."""
-        if self._feeder is not None:
-            self._feeder.cancel()
-            self._owner.start(self._cut_off(), "grace")
+    def _stop_starting(self) -> None:
+        """Start no more lines. Lines in progress may continue for the grace period."""
+        if self._starter is not None:
+            self._starter.cancel()
+            self._owner.start(self._cancel_after_grace(), "grace")
 
-    async def _cut_off(self) -> None:
+    async def _cancel_after_grace(self) -> None:
         await asyncio.sleep(_GRACE_S)
         for exchange in self._in_progress:
-            exchange.is_client_gone = True  # nobody waits for these any more
+            exchange.is_client_disconnected = True  # the client no longer waits for these
         for task in self._lines:
             task.cancel()
 
     # -- validating ----------------------------------------------------------------------------------------------
 
     async def _validate(self) -> None:
-        """Check the input file and keep a copy of its lines: the file may be deleted from now on."""
+        """Validate the input file and store a copy of its lines, because the client may delete the file."""
         batch, objects = self.batch, self._parts.objects
         file = await objects.call_when_available(
             objects.store.get, FILE, batch.input_file_id, batch.tenant, self._now_us()
         )
         if file is None:
-            message = "The input file was deleted, or expired, before it had been read."
+            message = "The input file was deleted or expired before it was read."
             await self._fail([LineError(code="file_not_found", message=message, param="input_file_id")])
             return
-        await objects.delete_parts(INPUT, batch.id, batch.tenant)  # what a former process has got to
+        await objects.delete_parts(INPUT, batch.id, batch.tenant)  # left by a process that was killed here
         check = InputCheck(batch.endpoint, self._parts.limits().max_lines)
         number = 0
         async for part in objects.parts(PART, batch.input_file_id, batch.tenant):
-            if check.is_hopeless or batch.status != "validating":
+            if check.can_stop or batch.status != "validating":
                 break
-            number = await self._keep_input(await asyncio.to_thread(check.feed, part.content or b""), number)
-        await self._keep_input(await asyncio.to_thread(check.end), number)
+            number = await self._store_input(await asyncio.to_thread(check.feed, part.content or b""), number)
+        await self._store_input(await asyncio.to_thread(check.end), number)
         if batch.status != "validating":
-            return  # cancelled meanwhile
+            return  # canceled in the meantime
         if check.errors:
             await self._fail(check.errors)
             return
@@ -165,8 +167,8 @@ class BatchRun:
         batch.move("in_progress", self._now_us())
         await self._save()
 
-    async def _keep_input(self, chunks: list[Chunk], number: int) -> int:
-        """Store chunks as the next parts of the batch's input; return the number of the part after them."""
+    async def _store_input(self, chunks: list[Chunk], number: int) -> int:
+        """Store chunks as parts of the batch's input, from part `number`. Returns the number of the next part."""
         objects = self._parts.objects
         parts = [
             self._part(INPUT, number + offset, chunk.content, meta=str(chunk.first).encode())
@@ -192,60 +194,60 @@ class BatchRun:
     async def _fail(self, found: list[LineError]) -> None:
         failed = msgspec.structs.replace(self.batch, errors=found, times=dict(self.batch.times))
         failed.move("failed", self._now_us())
-        await self._end_as(failed)
+        await self._end(failed)
 
     # -- in progress ---------------------------------------------------------------------------------------------
 
-    async def _answer(self) -> None:
-        """Answer all lines that have no answer, until there are none, time is up, or the batch is to end early."""
+    async def _run_lines(self) -> None:
+        """Run all lines without a result, until none is left, the batch expires, or it is paused or canceled."""
         batch = self.batch
         done = await self._count_done()
         left_s = batch.times["expires_at"] - self._now_us() / 1e6
-        feeder = self._feeder = self._owner.start(self._feed(done), "feed", is_awaited=True)
+        starter = self._starter = self._owner.start(self._start_lines(done), "start lines", is_awaited=True)
         if self._is_pausing or batch.status != "in_progress":
-            feeder.cancel()
-        await asyncio.wait([feeder], timeout=max(0.0, left_s))
+            starter.cancel()
+        await asyncio.wait([starter], timeout=max(0.0, left_s))
         if self._now_us() >= batch.times["expires_at"] * 1_000_000:
-            self._end_soon()
-        await asyncio.wait([feeder])
-        if not feeder.cancelled() and (error := feeder.exception()) is not None:
+            self._stop_starting()
+        await asyncio.wait([starter])
+        if not starter.cancelled() and (error := starter.exception()) is not None:
             raise error
         if self._lines:
             await asyncio.wait(self._lines)
 
     async def _count_done(self) -> set[int]:
-        """Count what has been answered, by former processes too; return the places of these lines."""
+        """Count the stored results, including those of earlier processes. Returns the indexes of their lines."""
         batch = self.batch
         done: set[int] = set()
-        good, usage = 0, Usage()
+        succeeded, usage = 0, Usage()
         async for mark in self._parts.objects.part_marks(RESULT, batch.id, batch.tenant):
-            done.add(_place(mark))
-            good += mark.status == _GOOD
+            done.add(_index(mark))
+            succeeded += mark.status == _SUCCEEDED
             usage = usage.plus(msgspec.json.decode(mark.meta, type=Usage | None) or NO_USAGE)
-        batch.completed, batch.failed, batch.usage = good, len(done) - good, usage
+        batch.completed, batch.failed, batch.usage = succeeded, len(done) - succeeded, usage
         return done
 
-    async def _feed(self, done: set[int]) -> None:
-        """Begin lines as their turns come."""
+    async def _start_lines(self, done: set[int]) -> None:
+        """Start one line after another, as the concurrency limit allows."""
         deadline_us = self.batch.times["expires_at"] * 1_000_000
         slots = self._parts.slots
-        async for place, custom_id, body in self._input():
-            if place in done:
+        async for index, custom_id, body in self._input():
+            if index in done:
                 continue
             await slots.acquire()
-            # No await between the turn and its task: a turn without a task would never be given back.
+            # No await between acquiring the slot and starting the task, so that the slot is always released.
             if self._now_us() >= deadline_us:
                 slots.release()
                 return
-            task = self._owner.start(self._one(place, custom_id, body), f"line {place}")
+            task = self._owner.start(self._run_line(index, custom_id, body), f"line {index}")
             self._lines.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._line_ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _line_ended(self, task: asyncio.Task[None]) -> None:
         self._lines.discard(task)
         self._parts.slots.release()
 
-    async def _one(self, place: int, custom_id: str, body: bytes) -> None:
+    async def _run_line(self, index: int, custom_id: str, body: bytes) -> None:
         batch = self.batch
         line = LineRequest(
             endpoint=batch.endpoint,
@@ -256,15 +258,15 @@ class BatchRun:
             deadline_us=batch.times["expires_at"] * 1_000_000,
         )
         result = await self._parts.lines.run(line, self._in_progress)
-        await self._writer.write(self._result(place, result))
-        batch.count(is_good=result.is_good, usage=result.usage)
+        await self._writer.write(self._result(index, result))
+        batch.count(is_success=result.is_success, usage=result.usage)
 
-    def _result(self, place: int, result: LineResult) -> StoredObject:
-        status = _GOOD if result.is_good else _BAD
-        return self._part(RESULT, place, result.line, status=status, meta=msgspec.json.encode(result.usage))
+    def _result(self, index: int, result: LineResult) -> StoredObject:
+        status = _SUCCEEDED if result.is_success else _FAILED
+        return self._part(RESULT, index, result.line, status=status, meta=msgspec.json.encode(result.usage))
 
     async def _input(self) -> AsyncIterator[tuple[int, str, bytes]]:
-        """Go through the lines: place, custom id, body."""
+        """Iterate over the lines: index, custom id, body."""
         batch = self.batch
         async for part in self._parts.objects.parts(INPUT, batch.id, batch.tenant):
             for offset, (custom_id, body) in enumerate(read_lines(part.content or b"")):
@@ -273,21 +275,21 @@ class BatchRun:
     # -- finalizing ----------------------------------------------------------------------------------------------
 
     async def _finalize(self) -> None:
-        """Write the output files. Done again from the beginning, under the same ids, if a process dies over it."""
+        """Write the output files. If the process is killed, the next one writes them again under the same ids."""
         batch = self.batch
         done = await self._count_done()
-        end = self._end(len(done))
-        if batch.status != "finalizing" and end != "cancelled":
+        final_status = self._final_status(len(done))
+        if batch.status != "finalizing" and final_status != "cancelled":
             batch.move("finalizing", self._now_us())
         batch.files = batch.files or {name: new_id("file-") for name in ("output", "error")}
         await self._save()
-        written = await self._write_files(done, end)
+        written = await self._write_files(done, final_status)
         files = {name: file_id for name, file_id in batch.files.items() if written[name]}
         failed = batch.failed + batch.total - len(done)
         final = msgspec.structs.replace(batch, failed=failed, files=files, times=dict(batch.times))
-        final.move(end, self._now_us())
+        final.move(final_status, self._now_us())
         new = self._parts.files.new
-        await self._end_as(
+        await self._end(
             final,
             *(
                 new(
@@ -295,25 +297,25 @@ class BatchRun:
                     f"{batch.id}_{name}.jsonl",
                     "batch_output",
                     written[name],
-                    batch.output_kept_s,
+                    batch.output_expires_after_s,
                     file_id,
                 )
                 for name, file_id in files.items()
             ),
         )
 
-    async def _end_as(self, final: Batch, *files: StoredFile) -> None:
-        """Store the end together with what came of it; only then can anybody see that it has come."""
+    async def _end(self, final: Batch, *files: StoredFile) -> None:
+        """Store the final state together with the output files, and only then show it to clients."""
         objects = self._parts.objects
         async with self._saving:
             await objects.call_when_available(
                 objects.store.put_all, [*(file.to_stored() for file in files), final.to_stored()]
             )
             self.batch = final
-        await self._clear()
+        await self._delete_parts()
 
-    def _end(self, done: int) -> str:
-        """Return the state that the batch is to end in."""
+    def _final_status(self, done: int) -> str:
+        """Return the final state of the batch, of which `done` lines have a result."""
         batch = self.batch
         if "cancelling_at" in batch.times:
             return "cancelled"
@@ -321,36 +323,36 @@ class BatchRun:
             return "expired"
         return "completed"
 
-    async def _write_files(self, done: set[int], end: str) -> dict[str, int]:
-        """Write all answers into the parts of two files; return their sizes."""
+    async def _write_files(self, done: set[int], final_status: str) -> dict[str, int]:
+        """Write all results to the output file and the error file. Returns their sizes."""
         batch, objects = self.batch, self._parts.objects
         output, error = (PartWriter(objects, batch.files[name], batch.tenant) for name in ("output", "error"))
         async for part in objects.parts(RESULT, batch.id, batch.tenant):
-            await (output if part.status == _GOOD else error).write(part.content or b"")
+            await (output if part.status == _SUCCEEDED else error).write(part.content or b"")
         if len(done) < batch.total:
-            code, message = _ENDS[end]
-            async for place, custom_id, _ in self._input():
-                if place not in done:
+            code, message = _UNEXECUTED[final_status]
+            async for index, custom_id, _ in self._input():
+                if index not in done:
                     await error.write(unexecuted_line(custom_id, code, message))
         await output.flush()
         await error.flush()
         return {"output": output.size_bytes, "error": error.size_bytes}
 
-    async def _clear(self) -> None:
-        """Forget what only a running batch needs."""
+    async def _delete_parts(self) -> None:
+        """Delete the stored input and results, which only a running batch needs."""
         batch, objects = self.batch, self._parts.objects
         for kind in (RESULT, INPUT):
             await objects.delete_parts(kind, batch.id, batch.tenant)
 
     async def _save(self) -> None:
-        """Store the batch as it is now."""
+        """Store the current state of the batch."""
         objects = self._parts.objects
-        async with self._saving:  # so that no older state overtakes a newer one
+        async with self._saving:  # keeps the writes in order
             await objects.call_when_available(objects.store.put, self.batch.to_stored())
 
     def _now_us(self) -> int:
         return self._parts.clock.epoch_us()
 
 
-def _place(part: StoredObject) -> int:
+def _index(part: StoredObject) -> int:
     return int(part.id.rpartition(".")[2])

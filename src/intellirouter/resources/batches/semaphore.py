@@ -1,4 +1,4 @@
-"""A semaphore that is fair and whose limit may change at any time."""
+"""A fair semaphore whose limit can change at any time."""
 
 import asyncio
 from collections import deque
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 class AdjustableSemaphore:
-    """Waiters are served in the order in which they came. Lives on one event loop."""
+    """Waiters acquire it in the order of their calls. Use it on one event loop only."""
 
     def __init__(self, limit: Callable[[], int]) -> None:
-        """`limit` returns how many may hold the semaphore now."""
+        """`limit` returns the current number of slots."""
         self._limit = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.held = 0
@@ -25,7 +25,7 @@ class AdjustableSemaphore:
             await slot
         except asyncio.CancelledError:
             if slot.done() and not slot.cancelled():
-                self.release()  # it was granted at the last moment
+                self.release()  # the slot was granted just before the cancellation
             else:
                 self._waiting.remove(slot)
             raise

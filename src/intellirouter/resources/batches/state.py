@@ -1,8 +1,8 @@
-"""What is known of a batch: its metadata in the store, and OpenAI's object made of it.
+"""The state of a batch: its metadata in the store, and OpenAI's batch object.
 
     validating → in_progress → finalizing → completed
-        │             │             ├─────→ expired      (what had no answer by then gets `batch_expired`)
-        ↓             ↓             └─────→ cancelled    (after cancelling; the rest gets `batch_cancelled`)
+        │             │             ├─────→ expired      (lines without a result get `batch_expired`)
+        ↓             ↓             └─────→ cancelled    (lines without a result get `batch_cancelled`)
       failed      cancelling
 
 Source: OpenAI API reference, "Batch".
@@ -21,7 +21,7 @@ INPUT: Final = "batch_input"
 RESULT: Final = "batch_result"
 UNFINISHED: Final = ("validating", "in_progress", "finalizing", "cancelling")
 WINDOW_S: Final = 86_400
-_KEPT_US: Final = 90 * 86_400_000_000
+_RETENTION_US: Final = 90 * 86_400_000_000
 _TIMES: Final = (
     "in_progress_at",
     "expires_at",
@@ -35,7 +35,7 @@ _TIMES: Final = (
 
 
 class LineError(Struct, frozen=True, kw_only=True):
-    """What is wrong with the input."""
+    """An error in the input file, or of the batch as a whole."""
 
     code: str
     message: str
@@ -44,7 +44,7 @@ class LineError(Struct, frozen=True, kw_only=True):
 
 
 class Batch(Struct, kw_only=True):
-    """One batch; all but id and tenant are the `meta` of its stored object. Changed only by whoever runs it."""
+    """A batch, which is stored as the `meta` of its object. Only its `BatchRun` changes it."""
 
     id: str
     tenant: str
@@ -52,32 +52,32 @@ class Batch(Struct, kw_only=True):
     endpoint: str
     input_file_id: str
     metadata: dict[str, str] | None = None
-    output_kept_s: int | None = None
+    output_expires_after_s: int | None = None
     status: str = "validating"
     times: dict[str, int] = msgspec.field(default_factory=dict)
-    """`created_at`, … in seconds."""
+    """`created_at`, `expires_at` and the time of each change of state, in seconds since the epoch."""
     total: int = 0
     completed: int = 0
     failed: int = 0
     model: str | None = None
-    """None while it is not known, and where the lines ask for several."""
+    """None if it is not known yet, or if the lines request several models."""
     usage: Usage = Usage()
     errors: list[LineError] = msgspec.field(default_factory=list)
     files: dict[str, str] = msgspec.field(default_factory=dict)
-    """The ids of `output` and `error`, chosen before they are written."""
+    """The file ids of `output` and `error`, chosen before the files are written."""
 
     @property
     def is_final(self) -> bool:
         return self.status not in UNFINISHED
 
     def move(self, status: str, now_us: int) -> None:
-        """Enter a state and note when."""
+        """Change the state and record the time."""
         self.status = status
         self.times[f"{status}_at"] = now_us // 1_000_000
 
-    def count(self, *, is_good: bool, usage: Usage | None) -> None:
-        """Count one answered line."""
-        if is_good:
+    def count(self, *, is_success: bool, usage: Usage | None) -> None:
+        """Count the result of a line."""
+        if is_success:
             self.completed += 1
         else:
             self.failed += 1
@@ -85,14 +85,14 @@ class Batch(Struct, kw_only=True):
             self.usage = self.usage.plus(usage)
 
     def to_stored(self) -> StoredObject:
-        """Return it as it lies in the store."""
+        """Return the object to store."""
         created_us = self.times["created_at"] * 1_000_000
         return StoredObject(
             kind=BATCH,
             id=self.id,
             tenant=self.tenant,
             created_us=created_us,
-            expires_us=created_us + _KEPT_US,
+            expires_us=created_us + _RETENTION_US,
             status=self.status,
             meta=msgspec.json.encode(self),
         )
@@ -123,7 +123,7 @@ _decode_batch: Final = msgspec.json.Decoder(Batch)
 
 
 def read_batch(stored: StoredObject) -> Batch:
-    """Read a batch from the store."""
+    """Return the batch of a stored object."""
     return _decode_batch.decode(stored.meta)
 
 

@@ -1,1 +1,1 @@
-"""`/v1/files`: what clients upload and what batches write."""
+"""`/v1/files`: the uploads of clients, and the output of batches."""

@@ -1,4 +1,4 @@
-"""Files as they are kept: a metadata that is listed, and parts of a mebibyte that hold the bytes."""
+"""Stores files: one object with the metadata, and parts of one mebibyte with the content."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -15,12 +15,12 @@ PART: Final = "file_part"
 PART_BYTES: Final = 1024 * 1024
 _PARTS_AT_ONCE: Final = 8
 _UPLOADING: Final = "uploading"
-_UPLOAD_KEPT_US: Final = 3_600_000_000
-"""An upload that a dying process left half-way is purged after this."""
+_UPLOAD_RETENTION_US: Final = 3_600_000_000
+"""When to delete an upload that was interrupted because the process was killed."""
 
 
 class FileMetadata(Struct, frozen=True, kw_only=True):
-    """What is known of a file without its bytes; `meta` of the stored object."""
+    """The metadata of a file: the `meta` of its stored object."""
 
     filename: str
     purpose: str
@@ -50,7 +50,7 @@ class StoredFile(Struct, frozen=True):
         }
 
     def to_stored(self, status: str = "processed") -> StoredObject:
-        """Return it as it lies in the store."""
+        """Return the object to store."""
         metadata = self.metadata
         return StoredObject(
             kind=FILE,
@@ -67,39 +67,39 @@ _decode_metadata: Final = msgspec.json.Decoder(FileMetadata)
 
 
 class FileStore:
-    """Keeps files; who may have them is the caller's business, but for the tenant."""
+    """Stores files by tenant."""
 
     def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
 
     def new(
-        self, tenant: str, filename: str, purpose: str, size_bytes: int, kept_s: int | None, file_id: str = ""
+        self, tenant: str, filename: str, purpose: str, size_bytes: int, expires_after_s: int | None, file_id: str = ""
     ) -> StoredFile:
-        """Return a file that is not kept yet, under a new id unless one is given."""
+        """Return a file that is not stored yet, with a new id unless one is given."""
         now_s = self._clock.epoch_us() // 1_000_000
-        expires_at = None if kept_s is None else now_s + kept_s
+        expires_at = None if expires_after_s is None else now_s + expires_after_s
         metadata = FileMetadata(
             filename=filename, purpose=purpose, bytes=size_bytes, created_at=now_s, expires_at=expires_at
         )
         return StoredFile(file_id or new_id("file-"), tenant, metadata)
 
     async def save(self, file: StoredFile, content: memoryview) -> None:
-        """Keep it with its bytes. It can be seen when all of them are there. Raises `Overloaded`."""
-        do, put_all = self._objects.call, self._objects.store.put_all
-        expires_us = self._clock.epoch_us() + _UPLOAD_KEPT_US
-        await do(put_all, [msgspec.structs.replace(file.to_stored(_UPLOADING), expires_us=expires_us)])
+        """Store a file and its content. It is visible when all of it is stored. Raises `Overloaded`."""
+        call, put_all = self._objects.call, self._objects.store.put_all
+        expires_us = self._clock.epoch_us() + _UPLOAD_RETENTION_US
+        await call(put_all, [msgspec.structs.replace(file.to_stored(_UPLOADING), expires_us=expires_us)])
         parts = range(0, len(content), PART_BYTES)
         for first in range(0, len(parts), _PARTS_AT_ONCE):
             several = parts[first : first + _PARTS_AT_ONCE]
-            await do(
+            await call(
                 put_all,
                 [
                     file_part(file.id, file.tenant, first + number, bytes(content[start : start + PART_BYTES]))
                     for number, start in enumerate(several)
                 ],
             )
-        await do(put_all, [file.to_stored()])
+        await call(put_all, [file.to_stored()])
 
     async def find(self, tenant: str, file_id: str) -> StoredFile | None:
         found = await self._objects.call(self._objects.store.get, FILE, file_id, tenant, self._clock.epoch_us())
@@ -118,13 +118,13 @@ class FileStore:
         return [_stored_file(each) for each in found], has_more
 
     async def pieces(self, tenant: str, file_id: str) -> AsyncIterator[bytes]:
-        """Go through a file's bytes. Raises `Overloaded`."""
+        """Iterate over the content of a file. Raises `Overloaded`."""
         async for part in self._objects.parts(PART, file_id, tenant, can_wait=False):
             yield part.content or b""
 
 
 class PartWriter:
-    """Writes a file of unknown length, part by part; the same bytes written again under the same id do no harm."""
+    """Writes a file of unknown length, part by part. Writing the same content again replaces it."""
 
     def __init__(self, objects: AsyncObjectStore, file_id: str, tenant: str) -> None:
         self._objects = objects

@@ -1,4 +1,4 @@
-"""`/v1/files`: what clients upload, and what batches write. Kept by the gateway, for one tenant each.
+"""`/v1/files`: upload, list, retrieve, download and delete files, which belong to a tenant.
 
 Source: OpenAI API reference, "Files".
 """
@@ -17,15 +17,15 @@ from intellirouter.resources.resource import Download, ResourceRequest, is_ascen
 PATH: Final = "/v1/files"
 _PURPOSES: Final = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 _MAX_NAME_CHARS: Final = 255
-_MOST_FILES: Final = 10_000
+_MAX_PAGE_SIZE: Final = 10_000
 _DAY_S: Final = 86_400
-_BATCH_KEPT_S: Final = 30 * _DAY_S
-_KEPT_S: Final = range(3600, 30 * _DAY_S + 1)
+_BATCH_EXPIRES_AFTER_S: Final = 30 * _DAY_S
+_EXPIRES_AFTER_S: Final = range(3600, 30 * _DAY_S + 1)
 _KEY_HEADERS: Final = (b"authorization", b"x-api-key", b"api-key")
 
 
 class Files:
-    """A `Resource`."""
+    """Implements `Resource`."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
@@ -57,9 +57,12 @@ class Files:
 
     async def _upload(self, request: ResourceRequest) -> Page:
         if b"origin" in request.headers and not any(name in request.headers for name in _KEY_HEADERS):
-            # Browsers let any page send forms anywhere; a header of its own they ask about first.
-            raise errors.Forbidden("Uploads from web pages need an API key in a header: `Authorization: Bearer KEY`.")
+            # Browsers let any web page submit a form to any address, but not with a header of its own (CSRF).
+            raise errors.Forbidden(
+                "An upload from a web page must have an API key in a header.", hint="Send `Authorization: Bearer KEY`."
+            )
         form = read_form(request.body, request.headers.get(b"content-type", b"").decode("latin-1"))
+        # The next three messages are OpenAI's wording.
         part = form.file("file")
         if part is None:
             raise _invalid("'file' is a required property", "file", "missing_required_parameter")
@@ -68,22 +71,23 @@ class Files:
             raise _invalid("'purpose' is a required property", "purpose", "missing_required_parameter")
         if purpose not in _PURPOSES:
             raise _invalid(f"'{purpose[:100]}' is not one of {list(_PURPOSES)} - 'purpose'", "purpose", "invalid_value")
-        kept_s = _kept_s(form)
+        expires_after_s = _expires_after_s(form)
         if purpose == "batch":
             limit_bytes = self._current.value.runtime.batches.max_file_bytes
             if part.end - part.start > limit_bytes:
                 raise errors.BodyTooLarge(
-                    f"The file is larger than {limit_bytes} bytes.", hint="Send less, or raise batches.max_file_bytes."
+                    f"The file is larger than {limit_bytes} bytes.",
+                    hint="Split the file, or raise batches.max_file_bytes.",
                 )
-            kept_s = kept_s or _BATCH_KEPT_S
+            expires_after_s = expires_after_s or _BATCH_EXPIRES_AFTER_S
         name = "".join(char for char in part.file_name if char.isprintable())[-_MAX_NAME_CHARS:] or "file"
-        file = self._files.new(request.identity.tenant, name, purpose, part.end - part.start, kept_s)
+        file = self._files.new(request.identity.tenant, name, purpose, part.end - part.start, expires_after_s)
         await self._files.save(file, memoryview(request.body)[part.start : part.end])
         return json_page(file.document())
 
     async def _list(self, request: ResourceRequest) -> Page:
         query = PageQuery(
-            limit=page_size(request.query, default=_MOST_FILES, most=_MOST_FILES),
+            limit=page_size(request.query, default=_MAX_PAGE_SIZE, maximum=_MAX_PAGE_SIZE),
             after=request.query.get("after", ""),
             is_ascending=is_ascending(request.query),
         )
@@ -108,25 +112,28 @@ class Files:
 
 
 def missing_file(file_id: str, param: str = "id") -> errors.NotFound:
-    """Return the error for a file that is not there, or is somebody else's."""
+    """Return the error for a file that does not exist or belongs to another tenant, in OpenAI's wording."""
     return errors.NotFound(f"No such File object: {file_id[:100]}", param=param, code="file_not_found")
 
 
-def _kept_s(form: Form) -> int | None:
+def _expires_after_s(form: Form) -> int | None:
     anchor, seconds = form.value("expires_after[anchor]"), form.value("expires_after[seconds]")
     if anchor is None and seconds is None:
         return None
     if anchor != "created_at":
-        raise _invalid("Invalid value for 'expires_after[anchor]': supported is 'created_at'.", "expires_after[anchor]")
+        raise _invalid(
+            "Invalid value for 'expires_after[anchor]': the only supported value is 'created_at'.",
+            "expires_after[anchor]",
+        )
     return expiry_seconds(int(seconds) if seconds and seconds.isdecimal() and len(seconds) < 10 else None)
 
 
 def expiry_seconds(seconds: object, param: str = "expires_after") -> int:
-    """Return how long a file is to be kept. Raises `InvalidRequest` outside of an hour to 30 days."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in _KEPT_S:
+    """Return after how long a file expires. Raises `InvalidRequest` unless it is between an hour and 30 days."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in _EXPIRES_AFTER_S:
         raise _invalid(
-            f"Invalid value for '{param}[seconds]': expected an integer from {_KEPT_S[0]} (1 hour) to {_KEPT_S[-1]} "
-            "(30 days).",
+            f"Invalid value for '{param}[seconds]': expected an integer from {_EXPIRES_AFTER_S[0]} (1 hour) to "
+            f"{_EXPIRES_AFTER_S[-1]} (30 days).",
             f"{param}[seconds]",
         )
     return seconds
@@ -137,9 +144,9 @@ def _invalid(message: str, param: str, code: str = "invalid_value") -> errors.In
 
 
 def _disposition(filename: str) -> bytes:
-    """Name the file so that every client can read it. Source: RFC 6266."""
+    """Return a `content-disposition` that every client can parse. Source: RFC 6266."""
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in filename)
-    message = f'attachment; filename="{plain}"'
+    value = f'attachment; filename="{plain}"'
     if plain != filename:
-        message += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
-    return message.encode("ascii")
+        value += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+    return value.encode("ascii")

@@ -1,4 +1,4 @@
-"""Background responses: answered after their request has been, and stored when they are complete.
+"""Background responses: generated after their request has been answered, and stored when they are complete.
 
 Source: OpenAI API guide, "Background mode".
 """
@@ -20,7 +20,7 @@ _MAX_RUNNING: Final = 256
 
 
 class Job(Struct, eq=False):
-    """One background response under way."""
+    """A background response in progress."""
 
     tenant: str
     response_id: str
@@ -29,7 +29,7 @@ class Job(Struct, eq=False):
 
 
 class BackgroundSource(Struct, frozen=True, kw_only=True):
-    """Implements `pipeline.Source`: goes on with the exchange of the request that queued the response."""
+    """Implements `pipeline.Source`: continues the exchange of the request that created the response."""
 
     path: str
     endpoint: Endpoint
@@ -38,7 +38,7 @@ class BackgroundSource(Struct, frozen=True, kw_only=True):
     identity: Identity
     body: bytes
     is_task_owner: bool = False
-    wait_until_gone: None = None
+    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:  # noqa: ARG002
         return self.identity
@@ -48,7 +48,7 @@ class BackgroundSource(Struct, frozen=True, kw_only=True):
 
 
 class BackgroundReply:
-    """Implements `pipeline.Reply` for a client that has left. The stage on the answer stores what comes."""
+    """Implements `pipeline.Reply` without a client. A tap of `ResponsesStage` stores the response."""
 
     has_begun = False
 
@@ -56,23 +56,23 @@ class BackgroundReply:
         self.error: errors.GatewayError | None = None
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
-        """Nobody is listening."""
+        """Do nothing: there is no client."""
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
-        """Nobody is listening."""
+        """Do nothing: there is no client."""
 
     async def write(self, data: bytes) -> None:
-        """Nobody is listening."""
+        """Do nothing: there is no client."""
 
     async def end(self, data: bytes) -> None:
-        """Nobody is listening."""
+        """Do nothing: there is no client."""
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:  # noqa: ARG002
         self.error = error
 
 
 class BackgroundResponses:
-    """One per gateway. Lives on its event loop."""
+    """One per gateway. Use it on one event loop only."""
 
     def __init__(self, store: ResponseStore, entry: Entry) -> None:
         self._store = store
@@ -83,23 +83,25 @@ class BackgroundResponses:
         self._by_response: dict[tuple[str, str], Job] = {}
 
     def start(self) -> None:
-        """Mark, as soon as the database is open, what a former process left unfinished as failed."""
+        """Mark the unfinished responses of an earlier process as failed, as soon as the database is open."""
         self._owner.start(self._recover(), "recovery")
 
     async def stop(self) -> None:
         await self._owner.stop()
 
     def job_of(self, request_id: str) -> Job | None:
-        """Return the background response that an exchange works on."""
+        """Return the background response of an exchange."""
         return self._jobs.get(request_id)
 
     async def begin(self, exchange: Exchange, call: Call) -> bytes:
-        """Start answering in the background. Returns the response as it is now: queued.
+        """Start a background response, and return it in its state `queued`.
 
-        Raises `Overloaded` when too many are running, or the response cannot be stored.
+        Raises `Overloaded` if too many are running, or if the response cannot be stored.
         """
         if len(self._jobs) >= _MAX_RUNNING:
-            raise errors.Overloaded(f"{_MAX_RUNNING} background responses are already running.")
+            raise errors.Overloaded(
+                f"The gateway is already running its limit of {_MAX_RUNNING} background responses.",
+            )
         tenant = exchange.identity.tenant
         response_id, queued = responses_storage.queued(call)
         stored = StoredResponse(msgspec.Raw(queued), responses_storage.input_items(call.body))
@@ -119,13 +121,13 @@ class BackgroundResponses:
         return queued
 
     async def save(self, job: Job, response: bytes) -> None:
-        """Store a complete response under the id that its client knows."""
+        """Store a complete response under the id that the client has received."""
         renamed = responses_storage.renamed(response, job.response_id)
         status = responses_storage.status_of(renamed)
         await self._store.save(job.tenant, job.response_id, status, job.queued.with_response(renamed))
 
     def cancel(self, tenant: str, response_id: str) -> "asyncio.Task[None] | None":
-        """Cancel a response that is running. Returns its task, which ends once the new state is stored."""
+        """Cancel a running response. Returns its task, which ends when the new state is stored, or None."""
         job = self._by_response.get((tenant, response_id))
         if job is None or job.task is None:
             return None

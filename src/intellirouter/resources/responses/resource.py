@@ -1,7 +1,7 @@
 """`/v1/responses/{id}`: retrieve, delete, cancel, input items.
 
-The gateway stores responses for every upstream, whether it has such a memory or not, so that a conversation can go on
-with another upstream. They belong to the tenant and are deleted after 30 days.
+The gateway stores the responses of every upstream itself, so that a conversation can continue with another upstream.
+Responses belong to a tenant and are deleted after 30 days.
 Source: OpenAI API reference, "Responses".
 """
 
@@ -20,7 +20,7 @@ PREFIX: Final = "/v1/responses/"
 
 
 class Responses:
-    """A `Resource`."""
+    """Implements `Resource`."""
 
     json_paths: Final[frozenset[str]] = frozenset()
 
@@ -60,7 +60,7 @@ class Responses:
     async def _cancel(self, identity: Identity, response_id: str) -> Page:
         stored = await self._get(identity, response_id)
         if not responses_storage.is_background(bytes(stored.response)):
-            raise errors.InvalidRequest("Only responses created with `background: true` can be canceled.")
+            raise errors.InvalidRequest("Only a response that was created with `background: true` can be canceled.")
         if (task := self._background.cancel(identity.tenant, response_id)) is not None:
             await asyncio.wait([task])
         return json_page((await self._get(identity, response_id)).response)

@@ -1,4 +1,4 @@
-"""The responses API's memory as a stage: history before the request, the queue instead of an answer, storing after it.
+"""The stage of the Responses API: inserts the history, starts background responses, and stores responses.
 
 Source: OpenAI API reference, "Responses".
 """
@@ -22,7 +22,7 @@ _MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class RequestFlags(Struct):
-    """The members of a request that this stage acts on."""
+    """Fields of a request that this stage uses."""
 
     previous_response_id: Any = None
     store: Any = None
@@ -33,7 +33,7 @@ _decode_flags: Final = msgspec.json.Decoder(RequestFlags)
 
 
 class ResponsesStage:
-    """Implements all three shapes of `pipeline` stages for clients of the responses dialect."""
+    """Implements the three kinds of `pipeline` stages for clients of the Responses API."""
 
     dialects: Final = frozenset({"openai_responses"})
 
@@ -42,7 +42,7 @@ class ResponsesStage:
         self._background = background
 
     async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
-        """Put the history in place of `previous_response_id`. Raises `InvalidRequest` for an unknown response."""
+        """Replace `previous_response_id` by the history. Raises `InvalidRequest` for an unknown response."""
         call = request.call
         if call.operation != "chat" or b'"previous_response_id"' not in call.body:
             return request
@@ -57,19 +57,21 @@ class ResponsesStage:
     async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None:
         """Answer `background: true` with the queued response. Raises `InvalidRequest` with `store: false`.
 
-        Streams are answered at once, and stored.
+        Streams do not run in the background.
         """
         call = request.call
         if not _is_background(request):
             return None
         if _decode_flags.decode(call.body).store is False:
-            raise errors.InvalidRequest("Background responses must be stored. Remove `store: false`.", param="store")
+            raise errors.InvalidRequest(
+                "A background response must be stored.", param="store", hint="Remove `store: false` from the request."
+            )
         queued = await self._background.begin(exchange, call)
         exchange.is_handed_over = True
         return StageAnswer(source="queue", body=queued)
 
     def tap(self, exchange: Exchange, request: Decoded) -> AnswerTap | None:
-        """Store the answer, unless the client does not want that."""
+        """Return the tap that stores the response; None if the client sent `store: false`."""
         call = request.call
         if call.operation != "chat" or _is_background(request) or _decode_flags.decode(call.body).store is False:
             return None
@@ -87,14 +89,14 @@ def _is_background(request: Decoded) -> bool:
 
 
 class ResponseTap(ABC):
-    """Implements `pipeline.AnswerTap`: finds the response object in a whole answer or in a stream's last event."""
+    """Implements `pipeline.AnswerTap`: finds the response object in the answer or in the last event of the stream."""
 
     def __init__(self, *, is_stream: bool) -> None:
         self._is_stream = is_stream
         self._tail = b""
 
     def take(self, data: bytes) -> None:
-        """Keep what the last event may begin with: everything from the last blank line but one."""
+        """Keep the last event: everything after the last blank line but one."""
         if not self._is_stream:
             self._tail = data
             return
@@ -108,8 +110,8 @@ class ResponseTap(ABC):
             return
         try:
             await self.save(exchange, response)
-        except errors.Overloaded as error:  # the client gets its answer even if it cannot be stored
-            logger.warning("%s: the response could not be stored: %s", exchange.request_id, error.message)
+        except errors.Overloaded as error:  # the client receives its response even if it cannot be stored
+            logger.warning("%s: The response could not be stored. %s", exchange.request_id, error.message)
 
     @abstractmethod
     async def save(self, exchange: Exchange, response: bytes) -> None:
@@ -117,7 +119,7 @@ class ResponseTap(ABC):
 
 
 class StoringTap(ResponseTap):
-    """Stores the answer of a client that waits for it."""
+    """Stores the response to a client that waits for it."""
 
     def __init__(self, store: ResponseStore, items: list[Any], *, is_stream: bool) -> None:
         super().__init__(is_stream=is_stream)
@@ -133,7 +135,7 @@ class StoringTap(ResponseTap):
 
 
 class BackgroundTap(ResponseTap):
-    """Stores the answer of a background response."""
+    """Stores a background response."""
 
     def __init__(self, background: BackgroundResponses, job: Job, *, is_stream: bool) -> None:
         super().__init__(is_stream=is_stream)

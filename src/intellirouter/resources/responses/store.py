@@ -1,4 +1,4 @@
-"""Responses as they are stored: the response object, and all input items that it was the answer to."""
+"""Stores responses: the response object together with its input items."""
 
 from typing import Any, Final
 
@@ -11,16 +11,16 @@ from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.store import StoredObject
 
 _KIND: Final = "response"
-_KEPT_US: Final = 30 * 86_400_000_000
+_RETENTION_US: Final = 30 * 86_400_000_000
 UNFINISHED: Final = ("queued", "in_progress")
 
 
 class StoredResponse(Struct):
-    """The content of a stored object."""
+    """A response with its input."""
 
     response: msgspec.Raw
     input: list[Any]
-    """All input items, including the history: with the output, what a following response builds on."""
+    """All input items, including the history of the conversation."""
 
     def with_response(self, response: bytes) -> "StoredResponse":
         return StoredResponse(msgspec.Raw(response), self.input)
@@ -30,14 +30,14 @@ _decode: Final = msgspec.json.Decoder(StoredResponse)
 
 
 class ResponseStore:
-    """Stores responses for their tenants. Its methods raise `Overloaded` when the database is unavailable."""
+    """Stores responses by tenant. Its methods raise `Overloaded` if the database is unavailable."""
 
     def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
 
     async def get(self, tenant: str, response_id: str) -> tuple[str, StoredResponse] | None:
-        """Return a response's status and content; None when there is none, or it is another tenant's."""
+        """Return the status and content of a response; None if it does not exist or belongs to another tenant."""
         found = await self._objects.call(self._objects.store.get, _KIND, response_id, tenant, self._clock.epoch_us())
         if found is None or found.content is None:
             return None
@@ -52,25 +52,25 @@ class ResponseStore:
                 id=response_id,
                 tenant=tenant,
                 created_us=now_us,
-                expires_us=now_us + _KEPT_US,
+                expires_us=now_us + _RETENTION_US,
                 status=status,
                 content=msgspec.json.encode(stored),
             ),
         )
 
     async def delete(self, tenant: str, response_id: str) -> bool:
-        """Return whether there was one."""
+        """Delete a response. Returns whether it existed."""
         return await self._objects.call(self._objects.store.delete, _KIND, response_id, tenant)
 
     async def unfinished(self) -> list[tuple[str, str]]:
-        """Return tenant and id of the responses that a former process left unfinished. Waits for the database."""
+        """Return tenant and id of the responses that an earlier process left unfinished. Waits for the database."""
         found = await self._objects.call_when_available(self._objects.store.unfinished, _KIND, UNFINISHED)
         return [(each.tenant, each.id) for each in found]
 
     async def history(self, tenant: str, response_id: str) -> list[Any]:
         """Return the items of a conversation up to and including this response.
 
-        Raises `InvalidRequest` for a response that does not exist or is not finished.
+        Raises `InvalidRequest` if the response does not exist or is not finished.
         """
         found = await self.get(tenant, response_id)
         if found is None:

@@ -1,7 +1,7 @@
-"""How candidates are ordered. Each strategy gives every deployment a score; lower is tried earlier.
+"""Routing strategies: each gives every eligible deployment a score; lower scores are tried earlier.
 
-Door: `STRATEGIES`, `RoutingContext`, `Scored`, `Strategy`, `StrategyRow`. A strategy is a plain function of what it is
-handed, so it can be tested with numbers and explained in its own words.
+Door: `STRATEGIES`, `RoutingContext`, `Scored`, `Strategy`, `StrategyRow`. A strategy is a pure function of its
+arguments that also returns the reason for each score.
 """
 
 from intellirouter.routing.strategies.base import RoutingContext, Scored, Strategy, StrategyRow

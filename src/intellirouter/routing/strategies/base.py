@@ -1,4 +1,4 @@
-"""The shape of a strategy."""
+"""The interface of a strategy."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from intellirouter.core import Call, Deployment
 
 
 class Scored(Struct, frozen=True):
-    """One eligible deployment with its score (lower is tried earlier) and the reason in words."""
+    """An eligible deployment with its score (lower is tried earlier) and the reason for it."""
 
     deployment: Deployment
     score: float
@@ -18,25 +18,25 @@ class Scored(Struct, frozen=True):
 
 
 class RoutingContext(Struct, frozen=True):
-    """What a strategy may read in addition to the deployments themselves."""
+    """What a strategy may use in addition to the deployments."""
 
     call: Call
     health: Mapping[str, DeploymentHealth]
     turn: int
-    """How many decisions this model has had, which round robin counts."""
+    """The number of earlier decisions for this model, for round robin."""
     rng: random.Random
     now_s: float
     input_tokens: int
-    """Estimated from the size of the request."""
+    """An estimate from the size of the request."""
 
 
 Strategy = Callable[[Sequence[Deployment], RoutingContext], list[Scored]]
 
 
 class StrategyRow(Struct, frozen=True, kw_only=True):
-    """One strategy in the registry."""
+    """A strategy in the registry."""
 
     name: str
     score: Strategy
     is_static: bool = False
-    """The scores depend on the deployments alone, so a decision may be reused: `score` must not read its context."""
+    """The scores depend only on the deployments, so decisions are reused. `score` must not use its context."""

@@ -1,4 +1,4 @@
-"""priority, round_robin, weighted, least_busy, latency, cost."""
+"""The built-in strategies: priority, round_robin, weighted, least_busy, latency, cost."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ _ASSUMED_OUTPUT_TOKENS: Final = 256
 
 
 def priority(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
-    """As configured: the first is preferred."""
+    """In the configured order."""
     del context
     return [Scored(each, float(place), f"priority {place + 1}") for place, each in enumerate(deployments)]
 
 
 def round_robin(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
-    """Each in turn; the others follow in cyclic order."""
+    """Each deployment in turn; the others follow in cyclic order."""
     count = len(deployments)
     return [
         Scored(each, float((place - context.turn) % count), f"turn {(place - context.turn) % count + 1} of {count}")
@@ -26,7 +26,7 @@ def round_robin(deployments: Sequence[Deployment], context: RoutingContext) -> l
 
 
 def weighted(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
-    """A random order in which a weight of 2 comes first twice as often as a weight of 1 (Efraimidis-Spirakis)."""
+    """In random order. Weight 2 is first twice as often as weight 1 (Efraimidis-Spirakis sampling)."""
     total = sum(each.weight for each in deployments) or 1.0
     return [
         Scored(
@@ -39,9 +39,9 @@ def weighted(deployments: Sequence[Deployment], context: RoutingContext) -> list
 
 
 def least_busy(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
-    """Fewest requests in flight per weight; ties are broken at random, so that equals share evenly.
+    """The fewest requests in flight per weight; ties are broken at random.
 
-    Failures free a slot at once, so the load is divided by the success rate: a fast-failing deployment looks busy.
+    The load is divided by the success rate. Otherwise a deployment that fails fast would look idle.
     """
     scored = []
     for each in deployments:
@@ -54,7 +54,7 @@ def least_busy(deployments: Sequence[Deployment], context: RoutingContext) -> li
 def latency(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The lowest recent latency (time to first token for streams), divided by the success rate.
 
-    A deployment not measured yet goes first, unless a request is already out to measure it.
+    A deployment without a measurement is first, unless a request in flight already measures it.
     """
     scored = []
     for each in deployments:
@@ -66,12 +66,12 @@ def latency(deployments: Sequence[Deployment], context: RoutingContext) -> list[
         else:
             success_rate = health.success_rate_at(context.now_s)
             score = measured / max(success_rate, 0.01)
-            scored.append(Scored(each, score, f"{measured:.0f} ms, {success_rate:.0%} succeed"))
+            scored.append(Scored(each, score, f"{measured:.0f} ms, success rate {success_rate:.0%}"))
     return scored
 
 
 def cost(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
-    """The lowest estimated price of this request; unknown prices come last."""
+    """The lowest estimated cost of this request; unknown prices are last."""
     output_tokens = context.call.max_output_tokens or _ASSUMED_OUTPUT_TOKENS
     usage = Usage(input_tokens=context.input_tokens, output_tokens=output_tokens)
     scored = []

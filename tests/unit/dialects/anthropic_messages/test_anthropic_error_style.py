@@ -44,7 +44,7 @@ def test_every_error_has_a_status_and_a_type(error: errors.GatewayError, status:
 
 def test_hints_are_for_people() -> None:
     message = json.loads(ERRORS.encode(errors.ModelNotFound("No such model.")))["error"]["message"]
-    assert message == "No such model. GET /v1/models lists what this key may use."
+    assert message == "No such model. GET /v1/models lists the models that this key may use."
 
 
 def rejected(vendor_body: bytes, message: str = "said so") -> errors.UpstreamRejected:

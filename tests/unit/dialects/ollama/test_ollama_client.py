@@ -402,7 +402,7 @@ def test_an_answer_told_as_a_stream_is_the_same_answer():
 def test_errors_are_one_line():
     error = errors.UpstreamTimeout('slow\n"x"', hint="Wait.")
     assert ERRORS.status(error) == 504
-    assert json.loads(ERRORS.encode(error)) == {"error": 'slow\n"x" Wait.'}
+    assert json.loads(ERRORS.encode(error)) == {"error": 'slow\n"x". Wait.'}
     wire = CLIENT.stream(chat(), LossReport()).fail(error)
     assert wire == ERRORS.encode_event(error)
     assert wire.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""The order each strategy gives, and that it shares fairly."""
+"""The order that each strategy returns, and how it distributes requests."""
 
 import math
 import random
@@ -18,8 +18,8 @@ from tests.support.routing.routes import call, deployment, fail, router, succeed
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 
 
-def first_of(one: Any, asked: Any, now_s: float = 0.0, **members: Any) -> str:
-    return str(one.decide(call(**members), asked, now_s).order[0])
+def first_of(one: Any, model: Any, now_s: float = 0.0, **members: Any) -> str:
+    return str(one.decide(call(**members), model, now_s).order[0])
 
 
 def weighted_pool(*weights: float) -> tuple[Deployment, ...]:
@@ -45,20 +45,20 @@ def test_every_deployment_is_scored_once_with_a_reason(strategy: StrategyRow, co
     assert not any(math.isnan(each.score) for each in scored)
 
 
-def test_round_robin_takes_each_in_turn() -> None:
-    one, asked = router(), target("a b c", (), "round_robin")
-    orders = ["".join(one.decide(call(), asked, 0.0).order) for _ in range(6)]
+def test_round_robin_rotates() -> None:
+    one, model = router(), target("a b c", (), "round_robin")
+    orders = ["".join(one.decide(call(), model, 0.0).order) for _ in range(6)]
     assert orders == ["abc", "bca", "cab"] * 2
 
 
 def test_round_robin_shares_evenly_while_one_is_failing() -> None:
     board = HealthBoard()
     fail(board, "b", times=3)
-    one, asked = router(board), target("a b c", (), "round_robin")
-    assert Counter(first_of(one, asked) for _ in range(100)) == {"a": 50, "c": 50}
+    one, model = router(board), target("a b c", (), "round_robin")
+    assert Counter(first_of(one, model) for _ in range(100)) == {"a": 50, "c": 50}
 
 
-def test_models_turn_independently() -> None:
+def test_round_robin_counts_each_model_separately() -> None:
     one = router()
     first = target("a b", (), "round_robin")
     second = msgspec.structs.replace(first, model="n")
@@ -66,10 +66,10 @@ def test_models_turn_independently() -> None:
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (2.0, 1.0), (5.0, 3.0, 2.0), (0.1, 0.9), (1e6, 1e6, 2e6)])
-def test_weighted_shares_by_weight(weights: tuple[float, ...]) -> None:
-    one, asked = router(), target(weighted_pool(*weights), (), "weighted")
+def test_weighted_distributes_by_weight(weights: tuple[float, ...]) -> None:
+    one, model = router(), target(weighted_pool(*weights), (), "weighted")
     tries = 6000
-    seen = Counter(first_of(one, asked) for _ in range(tries))
+    seen = Counter(first_of(one, model) for _ in range(tries))
     chi_square = sum(
         (seen[f"d{place}"] - expected) ** 2 / expected
         for place, weight in enumerate(weights)
@@ -78,24 +78,24 @@ def test_weighted_shares_by_weight(weights: tuple[float, ...]) -> None:
     assert chi_square < 13.8  # one in a thousand for two degrees of freedom; the seed is fixed
 
 
-def test_weighted_orders_the_rest_at_random_too() -> None:
-    one, asked = router(), target("a b c", (), "weighted")
-    orders = Counter("".join(one.decide(call(), asked, 0.0).order) for _ in range(6000))
+def test_weighted_orders_all_deployments_at_random() -> None:
+    one, model = router(), target("a b c", (), "weighted")
+    orders = Counter("".join(one.decide(call(), model, 0.0).order) for _ in range(6000))
     assert len(orders) == 6
     assert all(850 < count < 1150 for count in orders.values())
 
 
-def test_a_weight_of_zero_is_tried_last() -> None:
-    one, asked = router(), target(weighted_pool(0.0, 1.0), (), "weighted")
+def test_weight_of_zero_is_tried_last() -> None:
+    one, model = router(), target(weighted_pool(0.0, 1.0), (), "weighted")
     for _ in range(50):
-        decision = one.decide(call(), asked, 0.0)
+        decision = one.decide(call(), model, 0.0)
         assert decision.order == ("d1", "d0")
         assert decision.candidates[1].score is None
-    nobody = target(weighted_pool(0.0, 0.0), (), "weighted")
-    assert set(one.decide(call(), nobody, 0.0).order) == {"d0", "d1"}
+    without_weights = target(weighted_pool(0.0, 0.0), (), "weighted")
+    assert set(one.decide(call(), without_weights, 0.0).order) == {"d0", "d1"}
 
 
-def test_least_busy_takes_who_has_fewest_in_flight() -> None:
+def test_least_busy_prefers_fewest_requests_in_flight() -> None:
     board = HealthBoard()
     for name, in_flight in (("a", 3), ("b", 1), ("c", 2)):
         board.of(name).in_flight = in_flight
@@ -112,56 +112,57 @@ def test_least_busy_counts_in_flight_per_weight() -> None:
     assert first_of(router(board), target(weighted_pool(0.0, 1.0), (), "least_busy")) == "d1"
 
 
-def test_least_busy_shares_evenly_among_equals() -> None:
-    one, asked = router(), target("a b c", (), "least_busy")
-    seen = Counter(first_of(one, asked) for _ in range(3000))
+def test_least_busy_distributes_evenly() -> None:
+    one, model = router(), target("a b c", (), "least_busy")
+    seen = Counter(first_of(one, model) for _ in range(3000))
     assert all(900 < seen[name] < 1100 for name in "abc")
 
 
 @streamed
-def test_latency_takes_the_fastest_as_the_client_feels_it(is_stream: bool) -> None:
+def test_latency_prefers_the_lowest_latency_or_time_to_first_token(is_stream: bool) -> None:
     board = HealthBoard()
     succeed(board, "a", latency_ms=100.0, first_token_ms=90.0)
     succeed(board, "b", latency_ms=900.0, first_token_ms=10.0)
     decision = router(board).decide(call(is_stream=is_stream), target("a b", (), "latency"), 0.0)
     assert decision.order[0] == ("b" if is_stream else "a")
-    assert decision.candidates[0].reason == ("10 ms, 100% succeed" if is_stream else "100 ms, 100% succeed")
+    reason = "10 ms, success rate 100%" if is_stream else "100 ms, success rate 100%"
+    assert decision.candidates[0].reason == reason
 
 
 @streamed
-def test_latency_measures_who_is_unknown_first_but_one_at_a_time(is_stream: bool) -> None:
+def test_latency_measures_unknown_deployments_with_one_request_at_a_time(is_stream: bool) -> None:
     board = HealthBoard()
     succeed(board, "a")
-    one, asked = router(board), target("a b", (), "latency")
-    assert first_of(one, asked, is_stream=is_stream) == "b"
+    one, model = router(board), target("a b", (), "latency")
+    assert first_of(one, model, is_stream=is_stream) == "b"
     board.of("b").begin()
-    decision = one.decide(call(is_stream=is_stream), asked, 0.0)
+    decision = one.decide(call(is_stream=is_stream), model, 0.0)
     assert decision.order == ("a", "b")
     assert decision.candidates[1].score is None
     board.of("b").succeed(1.0, 1.0)
-    assert first_of(one, asked, is_stream=is_stream) == "b"
+    assert first_of(one, model, is_stream=is_stream) == "b"
 
 
 @streamed
-def test_latency_measures_again_some_time_after_the_first_request_failed(is_stream: bool) -> None:
+def test_latency_measures_again_after_a_failed_measurement(is_stream: bool) -> None:
     board = HealthBoard()
     succeed(board, "a")
     fail(board, "b")
-    one, asked = router(board), target("a b", (), "latency")
-    assert first_of(one, asked, now_s=5.0, is_stream=is_stream) == "a"
-    assert first_of(one, asked, now_s=11.0, is_stream=is_stream) == "b"
+    one, model = router(board), target("a b", (), "latency")
+    assert first_of(one, model, now_s=5.0, is_stream=is_stream) == "a"
+    assert first_of(one, model, now_s=11.0, is_stream=is_stream) == "b"
 
 
 @streamed
 @pytest.mark.parametrize("strategy", ["least_busy", "latency"])
-def test_a_fast_failing_deployment_attracts_nobody(strategy: str, is_stream: bool) -> None:
+def test_fast_failing_deployment_is_avoided(strategy: str, is_stream: bool) -> None:
     board = HealthBoard()
-    one, asked = router(board), target("good bad", (), strategy)
+    one, model = router(board), target("good bad", (), strategy)
     succeed(board, "bad", latency_ms=50.0, first_token_ms=5.0)
     now_s, taken = 0.0, Counter[str]()
     for _ in range(300):
         now_s += 0.1
-        name = first_of(one, asked, now_s=now_s, is_stream=is_stream)
+        name = first_of(one, model, now_s=now_s, is_stream=is_stream)
         taken[name] += 1
         if name == "good":
             succeed(board, "good", latency_ms=80.0, first_token_ms=8.0)
@@ -172,25 +173,25 @@ def test_a_fast_failing_deployment_attracts_nobody(strategy: str, is_stream: boo
 
 @streamed
 @pytest.mark.parametrize("strategy", ["least_busy", "latency"])
-def test_a_deployment_that_failed_once_is_not_avoided_forever(strategy: str, is_stream: bool) -> None:
+def test_recovered_deployment_is_used_again(strategy: str, is_stream: bool) -> None:
     board = HealthBoard()
     for name in "ab":
         succeed(board, name, latency_ms=100.0, first_token_ms=10.0)
     fail(board, "a", times=20)
-    one, asked = router(board), target("a b", (), strategy)
-    assert {first_of(one, asked, now_s=20.0, is_stream=is_stream) for _ in range(50)} == {"b"}
+    one, model = router(board), target("a b", (), strategy)
+    assert {first_of(one, model, now_s=20.0, is_stream=is_stream) for _ in range(50)} == {"b"}
     board.of("b").in_flight = 1
-    later = {first_of(one, asked, now_s=300.0, is_stream=is_stream) for _ in range(50)}
+    later = {first_of(one, model, now_s=300.0, is_stream=is_stream) for _ in range(50)}
     assert later == ({"a"} if strategy == "least_busy" else {"b"})
     succeed(board, "b", latency_ms=110.0, first_token_ms=11.0)
-    assert first_of(one, asked, now_s=300.0, is_stream=is_stream) == "a"
+    assert first_of(one, model, now_s=300.0, is_stream=is_stream) == "a"
 
 
 def price(usd_in: int, usd_out: int) -> Price:
     return Price(input=usd_in * 10**6, output=usd_out * 10**6)
 
 
-def test_cost_takes_the_cheapest_and_the_unknown_last() -> None:
+def test_cost_prefers_the_cheapest_and_tries_unknown_prices_last() -> None:
     pool = (
         deployment("unknown"),
         deployment("dear", price=price(10, 30)),
@@ -208,14 +209,14 @@ def test_cost_takes_the_cheapest_and_the_unknown_last() -> None:
     assert decision.candidates[-1].score is None
 
 
-def test_cost_depends_on_what_is_asked() -> None:
+def test_cost_depends_on_input_and_output_size() -> None:
     pool = (deployment("talker", price=price(10, 1)), deployment("reader", price=price(1, 10)))
-    one, asked = router(), target(pool, (), "cost")
-    assert first_of(one, asked, size_bytes=40, max_output_tokens=1000) == "talker"
-    assert first_of(one, asked, size_bytes=40_000, max_output_tokens=10) == "reader"
-    assert first_of(one, asked, size_bytes=4) == "talker"  # an answer of usual length is assumed
+    one, model = router(), target(pool, (), "cost")
+    assert first_of(one, model, size_bytes=40, max_output_tokens=1000) == "talker"
+    assert first_of(one, model, size_bytes=40_000, max_output_tokens=10) == "reader"
+    assert first_of(one, model, size_bytes=4) == "talker"  # an answer of usual length is assumed
 
 
-def test_cost_takes_the_largest_request_there_may_be() -> None:
+def test_cost_accepts_very_large_requests() -> None:
     pool = (deployment("a", price=price(10, 1)), deployment("b"))
     assert first_of(router(), target(pool, (), "cost"), max_output_tokens=2**53) == "a"

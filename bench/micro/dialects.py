@@ -13,10 +13,11 @@ from bench.micro import Work, micro
 from bench.pairs import ANTHROPIC, PAIRS, Pair
 from intellirouter.catalog import profile_of
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress
-from intellirouter.dialects import ENDPOINTS, Endpoint
+from intellirouter.dialects import DIALECTS, Endpoint, build_dialects
 from intellirouter.dialects.ir import Message, Text
 
 _NAMES: Final = {"openai": "openai_chat", "anthropic": "anthropic_messages"}
+_ENDPOINTS: Final = build_dialects(DIALECTS).endpoints
 _EVENTS: Final = 1000
 """Pieces of text that a stream is made longer by: their cost, without the stream's opening and end."""
 
@@ -36,7 +37,7 @@ def _deployment(pair: Pair) -> Deployment:
 
 
 def _endpoint(pair: Pair) -> Endpoint:
-    return ENDPOINTS[_NAMES[pair.client.name]]
+    return _ENDPOINTS[_NAMES[pair.client.name]]
 
 
 def _call(pair: Pair, *, is_stream: bool) -> Call:

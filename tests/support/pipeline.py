@@ -21,12 +21,12 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.governance import Identity, KeyRing
 from intellirouter.pipeline import Attempts, Entry, Exchange, Generation, InFlight, Parts, Spine, Stages
 from intellirouter.resilience import Backoff
 from intellirouter.routing import STRATEGIES, Router
 from intellirouter.testing import FakeClock
+from tests.support.dialects.standard import ENDPOINTS, STANDARD_DIALECTS
 
 ANSWER = (
     b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
@@ -294,6 +294,7 @@ class World:
                 number=1,
                 runtime=self.runtime,
                 catalog=catalog,
+                dialects=STANDARD_DIALECTS,
                 keys=KeyRing(keys, is_required=bool(keys)),
                 spine=self.spine,
                 clock=self.clock,

@@ -19,9 +19,9 @@ from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, RequestContext, errors
-from intellirouter.dialects import ENDPOINTS, encode_error
+from intellirouter.dialects import encode_error
 from intellirouter.governance import Identity
-from intellirouter.pipeline import Generation, preview_losses
+from intellirouter.pipeline import Generation
 from intellirouter.store import LogFilter, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -106,24 +106,25 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         deployment would not receive as requested. `endpoint` is the API of the body: `openai_chat`,
         `anthropic_messages`, …
         """
-        client_endpoint = ENDPOINTS.get(endpoint)
+        generation = plane.current.value
+        endpoints = generation.dialects.endpoints
+        client_endpoint = endpoints.get(endpoint)
         if client_endpoint is None or not client_endpoint.is_json:
-            known = ", ".join(name for name, each in ENDPOINTS.items() if each.is_json)
+            known = ", ".join(name for name, each in endpoints.items() if each.is_json)
             raise errors.InvalidRequest(
                 f"Unknown endpoint '{endpoint[:100]}'.",
                 param="endpoint",
                 code="invalid_value",
                 hint=f"Supported endpoints are: {known}.",
             )
-        generation = plane.current.value
         spine, server = generation.spine, generation.runtime.server
         exchange = spine.open("/api/v1/explain", client_endpoint)
         exchange.identity = caller
         body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
         context = RequestContext(model=request.query_params.get("model", ""))
         decided = spine.decide(exchange, spine.decode(exchange, body, context))
-        members = {name: decided.resolved.by_name[name] for name in decided.decision.order}
-        losses = preview_losses(client_endpoint, decided.call, members)
+        members = decided.resolved.by_name
+        losses = {name: client_endpoint.losses(decided.call, members[name]) for name in decided.decision.order}
         return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 

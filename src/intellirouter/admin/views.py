@@ -7,7 +7,7 @@ from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import DeploymentHealth, ResolvedModel
-from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, estimate_input_tokens, format_usd
+from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, format_usd
 from intellirouter.governance import Identity
 
 
@@ -28,7 +28,7 @@ def explain_view(
         "kind": resolved.kind,
         "decision": to_builtins(decision),
         "needs": sorted(call.needs),
-        "input_tokens_estimate": estimate_input_tokens(call.body),
+        "input_tokens_estimate": call.estimated_input_tokens(),
         "plan": [
             *(
                 {"deployment": name, "kind": "pool", "tries": 1 + resolved.retries} | _losses_view(losses[name])

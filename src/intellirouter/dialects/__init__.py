@@ -33,9 +33,6 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.registry import (
     DIALECTS,
-    ENDPOINTS,
-    ENDPOINTS_BY_PATH,
-    STANDARD_DIALECTS,
     Dialects,
     build_dialects,
 )
@@ -46,9 +43,6 @@ from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
 __all__ = [
     "DIALECTS",
-    "ENDPOINTS",
-    "ENDPOINTS_BY_PATH",
-    "STANDARD_DIALECTS",
     "Answer",
     "ChatClient",
     "DialectSpec",

@@ -85,7 +85,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     def can_serve(self, call: Call, deployment: Deployment) -> str | None:
         """Return why the deployment cannot serve the call, or None if it can: exactly when `route` does not raise.
 
-        The reason is a phrase that reads on after the deployment's name: "does not serve embeddings". What is unknown
+        The reason is a phrase that reads on after the deployment's name: "does not support embeddings". What is unknown
         of a deployment excludes nothing.
         """
         return (
@@ -110,13 +110,13 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
         """Return what the deployment does not offer and the call relies on."""
         offered, capabilities = deployment.operations, deployment.capabilities
         if offered is not None and self.operations.isdisjoint(offered):
-            return f"does not serve {OPERATION_NAMES[call.operation]}"
+            return f"does not support {OPERATION_NAMES[call.operation]}"
         if capabilities is None:
             return None
         if call.needs and (missing := call.needs - capabilities):
             return f"does not support {', '.join(sorted(missing))}"
         if call.operation == "chat" and "embeddings" in capabilities and "chat" not in capabilities:
-            return f"does not serve {OPERATION_NAMES['chat']}"
+            return f"does not support {OPERATION_NAMES['chat']}"
         return None
 
     def losses(self, call: Call, deployment: Deployment) -> tuple[Loss, ...] | str:

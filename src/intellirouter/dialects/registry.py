@@ -237,7 +237,7 @@ def _operations_of(row: EndpointSpec) -> frozenset[str]:
 
 
 def _only_passthrough(spec: DialectSpec, route: T, operation: Operation) -> RouteTable[T]:
-    reason = f"does not serve {OPERATION_NAMES[operation]}"
+    reason = f"does not support {OPERATION_NAMES[operation]}"
     return RouteTable(dialect=spec.name, passthrough=route, translations={}, reason=reason)
 
 
@@ -260,9 +260,3 @@ def _by_unique_key(pairs: Iterable[tuple[str, T]], what: str) -> dict[str, T]:
             raise ValueError(f"two dialects claim the {what} {key}")
         found[key] = value
     return found
-
-
-# Until the composition root hands it in.
-STANDARD_DIALECTS: Final = build_dialects(DIALECTS)
-ENDPOINTS: Final = STANDARD_DIALECTS.endpoints
-ENDPOINTS_BY_PATH: Final = STANDARD_DIALECTS.endpoints_by_path

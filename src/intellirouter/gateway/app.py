@@ -4,16 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from intellirouter.core import EMPTY_CONTEXT, Current, errors, new_id
-from intellirouter.dialects import ENDPOINTS_BY_PATH
 from intellirouter.gateway import description, models
 from intellirouter.gateway.asgi import Receive, Scope, Send
 from intellirouter.gateway.body import check_body, read_body
 from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.http_source import HttpSource
-from intellirouter.gateway.paths import context_of, endpoint_of, errors_of
+from intellirouter.gateway.paths import context_of
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Generation, Headers
@@ -42,11 +41,11 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        path = scope["path"]
+        path, dialects = scope["path"], self._current.value.dialects
         model, is_stream = "", False
-        endpoint = ENDPOINTS_BY_PATH.get(path)
-        if endpoint is None and scope["method"] == "POST" and (found := endpoint_of(path)) is not None:
-            endpoint, model, is_stream = found
+        endpoint = dialects.endpoints_by_path.get(path)
+        if endpoint is None and scope["method"] == "POST" and (match := dialects.match(path)) is not None:
+            endpoint, model, is_stream = match.endpoint, unquote(match.model), match.is_stream
         if endpoint is None or scope["method"] != "POST":
             await self._serve_page(scope, receive, send)
             return
@@ -69,7 +68,8 @@ class Gateway:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", self._allowed(scope["path"]).encode()))
             # An empty scope, because the server's extension does not support HEAD.
-            await ClientReply({}, send, errors_of(scope["path"], presented)).refuse(error, headers)
+            style = self._current.value.dialects.errors_at(scope["path"], presented)
+            await ClientReply({}, send, style).refuse(error, headers)
             return
         if isinstance(page, Download):
             await _send_download(page, headers, send)
@@ -126,7 +126,8 @@ class Gateway:
 
     def _allowed(self, path: str) -> str:
         """Return the methods that a path supports; empty for an unknown path."""
-        if path in ENDPOINTS_BY_PATH or endpoint_of(path) is not None:
+        dialects = self._current.value.dialects
+        if path in dialects.endpoints_by_path or dialects.match(path) is not None:
             return "POST"
         if path in _PAGES or models.is_page(path):
             return "GET, HEAD"

@@ -1,6 +1,6 @@
 """The cost of an exchange: usage times price, in integer micro-USD."""
 
-from intellirouter.core import Call, Deployment, Usage, estimate_input_tokens
+from intellirouter.core import Call, Deployment, Usage
 
 
 def cost_of(deployment: Deployment, usage: Usage | None) -> tuple[int | None, str | None]:
@@ -12,4 +12,4 @@ def cost_of(deployment: Deployment, usage: Usage | None) -> tuple[int | None, st
 
 def estimated_usage(call: Call, content_events: int) -> Usage:
     """Estimate usage that the upstream has not reported, for example of an aborted stream: one token per event."""
-    return Usage(input_tokens=estimate_input_tokens(call.body), output_tokens=content_events, is_estimated=True)
+    return Usage(input_tokens=call.estimated_input_tokens(), output_tokens=content_events, is_estimated=True)

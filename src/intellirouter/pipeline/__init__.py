@@ -19,7 +19,6 @@ from intellirouter.pipeline.exchange import (
 )
 from intellirouter.pipeline.generation import Generation
 from intellirouter.pipeline.in_flight import InFlight
-from intellirouter.pipeline.preview import preview_losses
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Parts, Spine
 from intellirouter.pipeline.stages import AnswerSource, AnswerStage, AnswerTap, RequestStage, StageAnswer, Stages
@@ -47,5 +46,4 @@ __all__ = [
     "Spine",
     "StageAnswer",
     "Stages",
-    "preview_losses",
 ]

@@ -5,6 +5,7 @@ from msgspec import Struct
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import Clock
+from intellirouter.dialects import Dialects
 from intellirouter.governance import Identity, KeyRing
 from intellirouter.pipeline.spine import Spine
 
@@ -16,6 +17,7 @@ class Generation(Struct, frozen=True, kw_only=True, eq=False):
     """1 at the start; each reload adds one."""
     runtime: Runtime
     catalog: Catalog
+    dialects: Dialects
     keys: KeyRing
     spine: Spine
     clock: Clock

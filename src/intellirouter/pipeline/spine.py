@@ -156,7 +156,9 @@ class Spine:
 
     def decide(self, exchange: Exchange, request: Decoded) -> Decided:
         """Decide which deployments are tried, in which order. Raises `NoEligibleDeployment`."""
-        decision: Decision = self._parts.router.decide(request.call, request.resolved, self._parts.clock.monotonic_s())
+        decision: Decision = self._parts.router.decide(
+            exchange.endpoint, request.call, request.resolved, self._parts.clock.monotonic_s()
+        )
         exchange.decision = decision
         return Decided(request.call, request.resolved, decision)
 

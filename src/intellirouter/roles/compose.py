@@ -15,6 +15,7 @@ from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
+from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
 from intellirouter.hosting import LocalHost, WorkerView
@@ -100,7 +101,8 @@ class GatewayProcess:
         """Serve the control plane below `/api/`, WebSockets, and the data plane at all other paths."""
         if scope["type"] == "websocket":
             return self.websockets(scope, receive, send)
-        app = self._admin if is_control(scope["path"]) else self._gateway
+        is_admin = is_control(scope["path"], self.current.value.dialects)
+        app = self._admin if is_admin else self._gateway
         return app(scope, receive, send)
 
     async def start(self) -> None:
@@ -231,6 +233,7 @@ class GatewayProcess:
 def _registries(responses: ResponsesStage) -> Registries:
     return Registries(
         vendors=VENDORS,
+        dialects=build_dialects(DIALECTS),
         strategies={row.name: row for row in STRATEGIES},
         stages=Stages(request=(responses,), sources=(responses,), answer=(responses,)),
     )

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
 from intellirouter.core import Clock, CredentialRotator, ExchangeRecord, Journal, SocketUpstream, Upstream, VendorRow
+from intellirouter.dialects import Dialects
 from intellirouter.governance import KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
@@ -24,9 +25,10 @@ _FIXED_SERVER_SETTINGS: Final = ("host", "port", "role")
 
 
 class Registries(Struct, frozen=True, kw_only=True):
-    """The vendors, strategies and stages that a configuration can use."""
+    """The vendors, dialects, strategies and stages that a configuration can use. Plugins add rows."""
 
     vendors: Mapping[str, VendorRow]
+    dialects: Dialects
     strategies: Mapping[str, StrategyRow]
     stages: Stages
 
@@ -78,6 +80,7 @@ class Generations:
             number=self._number,
             runtime=effective,
             catalog=catalog,
+            dialects=registries.dialects,
             keys=KeyRing(effective.keys, is_required=effective.is_auth_required),
             spine=Spine(effective, catalog, self._parts(effective, registries), _stages(effective, registries)),
             clock=shared.clock,

@@ -8,16 +8,17 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
-from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_input_tokens, estimate_tokens
+from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
+from intellirouter.dialects import Endpoint
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason
 from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
 _MAX_MEMO: Final = 2048
 
-MemoKey = tuple[ResolvedModel, str, str, frozenset[str]]
-"""Model, operation, client dialect and needs: everything that the decision of a static strategy depends on, as long as
-no deployment of the pool is failing and the request fits into every context."""
+MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
+"""Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
+strategy depends on, as long as no deployment of the pool is failing and the request fits into every context."""
 
 
 class _Memo(Struct, frozen=True):
@@ -43,15 +44,15 @@ class Router:
         self._turns = {} if turns is None else turns
         self._memo: dict[MemoKey, _Memo] = {}
 
-    def decide(self, call: Call, resolved: ResolvedModel, now_s: float) -> Decision:
+    def decide(self, endpoint: Endpoint, call: Call, resolved: ResolvedModel, now_s: float) -> Decision:
         """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request."""
-        key = (resolved, call.operation, call.dialect, call.needs)
+        key = (resolved, endpoint.name, call.needs, endpoint.local is not None and endpoint.local.applies(call))
         memo = self._memo.get(key)
         if memo is not None and self._is_valid(memo, call, resolved):
             return memo.decision
         excluded: list[Candidate] = []
-        pool = _eligible(resolved.pool, call, excluded)
-        fallbacks = _eligible(resolved.fallbacks, call, excluded)
+        pool = _eligible(endpoint, resolved.pool, call, excluded)
+        fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
         if not pool and not fallbacks:
             raise _no_eligible(call, excluded)
         healthy, failing = self._split(pool, now_s)
@@ -70,7 +71,7 @@ class Router:
 
     def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel) -> bool:
         """Return whether the request fits into every context and the last attempt on each pool member succeeded."""
-        if estimate_tokens(len(call.body)) + (call.max_output_tokens or 0) > memo.fits_tokens:
+        if estimate_tokens(len(call.body)) + call.added_tokens + (call.max_output_tokens or 0) > memo.fits_tokens:
             return False
         of = self._board.of
         for each in resolved.pool:  # noqa: SIM110 - runs for every request; `all` would need a generator
@@ -100,16 +101,18 @@ class Router:
             turn=turn,
             rng=self._rng,
             now_s=now_s,
-            input_tokens=estimate_input_tokens(call.body),
+            input_tokens=call.estimated_input_tokens(),
         )
         scored = strategy.score(pool, context)
         scored.sort(key=lambda each: each.score)
         return scored
 
 
-def _eligible(deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]) -> tuple[Deployment, ...]:
+def _eligible(
+    endpoint: Endpoint, deployments: tuple[Deployment, ...], call: Call, excluded: list[Candidate]
+) -> tuple[Deployment, ...]:
     """Return the deployments that can serve the call. Adds the others to `excluded`."""
-    reasons = [exclusion_reason(each, call) for each in deployments]
+    reasons = [exclusion_reason(endpoint, each, call) for each in deployments]
     if not any(reasons):
         return deployments
     for each, reason in zip(deployments, reasons, strict=True):

@@ -11,7 +11,6 @@ from typing import Any
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response
 from tests.support.dialects.answers import FAILS, content_of
 from tests.support.dialects.golden import KINDS, load
@@ -27,6 +26,7 @@ from tests.support.dialects.pairs import (
     upstream_of,
     web,
 )
+from tests.support.dialects.standard import ENDPOINTS
 
 _CARRIERS = frozenset({"text", "multi_turn", "tools", "tool_result"})
 """Features that cases of other features also need."""

@@ -20,7 +20,7 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
-from intellirouter.dialects import DIALECTS, ENDPOINTS, STANDARD_DIALECTS
+from intellirouter.dialects import DIALECTS
 from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
@@ -28,6 +28,7 @@ from intellirouter.dialects.routes.translation import ChatTranslation
 from tests.support.dialects.converse_reader import read_converse
 from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
+from tests.support.dialects.standard import ENDPOINTS, STANDARD_DIALECTS
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
 UPSTREAMS = (*CLIENTS, "bedrock")

@@ -3,9 +3,10 @@
 from msgspec import structs
 
 from intellirouter.core import Call, Deployment, UpstreamRequest, errors
-from intellirouter.dialects import ENDPOINTS, Endpoint
+from intellirouter.dialects import Endpoint
 from intellirouter.dialects.ir import Conversation, Message, Text
 from tests.support.dialects.pairs import endpoint_of, web
+from tests.support.dialects.standard import ENDPOINTS
 
 PERSONA = "You are the harbour's pilot, and speak of nothing but tides."
 

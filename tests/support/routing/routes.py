@@ -4,8 +4,19 @@ import random
 from typing import Any
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
-from intellirouter.core import Call, Deployment, UpstreamAddress
+from intellirouter.core import Call, Decision, Deployment, UpstreamAddress
 from intellirouter.routing import STRATEGIES, Router
+from tests.support.dialects.standard import ENDPOINTS
+
+_ENDPOINTS = {
+    "chat": "openai_chat",
+    "completions": "openai_completions",
+    "count_tokens": "anthropic_count_tokens",
+    "embeddings": "openai_embeddings",
+    "audio": "openai_speech",
+    "images": "openai_images",
+}
+"""By operation."""
 
 
 def deployment(name: str, **members: Any) -> Deployment:
@@ -46,6 +57,11 @@ def call(size_bytes: int = 40, **members: Any) -> Call:
 
 def router(board: HealthBoard | None = None) -> Router:
     return Router({row.name: row for row in STRATEGIES}, board or HealthBoard(), random.Random(11))
+
+
+def decide(by: Router, one: Call, model: ResolvedModel, now_s: float) -> Decision:
+    """Decide a request to the endpoint of its operation."""
+    return by.decide(ENDPOINTS[_ENDPOINTS[one.operation]], one, model, now_s)
 
 
 def fail(board: HealthBoard, name: str, times: int = 1, now_s: float = 0.0) -> None:

@@ -3,11 +3,11 @@
 import pytest
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.calls import ConversationCall, EmbeddingsCall, ask_of, conversation_of, narrow_call
 from intellirouter.dialects.ir import Conversation, EmbeddingAsk
 from intellirouter.dialects.openai_chat.passthrough import ChatCall
 from intellirouter.dialects.openai_embeddings.passthrough import OpenAIEmbeddingsCall
+from tests.support.dialects.standard import ENDPOINTS
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 DEPLOYMENT = Deployment(

@@ -8,10 +8,11 @@ import pytest
 from msgspec import structs
 
 from intellirouter.core import Call, Deployment, Loss, RequestContext, UpstreamAddress, errors
-from intellirouter.dialects import DIALECTS, ENDPOINTS, Endpoint
+from intellirouter.dialects import DIALECTS, Endpoint
 from intellirouter.dialects.spec import SessionEndpoint
 from tests.support.dialects.pairs import BY_UPSTREAM
 from tests.support.dialects.staged import persona, with_message
+from tests.support.dialects.standard import ENDPOINTS
 
 CONTEXT = RequestContext(model="m", headers=(("content-type", "multipart/form-data; boundary=b"),))
 TEXT = {"role": "user", "content": "hi"}
@@ -93,15 +94,15 @@ def test_a_reason_is_given_exactly_when_there_is_no_route(name: str) -> None:
     ("endpoint", "facts", "reason"),
     [
         ("openai_chat", {}, None),
-        ("openai_chat", {"operations": frozenset({"embeddings"})}, "does not serve chat"),
-        ("openai_chat", {"capabilities": frozenset({"embeddings"})}, "does not serve chat"),
-        ("openai_embeddings", {"operations": frozenset({"chat"})}, "does not serve embeddings"),
+        ("openai_chat", {"operations": frozenset({"embeddings"})}, "does not support chat"),
+        ("openai_chat", {"capabilities": frozenset({"embeddings"})}, "does not support chat"),
+        ("openai_embeddings", {"operations": frozenset({"chat"})}, "does not support embeddings"),
         ("openai_embeddings", {"capabilities": frozenset({"chat"})}, "does not support embeddings"),
         ("openai_completions", {"operations": frozenset({"chat"})}, None),
         ("anthropic_count_tokens", {"operations": frozenset({"chat"})}, None),
-        ("anthropic_count_tokens", {"operations": frozenset({"embeddings"})}, "does not serve token counts"),
-        ("openai_moderations", {"dialects": ("anthropic_messages",)}, "does not serve moderations"),
-        ("openai_realtime", {"dialects": ("gemini",)}, "does not serve realtime sessions"),
+        ("anthropic_count_tokens", {"operations": frozenset({"embeddings"})}, "does not support token counts"),
+        ("openai_moderations", {"dialects": ("anthropic_messages",)}, "does not support moderations"),
+        ("openai_realtime", {"dialects": ("gemini",)}, "does not support realtime sessions"),
         ("gemini", {"dialects": ("shout",)}, "cannot be reached from the Gemini dialect for chat"),
         ("gemini_embed", {"dialects": ("bedrock",)}, "cannot be reached from the Gemini dialect for embeddings"),
         ("openai_embeddings", {"dialects": ("bedrock",)}, "cannot be reached from the OpenAI dialect for embeddings"),
@@ -143,4 +144,4 @@ def test_what_cannot_be_sent_is_said_in_words() -> None:
     body = {"model": "m", "messages": [TEXT], "logprobs": True}
     call = endpoint.decode_request(json.dumps(body).encode(), CONTEXT)
     assert "log probabilities" in str(endpoint.losses(call, BY_UPSTREAM["anthropic_messages"]))
-    assert endpoint.losses(call, deployment(operations=frozenset({"audio"}))) == "up does not serve chat."
+    assert endpoint.losses(call, deployment(operations=frozenset({"audio"}))) == "up does not support chat."

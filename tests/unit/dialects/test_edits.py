@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 
 from intellirouter.core import EMPTY_CONTEXT, Call, UpstreamRequest, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import (
     Conversation,
     FunctionTool,
@@ -22,6 +21,7 @@ from intellirouter.dialects.ir import (
 from tests.support.dialects.meaning import all_text, without_whitespace
 from tests.support.dialects.pairs import BY_UPSTREAM, UPSTREAMS, call_of, read_back, web
 from tests.support.dialects.staged import PERSONA, endpoint_for, persona, send, with_message
+from tests.support.dialects.standard import ENDPOINTS
 
 
 def chat(**members: Any) -> Call:

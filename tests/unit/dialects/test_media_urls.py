@@ -5,8 +5,8 @@ import json
 import pytest
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Loss
-from intellirouter.dialects import ENDPOINTS
 from tests.support.dialects.pairs import BY_UPSTREAM
+from tests.support.dialects.standard import ENDPOINTS
 
 IMAGE, PDF = "https://pictures.example/a.png", "https://pictures.example/b.pdf"
 

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import LossReport, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.ir import Response, events_of
 from tests.support.dialects.golden import load
 from tests.support.dialects.pairs import (
@@ -29,6 +28,7 @@ from tests.support.dialects.pairs import (
     send,
     upstream_of,
 )
+from tests.support.dialects.standard import ENDPOINTS
 
 ODD = (
     None,

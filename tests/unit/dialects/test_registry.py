@@ -5,8 +5,6 @@ from msgspec import structs
 
 from intellirouter.dialects import (
     DIALECTS,
-    ENDPOINTS,
-    STANDARD_DIALECTS,
     DialectSpec,
     anthropic_messages,
     bedrock,
@@ -16,6 +14,7 @@ from intellirouter.dialects import (
     openai_chat,
 )
 from intellirouter.dialects.spec import SessionEndpoint
+from tests.support.dialects.standard import ENDPOINTS, STANDARD_DIALECTS
 
 ROWS = [row for spec in DIALECTS for row in spec.endpoints]
 

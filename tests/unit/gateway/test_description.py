@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from intellirouter.dialects import ENDPOINTS_BY_PATH
 from intellirouter.gateway import description
-from intellirouter.gateway.paths import endpoint_of, is_control
+from intellirouter.gateway.paths import is_control
+from tests.support.dialects.standard import ENDPOINTS_BY_PATH, STANDARD_DIALECTS
 
 DOCUMENT: dict[str, Any] = json.loads(description.page("/openapi.json")[2])
 OPERATIONS = [(path, method, of) for path, item in DOCUMENT["paths"].items() for method, of in item.items()]
@@ -29,7 +29,7 @@ def test_operations_with_decision_headers_are_endpoints() -> None:
     decided = [path for path, _, of in OPERATIONS if "x-intellirouter-reason" in of["responses"]["200"]["headers"]]
     assert len(decided) == len(ENDPOINTS_BY_PATH) + 5
     for path in decided:
-        assert path in ENDPOINTS_BY_PATH or endpoint_of(path.replace("{model}", "some/name")), path
+        assert path in ENDPOINTS_BY_PATH or STANDARD_DIALECTS.match(path.replace("{model}", "some/name")), path
 
 
 def test_every_reference_resolves() -> None:
@@ -80,7 +80,7 @@ def test_examples_match_their_schemas(example: tuple[str, dict[str, Any]]) -> No
 
 @pytest.mark.parametrize("path", sorted(description.PATHS))
 def test_data_plane_serves_every_page(path: str) -> None:
-    assert not is_control(path)
+    assert not is_control(path, STANDARD_DIALECTS)
     status, content_type, body = description.page(path)
     assert (status, bool(body)) == (200, True)
     assert content_type.split(b";")[0] in {b"application/json", b"text/html", b"text/css", b"text/javascript"}

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.gateway.websockets.frames import FrameReply, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.pipeline import Exchange
+from tests.support.dialects.standard import ENDPOINTS
 
 HEADERS = [(b"x-request-id", b"req_1")]
 

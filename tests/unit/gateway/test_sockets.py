@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import ANONYMOUS, Identity
 from intellirouter.pipeline import Generation
+from tests.support.dialects.standard import ENDPOINTS
 
 STYLE = ENDPOINTS["openai_chat"].errors
 

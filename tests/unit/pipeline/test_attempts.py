@@ -9,10 +9,10 @@ from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempts import AttemptContext, combined_error
 from intellirouter.resilience import Backoff
+from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import BODY, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")

@@ -23,12 +23,12 @@ from intellirouter.core import (
     Usage,
     errors,
 )
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.sessions import SessionExecutor
 from intellirouter.resilience import Backoff
+from tests.support.dialects.standard import ENDPOINTS
 
 ENDPOINT = ENDPOINTS["openai_realtime"]
 CREATED = '{"type":"session.created","session":{"model":"up"}}'

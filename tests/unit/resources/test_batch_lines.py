@@ -18,6 +18,7 @@ from intellirouter.resources.batches.lines import LineRequest, LineResult, LineR
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.routing import STRATEGIES
 from intellirouter.testing import FakeProvider
+from tests.support.dialects.standard import STANDARD_DIALECTS
 from tests.support.pipeline import Journal, NoCredentials, NoSockets
 
 CHAT = "/v1/chat/completions"
@@ -49,7 +50,12 @@ class World:
             rng=rng,
         )
         current: Current[Generation] = Current()
-        registries = Registries(vendors=VENDORS, strategies={row.name: row for row in STRATEGIES}, stages=Stages())
+        registries = Registries(
+            vendors=VENDORS,
+            dialects=STANDARD_DIALECTS,
+            strategies={row.name: row for row in STRATEGIES},
+            stages=Stages(),
+        )
         current.swap(Generations(runtime, shared).build(runtime, PriceList.load(), registries))
         self.runner = LineRunner(current, Entry(current, InFlight()), SYSTEM_CLOCK, rng)
         self.in_progress: set[Exchange] = set()

@@ -11,17 +11,17 @@ from msgspec import structs
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Candidate, errors
 from intellirouter.routing import STRATEGIES
-from tests.support.routing.routes import call, deployment, fail, router, succeed, target
+from tests.support.routing.routes import call, decide, deployment, fail, router, succeed, target
 
 ALL = pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES))
 
 
 def order(*arguments: Any, at_s: float = 0.0, on: HealthBoard | None = None, **members: Any) -> str:
-    return " ".join(router(on).decide(call(**members), target(*arguments), at_s).order)
+    return " ".join(decide(router(on), call(**members), target(*arguments), at_s).order)
 
 
 def test_pool_comes_before_the_fallbacks_in_configured_order() -> None:
-    decision = router().decide(call(), target("a b", "f g"), 0.0)
+    decision = decide(router(), call(), target("a b", "f g"), 0.0)
     assert decision.order == ("a", "b", "f", "g")
     assert (decision.model, decision.strategy, decision.pool_size) == ("m", "priority", 2)
     assert decision.candidates == (
@@ -34,7 +34,7 @@ def test_pool_comes_before_the_fallbacks_in_configured_order() -> None:
 
 
 def test_reason_of_a_single_candidate_mentions_no_others() -> None:
-    assert router().decide(call(), target("a"), 0.0).reason == "priority 1"
+    assert decide(router(), call(), target("a"), 0.0).reason == "priority 1"
 
 
 def test_unknown_strategy_keeps_the_configured_order() -> None:
@@ -47,14 +47,14 @@ def test_unknown_strategy_keeps_the_configured_order() -> None:
         (
             {"capabilities": frozenset({"tools"})},
             {"needs": frozenset({"tools", "vision", "audio"})},
-            "lacks audio, vision",
+            "does not support audio, vision",
         ),
-        ({"capabilities": frozenset()}, {"needs": frozenset({"tools"})}, "lacks tools"),
-        ({"capabilities": frozenset({"embeddings"})}, {}, "lacks chat"),
+        ({"capabilities": frozenset()}, {"needs": frozenset({"tools"})}, "does not support tools"),
+        ({"capabilities": frozenset({"embeddings"})}, {}, "does not support chat"),
         (
             {"capabilities": frozenset({"chat"})},
             {"operation": "embeddings", "needs": frozenset({"embeddings"})},
-            "lacks embeddings",
+            "does not support embeddings",
         ),
         (
             {"context_tokens": 100},
@@ -72,21 +72,21 @@ def test_unsuitable_deployment_is_excluded_with_a_reason(
     members: dict[str, Any], needed: dict[str, Any], reason: str
 ) -> None:
     pool = (deployment("poor", **members), deployment("able"))
-    decision = router().decide(call(**needed), target(pool, "f"), 0.0)
+    decision = decide(router(), call(**needed), target(pool, "f"), 0.0)
     assert decision.order == ("able", "f")
     assert decision.candidates[-1] == Candidate("poor", "p", "up-poor", "excluded", reason)
     with pytest.raises(errors.NoEligibleDeployment, match=reason) as caught:
-        router().decide(call(**needed), target(pool[:1]), 0.0)
+        decide(router(), call(**needed), target(pool[:1]), 0.0)
     assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
 
 
 def test_bytes_of_images_and_audio_do_not_count_towards_the_context() -> None:
     body = b'{"text":"see","url":"data:image/png;base64,' + b"iVBORw0K" * 100_000 + b'"}'
     small = target((deployment("small", context_tokens=2000),))
-    assert router().decide(structs.replace(call(), body=body), small, 0.0).order == ("small",)
-    assert router().decide(call(operation="audio", size_bytes=800_000), small, 0.0).order == ("small",)
+    assert decide(router(), structs.replace(call(), body=body), small, 0.0).order == ("small",)
+    assert decide(router(), call(operation="audio", size_bytes=800_000), small, 0.0).order == ("small",)
     with pytest.raises(errors.NoEligibleDeployment, match="has a context of 2000 tokens"):
-        router().decide(structs.replace(call(), body=b"words " * 100_000), small, 0.0)
+        decide(router(), structs.replace(call(), body=b"words " * 100_000), small, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -100,19 +100,19 @@ def test_bytes_of_images_and_audio_do_not_count_towards_the_context() -> None:
     ],
 )
 def test_unknown_or_sufficient_properties_do_not_exclude(members: dict[str, Any], needed: dict[str, Any]) -> None:
-    assert router().decide(call(**needed), target((deployment("a", **members),)), 0.0).order == ("a",)
+    assert decide(router(), call(**needed), target((deployment("a", **members),)), 0.0).order == ("a",)
 
 
 def test_excluded_fallbacks_are_candidates_too() -> None:
     fallbacks = (deployment("f", capabilities=frozenset()), deployment("g"))
-    decision = router().decide(call(needs=frozenset({"tools"})), target("a", fallbacks), 0.0)
+    decision = decide(router(), call(needs=frozenset({"tools"})), target("a", fallbacks), 0.0)
     assert decision.order == ("a", "g")
     assert decision.candidates[-1].verdict == "excluded"
 
 
 def test_fallbacks_serve_when_the_whole_pool_is_excluded() -> None:
     pool = (deployment("a", capabilities=frozenset()),)
-    decision = router().decide(call(needs=frozenset({"tools"})), target(pool, "f g"), 0.0)
+    decision = decide(router(), call(needs=frozenset({"tools"})), target(pool, "f g"), 0.0)
     assert (decision.order, decision.pool_size) == (("f", "g"), 0)
     assert decision.candidates[0].verdict == "chosen"
 
@@ -123,7 +123,7 @@ def test_failing_deployments_are_tried_last_but_not_excluded(strategy: str) -> N
     for name in "abc":
         succeed(board, name)
     fail(board, "a", times=3)
-    decision = router(board).decide(call(), target("a b c", "f", strategy), 1.0)
+    decision = decide(router(board), call(), target("a b c", "f", strategy), 1.0)
     assert set(decision.order[:2]) == {"b", "c"}
     assert decision.order[2:] == ("f", "a")
     assert decision.pool_size == 2
@@ -135,7 +135,7 @@ def test_when_all_are_failing_all_are_still_tried(strategy: str) -> None:
     board = HealthBoard()
     for name in "abc":
         fail(board, name, times=5)
-    decision = router(board).decide(call(), target("a b c", (), strategy), 1.0)
+    decision = decide(router(board), call(), target("a b c", (), strategy), 1.0)
     assert decision.order == ("a", "b", "c")
     assert decision.pool_size == 0
     assert decision.candidates[0].verdict == "chosen"
@@ -146,8 +146,8 @@ def test_failing_deployment_returns_to_the_pool_after_a_while(strategy: str) -> 
     board = HealthBoard()
     fail(board, "a", times=3)
     one = router(board)
-    assert one.decide(call(), target("a b", (), strategy), 9.9).pool_size == 1
-    assert one.decide(call(), target("a b", (), strategy), 10.0).pool_size == 2
+    assert decide(one, call(), target("a b", (), strategy), 9.9).pool_size == 1
+    assert decide(one, call(), target("a b", (), strategy), 10.0).pool_size == 2
 
 
 def test_two_failures_do_not_make_a_deployment_failing() -> None:
@@ -163,7 +163,7 @@ def test_every_candidate_is_in_the_order_once(strategy: str, pool: int, others: 
     for name, times in zip(names, failures, strict=True):
         fail(board, name, times)
     model = target(" ".join(names[:pool]), " ".join(names[pool : pool + others]), strategy)
-    decision = router(board).decide(call(), model, 5.0)
+    decision = decide(router(board), call(), model, 5.0)
     assert sorted(decision.order) == sorted(names[: pool + others])
     assert [each.deployment for each in decision.candidates] == list(decision.order)
     assert [each.verdict for each in decision.candidates].count("chosen") == 1
@@ -176,50 +176,50 @@ def test_every_candidate_is_in_the_order_once(strategy: str, pool: int, others: 
 def test_static_decision_is_reused_until_an_attempt_fails(pool: str, strategy: str) -> None:
     board = HealthBoard()
     one, model = router(board), target(pool, "f", strategy)
-    first = one.decide(call(), model, 0.0)
-    assert one.decide(call(size_bytes=9000, max_output_tokens=50), model, 5.0) is first
+    first = decide(one, call(), model, 0.0)
+    assert decide(one, call(size_bytes=9000, max_output_tokens=50), model, 5.0) is first
     fail(board, "a")
-    again = one.decide(call(), model, 6.0)
+    again = decide(one, call(), model, 6.0)
     assert again is not first
     assert again == first
     fail(board, "a", times=2, now_s=6.0)
-    assert one.decide(call(), model, 7.0).order[-1] == "a"
+    assert decide(one, call(), model, 7.0).order[-1] == "a"
     succeed(board, "a")
-    assert one.decide(call(), model, 8.0).order[0] == "a"
+    assert decide(one, call(), model, 8.0).order[0] == "a"
 
 
 @pytest.mark.parametrize("strategy", [row.name for row in STRATEGIES if not row.is_static])
 def test_decision_of_a_dynamic_strategy_is_not_reused(strategy: str) -> None:
     one, model = router(), target("a", "", strategy)
-    assert one.decide(call(), model, 0.0) is not one.decide(call(), model, 0.0)
+    assert decide(one, call(), model, 0.0) is not decide(one, call(), model, 0.0)
 
 
 def test_decision_is_reused_for_its_own_model_only() -> None:
     one = router()
-    assert one.decide(call(), target("a"), 0.0).order == ("a",)
-    assert one.decide(call(), target("b"), 0.0).order == ("b",)
+    assert decide(one, call(), target("a"), 0.0).order == ("a",)
+    assert decide(one, call(), target("b"), 0.0).order == ("b",)
 
 
 def test_decision_is_not_reused_for_a_call_with_other_needs() -> None:
     one = router()
     model = target((deployment("a", context_tokens=100, capabilities=frozenset()), deployment("b")))
-    assert one.decide(call(), model, 0.0).order == ("a", "b")
-    assert one.decide(call(needs=frozenset({"tools"})), model, 0.0).order == ("b",)
-    assert one.decide(call(size_bytes=10_000), model, 0.0).order == ("b",)
-    assert one.decide(call(max_output_tokens=1000), model, 0.0).order == ("b",)
-    assert one.decide(call(), model, 0.0).order == ("a", "b")
+    assert decide(one, call(), model, 0.0).order == ("a", "b")
+    assert decide(one, call(needs=frozenset({"tools"})), model, 0.0).order == ("b",)
+    assert decide(one, call(size_bytes=10_000), model, 0.0).order == ("b",)
+    assert decide(one, call(max_output_tokens=1000), model, 0.0).order == ("b",)
+    assert decide(one, call(), model, 0.0).order == ("a", "b")
 
 
 def test_decision_about_embeddings_is_not_reused_for_chat() -> None:
     one, model = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
     embeddings = call(operation="embeddings", needs=frozenset({"embeddings"}))
-    assert one.decide(embeddings, model, 0.0).order == ("e",)
+    assert decide(one, embeddings, model, 0.0).order == ("e",)
     with pytest.raises(errors.NoEligibleDeployment):
-        one.decide(call(), model, 0.0)
+        decide(one, call(), model, 0.0)
 
 
 def test_number_of_reused_decisions_is_limited() -> None:
     one = router()
     for number in range(5000):
-        one.decide(call(), msgspec.structs.replace(target("a"), model=f"m{number}"), 0.0)
+        decide(one, call(), msgspec.structs.replace(target("a"), model=f"m{number}"), 0.0)
     assert 0 < len(one._memo) <= 2048

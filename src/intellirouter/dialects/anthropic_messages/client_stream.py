@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from intellirouter.core import Call, LossReport, Usage, errors, estimate_input_tokens, estimate_tokens, new_id
+from intellirouter.core import Call, LossReport, Usage, errors, estimate_tokens, new_id
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.client_response import (
     INPUT,
@@ -164,7 +164,7 @@ class MessageStream:
 
     def _estimate(self) -> Usage:
         return Usage(
-            input_tokens=estimate_input_tokens(self._call.body),
+            input_tokens=self._call.estimated_input_tokens(),
             output_tokens=estimate_tokens(self._content_bytes),
             is_estimated=True,
         )

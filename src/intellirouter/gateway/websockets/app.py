@@ -4,14 +4,12 @@ import asyncio
 from typing import Final
 
 from intellirouter.core import Current, SocketClosed, errors, new_id
-from intellirouter.dialects import ENDPOINTS, ENDPOINTS_BY_PATH
 from intellirouter.gateway.asgi import Receive, Scope, Send
 from intellirouter.gateway.websockets import multiplex, realtime
 from intellirouter.gateway.websockets.socket import Socket, forget_cancellation
 from intellirouter.pipeline import Entry, Generation
 from intellirouter.resources import Page, ResourceRequest
 
-_STYLE: Final = ENDPOINTS["openai_chat"].errors
 _PATHS: Final = frozenset({realtime.PATH, multiplex.PATH})
 _STATUS_UPGRADE_REQUIRED: Final = 426
 """Codex first tries `/v1/responses` over a WebSocket. With this status it switches to HTTP at once."""
@@ -67,20 +65,21 @@ class WebSocketGateway:
             await socket.stop()
 
     async def _serve(self, socket: Socket) -> None:
-        path = socket.scope["path"]
+        path, generation = socket.scope["path"], self._current.value
+        dialects = generation.dialects
         try:
-            limit = self._current.value.runtime.server.max_open_sockets
+            limit = generation.runtime.server.max_open_sockets
             if self._open > limit:
                 raise errors.Overloaded(
                     f"The gateway is at its limit of {limit} open WebSockets.",
                     hint="Try again later, or raise server.max_open_sockets.",
                     retry_after_s=1.0,
                 )
-            if path == realtime.PATH:
-                await realtime.serve_realtime(self._entry, socket, self._is_stopping)
+            if (endpoint := dialects.sessions_by_path.get(path)) is not None:
+                await realtime.serve_realtime(self._entry, endpoint, socket, self._is_stopping)
             elif path == multiplex.PATH:
                 await multiplex.Multiplexer(self._current, self._entry, socket, self._is_stopping).serve()
-            elif path in ENDPOINTS_BY_PATH:
+            elif path in dialects.endpoints_by_path:
                 raise errors.InvalidRequest(
                     f"{path} is served over HTTP, not over a WebSocket.",
                     code="websocket_not_supported",
@@ -93,4 +92,4 @@ class WebSocketGateway:
             headers = [(b"x-request-id", new_id("req_").encode())]
             if error.status == _STATUS_UPGRADE_REQUIRED:
                 headers.append((b"upgrade", b"HTTP/1.1"))
-            await socket.refuse(error, headers, _STYLE)
+            await socket.refuse(error, headers, dialects.endpoints[multiplex.ENDPOINT].errors)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import EMPTY_CONTEXT, Current, SocketClosed, TaskOwner, errors
-from intellirouter.dialects import ENDPOINTS, check_depth
+from intellirouter.dialects import Endpoint, check_depth
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import Identity
@@ -20,7 +20,8 @@ PATH: Final = "/v1/ws"
 PROTOCOL: Final = "intellirouter.v1"
 MAX_IN_FLIGHT: Final = 64
 """The limit of requests in flight on one socket. A client that needs more opens another socket."""
-_ENDPOINT: Final = ENDPOINTS["openai_chat"]
+ENDPOINT: Final = "openai_chat"
+"""The endpoint that the requests of a socket are for."""
 
 
 class _Running(Struct, eq=False):
@@ -165,9 +166,10 @@ class Multiplexer:
         def on_open(exchange: Exchange) -> None:
             running.exchange = exchange
 
+        endpoint = self._current.value.dialects.endpoints[ENDPOINT]
         reply = FrameReply(self._socket, frame_id, release)
         try:
-            await self._entry.serve(FrameSource(self._socket, self._key, body), reply, on_open)
+            await self._entry.serve(FrameSource(endpoint, self._socket, self._key, body), reply, on_open)
             if running.is_canceled and running.exchange is not None:
                 await reply.cancel(running.exchange)
         finally:
@@ -178,13 +180,13 @@ class FrameSource:
     """Implements `pipeline.Source` for one request on a socket."""
 
     path: Final = PATH
-    endpoint: Final = _ENDPOINT
     context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
     wait_for_disconnect: Final = None
 
-    def __init__(self, socket: Socket, key: bytes | None, body: bytes) -> None:
+    def __init__(self, endpoint: Endpoint, socket: Socket, key: bytes | None, body: bytes) -> None:
+        self.endpoint = endpoint
         self._socket = socket
         self._key = key
         self._body = body

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import RequestContext, SocketClosed, errors
-from intellirouter.dialects import ENDPOINTS
+from intellirouter.dialects import Endpoint
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.paths import context_of
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
@@ -16,7 +16,6 @@ from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
 
 PATH: Final = "/v1/realtime"
-_ENDPOINT: Final = ENDPOINTS["openai_realtime"]
 _PROTOCOL: Final = "realtime"
 _BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
 _BETA: Final = ("openai-beta", "realtime=v1")
@@ -26,16 +25,16 @@ class RealtimeSocket:
     """A client's WebSocket. Implements `pipeline.Source` and `pipeline.Session`."""
 
     path: Final = PATH
-    endpoint: Final = _ENDPOINT
     request_id: Final = None
     is_task_owner: Final = True
     wait_for_disconnect: Final = None
 
-    def __init__(self, socket: Socket, is_stopping: asyncio.Event) -> None:
+    def __init__(self, endpoint: Endpoint, socket: Socket, is_stopping: asyncio.Event) -> None:
+        self.endpoint = endpoint
         self._socket = socket
         self.is_stopping = is_stopping
         self.has_begun = False
-        self.context = _context(socket)
+        self.context = _context(endpoint, socket)
 
     # -- the source ----------------------------------------------------------------------------------------------
 
@@ -66,16 +65,16 @@ class RealtimeSocket:
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         """Refuse the handshake with an error. In a session, send the error as an event and close the socket."""
         if not self.has_begun:
-            await self._socket.refuse(error, decision_headers(exchange), _ENDPOINT.errors)
+            await self._socket.refuse(error, decision_headers(exchange), self.endpoint.errors)
             return
         try:
-            await self._socket.send((b'{"type":"error",' + _ENDPOINT.errors.encode(error)[1:]).decode())
+            await self._socket.send((b'{"type":"error",' + self.endpoint.errors.encode(error)[1:]).decode())
             await self._socket.close(1001 if isinstance(error, errors.Overloaded) else 1011, error.code)
         except SocketClosed:
             return
 
 
-async def serve_realtime(entry: Entry, socket: Socket, is_stopping: asyncio.Event) -> None:
+async def serve_realtime(entry: Entry, endpoint: Endpoint, socket: Socket, is_stopping: asyncio.Event) -> None:
     """Serve one session, from the handshake to its end."""
     task = asyncio.current_task()
 
@@ -87,14 +86,14 @@ async def serve_realtime(entry: Entry, socket: Socket, is_stopping: asyncio.Even
 
         socket.watch(on_disconnect)
 
-    session = RealtimeSocket(socket, is_stopping)
+    session = RealtimeSocket(endpoint, socket, is_stopping)
     await entry.serve_session(session, session, watch)
 
 
-def _context(socket: Socket) -> RequestContext:
+def _context(endpoint: Endpoint, socket: Socket) -> RequestContext:
     scope = socket.scope
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-    context = context_of(_ENDPOINT, scope, query.get("model", ""))
+    context = context_of(endpoint, scope, query.get("model", ""))
     if _BETA_PROTOCOL in scope["subprotocols"] and _BETA not in context.headers:
         context = structs.replace(context, headers=(*context.headers, _BETA))
     return context

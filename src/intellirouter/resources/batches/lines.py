@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import EMPTY_CONTEXT, Clock, Current, RequestContext, Usage, errors, new_id
-from intellirouter.dialects import ENDPOINTS_BY_PATH, Endpoint, ErrorStyle
+from intellirouter.dialects import Endpoint, ErrorStyle
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
 from intellirouter.resilience import Backoff, RetryPolicy
@@ -133,7 +133,7 @@ class LineRunner:
         return LineResult(encoded, 200 <= reply.status < 300, exchange.usage)
 
     async def _run_once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
-        endpoint = ENDPOINTS_BY_PATH[line.endpoint]
+        endpoint = self._current.value.dialects.endpoints_by_path[line.endpoint]
         reply = CapturedReply(endpoint.errors)
         opened: list[Exchange] = []
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Deployment, RequestContext, UpstreamAddress, Usage, errors
-from intellirouter.dialects import ENDPOINTS
 from intellirouter.dialects.openai_realtime import REALTIME, RealtimeSession
 from intellirouter.testing import FakeClock
+from tests.support.dialects.standard import ENDPOINTS
 
 SURFACE = ENDPOINTS["openai_realtime"]
 UPSTREAM = Deployment(

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Deployment, Price
 from intellirouter.routing.strategies import STRATEGIES, RoutingContext, StrategyRow
-from tests.support.routing.routes import call, deployment, fail, router, succeed, target
+from tests.support.routing.routes import call, decide, deployment, fail, router, succeed, target
 
 streamed = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 
 
 def first_of(one: Any, model: Any, now_s: float = 0.0, **members: Any) -> str:
-    return str(one.decide(call(**members), model, now_s).order[0])
+    return str(decide(one, call(**members), model, now_s).order[0])
 
 
 def weighted_pool(*weights: float) -> tuple[Deployment, ...]:
@@ -47,7 +47,7 @@ def test_every_deployment_is_scored_once_with_a_reason(strategy: StrategyRow, co
 
 def test_round_robin_rotates() -> None:
     one, model = router(), target("a b c", (), "round_robin")
-    orders = ["".join(one.decide(call(), model, 0.0).order) for _ in range(6)]
+    orders = ["".join(decide(one, call(), model, 0.0).order) for _ in range(6)]
     assert orders == ["abc", "bca", "cab"] * 2
 
 
@@ -80,7 +80,7 @@ def test_weighted_distributes_by_weight(weights: tuple[float, ...]) -> None:
 
 def test_weighted_orders_all_deployments_at_random() -> None:
     one, model = router(), target("a b c", (), "weighted")
-    orders = Counter("".join(one.decide(call(), model, 0.0).order) for _ in range(6000))
+    orders = Counter("".join(decide(one, call(), model, 0.0).order) for _ in range(6000))
     assert len(orders) == 6
     assert all(850 < count < 1150 for count in orders.values())
 
@@ -88,18 +88,18 @@ def test_weighted_orders_all_deployments_at_random() -> None:
 def test_weight_of_zero_is_tried_last() -> None:
     one, model = router(), target(weighted_pool(0.0, 1.0), (), "weighted")
     for _ in range(50):
-        decision = one.decide(call(), model, 0.0)
+        decision = decide(one, call(), model, 0.0)
         assert decision.order == ("d1", "d0")
         assert decision.candidates[1].score is None
     without_weights = target(weighted_pool(0.0, 0.0), (), "weighted")
-    assert set(one.decide(call(), without_weights, 0.0).order) == {"d0", "d1"}
+    assert set(decide(one, call(), without_weights, 0.0).order) == {"d0", "d1"}
 
 
 def test_least_busy_prefers_fewest_requests_in_flight() -> None:
     board = HealthBoard()
     for name, in_flight in (("a", 3), ("b", 1), ("c", 2)):
         board.of(name).in_flight = in_flight
-    decision = router(board).decide(call(), target("a b c", (), "least_busy"), 0.0)
+    decision = decide(router(board), call(), target("a b c", (), "least_busy"), 0.0)
     assert decision.order == ("b", "c", "a")
     assert decision.candidates[0].reason == "1 in flight"
 
@@ -123,7 +123,7 @@ def test_latency_prefers_the_lowest_latency_or_time_to_first_token(is_stream: bo
     board = HealthBoard()
     succeed(board, "a", latency_ms=100.0, first_token_ms=90.0)
     succeed(board, "b", latency_ms=900.0, first_token_ms=10.0)
-    decision = router(board).decide(call(is_stream=is_stream), target("a b", (), "latency"), 0.0)
+    decision = decide(router(board), call(is_stream=is_stream), target("a b", (), "latency"), 0.0)
     assert decision.order[0] == ("b" if is_stream else "a")
     reason = "10 ms, success rate 100%" if is_stream else "100 ms, success rate 100%"
     assert decision.candidates[0].reason == reason
@@ -136,7 +136,7 @@ def test_latency_measures_unknown_deployments_with_one_request_at_a_time(is_stre
     one, model = router(board), target("a b", (), "latency")
     assert first_of(one, model, is_stream=is_stream) == "b"
     board.of("b").begin()
-    decision = one.decide(call(is_stream=is_stream), model, 0.0)
+    decision = decide(one, call(is_stream=is_stream), model, 0.0)
     assert decision.order == ("a", "b")
     assert decision.candidates[1].score is None
     board.of("b").succeed(1.0, 1.0)
@@ -198,7 +198,7 @@ def test_cost_prefers_the_cheapest_and_tries_unknown_prices_last() -> None:
         deployment("cheap", price=price(1, 2)),
         deployment("free", price=price(0, 0)),
     )
-    decision = router().decide(call(size_bytes=4000, max_output_tokens=100), target(pool, (), "cost"), 0.0)
+    decision = decide(router(), call(size_bytes=4000, max_output_tokens=100), target(pool, (), "cost"), 0.0)
     assert decision.order == ("free", "cheap", "dear", "unknown")
     assert [each.reason for each in decision.candidates] == [
         "about $0.000000",

@@ -4,10 +4,7 @@ import json
 from typing import Any
 
 from intellirouter.core import EMPTY_CONTEXT, Deployment, Loss, UpstreamAddress
-from intellirouter.dialects import ENDPOINTS
-from intellirouter.pipeline import preview_losses
-
-CHAT = ENDPOINTS["openai_chat"]
+from tests.support.dialects.standard import ENDPOINTS
 
 
 def deployment(dialect: str) -> Deployment:
@@ -25,7 +22,7 @@ def preview(endpoint_name: str = "openai_chat", *dialects: str, **members: Any) 
     request = {"model": "m", "messages": [{"role": "user", "content": "x"}], **members}
     endpoint = ENDPOINTS[endpoint_name]
     call = endpoint.decode_request(json.dumps(request).encode(), EMPTY_CONTEXT)
-    return preview_losses(endpoint, call, {name: deployment(name) for name in dialects})
+    return {name: endpoint.losses(call, deployment(name)) for name in dialects}
 
 
 def test_each_deployment_has_its_own_losses() -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run one or several phases of the tests. Usage: test/run-tests.sh PHASE… [--verbose]
+# Run one or more phases of the tests. Usage: test/run-tests.sh PHASE… [--verbose]
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export VENV="${VENV:-.venv}"
@@ -9,13 +9,13 @@ usage() {
   cat <<'TEXT'
 usage: test/run-tests.sh PHASE… [--verbose]
 
-  structure     import contracts, size limits, documents
+  structure     rooms, import contracts, sizes, wording, documentation, generated files
   dependencies  pinned requirements, installed packages, system libraries
-  unit          each module on its own
-  integration   faults: killed gateways, failing upstreams, disconnecting clients
-  business      documented behavior, through a running gateway
-  performance   import and start-up costs, micro-benchmarks (`make bench` compares with peers)
-  all           every phase
+  unit          each module separately
+  integration   failures that the gateway must survive: real processes, sockets, database files
+  business      the features of a running gateway
+  performance   modules that an import loads, and micro-benchmarks (no test depends on a time; `make bench` measures)
+  all           all phases
 TEXT
 }
 
@@ -36,16 +36,14 @@ suite() { # suite PATH…
   "$bin/python" -m pytest "${pytest_options[@]}" "$@"
 }
 
-structure() { scripts/gate.sh imports sizes documents generated && suite tests/arch tests/docs; }
+structure() { scripts/gate.sh imports sizes wording documents generated && suite tests/arch tests/docs; }
 dependencies() {
   scripts/system_packages.sh && scripts/gate.sh dependencies && "$bin/python" -m pip check
 }
 unit() { suite tests/unit; }
 integration() { suite tests/faults; }
 business() { suite tests/e2e; }
-performance() {
-  suite tests/arch/test_import_cost.py && "$bin/python" -m bench.micro
-}
+performance() { suite tests/arch/test_import_cost.py && "$bin/python" -m bench.micro; }
 
 scripts/environment.sh dev || exit 1
 failed=()

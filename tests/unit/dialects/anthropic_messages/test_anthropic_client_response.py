@@ -55,7 +55,7 @@ def test_the_message_has_the_requested_model_and_disjoint_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "word", "is_lossy"),
+    ("reason", "stop_reason", "is_lossy"),
     [
         ("stop", "end_turn", False),
         ("stop_sequence", "stop_sequence", False),
@@ -70,9 +70,9 @@ def test_the_message_has_the_requested_model_and_disjoint_usage() -> None:
         ("error", "end_turn", True),
     ],
 )
-def test_every_finish_reason_has_a_stop_reason(reason: StopReason, word: str, is_lossy: bool) -> None:
+def test_every_finish_reason_has_a_stop_reason(reason: StopReason, stop_reason: str, is_lossy: bool) -> None:
     message, lost = encode(Text(text="x"), reason=reason)
-    assert message["stop_reason"] == word
+    assert message["stop_reason"] == stop_reason
     assert ("stop_reason" in lost) is is_lossy
 
 

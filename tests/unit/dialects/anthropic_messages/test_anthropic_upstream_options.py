@@ -126,12 +126,12 @@ def test_reasoning_is_dropped_in_a_tool_loop_without_its_earlier_reasoning() -> 
 
 
 def test_reasoning_is_sent_only_to_the_endpoint_that_signed_it_and_comes_first() -> None:
-    ours = Opaque(value="E1", origin=origin_of(deployment()), dialect="anthropic_messages")
-    bare = Opaque(value="E2", dialect="anthropic_messages")
+    signed_here = Opaque(value="E1", origin=origin_of(deployment()), dialect="anthropic_messages")
+    unknown_origin = Opaque(value="E2", dialect="anthropic_messages")
     parts = [
         Text(text="x"),
-        Reasoning(text="", token=ours),
-        Reasoning(token=bare, is_redacted=True),
+        Reasoning(text="", token=signed_here),
+        Reasoning(token=unknown_origin, is_redacted=True),
         Reasoning(text="another endpoint", token=Opaque(value="E3", origin="ffff", dialect="anthropic_messages")),
         Reasoning(text="another dialect", token=Opaque(value="g", dialect="gemini")),
         Reasoning(text="unsigned"),

@@ -32,7 +32,7 @@ _DEFAULT_MEDIA_TYPES: Final = {
     "video": "video/mp4",
     "document": "application/pdf",
 }
-"""The media types of media without one."""
+"""Media types by kind, for media without a media type."""
 
 
 def write_response(response: Response, call: Call, losses: LossReport) -> bytes:

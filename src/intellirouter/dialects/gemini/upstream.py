@@ -32,7 +32,7 @@ class GeminiUpstream:
         return UpstreamRequest(path=path, body=_encode(write_request(conversation, deployment, losses)))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Return the client's body unchanged. The upstream streams in the format that the client requested."""
+        """Return the client's request. The upstream streams in the format that the client requested."""
         path = method_path(deployment, _STREAM_METHOD if call.is_stream else _METHOD)
         if call.is_stream and call.stream_type.startswith(b"text/event-stream"):
             path += _SSE_QUERY

@@ -13,7 +13,7 @@ _DEFAULT_MEDIA_TYPES: Final = {
     "video": "video/mp4",
     "document": "application/pdf",
 }
-"""The media types of media without one."""
+"""Media types by kind, for media without a media type."""
 _FILES_API_URL: Final = "https://generativelanguage.googleapis.com/v1beta/"
 
 

@@ -48,7 +48,7 @@ def standard_base64(text: str) -> str:
 
 
 def read_token(value: str) -> Opaque:
-    """Read a thought signature of a client: one of Google, or a wrapped token of another dialect."""
+    """Read a thought signature from a client: Google's own, or a wrapped token of another dialect."""
     if not value.startswith(_WRAPPED_PREFIX):
         return Opaque(value=value, dialect=DIALECT)
     try:

@@ -61,9 +61,8 @@ def parts_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_a_response_has_the_requested_model() -> None:
-    found = encode(
-        response_of(Text(text="ok"), id="resp-1", model="claude", usage=Usage(input_tokens=3, output_tokens=2))
-    )
+    usage = Usage(input_tokens=3, output_tokens=2)
+    found = encode(response_of(Text(text="ok"), id="resp-1", model="claude", usage=usage))
     assert found == {
         "candidates": [{"content": {"parts": [{"text": "ok"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
         "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5},
@@ -162,11 +161,9 @@ def test_parts_of_other_dialects() -> None:
 def test_offsets_of_citations_count_bytes() -> None:
     citation = Citation(kind="url", url="https://a", title="A", start=2, end=4)
     document = Citation(kind="document", title="B", cited_text="words")
-    metadata = encode(response_of(Text(text="üüxy", citations=[citation, citation, document])))["candidates"][0][
-        "groundingMetadata"
-    ]
+    candidate = encode(response_of(Text(text="üüxy", citations=[citation, citation, document])))["candidates"][0]
     segment = {"startIndex": 4, "endIndex": 6, "text": "xy"}
-    assert metadata == {
+    assert candidate["groundingMetadata"] == {
         "groundingChunks": [
             {"web": {"uri": "https://a", "title": "A"}},
             {"retrievedContext": {"title": "B", "text": "words"}},

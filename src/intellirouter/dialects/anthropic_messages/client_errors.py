@@ -96,8 +96,8 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Decode an error response."""
     kind, message, code = _read_error(_parse_json(body), body)
-    retry_after_s = retry_after(headers, clock)
-    return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, retry_after_s))
+    delay_s = retry_after(headers, clock)
+    return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, delay_s))
 
 
 def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:

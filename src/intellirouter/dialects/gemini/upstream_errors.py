@@ -118,8 +118,8 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Decode an error response."""
     details = _read_error(body)
-    retry_after_s = retry_after(headers, clock)
-    details.retry_after_s = details.retry_after_s if retry_after_s is None else retry_after_s
+    delay_s = retry_after(headers, clock)
+    details.retry_after_s = details.retry_after_s if delay_s is None else delay_s
     return _build_error(status, details, deployment, body)
 
 

@@ -8,7 +8,7 @@ knows nothing of providers, keys or deployments beyond what it is handed: DESIGN
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
-from intellirouter.dialects.ir import Ended, Event, Finished, Response, collect, events_of
+from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -51,13 +51,12 @@ __all__ = [
     "STANDARD_DIALECTS",
     "Answer",
     "ChatClient",
+    "ChoiceFinished",
     "DialectSpec",
     "Dialects",
-    "Ended",
     "Endpoint",
     "ErrorStyle",
     "Event",
-    "Finished",
     "Form",
     "FormPart",
     "ModelEntry",
@@ -67,6 +66,7 @@ __all__ = [
     "SessionRoute",
     "SseEvent",
     "SseParser",
+    "StreamEnded",
     "StreamRelay",
     "anthropic_list",
     "anthropic_model",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from intellirouter.core import Call, errors
-from intellirouter.dialects.ir import Conversation, EmbeddingAsk
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest
 
 C = TypeVar("C", bound=Call)
 
@@ -21,7 +21,7 @@ class ConversationCall(Call, kw_only=True):
 class EmbeddingsCall(Call, kw_only=True):
     """A call that asks for embeddings."""
 
-    ask: EmbeddingAsk | None = None
+    request: EmbeddingRequest | None = None
     """The decoded request. Made when it is first needed, read-only from then on."""
 
 
@@ -50,9 +50,9 @@ def conversation_of(call: Call, decode: Callable[[Call], Conversation]) -> Conve
     return known.conversation
 
 
-def ask_of(call: Call, decode: Callable[[Call], EmbeddingAsk]) -> EmbeddingAsk:
+def embedding_request_of(call: Call, decode: Callable[[Call], EmbeddingRequest]) -> EmbeddingRequest:
     """Return what the call asks to embed. `decode` reads the request the first time and may raise `InvalidRequest`."""
     known = narrow_call(call, EmbeddingsCall)
-    if known.ask is None:
-        known.ask = decode(call)
-    return known.ask
+    if known.request is None:
+        known.request = decode(call)
+    return known.request

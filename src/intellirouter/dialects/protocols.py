@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, RequestContext, UpstreamRequest, Usage, errors
 from intellirouter.dialects.calls import ConversationCall, EmbeddingsCall
-from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Event, Response
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Event, Response
 
 
 class Answer(Struct, frozen=True):
@@ -171,7 +171,7 @@ class StreamEncoder(Protocol):
     """Writes one client stream, with the events in the order that the dialect demands."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        """Return the bytes for these events, which never include `Ended`: whole wire events only.
+        """Return the bytes for these events, which never include `StreamEnded`: whole wire events only.
 
         Empty while something must be held back.
         """
@@ -296,14 +296,14 @@ class EmbeddingsClient(RequestDecoder, Protocol):
 
     def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall: ...
 
-    def decode(self, call: Call) -> EmbeddingAsk: ...
+    def decode(self, call: Call) -> EmbeddingRequest: ...
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes: ...
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes: ...
 
 
 class EmbeddingsUpstream(ErrorDecoder, Protocol):
     """The upstream's side of embeddings."""
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer: ...
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse: ...

@@ -235,7 +235,7 @@ def encode_stream(events: list[Event], client: str, *, at_once: bool = False) ->
     """Encode a stream for a client, event by event or all events at once. Returns the stream and the losses."""
     losses = LossReport()
     encoder = client_of(client).stream(plain_call(client, is_stream=True), losses)
-    encoded = [event for event in events if type(event).__name__ != "Ended"]
+    encoded = [event for event in events if type(event).__name__ != "StreamEnded"]
     groups = [encoded] if at_once else [[event] for event in encoded]
     out = b"".join(encoder.encode(group) for group in groups)
     return out + encoder.end(), {loss.field: loss.how for loss in losses.taken()}

@@ -6,11 +6,10 @@ from intellirouter.core import Loss, LossReport
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
 from intellirouter.dialects.ir import (
     Choice,
+    ChoiceFinished,
     Conversation,
     CustomTool,
-    Ended,
     Event,
-    Finished,
     FunctionTool,
     Message,
     Reasoning,
@@ -18,6 +17,7 @@ from intellirouter.dialects.ir import (
     Response,
     Stop,
     StopReason,
+    StreamEnded,
     Text,
     TextDelta,
     ToolCall,
@@ -104,12 +104,12 @@ def test_a_stream_becomes_one_call_even_when_its_text_has_several_parts() -> Non
         ReasoningDelta(text="hm", part=0),
         TextDelta(text='{"city":', part=1),
         TextDelta(text='"Oslo"}', part=2),
-        Finished(stop=Stop(reason="stop")),
-        Ended(),
+        ChoiceFinished(stop=Stop(reason="stop")),
+        StreamEnded(),
     )
     decoder = CallDecoder(script, ONE)
     events = decoder.feed(b"1") + decoder.feed(b"23") + decoder.end()
-    assert isinstance(events[-1], Ended)
+    assert isinstance(events[-1], StreamEnded)
     choice = collect(events).choices[0]
     assert choice.parts[0] == Reasoning(text="hm")
     call = choice.parts[1]

@@ -15,9 +15,9 @@ from intellirouter.core import Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     OutputFormat,
     Part,
     Reasoning,
@@ -27,7 +27,7 @@ from intellirouter.dialects.ir import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     WholePart,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
@@ -168,7 +168,7 @@ class StreamGuard:
                 case TextDelta():
                     self._has_said = True
                     self._take_text(event.text)
-                case ToolCallBegan():
+                case ToolCallStarted():
                     self._has_said = True
                     if event.kind == "function":
                         self._arguments[event.choice, event.part] = []
@@ -177,7 +177,7 @@ class StreamGuard:
                         pieces.append(event.text)
                 case RefusalDelta() | WholePart():
                     self._has_said = True
-                case Finished():
+                case ChoiceFinished():
                     if event.stop.reason in _FAILED and not self._has_said:
                         raise _no_answer(event.stop)
                     self._check_calls(event)
@@ -186,7 +186,7 @@ class StreamGuard:
 
     def with_unique_id(self, event: Event) -> Event:
         """Return the event, with a new id if another call has the same."""
-        if isinstance(event, ToolCallBegan):
+        if isinstance(event, ToolCallStarted):
             if event.id in self._ids:
                 event = structs.replace(event, id=new_id("call_"))
             self._ids.add(event.id)
@@ -202,7 +202,7 @@ class StreamGuard:
             # The client may have asked for some repetition, so a stream gets a higher limit.
             check_repetition(tail, least=_MIN_ENDLESS)
 
-    def _check_calls(self, event: Finished) -> None:
+    def _check_calls(self, event: ChoiceFinished) -> None:
         if event.stop.reason in _CUT:
             return
         for (choice, _), pieces in self._arguments.items():

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from intellirouter.core import NO_USAGE, Usage, errors
-from intellirouter.dialects.ir import Began, Choice, Ended, Event, Response, UsageUpdate
+from intellirouter.dialects.ir import Choice, Event, Response, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder
 
 MAX_COPIES: Final = 16
@@ -68,7 +68,7 @@ class FanDecoder:
 
     def _take(self, copy: int, event: Event, events: list[Event]) -> None:
         match event:
-            case Began():
+            case StreamStarted():
                 if event.usage is not None:
                     self._usages[copy] = event.usage
                 if not self._has_begun:
@@ -78,7 +78,7 @@ class FanDecoder:
                 self._usages[copy] = event.usage
                 if len(self._usages) == len(self._decoders):
                     events.append(UsageUpdate(usage=sum_of(list(self._usages.values()))))
-            case Ended():
+            case StreamEnded():
                 self._ended.add(copy)
                 if len(self._ended) == len(self._decoders):
                     events.append(event)

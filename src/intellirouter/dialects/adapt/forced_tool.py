@@ -10,9 +10,9 @@ from intellirouter.core import LossReport, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     FunctionTool,
     Message,
     OutputFormat,
@@ -22,7 +22,7 @@ from intellirouter.dialects.ir import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
 )
 from intellirouter.dialects.protocols import StreamDecoder
 
@@ -95,8 +95,8 @@ class CallDecoder:
             match event:
                 case TextDelta():
                     self._add(event, told)
-                case Finished():
-                    told.append(Finished(stop=_stop(event.stop) or event.stop, choice=event.choice))
+                case ChoiceFinished():
+                    told.append(ChoiceFinished(stop=_stop(event.stop) or event.stop, choice=event.choice))
                 case _:
                     told.append(event)
         return told
@@ -105,5 +105,5 @@ class CallDecoder:
         choice = event.choice
         if choice not in self._parts:
             self._parts[choice] = event.part
-            told.append(ToolCallBegan(id=new_id("call_"), name=self._tool.name, choice=choice, part=event.part))
+            told.append(ToolCallStarted(id=new_id("call_"), name=self._tool.name, choice=choice, part=event.part))
         told.append(ArgumentsDelta(text=event.text, choice=choice, part=self._parts[choice]))

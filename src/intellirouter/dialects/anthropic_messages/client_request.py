@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
     Message,
     OutputFormat,
     Part,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
@@ -131,22 +131,22 @@ def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
     )
 
 
-def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | None:
+def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningConfig | None:
     thinking = READER.object(body, "thinking", "")
     config = READER.object(body, "output_config", "") or {}
     effort = READER.text(config, "effort", "output_config")
     if rest := rest_of(config, frozenset({"effort", "format"})):
         extras["output_config"] = rest
     if thinking is None:
-        return ReasoningAsk(effort=effort) if effort else None
+        return ReasoningConfig(effort=effort) if effort else None
     kind = READER.required(thinking, "type", "thinking")
     display = READER.text(thinking, "display", "thinking")
-    ask = ReasoningAsk(
+    ask = ReasoningConfig(
         is_enabled=kind in {"enabled", "adaptive"},
         effort=effort,
         budget_tokens=_count(thinking, "budget_tokens", "thinking."),
         is_adaptive=kind == "adaptive",
-        shows_thoughts=None if not display else display != "omitted",
+        is_visible=None if not display else display != "omitted",
         extras=rest_of(thinking, _THINKING),
     )
     if kind not in {"enabled", "adaptive", "disabled"}:

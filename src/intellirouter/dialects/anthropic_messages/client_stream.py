@@ -25,18 +25,18 @@ from intellirouter.dialects.anthropic_messages.client_response import (
 from intellirouter.dialects.anthropic_messages.stop_reasons import usage_out, word_for
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -92,7 +92,7 @@ class MessageStream:
             CitationDelta: self._citation,
             ReasoningDelta: self._reasoning,
             ReasoningToken: self._signature,
-            ToolCallBegan: self._tool_call,
+            ToolCallStarted: self._tool_call,
             ArgumentsDelta: self._arguments,
             WholePart: self._whole,
         }
@@ -105,9 +105,9 @@ class MessageStream:
                 self._take(event)
             elif isinstance(event, UsageUpdate):
                 self._usage = event.usage
-            elif isinstance(event, Finished):
+            elif isinstance(event, ChoiceFinished):
                 self._finish(event)
-            elif not isinstance(event, Began):
+            elif not isinstance(event, StreamStarted):
                 self._take(event)
         return self._taken()
 
@@ -137,7 +137,7 @@ class MessageStream:
     def _begin(self, events: Sequence[Event]) -> None:
         """Say the prompt's tokens at once, an estimate where the upstream counts last: agents compact by them."""
         self._has_begun = True
-        began = next((event for event in events if isinstance(event, Began)), None) or Began()
+        began = next((event for event in events if isinstance(event, StreamStarted)), None) or StreamStarted()
         counted = next((event.usage for event in events if isinstance(event, UsageUpdate)), None)
         self._began = began.usage
         known = began.usage or counted
@@ -169,7 +169,7 @@ class MessageStream:
             is_estimated=True,
         )
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: ChoiceFinished) -> None:
         if event.choice == 0:
             self._release()
             self._stop = event.stop
@@ -276,7 +276,7 @@ class MessageStream:
         block = self._within("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
         block.token = signature
 
-    def _tool_call(self, event: ToolCallBegan) -> None:
+    def _tool_call(self, event: ToolCallStarted) -> None:
         if event.part in self._done or (self._block is not None and self._is_call(event.part)):
             return  # some upstreams repeat id and name with every piece
         if event.token is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import LossReport, Profile
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
 DEFAULT_MAX_TOKENS: Final = 8192
 """Sent where the client sets no limit, beside the thinking budget: Anthropic's API demands one."""
@@ -55,8 +55,8 @@ def own_thoughts(conversation: Conversation) -> Thoughts:
         config: dict[str, Any] = {"type": kind}
         if ask.budget_tokens is not None:
             config["budget_tokens"] = ask.budget_tokens
-        if ask.shows_thoughts is not None:
-            config["display"] = "summarized" if ask.shows_thoughts else "omitted"
+        if ask.is_visible is not None:
+            config["display"] = "summarized" if ask.is_visible else "omitted"
         thoughts.config = config | ask.extras
     return thoughts
 
@@ -85,13 +85,13 @@ def thoughts_for(conversation: Conversation, profile: Profile, obstacles: Obstac
     return thoughts
 
 
-def is_off(ask: ReasoningAsk) -> bool:
+def is_off(ask: ReasoningConfig) -> bool:
     return ask.is_enabled is False or ask.effort == "none" or (ask.budget_tokens == 0 and not ask.effort)
 
 
-def _is_on(ask: ReasoningAsk) -> bool:
+def _is_on(ask: ReasoningConfig) -> bool:
     says_how = ask.effort or ask.budget_tokens is not None or ask.summary
-    return bool(says_how or ask.is_enabled or ask.is_adaptive or ask.shows_thoughts)
+    return bool(says_how or ask.is_enabled or ask.is_adaptive or ask.is_visible)
 
 
 def _switch_off(thoughts: Thoughts, profile: Profile, losses: LossReport) -> None:
@@ -102,7 +102,7 @@ def _switch_off(thoughts: Thoughts, profile: Profile, losses: LossReport) -> Non
 
 
 def _with_budget(
-    thoughts: Thoughts, ask: ReasoningAsk, obstacles: Obstacles, losses: LossReport, *, has_limit: bool
+    thoughts: Thoughts, ask: ReasoningConfig, obstacles: Obstacles, losses: LossReport, *, has_limit: bool
 ) -> None:
     if obstacles.has_forced_tool or obstacles.lacks_thoughts:
         why = "a tool is forced" if obstacles.has_forced_tool else "the thoughts before the tool call are missing"
@@ -125,11 +125,11 @@ def _with_budget(
     if not has_limit:
         thoughts.max_tokens = DEFAULT_MAX_TOKENS + budget
     thoughts.config = {"type": "enabled", "budget_tokens": budget}
-    if ask.shows_thoughts is False:
+    if ask.is_visible is False:
         thoughts.config["display"] = "omitted"
 
 
-def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, profile: Profile, losses: LossReport) -> None:
+def _adaptive(thoughts: Thoughts, ask: ReasoningConfig, profile: Profile, losses: LossReport) -> None:
     effort = ask.effort
     if not effort and ask.budget_tokens is not None and ask.budget_tokens > 0:
         effort = next((word for most, word in _EFFORTS if ask.budget_tokens <= most), "max")
@@ -142,5 +142,5 @@ def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, profile: Profile, losses: L
         losses.add(_FIELD, "clamped", "high")
     thoughts.effort = effort
     thoughts.config = {"type": "adaptive"}
-    if ask.summary or ask.shows_thoughts is not None:
-        thoughts.config["display"] = "summarized" if ask.summary or ask.shows_thoughts else "omitted"
+    if ask.summary or ask.is_visible is not None:
+        thoughts.config["display"] = "summarized" if ask.summary or ask.is_visible else "omitted"

@@ -16,19 +16,19 @@ from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, 
 from intellirouter.dialects.anthropic_messages.upstream_response import answer_part, minted
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     Reasoning,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -151,7 +151,7 @@ class MessageStreamDecoder:
             self._count(usage)
             tier = text_in(usage, "service_tier") if isinstance(usage, dict) else ""
             self._events.append(
-                Began(
+                StreamStarted(
                     id=text_in(message, "id"),
                     model=text_in(message, "model"),
                     usage=self._counts.usage() if self._has_usage else None,
@@ -187,7 +187,7 @@ class MessageStreamDecoder:
             case ToolCall():
                 self._has_calls = True
                 block.input = part.arguments
-                self._events.append(ToolCallBegan(id=part.id, name=part.name, part=block.part))
+                self._events.append(ToolCallStarted(id=part.id, name=part.name, part=block.part))
             case _:
                 block.raw = dict(raw)
 
@@ -261,14 +261,16 @@ class MessageStreamDecoder:
         delta = event.delta or _NO_DELTA
         if delta.stop_reason and not self._has_stop:
             self._has_stop = True
-            self._events.append(Finished(stop=stop_of(delta.stop_reason, delta.stop_sequence, delta.stop_details)))
+            self._events.append(
+                ChoiceFinished(stop=stop_of(delta.stop_reason, delta.stop_sequence, delta.stop_details))
+            )
 
     def _message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it says nothing
         self._close_all()
         if not self._has_stop:
             reason = "tool_use" if self._has_calls else "end_turn"
-            self._events.append(Finished(stop=stop_of(reason, None, None)))
-        self._events.append(Ended())
+            self._events.append(ChoiceFinished(stop=stop_of(reason, None, None)))
+        self._events.append(StreamEnded())
         self._is_over = True
 
 

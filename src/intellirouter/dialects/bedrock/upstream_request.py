@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     ServerTool,
     Tool,
     ToolCall,
@@ -200,7 +200,7 @@ class RequestWriter:
             self._output["effort"] = thoughts.effort
         return thoughts
 
-    def _other_thoughts(self, ask: ReasoningAsk) -> None:
+    def _other_thoughts(self, ask: ReasoningConfig) -> None:
         control = self._profile.reasoning
         is_on = ask.effort or ask.budget_tokens is not None or ask.is_enabled or ask.is_adaptive
         if not is_on or (is_off(ask) and control != "effort"):

@@ -17,18 +17,18 @@ from intellirouter.dialects.bedrock.upstream_errors import error_in_stream
 from intellirouter.dialects.bedrock.upstream_response import citation_of, image_of, malformed, stop_of, usage_of
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Opaque,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -85,7 +85,7 @@ class ConverseStreamDecoder:
         if not self._has_stopped:
             raise errors.UpstreamMalformed("The upstream's event stream ended without `messageStop`.")
         self._is_over = True
-        return [Ended()]
+        return [StreamEnded()]
 
     def _take(self, message: Message, events: list[Event]) -> None:
         headers = message.headers
@@ -102,7 +102,7 @@ class ConverseStreamDecoder:
             raise malformed(error) from None
         if not self._has_begun:
             self._has_begun = True
-            events.append(Began())
+            events.append(StreamStarted())
         try:
             take(self, event, events)
         except (AttributeError, TypeError, KeyError) as error:
@@ -116,7 +116,7 @@ class ConverseStreamDecoder:
             if kind == "toolUse" and value.get("type") is None:
                 block = self._block(event.index, kind, events)
                 call_id = value.get("toolUseId") or new_id("call_")
-                events.append(ToolCallBegan(id=_text(call_id), name=_text(value["name"]), part=block.part))
+                events.append(ToolCallStarted(id=_text(call_id), name=_text(value["name"]), part=block.part))
             elif kind == "image":
                 self._block(event.index, kind, events).format = _text(value.get("format") or "")
             elif value is not None:
@@ -164,14 +164,14 @@ class ConverseStreamDecoder:
     def message_stop(self, event: _Event, events: list[Event]) -> None:
         self._close_all(events)
         self._has_stopped = True
-        events.append(Finished(stop=stop_of(event.stop_reason or "", event.more)))
+        events.append(ChoiceFinished(stop=stop_of(event.stop_reason or "", event.more)))
 
     def metadata(self, event: _Event, events: list[Event]) -> None:
         if (usage := usage_of(event.usage)) is not None:
             events.append(UsageUpdate(usage=usage))
         if self._has_stopped:
             self._is_over = True
-            events.append(Ended())
+            events.append(StreamEnded())
 
     def _block(self, index: int, kind: str, events: list[Event]) -> _Block:
         """Return the open block of this index; a new one where it is of another kind."""

@@ -13,7 +13,7 @@ from intellirouter.dialects.ir import (
     FunctionTool,
     Message,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
@@ -159,15 +159,15 @@ def _output(config: Members) -> OutputFormat | None:
     return OutputFormat(kind="json_object" if kind == _JSON else "text")
 
 
-def _reasoning(config: Members) -> ReasoningAsk | None:
+def _reasoning(config: Members) -> ReasoningConfig | None:
     if not config.has("thinkingConfig"):
         return None
     thinking = config.members("thinkingConfig")
     effort = thinking.text("thinkingLevel").lower()
-    return ReasoningAsk(
+    return ReasoningConfig(
         effort="" if effort == "thinking_level_unspecified" else effort,
         budget_tokens=thinking.whole("thinkingBudget"),
-        shows_thoughts=thinking.flag("includeThoughts"),
+        is_visible=thinking.flag("includeThoughts"),
         extras=thinking.rest(),
     )
 

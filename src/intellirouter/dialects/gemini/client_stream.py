@@ -17,19 +17,19 @@ from intellirouter.dialects.gemini.stop_reasons import usage_out
 from intellirouter.dialects.gemini.wire import write_thought_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -51,7 +51,7 @@ class ContentStream:
         """Without events the upstream's bytes were relayed, and `fail` goes on after them."""
         self._id = ""
         self._usage: Usage | None = None
-        self._calls: dict[_Place, tuple[ToolCallBegan, list[str]]] = {}
+        self._calls: dict[_Place, tuple[ToolCallStarted, list[str]]] = {}
         self._whole_calls: set[_Place] = set()
         self._texts: dict[_Place, list[str]] = {}
         self._cited: dict[int, list[tuple[_Place, Citation]]] = {}
@@ -59,17 +59,17 @@ class ContentStream:
         self._stops: dict[int, Stop] = {}
         self._out: list[bytes] = []
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Began: self._begin,
+            StreamStarted: self._begin,
             TextDelta: self._text,
             CitationDelta: self._citation,
             RefusalDelta: self._refusal,
             ReasoningDelta: self._reasoning,
             ReasoningToken: self._signature,
-            ToolCallBegan: self._call,
+            ToolCallStarted: self._call,
             ArgumentsDelta: self._arguments,
             WholePart: self._whole,
             PartEnded: self._part_ended,
-            Finished: self._finish,
+            ChoiceFinished: self._finish,
             UsageUpdate: self._count,
         }
 
@@ -98,7 +98,7 @@ class ContentStream:
         out, self._out = b"".join(self._out), []
         return out
 
-    def _begin(self, event: Began) -> None:
+    def _begin(self, event: StreamStarted) -> None:
         self._id = event.id
         self._usage = event.usage or self._usage
 
@@ -128,7 +128,7 @@ class ContentStream:
         value = write_thought_token(event.token, event.id, is_redacted=event.is_redacted)
         self._say_part(event.choice, {"text": "", "thought": True, "thoughtSignature": value})
 
-    def _call(self, event: ToolCallBegan) -> None:
+    def _call(self, event: ToolCallStarted) -> None:
         self._calls[event.choice, event.part] = (event, [])
 
     def _arguments(self, event: ArgumentsDelta) -> None:
@@ -147,7 +147,7 @@ class ContentStream:
                 break
             self._say_call(place)
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: ChoiceFinished) -> None:
         for place in [place for place in self._calls if place[0] == event.choice]:
             self._say_call(place)
         self._stops[event.choice] = event.stop

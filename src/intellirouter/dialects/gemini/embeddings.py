@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
-from intellirouter.dialects.calls import EmbeddingsCall, ask_of
+from intellirouter.dialects.calls import EmbeddingsCall, embedding_request_of
 from intellirouter.dialects.gemini.client import model_of
 from intellirouter.dialects.gemini.resources import resource_of
 from intellirouter.dialects.gemini.upstream_errors import decode_error, error_in_200
 from intellirouter.dialects.gemini.upstream_request import path_of
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
@@ -41,16 +41,16 @@ class GeminiEmbeddingsClient:
         model = model_of(context)
         ask = _ask_of(Members(_read(body)), model)
         return EmbeddingsCall(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, ask=ask
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, request=ask
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
-        return ask_of(call, self._ask)
+    def decode(self, call: Call) -> EmbeddingRequest:
+        return embedding_request_of(call, self._ask)
 
-    def _ask(self, call: Call) -> EmbeddingAsk:
+    def _ask(self, call: Call) -> EmbeddingRequest:
         return _ask_of(Members(_read(call.body)), call.model)
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
         vectors = [{"values": vector} for vector in answer.vectors]
         if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
@@ -61,7 +61,7 @@ def _read(body: bytes) -> dict[str, Any]:
     return decode_body(_decoder, body)
 
 
-def _ask_of(body: Members, model: str) -> EmbeddingAsk:
+def _ask_of(body: Members, model: str) -> EmbeddingRequest:
     is_batch = body.has("requests")
     requests = list(body.each("requests")) if is_batch else [body]
     if not requests:
@@ -85,7 +85,7 @@ def _ask_of(body: Members, model: str) -> EmbeddingAsk:
     return first
 
 
-def _one(request: Members, model: str) -> EmbeddingAsk:
+def _one(request: Members, model: str) -> EmbeddingRequest:
     request.any("model")
     config = request.members("embedContentConfig")
     if not request.has("content"):
@@ -93,7 +93,7 @@ def _one(request: Members, model: str) -> EmbeddingAsk:
         raise errors.InvalidRequest(f"Missing '{place}'.", code="missing_required_parameter", param=place)
     text = _text(request.members("content"))
     dimensions = request.whole("outputDimensionality")
-    return EmbeddingAsk(
+    return EmbeddingRequest(
         dialect=DIALECT,
         model=model,
         inputs=[text],
@@ -118,7 +118,7 @@ def _text(content: Members) -> str:
 class GeminiEmbeddingsUpstream:
     """Implements `protocols.EmbeddingsUpstream`."""
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:
             losses.dropped("user")
         requests = [_request(text, ask, deployment, losses) for text in ask.inputs]
@@ -126,7 +126,7 @@ class GeminiEmbeddingsUpstream:
             return UpstreamRequest(path=path_of(deployment, "embedContent"), body=_encode(requests[0]))
         return UpstreamRequest(path=path_of(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:
         document = first_of(read_json(body)) or {}
         if document.get("error"):
             raise error_in_200(document["error"], deployment.name, body)
@@ -136,12 +136,14 @@ class GeminiEmbeddingsUpstream:
         vectors = [_vector(each.get("values")) for each in embeddings]
         if not vectors or (isinstance(found, list) and len(found) != len(vectors)):
             raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
-        return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+        return EmbeddingResponse(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
 
     decode_error = staticmethod(decode_error)
 
 
-def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+def _request(
+    text: str | list[int], ask: EmbeddingRequest, deployment: Deployment, losses: LossReport
+) -> dict[str, Any]:
     if not isinstance(text, str):
         raise errors.UnsupportedFeature("Gemini embeds texts, not tokens.", param=losses.name_of("inputs"))
     request: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any, Final
 from intellirouter.core import LossReport, Profile
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.gemini.wire import DIALECT
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
 _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 _LEVELS: Final = {
@@ -43,8 +43,8 @@ def thinking_config(conversation: Conversation, profile: Profile, losses: LossRe
     elif _asks_for_thought(ask):
         losses.dropped("reasoning")
         return {}
-    if ask.shows_thoughts is not None and _can_show(conversation, profile):
-        config["includeThoughts"] = ask.shows_thoughts
+    if ask.is_visible is not None and _can_show(conversation, profile):
+        config["includeThoughts"] = ask.is_visible
     return config
 
 
@@ -52,17 +52,17 @@ def _can_show(conversation: Conversation, profile: Profile) -> bool:
     return profile.reasoning in {"level", "budget"} or conversation.dialect == DIALECT
 
 
-def _asks_for_thought(ask: ReasoningAsk) -> bool:
+def _asks_for_thought(ask: ReasoningConfig) -> bool:
     if _is_off(ask):
         return False
     return bool(ask.effort or ask.budget_tokens or ask.is_enabled or ask.is_adaptive)
 
 
-def _is_off(ask: ReasoningAsk) -> bool:
+def _is_off(ask: ReasoningConfig) -> bool:
     return ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0
 
 
-def _level(ask: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _level(ask: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
         level = profile.reasoning_levels[0]
         losses.add("reasoning", "clamped", level)
@@ -86,7 +86,7 @@ def _level_of_effort(effort: str, profile: Profile, losses: LossReport) -> str:
     return level
 
 
-def _budget(ask: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _budget(ask: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
     if _is_off(ask):
         wanted = 0
     elif ask.budget_tokens is not None:

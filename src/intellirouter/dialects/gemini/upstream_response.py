@@ -14,10 +14,9 @@ from intellirouter.dialects.gemini.upstream_errors import error_in_200
 from intellirouter.dialects.gemini.wire import DIALECT, json_text, objects_in, standard_base64, text_of
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -26,8 +25,9 @@ from intellirouter.dialects.ir import (
     ReasoningToken,
     Source,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     origin_of,
@@ -132,7 +132,7 @@ class _Candidate:
         call_id = text_of(call.get("id")) or new_id("call_")
         self._has_calls = True
         self.events += (
-            ToolCallBegan(id=call_id, name=name, choice=self.index, part=number, token=token),
+            ToolCallStarted(id=call_id, name=name, choice=self.index, part=number, token=token),
             ArgumentsDelta(text=json_text(args or {}), choice=self.index, part=number),
             PartEnded(choice=self.index, part=number),
         )
@@ -221,11 +221,11 @@ class AnswerReader:
     def finish(self) -> list[Event]:
         """Tell why the candidates ended."""
         ended = sorted(self._candidates.items())
-        return [Finished(stop=each.stop, choice=index) for index, each in ended if each.stop is not None]
+        return [ChoiceFinished(stop=each.stop, choice=index) for index, each in ended if each.stop is not None]
 
 
-def _began(document: dict[str, Any]) -> Began:
-    return Began(
+def _began(document: dict[str, Any]) -> StreamStarted:
+    return StreamStarted(
         id=text_of(document.get("responseId")),
         model=text_of(document.get("modelVersion")),
         created_s=epoch_s(text_of(document.get("createTime"))),

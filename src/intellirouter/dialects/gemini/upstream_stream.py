@@ -1,7 +1,8 @@
 """Reads an upstream's stream. See `framing` for how it is cut, `answer_in` for what its chunks say.
 
-A stream with `alt=sse` has no terminator: only the end of its body says that it is over, so `Ended` comes from `end`,
-and a body that ends before every candidate has a finish reason was cut off. The JSON array ends with its bracket.
+A stream with `alt=sse` has no terminator: only the end of its body says that it is over, so `StreamEnded` comes from
+`end`, and a body that ends before every candidate has a finish reason was cut off. The JSON array ends with its
+bracket.
 """
 
 from typing import Final
@@ -10,7 +11,7 @@ from intellirouter.core import Deployment, errors
 from intellirouter.dialects.gemini.framing import ChunkReader
 from intellirouter.dialects.gemini.upstream_response import AnswerReader
 from intellirouter.dialects.gemini.wire import read_json
-from intellirouter.dialects.ir import Ended, Event
+from intellirouter.dialects.ir import Event, StreamEnded
 
 _DONE: Final = b"[DONE]"
 """No event of Google's; proxies add it."""
@@ -48,4 +49,4 @@ class ContentDecoder:
         if not self._answer.is_complete:
             raise errors.UpstreamMalformed("The upstream's stream ended without a finish reason: it was cut off.")
         self._is_over = True
-        return [*self._answer.finish(), Ended()]
+        return [*self._answer.finish(), StreamEnded()]

@@ -6,17 +6,17 @@ from typing import Any
 from intellirouter.core import Usage
 from intellirouter.dialects.ir.events import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -28,17 +28,17 @@ class Collector:
     """Builds the answer that a stream amounts to. `add` events in order; `response` is what came so far."""
 
     def __init__(self, dialect: str = "") -> None:
-        self._began = Began()
+        self._began = StreamStarted()
         self._usage: Usage | None = None
         self._dialect = dialect
         self._parts: dict[int, dict[int, Part]] = {}
         self._text: dict[tuple[int, int], list[str]] = {}
         self._summaries: dict[tuple[int, int], dict[int, list[str]]] = {}
-        self._finished: dict[int, Finished] = {}
+        self._finished: dict[int, ChoiceFinished] = {}
 
     def add(self, event: Event) -> None:  # noqa: C901 - one arm per event
         match event:
-            case Began():
+            case StreamStarted():
                 self._began = event
                 self._usage = event.usage or self._usage
             case TextDelta():
@@ -59,7 +59,7 @@ class Collector:
                 part = self._part(event, Reasoning())
                 part.token, part.is_redacted = event.token, event.is_redacted
                 part.id = event.id or part.id
-            case ToolCallBegan():
+            case ToolCallStarted():
                 call = ToolCall(id=event.id, name=event.name, arguments="", kind=event.kind)
                 call.item_id, call.token = event.item_id, event.token
                 self._part(event, call)
@@ -67,12 +67,12 @@ class Collector:
                 self._grow(event)
             case WholePart():
                 self._part(event, event.value)
-            case Finished():
+            case ChoiceFinished():
                 self._finished[event.choice] = event
                 self._parts.setdefault(event.choice, {})
             case UsageUpdate():
                 self._usage = event.usage
-            case PartEnded() | Ended():
+            case PartEnded() | StreamEnded():
                 pass
 
     def _part(self, event: Any, fresh: Any) -> Any:
@@ -135,7 +135,7 @@ def collect(events: Iterable[Event], dialect: str = "") -> Response:
 
 def events_of(response: Response) -> Iterator[Event]:
     """Tell a whole answer as a stream: one delta a part. For clients that stream from upstreams that cannot."""
-    yield Began(
+    yield StreamStarted(
         id=response.id,
         model=response.model,
         created_s=response.created_s,
@@ -147,10 +147,10 @@ def events_of(response: Response) -> Iterator[Event]:
             yield from _events_of_part(part, index, number)
             yield PartEnded(choice=index, part=number)
         if choice.stop is not None:
-            yield Finished(stop=choice.stop, choice=index)
+            yield ChoiceFinished(stop=choice.stop, choice=index)
     if response.usage is not None:
         yield UsageUpdate(usage=response.usage)
-    yield Ended()
+    yield StreamEnded()
 
 
 def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
@@ -164,7 +164,7 @@ def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
         case Reasoning():
             yield from _events_of_reasoning(part, choice, number)
         case ToolCall():
-            yield ToolCallBegan(
+            yield ToolCallStarted(
                 id=part.id,
                 name=part.name,
                 choice=choice,

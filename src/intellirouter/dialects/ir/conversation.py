@@ -75,7 +75,7 @@ class OutputFormat(Struct, kw_only=True):
     is_strict: bool | None = None
 
 
-class ReasoningAsk(Struct, kw_only=True):
+class ReasoningConfig(Struct, kw_only=True):
     """How much the model shall think, and what of it shall be shown."""
 
     is_enabled: bool | None = None
@@ -86,7 +86,7 @@ class ReasoningAsk(Struct, kw_only=True):
     """-1: the model decides (Gemini)."""
     is_adaptive: bool = False
     """Anthropic's `adaptive` thinking."""
-    shows_thoughts: bool | None = None
+    is_visible: bool | None = None
     """Whether thoughts or summaries shall be in the answer."""
     summary: str = ""
     """The responses dialect's `auto`, `concise`, `detailed`."""
@@ -126,7 +126,7 @@ class Conversation(Struct, kw_only=True):
     tools: list[Tool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     output: OutputFormat | None = None
-    reasoning: ReasoningAsk | None = None
+    reasoning: ReasoningConfig | None = None
     sampling: Sampling = field(default_factory=Sampling)
     is_stream: bool = False
     wants_usage: bool = True

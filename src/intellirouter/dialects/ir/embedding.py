@@ -8,7 +8,7 @@ from intellirouter.core import Usage
 from intellirouter.dialects.ir.parts import Extras
 
 
-class EmbeddingAsk(Struct, kw_only=True):
+class EmbeddingRequest(Struct, kw_only=True):
     dialect: str
     model: str
     inputs: list[str | list[int]]
@@ -25,7 +25,7 @@ class EmbeddingAsk(Struct, kw_only=True):
     extras: Extras = field(default_factory=dict)
 
 
-class EmbeddingAnswer(Struct, kw_only=True):
+class EmbeddingResponse(Struct, kw_only=True):
     model: str = ""
     vectors: list[list[float]] = field(default_factory=list)
     """One per input, in order."""

@@ -2,7 +2,7 @@
 
 `part` numbers the parts of one choice from 0 in the order of their first appearance and is stable: all deltas of a
 part carry its number. Parts may interleave (OpenAI's parallel tool calls do); an encoder whose dialect forbids that
-must hold back. A part ends with `PartEnded` where the upstream says so, else with `Finished`.
+must hold back. A part ends with `PartEnded` where the upstream says so, else with `ChoiceFinished`.
 """
 
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from intellirouter.dialects.ir.parts import Citation, Foreign, Media, Opaque
 from intellirouter.dialects.ir.response import Stop
 
 
-class Began(Struct, kw_only=True):
+class StreamStarted(Struct, kw_only=True):
     """First of all, once. `usage` where the upstream counts the prompt at once (Anthropic)."""
 
     id: str = ""
@@ -66,7 +66,7 @@ class ReasoningToken(Struct, kw_only=True):
     id: str = ""
 
 
-class ToolCallBegan(Struct, kw_only=True):
+class ToolCallStarted(Struct, kw_only=True):
     """Id and name are known; arguments follow."""
 
     id: str
@@ -99,7 +99,7 @@ class PartEnded(Struct, kw_only=True):
     part: int = 0
 
 
-class Finished(Struct, kw_only=True):
+class ChoiceFinished(Struct, kw_only=True):
     """One choice is over."""
 
     stop: Stop
@@ -112,24 +112,24 @@ class UsageUpdate(Struct, kw_only=True):
     usage: Usage
 
 
-class Ended(Struct, kw_only=True):
+class StreamEnded(Struct, kw_only=True):
     """The upstream's terminator. Without it the stream was cut off, which is an error."""
 
 
 Event = (
-    Began
+    StreamStarted
     | TextDelta
     | CitationDelta
     | RefusalDelta
     | ReasoningDelta
     | ReasoningToken
-    | ToolCallBegan
+    | ToolCallStarted
     | ArgumentsDelta
     | WholePart
     | PartEnded
-    | Finished
+    | ChoiceFinished
     | UsageUpdate
-    | Ended
+    | StreamEnded
 )
-CONTENT_EVENTS = (TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallBegan, ArgumentsDelta, WholePart)
+CONTENT_EVENTS = (TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallStarted, ArgumentsDelta, WholePart)
 """Events that show the model at work: after the first of them there is no failover."""

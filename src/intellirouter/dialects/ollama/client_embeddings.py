@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -69,10 +69,10 @@ class EmbedClient:
             source=request,
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = narrow_call(call, EmbedCall).source
         given = request.input
-        return EmbeddingAsk(
+        return EmbeddingRequest(
             dialect=DIALECT,
             model=request.model,
             inputs=[given] if isinstance(given, str) else list(given or ()),
@@ -81,7 +81,7 @@ class EmbedClient:
             extras=_extras(call.body, EmbedRequest.__struct_fields__),
         )
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
         body: dict[str, Any] = {
             "model": call.model,
             "embeddings": answer.vectors,
@@ -114,13 +114,13 @@ class LegacyEmbeddingsClient:
             source=request,
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = narrow_call(call, LegacyEmbedCall).source
         extras = _extras(call.body, LegacyRequest.__struct_fields__)
         inputs: list[str | list[int]] = [request.prompt] if request.prompt else []
-        return EmbeddingAsk(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
+        return EmbeddingRequest(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
         return msgspec.json.encode({"embedding": answer.vectors[0] if answer.vectors else []})
 
 

@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Role,
     Sampling,
     Source,
@@ -149,10 +149,10 @@ def _output(format_: str | dict[str, Any] | None) -> OutputFormat | None:
     return OutputFormat(kind="json_object") if format_ else None
 
 
-def _reasoning(think: bool | str | None) -> ReasoningAsk | None:  # noqa: FBT001 - as it is on the wire
+def _reasoning(think: bool | str | None) -> ReasoningConfig | None:  # noqa: FBT001 - as it is on the wire
     if think is None:
         return None
-    return ReasoningAsk(effort=think) if isinstance(think, str) else ReasoningAsk(is_enabled=think)
+    return ReasoningConfig(effort=think) if isinstance(think, str) else ReasoningConfig(is_enabled=think)
 
 
 def _tools(request: ChatRequest, raw: dict[str, Any]) -> list[Any]:

@@ -13,11 +13,10 @@ from intellirouter.core import Call, LossReport, Usage, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Part,
@@ -29,10 +28,11 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Response,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -151,7 +151,7 @@ class LineStream:
         self._is_chat = is_chat
         self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
         self._close = b"}" if is_chat else b""
-        self._held: dict[int, tuple[ToolCallBegan, list[str]]] = {}
+        self._held: dict[int, tuple[ToolCallStarted, list[str]]] = {}
         self._whole_calls: set[int] = set()
         self._told_calls = 0
         self._summary = 0
@@ -167,14 +167,14 @@ class LineStream:
                 self._losses.add("n", "dropped", "only the first answer can be told")
             elif event.__class__ is TextDelta:
                 self._text(event, out)
-            elif isinstance(event, ToolCallBegan | ArgumentsDelta | PartEnded):
+            elif isinstance(event, ToolCallStarted | ArgumentsDelta | PartEnded):
                 self._call(event, out)
             else:
                 self._other(event, out)
         return b"".join(out)
 
-    def _call(self, event: ToolCallBegan | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
-        if isinstance(event, ToolCallBegan):
+    def _call(self, event: ToolCallStarted | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
+        if isinstance(event, ToolCallStarted):
             self._held[event.part] = (event, [])
         elif event.part in self._held:
             if isinstance(event, ArgumentsDelta):
@@ -195,12 +195,12 @@ class LineStream:
                 self._think(event, out)
             case RefusalDelta():
                 out.append(self._line(event.text))
-            case Finished():
+            case ChoiceFinished():
                 self._stop = event.stop
                 self._tell_calls(out)
             case UsageUpdate():
                 self._usage = event.usage
-            case Began():
+            case StreamStarted():
                 self._usage = event.usage or self._usage
             case CitationDelta():
                 self._losses.dropped("citations")

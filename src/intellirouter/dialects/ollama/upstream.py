@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
-from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Response
 from intellirouter.dialects.ollama import client_errors as error_style
 from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
 from intellirouter.dialects.ollama.client_request import GenerateRequest, OllamaCall
@@ -81,7 +81,7 @@ class OllamaEmbeddings:
 
     dialect: str = DIALECT
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         inputs: list[str] = []
         for given in ask.inputs:
             if not isinstance(given, str):
@@ -106,7 +106,7 @@ class OllamaEmbeddings:
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         return _relayed(call, deployment)
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002
         """Read a 200 body of either endpoint."""
         try:
             found = _decode_vectors.decode(body)
@@ -121,7 +121,7 @@ class OllamaEmbeddings:
                 raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
             vectors = [found.embedding] if found.embedding else []
         tokens = found.prompt_eval_count
-        return EmbeddingAnswer(
+        return EmbeddingResponse(
             model=found.model or "",
             vectors=vectors,
             usage=None if tokens is None else Usage(input_tokens=as_int(tokens)),

@@ -16,7 +16,7 @@ from intellirouter.dialects.ir import (
     Message,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -126,10 +126,10 @@ class RequestWriter:
             options["stop"] = sampling.stop
         return options
 
-    def _think(self, ask: ReasoningAsk) -> bool | str | None:
+    def _think(self, ask: ReasoningConfig) -> bool | str | None:
         if ask.budget_tokens:
             self._losses.add("reasoning.budget_tokens", "converted", "thinking is on or off")
-        if ask.summary or ask.shows_thoughts is False:
+        if ask.summary or ask.is_visible is False:
             self._losses.dropped("reasoning.summary")
         if ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0:
             return False

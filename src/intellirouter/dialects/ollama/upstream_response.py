@@ -11,11 +11,9 @@ from msgspec import Struct
 from intellirouter.core import Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
-    Ended,
+    ChoiceFinished,
     Event,
-    Finished,
     Media,
     Part,
     PartEnded,
@@ -25,10 +23,12 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -216,7 +216,7 @@ class LineDecoder:
             raise decode_error_in_stream(data)
         if not self._has_begun:
             self._has_begun = True
-            events.append(Began(model=line.model or "", created_s=epoch_s(line.created_at)))
+            events.append(StreamStarted(model=line.model or "", created_s=epoch_s(line.created_at)))
         message = _message_of(line)
         if message.thinking:
             events.append(ReasoningDelta(text=message.thinking, part=self._part("reasoning", events)))
@@ -260,7 +260,7 @@ class LineDecoder:
         part = self._whole_part(events)
         call_id = call.id or new_id("call_")
         events += [
-            ToolCallBegan(id=call_id, name=call.function.name, part=part),
+            ToolCallStarted(id=call_id, name=call.function.name, part=part),
             ArgumentsDelta(text=_arguments_of(call), part=part),
             PartEnded(part=part),
         ]
@@ -268,7 +268,7 @@ class LineDecoder:
     def _finish(self, line: _Line, events: list[Event]) -> None:
         self._is_over = True
         self._close(events)
-        events.append(Finished(stop=_stop_of(line, has_calls=self._has_calls)))
+        events.append(ChoiceFinished(stop=_stop_of(line, has_calls=self._has_calls)))
         if (usage := _usage_of(line)) is not None:
             events.append(UsageUpdate(usage=usage))
-        events.append(Ended())
+        events.append(StreamEnded())

@@ -14,7 +14,7 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
@@ -219,11 +219,11 @@ def _output(members: Members) -> OutputFormat | None:
             raise wrong_value("response_format.type", other, "'json_object', 'json_schema', and 'text'")
 
 
-def _reasoning(members: Members) -> ReasoningAsk | None:
+def _reasoning(members: Members) -> ReasoningConfig | None:
     """Read OpenAI's effort and the spellings of other vendors; these stay in `spelling`, for vendors that know them."""
     if members.lacks(_THOUGHTS):
         return None
-    ask = ReasoningAsk(effort=members.text("reasoning_effort"))
+    ask = ReasoningConfig(effort=members.text("reasoning_effort"))
     for name in ("reasoning", "thinking", "enable_thinking", "thinking_budget"):
         value = members.any(name)
         if value is None:
@@ -237,10 +237,10 @@ def _reasoning(members: Members) -> ReasoningAsk | None:
             _ask(ask, value)
     if ask.effort == "none":
         ask.is_enabled = False
-    return ask if ask != ReasoningAsk() else None
+    return ask if ask != ReasoningConfig() else None
 
 
-def _ask(ask: ReasoningAsk, said: dict[str, Any]) -> None:
+def _ask(ask: ReasoningConfig, said: dict[str, Any]) -> None:
     """Read `{effort, max_tokens, enabled, exclude}` (OpenRouter) or `{type, budget_tokens}` (Anthropic's form)."""
     if isinstance(effort := said.get("effort"), str):
         ask.effort = ask.effort or effort
@@ -249,7 +249,7 @@ def _ask(ask: ReasoningAsk, said: dict[str, Any]) -> None:
     if isinstance(enabled := said.get("enabled"), bool):
         ask.is_enabled = enabled
     if isinstance(excluded := said.get("exclude"), bool):
-        ask.shows_thoughts = not excluded
+        ask.is_visible = not excluded
     match said.get("type"):
         case "enabled":
             ask.is_enabled = True

@@ -13,20 +13,20 @@ from intellirouter.core import Call, LossReport, Usage, errors
 from intellirouter.dialects.adapt.custom_tools import text_of
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Media,
     PartEnded,
     Reasoning,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -85,7 +85,7 @@ class ChatStreamEncoder:
         self._tail = b',"usage":null}\n\n' if call.wants_usage else b"}\n\n"
         self._closing = _CONTENT_END + self._tail
         self._head = b""
-        self._began = Began()
+        self._began = StreamStarted()
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
 
@@ -111,7 +111,7 @@ class ChatStreamEncoder:
 
     def _other(self, event: Event, out: list[bytes]) -> None:
         match event:
-            case Began():
+            case StreamStarted():
                 self._began = event
                 self._usage = event.usage or self._usage
             case UsageUpdate():
@@ -119,9 +119,9 @@ class ChatStreamEncoder:
             case PartEnded():
                 if (known := self._choices.get(event.choice)) is not None:
                     self._fill(event.choice, known, event.part, out)
-            case Finished():
+            case ChoiceFinished():
                 self._finish(event, out)
-            case Ended():
+            case StreamEnded():
                 pass
             case _:
                 self._delta(event, self._choice(event.choice, out), out)
@@ -157,7 +157,7 @@ class ChatStreamEncoder:
             case ReasoningToken():
                 part = Reasoning(token=event.token, is_redacted=event.is_redacted, id=event.id)
                 self._write(event.choice, {"reasoning_details": [entry_of(event.token, part)]}, out)
-            case ToolCallBegan():
+            case ToolCallStarted():
                 self._call_began(event, choice, out)
             case RefusalDelta():
                 choice.has_refusal = True
@@ -184,7 +184,7 @@ class ChatStreamEncoder:
         choice.has_thoughts, choice.summary = True, place
         self._write(event.choice, {"reasoning_content": text}, out)
 
-    def _call_began(self, event: ToolCallBegan, choice: _Choice, out: list[bytes]) -> None:
+    def _call_began(self, event: ToolCallStarted, choice: _Choice, out: list[bytes]) -> None:
         is_held = event.kind == "function" and event.name in self._custom
         kind: Literal["function", "custom"] = "custom" if is_held else event.kind
         call = choice.calls[event.part] = _ToolCall(len(choice.calls), kind, held=[] if is_held else None)
@@ -219,7 +219,7 @@ class ChatStreamEncoder:
         if call is not None and call.is_empty and call.kind == "function":
             self._arguments(ArgumentsDelta(text="{}", choice=index, part=part), choice, out)
 
-    def _finish(self, event: Finished, out: list[bytes]) -> None:
+    def _finish(self, event: ChoiceFinished, out: list[bytes]) -> None:
         choice = self._choice(event.choice, out)
         if choice.is_finished:
             return

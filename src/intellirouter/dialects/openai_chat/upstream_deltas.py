@@ -11,10 +11,10 @@ import msgspec
 from intellirouter.core import Deployment, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     Media,
     Opaque,
     PartEnded,
@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     Stop,
     StopReason,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     WholePart,
     origin_of,
 )
@@ -266,7 +266,7 @@ class ChoiceReader:
             call.token = _signature(fragment, self._origin)
             call.has_begun = True
             events.append(
-                ToolCallBegan(
+                ToolCallStarted(
                     id=call.id,
                     name=call.name,
                     choice=self._index,
@@ -317,7 +317,7 @@ class ChoiceReader:
             events.append(WholePart(value=_audio(self._audio), choice=self._index, part=self._parts))
         if any(not call.has_begun for call in self._calls.values()):
             raise _malformed("a tool call has no name")
-        events.append(Finished(stop=self._stop(), choice=self._index))
+        events.append(ChoiceFinished(stop=self._stop(), choice=self._index))
         return events
 
     def _stop(self) -> Stop:

@@ -18,7 +18,7 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     ServerTool,
     ToolChoice,
 )
@@ -185,7 +185,7 @@ class _Writer:
                 schema["strict"] = output.is_strict
             self._body["response_format"] = {"type": "json_schema", "json_schema": schema}
 
-    def _reasoning(self, ask: ReasoningAsk) -> None:
+    def _reasoning(self, ask: ReasoningConfig) -> None:
         if self._is_same:
             if ask.effort and not isinstance(ask.spelling.get("reasoning"), dict):
                 self._body["reasoning_effort"] = ask.effort
@@ -212,7 +212,7 @@ class _Writer:
         elif ask.is_enabled or ask.is_adaptive or ask.budget_tokens is not None:
             self._losses.add("reasoning", "converted", "the model decides")
         # OpenAI's chat shows no thoughts, most other vendors show them unasked.
-        if (ask.shows_thoughts if ask.shows_thoughts is not None else bool(ask.summary) or None) is self._is_openai:
+        if (ask.is_visible if ask.is_visible is not None else bool(ask.summary) or None) is self._is_openai:
             self._losses.dropped("reasoning.summary")
 
     def _sampling(self) -> None:
@@ -282,7 +282,7 @@ def _as_function(tool: CustomTool) -> FunctionTool:
     return FunctionTool(name=tool.name, description=tool.description, parameters=schema_of(tool), cache=tool.cache)
 
 
-def _openrouter(ask: ReasoningAsk) -> dict[str, Any]:
+def _openrouter(ask: ReasoningConfig) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if ask.budget_tokens is not None and ask.budget_tokens > 0:
         said["max_tokens"] = ask.budget_tokens
@@ -290,6 +290,6 @@ def _openrouter(ask: ReasoningAsk) -> dict[str, Any]:
         said["effort"] = ask.effort
     elif ask.is_enabled is not None or ask.is_adaptive:
         said["enabled"] = ask.is_enabled is not False
-    if ask.shows_thoughts is not None:
-        said["exclude"] = not ask.shows_thoughts
+    if ask.is_visible is not None:
+        said["exclude"] = not ask.is_visible
     return said

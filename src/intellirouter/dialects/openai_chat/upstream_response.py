@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Deployment, Usage, errors
-from intellirouter.dialects.ir import Began, Ended, Event, Response, UsageUpdate, collect
+from intellirouter.dialects.ir import Event, Response, StreamEnded, StreamStarted, UsageUpdate, collect
 from intellirouter.dialects.openai.errors import decode_error_in_200, decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
@@ -62,10 +62,10 @@ def _index(choice: dict[str, Any], fallback: int) -> int:
     return index
 
 
-def _began(answer: _Answer) -> Began:
+def _began(answer: _Answer) -> StreamStarted:
     created = answer.created
     is_time = isinstance(created, int | float) and not isinstance(created, bool) and 0 < created < _MAX_CREATED_S
-    return Began(
+    return StreamStarted(
         id=_text(answer.id),
         model=_text(answer.model),
         created_s=int(created) if is_time else 0,
@@ -165,7 +165,7 @@ class ChatStreamDecoder:
             raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         for index in sorted(self._choices):
             events += self._choices[index].finished()
-        events.append(Ended())
+        events.append(StreamEnded())
         self._is_over = True
 
     def end(self) -> list[Event]:

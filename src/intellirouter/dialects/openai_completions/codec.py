@@ -11,16 +11,16 @@ import msgspec
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, Usage, errors
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import (
-    Began,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     Message,
     Refusal,
     RefusalDelta,
     Response,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     UsageUpdate,
@@ -170,7 +170,7 @@ class CompletionStreamEncoder:
         self._call = call
         self._echo = _echo(call)
         self._head: dict[str, Any] = {}
-        self._began = Began()
+        self._began = StreamStarted()
         self._usage: Usage | None = None
         self._chars: dict[int, int] = {}
         """By choice: characters written."""
@@ -179,7 +179,7 @@ class CompletionStreamEncoder:
         out: list[bytes] = []
         for event in events:
             match event:
-                case Began():
+                case StreamStarted():
                     self._began, self._usage = event, event.usage or self._usage
                 case UsageUpdate():
                     self._usage = event.usage
@@ -191,7 +191,7 @@ class CompletionStreamEncoder:
                 case RefusalDelta():
                     self._open(event.choice, out)
                     self._write(event.choice, event.text, out)
-                case Finished():
+                case ChoiceFinished():
                     self._open(event.choice, out)
                     self._write(event.choice, "", out, finish=_finish(event.stop))
                 case _:

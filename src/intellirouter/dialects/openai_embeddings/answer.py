@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import NO_USAGE, errors
-from intellirouter.dialects.ir import EmbeddingAnswer
+from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai.errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.vectors import decode_vector, encode_base64
@@ -30,7 +30,7 @@ class _Answer(Struct):
 _decode_answer: Final = msgspec.json.Decoder(_Answer)
 
 
-def encode_answer(answer: EmbeddingAnswer, model: str, *, is_base64: bool) -> bytes:
+def encode_answer(answer: EmbeddingResponse, model: str, *, is_base64: bool) -> bytes:
     vectors: list[Any] = [encode_base64(vector) for vector in answer.vectors] if is_base64 else answer.vectors
     usage = answer.usage or NO_USAGE
     body = {
@@ -42,7 +42,7 @@ def encode_answer(answer: EmbeddingAnswer, model: str, *, is_base64: bool) -> by
     return msgspec.json.encode(body)
 
 
-def read_answer(body: bytes) -> EmbeddingAnswer:
+def read_answer(body: bytes) -> EmbeddingResponse:
     """Read a 200 body. Raises `UpstreamMalformed`, or the error that it holds."""
     check_utf8(body)
     try:
@@ -53,7 +53,7 @@ def read_answer(body: bytes) -> EmbeddingAnswer:
         raise decode_error_in_200(body)
     if answer.data is None:
         raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
-    return EmbeddingAnswer(
+    return EmbeddingResponse(
         model=answer.model if isinstance(answer.model, str) else "",
         vectors=[decode_vector(vector.embedding) for vector in _in_order(answer.data)],
         usage=decode_usage(answer.usage),

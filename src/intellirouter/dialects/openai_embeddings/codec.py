@@ -6,7 +6,7 @@ import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.calls import EmbeddingsCall
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
 from intellirouter.dialects.openai_embeddings.passthrough import (
@@ -34,10 +34,10 @@ class EmbeddingsClient:
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:
         return _PASSTHROUGH.decode_request(body, context)
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = source_of(call)
         body: dict[str, Any] = decode_body(_decode_object, call.body)
-        return EmbeddingAsk(
+        return EmbeddingRequest(
             dialect=DIALECT,
             model=call.model,
             inputs=_inputs(request.input),
@@ -48,7 +48,7 @@ class EmbeddingsClient:
             extras={name: value for name, value in body.items() if name not in _KNOWN and value is not None},
         )
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - all is said
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - all is said
         return encode_answer(answer, call.model, is_base64=wants_base64(call))
 
 
@@ -77,7 +77,7 @@ class EmbeddingsUpstream:
 
     dialect = DIALECT
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         refuses = deployment.quirks.refuses
         single = ask.is_single and isinstance(ask.inputs[0], str)
         body: dict[str, Any] = {"model": deployment.upstream_model, "input": ask.inputs[0] if single else ask.inputs}
@@ -100,7 +100,7 @@ class EmbeddingsUpstream:
             body |= {name: value for name, value in ask.extras.items() if name not in refuses}
         return UpstreamRequest(path=_PATH, body=msgspec.json.encode(body))
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002 - one form for all
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002 - one form for all
         return read_answer(body)
 
     decode_error = staticmethod(openai_errors.decode_error)

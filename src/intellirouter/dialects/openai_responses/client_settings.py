@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from intellirouter.dialects.ir import Conversation, Message, OutputFormat, ReasoningAsk, Sampling, Text
+from intellirouter.dialects.ir import Conversation, Message, OutputFormat, ReasoningConfig, Sampling, Text
 from intellirouter.dialects.openai_responses.client_input import decode_input
 from intellirouter.dialects.openai_responses.client_tools import decode_choice, decode_tools, names_of
 from intellirouter.dialects.openai_responses.fields import bad_value, required_name
@@ -90,7 +90,7 @@ def _output(body: dict[str, Any]) -> OutputFormat | None:
     return OutputFormat(kind="json_object") if kind == "json_object" else None
 
 
-def _reasoning(body: dict[str, Any]) -> ReasoningAsk | None:
+def _reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
     asked = READER.object(body, "reasoning", "")
     if not asked:
         return None
@@ -98,7 +98,7 @@ def _reasoning(body: dict[str, Any]) -> ReasoningAsk | None:
     summary = READER.text(asked, "summary", "reasoning") or READER.text(asked, "generate_summary", "reasoning")
     if not effort and not summary:
         return None
-    return ReasoningAsk(effort=effort, summary=summary, shows_thoughts=True if summary else None)
+    return ReasoningConfig(effort=effort, summary=summary, is_visible=True if summary else None)
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.calls import ask_of
-from intellirouter.dialects.ir import EmbeddingAsk
+from intellirouter.dialects.calls import embedding_request_of
+from intellirouter.dialects.ir import EmbeddingRequest
 from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, Route, StreamRelay
 
 
@@ -27,8 +27,8 @@ class EmbeddingsTranslation(Route):
             losses.dropped(name)
         return structs.replace(request, losses=losses.taken())
 
-    def _ask(self, call: Call) -> EmbeddingAsk:
-        return ask_of(call, self._client.decode)
+    def _ask(self, call: Call) -> EmbeddingRequest:
+        return embedding_request_of(call, self._client.decode)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         answer = self._upstream.decode(body, deployment)

@@ -13,10 +13,10 @@ from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetche
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
-    Ended,
     Event,
     FunctionTool,
-    ToolCallBegan,
+    StreamEnded,
+    ToolCallStarted,
 )
 from intellirouter.dialects.protocols import (
     Answer,
@@ -126,9 +126,9 @@ class TranslatedStream(WatchedStream):
         """Return the client's bytes for these events; none are released before the first content."""
         self._watch_guarded(self._guard, events)
         encodable = [
-            self._guard.with_unique_id(event) if event.__class__ is ToolCallBegan else event
+            self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
             for event in events
-            if event.__class__ is not Ended
+            if event.__class__ is not StreamEnded
         ]
         if not self.has_content:
             self._held += encodable

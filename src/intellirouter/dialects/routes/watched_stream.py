@@ -5,7 +5,7 @@ from typing import Final
 
 from intellirouter.core import Usage, errors
 from intellirouter.dialects.adapt.answer_checks import StreamGuard
-from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Ended, Event, Finished, UsageUpdate
+from intellirouter.dialects.ir import CONTENT_EVENTS, ChoiceFinished, Event, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 
 MAX_HELD_BYTES: Final = 256 * 1024
@@ -34,14 +34,14 @@ class WatchedStream:
             if isinstance(event, CONTENT_EVENTS):
                 self.has_content = True
                 self.content_events += 1
-            elif isinstance(event, Finished):
+            elif isinstance(event, ChoiceFinished):
                 self.has_content = True
                 self.finish_reason = event.stop.reason
             elif isinstance(event, UsageUpdate):
                 self.usage = event.usage
-            elif isinstance(event, Began):
+            elif isinstance(event, StreamStarted):
                 self.usage = event.usage or self.usage
-            elif isinstance(event, Ended):
+            elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
     def _watch_guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:

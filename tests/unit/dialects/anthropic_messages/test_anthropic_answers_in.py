@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages import UPSTREAM
 from intellirouter.dialects.ir import (
-    Began,
     Event,
     Foreign,
     Opaque,
     PartEnded,
     Reasoning,
     ReasoningToken,
+    StreamStarted,
     UsageUpdate,
     collect,
     origin_of,
@@ -73,7 +73,7 @@ def test_signatures_say_who_made_them() -> None:
 
 def test_the_prompts_tokens_are_known_at_once() -> None:
     (began,) = UPSTREAM.stream(OURS).feed(sse(START))
-    assert isinstance(began, Began)
+    assert isinstance(began, StreamStarted)
     assert began.usage is not None
     assert began.usage.input_tokens == 5
 
@@ -132,7 +132,7 @@ def test_nothing_after_the_end_is_read_and_no_end_is_an_error() -> None:
 def test_a_last_event_without_a_blank_line_counts() -> None:
     decoder = UPSTREAM.stream(OURS)
     decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
-    assert [type(event).__name__ for event in decoder.end()] == ["Finished", "Ended"]
+    assert [type(event).__name__ for event in decoder.end()] == ["ChoiceFinished", "StreamEnded"]
 
 
 def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -175,7 +175,7 @@ def test_a_server_tools_broken_input_is_kept() -> None:
 def test_counts_never_shrink_to_nothing() -> None:
     delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9}}
     events = UPSTREAM.stream(OURS).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
-    assert [type(event) for event in events] == [Began, UsageUpdate]
+    assert [type(event) for event in events] == [StreamStarted, UsageUpdate]
     (update,) = (event for event in events if isinstance(event, UsageUpdate))
     assert (update.usage.input_tokens, update.usage.output_tokens) == (5, 9)
 

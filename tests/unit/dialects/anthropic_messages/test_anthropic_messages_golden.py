@@ -104,7 +104,7 @@ def test_an_answer_says_the_same_after_a_round_trip(case: dict[str, Any]) -> Non
 def test_an_answer_told_as_a_stream_is_the_same_answer(case: dict[str, Any]) -> None:
     response = response_form(case)
     encoder = CLIENT.stream(any_call(), LossReport())
-    events = [event for event in events_of(response) if type(event).__name__ != "Ended"]
+    events = [event for event in events_of(response) if type(event).__name__ != "StreamEnded"]
     again = decoded(encoder.encode(events) + encoder.end())
     assert [_without_extras(part) for part in again.choices[0].parts] == [
         _without_extras(part) for part in response.choices[0].parts
@@ -133,7 +133,7 @@ def test_a_stream_told_to_a_client_keeps_the_order_and_the_meaning(case: dict[st
     decoder, encoder = UPSTREAM.stream(OURS), CLIENT.stream(any_call(), LossReport())
     out = b""
     for raw in case["wire"]:
-        out += encoder.encode([event for event in decoder.feed(raw.encode()) if type(event).__name__ != "Ended"])
+        out += encoder.encode([event for event in decoder.feed(raw.encode()) if type(event).__name__ != "StreamEnded"])
     out += encoder.end()
     read_stream(out)
     want = response_form(case)

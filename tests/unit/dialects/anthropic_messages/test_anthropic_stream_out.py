@@ -11,11 +11,10 @@ from intellirouter.core import LossReport, Usage, errors
 from intellirouter.dialects.anthropic_messages import CLIENT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -25,17 +24,18 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Source,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     unwrap_token,
 )
 from tests.support.dialects.anthropic_messages import any_call, contents, read_stream
 
-BEGAN = Began(id="chatcmpl-9", model="gpt")
-DONE = Finished(stop=Stop(reason="stop"))
-CALLS = Finished(stop=Stop(reason="tool_calls"))
+BEGAN = StreamStarted(id="chatcmpl-9", model="gpt")
+DONE = ChoiceFinished(stop=Stop(reason="stop"))
+CALLS = ChoiceFinished(stop=Stop(reason="tool_calls"))
 
 
 def streamed(*events: Event, one_by_one: bool = True) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -53,7 +53,7 @@ def blocks(*events: Event) -> list[dict[str, Any]]:
 
 
 def call(part: int, *pieces: str, name: str = "f") -> list[Event]:
-    began = ToolCallBegan(id=f"c{part}", name=name, part=part)
+    began = ToolCallStarted(id=f"c{part}", name=name, part=part)
     return [began, *(ArgumentsDelta(text=piece, part=part) for piece in pieces)]
 
 
@@ -125,7 +125,7 @@ def test_what_waits_is_told_part_by_part() -> None:
 
 
 def test_thousands_of_unfinished_calls_take_no_deep_stack_and_no_quadratic_time() -> None:
-    began = [ToolCallBegan(id=f"c{part}", name="f", part=part) for part in range(20_000)]
+    began = [ToolCallStarted(id=f"c{part}", name="f", part=part) for part in range(20_000)]
     events, _ = streamed(BEGAN, *began, CALLS, one_by_one=False)
     assert len(contents(events)) == 20_000
 
@@ -137,14 +137,14 @@ def test_a_call_without_arguments_ends_with_its_part() -> None:
 
 
 def test_arguments_that_are_cut_off_are_kept_as_they_are() -> None:
-    events, _ = streamed(BEGAN, *call(0, '{"a": "cut'), Finished(stop=Stop(reason="length")))
+    events, _ = streamed(BEGAN, *call(0, '{"a": "cut'), ChoiceFinished(stop=Stop(reason="length")))
     pieces = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
     assert "".join(pieces) == '{"a": "cut'
     assert events[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
 def test_a_repeated_beginning_and_noise_after_a_call_are_ignored() -> None:
-    again = ToolCallBegan(id="c0", name="f", part=0)
+    again = ToolCallStarted(id="c0", name="f", part=0)
     found = blocks(BEGAN, *call(0, '{"a":'), again, ArgumentsDelta(text="1}", part=0), *call(1, "{}"), again, CALLS)
     assert found == [use(0, a=1), use(1)]
 
@@ -155,14 +155,14 @@ def test_text_that_goes_on_after_a_call_gets_another_block() -> None:
 
 
 def test_free_text_of_a_custom_call_is_one_argument() -> None:
-    began = ToolCallBegan(id="c0", name="f", part=0, kind="custom")
+    began = ToolCallStarted(id="c0", name="f", part=0, kind="custom")
     pieces = [ArgumentsDelta(text=text, part=0) for text in ('say "', 'hi"\n')]
     assert blocks(BEGAN, began, *pieces, *call(1, "{}"), CALLS) == [use(0, input='say "hi"\n'), use(1)]
 
 
 def test_a_signed_call_comes_after_its_signature() -> None:
     token = Opaque(value="s", origin="o", dialect="gemini")
-    began = ToolCallBegan(id="c1", name="f", part=1, token=token)
+    began = ToolCallStarted(id="c1", name="f", part=1, token=token)
     found = blocks(BEGAN, TextDelta(text="x", part=0), began, ArgumentsDelta(text="{}", part=1), CALLS)
     assert [block["type"] for block in found] == ["text", "thinking", "tool_use"]
     assert unwrap_token(found[1]["signature"], "anthropic_messages") == token
@@ -200,7 +200,7 @@ def test_what_the_dialect_cannot_hold_is_a_loss() -> None:
     own = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={"type": "server_tool_use", "id": "s"})
     other = Foreign(dialect="gemini", kind="executableCode", raw={})
     whole = [WholePart(value=value, part=part) for part, value in enumerate((picture, sound, own, other))]
-    other_choice = [TextDelta(text="z", choice=1), Finished(stop=Stop(reason="length"), choice=1)]
+    other_choice = [TextDelta(text="z", choice=1), ChoiceFinished(stop=Stop(reason="length"), choice=1)]
     events, lost = streamed(BEGAN, *whole, *other_choice, DONE)
     assert events[-2]["delta"]["stop_reason"] == "end_turn"
     assert contents(events) == [{"type": "text", "text": "La."}, own.raw]
@@ -208,7 +208,7 @@ def test_what_the_dialect_cannot_hold_is_a_loss() -> None:
 
 
 def test_the_prompts_tokens_stand_in_the_first_event() -> None:
-    counted = Began(usage=Usage(input_tokens=11, cache_read_tokens=900, output_tokens=40))
+    counted = StreamStarted(usage=Usage(input_tokens=11, cache_read_tokens=900, output_tokens=40))
     events, _ = streamed(counted, TextDelta(text="x"), DONE)
     assert events[0]["message"]["usage"]["input_tokens"] == 11
     assert events[0]["message"]["usage"]["cache_read_input_tokens"] == 900
@@ -239,9 +239,9 @@ def test_usage_that_comes_after_the_end_is_in_the_last_delta() -> None:
 
 
 def test_the_stop_sequence_and_a_filters_words_are_said() -> None:
-    events, _ = streamed(BEGAN, TextDelta(text="x"), Finished(stop=Stop(reason="stop_sequence", sequence="END")))
+    events, _ = streamed(BEGAN, TextDelta(text="x"), ChoiceFinished(stop=Stop(reason="stop_sequence", sequence="END")))
     assert events[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
-    events, lost = streamed(BEGAN, Finished(stop=Stop(reason="content_filter", message="No.")))
+    events, lost = streamed(BEGAN, ChoiceFinished(stop=Stop(reason="content_filter", message="No.")))
     assert events[-2]["delta"]["stop_details"]["explanation"] == "No."
     assert lost == {}
 
@@ -269,7 +269,7 @@ EVENTS = st.one_of(
     st.builds(
         ReasoningToken, token=st.just(Opaque(value="s", dialect="gemini")), part=PARTS, is_redacted=st.booleans()
     ),
-    st.builds(ToolCallBegan, id=st.text(max_size=3), name=st.just("f"), part=PARTS),
+    st.builds(ToolCallStarted, id=st.text(max_size=3), name=st.just("f"), part=PARTS),
     st.builds(ArgumentsDelta, text=st.sampled_from(["", "{", "}", '{"a":1}', '"', "\\"]), part=PARTS),
     st.builds(PartEnded, part=PARTS),
     st.builds(UsageUpdate, usage=st.just(Usage(input_tokens=1))),
@@ -277,7 +277,7 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=25), st.sampled_from([DONE, CALLS, None]))
-def test_the_order_holds_for_any_events(events: list[Event], finish: Finished | None) -> None:
+def test_the_order_holds_for_any_events(events: list[Event], finish: ChoiceFinished | None) -> None:
     encoder = CLIENT.stream(any_call(), LossReport())
     out = b"".join(encoder.encode([event]) for event in [BEGAN, *events, *([finish] if finish else [])])
     read_stream(out + encoder.end())
@@ -291,7 +291,7 @@ def test_no_text_is_lost_whatever_the_order(pieces: list[tuple[int, str]]) -> No
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_many_interleaved_calls_each_get_their_own_arguments(count: int) -> None:
-    began: list[Event] = [ToolCallBegan(id=f"c{part}", name="f", part=part) for part in range(count)]
+    began: list[Event] = [ToolCallStarted(id=f"c{part}", name="f", part=part) for part in range(count)]
     texts = [json.dumps({"n": part, "s": "}{" * part}) for part in range(count)]
     pieces: list[Event] = []
     for at in range(max(map(len, texts))):

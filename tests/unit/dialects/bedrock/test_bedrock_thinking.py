@@ -10,7 +10,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ToolCall,
     ToolChoice,
@@ -32,7 +32,8 @@ from tests.support.dialects.bedrock import (
 
 def test_thinking_with_a_budget():
     body, losses = encode(
-        reasoning=ReasoningAsk(budget_tokens=2000), sampling=Sampling(max_output_tokens=8000, temperature=0.2, top_k=5)
+        reasoning=ReasoningConfig(budget_tokens=2000),
+        sampling=Sampling(max_output_tokens=8000, temperature=0.2, top_k=5),
     )
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2000}}
     assert body["inferenceConfig"] == {"maxTokens": 8000}
@@ -40,14 +41,14 @@ def test_thinking_with_a_budget():
 
 
 def test_thinking_with_an_effort():
-    body, losses = encode(model=ADAPTIVE, reasoning=ReasoningAsk(effort="xhigh"))
+    body, losses = encode(model=ADAPTIVE, reasoning=ReasoningConfig(effort="xhigh"))
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "adaptive"}}
     assert body["outputConfig"] == {"effort": "xhigh"}
     assert losses == []
 
 
 def test_thinking_gives_way_to_a_forced_tool_and_to_lost_thoughts():
-    ask = ReasoningAsk(budget_tokens=2000)
+    ask = ReasoningConfig(budget_tokens=2000)
     body, losses = encode(reasoning=ask, tools=TOOLS, tool_choice=ToolChoice(mode="required"))
     assert "additionalModelRequestFields" not in body
     assert losses == ['reasoning;how=dropped;as="a tool is forced"']
@@ -63,29 +64,34 @@ def test_thinking_gives_way_to_a_forced_tool_and_to_lost_thoughts():
 @pytest.mark.parametrize(
     ("model", "ask", "fields", "losses"),
     [
-        (NOVA, ReasoningAsk(effort="low"), {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}, []),
         (
             NOVA,
-            ReasoningAsk(budget_tokens=99),
+            ReasoningConfig(effort="low"),
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}},
+            [],
+        ),
+        (
+            NOVA,
+            ReasoningConfig(budget_tokens=99),
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}},
             ['reasoning;how=converted;as="medium"'],
         ),
-        (NOVA, ReasoningAsk(is_enabled=False), None, []),
-        (NOVA, ReasoningAsk(shows_thoughts=True), None, []),
+        (NOVA, ReasoningConfig(is_enabled=False), None, []),
+        (NOVA, ReasoningConfig(is_visible=True), None, []),
         (
             "openai.gpt-oss-120b-1:0",
-            ReasoningAsk(effort="max"),
+            ReasoningConfig(effort="max"),
             {"reasoning_effort": "high"},
             ['reasoning;how=clamped;as="high"'],
         ),
         (
             "openai.gpt-oss-120b-1:0",
-            ReasoningAsk(effort="none"),
+            ReasoningConfig(effort="none"),
             {"reasoning_effort": "low"},
             ['reasoning;how=clamped;as="low"'],
         ),
-        (LLAMA, ReasoningAsk(effort="low"), None, ['reasoning;how=dropped;as="this model cannot be told"']),
-        (LLAMA, ReasoningAsk(effort="none"), None, []),
+        (LLAMA, ReasoningConfig(effort="low"), None, ['reasoning;how=dropped;as="this model cannot be told"']),
+        (LLAMA, ReasoningConfig(effort="none"), None, []),
     ],
 )
 def test_thinking_of_other_families(model, ask, fields, losses):
@@ -95,7 +101,7 @@ def test_thinking_of_other_families(model, ask, fields, losses):
 
 
 def test_novas_highest_effort_takes_no_other_knobs():
-    ask = ReasoningAsk(effort="high")
+    ask = ReasoningConfig(effort="high")
     body, losses = encode(model=NOVA, reasoning=ask, sampling=Sampling(temperature=0.5, top_k=3))
     assert body["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "high"
     assert "inferenceConfig" not in body

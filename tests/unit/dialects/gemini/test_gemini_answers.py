@@ -10,13 +10,11 @@ from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.gemini.wire import read_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -30,17 +28,19 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
 from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.gemini import call_of, deployment, documents_in, read_stream, stream_call
 
-DONE = Finished(stop=Stop(reason="stop"))
+DONE = ChoiceFinished(stop=Stop(reason="stop"))
 
 
 def whole(response: Response, losses: LossReport | None = None) -> Any:
@@ -91,7 +91,7 @@ def test_why_it_ended(reason: StopReason, word: str, *, is_exact: bool) -> None:
     losses = LossReport()
     assert whole(of(Text(text="x"), reason=reason), losses)["candidates"][0]["finishReason"] == word
     assert bool(losses.taken()) is not is_exact
-    last = streamed(Began(), TextDelta(text="x"), Finished(stop=Stop(reason=reason)))[-1]
+    last = streamed(StreamStarted(), TextDelta(text="x"), ChoiceFinished(stop=Stop(reason=reason)))[-1]
     assert last["candidates"][0]["finishReason"] == word
 
 
@@ -175,16 +175,16 @@ def test_citations_count_bytes() -> None:
 
 def test_a_call_is_whole_in_one_chunk_however_its_arguments_came() -> None:
     found = streamed(
-        Began(id="r"),
-        ToolCallBegan(id="a", name="f", part=0),
-        ToolCallBegan(id="b", name="g", part=1),
+        StreamStarted(id="r"),
+        ToolCallStarted(id="a", name="f", part=0),
+        ToolCallStarted(id="b", name="g", part=1),
         ArgumentsDelta(text='{"x"', part=0),
         ArgumentsDelta(text='{"y":', part=1),
         ArgumentsDelta(text=":1}", part=0),
         PartEnded(part=0),
         ArgumentsDelta(text="2}", part=1),
-        ToolCallBegan(id="c", name="h", part=2),
-        Finished(stop=Stop(reason="tool_calls")),
+        ToolCallStarted(id="c", name="h", part=2),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
         UsageUpdate(usage=Usage(input_tokens=1, output_tokens=2)),
     )
     assert parts_in(found)[:-1] == [
@@ -198,7 +198,7 @@ def test_a_call_is_whole_in_one_chunk_however_its_arguments_came() -> None:
 
 
 def test_a_call_that_nothing_closes_is_still_said() -> None:
-    assert parts_in(streamed(Began(), ToolCallBegan(id="a", name="f"))[:1]) == [
+    assert parts_in(streamed(StreamStarted(), ToolCallStarted(id="a", name="f"))[:1]) == [
         {"functionCall": {"id": "a", "name": "f", "args": {}}}
     ]
 
@@ -207,7 +207,7 @@ def test_a_call_that_nothing_closes_is_still_said() -> None:
 def test_all_kinds_of_events(*, is_array: bool) -> None:
     token = Opaque("sig", "", "gemini")
     found = streamed(
-        Began(usage=Usage(input_tokens=9)),
+        StreamStarted(usage=Usage(input_tokens=9)),
         ReasoningDelta(text="a", is_summary=True),
         ReasoningDelta(text="b", is_summary=True, summary_index=1),
         ReasoningToken(token=token),
@@ -237,13 +237,17 @@ def test_all_kinds_of_events(*, is_array: bool) -> None:
 
 def test_the_array_is_one_json_document_however_it_ends() -> None:
     encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.encode([]) + encoder.encode([TextDelta(text="b")])
+    wire = (
+        encoder.encode([StreamStarted(), TextDelta(text="a")])
+        + encoder.encode([])
+        + encoder.encode([TextDelta(text="b")])
+    )
     assert b",\r\n" in wire
     assert len(json.loads(wire + encoder.end())) == 3
     failed = json.loads(wire + encoder.fail(errors.UpstreamUnavailable("gone")))
     assert failed[-1]["error"]["status"] == "UNAVAILABLE"
     empty = CLIENT.stream(stream_call(is_array=True), LossReport())
-    empty.encode([Began()])
+    empty.encode([StreamStarted()])
     assert len(json.loads(empty.fail(errors.UpstreamUnavailable("gone")))) == 1
     nothing = CLIENT.stream(stream_call(is_array=True), LossReport())
     assert len(json.loads(nothing.end())) == 1
@@ -251,7 +255,7 @@ def test_the_array_is_one_json_document_however_it_ends() -> None:
 
 def test_errors_in_an_sse_stream() -> None:
     encoder = CLIENT.stream(stream_call(), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("slow"))
+    wire = encoder.encode([StreamStarted(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("slow"))
     assert documents_in(wire)[-1]["error"]["status"] == "DEADLINE_EXCEEDED"
 
 
@@ -287,8 +291,8 @@ def test_a_relayed_stream_keeps_its_last_chunk_until_it_is_settled(ending: bytes
 def test_an_array_ends_with_its_bracket() -> None:
     decoder = UPSTREAM.stream(deployment())
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
-    assert not any(isinstance(event, Ended) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
-    assert isinstance(decoder.feed(b"\n]")[-1], Ended)
+    assert not any(isinstance(event, StreamEnded) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
+    assert isinstance(decoder.feed(b"\n]")[-1], StreamEnded)
     assert decoder.feed(b"\n") == decoder.end() == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from intellirouter.core import Call, LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from tests.support.dialects.gemini import deployment
 
 TARGET = deployment("gemini-embedding-001")
@@ -26,14 +26,14 @@ def test_one_text() -> None:
     ask = EMBEDDINGS_CLIENT.decode(call)
     assert (call.operation, call.model, ask.inputs, ask.is_single) == ("embeddings", "public", ["a"], True)
     assert (ask.task, ask.title, ask.dimensions) == ("RETRIEVAL_QUERY", "t", 8)
-    body = EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5]]), call, LossReport())
+    body = EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5]]), call, LossReport())
     assert json.loads(body) == {"embedding": {"values": [0.5]}}
 
 
 def test_a_batch_of_one_stays_a_batch() -> None:
     call = read({"requests": [{**content("a"), "model": "models/x"}]})
     assert EMBEDDINGS_CLIENT.decode(call).is_single is False
-    body = EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5]]), call, LossReport())
+    body = EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5]]), call, LossReport())
     assert json.loads(body) == {"embeddings": [{"values": [0.5]}]}
 
 
@@ -66,13 +66,13 @@ def test_pictures_are_not_embedded() -> None:
         read({"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}})
 
 
-def asked(ask: EmbeddingAsk) -> tuple[str, Any]:
+def asked(ask: EmbeddingRequest) -> tuple[str, Any]:
     request = EMBEDDINGS_UPSTREAM.encode(ask, TARGET, LossReport())
     return request.path, json.loads(request.body)
 
 
 def test_the_upstream_is_asked_for_one_or_for_many() -> None:
-    one = EmbeddingAsk(dialect="openai_chat", model="m", inputs=["a"], dimensions=8, task="search_query")
+    one = EmbeddingRequest(dialect="openai_chat", model="m", inputs=["a"], dimensions=8, task="search_query")
     want = {
         "model": "models/gemini-embedding-001",
         "content": {"parts": [{"text": "a"}]},
@@ -80,7 +80,7 @@ def test_the_upstream_is_asked_for_one_or_for_many() -> None:
         "outputDimensionality": 8,
     }
     assert asked(one) == ("/models/gemini-embedding-001:embedContent", want)
-    many = EmbeddingAsk(dialect="gemini", model="m", inputs=["a", "b"], title="t", extras={"autoTruncate": True})
+    many = EmbeddingRequest(dialect="gemini", model="m", inputs=["a", "b"], title="t", extras={"autoTruncate": True})
     path, body = asked(many)
     assert path == "/models/gemini-embedding-001:batchEmbedContents"
     assert [each["content"]["parts"][0]["text"] for each in body["requests"]] == ["a", "b"]
@@ -89,9 +89,11 @@ def test_the_upstream_is_asked_for_one_or_for_many() -> None:
 
 def test_tokens_cannot_be_embedded_and_users_are_not_told() -> None:
     with pytest.raises(errors.UnsupportedFeature):
-        asked(EmbeddingAsk(dialect="openai_chat", model="m", inputs=[[1, 2]]))
+        asked(EmbeddingRequest(dialect="openai_chat", model="m", inputs=[[1, 2]]))
     losses = LossReport()
-    EMBEDDINGS_UPSTREAM.encode(EmbeddingAsk(dialect="openai_chat", model="m", inputs=["a"], user="u"), TARGET, losses)
+    EMBEDDINGS_UPSTREAM.encode(
+        EmbeddingRequest(dialect="openai_chat", model="m", inputs=["a"], user="u"), TARGET, losses
+    )
     assert [loss.field for loss in losses.taken()] == ["user"]
 
 

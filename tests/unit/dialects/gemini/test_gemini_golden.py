@@ -10,7 +10,7 @@ import pytest
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, ERRORS, UPSTREAM
 from intellirouter.dialects.gemini import upstream_response as answer_in
-from intellirouter.dialects.ir import Conversation, Ended, Response, events_of, origin_of
+from intellirouter.dialects.ir import Conversation, Response, StreamEnded, events_of, origin_of
 from intellirouter.testing import FakeClock
 from tests.support.dialects.gemini import call_of, deployment, read_stream, stream_call
 from tests.support.dialects.golden import load, wire_of
@@ -118,7 +118,7 @@ def test_an_answer_says_the_same_after_a_round_trip(case: dict[str, Any]) -> Non
 def test_an_answer_told_as_a_stream_is_the_same_answer(case: dict[str, Any], *, is_array: bool) -> None:
     want = response_form(case)
     encoder = CLIENT.stream(stream_call(is_array=is_array), LossReport())
-    wire = encoder.encode([event for event in events_of(want) if not isinstance(event, Ended)]) + encoder.end()
+    wire = encoder.encode([event for event in events_of(want) if not isinstance(event, StreamEnded)]) + encoder.end()
     assert _told(read_stream(wire)) == _told(want)
 
 

@@ -7,22 +7,27 @@ from typing import Any, Final
 
 from intellirouter.dialects.ir import CustomTool, ToolCall
 
-INPUT: Final = "input"
+INPUT_ARGUMENT: Final = "input"
 """The one argument."""
 
 
-def schema_of(tool: CustomTool) -> dict[str, Any]:
+def custom_tool_schema(tool: CustomTool) -> dict[str, Any]:
     """Return the schema of the function's arguments; a grammar becomes words."""
     text = {"type": "string", "description": "The tool's input: free text."}
     if grammar := _grammar(tool.format):
         text["description"] += f" It must follow this grammar:\n{grammar}"
-    return {"type": "object", "properties": {INPUT: text}, "required": [INPUT], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {INPUT_ARGUMENT: text},
+        "required": [INPUT_ARGUMENT],
+        "additionalProperties": False,
+    }
 
 
 def text_of(arguments: str) -> str:
     """Return the text that a model gave such a function; what it wrote where that is not the one argument."""
     found = ToolCall(id="", name="", arguments=arguments).arguments_object()
-    text = found.get(INPUT) if found is not None else None
+    text = found.get(INPUT_ARGUMENT) if found is not None else None
     return text if isinstance(text, str) else arguments
 
 

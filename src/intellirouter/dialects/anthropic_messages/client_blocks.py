@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.lenient import text_in
 
 _TEXT: Final = frozenset({"type", "text", "citations", "cache_control"})
@@ -65,7 +65,7 @@ def text_of(block: dict[str, Any], path: str) -> Text:
         text=READER.required(block, "text", path),
         citations=[citation_of(item) for item in objects(block.get("citations"), f"{path}.citations")],
         cache=cache_of(block, path),
-        extras=rest_of(block, _TEXT),
+        extras=unknown_members(block, _TEXT),
     )
 
 
@@ -106,12 +106,12 @@ def _image(block: dict[str, Any], path: str) -> Part:
     source = _source(block, path)
     if source is None:
         return foreign(block)
-    return Media(kind="image", source=source, cache=cache_of(block, path), extras=rest_of(block, _IMAGE))
+    return Media(kind="image", source=source, cache=cache_of(block, path), extras=unknown_members(block, _IMAGE))
 
 
 def _document(block: dict[str, Any], path: str) -> Part:
     source = _source(block, path)
-    extras = rest_of(block, _DOCUMENT)
+    extras = unknown_members(block, _DOCUMENT)
     if source is None:
         text = _joined_text(block["source"].get("content"))
         if text is None:
@@ -170,7 +170,7 @@ def _thinking(block: dict[str, Any], path: str) -> Reasoning:
     return Reasoning(
         text=READER.text(block, "thinking", path),
         token=token_of(READER.text(block, "signature", path)),
-        extras=rest_of(block, _THINKING),
+        extras=unknown_members(block, _THINKING),
     )
 
 
@@ -182,7 +182,7 @@ def token_of(signature: str) -> Opaque | None:
 
 def _redacted(block: dict[str, Any], path: str) -> Reasoning:
     return Reasoning(
-        token=token_of(READER.required(block, "data", path)), is_redacted=True, extras=rest_of(block, _REDACTED)
+        token=token_of(READER.required(block, "data", path)), is_redacted=True, extras=unknown_members(block, _REDACTED)
     )
 
 
@@ -195,13 +195,13 @@ def _tool_use(block: dict[str, Any], path: str) -> ToolCall:
         name=READER.required(block, "name", path),
         arguments=msgspec.json.encode(arguments or {}).decode(),
         cache=cache_of(block, path),
-        extras=rest_of(block, _TOOL_USE),
+        extras=unknown_members(block, _TOOL_USE),
     )
 
 
 def _tool_result(block: dict[str, Any], path: str) -> ToolResult:
     content = block.get("content")
-    extras = rest_of(block, _TOOL_RESULT)
+    extras = unknown_members(block, _TOOL_RESULT)
     parts: list[Text | Media] = []
     if isinstance(content, str):
         parts = [Text(text=content)]

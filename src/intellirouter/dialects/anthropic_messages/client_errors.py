@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _TYPES: Final = {
@@ -96,7 +96,7 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Turn an error answer into ours."""
     kind, message, code = _read(_document(body), body)
-    wait_s = retry_after(headers, clock)
+    wait_s = retry_after_s(headers, clock)
     return _error_of(_Failure(status, deployment, body, kind, message, code, wait_s))
 
 

@@ -28,7 +28,7 @@ from intellirouter.dialects.ir import (
     ToolChoice,
     ToolResult,
 )
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 
 _TOP: Final = frozenset(
     {
@@ -49,7 +49,7 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 def conversation_of(call: Call) -> Conversation:
     """Read the whole request. Raises `InvalidRequest`."""
     body = read_body(_decoder, call.body)
-    extras = rest_of(body, _TOP)
+    extras = unknown_members(body, _TOP)
     reasoning, output = _reasoning(body, extras), _output(body)
     user = _user(body, extras)
     if betas := [value for name, value in call.context.headers if name == BETA]:
@@ -78,7 +78,7 @@ def _messages(body: dict[str, Any]) -> list[Message]:
         path = f"messages.{index}"
         role = READER.required(raw, "role", path)
         parts = parts_of(raw["content"], f"{path}.content")
-        messages += _split(role, parts, rest_of(raw, _MESSAGE))
+        messages += _split(role, parts, unknown_members(raw, _MESSAGE))
     return messages
 
 
@@ -107,7 +107,7 @@ def _tool(raw: dict[str, Any], path: str) -> Tool:
         parameters=READER.object(raw, "input_schema", path),
         is_strict=READER.flag(raw, "strict", path),
         cache=cache,
-        extras=rest_of(raw, _TOOL),
+        extras=unknown_members(raw, _TOOL),
     )
 
 
@@ -135,7 +135,7 @@ def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningConfig 
     thinking = READER.object(body, "thinking", "")
     config = READER.object(body, "output_config", "") or {}
     effort = READER.text(config, "effort", "output_config")
-    if rest := rest_of(config, frozenset({"effort", "format"})):
+    if rest := unknown_members(config, frozenset({"effort", "format"})):
         extras["output_config"] = rest
     if thinking is None:
         return ReasoningConfig(effort=effort) if effort else None
@@ -147,7 +147,7 @@ def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningConfig 
         budget_tokens=_count(thinking, "budget_tokens", "thinking."),
         is_adaptive=kind == "adaptive",
         is_visible=None if not display else display != "omitted",
-        extras=rest_of(thinking, _THINKING),
+        extras=unknown_members(thinking, _THINKING),
     )
     if kind not in {"enabled", "adaptive", "disabled"}:
         ask.extras["type"] = kind
@@ -183,7 +183,7 @@ def _sampling(body: dict[str, Any], call: Call) -> Sampling:
 
 def _user(body: dict[str, Any], extras: dict[str, Any]) -> str:
     metadata = READER.object(body, "metadata", "") or {}
-    if rest := rest_of(metadata, frozenset({"user_id"})):
+    if rest := unknown_members(metadata, frozenset({"user_id"})):
         extras["metadata"] = rest
     return READER.text(metadata, "user_id", "metadata")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import Obstacles, Thoughts, is_off, thoughts_for
 from intellirouter.dialects.anthropic_messages.upstream_schema import fitted_schema
 from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
@@ -121,8 +121,8 @@ class RequestWriter:
     def _tool(self, tool: Tool) -> list[Block]:
         spec: dict[str, Any] = {}
         if isinstance(tool, CustomTool):
-            self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
-            spec = {"name": tool.name, "inputSchema": {"json": schema_of(tool)}}
+            self._losses.add("tools", "emulated", f"free text is the argument {INPUT_ARGUMENT}")
+            spec = {"name": tool.name, "inputSchema": {"json": custom_tool_schema(tool)}}
         elif isinstance(tool, FunctionTool):
             parameters = tool.parameters or _OPEN_SCHEMA
             schema = parameters if "type" in parameters else {"type": "object", **parameters}

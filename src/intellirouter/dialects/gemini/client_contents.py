@@ -84,7 +84,7 @@ def messages_of(contents: list[Any]) -> list[Message]:
         content = Members(raw, place)
         role = _ROLES.get(content.text("role"))
         if role is None:
-            raise wrong_value(content.place("role"), "'user', 'model', 'function'")
+            raise wrong_value(content.path_of("role"), "'user', 'model', 'function'")
         parts = [part for each in content.each("parts") if (part := _part(each, calls)) is not None]
         if role == "assistant":
             _add_answer(messages, parts, content.rest())
@@ -133,7 +133,7 @@ def _split(role: Role, parts: list[Part], extras: dict[str, Any]) -> list[Messag
 
 def system_parts(content: Members) -> list[Part]:
     """Read `systemInstruction`, whose role means nothing."""
-    content.any("role")
+    content.take("role")
     parts = [_part(part, _Calls()) for part in content.each("parts")]
     return [part for part in parts if part is not None]
 
@@ -176,9 +176,9 @@ def _call(part: Members, token: Opaque | None, calls: _Calls) -> ToolCall:
     name = call.text("name")
     if not name:
         raise errors.InvalidRequest(
-            f"Missing '{call.place('name')}': say which function was called.",
+            f"Missing '{call.path_of('name')}': say which function was called.",
             code="missing_required_parameter",
-            param=call.place("name"),
+            param=call.path_of("name"),
         )
     call_id = calls.opened(call.text("id"), name)
     arguments = json_text(call.object("args") or {})
@@ -217,9 +217,9 @@ def _media(part: Members, token: Opaque | None) -> Media:
 def _source(uri: str, blob: Members) -> Source:
     if not uri:
         raise errors.InvalidRequest(
-            f"Missing '{blob.place('fileUri')}': say where the file is.",
+            f"Missing '{blob.path_of('fileUri')}': say where the file is.",
             code="missing_required_parameter",
-            param=blob.place("fileUri"),
+            param=blob.path_of("fileUri"),
         )
     media_type = blob.text("mimeType")
     if is_googles_own(uri):

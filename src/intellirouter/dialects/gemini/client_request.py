@@ -71,7 +71,7 @@ def _read(body: bytes) -> dict[str, Any]:
 
 def conversation_in(body: Members, call: Call) -> Conversation:
     """Read a request. Raises `InvalidRequest`."""
-    body.any("model")
+    body.take("model")
     extras: dict[str, Any] = {}
     system = body.members("systemInstruction")
     messages = messages_of(body.array("contents"))
@@ -109,7 +109,7 @@ def _tools(entry: Members) -> list[Tool]:
 def _function(entry: Members) -> FunctionTool:
     name = entry.text("name")
     if not name:
-        raise wrong_value(entry.place("name"), "the names of your functions")
+        raise wrong_value(entry.path_of("name"), "the names of your functions")
     schema = entry.object("parameters")
     parameters = entry.object("parametersJsonSchema")
     if parameters is None and schema is not None:
@@ -122,7 +122,7 @@ def _tool_choice(config: Members, extras: dict[str, Any]) -> ToolChoice | None:
     word = calling.text("mode").upper()
     mode = _MODES.get(word)
     if mode is None:
-        raise wrong_value(calling.place("mode"), "'AUTO', 'ANY', 'NONE', 'VALIDATED'")
+        raise wrong_value(calling.path_of("mode"), "'AUTO', 'ANY', 'NONE', 'VALIDATED'")
     allowed = calling.texts("allowedFunctionNames")
     extras.update(_kept("toolConfig.functionCallingConfig.", calling))
     extras.update(_kept("toolConfig.", config))
@@ -138,20 +138,20 @@ def _tool_choice(config: Members, extras: dict[str, Any]) -> ToolChoice | None:
 def _output(config: Members) -> OutputFormat | None:
     kind = config.text("responseMimeType").lower()
     schema = config.object("responseSchema")
-    wanted = config.any("responseJsonSchema")
+    wanted = config.take("responseJsonSchema")
     if wanted is None:
-        wanted = config.any("_responseJsonSchema")
+        wanted = config.take("_responseJsonSchema")
     if wanted is not None and not isinstance(wanted, dict):
-        raise wrong_type(config.place("responseJsonSchema"), "an object", wanted)
+        raise wrong_type(config.path_of("responseJsonSchema"), "an object", wanted)
     if wanted is None and schema is not None:
         wanted = json_schema(schema)
     if kind == "text/x.enum":
         raise errors.UnsupportedFeature(
             "Only Google's own models answer with one bare word of an enumeration (text/x.enum).",
-            param=config.place("responseMimeType"),
+            param=config.path_of("responseMimeType"),
         )
     if kind not in {"", "text/plain", _JSON}:
-        raise wrong_value(config.place("responseMimeType"), "'text/plain', 'application/json', 'text/x.enum'")
+        raise wrong_value(config.path_of("responseMimeType"), "'text/plain', 'application/json', 'text/x.enum'")
     if wanted is not None:
         return OutputFormat(kind="json_schema", schema=wanted)
     if not kind:
@@ -166,7 +166,7 @@ def _reasoning(config: Members) -> ReasoningConfig | None:
     effort = thinking.text("thinkingLevel").lower()
     return ReasoningConfig(
         effort="" if effort == "thinking_level_unspecified" else effort,
-        budget_tokens=thinking.whole("thinkingBudget"),
+        budget_tokens=thinking.integer("thinkingBudget"),
         is_visible=thinking.flag("includeThoughts"),
         extras=thinking.rest(),
     )
@@ -174,15 +174,15 @@ def _reasoning(config: Members) -> ReasoningConfig | None:
 
 def _sampling(config: Members) -> Sampling:
     return Sampling(
-        max_output_tokens=config.whole("maxOutputTokens"),
+        max_output_tokens=config.integer("maxOutputTokens"),
         temperature=config.number("temperature"),
         top_p=config.number("topP"),
-        top_k=config.whole("topK"),
+        top_k=config.integer("topK"),
         stop=config.texts("stopSequences"),
-        seed=config.whole("seed"),
+        seed=config.integer("seed"),
         presence_penalty=config.number("presencePenalty"),
         frequency_penalty=config.number("frequencyPenalty"),
         logprobs=config.flag("responseLogprobs"),
-        top_logprobs=config.whole("logprobs"),
-        n=max(1, config.whole("candidateCount") or 1),
+        top_logprobs=config.integer("logprobs"),
+        n=max(1, config.integer("candidateCount") or 1),
     )

@@ -86,20 +86,20 @@ def _ask_of(body: Members, model: str) -> EmbeddingRequest:
 
 
 def _one(request: Members, model: str) -> EmbeddingRequest:
-    request.any("model")
+    request.take("model")
     config = request.members("embedContentConfig")
     if not request.has("content"):
-        place = request.place("content")
+        place = request.path_of("content")
         raise errors.InvalidRequest(f"Missing '{place}'.", code="missing_required_parameter", param=place)
     text = _text(request.members("content"))
-    dimensions = request.whole("outputDimensionality")
+    dimensions = request.integer("outputDimensionality")
     return EmbeddingRequest(
         dialect=DIALECT,
         model=model,
         inputs=[text],
         task=request.text("taskType") or config.text("taskType"),
         title=request.text("title") or config.text("title"),
-        dimensions=config.whole("outputDimensionality") if dimensions is None else dimensions,
+        dimensions=config.integer("outputDimensionality") if dimensions is None else dimensions,
         extras={**request.rest(), **config.rest()},
     )
 
@@ -111,7 +111,7 @@ def _text(content: Members) -> str:
             raise errors.UnsupportedFeature("Only texts are embedded here.", param=part.path)
         texts.append(part.text("text"))
     if not texts:
-        raise wrong_type(content.place("parts"), "an array with a text", [])
+        raise wrong_type(content.path_of("parts"), "an array with a text", [])
     return "\n".join(texts)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.gemini.wire import first_of, objects_in, text_of
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _KEY_REASONS: Final = frozenset(
@@ -114,7 +114,7 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Turn an error answer into ours, with Google's message, reason and how long to wait."""
     said = read_error(body)
-    wait_s = retry_after(headers, clock)
+    wait_s = retry_after_s(headers, clock)
     said.retry_after_s = said.retry_after_s if wait_s is None else wait_s
     return error_of(status, said, deployment, body)
 

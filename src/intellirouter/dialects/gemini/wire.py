@@ -101,11 +101,11 @@ class Members(members.Members):
 
     def number(self, name: str) -> float | None:
         value = self._left.pop(name, None)
-        return None if value is None else _number(self.place(name), value)
+        return None if value is None else _number(self.path_of(name), value)
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self._left.pop(name, None)
-        return None if value is None else whole_number(self.place(name), value)
+        return None if value is None else whole_number(self.path_of(name), value)
 
     def array(self, name: str) -> list[Any]:
         """Return a list; a value alone is a list of one."""
@@ -117,7 +117,7 @@ class Members(members.Members):
     def each(self, name: str) -> "Iterator[Members]":
         """Walk through a list of objects."""
         for index, value in enumerate(self.array(name)):
-            place = f"{self.place(name)}[{index}]"
+            place = f"{self.path_of(name)}[{index}]"
             if not isinstance(value, dict):
                 raise wrong_type(place, "an object", value)
             yield Members(value, place)

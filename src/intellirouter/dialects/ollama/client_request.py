@@ -28,7 +28,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 from intellirouter.dialects.ollama.wire import DIALECT
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.media_types import media_type_of
 
 
@@ -129,7 +129,7 @@ def conversation_of(call: Call) -> Conversation:
         knobs["logprobs"] = True
         knobs["top_logprobs"] = request.top_logprobs
     is_chat = isinstance(request, ChatRequest)
-    extras = rest_of(raw, _OF_CHAT if is_chat else _OF_GENERATE)
+    extras = unknown_members(raw, _OF_CHAT if is_chat else _OF_GENERATE)
     return Conversation(
         dialect=DIALECT,
         model=request.model,
@@ -159,7 +159,7 @@ def _tools(request: ChatRequest, raw: dict[str, Any]) -> list[Any]:
     tools = []
     for tool, written in zip(request.tools or (), raw.get("tools") or (), strict=True):
         function = tool.function
-        extras = rest_of(written, _OF_TOOL) | rest_of(written["function"], _OF_FUNCTION)
+        extras = unknown_members(written, _OF_TOOL) | unknown_members(written["function"], _OF_FUNCTION)
         tools.append(
             FunctionTool(
                 name=function.name,
@@ -208,7 +208,7 @@ class _Messages:
 
     def _message(self, message: MessageIn, written: dict[str, Any]) -> Message:
         role = ROLES[message.role.lower()]
-        extras = rest_of(written, _OF_MESSAGE)
+        extras = unknown_members(written, _OF_MESSAGE)
         if role == "tool":
             return Message(role=role, parts=[self._result(message)], extras=extras)
         parts: list[Part] = []
@@ -231,7 +231,7 @@ class _Messages:
         self._open.append((function.name, call_id))
         found = function.arguments
         text = found if isinstance(found, str) else msgspec.json.encode(found or {}).decode()
-        extras = rest_of(written, _OF_CALL)
+        extras = unknown_members(written, _OF_CALL)
         return ToolCall(id=call_id, name=function.name, arguments=text or "{}", extras=extras)
 
     def _result(self, message: MessageIn) -> ToolResult:

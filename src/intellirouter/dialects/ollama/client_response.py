@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, LossReport, Usage, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -62,7 +62,7 @@ def counts_of(usage: Usage | None) -> dict[str, int]:
 
 def tool_call_of(call: ToolCall, index: int, losses: LossReport) -> dict[str, Any]:
     """Write a call. Broken arguments are kept, under a name of ours: the wire knows objects only."""
-    found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
+    found = {INPUT_ARGUMENT: call.arguments} if call.kind == "custom" else call.arguments_object()
     if found is None:
         losses.add("tool_calls[].function.arguments", "converted", "arguments that are no JSON object")
         found = {RAW: call.arguments}

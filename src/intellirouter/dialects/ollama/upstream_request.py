@@ -6,7 +6,7 @@ Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice` and tak
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -159,8 +159,8 @@ class RequestWriter:
         return tools
 
     def _free_text(self, tool: CustomTool) -> dict[str, Any]:
-        self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
-        function = {"name": tool.name, "description": tool.description, "parameters": schema_of(tool)}
+        self._losses.add("tools", "emulated", f"free text is the argument {INPUT_ARGUMENT}")
+        function = {"name": tool.name, "description": tool.description, "parameters": custom_tool_schema(tool)}
         return {"type": "function", "function": function}
 
     def _function(self, tool: FunctionTool) -> dict[str, Any]:
@@ -282,7 +282,7 @@ class RequestWriter:
         return part.source.data
 
     def _call(self, call: ToolCall, index: int) -> dict[str, Any]:
-        found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
+        found = {INPUT_ARGUMENT: call.arguments} if call.kind == "custom" else call.arguments_object()
         if found is None:
             self._losses.add("messages[].tool_calls[].arguments", "converted", "they are no JSON object")
             found = {RAW: call.arguments}

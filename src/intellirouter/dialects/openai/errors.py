@@ -78,7 +78,7 @@ def decode_error(
     if code is not None and code.isdigit():
         code = None  # the status once more
     said = f": {message}" if message else "."
-    retry_after_s = retry_after(headers, clock)
+    wait_s = retry_after_s(headers, clock)
     error: errors.UpstreamError
     if status in {401, 403}:
         error = errors.UpstreamAuthFailed(f"{deployment} refused our credential{said}")
@@ -89,9 +89,7 @@ def decode_error(
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){said}")
     elif status == 429:
-        error = errors.UpstreamRateLimited(
-            f"{deployment} is rate limited{said}", code=code, retry_after_s=retry_after_s
-        )
+        error = errors.UpstreamRateLimited(f"{deployment} is rate limited{said}", code=code, retry_after_s=wait_s)
     elif 400 <= status < 500:
         error = errors.UpstreamRejected(message or f"HTTP {status}", code=code, param=param, status=status)
         error.vendor_body = body
@@ -101,7 +99,7 @@ def decode_error(
         error = errors.UpstreamUnavailable(
             f"{deployment} failed (HTTP {status}){said}",
             status=_STATUS_OUT.get(status, 502),
-            retry_after_s=retry_after_s,
+            retry_after_s=wait_s,
         )
     return error
 
@@ -137,7 +135,7 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
     )
 
 
-def retry_after(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
+def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
     """Return the seconds the vendor asks us to wait: `retry-after-ms`, or `retry-after` as seconds or a date."""
     found = dict(headers)
     if (in_ms := _as_float(found.get("retry-after-ms"))) is not None:

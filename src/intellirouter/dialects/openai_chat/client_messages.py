@@ -85,12 +85,12 @@ class _Reader:
         for number, value in enumerate(members.array("tool_calls")):
             parts.append(self._call(value, f"{members.path}.tool_calls[{number}]", f"call_{index}_{number}"))
         if legacy := members.object("function_call"):
-            call = Members(legacy, members.place("function_call"))
+            call = Members(legacy, members.path_of("function_call"))
             arguments = call.text("arguments") or "{}"
             parts.append(
                 self._noted(ToolCall(id=f"call_{index}_function", name=call.required("name"), arguments=arguments))
             )
-        members.any("annotations")  # of an answer that came from here; says nothing to a model
+        members.take("annotations")  # of an answer that came from here; says nothing to a model
         return parts
 
     def _call(self, value: Any, path: str, fallback_id: str) -> Part:
@@ -98,7 +98,7 @@ class _Reader:
         if not isinstance(value, dict):
             raise wrong_type(path, "an object", value)
         members = Members(value, path)
-        members.any("index")  # left over from a stream's delta
+        members.take("index")  # left over from a stream's delta
         kind = members.text("type") or ("custom" if "custom" in value else "function")
         if kind not in {"function", "custom"}:
             return Foreign(dialect=DIALECT, kind=kind, raw=value)
@@ -126,7 +126,7 @@ class _Reader:
         if not call_id:
             call_id = self._answered(name)
             if not call_id:
-                raise missing(members.place("name" if is_legacy else "tool_call_id"))
+                raise missing(members.path_of("name" if is_legacy else "tool_call_id"))
         call = self._calls.get(call_id)
         self._open = [other for other in self._open if other.id != call_id]
         cache = read_cache(members)
@@ -135,7 +135,7 @@ class _Reader:
             if isinstance(part, Text | Media):
                 parts.append(part)
             else:
-                raise wrong_type(members.place("content"), "text or picture parts", None)
+                raise wrong_type(members.path_of("content"), "text or picture parts", None)
         return ToolResult(
             call_id=call_id, name=name, parts=parts, kind=call.kind if call is not None else "function", cache=cache
         )
@@ -160,12 +160,12 @@ def _mark_last(parts: list[Part], cache: CacheMark) -> None:
 
 def read_content(members: Members) -> list[Part]:
     """Read `content`: a text, parts, or nothing."""
-    value = members.any("content")
+    value = members.take("content")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         return [Text(text=value)]
-    place = members.place("content")
+    place = members.path_of("content")
     if not isinstance(value, list):
         raise wrong_type(place, "one of a string, an array or null", value)
     return [_part(part, f"{place}[{index}]") for index, part in enumerate(value)]
@@ -184,7 +184,7 @@ def _part(value: Any, path: str) -> Part:
     if kind == "refusal":
         return Refusal(text=part.text("refusal"), extras=part.rest())
     if kind == "thinking":  # Mistral's form: text, or a list of text parts
-        return Reasoning(text=_joined(part.any("thinking")))
+        return Reasoning(text=_joined(part.take("thinking")))
     return Foreign(dialect=DIALECT, kind=kind, raw=value)
 
 
@@ -196,17 +196,17 @@ def _joined(value: Any) -> str:
 
 def read_cache(members: Members) -> CacheMark | None:
     """Read a cache breakpoint: `cache_control` (Anthropic's, which vendors took over) or OpenAI's own."""
-    mark = members.any("cache_control")
+    mark = members.take("cache_control")
     if isinstance(mark, dict):
         ttl = mark.get("ttl")
         return CacheMark(ttl=ttl if isinstance(ttl, str) else "")
-    own = members.any("prompt_cache_breakpoint")
+    own = members.take("prompt_cache_breakpoint")
     # OpenAI's shortest is 30 minutes: `1h` is the next that the form knows.
     return CacheMark(ttl="1h") if isinstance(own, dict) else None
 
 
 def _thought_signature(members: Members) -> str:
-    extra = members.any("extra_content")
+    extra = members.take("extra_content")
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
     return signature if isinstance(signature, str) else ""
@@ -214,8 +214,8 @@ def _thought_signature(members: Members) -> str:
 
 def _reasoning(members: Members) -> list[Reasoning]:
     """Read thoughts in any of the spellings; the one that carries tokens wins."""
-    plain = _joined(members.any("reasoning_content")) or _joined(members.any("reasoning"))
-    parts = thoughts_of(members.any("reasoning_details")) or thoughts_of(members.any("thinking_blocks"))
+    plain = _joined(members.take("reasoning_content")) or _joined(members.take("reasoning"))
+    parts = thoughts_of(members.take("reasoning_details")) or thoughts_of(members.take("thinking_blocks"))
     if parts:
         if plain and not any(part.text or part.summary for part in parts):
             parts.insert(0, Reasoning(text=plain))

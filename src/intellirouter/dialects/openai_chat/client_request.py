@@ -40,14 +40,14 @@ def read_request(call: Call) -> Conversation:
     """Read the whole request. Raises `InvalidRequest`."""
     body: dict[str, Any] = decode_body(_decode_object, call.body)
     members = Members(body)
-    members.any("model")
+    members.take("model")
     options = members.members("stream_options")
-    members.any("stream")
-    options.any("include_usage")
+    members.take("stream")
+    options.take("include_usage")
     conversation = Conversation(dialect=DIALECT, model=call.model)
     conversation.is_stream, conversation.wants_usage = call.is_stream, call.wants_usage
     conversation.messages = read_messages(members.array("messages"))
-    if not members.lacks(_TOOLS):
+    if not members.has_none_of(_TOOLS):
         conversation.tools = _tools(members)
         conversation.tool_choice = _tool_choice(members)
     conversation.output = _output(members)
@@ -66,38 +66,38 @@ def read_request(call: Call) -> Conversation:
 
 def read_sampling(members: Members) -> Sampling:
     """Read the knobs that the chat and the completions dialect share."""
-    new, old = members.whole("max_completion_tokens"), members.whole("max_tokens")
+    new, old = members.integer("max_completion_tokens"), members.integer("max_tokens")
     limit = old if new is None else new
     temperature, top_p = members.number("temperature"), members.number("top_p")
-    if members.lacks(_RARE_KNOBS):
+    if members.has_none_of(_RARE_KNOBS):
         return Sampling(max_output_tokens=limit, temperature=temperature, top_p=top_p)
     return Sampling(
         max_output_tokens=limit,
         temperature=temperature,
         top_p=top_p,
-        top_k=members.whole("top_k"),
+        top_k=members.integer("top_k"),
         min_p=members.number("min_p"),
         stop=_stop(members),
-        seed=members.whole("seed"),
+        seed=members.integer("seed"),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
         repetition_penalty=members.number("repetition_penalty"),
         logit_bias=_logit_bias(members),
         logprobs=members.flag("logprobs"),
-        top_logprobs=members.whole("top_logprobs"),
-        n=members.whole("n") or 1,
+        top_logprobs=members.integer("top_logprobs"),
+        n=members.integer("n") or 1,
         verbosity=members.text("verbosity"),
     )
 
 
 def _stop(members: Members) -> list[str]:
-    value = members.any("stop")
+    value = members.take("stop")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise wrong_type(members.place("stop"), "one of a string or an array of strings", value)
+        raise wrong_type(members.path_of("stop"), "one of a string or an array of strings", value)
     return [item for item in value if item]
 
 
@@ -122,7 +122,7 @@ def _tools(members: Members) -> list[Tool]:
             tools.append(read)
         elif kind == "custom":
             inner = tool.members("custom")
-            name, description, form = inner.required("name"), inner.text("description"), inner.any("format")
+            name, description, form = inner.required("name"), inner.text("description"), inner.take("format")
             extras = inner.rest() | tool.rest()
             tools.append(CustomTool(name=name, description=description, format=form, cache=cache, extras=extras))
         else:
@@ -149,8 +149,8 @@ def _as_members(value: Any, path: str) -> Members:
 
 def _tool_choice(members: Members) -> ToolChoice | None:
     is_parallel = members.flag("parallel_tool_calls")
-    value = members.any("tool_choice")
-    legacy = members.any("function_call")
+    value = members.take("tool_choice")
+    legacy = members.take("function_call")
     if value is None and legacy is not None:
         value = {"type": "function", "function": legacy} if isinstance(legacy, dict) else legacy
     if value is None:
@@ -198,7 +198,7 @@ def _allowed(value: Any, path: str) -> str:
 
 
 def _output(members: Members) -> OutputFormat | None:
-    if members.lacks(_FORM):
+    if members.has_none_of(_FORM):
         return None
     form = members.members("response_format")
     match form.text("type"):
@@ -221,11 +221,11 @@ def _output(members: Members) -> OutputFormat | None:
 
 def _reasoning(members: Members) -> ReasoningConfig | None:
     """Read OpenAI's effort and the spellings of other vendors; these stay in `spelling`, for vendors that know them."""
-    if members.lacks(_THOUGHTS):
+    if members.has_none_of(_THOUGHTS):
         return None
     ask = ReasoningConfig(effort=members.text("reasoning_effort"))
     for name in ("reasoning", "thinking", "enable_thinking", "thinking_budget"):
-        value = members.any(name)
+        value = members.take(name)
         if value is None:
             continue
         ask.spelling[name] = value

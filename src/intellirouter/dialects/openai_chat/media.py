@@ -33,21 +33,21 @@ def media_part(kind: str, part: Members, cache: CacheMark | None) -> Media:
 
 def _image(part: Members) -> Media:
     url, detail = _url_of(part, "image_url")
-    return Media(kind="image", source=_linked(url, part.place("image_url.url")), detail=detail)
+    return Media(kind="image", source=_linked(url, part.path_of("image_url.url")), detail=detail)
 
 
 def _video(part: Members) -> Media:
     url, _ = _url_of(part, "video_url")
-    return Media(kind="video", source=_linked(url, part.place("video_url.url")))
+    return Media(kind="video", source=_linked(url, part.path_of("video_url.url")))
 
 
 def _url_of(part: Members, name: str) -> tuple[str, str]:
-    value = part.any(name)
+    value = part.take(name)
     if isinstance(value, str):  # how some clients write it
         return value, ""
     if not isinstance(value, dict):
-        raise missing(part.place(name)) if value is None else wrong_type(part.place(name), "an object", value)
-    inner = Members(value, part.place(name))
+        raise missing(part.path_of(name)) if value is None else wrong_type(part.path_of(name), "an object", value)
+    inner = Members(value, part.path_of(name))
     return inner.required("url"), inner.text("detail")
 
 
@@ -55,7 +55,7 @@ def _audio(part: Members) -> Media:
     inner = part.members("input_audio")
     data, form = inner.required("data"), inner.text("format") or "wav"
     if data.startswith("data:"):
-        return Media(kind="audio", source=_linked(data, inner.place("data")))
+        return Media(kind="audio", source=_linked(data, inner.path_of("data")))
     return Media(kind="audio", source=Source(data=data, media_type=_AUDIO_TYPES.get(form, f"audio/{form}")))
 
 
@@ -63,13 +63,13 @@ def _file(part: Members) -> Media:
     inner = part.members("file")
     data, file_id, url, name = (inner.text(key) for key in ("file_data", "file_id", "file_url", "filename"))
     if data.startswith("data:") or (url and not data):
-        source = _linked(data or url, inner.place("file_data" if data else "file_url"))
+        source = _linked(data or url, inner.path_of("file_data" if data else "file_url"))
     elif data:
         source = Source(data=data, media_type=_type_of_name(name))
     elif file_id:
         source = Source(file_id=file_id)
     else:
-        raise missing(inner.place("file_data"))
+        raise missing(inner.path_of("file_data"))
     return Media(kind="document", source=source, name=name)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.ir import (
     Conversation,
     Foreign,
@@ -211,7 +211,7 @@ class MessageWriter:
         if call.kind == "custom" and (self._is_openai or self._is_same):
             encoded = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         elif call.kind == "custom":
-            arguments = msgspec.json.encode({INPUT: call.arguments}).decode()
+            arguments = msgspec.json.encode({INPUT_ARGUMENT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
         else:
             encoded["function"] = {"name": call.name, "arguments": call.arguments}

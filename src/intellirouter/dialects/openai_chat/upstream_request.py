@@ -10,7 +10,7 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
@@ -123,7 +123,7 @@ class _Writer:
                 return self._function(tool)
             case CustomTool():
                 if not self._has_custom:
-                    self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
+                    self._losses.add("tools", "emulated", f"free text is the argument {INPUT_ARGUMENT}")
                     return self._function(_as_function(tool))
                 custom = {"name": tool.name, "description": tool.description, "format": tool.format}
                 kept = {name: value for name, value in custom.items() if value}
@@ -279,7 +279,9 @@ class _Writer:
 
 
 def _as_function(tool: CustomTool) -> FunctionTool:
-    return FunctionTool(name=tool.name, description=tool.description, parameters=schema_of(tool), cache=tool.cache)
+    return FunctionTool(
+        name=tool.name, description=tool.description, parameters=custom_tool_schema(tool), cache=tool.cache
+    )
 
 
 def _openrouter(ask: ReasoningConfig) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class CompletionsClient:
         body: dict[str, Any] = decode_body(_decode_object, call.body)
         members = Members(body)
         for name in ("model", "prompt", "stream", "stream_options", "echo", "suffix"):
-            members.any(name)
-        count = members.whole("logprobs")
+            members.take(name)
+        count = members.integer("logprobs")
         conversation = Conversation(dialect=DIALECT, model=call.model)
         conversation.is_stream, conversation.wants_usage = call.is_stream, call.wants_usage
         conversation.messages = [Message(role="user", parts=[Text(text=_prompt(request))])]

@@ -26,7 +26,7 @@ def name_of_type(value: Any) -> str:
     return _NAMES.get(type(value), "something else")
 
 
-def place_of(path: str, name: str) -> str:
+def join_path(path: str, name: str) -> str:
     """Return where a member stands in the body."""
     return f"{path}.{name}" if path else name
 
@@ -51,7 +51,7 @@ def wrong_value(place: str, value: str, supported: str) -> errors.InvalidRequest
     )
 
 
-def rest_of(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def unknown_members(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """Return what has no slot: reported when the upstream is of another dialect. Null says nothing."""
     return {name: value for name, value in source.items() if name not in known and value is not None}
 
@@ -71,25 +71,25 @@ class Reader:
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise self.wrong_type(place_of(path, name), "a string", value)
+            raise self.wrong_type(join_path(path, name), "a string", value)
         return value
 
     def required(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
         """Return a string that must be there; it may be empty."""
         if source.get(name) is None:
-            raise self.missing(place_of(path, name))
+            raise self.missing(join_path(path, name))
         return self.text(source, name, path)
 
     def flag(self, source: Mapping[str, Any], name: str, path: str = "") -> bool | None:
         value = source.get(name)
         if value is not None and not isinstance(value, bool):
-            raise self.wrong_type(place_of(path, name), "a boolean", value)
+            raise self.wrong_type(join_path(path, name), "a boolean", value)
         return value
 
     def object(self, source: Mapping[str, Any], name: str, path: str = "") -> dict[str, Any] | None:
         value = source.get(name)
         if value is not None and not isinstance(value, dict):
-            raise self.wrong_type(place_of(path, name), "an object", value)
+            raise self.wrong_type(join_path(path, name), "an object", value)
         return value
 
     def array(self, source: Mapping[str, Any], name: str, path: str = "") -> list[Any]:
@@ -97,7 +97,7 @@ class Reader:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.wrong_type(place_of(path, name), "an array", value)
+            raise self.wrong_type(join_path(path, name), "an array", value)
         return value
 
 
@@ -115,14 +115,14 @@ class Members:
         self._left = dict(value)
         self.path = path
 
-    def place(self, name: str) -> str:
-        return place_of(self.path, name)
+    def path_of(self, name: str) -> str:
+        return join_path(self.path, name)
 
-    def lacks(self, names: frozenset[str]) -> bool:
+    def has_none_of(self, names: frozenset[str]) -> bool:
         """Tell whether none of these members is there: what is hardly ever said need not be asked for one by one."""
         return names.isdisjoint(self._left)
 
-    def any(self, name: str) -> Any:
+    def take(self, name: str) -> Any:
         return self._left.pop(name, None)
 
     def text(self, name: str) -> str:
@@ -158,37 +158,37 @@ class Members:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.reader.wrong_type(self.place(name), "a number", value)
+            raise self.reader.wrong_type(self.path_of(name), "a number", value)
         return value
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self.number(name)
         if value is None:
             return None
         if abs(value) > _MAX_NUMBER:
-            place = self.place(name)
+            place = self.path_of(name)
             raise errors.InvalidRequest(
                 f"Invalid '{place}': the integer is out of range.", code="invalid_value", param=place
             )
         if value % 1:
-            raise self.reader.wrong_type(self.place(name), "an integer", value)
+            raise self.reader.wrong_type(self.path_of(name), "an integer", value)
         return int(value)
 
     def members(self, name: str) -> Self:
-        return type(self)(self.object(name) or {}, self.place(name))
+        return type(self)(self.object(name) or {}, self.path_of(name))
 
     def texts(self, name: str) -> list[str]:
         values = self.array(name)
         for index, value in enumerate(values):
             if not isinstance(value, str):
-                raise self.reader.wrong_type(f"{self.place(name)}[{index}]", "a string", value)
+                raise self.reader.wrong_type(f"{self.path_of(name)}[{index}]", "a string", value)
         return values
 
     def required(self, name: str) -> str:
         """Return a text that must be there and say something."""
         value = self.text(name)
         if not value:
-            raise self.reader.missing(self.place(name))
+            raise self.reader.missing(self.path_of(name))
         return value
 
     def rest(self) -> dict[str, Any]:

@@ -43,14 +43,14 @@ def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise errors.InvalidRequest("The JSON body nests too deeply.", code="json_too_deep") from None
 
 
-def what_and_where(complaint: str) -> tuple[str, str]:
+def split_validation_error(complaint: str) -> tuple[str, str]:
     """Split what msgspec says of a wrong value from its place, which is empty for the body itself."""
     match = _AT.match(complaint)
     return (match["what"], match["path"] or "") if match else (complaint, "")
 
 
 def _explain(text: str) -> errors.InvalidRequest:
-    what, path = what_and_where(text)
+    what, path = split_validation_error(text)
     path = path.removeprefix(".")
     if missing := _MISSING.search(what):
         param = f"{path}.{missing['name']}" if path else missing["name"]

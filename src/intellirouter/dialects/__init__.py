@@ -1,8 +1,8 @@
-"""Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
+"""Wire codecs, which convert between the bytes of a dialect and values. Pure: no I/O.
 
-Door: `DIALECTS` and `build_dialects`, which makes `Dialects` of them: the endpoints that clients call, by name and by
-path. The `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering, SSE, forms, JSON bounds. A codec
-knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
+Door: `DIALECTS`, and `build_dialects`, which builds `Dialects` from them: the endpoints that clients call, by name and
+by path. The types `Endpoint`, `Route`, `StreamRelay` and `Answer`; error rendering, SSE, forms, bounds on JSON. Of
+providers, keys and deployments, a codec knows only what is passed to it. See DESIGN.md.
 """
 
 from intellirouter.dialects.adapt.choices import frame

@@ -4,7 +4,7 @@ import pytest
 
 from intellirouter.core import Usage
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.adapt.choices import FanDecoder, frame, joined, read_frames
+from intellirouter.dialects.adapt.choices import ChoicesDecoder, frame, join_responses, read_frames
 from intellirouter.dialects.ir import (
     Choice,
     ChoiceFinished,
@@ -51,18 +51,18 @@ def test_whole_answers_are_joined_in_order() -> None:
         Response(id=f"r{n}", model="m", choices=[Choice(parts=[Text(text=str(n))])], usage=Usage(output_tokens=n))
         for n in (1, 2, 3)
     ]
-    whole = joined(answers)
+    whole = join_responses(answers)
     assert whole.id == "r1"
     assert [choice.parts for choice in whole.choices] == [[Text(text="1")], [Text(text="2")], [Text(text="3")]]
     assert whole.usage == Usage(output_tokens=6)
 
 
 def test_usage_that_one_answer_lacks_is_unknown_in_all() -> None:
-    assert joined([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
+    assert join_responses([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
 
 
 def test_streams_are_joined_as_they_come() -> None:
-    decoder = FanDecoder([Lines(), Lines()])
+    decoder = ChoicesDecoder([Lines(), Lines()])
     events: list[Event] = []
     for copy, data in ((1, b"bx"), (0, b"ba"), (0, b"cu."), (1, b"yu."), (0, b""), (1, b"")):
         events += decoder.feed(frame(copy, data))
@@ -76,7 +76,7 @@ def test_streams_are_joined_as_they_come() -> None:
 
 
 def test_a_copy_that_never_ends_is_a_cut() -> None:
-    decoder = FanDecoder([Lines(), Lines()])
+    decoder = ChoicesDecoder([Lines(), Lines()])
     decoder.feed(frame(0, b"ba.") + frame(1, b"bx"))
     with pytest.raises(UpstreamMalformed, match="cut off"):
         decoder.end()

@@ -3,7 +3,7 @@
 import pytest
 
 from intellirouter.core import Loss, LossReport
-from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
+from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.ir import (
     Choice,
     ChoiceFinished,
@@ -61,7 +61,7 @@ def test_one_tool_is_forced_or_none(
 def test_its_arguments_are_asked_for_and_that_is_said() -> None:
     losses = LossReport()
     before = asking(ToolChoice(mode="named", name="one"), ONE, TWO)
-    asked = as_schema(before, ONE, losses)
+    asked = with_output_schema(before, ONE, losses)
     assert asked.output is not None
     assert (asked.output.kind, asked.output.schema) == ("json_schema", SCHEMA)
     assert (asked.tools, asked.tool_choice) == ([], None)
@@ -77,7 +77,7 @@ def test_its_arguments_are_asked_for_and_that_is_said() -> None:
 @pytest.mark.parametrize(("said", "told"), [("stop", "tool_calls"), ("length", "length")])
 def test_the_answer_becomes_the_call(said: StopReason, told: StopReason) -> None:
     parts = [Reasoning(text="hm"), Text(text='{"city":'), Text(text='"Oslo"}')]
-    choice = as_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=said))]), ONE).choices[0]
+    choice = with_tool_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=said))]), ONE).choices[0]
     thought, call = choice.parts
     assert thought == Reasoning(text="hm")
     assert isinstance(call, ToolCall)

@@ -20,7 +20,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.lenient import text_in
 
@@ -75,7 +75,7 @@ def citation_of(raw: Mapping[str, Any]) -> Citation:
     citation = Citation(cited_text=text_in(raw, "cited_text"), raw=dict(raw), dialect=DIALECT)
     if kind == "web_search_result_location":
         citation.kind, citation.url, citation.title = "url", text_in(raw, "url"), text_in(raw, "title")
-        if text_in(raw, "encrypted_index").startswith(MARK):  # made up by us for another dialect's citation
+        if text_in(raw, "encrypted_index").startswith(WRAPPED_PREFIX):  # made up by us for another dialect's citation
             citation.raw, citation.dialect = None, ""
     elif kind == "search_result_location":
         source = text_in(raw, "source")

@@ -24,7 +24,7 @@ MAX_COUNT: Final = 2**53
 """JSON's integers have no end; what is counted and priced with them has."""
 
 WRAPPED_MARK: Final = b"aXJ0MS"
-"""How every wrapped token begins once it is base64: a body without it holds none. See `ir.tokens.MARK`."""
+"""How every wrapped token begins once it is base64: a body without it holds none. See `ir.tokens.WRAPPED_PREFIX`."""
 _WRAPPED: Final = WRAPPED_MARK.decode()
 _REDACTED: Final = "redacted"
 _URL_SAFE: Final = str.maketrans("-_", "+/")

@@ -1,7 +1,7 @@
-"""The intermediate form: what any dialect can say, typed, ordered, tagged with where it came from.
+"""The intermediate form: everything that the dialects can express, as typed values.
 
-Codecs decode their dialect into it and encode it back; a translation is one of each. Nothing here knows a dialect's
-wire form. `collect` and `events_of` are the law between a whole answer and its stream.
+Codecs decode their dialect into this form and encode it from this form; a translation is one of each. Nothing here
+knows a dialect's wire format. `collect` and `events_of` convert between a complete response and its stream.
 """
 
 from intellirouter.dialects.ir.collect import Collector, collect, events_of

@@ -29,7 +29,7 @@ SPEC: Final = DialectSpec(
             name="ollama_generate",
             paths=("/api/generate",),
             client=GENERATE_CLIENT,
-            is_upstream_form=False,
+            has_upstream_format=False,
             local=_LOADS,
         ),
         EmbeddingsEndpoint(name="ollama_embed", paths=("/api/embed",), client=EMBEDDINGS_CLIENT, local=_LOADS),

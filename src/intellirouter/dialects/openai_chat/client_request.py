@@ -228,7 +228,7 @@ def _reasoning(members: Members) -> ReasoningConfig | None:
         value = members.take(name)
         if value is None:
             continue
-        ask.spelling[name] = value
+        ask.client_members[name] = value
         if name == "enable_thinking" and isinstance(value, bool):
             ask.is_enabled = value
         elif name == "thinking_budget":

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from intellirouter.core import Call, LossReport, Usage, new_id
-from intellirouter.dialects.adapt.custom_tools import text_of
+from intellirouter.dialects.adapt.custom_tools import custom_tool_input
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
     Choice,
@@ -192,7 +192,7 @@ def with_text(call: ToolCall, custom: frozenset[str]) -> ToolCall:
     """Return the call of a custom tool with its text, where the upstream knew the tool as a function of one text."""
     if call.kind == "custom" or call.name not in custom:
         return call
-    return structs.replace(call, kind="custom", arguments=text_of(call.arguments))
+    return structs.replace(call, kind="custom", arguments=custom_tool_input(call.arguments))
 
 
 def annotations_of(citations: list[Citation], offset: int, length: int, losses: LossReport) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from intellirouter.core import Call, LossReport, Usage, errors
-from intellirouter.dialects.adapt.custom_tools import text_of
+from intellirouter.dialects.adapt.custom_tools import custom_tool_input
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     ChoiceFinished,
@@ -214,7 +214,7 @@ class ChatStreamEncoder:
         """The call is over: show what was held; one without arguments gets an empty object, which clients can parse."""
         call = choice.calls.get(part)
         if call is not None and call.held is not None:
-            text, call.held = text_of("".join(call.held)), None
+            text, call.held = custom_tool_input("".join(call.held)), None
             self._arguments(ArgumentsDelta(text=text, choice=index, part=part), choice, out)
         if call is not None and call.is_empty and call.kind == "function":
             self._arguments(ArgumentsDelta(text="{}", choice=index, part=part), choice, out)

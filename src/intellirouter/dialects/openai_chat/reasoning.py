@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.wire.lenient import text_in
 
 DIALECT: Final = "openai_chat"
@@ -43,7 +43,7 @@ def token_of(entry: dict[str, Any], origin: str = "") -> Opaque | None:
     value = text_in(entry, "signature") or text_in(entry, "data")
     if not value:
         return None
-    if value.startswith(MARK):
+    if value.startswith(WRAPPED_PREFIX):
         return unwrap_token(value, DIALECT)
     if not text_in(entry, "type").startswith("reasoning."):
         return Opaque(value=value, origin=origin, dialect="anthropic_messages")

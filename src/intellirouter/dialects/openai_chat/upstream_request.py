@@ -187,9 +187,9 @@ class _Writer:
 
     def _reasoning(self, ask: ReasoningConfig) -> None:
         if self._is_same:
-            if ask.effort and not isinstance(ask.spelling.get("reasoning"), dict):
+            if ask.effort and not isinstance(ask.client_members.get("reasoning"), dict):
                 self._body["reasoning_effort"] = ask.effort
-            self._body |= ask.spelling
+            self._body |= ask.client_members
             return
         if self._deployment.vendor == "openrouter":
             self._body["reasoning"] = _openrouter(ask)

@@ -1,7 +1,7 @@
-"""Typed reads of the members of a client's JSON. Null means default; a wrong type is `InvalidRequest` with its place.
+"""Typed reads of the members of a client's JSON. Null means the default; a wrong type raises `InvalidRequest`.
 
-`Reader` looks at members, `Members` takes them out of an object, so that what is left over is what we do not know.
-The words are OpenAI's; a dialect with words or leniencies of its own derives from these.
+`Reader` reads members. `Members` also removes them, so that the unknown members remain. The error messages are those of
+OpenAI. Dialects with other messages or more tolerance derive from these classes.
 """
 
 from collections.abc import Mapping
@@ -22,51 +22,51 @@ _NAMES: Final = {
 
 
 def name_of_type(value: Any) -> str:
-    """Return how messages call the type of a JSON value."""
-    return _NAMES.get(type(value), "something else")
+    """Return the name of a JSON value's type in error messages."""
+    return _NAMES.get(type(value), "a value of another type")
 
 
 def join_path(path: str, name: str) -> str:
-    """Return where a member stands in the body."""
+    """Return the path of a member of the object at `path`."""
     return f"{path}.{name}" if path else name
 
 
-def wrong_type(place: str, expected: str, value: Any) -> errors.InvalidRequest:
+def wrong_type(path: str, expected: str, value: Any) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Invalid type for '{place}': expected {expected}, but got {name_of_type(value)} instead.",
+        f"Invalid type for '{path}': expected {expected}, but got {name_of_type(value)} instead.",
         code="invalid_type",
-        param=place,
+        param=path,
     )
 
 
-def missing(place: str) -> errors.InvalidRequest:
+def missing(path: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Missing required parameter: '{place}'.", code="missing_required_parameter", param=place
+        f"Missing required parameter: '{path}'.", code="missing_required_parameter", param=path
     )
 
 
-def wrong_value(place: str, value: str, supported: str) -> errors.InvalidRequest:
+def wrong_value(path: str, value: str, supported: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Invalid value: {value[:100]!r}. Supported values are: {supported}.", code="invalid_value", param=place
+        f"Invalid value: {value[:100]!r}. Supported values are: {supported}.", code="invalid_value", param=path
     )
 
 
 def unknown_members(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return what has no slot: reported when the upstream is of another dialect. Null says nothing."""
+    """Return the members that are not known, without null values."""
     return {name: value for name, value in source.items() if name not in known and value is not None}
 
 
 class Reader:
-    """Reads the members of an object that stands at `path`."""
+    """Reads members of an object at `path`."""
 
-    def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:
-        return wrong_type(place, expected, value)
+    def wrong_type(self, path: str, expected: str, value: Any) -> errors.InvalidRequest:
+        return wrong_type(path, expected, value)
 
-    def missing(self, place: str) -> errors.InvalidRequest:
-        return missing(place)
+    def missing(self, path: str) -> errors.InvalidRequest:
+        return missing(path)
 
     def text(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
-        """Return an optional string, empty when it is missing or null."""
+        """Return an optional string; empty if it is missing or null."""
         value = source.get(name)
         if value is None:
             return ""
@@ -75,7 +75,7 @@ class Reader:
         return value
 
     def required(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
-        """Return a string that must be there; it may be empty."""
+        """Return a required string, which may be empty."""
         if source.get(name) is None:
             raise self.missing(join_path(path, name))
         return self.text(source, name, path)
@@ -105,7 +105,7 @@ READER: Final = Reader()
 
 
 class Members:
-    """Takes members out of an object one by one; what is left over is what we do not know."""
+    """Reads members of an object and removes them. What remains are the unknown members."""
 
     __slots__ = ("_left", "path")
 
@@ -119,7 +119,7 @@ class Members:
         return join_path(self.path, name)
 
     def has_none_of(self, names: frozenset[str]) -> bool:
-        """Tell whether none of these members is there: what is hardly ever said need not be asked for one by one."""
+        """Return whether none of these members is present. Saves reading rare members one by one."""
         return names.isdisjoint(self._left)
 
     def take(self, name: str) -> Any:
@@ -166,9 +166,9 @@ class Members:
         if value is None:
             return None
         if abs(value) > _MAX_NUMBER:
-            place = self.path_of(name)
+            path = self.path_of(name)
             raise errors.InvalidRequest(
-                f"Invalid '{place}': the integer is out of range.", code="invalid_value", param=place
+                f"Invalid '{path}': the integer is out of range.", code="invalid_value", param=path
             )
         if value % 1:
             raise self.reader.wrong_type(self.path_of(name), "an integer", value)
@@ -185,12 +185,12 @@ class Members:
         return values
 
     def required(self, name: str) -> str:
-        """Return a text that must be there and say something."""
+        """Return a required string, which must not be empty."""
         value = self.text(name)
         if not value:
             raise self.reader.missing(self.path_of(name))
         return value
 
     def rest(self) -> dict[str, Any]:
-        """Return what was not taken."""
+        """Return the members that have not been read, without null values."""
         return {name: value for name, value in self._left.items() if value is not None}

@@ -84,12 +84,9 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
 
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
-    reason = stop.message or stop.raw
-    if not reason:
-        return errors.UpstreamMalformed("The model stopped before it had written an answer.")
-    return errors.UpstreamMalformed(
-        f"The model stopped before it had written an answer: {reason[:300].removesuffix('.')}."
-    )
+    reason = (stop.message or stop.raw)[:300]
+    detail = f": {errors.as_sentence(reason)}" if reason else "."
+    return errors.UpstreamMalformed(f"The model stopped before it had written an answer{detail}")
 
 
 def _with_unique_id(part: Part, ids: set[str]) -> Part:
@@ -125,7 +122,8 @@ def check_output(text: str, output: OutputFormat | None) -> None:
     problem = next(iter(validator.iter_errors(value)), None)
     if problem is not None:
         raise errors.UpstreamMalformed(
-            f"The model's answer does not match the schema that the client asked for: {problem.message[:300]}."
+            "The model's answer does not match the schema that the client asked for: "
+            + errors.as_sentence(problem.message[:300])
         )
 
 

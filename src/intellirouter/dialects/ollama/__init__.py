@@ -1,7 +1,8 @@
-"""Ollama's native API: chat, generate, embeddings, and what its clients ask about models.
+"""Ollama's native API: chat, generate, embeddings, and information about models.
 
 Door: `SPEC`; `CLIENT`, `GENERATE_CLIENT`, `EMBEDDINGS_CLIENT`, `LEGACY_EMBEDDINGS_CLIENT`, `UPSTREAM`,
-`EMBEDDINGS_UPSTREAM`, `ERRORS`; `is_load` and `LOAD_ROUTE` for requests that only load a model; the pages about models.
+`EMBEDDINGS_UPSTREAM`, `ERRORS`; `is_load` and `LOAD_ROUTE` for requests that only load a model; `ListedModel`, `tags`,
+`ps`, `show` and `version` for information about models.
 Client side: `client` and `client_*`, `loading`, `model_pages`. Upstream side: `upstream` and `upstream_*`.
 Both: `wire`.
 """

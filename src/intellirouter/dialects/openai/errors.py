@@ -77,7 +77,7 @@ def decode_error(
     message, code, param = _read_envelope(body)
     if code is not None and code.isdigit():
         code = None  # The code only repeats the status.
-    detail = f": {message}" if message else "."
+    detail = f": {errors.as_sentence(message)}" if message else "."
     wait_s = retry_after_s(headers, clock)
     error: errors.UpstreamError
     if status in {401, 403}:
@@ -85,7 +85,7 @@ def decode_error(
     elif status == 402 or code in ACCOUNT_CODES:
         error = _account_error(status, deployment, detail, code)
     elif status == 404:
-        error = errors.UpstreamModelMissing(message or f"{deployment} does not have this model or path.", code=code)
+        error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){detail}")
     elif status == 429:
@@ -95,7 +95,7 @@ def decode_error(
         error = errors.UpstreamRejected(message, code=code, param=param, status=status)
         error.vendor_body = body
     elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(f"{deployment} responded with a redirect (HTTP {status}). Check its base_url.")
+        error = errors.UpstreamMalformed(f"{deployment} returned a redirect (HTTP {status}). Check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
             f"{deployment} failed (HTTP {status}){detail}",
@@ -107,7 +107,7 @@ def decode_error(
 
 def _account_error(status: int, deployment: str, detail: str, code: str | None) -> errors.UpstreamError:
     return errors.UpstreamQuotaExhausted(
-        f"The account of {deployment} has no credit or quota left{detail}",
+        f"{deployment} has no credit or quota left{detail}",
         code=code or "insufficient_quota",
         status=429 if status == 429 else 502,
     )
@@ -167,11 +167,11 @@ def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
     message, code, _ = _read_envelope(data)
     if code in {"rate_limit_exceeded", "429"}:
         return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
-    return errors.UpstreamUnavailable(f"The upstream failed while streaming: {message or data[:300]!r}")
+    text = message or data[:300].decode("utf-8", "replace")
+    return errors.UpstreamUnavailable(f"The upstream failed during the stream: {errors.as_sentence(text)}")
 
 
 def decode_error_in_200(body: bytes) -> errors.UpstreamError:
     """Return the gateway error for an error document with HTTP status 200. It counts as a failure of the server."""
-    return errors.UpstreamUnavailable(
-        "The upstream returned HTTP 200 with an error: " + body[:500].decode("utf-8", "replace")
-    )
+    text = errors.as_sentence(body[:500].decode("utf-8", "replace"))
+    return errors.UpstreamUnavailable(f"The upstream returned an error with HTTP status 200: {text}")

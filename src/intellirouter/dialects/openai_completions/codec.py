@@ -27,7 +27,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.openai.errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_request import read_sampling
-from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, head_of
+from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, response_head
 from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough, source_of
 from intellirouter.dialects.protocols import StreamEncoder
 from intellirouter.dialects.wire.json_reader import Members
@@ -78,7 +78,7 @@ class CompletionsClient:
         return conversation
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        body = head_of(response.id, response.created_s, call.model, _KIND)
+        body = response_head(response.id, response.created_s, call.model, _KIND)
         echo = _echo(call)
         body["choices"] = [_choice(choice, index, echo, losses) for index, choice in enumerate(response.choices)]
         if response.usage is not None:
@@ -213,7 +213,7 @@ class CompletionStreamEncoder:
 
     def _chunk(self, choices: list[Any], usage: Any) -> bytes:
         if not self._head:
-            self._head = head_of(self._start.id, self._start.created_s, self._call.model, _KIND)
+            self._head = response_head(self._start.id, self._start.created_s, self._call.model, _KIND)
         body = {**self._head, "choices": choices}
         if self._call.wants_usage:
             body["usage"] = usage

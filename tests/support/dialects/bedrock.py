@@ -20,7 +20,7 @@ ADAPTIVE = "anthropic.claude-opus-4-7"
 NOVA = "us.amazon.nova-2-lite-v1:0"
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters={"type": "object"}, is_strict=True)]
-MARK = CacheMark()
+WRAPPED_PREFIX = CacheMark()
 
 
 def deployment(model=CLAUDE):

@@ -13,7 +13,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     Source,
     Text,
@@ -142,16 +142,16 @@ def _sampling(config: dict[str, Any], fields: dict[str, Any]) -> Sampling:
     )
 
 
-def _reasoning(fields: dict[str, Any], output: dict[str, Any]) -> ReasoningAsk | None:
+def _reasoning(fields: dict[str, Any], output: dict[str, Any]) -> ReasoningConfig | None:
     thinking, level = fields.pop("thinking", None), fields.pop("reasoningConfig", None)
     effort = output.get("effort", fields.pop("reasoning_effort", "")) or (level or {}).get("maxReasoningEffort", "")
     if thinking is None and level is None and not effort:
         return None
     setting = thinking or level or {"type": "enabled"}
-    return ReasoningAsk(
+    return ReasoningConfig(
         is_enabled=setting["type"] != "disabled",
         effort=effort,
         budget_tokens=setting.get("budget_tokens"),
         is_adaptive=setting["type"] == "adaptive",
-        shows_thoughts={"summarized": True, "omitted": False}.get(setting.get("display", "")),
+        is_visible={"summarized": True, "omitted": False}.get(setting.get("display", "")),
     )

@@ -20,8 +20,8 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
-from intellirouter.dialects.ir.tokens import MARK
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
+from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.lenient import text_in
 
 _TEXT: Final = frozenset({"type", "text", "citations", "cache_control"})
@@ -65,7 +65,7 @@ def read_text(block: dict[str, Any], path: str) -> Text:
         text=READER.required(block, "text", path),
         citations=[read_citation(item) for item in read_objects(block.get("citations"), f"{path}.citations")],
         cache=read_cache_mark(block, path),
-        extras=rest_of(block, _TEXT),
+        extras=unknown_members(block, _TEXT),
     )
 
 
@@ -75,7 +75,9 @@ def read_citation(raw: Mapping[str, Any]) -> Citation:
     citation = Citation(cited_text=text_in(raw, "cited_text"), raw=dict(raw), dialect=DIALECT)
     if kind == "web_search_result_location":
         citation.kind, citation.url, citation.title = "url", text_in(raw, "url"), text_in(raw, "title")
-        if text_in(raw, "encrypted_index").startswith(MARK):  # written by the gateway for a citation of another dialect
+        if text_in(raw, "encrypted_index").startswith(
+            WRAPPED_PREFIX
+        ):  # written by the gateway for a citation of another dialect
             citation.raw, citation.dialect = None, ""
     elif kind == "search_result_location":
         source = text_in(raw, "source")
@@ -109,12 +111,12 @@ def _read_image(block: dict[str, Any], path: str) -> Part:
     source = _read_source(block, path)
     if source is None:
         return foreign_part(block)
-    return Media(kind="image", source=source, cache=read_cache_mark(block, path), extras=rest_of(block, _IMAGE))
+    return Media(kind="image", source=source, cache=read_cache_mark(block, path), extras=unknown_members(block, _IMAGE))
 
 
 def _read_document(block: dict[str, Any], path: str) -> Part:
     source = _read_source(block, path)
-    extras = rest_of(block, _DOCUMENT)
+    extras = unknown_members(block, _DOCUMENT)
     if source is None:
         text = _join_text(block["source"].get("content"))
         if text is None:
@@ -173,7 +175,7 @@ def _read_thinking(block: dict[str, Any], path: str) -> Reasoning:
     return Reasoning(
         text=READER.text(block, "thinking", path),
         token=read_signature(READER.text(block, "signature", path)),
-        extras=rest_of(block, _THINKING),
+        extras=unknown_members(block, _THINKING),
     )
 
 
@@ -185,7 +187,9 @@ def read_signature(signature: str) -> Opaque | None:
 
 def _read_redacted_thinking(block: dict[str, Any], path: str) -> Reasoning:
     return Reasoning(
-        token=read_signature(READER.required(block, "data", path)), is_redacted=True, extras=rest_of(block, _REDACTED)
+        token=read_signature(READER.required(block, "data", path)),
+        is_redacted=True,
+        extras=unknown_members(block, _REDACTED),
     )
 
 
@@ -198,13 +202,13 @@ def _read_tool_use(block: dict[str, Any], path: str) -> ToolCall:
         name=READER.required(block, "name", path),
         arguments=msgspec.json.encode(arguments or {}).decode(),
         cache=read_cache_mark(block, path),
-        extras=rest_of(block, _TOOL_USE),
+        extras=unknown_members(block, _TOOL_USE),
     )
 
 
 def _read_tool_result(block: dict[str, Any], path: str) -> ToolResult:
     content = block.get("content")
-    extras = rest_of(block, _TOOL_RESULT)
+    extras = unknown_members(block, _TOOL_RESULT)
     parts: list[Text | Media] = []
     if isinstance(content, str):
         parts = [Text(text=content)]

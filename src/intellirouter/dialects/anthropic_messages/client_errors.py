@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _TYPES: Final = {
@@ -96,7 +96,7 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Decode an error response."""
     kind, message, code = _read_error(_parse_json(body), body)
-    delay_s = retry_after(headers, clock)
+    delay_s = retry_after_s(headers, clock)
     return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, delay_s))
 
 

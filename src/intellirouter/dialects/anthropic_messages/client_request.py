@@ -21,14 +21,14 @@ from intellirouter.dialects.ir import (
     Message,
     OutputFormat,
     Part,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
     ToolChoice,
     ToolResult,
 )
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 
 _TOP_LEVEL: Final = frozenset(
     {
@@ -49,7 +49,7 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 def read_conversation(call: Call) -> Conversation:
     """Read the complete request. Raises `InvalidRequest`."""
     body = read_body(_decoder, call.body)
-    extras = rest_of(body, _TOP_LEVEL)
+    extras = unknown_members(body, _TOP_LEVEL)
     reasoning, output = _read_reasoning(body, extras), _read_output(body)
     user = _read_user(body, extras)
     if betas := [value for name, value in call.context.headers if name == BETA_HEADER]:
@@ -80,7 +80,7 @@ def _read_messages(body: dict[str, Any]) -> list[Message]:
         path = f"messages.{index}"
         role = READER.required(raw, "role", path)
         parts = read_parts(raw["content"], f"{path}.content")
-        messages += _split_tool_results(role, parts, rest_of(raw, _MESSAGE))
+        messages += _split_tool_results(role, parts, unknown_members(raw, _MESSAGE))
     return messages
 
 
@@ -109,7 +109,7 @@ def _read_tool(raw: dict[str, Any], path: str) -> Tool:
         parameters=READER.object(raw, "input_schema", path),
         is_strict=READER.flag(raw, "strict", path),
         cache=cache,
-        extras=rest_of(raw, _TOOL),
+        extras=unknown_members(raw, _TOOL),
     )
 
 
@@ -133,23 +133,23 @@ def _read_tool_choice(body: dict[str, Any]) -> ToolChoice | None:
     )
 
 
-def _read_reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | None:
+def _read_reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningConfig | None:
     thinking = READER.object(body, "thinking", "")
     config = READER.object(body, "output_config", "") or {}
     effort = READER.text(config, "effort", "output_config")
-    if rest := rest_of(config, frozenset({"effort", "format"})):
+    if rest := unknown_members(config, frozenset({"effort", "format"})):
         extras["output_config"] = rest
     if thinking is None:
-        return ReasoningAsk(effort=effort) if effort else None
+        return ReasoningConfig(effort=effort) if effort else None
     kind = READER.required(thinking, "type", "thinking")
     display = READER.text(thinking, "display", "thinking")
-    result = ReasoningAsk(
+    result = ReasoningConfig(
         is_enabled=kind in {"enabled", "adaptive"},
         effort=effort,
         budget_tokens=_read_int(thinking, "budget_tokens", "thinking."),
         is_adaptive=kind == "adaptive",
-        shows_thoughts=None if not display else display != "omitted",
-        extras=rest_of(thinking, _THINKING),
+        is_visible=None if not display else display != "omitted",
+        extras=unknown_members(thinking, _THINKING),
     )
     if kind not in {"enabled", "adaptive", "disabled"}:
         result.extras["type"] = kind
@@ -185,7 +185,7 @@ def _read_sampling(body: dict[str, Any], call: Call) -> Sampling:
 
 def _read_user(body: dict[str, Any], extras: dict[str, Any]) -> str:
     metadata = READER.object(body, "metadata", "") or {}
-    if rest := rest_of(metadata, frozenset({"user_id"})):
+    if rest := unknown_members(metadata, frozenset({"user_id"})):
         extras["metadata"] = rest
     return READER.text(metadata, "user_id", "metadata")
 

@@ -25,18 +25,18 @@ from intellirouter.dialects.anthropic_messages.client_response import (
 from intellirouter.dialects.anthropic_messages.stop_reasons import write_stop_reason, write_usage
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -94,7 +94,7 @@ class MessageStream:
             CitationDelta: self._write_citation,
             ReasoningDelta: self._write_reasoning,
             ReasoningToken: self._set_signature,
-            ToolCallBegan: self._start_tool_call,
+            ToolCallStarted: self._start_tool_call,
             ArgumentsDelta: self._write_arguments,
             WholePart: self._write_whole_part,
         }
@@ -107,9 +107,9 @@ class MessageStream:
                 self._process(event)
             elif isinstance(event, UsageUpdate):
                 self._usage = event.usage
-            elif isinstance(event, Finished):
+            elif isinstance(event, ChoiceFinished):
                 self._finish(event)
-            elif not isinstance(event, Began):
+            elif not isinstance(event, StreamStarted):
                 self._process(event)
         return self._take_output()
 
@@ -142,7 +142,7 @@ class MessageStream:
         Agents use this number to decide when to compact the conversation.
         """
         self._has_begun = True
-        began = next((event for event in events if isinstance(event, Began)), None) or Began()
+        began = next((event for event in events if isinstance(event, StreamStarted)), None) or StreamStarted()
         reported = next((event.usage for event in events if isinstance(event, UsageUpdate)), None)
         self._start_usage = began.usage
         known = began.usage or reported
@@ -176,7 +176,7 @@ class MessageStream:
             is_estimated=True,
         )
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: ChoiceFinished) -> None:
         if event.choice == 0:
             self._write_held_parts()
             self._stop = event.stop
@@ -284,7 +284,7 @@ class MessageStream:
         block = self._block_for("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
         block.token = signature
 
-    def _start_tool_call(self, event: ToolCallBegan) -> None:
+    def _start_tool_call(self, event: ToolCallStarted) -> None:
         if event.part in self._closed_calls or (self._block is not None and self._is_open_call(event.part)):
             return  # some upstreams repeat the id and name in every chunk
         if event.token is not None:

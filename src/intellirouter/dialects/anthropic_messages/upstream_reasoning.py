@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import LossReport, Profile
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
 DEFAULT_MAX_TOKENS: Final = 8192
 """Sent in addition to the reasoning budget if the client sets no limit, because Anthropic's API requires one."""
@@ -56,8 +56,8 @@ def same_dialect_settings(conversation: Conversation) -> ReasoningSettings:
         config: dict[str, Any] = {"type": kind}
         if reasoning.budget_tokens is not None:
             config["budget_tokens"] = reasoning.budget_tokens
-        if reasoning.shows_thoughts is not None:
-            config["display"] = "summarized" if reasoning.shows_thoughts else "omitted"
+        if reasoning.is_visible is not None:
+            config["display"] = "summarized" if reasoning.is_visible else "omitted"
         settings.config = config | reasoning.extras
     return settings
 
@@ -88,7 +88,7 @@ def translated_settings(
     return settings
 
 
-def is_disabled(reasoning: ReasoningAsk) -> bool:
+def is_disabled(reasoning: ReasoningConfig) -> bool:
     return (
         reasoning.is_enabled is False
         or reasoning.effort == "none"
@@ -96,9 +96,9 @@ def is_disabled(reasoning: ReasoningAsk) -> bool:
     )
 
 
-def _is_requested(reasoning: ReasoningAsk) -> bool:
+def _is_requested(reasoning: ReasoningConfig) -> bool:
     has_amount = reasoning.effort or reasoning.budget_tokens is not None or reasoning.summary
-    return bool(has_amount or reasoning.is_enabled or reasoning.is_adaptive or reasoning.shows_thoughts)
+    return bool(has_amount or reasoning.is_enabled or reasoning.is_adaptive or reasoning.is_visible)
 
 
 def _disable(settings: ReasoningSettings, profile: Profile, losses: LossReport) -> None:
@@ -110,7 +110,7 @@ def _disable(settings: ReasoningSettings, profile: Profile, losses: LossReport) 
 
 def _set_budget(
     settings: ReasoningSettings,
-    reasoning: ReasoningAsk,
+    reasoning: ReasoningConfig,
     constraints: ReasoningConstraints,
     losses: LossReport,
     *,
@@ -138,11 +138,13 @@ def _set_budget(
     if not has_limit:
         settings.max_tokens = DEFAULT_MAX_TOKENS + budget
     settings.config = {"type": "enabled", "budget_tokens": budget}
-    if reasoning.shows_thoughts is False:
+    if reasoning.is_visible is False:
         settings.config["display"] = "omitted"
 
 
-def _set_adaptive(settings: ReasoningSettings, reasoning: ReasoningAsk, profile: Profile, losses: LossReport) -> None:
+def _set_adaptive(
+    settings: ReasoningSettings, reasoning: ReasoningConfig, profile: Profile, losses: LossReport
+) -> None:
     effort = reasoning.effort
     if not effort and reasoning.budget_tokens is not None and reasoning.budget_tokens > 0:
         effort = next((name for limit, name in _EFFORTS_BY_BUDGET if reasoning.budget_tokens <= limit), "max")
@@ -155,5 +157,5 @@ def _set_adaptive(settings: ReasoningSettings, reasoning: ReasoningAsk, profile:
         losses.add(_FIELD, "clamped", "high")
     settings.effort = effort
     settings.config = {"type": "adaptive"}
-    if reasoning.summary or reasoning.shows_thoughts is not None:
-        settings.config["display"] = "summarized" if reasoning.summary or reasoning.shows_thoughts else "omitted"
+    if reasoning.summary or reasoning.is_visible is not None:
+        settings.config["display"] = "summarized" if reasoning.summary or reasoning.is_visible else "omitted"

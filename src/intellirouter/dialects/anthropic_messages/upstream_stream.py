@@ -16,19 +16,19 @@ from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, 
 from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     Reasoning,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -152,7 +152,7 @@ class MessageStreamDecoder:
             self._update_usage(usage)
             tier = text_in(usage, "service_tier") if isinstance(usage, dict) else ""
             self._events.append(
-                Began(
+                StreamStarted(
                     id=text_in(message, "id"),
                     model=text_in(message, "model"),
                     usage=self._counts.usage() if self._has_usage else None,
@@ -188,7 +188,7 @@ class MessageStreamDecoder:
             case ToolCall():
                 self._has_calls = True
                 block.input = part.arguments
-                self._events.append(ToolCallBegan(id=part.id, name=part.name, part=block.part))
+                self._events.append(ToolCallStarted(id=part.id, name=part.name, part=block.part))
             case _:
                 block.raw = dict(raw)
 
@@ -262,14 +262,16 @@ class MessageStreamDecoder:
         delta = event.delta or _NO_DELTA
         if delta.stop_reason and not self._has_stop:
             self._has_stop = True
-            self._events.append(Finished(stop=read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details)))
+            self._events.append(
+                ChoiceFinished(stop=read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details))
+            )
 
     def _on_message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it is empty
         self._close_all_blocks()
         if not self._has_stop:
             reason = "tool_use" if self._has_calls else "end_turn"
-            self._events.append(Finished(stop=read_stop(reason, None, None)))
-        self._events.append(Ended())
+            self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))
+        self._events.append(StreamEnded())
         self._is_finished = True
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from intellirouter.core import Call, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
-from intellirouter.dialects.wire.request_validation import decode_body, what_and_where
+from intellirouter.dialects.wire.request_validation import decode_body, split_validation_error
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 
 
 def _explain_validation_error(text: str) -> errors.InvalidRequest:
-    problem, path = what_and_where(text)
+    problem, path = split_validation_error(text)
     path = _INDEX.sub(r".\1", path).strip(".")
     if missing := _MISSING_FIELD.search(problem):
         return missing_field(f"{path}.{missing['name']}" if path else missing["name"])

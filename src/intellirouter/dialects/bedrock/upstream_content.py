@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.bedrock.upstream_media import MediaWriter
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -136,7 +136,7 @@ class ContentWriter:
         return [{"reasoningContent": {"reasoningText": {"text": text, "signature": token}}}]
 
     def _write_call(self, part: ToolCall) -> Block:
-        arguments = {INPUT: part.arguments} if part.kind == "custom" else part.arguments_object()
+        arguments = {INPUT_ARGUMENT: part.arguments} if part.kind == "custom" else part.arguments_object()
         if self._calls_as_text:
             return {"text": f"[called the tool {part.name} with {part.arguments}]"}
         if arguments is None:

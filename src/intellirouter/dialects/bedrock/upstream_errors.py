@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _EXCEPTION_BY_STATUS: Final = {
@@ -67,7 +67,7 @@ def decode_error(
             kind = _short_name(value)
     kind = kind or _EXCEPTION_BY_STATUS.get(status, "")
     error = _build_error(status, kind, message, deployment)
-    error.retry_after_s = retry_after(headers, clock)
+    error.retry_after_s = retry_after_s(headers, clock)
     if isinstance(error, errors.UpstreamRejected):
         error.vendor_body = body
     return error

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
     ReasoningSettings,
@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     ServerTool,
     Tool,
     ToolCall,
@@ -136,8 +136,8 @@ class RequestWriter:
     def _write_tool(self, tool: Tool) -> list[Block]:
         spec: dict[str, Any] = {}
         if isinstance(tool, CustomTool):
-            self._losses.add("tools", "emulated", f"free text sent as argument {INPUT}")
-            spec = {"name": tool.name, "inputSchema": {"json": schema_of(tool)}}
+            self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
+            spec = {"name": tool.name, "inputSchema": {"json": custom_tool_schema(tool)}}
         elif isinstance(tool, FunctionTool):
             parameters = tool.parameters or _ANY_OBJECT_SCHEMA
             schema = parameters if "type" in parameters else {"type": "object", **parameters}
@@ -215,7 +215,7 @@ class RequestWriter:
             self._output["effort"] = settings.effort
         return settings
 
-    def _write_effort(self, reasoning: ReasoningAsk) -> None:
+    def _write_effort(self, reasoning: ReasoningConfig) -> None:
         control = self._profile.reasoning
         has_amount = reasoning.effort or reasoning.budget_tokens is not None
         is_requested = has_amount or reasoning.is_enabled or reasoning.is_adaptive

@@ -25,18 +25,18 @@ from intellirouter.dialects.bedrock.upstream_response import (
 )
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Opaque,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -93,7 +93,7 @@ class ConverseStreamDecoder:
         if not self._has_stopped:
             raise errors.UpstreamMalformed("The upstream's event stream ended without `messageStop`.")
         self._is_finished = True
-        return [Ended()]
+        return [StreamEnded()]
 
     def _read_message(self, message: Message, events: list[Event]) -> None:
         headers = message.headers
@@ -110,7 +110,7 @@ class ConverseStreamDecoder:
             raise malformed(error) from None
         if not self._has_started:
             self._has_started = True
-            events.append(Began())
+            events.append(StreamStarted())
         try:
             handler(self, event, events)
         except (AttributeError, TypeError, KeyError) as error:
@@ -125,7 +125,7 @@ class ConverseStreamDecoder:
                 block = self._open_block(event.index, kind, events)
                 call_id = value.get("toolUseId") or new_id("call_")
                 events.append(
-                    ToolCallBegan(id=require_text(call_id), name=require_text(value["name"]), part=block.part)
+                    ToolCallStarted(id=require_text(call_id), name=require_text(value["name"]), part=block.part)
                 )
             elif kind == "image":
                 self._open_block(event.index, kind, events).format = require_text(value.get("format") or "")
@@ -174,14 +174,14 @@ class ConverseStreamDecoder:
     def on_message_stop(self, event: _Event, events: list[Event]) -> None:
         self._close_all_blocks(events)
         self._has_stopped = True
-        events.append(Finished(stop=read_stop(event.stop_reason or "", event.additional_fields)))
+        events.append(ChoiceFinished(stop=read_stop(event.stop_reason or "", event.additional_fields)))
 
     def on_metadata(self, event: _Event, events: list[Event]) -> None:
         if (usage := read_usage(event.usage)) is not None:
             events.append(UsageUpdate(usage=usage))
         if self._has_stopped:
             self._is_finished = True
-            events.append(Ended())
+            events.append(StreamEnded())
 
     def _open_block(self, index: int, kind: str, events: list[Event]) -> _Block:
         """Return the open block of this index, or open a new one if there is none of this kind."""

@@ -51,7 +51,7 @@ SPEC: Final = DialectSpec(
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
     layout=LAYOUT,
-    wrapped_mark=WRAPPED_MARK,
+    wrapped_token_prefix=WRAPPED_MARK,
 )
 
 __all__ = [

@@ -84,7 +84,7 @@ def read_messages(contents: list[Any]) -> list[Message]:
         content = Members(raw, path)
         role = _ROLES.get(content.text("role"))
         if role is None:
-            raise wrong_value(content.place("role"), "'user', 'model', 'function'")
+            raise wrong_value(content.path_of("role"), "'user', 'model', 'function'")
         parts = [part for each in content.each("parts") if (part := _read_part(each, call_ids)) is not None]
         if role == "assistant":
             _add_model_content(messages, parts, content.rest())
@@ -133,7 +133,7 @@ def _split_tool_results(role: Role, parts: list[Part], extras: dict[str, Any]) -
 
 def read_system(content: Members) -> list[Part]:
     """Read `systemInstruction` and ignore its role."""
-    content.any("role")
+    content.take("role")
     parts = [_read_part(part, _CallIds()) for part in content.each("parts")]
     return [part for part in parts if part is not None]
 
@@ -176,9 +176,9 @@ def _read_call(part: Members, token: Opaque | None, call_ids: _CallIds) -> ToolC
     name = call.text("name")
     if not name:
         raise errors.InvalidRequest(
-            f"Missing '{call.place('name')}': the name of the function is required.",
+            f"Missing '{call.path_of('name')}': the name of the function is required.",
             code="missing_required_parameter",
-            param=call.place("name"),
+            param=call.path_of("name"),
         )
     call_id = call_ids.add_call(call.text("id"), name)
     arguments = json_text(call.object("args") or {})
@@ -217,9 +217,9 @@ def _read_media(part: Members, token: Opaque | None) -> Media:
 def _read_source(uri: str, blob: Members) -> Source:
     if not uri:
         raise errors.InvalidRequest(
-            f"Missing '{blob.place('fileUri')}': the URI of the file is required.",
+            f"Missing '{blob.path_of('fileUri')}': the URI of the file is required.",
             code="missing_required_parameter",
-            param=blob.place("fileUri"),
+            param=blob.path_of("fileUri"),
         )
     media_type = blob.text("mimeType")
     if is_google_file(uri):

@@ -13,7 +13,7 @@ from intellirouter.dialects.ir import (
     FunctionTool,
     Message,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
@@ -70,7 +70,7 @@ def _decode_body(body: bytes) -> dict[str, Any]:
 
 
 def _read_conversation(body: Members, call: Call) -> Conversation:
-    body.any("model")
+    body.take("model")
     extras: dict[str, Any] = {}
     system = body.members("systemInstruction")
     messages = read_messages(body.array("contents"))
@@ -109,9 +109,9 @@ def _read_function(entry: Members) -> FunctionTool:
     name = entry.text("name")
     if not name:
         raise errors.InvalidRequest(
-            f"Invalid value at '{entry.place('name')}': a function must have a name.",
+            f"Invalid value at '{entry.path_of('name')}': a function must have a name.",
             code="invalid_value",
-            param=entry.place("name"),
+            param=entry.path_of("name"),
         )
     schema = entry.object("parameters")
     parameters = entry.object("parametersJsonSchema")
@@ -125,7 +125,7 @@ def _read_tool_choice(config: Members, extras: dict[str, Any]) -> ToolChoice | N
     mode_name = calling.text("mode").upper()
     mode = _MODES.get(mode_name)
     if mode is None:
-        raise wrong_value(calling.place("mode"), "'AUTO', 'ANY', 'NONE', 'VALIDATED'")
+        raise wrong_value(calling.path_of("mode"), "'AUTO', 'ANY', 'NONE', 'VALIDATED'")
     allowed = calling.texts("allowedFunctionNames")
     extras.update(_remaining_members("toolConfig.functionCallingConfig.", calling))
     extras.update(_remaining_members("toolConfig.", config))
@@ -141,20 +141,20 @@ def _read_tool_choice(config: Members, extras: dict[str, Any]) -> ToolChoice | N
 def _read_output(config: Members) -> OutputFormat | None:
     kind = config.text("responseMimeType").lower()
     schema = config.object("responseSchema")
-    json_schema = config.any("responseJsonSchema")
+    json_schema = config.take("responseJsonSchema")
     if json_schema is None:
-        json_schema = config.any("_responseJsonSchema")
+        json_schema = config.take("_responseJsonSchema")
     if json_schema is not None and not isinstance(json_schema, dict):
-        raise wrong_type(config.place("responseJsonSchema"), "an object", json_schema)
+        raise wrong_type(config.path_of("responseJsonSchema"), "an object", json_schema)
     if json_schema is None and schema is not None:
         json_schema = convert_schema(schema)
     if kind == "text/x.enum":
         raise errors.UnsupportedFeature(
             "Only upstreams of the Gemini dialect support text/x.enum.",
-            param=config.place("responseMimeType"),
+            param=config.path_of("responseMimeType"),
         )
     if kind not in {"", "text/plain", _JSON}:
-        raise wrong_value(config.place("responseMimeType"), "'text/plain', 'application/json', 'text/x.enum'")
+        raise wrong_value(config.path_of("responseMimeType"), "'text/plain', 'application/json', 'text/x.enum'")
     if json_schema is not None:
         return OutputFormat(kind="json_schema", schema=json_schema)
     if not kind:
@@ -162,30 +162,30 @@ def _read_output(config: Members) -> OutputFormat | None:
     return OutputFormat(kind="json_object" if kind == _JSON else "text")
 
 
-def _read_reasoning(config: Members) -> ReasoningAsk | None:
+def _read_reasoning(config: Members) -> ReasoningConfig | None:
     if not config.has("thinkingConfig"):
         return None
     thinking = config.members("thinkingConfig")
     effort = thinking.text("thinkingLevel").lower()
-    return ReasoningAsk(
+    return ReasoningConfig(
         effort="" if effort == "thinking_level_unspecified" else effort,
-        budget_tokens=thinking.whole("thinkingBudget"),
-        shows_thoughts=thinking.flag("includeThoughts"),
+        budget_tokens=thinking.integer("thinkingBudget"),
+        is_visible=thinking.flag("includeThoughts"),
         extras=thinking.rest(),
     )
 
 
 def _read_sampling(config: Members) -> Sampling:
     return Sampling(
-        max_output_tokens=config.whole("maxOutputTokens"),
+        max_output_tokens=config.integer("maxOutputTokens"),
         temperature=config.number("temperature"),
         top_p=config.number("topP"),
-        top_k=config.whole("topK"),
+        top_k=config.integer("topK"),
         stop=config.texts("stopSequences"),
-        seed=config.whole("seed"),
+        seed=config.integer("seed"),
         presence_penalty=config.number("presencePenalty"),
         frequency_penalty=config.number("frequencyPenalty"),
         logprobs=config.flag("responseLogprobs"),
-        top_logprobs=config.whole("logprobs"),
-        n=max(1, config.whole("candidateCount") or 1),
+        top_logprobs=config.integer("logprobs"),
+        n=max(1, config.integer("candidateCount") or 1),
     )

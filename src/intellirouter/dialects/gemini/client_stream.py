@@ -23,19 +23,19 @@ from intellirouter.dialects.gemini.stop_reasons import write_usage
 from intellirouter.dialects.gemini.wire import write_reasoning_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -57,7 +57,7 @@ class ContentStream:
         """False in a passthrough: the upstream's bytes were relayed, and `fail` continues after them."""
         self._id = ""
         self._usage: Usage | None = None
-        self._calls: dict[_PartKey, tuple[ToolCallBegan, list[str]]] = {}
+        self._calls: dict[_PartKey, tuple[ToolCallStarted, list[str]]] = {}
         self._ended_parts: set[_PartKey] = set()
         self._texts: dict[_PartKey, list[str]] = {}
         self._citations: dict[int, list[tuple[_PartKey, Citation]]] = {}
@@ -65,17 +65,17 @@ class ContentStream:
         self._stops: dict[int, Stop] = {}
         self._out: list[bytes] = []
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Began: self._on_began,
+            StreamStarted: self._on_began,
             TextDelta: self._on_text,
             CitationDelta: self._on_citation,
             RefusalDelta: self._on_refusal,
             ReasoningDelta: self._on_reasoning,
             ReasoningToken: self._on_signature,
-            ToolCallBegan: self._on_call,
+            ToolCallStarted: self._on_call,
             ArgumentsDelta: self._on_arguments,
             WholePart: self._on_whole_part,
             PartEnded: self._on_part_ended,
-            Finished: self._on_finished,
+            ChoiceFinished: self._on_finished,
             UsageUpdate: self._on_usage,
         }
 
@@ -104,7 +104,7 @@ class ContentStream:
         out, self._out = b"".join(self._out), []
         return out
 
-    def _on_began(self, event: Began) -> None:
+    def _on_began(self, event: StreamStarted) -> None:
         self._id = event.id
         self._usage = event.usage or self._usage
 
@@ -134,7 +134,7 @@ class ContentStream:
         value = write_reasoning_token(event.token, event.id, is_redacted=event.is_redacted)
         self._write_part(event.choice, {"text": "", "thought": True, "thoughtSignature": value})
 
-    def _on_call(self, event: ToolCallBegan) -> None:
+    def _on_call(self, event: ToolCallStarted) -> None:
         self._calls[event.choice, event.part] = (event, [])
 
     def _on_arguments(self, event: ArgumentsDelta) -> None:
@@ -153,7 +153,7 @@ class ContentStream:
                 break
             self._write_call(key)
 
-    def _on_finished(self, event: Finished) -> None:
+    def _on_finished(self, event: ChoiceFinished) -> None:
         for key in [key for key in self._calls if key[0] == event.choice]:
             self._write_call(key)
         self._stops[event.choice] = event.stop

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
-from intellirouter.dialects.calls import EmbeddingsCall, ask_of
+from intellirouter.dialects.calls import EmbeddingsCall, embedding_request_of
 from intellirouter.dialects.gemini.client import read_model
 from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_errors import decode_error, decode_error_object
 from intellirouter.dialects.gemini.upstream_request import method_path
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
@@ -41,16 +41,16 @@ class GeminiEmbeddingsClient:
         model = read_model(context)
         ask = _read_requests(Members(_decode_body(body)), model)
         return EmbeddingsCall(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, ask=ask
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, request=ask
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
-        return ask_of(call, self._decode_ask)
+    def decode(self, call: Call) -> EmbeddingRequest:
+        return embedding_request_of(call, self._decode_ask)
 
-    def _decode_ask(self, call: Call) -> EmbeddingAsk:
+    def _decode_ask(self, call: Call) -> EmbeddingRequest:
         return _read_requests(Members(_decode_body(call.body)), call.model)
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - there are no losses
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - there are no losses
         vectors = [{"values": vector} for vector in answer.vectors]
         if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
@@ -61,7 +61,7 @@ def _decode_body(body: bytes) -> dict[str, Any]:
     return decode_body(_decoder, body)
 
 
-def _read_requests(body: Members, model: str) -> EmbeddingAsk:
+def _read_requests(body: Members, model: str) -> EmbeddingRequest:
     is_batch = body.has("requests")
     requests = list(body.each("requests")) if is_batch else [body]
     if not requests:
@@ -85,21 +85,21 @@ def _read_requests(body: Members, model: str) -> EmbeddingAsk:
     return first
 
 
-def _read_request(request: Members, model: str) -> EmbeddingAsk:
-    request.any("model")
+def _read_request(request: Members, model: str) -> EmbeddingRequest:
+    request.take("model")
     config = request.members("embedContentConfig")
     if not request.has("content"):
-        place = request.place("content")
+        place = request.path_of("content")
         raise errors.InvalidRequest(f"Missing '{place}'.", code="missing_required_parameter", param=place)
     text = _read_text(request.members("content"))
-    dimensions = request.whole("outputDimensionality")
-    return EmbeddingAsk(
+    dimensions = request.integer("outputDimensionality")
+    return EmbeddingRequest(
         dialect=DIALECT,
         model=model,
         inputs=[text],
         task=request.text("taskType") or config.text("taskType"),
         title=request.text("title") or config.text("title"),
-        dimensions=config.whole("outputDimensionality") if dimensions is None else dimensions,
+        dimensions=config.integer("outputDimensionality") if dimensions is None else dimensions,
         extras={**request.rest(), **config.rest()},
     )
 
@@ -111,7 +111,7 @@ def _read_text(content: Members) -> str:
             raise errors.UnsupportedFeature("Only text can be embedded.", param=part.path)
         texts.append(part.text("text"))
     if not texts:
-        place = content.place("parts")
+        place = content.path_of("parts")
         raise errors.InvalidRequest(
             f"Invalid value at '{place}': at least one part with text is required.", code="invalid_type", param=place
         )
@@ -121,7 +121,7 @@ def _read_text(content: Members) -> str:
 class GeminiEmbeddingsUpstream:
     """Implements `protocols.EmbeddingsUpstream`."""
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:
             losses.dropped("user")
         requests = [_write_request(text, ask, deployment, losses) for text in ask.inputs]
@@ -129,7 +129,7 @@ class GeminiEmbeddingsUpstream:
             return UpstreamRequest(path=method_path(deployment, "embedContent"), body=_encode(requests[0]))
         return UpstreamRequest(path=method_path(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:
         document = first_of(read_json(body)) or {}
         if document.get("error"):
             raise decode_error_object(document["error"], deployment.name, body)
@@ -139,13 +139,13 @@ class GeminiEmbeddingsUpstream:
         vectors = [_read_vector(each.get("values")) for each in embeddings]
         if not vectors or (isinstance(batch, list) and len(batch) != len(vectors)):
             raise errors.UpstreamMalformed("The upstream returned no `embeddings`.")
-        return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+        return EmbeddingResponse(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
 
     decode_error = staticmethod(decode_error)
 
 
 def _write_request(
-    text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport
+    text: str | list[int], ask: EmbeddingRequest, deployment: Deployment, losses: LossReport
 ) -> dict[str, Any]:
     if not isinstance(text, str):
         raise errors.UnsupportedFeature(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _CREDENTIAL_REASONS: Final = frozenset(
@@ -118,7 +118,7 @@ def decode_error(
 ) -> errors.UpstreamError:
     """Decode an error response."""
     details = _read_error(body)
-    delay_s = retry_after(headers, clock)
+    delay_s = retry_after_s(headers, clock)
     details.retry_after_s = details.retry_after_s if delay_s is None else delay_s
     return _build_error(status, details, deployment, body)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from intellirouter.core import LossReport, Profile
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.gemini.wire import DIALECT
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
 _BUDGETS_BY_EFFORT: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 _LEVELS_BY_EFFORT: Final = {
@@ -43,8 +43,8 @@ def thinking_config(conversation: Conversation, profile: Profile, losses: LossRe
     elif _is_requested(reasoning):
         losses.dropped("reasoning")
         return {}
-    if reasoning.shows_thoughts is not None and _can_include_thoughts(conversation, profile):
-        config["includeThoughts"] = reasoning.shows_thoughts
+    if reasoning.is_visible is not None and _can_include_thoughts(conversation, profile):
+        config["includeThoughts"] = reasoning.is_visible
     return config
 
 
@@ -52,17 +52,17 @@ def _can_include_thoughts(conversation: Conversation, profile: Profile) -> bool:
     return profile.reasoning in {"level", "budget"} or conversation.dialect == DIALECT
 
 
-def _is_requested(reasoning: ReasoningAsk) -> bool:
+def _is_requested(reasoning: ReasoningConfig) -> bool:
     if _is_disabled(reasoning):
         return False
     return bool(reasoning.effort or reasoning.budget_tokens or reasoning.is_enabled or reasoning.is_adaptive)
 
 
-def _is_disabled(reasoning: ReasoningAsk) -> bool:
+def _is_disabled(reasoning: ReasoningConfig) -> bool:
     return reasoning.is_enabled is False or reasoning.effort == "none" or reasoning.budget_tokens == 0
 
 
-def _write_level(reasoning: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _write_level(reasoning: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
     if _is_disabled(reasoning):
         level = profile.reasoning_levels[0]
         losses.add("reasoning", "clamped", level)
@@ -86,7 +86,7 @@ def _level_for_effort(effort: str, profile: Profile, losses: LossReport) -> str:
     return level
 
 
-def _write_budget(reasoning: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _write_budget(reasoning: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
     if _is_disabled(reasoning):
         requested = 0
     elif reasoning.budget_tokens is not None:

@@ -14,10 +14,9 @@ from intellirouter.dialects.gemini.upstream_errors import decode_error_object
 from intellirouter.dialects.gemini.wire import DIALECT, json_text, objects_in, optional_text, standard_base64
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -26,8 +25,9 @@ from intellirouter.dialects.ir import (
     ReasoningToken,
     Source,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     origin_of,
@@ -136,7 +136,7 @@ class _Candidate:
         call_id = optional_text(call.get("id")) or new_id("call_")
         self._has_calls = True
         self.events += (
-            ToolCallBegan(id=call_id, name=name, choice=self.index, part=part_number, token=token),
+            ToolCallStarted(id=call_id, name=name, choice=self.index, part=part_number, token=token),
             ArgumentsDelta(text=json_text(args or {}), choice=self.index, part=part_number),
             PartEnded(choice=self.index, part=part_number),
         )
@@ -225,11 +225,11 @@ class ResponseReader:
     def finish(self) -> list[Event]:
         """Return the finish reasons of all candidates."""
         candidates = sorted(self._candidates.items())
-        return [Finished(stop=each.stop, choice=index) for index, each in candidates if each.stop is not None]
+        return [ChoiceFinished(stop=each.stop, choice=index) for index, each in candidates if each.stop is not None]
 
 
-def _read_start(document: dict[str, Any]) -> Began:
-    return Began(
+def _read_start(document: dict[str, Any]) -> StreamStarted:
+    return StreamStarted(
         id=optional_text(document.get("responseId")),
         model=optional_text(document.get("modelVersion")),
         created_s=epoch_s(optional_text(document.get("createTime"))),

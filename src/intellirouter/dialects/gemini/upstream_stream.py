@@ -1,6 +1,6 @@
 """Reads the stream of an upstream. `framing` splits it into chunks, `upstream_response` reads the chunks.
 
-An SSE stream has no terminator, so `Ended` is returned by `end`. If the body ends before every candidate has a finish
+An SSE stream has no terminator, so `StreamEnded` is returned by `end`. If the body ends before every candidate has a finish
 reason, the stream was cut off. A JSON array ends with its closing bracket.
 """
 
@@ -10,7 +10,7 @@ from intellirouter.core import Deployment, errors
 from intellirouter.dialects.gemini.framing import ChunkReader
 from intellirouter.dialects.gemini.upstream_response import ResponseReader
 from intellirouter.dialects.gemini.wire import read_json
-from intellirouter.dialects.ir import Ended, Event
+from intellirouter.dialects.ir import Event, StreamEnded
 
 _OPENAI_DONE: Final = b"[DONE]"
 """The end of OpenAI streams, which some proxies add."""
@@ -48,4 +48,4 @@ class ContentDecoder:
         if not self._response.is_complete:
             raise errors.UpstreamMalformed("The upstream's stream was cut off before the finish reason.")
         self._is_finished = True
-        return [*self._response.finish(), Ended()]
+        return [*self._response.finish(), StreamEnded()]

@@ -102,11 +102,11 @@ class Members(members.Members):
 
     def number(self, name: str) -> float | None:
         value = self._left.pop(name, None)
-        return None if value is None else _read_number(self.place(name), value)
+        return None if value is None else _read_number(self.path_of(name), value)
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self._left.pop(name, None)
-        return None if value is None else read_integer(self.place(name), value)
+        return None if value is None else read_integer(self.path_of(name), value)
 
     def array(self, name: str) -> list[Any]:
         """Return a list. A value that is not a list becomes a list with one item."""
@@ -118,7 +118,7 @@ class Members(members.Members):
     def each(self, name: str) -> "Iterator[Members]":
         """Yield the members of each object in a list."""
         for index, value in enumerate(self.array(name)):
-            place = f"{self.place(name)}[{index}]"
+            place = f"{self.path_of(name)}[{index}]"
             if not isinstance(value, dict):
                 raise wrong_type(place, "an object", value)
             yield Members(value, place)

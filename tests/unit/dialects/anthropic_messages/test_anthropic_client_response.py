@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from tests.support.dialects.anthropic_messages import any_call
 
 
@@ -102,7 +102,7 @@ def test_reasoning_of_another_dialect_has_a_wrapped_token_and_never_an_empty_sig
     first, second = message["content"]
     assert (first["type"], first["thinking"]) == ("thinking", "One.\n\nTwo.")
     assert unwrap_token(first["signature"], "anthropic_messages") == token
-    assert second["signature"].startswith(MARK), "Anthropic would reject it in a passthrough"
+    assert second["signature"].startswith(WRAPPED_PREFIX), "Anthropic would reject it in a passthrough"
     assert unwrap_token(second["signature"], "anthropic_messages").value == ""
 
 

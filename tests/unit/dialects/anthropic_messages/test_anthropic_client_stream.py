@@ -11,11 +11,10 @@ from intellirouter.core import LossReport, Usage, errors
 from intellirouter.dialects.anthropic_messages import CLIENT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -25,17 +24,18 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Source,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     unwrap_token,
 )
 from tests.support.dialects.anthropic_messages import any_call, contents, read_stream
 
-BEGAN = Began(id="chatcmpl-9", model="gpt")
-DONE = Finished(stop=Stop(reason="stop"))
-CALLS = Finished(stop=Stop(reason="tool_calls"))
+BEGAN = StreamStarted(id="chatcmpl-9", model="gpt")
+DONE = ChoiceFinished(stop=Stop(reason="stop"))
+CALLS = ChoiceFinished(stop=Stop(reason="tool_calls"))
 
 
 def encode_stream(*events: Event, one_by_one: bool = True) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -53,7 +53,7 @@ def blocks(*events: Event) -> list[dict[str, Any]]:
 
 
 def call(part: int, *pieces: str, name: str = "f") -> list[Event]:
-    began = ToolCallBegan(id=f"c{part}", name=name, part=part)
+    began = ToolCallStarted(id=f"c{part}", name=name, part=part)
     return [began, *(ArgumentsDelta(text=piece, part=part) for piece in pieces)]
 
 
@@ -125,7 +125,7 @@ def test_held_events_are_written_part_by_part() -> None:
 
 
 def test_thousands_of_unfinished_calls_need_no_deep_stack_and_no_quadratic_time() -> None:
-    began = [ToolCallBegan(id=f"c{part}", name="f", part=part) for part in range(20_000)]
+    began = [ToolCallStarted(id=f"c{part}", name="f", part=part) for part in range(20_000)]
     events, _ = encode_stream(BEGAN, *began, CALLS, one_by_one=False)
     assert len(contents(events)) == 20_000
 
@@ -137,14 +137,14 @@ def test_a_call_without_arguments_ends_with_its_part() -> None:
 
 
 def test_arguments_that_are_cut_off_are_unchanged() -> None:
-    events, _ = encode_stream(BEGAN, *call(0, '{"a": "cut'), Finished(stop=Stop(reason="length")))
+    events, _ = encode_stream(BEGAN, *call(0, '{"a": "cut'), ChoiceFinished(stop=Stop(reason="length")))
     pieces = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
     assert "".join(pieces) == '{"a": "cut'
     assert events[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
 def test_repeated_starts_of_a_call_are_ignored() -> None:
-    again = ToolCallBegan(id="c0", name="f", part=0)
+    again = ToolCallStarted(id="c0", name="f", part=0)
     found = blocks(BEGAN, *call(0, '{"a":'), again, ArgumentsDelta(text="1}", part=0), *call(1, "{}"), again, CALLS)
     assert found == [use(0, a=1), use(1)]
 
@@ -155,14 +155,14 @@ def test_text_that_continues_after_a_call_gets_another_block() -> None:
 
 
 def test_the_free_text_of_a_custom_call_is_one_argument() -> None:
-    began = ToolCallBegan(id="c0", name="f", part=0, kind="custom")
+    began = ToolCallStarted(id="c0", name="f", part=0, kind="custom")
     pieces = [ArgumentsDelta(text=text, part=0) for text in ('say "', 'hi"\n')]
     assert blocks(BEGAN, began, *pieces, *call(1, "{}"), CALLS) == [use(0, input='say "hi"\n'), use(1)]
 
 
 def test_a_signed_call_comes_after_its_signature() -> None:
     token = Opaque(value="s", origin="o", dialect="gemini")
-    began = ToolCallBegan(id="c1", name="f", part=1, token=token)
+    began = ToolCallStarted(id="c1", name="f", part=1, token=token)
     found = blocks(BEGAN, TextDelta(text="x", part=0), began, ArgumentsDelta(text="{}", part=1), CALLS)
     assert [block["type"] for block in found] == ["text", "thinking", "tool_use"]
     assert unwrap_token(found[1]["signature"], "anthropic_messages") == token
@@ -200,7 +200,7 @@ def test_parts_without_an_equivalent_block_are_losses() -> None:
     own = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={"type": "server_tool_use", "id": "s"})
     other = Foreign(dialect="gemini", kind="executableCode", raw={})
     parts = [WholePart(value=value, part=part) for part, value in enumerate((image, audio, own, other))]
-    other_choice = [TextDelta(text="z", choice=1), Finished(stop=Stop(reason="length"), choice=1)]
+    other_choice = [TextDelta(text="z", choice=1), ChoiceFinished(stop=Stop(reason="length"), choice=1)]
     events, lost = encode_stream(BEGAN, *parts, *other_choice, DONE)
     assert events[-2]["delta"]["stop_reason"] == "end_turn"
     assert contents(events) == [{"type": "text", "text": "La."}, own.raw]
@@ -208,7 +208,7 @@ def test_parts_without_an_equivalent_block_are_losses() -> None:
 
 
 def test_the_first_event_has_the_number_of_input_tokens() -> None:
-    counted = Began(usage=Usage(input_tokens=11, cache_read_tokens=900, output_tokens=40))
+    counted = StreamStarted(usage=Usage(input_tokens=11, cache_read_tokens=900, output_tokens=40))
     events, _ = encode_stream(counted, TextDelta(text="x"), DONE)
     assert events[0]["message"]["usage"]["input_tokens"] == 11
     assert events[0]["message"]["usage"]["cache_read_input_tokens"] == 900
@@ -239,9 +239,11 @@ def test_usage_after_the_finish_reason_is_in_the_last_delta() -> None:
 
 
 def test_the_stop_sequence_and_the_explanation_of_a_filter_are_written() -> None:
-    events, _ = encode_stream(BEGAN, TextDelta(text="x"), Finished(stop=Stop(reason="stop_sequence", sequence="END")))
+    events, _ = encode_stream(
+        BEGAN, TextDelta(text="x"), ChoiceFinished(stop=Stop(reason="stop_sequence", sequence="END"))
+    )
     assert events[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
-    events, lost = encode_stream(BEGAN, Finished(stop=Stop(reason="content_filter", message="No.")))
+    events, lost = encode_stream(BEGAN, ChoiceFinished(stop=Stop(reason="content_filter", message="No.")))
     assert events[-2]["delta"]["stop_details"]["explanation"] == "No."
     assert lost == {}
 
@@ -269,7 +271,7 @@ EVENTS = st.one_of(
     st.builds(
         ReasoningToken, token=st.just(Opaque(value="s", dialect="gemini")), part=PARTS, is_redacted=st.booleans()
     ),
-    st.builds(ToolCallBegan, id=st.text(max_size=3), name=st.just("f"), part=PARTS),
+    st.builds(ToolCallStarted, id=st.text(max_size=3), name=st.just("f"), part=PARTS),
     st.builds(ArgumentsDelta, text=st.sampled_from(["", "{", "}", '{"a":1}', '"', "\\"]), part=PARTS),
     st.builds(PartEnded, part=PARTS),
     st.builds(UsageUpdate, usage=st.just(Usage(input_tokens=1))),
@@ -277,7 +279,7 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=25), st.sampled_from([DONE, CALLS, None]))
-def test_the_stream_is_valid_for_any_events(events: list[Event], finish: Finished | None) -> None:
+def test_the_stream_is_valid_for_any_events(events: list[Event], finish: ChoiceFinished | None) -> None:
     encoder = CLIENT.stream(any_call(), LossReport())
     out = b"".join(encoder.encode([event]) for event in [BEGAN, *events, *([finish] if finish else [])])
     read_stream(out + encoder.end())
@@ -291,7 +293,7 @@ def test_no_text_is_lost_whatever_the_order(pieces: list[tuple[int, str]]) -> No
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_many_interleaved_calls_each_get_their_own_arguments(count: int) -> None:
-    began: list[Event] = [ToolCallBegan(id=f"c{part}", name="f", part=part) for part in range(count)]
+    began: list[Event] = [ToolCallStarted(id=f"c{part}", name="f", part=part) for part in range(count)]
     texts = [json.dumps({"n": part, "s": "}{" * part}) for part in range(count)]
     pieces: list[Event] = []
     for at in range(max(map(len, texts))):

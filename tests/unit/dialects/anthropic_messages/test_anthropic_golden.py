@@ -104,7 +104,7 @@ def test_a_response_is_unchanged_after_a_round_trip(case: dict[str, Any]) -> Non
 def test_a_response_written_as_a_stream_is_the_same_response(case: dict[str, Any]) -> None:
     response = expected_response(case)
     encoder = CLIENT.stream(any_call(), LossReport())
-    events = [event for event in events_of(response) if type(event).__name__ != "Ended"]
+    events = [event for event in events_of(response) if type(event).__name__ != "StreamEnded"]
     result = decode_stream(encoder.encode(events) + encoder.end())
     assert [_without_extras(part) for part in result.choices[0].parts] == [
         _without_extras(part) for part in response.choices[0].parts
@@ -133,7 +133,7 @@ def test_a_stream_written_for_a_client_has_the_same_content(case: dict[str, Any]
     decoder, encoder = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(any_call(), LossReport())
     out = b""
     for raw in case["wire"]:
-        out += encoder.encode([event for event in decoder.feed(raw.encode()) if type(event).__name__ != "Ended"])
+        out += encoder.encode([event for event in decoder.feed(raw.encode()) if type(event).__name__ != "StreamEnded"])
     out += encoder.end()
     read_stream(out)
     expected = expected_response(case)

@@ -11,7 +11,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     Text,
     ToolCall,
@@ -45,35 +45,42 @@ UNSUPPORTED = (
 @pytest.mark.parametrize(
     ("model", "reasoning", "limit", "written", "effort", "how"),
     [
-        (OLD, ReasoningAsk(effort="low"), 9000, BUDGET | {"budget_tokens": 2048}, None, "converted"),
-        (OLD, ReasoningAsk(effort="max"), 99999, BUDGET | {"budget_tokens": 32768}, None, "converted"),
-        (OLD, ReasoningAsk(effort="high"), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
-        (OLD, ReasoningAsk(effort="high"), 1000, None, None, "dropped"),
-        (OLD, ReasoningAsk(is_enabled=True, budget_tokens=3000), 8000, BUDGET | {"budget_tokens": 3000}, None, None),
-        (OLD, ReasoningAsk(budget_tokens=100), 8000, BUDGET | {"budget_tokens": 1024}, None, "clamped"),
-        (OLD, ReasoningAsk(budget_tokens=8000), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
-        (OLD, ReasoningAsk(budget_tokens=-1), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
-        (OLD, ReasoningAsk(shows_thoughts=True), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
-        (OLD, ReasoningAsk(effort="none"), 8000, None, None, None),
-        (OLD, ReasoningAsk(budget_tokens=0), 8000, None, None, None),
-        (OLD, ReasoningAsk(shows_thoughts=False), 8000, None, None, None),
-        ("claude-3-5-haiku-latest", ReasoningAsk(effort="low"), 8000, None, None, "dropped"),
-        ("claude-3-7-sonnet", ReasoningAsk(budget_tokens=2000), 8000, BUDGET | {"budget_tokens": 2000}, None, None),
-        ("kimi-k3", ReasoningAsk(effort="minimal"), 8000, BUDGET | {"budget_tokens": 1024}, None, "converted"),
-        (ADAPTIVE, ReasoningAsk(effort="high"), 8000, ADAPT, "high", None),
-        (ADAPTIVE, ReasoningAsk(effort="xhigh"), 8000, ADAPT, "high", "clamped"),
-        (MODERN, ReasoningAsk(effort="xhigh", summary="auto"), 8000, ADAPT | {"display": "summarized"}, "xhigh", None),
-        (MODERN, ReasoningAsk(effort="minimal", shows_thoughts=False), 8000, OMITTED, "low", "clamped"),
-        (MODERN, ReasoningAsk(budget_tokens=5000), 8000, ADAPT, "medium", "converted"),
-        (MODERN, ReasoningAsk(budget_tokens=99999), 8000, ADAPT, "max", "converted"),
-        (MODERN, ReasoningAsk(budget_tokens=-1), 8000, ADAPT, None, None),
-        (MODERN, ReasoningAsk(is_enabled=False), 8000, {"type": "disabled"}, None, None),
-        (ADAPTIVE, ReasoningAsk(is_enabled=False), 8000, None, None, None),
-        (ALWAYS, ReasoningAsk(is_enabled=False), 8000, None, None, "dropped"),
+        (OLD, ReasoningConfig(effort="low"), 9000, BUDGET | {"budget_tokens": 2048}, None, "converted"),
+        (OLD, ReasoningConfig(effort="max"), 99999, BUDGET | {"budget_tokens": 32768}, None, "converted"),
+        (OLD, ReasoningConfig(effort="high"), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningConfig(effort="high"), 1000, None, None, "dropped"),
+        (OLD, ReasoningConfig(is_enabled=True, budget_tokens=3000), 8000, BUDGET | {"budget_tokens": 3000}, None, None),
+        (OLD, ReasoningConfig(budget_tokens=100), 8000, BUDGET | {"budget_tokens": 1024}, None, "clamped"),
+        (OLD, ReasoningConfig(budget_tokens=8000), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningConfig(budget_tokens=-1), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningConfig(is_visible=True), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningConfig(effort="none"), 8000, None, None, None),
+        (OLD, ReasoningConfig(budget_tokens=0), 8000, None, None, None),
+        (OLD, ReasoningConfig(is_visible=False), 8000, None, None, None),
+        ("claude-3-5-haiku-latest", ReasoningConfig(effort="low"), 8000, None, None, "dropped"),
+        ("claude-3-7-sonnet", ReasoningConfig(budget_tokens=2000), 8000, BUDGET | {"budget_tokens": 2000}, None, None),
+        ("kimi-k3", ReasoningConfig(effort="minimal"), 8000, BUDGET | {"budget_tokens": 1024}, None, "converted"),
+        (ADAPTIVE, ReasoningConfig(effort="high"), 8000, ADAPT, "high", None),
+        (ADAPTIVE, ReasoningConfig(effort="xhigh"), 8000, ADAPT, "high", "clamped"),
+        (
+            MODERN,
+            ReasoningConfig(effort="xhigh", summary="auto"),
+            8000,
+            ADAPT | {"display": "summarized"},
+            "xhigh",
+            None,
+        ),
+        (MODERN, ReasoningConfig(effort="minimal", is_visible=False), 8000, OMITTED, "low", "clamped"),
+        (MODERN, ReasoningConfig(budget_tokens=5000), 8000, ADAPT, "medium", "converted"),
+        (MODERN, ReasoningConfig(budget_tokens=99999), 8000, ADAPT, "max", "converted"),
+        (MODERN, ReasoningConfig(budget_tokens=-1), 8000, ADAPT, None, None),
+        (MODERN, ReasoningConfig(is_enabled=False), 8000, {"type": "disabled"}, None, None),
+        (ADAPTIVE, ReasoningConfig(is_enabled=False), 8000, None, None, None),
+        (ALWAYS, ReasoningConfig(is_enabled=False), 8000, None, None, "dropped"),
     ],
 )  # fmt: skip
 def test_reasoning_settings_are_translated(
-    model: str, reasoning: ReasoningAsk, limit: int, written: Any, effort: str | None, how: str | None
+    model: str, reasoning: ReasoningConfig, limit: int, written: Any, effort: str | None, how: str | None
 ) -> None:
     body, lost = encoded(chat(reasoning=reasoning, sampling=Sampling(max_output_tokens=limit)), model)
     assert body.get("thinking") == written
@@ -85,7 +92,7 @@ def test_reasoning_settings_are_translated(
 
 
 def test_the_default_limit_is_added_to_the_reasoning_budget() -> None:
-    body, _ = encoded(chat(reasoning=ReasoningAsk(effort="high")), OLD)
+    body, _ = encoded(chat(reasoning=ReasoningConfig(effort="high")), OLD)
     assert body["max_tokens"] == 8192 + body["thinking"]["budget_tokens"]
 
 
@@ -95,7 +102,7 @@ def test_a_forced_tool_takes_precedence_over_reasoning(model: str, is_kept: bool
         chat(
             tools=[TOOL],
             tool_choice=ToolChoice(mode="required"),
-            reasoning=ReasoningAsk(effort="high"),
+            reasoning=ReasoningConfig(effort="high"),
             sampling=Sampling(max_output_tokens=50000),
         ),
         model,
@@ -108,7 +115,7 @@ def test_a_forced_tool_takes_precedence_over_reasoning(model: str, is_kept: bool
 def test_reasoning_is_dropped_in_a_tool_loop_without_its_earlier_reasoning() -> None:
     """The API rejects a budget if the current turn does not begin with reasoning. Adaptive models accept that."""
     loop = [msg("user", "go"), msg("assistant", ToolCall(id="a", name="f")), msg("tool", result("a", Text(text="1")))]
-    reasoning, limit = ReasoningAsk(effort="low"), Sampling(max_output_tokens=9000)
+    reasoning, limit = ReasoningConfig(effort="low"), Sampling(max_output_tokens=9000)
     body, lost = encoded(chat(*loop, tools=[TOOL], reasoning=reasoning, sampling=limit), OLD)
     assert "thinking" not in body
     assert lost == {"reasoning": "dropped"}
@@ -184,11 +191,11 @@ def test_sampling_parameters(
 
 def test_reasoning_restricts_sampling_parameters() -> None:
     sampling = Sampling(max_output_tokens=9000, temperature=0.2, top_p=0.9, top_k=3)
-    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningAsk(budget_tokens=2000)), OLD)
+    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningConfig(budget_tokens=2000)), OLD)
     assert not {"temperature", "top_p", "top_k"} & body.keys()
     assert lost == {"temperature": "dropped", "top_p": "dropped", "top_k": "dropped"}
     sampling = Sampling(max_output_tokens=9000, temperature=1, top_p=0.97)
-    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningAsk(budget_tokens=2000)), "glm-5")
+    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningConfig(budget_tokens=2000)), "glm-5")
     assert (body["temperature"], body["top_p"], lost) == (1, 0.97, {})
 
 

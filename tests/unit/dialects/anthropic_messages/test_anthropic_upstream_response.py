@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages import UPSTREAM
 from intellirouter.dialects.ir import (
-    Began,
     Event,
     Foreign,
     Opaque,
     PartEnded,
     Reasoning,
     ReasoningToken,
+    StreamStarted,
     UsageUpdate,
     collect,
     origin_of,
@@ -73,7 +73,7 @@ def test_signatures_store_the_endpoint_that_made_them() -> None:
 
 def test_the_first_event_has_the_number_of_input_tokens() -> None:
     (began,) = UPSTREAM.stream(DEPLOYMENT).feed(sse(START))
-    assert isinstance(began, Began)
+    assert isinstance(began, StreamStarted)
     assert began.usage is not None
     assert began.usage.input_tokens == 5
 
@@ -132,7 +132,7 @@ def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
 def test_a_last_event_without_a_blank_line_is_read() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
-    assert [type(event).__name__ for event in decoder.end()] == ["Finished", "Ended"]
+    assert [type(event).__name__ for event in decoder.end()] == ["ChoiceFinished", "StreamEnded"]
 
 
 def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -175,7 +175,7 @@ def test_invalid_input_of_a_server_tool_is_stored_as_text() -> None:
 def test_a_zero_count_does_not_replace_an_earlier_count() -> None:
     delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9}}
     events = UPSTREAM.stream(DEPLOYMENT).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
-    assert [type(event) for event in events] == [Began, UsageUpdate]
+    assert [type(event) for event in events] == [StreamStarted, UsageUpdate]
     (update,) = (event for event in events if isinstance(event, UsageUpdate))
     assert (update.usage.input_tokens, update.usage.output_tokens) == (5, 9)
 

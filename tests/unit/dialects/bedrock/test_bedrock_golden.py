@@ -8,7 +8,7 @@ import pytest
 
 from intellirouter.core import errors
 from intellirouter.dialects.bedrock import UPSTREAM
-from intellirouter.dialects.ir import Ended, Event, Response, collect
+from intellirouter.dialects.ir import Event, Response, StreamEnded, collect
 from intellirouter.testing import FakeClock
 from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
@@ -50,7 +50,7 @@ def test_a_stream_is_read_wherever_it_is_split(case):
     wire, expected = b"".join(frames_of(case)), msgspec.convert(case["form"], Response)
     events = events_of_wire(wire)
     assert collect(events, "bedrock") == expected
-    assert [event for event in events if isinstance(event, Ended)] == [events[-1]]
+    assert [event for event in events if isinstance(event, StreamEnded)] == [events[-1]]
     for cut in range(1, len(wire)):
         assert events_of_wire(wire[:cut], wire[cut:]) == events
     assert events_of_wire(*(wire[at : at + 1] for at in range(len(wire)))) == events

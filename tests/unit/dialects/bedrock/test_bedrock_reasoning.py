@@ -10,7 +10,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ToolCall,
     ToolChoice,
@@ -32,7 +32,8 @@ from tests.support.dialects.bedrock import (
 
 def test_reasoning_with_a_budget():
     body, losses = encode(
-        reasoning=ReasoningAsk(budget_tokens=2000), sampling=Sampling(max_output_tokens=8000, temperature=0.2, top_k=5)
+        reasoning=ReasoningConfig(budget_tokens=2000),
+        sampling=Sampling(max_output_tokens=8000, temperature=0.2, top_k=5),
     )
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2000}}
     assert body["inferenceConfig"] == {"maxTokens": 8000}
@@ -43,14 +44,14 @@ def test_reasoning_with_a_budget():
 
 
 def test_reasoning_with_an_effort():
-    body, losses = encode(model=ADAPTIVE, reasoning=ReasoningAsk(effort="xhigh"))
+    body, losses = encode(model=ADAPTIVE, reasoning=ReasoningConfig(effort="xhigh"))
     assert body["additionalModelRequestFields"] == {"thinking": {"type": "adaptive"}}
     assert body["outputConfig"] == {"effort": "xhigh"}
     assert losses == []
 
 
 def test_reasoning_is_dropped_for_a_forced_tool_and_without_earlier_reasoning():
-    reasoning = ReasoningAsk(budget_tokens=2000)
+    reasoning = ReasoningConfig(budget_tokens=2000)
     body, losses = encode(reasoning=reasoning, tools=TOOLS, tool_choice=ToolChoice(mode="required"))
     assert "additionalModelRequestFields" not in body
     assert losses == ['reasoning;how=dropped;as="not allowed with a forced tool"']
@@ -66,34 +67,39 @@ def test_reasoning_is_dropped_for_a_forced_tool_and_without_earlier_reasoning():
 @pytest.mark.parametrize(
     ("model", "reasoning", "fields", "losses"),
     [
-        (NOVA, ReasoningAsk(effort="low"), {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}, []),
         (
             NOVA,
-            ReasoningAsk(budget_tokens=99),
+            ReasoningConfig(effort="low"),
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}},
+            [],
+        ),
+        (
+            NOVA,
+            ReasoningConfig(budget_tokens=99),
             {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}},
             ['reasoning;how=converted;as="medium"'],
         ),
-        (NOVA, ReasoningAsk(is_enabled=False), None, []),
-        (NOVA, ReasoningAsk(shows_thoughts=True), None, []),
+        (NOVA, ReasoningConfig(is_enabled=False), None, []),
+        (NOVA, ReasoningConfig(is_visible=True), None, []),
         (
             "openai.gpt-oss-120b-1:0",
-            ReasoningAsk(effort="max"),
+            ReasoningConfig(effort="max"),
             {"reasoning_effort": "high"},
             ['reasoning;how=clamped;as="high"'],
         ),
         (
             "openai.gpt-oss-120b-1:0",
-            ReasoningAsk(effort="none"),
+            ReasoningConfig(effort="none"),
             {"reasoning_effort": "low"},
             ['reasoning;how=clamped;as="low"'],
         ),
         (
             LLAMA,
-            ReasoningAsk(effort="low"),
+            ReasoningConfig(effort="low"),
             None,
             ['reasoning;how=dropped;as="reasoning cannot be controlled for this model"'],
         ),
-        (LLAMA, ReasoningAsk(effort="none"), None, []),
+        (LLAMA, ReasoningConfig(effort="none"), None, []),
     ],
 )
 def test_reasoning_of_other_model_families(model, reasoning, fields, losses):
@@ -103,7 +109,7 @@ def test_reasoning_of_other_model_families(model, reasoning, fields, losses):
 
 
 def test_the_highest_effort_of_nova_excludes_sampling_parameters():
-    reasoning = ReasoningAsk(effort="high")
+    reasoning = ReasoningConfig(effort="high")
     body, losses = encode(model=NOVA, reasoning=reasoning, sampling=Sampling(temperature=0.5, top_k=3))
     assert body["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "high"
     assert "inferenceConfig" not in body

@@ -30,9 +30,9 @@ from tests.support.dialects.bedrock import (
     ADAPTIVE,
     HISTORY,
     LLAMA,
-    MARK,
     NOVA,
     TOOLS,
+    WRAPPED_PREFIX,
     assistant,
     conversation,
     deployment,
@@ -294,10 +294,10 @@ def test_an_empty_message_becomes_a_placeholder():
 
 def test_cache_marks_keep_their_position():
     body, losses = encode(
-        user(Text(text="long", cache=MARK), "short"),
-        assistant(ToolCall(id="1", name="a", cache=MARK)),
-        Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="x")], cache=MARK)]),
-        tools=[FunctionTool(name="a", cache=MARK)],
+        user(Text(text="long", cache=WRAPPED_PREFIX), "short"),
+        assistant(ToolCall(id="1", name="a", cache=WRAPPED_PREFIX)),
+        Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="x")], cache=WRAPPED_PREFIX)]),
+        tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)],
     )
     point = {"cachePoint": {"type": "default"}}
     assert body["messages"][0]["content"] == [{"text": "long"}, point, {"text": "short"}]
@@ -305,10 +305,14 @@ def test_cache_marks_keep_their_position():
     assert body["messages"][2]["content"][1] == point
     assert body["toolConfig"]["tools"][1] == point
     assert losses == []
-    body, losses = encode(user(Text(text="long", cache=MARK)), model=LLAMA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, losses = encode(
+        user(Text(text="long", cache=WRAPPED_PREFIX)), model=LLAMA, tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)]
+    )
     assert "cachePoint" not in json.dumps(body)
     assert losses == ["cache;how=dropped"]
-    body, _ = encode(user(Text(text="long", cache=MARK)), model=NOVA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, _ = encode(
+        user(Text(text="long", cache=WRAPPED_PREFIX)), model=NOVA, tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)]
+    )
     assert (len(body["toolConfig"]["tools"]), len(body["messages"][0]["content"])) == (1, 2)
 
 

@@ -7,7 +7,7 @@ import pytest
 from intellirouter.core import errors
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.bedrock.event_stream import encode_message
-from intellirouter.dialects.ir import ToolCallBegan
+from intellirouter.dialects.ir import ToolCallStarted
 from intellirouter.dialects.wire.sse import EventSplitter
 from tests.support.dialects.deployments import build_deployment
 
@@ -101,7 +101,7 @@ def test_a_response_that_is_not_a_stream_is_malformed():
 
 def test_a_tool_call_without_an_id_gets_one():
     events = UPSTREAM.stream(DEPLOYMENT).feed(event("contentBlockStart", {"start": {"toolUse": {"name": "a"}}}))
-    began = next(each for each in events if isinstance(each, ToolCallBegan))
+    began = next(each for each in events if isinstance(each, ToolCallStarted))
     assert began.id.startswith("call_")
 
 

@@ -9,7 +9,7 @@ from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
 from intellirouter.dialects.gemini.wire import read_token, write_reasoning_token, write_token
 from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.routes.translation import client_only_fields
 from tests.support.dialects.gemini import HI, call_of, conversation_of, deployment
 
@@ -212,7 +212,7 @@ def test_wrapped_tokens_of_other_dialects_are_unchanged_after_a_round_trip() -> 
     token = Opaque("Eq+/=:x", "abc123", "anthropic_messages")
     sent = write_token(token)
     assert sent.encode().startswith(WRAPPED_MARK)
-    assert MARK not in sent
+    assert WRAPPED_PREFIX not in sent
     assert read_token(sent) == token
     assert read_token(sent.rstrip("=")) == token
 

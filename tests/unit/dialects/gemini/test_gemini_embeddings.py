@@ -7,7 +7,7 @@ import pytest
 
 from intellirouter.core import Call, LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from tests.support.dialects.gemini import deployment
 
 DEPLOYMENT = deployment("gemini-embedding-001")
@@ -26,14 +26,14 @@ def test_a_single_text() -> None:
     ask = EMBEDDINGS_CLIENT.decode(call)
     assert (call.operation, call.model, ask.inputs, ask.is_single) == ("embeddings", "public", ["a"], True)
     assert (ask.task, ask.title, ask.dimensions) == ("RETRIEVAL_QUERY", "t", 8)
-    body = EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5]]), call, LossReport())
+    body = EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5]]), call, LossReport())
     assert json.loads(body) == {"embedding": {"values": [0.5]}}
 
 
 def test_a_batch_of_one_stays_a_batch() -> None:
     call = read({"requests": [{**content("a"), "model": "models/x"}]})
     assert EMBEDDINGS_CLIENT.decode(call).is_single is False
-    body = EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5]]), call, LossReport())
+    body = EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5]]), call, LossReport())
     assert json.loads(body) == {"embeddings": [{"values": [0.5]}]}
 
 
@@ -66,13 +66,13 @@ def test_images_are_rejected() -> None:
         read({"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}})
 
 
-def encode_request(ask: EmbeddingAsk) -> tuple[str, Any]:
+def encode_request(ask: EmbeddingRequest) -> tuple[str, Any]:
     request = EMBEDDINGS_UPSTREAM.encode(ask, DEPLOYMENT, LossReport())
     return request.path, json.loads(request.body)
 
 
 def test_one_text_and_several_texts_use_different_methods() -> None:
-    single = EmbeddingAsk(dialect="openai_chat", model="m", inputs=["a"], dimensions=8, task="search_query")
+    single = EmbeddingRequest(dialect="openai_chat", model="m", inputs=["a"], dimensions=8, task="search_query")
     expected = {
         "model": "models/gemini-embedding-001",
         "content": {"parts": [{"text": "a"}]},
@@ -80,7 +80,7 @@ def test_one_text_and_several_texts_use_different_methods() -> None:
         "outputDimensionality": 8,
     }
     assert encode_request(single) == ("/models/gemini-embedding-001:embedContent", expected)
-    batch = EmbeddingAsk(dialect="gemini", model="m", inputs=["a", "b"], title="t", extras={"autoTruncate": True})
+    batch = EmbeddingRequest(dialect="gemini", model="m", inputs=["a", "b"], title="t", extras={"autoTruncate": True})
     path, body = encode_request(batch)
     assert path == "/models/gemini-embedding-001:batchEmbedContents"
     assert [each["content"]["parts"][0]["text"] for each in body["requests"]] == ["a", "b"]
@@ -89,10 +89,10 @@ def test_one_text_and_several_texts_use_different_methods() -> None:
 
 def test_token_ids_are_rejected_and_the_user_is_dropped() -> None:
     with pytest.raises(errors.UnsupportedFeature):
-        encode_request(EmbeddingAsk(dialect="openai_chat", model="m", inputs=[[1, 2]]))
+        encode_request(EmbeddingRequest(dialect="openai_chat", model="m", inputs=[[1, 2]]))
     losses = LossReport()
     EMBEDDINGS_UPSTREAM.encode(
-        EmbeddingAsk(dialect="openai_chat", model="m", inputs=["a"], user="u"), DEPLOYMENT, losses
+        EmbeddingRequest(dialect="openai_chat", model="m", inputs=["a"], user="u"), DEPLOYMENT, losses
     )
     assert [loss.field for loss in losses.taken()] == ["user"]
 

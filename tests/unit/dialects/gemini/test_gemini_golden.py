@@ -9,7 +9,7 @@ import pytest
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, ERRORS, UPSTREAM, upstream_response
-from intellirouter.dialects.ir import Conversation, Ended, Response, events_of, origin_of
+from intellirouter.dialects.ir import Conversation, Response, StreamEnded, events_of, origin_of
 from intellirouter.testing import FakeClock
 from tests.support.dialects.gemini import call_of, deployment, read_stream, stream_call
 from tests.support.dialects.golden import load, wire_of
@@ -117,7 +117,9 @@ def test_a_response_is_unchanged_after_a_round_trip(case: dict[str, Any]) -> Non
 def test_a_response_written_as_a_stream_is_the_same_response(case: dict[str, Any], *, is_array: bool) -> None:
     expected = expected_response(case)
     encoder = CLIENT.stream(stream_call(is_array=is_array), LossReport())
-    wire = encoder.encode([event for event in events_of(expected) if not isinstance(event, Ended)]) + encoder.end()
+    wire = (
+        encoder.encode([event for event in events_of(expected) if not isinstance(event, StreamEnded)]) + encoder.end()
+    )
     assert _without_client_values(read_stream(wire)) == _without_client_values(expected)
 
 

@@ -10,13 +10,11 @@ from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.gemini.wire import read_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -30,17 +28,19 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
 from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.gemini import call_of, deployment, documents_in, read_stream, stream_call
 
-DONE = Finished(stop=Stop(reason="stop"))
+DONE = ChoiceFinished(stop=Stop(reason="stop"))
 
 
 def encode(response: Response, losses: LossReport | None = None) -> Any:
@@ -92,7 +92,7 @@ def test_finish_reasons(reason: StopReason, finish_reason: str, *, is_exact: boo
     losses = LossReport()
     assert encode(response_of(Text(text="x"), reason=reason), losses)["candidates"][0]["finishReason"] == finish_reason
     assert bool(losses.taken()) is not is_exact
-    last = encode_stream(Began(), TextDelta(text="x"), Finished(stop=Stop(reason=reason)))[-1]
+    last = encode_stream(StreamStarted(), TextDelta(text="x"), ChoiceFinished(stop=Stop(reason=reason)))[-1]
     assert last["candidates"][0]["finishReason"] == finish_reason
 
 
@@ -174,16 +174,16 @@ def test_offsets_of_citations_count_bytes() -> None:
 
 def test_a_call_is_written_in_one_chunk_with_all_its_arguments() -> None:
     found = encode_stream(
-        Began(id="r"),
-        ToolCallBegan(id="a", name="f", part=0),
-        ToolCallBegan(id="b", name="g", part=1),
+        StreamStarted(id="r"),
+        ToolCallStarted(id="a", name="f", part=0),
+        ToolCallStarted(id="b", name="g", part=1),
         ArgumentsDelta(text='{"x"', part=0),
         ArgumentsDelta(text='{"y":', part=1),
         ArgumentsDelta(text=":1}", part=0),
         PartEnded(part=0),
         ArgumentsDelta(text="2}", part=1),
-        ToolCallBegan(id="c", name="h", part=2),
-        Finished(stop=Stop(reason="tool_calls")),
+        ToolCallStarted(id="c", name="h", part=2),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
         UsageUpdate(usage=Usage(input_tokens=1, output_tokens=2)),
     )
     assert parts_of(found)[:-1] == [
@@ -197,7 +197,7 @@ def test_a_call_is_written_in_one_chunk_with_all_its_arguments() -> None:
 
 
 def test_a_call_without_an_end_event_is_written() -> None:
-    assert parts_of(encode_stream(Began(), ToolCallBegan(id="a", name="f"))[:1]) == [
+    assert parts_of(encode_stream(StreamStarted(), ToolCallStarted(id="a", name="f"))[:1]) == [
         {"functionCall": {"id": "a", "name": "f", "args": {}}}
     ]
 
@@ -206,7 +206,7 @@ def test_a_call_without_an_end_event_is_written() -> None:
 def test_all_kinds_of_events(*, is_array: bool) -> None:
     token = Opaque("sig", "", "gemini")
     found = encode_stream(
-        Began(usage=Usage(input_tokens=9)),
+        StreamStarted(usage=Usage(input_tokens=9)),
         ReasoningDelta(text="a", is_summary=True),
         ReasoningDelta(text="b", is_summary=True, summary_index=1),
         ReasoningToken(token=token),
@@ -236,13 +236,17 @@ def test_all_kinds_of_events(*, is_array: bool) -> None:
 
 def test_an_array_is_one_json_document_for_every_ending() -> None:
     encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.encode([]) + encoder.encode([TextDelta(text="b")])
+    wire = (
+        encoder.encode([StreamStarted(), TextDelta(text="a")])
+        + encoder.encode([])
+        + encoder.encode([TextDelta(text="b")])
+    )
     assert b",\r\n" in wire
     assert len(json.loads(wire + encoder.end())) == 3
     failed = json.loads(wire + encoder.fail(errors.UpstreamUnavailable("Failed.")))
     assert failed[-1]["error"]["status"] == "UNAVAILABLE"
     empty = CLIENT.stream(stream_call(is_array=True), LossReport())
-    empty.encode([Began()])
+    empty.encode([StreamStarted()])
     assert len(json.loads(empty.fail(errors.UpstreamUnavailable("Failed.")))) == 1
     nothing = CLIENT.stream(stream_call(is_array=True), LossReport())
     assert len(json.loads(nothing.end())) == 1
@@ -250,7 +254,7 @@ def test_an_array_is_one_json_document_for_every_ending() -> None:
 
 def test_errors_in_an_sse_stream() -> None:
     encoder = CLIENT.stream(stream_call(), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("Timed out."))
+    wire = encoder.encode([StreamStarted(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("Timed out."))
     assert documents_in(wire)[-1]["error"]["status"] == "DEADLINE_EXCEEDED"
 
 
@@ -286,8 +290,8 @@ def test_the_last_chunk_of_a_relayed_stream_is_held_back(ending: bytes) -> None:
 def test_an_array_ends_with_its_bracket() -> None:
     decoder = UPSTREAM.stream(deployment())
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
-    assert not any(isinstance(event, Ended) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
-    assert isinstance(decoder.feed(b"\n]")[-1], Ended)
+    assert not any(isinstance(event, StreamEnded) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
+    assert isinstance(decoder.feed(b"\n]")[-1], StreamEnded)
     assert decoder.feed(b"\n") == decoder.end() == []
 
 

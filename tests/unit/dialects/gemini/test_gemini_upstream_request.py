@@ -18,7 +18,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -397,29 +397,31 @@ def test_structured_output() -> None:
 @pytest.mark.parametrize(
     ("model", "reasoning", "config", "loss"),
     [
-        ("gemini-3-flash", ReasoningAsk(effort="minimal"), {"thinkingLevel": "MINIMAL"}, None),
-        ("gemini-3-pro", ReasoningAsk(effort="minimal"), {"thinkingLevel": "LOW"}, "clamped"),
-        ("gemini-3-pro", ReasoningAsk(effort="medium"), {"thinkingLevel": "HIGH"}, "clamped"),
-        ("gemini-3.1-pro", ReasoningAsk(effort="medium"), {"thinkingLevel": "MEDIUM"}, None),
-        ("gemini-3-pro", ReasoningAsk(effort="max"), {"thinkingLevel": "HIGH"}, "clamped"),
-        ("gemini-3-pro", ReasoningAsk(effort="none"), {"thinkingLevel": "LOW"}, "clamped"),
-        ("gemini-3-flash", ReasoningAsk(is_enabled=False), {"thinkingLevel": "MINIMAL"}, "clamped"),
-        ("gemini-3-flash", ReasoningAsk(budget_tokens=8000), {"thinkingLevel": "MEDIUM"}, "converted"),
-        ("gemini-3-flash", ReasoningAsk(is_adaptive=True), None, None),
-        ("gemini-2.5-flash", ReasoningAsk(effort="medium"), {"thinkingBudget": 8192}, "converted"),
-        ("gemini-2.5-flash", ReasoningAsk(effort="high"), {"thinkingBudget": 24576}, "converted"),
-        ("gemini-2.5-flash", ReasoningAsk(effort="none"), {"thinkingBudget": 0}, None),
-        ("gemini-2.5-pro", ReasoningAsk(effort="none"), {"thinkingBudget": 128}, "clamped"),
-        ("gemini-2.5-pro", ReasoningAsk(budget_tokens=99_999), {"thinkingBudget": 32768}, "clamped"),
-        ("gemini-2.5-flash-lite", ReasoningAsk(budget_tokens=100), {"thinkingBudget": 512}, "clamped"),
-        ("gemini-2.5-flash", ReasoningAsk(is_adaptive=True), {"thinkingBudget": -1}, None),
-        ("gemini-2.5-flash", ReasoningAsk(shows_thoughts=True), {"includeThoughts": True}, None),
-        ("gemini-2.0-flash", ReasoningAsk(effort="high"), None, "dropped"),
-        ("gemini-2.0-flash", ReasoningAsk(effort="none", shows_thoughts=True), None, None),
-        ("gemma-3-27b", ReasoningAsk(budget_tokens=100), None, "dropped"),
+        ("gemini-3-flash", ReasoningConfig(effort="minimal"), {"thinkingLevel": "MINIMAL"}, None),
+        ("gemini-3-pro", ReasoningConfig(effort="minimal"), {"thinkingLevel": "LOW"}, "clamped"),
+        ("gemini-3-pro", ReasoningConfig(effort="medium"), {"thinkingLevel": "HIGH"}, "clamped"),
+        ("gemini-3.1-pro", ReasoningConfig(effort="medium"), {"thinkingLevel": "MEDIUM"}, None),
+        ("gemini-3-pro", ReasoningConfig(effort="max"), {"thinkingLevel": "HIGH"}, "clamped"),
+        ("gemini-3-pro", ReasoningConfig(effort="none"), {"thinkingLevel": "LOW"}, "clamped"),
+        ("gemini-3-flash", ReasoningConfig(is_enabled=False), {"thinkingLevel": "MINIMAL"}, "clamped"),
+        ("gemini-3-flash", ReasoningConfig(budget_tokens=8000), {"thinkingLevel": "MEDIUM"}, "converted"),
+        ("gemini-3-flash", ReasoningConfig(is_adaptive=True), None, None),
+        ("gemini-2.5-flash", ReasoningConfig(effort="medium"), {"thinkingBudget": 8192}, "converted"),
+        ("gemini-2.5-flash", ReasoningConfig(effort="high"), {"thinkingBudget": 24576}, "converted"),
+        ("gemini-2.5-flash", ReasoningConfig(effort="none"), {"thinkingBudget": 0}, None),
+        ("gemini-2.5-pro", ReasoningConfig(effort="none"), {"thinkingBudget": 128}, "clamped"),
+        ("gemini-2.5-pro", ReasoningConfig(budget_tokens=99_999), {"thinkingBudget": 32768}, "clamped"),
+        ("gemini-2.5-flash-lite", ReasoningConfig(budget_tokens=100), {"thinkingBudget": 512}, "clamped"),
+        ("gemini-2.5-flash", ReasoningConfig(is_adaptive=True), {"thinkingBudget": -1}, None),
+        ("gemini-2.5-flash", ReasoningConfig(is_visible=True), {"includeThoughts": True}, None),
+        ("gemini-2.0-flash", ReasoningConfig(effort="high"), None, "dropped"),
+        ("gemini-2.0-flash", ReasoningConfig(effort="none", is_visible=True), None, None),
+        ("gemma-3-27b", ReasoningConfig(budget_tokens=100), None, "dropped"),
     ],
 )
-def test_reasoning_settings_are_translated(model: str, reasoning: ReasoningAsk, config: Any, loss: str | None) -> None:
+def test_reasoning_settings_are_translated(
+    model: str, reasoning: ReasoningConfig, config: Any, loss: str | None
+) -> None:
     body, losses = encode(chat(reasoning=reasoning), model)
     assert body.get("generationConfig", {}).get("thinkingConfig") == config
     assert (losses["reasoning"].how if losses else None) == loss

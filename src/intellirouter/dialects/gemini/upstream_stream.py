@@ -1,7 +1,7 @@
 """Reads the stream of an upstream. `framing` splits it into chunks, `upstream_response` reads the chunks.
 
-An SSE stream has no terminator, so `StreamEnded` is returned by `end`. If the body ends before every candidate has a finish
-reason, the stream was cut off. A JSON array ends with its closing bracket.
+An SSE stream has no terminator, so `StreamEnded` is returned by `end`. If the body ends before every candidate has a
+finish reason, the stream was cut off. A JSON array ends with its closing bracket.
 """
 
 from typing import Final

@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 PREFIX ?= $(HOME)/.local
 FUZZ_CASES ?= 20000
+# Tests run in parallel, up to four at a time. ARGS=-n0 runs them in one process, for a debugger.
+PARALLEL ?= -n auto --maxprocesses 4
 CONFIG ?=
 ARGS ?=
 export VENV FUZZ_CASES
@@ -28,7 +30,7 @@ stop: ## Stop the gateway started with `make run`.
 
 test: setup ## Set up this machine, then run all checks and tests.
 	@scripts/gate.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-clients: env ## Test real client libraries, installed in .clients/, against a gateway (ARGS="-k NAME" selects some).
 	@scripts/clients.sh install
@@ -36,7 +38,7 @@ test-clients: env ## Test real client libraries, installed in .clients/, against
 
 ready: env ## Run all checks and tests before a commit.
 	@scripts/gate.sh
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 check: env ## Run the checks only: format, lint, types, imports, sizes, documents, generated files.
 	@scripts/gate.sh

@@ -8,22 +8,24 @@ from pathlib import Path
 from bench import report, startup
 from bench.measure import Plan, Run, measure_pairs, measure_requests, measure_slow_streams, measure_streams
 from bench.processes import Cores, allow_many_files
-from bench.targets import OURSELVES, REFERENCE, TARGETS, ResolvedModel, checkout
+from bench.targets import OURSELVES, REFERENCE, TARGETS, Target, checkout
 from bench.upstream import Upstream
 
 PHASES = ("requests", "streams", "pairs", "slow", "start")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the gateway beside others.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark the gateway and other programs.")
     names = [target.name for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="short rounds: a smoke test, not a result")
-    parser.add_argument("--only", nargs="+", choices=names, help=f"besides {REFERENCE}, measure these")
-    parser.add_argument("--against", nargs="+", type=Path, default=[], help="other checkouts of ours, measured as well")
-    parser.add_argument("--phase", nargs="+", choices=PHASES, default=PHASES)
-    parser.add_argument("--seconds", type=float, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, help="how often each is repeated")
-    parser.add_argument("--name", help="of the result: bench/results/<date>-<name>.md")
+    parser.add_argument("--only", nargs="+", choices=names, help=f"measure only these, and {REFERENCE}")
+    parser.add_argument(
+        "--against", nargs="+", type=Path, default=[], help="also measure these other checkouts of IntelliRouter"
+    )
+    parser.add_argument("--phase", nargs="+", choices=PHASES, default=PHASES, help="run only these phases")
+    parser.add_argument("--seconds", type=float, help="duration of one measurement, in seconds")
+    parser.add_argument("--rounds", type=int, help="number of rounds")
+    parser.add_argument("--name", help="name of the result: bench/results/<date>-NAME.md")
     return parser.parse_args(arguments)
 
 
@@ -38,7 +40,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[ResolvedModel], list[ResolvedModel]]:
+def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[Target], list[Target]]:
     """Return the targets to measure and those that are not installed. The reference is always measured."""
     wanted = [target for target in TARGETS if only is None or target.name in {REFERENCE, *only}]
     wanted[2:2] = [checkout(path) for path in checkouts]
@@ -60,11 +62,11 @@ def measure(run: Run, phases: tuple[str, ...]) -> None:
 
 
 def measure_starts(run: Run) -> None:
-    """Fresh processes of ours, and of other checkouts."""
+    """Measure the start of new processes of IntelliRouter, and of the other checkouts."""
     for target in run.targets:
         if not target.name.startswith(OURSELVES):
             continue
-        print(f"start: fresh processes, {target.title}", flush=True)
+        print(f"start: new processes, {target.title}", flush=True)
         try:
             run.record(target.name, import_ms=startup.import_ms(run.plan.starts, target.env))
             work_dir = run.work_dir / target.name
@@ -88,7 +90,7 @@ def main() -> int:
         finally:
             server.stop()
     text, path = report.write(run, machine, missing, options.name or ("quick" if options.quick else "full"))
-    print(f"\n{text}\nwritten to {path.relative_to(report.ROOT)} and .json")
+    print(f"\n{text}\nWrote {path.relative_to(report.ROOT)} and .json.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The load: wrk for what a program can do, h2load at a fixed rate for latency, raw sockets for the first byte."""
+"""Generates load: wrk for throughput, h2load at a fixed rate for latency, single connections for the first byte."""
 
 import http.client
 import re
@@ -16,7 +16,7 @@ from bench.processes import pinned
 
 @dataclass(frozen=True)
 class Address:
-    """Where and how a target takes a request of one dialect."""
+    """How a target is called in one dialect."""
 
     port: int
     model: str
@@ -38,8 +38,8 @@ class Address:
         return {"Content-Type": "application/json", **dict(self.headers)}
 
 
-def ask(address: Address, *, is_stream: bool, timeout_s: float = 30.0) -> tuple[int, bytes]:
-    """Send one request; return status and body. Raises OSError or HTTPException while nobody listens."""
+def send_request(address: Address, *, is_stream: bool, timeout_s: float = 30.0) -> tuple[int, bytes]:
+    """Send one request; return status and body. Raises OSError, HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=timeout_s)
     try:
         connection.request("POST", address.path, address.body(is_stream=is_stream), address.all_headers())
@@ -49,25 +49,25 @@ def ask(address: Address, *, is_stream: bool, timeout_s: float = 30.0) -> tuple[
         connection.close()
 
 
-def wait_until_it_answers(address: Address, *, is_stream: bool, deadline_s: float, check: Callable[[], None]) -> None:
-    """Poll with real requests until one is answered as the upstream would; `check` may end it by raising.
+def wait_until_ready(address: Address, *, is_stream: bool, deadline_s: float, check: Callable[[], None]) -> None:
+    """Send requests until one gets the upstream's response. `check` can raise an error to stop waiting.
 
     Raises TimeoutError after `deadline_s` on the monotonic clock.
     """
-    wanted = address.dialect.end_of_stream if is_stream else b"All human beings"
-    seen = "no connection"
+    expected = address.dialect.end_of_stream if is_stream else b"All human beings"
+    last = "no connection"
     while time.monotonic() < deadline_s:
         check()
         try:
-            status, body = ask(address, is_stream=is_stream)
+            status, body = send_request(address, is_stream=is_stream)
         except (OSError, http.client.HTTPException) as error:
-            seen = repr(error)
+            last = repr(error)
         else:
-            if status == 200 and wanted in body:
+            if status == 200 and expected in body:
                 return
-            seen = f"{status} {body[:300]!r}"
+            last = f"{status} {body[:300]!r}"
         time.sleep(0.05)
-    raise TimeoutError(f"{address.url} does not answer as expected; last: {seen}")
+    raise TimeoutError(f"{address.url} does not respond as expected. Last response: {last}")
 
 
 @dataclass(frozen=True)
@@ -110,24 +110,24 @@ def run_wrk(
         run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 90)
     found = re.search(r"^BENCH (\d+) (\d+) (\d+)$", run.stdout, re.MULTILINE)
     if found is None:
-        raise RuntimeError(f"wrk said nothing of use: {run.stdout}{run.stderr}")
+        raise RuntimeError(f"wrk printed no result: {run.stdout}{run.stderr}")
     return Throughput(int(found[1]), int(found[2]) / 1e6, int(found[3]))
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Requests of one open-loop run, in the order they were sent."""
+    """The requests of one open-loop run, in the order in which they were sent."""
 
     starts_us: list[int]
     durations_us: list[int]
     errors: int
 
-    def settled_us(self) -> list[int]:
-        """Durations without the first tenth: connections open and caches fill there."""
+    def steady_us(self) -> list[int]:
+        """Return the durations without the first tenth, in which connections are opened and caches are filled."""
         return self.durations_us[len(self.durations_us) // 10 :]
 
-    def most_at_once(self) -> int:
-        """The largest number of requests in flight together."""
+    def max_concurrent(self) -> int:
+        """Return the maximum number of concurrent requests."""
         moments = [(start, 1) for start in self.starts_us]
         moments += [(start + spent, -1) for start, spent in zip(self.starts_us, self.durations_us, strict=True)]
         most = now = 0
@@ -139,17 +139,17 @@ class Timings:
 
 @dataclass(frozen=True)
 class H2Load:
-    """How h2load is to send: `rate_per_s` None means each connection sends its requests without a pause."""
+    """The parameters of h2load. If `rate_per_s` is None, each connection sends its requests without pauses."""
 
     requests: int
     connections: int
     connect_every_ms: int
-    """Connections open one by one: opened together, they would send in bursts for ever after."""
+    """Connections are opened one by one. If they were opened together, they would always send in bursts."""
     rate_per_s: float | None = None
 
     @classmethod
     def at_rate(cls, rate_per_s: float, seconds: float) -> "H2Load":
-        """Spread `rate_per_s` over connections that send about every 20 ms each: h2load's timers tick at 10 ms."""
+        """Distribute the rate over connections that send every 20 ms: h2load's timers have a resolution of 10 ms."""
         connections = max(17, int(rate_per_s * 0.02) | 1)
         per_connection = max(1, round(rate_per_s * seconds / connections))
         gap_ms = max(1, round(1000 / rate_per_s))
@@ -157,10 +157,10 @@ class H2Load:
 
 
 def run_h2load(address: Address, plan: H2Load, *, is_stream: bool, work_dir: Path, cores: frozenset[int]) -> Timings:
-    """Send `plan.requests` over HTTP/1.1 and return each one's time to the last byte.
+    """Send `plan.requests` requests over HTTP/1.1 and return the time of each to its last byte.
 
-    Every connection carries one request at a time; with more connections than requests in flight the rate is
-    that of an open loop: a slow answer does not hold back the next request.
+    A connection carries one request at a time. There are more connections than requests in flight, so this is an open
+    loop: a slow response does not delay the next request.
     """
     body = work_dir / "body.json"
     body.write_text(address.body(is_stream=is_stream))
@@ -177,12 +177,12 @@ def run_h2load(address: Address, plan: H2Load, *, is_stream: bool, work_dir: Pat
     rows = sorted(tuple(map(int, line.split("\t")[:3])) for line in log.read_text().splitlines())
     good = [(start, spent) for start, status, spent in rows if 200 <= status < 300]
     if not good:
-        raise RuntimeError(f"h2load got no answer from {address.url}: {run.stdout}{run.stderr}")
+        raise RuntimeError(f"h2load got no response from {address.url}: {run.stdout}{run.stderr}")
     return Timings([row[0] for row in good], [row[1] for row in good], plan.requests - len(good))
 
 
 class FirstByteProbe:
-    """Opens one connection and times, again and again, the first byte of a streamed answer's body."""
+    """Opens one connection and repeatedly measures the time to the first byte of a streamed body."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -197,7 +197,7 @@ class FirstByteProbe:
         spent = time.perf_counter_ns() - began
         response.read()
         if response.status != 200:
-            raise RuntimeError(f"{self._address.url} answered {response.status}")
+            raise RuntimeError(f"{self._address.url} responded with status {response.status}.")
         return spent / 1000
 
     def close(self) -> None:
@@ -207,5 +207,5 @@ class FirstByteProbe:
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"{name} is not installed: run bench/setup tools")
+        raise FileNotFoundError(f"{name} is not installed. Run: bench/setup tools")
     return found

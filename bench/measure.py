@@ -1,4 +1,4 @@
-"""The phases of a run. Programs take turns within each round: a slow moment of the machine hits them all."""
+"""The phases of a run. Programs take turns in each round, so that a slow moment of the machine affects all of them."""
 
 import contextlib
 import statistics
@@ -7,26 +7,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load import Address, FirstByteProbe, H2Load, Timings, run_h2load, run_wrk, wait_until_it_answers
+from bench.load import Address, FirstByteProbe, H2Load, Timings, run_h2load, run_wrk, wait_until_ready
 from bench.pairs import PAIRS, RELAY, Pair
 from bench.processes import Cores, Server, pinned
-from bench.targets import OURSELVES, REFERENCE, ResolvedModel, clean_env
+from bench.targets import OURSELVES, REFERENCE, Target, clean_env
 from bench.upstream import Upstream
 
 Figures = dict[str, float]
-"""Name of a figure, with its unit -> value."""
+"""Name of a figure (with its unit) -> value."""
 
 Key = tuple[str, Pair]
-"""Whose figure, for which dialects."""
+"""Name of the target, pair of dialects."""
 
 CONNECTIONS = 32
-WITHOUT_US_PER_S = 5000.0
-"""Stands for our own rate when we are not among the targets."""
+DEFAULT_RATE_PER_S = 5000.0
+"""The rate of IntelliRouter that is assumed if it is not among the targets."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often."""
+    """Duration and number of the measurements."""
 
     seconds: float = 5.0
     rounds: int = 5
@@ -37,23 +37,23 @@ class Plan:
 
 @dataclass
 class Run:
-    """One whole run: what it uses and what it has found."""
+    """One run: its environment and its results."""
 
     plan: Plan
     work_dir: Path
     cores: Cores
     upstream: Upstream
-    targets: list[ResolvedModel]
+    targets: list[Target]
     figures: dict[str, Figures] = field(default_factory=dict)
     pair_figures: dict[str, dict[str, Figures]] = field(default_factory=dict)
-    """By the pair's name, then by the target's."""
+    """Name of the pair -> name of the target -> figures."""
     notes: list[str] = field(default_factory=list)
 
     def record(self, name: str, **figures: float) -> None:
         self.figures.setdefault(name, {}).update(figures)
 
     def note(self, text: str) -> None:
-        """Say it in full now, and in one line in the result."""
+        """Print the text now, and add its first and last line to the result."""
         print(f"  ! {text}", flush=True)
         lines = text.strip().splitlines()
         self.notes.append(lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}")
@@ -61,9 +61,9 @@ class Run:
 
 @dataclass
 class Running:
-    """A target that answers."""
+    """A target that is running and responds."""
 
-    target: ResolvedModel
+    target: Target
     server: Server
     address: Address
     idle_rss_bytes: int
@@ -74,17 +74,15 @@ class Running:
         return self.target.name
 
 
-def start(
-    run: Run, target: ResolvedModel, phase: str, upstream_port: int, *, is_stream: bool, pair: Pair = RELAY
-) -> Running:
-    """Start a target before the given upstream and wait for its first right answer."""
+def start(run: Run, target: Target, phase: str, upstream_port: int, *, is_stream: bool, pair: Pair = RELAY) -> Running:
+    """Start a target in front of this upstream, and wait for its first correct response."""
     work_dir = run.work_dir / phase / pair.name / target.name
     work_dir.mkdir(parents=True)
     launch = target.prepare(work_dir, upstream_port, pair)
     server = Server.start(target.name, launch.command, clean_env() | launch.env, work_dir, run.cores.target)
     try:
         deadline_s = time.monotonic() + target.start_timeout_s
-        wait_until_it_answers(launch.address, is_stream=is_stream, deadline_s=deadline_s, check=server.fail_if_dead)
+        wait_until_ready(launch.address, is_stream=is_stream, deadline_s=deadline_s, check=server.fail_if_dead)
     except BaseException:
         server.stop()
         raise
@@ -95,7 +93,7 @@ def start(
 def all_running(
     run: Run, phase: str, upstream_port: int, *, is_stream: bool, pairs: Sequence[Pair] = (RELAY,)
 ) -> Iterator[list[Running]]:
-    """Every target, started once for each of `pairs` that it serves; one that does not start is noted and left out."""
+    """Start every target, once for each of `pairs` that it supports. Notes and omits targets that do not start."""
     with contextlib.ExitStack() as stack:
         running: list[Running] = []
         for target, pair in [(target, pair) for target in run.targets for pair in pairs if pair in target.pairs]:
@@ -110,7 +108,7 @@ def all_running(
 
 
 def measure_requests(run: Run) -> None:
-    """Non-streamed completions: CPU a request, requests a second, added latency at half load, memory."""
+    """Measure responses without streaming: CPU per request, requests per second, added latency at half load, memory."""
     print("requests: starting", flush=True)
     with all_running(run, "requests", run.upstream.json_port, is_stream=False) as running:
         for each in running:
@@ -124,7 +122,7 @@ def measure_requests(run: Run) -> None:
 
 
 def measure_pairs(run: Run) -> None:
-    """Every pair of dialects: CPU a request and a stream, beside the same client's when nothing is translated."""
+    """Measure every pair of dialects: CPU per request and per stream, compared with no translation."""
     for unit, port in (("request", run.upstream.json_port), ("stream", run.upstream.stream_port)):
         print(f"pairs of dialects, {unit}s: starting", flush=True)
         is_stream = unit == "stream"
@@ -134,7 +132,7 @@ def measure_pairs(run: Run) -> None:
 
 
 def measure_streams(run: Run) -> None:
-    """Streamed completions: CPU a stream, streams a second, added time to the first byte."""
+    """Measure streams: CPU per stream, streams per second, added time to the first byte."""
     print("streams: starting", flush=True)
     with all_running(run, "streams", run.upstream.stream_port, is_stream=True) as running:
         for (name, _), figures in _closed_loop(run, running, "stream", is_stream=True).items():
@@ -145,7 +143,7 @@ def measure_streams(run: Run) -> None:
 
 
 def measure_slow_streams(run: Run) -> None:
-    """Many slow streams at once, one program after the other: memory, CPU and errors."""
+    """Measure many concurrent slow streams, one program after the other: memory, CPU, errors."""
     count = run.plan.streams_at_once
     for target in run.targets:
         print(f"slow streams: {target.title}", flush=True)
@@ -160,7 +158,7 @@ def measure_slow_streams(run: Run) -> None:
                 continue
             run.record(
                 target.name,
-                slow_streams_at_once=timings.most_at_once(),
+                slow_streams_at_once=timings.max_concurrent(),
                 slow_streams_errors=timings.errors,
                 slow_streams_cpu_us=(each.server.cpu_us() - before_us) / count,
                 slow_streams_rss_idle_mb=each.idle_rss_bytes / 1e6,
@@ -169,7 +167,7 @@ def measure_slow_streams(run: Run) -> None:
 
 
 def _closed_loop(run: Run, running: list[Running], unit: str, *, is_stream: bool) -> dict[Key, Figures]:
-    """wrk keeps a fixed number of connections busy; the first round warms up and is thrown away."""
+    """Keep a fixed number of connections busy with wrk. The first round is a warm-up and is discarded."""
     rounds: list[dict[Key, float]] = []
     rates: dict[Key, list[float]] = {(each.name, each.pair): [] for each in running}
     errors = dict.fromkeys(rates, 0)
@@ -207,7 +205,7 @@ def _closed_loop(run: Run, running: list[Running], unit: str, *, is_stream: bool
 
 
 def _ratios(rounds: list[dict[Key, float]], key: Key, unit: str) -> Figures:
-    """Compare a cost with those of the same round: nginx's, ours, and the program's own without translation."""
+    """Return the ratios to the costs of nginx, IntelliRouter, and the program without translation in this round."""
     name, pair = key
     others = {
         f"cpu_ratio_per_{unit}": (REFERENCE, pair.relay),
@@ -223,7 +221,7 @@ def _ratios(rounds: list[dict[Key, float]], key: Key, unit: str) -> Figures:
 
 
 def _half_load(run: Run, running: list[Running]) -> None:
-    """Fixed rate: half of what we ourselves can do, or half of what the target can if that is less."""
+    """Measure latency at a fixed rate: half of IntelliRouter's, or half of the target's if that is lower."""
     rates = {name: figures["requests_per_s"] for name, figures in run.figures.items() if "requests_per_s" in figures}
     added: dict[str, list[tuple[float, float, float]]] = {}
     seen: dict[str, list[tuple[float, float, float]]] = {}
@@ -232,7 +230,7 @@ def _half_load(run: Run, running: list[Running]) -> None:
         for each in running:
             if each.name not in rates:
                 continue
-            rate_per_s = min(rates.get(OURSELVES, WITHOUT_US_PER_S), rates[each.name]) / 2
+            rate_per_s = min(rates.get(OURSELVES, DEFAULT_RATE_PER_S), rates[each.name]) / 2
             plan = H2Load.at_rate(rate_per_s, run.plan.seconds)
             direct = _quantiles(_h2load(run, Address(run.upstream.json_port, "bench-1"), plan, is_stream=False))
             through = _quantiles(_h2load(run, each.address, plan, is_stream=False))
@@ -248,7 +246,7 @@ def _half_load(run: Run, running: list[Running]) -> None:
 
 
 def _first_byte(run: Run, each: Running) -> None:
-    """One stream at a time, in turn straight to the upstream and through the target."""
+    """Measure one stream at a time, alternately directly to the upstream and through the target."""
     print(f"streams: first byte, {each.target.title}", flush=True)
     direct = FirstByteProbe(Address(run.upstream.stream_port, "bench-1"))
     through = FirstByteProbe(each.address)
@@ -270,7 +268,7 @@ def _h2load(run: Run, address: Address, plan: H2Load, *, is_stream: bool) -> Tim
 
 
 def _quantiles(timings: Timings) -> tuple[float, float, float]:
-    durations = sorted(timings.settled_us())
+    durations = sorted(timings.steady_us())
     return _quantile(durations, 0.5), _quantile(durations, 0.95), _quantile(durations, 0.99)
 
 

@@ -8,23 +8,23 @@ REQUEST_TEXT: Final = "Say in one paragraph what the first article says, then ex
 SYSTEM_TEXT: Final = "You are a careful lawyer."
 ANSWER_TEXT: Final = "All human beings are born free and equal in dignity and rights. " * 9
 STREAM_EVENTS: Final = 30
-"""Events with text in the canned streams; each has four or five more around them."""
+"""Number of text events in the fixed streams. Each stream has four or five more events."""
 _CREATED_S: Final = 1_760_000_000
 _COUNTS: Final = (57, 118)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One vendor's words, as far as the benchmarks speak them."""
+    """The part of a vendor's API that the benchmarks use."""
 
     name: str
     title: str
     path: str
     end_of_stream: bytes
-    """What every good stream has in it."""
+    """Every complete stream contains this."""
 
     def body(self, model: str, *, is_stream: bool) -> str:
-        """About half a kilobyte of request."""
+        """Return a request of about half a kilobyte."""
         user = {"role": "user", "content": REQUEST_TEXT}
         if self is ANTHROPIC:
             body: dict[str, object] = {"model": model, "system": SYSTEM_TEXT, "messages": [user]}
@@ -38,11 +38,11 @@ class Dialect:
         return json.dumps(body)
 
     def answer(self) -> str:
-        """About one kilobyte: a whole answer with usage."""
+        """Return a complete response with usage, of about one kilobyte."""
         return json.dumps(_message() if self is ANTHROPIC else _completion())
 
     def events(self) -> list[str]:
-        """A stream of `STREAM_EVENTS` pieces of text between what opens and what closes it."""
+        """Return the events of a stream with `STREAM_EVENTS` pieces of text."""
         return _message_events() if self is ANTHROPIC else _chunks()
 
 
@@ -53,7 +53,7 @@ DIALECTS: Final = (OPENAI, ANTHROPIC)
 
 @dataclass(frozen=True)
 class Pair:
-    """What the client speaks, and what the upstream speaks."""
+    """The dialects of the client and of the upstream."""
 
     client: Dialect
     upstream: Dialect
@@ -68,7 +68,7 @@ class Pair:
 
     @property
     def relay(self) -> "Pair":
-        """The pair that the same client needs no translation for."""
+        """The pair with the same client that needs no translation."""
         return Pair(self.client, self.client)
 
 
@@ -80,7 +80,7 @@ PAIRS: Final = (RELAY, MESSAGES_RELAY, MESSAGES_TO_CHAT, CHAT_TO_MESSAGES)
 
 
 def _completion() -> dict[str, Any]:
-    asked, answered = _COUNTS
+    input_tokens, output_tokens = _COUNTS
     return {
         "id": "chatcmpl-bench",
         "object": "chat.completion",
@@ -94,7 +94,11 @@ def _completion() -> dict[str, Any]:
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered},
+        "usage": {
+            "prompt_tokens": input_tokens,
+            "completion_tokens": output_tokens,
+            "total_tokens": input_tokens + output_tokens,
+        },
     }
 
 
@@ -117,14 +121,18 @@ def _chunks() -> list[str]:
         "system_fingerprint": "fp_bench",
     }
     chunks = [json.dumps({**head, "choices": [choice], "usage": None}) for choice in choices]
-    asked, _ = _COUNTS
-    usage = {"prompt_tokens": asked, "completion_tokens": STREAM_EVENTS, "total_tokens": asked + STREAM_EVENTS}
+    input_tokens, _ = _COUNTS
+    usage = {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": STREAM_EVENTS,
+        "total_tokens": input_tokens + STREAM_EVENTS,
+    }
     chunks.append(json.dumps({**head, "choices": [], "usage": usage}))
     return [f"data: {chunk}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
 
 
 def _message(**members: Any) -> dict[str, Any]:
-    asked, answered = _COUNTS
+    input_tokens, output_tokens = _COUNTS
     return {
         "id": "msg_bench",
         "type": "message",
@@ -134,10 +142,10 @@ def _message(**members: Any) -> dict[str, Any]:
         "stop_reason": "end_turn",
         "stop_sequence": None,
         "usage": {
-            "input_tokens": asked,
+            "input_tokens": input_tokens,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": answered,
+            "output_tokens": output_tokens,
             "service_tier": "standard",
         },
     } | members

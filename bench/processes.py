@@ -1,4 +1,4 @@
-"""Servers under measurement: started on free loopback ports, watched through /proc, ended by process id."""
+"""The measured processes: started on free loopback ports, observed through /proc, stopped by process ID."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _SESSION, _UTIME, _STIME = 3, 11, 12
-"""Fields of /proc/PID/stat, counted from the one after the parenthesised name."""
+"""Fields of /proc/PID/stat, counted from the one after the name in parentheses."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that were free on loopback a moment ago."""
+    """Return ports of the loopback interface that were free a moment ago."""
     with contextlib.ExitStack() as open_sockets:
         ports = []
         for _ in range(count):
@@ -29,14 +29,14 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Cores:
-    """Which processors the measured program and everything else may use."""
+    """The cores of the measured program and of everything else."""
 
     target: frozenset[int]
     rest: frozenset[int]
 
     @classmethod
     def split(cls) -> "Cores":
-        """One core for the measured program, the others for load and upstream; a single core is shared."""
+        """Use one core for the measured program and the others for load and upstream. A single core is shared."""
         available = sorted(os.sched_getaffinity(0))
         if len(available) == 1:
             return cls(frozenset(available), frozenset(available))
@@ -45,7 +45,7 @@ class Cores:
 
 @contextlib.contextmanager
 def pinned(cores: frozenset[int]) -> Iterator[None]:
-    """Processes started inside inherit `cores`."""
+    """Run processes that are started in this context on `cores`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -55,7 +55,7 @@ def pinned(cores: frozenset[int]) -> Iterator[None]:
 
 
 def allow_many_files() -> int:
-    """Raise the soft limit of open files to the hard one, for us and what we start. Return it."""
+    """Raise the soft limit of open files to the hard limit, also for child processes, and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -63,7 +63,7 @@ def allow_many_files() -> int:
 
 @dataclass
 class Server:
-    """A running program and its children: one session, so that they can be counted and ended together."""
+    """A running program and its child processes: one session, so that they can be measured and stopped together."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -89,11 +89,11 @@ class Server:
         return cls(name, process, log_path, started_s)
 
     def pids(self) -> list[int]:
-        """Every living process of the session."""
+        """Return the processes of the session."""
         return [pid for pid, fields in _stat_table() if int(fields[_SESSION]) == self.process.pid]
 
     def cpu_us(self) -> int:
-        """User and system time of all its living processes so far, microseconds (in steps of a kernel tick)."""
+        """Return the user and system time of its processes, in microseconds with the resolution of a kernel tick."""
         total = 0
         for _, fields in _stat_table():
             if int(fields[_SESSION]) == self.process.pid:
@@ -101,7 +101,7 @@ class Server:
         return total
 
     def rss_bytes(self) -> int:
-        """Resident memory of all its processes, shared pages counted in each."""
+        """Return the resident memory of all its processes. Shared pages are counted in each."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -110,7 +110,7 @@ class Server:
         return total
 
     def peak_rss_bytes(self) -> int:
-        """The largest each of its processes has been, added up."""
+        """Return the sum of the highest resident memory of its processes."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -121,21 +121,21 @@ class Server:
     def fail_if_dead(self) -> None:
         if (code := self.process.poll()) is not None:
             tail = self.log_path.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{self.name} ended with code {code}:\n{tail}")
+            raise RuntimeError(f"{self.name} exited with status {code}:\n{tail}")
 
     def stop(self) -> None:
-        """End it and its children: politely, then not."""
-        for sign, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+        """Stop it and its child processes, with SIGTERM and then SIGKILL."""
+        for number, timeout_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
             for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, sign)
-            deadline_s = time.monotonic() + patience_s
+                    os.kill(pid, number)
+            deadline_s = time.monotonic() + timeout_s
             while time.monotonic() < deadline_s:
                 self.process.poll()
                 if not self.pids():
                     return
                 time.sleep(0.02)
-        raise RuntimeError(f"{self.name} (pid {self.process.pid}) does not end")
+        raise RuntimeError(f"{self.name} (process {self.process.pid}) does not stop.")
 
 
 def _stat_table() -> Iterator[tuple[int, list[str]]]:

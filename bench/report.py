@@ -1,4 +1,4 @@
-"""The result of a run: facts about the machine, tables for people, JSON for programs."""
+"""The result of a run: a description of the machine, tables as Markdown, all figures as JSON."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bench.measure import Figures, Run
 from bench.pairs import PAIRS
-from bench.targets import ResolvedModel
+from bench.targets import Target
 from bench.upstream import nginx_path
 
 ROOT: Final = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ START_COLUMNS: Final = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """What the numbers depend on. Nothing that names the machine."""
+    """Return the facts that the figures depend on. They do not identify the machine."""
     cpu = next(
         (
             line.partition(":")[2].strip()
@@ -110,14 +110,14 @@ def _commit() -> str | None:
     return run.stdout.strip() or None
 
 
-def render(run: Run, machine: dict[str, Any], missing: list[ResolvedModel], started: str) -> str:
-    """The whole result as Markdown, which is also what the terminal shows."""
+def render(run: Run, machine: dict[str, Any], missing: list[Target], started: str) -> str:
+    """Return the result as Markdown, which is also printed."""
     plan = run.plan
     facts = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, Linux {machine['kernel']}, "
         f"Python {machine['python']}, commit {machine['commit']}, load before the start {machine['load_before']}. "
         f"{plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured program, "
-        "the rest for load and upstream."
+        "the others for load and upstream."
     )
     parts = [f"# Benchmark of {started}", facts]
     for title, columns in (("Requests", REQUEST_COLUMNS), ("Streams", STREAM_COLUMNS)):
@@ -136,7 +136,7 @@ def render(run: Run, machine: dict[str, Any], missing: list[ResolvedModel], star
 
 
 def _table(
-    targets: list[ResolvedModel], all_figures: dict[str, Figures], columns: tuple[tuple[str, str, str], ...]
+    targets: list[Target], all_figures: dict[str, Figures], columns: tuple[tuple[str, str, str], ...]
 ) -> str | None:
     rows = [["", *(title for title, _, _ in columns)]]
     for target in targets:
@@ -161,8 +161,8 @@ def _padded(row: list[str], widths: list[int]) -> list[str]:
     ]
 
 
-def write(run: Run, machine: dict[str, Any], missing: list[ResolvedModel], name: str) -> tuple[str, Path]:
-    """Write results/<date>-<name>.md and .json; return the text and the path of the former."""
+def write(run: Run, machine: dict[str, Any], missing: list[Target], name: str) -> tuple[str, Path]:
+    """Write results/<date>-<name>.md and .json. Return the text and the path of the Markdown file."""
     started = time.strftime("%Y-%m-%d")
     text = render(run, machine, missing, started)
     base = ROOT / "bench" / "results" / f"{started}-{name}"

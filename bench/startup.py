@@ -1,4 +1,4 @@
-"""How long a fresh process needs: to import us, to be ready, to give its first answer."""
+"""Measures how long a new process takes to import the package, to be ready, and to give its first answer."""
 
 import http.client
 import statistics
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bench.load import Address, ask
+from bench.load import Address, send_request
 from bench.processes import Cores, Server, free_ports, pinned
 from bench.targets import clean_env, intellirouter_command
 
@@ -17,7 +17,7 @@ _START_TIMEOUT_S: Final = 60.0
 
 
 def import_ms(repeats: int, env: dict[str, str]) -> float:
-    """Best of several fresh processes; the interpreter's own start is not in it."""
+    """Return the best time of several new processes, without the start of the interpreter."""
     times = []
     for _ in range(repeats):
         run = subprocess.run(
@@ -33,12 +33,12 @@ def import_ms(repeats: int, env: dict[str, str]) -> float:
 
 
 def start_ms(repeats: int, work_dir: Path, cores: Cores, env: dict[str, str]) -> dict[str, float]:
-    """From the start of `intellirouter serve` to a ready probe that succeeds and to an answer of a fake provider.
+    """Measure the time from the start of `intellirouter serve` to readiness and to an answer of the fake provider.
 
-    Medians over `repeats` starts, each with an empty store.
+    Returns medians over `repeats` starts, each with an empty store.
     """
     ready: list[float] = []
-    answered: list[float] = []
+    first_answer: list[float] = []
     rss: list[float] = []
     for number in range(repeats):
         directory = work_dir / f"start-{number}"
@@ -57,16 +57,16 @@ def start_ms(repeats: int, work_dir: Path, cores: Cores, env: dict[str, str]) ->
             with pinned(cores.rest):
                 _wait_ready(server, port)
                 ready.append((time.monotonic() - server.started_s) * 1000)
-                status, body = ask(Address(port, "fake/echo"), is_stream=False)
-                answered.append((time.monotonic() - server.started_s) * 1000)
+                status, body = send_request(Address(port, "fake/echo"), is_stream=False)
+                first_answer.append((time.monotonic() - server.started_s) * 1000)
             if status != 200:
-                raise RuntimeError(f"fake/echo answered {status}: {body[:300]!r}")
+                raise RuntimeError(f"fake/echo responded with status {status}: {body[:300]!r}")
             rss.append(server.rss_bytes() / 1e6)
         finally:
             server.stop()
     return {
         "ready_ms": statistics.median(ready),
-        "first_answer_ms": statistics.median(answered),
+        "first_answer_ms": statistics.median(first_answer),
         "rss_after_first_answer_mb": statistics.median(rss),
     }
 
@@ -81,8 +81,8 @@ def _wait_ready(server: Server, port: int) -> None:
             if connection.getresponse().status == 200:
                 return
         except (OSError, http.client.HTTPException):
-            pass  # not listening yet: the loop's deadline is what ends this
+            pass  # not listening yet
         finally:
             connection.close()
         time.sleep(0.005)
-    raise TimeoutError(f"{server.name} is not ready after {_START_TIMEOUT_S} s")
+    raise TimeoutError(f"{server.name} is not ready after {_START_TIMEOUT_S:g} s.")

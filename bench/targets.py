@@ -1,4 +1,4 @@
-"""What is measured: nginx, ourselves, other gateways, each with the command that puts it before an upstream."""
+"""The measured programs (nginx, IntelliRouter, other gateways), each with its command and configuration."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ _BEARER: Final = ("Authorization", f"Bearer {CLIENT_KEY}")
 
 @dataclass(frozen=True)
 class Launch:
-    """A command that is ready to start, and where it will answer."""
+    """A command, and how the program is called when it is running."""
 
     command: list[str]
     address: Address
@@ -30,25 +30,25 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class ResolvedModel:
-    """One program. `prepare(work_dir, upstream_port, pair)` writes its configuration and picks its port."""
+class Target:
+    """One program. `prepare(work_dir, upstream_port, pair)` writes its configuration and selects its port."""
 
     name: str
     title: str
     prepare: Callable[[Path, int, Pair], Launch]
     find_version: Callable[[], str | None]
-    """None: not installed."""
+    """Returns None if the program is not installed."""
     pairs: tuple[Pair, ...] = PAIRS
-    """What it can serve, of `PAIRS`."""
+    """The supported ones of `PAIRS`."""
     start_timeout_s: float = 60.0
     env: dict[str, str] = field(default_factory=dict)
-    """Of ourselves and other checkouts: what leads to their sources."""
+    """Environment variables that select the sources of another checkout of IntelliRouter."""
 
 
 def clean_env() -> dict[str, str]:
-    """The environment without settings that would reach a target by accident, credentials above all."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    """Return the environment without variables that could affect a target, such as credentials."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _nginx(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
@@ -75,10 +75,10 @@ def _nginx(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
 
 
 def intellirouter_command() -> str:
-    """The console script beside the running interpreter. Raises FileNotFoundError."""
+    """Return the console script of the running interpreter. Raises FileNotFoundError."""
     script = Path(sys.executable).parent / "intellirouter"
     if not script.exists():
-        raise FileNotFoundError(f"{script} is missing: install the project into this environment")
+        raise FileNotFoundError(f"{script} does not exist. Install the project into this environment.")
     return str(script)
 
 
@@ -112,8 +112,8 @@ keys:
     return Launch(command, Address(port, "bench-model", (_BEARER,), pair.client), env)
 
 
-def checkout(path: Path) -> ResolvedModel:
-    """Another state of our own sources, run by the same interpreter with the same libraries."""
+def checkout(path: Path) -> Target:
+    """Return another checkout of IntelliRouter as a target, with the same interpreter and libraries."""
     env = {"PYTHONPATH": str(path.resolve() / "src")}
 
     def prepare(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
@@ -123,9 +123,9 @@ def checkout(path: Path) -> ResolvedModel:
     def find() -> str | None:
         return path.name if (path / "src" / "intellirouter").is_dir() else None
 
-    speaks_all = (path / "src" / "intellirouter" / "dialects" / "anthropic_messages").is_dir()
-    pairs = PAIRS if speaks_all else (RELAY,)
-    return ResolvedModel(f"{OURSELVES}-{path.name}", f"IntelliRouter {path.name}", prepare, find, pairs, env=env)
+    has_dialects = (path / "src" / "intellirouter" / "dialects" / "anthropic_messages").is_dir()
+    pairs = PAIRS if has_dialects else (RELAY,)
+    return Target(f"{OURSELVES}-{path.name}", f"IntelliRouter {path.name}", prepare, find, pairs, env=env)
 
 
 def _litellm(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
@@ -146,13 +146,13 @@ general_settings: {{master_key: {CLIENT_KEY}}}
     )
     program = str(CACHE / "litellm" / "bin" / "litellm")
     command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    # The cost map is otherwise fetched from the network; the rest are its settings for production.
+    # Without the first variable it downloads its cost map. The next three are its settings for production.
     env = {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_TELEMETRY": "False",
-        # Messages to OpenAI would otherwise go to its responses endpoint.
+        # Otherwise it sends requests in the messages API to OpenAI's responses endpoint.
         "LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES": "True",
     }
     return Launch(command, Address(port, "bench-model", (_BEARER,), pair.client), env)
@@ -185,7 +185,7 @@ def _ferrogw(work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
         f"{vendor}_API_KEY": UPSTREAM_KEY,
         f"{vendor}_BASE_URL": f"http://127.0.0.1:{upstream_port}",
         "LOG_LEVEL": "error",
-        # Its default is 20 requests a second per client.
+        # The default is 20 requests per second and client.
         "RATE_LIMIT_RPS": "1000000",
         "RATE_LIMIT_BURST": "1000000",
     }
@@ -232,10 +232,10 @@ REFERENCE: Final = "nginx"
 OURSELVES: Final = "intellirouter"
 
 TARGETS: Final = (
-    ResolvedModel(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),
-    ResolvedModel(OURSELVES, "IntelliRouter", _intellirouter, _own_version),
-    ResolvedModel("smg", "SMG", _smg, _from_cache("smg"), (RELAY, MESSAGES_RELAY)),
-    ResolvedModel("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw"), (RELAY, CHAT_TO_MESSAGES)),
-    ResolvedModel("portkey", "Portkey", _portkey, _from_cache("portkey"), (RELAY, MESSAGES_RELAY, CHAT_TO_MESSAGES)),
-    ResolvedModel("litellm", "LiteLLM", _litellm, _from_cache("litellm"), start_timeout_s=180.0),
+    Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),
+    Target(OURSELVES, "IntelliRouter", _intellirouter, _own_version),
+    Target("smg", "SMG", _smg, _from_cache("smg"), (RELAY, MESSAGES_RELAY)),
+    Target("ferrogw", "Ferro ferrogw", _ferrogw, _from_cache("ferrogw"), (RELAY, CHAT_TO_MESSAGES)),
+    Target("portkey", "Portkey", _portkey, _from_cache("portkey"), (RELAY, MESSAGES_RELAY, CHAT_TO_MESSAGES)),
+    Target("litellm", "LiteLLM", _litellm, _from_cache("litellm"), start_timeout_s=180.0),
 )

@@ -1,4 +1,4 @@
-"""The vendor that all programs talk to: one nginx that answers at once with canned bodies, or drips a stream."""
+"""The upstream of all programs: one nginx that returns fixed responses, at once or as a slow stream."""
 
 import json
 import os
@@ -11,19 +11,19 @@ from bench.pairs import DIALECTS, Dialect
 from bench.processes import Cores, Server, free_ports
 
 DRIP_BYTES_PER_S: Final = 1000
-"""nginx sends about this much a second on each dripped stream: four events a second for eight seconds."""
+"""The rate of a slow stream: about four events per second for eight seconds."""
 
 
 def nginx_path() -> str:
-    """Raises FileNotFoundError when nginx is not installed."""
+    """Return the path of nginx. Raises FileNotFoundError if it is not installed."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        raise FileNotFoundError("nginx is not installed: run bench/setup tools")
+        raise FileNotFoundError("nginx is not installed. Run: bench/setup tools")
     return found
 
 
 def nginx_preamble(work_dir: Path) -> str:
-    """What every nginx here has in common; all its files stay in `work_dir`."""
+    """Return the common part of all nginx configurations. All files of nginx are in `work_dir`."""
     user = "user root;" if os.geteuid() == 0 else ""
     temporary = "\n".join(
         f"  {kind}_temp_path {work_dir}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -58,10 +58,10 @@ def _upstream_config(work_dir: Path, ports: "Upstream") -> str:
     streamed = "\n".join(_location(each.path, _stream(each)) for each in DIALECTS)
     dripping = "\n".join(_location(each.path, f"limit_rate {DRIP_BYTES_PER_S};{_stream(each)}") for each in DIALECTS)
     servers = ((ports.json_port, whole), (ports.stream_port, streamed), (ports.drip_port, dripping))
-    said = "\n".join(
+    blocks = "\n".join(
         f"  server {{\n    listen 127.0.0.1:{port} backlog=4096;\n{places}\n{common}  }}" for port, places in servers
     )
-    return f"{nginx_preamble(work_dir)}\n{said}\n}}\n"
+    return f"{nginx_preamble(work_dir)}\n{blocks}\n}}\n"
 
 
 def _location(path: str, answer: str) -> str:
@@ -73,7 +73,7 @@ def _answer(dialect: Dialect) -> str:
 
 
 def _stream(dialect: Dialect) -> str:
-    """Put the stream together from several: one parameter of an nginx configuration holds 4096 bytes at most."""
+    """Assemble the stream from several variables, because nginx limits a parameter to 4096 bytes."""
     events = dialect.events()
     groups = ["".join(events[at : at + 10]) for at in range(0, len(events), 10)]
     names = [f"{dialect.name}{number}" for number in range(len(groups))]
@@ -87,7 +87,7 @@ def _stream(dialect: Dialect) -> str:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Ports on 127.0.0.1 that answer each dialect's endpoint at once, with a whole stream at once, dripping."""
+    """Ports on 127.0.0.1 with the endpoints of each dialect: complete responses, fast streams, slow streams."""
 
     json_port: int
     stream_port: int

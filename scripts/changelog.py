@@ -1,9 +1,9 @@
-"""Gather changelog.d/ into CHANGELOG.md.
+"""Move the fragments in changelog.d/ to CHANGELOG.md.
 
-    python -m scripts.changelog --check            every fragment is well named and says something
-    python -m scripts.changelog 0.2.0 2027-01-31   write the release's section and remove its fragments
+    python -m scripts.changelog --check            check the names and the format of the fragments
+    python -m scripts.changelog 0.2.0 2027-01-31   write the section of a release and remove the fragments
 
-A fragment is `changelog.d/<slug>.<kind>.md`: one to three sentences for users, no heading.
+changelog.d/README.md describes the fragments.
 """
 
 import re
@@ -27,11 +27,13 @@ def problems() -> list[str]:
     for path in fragments():
         text = path.read_text(encoding="utf-8").strip()
         if not NAME.fullmatch(path.name):
-            found.append(f"changelog.d/{path.name}: not <slug>.<kind>.md with a kind of {', '.join(KINDS)}")
+            found.append(
+                f"changelog.d/{path.name}: The name must be <slug>.<kind>.md. The kinds are {', '.join(KINDS)}."
+            )
         elif not text or text.startswith("#"):
-            found.append(f"changelog.d/{path.name}: says nothing, or begins with a heading")
+            found.append(f"changelog.d/{path.name}: The fragment is empty or begins with a heading.")
     if MARKER not in CHANGELOG.read_text(encoding="utf-8"):
-        found.append(f"CHANGELOG.md has lost its marker {MARKER.strip()}")
+        found.append(f"CHANGELOG.md: The line {MARKER.strip()} is missing.")
     return found
 
 

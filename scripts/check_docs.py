@@ -1,10 +1,10 @@
-"""Hold the pages to the program. Prints what does not agree.
+"""Check that the documentation agrees with the program. `python -m scripts.check_docs` prints every problem.
 
-- every relative link, and the heading it points at, exists
-- every YAML example with a key of the configuration loads through the real loader
-- every `intellirouter …` command shown in a console block is a command
-- every code of the error tree has a heading in docs/reference/errors.md
-- decision records are numbered without gaps, say their status, and are in the index
+- Every relative link leads to an existing file and heading.
+- Every YAML example with a section of the configuration can be loaded.
+- Every `intellirouter …` command in a console block exists.
+- Every code of the error tree has a heading in docs/reference/errors.md.
+- Decision records are numbered without gaps, have a status, and are in the index.
 """
 
 import re
@@ -33,7 +33,8 @@ ADR_NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.md")
 
 def pages() -> list[Path]:
     top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return [*top, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "src").rglob("*.md"))]
+    others = [ROOT / name / "README.md" for name in ("api", "bench", "changelog.d", "tests/clients")]
+    return [*top, *others, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "src").rglob("*.md"))]
 
 
 def without_code(text: str) -> str:
@@ -42,7 +43,7 @@ def without_code(text: str) -> str:
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """The anchors that a page's headings get on the usual forges."""
+    """Return the anchors of a page's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
     return frozenset(heading.replace(" ", "-") for heading in plain)
@@ -55,13 +56,13 @@ def broken_links(page: Path, text: str) -> Iterator[str]:
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
         if not linked.exists():
-            yield f"link to {target}, which does not exist"
+            yield f"The link to {target} leads to a file that does not exist."
         elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
-            yield f"link to {target}: no such heading"
+            yield f"The link to {target} leads to a heading that does not exist."
 
 
 def broken_configs(text: str) -> Iterator[str]:
-    """Examples must load with nothing in the environment: secrets are resolved later, when they are compiled."""
+    """Load the examples with an empty environment. Secrets are resolved later, by the compilation."""
     for language, block in FENCE.findall(text):
         if language not in {"yaml", "yml"} or not CONFIG_KEY.search(block):
             continue
@@ -72,17 +73,18 @@ def broken_configs(text: str) -> Iterator[str]:
                 load_config(example, environ={})
             except ConfigError as error:
                 first = block.strip().splitlines()[0]
-                yield f"example beginning `{first}` does not load: {'; '.join(str(p) for p in error.problems)}"
+                problems = " ".join(str(problem) for problem in error.problems)
+                yield f"The example that begins with `{first}` cannot be loaded. {problems}"
 
 
 def shown_commands(text: str) -> set[str]:
-    """`config check`, `serve`, … as the page's console blocks show them."""
+    """Return the commands in the console blocks of a page: `config check`, `serve` and so on."""
     blocks = (block for language, block in FENCE.findall(text) if language in {"console", "sh", "bash", "shell"})
     return {words.strip() for block in blocks for words in COMMAND.findall(block)}
 
 
 def is_command(words: str) -> bool:
-    """`--help` is answered before arguments are judged, so words after a command do no harm."""
+    """Return whether these words begin with a command. `--help` takes effect before arguments are checked."""
     done = subprocess.run([PROGRAM, *words.split(), "--help"], capture_output=True, timeout=60, check=False)
     return done.returncode == 0
 
@@ -94,7 +96,7 @@ def unknown_commands(texts: dict[Path, str]) -> Iterator[str]:
         known = dict(zip(distinct, pool.map(is_command, distinct), strict=True))
     for page, commands in shown.items():
         yield from (
-            f"{page.relative_to(ROOT)}: no such command: intellirouter {words}"
+            f"{page.relative_to(ROOT)}: The command `intellirouter {words}` does not exist."
             for words in sorted(commands)
             if not known[words]
         )
@@ -107,17 +109,17 @@ def broken_records() -> Iterator[str]:
         match = ADR_NAME.fullmatch(path.name)
         text = path.read_text(encoding="utf-8")
         if match is None or int(match[1]) != expected:
-            yield f"docs/adr/{path.name}: expected number {expected:04}"
+            yield f"docs/adr/{path.name}: The number must be {expected:04}."
         elif not text.startswith(f"# {match[1]}: ") or not re.search(r"^Status: \w", text, re.MULTILINE):
-            yield f"docs/adr/{path.name}: begins with `# {match[1]}: title` and has a line `Status: …`"
+            yield f"docs/adr/{path.name}: It must begin with `# {match[1]}: title` and have a line `Status: …`."
         if f"]({path.name})" not in index:
-            yield f"docs/adr/README.md does not list {path.name}"
+            yield f"docs/adr/README.md: {path.name} is missing."
 
 
 def missing_codes() -> Iterator[str]:
     present = anchors(ROOT / "docs" / "reference" / "errors.md")
     yield from (
-        f"docs/reference/errors.md has no heading for {cls.code}" for cls in leaves() if cls.code not in present
+        f"docs/reference/errors.md: The code {cls.code} has no heading." for cls in leaves() if cls.code not in present
     )
 
 

@@ -1,4 +1,7 @@
-"""Hold the pinned requirements to the rules: exact, hashed, hostless, few, and what pyproject.toml asks for."""
+"""Check the pinned requirements: exact versions with hashes, no package index, few, and complete.
+
+`python -m scripts.check_requirements` prints every problem.
+"""
 
 import re
 import sys
@@ -13,18 +16,18 @@ PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)")
 LOCK_FILES = ("uv.lock", "poetry.lock", "pylock.toml", "Pipfile.lock")
 
 
-def normal(name: str) -> str:
+def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pins(path: Path) -> dict[str, str]:
-    """Distribution name (normalized) to its version."""
+    """Return the version of each distribution, by its normalized name."""
     matches = map(PIN.match, path.read_text(encoding="utf-8").splitlines())
-    return {normal(match[1]): match[2] for match in matches if match}
+    return {normalized(match[1]): match[2] for match in matches if match}
 
 
 def unhashed(path: Path) -> Iterator[str]:
-    """Pinned distributions that no hash follows."""
+    """Yield the pinned distributions without a hash."""
     entries = re.split(r"\n(?=[A-Za-z0-9])", path.read_text(encoding="utf-8"))
     for entry in entries:
         match = PIN.match(entry)
@@ -33,7 +36,7 @@ def unhashed(path: Path) -> Iterator[str]:
 
 
 def requirement_names(requirements: list[str]) -> set[str]:
-    return {normal(re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]) for requirement in requirements}
+    return {normalized(re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]) for requirement in requirements}
 
 
 def problems() -> Iterator[str]:
@@ -42,22 +45,30 @@ def problems() -> Iterator[str]:
     local_names = base_names | requirement_names(project["project"]["optional-dependencies"]["local"])
     dev_names = local_names | requirement_names(project["dependency-groups"]["dev"])
     dev = pins(FOLDER / "dev.txt")
-    for name, asked in (("base", base_names), ("local", local_names), ("dev", dev_names)):
+    for name, required in (("base", base_names), ("local", local_names), ("dev", dev_names)):
         pinned = pins(FOLDER / f"{name}.txt")
-        for missing in sorted(asked - set(pinned)):
-            yield f"requirements/{name}.txt lacks {missing}, which pyproject.toml asks for: make lock"
+        for missing in sorted(required - set(pinned)):
+            yield f"requirements/{name}.txt: {missing} is in pyproject.toml but not here. Run: make lock"
         for distribution, version in sorted(pinned.items()):
             if dev.get(distribution) != version:
-                yield f"{distribution} is {version} in {name}.txt, {dev.get(distribution)} in dev.txt: make lock"
+                other = dev.get(distribution)
+                yield f"requirements/{name}.txt: {distribution} is {version}, but {other} in dev.txt. Run: make lock"
     for path in sorted(FOLDER.glob("*.txt")):
         text = path.read_text(encoding="utf-8")
         if re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host", text):
-            yield f"requirements/{path.name} names a place to download from; the machine says that"
-        yield from (f"requirements/{path.name}: {name} has no hash" for name in unhashed(path))
+            yield f"requirements/{path.name}: It must not name a package index; the pip configuration selects it."
+        yield from (f"requirements/{path.name}: {name} has no hash. Run: make lock" for name in unhashed(path))
     count = len(pins(FOLDER / "base.txt"))
     if count > BASE_MAX_DISTRIBUTIONS:
-        yield f"the base install is {count} distributions; {BASE_MAX_DISTRIBUTIONS} are allowed; make it an extra"
-    yield from (f"{name} names its index; pin with requirements/*.txt" for name in LOCK_FILES if (ROOT / name).exists())
+        yield (
+            f"requirements/base.txt: {count} distributions, but at most {BASE_MAX_DISTRIBUTIONS} are allowed. "
+            "Move some to an extra."
+        )
+    yield from (
+        f"{name}: This file names a package index. Delete it, and pin versions in requirements/*.txt."
+        for name in LOCK_FILES
+        if (ROOT / name).exists()
+    )
 
 
 def main() -> int:

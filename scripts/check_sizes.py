@@ -1,14 +1,14 @@
-"""Hold the tree to its size budgets and naming rules. `python -m scripts.check_sizes` prints what breaks them.
+"""Check size limits and naming rules. `python -m scripts.check_sizes` prints every violation.
 
-    file        lines of a file                                     <= 500
-    function    lines of a function, its docstring not counted       <= 60
-    spread      95th percentile of a room's function lengths         <= 40 (rooms of 20 functions and more)
-    parameters  of a function, `self` and `cls` not counted          <= 6 (constructors all in keywords are free)
-    import      an import inside a function                          only of an optional extra
-    name        a module, class or function called utils, helper, manager, handler
+    file        lines of a file                                       <= 500
+    function    lines of a function without its docstring             <= 60
+    spread      95th percentile of the function lengths of a room     <= 40 (rooms with at least 20 functions)
+    parameters  parameters of a function without `self` and `cls`     <= 6 (constructors with keywords only: no limit)
+    import      an import inside a function                           only of an optional extra
+    name        a module, class or function called utils, helper, manager or handler
 
-What cannot hold yet stands in size_allow.txt, one line each: rule, place, size, date, reason. A line allows no
-more than its size and must go when it is no longer needed, so the list only shrinks.
+size_allow.txt lists exceptions, one per line: rule, place, size, date, reason. An exception allows at most its size,
+and must be removed when it is no longer needed.
 """
 
 import ast
@@ -43,7 +43,7 @@ class Finding:
 
 
 def functions_of(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
-    """Every function with its dotted name, those inside others too."""
+    """Yield every function with its dotted name, including functions inside functions."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{prefix}{node.name}", node
@@ -55,7 +55,7 @@ def functions_of(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Functio
 
 
 def line_count(function: Function) -> int:
-    """Lines from `def` to the end, without the docstring: prose is not what makes a function long."""
+    """Return the number of lines from `def` to the end, without the docstring."""
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
     first = function.body[0]
     is_docstring = (
@@ -113,7 +113,7 @@ def measure(path: Path, lengths: dict[str, list[int]]) -> Iterator[Finding]:
 
 
 def findings() -> list[Finding]:
-    """Whatever is over its limit, anywhere in the tree."""
+    """Return everything that exceeds its limit, without regard to the exceptions."""
     lengths: dict[str, list[int]] = defaultdict(list)
     measured: list[Finding] = []
     for tree in TREES:
@@ -127,14 +127,14 @@ def findings() -> list[Finding]:
 
 
 def allowances() -> dict[tuple[str, str], int]:
-    """The allow-list: (rule, place) to the size it is allowed."""
+    """Return the exceptions: rule and place -> allowed size."""
     allowed = {}
     for number, line in enumerate(ALLOW_LIST.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         match = re.fullmatch(r"(\w+)\s+(\S+)\s+(\d+)\s+(\d{4}-\d\d-\d\d)\s+(\S.*)", line)
         if match is None or match[1] not in LIMITS:
-            raise SystemExit(f"{ALLOW_LIST.name}:{number}: not `rule place size YYYY-MM-DD reason`: {line}")
+            raise SystemExit(f"{ALLOW_LIST.name}:{number}: This is not `rule place size YYYY-MM-DD reason`: {line}")
         allowed[match[1], match[2]] = int(match[3])
     return allowed
 
@@ -147,7 +147,7 @@ def main() -> int:
         print(finding)
     unused = set(allowed) - {(finding.rule, finding.place) for finding in found}
     for rule, place in sorted(unused):
-        print(f"{ALLOW_LIST.name}: no longer needed, remove it: {rule} {place}")
+        print(f"{ALLOW_LIST.name}: This entry is no longer needed. Remove it: {rule} {place}")
     return 1 if over or unused else 0
 
 

@@ -17,7 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BANNED = ROOT / "scripts" / "banned_wording.txt"
 ALLOWED = ROOT / "scripts" / "wording_allow.txt"
-TREES = ("src", "docs", "api", "examples", "scripts", "README.md")
+TREES = (
+    *("src", "docs", "api", "bench", "changelog.d", "examples", "scripts", "test", "tests/clients/README.md"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+)
 SUFFIXES = {".css", ".html", ".js", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml"}
 CONSTRUCTORS = {
     "GatewayError": ("message", "hint"),

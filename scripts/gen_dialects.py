@@ -1,7 +1,9 @@
-"""Write docs/reference/dialects.md from the golden cases of the dialects. `--check` only compares.
+"""Write docs/reference/dialects.md from the golden cases of the dialects.
 
-Every cell is what the code does with the cases that name the feature; nothing is written by hand. What is measured,
-and how, is in tests/support/dialects/features.py.
+    python -m scripts.gen_dialects            write the page
+    python -m scripts.gen_dialects --check    fail if the page is out of date
+
+Every cell is the result of running the cases for the feature. tests/support/dialects/features.py runs them.
 """
 
 import sys
@@ -14,7 +16,7 @@ from tests.support.dialects import features
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "dialects.md"
 TITLES = {spec.name: spec.title for spec in DIALECTS if spec.chat is not None}
-SYMBOLS = {"honoured": "●", "emulated": "◐", "nearest": "≈", "reported": "○", "refused": "✕"}
+SYMBOLS = {"honored": "●", "emulated": "◐", "nearest": "≈", "reported": "○", "refused": "✕"}
 HEAD = """# Dialects
 
 <!-- Written by scripts/gen_dialects.py from tests/fixtures/dialects; do not edit. -->
@@ -24,7 +26,7 @@ does with the golden cases for that feature, for the vendor's own endpoint and a
 
 | | |
 |---|---|
-| ● | honoured: it arrives with the same meaning |
+| ● | honored: it arrives with the same meaning |
 | ◐ | emulated: the gateway does it itself and reports that in `x-intellirouter-dropped` |
 | ○ | reported: it is converted, clamped or dropped, and `x-intellirouter-dropped` reports that |
 | ≈ | approximated: the client gets the nearest value that its dialect has |
@@ -83,7 +85,7 @@ def main() -> int:
     text = page()
     if "--check" in sys.argv[1:]:
         if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(ROOT)} is stale")
+            print(f"{PAGE.relative_to(ROOT)} is out of date. Run python -m scripts.gen_dialects.")
             return 1
         return 0
     PAGE.write_text(text, encoding="utf-8")

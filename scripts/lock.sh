@@ -21,3 +21,4 @@ resolve dev pyproject.toml requirements/build.in --extra local --group dev "$@"
 resolve base pyproject.toml --constraints requirements/dev.txt
 resolve local pyproject.toml --extra local --constraints requirements/dev.txt
 resolve build requirements/build.in --constraints requirements/dev.txt
+resolve mutants requirements/mutants.in --constraints requirements/dev.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One phase of the tests, or several. Usage: test/run-tests.sh PHASE… [--verbose]
+# Run one or more phases of the tests. Usage: test/run-tests.sh PHASE… [--verbose]
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export VENV="${VENV:-.venv}"
@@ -9,13 +9,13 @@ usage() {
   cat <<'TEXT'
 usage: test/run-tests.sh PHASE… [--verbose]
 
-  structure     rooms, import contracts, sizes, documents
-  dependencies  pinned requirements, what is installed, system libraries
-  unit          each module alone, and the contracts that implementations share
-  integration   rooms together and faults: real processes, sockets, database files
-  business      what users were promised, through a running gateway
-  performance   import and start-up costs, micro-benchmarks (no test asserts a time; `make bench` measures)
-  all           every phase
+  structure     rooms, import contracts, sizes, wording, documentation, generated files
+  dependencies  pinned requirements, installed packages, system libraries
+  unit          each module separately
+  integration   failures that the gateway must survive: real processes, sockets, database files
+  business      the features of a running gateway
+  performance   modules that an import loads, and micro-benchmarks (no test depends on a time; `make bench` measures)
+  all           all phases
 TEXT
 }
 
@@ -27,28 +27,23 @@ for argument in "$@"; do
     --help | -h) usage; exit 0 ;;
     all) phases+=(structure dependencies unit integration business performance) ;;
     structure | dependencies | unit | integration | business | performance) phases+=("$argument") ;;
-    *) echo "no such phase: $argument" >&2; usage >&2; exit 2 ;;
+    *) echo "Unknown phase: $argument" >&2; usage >&2; exit 2 ;;
   esac
 done
 [ "${#phases[@]}" -gt 0 ] || { usage >&2; exit 2; }
 
-suite() { # suite PATH…: those that exist; a phase whose suites are all absent says so and passes
-  local path found=()
-  for path in "$@"; do if [ -e "$path" ]; then found+=("$path"); fi; done
-  if [ "${#found[@]}" -eq 0 ]; then echo "nothing to run yet in: $*"; return 0; fi
-  "$bin/python" -m pytest "${pytest_options[@]}" "${found[@]}"
+suite() { # suite PATH…
+  "$bin/python" -m pytest "${pytest_options[@]}" "$@"
 }
 
-structure() { scripts/gate.sh imports sizes documents generated && suite tests/arch tests/docs; }
+structure() { scripts/gate.sh imports sizes wording documents generated && suite tests/arch tests/docs; }
 dependencies() {
   scripts/system_packages.sh && scripts/gate.sh dependencies && "$bin/python" -m pip check
 }
-unit() { suite tests/unit tests/contract; }
-integration() { suite tests/integration tests/faults; }
+unit() { suite tests/unit; }
+integration() { suite tests/faults; }
 business() { suite tests/e2e; }
-performance() {
-  suite tests/arch/test_import_cost.py && if [ -f bench/micro.py ]; then "$bin/python" -m bench.micro; fi
-}
+performance() { suite tests/arch/test_import_cost.py && "$bin/python" -m bench.micro; }
 
 scripts/environment.sh dev || exit 1
 failed=()

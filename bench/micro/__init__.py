@@ -1,7 +1,7 @@
-"""In-process micro-benchmarks of single stages: `python -m bench.micro [NAME ...]`.
+"""Micro-benchmarks of single stages in one process: `python -m bench.micro [NAME ...]`.
 
-A benchmark is a function with the `micro` decorator that prepares what it needs and returns the thing to repeat.
-Best of several repetitions, garbage collection off: the cost of the code, not of the machine's day.
+A benchmark is a function with the `micro` decorator that prepares its input and returns the function to measure. The
+result is the best of several repetitions, without garbage collection, so that it depends little on other load.
 """
 
 import time
@@ -14,15 +14,15 @@ Preparation = Callable[[], Work]
 
 REPEATS: Final = 5
 REGISTRY: Final[dict[str, tuple[Preparation, int]]] = {}
-"""By name: what prepares the work, and how many times over the work does what is measured."""
+"""Name -> preparation, and how many times one call of the work does what is measured."""
 
 
 def micro(name: str, *, times: int = 1) -> Callable[[Preparation], Preparation]:
-    """Register a benchmark. Names are `room.operation`, and unique."""
+    """Register a benchmark. The name is `room.operation` and must be unique."""
 
     def register(preparation: Preparation) -> Preparation:
         if name in REGISTRY:
-            raise ValueError(f"two micro-benchmarks are called {name}")
+            raise ValueError(f"There are two micro-benchmarks with the name {name}.")
         REGISTRY[name] = preparation, times
         return preparation
 
@@ -30,7 +30,7 @@ def micro(name: str, *, times: int = 1) -> Callable[[Preparation], Preparation]:
 
 
 def best_ns(work: Work) -> float:
-    """Nanoseconds of CPU time a call, best of `REPEATS` runs of at least 0.2 s each."""
+    """Return the CPU time per call in nanoseconds, the best of `REPEATS` runs of at least 0.2 s each."""
     timer = timeit.Timer(work, timer=time.process_time)
     number, _ = timer.autorange()
     return min(timer.repeat(REPEATS, number)) / number * 1e9

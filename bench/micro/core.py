@@ -1,4 +1,4 @@
-"""Prices, ids and records."""
+"""Benchmarks of prices, ids and records."""
 
 import msgspec
 

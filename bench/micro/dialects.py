@@ -1,6 +1,6 @@
-"""Routes between dialects: one request, one whole answer, one event of a stream that comes event by event.
+"""Benchmarks of routes between dialects: one request, one complete response, one event of a stream.
 
-Also what routing asks of each candidate, and what an edited call costs.
+Also the check of a candidate, the choice of a route, and the encoding of an edited call.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import Message, Text
 _NAMES: Final = {"openai": "openai_chat", "anthropic": "anthropic_messages"}
 _ENDPOINTS: Final = build_dialects(DIALECTS).endpoints
 _EVENTS: Final = 1000
-"""Pieces of text that a stream is made longer by: their cost, without the stream's opening and end."""
+"""Number of text events that are added to a stream, so that its beginning and end hardly matter."""
 
 
 def _deployment(pair: Pair) -> Deployment:
@@ -67,7 +67,7 @@ def _route(pair: Pair) -> Work:
 
 
 def _edited(pair: Pair) -> Work:
-    """A system message is put first: what the edit costs, and what it costs to encode the edited call."""
+    """Add a system message at the beginning, and encode the edited call."""
     endpoint, deployment, call = _endpoint(pair), _deployment(pair), _call(pair, is_stream=False)
     original = endpoint.conversation(call)
     if original is None:

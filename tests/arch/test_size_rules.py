@@ -1,4 +1,4 @@
-"""The size gate measures what it says it measures."""
+"""The size check measures files, functions and parameters, finds banned names, and applies its exceptions."""
 
 import ast
 from pathlib import Path
@@ -16,10 +16,10 @@ def _only_function(source: str) -> ast.FunctionDef:
     return node
 
 
-def test_docstrings_do_not_make_a_function_long() -> None:
+def test_docstring_does_not_count_as_lines_of_a_function() -> None:
     plain = _only_function("def f():\n    a = 1\n    return a\n")
-    told = _only_function('def f():\n    """One.\n\n    Two.\n    """\n    a = 1\n    return a\n')
-    assert sizes.line_count(plain) == sizes.line_count(told) == 3
+    documented = _only_function('def f():\n    """One.\n\n    Two.\n    """\n    a = 1\n    return a\n')
+    assert sizes.line_count(plain) == sizes.line_count(documented) == 3
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_docstrings_do_not_make_a_function_long() -> None:
         ("def f(*args, **kwargs): ...", 0),
     ],
 )
-def test_parameters_are_counted_as_a_caller_sees_them(source: str, count: int) -> None:
+def test_parameters_are_counted_without_self_and_keyword_only_constructors(source: str, count: int) -> None:
     assert sizes.parameter_count(_only_function(source)) == count
 
 
@@ -45,11 +45,11 @@ def test_parameters_are_counted_as_a_caller_sees_them(source: str, count: int) -
         ("def managed(): ...", []),
     ],
 )
-def test_names_that_say_nothing_are_found(source: str, names: list[str]) -> None:
+def test_banned_name_is_found(source: str, names: list[str]) -> None:
     assert list(sizes.banned_names(ast.parse(source), Path("src/intellirouter/core/keys.py"))) == names
 
 
-def test_an_over_long_file_is_found_and_an_allowance_covers_no_more_than_it_says(
+def test_long_file_is_found_unless_an_exception_allows_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     room = tmp_path / "src" / "intellirouter" / "core"

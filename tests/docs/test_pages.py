@@ -1,4 +1,4 @@
-"""The pages say what the program does: links, examples, commands, generated pages."""
+"""The documentation agrees with the program: links, examples, commands, generated pages."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def _script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_pages_agree_with_the_program() -> None:
+def test_check_of_the_documentation_passes() -> None:
     done = _script("check_docs")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -29,12 +29,12 @@ def test_pages_agree_with_the_program() -> None:
 @pytest.mark.parametrize(
     "script", sorted(path.stem for pattern in ("gen_*.py", "changelog.py") for path in (REPO / "scripts").glob(pattern))
 )
-def test_generated_pages_are_what_their_scripts_write(script: str) -> None:
+def test_generated_page_is_up_to_date(script: str) -> None:
     done = _script(script, "--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
+def test_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", (REPO / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     config = tmp_path / "intellirouter.yaml"
     config.write_text(blocks[0])
@@ -49,15 +49,15 @@ def test_the_first_configuration_of_the_readme_compiles(tmp_path: Path) -> None:
     assert runtime.models["assistant"].fallbacks == ("small",)
 
 
-def test_a_link_to_nowhere_is_found() -> None:
+def test_broken_link_is_found() -> None:
     text = "[here](README.md) [gone](gone.md) [heading](README.md#no-such-heading) `[code](gone2.md)` [far](https://x.example)"
     assert list(check_docs.broken_links(REPO / "README.md", text)) == [
-        "link to gone.md, which does not exist",
-        "link to README.md#no-such-heading: no such heading",
+        "The link to gone.md leads to a file that does not exist.",
+        "The link to README.md#no-such-heading leads to a heading that does not exist.",
     ]
 
 
-def test_an_example_with_an_unknown_key_is_found() -> None:
+def test_example_with_an_unknown_setting_is_found() -> None:
     good = "```yaml\nproviders:\n  fake: {vendor: fake}\n```\n"
     bad = "```yaml\nproviders:\n  fake: {vendr: fake}\n```\n"
     other = "```yaml\nservices:\n  fake: {vendr: fake}\n```\n"

@@ -1,14 +1,14 @@
-"""Wire codecs: pure, no I/O. Bytes of a dialect become values, values become bytes of a dialect.
+"""Wire codecs, which convert between the bytes of a dialect and values. Pure: no I/O.
 
-Door: `DIALECTS` and `build_dialects`, which makes `Dialects` of them: the endpoints that clients call, by name and by
-path. The `Endpoint`, `Route`, `StreamRelay` and `Answer` shapes, error rendering, SSE, forms, JSON bounds. A codec
-knows nothing of providers, keys or deployments beyond what it is handed: DESIGN.md.
+Door: `DIALECTS`, and `build_dialects`, which builds `Dialects` from them: the endpoints that clients call, by name and
+by path. The types `Endpoint`, `Route`, `StreamRelay` and `Answer`; error rendering, SSE, forms, bounds on JSON. Of
+providers, keys and deployments, a codec knows only what is passed to it. See DESIGN.md.
 """
 
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
-from intellirouter.dialects.ir import Ended, Event, Finished, Response, collect, events_of
+from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -45,13 +45,12 @@ __all__ = [
     "DIALECTS",
     "Answer",
     "ChatClient",
+    "ChoiceFinished",
     "DialectSpec",
     "Dialects",
-    "Ended",
     "Endpoint",
     "ErrorStyle",
     "Event",
-    "Finished",
     "Form",
     "FormPart",
     "ModelEntry",
@@ -61,6 +60,7 @@ __all__ = [
     "SessionRoute",
     "SseEvent",
     "SseParser",
+    "StreamEnded",
     "StreamRelay",
     "anthropic_list",
     "anthropic_model",

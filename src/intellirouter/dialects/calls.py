@@ -1,10 +1,10 @@
-"""The calls of the dialects: what their codecs keep of a request in addition to what `core.Call` holds."""
+"""The calls of the dialects: what their codecs store of a request in addition to the fields of `core.Call`."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 from intellirouter.core import Call, errors
-from intellirouter.dialects.ir import Conversation, EmbeddingAsk
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest
 
 C = TypeVar("C", bound=Call)
 
@@ -13,46 +13,46 @@ class ConversationCall(Call, kw_only=True):
     """A call whose request is a conversation: chat requests and token counts in any dialect."""
 
     conversation: Conversation | None = None
-    """The decoded conversation. Made when it is first needed, read-only from then on."""
+    """The decoded conversation. Decoded when it is first needed; read-only."""
     edited: Conversation | None = None
-    """What upstreams get instead; None while no stage has edited the call. Read-only, too."""
+    """The conversation that upstreams get instead; None if no stage has edited the call. Read-only."""
 
 
 class EmbeddingsCall(Call, kw_only=True):
-    """A call that asks for embeddings."""
+    """A call whose request asks for embeddings."""
 
-    ask: EmbeddingAsk | None = None
-    """The decoded request. Made when it is first needed, read-only from then on."""
+    request: EmbeddingRequest | None = None
+    """The decoded request. Decoded when it is first needed; read-only."""
 
 
 def narrow_call(call: Call, kind: type[C]) -> C:
-    """Return the call as the type that its codec decoded. Raises `InternalError` for the call of another codec."""
+    """Return the call as the type that its codec uses. Raises `InternalError` for the call of another codec."""
     if isinstance(call, kind):
         return call
     raise errors.InternalError(f"Expected a call of type {kind.__name__}, but got {type(call).__name__}.")
 
 
 def original_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
-    """Return what the client sent. `decode` reads the request the first time and may raise `InvalidRequest`."""
-    known = narrow_call(call, ConversationCall)
-    if known.conversation is None:
-        known.conversation = decode(call)
-    return known.conversation
+    """Return the client's conversation. `decode` is called the first time; it may raise `InvalidRequest`."""
+    narrowed = narrow_call(call, ConversationCall)
+    if narrowed.conversation is None:
+        narrowed.conversation = decode(call)
+    return narrowed.conversation
 
 
 def conversation_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:
-    """Return what the upstream gets: the edited conversation, or the original one. See `original_of`."""
-    known = narrow_call(call, ConversationCall)
-    if known.edited is not None:
-        return known.edited
-    if known.conversation is None:
-        known.conversation = decode(call)
-    return known.conversation
+    """Return the conversation that upstreams get: the edited one, or else the client's. See `original_of`."""
+    narrowed = narrow_call(call, ConversationCall)
+    if narrowed.edited is not None:
+        return narrowed.edited
+    if narrowed.conversation is None:
+        narrowed.conversation = decode(call)
+    return narrowed.conversation
 
 
-def ask_of(call: Call, decode: Callable[[Call], EmbeddingAsk]) -> EmbeddingAsk:
-    """Return what the call asks to embed. `decode` reads the request the first time and may raise `InvalidRequest`."""
-    known = narrow_call(call, EmbeddingsCall)
-    if known.ask is None:
-        known.ask = decode(call)
-    return known.ask
+def embedding_request_of(call: Call, decode: Callable[[Call], EmbeddingRequest]) -> EmbeddingRequest:
+    """Return the embeddings request. `decode` is called the first time; it may raise `InvalidRequest`."""
+    narrowed = narrow_call(call, EmbeddingsCall)
+    if narrowed.request is None:
+        narrowed.request = decode(call)
+    return narrowed.request

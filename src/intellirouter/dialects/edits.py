@@ -1,4 +1,4 @@
-"""Edited calls: a stage replaces a call's conversation, and what routing reads of the call follows."""
+"""Edited calls: a stage replaces the conversation of a call, and the fields that routing reads are updated."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -26,11 +26,9 @@ _MEDIA_NEEDS: Final = {"image": "vision", "audio": "audio", "video": "video", "d
 
 
 def edited_call(call: ConversationCall, before: Conversation, after: Conversation) -> ConversationCall:
-    """Return the call with `after` in the place of `before`; the client's request in it stays what it was.
+    """Return the call with the conversation `after` instead of `before`; the same call if they are equal.
 
-    Where nothing differs, it is the same call.
-
-    The model, and whether the answer is streamed and with usage, are the client's: they cannot be edited.
+    The client's request in the call does not change. The model and the settings of the stream cannot be edited.
     """
     after = structs.replace(
         after, dialect=before.dialect, model=before.model, is_stream=before.is_stream, wants_usage=before.wants_usage
@@ -52,13 +50,13 @@ def edited_call(call: ConversationCall, before: Conversation, after: Conversatio
 
 
 def only_differences(before: Conversation, after: Conversation) -> tuple[Conversation, Conversation]:
-    """Return both conversations without the settings in which they are equal. Messages stay.
+    """Return both conversations without the settings in which they are equal, but with all messages.
 
-    What an encoder refuses to write then does not matter where nobody has edited it.
+    A setting that the encoder rejects then only matters if it has been edited.
     """
     same = [name for name in _SETTINGS if getattr(before, name) == getattr(after, name)]
     if "tools" in same and "tool_choice" not in same:
-        same.remove("tools")  # a choice is written for the tools that there are
+        same.remove("tools")  # Encoders need the tools to encode the choice.
     defaults = Conversation(dialect=before.dialect, model=before.model)
     reset = {name: getattr(defaults, name) for name in same}
     return structs.replace(before, **reset), structs.replace(after, **reset)

@@ -29,7 +29,7 @@ OPERATION_NAMES: Final[dict[Operation, str]] = {
     "rerank": "reranking",
     "realtime": "realtime sessions",
 }
-"""For people."""
+"""In messages."""
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -37,18 +37,18 @@ class Routes(Protocol[R_co]):
     """The routes of one endpoint, by deployment."""
 
     def route(self, call: Call, deployment: Deployment) -> R_co:
-        """Return the route to this deployment. Raises `UnsupportedFeature` where there is none."""
+        """Return the route to this deployment. Raises `UnsupportedFeature` if there is none."""
         ...
 
     def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:
-        """Return why `route` would raise, as a phrase after the deployment's name; None where it would not."""
+        """Return why `route` would raise, as a phrase to put after the deployment's name; None if it would not."""
         ...
 
 
 class NoRoutes:
-    """Stands in for the routes that an endpoint does not have: those of requests, or those of sessions."""
+    """The routes of an endpoint without requests, or without sessions."""
 
-    def route(self, call: Call, deployment: Deployment) -> NoReturn:  # noqa: ARG002 - there are none
+    def route(self, call: Call, deployment: Deployment) -> NoReturn:  # noqa: ARG002 - required by the protocol
         raise errors.InternalError(f"A {call.operation} call has no routes of this kind.")
 
     def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:  # noqa: ARG002
@@ -64,29 +64,29 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     client: RequestDecoder
     errors: ErrorStyle
     routes: Routes[Route] = NoRoutes()
-    """For requests that get an answer."""
+    """The routes of requests."""
     sessions: Routes[SessionRoute] = NoRoutes()
-    """For requests that open a session."""
+    """The routes of sessions."""
     header_names: frozenset[bytes] = frozenset()
-    """The client's headers that mean something to the dialect. With any, they and the query reach `decode_request`."""
+    """The request headers that the dialect reads. If there are any, `decode_request` gets them and the query."""
     is_json: bool = True
     """False: the body is a form (`multipart/form-data`)."""
     conversations: ConversationClient | None = None
-    """The client codec, where requests are conversations."""
+    """The client codec, if requests are conversations."""
     chat: ChatClient | None = None
-    """The client codec, where answers are chat answers: encodes an answer that did not come from an upstream."""
+    """The client codec, if answers are chat answers. It encodes answers that do not come from an upstream."""
     local: LocalAnswer | None = None
-    """Requests that only the client's own dialect knows: they are no conversations."""
+    """Requests that exist only in the client's dialect and are not conversations."""
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest`."""
         return self.client.decode_request(body, context)
 
     def can_serve(self, call: Call, deployment: Deployment) -> str | None:
-        """Return why the deployment cannot serve the call, or None if it can: exactly when `route` does not raise.
+        """Return why the deployment cannot serve the call; None if it can, which means that `route` does not raise.
 
-        The reason is a phrase that reads on after the deployment's name: "does not support embeddings". What is unknown
-        of a deployment excludes nothing.
+        The reason is a phrase to put after the deployment's name: "does not support embeddings". Unknown capabilities
+        exclude no deployment.
         """
         return (
             self._missing(call, deployment)
@@ -95,19 +95,19 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def route(self, call: Call, deployment: Deployment) -> Route:
-        """Return the route to this deployment. Raises `UnsupportedFeature` where it cannot serve the call."""
+        """Return the route to this deployment. Raises `UnsupportedFeature` if it cannot serve the call."""
         if (reason := self._missing(call, deployment)) is not None:
             raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
         return self.routes.route(call, deployment)
 
     def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
-        """Return the route of a session to this deployment. Raises `UnsupportedFeature` where it cannot serve it."""
+        """Return the route of a session to this deployment. Raises `UnsupportedFeature` if it cannot serve the call."""
         if (reason := self._missing(call, deployment)) is not None:
             raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
         return self.sessions.route(call, deployment)
 
     def _missing(self, call: Call, deployment: Deployment) -> str | None:
-        """Return what the deployment does not offer and the call relies on."""
+        """Return what the call needs and the deployment does not offer, as a phrase; None if nothing is missing."""
         offered, capabilities = deployment.operations, deployment.capabilities
         if offered is not None and self.operations.isdisjoint(offered):
             return f"does not support {OPERATION_NAMES[call.operation]}"
@@ -120,9 +120,9 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
         return None
 
     def losses(self, call: Call, deployment: Deployment) -> tuple[Loss, ...] | str:
-        """Return what of the call would be lost on its way to the deployment, without sending anything.
+        """Return what the deployment would not get of the call, without sending anything.
 
-        A text says why the call cannot be sent to it at all.
+        Returns a message if the call cannot be sent to the deployment at all.
         """
         try:
             route = self.route(call, deployment)
@@ -135,19 +135,19 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
             return error.message
 
     def conversation(self, call: Call) -> Conversation | None:
-        """Return the conversation that upstreams get, with all edits so far; None for a request that is none.
+        """Return the conversation that upstreams get, with all edits; None if the request is not a conversation.
 
-        It is decoded the first time and read-only: an edit is a new value. Raises `InvalidRequest`.
+        The value is read-only. The first time, the request is decoded. Raises `InvalidRequest`.
         """
         if self.conversations is None or (self.local is not None and self.local.applies(call)):
             return None
         return conversation_of(call, self.conversations.decode)
 
     def edited(self, call: Call, conversation: Conversation) -> Call:
-        """Return a call whose upstreams get this conversation instead. `call` itself stays as it is.
+        """Return a call whose upstreams get this conversation instead. `call` itself does not change.
 
-        `needs`, `max_output_tokens` and `added_tokens` follow the edit. The client's request stays the starting point
-        of every attempt: an upstream of the same dialect gets it with the edit merged in, and nothing else changed.
+        `needs`, `max_output_tokens` and `added_tokens` are updated. All attempts still start from the client's request:
+        an upstream of the same dialect gets this request with the edit merged into it and no other change.
         """
         before = self.conversation(call)
         if before is None:

@@ -1,4 +1,4 @@
-"""The list of models, as each dialect's clients expect it. Pure: entries in, bodies out.
+"""The list of models, in the format of each dialect.
 
 Sources: OpenAI "List models", Anthropic "List Models" and "Get a Model", Gemini `models.list` and `models.get`.
 """
@@ -12,19 +12,19 @@ from msgspec import Struct
 from intellirouter.core import errors
 
 _CREATED_S: Final = 1735689600
-"""The lists want a creation time; configured names have none, so all say 2025-01-01."""
+"""The lists require a creation time. Configured models have none, so the lists show 2025-01-01 for all of them."""
 _CREATED_AT: Final = "2025-01-01T00:00:00Z"
 _MAX_PAGE: Final = 1000
 
 
 class ModelEntry(Struct, frozen=True, kw_only=True):
-    """What a client may ask for."""
+    """A model that clients can use."""
 
     name: str
     owner: str = "intellirouter"
     context_tokens: int | None = None
     operations: frozenset[str] | None = None
-    """None = unknown."""
+    """None: unknown."""
 
 
 def openai_list(entries: Sequence[ModelEntry]) -> bytes:
@@ -40,14 +40,17 @@ def _openai(entry: ModelEntry) -> Mapping[str, Any]:
 
 
 def anthropic_list(entries: Sequence[ModelEntry], query: Mapping[str, str]) -> bytes:
-    """One page: `limit` (20 unless asked), after `after_id` or before `before_id`. Raises `InvalidRequest`."""
+    """Return one page of at most `limit` models (default 20), after `after_id` or before `before_id`.
+
+    Raises `InvalidRequest`.
+    """
     limit = _page_size(query.get("limit"), "limit", 20)
     names = [entry.name for entry in entries]
     start, stop = 0, len(entries)
     if (after := query.get("after_id")) is not None:
-        start = _place(names, after, "after_id") + 1
+        start = _index(names, after, "after_id") + 1
     if (before := query.get("before_id")) is not None:
-        stop = _place(names, before, "before_id")
+        stop = _index(names, before, "before_id")
         start = max(start, stop - limit)
     page = entries[start : min(stop, start + limit)]
     has_more = start + len(page) < stop if before is None else start > 0
@@ -74,7 +77,7 @@ def _anthropic(entry: ModelEntry) -> Mapping[str, Any]:
 
 
 def gemini_list(entries: Sequence[ModelEntry], query: Mapping[str, str]) -> bytes:
-    """One page: `pageSize` (50 unless asked) from `pageToken`, the place to go on from. Raises `InvalidRequest`."""
+    """Return one page of at most `pageSize` models (default 50), starting at `pageToken`. Raises `InvalidRequest`."""
     size = _page_size(query.get("pageSize"), "pageSize", 50)
     token = query.get("pageToken") or "0"
     if not token.isdecimal() or len(token) > 9:
@@ -108,11 +111,13 @@ def _gemini(entry: ModelEntry) -> Mapping[str, Any]:
     return row
 
 
-def _place(names: Sequence[str], name: str, param: str) -> int:
+def _index(names: Sequence[str], name: str, param: str) -> int:
     try:
         return names.index(name)
     except ValueError:
-        raise errors.InvalidRequest(f"{param}: there is no such model.", param=param, code="invalid_value") from None
+        raise errors.InvalidRequest(
+            f"{param}: The model {name[:100]!r} does not exist.", param=param, code="invalid_value"
+        ) from None
 
 
 def _page_size(text: str | None, param: str, default: int) -> int:
@@ -120,6 +125,6 @@ def _page_size(text: str | None, param: str, default: int) -> int:
         return default
     if not text.isdecimal() or not 1 <= int(text[:9]) <= _MAX_PAGE:
         raise errors.InvalidRequest(
-            f"{param}: must be a whole number from 1 to {_MAX_PAGE}.", param=param, code="invalid_value"
+            f"{param}: Must be an integer from 1 to {_MAX_PAGE}.", param=param, code="invalid_value"
         )
     return int(text)

@@ -1,4 +1,4 @@
-"""The protocols of the room: what the pipeline sees of a route, and what the codecs of a dialect must do.
+"""The protocols of this package: what the pipeline sees of a route, and what the codecs of a dialect must implement.
 
 A route connects one client dialect with one upstream dialect. It is a pure value: no I/O, no state between calls. When
 both dialects are the same, bytes pass through; otherwise requests and answers go through the intermediate form (`ir`).
@@ -11,18 +11,18 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, RequestContext, UpstreamRequest, Usage, errors
 from intellirouter.dialects.calls import ConversationCall, EmbeddingsCall
-from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Event, Response
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Event, Response
 
 
 class Answer(Struct, frozen=True):
-    """A complete, successful response, as the pipeline needs to know it."""
+    """What the pipeline needs to know of a complete, successful response."""
 
     usage: Usage | None
     finish_reason: str | None = None
     body: bytes | None = None
-    """What the client gets; None: the upstream's bytes unchanged."""
+    """What the client gets; None: the upstream's bytes, unchanged."""
     losses: tuple[Loss, ...] = ()
-    """Parts of the answer that the client's dialect has no place for."""
+    """The parts of the answer that the client's dialect cannot express."""
     content_type: bytes = b"application/json"
 
 
@@ -35,12 +35,12 @@ class StreamRelay(Protocol):
 
     @property
     def has_content(self) -> bool:
-        """The first content event has been seen: from now on, no other deployment can be tried."""
+        """Whether the upstream has sent content. After that, no other deployment can be tried."""
         ...
 
     @property
     def is_finished(self) -> bool:
-        """The terminator has been seen."""
+        """Whether the upstream has sent the terminator."""
         ...
 
     @property
@@ -54,18 +54,18 @@ class StreamRelay(Protocol):
 
     @property
     def error(self) -> errors.UpstreamError | None:
-        """An error event of the upstream that was passed on to the client."""
+        """The upstream's error event that the client was sent."""
         ...
 
     def feed(self, data: bytes) -> bytes:
         """Take upstream bytes and return what the client gets now.
 
-        Raises the `UpstreamError` of an error event before any content, `UpstreamMalformed` for an invalid stream.
+        Raises the `UpstreamError` of an error event before any content, and `UpstreamMalformed` for an invalid stream.
         """
         ...
 
     def end(self) -> bytes:
-        """Return the last bytes once the upstream's body is complete. Raises `UpstreamMalformed` for an early end."""
+        """Return the last bytes once the upstream's body is complete. Raises `UpstreamMalformed` if it was cut off."""
         ...
 
     def fail(self, error: errors.GatewayError) -> bytes:
@@ -77,7 +77,7 @@ class ErrorDecoder(Protocol):
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
     ) -> errors.UpstreamError:
-        """Return the error that an error response of the upstream means, with its message, code and Retry-After."""
+        """Return the error that an error response describes, with its message, code and Retry-After."""
         ...
 
 
@@ -85,12 +85,13 @@ class Route(ErrorDecoder, Protocol):
     """One endpoint of a client's dialect over one upstream dialect. Implementations inherit the default method."""
 
     is_local: bool
-    """The gateway answers without calling the upstream: `decode_response` of an empty body is the answer."""
+    """Whether the gateway answers without calling the upstream. `decode_response` then returns the answer for an empty
+    body."""
 
-    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - for most routes: none
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - most routes need none
         """Return the URLs of media that must be fetched into `call.fetched` before `encode_request` is called.
 
-        Empty when the upstream takes media by URL, or gets the client's bytes anyway.
+        Empty if the upstream accepts URLs of media or gets the client's bytes unchanged.
         """
         return ()
 
@@ -110,28 +111,28 @@ class SessionRelay(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """The usage so far; None while there is none."""
+        """The usage so far; None if there is none."""
         ...
 
     def from_client(self, message: str | bytes) -> str | bytes:
-        """Return what the upstream gets for a client's message."""
+        """Return the message to send to the upstream for a client's message."""
         ...
 
     def from_upstream(self, message: str | bytes) -> str | bytes:
-        """Return what the client gets for an upstream's message."""
+        """Return the message to send to the client for an upstream's message."""
         ...
 
     def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
-        """Return the HTTP status and body that the upstream's first message stands for if it refuses the session."""
+        """Return the HTTP status and body of the error if the upstream's first message refuses the session."""
         ...
 
     def error_event(self, error: errors.GatewayError) -> str:
-        """Return the message that reports an error of the gateway to the client."""
+        """Return the message that reports a gateway error to the client."""
         ...
 
 
 class SessionRoute(ErrorDecoder, Protocol):
-    """One endpoint for sessions over a WebSocket, over one upstream dialect."""
+    """One endpoint for WebSocket sessions, over one upstream dialect."""
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         """Return the handshake of one attempt, encoded from the call. Raises `UnsupportedFeature`."""
@@ -144,14 +145,14 @@ class ErrorStyle(Protocol):
     """How a dialect reports errors to its clients."""
 
     id_header: bytes | None
-    """A header from which its clients read the request id, in addition to `x-request-id`."""
+    """The header from which its clients read the request id, in addition to `x-request-id`."""
 
     def status(self, error: errors.GatewayError) -> int:
         """Return the HTTP status that its clients expect for this error."""
         ...
 
     def encode(self, error: errors.GatewayError) -> bytes:
-        """Return the body of an error response. A vendor's own message about a client's mistake is passed on."""
+        """Return the body of an error response. If the vendor has rejected the request, its message is passed on."""
         ...
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
@@ -160,20 +161,20 @@ class ErrorStyle(Protocol):
 
 
 class RequestDecoder(Protocol):
-    """The client's side of an endpoint, as far as routing needs it."""
+    """The part of the client's side of an endpoint that routing needs."""
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
-        """Validate and read a request. Raises `InvalidRequest`, worded as the dialect's vendor words it."""
+        """Validate and read a request. Raises `InvalidRequest` with the vendor's wording."""
         ...
 
 
 class StreamEncoder(Protocol):
-    """Writes one client stream, with the events in the order that the dialect demands."""
+    """Writes one client stream, with the events in the order that the dialect requires."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        """Return the bytes for these events, which never include `Ended`: whole wire events only.
+        """Return the complete wire events for these events, which never include `StreamEnded`.
 
-        Empty while something must be held back.
+        Empty if they must be held back.
         """
         ...
 
@@ -191,7 +192,7 @@ class ResumingEncoder(Protocol):
     """A `StreamEncoder` whose dialect numbers its events."""
 
     def resume(self, block: bytes) -> None:
-        """Continue after these events, which were relayed, so that `fail` does not number from the beginning."""
+        """Continue the numbering after these relayed events, for the event that `fail` returns."""
         ...
 
 
@@ -200,13 +201,13 @@ class ConversationClient(RequestDecoder, Protocol):
 
     @property
     def field_names(self) -> dict[str, str]:
-        """The dialect's names of the form's fields, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
+        """The dialect's names for fields of a conversation, for loss reports: `{"max_output_tokens": "max_tokens"}`."""
         ...
 
     def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall: ...
 
     def decode(self, call: Call) -> Conversation:
-        """Read the whole request. Raises `InvalidRequest`."""
+        """Decode the complete request. Raises `InvalidRequest`."""
         ...
 
 
@@ -214,7 +215,7 @@ class ChatClient(ConversationClient, Protocol):
     """The client's side of a chat-like dialect."""
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        """Return the answer's body. The model that it names is `call.model`, which the client asked for."""
+        """Return the body of the answer. It names the model `call.model`, as the client does."""
         ...
 
     def stream(self, call: Call, losses: LossReport) -> StreamEncoder: ...
@@ -227,12 +228,12 @@ class CountClient(ConversationClient, Protocol):
 
 
 class StreamDecoder(Protocol):
-    """Reads one upstream stream, split anywhere."""
+    """Reads one upstream stream, which may be split at any byte."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete.
 
-        Raises the `UpstreamError` of an error event, `UpstreamMalformed` for an invalid stream.
+        Raises the `UpstreamError` of an error event, and `UpstreamMalformed` for an invalid stream.
         """
         ...
 
@@ -242,7 +243,7 @@ class StreamDecoder(Protocol):
 
 
 class Splitter(Protocol):
-    """Cuts a byte stream into blocks of whole events, keeping every byte (`sse.EventSplitter`, `sse.LineSplitter`)."""
+    """Splits a byte stream into blocks of complete events (`sse.EventSplitter`, `sse.LineSplitter`)."""
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -257,8 +258,8 @@ class ChatUpstream(ErrorDecoder, Protocol):
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         """Return the upstream request. Does not change `conversation`.
 
-        Tuning parameters that the dialect lacks are noted in `losses`; features that the client relies on raise
-        `UnsupportedFeature`. If the client speaks the same dialect, `conversation.extras` are sent unchanged; otherwise
+        Tuning parameters that the dialect does not have are added to `losses`. Features that the client relies on raise
+        `UnsupportedFeature`. If the client uses the same dialect, `conversation.extras` are sent unchanged; otherwise
         the caller reports them.
         """
         ...
@@ -274,7 +275,7 @@ class ChatUpstream(ErrorDecoder, Protocol):
     def stream(self, deployment: Deployment) -> StreamDecoder: ...
 
     def splitter(self) -> Splitter:
-        """Return what splits the dialect's streams into whole events."""
+        """Return a splitter for the dialect's streams."""
         ...
 
 
@@ -296,14 +297,14 @@ class EmbeddingsClient(RequestDecoder, Protocol):
 
     def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall: ...
 
-    def decode(self, call: Call) -> EmbeddingAsk: ...
+    def decode(self, call: Call) -> EmbeddingRequest: ...
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes: ...
+    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes: ...
 
 
 class EmbeddingsUpstream(ErrorDecoder, Protocol):
     """The upstream's side of embeddings."""
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
+    def encode(self, request: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest: ...
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer: ...
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse: ...

@@ -1,4 +1,4 @@
-"""Which dialects there are, and the endpoints that they make together: every client over every upstream."""
+"""The list of dialects, and the endpoints built from it: every client dialect over every upstream dialect."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -58,15 +58,15 @@ DIALECTS: Final = (
     openai_media.SPEC,
     openai_realtime.SPEC,
 )
-"""The dialects that the gateway speaks. The first one's errors are shown where no path or header says otherwise."""
+"""The dialects of the gateway. If neither path nor header selects a dialect, errors have the first one's format."""
 
 
 class Match(Struct, frozen=True):
-    """An endpoint, and what its path says of the request."""
+    """An endpoint, and the parts of the request that the path contains."""
 
     endpoint: Endpoint
     model: str
-    """As it stands in the path, still escaped."""
+    """As it is in the path, still escaped."""
     is_stream: bool
 
 
@@ -84,18 +84,18 @@ class Dialects:
         self.endpoints_by_path: Final = {
             path: endpoints[row.name] for row in rows if not isinstance(row, SessionEndpoint) for path in row.paths
         }
-        """Those that take POST requests on fixed paths."""
+        """The endpoints for POST requests on fixed paths."""
         self.sessions_by_path: Final = {
             path: endpoints[row.name] for row in rows if isinstance(row, SessionEndpoint) for path in row.paths
         }
-        """Those that open sessions over a WebSocket."""
+        """The endpoints that open WebSocket sessions."""
         self._patterns: Final[list[tuple[PathPattern, Endpoint]]] = [
             (pattern, endpoints[row.name]) for row in rows for pattern in row.patterns
         ]
         self._paths: Final = frozenset(self.endpoints_by_path).union(*(spec.other_paths for spec in specs))
         styles = [(spec, spec.errors) for spec in specs if spec.errors is not None]
         if not styles:
-            raise ValueError("no dialect has endpoints")
+            raise ValueError("No dialect has endpoints.")
         self._default_style: Final[ErrorStyle] = styles[0][1]
         self._styles_by_prefix: Final = [(spec.error_prefixes, style) for spec, style in styles if spec.error_prefixes]
         self._styles_by_header: Final = [
@@ -103,7 +103,7 @@ class Dialects:
         ]
 
     def match(self, path: str) -> Match | None:
-        """Return the endpoint whose path carries the model; None for any other path."""
+        """Return the endpoint whose paths contain the model; None if there is none for this path."""
         for pattern, endpoint in self._patterns:
             if not path.endswith(pattern.suffix):
                 continue
@@ -113,11 +113,11 @@ class Dialects:
         return None
 
     def has_path(self, path: str) -> bool:
-        """Return whether clients of one of the dialects call this fixed path."""
+        """Return whether this is a fixed path of one of the dialects."""
         return path in self._paths
 
     def errors_at(self, path: str, headers: Mapping[bytes, bytes]) -> ErrorStyle:
-        """Return how errors look to the client that calls a path, which need not be one of ours."""
+        """Return the error format for a client that calls this path, which may be unknown."""
         endpoint = self.endpoints_by_path.get(path)
         if endpoint is not None:
             return endpoint.errors
@@ -128,9 +128,9 @@ class Dialects:
 
 
 def build_dialects(specs: Sequence[DialectSpec]) -> Dialects:
-    """Make the endpoints of these dialects, each with a route to every upstream that can serve it.
+    """Build the endpoints of these dialects, each with a route to every upstream dialect that can serve it.
 
-    Raises `ValueError` for a name or a path that two of them claim.
+    Raises `ValueError` if two of them use the same name or path.
     """
     builder = _Builder(specs)
     rows = [(spec, row) for spec in specs for row in spec.endpoints]
@@ -140,7 +140,7 @@ def build_dialects(specs: Sequence[DialectSpec]) -> Dialects:
 
 
 class _Builder:
-    """Joins the clients of all dialects with the upstream codecs of all."""
+    """Connects the client codecs of all dialects with the upstream codecs of all dialects."""
 
     def __init__(self, specs: Sequence[DialectSpec]) -> None:
         self.chat: dict[str, ChatUpstream] = _codecs((spec.name, spec.chat) for spec in specs)
@@ -150,7 +150,7 @@ class _Builder:
 
     def endpoint(self, spec: DialectSpec, row: EndpointSpec) -> Endpoint:
         if spec.errors is None:
-            raise ValueError(f"dialect {spec.name} has endpoints, but no style of errors")
+            raise ValueError(f"The dialect {spec.name} has endpoints, but no error format.")
         match row:
             case ChatEndpoint():
                 routes = self._chat_routes(spec, row)
@@ -170,7 +170,7 @@ class _Builder:
                     header_names=row.header_names,
                 )
             case _:
-                raise TypeError(f"{type(row).__name__} is not a known kind of endpoint")
+                raise TypeError(f"{type(row).__name__} is not a known kind of endpoint.")
         return Endpoint(
             name=row.name,
             operations=_operations_of(row),
@@ -188,7 +188,7 @@ class _Builder:
         passthrough, edited = row.passthrough, None
         if (own := self.chat.get(spec.name)) is not None:
             passthrough = passthrough or ChatPassthrough(row.client, own)
-            if row.is_upstream_form:
+            if row.has_upstream_format:
                 edited = EditedPassthrough(passthrough, row.client, own, spec)
         translations: dict[str, Route] = {
             name: ChatTranslation(row.client, upstream, self._traits[name]) for name, upstream in self.chat.items()
@@ -197,10 +197,10 @@ class _Builder:
             dialect=spec.name,
             passthrough=passthrough,
             translations=translations,
-            reason=_out_of_reach(spec, "chat"),
+            reason=_unreachable_reason(spec, "chat"),
             edited=edited,
             operation=row.passthrough_operation,
-            wrapped_mark=spec.wrapped_mark,
+            wrapped_token_prefix=spec.wrapped_token_prefix,
         )
         return _local_first(spec, row.local, table)
 
@@ -212,7 +212,7 @@ class _Builder:
             dialect=spec.name,
             passthrough=row.passthrough,
             translations=translations,
-            reason=_out_of_reach(spec, "embeddings"),
+            reason=_unreachable_reason(spec, "embeddings"),
         )
         return _local_first(spec, row.local, table)
 
@@ -224,7 +224,7 @@ class _Builder:
 
 
 def _operations_of(row: EndpointSpec) -> frozenset[str]:
-    """Return the operations of upstreams any of which will do: some endpoints are served over the chat operation."""
+    """Return the operations of which an upstream must offer one. Some endpoints can be served by chat upstreams."""
     match row:
         case ChatEndpoint():
             return frozenset({"chat", row.passthrough_operation or "chat"})
@@ -241,7 +241,7 @@ def _only_passthrough(spec: DialectSpec, route: T, operation: Operation) -> Rout
     return RouteTable(dialect=spec.name, passthrough=route, translations={}, reason=reason)
 
 
-def _out_of_reach(spec: DialectSpec, operation: Operation) -> str:
+def _unreachable_reason(spec: DialectSpec, operation: Operation) -> str:
     return f"cannot be reached from the {spec.title} dialect for {OPERATION_NAMES[operation]}"
 
 
@@ -253,10 +253,10 @@ def _codecs(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
     return _by_unique_key(((name, codec) for name, codec in pairs if codec is not None), "upstream codec of dialect")
 
 
-def _by_unique_key(pairs: Iterable[tuple[str, T]], what: str) -> dict[str, T]:
+def _by_unique_key(pairs: Iterable[tuple[str, T]], kind: str) -> dict[str, T]:
     found: dict[str, T] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"two dialects claim the {what} {key}")
+            raise ValueError(f"Two dialects have the {kind} {key}.")
         found[key] = value
     return found

@@ -1,7 +1,7 @@
-"""What a dialect's package says of it, as data: its endpoints for clients, its codecs for upstreams.
+"""The description of a dialect as data: its endpoints for clients and its codecs for upstreams.
 
-`registry.DIALECTS` lists the specs, and `registry.build_dialects` makes endpoints and routes of them. A new dialect is
-one package and one row there.
+`registry.DIALECTS` lists the specs, and `registry.build_dialects` builds endpoints and routes from them. A new dialect
+needs one package and one entry there.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Operation
 from intellirouter.dialects.adapt.json_merge import PLAIN, Layout
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.protocols import (
     ChatClient,
     ChatUpstream,
@@ -26,34 +26,34 @@ from intellirouter.dialects.protocols import (
 
 
 class Traits(Struct, frozen=True, kw_only=True):
-    """What the routes must know of a chat-like upstream dialect."""
+    """The properties of a chat-like upstream dialect that routes depend on."""
 
     has_choices: bool = False
-    """It returns `n` choices for one request; otherwise the gateway sends several requests."""
+    """Whether it returns `n` choices for one request. If not, the gateway sends several requests."""
     url_kinds: frozenset[str] = frozenset()
-    """Kinds of media that it takes by web address; others are fetched by the gateway."""
+    """The kinds of media that it accepts as URLs. The gateway fetches the others."""
     can_force_tools: bool = True
-    """It can be told to call a tool; otherwise the arguments of one tool are requested by their schema."""
+    """Whether a request can force a tool call. If not, the tool's arguments are requested as structured output."""
 
 
 class PathPattern(Struct, frozen=True):
-    """Paths that carry the model: a prefix, the model (which may hold slashes), a suffix."""
+    """Paths that contain the model: a prefix, the model (which may contain slashes), and a suffix."""
 
     prefixes: tuple[str, ...]
     suffix: str
     is_stream: bool = False
-    """The path says that the client wants a stream."""
+    """Whether requests on these paths ask for a stream."""
 
 
 class LocalAnswer(Struct, frozen=True):
-    """Requests that the gateway answers itself when the deployment speaks another dialect."""
+    """Requests that the gateway answers itself if the deployment uses another dialect."""
 
     applies: Callable[[Call], bool]
     route: Route
 
 
 class EndpointSpec(Struct, frozen=True, kw_only=True):
-    """One endpoint for clients. Its subclasses say what kind of requests it takes."""
+    """One endpoint for clients. The subclass determines the kind of its requests."""
 
     name: str
     """Unique among all endpoints."""
@@ -61,7 +61,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     """Fixed paths."""
     patterns: tuple[PathPattern, ...] = ()
     header_names: frozenset[bytes] = frozenset()
-    """The client's headers that mean something to the dialect, in lower case."""
+    """The request headers that the dialect reads, in lower case."""
 
 
 class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):
@@ -69,17 +69,17 @@ class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):
 
     client: ChatClient
     passthrough: Route | None = None
-    """For upstreams of the same dialect. None: the generic one, where the dialect has an upstream codec."""
+    """The route to upstreams of the same dialect. None: `ChatPassthrough`, if the dialect has an upstream codec."""
     passthrough_operation: Operation | None = None
-    """The passthrough needs an upstream that offers this operation; None: any upstream of the dialect will do."""
-    is_upstream_form: bool = True
-    """The dialect's upstream codec writes requests of this very form, so an edit can be merged into the client's body.
-    False: edited requests are translated, even for upstreams of the same dialect."""
+    """The operation that an upstream must offer for the passthrough. None: every upstream of the dialect qualifies."""
+    has_upstream_format: bool = True
+    """Whether its requests have the format that the dialect's upstream codec writes, so that an edit can be merged into
+    the client's body. If not, edited requests are translated, even for upstreams of the same dialect."""
     local: LocalAnswer | None = None
 
 
 class CountEndpoint(EndpointSpec, frozen=True, kw_only=True):
-    """Requests for the number of tokens in a conversation: passed on to upstreams that count, otherwise estimated."""
+    """Requests for the number of tokens in a conversation. The upstream counts them, or else the gateway estimates."""
 
     client: CountClient
 
@@ -87,7 +87,7 @@ class CountEndpoint(EndpointSpec, frozen=True, kw_only=True):
 class EmbeddingsEndpoint(EndpointSpec, frozen=True, kw_only=True):
     client: EmbeddingsClient
     passthrough: Route | None = None
-    """For upstreams of the same dialect. None: these are translated, too."""
+    """The route to upstreams of the same dialect. None: requests to them are translated."""
     local: LocalAnswer | None = None
 
 
@@ -102,7 +102,7 @@ class PassthroughEndpoint(EndpointSpec, frozen=True, kw_only=True):
 
 
 class SessionEndpoint(EndpointSpec, frozen=True, kw_only=True):
-    """WebSocket handshakes. Only upstreams of the same dialect can serve them."""
+    """WebSocket sessions. Only upstreams of the same dialect can serve them."""
 
     operation: Operation
     client: RequestDecoder
@@ -110,27 +110,27 @@ class SessionEndpoint(EndpointSpec, frozen=True, kw_only=True):
 
 
 class DialectSpec(Struct, frozen=True, kw_only=True):
-    """One dialect. Several packages may each describe a part of it: their specs have the same name."""
+    """One dialect, or a part of one: specs of several packages may have the same name."""
 
     name: str
-    """As in `Deployment.dialects`."""
+    """The name in `Deployment.dialects`."""
     title: str
-    """For people: `Gemini`."""
+    """The name in messages: `Gemini`."""
     errors: ErrorStyle | None = None
-    """How errors look to its clients; None for a dialect without endpoints."""
+    """The format of errors for its clients; None for a dialect without endpoints."""
     endpoints: tuple[EndpointSpec, ...] = ()
     other_paths: frozenset[str] = frozenset()
-    """Further paths that its clients call, such as lists of models; the gateway serves them."""
+    """Further paths that its clients call and the gateway serves, such as lists of models."""
     error_prefixes: tuple[str, ...] = ()
-    """Errors on paths that begin with one of these look like the dialect's, even where no endpoint is."""
+    """Prefixes of paths on which errors have the dialect's format, even if there is no such endpoint."""
     error_header: bytes | None = None
-    """A header that only clients of this dialect send: errors on other paths look like the dialect's, too."""
+    """A header that only clients of this dialect send. Errors for requests with it have the dialect's format."""
     chat: ChatUpstream | None = None
     counts: CountUpstream | None = None
     embeddings: EmbeddingsUpstream | None = None
     """The upstream codecs, by operation."""
     traits: Traits = Traits()
     layout: Layout = PLAIN
-    """How clients may write what the chat codec for upstreams writes in one way only."""
-    wrapped_mark: bytes = MARK.encode()
-    """How wrapped tokens begin in the dialect's request bodies. See `ir.tokens`."""
+    """The alternative ways in which clients may write what the chat codec for upstreams writes in one way."""
+    wrapped_token_prefix: bytes = WRAPPED_PREFIX.encode()
+    """The prefix of wrapped tokens in the dialect's request bodies. See `ir.tokens`."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from intellirouter.core import Call, LossReport, errors
-from intellirouter.dialects import ChatClient, Ended, Event, Finished, Response, collect, events_of
+from intellirouter.dialects import ChatClient, ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decoded, Exchange
 from intellirouter.pipeline.stages import AnswerSource, StageAnswer
@@ -54,9 +54,9 @@ async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequenc
     try:
         async for batch in batches:
             for event in batch:
-                if isinstance(event, Finished):
+                if isinstance(event, ChoiceFinished):
                     exchange.finish_reason = event.stop.reason
-            out = encoder.encode([event for event in batch if not isinstance(event, Ended)])
+            out = encoder.encode([event for event in batch if not isinstance(event, StreamEnded)])
             if not has_begun:
                 has_begun = True
                 await delivery.reply.begin(exchange, call.stream_type)

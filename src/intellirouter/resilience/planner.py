@@ -66,13 +66,10 @@ class AttemptPlanner:
             self._excluded.add(deployment)
         if error.retry_after_s is not None:
             self._not_before_s[deployment] = now_s + error.retry_after_s
-        if self._attempts >= _MAX_ATTEMPTS:
-            return None
-        step = self._next(now_s, deadline_s)
-        if step is None or now_s + step.wait_s >= deadline_s:
+        if self._attempts >= _MAX_ATTEMPTS or now_s >= deadline_s:
             return None
         self._attempts += 1
-        return step
+        return self._next(now_s, deadline_s)
 
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:

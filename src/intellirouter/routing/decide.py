@@ -115,10 +115,13 @@ def _eligible(
     reasons = [exclusion_reason(endpoint, each, call) for each in deployments]
     if not any(reasons):
         return deployments
+    eligible: list[Deployment] = []
     for each, reason in zip(deployments, reasons, strict=True):
-        if reason is not None:
+        if reason is None:
+            eligible.append(each)
+        else:
             excluded.append(Candidate(each.name, each.provider, each.upstream_model, "excluded", reason))
-    return tuple(each for each, reason in zip(deployments, reasons, strict=True) if reason is None)
+    return tuple(eligible)
 
 
 def _no_eligible(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
@@ -164,5 +167,5 @@ def _decision(
         reason=f"{first.reason}; {others} more to try" if others else first.reason,
         order=tuple([each.deployment for each in candidates]),
         pool_size=len(scored),
-        candidates=tuple(candidates + excluded) if excluded else tuple(candidates),
+        candidates=(*candidates, *excluded),
     )

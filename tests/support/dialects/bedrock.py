@@ -1,4 +1,4 @@
-"""Builders for conversations, and their requests to Bedrock."""
+"""Builders for conversations and their requests to Bedrock."""
 
 import json
 
@@ -20,7 +20,7 @@ ADAPTIVE = "anthropic.claude-opus-4-7"
 NOVA = "us.amazon.nova-2-lite-v1:0"
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters={"type": "object"}, is_strict=True)]
-MARK = CacheMark()
+WRAPPED_PREFIX = CacheMark()
 
 
 def deployment(model=CLAUDE):
@@ -28,14 +28,14 @@ def deployment(model=CLAUDE):
     return build_deployment("bedrock", "bedrock", model, url, name="aws/m", provider="aws")
 
 
-def conversation(*messages, **more):
+def conversation(*messages, **members):
     messages = list(messages) or [Message(role="user", parts=[Text(text="Hi")])]
-    return Conversation(**{"dialect": "openai_chat", "model": "m", "messages": messages, **more})
+    return Conversation(**{"dialect": "openai_chat", "model": "m", "messages": messages, **members})
 
 
-def encode(*messages, model=CLAUDE, **more):
+def encode(*messages, model=CLAUDE, **members):
     losses = LossReport()
-    request = UPSTREAM.encode(conversation(*messages, **more), deployment(model), losses)
+    request = UPSTREAM.encode(conversation(*messages, **members), deployment(model), losses)
     return json.loads(request.body), [str(loss) for loss in losses.taken()]
 
 
@@ -47,9 +47,9 @@ def assistant(*parts):
     return Message(role="assistant", parts=[Text(text=part) if isinstance(part, str) else part for part in parts])
 
 
-def result(call_id, *parts, **more):
+def result(call_id, *parts, **members):
     parts = [Text(text=part) if isinstance(part, str) else part for part in parts]
-    return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=parts, **more)])
+    return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=parts, **members)])
 
 
 HISTORY = (

@@ -13,7 +13,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     Source,
     Text,
@@ -36,9 +36,9 @@ def read_converse(body: bytes, *, is_stream: bool) -> Conversation:
         conversation.messages += _messages(turn["role"], _parts(turn["content"]))
     _read_tools(conversation, request.pop("toolConfig", {}))
     config = request.pop("inferenceConfig", {})
-    more = request.pop("additionalModelRequestFields", {})
-    conversation.sampling = _sampling(config, more)
-    conversation.reasoning = _reasoning(more, request.get("outputConfig", {}))
+    fields = request.pop("additionalModelRequestFields", {})
+    conversation.sampling = _sampling(config, fields)
+    conversation.reasoning = _reasoning(fields, request.get("outputConfig", {}))
     output = request.pop("outputConfig", {}).get("textFormat")
     if output is not None:
         schema = output["structure"]["jsonSchema"]
@@ -51,8 +51,8 @@ def read_converse(body: bytes, *, is_stream: bool) -> Conversation:
     conversation.service_tier = request.pop("serviceTier", {"type": ""})["type"]
     conversation.metadata = request.pop("requestMetadata", None)
     request.pop("additionalModelResponseFieldPaths", None)
-    if request or config or more:
-        raise KeyError([*request, *config, *more])
+    if request or config or fields:
+        raise KeyError([*request, *config, *fields])
     return conversation
 
 
@@ -98,11 +98,11 @@ def _read_reasoning(value: dict[str, Any]) -> Reasoning:
 def _media(kind: str, value: dict[str, Any]) -> Media:
     if kind not in _KINDS:
         raise KeyError(kind)
-    source, form = value["source"], value["format"]
+    source, file_format = value["source"], value["format"]
     if "s3Location" in source:
         found = Source(url=source["s3Location"]["uri"])
     else:
-        found = Source(data=source["bytes"], media_type=_TYPES.get(form, f"{kind}/{form}"))
+        found = Source(data=source["bytes"], media_type=_TYPES.get(file_format, f"{kind}/{file_format}"))
     return Media(
         kind=kind,  # type: ignore[arg-type]
         source=found,
@@ -128,30 +128,30 @@ def _read_tools(conversation: Conversation, config: dict[str, Any]) -> None:
         conversation.tool_choice = ToolChoice(mode="required")
 
 
-def _sampling(config: dict[str, Any], more: dict[str, Any]) -> Sampling:
-    nested = more.pop("inferenceConfig", {})
+def _sampling(config: dict[str, Any], fields: dict[str, Any]) -> Sampling:
+    nested = fields.pop("inferenceConfig", {})
     return Sampling(
         max_output_tokens=config.pop("maxTokens", None),
         temperature=config.pop("temperature", None),
         top_p=config.pop("topP", None),
         stop=config.pop("stopSequences", []),
-        top_k=more.pop("top_k", nested.get("topK")),
-        seed=more.pop("seed", None),
-        presence_penalty=more.pop("presence_penalty", None),
-        frequency_penalty=more.pop("frequency_penalty", None),
+        top_k=fields.pop("top_k", nested.get("topK")),
+        seed=fields.pop("seed", None),
+        presence_penalty=fields.pop("presence_penalty", None),
+        frequency_penalty=fields.pop("frequency_penalty", None),
     )
 
 
-def _reasoning(more: dict[str, Any], output: dict[str, Any]) -> ReasoningAsk | None:
-    thinking, level = more.pop("thinking", None), more.pop("reasoningConfig", None)
-    effort = output.get("effort", more.pop("reasoning_effort", "")) or (level or {}).get("maxReasoningEffort", "")
+def _reasoning(fields: dict[str, Any], output: dict[str, Any]) -> ReasoningConfig | None:
+    thinking, level = fields.pop("thinking", None), fields.pop("reasoningConfig", None)
+    effort = output.get("effort", fields.pop("reasoning_effort", "")) or (level or {}).get("maxReasoningEffort", "")
     if thinking is None and level is None and not effort:
         return None
     setting = thinking or level or {"type": "enabled"}
-    return ReasoningAsk(
+    return ReasoningConfig(
         is_enabled=setting["type"] != "disabled",
         effort=effort,
         budget_tokens=setting.get("budget_tokens"),
         is_adaptive=setting["type"] == "adaptive",
-        shows_thoughts={"summarized": True, "omitted": False}.get(setting.get("display", "")),
+        is_visible={"summarized": True, "omitted": False}.get(setting.get("display", "")),
     )

@@ -105,7 +105,7 @@ _LOSS_SUFFIXES = {
     "tools": ("arguments", "args", "input"),
 }
 """By feature of an answer: the suffixes of the fields of its losses."""
-ORDER = ("honoured", "emulated", "nearest", "reported", "refused")
+ORDER = ("honored", "emulated", "nearest", "reported", "refused")
 """From best to worst."""
 
 
@@ -139,7 +139,7 @@ def answer_outcomes() -> dict[str, dict[str, dict[str, Cell]]]:
             response = read_answer(upstream, case)
             for client in CLIENTS:
                 for feature in set(ANSWER_FEATURES) & set(case["features"]):
-                    outcome = "honoured" if client == upstream else _answer_outcome(client, response, feature)
+                    outcome = "honored" if client == upstream else _answer_outcome(client, response, feature)
                     found.add(client, feature, upstream, outcome, is_alone=_is_alone(case, feature))
     return found.cells()
 
@@ -191,7 +191,7 @@ def _request_outcome(client: str, upstream: str, case: dict[str, Any], feature: 
         known = {names.get(field, field) for each in REQUEST_FEATURES.values() for field in each}
         hows = {how for field, how in losses.items() if field not in known}
     if not hows:
-        return "honoured"
+        return "honored"
     return "emulated" if hows == {"emulated"} else "reported"
 
 
@@ -210,10 +210,10 @@ def _answer_outcome(client: str, response: Response, feature: str) -> str:
     if feature.startswith("finish_"):
         return _stop_reason_outcome(client, response, body)
     if feature == "server_tool":
-        return "reported" if losses else "honoured"
+        return "reported" if losses else "honored"
     if _is_lost(losses, _LOSS_SUFFIXES.get(feature, ())):
         return "reported"
-    return "honoured"
+    return "honored"
 
 
 def _is_lost(losses: dict[str, str], suffixes: Iterable[str]) -> bool:
@@ -226,4 +226,4 @@ def _stop_reason_outcome(client: str, response: Response, body: bytes) -> str:
     if was in FAILS.get(client, ()):
         return "nearest"
     again = upstream_of(client).decode(body, BY_UPSTREAM[client])
-    return "honoured" if content_of(again.choices[0]).stop_reason == was else "nearest"
+    return "honored" if content_of(again.choices[0]).stop_reason == was else "nearest"

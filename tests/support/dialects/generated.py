@@ -9,7 +9,6 @@ from msgspec import structs
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
     Conversation,
     Event,
@@ -19,13 +18,14 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     ReasoningDelta,
     Refusal,
     Response,
     Sampling,
     Source,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
@@ -76,7 +76,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
     queues: dict[int, list[Event]] = {}
     tail: list[Event] = []
     for event in events_of(response):
-        if isinstance(event, Began):
+        if isinstance(event, StreamStarted):
             head.append(event)
         elif (part := getattr(event, "part", None)) is not None:
             queues.setdefault(part, []).extend(_pieces(draw, event))
@@ -118,7 +118,9 @@ def conversations(draw: st.DrawFn) -> Conversation:
     ]
     asked.tool_choice = draw(st.none() | st.sampled_from(["auto", "none", "required", "named"]).map(_choice))
     asked.output = draw(st.none() | st.just(OutputFormat(kind="json_object")))
-    asked.reasoning = draw(st.none() | st.sampled_from(["low", "high"]).map(lambda effort: ReasoningAsk(effort=effort)))
+    asked.reasoning = draw(
+        st.none() | st.sampled_from(["low", "high"]).map(lambda effort: ReasoningConfig(effort=effort))
+    )
     asked.sampling = Sampling(
         max_output_tokens=draw(st.none() | st.integers(1, 9_999)),
         temperature=draw(st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.5])),

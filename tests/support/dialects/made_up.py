@@ -13,16 +13,16 @@ from msgspec import Struct
 from intellirouter.core import Call, Clock, Deployment, LossReport, RequestContext, UpstreamRequest, Usage, errors
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import (
-    Began,
     Choice,
+    ChoiceFinished,
     Conversation,
-    Ended,
     Event,
-    Finished,
     Message,
     Response,
     Role,
     Stop,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     UsageUpdate,
@@ -83,9 +83,9 @@ class Writer:
             match event:
                 case TextDelta():
                     out += msgspec.json.encode(Line(words=event.text)) + b"\n"
-                case Finished():
+                case ChoiceFinished():
                     self._last.end = event.stop.reason
-                case UsageUpdate(usage=usage) | Began(usage=Usage() as usage):
+                case UsageUpdate(usage=usage) | StreamStarted(usage=Usage() as usage):
                     self._last.tokens = usage.total_input_tokens, usage.total_output_tokens
                 case _:
                     pass
@@ -120,7 +120,7 @@ class Client:
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
         writer = Writer()
-        events = [event for event in events_of(response) if not isinstance(event, Ended)]
+        events = [event for event in events_of(response) if not isinstance(event, StreamEnded)]
         words = "".join(event.text for event in events if isinstance(event, TextDelta))
         writer.encode(events)
         return msgspec.json.encode(msgspec.structs.replace(_line.decode(writer.end()), words=words))
@@ -152,12 +152,12 @@ class Reader:
                 raise errors.UpstreamUnavailable(line.problem)
             if not self._has_begun:
                 self._has_begun = True
-                events.append(Began(model="shouter"))
+                events.append(StreamStarted(model="shouter"))
             if line.words:
                 events.append(TextDelta(text=line.words))
             if line.end:
                 self._is_over = True
-                events += [Finished(stop=_stop(line)), UsageUpdate(usage=_usage(line)), Ended()]
+                events += [ChoiceFinished(stop=_stop(line)), UsageUpdate(usage=_usage(line)), StreamEnded()]
         return events
 
     def end(self) -> list[Event]:

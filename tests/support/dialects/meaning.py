@@ -142,7 +142,7 @@ def _reasoning(ask: Conversation) -> dict[str, Fact]:
         amount = wanted.budget_tokens
     elif not amount and (wanted.is_enabled or wanted.is_adaptive or wanted.budget_tokens is not None):
         amount = "dynamic"
-    shown = wanted.shows_thoughts if wanted.shows_thoughts is not None else bool(wanted.summary) or None
+    shown = wanted.is_visible if wanted.is_visible is not None else bool(wanted.summary) or None
     return {
         "reasoning": Fact(value=amount, names=("reasoning", "reasoning.effort", "reasoning.budget_tokens")),
         "reasoning shown": Fact(value=None if shown is None else str(shown), names=("reasoning.summary", "reasoning")),

@@ -67,7 +67,7 @@ def read_events(stream: bytes) -> list[dict[str, Any]]:
 
 def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
     """Encode events one by one, and return the events of the validated stream."""
-    stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "Ended")
+    stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "StreamEnded")
     written_events = read_events(stream + writer.end())
     validate_stream(written_events)
     return written_events

@@ -21,7 +21,7 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects import DIALECTS
-from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
+from intellirouter.dialects.adapt.forced_tool import forced_tool, with_output_schema
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 from intellirouter.dialects.routes.translation import ChatTranslation
@@ -169,7 +169,7 @@ def send(call: Call, client: str, target: Deployment, form: Conversation | None 
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
     if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
-        before = as_schema(before, tool, LossReport())
+        before = with_output_schema(before, tool, LossReport())
         assert "emulated" in {loss.how for loss in request.losses}
     return Sent(before=before, request=request, losses={loss.field: loss.how for loss in request.losses})
 
@@ -236,7 +236,7 @@ def encode_stream(events: list[Event], client: str, *, at_once: bool = False) ->
     """Encode a stream for a client, event by event or all events at once. Returns the stream and the losses."""
     losses = LossReport()
     encoder = client_of(client).stream(plain_call(client, is_stream=True), losses)
-    encoded = [event for event in events if type(event).__name__ != "Ended"]
+    encoded = [event for event in events if type(event).__name__ != "StreamEnded"]
     groups = [encoded] if at_once else [[event] for event in encoded]
     out = b"".join(encoder.encode(group) for group in groups)
     return out + encoder.end(), {loss.field: loss.how for loss in losses.taken()}

@@ -3,8 +3,14 @@
 import pytest
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, UpstreamAddress, errors
-from intellirouter.dialects.calls import ConversationCall, EmbeddingsCall, ask_of, conversation_of, narrow_call
-from intellirouter.dialects.ir import Conversation, EmbeddingAsk
+from intellirouter.dialects.calls import (
+    ConversationCall,
+    EmbeddingsCall,
+    conversation_of,
+    embedding_request_of,
+    narrow_call,
+)
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest
 from intellirouter.dialects.openai_chat.passthrough import ChatCall
 from intellirouter.dialects.openai_embeddings.passthrough import OpenAIEmbeddingsCall
 from tests.support.dialects.standard import ENDPOINTS
@@ -36,8 +42,8 @@ def test_requests_are_decoded_once() -> None:
     first = conversation_of(chat, lambda call: Conversation(dialect="x", model=call.model))
     assert conversation_of(chat, lambda _: Conversation(dialect="y", model="n")) is first
     embed = EmbeddingsCall(operation="embeddings", model="m", body=b"")
-    asked = ask_of(embed, lambda call: EmbeddingAsk(dialect="x", model=call.model, inputs=[]))
-    assert ask_of(embed, lambda _: EmbeddingAsk(dialect="y", model="n", inputs=[])) is asked
+    asked = embedding_request_of(embed, lambda call: EmbeddingRequest(dialect="x", model=call.model, inputs=[]))
+    assert embedding_request_of(embed, lambda _: EmbeddingRequest(dialect="y", model="n", inputs=[])) is asked
 
 
 def test_requests_have_no_session_and_sessions_no_answer() -> None:

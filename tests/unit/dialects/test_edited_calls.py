@@ -16,7 +16,7 @@ from msgspec import structs
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects import Route
-from intellirouter.dialects.adapt.forced_tool import as_schema, forced_tool
+from intellirouter.dialects.adapt.forced_tool import forced_tool, with_output_schema
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
@@ -131,7 +131,7 @@ def lost_in_translation(
     if call.fetched:
         before = with_fetched(before, call.fetched, LossReport())
     if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
-        before = as_schema(before, tool, LossReport())
+        before = with_output_schema(before, tool, LossReport())
     losses = {loss.field: loss.how for loss in sent.losses}
     names = client_of(client, call.body).field_names
     return silent_losses(before, after, losses, names, UNSAID[target.name])

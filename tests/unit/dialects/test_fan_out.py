@@ -4,15 +4,15 @@ import pytest
 
 from intellirouter.core import Usage
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.adapt.choices import FanDecoder, frame, joined, read_frames
+from intellirouter.dialects.adapt.choices import ChoicesDecoder, frame, join_responses, read_frames
 from intellirouter.dialects.ir import (
-    Began,
     Choice,
-    Ended,
+    ChoiceFinished,
     Event,
-    Finished,
     Response,
     Stop,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     UsageUpdate,
@@ -28,11 +28,11 @@ class Lines:
         for byte in data.decode():
             match byte:
                 case "b":
-                    events.append(Began(id="one", model="m", usage=Usage(input_tokens=3)))
+                    events.append(StreamStarted(id="one", model="m", usage=Usage(input_tokens=3)))
                 case "u":
                     events.append(UsageUpdate(usage=Usage(input_tokens=3, output_tokens=2)))
                 case ".":
-                    events += [Finished(stop=Stop(reason="stop")), Ended()]
+                    events += [ChoiceFinished(stop=Stop(reason="stop")), StreamEnded()]
                 case _:
                     events.append(TextDelta(text=byte))
         return events
@@ -51,32 +51,32 @@ def test_whole_answers_are_joined_in_order() -> None:
         Response(id=f"r{n}", model="m", choices=[Choice(parts=[Text(text=str(n))])], usage=Usage(output_tokens=n))
         for n in (1, 2, 3)
     ]
-    whole = joined(answers)
+    whole = join_responses(answers)
     assert whole.id == "r1"
     assert [choice.parts for choice in whole.choices] == [[Text(text="1")], [Text(text="2")], [Text(text="3")]]
     assert whole.usage == Usage(output_tokens=6)
 
 
 def test_usage_that_one_answer_lacks_is_unknown_in_all() -> None:
-    assert joined([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
+    assert join_responses([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
 
 
 def test_streams_are_joined_as_they_come() -> None:
-    decoder = FanDecoder([Lines(), Lines()])
+    decoder = ChoicesDecoder([Lines(), Lines()])
     events: list[Event] = []
     for copy, data in ((1, b"bx"), (0, b"ba"), (0, b"cu."), (1, b"yu."), (0, b""), (1, b"")):
         events += decoder.feed(frame(copy, data))
     events += decoder.end()
-    assert [event for event in events if isinstance(event, Began)] == [Began(id="one", model="m")]
-    assert sum(isinstance(event, Ended) for event in events) == 1
-    assert isinstance(events[-1], Ended)
+    assert [event for event in events if isinstance(event, StreamStarted)] == [StreamStarted(id="one", model="m")]
+    assert sum(isinstance(event, StreamEnded) for event in events) == 1
+    assert isinstance(events[-1], StreamEnded)
     whole = collect(events)
     assert [choice.parts for choice in whole.choices] == [[Text(text="ac")], [Text(text="xy")]]
     assert whole.usage == Usage(input_tokens=6, output_tokens=4)
 
 
 def test_a_copy_that_never_ends_is_a_cut() -> None:
-    decoder = FanDecoder([Lines(), Lines()])
+    decoder = ChoicesDecoder([Lines(), Lines()])
     decoder.feed(frame(0, b"ba.") + frame(1, b"bx"))
     with pytest.raises(UpstreamMalformed, match="cut off"):
         decoder.end()

@@ -3,14 +3,13 @@
 import pytest
 
 from intellirouter.core import Loss, LossReport
-from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
+from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.ir import (
     Choice,
+    ChoiceFinished,
     Conversation,
     CustomTool,
-    Ended,
     Event,
-    Finished,
     FunctionTool,
     Message,
     Reasoning,
@@ -18,6 +17,7 @@ from intellirouter.dialects.ir import (
     Response,
     Stop,
     StopReason,
+    StreamEnded,
     Text,
     TextDelta,
     ToolCall,
@@ -61,7 +61,7 @@ def test_one_tool_is_forced_or_none(
 def test_its_arguments_are_asked_for_and_that_is_said() -> None:
     losses = LossReport()
     before = asking(ToolChoice(mode="named", name="one"), ONE, TWO)
-    asked = as_schema(before, ONE, losses)
+    asked = with_output_schema(before, ONE, losses)
     assert asked.output is not None
     assert (asked.output.kind, asked.output.schema) == ("json_schema", SCHEMA)
     assert (asked.tools, asked.tool_choice) == ([], None)
@@ -77,7 +77,7 @@ def test_its_arguments_are_asked_for_and_that_is_said() -> None:
 @pytest.mark.parametrize(("said", "told"), [("stop", "tool_calls"), ("length", "length")])
 def test_the_answer_becomes_the_call(said: StopReason, told: StopReason) -> None:
     parts = [Reasoning(text="hm"), Text(text='{"city":'), Text(text='"Oslo"}')]
-    choice = as_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=said))]), ONE).choices[0]
+    choice = with_tool_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=said))]), ONE).choices[0]
     thought, call = choice.parts
     assert thought == Reasoning(text="hm")
     assert isinstance(call, ToolCall)
@@ -104,12 +104,12 @@ def test_a_stream_becomes_one_call_even_when_its_text_has_several_parts() -> Non
         ReasoningDelta(text="hm", part=0),
         TextDelta(text='{"city":', part=1),
         TextDelta(text='"Oslo"}', part=2),
-        Finished(stop=Stop(reason="stop")),
-        Ended(),
+        ChoiceFinished(stop=Stop(reason="stop")),
+        StreamEnded(),
     )
     decoder = CallDecoder(script, ONE)
     events = decoder.feed(b"1") + decoder.feed(b"23") + decoder.end()
-    assert isinstance(events[-1], Ended)
+    assert isinstance(events[-1], StreamEnded)
     choice = collect(events).choices[0]
     assert choice.parts[0] == Reasoning(text="hm")
     call = choice.parts[1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.ir import CustomTool
 
 
@@ -14,11 +14,14 @@ from intellirouter.dialects.ir import CustomTool
     ],
 )
 def test_a_grammar_becomes_words(form):
-    schema = schema_of(CustomTool(name="a", format=form))
-    assert schema["required"] == [INPUT]
-    assert schema["properties"][INPUT]["description"].endswith("grammar:\nstart: X")
+    schema = custom_tool_schema(CustomTool(name="a", format=form))
+    assert schema["required"] == [INPUT_ARGUMENT]
+    assert schema["properties"][INPUT_ARGUMENT]["description"].endswith("grammar:\nstart: X")
 
 
 @pytest.mark.parametrize("form", [None, "text", {"type": "text"}, {"grammar": {"definition": 3}}])
 def test_without_a_grammar_it_is_any_text(form):
-    assert "grammar" not in schema_of(CustomTool(name="a", format=form))["properties"][INPUT]["description"]
+    assert (
+        "grammar"
+        not in custom_tool_schema(CustomTool(name="a", format=form))["properties"][INPUT_ARGUMENT]["description"]
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error, encode_error_event
-from intellirouter.dialects.openai.errors import decode_error, decode_error_in_stream, retry_after
+from intellirouter.dialects.openai.errors import decode_error, decode_error_in_stream, retry_after_s
 from intellirouter.testing import FakeClock
 
 Headers = list[tuple[str, str]]
@@ -161,14 +161,14 @@ def test_a_param_that_is_no_text_is_dropped(param: Any) -> None:
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(headers: Headers, wait_s: float | None) -> None:
-    assert retry_after(headers, WallClock()) == wait_s
+    assert retry_after_s(headers, WallClock()) == wait_s
     assert decode(429, headers=headers).retry_after_s == wait_s
     assert decode(503, headers=headers).retry_after_s == wait_s
 
 
 @given(st.text(), st.text())
 def test_no_header_breaks_the_reading_of_an_error(value: str, in_ms: str) -> None:
-    wait_s = retry_after([("retry-after", value), ("retry-after-ms", in_ms)], WallClock())
+    wait_s = retry_after_s([("retry-after", value), ("retry-after-ms", in_ms)], WallClock())
     assert wait_s is None or wait_s >= 0
 
 

@@ -78,13 +78,13 @@ def test_every_pair_has_an_outcome_for_what_every_client_asks() -> None:
         for feature in ("text", "tools", "image_data", "tool_result"):
             assert outcomes[client][feature].keys() == set(UPSTREAMS)
             assert outcomes[client][feature]["openai_chat"].outcome in ORDER
-        assert all(cell.outcome == "honoured" for cell in outcomes[client]["text"].values())
+        assert all(cell.outcome == "honored" for cell in outcomes[client]["text"].values())
 
 
 def test_equals_honour_everything() -> None:
     for found in (request_outcomes(), answer_outcomes()):
         for client in CLIENTS:
             lost = {
-                name for name, cells in found[client].items() if client in cells and cells[client].outcome != "honoured"
+                name for name, cells in found[client].items() if client in cells and cells[client].outcome != "honored"
             }
             assert lost == set()

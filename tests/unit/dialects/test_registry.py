@@ -104,5 +104,5 @@ def test_two_dialects_may_not_claim_the_same() -> None:
 def test_a_dialect_with_endpoints_says_how_errors_look() -> None:
     with pytest.raises(ValueError, match="openai_chat"):
         build_dialects((structs.replace(openai_chat.SPEC, errors=None),))
-    with pytest.raises(ValueError, match="no dialect has endpoints"):
+    with pytest.raises(ValueError, match="No dialect has endpoints"):
         build_dialects((bedrock.SPEC,))

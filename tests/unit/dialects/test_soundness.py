@@ -7,9 +7,9 @@ from intellirouter.dialects.adapt.answer_checks import StreamGuard, check_repeti
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     OutputFormat,
     Response,
     Stop,
@@ -17,7 +17,7 @@ from intellirouter.dialects.ir import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
 )
 
 PLAIN = Conversation(dialect="openai_chat", model="m")
@@ -85,16 +85,16 @@ def test_a_failure_in_place_of_an_answer_is_none(reason: StopReason) -> None:
     with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
         validate_answer(answer(reason=reason), PLAIN)
     with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
-        StreamGuard().watch([Finished(stop=Stop(reason=reason))])
+        StreamGuard().watch([ChoiceFinished(stop=Stop(reason=reason))])
     begun = answer(Text(text="Once"), reason=reason)
     assert validate_answer(begun, PLAIN) == begun
-    StreamGuard().watch([TextDelta(text="Once"), Finished(stop=Stop(reason=reason))])
+    StreamGuard().watch([TextDelta(text="Once"), ChoiceFinished(stop=Stop(reason=reason))])
 
 
 def test_ids_that_streamed_calls_share_are_with_unique_id() -> None:
     guard = StreamGuard()
-    events = [guard.with_unique_id(ToolCallBegan(id="a", name=name)) for name in "fgh"]
-    ids = [event.id for event in events if isinstance(event, ToolCallBegan)]
+    events = [guard.with_unique_id(ToolCallStarted(id="a", name=name)) for name in "fgh"]
+    ids = [event.id for event in events if isinstance(event, ToolCallStarted)]
     assert ids[0] == "a"
     assert len(set(ids)) == 3
 
@@ -156,9 +156,9 @@ def test_a_model_that_stops_by_itself_may_have_been_asked_to_repeat() -> None:
 
 def calls(*pieces: str, reason: StopReason = "tool_calls") -> list[Event]:
     return [
-        ToolCallBegan(id="a", name="f"),
+        ToolCallStarted(id="a", name="f"),
         *(ArgumentsDelta(text=piece) for piece in pieces),
-        Finished(stop=Stop(reason=reason)),
+        ChoiceFinished(stop=Stop(reason=reason)),
     ]
 
 

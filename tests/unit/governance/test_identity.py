@@ -38,7 +38,8 @@ def test_unknown_key_is_rejected_if_keys_are_required(presented: bytes) -> None:
 def test_missing_key_is_rejected_if_keys_are_required(presented: bytes | None) -> None:
     with pytest.raises(errors.Unauthenticated) as caught:
         ring(key("one")).identify(presented, 0)
-    assert caught.value.code == "missing_api_key"
+    assert (caught.value.status, caught.value.code) == (401, "missing_api_key")
+    assert caught.value.message == "You didn't provide an API key.", "clients match OpenAI's wording"
 
 
 @pytest.mark.parametrize("presented", [None, b"", b"sk-anything", b"x" * 100_000])
@@ -56,7 +57,7 @@ def test_expired_key_is_rejected(is_required: bool) -> None:
     assert keys.identify(b"one", 999).key_name == "ci"
     with pytest.raises(errors.Unauthenticated) as caught:
         keys.identify(b"one", 1000)
-    assert caught.value.code == "expired_api_key"
+    assert (caught.value.code, caught.value.message) == ("expired_api_key", "This API key has expired.")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def test_expired_key_is_rejected(is_required: bool) -> None:
         (b"sk-1234567890abcdefghij", "sk-\N{HORIZONTAL ELLIPSIS}ghij"),
         (b"sk-123", "\N{HORIZONTAL ELLIPSIS}"),
         (b"x" * 19, "\N{HORIZONTAL ELLIPSIS}"),
+        (b"abc" + b"x" * 13 + b"wxyz", "abc\N{HORIZONTAL ELLIPSIS}wxyz"),
     ],
 )
 def test_rejected_key_is_masked(presented: bytes, shown: str) -> None:
@@ -72,6 +74,13 @@ def test_rejected_key_is_masked(presented: bytes, shown: str) -> None:
         ring(key("one")).identify(presented, 0)
     assert caught.value.message == f"Incorrect API key provided: {shown}."
     assert presented.decode() not in caught.value.message
+
+
+def test_key_has_at_most_4096_bytes() -> None:
+    keys = ring(key("k" * 4096), key("k" * 4097))
+    assert keys.identify(b"k" * 4096, 0).key_name == "ci"
+    with pytest.raises(errors.Unauthenticated):
+        keys.identify(b"k" * 4097, 0)
 
 
 def test_long_key_is_not_repeated() -> None:
@@ -129,8 +138,10 @@ def test_expired_key_is_skipped_if_another_key_has_its_name() -> None:
 def test_name_of_a_removed_or_expired_key_is_rejected() -> None:
     keys = ring(key("one", expires_us=5))
     for tenant, name, now_us in (("acme", "ci", 5), ("acme", "dev", 0), ("other", "ci", 0), ("default", None, 0)):
-        with pytest.raises(errors.Unauthenticated, match="was removed or has expired"):
+        with pytest.raises(errors.Unauthenticated) as caught:
             keys.by_name(tenant, name, now_us)
+        assert caught.value.message == "The API key of the original request was removed or has expired."
+        assert caught.value.hint == "Send the request again with a valid key."
 
 
 def test_anonymous_caller_exists_only_if_no_key_is_required() -> None:

@@ -1,5 +1,7 @@
 """Decisions: verdict and reason of every candidate, failing deployments, and the reuse of decisions."""
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from intellirouter.catalog import HealthBoard
-from intellirouter.core import Candidate, errors
-from intellirouter.routing import STRATEGIES
+from intellirouter.core import EMPTY_CONTEXT, Candidate, Deployment, errors
+from intellirouter.routing import STRATEGIES, Router, StrategyRow
+from intellirouter.routing.strategies import RoutingContext, Scored
+from tests.support.dialects.standard import ENDPOINTS
 from tests.support.routing.routes import call, decide, deployment, fail, router, succeed, target
 
 ALL = pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES))
@@ -83,10 +87,33 @@ def test_unsuitable_deployment_is_excluded_with_a_reason(
 def test_bytes_of_images_and_audio_do_not_count_towards_the_context() -> None:
     body = b'{"text":"see","url":"data:image/png;base64,' + b"iVBORw0K" * 100_000 + b'"}'
     small = target((deployment("small", context_tokens=2000),))
-    assert decide(router(), structs.replace(call(), body=body), small, 0.0).order == ("small",)
+    one = structs.replace(call(), body=body)
+    assert decide(router(), one, small, 0.0).order == ("small",)
+    fits = 2 * 2000 - one.estimated_input_tokens()
+    assert decide(router(), structs.replace(one, max_output_tokens=fits), small, 0.0).order == ("small",)
+    with pytest.raises(errors.NoEligibleDeployment, match="needs about 4001"):
+        decide(router(), structs.replace(one, max_output_tokens=fits + 1), small, 0.0)
     assert decide(router(), call(operation="audio", size_bytes=800_000), small, 0.0).order == ("small",)
     with pytest.raises(errors.NoEligibleDeployment, match="has a context of 2000 tokens"):
         decide(router(), structs.replace(call(), body=b"words " * 100_000), small, 0.0)
+
+
+def test_tokens_that_an_edit_adds_count_towards_the_context() -> None:
+    small = target((deployment("small", context_tokens=100),))
+    assert decide(router(), call(size_bytes=400, added_tokens=100), small, 0.0).order == ("small",)
+    assert decide(router(), call(size_bytes=1200, added_tokens=-100), small, 0.0).order == ("small",)
+    with pytest.raises(errors.NoEligibleDeployment, match="needs about 201"):
+        decide(router(), call(size_bytes=400, added_tokens=101), small, 0.0)
+
+
+def test_error_lists_the_reason_of_every_deployment() -> None:
+    pool = (deployment("a", capabilities=frozenset()), deployment("b", context_tokens=1))
+    with pytest.raises(errors.NoEligibleDeployment) as caught:
+        decide(router(), call(needs=frozenset({"tools"})), target(pool), 0.0)
+    assert caught.value.message == (
+        "No deployment of the model 'm' can serve this request: a does not support tools; "
+        "b has a context of 1 tokens, but the request needs about 10."
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +154,7 @@ def test_failing_deployments_are_tried_last_but_not_excluded(strategy: str) -> N
     assert set(decision.order[:2]) == {"b", "c"}
     assert decision.order[2:] == ("f", "a")
     assert decision.pool_size == 2
-    assert decision.candidates[-1].reason == "currently failing, tried last"
+    assert decision.candidates[-1] == Candidate("a", "p", "up-a", "fallback", "currently failing, tried last")
 
 
 @ALL
@@ -210,6 +237,42 @@ def test_decision_is_not_reused_for_a_call_with_other_needs() -> None:
     assert decide(one, call(), model, 0.0).order == ("a", "b")
 
 
+def test_decision_is_reused_for_requests_that_fit_into_every_context() -> None:
+    one, model = router(), target((deployment("a", context_tokens=1000), deployment("b", context_tokens=100)), "f")
+    first = decide(one, call(), model, 0.0)
+    for fitting in (
+        {"size_bytes": 400},
+        {"size_bytes": 200, "max_output_tokens": 50},
+        {"size_bytes": 200, "added_tokens": 50},
+        {"size_bytes": 440, "added_tokens": -10},
+    ):
+        assert decide(one, call(**fitting), model, 0.0) is first
+    for larger in (
+        {"size_bytes": 401},
+        {"size_bytes": 200, "max_output_tokens": 51},
+        {"size_bytes": 200, "added_tokens": 51},
+    ):
+        again = decide(one, call(**larger), model, 0.0)
+        assert again == first, "a little more than the context size excludes no deployment, because it is an estimate"
+        assert again is not first
+
+
+def test_decision_about_a_request_that_the_gateway_answers_is_not_reused_for_others() -> None:
+    """A request of Ollama's dialect without messages only loads the model. No upstream is called for it."""
+    chat = ENDPOINTS["ollama_chat"]
+    model = target((deployment("speech", dialects=("openai_media",)),))
+    loads = chat.decode_request(b'{"model":"m"}', EMPTY_CONTEXT)
+    one = router()
+    assert one.decide(chat, loads, model, 0.0).order == ("speech",)
+    with pytest.raises(errors.NoEligibleDeployment):
+        one.decide(
+            chat,
+            chat.decode_request(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}', EMPTY_CONTEXT),
+            model,
+            0.0,
+        )
+
+
 def test_decision_about_embeddings_is_not_reused_for_chat() -> None:
     one, model = router(), target((deployment("e", capabilities=frozenset({"embeddings"})),))
     embeddings = call(operation="embeddings", needs=frozenset({"embeddings"}))
@@ -223,3 +286,33 @@ def test_number_of_reused_decisions_is_limited() -> None:
     for number in range(5000):
         decide(one, call(), msgspec.structs.replace(target("a"), model=f"m{number}"), 0.0)
     assert 0 < len(one._memo) <= 2048
+
+
+def test_round_robin_continues_after_a_reload() -> None:
+    turns: dict[str, int] = {}
+    model = target("a b c", (), "round_robin")
+    rows = {row.name: row for row in STRATEGIES}
+    firsts = [
+        decide(Router(rows, HealthBoard(), random.Random(1), turns), call(), model, 0.0).order[0] for _ in range(4)
+    ]
+    assert firsts == ["a", "b", "c", "a"], "a reload makes a new router"
+
+
+def test_strategy_scores_the_healthy_deployments_of_the_pool() -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def last_first(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
+        assert set(context.health) == {each.name for each in deployments}
+        seen.append(tuple(each.name for each in deployments))
+        return [Scored(each, -float(place), "because") for place, each in enumerate(deployments)]
+
+    board = HealthBoard()
+    row = StrategyRow(name="last_first", score=last_first)
+    one = Router({row.name: row}, board, random.Random(1))
+    model = target("a b c", "f", row.name)
+    fail(board, "b", times=3)
+    assert decide(one, call(), model, 1.0).order == ("c", "a", "f", "b")
+    for name in "ac":
+        fail(board, name, times=3)
+    assert decide(one, call(), model, 1.0).order == ("f", "a", "b", "c")
+    assert seen == [("a", "c")], "a strategy is not called without deployments"

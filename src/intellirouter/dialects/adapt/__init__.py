@@ -1,1 +1,1 @@
-"""Emulations and checks that dialects share: what one side offers and the other lacks."""
+"""Emulation of features that an upstream lacks, and checks of answers, for all dialects."""

@@ -1,7 +1,7 @@
-"""Checks of a model's answer: what is malformed is repaired where that is safe, and rejected where it is not.
+"""Checks of a model's answer. Malformed answers are repaired if that is safe, and otherwise rejected.
 
-A rejection is `UpstreamMalformed`: the attempt has failed, and the planner may try another deployment. A repair changes
-nothing that the model said: two calls that share an id get ids of their own, a missing finish is added.
+A rejection is `UpstreamMalformed`: the attempt has failed, and another deployment may be tried. Repairs do not change
+content: calls with the same id get unique ids, and a missing stop reason is added.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +15,9 @@ from intellirouter.core import Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     OutputFormat,
     Part,
     Reasoning,
@@ -27,27 +27,27 @@ from intellirouter.dialects.ir import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     WholePart,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
 
 CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
-"""A client that needs one of these relies on the form of the answer: it is checked in a passthrough, too."""
-_CUT: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
-"""Answers that end early may end anywhere: they are passed on unchanged."""
+"""Clients that need one of these rely on the format of the answer, so it is also checked in a passthrough."""
+_CUT_OFF: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
+"""The stop reasons of answers that are incomplete, so that their format is not checked."""
 _FAILED: Final = frozenset({"malformed_tool_call", "error"})
-"""Without an answer before it, such an end is a failed attempt. After a part of the answer, the client gets both."""
-_LIMITS: Final = frozenset({"length", "context_length"})
-_MIN_LOOPING: Final = 2_000
-"""How many characters at the end of an answer must be repetitions of one text."""
+"""The stop reasons of failed attempts, unless there is a part of an answer, which is passed on to the client."""
+_LIMIT_REACHED: Final = frozenset({"length", "context_length"})
+_MIN_REPETITION_CHARS: Final = 2_000
+"""How many characters at the end of a complete answer must be repetitions of one text."""
 _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
-_MIN_TURNS: Final = 40
-_FEW: Final = 64
-_MIN_ENDLESS: Final = _MAX_PERIOD * _MIN_TURNS
+_MIN_REPETITIONS: Final = 40
+_PROBE_CHARS: Final = 64
+_MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 """The same for a stream that has not ended."""
-_TAIL: Final = _MIN_ENDLESS + _MAX_PERIOD
+_TAIL_CHARS: Final = _MIN_STREAM_REPETITION_CHARS + _MAX_PERIOD
 
 
 def validate_answer(response: Response, conversation: Conversation) -> Response:
@@ -55,12 +55,12 @@ def validate_answer(response: Response, conversation: Conversation) -> Response:
     ids: set[str] = set()
     choices = [_choice(choice, conversation, ids) for choice in response.choices]
     if not choices:
-        raise errors.UpstreamMalformed("The upstream's answer has no choices.")
+        raise errors.UpstreamMalformed("The upstream's response has no choices.")
     return structs.replace(response, choices=choices)
 
 
 def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
-    """Return whether nothing was repaired, by `validate_answer` or by the decoder, which adds missing call ids."""
+    """Return whether neither `validate_answer` nor the decoder, which adds missing call ids, has repaired anything."""
     ids = (part.id for choice in response.choices for part in choice.parts if isinstance(part, ToolCall))
     return repaired == response and all(each.encode() in body for each in ids)
 
@@ -69,10 +69,10 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
     stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
     if stop.reason in _FAILED and all(isinstance(part, Reasoning) for part in choice.parts):
-        raise _no_answer(stop)
+        raise _failed_answer(stop)
     text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    if stop.reason in _CUT:
-        if stop.reason in _LIMITS:  # one that stopped by itself may have been asked to repeat
+    if stop.reason in _CUT_OFF:
+        if stop.reason in _LIMIT_REACHED:  # If the model stopped by itself, the client may have asked for repetition.
             check_repetition(text)
         return structs.replace(choice, stop=stop)
     for call in calls:
@@ -80,15 +80,16 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
     if not calls:
         check_output(text, conversation.output)
         return choice if choice.stop is not None else structs.replace(choice, stop=stop)
-    return structs.replace(choice, parts=[_with_own_id(part, ids) for part in choice.parts], stop=stop)
+    return structs.replace(choice, parts=[_with_unique_id(part, ids) for part in choice.parts], stop=stop)
 
 
-def _no_answer(stop: Stop) -> errors.UpstreamMalformed:
-    said = stop.message or stop.raw
-    return errors.UpstreamMalformed(f"The model broke off before it answered{f': {said[:300]}' if said else '.'}")
+def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
+    reason = (stop.message or stop.raw)[:300]
+    detail = f": {errors.as_sentence(reason)}" if reason else "."
+    return errors.UpstreamMalformed(f"The model stopped before it had written an answer{detail}")
 
 
-def _with_own_id(part: Part, ids: set[str]) -> Part:
+def _with_unique_id(part: Part, ids: set[str]) -> Part:
     if not isinstance(part, ToolCall):
         return part
     if part.id in ids:
@@ -105,105 +106,105 @@ def _check_call(call: ToolCall) -> None:
 
 
 def check_output(text: str, output: OutputFormat | None) -> None:
-    """Raise `UpstreamMalformed` when a finished answer is not in the format that the client asked for."""
+    """Raise `UpstreamMalformed` if a complete answer does not have the format that the client asked for."""
     if output is None or output.kind == "text":
         return
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise errors.UpstreamMalformed("The client asked for JSON, but the model's answer is not valid JSON.") from None
+        raise errors.UpstreamMalformed("The model's answer is not valid JSON, which the client asked for.") from None
     if output.schema is None:
         return
     try:
         validator = jsonschema_rs.validator_for(output.schema, offline=True)
     except (ValueError, jsonschema_rs.ReferencingError):
-        return  # a schema that the validator does not understand is left to the upstream
+        return  # The validator does not support this schema. The upstream has accepted it.
     problem = next(iter(validator.iter_errors(value)), None)
     if problem is not None:
-        said = problem.message[:300]
         raise errors.UpstreamMalformed(
-            f"The model's answer does not match the schema that the client asked for: {said}"
+            "The model's answer does not match the schema that the client asked for: "
+            + errors.as_sentence(problem.message[:300])
         )
 
 
-def check_repetition(text: str, *, least: int = _MIN_LOOPING) -> None:
-    """Raise `UpstreamMalformed` for an answer that ends with at least `least` characters of one repeated text."""
-    if len(text) < least:
+def check_repetition(text: str, *, min_chars: int = _MIN_REPETITION_CHARS) -> None:
+    """Raise `UpstreamMalformed` if the answer ends with at least `min_chars` characters of one repeated text."""
+    if len(text) < min_chars:
         return
-    for period in _recurrences(text):
-        window = max(least, period * _MIN_TURNS)
+    for period in _candidate_periods(text):
+        window = max(min_chars, period * _MIN_REPETITIONS)
         if len(text) < window + period:
             return
         if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
-            raise errors.UpstreamMalformed("The model repeats itself endlessly.")
+            raise errors.UpstreamMalformed("The model repeats itself without end.")
 
 
-def _recurrences(text: str) -> Iterator[int]:
-    """Yield how far before the end the last few characters occur again, nearest first: only those can be periods."""
-    last = text[-_FEW:]
+def _candidate_periods(text: str) -> Iterator[int]:
+    """Yield the distances at which the last characters occur again, shortest first. Only these can be periods."""
+    last = text[-_PROBE_CHARS:]
     end = len(text)
-    least = max(0, end - _FEW - _MAX_PERIOD)
-    at = text.rfind(last, least, end - _MIN_PERIOD)
+    start = max(0, end - _PROBE_CHARS - _MAX_PERIOD)
+    at = text.rfind(last, start, end - _MIN_PERIOD)
     while at >= 0:
-        yield end - _FEW - at
-        at = text.rfind(last, least, at + _FEW - 1)
+        yield end - _PROBE_CHARS - at
+        at = text.rfind(last, start, at + _PROBE_CHARS - 1)
 
 
 class StreamGuard:
-    """Watches a stream for what `validate_answer` rejects in a whole answer. It keeps a bounded part of the text."""
+    """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
 
-    __slots__ = ("_arguments", "_has_said", "_ids", "_pieces", "_seen")
+    __slots__ = ("_arguments", "_has_output", "_ids", "_pieces", "_unchecked_chars")
 
     def __init__(self) -> None:
-        self._has_said = False
+        self._has_output = False
         self._ids: set[str] = set()
         self._arguments: dict[tuple[int, int], list[str]] = {}
         self._pieces: list[str] = []
-        self._seen = 0
+        self._unchecked_chars = 0
 
     def watch(self, events: Iterable[Event]) -> None:
         """Raise `UpstreamMalformed` for endless repetition, or for tool arguments that are not a JSON object."""
         for event in events:
             match event:
                 case TextDelta():
-                    self._has_said = True
-                    self._take_text(event.text)
-                case ToolCallBegan():
-                    self._has_said = True
+                    self._has_output = True
+                    self._check_text(event.text)
+                case ToolCallStarted():
+                    self._has_output = True
                     if event.kind == "function":
                         self._arguments[event.choice, event.part] = []
                 case ArgumentsDelta():
                     if (pieces := self._arguments.get((event.choice, event.part))) is not None:
                         pieces.append(event.text)
                 case RefusalDelta() | WholePart():
-                    self._has_said = True
-                case Finished():
-                    if event.stop.reason in _FAILED and not self._has_said:
-                        raise _no_answer(event.stop)
+                    self._has_output = True
+                case ChoiceFinished():
+                    if event.stop.reason in _FAILED and not self._has_output:
+                        raise _failed_answer(event.stop)
                     self._check_calls(event)
                 case _:
                     pass
 
     def with_unique_id(self, event: Event) -> Event:
-        """Return the event, with a new id if another call has the same."""
-        if isinstance(event, ToolCallBegan):
+        """Return the event, with a new id if it starts a tool call whose id is already in use."""
+        if isinstance(event, ToolCallStarted):
             if event.id in self._ids:
                 event = structs.replace(event, id=new_id("call_"))
             self._ids.add(event.id)
         return event
 
-    def _take_text(self, text: str) -> None:
+    def _check_text(self, text: str) -> None:
         self._pieces.append(text)
-        self._seen += len(text)
-        if self._seen >= _MIN_LOOPING:
-            self._seen = 0
-            tail = "".join(self._pieces)[-_TAIL:]
+        self._unchecked_chars += len(text)
+        if self._unchecked_chars >= _MIN_REPETITION_CHARS:
+            self._unchecked_chars = 0
+            tail = "".join(self._pieces)[-_TAIL_CHARS:]
             self._pieces = [tail]
             # The client may have asked for some repetition, so a stream gets a higher limit.
-            check_repetition(tail, least=_MIN_ENDLESS)
+            check_repetition(tail, min_chars=_MIN_STREAM_REPETITION_CHARS)
 
-    def _check_calls(self, event: Finished) -> None:
-        if event.stop.reason in _CUT:
+    def _check_calls(self, event: ChoiceFinished) -> None:
+        if event.stop.reason in _CUT_OFF:
             return
         for (choice, _), pieces in self._arguments.items():
             call = ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}")
@@ -212,7 +213,7 @@ class StreamGuard:
 
 
 class GuardedRelay:
-    """A relay whose stream is also decoded and guarded; its bytes pass unchanged."""
+    """A relay whose stream is also decoded and checked. Its bytes are relayed unchanged."""
 
     def __init__(self, relay: StreamRelay, decoder: StreamDecoder) -> None:
         self._relay = relay
@@ -247,10 +248,10 @@ class GuardedRelay:
     def feed(self, data: bytes) -> bytes:
         had_content = self._relay.has_content
         out = self._relay.feed(data)
-        return out if self._passes(self._decoder.feed, data, had_content=had_content) else b""
+        return out if self._is_valid(self._decoder.feed, data, had_content=had_content) else b""
 
-    def _passes(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
-        """Return whether the guard lets the events pass. Raises its error while the client has seen no content."""
+    def _is_valid(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
+        """Return whether the guard accepts the events. Raises its error if the client has not been sent any content."""
         try:
             self._guard.watch(read(*data))
         except errors.UpstreamMalformed as error:
@@ -258,15 +259,15 @@ class GuardedRelay:
                 raise
             self._error = error
         except errors.UpstreamError:
-            return True  # the relay reports it
+            return True  # The relay reports it.
         return self._error is None
 
     def end(self) -> bytes:
         if self._error is None:
             out = self._relay.end()
-            if self._relay.error is not None or self._passes(self._decoder.end, had_content=True):
+            if self._relay.error is not None or self._is_valid(self._decoder.end, had_content=True):
                 return out
-        assert self._error is not None  # noqa: S101 - the only other case
+        assert self._error is not None  # noqa: S101 - the only remaining case
         return self._relay.fail(self._error)
 
     def fail(self, error: errors.GatewayError) -> bytes:

@@ -1,7 +1,8 @@
-"""Several choices from upstreams that give one: the same request several times, the answers as one.
+"""Several choices from upstreams that return one: the same request is sent several times, and the answers are joined.
 
-The pipeline sends the copies and hands their bytes over in frames: 1 byte copy, 4 bytes length, the bytes; a frame
-without bytes ends its copy. Here the frames are read and the answers joined: copy k becomes choice k.
+The pipeline sends the copies of the request and passes the bytes of their responses on in frames. A frame consists of
+one byte with the number of the copy, four bytes with the length, and the bytes; an empty frame ends its copy. The
+response to copy k becomes choice k.
 """
 
 import struct
@@ -11,7 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from intellirouter.core import NO_USAGE, Usage, errors
-from intellirouter.dialects.ir import Began, Choice, Ended, Event, Response, UsageUpdate
+from intellirouter.dialects.ir import Choice, Event, Response, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder
 
 MAX_COPIES: Final = 16
@@ -19,12 +20,12 @@ _HEAD: Final = struct.Struct(">BI")
 
 
 def frame(copy: int, data: bytes) -> bytes:
-    """Return one frame of copy number `copy`; without data, its end."""
+    """Return one frame of copy number `copy`. Without data, it ends the copy."""
     return _HEAD.pack(copy, len(data)) + data
 
 
 def read_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Return the frames of `data`, which holds whole ones."""
+    """Yield the frames of `data`, which must consist of complete frames."""
     at = 0
     while at < len(data):
         copy, size = _HEAD.unpack_from(data, at)
@@ -33,52 +34,52 @@ def read_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def joined(responses: Sequence[Response]) -> Response:
-    """Return the answers as one: the first one's id and model, everybody's choices and usage."""
+def join_responses(responses: Sequence[Response]) -> Response:
+    """Return one response with the id and model of the first one, and the choices and total usage of all."""
     first = responses[0]
     choices = [each.choices[0] if each.choices else Choice() for each in responses]
     usages = [each.usage for each in responses if each.usage is not None]
-    total = sum_of(usages) if len(usages) == len(responses) else None
+    total = total_usage(usages) if len(usages) == len(responses) else None
     return structs.replace(first, choices=choices, usage=total)
 
 
-def sum_of(usages: Sequence[Usage]) -> Usage:
+def total_usage(usages: Sequence[Usage]) -> Usage:
     total = NO_USAGE
     for usage in usages:
         total = total.plus(usage)
     return total
 
 
-class FanDecoder:
-    """Implements `protocols.StreamDecoder` over frames: one decoder a copy, their events as choices of one stream."""
+class ChoicesDecoder:
+    """Implements `protocols.StreamDecoder` for frames: one decoder per copy, whose events become one choice."""
 
     def __init__(self, decoders: Sequence[StreamDecoder]) -> None:
         self._decoders = decoders
         self._usages: dict[int, Usage] = {}
         self._ended: set[int] = set()
-        self._has_begun = False
+        self._has_started = False
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for copy, piece in read_frames(data):
             decoder = self._decoders[copy]
             for event in decoder.feed(piece) if piece else decoder.end():
-                self._take(copy, event, events)
+                self._add(copy, event, events)
         return events
 
-    def _take(self, copy: int, event: Event, events: list[Event]) -> None:
+    def _add(self, copy: int, event: Event, events: list[Event]) -> None:
         match event:
-            case Began():
+            case StreamStarted():
                 if event.usage is not None:
                     self._usages[copy] = event.usage
-                if not self._has_begun:
-                    self._has_begun = True
+                if not self._has_started:
+                    self._has_started = True
                     events.append(structs.replace(event, usage=None))
             case UsageUpdate():
                 self._usages[copy] = event.usage
                 if len(self._usages) == len(self._decoders):
-                    events.append(UsageUpdate(usage=sum_of(list(self._usages.values()))))
-            case Ended():
+                    events.append(UsageUpdate(usage=total_usage(list(self._usages.values()))))
+            case StreamEnded():
                 self._ended.add(copy)
                 if len(self._ended) == len(self._decoders):
                     events.append(event)
@@ -88,5 +89,5 @@ class FanDecoder:
 
     def end(self) -> list[Event]:
         if len(self._ended) < len(self._decoders):
-            raise errors.UpstreamMalformed("One of several answers was cut off.")
+            raise errors.UpstreamMalformed("The stream of at least one of the requested choices was cut off.")
         return []

@@ -1,7 +1,7 @@
-"""A forced tool for upstreams that cannot be told to call one: its arguments are asked for as JSON by its schema.
+"""Forced tool calls for upstreams without `tool_choice`: the tool's arguments are requested as structured output.
 
-The model has no choice but to write the arguments, which is what forcing means; its answer becomes the call. Only one
-tool can be forced so: named, or the only one of `required`.
+The model then can only write the arguments, and its answer becomes the call. This works for one tool only: the named
+one, or the only one if a call is `required`.
 """
 
 from msgspec import structs
@@ -10,9 +10,9 @@ from intellirouter.core import LossReport, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     FunctionTool,
     Message,
     OutputFormat,
@@ -22,18 +22,18 @@ from intellirouter.dialects.ir import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
 )
 from intellirouter.dialects.protocols import StreamDecoder
 
 
 def forced_tool(conversation: Conversation) -> FunctionTool | None:
-    """Return the one tool that must be called; None where none is forced, one of several is, or a form is asked for."""
+    """Return the one tool that must be called; None if there is none or the client also asks for an output format."""
     choice = conversation.tool_choice
     if choice is None or choice.mode not in {"named", "required"}:
         return None
     if conversation.output is not None and conversation.output.kind != "text":
-        return None  # two forms at once cannot be asked for
+        return None  # The output cannot have two formats.
     tools = [tool for tool in conversation.tools if isinstance(tool, FunctionTool)]
     if choice.mode == "named":
         tools = [tool for tool in tools if tool.name == choice.name]
@@ -42,22 +42,22 @@ def forced_tool(conversation: Conversation) -> FunctionTool | None:
     return tools[0] if len(tools) == 1 else None
 
 
-def as_schema(conversation: Conversation, tool: FunctionTool, losses: LossReport) -> Conversation:
+def with_output_schema(conversation: Conversation, tool: FunctionTool, losses: LossReport) -> Conversation:
     """Return the conversation that asks for the tool's arguments instead of a call."""
-    losses.add("tool_choice", "emulated", "arguments asked for by their schema")
-    words = f"Answer with the arguments of a call of the function {tool.name}, as one JSON object."
+    losses.add("tool_choice", "emulated", "arguments requested as structured output")
+    instruction = f"Answer with the arguments of a call of the function {tool.name}, as one JSON object."
     if tool.description:
-        words += f" What the function does: {tool.description}"
+        instruction += f" What the function does: {tool.description}"
     messages = list(conversation.messages)
-    place = next((at for at, each in enumerate(messages) if each.role not in {"system", "developer"}), len(messages))
-    messages.insert(place, Message(role="system", parts=[Text(text=words)]))
+    index = next((at for at, each in enumerate(messages) if each.role not in {"system", "developer"}), len(messages))
+    messages.insert(index, Message(role="system", parts=[Text(text=instruction)]))
     schema = tool.parameters or {"type": "object"}
     output = OutputFormat(kind="json_schema", name=tool.name, schema=schema, is_strict=tool.is_strict)
     return structs.replace(conversation, messages=messages, tools=[], tool_choice=None, output=output)
 
 
-def as_call(response: Response, tool: FunctionTool) -> Response:
-    """Return the answer with its text as the call of the tool."""
+def with_tool_call(response: Response, tool: FunctionTool) -> Response:
+    """Return the response with a call of the tool in place of its text."""
     return structs.replace(response, choices=[_choice(choice, tool) for choice in response.choices])
 
 
@@ -75,35 +75,35 @@ def _stop(stop: Stop | None) -> Stop | None:
 
 
 class CallDecoder:
-    """Implements `protocols.StreamDecoder`: the text of another decoder's stream, as the call of one tool."""
+    """Implements `protocols.StreamDecoder`: turns the text of another decoder's stream into a call of the tool."""
 
     def __init__(self, decoder: StreamDecoder, tool: FunctionTool) -> None:
         self._decoder = decoder
         self._tool = tool
         self._parts: dict[int, int] = {}
-        """The part that is the call, by choice: all text belongs to it."""
+        """The number of the part that is the call, by choice. All text belongs to it."""
 
     def feed(self, data: bytes) -> list[Event]:
-        return self._told(self._decoder.feed(data))
+        return self._with_call(self._decoder.feed(data))
 
     def end(self) -> list[Event]:
-        return self._told(self._decoder.end())
+        return self._with_call(self._decoder.end())
 
-    def _told(self, events: list[Event]) -> list[Event]:
-        told: list[Event] = []
+    def _with_call(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
         for event in events:
             match event:
                 case TextDelta():
-                    self._add(event, told)
-                case Finished():
-                    told.append(Finished(stop=_stop(event.stop) or event.stop, choice=event.choice))
+                    self._add(event, out)
+                case ChoiceFinished():
+                    out.append(ChoiceFinished(stop=_stop(event.stop) or event.stop, choice=event.choice))
                 case _:
-                    told.append(event)
-        return told
+                    out.append(event)
+        return out
 
-    def _add(self, event: TextDelta, told: list[Event]) -> None:
+    def _add(self, event: TextDelta, out: list[Event]) -> None:
         choice = event.choice
         if choice not in self._parts:
             self._parts[choice] = event.part
-            told.append(ToolCallBegan(id=new_id("call_"), name=self._tool.name, choice=choice, part=event.part))
-        told.append(ArgumentsDelta(text=event.text, choice=choice, part=self._parts[choice]))
+            out.append(ToolCallStarted(id=new_id("call_"), name=self._tool.name, choice=choice, part=event.part))
+        out.append(ArgumentsDelta(text=event.text, choice=choice, part=self._parts[choice]))

@@ -1,6 +1,6 @@
-"""Media by URL for upstreams that take bytes only: which URLs to fetch, and the form with the bytes in their place.
+"""Media URLs for upstreams that only take bytes: which URLs to fetch, and the conversation with their content.
 
-Fetching itself is I/O and guarded against requests into private networks; it is the pipeline's, through a port.
+The pipeline does the fetching through a port, which protects against requests into private networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,40 +12,38 @@ from intellirouter.core import LossReport, errors
 from intellirouter.dialects.ir import Conversation, Media, Message, Part, ToolResult
 from intellirouter.dialects.wire.media_types import media_type_of
 
-_FILM_PAGES: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
-
-
-_UNTOLD: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-"""Types that servers give to what they do not know."""
+_VIDEO_PAGES: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
+_UNSPECIFIC_TYPES: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+"""The types that servers use for content whose type they do not know."""
 _CHECKED: Final = frozenset({"image", "audio", "video"})
 
 
-def urls_to_fetch(conversation: Conversation, taken: frozenset[str]) -> list[str]:
-    """Return the http(s) URLs of media whose kinds are not in `taken`, in order, each once."""
-    return list(dict.fromkeys(_urls(conversation, taken)))
+def urls_to_fetch(conversation: Conversation, url_kinds: frozenset[str]) -> list[str]:
+    """Return the http(s) URLs of media whose kinds are not in `url_kinds`, in order and without duplicates."""
+    return list(dict.fromkeys(_urls(conversation, url_kinds)))
 
 
-def _urls(conversation: Conversation, taken: frozenset[str]) -> Iterator[str]:
+def _urls(conversation: Conversation, url_kinds: frozenset[str]) -> Iterator[str]:
     for message in conversation.messages:
         for part in message.parts:
             for media in part.parts if isinstance(part, ToolResult) else (part,):
-                if isinstance(media, Media) and media.kind not in taken and _is_web(media.source.url):
+                if isinstance(media, Media) and media.kind not in url_kinds and _can_be_fetched(media.source.url):
                     yield media.source.url or ""
 
 
-def _is_web(url: str | None) -> bool:
+def _can_be_fetched(url: str | None) -> bool:
     if url is None or not url[:8].lower().startswith(("http://", "https://")):
         return False
-    # A film's page holds no film; the vendor that can read it takes the address.
-    return not url.lower().startswith(_FILM_PAGES)
+    # The page of a video is not the video. Vendors that support these pages take the URL.
+    return not url.lower().startswith(_VIDEO_PAGES)
 
 
 def with_fetched(
     conversation: Conversation, fetched: Mapping[str, tuple[str, str]], losses: LossReport
 ) -> Conversation:
-    """Return the conversation with what was fetched (URL → media type, base64) in place of the URLs.
+    """Return the conversation with the fetched content (URL → media type, base64) in place of the URLs.
 
-    Raises `InvalidRequest` for a web page in the place of a picture.
+    Raises `InvalidRequest` if the content is of another kind, such as a web page instead of an image.
     """
     messages = [_message(message, fetched) for message in conversation.messages]
     if messages == conversation.messages:
@@ -74,13 +72,14 @@ def _media(part: Media, fetched: Mapping[str, tuple[str, str]]) -> Media:
     if found is None:
         return part
     media_type, data = found
-    if media_type in _UNTOLD:
+    if media_type in _UNSPECIFIC_TYPES:
         media_type = media_type_of(data)
     if media_type and part.kind in _CHECKED and not media_type.startswith(f"{part.kind}/"):
         raise errors.InvalidRequest(
-            f"The URL {(part.source.url or '')[:200]} leads to {media_type[:100]}, which is no {part.kind}.",
+            f"The URL {(part.source.url or '')[:200]} must lead to content of type {part.kind}/*, "
+            f"but its type is {media_type[:100]}.",
             code="invalid_url",
-            hint="Check the address, or send the content itself, as a data: URL.",
+            hint="Check the URL, or send the content itself as a data URL.",
         )
     source = structs.replace(part.source, url=None, data=data, media_type=media_type or part.source.media_type)
     return structs.replace(part, source=source)

@@ -1,10 +1,10 @@
-"""Three-way merge of JSON documents: what one side changed goes into another side's document, and nothing else.
+"""Three-way merge of JSON documents: applies one side's changes to the other side's document, and changes nothing else.
 
-`base` and `ours` are two documents of the same writer, before and after a change. `theirs` is a document of another
-writer that means the same as `base`: with members that `base` lacks, or spelled differently. Where `base` and `ours`
-agree, the result is what `theirs` says. Objects are merged member by member. The elements of lists are paired by what
-they hold; an element of `theirs` without a counterpart in `base` stays where it is. Where the pairs do not tell where a
-change belongs, the list is taken from `ours`.
+`base` and `ours` are documents of one writer, before and after a change. `theirs` is a document of another writer with
+the same meaning as `base`: it may have members that `base` does not have, or a different spelling. Where `base` and
+`ours` are equal, the result is the value of `theirs`. Objects are merged member by member. The elements of lists are
+paired by their content; an element of `theirs` without a counterpart in `base` keeps its place. If the pairs do not
+determine the place of a change, the list is taken from `ours`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,41 +16,42 @@ from msgspec import Struct, field
 
 _ABSENT: Final = object()
 _WHOLE: Final = object()
-"""The value must be taken from `ours`: it cannot be merged."""
+"""The value cannot be merged and must be taken from `ours`."""
 _MAX_SEARCHED: Final = 300
-"""Elements, between those that two lists begin and end with, among which common ones are searched for."""
+"""How many elements, between the common beginning and the common end of two lists, are searched for common ones."""
 _MAX_BLOCK: Final = 32
-"""Elements of a changed block that are compared with each other."""
+"""How many elements of a changed block are compared with each other."""
 
 
-def _same_name(name: str) -> str:
+def _unchanged_name(name: str) -> str:
     return name
 
 
-def _no_list(value: Any) -> list[Any] | None:  # noqa: ARG001 - for writers that always write lists
+def _as_no_list(value: Any) -> list[Any] | None:  # noqa: ARG001 - the default, for writers that always write lists
     return None
 
 
 class Layout(Struct, frozen=True, kw_only=True):
-    """How the writer of `theirs` may write what the other writer writes in one way only."""
+    """The alternative ways in which the writer of `theirs` may write what the other writer writes in one way."""
 
-    member_name: Callable[[str], str] = _same_name
+    member_name: Callable[[str], str] = _unchanged_name
     """Returns the other writer's spelling of a member's name."""
-    as_list: Callable[[Any], list[Any] | None] = _no_list
-    """Returns the list that a value without one stands for: a text for a list with one message. None: it is none."""
+    as_list: Callable[[Any], list[Any] | None] = _as_no_list
+    """Returns the list that a value stands for which is not a list, such as a string for a list with one message. None:
+    the value does not stand for a list."""
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By top-level member: members of `theirs` that say the same, or a part of it. They are removed when the member is
-    taken from `ours`."""
+    """By top-level member: other members of `theirs` with the same meaning, or a part of it. They are removed if the
+    member is taken from `ours`."""
     containers: frozenset[str] = frozenset()
-    """Top-level objects that hold settings of several kinds (`generationConfig`). Where `ours` has none, only what
-    `base` has in it is removed: the rest is settings that neither document says."""
+    """Top-level objects that contain settings of several kinds (`generationConfig`). If `ours` has no such object, only
+    the members that `base` has in it are removed; the others are settings that the writer does not know."""
 
 
 PLAIN: Final = Layout()
 
 
 def merge(base: Any, ours: Any, theirs: Any, layout: Layout = PLAIN) -> Any:
-    """Return `theirs` with the changes that lead from `base` to `ours`. Changes none of its arguments."""
+    """Return `theirs` with the changes between `base` and `ours`. Does not change its arguments."""
     merged = _Merger(layout).value(base, ours, theirs, layout.synonyms)
     return ours if merged is _WHOLE else merged
 
@@ -69,7 +70,7 @@ class _Merger:
         if isinstance(base, list) and isinstance(ours, list):
             listed = theirs if isinstance(theirs, list) else self._as_list(theirs)
             if listed is not None:
-                return self._lists(base, ours, listed, may_stand_elsewhere=False)
+                return self._lists(base, ours, listed, has_alternatives=False)
         return _WHOLE
 
     def _objects(
@@ -79,31 +80,31 @@ class _Merger:
         theirs: dict[str, Any],
         synonyms: Mapping[str, tuple[str, ...]],
     ) -> dict[str, Any]:
-        spelled = {self._name(name): name for name in theirs}
+        spelling = {self._name(name): name for name in theirs}
         merged = dict(theirs)
         for name in [*base, *(name for name in ours if name not in base)]:
             before, after = base.get(name, _ABSENT), ours.get(name, _ABSENT)
             if before is not _ABSENT and before == after:
                 continue
             others = synonyms.get(name, ())
-            place = name if name in theirs else spelled.get(name, name)
-            found = theirs.get(place, _ABSENT)
+            key = name if name in theirs else spelling.get(name, name)
+            found = theirs.get(key, _ABSENT)
             if after is _ABSENT:
                 rest = self._rest_of(name, before, found)
                 if rest:
-                    merged[place] = rest
+                    merged[key] = rest
                 else:
-                    _remove(merged, (place, *others))
+                    _remove(merged, (key, *others))
                 continue
             changed = self._member(before, after, found, has_synonyms=bool(others))
             if changed is _WHOLE:
                 _remove(merged, others)
                 changed = after
-            merged[place] = changed
+            merged[key] = changed
         return merged
 
     def _rest_of(self, name: str, before: Any, found: Any) -> dict[str, Any]:
-        """Return what stays of a member that `ours` does not have; empty: nothing does."""
+        """Return what remains of a member that `ours` does not have; empty: nothing."""
         if name not in self._containers or not isinstance(before, dict) or not isinstance(found, dict):
             return {}
         return self._objects(before, {}, found, {})
@@ -112,25 +113,25 @@ class _Merger:
         if found is _ABSENT:
             return _WHOLE
         if before is _ABSENT:
-            # Both sides have added the member: of two objects, everything is kept.
+            # Both sides have added the member. If both values are objects, the result has the members of both.
             are_objects = isinstance(after, dict) and isinstance(found, dict)
             return self._objects({}, after, found, {}) if are_objects else _WHOLE
         if has_synonyms and isinstance(before, list) and isinstance(after, list):
             listed = found if isinstance(found, list) else self._as_list(found)
-            return _WHOLE if listed is None else self._lists(before, after, listed, may_stand_elsewhere=True)
+            return _WHOLE if listed is None else self._lists(before, after, listed, has_alternatives=True)
         return self.value(before, after, found)
 
-    def _lists(self, base: list[Any], ours: list[Any], theirs: list[Any], *, may_stand_elsewhere: bool) -> Any:
+    def _lists(self, base: list[Any], ours: list[Any], theirs: list[Any], *, has_alternatives: bool) -> Any:
         """Return the merged list, or `_WHOLE`.
 
-        `may_stand_elsewhere`: elements of `base` that have no counterpart in `theirs` may be told by another member.
+        `has_alternatives`: elements of `base` without a counterpart in `theirs` may be in another member of `theirs`.
         """
         in_theirs = dict(_counterparts(base, theirs))
         in_ours = dict(_changes(base, ours))
         by_ours = {after: before for before, after in in_ours.items()}
         paired = frozenset(in_theirs.values())
         new = [element for index, element in enumerate(ours) if index not in by_ours]
-        is_complete = not may_stand_elsewhere and all(
+        is_complete = not has_alternatives and all(
             index in paired or element in new for index, element in enumerate(theirs)
         )
         replaced: dict[int, Any] = {}
@@ -154,12 +155,11 @@ class _Merger:
         removed = [before for before in range(len(base)) if before not in in_ours]
         if not is_complete and any(before not in in_theirs for before in removed):
             return _WHOLE
-        gone = {in_theirs[before] for before in removed if before in in_theirs}
-        return added.joined(replaced, gone)
+        return added.merged(replaced, {in_theirs[before] for before in removed if before in in_theirs})
 
 
 class _Additions:
-    """Elements that are put between those of `theirs`."""
+    """Elements to insert between those of `theirs`."""
 
     def __init__(self, theirs: list[Any], paired: frozenset[int]) -> None:
         self._theirs = theirs
@@ -168,13 +168,14 @@ class _Additions:
         self._after: dict[int, list[Any]] = {}
 
     def put(self, place: int, element: Any) -> None:
-        """Add an element after the one at `place`; -1 for the beginning. At the end, it comes after everything."""
+        """Insert an element after the one at index `place`; -1: at the beginning. After the last pair: at the end."""
         self._after.setdefault(place, []).append(element)
 
-    def joined(self, replaced: Mapping[int, Any], gone: set[int]) -> list[Any]:
+    def merged(self, replaced: Mapping[int, Any], removed: set[int]) -> list[Any]:
+        """Return the elements of `theirs` with all additions, replacements and removals."""
         merged: list[Any] = []
         for index in range(-1, len(self._theirs)):
-            if index >= 0 and index not in gone:
+            if index >= 0 and index not in removed:
                 merged.append(replaced.get(index, self._theirs[index]))
             is_end = index == self._last >= 0
             if index in self._after and not is_end:
@@ -184,7 +185,7 @@ class _Additions:
         return merged
 
     def _missing(self, place: int) -> list[Any]:
-        """Return what was added after `place`, without what `theirs` has there already."""
+        """Return the elements to insert after `place`, without those that `theirs` already has there."""
         present: list[Any] = []
         for index in range(place + 1, len(self._theirs)):
             if index in self._paired:
@@ -199,17 +200,17 @@ def _remove(members: dict[str, Any], names: Iterable[str]) -> None:
 
 
 def _changes(base: list[Any], ours: list[Any]) -> Iterator[tuple[int, int]]:
-    """Pair the elements of two lists of one writer: equal ones, and changed ones that are alike."""
+    """Pair the elements of two lists of one writer: equal elements, and changed elements that are similar."""
     for tag, low, high, ours_low, ours_high in _blocks([*map(_text, base)], [*map(_text, ours)]):
         if tag == "equal":
             yield from zip(range(low, high), range(ours_low, ours_high), strict=True)
         else:
-            for before, after in _alike(base[low:high], ours[ours_low:ours_high]):
+            for before, after in _similar(base[low:high], ours[ours_low:ours_high]):
                 yield low + before, ours_low + after
 
 
 def _counterparts(base: list[Any], theirs: list[Any]) -> Iterator[tuple[int, int]]:
-    """Pair the elements of two writers: those with the same text, and what stands between two such pairs."""
+    """Pair the elements of two writers: those with the same text, and those between two such pairs."""
     for tag, low, high, theirs_low, theirs_high in _blocks([*map(_longest, base)], [*map(_longest, theirs)]):
         if tag == "equal":
             yield from zip(range(low, high), range(theirs_low, theirs_high), strict=True)
@@ -219,9 +220,9 @@ def _counterparts(base: list[Any], theirs: list[Any]) -> Iterator[tuple[int, int
 
 
 def _between(base: list[Any], theirs: list[Any]) -> Iterator[tuple[int, int]]:
-    """Pair elements that are alike, and those between them where there are as many in both lists."""
+    """Pair similar elements, and those between two such pairs if both lists have the same number of them."""
     low = theirs_low = 0
-    for before, after in [*_alike(base, theirs), (len(base), len(theirs))]:
+    for before, after in [*_similar(base, theirs), (len(base), len(theirs))]:
         if before - low == after - theirs_low:
             yield from zip(range(low, before), range(theirs_low, after), strict=True)
         if before < len(base) and after < len(theirs):
@@ -230,7 +231,7 @@ def _between(base: list[Any], theirs: list[Any]) -> Iterator[tuple[int, int]]:
 
 
 def _blocks(first: list[str], second: list[str]) -> list[tuple[str, int, int, int, int]]:
-    """Return the difference of two lists as `difflib` does. What both begin and end with costs no search."""
+    """Return the difference of two lists as `difflib` does. The common beginning and end are not searched."""
     least = min(len(first), len(second))
     head = next((at for at in range(least) if first[at] != second[at]), least)
     tail = next((at for at in range(least - head) if first[-1 - at] != second[-1 - at]), least - head)
@@ -245,13 +246,13 @@ def _blocks(first: list[str], second: list[str]) -> list[tuple[str, int, int, in
     ]
 
 
-def _alike(first: list[Any], second: list[Any]) -> list[tuple[int, int]]:
-    """Pair the elements of two short lists, in order, so that as much text as possible is common to the pairs."""
+def _similar(first: list[Any], second: list[Any]) -> list[tuple[int, int]]:
+    """Pair the elements of two short lists, in order, so that the pairs have as much text in common as possible."""
     if not first or not second or max(len(first), len(second)) > _MAX_BLOCK:
         return []
     texts, other_texts = [*map(_texts, first)], [*map(_texts, second)]
     best: list[list[int]] = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
-    common = [[_common(each, other) for other in other_texts] for each in texts]
+    common = [[_common_chars(each, other) for other in other_texts] for each in texts]
     for row in range(len(first) - 1, -1, -1):
         for column in range(len(second) - 1, -1, -1):
             pair = common[row][column]
@@ -272,8 +273,8 @@ def _alike(first: list[Any], second: list[Any]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _common(first: frozenset[str], second: frozenset[str]) -> int:
-    """Return how much text two elements have in common; 0 if it is less than half of what the smaller one holds."""
+def _common_chars(first: frozenset[str], second: frozenset[str]) -> int:
+    """Return how much text two elements have in common; 0 if it is less than half of the text of the smaller one."""
     size = _size(first & second)
     return size if 2 * size >= min(_size(first), _size(second)) else 0
 
@@ -287,7 +288,7 @@ def _text(value: Any) -> str:
 
 
 def _longest(value: Any) -> str:
-    """Return what tells an element from others, however it is written: the longest text in it."""
+    """Return the longest text in an element, which identifies it in any spelling."""
     return max(_strings(value), key=len, default="") or _text(value)
 
 

@@ -1,4 +1,4 @@
-"""How much a model shall think, from one vendor's measure to another's: tokens and efforts."""
+"""Conversion of reasoning budgets to efforts."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ _MEDIUM_BUDGET: Final = 8192
 
 
 def effort_of(budget_tokens: int) -> str:
-    """Return the effort for a thinking budget: up to 1024 tokens `low`, up to 8192 `medium`, more `high`.
+    """Return the effort for a reasoning budget: `low` up to 1024 tokens, `medium` up to 8192, `high` for more.
 
     These are the budgets that Gemini's OpenAI-compatible endpoint documents for the three efforts.
     """

@@ -1,7 +1,8 @@
-"""Anthropic's Messages dialect: Claude Code and the `anthropic` SDKs as clients, Claude and compatible models upstream.
+"""Anthropic's Messages dialect, for clients such as Claude Code and for upstreams with Claude or compatible models.
 
-Door: `SPEC`; `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`, `ERRORS`.
-Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`. Both: `wire`, `stop_reasons`.
+Public names: `SPEC`; `CLIENT` (`POST /v1/messages`), `COUNT_CLIENT` (`POST /v1/messages/count_tokens`), `UPSTREAM`
+and `ERRORS`. The client side is in `client` and `client_*`, the upstream side in `upstream` and `upstream_*`. Both use
+`wire` and `stop_reasons`.
 """
 
 from typing import Final

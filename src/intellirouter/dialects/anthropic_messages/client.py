@@ -1,4 +1,4 @@
-"""The client's side: `POST /v1/messages` and `POST /v1/messages/count_tokens`."""
+"""The client side: `POST /v1/messages` and `POST /v1/messages/count_tokens`."""
 
 import re
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
-from intellirouter.dialects.anthropic_messages.client_request import conversation_of
-from intellirouter.dialects.anthropic_messages.client_response import message_of
+from intellirouter.dialects.anthropic_messages.client_request import read_conversation
+from intellirouter.dialects.anthropic_messages.client_response import write_message
 from intellirouter.dialects.anthropic_messages.client_stream import MessageStream
 from intellirouter.dialects.anthropic_messages.wire import (
     BLOCKS_DECODER,
@@ -24,10 +24,10 @@ from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.wire.request_validation import check_model
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})
-_MAY_HOLD_FILES: Final = re.compile(rb'"(?:image|document)"').search
-_BLOCK_NEEDS: Final = {"image": "vision", "document": "files"}
+_find_file_block: Final = re.compile(rb'"(?:image|document)"').search
+_NEEDS_BY_BLOCK: Final = {"image": "vision", "document": "files"}
 _MAX_TOKENS: Final = 2**53
-"""JSON's integers have no end; what is counted and priced with them has."""
+"""JSON integers are unbounded, but the integers that count and price tokens are not."""
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 
 
@@ -68,22 +68,22 @@ class MessagesClient:
         if max_tokens is None:
             raise missing_field("max_tokens")
         if max_tokens < 0:
-            raise _bad_number("max_tokens: Input should be greater than or equal to 0")
+            raise _invalid_max_tokens("max_tokens: Input should be greater than or equal to 0")
         if max_tokens > _MAX_TOKENS:
-            raise _bad_number(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
+            raise _invalid_max_tokens(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
 
     def decode(self, call: Call) -> Conversation:
-        return conversation_of(call)
+        return read_conversation(call)
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        return message_of(response, call, losses)
+        return write_message(response, call, losses)
 
     def stream(self, call: Call, losses: LossReport) -> MessageStream:
         return MessageStream(call, losses)
 
 
 class CountTokensClient(MessagesClient):
-    """Counts a request's tokens without answering it: the same body, of which the answer's length is no part."""
+    """Decodes requests that only count tokens. They have the same body, in which `max_tokens` is optional."""
 
     operation = "count_tokens"
 
@@ -91,7 +91,7 @@ class CountTokensClient(MessagesClient):
         if max_tokens is not None:
             super()._check_max_tokens(max_tokens)
 
-    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - the number is all there is to say
+    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - required by the protocol
         return msgspec.json.encode({"input_tokens": tokens})
 
 
@@ -107,7 +107,7 @@ def _check_messages(head: RequestHead) -> None:
             )
 
 
-def _bad_number(message: str) -> errors.InvalidRequest:
+def _invalid_max_tokens(message: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(message, code="invalid_value", param="max_tokens")
 
 
@@ -125,14 +125,14 @@ def _needs(head: RequestHead) -> frozenset[str]:
 
 def _add_needs(blocks: list[BlockHead], needs: set[str]) -> None:
     for block in blocks:
-        if block.type in _BLOCK_NEEDS:
-            needs.add(_BLOCK_NEEDS[block.type])
-        elif block.type == "tool_result" and _MAY_HOLD_FILES(bytes(block.content)):
-            _add_needs(_inner(block), needs)
+        if block.type in _NEEDS_BY_BLOCK:
+            needs.add(_NEEDS_BY_BLOCK[block.type])
+        elif block.type == "tool_result" and _find_file_block(bytes(block.content)):
+            _add_needs(_blocks_in_result(block), needs)
 
 
-def _inner(block: BlockHead) -> list[BlockHead]:
-    """Read what a tool gave back. Odd content is found when, and if, it is translated."""
+def _blocks_in_result(block: BlockHead) -> list[BlockHead]:
+    """Read the blocks of a tool result. Invalid content is reported if the request is translated."""
     try:
         return BLOCKS_DECODER.decode(block.content)
     except msgspec.ValidationError:

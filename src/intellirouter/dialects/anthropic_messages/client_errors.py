@@ -1,7 +1,7 @@
-"""Anthropic's error envelope, both ways: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+"""Reads and writes Anthropic's error envelope: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
 
-Source: Anthropic API reference, "Errors". Claude Code recovers by the wording, so a vendor's message is passed on
-as it is.
+Source: Anthropic API reference, "Errors". Claude Code reacts to the wording of errors, so a vendor's message is passed
+on unchanged.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _TYPES: Final = {
@@ -30,7 +30,7 @@ _STATUSES: Final = {kind: status for status, kind in _TYPES.items()} | {
     "conflict_error": 409,
 }
 _OVERLOADED: Final = 529
-_OUT_OF_CREDIT: Final = frozenset(
+_NO_CREDIT_CODES: Final = frozenset(
     {
         "contract_spend_limit_reached",
         "enforced_spend_limit_reached",
@@ -38,13 +38,13 @@ _OUT_OF_CREDIT: Final = frozenset(
         "linked_organization_billing_unavailable",
     }
 )
-_NO_CREDIT: Final = "credit balance is too low"
-"""Anthropic says this with status 400."""
-_TOO_LONG: Final = ("prompt is too long", "exceed context limit")
+_NO_CREDIT_MESSAGE: Final = "credit balance is too low"
+"""Anthropic returns this message with status 400."""
+_TOO_LONG_MESSAGES: Final = ("prompt is too long", "exceed context limit")
 
 
 class AnthropicErrors:
-    """Implements `route.ErrorStyle`."""
+    """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = b"request-id"
 
@@ -56,8 +56,8 @@ class AnthropicErrors:
         return _OVERLOADED if is_overload and error.status == 503 else error.status
 
     def encode(self, error: errors.GatewayError) -> bytes:
-        if isinstance(error, errors.UpstreamRejected) and (vendor := _envelope(error.vendor_body)) is not None:
-            return vendor
+        if isinstance(error, errors.UpstreamRejected) and (body := _anthropic_envelope(error.vendor_body)) is not None:
+            return body
         status = self.status(error)
         kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
         return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": error.full_message}})
@@ -69,98 +69,100 @@ class AnthropicErrors:
 ERRORS: Final = AnthropicErrors()
 
 
-class _Failure(Struct):
-    """What an error answer, or an error event, says."""
+class _ErrorDetails(Struct):
+    """The content of an error response or an error event."""
 
     status: int
-    where: str
+    source: str
     body: bytes
     kind: str
     message: str
     code: str | None
-    wait_s: float | None = None
+    retry_after_s: float | None = None
 
-    @property
-    def said(self) -> str:
-        return f": {self.message}" if self.message else "."
+    def sentence(self, problem: str) -> str:
+        """Return what happened to the source, followed by the vendor's message."""
+        return errors.as_sentence(f"{self.source} {problem}" + (f": {self.message}" if self.message else ""))
 
     @property
     def is_out_of_credit(self) -> bool:
         if self.status == 402 or self.kind == "billing_error":
             return True
-        return self.code in _OUT_OF_CREDIT or _NO_CREDIT in self.message
+        return self.code in _NO_CREDIT_CODES or _NO_CREDIT_MESSAGE in self.message
 
 
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
-    """Turn an error answer into ours."""
-    kind, message, code = _read(_document(body), body)
-    wait_s = retry_after(headers, clock)
-    return _error_of(_Failure(status, deployment, body, kind, message, code, wait_s))
+    """Decode an error response."""
+    kind, message, code = _read_error(_parse_json(body), body)
+    delay_s = retry_after_s(headers, clock)
+    return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, delay_s))
 
 
 def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
-    """Turn an error inside a stream, or under status 200, into ours. Its type alone tells the class."""
-    kind, message, code = _read(document, body)
-    return _error_of(_Failure(_STATUSES.get(kind, 500), "The upstream", body, kind, message, code))
+    """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
+    kind, message, code = _read_error(document, body)
+    return _build_error(_ErrorDetails(_STATUSES.get(kind, 500), "The upstream", body, kind, message, code))
 
 
-def _error_of(failure: _Failure) -> errors.UpstreamError:
-    status, kind, where, said = failure.status, failure.kind, failure.where, failure.said
+def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
+    status, kind = details.status, details.kind
     error: errors.UpstreamError
-    if failure.is_out_of_credit:
+    if details.is_out_of_credit:
         error = errors.UpstreamQuotaExhausted(
-            f"{where}'s account has run out of credit or quota{said}", status=429 if status == 429 else 502
+            details.sentence("has no credit or quota left"), status=429 if status == 429 else 502
         )
     elif status in {401, 403}:
-        error = errors.UpstreamAuthFailed(f"{where} refused our credential{said}")
+        error = errors.UpstreamAuthFailed(details.sentence("rejected the credential"))
     elif status == 404:
-        error = errors.UpstreamModelMissing(failure.message or f"{where} does not know this model or path.")
+        error = errors.UpstreamModelMissing(details.message or f"{details.source} does not know this model or path.")
     elif status in {408, 504, 524}:
-        error = errors.UpstreamTimeout(f"{where} timed out (HTTP {status}){said}")
+        error = errors.UpstreamTimeout(details.sentence(f"timed out (HTTP {status})"))
     elif status == 429:
         error = errors.UpstreamRateLimited(
-            f"{where} is rate limited{said}", code=failure.code, retry_after_s=failure.wait_s
+            details.sentence("is rate limited"), code=details.code, retry_after_s=details.retry_after_s
         )
     elif 400 <= status < 500 and kind not in {"overloaded_error", "api_error"}:
-        error = _rejected(failure)
+        error = _rejected(details)
     elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(f"{where} answered with a redirect (HTTP {status}); check its base_url.")
+        error = errors.UpstreamMalformed(f"{details.source} returned a redirect (HTTP {status}). Check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
-            f"{where} failed (HTTP {status}){said}",
+            details.sentence(f"failed (HTTP {status})"),
             status=503 if status in {503, _OVERLOADED} or kind == "overloaded_error" else 502,
-            retry_after_s=failure.wait_s,
+            retry_after_s=details.retry_after_s,
         )
     return error
 
 
-def _rejected(failure: _Failure) -> errors.UpstreamError:
-    code, message = failure.code, failure.message
-    if code is None and any(words in message for words in _TOO_LONG):
+def _rejected(details: _ErrorDetails) -> errors.UpstreamError:
+    code, message = details.code, details.message
+    if code is None and any(phrase in message for phrase in _TOO_LONG_MESSAGES):
         code = "context_length_exceeded"
-    error = errors.UpstreamRejected(message or f"HTTP {failure.status}", code=code, status=failure.status)
-    error.vendor_body = failure.body
+    message = message or f"{details.source} rejected the request (HTTP {details.status})."
+    error = errors.UpstreamRejected(message, code=code, status=details.status)
+    error.vendor_body = details.body
     return error
 
 
-def _document(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _envelope(body: bytes | None) -> bytes | None:
-    """Return the body when it is Anthropic's envelope already."""
-    document = None if body is None else _document(body)
-    is_one = isinstance(document, dict) and document.get("type") == "error" and isinstance(document.get("error"), dict)
-    return body if is_one else None
+def _anthropic_envelope(body: bytes | None) -> bytes | None:
+    """Return the body if it is an Anthropic error envelope."""
+    document = None if body is None else _parse_json(body)
+    if isinstance(document, dict) and document.get("type") == "error" and isinstance(document.get("error"), dict):
+        return body
+    return None
 
 
-def _read(document: Any, body: bytes) -> tuple[str, str, str | None]:
-    """Return type, message and code from whatever came. The message is bounded."""
+def _read_error(document: Any, body: bytes) -> tuple[str, str, str | None]:
+    """Return the type, message and code of an error in any form. The length of the message is limited."""
     if not isinstance(document, dict):
         text = body[:300].decode("utf-8", "replace").strip()
         return "", ("" if text.startswith("<") else text), None
@@ -177,5 +179,5 @@ def _read(document: Any, body: bytes) -> tuple[str, str, str | None]:
 
 
 def _on_one_line(document: bytes) -> bytes:
-    """A vendor's body may be written over several lines; an event's data may not."""
+    """Return the JSON on one line, as the data of an event must be."""
     return msgspec.json.format(document, indent=-1) if b"\n" in document or b"\r" in document else document

@@ -1,17 +1,17 @@
-"""From a client's request to the intermediate form, whole: done only when another dialect must serve it."""
+"""Reads a complete client request as a conversation. This is done only to translate or edit it."""
 
 from typing import Any, Final
 
 import msgspec
 
 from intellirouter.core import Call, errors
-from intellirouter.dialects.anthropic_messages.client_blocks import cache_of, parts_of
+from intellirouter.dialects.anthropic_messages.client_blocks import read_cache_mark, read_parts
 from intellirouter.dialects.anthropic_messages.wire import (
     DIALECT,
     READER,
     missing_field,
-    objects,
     read_body,
+    read_objects,
     source_of,
     wrong_type,
 )
@@ -21,16 +21,16 @@ from intellirouter.dialects.ir import (
     Message,
     OutputFormat,
     Part,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
     ToolChoice,
     ToolResult,
 )
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 
-_TOP: Final = frozenset(
+_TOP_LEVEL: Final = frozenset(
     {
         "model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "thinking", "output_config",
         "output_format", "stop_sequences", "temperature", "top_p", "top_k", "metadata", "service_tier",
@@ -40,29 +40,31 @@ _MESSAGE: Final = frozenset({"role", "content"})
 _TOOL: Final = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 _THINKING: Final = frozenset({"type", "budget_tokens", "display"})
 _MODES: Final[dict[str, Any]] = {"auto": "auto", "any": "required", "tool": "named", "none": "none"}
-BETA: Final = "anthropic-beta"
-"""The header that names beta features travels as an extra, for upstreams of this dialect and reports for others."""
+BETA_HEADER: Final = "anthropic-beta"
+"""The header that names beta features. It is stored in `extras`, so that it is reported as lost for other dialects."""
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def conversation_of(call: Call) -> Conversation:
-    """Read the whole request. Raises `InvalidRequest`."""
+def read_conversation(call: Call) -> Conversation:
+    """Read the complete request. Raises `InvalidRequest`."""
     body = read_body(_decoder, call.body)
-    extras = rest_of(body, _TOP)
-    reasoning, output = _reasoning(body, extras), _output(body)
-    user = _user(body, extras)
-    if betas := [value for name, value in call.context.headers if name == BETA]:
-        extras[BETA] = ",".join(betas)
+    extras = unknown_members(body, _TOP_LEVEL)
+    reasoning, output = _read_reasoning(body, extras), _read_output(body)
+    user = _read_user(body, extras)
+    if betas := [value for name, value in call.context.headers if name == BETA_HEADER]:
+        extras[BETA_HEADER] = ",".join(betas)
     return Conversation(
         dialect=DIALECT,
         model=call.model,
-        messages=_messages(body),
-        tools=[_tool(tool, f"tools.{index}") for index, tool in enumerate(objects(body.get("tools"), "tools"))],
-        tool_choice=_tool_choice(body),
+        messages=_read_messages(body),
+        tools=[
+            _read_tool(tool, f"tools.{index}") for index, tool in enumerate(read_objects(body.get("tools"), "tools"))
+        ],
+        tool_choice=_read_tool_choice(body),
         output=output,
         reasoning=reasoning,
-        sampling=_sampling(body, call),
+        sampling=_read_sampling(body, call),
         is_stream=call.is_stream,
         user=user,
         service_tier=READER.text(body, "service_tier", ""),
@@ -70,35 +72,35 @@ def conversation_of(call: Call) -> Conversation:
     )
 
 
-def _messages(body: dict[str, Any]) -> list[Message]:
+def _read_messages(body: dict[str, Any]) -> list[Message]:
     messages: list[Message] = []
-    if (system := body.get("system")) is not None and (parts := parts_of(system, "system")):
+    if (system := body.get("system")) is not None and (parts := read_parts(system, "system")):
         messages.append(Message(role="system", parts=parts))
-    for index, raw in enumerate(objects(body.get("messages"), "messages")):
+    for index, raw in enumerate(read_objects(body.get("messages"), "messages")):
         path = f"messages.{index}"
         role = READER.required(raw, "role", path)
-        parts = parts_of(raw["content"], f"{path}.content")
-        messages += _split(role, parts, rest_of(raw, _MESSAGE))
+        parts = read_parts(raw["content"], f"{path}.content")
+        messages += _split_tool_results(role, parts, unknown_members(raw, _MESSAGE))
     return messages
 
 
-def _split(role: Any, parts: list[Part], extras: dict[str, Any]) -> list[Message]:
-    """Put runs of tool results into `tool` messages, in order."""
+def _split_tool_results(role: Any, parts: list[Part], extras: dict[str, Any]) -> list[Message]:
+    """Move consecutive tool results into `tool` messages and keep the order."""
     if not any(isinstance(part, ToolResult) for part in parts):
         return [Message(role=role, parts=parts, extras=extras)]
     messages: list[Message] = []
     for part in parts:
-        its_role: Any = "tool" if isinstance(part, ToolResult) else role
-        if not messages or messages[-1].role != its_role:
-            messages.append(Message(role=its_role))
+        part_role: Any = "tool" if isinstance(part, ToolResult) else role
+        if not messages or messages[-1].role != part_role:
+            messages.append(Message(role=part_role))
         messages[-1].parts.append(part)
     messages[-1].extras = extras
     return messages
 
 
-def _tool(raw: dict[str, Any], path: str) -> Tool:
+def _read_tool(raw: dict[str, Any], path: str) -> Tool:
     kind = READER.text(raw, "type", path) or "custom"
-    cache = cache_of(raw, path)
+    cache = read_cache_mark(raw, path)
     if kind != "custom":
         return ServerTool(dialect=DIALECT, kind=kind, raw=raw, cache=cache)
     return FunctionTool(
@@ -107,11 +109,11 @@ def _tool(raw: dict[str, Any], path: str) -> Tool:
         parameters=READER.object(raw, "input_schema", path),
         is_strict=READER.flag(raw, "strict", path),
         cache=cache,
-        extras=rest_of(raw, _TOOL),
+        extras=unknown_members(raw, _TOOL),
     )
 
 
-def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
+def _read_tool_choice(body: dict[str, Any]) -> ToolChoice | None:
     raw = READER.object(body, "tool_choice", "")
     if raw is None:
         return None
@@ -131,30 +133,30 @@ def _tool_choice(body: dict[str, Any]) -> ToolChoice | None:
     )
 
 
-def _reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningAsk | None:
+def _read_reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningConfig | None:
     thinking = READER.object(body, "thinking", "")
     config = READER.object(body, "output_config", "") or {}
     effort = READER.text(config, "effort", "output_config")
-    if rest := rest_of(config, frozenset({"effort", "format"})):
+    if rest := unknown_members(config, frozenset({"effort", "format"})):
         extras["output_config"] = rest
     if thinking is None:
-        return ReasoningAsk(effort=effort) if effort else None
+        return ReasoningConfig(effort=effort) if effort else None
     kind = READER.required(thinking, "type", "thinking")
     display = READER.text(thinking, "display", "thinking")
-    ask = ReasoningAsk(
+    result = ReasoningConfig(
         is_enabled=kind in {"enabled", "adaptive"},
         effort=effort,
-        budget_tokens=_count(thinking, "budget_tokens", "thinking."),
+        budget_tokens=_read_int(thinking, "budget_tokens", "thinking."),
         is_adaptive=kind == "adaptive",
-        shows_thoughts=None if not display else display != "omitted",
-        extras=rest_of(thinking, _THINKING),
+        is_visible=None if not display else display != "omitted",
+        extras=unknown_members(thinking, _THINKING),
     )
     if kind not in {"enabled", "adaptive", "disabled"}:
-        ask.extras["type"] = kind
-    return ask
+        result.extras["type"] = kind
+    return result
 
 
-def _output(body: dict[str, Any]) -> OutputFormat | None:
+def _read_output(body: dict[str, Any]) -> OutputFormat | None:
     config = READER.object(body, "output_config", "") or {}
     path = "output_config.format" if config.get("format") is not None else "output_format"
     raw = READER.object(config, "format", "output_config") or READER.object(body, "output_format", "")
@@ -170,7 +172,7 @@ def _output(body: dict[str, Any]) -> OutputFormat | None:
     return OutputFormat(kind="json_schema", schema=schema)
 
 
-def _sampling(body: dict[str, Any], call: Call) -> Sampling:
+def _read_sampling(body: dict[str, Any], call: Call) -> Sampling:
     head = source_of(call)
     return Sampling(
         max_output_tokens=call.max_output_tokens,
@@ -181,14 +183,14 @@ def _sampling(body: dict[str, Any], call: Call) -> Sampling:
     )
 
 
-def _user(body: dict[str, Any], extras: dict[str, Any]) -> str:
+def _read_user(body: dict[str, Any], extras: dict[str, Any]) -> str:
     metadata = READER.object(body, "metadata", "") or {}
-    if rest := rest_of(metadata, frozenset({"user_id"})):
+    if rest := unknown_members(metadata, frozenset({"user_id"})):
         extras["metadata"] = rest
     return READER.text(metadata, "user_id", "metadata")
 
 
-def _count(raw: dict[str, Any], name: str, path: str) -> int | None:
+def _read_int(raw: dict[str, Any], name: str, path: str) -> int | None:
     value = raw.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise wrong_type(f"{path}{name}", "integer")

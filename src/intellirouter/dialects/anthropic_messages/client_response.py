@@ -1,10 +1,11 @@
-"""From an answer of any dialect to a message, whole. What a message cannot say is a loss, never a broken block.
+"""Writes a response of any dialect as a message. What a message cannot express is reported as a loss.
 
-Choices: foreign reasoning becomes a thinking block whose signature is a wrapped token (an empty token where nobody
-signed), so that a message with it is never relayed to Anthropic as it is, which would refuse it. Gemini's signature
-of a tool call becomes a thinking block without thoughts before the call; that of a text, which it does not insist on,
-is left out. Arguments that are no JSON object (cut off,
-broken) become `{"_raw": "…"}`.
+- Reasoning of another dialect becomes a thinking block whose signature is a wrapped token, or a wrapped empty token if
+  the reasoning is not signed. A later request that contains it is therefore never passed through to Anthropic, which
+  would reject it.
+- Gemini's signature of a tool call becomes an empty thinking block before the call. Its signature of a text is left
+  out, because Gemini does not require it.
+- Arguments that are not a JSON object, for example because they are cut off, become `{"_raw": "…"}`.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import NO_USAGE, Call, LossReport, new_id
-from intellirouter.dialects.anthropic_messages.stop_reasons import UNSAYABLE, usage_out, word_for
+from intellirouter.dialects.anthropic_messages.stop_reasons import UNMAPPED_REASONS, write_stop_reason, write_usage
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import (
     Choice,
@@ -31,36 +32,36 @@ from intellirouter.dialects.ir import (
     wrap_token,
 )
 
-_NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _UNSIGNED: Final = Opaque(value="", dialect="none")
-RAW: Final = "_raw"
-"""The member that holds arguments which are no JSON object."""
+RAW_ARGUMENTS: Final = "_raw"
+"""The member for arguments that are not a JSON object."""
 INPUT: Final = "input"
-"""The one argument of a tool that takes free text."""
+"""The only argument of a tool that takes free text."""
 
 
-def message_of(response: Response, call: Call, losses: LossReport) -> bytes:
-    """Write the body of an answer."""
+def write_message(response: Response, call: Call, losses: LossReport) -> bytes:
+    """Write the body of a response."""
     if len(response.choices) > 1:
-        losses.add("n", "dropped", "only the first answer can be told")
+        losses.add("n", "dropped", "only the first choice is returned")
     choice = response.choices[0] if response.choices else Choice()
     blocks: list[dict[str, Any]] = []
     for part in choice.parts:
-        written = blocks_of(part, losses)
+        written = write_blocks(part, losses)
         if written and response.dialect == DIALECT and not isinstance(part, Foreign):
             written[-1].update(part.extras)
         blocks += written
     stop = choice.stop
-    note_stop(stop, losses)
+    report_stop_reason(stop, losses)
     message: dict[str, Any] = {
         "id": response.id or new_id("msg_"),
         "type": "message",
         "role": "assistant",
         "model": call.model,
         "content": blocks,
-        "stop_reason": word_for(stop, has_refusal=any(isinstance(part, Refusal) for part in choice.parts)),
+        "stop_reason": write_stop_reason(stop, has_refusal=any(isinstance(part, Refusal) for part in choice.parts)),
         "stop_sequence": None if stop is None else stop.sequence,
-        "usage": usage_out(response.usage or NO_USAGE),
+        "usage": write_usage(response.usage or NO_USAGE),
     }
     if details := refusal_details(stop):
         message["stop_details"] = details
@@ -75,39 +76,39 @@ def refusal_details(stop: Stop | None) -> dict[str, Any] | None:
     return {"type": "refusal", "category": None, "explanation": stop.message}
 
 
-def note_stop(stop: Stop | None, losses: LossReport) -> None:
-    if stop is not None and stop.reason in UNSAYABLE:
+def report_stop_reason(stop: Stop | None, losses: LossReport) -> None:
+    if stop is not None and stop.reason in UNMAPPED_REASONS:
         losses.add("stop_reason", "converted", stop.reason)
 
 
-def blocks_of(part: Part, losses: LossReport) -> list[dict[str, Any]]:
-    """Write one part. Empty text is left out: Anthropic refuses it when it comes back."""
+def write_blocks(part: Part, losses: LossReport) -> list[dict[str, Any]]:
+    """Write one part. Empty text is left out, because Anthropic rejects it in the next request."""
     match part:
         case Text():
-            return [_text(part, losses)] if part.text or part.citations else []
+            return [_write_text(part, losses)] if part.text or part.citations else []
         case Refusal():
             return [{"type": "text", "text": part.text}] if part.text else []
         case Reasoning():
-            return [thinking_of(part)] if part.text or part.summary or part.token is not None else []
+            return [write_thinking(part)] if part.text or part.summary or part.token is not None else []
         case ToolCall():
-            return _tool_use(part, losses)
+            return _write_tool_use(part, losses)
         case Media():
-            return _media(part, losses)
+            return _write_media(part, losses)
         case Foreign():
-            return foreign_of(part, losses)
+            return write_foreign(part, losses)
         case _:
-            return []  # tool results are never in an answer
+            return []  # responses contain no tool results
 
 
-def _text(part: Text, losses: LossReport) -> dict[str, Any]:
+def _write_text(part: Text, losses: LossReport) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "text", "text": part.text}
-    if said := [found for item in part.citations if (found := citation_out(item, losses)) is not None]:
-        block["citations"] = said
+    if citations := [raw for item in part.citations if (raw := write_citation(item, losses)) is not None]:
+        block["citations"] = citations
     return block
 
 
-def citation_out(citation: Citation, losses: LossReport) -> dict[str, Any] | None:
-    """Write a citation; one of another dialect only where it leads to a page, and marked as ours."""
+def write_citation(citation: Citation, losses: LossReport) -> dict[str, Any] | None:
+    """Write a citation. One of another dialect must have a URL, and is marked as written by the gateway."""
     if citation.dialect == DIALECT and citation.raw is not None:
         raw: dict[str, Any] = citation.raw
         return raw
@@ -123,43 +124,43 @@ def citation_out(citation: Citation, losses: LossReport) -> dict[str, Any] | Non
     }
 
 
-def thinking_of(part: Reasoning) -> dict[str, Any]:
+def write_thinking(part: Reasoning) -> dict[str, Any]:
     if part.is_redacted and part.token is not None:
-        return {"type": "redacted_thinking", "data": signature_of(part.token)}
+        return {"type": "redacted_thinking", "data": write_signature(part.token)}
     text = part.text or "\n\n".join(part.summary)
-    return {"type": "thinking", "thinking": text, "signature": signature_of(part.token)}
+    return {"type": "thinking", "thinking": text, "signature": write_signature(part.token)}
 
 
-def signature_of(token: Opaque | None) -> str:
-    """Return what stands for a token in a message: Anthropic's own bare, any other wrapped, none wrapped as empty."""
+def write_signature(token: Opaque | None) -> str:
+    """Return a token as a signature. Anthropic's tokens stay as they are; others, and a missing one, are wrapped."""
     if token is None:
         return wrap_token(_UNSIGNED)
     return token.value if token.dialect == DIALECT else wrap_token(token)
 
 
-def clean_id(call_id: str) -> str:
-    """Return a call's id in the characters that Anthropic allows, should it be sent there one day."""
-    return _NOT_IN_IDS.sub("_", call_id) or new_id("toolu_")
+def sanitize_id(call_id: str) -> str:
+    """Return a call id without the characters that Anthropic rejects in later requests."""
+    return _INVALID_ID_CHARS.sub("_", call_id) or new_id("toolu_")
 
 
-def _tool_use(part: ToolCall, losses: LossReport) -> list[dict[str, Any]]:
-    block = {"type": "tool_use", "id": clean_id(part.id), "name": part.name, "input": _input(part, losses)}
+def _write_tool_use(part: ToolCall, losses: LossReport) -> list[dict[str, Any]]:
+    block = {"type": "tool_use", "id": sanitize_id(part.id), "name": part.name, "input": _write_input(part, losses)}
     if part.token is None:
         return [block]
-    return [{"type": "thinking", "thinking": "", "signature": signature_of(part.token)}, block]
+    return [{"type": "thinking", "thinking": "", "signature": write_signature(part.token)}, block]
 
 
-def _input(part: ToolCall, losses: LossReport) -> Any:
+def _write_input(part: ToolCall, losses: LossReport) -> Any:
     if part.kind == "custom":
         return {INPUT: part.arguments}
-    found = part.arguments_object()
-    if found is None:
-        losses.add("tool_use.input", "converted", "arguments that are no JSON object")
-        return {RAW: part.arguments}
-    return found
+    arguments = part.arguments_object()
+    if arguments is None:
+        losses.add("tool_use.input", "converted", "invalid JSON object in _raw")
+        return {RAW_ARGUMENTS: part.arguments}
+    return arguments
 
 
-def _media(part: Media, losses: LossReport) -> list[dict[str, Any]]:
+def _write_media(part: Media, losses: LossReport) -> list[dict[str, Any]]:
     if part.transcript:
         losses.add(part.kind, "converted", "its transcript")
         return [{"type": "text", "text": part.transcript}]
@@ -167,7 +168,7 @@ def _media(part: Media, losses: LossReport) -> list[dict[str, Any]]:
     return []
 
 
-def foreign_of(part: Foreign, losses: LossReport) -> list[dict[str, Any]]:
+def write_foreign(part: Foreign, losses: LossReport) -> list[dict[str, Any]]:
     if part.dialect == DIALECT:
         return [part.raw]
     losses.dropped(part.kind)

@@ -1,8 +1,8 @@
-"""Writes a client's stream: one `message_start`, blocks that never interleave, `message_delta`, `message_stop`.
+"""Writes a client stream: `message_start`, blocks that never interleave, `message_delta`, `message_stop`.
 
-Upstreams may interleave parts (parallel tool calls do); here a block is closed before the next one begins. While the
-arguments of an open call are incomplete JSON, what belongs to other parts waits (`_held`); everything else moves on at
-once. A part that goes on after its block was closed gets another block. See `answer_out` for how parts are said.
+Upstreams may interleave parts, for example parallel tool calls. Here, a block is closed before the next one starts.
+While the arguments of an open tool call are incomplete, events of other parts are held back (`_held_events`); all other
+events are written immediately. A part that continues after its block was closed gets another block.
 """
 
 from collections.abc import Sequence
@@ -15,54 +15,56 @@ from intellirouter.core import Call, LossReport, Usage, errors, estimate_tokens,
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.client_response import (
     INPUT,
-    citation_out,
-    clean_id,
-    foreign_of,
-    note_stop,
     refusal_details,
-    signature_of,
+    report_stop_reason,
+    sanitize_id,
+    write_citation,
+    write_foreign,
+    write_signature,
 )
-from intellirouter.dialects.anthropic_messages.stop_reasons import usage_out, word_for
+from intellirouter.dialects.anthropic_messages.stop_reasons import write_stop_reason, write_usage
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
 from intellirouter.dialects.wire.json_progress import JsonProgress
 
-_START: Final = b"event: content_block_start\ndata: "
-_DELTA: Final = b"event: content_block_delta\ndata: "
-_TEXT: Final = _DELTA + b'{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
-"""Nearly all there is in a stream."""
-_STOP: Final = b"event: content_block_stop\ndata: "
+_BLOCK_START: Final = b"event: content_block_start\ndata: "
+_BLOCK_DELTA: Final = b"event: content_block_delta\ndata: "
+_TEXT_DELTA: Final = (
+    _BLOCK_DELTA + b'{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+"""The most frequent event, as a template."""
+_BLOCK_STOP: Final = b"event: content_block_stop\ndata: "
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Block:
-    """The block that is open."""
+    """The open block."""
 
-    __slots__ = ("custom", "index", "kind", "part", "progress", "summary_index", "token")
+    __slots__ = ("custom_input", "index", "kind", "part", "progress", "summary_index", "token")
 
     def __init__(self, kind: str, part: int, index: int) -> None:
         self.kind = kind
-        """`text`, `thinking`, `tool_use`."""
+        """`text`, `thinking` or `tool_use`."""
         self.part = part
         self.index = index
         self.progress: JsonProgress | None = None
-        self.custom: list[str] | None = None
-        """The free text of a call without JSON arguments, said at once at its end."""
+        self.custom_input: list[str] | None = None
+        """The free text of a custom tool call, which is written when the block is closed."""
         self.summary_index = 0
         self.token: str | None = None
 
@@ -75,74 +77,77 @@ class MessageStream:
         self._losses = losses
         self._out: list[bytes] = []
         self._block: _Block | None = None
-        self._held: dict[int, list[Any]] = {}
-        """By part, in the order in which they began to wait. Not empty only while an unfinished call is open."""
-        self._blocks = 0
+        self._held_events: dict[int, list[Any]] = {}
+        """By part, in the order of their first held event. Empty unless an unfinished tool call is open."""
+        self._block_count = 0
         self._content_bytes = 0
-        self._done: set[int] = set()
-        """Tool calls whose block was closed: what still comes for them is noise."""
+        self._closed_calls: set[int] = set()
+        """Parts of tool calls whose block was closed. Later events of these parts are ignored."""
         self._has_begun = False
         self._has_refusal = False
         self._stop: Stop | None = None
-        self._began: Usage | None = None
+        self._start_usage: Usage | None = None
         self._usage: Usage | None = None
         self._handlers: dict[type, Any] = {
-            TextDelta: self._text,
-            RefusalDelta: self._refusal,
-            CitationDelta: self._citation,
-            ReasoningDelta: self._reasoning,
-            ReasoningToken: self._signature,
-            ToolCallBegan: self._tool_call,
-            ArgumentsDelta: self._arguments,
-            WholePart: self._whole,
+            TextDelta: self._write_text,
+            RefusalDelta: self._write_refusal,
+            CitationDelta: self._write_citation,
+            ReasoningDelta: self._write_reasoning,
+            ReasoningToken: self._set_signature,
+            ToolCallStarted: self._start_tool_call,
+            ArgumentsDelta: self._write_arguments,
+            WholePart: self._write_whole_part,
         }
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if events and not self._has_begun:
-            self._begin(events)
+            self._start_message(events)
         for event in events:
             if event.__class__ is TextDelta:
-                self._take(event)
+                self._process(event)
             elif isinstance(event, UsageUpdate):
                 self._usage = event.usage
-            elif isinstance(event, Finished):
+            elif isinstance(event, ChoiceFinished):
                 self._finish(event)
-            elif not isinstance(event, Began):
-                self._take(event)
-        return self._taken()
+            elif not isinstance(event, StreamStarted):
+                self._process(event)
+        return self._take_output()
 
     def end(self) -> bytes:
         if not self._has_begun:
-            self._begin(())
-        self._release()
+            self._start_message(())
+        self._write_held_parts()
         delta: dict[str, Any] = {
-            "stop_reason": word_for(self._stop, has_refusal=self._has_refusal),
+            "stop_reason": write_stop_reason(self._stop, has_refusal=self._has_refusal),
             "stop_sequence": None if self._stop is None else self._stop.sequence,
         }
         if details := refusal_details(self._stop):
             delta["stop_details"] = details
-        usage = self._usage or self._counted()
-        said = _encode({"type": "message_delta", "delta": delta, "usage": usage_out(usage)})
-        self._out.append(b"event: message_delta\ndata: " + said + b"\n\n")
+        usage = self._usage or self._final_usage()
+        data = _encode({"type": "message_delta", "delta": delta, "usage": write_usage(usage)})
+        self._out.append(b"event: message_delta\ndata: " + data + b"\n\n")
         self._out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
-        return self._taken()
+        return self._take_output()
 
     def fail(self, error: errors.GatewayError) -> bytes:
         return ERRORS.encode_event(error)
 
-    def _taken(self) -> bytes:
+    def _take_output(self) -> bytes:
         out, self._out = b"".join(self._out), []
         return out
 
-    def _begin(self, events: Sequence[Event]) -> None:
-        """Say the prompt's tokens at once, an estimate where the upstream counts last: agents compact by them."""
+    def _start_message(self, events: Sequence[Event]) -> None:
+        """Write `message_start` with the number of input tokens, estimated if the upstream reports it later.
+
+        Agents use this number to decide when to compact the conversation.
+        """
         self._has_begun = True
-        began = next((event for event in events if isinstance(event, Began)), None) or Began()
-        counted = next((event.usage for event in events if isinstance(event, UsageUpdate)), None)
-        self._began = began.usage
-        known = began.usage or counted
-        usage = usage_out(known if known is not None and known.total_input_tokens else self._estimate())
-        usage["output_tokens"] = min(usage["output_tokens"], 1)  # the count so far; the last event has the whole
+        began = next((event for event in events if isinstance(event, StreamStarted)), None) or StreamStarted()
+        reported = next((event.usage for event in events if isinstance(event, UsageUpdate)), None)
+        self._start_usage = began.usage
+        known = began.usage or reported
+        usage = write_usage(known if known is not None and known.total_input_tokens else self._estimate())
+        usage["output_tokens"] = min(usage["output_tokens"], 1)  # the count so far; the last event has the total
         usage.pop("output_tokens_details", None)
         message: dict[str, Any] = {
             "id": began.id or new_id("msg_"),
@@ -154,13 +159,15 @@ class MessageStream:
             "stop_sequence": None,
             "usage": usage,
         }
-        said = _encode({"type": "message_start", "message": message})
-        self._out.append(b"event: message_start\ndata: " + said + b"\n\n")
+        data = _encode({"type": "message_start", "message": message})
+        self._out.append(b"event: message_start\ndata: " + data + b"\n\n")
 
-    def _counted(self) -> Usage:
-        """Return the usage of an upstream that never counted its answer."""
-        counted = self._estimate()
-        return counted if self._began is None else structs.replace(self._began, output_tokens=counted.output_tokens)
+    def _final_usage(self) -> Usage:
+        """Return the usage if the upstream reported none at the end."""
+        estimate = self._estimate()
+        if self._start_usage is None:
+            return estimate
+        return structs.replace(self._start_usage, output_tokens=estimate.output_tokens)
 
     def _estimate(self) -> Usage:
         return Usage(
@@ -169,152 +176,153 @@ class MessageStream:
             is_estimated=True,
         )
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: ChoiceFinished) -> None:
         if event.choice == 0:
-            self._release()
+            self._write_held_parts()
             self._stop = event.stop
-            note_stop(event.stop, self._losses)
+            report_stop_reason(event.stop, self._losses)
 
-    def _release(self) -> None:
-        """The choice is over: what waits is said, part by part."""
-        self._close()
-        while self._held:
-            self._say_next()
-            self._close()
+    def _write_held_parts(self) -> None:
+        """Write all held events, part by part, because the choice is complete."""
+        self._close_block()
+        while self._held_events:
+            self._write_next_held_part()
+            self._close_block()
 
-    def _take(self, event: Any) -> None:
-        """Say one event of the first choice, now or when its part's turn comes."""
+    def _process(self, event: Any) -> None:
+        """Write an event of the first choice, or hold it back while a tool call of another part is unfinished."""
         if event.choice != 0:
-            self._losses.add("n", "dropped", "only the first answer can be told")
+            self._losses.add("n", "dropped", "only the first choice is returned")
             return
         block = self._block
         if block is not None and block.part != event.part and _is_unfinished(block):
-            self._held.setdefault(event.part, []).append(event)
+            self._held_events.setdefault(event.part, []).append(event)
             return
-        self._say(event)
-        while self._held and not _is_unfinished(self._block):
-            self._say_next()
+        self._write_event(event)
+        while self._held_events and not _is_unfinished(self._block):
+            self._write_next_held_part()
 
-    def _say_next(self) -> None:
-        """Say all that waits of the part that has waited longest."""
-        for event in self._held.pop(next(iter(self._held))):
-            self._say(event)
+    def _write_next_held_part(self) -> None:
+        """Write the events of the part that was held back first."""
+        for event in self._held_events.pop(next(iter(self._held_events))):
+            self._write_event(event)
 
-    def _say(self, event: Any) -> None:
+    def _write_event(self, event: Any) -> None:
         if event.__class__ is not PartEnded:
             self._handlers[event.__class__](event)
         elif self._block is not None and self._block.part == event.part:
-            self._close()
+            self._close_block()
 
-    def _open(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
-        self._close()
-        block = self._block = _Block(kind, part, self._blocks)
-        self._blocks += 1
-        said = _encode({"type": "content_block_start", "index": block.index, "content_block": content})
-        self._out.append(_START + said + b"\n\n")
+    def _open_block(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
+        self._close_block()
+        block = self._block = _Block(kind, part, self._block_count)
+        self._block_count += 1
+        data = _encode({"type": "content_block_start", "index": block.index, "content_block": content})
+        self._out.append(_BLOCK_START + data + b"\n\n")
         return block
 
-    def _delta(self, index: int, delta: dict[str, Any]) -> None:
-        said = _encode({"type": "content_block_delta", "index": index, "delta": delta})
-        self._out.append(_DELTA + said + b"\n\n")
+    def _write_delta(self, index: int, delta: dict[str, Any]) -> None:
+        data = _encode({"type": "content_block_delta", "index": index, "delta": delta})
+        self._out.append(_BLOCK_DELTA + data + b"\n\n")
 
-    def _close(self) -> None:
+    def _close_block(self) -> None:
         block, self._block = self._block, None
         if block is None:
             return
         if block.kind == "thinking":
-            self._delta(block.index, {"type": "signature_delta", "signature": block.token or signature_of(None)})
+            signature = block.token or write_signature(None)
+            self._write_delta(block.index, {"type": "signature_delta", "signature": signature})
         elif block.kind == "tool_use":
-            self._done.add(block.part)
-            if block.custom is not None:
-                text = _encode({INPUT: "".join(block.custom)}).decode()
-                self._delta(block.index, {"type": "input_json_delta", "partial_json": text})
-        self._out.append(_STOP + b'{"type":"content_block_stop","index":%d}\n\n' % block.index)
+            self._closed_calls.add(block.part)
+            if block.custom_input is not None:
+                text = _encode({INPUT: "".join(block.custom_input)}).decode()
+                self._write_delta(block.index, {"type": "input_json_delta", "partial_json": text})
+        self._out.append(_BLOCK_STOP + b'{"type":"content_block_stop","index":%d}\n\n' % block.index)
 
-    def _within(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
-        """Return the part's block, opened if it is not."""
+    def _block_for(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
+        """Return the open block of the part, or open one."""
         block = self._block
         if block is not None and block.part == part and block.kind == kind:
             return block
-        return self._open(kind, part, content)
+        return self._open_block(kind, part, content)
 
-    def _text(self, event: TextDelta | RefusalDelta) -> None:
+    def _write_text(self, event: TextDelta | RefusalDelta) -> None:
         if event.text:
             block = self._block
             if block is None or block.part != event.part or block.kind != "text":
-                block = self._open("text", event.part, {"type": "text", "text": ""})
+                block = self._open_block("text", event.part, {"type": "text", "text": ""})
             self._content_bytes += len(event.text)
-            self._out.append(_TEXT % (block.index, _encode(event.text)))
+            self._out.append(_TEXT_DELTA % (block.index, _encode(event.text)))
 
-    def _refusal(self, event: RefusalDelta) -> None:
+    def _write_refusal(self, event: RefusalDelta) -> None:
         self._has_refusal = True
-        self._text(event)
+        self._write_text(event)
 
-    def _citation(self, event: CitationDelta) -> None:
-        citation = citation_out(event.citation, self._losses)
+    def _write_citation(self, event: CitationDelta) -> None:
+        citation = write_citation(event.citation, self._losses)
         if citation is not None:
-            block = self._within("text", event.part, {"type": "text", "text": ""})
-            self._delta(block.index, {"type": "citations_delta", "citation": citation})
+            block = self._block_for("text", event.part, {"type": "text", "text": ""})
+            self._write_delta(block.index, {"type": "citations_delta", "citation": citation})
 
-    def _reasoning(self, event: ReasoningDelta) -> None:
+    def _write_reasoning(self, event: ReasoningDelta) -> None:
         if not event.text:
             return
-        block = self._within("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
+        block = self._block_for("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
         text = event.text
         if event.is_summary and event.summary_index != block.summary_index:
             block.summary_index = event.summary_index
             text = "\n\n" + text
         self._content_bytes += len(event.text)
-        self._delta(block.index, {"type": "thinking_delta", "thinking": text})
+        self._write_delta(block.index, {"type": "thinking_delta", "thinking": text})
 
-    def _signature(self, event: ReasoningToken) -> None:
-        signature = signature_of(event.token)
+    def _set_signature(self, event: ReasoningToken) -> None:
+        signature = write_signature(event.token)
         if event.is_redacted:
-            self._open("redacted_thinking", event.part, {"type": "redacted_thinking", "data": signature})
-            self._close()
+            self._open_block("redacted_thinking", event.part, {"type": "redacted_thinking", "data": signature})
+            self._close_block()
             return
-        block = self._within("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
+        block = self._block_for("thinking", event.part, {"type": "thinking", "thinking": "", "signature": ""})
         block.token = signature
 
-    def _tool_call(self, event: ToolCallBegan) -> None:
-        if event.part in self._done or (self._block is not None and self._is_call(event.part)):
-            return  # some upstreams repeat id and name with every piece
+    def _start_tool_call(self, event: ToolCallStarted) -> None:
+        if event.part in self._closed_calls or (self._block is not None and self._is_open_call(event.part)):
+            return  # some upstreams repeat the id and name in every chunk
         if event.token is not None:
-            block = self._open("thinking", -1, {"type": "thinking", "thinking": "", "signature": ""})
-            block.token = signature_of(event.token)
-        content = {"type": "tool_use", "id": clean_id(event.id), "name": event.name, "input": {}}
-        block = self._open("tool_use", event.part, content)
+            block = self._open_block("thinking", -1, {"type": "thinking", "thinking": "", "signature": ""})
+            block.token = write_signature(event.token)
+        content = {"type": "tool_use", "id": sanitize_id(event.id), "name": event.name, "input": {}}
+        block = self._open_block("tool_use", event.part, content)
         block.progress = JsonProgress()
         if event.kind == "custom":
-            block.custom = []
+            block.custom_input = []
 
-    def _arguments(self, event: ArgumentsDelta) -> None:
+    def _write_arguments(self, event: ArgumentsDelta) -> None:
         block = self._block
         if not event.text or block is None or block.progress is None or block.part != event.part:
             return
-        if block.custom is not None:
-            block.custom.append(event.text)
+        if block.custom_input is not None:
+            block.custom_input.append(event.text)
             return
         block.progress.add(event.text)
         self._content_bytes += len(event.text)
-        self._delta(block.index, {"type": "input_json_delta", "partial_json": event.text})
+        self._write_delta(block.index, {"type": "input_json_delta", "partial_json": event.text})
 
-    def _is_call(self, part: int) -> bool:
+    def _is_open_call(self, part: int) -> bool:
         return self._block is not None and self._block.part == part and self._block.kind == "tool_use"
 
-    def _whole(self, event: WholePart) -> None:
+    def _write_whole_part(self, event: WholePart) -> None:
         value = event.value
         if isinstance(value, Foreign):
-            for content in foreign_of(value, self._losses):
-                self._open(value.kind, event.part, content)
-                self._close()
+            for content in write_foreign(value, self._losses):
+                self._open_block(value.kind, event.part, content)
+                self._close_block()
         elif value.transcript:
             self._losses.add(value.kind, "converted", "its transcript")
-            self._text(TextDelta(text=value.transcript, part=event.part))
+            self._write_text(TextDelta(text=value.transcript, part=event.part))
         else:
             self._losses.dropped(value.kind)
 
 
 def _is_unfinished(block: _Block | None) -> bool:
-    """Whether other parts must wait: the block is a call whose arguments are still under way."""
+    """Return whether the block is a tool call with incomplete arguments, so that other parts must be held back."""
     return block is not None and block.progress is not None and not block.progress.is_complete

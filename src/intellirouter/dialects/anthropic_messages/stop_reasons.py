@@ -1,6 +1,6 @@
-"""Why an answer ended, and what it cost: Anthropic's words for both, both ways.
+"""Reads and writes Anthropic's stop reasons and usage.
 
-`input_tokens` leaves out what was read from and written to the cache; `output_tokens` includes thinking.
+`input_tokens` does not include tokens read from or written to the cache. `output_tokens` includes reasoning tokens.
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ from msgspec import Struct
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import Stop, StopReason
 
-STOP_REASONS: Final[dict[str, StopReason]] = {
+_STOP_REASONS: Final[dict[str, StopReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop_sequence",
     "max_tokens": "length",
@@ -20,9 +20,9 @@ STOP_REASONS: Final[dict[str, StopReason]] = {
     "refusal": "refusal",
     "model_context_window_exceeded": "context_length",
 }
-"""What upstreams say. `compaction` pauses a turn, too: the client sends the answer back to have it continued."""
+"""The stop reasons of upstreams. `compaction` also pauses a turn: the client sends the response back to continue it."""
 
-REASONS_OUT: Final[dict[StopReason, str]] = {
+_STOP_REASON_NAMES: Final[dict[StopReason, str]] = {
     "stop": "end_turn",
     "stop_sequence": "stop_sequence",
     "length": "max_tokens",
@@ -35,37 +35,37 @@ REASONS_OUT: Final[dict[StopReason, str]] = {
     "cancelled": "end_turn",
     "error": "end_turn",
 }
-UNSAYABLE: Final = frozenset({"malformed_tool_call", "cancelled", "error"})
-"""Ends that the dialect has no word for."""
+UNMAPPED_REASONS: Final = frozenset({"malformed_tool_call", "cancelled", "error"})
+"""Stop reasons without an equivalent in this dialect."""
 
 _MAX_TOKENS: Final = 10**12
-"""More is nonsense, and would not fit the ledger's integers once priced."""
+"""Higher counts are wrong, and their price would exceed the range of the ledger's integers."""
 
 
-def stop_of(reason: str, sequence: Any, details: Any) -> Stop:
-    """Read why an answer ended. An unknown word ends it normally; it is kept beside."""
+def read_stop(reason: str, sequence: Any, details: Any) -> Stop:
+    """Read a stop reason. An unknown one counts as a normal end; its name is stored in `raw`."""
     explanation = details.get("explanation") if isinstance(details, dict) else None
     return Stop(
-        reason=STOP_REASONS.get(reason, "stop"),
+        reason=_STOP_REASONS.get(reason, "stop"),
         sequence=sequence if isinstance(sequence, str) else None,
         raw=reason,
         message=explanation if isinstance(explanation, str) else "",
     )
 
 
-def word_for(stop: Stop | None, *, has_refusal: bool = False) -> str:
-    """Return the `stop_reason` that says it best."""
+def write_stop_reason(stop: Stop | None, *, has_refusal: bool = False) -> str:
+    """Return the most similar `stop_reason`."""
     if stop is None:
         return "end_turn"
     if has_refusal and stop.reason == "stop":
         return "refusal"
     if stop.reason == "pause" and stop.raw == "compaction":
         return "compaction"
-    return REASONS_OUT[stop.reason]
+    return _STOP_REASON_NAMES[stop.reason]
 
 
 class UsageCounts(Struct):
-    """The usage object of a message, or of a stream so far. Members are replaced by later ones, never added."""
+    """The usage of a message, or of a stream so far. Later counts replace earlier ones."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -73,15 +73,15 @@ class UsageCounts(Struct):
     cache_write: int = 0
     thinking: int = 0
 
-    def take(self, raw: dict[str, Any]) -> None:
-        """Read a usage object. Counts are cumulative: what is missing, odd or zero leaves the earlier count."""
-        self.input_tokens = _count(raw, "input_tokens") or self.input_tokens
-        self.output_tokens = _count(raw, "output_tokens") or self.output_tokens
-        self.cache_read = _count(raw, "cache_read_input_tokens") or self.cache_read
-        self.cache_write = _count(raw, "cache_creation_input_tokens") or self.cache_write
+    def update(self, raw: dict[str, Any]) -> None:
+        """Read a usage object with cumulative counts. Missing, invalid and zero counts do not replace earlier ones."""
+        self.input_tokens = _read_count(raw, "input_tokens") or self.input_tokens
+        self.output_tokens = _read_count(raw, "output_tokens") or self.output_tokens
+        self.cache_read = _read_count(raw, "cache_read_input_tokens") or self.cache_read
+        self.cache_write = _read_count(raw, "cache_creation_input_tokens") or self.cache_write
         details = raw.get("output_tokens_details")
         if isinstance(details, dict):
-            self.thinking = _count(details, "thinking_tokens") or self.thinking
+            self.thinking = _read_count(details, "thinking_tokens") or self.thinking
 
     def usage(self) -> Usage:
         thinking = min(self.thinking, self.output_tokens)
@@ -94,29 +94,29 @@ class UsageCounts(Struct):
         )
 
 
-def usage_of(raw: Any) -> Usage | None:
-    """Read a whole answer's usage; None when there is none."""
+def read_usage(raw: Any) -> Usage | None:
+    """Read the usage of a complete response, if it has any."""
     if not isinstance(raw, dict):
         return None
     counts = UsageCounts()
-    counts.take(raw)
+    counts.update(raw)
     return counts.usage()
 
 
-def usage_out(usage: Usage) -> dict[str, Any]:
+def write_usage(usage: Usage) -> dict[str, Any]:
     """Write a usage object."""
-    said: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "input_tokens": usage.input_tokens + usage.input_audio_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.total_output_tokens,
     }
     if usage.reasoning_tokens:
-        said["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
-    return said
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return counts
 
 
-def _count(raw: dict[str, Any], name: str) -> int:
+def _read_count(raw: dict[str, Any], name: str) -> int:
     value = raw.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0

@@ -1,10 +1,11 @@
-"""How much the model shall think, in the words that the upstream's model understands.
+"""Translates how much the model should reason.
 
 Effort to budget (models before 4.6): minimal 1024, low 2048, medium 8192, high 16384, xhigh 24576, max 32768 tokens.
 Budget to effort (adaptive models): up to 2048 low, up to 8192 medium, up to 24576 high, more max.
-A budget is at least 1024 and leaves a quarter of `max_tokens` for the answer; where that cannot be, there is no
-thinking. Thinking also gives way to a forced tool, and to a tool loop whose thoughts did not come back: the API
-refuses both. What gives way is reported, never the tool.
+
+A budget is at least 1024 tokens and leaves a quarter of `max_tokens` for the answer. If that is not possible, reasoning
+is disabled. It is also disabled if a tool is forced, and in a tool loop whose reasoning the client did not send back,
+because the API rejects both. The loss is reported.
 """
 
 from typing import Any, Final
@@ -12,127 +13,141 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import LossReport, Profile
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
 DEFAULT_MAX_TOKENS: Final = 8192
-"""Sent where the client sets no limit, beside the thinking budget: Anthropic's API demands one."""
+"""Sent in addition to the reasoning budget if the client sets no limit, because Anthropic's API requires one."""
 _MIN_BUDGET: Final = 1024
-_BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32768}
-_EFFORTS: Final = ((2048, "low"), (8192, "medium"), (24576, "high"))
+_BUDGETS_BY_EFFORT: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32768}
+_EFFORTS_BY_BUDGET: Final = ((2048, "low"), (8192, "medium"), (24576, "high"))
 _FIELD: Final = "reasoning"
 
 
-class Thoughts(Struct, kw_only=True):
-    """What to send."""
+class ReasoningSettings(Struct, kw_only=True):
+    """The reasoning settings of an upstream request."""
 
     config: dict[str, Any] | None = None
-    """`thinking`."""
+    """The value of `thinking`."""
     effort: str = ""
-    """`output_config.effort`."""
+    """The value of `output_config.effort`."""
     max_tokens: int
 
     @property
-    def are_on(self) -> bool:
+    def is_enabled(self) -> bool:
         return self.config is not None and self.config["type"] in {"enabled", "adaptive"}
 
 
-class Obstacles(Struct, frozen=True, kw_only=True):
-    """What the API does not allow beside thinking."""
+class ReasoningConstraints(Struct, frozen=True, kw_only=True):
+    """Features of a request that the API does not allow together with reasoning."""
 
     has_forced_tool: bool = False
-    lacks_thoughts: bool = False
+    lacks_reasoning: bool = False
 
 
-def own_thoughts(conversation: Conversation) -> Thoughts:
-    """Say again what a client of this very dialect asked for."""
-    ask, asked_max = conversation.reasoning, conversation.sampling.max_output_tokens
-    thoughts = Thoughts(max_tokens=DEFAULT_MAX_TOKENS if asked_max is None else asked_max)
-    if ask is None:
-        return thoughts
-    thoughts.effort = ask.effort
-    if ask.is_enabled is not None:
-        kind = "adaptive" if ask.is_adaptive else "enabled" if ask.is_enabled else "disabled"
+def same_dialect_settings(conversation: Conversation) -> ReasoningSettings:
+    """Return the settings for a client of the same dialect, which are the client's own."""
+    reasoning, requested_max = conversation.reasoning, conversation.sampling.max_output_tokens
+    settings = ReasoningSettings(max_tokens=DEFAULT_MAX_TOKENS if requested_max is None else requested_max)
+    if reasoning is None:
+        return settings
+    settings.effort = reasoning.effort
+    if reasoning.is_enabled is not None:
+        kind = "adaptive" if reasoning.is_adaptive else "enabled" if reasoning.is_enabled else "disabled"
         config: dict[str, Any] = {"type": kind}
-        if ask.budget_tokens is not None:
-            config["budget_tokens"] = ask.budget_tokens
-        if ask.shows_thoughts is not None:
-            config["display"] = "summarized" if ask.shows_thoughts else "omitted"
-        thoughts.config = config | ask.extras
-    return thoughts
+        if reasoning.budget_tokens is not None:
+            config["budget_tokens"] = reasoning.budget_tokens
+        if reasoning.is_visible is not None:
+            config["display"] = "summarized" if reasoning.is_visible else "omitted"
+        settings.config = config | reasoning.extras
+    return settings
 
 
-def thoughts_for(conversation: Conversation, profile: Profile, obstacles: Obstacles, losses: LossReport) -> Thoughts:
-    """Translate what a client of another dialect asked for. A model of which nothing is known takes a budget."""
-    ask, asked_max = conversation.reasoning, conversation.sampling.max_output_tokens
-    thoughts = Thoughts(max_tokens=DEFAULT_MAX_TOKENS if asked_max is None else asked_max)
-    if asked_max is None:
+def translated_settings(
+    conversation: Conversation, profile: Profile, constraints: ReasoningConstraints, losses: LossReport
+) -> ReasoningSettings:
+    """Return the settings for a client of another dialect. Models with an unknown profile get a budget."""
+    reasoning, requested_max = conversation.reasoning, conversation.sampling.max_output_tokens
+    settings = ReasoningSettings(max_tokens=DEFAULT_MAX_TOKENS if requested_max is None else requested_max)
+    if requested_max is None:
         losses.add("max_output_tokens", "converted", str(DEFAULT_MAX_TOKENS))
-    if ask is None:
-        return thoughts
-    if is_off(ask):
-        _switch_off(thoughts, profile, losses)
-    elif not _is_on(ask):
+    if reasoning is None:
+        return settings
+    if is_disabled(reasoning):
+        _disable(settings, profile, losses)
+    elif not _is_requested(reasoning):
         pass
     elif profile.reasoning == "none":
-        losses.add(_FIELD, "dropped", "this model does not think")
+        losses.add(_FIELD, "dropped", "reasoning is not supported by this model")
     elif profile.reasoning in {"budget", "unknown"}:
-        _with_budget(thoughts, ask, obstacles, losses, has_limit=asked_max is not None)
+        _set_budget(settings, reasoning, constraints, losses, has_limit=requested_max is not None)
     else:
-        _adaptive(thoughts, ask, profile, losses)
-        if obstacles.has_forced_tool and profile.reasoning != "always":
-            thoughts.config = None
-            losses.add(_FIELD, "dropped", "a tool is forced")
-    return thoughts
+        _set_adaptive(settings, reasoning, profile, losses)
+        if constraints.has_forced_tool and profile.reasoning != "always":
+            settings.config = None
+            losses.add(_FIELD, "dropped", "not allowed with a forced tool")
+    return settings
 
 
-def is_off(ask: ReasoningAsk) -> bool:
-    return ask.is_enabled is False or ask.effort == "none" or (ask.budget_tokens == 0 and not ask.effort)
+def is_disabled(reasoning: ReasoningConfig) -> bool:
+    return (
+        reasoning.is_enabled is False
+        or reasoning.effort == "none"
+        or (reasoning.budget_tokens == 0 and not reasoning.effort)
+    )
 
 
-def _is_on(ask: ReasoningAsk) -> bool:
-    says_how = ask.effort or ask.budget_tokens is not None or ask.summary
-    return bool(says_how or ask.is_enabled or ask.is_adaptive or ask.shows_thoughts)
+def _is_requested(reasoning: ReasoningConfig) -> bool:
+    has_amount = reasoning.effort or reasoning.budget_tokens is not None or reasoning.summary
+    return bool(has_amount or reasoning.is_enabled or reasoning.is_adaptive or reasoning.is_visible)
 
 
-def _switch_off(thoughts: Thoughts, profile: Profile, losses: LossReport) -> None:
+def _disable(settings: ReasoningSettings, profile: Profile, losses: LossReport) -> None:
     if profile.reasoning == "always":
-        losses.add(_FIELD, "dropped", "this model always thinks")
+        losses.add(_FIELD, "dropped", "reasoning cannot be disabled for this model")
     elif profile.reasons_by_default:
-        thoughts.config = {"type": "disabled"}
+        settings.config = {"type": "disabled"}
 
 
-def _with_budget(
-    thoughts: Thoughts, ask: ReasoningAsk, obstacles: Obstacles, losses: LossReport, *, has_limit: bool
+def _set_budget(
+    settings: ReasoningSettings,
+    reasoning: ReasoningConfig,
+    constraints: ReasoningConstraints,
+    losses: LossReport,
+    *,
+    has_limit: bool,
 ) -> None:
-    if obstacles.has_forced_tool or obstacles.lacks_thoughts:
-        why = "a tool is forced" if obstacles.has_forced_tool else "the thoughts before the tool call are missing"
-        losses.add(_FIELD, "dropped", why)
+    if constraints.has_forced_tool:
+        losses.add(_FIELD, "dropped", "not allowed with a forced tool")
         return
-    asked = ask.budget_tokens if ask.budget_tokens is not None and ask.budget_tokens > 0 else None
-    budget = asked or _BUDGETS.get(ask.effort, _BUDGETS["medium"])
-    how = "converted" if asked is None else "clamped"
-    if has_limit and budget >= thoughts.max_tokens:
-        budget = thoughts.max_tokens - max(1, thoughts.max_tokens // 4)
+    if constraints.lacks_reasoning:
+        losses.add(_FIELD, "dropped", "the reasoning before the tool call is missing")
+        return
+    requested = reasoning.budget_tokens if reasoning.budget_tokens is not None and reasoning.budget_tokens > 0 else None
+    budget = requested or _BUDGETS_BY_EFFORT.get(reasoning.effort, _BUDGETS_BY_EFFORT["medium"])
+    if has_limit and budget >= settings.max_tokens:
+        budget = settings.max_tokens - max(1, settings.max_tokens // 4)
         if budget < _MIN_BUDGET:
-            losses.add(_FIELD, "dropped", "max_tokens leaves no room for it")
+            losses.add(_FIELD, "dropped", "max_tokens is too low")
             return
         losses.add(_FIELD, "clamped", "budget_tokens below max_tokens")
     elif budget < _MIN_BUDGET:
         budget = _MIN_BUDGET
         losses.add(_FIELD, "clamped", str(_MIN_BUDGET))
-    elif how == "converted":
+    elif requested is None:
         losses.add(_FIELD, "converted", "budget_tokens")
     if not has_limit:
-        thoughts.max_tokens = DEFAULT_MAX_TOKENS + budget
-    thoughts.config = {"type": "enabled", "budget_tokens": budget}
-    if ask.shows_thoughts is False:
-        thoughts.config["display"] = "omitted"
+        settings.max_tokens = DEFAULT_MAX_TOKENS + budget
+    settings.config = {"type": "enabled", "budget_tokens": budget}
+    if reasoning.is_visible is False:
+        settings.config["display"] = "omitted"
 
 
-def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, profile: Profile, losses: LossReport) -> None:
-    effort = ask.effort
-    if not effort and ask.budget_tokens is not None and ask.budget_tokens > 0:
-        effort = next((word for most, word in _EFFORTS if ask.budget_tokens <= most), "max")
+def _set_adaptive(
+    settings: ReasoningSettings, reasoning: ReasoningConfig, profile: Profile, losses: LossReport
+) -> None:
+    effort = reasoning.effort
+    if not effort and reasoning.budget_tokens is not None and reasoning.budget_tokens > 0:
+        effort = next((name for limit, name in _EFFORTS_BY_BUDGET if reasoning.budget_tokens <= limit), "max")
         losses.add(_FIELD, "converted", "effort")
     elif effort == "minimal":
         effort = "low"
@@ -140,7 +155,7 @@ def _adaptive(thoughts: Thoughts, ask: ReasoningAsk, profile: Profile, losses: L
     elif effort == "xhigh" and not profile.has_xhigh_effort:
         effort = "high"
         losses.add(_FIELD, "clamped", "high")
-    thoughts.effort = effort
-    thoughts.config = {"type": "adaptive"}
-    if ask.summary or ask.shows_thoughts is not None:
-        thoughts.config["display"] = "summarized" if ask.summary or ask.shows_thoughts else "omitted"
+    settings.effort = effort
+    settings.config = {"type": "adaptive"}
+    if reasoning.summary or reasoning.is_visible is not None:
+        settings.config["display"] = "summarized" if reasoning.summary or reasoning.is_visible else "omitted"

@@ -1,4 +1,4 @@
-"""From an upstream's whole answer to the intermediate form."""
+"""Reads a complete response of an upstream."""
 
 from typing import Any, Final
 
@@ -6,14 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.anthropic_messages.client_blocks import foreign, part_of
+from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_part
 from intellirouter.dialects.anthropic_messages.client_errors import decode_error_document
-from intellirouter.dialects.anthropic_messages.stop_reasons import stop_of, usage_of
+from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, read_usage
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
 from intellirouter.dialects.wire.lenient import text_in
 
-_KNOWN: Final = frozenset(
+_KNOWN_MEMBERS: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage"}
 )
 
@@ -26,18 +26,18 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _count_decoder: Final = msgspec.json.Decoder(_Count)
 
 
-def response_of(body: bytes, origin: str = "") -> Response:
-    """Read a 200 body. Raises `UpstreamMalformed`, or the error that it holds."""
+def read_response(body: bytes, origin: str = "") -> Response:
+    """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     try:
         message = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream's answer is no message: {error}") from None
+        raise _malformed(str(error)) from None
     if message.get("type") == "error" or (message.get("error") and "content" not in message):
         raise decode_error_document(message, body)
     content = message.get("content")
     if not isinstance(content, list):
-        raise errors.UpstreamMalformed("The upstream's answer has no `content`.")
-    parts = parts_in(content, origin)
+        raise errors.UpstreamMalformed("The upstream returned a message without `content`.")
+    parts = _read_parts(content, origin)
     usage = message.get("usage")
     tier = usage.get("service_tier") if isinstance(usage, dict) else None
     reason = message.get("stop_reason")
@@ -47,65 +47,69 @@ def response_of(body: bytes, origin: str = "") -> Response:
         choices=[
             Choice(
                 parts=parts,
-                stop=stop_of(
-                    reason if isinstance(reason, str) else said_by(parts),
+                stop=read_stop(
+                    reason if isinstance(reason, str) else _implied_stop_reason(parts),
                     message.get("stop_sequence"),
                     message.get("stop_details"),
                 ),
             )
         ],
-        usage=usage_of(usage),
+        usage=read_usage(usage),
         service_tier=tier if isinstance(tier, str) else "",
         dialect=DIALECT,
-        extras={name: value for name, value in message.items() if name not in _KNOWN and value is not None},
+        extras={name: value for name, value in message.items() if name not in _KNOWN_MEMBERS and value is not None},
     )
 
 
-def parts_in(content: list[Any], origin: str) -> list[Part]:
-    """Read an answer's blocks. A text without text, and thoughts without anything, are nothing."""
+def _malformed(reason: str) -> errors.UpstreamMalformed:
+    return errors.UpstreamMalformed(errors.as_sentence(f"The upstream returned an invalid message: {reason}"))
+
+
+def _read_parts(content: list[Any], origin: str) -> list[Part]:
+    """Read the blocks of a response. Empty text and empty reasoning are left out."""
     parts: list[Part] = []
     for index, block in enumerate(content):
         if not isinstance(block, dict):
-            raise errors.UpstreamMalformed(f"content.{index} of the upstream's answer is no block.")
-        part = answer_part(block, f"content.{index}", origin)
-        if not is_empty(part):
+            raise _malformed(f"content.{index} is not a block.")
+        part = read_response_part(block, f"content.{index}", origin)
+        if not _is_empty(part):
             parts.append(part)
     return parts
 
 
-def answer_part(block: dict[str, Any], path: str, origin: str) -> Part:
-    """Read one block of an answer; `origin` minted its signature. Raises `UpstreamMalformed`."""
+def read_response_part(block: dict[str, Any], path: str, origin: str) -> Part:
+    """Read one block of a response. `origin` is the endpoint that signed it. Raises `UpstreamMalformed`."""
     try:
-        part = part_of(block, path)
+        part = read_part(block, path)
     except errors.InvalidRequest as error:
-        raise errors.UpstreamMalformed(f"The upstream's answer is no message: {error.message}") from None
+        raise _malformed(error.message) from None
     if isinstance(part, Reasoning) and part.token is not None:
-        part.token = minted(text_in(block, "data" if part.is_redacted else "signature"), origin)
-    return foreign(block) if isinstance(part, Media | ToolResult) else part
+        part.token = signature_token(text_in(block, "data" if part.is_redacted else "signature"), origin)
+    return foreign_part(block) if isinstance(part, Media | ToolResult) else part
 
 
-def minted(signature: str, origin: str) -> Opaque | None:
-    """Return the signature of an answer's thoughts, with who made it."""
+def signature_token(signature: str, origin: str) -> Opaque | None:
+    """Return the signature of reasoning with the endpoint that made it."""
     return Opaque(value=signature, origin=origin, dialect=DIALECT) if signature else None
 
 
-def said_by(parts: list[Part]) -> str:
-    """Return the stop reason of an answer without one: some compatible servers leave it out."""
+def _implied_stop_reason(parts: list[Part]) -> str:
+    """Return the stop reason of a response without one, because some compatible servers leave it out."""
     return "tool_use" if any(isinstance(part, ToolCall) for part in parts) else "end_turn"
 
 
-def is_empty(part: Part) -> bool:
+def _is_empty(part: Part) -> bool:
     if isinstance(part, Text):
         return not part.text and not part.citations
     return isinstance(part, Reasoning) and not part.text and part.token is None
 
 
-def count_of(body: bytes) -> int:
-    """Read the answer of the counting endpoint. Raises `UpstreamMalformed`."""
+def read_count(body: bytes) -> int:
+    """Read the response of the counting endpoint. Raises `UpstreamMalformed`."""
     try:
         count = _count_decoder.decode(body).input_tokens
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         count = None
     if count is None or count < 0:
-        raise errors.UpstreamMalformed("The upstream's answer has no `input_tokens`.")
+        raise errors.UpstreamMalformed("The upstream returned a token count without valid `input_tokens`.")
     return int(count)

@@ -1,12 +1,12 @@
-"""JSON Schemas as Anthropic takes them for structured answers: objects closed, limits in words."""
+"""Adapts JSON Schemas for structured output to what Anthropic accepts."""
 
 from typing import Any, Final
 
 import msgspec
 
-_SCHEMAS_BY_NAME: Final = frozenset({"properties", "$defs", "definitions"})
-_SCHEMAS: Final = frozenset({"items", "prefixItems", "anyOf", "allOf", "oneOf"})
-_REFUSED: Final = frozenset(
+_NAMED_SUBSCHEMAS: Final = frozenset({"properties", "$defs", "definitions"})
+_SUBSCHEMAS: Final = frozenset({"items", "prefixItems", "anyOf", "allOf", "oneOf"})
+_UNSUPPORTED_LIMITS: Final = frozenset(
     {
         "minimum",
         "maximum",
@@ -21,32 +21,32 @@ _REFUSED: Final = frozenset(
         "maxProperties",
     }
 )
-"""Answered with 400. `minItems` of 0 and 1 is taken."""
+"""Keywords that Anthropic rejects with status 400. `minItems` is accepted if it is 0 or 1."""
 
 
-def fitted_schema(schema: Any) -> Any:
-    """Return the schema as Anthropic takes it; the given one is not changed.
+def adapt_schema(schema: Any) -> Any:
+    """Return a schema that Anthropic accepts. The given schema is not changed.
 
-    Objects are closed: answers of a closed schema are valid by the open one. Limits that it refuses go into the
-    description, where the model reads them; the answer is checked against the client's own schema afterwards.
+    Objects are closed; everything that matches a closed schema also matches the open one. Unsupported limits are moved
+    to the description, where the model reads them. The answer is validated against the client's schema afterwards.
     """
     if isinstance(schema, list):
-        return [fitted_schema(item) for item in schema]
+        return [adapt_schema(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    fitted: dict[str, Any] = {}
+    adapted: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for name, value in schema.items():
-        if name in _REFUSED or (name == "minItems" and value not in (0, 1)):
+        if name in _UNSUPPORTED_LIMITS or (name == "minItems" and value not in (0, 1)):
             limits[name] = value
-        elif name in _SCHEMAS_BY_NAME and isinstance(value, dict):
-            fitted[name] = {key: fitted_schema(item) for key, item in value.items()}
+        elif name in _NAMED_SUBSCHEMAS and isinstance(value, dict):
+            adapted[name] = {key: adapt_schema(item) for key, item in value.items()}
         else:
-            fitted[name] = fitted_schema(value) if name in _SCHEMAS else value
-    if fitted.get("type") == "object" and "additionalProperties" not in fitted:
-        fitted["additionalProperties"] = False
+            adapted[name] = adapt_schema(value) if name in _SUBSCHEMAS else value
+    if adapted.get("type") == "object" and "additionalProperties" not in adapted:
+        adapted["additionalProperties"] = False
     if limits:
-        said = fitted.get("description")
-        words = msgspec.json.encode(limits).decode()
-        fitted["description"] = f"{said} {words}" if isinstance(said, str) and said else words
-    return fitted
+        description = adapted.get("description")
+        text = msgspec.json.encode(limits).decode()
+        adapted["description"] = f"{description} {text}" if isinstance(description, str) and description else text
+    return adapted

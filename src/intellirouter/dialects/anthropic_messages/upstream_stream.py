@@ -1,7 +1,7 @@
-"""Reads an upstream's stream, event by event.
+"""Reads the stream of an upstream.
 
-Blocks may begin with text or input in them, may lack their start or stop, and may be of types that nobody here
-knows: those are gathered and come whole when they end.
+Blocks may start with text or input and may lack a start or stop event. Blocks of an unknown type are collected and
+emitted when they end.
 """
 
 from typing import Any, Final
@@ -10,25 +10,25 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
-from intellirouter.dialects.anthropic_messages.client_blocks import citation_of, foreign
+from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
 from intellirouter.dialects.anthropic_messages.client_errors import decode_error_document
-from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, stop_of
-from intellirouter.dialects.anthropic_messages.upstream_response import answer_part, minted
+from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
+from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     Reasoning,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -65,16 +65,16 @@ _NO_DELTA: Final = _Delta()
 
 
 class _Block:
-    """A block under way."""
+    """An open block."""
 
     __slots__ = ("has_input", "input", "part", "pieces", "raw", "signature")
 
     def __init__(self, part: int) -> None:
         self.part = part
         self.raw: dict[str, Any] | None = None
-        """A block of a type that comes whole."""
+        """The block, if it is of a type that is emitted when it ends."""
         self.input = ""
-        """Arguments that came with the start: they stand if no pieces follow."""
+        """Arguments in the start event, which are used if no deltas follow."""
         self.has_input = False
         self.pieces: list[str] = []
         self.signature = ""
@@ -84,74 +84,75 @@ class MessageStreamDecoder:
     """Implements `protocols.StreamDecoder`."""
 
     def __init__(self, origin: str = "") -> None:
-        """`origin` mints the signatures of this stream."""
+        """`origin` is the endpoint that signs the reasoning of this stream."""
         self._origin = origin
         self._reader = EventReader()
         self._events: list[Event] = []
         self._blocks: dict[int, _Block] = {}
-        self._parts = 0
+        self._part_count = 0
         self._counts = UsageCounts()
         self._has_usage = False
         self._has_calls = False
-        self._has_begun = False
+        self._has_started = False
         self._has_stop = False
-        self._is_over = False
+        self._is_finished = False
         self._handlers: dict[str, Any] = {
-            "message_start": self._message_start,
-            "content_block_start": self._block_start,
-            "content_block_delta": self._block_delta,
-            "content_block_stop": self._block_stop,
-            "message_delta": self._message_delta,
-            "message_stop": self._message_stop,
+            "message_start": self._on_message_start,
+            "content_block_start": self._on_block_start,
+            "content_block_delta": self._on_block_delta,
+            "content_block_stop": self._on_block_stop,
+            "message_delta": self._on_message_delta,
+            "message_stop": self._on_message_stop,
         }
         self._deltas: dict[str, Any] = {
-            "text_delta": self._text,
-            "input_json_delta": self._input,
-            "thinking_delta": self._thinking,
-            "signature_delta": self._signature,
-            "citations_delta": self._citation,
-            "compaction_delta": self._compaction,
+            "text_delta": self._on_text,
+            "input_json_delta": self._on_input,
+            "thinking_delta": self._on_thinking,
+            "signature_delta": self._on_signature,
+            "citations_delta": self._on_citation,
+            "compaction_delta": self._on_compaction,
         }
 
     def feed(self, data: bytes) -> list[Event]:
-        return self._read(self._reader.feed(data))
+        return self._read_events(self._reader.feed(data))
 
     def end(self) -> list[Event]:
-        events = self._read(self._reader.end())
-        if not self._is_over:
+        events = self._read_events(self._reader.end())
+        if not self._is_finished:
             raise errors.UpstreamMalformed("The upstream's stream ended without `message_stop`.")
         return events
 
-    def _read(self, found: list[bytes]) -> list[Event]:
+    def _read_events(self, found: list[bytes]) -> list[Event]:
         for data in found:
-            if self._is_over:
+            if self._is_finished:
                 break
-            self._take(data)
+            self._read_event(data)
         events, self._events = self._events, []
         return events
 
-    def _take(self, data: bytes) -> None:
+    def _read_event(self, data: bytes) -> None:
         try:
             event = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() == b"[DONE]":
-                return  # what OpenAI's streams end with; some gateways add it
-            raise errors.UpstreamMalformed(f"An event of the upstream's stream cannot be read: {error}") from None
+                return  # the end of OpenAI streams, which some gateways add
+            message = errors.as_sentence(f"The upstream sent an invalid event: {error}")
+            raise errors.UpstreamMalformed(message) from None
         if event.type == "error" or (event.type is None and event.error):
             raise decode_error_document({"error": event.error or {}}, data)
         handler = self._handlers.get(event.type or "")
-        if handler is not None:  # pings, and events that are not invented yet, say nothing
+        if handler is not None:  # pings and unknown events are ignored
             handler(event)
 
-    def _message_start(self, event: _WireEvent) -> None:
+    def _on_message_start(self, event: _WireEvent) -> None:
         message = event.message or {}
         usage = message.get("usage")
-        if not self._has_begun:
-            self._has_begun = True
-            self._count(usage)
+        if not self._has_started:
+            self._has_started = True
+            self._update_usage(usage)
             tier = text_in(usage, "service_tier") if isinstance(usage, dict) else ""
             self._events.append(
-                Began(
+                StreamStarted(
                     id=text_in(message, "id"),
                     model=text_in(message, "model"),
                     usage=self._counts.usage() if self._has_usage else None,
@@ -159,19 +160,19 @@ class MessageStreamDecoder:
                 )
             )
 
-    def _count(self, usage: Any) -> None:
+    def _update_usage(self, usage: Any) -> None:
         if isinstance(usage, dict):
             self._has_usage = True
-            self._counts.take(usage)
+            self._counts.update(usage)
 
-    def _block_start(self, event: _WireEvent) -> None:
+    def _on_block_start(self, event: _WireEvent) -> None:
         if event.index in self._blocks:
-            self._close(event.index)
-        block = self._open(event.index)
+            self._close_block(event.index)
+        block = self._open_block(event.index)
         raw = event.content_block or {}
         if not raw.get("type"):
             return
-        part = answer_part(_lenient(raw), f"content_block {event.index}", self._origin)
+        part = read_response_part(_fill_missing_members(raw), f"content_block {event.index}", self._origin)
         match part:
             case Text():
                 if part.text:
@@ -187,27 +188,27 @@ class MessageStreamDecoder:
             case ToolCall():
                 self._has_calls = True
                 block.input = part.arguments
-                self._events.append(ToolCallBegan(id=part.id, name=part.name, part=block.part))
+                self._events.append(ToolCallStarted(id=part.id, name=part.name, part=block.part))
             case _:
                 block.raw = dict(raw)
 
-    def _open(self, index: int) -> _Block:
-        block = self._blocks[index] = _Block(self._parts)
-        self._parts += 1
+    def _open_block(self, index: int) -> _Block:
+        block = self._blocks[index] = _Block(self._part_count)
+        self._part_count += 1
         return block
 
-    def _block_delta(self, event: _WireEvent) -> None:
-        block = self._blocks.get(event.index) or self._open(event.index)
+    def _on_block_delta(self, event: _WireEvent) -> None:
+        block = self._blocks.get(event.index) or self._open_block(event.index)
         delta = event.delta or _NO_DELTA
         handler = self._deltas.get(delta.type or "")
         if handler is not None:
             handler(block, delta)
 
-    def _text(self, block: _Block, delta: _Delta) -> None:
+    def _on_text(self, block: _Block, delta: _Delta) -> None:
         if delta.text:
             self._events.append(TextDelta(text=delta.text, part=block.part))
 
-    def _input(self, block: _Block, delta: _Delta) -> None:
+    def _on_input(self, block: _Block, delta: _Delta) -> None:
         if not delta.partial_json:
             return
         block.has_input = True
@@ -216,69 +217,71 @@ class MessageStreamDecoder:
         else:
             self._events.append(ArgumentsDelta(text=delta.partial_json, part=block.part))
 
-    def _thinking(self, block: _Block, delta: _Delta) -> None:
+    def _on_thinking(self, block: _Block, delta: _Delta) -> None:
         if delta.thinking:
             self._events.append(ReasoningDelta(text=delta.thinking, part=block.part))
 
-    def _signature(self, block: _Block, delta: _Delta) -> None:
+    def _on_signature(self, block: _Block, delta: _Delta) -> None:
         block.signature = delta.signature or block.signature
 
-    def _citation(self, block: _Block, delta: _Delta) -> None:
+    def _on_citation(self, block: _Block, delta: _Delta) -> None:
         if isinstance(delta.citation, dict):
-            self._events.append(CitationDelta(citation=citation_of(delta.citation), part=block.part))
+            self._events.append(CitationDelta(citation=read_citation(delta.citation), part=block.part))
 
-    def _compaction(self, block: _Block, delta: _Delta) -> None:
+    def _on_compaction(self, block: _Block, delta: _Delta) -> None:
         if block.raw is not None:
             for name, value in (("content", delta.content), ("encrypted_content", delta.encrypted_content)):
                 if value is not None:
                     block.raw[name] = value
 
-    def _block_stop(self, event: _WireEvent) -> None:
+    def _on_block_stop(self, event: _WireEvent) -> None:
         if event.index in self._blocks:
-            self._close(event.index)
+            self._close_block(event.index)
 
-    def _close(self, index: int) -> None:
+    def _close_block(self, index: int) -> None:
         block = self._blocks.pop(index)
         if block.raw is not None:
             if block.pieces:
-                block.raw["input"] = _whole_input("".join(block.pieces))
-            self._events.append(WholePart(value=foreign(block.raw), part=block.part))
-        elif block.signature and (token := minted(block.signature, self._origin)) is not None:
+                block.raw["input"] = _parse_input("".join(block.pieces))
+            self._events.append(WholePart(value=foreign_part(block.raw), part=block.part))
+        elif block.signature and (token := signature_token(block.signature, self._origin)) is not None:
             self._events.append(ReasoningToken(token=token, part=block.part))
         elif block.input not in {"", "{}"} and not block.has_input:
             self._events.append(ArgumentsDelta(text=block.input, part=block.part))
         self._events.append(PartEnded(part=block.part))
 
-    def _close_all(self) -> None:
+    def _close_all_blocks(self) -> None:
         for index in list(self._blocks):
-            self._close(index)
+            self._close_block(index)
 
-    def _message_delta(self, event: _WireEvent) -> None:
-        self._close_all()
-        self._count(event.usage)
+    def _on_message_delta(self, event: _WireEvent) -> None:
+        self._close_all_blocks()
+        self._update_usage(event.usage)
         if event.usage is not None:
             self._events.append(UsageUpdate(usage=self._counts.usage()))
         delta = event.delta or _NO_DELTA
         if delta.stop_reason and not self._has_stop:
             self._has_stop = True
-            self._events.append(Finished(stop=stop_of(delta.stop_reason, delta.stop_sequence, delta.stop_details)))
+            self._events.append(
+                ChoiceFinished(stop=read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details))
+            )
 
-    def _message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it says nothing
-        self._close_all()
+    def _on_message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it is empty
+        self._close_all_blocks()
         if not self._has_stop:
             reason = "tool_use" if self._has_calls else "end_turn"
-            self._events.append(Finished(stop=stop_of(reason, None, None)))
-        self._events.append(Ended())
-        self._is_over = True
+            self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))
+        self._events.append(StreamEnded())
+        self._is_finished = True
 
 
-def _lenient(raw: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what compatible servers leave out of a block's start."""
+def _fill_missing_members(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the content block with the members that compatible servers leave out."""
     kind = raw["type"]
     return {"text": ""} | raw if kind == "text" else {"data": ""} | raw if kind == "redacted_thinking" else raw
 
 
-def _whole_input(text: str) -> Any:
+def _parse_input(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,7 +1,7 @@
-"""From messages to Anthropic's turns: they alternate, the first is the user's, none is empty, results come first.
+"""Writes messages as Anthropic's turns: roles alternate, the first is `user`, none is empty, tool results come first.
 
-System messages at the beginning become the system prompt, block by block. Later ones stay where they are: as user
-text, reported, or as they came for a client of this dialect.
+System messages at the beginning become the system prompt. Later ones keep their position: for clients of other dialects
+they become user text, and this is reported; for clients of this dialect they stay unchanged.
 """
 
 from collections.abc import Iterable
@@ -15,115 +15,120 @@ from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, Media, Message
 
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-_NOTHING_SAID: Final = "(no text)"
-"""Stands where a turn is needed and the client has nothing for it."""
+_PLACEHOLDER_TEXT: Final = "(no text)"
+"""The text of a required turn for which the client sent nothing."""
 
 
 class Turn(Struct):
     role: str
     results: list[dict[str, Any]] = field(default_factory=list)
-    """Tool results: they stand before everything else, as Anthropic demands."""
+    """Tool results, which Anthropic requires before all other blocks."""
     blocks: list[dict[str, Any]] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
 
-    def wire(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         return {"role": self.role, "content": [*self.results, *self.blocks], **self.extras}
 
 
-def prompt_and_turns(
+def write_prompt_and_turns(
     conversation: Conversation, writer: BlockWriter, losses: LossReport
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the system prompt's blocks and the messages. Raises `UnsupportedFeature`."""
     messages = conversation.messages
-    lead = next((at for at, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages))
-    system = [block for message in messages[:lead] for block in _system_blocks(message, writer, losses)]
-    turns = _turns(messages[lead:], writer, losses, is_own=conversation.dialect == DIALECT)
+    system_count = next(
+        (index for index, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages)
+    )
+    system = [block for message in messages[:system_count] for block in _write_system(message, writer, losses)]
+    turns = _write_turns(messages[system_count:], writer, losses, is_same_dialect=conversation.dialect == DIALECT)
     if not turns and system:
-        losses.add("messages", "converted", "the last system message is said by the user")
+        losses.add("messages", "converted", "last system message sent as user")
         turns = [Turn("user", blocks=[system.pop()])]
     elif not turns:
-        losses.add("messages", "converted", "an empty message")
-        turns = [_placeholder()]
+        losses.add("messages", "converted", "a placeholder user message was added")
+        turns = [_placeholder_turn()]
     elif turns[0].role == "assistant":
-        losses.add("messages", "converted", "a user turn was put first")
-        turns.insert(0, _placeholder())
+        losses.add("messages", "converted", "a placeholder user message was added at the start")
+        turns.insert(0, _placeholder_turn())
     _trim_prefill(turns[-1], losses)
-    return system, [turn.wire() for turn in turns]
+    return system, [turn.to_wire() for turn in turns]
 
 
-def _placeholder() -> Turn:
-    return Turn("user", blocks=[{"type": "text", "text": _NOTHING_SAID}])
+def _placeholder_turn() -> Turn:
+    return Turn("user", blocks=[{"type": "text", "text": _PLACEHOLDER_TEXT}])
 
 
-def _system_blocks(message: Message, writer: BlockWriter, losses: LossReport) -> list[dict[str, Any]]:
+def _write_system(message: Message, writer: BlockWriter, losses: LossReport) -> list[dict[str, Any]]:
     if any(isinstance(part, Media) for part in message.parts):
         raise errors.UnsupportedFeature(
-            "Anthropic's dialect takes only text in system messages; put files into a user message.",
+            "Anthropic's API accepts only text in system messages.",
             param=losses.name_of("messages"),
+            hint="Put files into a user message.",
         )
-    return [block for part in message.parts for block in writer.blocks(part)]
+    return [block for part in message.parts for block in writer.write(part)]
 
 
-def _turns(messages: Iterable[Message], writer: BlockWriter, losses: LossReport, *, is_own: bool) -> list[Turn]:
+def _write_turns(
+    messages: Iterable[Message], writer: BlockWriter, losses: LossReport, *, is_same_dialect: bool
+) -> list[Turn]:
     turns: list[Turn] = []
     for message in messages:
-        role = _role(message, losses, is_own=is_own)
-        blocks = [block for part in message.parts for block in writer.blocks(part)]
+        role = _wire_role(message, losses, is_same_dialect=is_same_dialect)
+        blocks = [block for part in message.parts for block in writer.write(part)]
         if message.name:
             losses.dropped("messages[].name")
         if not blocks:
-            continue  # empty turns are refused; their neighbours join
+            continue  # Anthropic rejects empty turns
         if not turns or turns[-1].role != role:
             turns.append(Turn(role))
         turn = turns[-1]
         for block in blocks:
             (turn.results if block["type"] == "tool_result" else turn.blocks).append(block)
-        if is_own:
+        if is_same_dialect:
             turn.extras.update(message.extras)
     for turn in turns:
-        if turn.role == "assistant" and not is_own:
+        if turn.role == "assistant" and not is_same_dialect:
             _put_thinking_first(turn)
     return turns
 
 
-def _role(message: Message, losses: LossReport, *, is_own: bool) -> str:
+def _wire_role(message: Message, losses: LossReport, *, is_same_dialect: bool) -> str:
     if message.role == "assistant":
         return "assistant"
     if message.role in _SYSTEM_ROLES:
-        if is_own:
+        if is_same_dialect:
             return "system"
-        losses.add("messages[].role", "converted", "a later system message is said by the user")
+        losses.add("messages[].role", "converted", "later system message sent as user")
     return "user"
 
 
 def _put_thinking_first(turn: Turn) -> None:
-    """Anthropic wants an assistant turn that has thoughts to begin with them."""
+    """Move thinking blocks to the start of an assistant turn, as Anthropic requires."""
     if turn.blocks and turn.blocks[0]["type"] not in THINKING_TYPES:
         turn.blocks.sort(key=lambda block: block["type"] not in THINKING_TYPES)
 
 
 def _trim_prefill(turn: Turn, losses: LossReport) -> None:
-    """An answer that is to be continued must not end with white space."""
+    """Remove white space at the end of a prefilled answer, which Anthropic rejects."""
     last = turn.blocks[-1] if turn.role == "assistant" and turn.blocks else None
     if last is not None and last["type"] == "text" and last["text"] != last["text"].rstrip():
         turn.blocks[-1] = {**last, "text": last["text"].rstrip()}
-        losses.add("messages", "converted", "white space at the end of the prefill")
+        losses.add("messages", "converted", "trailing white space removed from the prefill")
 
 
-def has_calls(messages: Iterable[dict[str, Any]]) -> bool:
+def has_tool_calls(messages: Iterable[dict[str, Any]]) -> bool:
     return any(block["type"] in {"tool_use", "tool_result"} for turn in messages for block in turn["content"])
 
 
-def lacks_thoughts(messages: list[dict[str, Any]]) -> bool:
-    """Whether tool results end the conversation, and the turn that called the tools does not begin with thoughts.
+def lacks_reasoning(messages: list[dict[str, Any]]) -> bool:
+    """Return whether the last message has tool results, and the reasoning before the tool calls is missing.
 
-    A turn that uses tools several times is one turn: its first message counts.
+    Several rounds of tool calls belong to the same turn, which must begin with reasoning.
     """
-    first: dict[str, Any] | None = None
+    first_turn: dict[str, Any] | None = None
     for turn in reversed(messages):
         if turn["role"] == "assistant":
-            first = turn
+            first_turn = turn
         elif turn["content"][0]["type"] != "tool_result":
             break
     is_open = bool(messages) and messages[-1]["content"][0]["type"] == "tool_result"
-    return is_open and first is not None and first["content"][0]["type"] not in THINKING_TYPES
+    return is_open and first_turn is not None and first_turn["content"][0]["type"] not in THINKING_TYPES

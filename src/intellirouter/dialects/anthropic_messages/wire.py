@@ -1,7 +1,7 @@
-"""What the dialect's requests look like as far as routing reads them, and its words for what is wrong with one.
+"""The members of a request that routing reads, and validation errors with Anthropic's wording.
 
-Source: Anthropic API reference, "Create a Message" and "Count tokens in a Message". Members that are not named here
-are read, if at all, when a request must be translated (`request_in`).
+Source: Anthropic API reference, "Create a Message" and "Count tokens in a Message". All other members are read only if
+a request is translated (`client_request`).
 """
 
 import re
@@ -13,22 +13,22 @@ from msgspec import Struct
 from intellirouter.core import Call, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
-from intellirouter.dialects.wire.request_validation import decode_body, what_and_where
+from intellirouter.dialects.wire.request_validation import decode_body, split_validation_error
 
 T = TypeVar("T")
 
 DIALECT: Final = "anthropic_messages"
 VERSION: Final = "2023-06-01"
-"""The API version whose requests we write. A client's own version goes along when its bytes are relayed."""
+"""The API version of translated requests. In a passthrough, the client's version is sent."""
 MESSAGES_PATH: Final = "/v1/messages"
 COUNT_PATH: Final = "/v1/messages/count_tokens"
 
-_ABSENT: Final = msgspec.Raw()
+_MISSING_VALUE: Final = msgspec.Raw()
 
 
 class BlockHead(Struct):
     type: str
-    content: msgspec.Raw = _ABSENT
+    content: msgspec.Raw = _MISSING_VALUE
 
 
 class MessageHead(Struct):
@@ -46,7 +46,7 @@ class OutputHead(Struct):
 
 
 class RequestHead(Struct):
-    """The members whose types we answer for, whatever serves the request."""
+    """The members that are validated in every request, also in a passthrough."""
 
     model: str
     messages: list[MessageHead]
@@ -73,10 +73,10 @@ def source_of(call: Call) -> RequestHead:
 HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)
 BLOCKS_DECODER: Final = msgspec.json.Decoder(list[BlockHead])
 
-_MISSING: Final = re.compile(r"missing required field `(?P<name>[^`]+)`")
-_EXPECTED: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
+_MISSING_FIELD: Final = re.compile(r"missing required field `(?P<name>[^`]+)`")
+_EXPECTED_TYPE: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
 _INDEX: Final = re.compile(r"\[(\d*)\]")
-_WORDS: Final = {
+_TYPE_NAMES: Final = {
     "str": "string",
     "int": "integer",
     "float": "number",
@@ -84,30 +84,35 @@ _WORDS: Final = {
     "array": "list",
     "object": "dictionary",
 }
-_KINDS: Final = {"a string": "string", "a boolean": "boolean", "an array": "list", "an object": "dictionary"}
-"""What `Reader` expects, in Anthropic's words."""
+_READER_TYPE_NAMES: Final = {
+    "a string": "string",
+    "a boolean": "boolean",
+    "an array": "list",
+    "an object": "dictionary",
+}
+"""Anthropic's names for the types that `Reader` expects."""
 
 
 def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """Decode a request body. Raises `InvalidRequest` in the words of Anthropic's API."""
+    """Decode a request body. Raises `InvalidRequest` with Anthropic's wording."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _explain(str(error)) from None
+        raise _explain_validation_error(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decode_body(decoder, body)  # raises, with the words for broken JSON
+        return decode_body(decoder, body)  # raises the error for invalid JSON
 
 
-def _explain(text: str) -> errors.InvalidRequest:
-    what, path = what_and_where(text)
+def _explain_validation_error(text: str) -> errors.InvalidRequest:
+    problem, path = split_validation_error(text)
     path = _INDEX.sub(r".\1", path).strip(".")
-    if missing := _MISSING.search(what):
+    if missing := _MISSING_FIELD.search(problem):
         return missing_field(f"{path}.{missing['name']}" if path else missing["name"])
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    if types := _EXPECTED.search(what):
-        return wrong_type(path, _WORDS.get(types["expected"], types["expected"]))
-    return errors.InvalidRequest(f"{path}: {what}.", code="invalid_value", param=path)
+    if types := _EXPECTED_TYPE.search(problem):
+        return wrong_type(path, _TYPE_NAMES.get(types["expected"], types["expected"]))
+    return errors.InvalidRequest(f"{path}: {problem}.", code="invalid_value", param=path)
 
 
 def missing_field(path: str) -> errors.InvalidRequest:
@@ -119,10 +124,10 @@ def wrong_type(path: str, expected: str) -> errors.InvalidRequest:
 
 
 class AnthropicReader(Reader):
-    """Reads members with Anthropic's words for what is wrong."""
+    """Reads members and raises errors with Anthropic's wording."""
 
     def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:  # noqa: ARG002
-        return wrong_type(place, _KINDS[expected])
+        return wrong_type(place, _READER_TYPE_NAMES[expected])
 
     def missing(self, place: str) -> errors.InvalidRequest:
         return missing_field(place)
@@ -131,8 +136,8 @@ class AnthropicReader(Reader):
 READER: Final = AnthropicReader()
 
 
-def objects(value: Any, path: str) -> list[dict[str, Any]]:
-    """Return a list of objects; null is empty. Raises `InvalidRequest`."""
+def read_objects(value: Any, path: str) -> list[dict[str, Any]]:
+    """Return a list of objects, which is empty for null. Raises `InvalidRequest`."""
     if value is None:
         return []
     if not isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Amazon Bedrock's Converse API: upstreams only, no client speaks it.
+"""Amazon Bedrock's Converse API, for upstreams only.
 
-Door: `SPEC`; `UPSTREAM`; `event_stream` is AWS's binary framing, which the mock vendor writes, too.
-Upstream side: `upstream` and `upstream_*`.
+Public names: `SPEC` and `UPSTREAM`. `event_stream` reads and writes AWS's binary framing. The upstream side is in
+`upstream` and `upstream_*`.
 """
 
 from typing import Final

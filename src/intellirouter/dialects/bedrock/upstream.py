@@ -1,4 +1,4 @@
-"""Amazon Bedrock as an upstream: Converse, ConverseStream and CountTokens below `https://bedrock-runtime.REGION…`."""
+"""The upstream side: Converse, ConverseStream and CountTokens at `https://bedrock-runtime.REGION.amazonaws.com`."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.bedrock import upstream_errors as errors_in
+from intellirouter.dialects.bedrock import upstream_errors
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
 from intellirouter.dialects.bedrock.upstream_request import RequestWriter
 from intellirouter.dialects.bedrock.upstream_response import decode_response
@@ -16,8 +16,8 @@ from intellirouter.dialects.ir import Conversation, Response, origin_of
 from intellirouter.dialects.protocols import Splitter
 from intellirouter.dialects.wire.sse import EventSplitter
 
-_COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
-"""What the counting operation takes."""
+_COUNTED_MEMBERS: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+"""Members that CountTokens accepts."""
 
 
 class _Count(Struct):
@@ -28,23 +28,23 @@ _decode_count: Final = msgspec.json.Decoder(_Count)
 
 
 def _path(deployment: Deployment, operation: str) -> str:
-    """Ids hold colons, ARNs slashes: one segment, all quoted."""
+    """Return the path. Model ids contain colons and ARNs slashes, so the model is quoted completely."""
     return f"/model/{quote(deployment.upstream_model, safe='')}/{operation}"
 
 
 class ConverseUpstream:
-    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`. No client speaks this dialect."""
+    """Implements `protocols.ChatUpstream` and `protocols.CountUpstream`. No client uses this dialect."""
 
     dialect: str = DIALECT
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        body = RequestWriter(conversation, deployment, losses).body()
+        body = RequestWriter(conversation, deployment, losses).write()
         operation = "converse-stream" if conversation.is_stream else "converse"
         return UpstreamRequest(path=_path(deployment, operation), body=msgspec.json.encode(body))
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        body = RequestWriter(conversation, deployment, losses).body()
-        counted: dict[str, Any] = {name: body[name] for name in _COUNTED if name in body}
+        body = RequestWriter(conversation, deployment, losses).write()
+        counted: dict[str, Any] = {name: body[name] for name in _COUNTED_MEMBERS if name in body}
         document = {"input": {"converse": counted}}
         return UpstreamRequest(path=_path(deployment, "count-tokens"), body=msgspec.json.encode(document))
 
@@ -52,7 +52,8 @@ class ConverseUpstream:
         try:
             return max(0, _decode_count.decode(body).input_tokens)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's answer is no count of tokens: {error}") from None
+            message = errors.as_sentence(f"The upstream returned an invalid token count: {error}")
+            raise errors.UpstreamMalformed(message) from None
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         operation = "converse-stream" if call.is_stream else "converse"
@@ -67,7 +68,7 @@ class ConverseUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    decode_error = staticmethod(errors_in.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 UPSTREAM: Final = ConverseUpstream()

@@ -1,10 +1,10 @@
-"""The history in Converse's words: turns that alternate, blocks by kind, results first, none empty."""
+"""Writes messages as Converse's turns: roles alternate, tool results come first, none is empty."""
 
 import re
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.bedrock.upstream_media import MediaWriter
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -22,18 +22,18 @@ from intellirouter.dialects.ir import (
 )
 
 DIALECT: Final = "bedrock"
-RAW: Final = "_raw"
-"""The member that holds arguments which are no JSON object."""
-_NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+RAW_ARGUMENTS: Final = "_raw"
+"""The member for arguments that are not a JSON object."""
+_INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
 _MAX_ID_CHARS: Final = 64
-_NOTHING_SAID: Final = "(no text)"
-"""Stands where Converse wants text and the client has none."""
+_PLACEHOLDER_TEXT: Final = "(no text)"
+"""The text of a required block for which the client sent nothing."""
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 Block = dict[str, Any]
 
 
 class ContentWriter:
-    """Writes the messages of one request. Read-only on the conversation."""
+    """Writes the messages of one request without changing the conversation."""
 
     def __init__(
         self,
@@ -41,137 +41,141 @@ class ContentWriter:
         deployment: Deployment,
         losses: LossReport,
         *,
-        tells_calls: bool = False,
+        calls_as_text: bool = False,
     ) -> None:
-        """`tells_calls`: calls and results become text, for requests that may declare no tools."""
+        """`calls_as_text`: write tool calls and results as text, for requests that must not declare tools."""
         self._messages = conversation.messages
         self._names = conversation.tool_names()
         self._deployment = deployment
         self._profile = deployment.profile
         self._losses = losses
-        self._tells_calls = tells_calls
+        self._calls_as_text = calls_as_text
         self._media = MediaWriter(deployment, losses)
         self._ids: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._used_ids: set[str] = set()
 
-    def prompt_and_turns(self) -> tuple[list[Block], list[Block]]:
+    def write(self) -> tuple[list[Block], list[Block]]:
         """Return the system prompt's blocks and the messages. Raises `UnsupportedFeature`."""
         messages = self._messages
-        lead = next((at for at, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages))
-        system = [block for message in messages[:lead] for part in message.parts for block in self._blocks(part)]
-        turns = self._turns(messages[lead:])
+        roles = [message.role for message in messages]
+        system_count = next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(roles))
+        system_parts = [part for message in messages[:system_count] for part in message.parts]
+        system = [block for part in system_parts for block in self._write_part(part)]
+        turns = self._write_turns(messages[system_count:])
         if not turns or turns[0]["role"] == "assistant":
-            self._losses.add("messages", "converted", "a user turn was put first")
-            turns.insert(0, {"role": "user", "content": [{"text": _NOTHING_SAID}]})
+            self._losses.add("messages", "converted", "a placeholder user message was added at the start")
+            turns.insert(0, {"role": "user", "content": [{"text": _PLACEHOLDER_TEXT}]})
         for turn in turns:
-            if any("document" in block for block in turn["content"]) and not any("text" in b for b in turn["content"]):
-                turn["content"].append({"text": _NOTHING_SAID})
+            kinds = {kind for block in turn["content"] for kind in block}
+            if "document" in kinds and "text" not in kinds:
+                turn["content"].append({"text": _PLACEHOLDER_TEXT})
         self._trim_prefill(turns[-1])
         return system, turns
 
-    def _turns(self, messages: list[Message]) -> list[Block]:
+    def _write_turns(self, messages: list[Message]) -> list[Block]:
         turns: list[Block] = []
         for message in messages:
-            role = self._role(message)
-            blocks = [block for part in message.parts for block in self._blocks(part)]
+            role = self._wire_role(message)
+            blocks = [block for part in message.parts for block in self._write_part(part)]
             if not blocks:
-                continue  # empty turns are refused; their neighbours join
+                continue  # Converse rejects empty turns
             if turns and turns[-1]["role"] == role:
                 turns[-1]["content"] += blocks
             else:
                 turns.append({"role": role, "content": blocks})
         for turn in turns:
-            _put_first(turn["content"], "toolResult" if turn["role"] == "user" else "reasoningContent")
+            _move_first(turn["content"], "toolResult" if turn["role"] == "user" else "reasoningContent")
         return turns
 
-    def _role(self, message: Message) -> str:
+    def _wire_role(self, message: Message) -> str:
         if message.name:
             self._losses.dropped("messages[].name")
         if message.role == "assistant":
             return "assistant"
         if message.role in _SYSTEM_ROLES:
-            self._losses.add("messages[].role", "converted", "a later system message is said by the user")
+            self._losses.add("messages[].role", "converted", "later system message sent as user")
         return "user"
 
-    def _blocks(self, part: Part) -> list[Block]:
+    def _write_part(self, part: Part) -> list[Block]:
         match part:
             case Text() | Refusal():
                 if isinstance(part, Text) and part.citations:
                     self._losses.dropped("messages[].content[].citations")
                 blocks: list[Block] = [{"text": part.text}] if part.text.strip() else []
             case Reasoning():
-                blocks = self._reasoning(part)
+                blocks = self._write_reasoning(part)
             case ToolCall():
-                blocks = [self._call(part)]
+                blocks = [self._write_call(part)]
             case ToolResult():
-                blocks = self._result(part)
+                blocks = self._write_result(part)
             case Media():
-                blocks = [self._media.block(part)]
+                blocks = [self._media.write(part)]
             case Foreign():
-                blocks = self._foreign(part)
+                blocks = self._write_foreign(part)
         cache = getattr(part, "cache", None)
-        return blocks if cache is None or not blocks else blocks + self._cache_point(cache)
+        return blocks if cache is None or not blocks else blocks + self._write_cache_point(cache)
 
-    def _foreign(self, part: Foreign) -> list[Block]:
+    def _write_foreign(self, part: Foreign) -> list[Block]:
         self._losses.dropped(f"messages[].content[].{part.kind}")
         return []
 
-    def _cache_point(self, cache: CacheMark) -> list[Block]:
+    def _write_cache_point(self, cache: CacheMark) -> list[Block]:
         if not self._profile.caches_messages:
             self._losses.dropped("cache")
             return []
         return [cache_point(cache)]
 
-    def _reasoning(self, part: Reasoning) -> list[Block]:
+    def _write_reasoning(self, part: Reasoning) -> list[Block]:
         token = usable_token(part.token, DIALECT, self._deployment)
         if not token:
-            self._losses.add("messages[].reasoning", "dropped", "signed by somebody else")
+            self._losses.add("messages[].reasoning", "dropped", "not signed by this upstream")
             return []
         if part.is_redacted:
             return [{"reasoningContent": {"redactedContent": token}}]
         text = part.text or "\n\n".join(part.summary)
         return [{"reasoningContent": {"reasoningText": {"text": text, "signature": token}}}]
 
-    def _call(self, part: ToolCall) -> Block:
-        found = {INPUT: part.arguments} if part.kind == "custom" else part.arguments_object()
-        if self._tells_calls:
+    def _write_call(self, part: ToolCall) -> Block:
+        arguments = {INPUT_ARGUMENT: part.arguments} if part.kind == "custom" else part.arguments_object()
+        if self._calls_as_text:
             return {"text": f"[called the tool {part.name} with {part.arguments}]"}
-        if found is None:
-            self._losses.add("messages[].tool_calls[].arguments", "converted", "text that is no JSON object")
-            found = {RAW: part.arguments}
-        return {"toolUse": {"toolUseId": self._id(part.id), "name": part.name, "input": found}}
+        if arguments is None:
+            self._losses.add("messages[].tool_calls[].arguments", "converted", "invalid JSON object in _raw")
+            arguments = {RAW_ARGUMENTS: part.arguments}
+        return {"toolUse": {"toolUseId": self._unique_id(part.id), "name": part.name, "input": arguments}}
 
-    def _id(self, call_id: str) -> str:
-        """Return the id in the allowed characters: the same for a call and its result, different for two calls."""
+    def _unique_id(self, call_id: str) -> str:
+        """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
-            clean = base = _NOT_IN_IDS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
+            unique = sanitized = _INVALID_ID_CHARS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
             number = 2
-            while clean in self._taken:
-                clean, number = f"{base}_{number}", number + 1
-            self._taken.add(clean)
-            self._ids[call_id] = clean
+            while unique in self._used_ids:
+                unique, number = f"{sanitized}_{number}", number + 1
+            self._used_ids.add(unique)
+            self._ids[call_id] = unique
         return self._ids[call_id]
 
-    def _result(self, part: ToolResult) -> list[Block]:
-        content = [self._media.block(each) if isinstance(each, Media) else {"text": each.text} for each in part.parts]
+    def _write_result(self, part: ToolResult) -> list[Block]:
+        content = [self._media.write(each) if isinstance(each, Media) else {"text": each.text} for each in part.parts]
         content = [block for block in content if block.get("text", "x").strip()]
         if part.is_error and not self._profile.has_result_status:
             self._losses.add("messages[].content[].is_error", "converted", "text")
             content.insert(0, {"text": "Error:"})
-        if self._tells_calls:
+        content = content or [{"text": _PLACEHOLDER_TEXT}]
+        if self._calls_as_text:
             name = part.name or self._names.get(part.call_id, "tool")
-            return [{"text": f"[the tool {name} returned:]"}, *(content or [{"text": _NOTHING_SAID}])]
-        written: Block = {"toolUseId": self._id(part.call_id), "content": content or [{"text": _NOTHING_SAID}]}
+            return [{"text": f"[the tool {name} returned:]"}, *content]
+        written: Block = {"toolUseId": self._unique_id(part.call_id), "content": content}
         if part.is_error and self._profile.has_result_status:
             written["status"] = "error"
         return [{"toolResult": written}]
 
     def _trim_prefill(self, turn: Block) -> None:
-        """An answer that is to be continued must not end with white space."""
+        """Remove white space at the end of a prefilled answer, which models reject."""
         last = turn["content"][-1]
         if turn["role"] == "assistant" and "text" in last and last["text"] != last["text"].rstrip():
             turn["content"][-1] = {"text": last["text"].rstrip()}
-            self._losses.add("messages", "converted", "white space at the end of the prefill")
+            self._losses.add("messages", "converted", "trailing white space removed from the prefill")
 
 
 def cache_point(cache: CacheMark) -> Block:
@@ -181,13 +185,13 @@ def cache_point(cache: CacheMark) -> Block:
     return {"cachePoint": point}
 
 
-def _put_first(content: list[Block], kind: str) -> None:
-    """Move the blocks of this kind, each with its cache point, before the others; the order stays otherwise."""
+def _move_first(content: list[Block], kind: str) -> None:
+    """Move the blocks of this kind, each with its cache point, to the start. Otherwise the order stays the same."""
     first: list[Block] = []
     rest: list[Block] = []
-    into = rest
+    target = rest
     for block in content:
         if "cachePoint" not in block:
-            into = first if kind in block else rest
-        into.append(block)
+            target = first if kind in block else rest
+        target.append(block)
     content[:] = first + rest

@@ -1,4 +1,4 @@
-"""Bedrock's errors into ours: by the exception's name in a header, in the body, or in a stream's message.
+"""Decodes Bedrock's errors by the name of the exception in a header, in the body, or in a message of a stream.
 
 Source: AWS, Bedrock Runtime API reference, "Errors"; AWS JSON protocols (`x-amzn-errortype`, `__type`).
 """
@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
-_BY_STATUS: Final = {
+_EXCEPTION_BY_STATUS: Final = {
     401: "UnrecognizedClientException",
     403: "AccessDeniedException",
     404: "ResourceNotFoundException",
@@ -22,7 +22,7 @@ _BY_STATUS: Final = {
     503: "ServiceUnavailableException",
     504: "ModelTimeoutException",
 }
-_AUTH: Final = frozenset(
+_AUTH_EXCEPTIONS: Final = frozenset(
     {
         "AccessDeniedException",
         "ExpiredTokenException",
@@ -39,40 +39,51 @@ _AUTH: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_THROTTLED: Final = frozenset({"ThrottlingException", "TooManyRequestsException", "Throttling"})
-_MISSING: Final = ("model identifier is invalid", "on-demand throughput", "end of its life", "inference profile")
-"""Of a validation error: it is the deployment's model that is wrong, not the request."""
-_TOO_LONG: Final = ("too long", "context window", "context length", "maximum context", "input length")
-_LACKS: Final = ("doesn't support", "does not support", "not supported", "isn't supported", "unsupported")
+_RATE_LIMIT_EXCEPTIONS: Final = frozenset({"ThrottlingException", "TooManyRequestsException", "Throttling"})
+_MODEL_MISSING_MESSAGES: Final = (
+    "model identifier is invalid",
+    "on-demand throughput",
+    "end of its life",
+    "inference profile",
+)
+"""Messages of validation errors that are caused by the deployment's model, not by the request."""
+_TOO_LONG_MESSAGES: Final = ("too long", "context window", "context length", "maximum context", "input length")
+_UNSUPPORTED_MESSAGES: Final = (
+    "doesn't support",
+    "does not support",
+    "not supported",
+    "isn't supported",
+    "unsupported",
+)
 
 
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
-    """Turn an error answer into ours."""
-    kind, message = _read(body)
+    """Decode an error response."""
+    kind, message = _read_error(body)
     for name, value in headers:
         if name.lower() == "x-amzn-errortype":
-            kind = _bare(value)
-    kind = kind or _BY_STATUS.get(status, "")
-    error = _error(status, kind, message, deployment)
-    error.retry_after_s = retry_after(headers, clock)
+            kind = _short_name(value)
+    kind = kind or _EXCEPTION_BY_STATUS.get(status, "")
+    error = _build_error(status, kind, message, deployment)
+    error.retry_after_s = retry_after_s(headers, clock)
     if isinstance(error, errors.UpstreamRejected):
         error.vendor_body = body
     return error
 
 
-def error_in_stream(headers: Mapping[str, Any], payload: bytes) -> errors.UpstreamError:
-    """Turn the exception that a stream brings into ours."""
-    kind, message = _read(payload)
-    kind = _bare(str(headers.get(":exception-type") or headers.get(":error-code") or "")) or kind
+def decode_stream_error(headers: Mapping[str, Any], payload: bytes) -> errors.UpstreamError:
+    """Decode an exception or error in a stream."""
+    kind, message = _read_error(payload)
+    kind = _short_name(str(headers.get(":exception-type") or headers.get(":error-code") or "")) or kind
     message = message or str(headers.get(":error-message") or "")
     kind = kind[:1].upper() + kind[1:]
-    return _error(0, kind, message[:_MAX_MESSAGE_CHARS], "The upstream")
+    return _build_error(0, kind, message[:_MAX_MESSAGE_CHARS], "The upstream")
 
 
-def _read(body: bytes) -> tuple[str, str]:
-    """Return the exception's name and its message, from whatever came. The message is bounded."""
+def _read_error(body: bytes) -> tuple[str, str]:
+    """Return the exception name and the message of an error in any form. The length of the message is limited."""
     try:
         document: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -82,60 +93,64 @@ def _read(body: bytes) -> tuple[str, str]:
         return "", str(document)[:_MAX_MESSAGE_CHARS]
     kind = document.get("__type") or document.get("code") or ""
     message = document.get("message") or document.get("Message") or document.get("originalMessage") or ""
-    return _bare(kind) if isinstance(kind, str) else "", str(message)[:_MAX_MESSAGE_CHARS]
+    return _short_name(kind) if isinstance(kind, str) else "", str(message)[:_MAX_MESSAGE_CHARS]
 
 
-def _bare(kind: str) -> str:
+def _short_name(kind: str) -> str:
     """Return the name in `com.amazon.coral.service#Name:http://…`."""
     return kind.partition(":")[0].rpartition("#")[2].strip()
 
 
-def _error(status: int, kind: str, message: str, where: str) -> errors.UpstreamError:
-    said = f": {message}" if message else "."
-    if kind in _AUTH or status == 401:  # whatever its name: a client's own key is never meant
-        return errors.UpstreamAuthFailed(f"{where} refused our credential{said}")
-    if kind in _THROTTLED:
-        return errors.UpstreamRateLimited(f"{where} is rate limited{said}")
+def _sentence(problem: str, message: str) -> str:
+    """Return a description of the error, followed by the vendor's message."""
+    return errors.as_sentence(f"{problem}: {message}" if message else problem)
+
+
+def _build_error(status: int, kind: str, message: str, source: str) -> errors.UpstreamError:
+    if kind in _AUTH_EXCEPTIONS or status == 401:  # the gateway's credential, whatever the exception is called
+        return errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
+    if kind in _RATE_LIMIT_EXCEPTIONS:
+        return errors.UpstreamRateLimited(_sentence(f"{source} is rate limited", message))
     if kind in _BUILDERS:
-        return _BUILDERS[kind](where, said, message)
+        return _BUILDERS[kind](source, message)
     if kind == "ValidationException" or 400 <= status < 500:
-        return _rejected(status or 400, message or kind or f"HTTP {status}", where)
+        return _rejected(status or 400, message, kind or f"HTTP {status}", source)
     if 300 <= status < 400:
-        return errors.UpstreamMalformed(f"{where} answered with a redirect (HTTP {status}); check its base_url.")
-    name = kind or f"HTTP {status}"
-    return errors.UpstreamUnavailable(f"{where} failed ({name}){said}")
+        return errors.UpstreamMalformed(f"{source} returned a redirect (HTTP {status}). Check its base_url.")
+    return errors.UpstreamUnavailable(_sentence(f"{source} failed ({kind or f'HTTP {status}'})", message))
 
 
-def _rejected(status: int, message: str, where: str) -> errors.UpstreamError:
+def _rejected(status: int, message: str, name: str, source: str) -> errors.UpstreamError:
+    message = message or f"{source} rejected the request ({name})."
     lower = message.lower()
-    if any(words in lower for words in _MISSING):
-        return errors.UpstreamModelMissing(f"{where}: {message}")
-    if any(words in lower for words in _TOO_LONG):
+    if any(phrase in lower for phrase in _MODEL_MISSING_MESSAGES):
+        return errors.UpstreamModelMissing(_sentence(source, message))
+    if any(phrase in lower for phrase in _TOO_LONG_MESSAGES):
         return errors.UpstreamRejected(message, code="context_length_exceeded", status=status)
-    if any(words in lower for words in _LACKS):
-        return errors.UnsupportedFeature(f"{where}: {message}")
+    if any(phrase in lower for phrase in _UNSUPPORTED_MESSAGES):
+        return errors.UnsupportedFeature(_sentence(source, message))
     return errors.UpstreamRejected(message, status=status)
 
 
-def _unavailable(where: str, said: str, message: str) -> errors.UpstreamError:  # noqa: ARG001 - one shape for all
-    return errors.UpstreamUnavailable(f"{where} is not available{said}", status=503)
+def _unavailable(source: str, message: str) -> errors.UpstreamError:
+    return errors.UpstreamUnavailable(_sentence(f"{source} is not available", message), status=503)
 
 
-def _broken(where: str, said: str, message: str) -> errors.UpstreamError:  # noqa: ARG001
-    return errors.UpstreamUnavailable(f"{where}: the model failed{said}")
+def _model_failed(source: str, message: str) -> errors.UpstreamError:
+    return errors.UpstreamUnavailable(_sentence(f"The model of {source} failed", message))
 
 
-_BUILDERS: Final[dict[str, Callable[[str, str, str], errors.UpstreamError]]] = {
-    "ResourceNotFoundException": lambda where, said, message: errors.UpstreamModelMissing(
-        message or f"{where} does not know this model or path{said}"
+_BUILDERS: Final[dict[str, Callable[[str, str], errors.UpstreamError]]] = {
+    "ResourceNotFoundException": lambda source, message: errors.UpstreamModelMissing(
+        message or f"{source} does not know this model or path."
     ),
-    "ModelTimeoutException": lambda where, said, _: errors.UpstreamTimeout(f"{where} timed out{said}"),
-    "ServiceQuotaExceededException": lambda where, said, _: errors.UpstreamQuotaExhausted(
-        f"{where}'s account has run out of quota{said}"
+    "ModelTimeoutException": lambda source, message: errors.UpstreamTimeout(_sentence(f"{source} timed out", message)),
+    "ServiceQuotaExceededException": lambda source, message: errors.UpstreamQuotaExhausted(
+        _sentence(f"{source} has no quota left", message)
     ),
     "ModelNotReadyException": _unavailable,
     "ServiceUnavailableException": _unavailable,
-    "InternalServerException": _broken,
-    "ModelErrorException": _broken,
-    "ModelStreamErrorException": _broken,
+    "InternalServerException": _model_failed,
+    "ModelErrorException": _model_failed,
+    "ModelStreamErrorException": _model_failed,
 }

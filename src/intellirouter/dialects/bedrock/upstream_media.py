@@ -1,4 +1,4 @@
-"""Pictures, recordings, films and documents in Converse's words: bytes as base64, or a place in S3."""
+"""Writes images, audio, video and documents for Converse: as base64 data, or as an S3 location."""
 
 import base64
 import re
@@ -52,45 +52,45 @@ _AUDIO: Final = {
     "audio/pcm": "pcm",
 }
 _FORMATS: Final = {"image": _IMAGES, "document": _DOCUMENTS, "video": _VIDEOS, "audio": _AUDIO}
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9 ()\[\]-]+")
-_SPACES: Final = re.compile(r" {2,}")
+_INVALID_NAME_CHARS: Final = re.compile(r"[^a-zA-Z0-9 ()\[\]-]+")
+_MULTIPLE_SPACES: Final = re.compile(r" {2,}")
 _MAX_NAME_CHARS: Final = 190
 
 
 class MediaWriter:
-    """Writes the media of one request; documents get names of their own, as Converse demands."""
+    """Writes the media of one request. Documents get unique names, which Converse requires."""
 
     def __init__(self, deployment: Deployment, losses: LossReport) -> None:
         self._deployment = deployment
         self._losses = losses
-        self._names: set[str] = set()
+        self._used_names: set[str] = set()
 
-    def block(self, part: Media) -> dict[str, Any]:
+    def write(self, part: Media) -> dict[str, Any]:
         if part.detail and part.detail != "auto":
             self._losses.dropped("messages[].content[].detail")
-        written: dict[str, Any] = {"format": self._format(part), "source": self._source(part)}
+        written: dict[str, Any] = {"format": self._find_format(part), "source": self._write_source(part)}
         if part.kind == "document":
-            written["name"] = self._name(part.name)
+            written["name"] = self._unique_name(part.name)
             if part.context:
                 written["context"] = part.context
             if part.has_citations:
                 written["citations"] = {"enabled": True}
         return {part.kind: written}
 
-    def _format(self, part: Media) -> str:
+    def _find_format(self, part: Media) -> str:
         source = part.source
         if source.text is not None:
             return "txt"
         media_type = source.media_type.partition(";")[0].strip().lower() or media_type_of(source.data or "")
-        found = _FORMATS[part.kind].get(media_type)
-        if found is None and source.url is not None:
-            ending = source.url.rpartition(".")[2].lower().replace("jpg", "jpeg").replace("3gp", "three_gp")
-            found = ending if ending in _FORMATS[part.kind].values() else None
-        if found is None:
-            raise self._unsupported(f"a {part.kind} of type {media_type[:60] or 'unknown'}")
-        return found
+        format_ = _FORMATS[part.kind].get(media_type)
+        if format_ is None and source.url is not None:
+            extension = source.url.rpartition(".")[2].lower().replace("jpg", "jpeg").replace("3gp", "three_gp")
+            format_ = extension if extension in _FORMATS[part.kind].values() else None
+        if format_ is None:
+            raise self._unsupported(f"media ({part.kind}) of type {media_type[:60] or 'unknown'}")
+        return format_
 
-    def _source(self, part: Media) -> dict[str, Any]:
+    def _write_source(self, part: Media) -> dict[str, Any]:
         source = part.source
         if source.text is not None:
             return {"bytes": base64.b64encode(source.text.encode()).decode()}
@@ -98,18 +98,21 @@ class MediaWriter:
             return {"bytes": source.data}
         if source.url is not None and source.url.startswith("s3://"):
             return {"s3Location": {"uri": source.url}}
-        raise self._unsupported(f"a {part.kind} by its address or file id; send its bytes, or an s3:// address")
+        raise self._unsupported(f"a URL or file id for media ({part.kind})", "Send base64 data or an s3:// URL.")
 
-    def _unsupported(self, what: str) -> errors.UnsupportedFeature:
+    def _unsupported(self, content: str, hint: str | None = None) -> errors.UnsupportedFeature:
         return errors.UnsupportedFeature(
-            f"{self._deployment.name} (Bedrock) does not take {what}.", param=self._losses.name_of("messages")
+            f"{self._deployment.name} (Bedrock) does not support {content}.",
+            param=self._losses.name_of("messages"),
+            hint=hint,
         )
 
-    def _name(self, name: str) -> str:
-        """Return a name in the allowed characters that no other document of the request has."""
-        clean = _SPACES.sub(" ", _NOT_IN_NAMES.sub("-", name)).strip(" -")[:_MAX_NAME_CHARS] or "document"
-        unique, number = clean, 2
-        while unique in self._names:
-            unique, number = f"{clean} {number}", number + 1
-        self._names.add(unique)
+    def _unique_name(self, name: str) -> str:
+        """Return a valid name that no other document of the request has."""
+        sanitized = _MULTIPLE_SPACES.sub(" ", _INVALID_NAME_CHARS.sub("-", name)).strip(" -")
+        sanitized = sanitized[:_MAX_NAME_CHARS] or "document"
+        unique, number = sanitized, 2
+        while unique in self._used_names:
+            unique, number = f"{sanitized} {number}", number + 1
+        self._used_names.add(unique)
         return unique

@@ -1,6 +1,7 @@
-"""Streams of ConverseStream: binary messages, one JSON event each. Source: AWS, "ConverseStreamOutput".
+"""Reads streams of ConverseStream, which are binary messages with one JSON event each.
 
-Order: messageStart; per block contentBlockStart (tools only), deltas, contentBlockStop; messageStop; metadata.
+Order: messageStart; for each block contentBlockStart (tools only), contentBlockDelta, contentBlockStop; messageStop;
+metadata. Source: AWS, "ConverseStreamOutput".
 """
 
 import base64
@@ -13,22 +14,29 @@ from msgspec import Struct
 from intellirouter.core import errors, new_id
 from intellirouter.dialects.bedrock.event_stream import Message, MessageReader
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
-from intellirouter.dialects.bedrock.upstream_errors import error_in_stream
-from intellirouter.dialects.bedrock.upstream_response import citation_of, image_of, malformed, stop_of, usage_of
+from intellirouter.dialects.bedrock.upstream_errors import decode_stream_error
+from intellirouter.dialects.bedrock.upstream_response import (
+    malformed,
+    read_citation,
+    read_image,
+    read_stop,
+    read_usage,
+    require_text,
+)
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Opaque,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -41,12 +49,12 @@ class _Event(Struct):
     start: dict[str, Any] | None = None
     delta: dict[str, Any] | None = None
     stop_reason: str | None = msgspec.field(default=None, name="stopReason")
-    more: Any = msgspec.field(default=None, name="additionalModelResponseFields")
+    additional_fields: Any = msgspec.field(default=None, name="additionalModelResponseFields")
     usage: dict[str, Any] | None = None
 
 
 class _Block(Struct):
-    """One block that has begun. A token comes in pieces, and goes out whole."""
+    """An open block. The pieces of tokens and images are collected until the block ends."""
 
     part: int
     kind: str
@@ -66,161 +74,157 @@ class ConverseStreamDecoder:
         self._origin = origin
         self._reader = MessageReader()
         self._blocks: dict[int, _Block] = {}
-        self._parts = 0
-        self._has_begun = False
+        self._part_count = 0
+        self._has_started = False
         self._has_stopped = False
-        self._is_over = False
+        self._is_finished = False
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for message in self._reader.feed(data):
-            if not self._is_over:
-                self._take(message, events)
+            if not self._is_finished:
+                self._read_message(message, events)
         return events
 
     def end(self) -> list[Event]:
-        if self._is_over:
+        if self._is_finished:
             return []
         self._reader.end()
         if not self._has_stopped:
             raise errors.UpstreamMalformed("The upstream's event stream ended without `messageStop`.")
-        self._is_over = True
-        return [Ended()]
+        self._is_finished = True
+        return [StreamEnded()]
 
-    def _take(self, message: Message, events: list[Event]) -> None:
+    def _read_message(self, message: Message, events: list[Event]) -> None:
         headers = message.headers
         if headers.get(":message-type", "event") != "event":
-            raise error_in_stream(headers, message.payload)
-        take = _TAKES.get(str(headers.get(":event-type")))
-        if take is None:
-            return  # an event of a newer version
-        if self._has_stopped and take is not _TAKES["metadata"]:
-            raise malformed("it goes on after `messageStop`")
+            raise decode_stream_error(headers, message.payload)
+        handler = _HANDLERS.get(str(headers.get(":event-type")))
+        if handler is None:
+            return  # an unknown event
+        if self._has_stopped and handler is not _HANDLERS["metadata"]:
+            raise malformed("it continues after `messageStop`")
         try:
             event = _decoder.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(error) from None
-        if not self._has_begun:
-            self._has_begun = True
-            events.append(Began())
+        if not self._has_started:
+            self._has_started = True
+            events.append(StreamStarted())
         try:
-            take(self, event, events)
+            handler(self, event, events)
         except (AttributeError, TypeError, KeyError) as error:
-            raise malformed(f"an event has not the form of one ({error})") from None
+            raise malformed(f"an event is malformed ({error})") from None
 
-    def message_start(self, event: _Event, events: list[Event]) -> None:
-        """Nothing but that there is an answer."""
+    def on_message_start(self, event: _Event, events: list[Event]) -> None:
+        """Ignore the event, which contains only the role."""
 
-    def block_start(self, event: _Event, events: list[Event]) -> None:
+    def on_block_start(self, event: _Event, events: list[Event]) -> None:
         for kind, value in (event.start or {}).items():
             if kind == "toolUse" and value.get("type") is None:
-                block = self._block(event.index, kind, events)
+                block = self._open_block(event.index, kind, events)
                 call_id = value.get("toolUseId") or new_id("call_")
-                events.append(ToolCallBegan(id=_text(call_id), name=_text(value["name"]), part=block.part))
+                events.append(
+                    ToolCallStarted(id=require_text(call_id), name=require_text(value["name"]), part=block.part)
+                )
             elif kind == "image":
-                self._block(event.index, kind, events).format = _text(value.get("format") or "")
+                self._open_block(event.index, kind, events).format = require_text(value.get("format") or "")
             elif value is not None:
-                block = self._block(event.index, "foreign", events)
+                block = self._open_block(event.index, "foreign", events)
                 foreign = Foreign(dialect=DIALECT, kind=kind, raw=value)
                 events.append(WholePart(value=foreign, part=block.part))
 
-    def block_delta(self, event: _Event, events: list[Event]) -> None:
+    def on_block_delta(self, event: _Event, events: list[Event]) -> None:
         for kind, value in (event.delta or {}).items():
             if value is None:
                 continue
             if kind in {"text", "citation"}:
-                part = self._block(event.index, "text", events).part
+                part = self._open_block(event.index, "text", events).part
                 if kind == "text":
-                    events.append(TextDelta(text=_text(value), part=part))
+                    events.append(TextDelta(text=require_text(value), part=part))
                 else:
-                    events.append(CitationDelta(citation=citation_of(value), part=part))
+                    events.append(CitationDelta(citation=read_citation(value), part=part))
             elif kind == "toolUse":
-                self._arguments(event.index, value, events)
+                self._read_arguments(event.index, value, events)
             elif kind == "reasoningContent":
-                self._think(self._block(event.index, kind, events), value, events)
+                self._read_reasoning(self._open_block(event.index, kind, events), value, events)
             elif kind == "image":
                 source = value.get("source") or {}
-                self._block(event.index, kind, events).image.append(_text(source.get("bytes") or ""))
+                self._open_block(event.index, kind, events).image.append(require_text(source.get("bytes") or ""))
 
-    def _arguments(self, index: int, value: dict[str, Any], events: list[Event]) -> None:
+    def _read_arguments(self, index: int, value: dict[str, Any], events: list[Event]) -> None:
         block = self._blocks.get(index)
         if block is not None and block.kind == "toolUse":
-            events.append(ArgumentsDelta(text=_text(value.get("input") or ""), part=block.part))
+            events.append(ArgumentsDelta(text=require_text(value.get("input") or ""), part=block.part))
         elif block is None or block.kind != "foreign":
-            raise malformed("arguments of a tool call that has not begun")
+            raise malformed("it has arguments of a tool call that has not started")
 
-    def _think(self, block: _Block, value: dict[str, Any], events: list[Event]) -> None:
+    def _read_reasoning(self, block: _Block, value: dict[str, Any], events: list[Event]) -> None:
         if (text := value.get("text")) is not None:
-            events.append(ReasoningDelta(text=_text(text), part=block.part))
+            events.append(ReasoningDelta(text=require_text(text), part=block.part))
         if (signature := value.get("signature")) is not None:
-            block.signature.append(_text(signature))
+            block.signature.append(require_text(signature))
         if (redacted := value.get("redactedContent")) is not None:
-            block.redacted.append(_text(redacted))
+            block.redacted.append(require_text(redacted))
 
-    def block_stop(self, event: _Event, events: list[Event]) -> None:
+    def on_block_stop(self, event: _Event, events: list[Event]) -> None:
         if (block := self._blocks.pop(event.index, None)) is not None:
-            self._close(block, events)
+            self._close_block(block, events)
 
-    def message_stop(self, event: _Event, events: list[Event]) -> None:
-        self._close_all(events)
+    def on_message_stop(self, event: _Event, events: list[Event]) -> None:
+        self._close_all_blocks(events)
         self._has_stopped = True
-        events.append(Finished(stop=stop_of(event.stop_reason or "", event.more)))
+        events.append(ChoiceFinished(stop=read_stop(event.stop_reason or "", event.additional_fields)))
 
-    def metadata(self, event: _Event, events: list[Event]) -> None:
-        if (usage := usage_of(event.usage)) is not None:
+    def on_metadata(self, event: _Event, events: list[Event]) -> None:
+        if (usage := read_usage(event.usage)) is not None:
             events.append(UsageUpdate(usage=usage))
         if self._has_stopped:
-            self._is_over = True
-            events.append(Ended())
+            self._is_finished = True
+            events.append(StreamEnded())
 
-    def _block(self, index: int, kind: str, events: list[Event]) -> _Block:
-        """Return the open block of this index; a new one where it is of another kind."""
+    def _open_block(self, index: int, kind: str, events: list[Event]) -> _Block:
+        """Return the open block of this index, or open a new one if there is none of this kind."""
         block = self._blocks.get(index)
         if block is None or block.kind != kind:
             if block is not None:
-                self._close(block, events)
-            block = self._blocks[index] = _Block(part=self._parts, kind=kind)
-            self._parts += 1
+                self._close_block(block, events)
+            block = self._blocks[index] = _Block(part=self._part_count, kind=kind)
+            self._part_count += 1
         return block
 
-    def _close_all(self, events: list[Event]) -> None:
+    def _close_all_blocks(self, events: list[Event]) -> None:
         for block in self._blocks.values():
-            self._close(block, events)
+            self._close_block(block, events)
         self._blocks.clear()
 
-    def _close(self, block: _Block, events: list[Event]) -> None:
+    def _close_block(self, block: _Block, events: list[Event]) -> None:
         if block.redacted or block.signature:
             is_redacted = bool(block.redacted)
-            value = _joined(block.redacted) if is_redacted else "".join(block.signature)
+            value = _join_base64(block.redacted) if is_redacted else "".join(block.signature)
             token = Opaque(value, self._origin, DIALECT)
             events.append(ReasoningToken(token=token, part=block.part, is_redacted=is_redacted))
         if block.kind == "image" and any(block.image):
-            media = image_of(block.format or None, {"bytes": _joined(block.image)})
+            media = read_image(block.format or None, {"bytes": _join_base64(block.image)})
             events.append(WholePart(value=media, part=block.part))
         events.append(PartEnded(part=block.part))
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
-
-
-def _joined(pieces: list[str]) -> str:
-    """Return the base64 of bytes that came in several pieces of base64."""
+def _join_base64(pieces: list[str]) -> str:
+    """Return several base64 strings as the base64 of their joined bytes."""
     if len(pieces) == 1:
         return pieces[0]
     try:
         return base64.b64encode(b"".join(base64.b64decode(piece) for piece in pieces)).decode()
     except (binascii.Error, ValueError) as error:
-        raise malformed(f"bytes that are no base64 ({error})") from None
+        raise malformed(f"it contains invalid base64 ({error})") from None
 
 
-_TAKES: Final = {
-    "messageStart": ConverseStreamDecoder.message_start,
-    "contentBlockStart": ConverseStreamDecoder.block_start,
-    "contentBlockDelta": ConverseStreamDecoder.block_delta,
-    "contentBlockStop": ConverseStreamDecoder.block_stop,
-    "messageStop": ConverseStreamDecoder.message_stop,
-    "metadata": ConverseStreamDecoder.metadata,
+_HANDLERS: Final = {
+    "messageStart": ConverseStreamDecoder.on_message_start,
+    "contentBlockStart": ConverseStreamDecoder.on_block_start,
+    "contentBlockDelta": ConverseStreamDecoder.on_block_delta,
+    "contentBlockStop": ConverseStreamDecoder.on_block_stop,
+    "messageStop": ConverseStreamDecoder.on_message_stop,
+    "metadata": ConverseStreamDecoder.on_metadata,
 }

@@ -1,8 +1,8 @@
-"""Google's Gemini dialect: the Generative Language API and Vertex AI, for chat, counts and embeddings.
+"""Google's Gemini dialect: the Generative Language API and Vertex AI, for chat, token counts and embeddings.
 
-Door: `SPEC`; `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM`, `ERRORS`.
-Client side: `client` and `client_*`. Upstream side: `upstream` and `upstream_*`.
-Both: `wire`, `framing`, `resources`, `stop_reasons`, `citations`, `embeddings`.
+Public names: `SPEC`; `CLIENT`, `COUNT_CLIENT`, `EMBEDDINGS_CLIENT`, `UPSTREAM`, `EMBEDDINGS_UPSTREAM` and `ERRORS`. The
+client side is in `client` and `client_*`, the upstream side in `upstream` and `upstream_*`. Both use `wire`, `framing`,
+`resources`, `stop_reasons`, `citations` and `embeddings`.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ ERRORS: Final = GeminiErrors()
 _PREFIXES: Final = ("/v1beta/models/", "/v1/models/", "/v1beta1/models/", "/v1alpha/models/")
 
 
-def _method(name: str, *, is_stream: bool = False) -> PathPattern:
+def _method_pattern(name: str, *, is_stream: bool = False) -> PathPattern:
     return PathPattern(_PREFIXES, f":{name}", is_stream)
 
 
@@ -35,13 +35,13 @@ SPEC: Final = DialectSpec(
     endpoints=(
         ChatEndpoint(
             name="gemini",
-            patterns=(_method("generateContent"), _method("streamGenerateContent", is_stream=True)),
+            patterns=(_method_pattern("generateContent"), _method_pattern("streamGenerateContent", is_stream=True)),
             client=CLIENT,
         ),
-        CountEndpoint(name="gemini_count_tokens", patterns=(_method("countTokens"),), client=COUNT_CLIENT),
+        CountEndpoint(name="gemini_count_tokens", patterns=(_method_pattern("countTokens"),), client=COUNT_CLIENT),
         EmbeddingsEndpoint(
             name="gemini_embed",
-            patterns=(_method("embedContent"), _method("batchEmbedContents")),
+            patterns=(_method_pattern("embedContent"), _method_pattern("batchEmbedContents")),
             client=EMBEDDINGS_CLIENT,
         ),
     ),
@@ -51,7 +51,7 @@ SPEC: Final = DialectSpec(
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
     layout=LAYOUT,
-    wrapped_mark=WRAPPED_MARK,
+    wrapped_token_prefix=WRAPPED_MARK,
 )
 
 __all__ = [

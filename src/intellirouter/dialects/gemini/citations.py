@@ -1,4 +1,6 @@
-"""Grounding and citations, both ways. Google counts bytes of UTF-8, the intermediate form characters.
+"""Reads and writes grounding, citations and log probabilities.
+
+Google's offsets count bytes of UTF-8; the offsets of `ir.Citation` count characters.
 
 Source: Google, `GroundingMetadata` (`groundingChunks`, `groundingSupports.segment`) and `CitationMetadata`.
 """
@@ -8,113 +10,115 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from intellirouter.dialects.gemini.wire import DIALECT, objects_in, text_of
+from intellirouter.dialects.gemini.wire import DIALECT, objects_in, optional_text
 from intellirouter.dialects.ir import Citation
 
 _CHUNK_KINDS: Final = ("web", "maps", "retrievedContext", "image")
 
 
-class Placed(Struct):
+class PlacedCitation(Struct):
     """A citation and the number of the text it belongs to."""
 
     text: int
     citation: Citation
 
 
-class _Texts:
-    """The texts of one candidate, in bytes."""
+class _TextIndex:
+    """Finds the texts of one candidate by byte offsets."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._bytes = [text.encode("utf-8", "replace") for text in texts]
-        self.last = len(texts) - 1
+        self.last_text = len(texts) - 1
 
-    def find(self, start: int, end: int, said: str) -> int:
-        """Return the text that a segment lies in: where its words stand, else the last one that is long enough."""
-        wanted = said.encode("utf-8", "replace")
+    def find_text(self, start: int, end: int, segment_text: str) -> int:
+        """Return the number of the text with this segment, or else of the last text that is long enough."""
+        segment_bytes = segment_text.encode("utf-8", "replace")
         for number, text in enumerate(self._bytes):
-            if wanted and text[start:end] == wanted:
+            if segment_bytes and text[start:end] == segment_bytes:
                 return number
         for number in range(len(self._bytes) - 1, -1, -1):
             if len(self._bytes[number]) >= end and self._bytes[number]:
                 return number
-        return self.last
+        return self.last_text
 
-    def chars(self, number: int, offset: int) -> int:
+    def char_offset(self, number: int, offset: int) -> int:
         text = self._bytes[number]
         if offset > len(text):
             return -1
         return offset if text.isascii() else len(text[:offset].decode("utf-8", "ignore"))
 
 
-def citations_of(candidate: dict[str, Any], texts: Sequence[str]) -> list[Placed]:
-    """Read what a candidate cites. Without any text there is nothing that could cite."""
+def read_citations(candidate: dict[str, Any], texts: Sequence[str]) -> list[PlacedCitation]:
+    """Read the citations of a candidate. Without text, they are ignored."""
     grounding, cited = candidate.get("groundingMetadata"), candidate.get("citationMetadata")
     if not texts or not (isinstance(grounding, dict) or isinstance(cited, dict)):
         return []
-    places = _Texts(texts)
-    found = _grounded(grounding, places) if isinstance(grounding, dict) else []
+    index = _TextIndex(texts)
+    citations = _read_grounding(grounding, index) if isinstance(grounding, dict) else []
     if isinstance(cited, dict):
-        found += [_cited(each, places) for each in objects_in(cited.get("citations") or cited.get("citationSources"))]
-    return found
+        citations += [
+            _read_citation(each, index) for each in objects_in(cited.get("citations") or cited.get("citationSources"))
+        ]
+    return citations
 
 
-def _grounded(grounding: dict[str, Any], places: _Texts) -> list[Placed]:
+def _read_grounding(grounding: dict[str, Any], index: _TextIndex) -> list[PlacedCitation]:
     chunks = objects_in(grounding.get("groundingChunks"))
-    found: list[Placed] = []
+    citations: list[PlacedCitation] = []
     used: set[int] = set()
     for support in objects_in(grounding.get("groundingSupports")):
         segment = support.get("segment")
         segment = segment if isinstance(segment, dict) else {}
         indices = support.get("groundingChunkIndices")
-        for index in indices if isinstance(indices, list) else ():
-            if type(index) is int and 0 <= index < len(chunks):
-                used.add(index)
-                found.append(_placed(chunks[index], segment, places))
-    found += [_placed(chunk, None, places) for index, chunk in enumerate(chunks) if index not in used]
-    return found
+        for number in indices if isinstance(indices, list) else ():
+            if type(number) is int and 0 <= number < len(chunks):
+                used.add(number)
+                citations.append(_read_chunk(chunks[number], segment, index))
+    citations += [_read_chunk(chunk, None, index) for number, chunk in enumerate(chunks) if number not in used]
+    return citations
 
 
-def _placed(chunk: dict[str, Any], segment: dict[str, Any] | None, places: _Texts) -> Placed:
+def _read_chunk(chunk: dict[str, Any], segment: dict[str, Any] | None, index: _TextIndex) -> PlacedCitation:
     source: dict[str, Any] = next((chunk[kind] for kind in _CHUNK_KINDS if isinstance(chunk.get(kind), dict)), {})
-    url = text_of(source.get("uri")) or text_of(source.get("sourceUri"))
+    url = optional_text(source.get("uri")) or optional_text(source.get("sourceUri"))
     citation = Citation(
         kind="url" if url else "document",
         url=url,
-        title=text_of(source.get("title")),
-        cited_text=text_of(source.get("text")),
+        title=optional_text(source.get("title")),
+        cited_text=optional_text(source.get("text")),
         raw={"groundingChunk": chunk},
         dialect=DIALECT,
     )
     if segment is None:
-        return Placed(places.last, citation)
-    return _at(citation, segment, text_of(segment.get("text")), places)
+        return PlacedCitation(index.last_text, citation)
+    return _place(citation, segment, optional_text(segment.get("text")), index)
 
 
-def _cited(raw: dict[str, Any], places: _Texts) -> Placed:
-    url = text_of(raw.get("uri"))
+def _read_citation(raw: dict[str, Any], index: _TextIndex) -> PlacedCitation:
+    url = optional_text(raw.get("uri"))
     citation = Citation(
         kind="url" if url else "unknown",
         url=url,
-        title=text_of(raw.get("title")),
+        title=optional_text(raw.get("title")),
         raw={"citation": raw},
         dialect=DIALECT,
     )
-    return _at(citation, raw, "", places)
+    return _place(citation, raw, "", index)
 
 
-def _at(citation: Citation, segment: dict[str, Any], said: str, places: _Texts) -> Placed:
-    start, end = _offset(segment.get("startIndex")), _offset(segment.get("endIndex"))
-    number = places.find(start, end, said)
+def _place(citation: Citation, segment: dict[str, Any], segment_text: str, index: _TextIndex) -> PlacedCitation:
+    start, end = _read_offset(segment.get("startIndex")), _read_offset(segment.get("endIndex"))
+    number = index.find_text(start, end, segment_text)
     if end > 0:
-        citation.start, citation.end = places.chars(number, start), places.chars(number, end)
-    return Placed(number, citation)
+        citation.start, citation.end = index.char_offset(number, start), index.char_offset(number, end)
+    return PlacedCitation(number, citation)
 
 
-def _offset(value: Any) -> int:
+def _read_offset(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
-def grounding_out(cited: Sequence[tuple[str, Citation]]) -> dict[str, Any]:
+def write_grounding(cited: Sequence[tuple[str, Citation]]) -> dict[str, Any]:
     """Write `groundingMetadata` from citations and the texts they belong to."""
     chunks: list[dict[str, Any]] = []
     numbers: dict[tuple[str, str], int] = {}
@@ -123,16 +127,15 @@ def grounding_out(cited: Sequence[tuple[str, Citation]]) -> dict[str, Any]:
         key = (citation.url, citation.title)
         if key not in numbers:
             numbers[key] = len(chunks)
-            chunks.append(_chunk(citation))
+            chunks.append(_write_chunk(citation))
         if 0 <= citation.start <= citation.end:
-            supports.append({"segment": _segment(text, citation), "groundingChunkIndices": [numbers[key]]})
-    found: dict[str, Any] = {"groundingChunks": chunks}
-    if supports:
-        found["groundingSupports"] = supports
-    return found
+            supports.append({"segment": _write_segment(text, citation), "groundingChunkIndices": [numbers[key]]})
+    if not supports:
+        return {"groundingChunks": chunks}
+    return {"groundingChunks": chunks, "groundingSupports": supports}
 
 
-def _chunk(citation: Citation) -> dict[str, Any]:
+def _write_chunk(citation: Citation) -> dict[str, Any]:
     if citation.dialect == DIALECT and isinstance(citation.raw, dict) and "groundingChunk" in citation.raw:
         chunk: dict[str, Any] = citation.raw["groundingChunk"]
         return chunk
@@ -141,49 +144,49 @@ def _chunk(citation: Citation) -> dict[str, Any]:
     return {"retrievedContext": {"title": citation.title, "text": citation.cited_text}}
 
 
-def _segment(text: str, citation: Citation) -> dict[str, Any]:
-    said = text[citation.start : citation.end]
+def _write_segment(text: str, citation: Citation) -> dict[str, Any]:
+    segment_text = text[citation.start : citation.end]
     start = len(text[: citation.start].encode("utf-8", "replace"))
-    return {"startIndex": start, "endIndex": start + len(said.encode("utf-8", "replace")), "text": said}
+    return {"startIndex": start, "endIndex": start + len(segment_text.encode("utf-8", "replace")), "text": segment_text}
 
 
-def logprobs_of(candidate: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Read `logprobsResult` in OpenAI's form; None when there is none."""
+def read_logprobs(candidate: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Read `logprobsResult` and return it in OpenAI's format, or None if it is missing."""
     result = candidate.get("logprobsResult")
     if not isinstance(result, dict):
         return None
     chosen = objects_in(result.get("chosenCandidates"))
     tops = objects_in(result.get("topCandidates"))
-    found: list[dict[str, Any]] = []
-    for index, each in enumerate(chosen):
-        others = objects_in(tops[index].get("candidates")) if index < len(tops) else []
-        found.append({**_token(each), "top_logprobs": [_token(other) for other in others]})
-    return found or None
+    tokens: list[dict[str, Any]] = []
+    for number, each in enumerate(chosen):
+        others = objects_in(tops[number].get("candidates")) if number < len(tops) else []
+        tokens.append({**_read_token(each), "top_logprobs": [_read_token(other) for other in others]})
+    return tokens or None
 
 
-def _token(raw: dict[str, Any]) -> dict[str, Any]:
-    token = text_of(raw.get("token"))
+def _read_token(raw: dict[str, Any]) -> dict[str, Any]:
+    token = optional_text(raw.get("token"))
     return {
         "token": token,
-        "logprob": _number(raw.get("logProbability")),
+        "logprob": _optional_float(raw.get("logProbability")),
         "bytes": list(token.encode("utf-8", "replace")),
     }
 
 
-def logprobs_out(tokens: Any) -> dict[str, Any]:
-    """Write `logprobsResult` from OpenAI's form."""
+def write_logprobs(tokens: Any) -> dict[str, Any]:
+    """Write `logprobsResult` from log probabilities in OpenAI's format."""
     chosen = objects_in(tokens)
     return {
-        "chosenCandidates": [_candidate(each) for each in chosen],
+        "chosenCandidates": [_write_token(each) for each in chosen],
         "topCandidates": [
-            {"candidates": [_candidate(other) for other in objects_in(each.get("top_logprobs"))]} for each in chosen
+            {"candidates": [_write_token(other) for other in objects_in(each.get("top_logprobs"))]} for each in chosen
         ],
     }
 
 
-def _candidate(raw: dict[str, Any]) -> dict[str, Any]:
-    return {"token": text_of(raw.get("token")), "logProbability": _number(raw.get("logprob"))}
+def _write_token(raw: dict[str, Any]) -> dict[str, Any]:
+    return {"token": optional_text(raw.get("token")), "logProbability": _optional_float(raw.get("logprob"))}
 
 
-def _number(value: Any) -> float:
+def _optional_float(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

@@ -1,7 +1,7 @@
-"""The client's side: `:generateContent`, `:streamGenerateContent` and `:countTokens`, as far as routing reads them.
+"""The client side: `:generateContent`, `:streamGenerateContent` and `:countTokens`.
 
-The path names the model and says whether the answer is a stream; the query says whether that is SSE (`alt=sse`) or one
-JSON array that grows.
+The path contains the model and whether the response is a stream. The query decides the format of the stream: SSE
+(`alt=sse`) or a JSON array.
 """
 
 from typing import Any, Final
@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall
-from intellirouter.dialects.gemini.client_request import FIELD_NAMES, conversation_of
-from intellirouter.dialects.gemini.client_response import body_of
+from intellirouter.dialects.gemini.client_request import FIELD_NAMES, read_conversation
+from intellirouter.dialects.gemini.client_response import write_response
 from intellirouter.dialects.gemini.client_stream import ContentStream
-from intellirouter.dialects.gemini.wire import DIALECT, whole_number, wrong_type
+from intellirouter.dialects.gemini.wire import DIALECT, read_integer, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -26,7 +26,7 @@ _MEDIA_NEEDS: Final = {"image": "vision", "audio": "audio", "video": "video"}
 
 
 class _BlobHead(Struct):
-    mimeType: str | None = None  # noqa: N815 - the wire's names
+    mimeType: str | None = None  # noqa: N815 - the names on the wire
     mime_type: str | None = None
 
 
@@ -53,7 +53,7 @@ class _ConfigHead(Struct):
 
 
 class _Head(Struct):
-    """The members whose types we answer for, whatever serves the request."""
+    """The members that are validated in every request, also in a passthrough."""
 
     contents: list[_ContentHead] | _ContentHead | None = None
     tools: Any = None
@@ -79,20 +79,20 @@ class GeminiClient:
     field_names = FIELD_NAMES
 
     def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
-        return _call_of(decode_body(_decode_head, body), body, context, "chat")
+        return _build_call(decode_body(_decode_head, body), body, context, "chat")
 
     def decode(self, call: Call) -> Conversation:
-        return conversation_of(call)
+        return read_conversation(call)
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        return body_of(response, call, losses)
+        return write_response(response, call, losses)
 
     def stream(self, call: Call, losses: LossReport) -> ContentStream:
         return ContentStream(call, losses, is_array=call.stream_type == _ARRAY)
 
 
 class GeminiCountClient:
-    """Counts a request's tokens: `contents`, or a whole `generateContentRequest`."""
+    """Decodes requests that count the tokens of `contents` or of a complete `generateContentRequest`."""
 
     dialect = DIALECT
     field_names = FIELD_NAMES
@@ -100,24 +100,24 @@ class GeminiCountClient:
     def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         head = decode_body(_decode_count_head, body)
         inner = head.generateContentRequest or head.generate_content_request
-        return _call_of(inner or head, body, context, "count_tokens")
+        return _build_call(inner or head, body, context, "count_tokens")
 
     def decode(self, call: Call) -> Conversation:
-        return conversation_of(call)
+        return read_conversation(call)
 
-    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - nothing of the request is said again
+    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - required by the protocol
         return msgspec.json.encode({"totalTokens": tokens})
 
 
-def model_of(context: RequestContext) -> str:
-    """Return the model that the path names. Raises `InvalidRequest`."""
+def read_model(context: RequestContext) -> str:
+    """Return the model in the path. Raises `InvalidRequest`."""
     model = context.model.removeprefix("models/")
     check_model(model)
     return model
 
 
-def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Operation) -> ConversationCall:
-    model = model_of(context)
+def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Operation) -> ConversationCall:
+    model = read_model(context)
     contents = head.contents if isinstance(head.contents, list) else [head.contents] if head.contents else []
     if not contents:
         raise errors.InvalidRequest(
@@ -138,7 +138,7 @@ def _call_of(head: _Head, body: bytes, context: RequestContext, operation: Opera
         stream_type=_ARRAY if is_stream and not _is_sse(context.query) else _SSE,
         wants_usage=True,
         needs=_needs(head, contents, config),
-        max_output_tokens=_limit(config),
+        max_output_tokens=_read_max_output_tokens(config),
     )
 
 
@@ -146,11 +146,11 @@ def _is_sse(query: str) -> bool:
     return query == "alt=sse" or parse_qs(query.lstrip("?")).get("alt", [""])[-1].lower() == "sse"
 
 
-def _limit(config: _ConfigHead) -> int | None:
-    said = config.maxOutputTokens if config.maxOutputTokens is not None else config.max_output_tokens
-    if said is None:
+def _read_max_output_tokens(config: _ConfigHead) -> int | None:
+    value = config.maxOutputTokens if config.maxOutputTokens is not None else config.max_output_tokens
+    if value is None:
         return None
-    limit = whole_number("generationConfig.maxOutputTokens", said)
+    limit = read_integer("generationConfig.maxOutputTokens", value)
     if limit < 0:
         raise errors.InvalidRequest(
             "Invalid value at 'generationConfig.maxOutputTokens': it must not be negative.",
@@ -181,9 +181,9 @@ def _needs(head: _Head, contents: list[_ContentHead], config: _ConfigHead) -> fr
         for part in content.parts if isinstance(content.parts, list) else [content.parts] if content.parts else ():
             blob = part.inlineData or part.inline_data or part.fileData or part.file_data
             if blob is not None:
-                needs.add(_need_of(blob.mimeType or blob.mime_type or ""))
+                needs.add(_need_for(blob.mimeType or blob.mime_type or ""))
     return frozenset(needs) if needs else _NO_NEEDS
 
 
-def _need_of(media_type: str) -> str:
+def _need_for(media_type: str) -> str:
     return _MEDIA_NEEDS.get(media_type.partition("/")[0].lower(), "files")

@@ -1,4 +1,4 @@
-"""A client's `contents` as messages: parts typed, function responses split off, calls given the ids they lack."""
+"""Reads `contents` as messages. Function responses become messages of their own, and calls without an id get one."""
 
 from typing import Any, Final
 
@@ -7,7 +7,7 @@ from intellirouter.dialects.gemini.wire import (
     DIALECT,
     Members,
     json_text,
-    read_thought,
+    read_reasoning,
     read_token,
     standard_base64,
     wrong_type,
@@ -29,79 +29,79 @@ from intellirouter.dialects.ir import (
 
 _ROLES: Final[dict[str, Role]] = {"user": "user", "model": "assistant", "function": "user", "": "user"}
 _KINDS: Final[dict[str, Any]] = {"image": "image", "audio": "audio", "video": "video"}
-_LOCAL_FILES: Final = ("https://generativelanguage.googleapis.com/", "files/")
+_GOOGLE_FILES: Final = ("https://generativelanguage.googleapis.com/", "files/")
 _YOUTUBE: Final = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/", "https://m.youtube.com/")
 
 
-def kind_of(media_type: str) -> Any:
-    """Return the kind of media that a MIME type says."""
+def media_kind(media_type: str) -> Any:
+    """Return the kind of media with this MIME type."""
     return _KINDS.get(media_type.partition("/")[0].lower(), "document")
 
 
-def is_googles_own(uri: str) -> bool:
-    """Tell whether only Google can read a URI: its Files API, films on YouTube."""
-    return uri.startswith(_LOCAL_FILES + _YOUTUBE)
+def is_google_file(uri: str) -> bool:
+    """Return whether only Google can read this URI: a file in its Files API, or a video on YouTube."""
+    return uri.startswith(_GOOGLE_FILES + _YOUTUBE)
 
 
-class _Calls:
-    """The history's function calls that wait for their response: matched by id, else by name and order."""
+class _CallIds:
+    """Matches function responses with the calls of the history by id, or else by name and order."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, str]] = []
-        self._used: set[str] = set()
-        self._minted = 0
+        self._open_calls: list[tuple[str, str]] = []
+        self._used_ids: set[str] = set()
+        self._id_count = 0
 
-    def opened(self, call_id: str, name: str) -> str:
-        """Return the call's id: its own, or one that its position gives, the same in every request."""
-        call_id = call_id or self._mint()
-        self._used.add(call_id)
-        self._open.append((call_id, name))
+    def add_call(self, call_id: str, name: str) -> str:
+        """Return the id of a call. A missing id is generated from its position, so it is the same in later requests."""
+        call_id = call_id or self._new_id()
+        self._used_ids.add(call_id)
+        self._open_calls.append((call_id, name))
         return call_id
 
-    def answered(self, call_id: str, name: str) -> str:
-        """Return the id of the call that a response belongs to."""
-        for entry in self._open:
+    def take_call(self, call_id: str, name: str) -> str:
+        """Return the id of the call for a response, and remove the call."""
+        for entry in self._open_calls:
             if (entry[0] == call_id) if call_id else (entry[1] == name):
-                self._open.remove(entry)
+                self._open_calls.remove(entry)
                 return entry[0]
-        return call_id or self._mint()
+        return call_id or self._new_id()
 
-    def _mint(self) -> str:
-        while (call_id := f"call_{self._minted}") in self._used:
-            self._minted += 1
-        self._minted += 1
+    def _new_id(self) -> str:
+        while (call_id := f"call_{self._id_count}") in self._used_ids:
+            self._id_count += 1
+        self._id_count += 1
         return call_id
 
 
-def messages_of(contents: list[Any]) -> list[Message]:
+def read_messages(contents: list[Any]) -> list[Message]:
     """Read `contents`. Raises `InvalidRequest`."""
     messages: list[Message] = []
-    calls = _Calls()
+    call_ids = _CallIds()
     for index, raw in enumerate(contents):
-        place = f"contents[{index}]"
+        path = f"contents[{index}]"
         if not isinstance(raw, dict):
-            raise wrong_type(place, "an object", raw)
-        content = Members(raw, place)
+            raise wrong_type(path, "an object", raw)
+        content = Members(raw, path)
         role = _ROLES.get(content.text("role"))
         if role is None:
-            raise wrong_value(content.place("role"), "'user', 'model', 'function'")
-        parts = [part for each in content.each("parts") if (part := _part(each, calls)) is not None]
+            raise wrong_value(content.path_of("role"), "'user', 'model', 'function'")
+        parts = [part for each in content.each("parts") if (part := _read_part(each, call_ids)) is not None]
         if role == "assistant":
-            _add_answer(messages, parts, content.rest())
+            _add_model_content(messages, parts, content.rest())
         else:
-            messages += _split(role, parts, content.rest())
+            messages += _split_tool_results(role, parts, content.rest())
     return messages
 
 
-def _add_answer(messages: list[Message], parts: list[Part], extras: dict[str, Any]) -> None:
-    """Add a model's content to the turn it belongs to: SDKs keep a stream's history chunk by chunk."""
-    parts = [part for part in parts if not (isinstance(part, Text) and not part.text and _is_plain(part))]
+def _add_model_content(messages: list[Message], parts: list[Part], extras: dict[str, Any]) -> None:
+    """Add the content of a model to its turn. SDKs store the history of a stream chunk by chunk."""
+    parts = [part for part in parts if not (isinstance(part, Text) and not part.text and _are_plain(part))]
     if not messages or messages[-1].role != "assistant":
         messages.append(Message(role="assistant"))
     turn = messages[-1]
     turn.extras = {**turn.extras, **extras}
     last = turn.parts[-1] if turn.parts else None
-    if parts and isinstance(last, Text) and isinstance(first := parts[0], Text) and _is_plain(last, first):
+    if parts and isinstance(last, Text) and isinstance(first := parts[0], Text) and _are_plain(last, first):
         last.text += first.text
         parts = parts[1:]
     for part in parts:
@@ -113,86 +113,86 @@ def _add_answer(messages: list[Message], parts: list[Part], extras: dict[str, An
             turn.parts.append(part)
 
 
-def _is_plain(*texts: Text) -> bool:
+def _are_plain(*texts: Text) -> bool:
     return not any(text.token or text.extras for text in texts)
 
 
-def _split(role: Role, parts: list[Part], extras: dict[str, Any]) -> list[Message]:
-    """Put runs of function responses into `tool` messages, in order."""
+def _split_tool_results(role: Role, parts: list[Part], extras: dict[str, Any]) -> list[Message]:
+    """Move consecutive function responses into `tool` messages and keep the order."""
     if not any(isinstance(part, ToolResult) for part in parts):
         return [Message(role=role, parts=parts, extras=extras)]
     messages: list[Message] = []
     for part in parts:
-        its_role: Role = "tool" if isinstance(part, ToolResult) else role
-        if not messages or messages[-1].role != its_role:
-            messages.append(Message(role=its_role))
+        part_role: Role = "tool" if isinstance(part, ToolResult) else role
+        if not messages or messages[-1].role != part_role:
+            messages.append(Message(role=part_role))
         messages[-1].parts.append(part)
     messages[0].extras = extras
     return messages
 
 
-def system_parts(content: Members) -> list[Part]:
-    """Read `systemInstruction`, whose role means nothing."""
-    content.any("role")
-    parts = [_part(part, _Calls()) for part in content.each("parts")]
+def read_system(content: Members) -> list[Part]:
+    """Read `systemInstruction` and ignore its role."""
+    content.take("role")
+    parts = [_read_part(part, _CallIds()) for part in content.each("parts")]
     return [part for part in parts if part is not None]
 
 
-def _part(part: Members, calls: _Calls) -> Part | None:
-    """Read one part. An empty one is nothing."""
+def _read_part(part: Members, call_ids: _CallIds) -> Part | None:
+    """Read one part. None: it is empty."""
     signature = part.text("thoughtSignature")
     token = read_token(signature) if signature else None
-    is_thought = part.flag("thought") is True
+    is_reasoning = part.flag("thought") is True
     if part.has("text"):
         text = part.text("text")
         if token is not None and token.dialect != DIALECT:
-            return read_thought(text, token)
-        if is_thought:
+            return read_reasoning(text, token)
+        if is_reasoning:
             return Reasoning(text=text, token=token, extras=part.rest())
         return Text(text=text, token=token, extras=part.rest())
     if part.has("functionCall"):
-        return _call(part, token, calls)
+        return _read_call(part, token, call_ids)
     if part.has("functionResponse"):
-        return _result(part, calls)
+        return _read_result(part, call_ids)
     if part.has("inlineData") or part.has("fileData"):
-        return _media(part, token)
-    return _other(part, token, is_thought=is_thought)
+        return _read_media(part, token)
+    return _read_other(part, token, is_reasoning=is_reasoning)
 
 
-def _other(part: Members, token: Opaque | None, *, is_thought: bool) -> Part | None:
+def _read_other(part: Members, token: Opaque | None, *, is_reasoning: bool) -> Part | None:
     kind = next((name for name in part.names() if name not in {"videoMetadata", "partMetadata"}), None)
     if kind is None:
         return Reasoning(token=token) if token is not None else None
     raw = dict(part.rest())
     if token is not None and token.dialect == DIALECT:
         raw["thoughtSignature"] = token.value
-    if is_thought:
+    if is_reasoning:
         raw["thought"] = True
     return Foreign(dialect=DIALECT, kind=kind, raw=raw)
 
 
-def _call(part: Members, token: Opaque | None, calls: _Calls) -> ToolCall:
+def _read_call(part: Members, token: Opaque | None, call_ids: _CallIds) -> ToolCall:
     call = part.members("functionCall")
     name = call.text("name")
     if not name:
         raise errors.InvalidRequest(
-            f"Missing '{call.place('name')}': say which function was called.",
+            f"Missing '{call.path_of('name')}': the name of the function is required.",
             code="missing_required_parameter",
-            param=call.place("name"),
+            param=call.path_of("name"),
         )
-    call_id = calls.opened(call.text("id"), name)
+    call_id = call_ids.add_call(call.text("id"), name)
     arguments = json_text(call.object("args") or {})
     return ToolCall(id=call_id, name=name, arguments=arguments, token=token, extras={**part.rest(), **call.rest()})
 
 
-def _result(part: Members, calls: _Calls) -> ToolResult:
+def _read_result(part: Members, call_ids: _CallIds) -> ToolResult:
     result = part.members("functionResponse")
     name = result.text("name")
-    call_id = calls.answered(result.text("id"), name)
+    call_id = call_ids.take_call(result.text("id"), name)
     response = result.object("response") or {}
     parts: list[Text | Media] = [Text(text=json_text(response))]
     media = (each for each in result.each("parts") if each.has("inlineData") or each.has("fileData"))
-    parts.extend(_media(each, None) for each in media)
+    parts.extend(_read_media(each, None) for each in media)
     return ToolResult(
         call_id=call_id,
         name=name,
@@ -203,31 +203,31 @@ def _result(part: Members, calls: _Calls) -> ToolResult:
     )
 
 
-def _media(part: Members, token: Opaque | None) -> Media:
+def _read_media(part: Members, token: Opaque | None) -> Media:
     if part.has("inlineData"):
         blob = part.members("inlineData")
         source = Source(data=standard_base64(blob.text("data")), media_type=blob.text("mimeType"))
     else:
         blob = part.members("fileData")
-        source = _source(blob.text("fileUri"), blob)
+        source = _read_source(blob.text("fileUri"), blob)
     name = blob.text("displayName")
-    return Media(kind=_kind(source), source=source, name=name, token=token, extras={**part.rest(), **blob.rest()})
+    return Media(kind=_find_kind(source), source=source, name=name, token=token, extras={**part.rest(), **blob.rest()})
 
 
-def _source(uri: str, blob: Members) -> Source:
+def _read_source(uri: str, blob: Members) -> Source:
     if not uri:
         raise errors.InvalidRequest(
-            f"Missing '{blob.place('fileUri')}': say where the file is.",
+            f"Missing '{blob.path_of('fileUri')}': the URI of the file is required.",
             code="missing_required_parameter",
-            param=blob.place("fileUri"),
+            param=blob.path_of("fileUri"),
         )
     media_type = blob.text("mimeType")
-    if is_googles_own(uri):
+    if is_google_file(uri):
         return Source(file_id=uri, media_type=media_type)
     return Source(url=uri, media_type=media_type)
 
 
-def _kind(source: Source) -> Any:
+def _find_kind(source: Source) -> Any:
     if not source.media_type and source.file_id is not None and source.file_id.startswith(_YOUTUBE):
         return "video"
-    return kind_of(source.media_type)
+    return media_kind(source.media_type)

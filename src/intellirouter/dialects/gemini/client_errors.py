@@ -1,4 +1,4 @@
-"""How Google says that something went wrong: `{"error": {"code", "message", "status", "details"}}`.
+"""Writes Google's error envelope: `{"error": {"code", "message", "status", "details"}}`.
 
 Source: Google Cloud API design guide, "Errors" (`google.rpc.Status`, `ErrorInfo`, `BadRequest`, `RetryInfo`).
 """
@@ -10,7 +10,7 @@ import msgspec
 
 from intellirouter.core import errors
 
-_STATUS_WORDS: Final = {
+_STATUS_NAMES: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     402: "FAILED_PRECONDITION",
@@ -35,7 +35,7 @@ _DOMAIN: Final = "intellirouter"
 
 
 class GeminiErrors:
-    """Implements `route.ErrorStyle`."""
+    """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
 
@@ -50,13 +50,13 @@ class GeminiErrors:
 
 
 def encode_error(error: errors.GatewayError) -> bytes:
-    """Render an error of ours. Google's own envelope about the client's mistake is passed on as it came."""
+    """Write an error. Google's own error about an invalid request is passed on unchanged."""
     if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None:
-        envelope = envelope_of(error.vendor_body)
+        envelope = _google_error(error.vendor_body)
         if envelope is not None:
             return msgspec.json.encode({"error": envelope})
-    word = _STATUS_WORDS.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
-    body = {"code": error.status, "message": error.full_message, "status": word, "details": _details(error)}
+    name = _STATUS_NAMES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
+    body = {"code": error.status, "message": error.full_message, "status": name, "details": _details(error)}
     return msgspec.json.encode({"error": body})
 
 
@@ -72,8 +72,8 @@ def _details(error: errors.GatewayError) -> list[dict[str, Any]]:
     return details
 
 
-def envelope_of(body: bytes) -> dict[str, Any] | None:
-    """Return the error object of a body in Google's form, alone or in a list; None for anything else."""
+def _google_error(body: bytes) -> dict[str, Any] | None:
+    """Return the error object of a body in Google's format, alone or in a list. None: it has another format."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -81,5 +81,7 @@ def envelope_of(body: bytes) -> dict[str, Any] | None:
     if isinstance(document, list) and document:
         document = document[0]
     inner = document.get("error") if isinstance(document, dict) else None
-    is_googles = isinstance(inner, dict) and isinstance(inner.get("status"), str) and isinstance(inner.get("code"), int)
-    return inner if is_googles else None
+    is_google_error = (
+        isinstance(inner, dict) and isinstance(inner.get("status"), str) and isinstance(inner.get("code"), int)
+    )
+    return inner if is_google_error else None

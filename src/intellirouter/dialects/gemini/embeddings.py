@@ -1,6 +1,6 @@
-"""Embeddings: `:embedContent` for one text, `:batchEmbedContents` for several.
+"""Embeddings: `:embedContent` for one text, `:batchEmbedContents` for several. The API reports no usage.
 
-Source: Google, Generative Language API, "Embeddings". The API reports no token counts.
+Source: Google, Generative Language API, "Embeddings".
 """
 
 import math
@@ -9,74 +9,74 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
-from intellirouter.dialects.calls import EmbeddingsCall, ask_of
-from intellirouter.dialects.gemini.client import model_of
-from intellirouter.dialects.gemini.resources import resource_of
-from intellirouter.dialects.gemini.upstream_errors import decode_error, error_in_200
-from intellirouter.dialects.gemini.upstream_request import path_of
-from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json, wrong_type
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.calls import EmbeddingsCall, embedding_request_of
+from intellirouter.dialects.gemini.client import read_model
+from intellirouter.dialects.gemini.resources import resource_name
+from intellirouter.dialects.gemini.upstream_errors import decode_error, decode_error_object
+from intellirouter.dialects.gemini.upstream_request import method_path
+from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
-_TASKS: Final = {
+_TASK_TYPES: Final = {
     "search_document": "RETRIEVAL_DOCUMENT",
     "search_query": "RETRIEVAL_QUERY",
     "classification": "CLASSIFICATION",
     "clustering": "CLUSTERING",
 }
-"""Cohere's names of the same tasks."""
+"""Google's task types by Cohere's names."""
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class GeminiEmbeddingsClient:
-    """Implements `protocols.EmbeddingsClient`. A body with `requests` is a batch, one with `content` a single text."""
+    """Implements `protocols.EmbeddingsClient`. A body has either `requests` or `content`."""
 
     dialect = DIALECT
     field_names: Final = {"dimensions": "outputDimensionality", "task": "taskType", "inputs": "requests"}
 
     def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall:
-        model = model_of(context)
-        ask = _ask_of(Members(_read(body)), model)
+        model = read_model(context)
+        ask = _read_requests(Members(_decode_body(body)), model)
         return EmbeddingsCall(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, ask=ask
+            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, request=ask
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
-        return ask_of(call, self._ask)
+    def decode(self, call: Call) -> EmbeddingRequest:
+        return embedding_request_of(call, self._decode_ask)
 
-    def _ask(self, call: Call) -> EmbeddingAsk:
-        return _ask_of(Members(_read(call.body)), call.model)
+    def _decode_ask(self, call: Call) -> EmbeddingRequest:
+        return _read_requests(Members(_decode_body(call.body)), call.model)
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - nothing is lost
+    def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - there are no losses
         vectors = [{"values": vector} for vector in answer.vectors]
         if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
         return _encode({"embeddings": vectors})
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def _decode_body(body: bytes) -> dict[str, Any]:
     return decode_body(_decoder, body)
 
 
-def _ask_of(body: Members, model: str) -> EmbeddingAsk:
+def _read_requests(body: Members, model: str) -> EmbeddingRequest:
     is_batch = body.has("requests")
     requests = list(body.each("requests")) if is_batch else [body]
     if not requests:
         raise errors.InvalidRequest(
-            "'requests' must not be empty.", code="invalid_value", param="requests", hint="Send at least one content."
+            "'requests' must not be empty.", code="invalid_value", param="requests", hint="Send at least one request."
         )
-    asks = [_one(request, model) for request in requests]
+    asks = [_read_request(request, model) for request in requests]
     first = asks[0]
     for ask in asks[1:]:
         if (ask.task, ask.title, ask.dimensions) != (first.task, first.title, first.dimensions):
             raise errors.InvalidRequest(
-                "All 'requests' of a batch must have the same taskType, title and outputDimensionality here.",
+                "All 'requests' of a batch must have the same taskType, title and outputDimensionality.",
                 code="invalid_value",
                 param="requests",
-                hint="Send one batch for each of them.",
+                hint="Send a separate batch for each combination.",
             )
         first.inputs += ask.inputs
     if is_batch:
@@ -85,71 +85,78 @@ def _ask_of(body: Members, model: str) -> EmbeddingAsk:
     return first
 
 
-def _one(request: Members, model: str) -> EmbeddingAsk:
-    request.any("model")
+def _read_request(request: Members, model: str) -> EmbeddingRequest:
+    request.take("model")
     config = request.members("embedContentConfig")
     if not request.has("content"):
-        place = request.place("content")
+        place = request.path_of("content")
         raise errors.InvalidRequest(f"Missing '{place}'.", code="missing_required_parameter", param=place)
-    text = _text(request.members("content"))
-    dimensions = request.whole("outputDimensionality")
-    return EmbeddingAsk(
+    text = _read_text(request.members("content"))
+    dimensions = request.integer("outputDimensionality")
+    return EmbeddingRequest(
         dialect=DIALECT,
         model=model,
         inputs=[text],
         task=request.text("taskType") or config.text("taskType"),
         title=request.text("title") or config.text("title"),
-        dimensions=config.whole("outputDimensionality") if dimensions is None else dimensions,
+        dimensions=config.integer("outputDimensionality") if dimensions is None else dimensions,
         extras={**request.rest(), **config.rest()},
     )
 
 
-def _text(content: Members) -> str:
+def _read_text(content: Members) -> str:
     texts: list[str] = []
     for part in content.each("parts"):
         if not part.has("text"):
-            raise errors.UnsupportedFeature("Only texts are embedded here.", param=part.path)
+            raise errors.UnsupportedFeature("Only text can be embedded.", param=part.path)
         texts.append(part.text("text"))
     if not texts:
-        raise wrong_type(content.place("parts"), "an array with a text", [])
+        place = content.path_of("parts")
+        raise errors.InvalidRequest(
+            f"Invalid value at '{place}': at least one part with text is required.", code="invalid_type", param=place
+        )
     return "\n".join(texts)
 
 
 class GeminiEmbeddingsUpstream:
     """Implements `protocols.EmbeddingsUpstream`."""
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         if ask.user:
             losses.dropped("user")
-        requests = [_request(text, ask, deployment, losses) for text in ask.inputs]
+        requests = [_write_request(text, ask, deployment, losses) for text in ask.inputs]
         if len(requests) == 1:
-            return UpstreamRequest(path=path_of(deployment, "embedContent"), body=_encode(requests[0]))
-        return UpstreamRequest(path=path_of(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
+            return UpstreamRequest(path=method_path(deployment, "embedContent"), body=_encode(requests[0]))
+        return UpstreamRequest(path=method_path(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:
         document = first_of(read_json(body)) or {}
         if document.get("error"):
-            raise error_in_200(document["error"], deployment.name, body)
-        found = document.get("embeddings")
+            raise decode_error_object(document["error"], deployment.name, body)
+        batch = document.get("embeddings")
         single = document.get("embedding")
-        embeddings = [single] if isinstance(single, dict) else objects_in(found)
-        vectors = [_vector(each.get("values")) for each in embeddings]
-        if not vectors or (isinstance(found, list) and len(found) != len(vectors)):
-            raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
-        return EmbeddingAnswer(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
+        embeddings = [single] if isinstance(single, dict) else objects_in(batch)
+        vectors = [_read_vector(each.get("values")) for each in embeddings]
+        if not vectors or (isinstance(batch, list) and len(batch) != len(vectors)):
+            raise errors.UpstreamMalformed("The upstream returned no `embeddings`.")
+        return EmbeddingResponse(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
 
     decode_error = staticmethod(decode_error)
 
 
-def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+def _write_request(
+    text: str | list[int], ask: EmbeddingRequest, deployment: Deployment, losses: LossReport
+) -> dict[str, Any]:
     if not isinstance(text, str):
-        raise errors.UnsupportedFeature("Gemini embeds texts, not tokens.", param=losses.name_of("inputs"))
+        raise errors.UnsupportedFeature(
+            "Gemini does not support embeddings of token ids.", param=losses.name_of("inputs")
+        )
     request: dict[str, Any] = {
-        "model": resource_of(deployment.upstream_model),
+        "model": resource_name(deployment.upstream_model),
         "content": {"parts": [{"text": text}]},
     }
     if ask.task:
-        request["taskType"] = _TASKS.get(ask.task.lower(), ask.task)
+        request["taskType"] = _TASK_TYPES.get(ask.task.lower(), ask.task)
     if ask.title:
         request["title"] = ask.title
     if ask.dimensions is not None:
@@ -159,9 +166,9 @@ def _request(text: str | list[int], ask: EmbeddingAsk, deployment: Deployment, l
     return request
 
 
-def _vector(values: Any) -> list[float]:
+def _read_vector(values: Any) -> list[float]:
     if not isinstance(values, list) or not values:
-        raise errors.UpstreamMalformed("The upstream's answer holds an embedding without `values`.")
+        raise errors.UpstreamMalformed("The upstream returned an embedding without `values`.")
     if not all(type(value) in {float, int} and math.isfinite(value) for value in values):
-        raise errors.UpstreamMalformed("The upstream's answer holds an embedding that is no list of numbers.")
+        raise errors.UpstreamMalformed("The upstream returned an embedding that is not a list of finite numbers.")
     return [float(value) for value in values]

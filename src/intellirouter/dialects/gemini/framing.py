@@ -1,6 +1,6 @@
-"""How a stream's chunks are cut: SSE with `alt=sse`, otherwise one JSON array that grows. Told apart by the first byte.
+"""Splits streams into chunks. A stream is SSE (`alt=sse`) or a JSON array, which is detected by the first byte.
 
-Both keep every byte, so that a stream can be relayed as it came.
+Splitters keep every byte, so that a stream can be relayed unchanged.
 """
 
 import re
@@ -9,31 +9,31 @@ from typing import Final
 from intellirouter.core import errors
 from intellirouter.dialects.wire.sse import EventReader, EventSplitter, check_utf8, split_events
 
-_LIMIT_BYTES: Final = 16 * 1024 * 1024
-_SIGN: Final = re.compile(rb'["\\{}\[\]]')
+_MAX_ELEMENT_BYTES: Final = 16 * 1024 * 1024
+_STRUCTURAL: Final = re.compile(rb'["\\{}\[\]]')
 _IN_STRING: Final = re.compile(rb'["\\]')
 _SPACE: Final = b" \t\r\n"
-_BETWEEN: Final = b" \t\r\n,"
-_LAST: Final = re.compile(
+_SEPARATORS: Final = b" \t\r\n,"
+_FINAL_CHUNK: Final = re.compile(
     rb'"finish_?[rR]eason"\s*:\s*"(?!"|FINISH_REASON_UNSPECIFIED)|"block_?[rR]eason"\s*:\s*"[A-Z]'
 )
-"""What only the last chunk of a candidate has."""
+"""Matches only the last chunk of a candidate."""
 
 
-class ArrayCutter:
-    """Cuts a growing JSON array after each of its elements.
+class ArraySplitter:
+    """Splits a JSON array after each of its elements.
 
-    `feed` returns the elements that the bytes complete, each with the bytes before it (the bracket, commas, space).
-    `is_closed`: the array's end has been seen. Raises `UpstreamMalformed` past `limit_bytes` for one element.
+    `feed` returns the elements that the bytes complete, each with the bytes before it (bracket, comma, white space).
+    `is_closed`: the end of the array has been read. Raises `UpstreamMalformed` if an element exceeds `limit_bytes`.
     """
 
-    __slots__ = ("_at", "_buffer", "_depth", "_in_string", "_limit", "is_closed")
+    __slots__ = ("_buffer", "_depth", "_in_string", "_limit", "_position", "is_closed")
 
-    def __init__(self, limit_bytes: int = _LIMIT_BYTES) -> None:
+    def __init__(self, limit_bytes: int = _MAX_ELEMENT_BYTES) -> None:
         self._limit = limit_bytes
         self._buffer = bytearray()
-        self._at = 0
-        """What lies before has been looked at."""
+        self._position = 0
+        """All bytes before this position have been scanned."""
         self._depth = 0
         self._in_string = False
         self.is_closed = False
@@ -41,65 +41,65 @@ class ArrayCutter:
     def feed(self, data: bytes) -> list[bytes]:
         buffer = self._buffer
         buffer += data
-        found: list[bytes] = []
+        elements: list[bytes] = []
         start = 0
-        while not self.is_closed and (sign := self._next_sign()) >= 0:
-            char = buffer[sign]
-            self._at = sign + 1
+        while not self.is_closed and (position := self._next_structural()) >= 0:
+            byte = buffer[position]
+            self._position = position + 1
             if self._in_string:
-                if char == 0x5C:  # a backslash: the next byte is no sign
-                    if sign + 1 == len(buffer):
-                        self._at = sign
+                if byte == 0x5C:  # a backslash escapes the next byte
+                    if position + 1 == len(buffer):
+                        self._position = position
                         break
-                    self._at = sign + 2
+                    self._position = position + 2
                 else:
                     self._in_string = False
-            elif char == 0x22:
+            elif byte == 0x22:
                 self._in_string = True
-            elif char in b"{[":
+            elif byte in b"{[":
                 self._depth += 1
-            elif char in b"}]":
+            elif byte in b"}]":
                 self._depth -= 1
                 if self._depth == 1:
-                    found.append(bytes(buffer[start : self._at]))
-                    start = self._at
+                    elements.append(bytes(buffer[start : self._position]))
+                    start = self._position
                 self.is_closed = self._depth <= 0
         else:
-            self._at = len(buffer)
+            self._position = len(buffer)
         if start:
             del buffer[:start]
-            self._at -= start
+            self._position -= start
         if len(buffer) > self._limit:
-            raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
-        return found
+            raise errors.UpstreamMalformed(f"A chunk of the upstream's stream is larger than {self._limit} bytes.")
+        return elements
 
-    def _next_sign(self) -> int:
-        match = (_IN_STRING if self._in_string else _SIGN).search(self._buffer, self._at)
+    def _next_structural(self) -> int:
+        match = (_IN_STRING if self._in_string else _STRUCTURAL).search(self._buffer, self._position)
         return match.start() if match else -1
 
     def rest(self) -> bytes:
-        """Return what belongs to no complete element, the closing bracket included, and forget it."""
+        """Return and remove the bytes after the last complete element, including the closing bracket."""
         rest = bytes(self._buffer)
         self._buffer.clear()
-        self._at = 0
+        self._position = 0
         return rest
 
 
 class ChunkReader:
-    """Reads a stream's chunks, each the JSON of one `GenerateContentResponse`, split anywhere."""
+    """Reads the chunks of a stream that can be split anywhere. Each is the JSON of one `GenerateContentResponse`."""
 
-    __slots__ = ("_array", "_head", "_is_alone", "_sse")
+    __slots__ = ("_array", "_head", "_is_single_document", "_sse")
 
     def __init__(self) -> None:
         self._head = b""
-        self._array: ArrayCutter | None = None
-        self._is_alone = False
-        """No stream at all: one document, as for a request that asked for none."""
+        self._array: ArraySplitter | None = None
+        self._is_single_document = False
+        """The body is one document instead of a stream."""
         self._sse: EventReader | None = None
 
     @property
     def is_closed(self) -> bool:
-        """The stream has said that it is over, which only the array does."""
+        """The stream is complete. Only arrays have such an end."""
         return self._array is not None and self._array.is_closed
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -114,43 +114,43 @@ class ChunkReader:
             if first not in b"[{":
                 self._sse = EventReader()
                 return self._sse.feed(data)
-            self._array, self._is_alone = _cutter(first), first == b"{"
-        found = [element.lstrip(_BETWEEN).removeprefix(b"[") for element in self._array.feed(data)]
-        for element in found:
+            self._array, self._is_single_document = _new_splitter(first), first == b"{"
+        elements = [element.lstrip(_SEPARATORS).removeprefix(b"[") for element in self._array.feed(data)]
+        for element in elements:
             check_utf8(element)
-        return found
+        return elements
 
     def end(self) -> list[bytes]:
-        """Return the data of a last event that nothing closes. Raises `UpstreamMalformed` for an array cut short."""
+        """Return the data of a last event without a blank line. Raises `UpstreamMalformed` for an incomplete array."""
         if self._sse is not None:
             return self._sse.end()
-        if self._array is not None and not self._array.is_closed and not self._is_alone:
+        if self._array is not None and not self._array.is_closed and not self._is_single_document:
             raise errors.UpstreamMalformed("The upstream's stream was cut off inside its array.")
         return []
 
 
-def _cutter(first: bytes) -> ArrayCutter:
-    """Return a cutter of an array, or of one document alone (an error that came instead of the stream)."""
-    cutter = ArrayCutter()
+def _new_splitter(first: bytes) -> ArraySplitter:
+    """Return a splitter for an array, or for a single document, for example an error instead of a stream."""
+    splitter = ArraySplitter()
     if first == b"{":
-        cutter.feed(b"[")
-    return cutter
+        splitter.feed(b"[")
+    return splitter
 
 
 class ChunkSplitter:
-    """Cuts a stream into blocks of whole chunks, keeping every byte. Implements `route.Splitter`.
+    """Splits a stream into blocks of complete chunks and keeps every byte. Implements `protocols.Splitter`.
 
-    A Gemini stream has no terminator. So that the exchange is settled before the client has its last byte, the chunk
-    that says why the answer ended waits, with all that follows, until `rest`.
+    A Gemini stream has no terminator. The chunk with the finish reason, and everything after it, is held back until
+    `rest` is called, so that the exchange is settled before the client gets its last byte.
     """
 
-    __slots__ = ("_array", "_head", "_last", "_sse")
+    __slots__ = ("_array", "_head", "_held_chunks", "_sse")
 
     def __init__(self) -> None:
         self._head = b""
-        self._array: ArrayCutter | None = None
+        self._array: ArraySplitter | None = None
         self._sse: EventSplitter | None = None
-        self._last: list[bytes] | None = None
+        self._held_chunks: list[bytes] | None = None
 
     def feed(self, data: bytes) -> bytes:
         if self._sse is None and self._array is None:
@@ -160,30 +160,30 @@ class ChunkSplitter:
                 return b""
             data, self._head = self._head, b""
             if first == b"[":
-                self._array = ArrayCutter()
+                self._array = ArraySplitter()
             else:
                 self._sse = EventSplitter()
         if self._array is not None:
-            return self._out(self._array.feed(data))
+            return self._hold_final_chunk(self._array.feed(data))
         block = self._sse.feed(data) if self._sse is not None else b""
-        if not block or (self._last is None and not _LAST.search(block)):
+        if not block or (self._held_chunks is None and not _FINAL_CHUNK.search(block)):
             return block
-        return self._out(split_events(block))
+        return self._hold_final_chunk(split_events(block))
 
-    def _out(self, chunks: list[bytes]) -> bytes:
+    def _hold_final_chunk(self, chunks: list[bytes]) -> bytes:
         for index, chunk in enumerate(chunks):
-            if self._last is None and _LAST.search(chunk):
-                self._last = []
-            if self._last is not None:
-                self._last += chunks[index:]
+            if self._held_chunks is None and _FINAL_CHUNK.search(chunk):
+                self._held_chunks = []
+            if self._held_chunks is not None:
+                self._held_chunks += chunks[index:]
                 return b"".join(chunks[:index])
         return b"".join(chunks)
 
     def rest(self) -> bytes:
-        last, self._last = self._last or [], None
+        held, self._held_chunks = self._held_chunks or [], None
         tail = self._head
         if self._array is not None:
             tail = self._array.rest()
         elif self._sse is not None:
             tail = self._sse.rest()
-        return b"".join(last) + tail
+        return b"".join(held) + tail

@@ -1,10 +1,10 @@
-"""Names and addresses of models: below the Generative Language API's root, or Vertex AI's."""
+"""Resource names of models in the Generative Language API and Vertex AI."""
 
 from intellirouter.core import Deployment
 
 
-def resource_of(model: str) -> str:
-    """Return the model's resource name below the API's root: `models/NAME`, `tunedModels/NAME`."""
+def resource_name(model: str) -> str:
+    """Return the resource name of a model: `models/NAME` or `tunedModels/NAME`."""
     if "/models/" in model:
         model = model.rpartition("/models/")[2]
     name = model.removeprefix("models/")
@@ -12,6 +12,6 @@ def resource_of(model: str) -> str:
 
 
 def is_vertex(deployment: Deployment) -> bool:
-    """Return whether this is Vertex AI, where some requests have another form."""
+    """Return whether the deployment is on Vertex AI, where some requests have another format."""
     url = deployment.address.base_url
     return "aiplatform.googleapis.com" in url or "/publishers/" in url

@@ -1,14 +1,15 @@
-"""Finish reasons and token counts, both ways.
+"""Reads and writes finish reasons and usage.
 
 Source: Google, `Candidate.FinishReason`, `GenerateContentResponse.PromptFeedback.BlockReason`, `UsageMetadata`.
-`promptTokenCount` includes `cachedContentTokenCount`; `thoughtsTokenCount` and `toolUsePromptTokenCount` stand beside
-`candidatesTokenCount` and `promptTokenCount`, not inside them.
+
+`promptTokenCount` includes `cachedContentTokenCount`, but not `toolUsePromptTokenCount`. `candidatesTokenCount` does
+not include `thoughtsTokenCount`.
 """
 
 from typing import Any, Final
 
 from intellirouter.core import Usage
-from intellirouter.dialects.gemini.wire import objects_in, text_of
+from intellirouter.dialects.gemini.wire import objects_in, optional_text
 from intellirouter.dialects.ir import Stop, StopReason
 from intellirouter.dialects.wire.lenient import as_int
 
@@ -37,7 +38,7 @@ _REASONS: Final[dict[str, StopReason]] = {
     "PUP_LIMITED_DISABLED": "error",
     "CONTINUATION": "pause",
 }
-_WORDS: Final[dict[StopReason, str]] = {
+_REASON_NAMES: Final[dict[StopReason, str]] = {
     "stop": "STOP",
     "stop_sequence": "STOP",
     "tool_calls": "STOP",
@@ -50,93 +51,93 @@ _WORDS: Final[dict[StopReason, str]] = {
     "cancelled": "OTHER",
     "error": "OTHER",
 }
-_EXACT: Final = frozenset({"stop", "tool_calls", "length", "content_filter", "malformed_tool_call"})
+_EXACT_REASONS: Final = frozenset({"stop", "tool_calls", "length", "content_filter", "malformed_tool_call"})
 _UNSPECIFIED: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
 _MAX_TOKENS: Final = 10**12
-"""More is nonsense, and would not fit the ledger's integers once priced."""
+"""Higher counts are wrong, and their price would exceed the range of the ledger's integers."""
 
 
-def stop_of(candidate: dict[str, Any], *, has_calls: bool) -> Stop | None:
-    """Return why a candidate ended; None while it goes on. A word that is new to us counts as a good end."""
-    word = text_of(candidate.get("finishReason"))
-    if word in _UNSPECIFIED:
+def read_stop(candidate: dict[str, Any], *, has_calls: bool) -> Stop | None:
+    """Read the finish reason of a candidate. None: it is not finished. An unknown reason counts as a normal end."""
+    name = optional_text(candidate.get("finishReason"))
+    if name in _UNSPECIFIED:
         return None
-    reason = _REASONS.get(word, "stop")
+    reason = _REASONS.get(name, "stop")
     if reason == "stop" and has_calls:
         reason = "tool_calls"
-    return Stop(reason=reason, raw=word, message=text_of(candidate.get("finishMessage")))
+    return Stop(reason=reason, raw=name, message=optional_text(candidate.get("finishMessage")))
 
 
-def block_of(document: dict[str, Any]) -> Stop | None:
-    """Return why the prompt was blocked, if it was: then there are no candidates."""
+def read_block_reason(document: dict[str, Any]) -> Stop | None:
+    """Read why the prompt was blocked, if it was. A blocked prompt has no candidates."""
     feedback = document.get("promptFeedback")
-    word = text_of(feedback.get("blockReason")) if isinstance(feedback, dict) else ""
-    if not word or word == "BLOCKED_REASON_UNSPECIFIED":
+    name = optional_text(feedback.get("blockReason")) if isinstance(feedback, dict) else ""
+    if not name or name == "BLOCKED_REASON_UNSPECIFIED":
         return None
-    message = text_of(feedback.get("blockReasonMessage")) if isinstance(feedback, dict) else ""
-    return Stop(reason="content_filter", raw=word, message=message)
+    message = optional_text(feedback.get("blockReasonMessage")) if isinstance(feedback, dict) else ""
+    return Stop(reason="content_filter", raw=name, message=message)
 
 
-def word_of(stop: Stop | None) -> str:
-    """Return the finish reason for a client: Google's own word where it was one."""
+def write_finish_reason(stop: Stop | None) -> str:
+    """Return the finish reason for a client, which is Google's own if the upstream sent one."""
     if stop is None:
         return "STOP"
-    return stop.raw if stop.raw in _REASONS else _WORDS[stop.reason]
+    return stop.raw if stop.raw in _REASONS else _REASON_NAMES[stop.reason]
 
 
 def is_exact(stop: Stop) -> bool:
-    """Tell whether the client's word says all that the stop does."""
-    return stop.reason in _EXACT or stop.raw in _REASONS
+    """Return whether the finish reason for the client has exactly the same meaning."""
+    return stop.reason in _EXACT_REASONS or stop.raw in _REASONS
 
 
-def usage_of(raw: Any) -> Usage | None:
-    """Read `usageMetadata`; None when there is none."""
+def read_usage(raw: Any) -> Usage | None:
+    """Read `usageMetadata`, if there is any."""
     if not isinstance(raw, dict):
         return None
-    prompt, cached = _count(raw, "promptTokenCount"), _count(raw, "cachedContentTokenCount")
+    prompt, cached = _read_count(raw, "promptTokenCount"), _read_count(raw, "cachedContentTokenCount")
     cached = min(cached, prompt)
-    heard = _audio(raw.get("promptTokensDetails")) - _audio(raw.get("cacheTokensDetails"))
-    audio_in = min(max(0, heard), prompt - cached)
-    output = _count(raw, "candidatesTokenCount")
-    audio_out = min(_audio(raw.get("candidatesTokensDetails")), output)
-    thoughts, tools = _count(raw, "thoughtsTokenCount"), _count(raw, "toolUsePromptTokenCount")
-    if not (prompt or output or thoughts or tools):
-        prompt = _count(raw, "totalTokenCount")
+    uncached_audio = _audio_tokens(raw.get("promptTokensDetails")) - _audio_tokens(raw.get("cacheTokensDetails"))
+    audio_in = min(max(0, uncached_audio), prompt - cached)
+    output = _read_count(raw, "candidatesTokenCount")
+    audio_out = min(_audio_tokens(raw.get("candidatesTokensDetails")), output)
+    reasoning, tools = _read_count(raw, "thoughtsTokenCount"), _read_count(raw, "toolUsePromptTokenCount")
+    if not (prompt or output or reasoning or tools):
+        prompt = _read_count(raw, "totalTokenCount")
     return Usage(
         input_tokens=prompt - cached - audio_in + tools,
         cache_read_tokens=cached,
         output_tokens=output - audio_out,
-        reasoning_tokens=thoughts,
+        reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
     )
 
 
-def _count(raw: dict[str, Any], name: str) -> int:
+def _read_count(raw: dict[str, Any], name: str) -> int:
     return min(as_int(raw.get(name)), _MAX_TOKENS)
 
 
-def _audio(details: Any) -> int:
-    found = (each for each in objects_in(details) if each.get("modality") == "AUDIO")
-    return min(sum(as_int(each.get("tokenCount")) for each in found), _MAX_TOKENS)
+def _audio_tokens(details: Any) -> int:
+    audio = (each for each in objects_in(details) if each.get("modality") == "AUDIO")
+    return min(sum(as_int(each.get("tokenCount")) for each in audio), _MAX_TOKENS)
 
 
-def usage_out(usage: Usage) -> dict[str, Any]:
+def write_usage(usage: Usage) -> dict[str, Any]:
     """Write `usageMetadata`."""
     prompt, output = usage.total_input_tokens, usage.output_tokens + usage.output_audio_tokens
-    found: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": output}
+    counts: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": output}
     if usage.cache_read_tokens:
-        found["cachedContentTokenCount"] = usage.cache_read_tokens
+        counts["cachedContentTokenCount"] = usage.cache_read_tokens
     if usage.reasoning_tokens:
-        found["thoughtsTokenCount"] = usage.reasoning_tokens
-    found["totalTokenCount"] = usage.total_tokens
+        counts["thoughtsTokenCount"] = usage.reasoning_tokens
+    counts["totalTokenCount"] = usage.total_tokens
     if audio := usage.input_audio_tokens:
-        found["promptTokensDetails"] = _details(prompt - audio, audio)
+        counts["promptTokensDetails"] = _write_details(prompt - audio, audio)
     if audio := usage.output_audio_tokens:
-        found["candidatesTokensDetails"] = _details(output - audio, audio)
-    return found
+        counts["candidatesTokensDetails"] = _write_details(output - audio, audio)
+    return counts
 
 
-def _details(text: int, audio: int) -> list[dict[str, Any]]:
+def _write_details(text: int, audio: int) -> list[dict[str, Any]]:
     rest = [{"modality": "TEXT", "tokenCount": text}] if text else []
     return [*rest, {"modality": "AUDIO", "tokenCount": audio}]

@@ -1,7 +1,7 @@
-"""Google's error answers become ours.
+"""Decodes Google's errors.
 
 Source: Google Cloud API design guide, "Errors" (`google.rpc.Status` with `ErrorInfo`, `RetryInfo`, `QuotaFailure`);
-Gemini API troubleshooting guide. A bad key is a 400 here, and what a stream endpoint says may stand in a list.
+Gemini API troubleshooting guide. An invalid key is reported with status 400. Errors of streams may be in a list.
 """
 
 import math
@@ -12,11 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.gemini.wire import first_of, objects_in, text_of
-from intellirouter.dialects.openai.errors import retry_after
+from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
+from intellirouter.dialects.openai.errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
-_KEY_REASONS: Final = frozenset(
+_CREDENTIAL_REASONS: Final = frozenset(
     {
         "API_KEY_INVALID",
         "API_KEY_EXPIRED",
@@ -31,8 +31,8 @@ _KEY_REASONS: Final = frozenset(
     }
 )
 _ACCOUNT_REASONS: Final = frozenset({"BILLING_DISABLED"})
-_ACCOUNT_WORDS: Final = ("credits are depleted", "billing account", "enable billing")
-_BY_WORD: Final = {
+_ACCOUNT_MESSAGES: Final = ("credits are depleted", "billing account", "enable billing")
+_STATUS_BY_NAME: Final = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
     "OUT_OF_RANGE": 400,
@@ -53,54 +53,58 @@ _BY_WORD: Final = {
 _STATUS_OUT: Final = {503: 503, 529: 503}
 
 
-class Said(Struct):
-    """What an error body says."""
+class _ErrorDetails(Struct):
+    """The content of an error response."""
 
     message: str = ""
     status: int = 0
-    """The HTTP status it names; 0: none."""
-    word: str = ""
+    """The HTTP status in the error object; 0 if there is none."""
+    name: str = ""
+    """Google's name of the status: `INVALID_ARGUMENT`."""
     reason: str = ""
     param: str | None = None
     retry_after_s: float | None = None
 
+    def sentence(self, problem: str) -> str:
+        """Return a description of the error, followed by Google's message."""
+        return errors.as_sentence(f"{problem}: {self.message}" if self.message else problem)
 
-def read_error(body: bytes) -> Said:
-    """Read whatever came. The message is bounded."""
+
+def _read_error(body: bytes) -> _ErrorDetails:
+    """Read an error in any form. The length of the message is limited."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[:300].decode("utf-8", "replace").strip()
-        return Said("" if text.startswith("<") else text)
+        return _ErrorDetails("" if text.startswith("<") else text)
     outer = first_of(document)
     if outer is None:
-        return Said(str(document)[:_MAX_MESSAGE_CHARS])
-    return said_in(outer.get("error") or outer)
+        return _ErrorDetails(str(document)[:_MAX_MESSAGE_CHARS])
+    return _read_error_object(outer.get("error") or outer)
 
 
-def said_in(inner: Any) -> Said:
-    """Read an error object."""
-    if not isinstance(inner, dict):
-        return Said(str(inner)[:_MAX_MESSAGE_CHARS])
-    word, code = text_of(inner.get("status")), inner.get("code")
-    status = code if type(code) is int and 400 <= code < 600 else _BY_WORD.get(word, 0)
-    said = Said(text_of(inner.get("message"))[:_MAX_MESSAGE_CHARS], status, word)
-    for detail in objects_in(inner.get("details")):
-        _read_detail(text_of(detail.get("@type")).rpartition(".")[2], detail, said)
-    return said
+def _read_error_object(error: Any) -> _ErrorDetails:
+    if not isinstance(error, dict):
+        return _ErrorDetails(str(error)[:_MAX_MESSAGE_CHARS])
+    name, code = optional_text(error.get("status")), error.get("code")
+    status = code if type(code) is int and 400 <= code < 600 else _STATUS_BY_NAME.get(name, 0)
+    details = _ErrorDetails(optional_text(error.get("message"))[:_MAX_MESSAGE_CHARS], status, name)
+    for detail in objects_in(error.get("details")):
+        _read_detail(optional_text(detail.get("@type")).rpartition(".")[2], detail, details)
+    return details
 
 
-def _read_detail(kind: str, detail: dict[str, Any], said: Said) -> None:
+def _read_detail(kind: str, detail: dict[str, Any], details: _ErrorDetails) -> None:
     if kind == "ErrorInfo":
-        said.reason = text_of(detail.get("reason"))
+        details.reason = optional_text(detail.get("reason"))
     elif kind == "RetryInfo":
-        said.retry_after_s = _seconds(text_of(detail.get("retryDelay")))
+        details.retry_after_s = _read_duration(optional_text(detail.get("retryDelay")))
     elif kind == "BadRequest":
         fields = objects_in(detail.get("fieldViolations"))
-        said.param = (text_of(fields[0].get("field")) or None) if fields else None
+        details.param = (optional_text(fields[0].get("field")) or None) if fields else None
 
 
-def _seconds(duration: str) -> float | None:
+def _read_duration(duration: str) -> float | None:
     """Read a protobuf duration: `36s`, `0.847655010s`."""
     try:
         seconds = float(duration.removesuffix("s"))
@@ -112,55 +116,55 @@ def _seconds(duration: str) -> float | None:
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
-    """Turn an error answer into ours, with Google's message, reason and how long to wait."""
-    said = read_error(body)
-    wait_s = retry_after(headers, clock)
-    said.retry_after_s = said.retry_after_s if wait_s is None else wait_s
-    return error_of(status, said, deployment, body)
+    """Decode an error response."""
+    details = _read_error(body)
+    delay_s = retry_after_s(headers, clock)
+    details.retry_after_s = details.retry_after_s if delay_s is None else delay_s
+    return _build_error(status, details, deployment, body)
 
 
-def error_in_200(inner: Any, deployment: str, body: bytes) -> errors.UpstreamError:
-    """Turn an error inside a good answer or a stream into ours: its own code says which."""
-    said = said_in(inner)
-    return error_of(said.status or 500, said, deployment, body)
+def decode_error_object(error: Any, source: str, body: bytes) -> errors.UpstreamError:
+    """Decode an error in a stream or in a response with status 200. Its class depends on its code."""
+    details = _read_error_object(error)
+    return _build_error(details.status or 500, details, source, body)
 
 
-def error_of(status: int, said: Said, deployment: str, body: bytes) -> errors.UpstreamError:
-    """Choose the class."""
-    words = f": {said.message}" if said.message else "."
-    if status in {401, 403} or said.reason in _KEY_REASONS:
-        return errors.UpstreamAuthFailed(f"{deployment} refused our credential{words}")
-    if _is_account(status, said):
+def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
+    sentence = details.sentence
+    if status in {401, 403} or details.reason in _CREDENTIAL_REASONS:
+        return errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
+    if _is_account_error(status, details):
         return errors.UpstreamQuotaExhausted(
-            f"{deployment}'s account has run out of credit or quota{words}", status=429 if status == 429 else 502
+            sentence(f"{source} has no credit or quota left"), status=429 if status == 429 else 502
         )
     if status == 404:
-        return errors.UpstreamModelMissing(said.message or f"{deployment} does not know this model or path.")
+        return errors.UpstreamModelMissing(details.message or f"{source} does not know this model or path.")
     if status == 429:
-        return errors.UpstreamRateLimited(f"{deployment} is rate limited{words}", retry_after_s=said.retry_after_s)
-    if said.word == "FAILED_PRECONDITION":
-        return errors.UpstreamAuthFailed(f"{deployment} does not serve our account or its place{words}")
+        return errors.UpstreamRateLimited(sentence(f"{source} is rate limited"), retry_after_s=details.retry_after_s)
+    if details.name == "FAILED_PRECONDITION":
+        return errors.UpstreamAuthFailed(sentence(f"{source} does not serve the account or its location"))
     if 400 <= status < 500 and status not in {408, 499}:
-        rejected = errors.UpstreamRejected(said.message or f"HTTP {status}", param=said.param, status=status)
+        message = details.message or f"{source} rejected the request (HTTP {status})."
+        rejected = errors.UpstreamRejected(message, param=details.param, status=status)
         rejected.vendor_body = body
         return rejected
-    return _broken(status, said, deployment, words)
+    return _server_error(status, details, source)
 
 
-def _broken(status: int, said: Said, deployment: str, words: str) -> errors.UpstreamError:
+def _server_error(status: int, details: _ErrorDetails, source: str) -> errors.UpstreamError:
     if status in {408, 504, 524}:
-        return errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){words}")
+        return errors.UpstreamTimeout(details.sentence(f"{source} timed out (HTTP {status})"))
     if 300 <= status < 400:
-        return errors.UpstreamMalformed(f"{deployment} answered with a redirect (HTTP {status}); check its base_url.")
+        return errors.UpstreamMalformed(f"{source} returned a redirect (HTTP {status}). Check its base_url.")
     return errors.UpstreamUnavailable(
-        f"{deployment} failed (HTTP {status}){words}",
+        details.sentence(f"{source} failed (HTTP {status})"),
         status=_STATUS_OUT.get(status, 502),
-        retry_after_s=said.retry_after_s,
+        retry_after_s=details.retry_after_s,
     )
 
 
-def _is_account(status: int, said: Said) -> bool:
-    if status == 402 or said.reason in _ACCOUNT_REASONS:
+def _is_account_error(status: int, details: _ErrorDetails) -> bool:
+    if status == 402 or details.reason in _ACCOUNT_REASONS:
         return True
-    message = said.message.lower()
-    return status in {400, 429} and any(words in message for words in _ACCOUNT_WORDS)
+    message = details.message.lower()
+    return status in {400, 429} and any(phrase in message for phrase in _ACCOUNT_MESSAGES)

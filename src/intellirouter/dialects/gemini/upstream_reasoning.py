@@ -1,4 +1,4 @@
-"""How a request says how much the model shall reason: `thinkingConfig`.
+"""Writes `thinkingConfig`, which defines how much the model should reason.
 
 Source: Google, "Gemini thinking" and "OpenAI compatibility" (reasoning efforts and their levels and budgets).
 """
@@ -8,10 +8,10 @@ from typing import Any, Final
 from intellirouter.core import LossReport, Profile
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.gemini.wire import DIALECT
-from intellirouter.dialects.ir import Conversation, ReasoningAsk
+from intellirouter.dialects.ir import Conversation, ReasoningConfig
 
-_BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
-_LEVELS: Final = {
+_BUDGETS_BY_EFFORT: Final = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+_LEVELS_BY_EFFORT: Final = {
     "minimal": "minimal",
     "low": "low",
     "medium": "medium",
@@ -19,95 +19,95 @@ _LEVELS: Final = {
     "xhigh": "high",
     "max": "high",
 }
-_ORDER: Final = ("minimal", "low", "medium", "high")
-_DYNAMIC: Final = -1
-"""The model decides."""
+_LEVEL_ORDER: Final = ("minimal", "low", "medium", "high")
+_DYNAMIC_BUDGET: Final = -1
+"""The model chooses the budget."""
 
 
 def thinking_config(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
-    """Return `thinkingConfig`; empty when the client asks for nothing."""
-    ask = conversation.reasoning
-    if ask is None:
+    """Return `thinkingConfig`, which is empty if the client requests nothing."""
+    reasoning = conversation.reasoning
+    if reasoning is None:
         return {}
     config: dict[str, Any] = {}
     if conversation.dialect == DIALECT:
-        config = dict(ask.extras)
-        if ask.budget_tokens is not None:
-            config["thinkingBudget"] = ask.budget_tokens
-        if ask.effort:
-            config["thinkingLevel"] = ask.effort.upper()
+        config = dict(reasoning.extras)
+        if reasoning.budget_tokens is not None:
+            config["thinkingBudget"] = reasoning.budget_tokens
+        if reasoning.effort:
+            config["thinkingLevel"] = reasoning.effort.upper()
     elif profile.reasoning == "level":
-        config = _level(ask, profile, losses)
+        config = _write_level(reasoning, profile, losses)
     elif profile.reasoning == "budget":
-        config = _budget(ask, profile, losses)
-    elif _asks_for_thought(ask):
+        config = _write_budget(reasoning, profile, losses)
+    elif _is_requested(reasoning):
         losses.dropped("reasoning")
         return {}
-    if ask.shows_thoughts is not None and _can_show(conversation, profile):
-        config["includeThoughts"] = ask.shows_thoughts
+    if reasoning.is_visible is not None and _can_include_thoughts(conversation, profile):
+        config["includeThoughts"] = reasoning.is_visible
     return config
 
 
-def _can_show(conversation: Conversation, profile: Profile) -> bool:
+def _can_include_thoughts(conversation: Conversation, profile: Profile) -> bool:
     return profile.reasoning in {"level", "budget"} or conversation.dialect == DIALECT
 
 
-def _asks_for_thought(ask: ReasoningAsk) -> bool:
-    if _is_off(ask):
+def _is_requested(reasoning: ReasoningConfig) -> bool:
+    if _is_disabled(reasoning):
         return False
-    return bool(ask.effort or ask.budget_tokens or ask.is_enabled or ask.is_adaptive)
+    return bool(reasoning.effort or reasoning.budget_tokens or reasoning.is_enabled or reasoning.is_adaptive)
 
 
-def _is_off(ask: ReasoningAsk) -> bool:
-    return ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0
+def _is_disabled(reasoning: ReasoningConfig) -> bool:
+    return reasoning.is_enabled is False or reasoning.effort == "none" or reasoning.budget_tokens == 0
 
 
-def _level(ask: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
-    if _is_off(ask):
+def _write_level(reasoning: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
+    if _is_disabled(reasoning):
         level = profile.reasoning_levels[0]
         losses.add("reasoning", "clamped", level)
-    elif ask.effort:
-        level = _level_of_effort(ask.effort, profile, losses)
-    elif ask.budget_tokens is not None and ask.budget_tokens > 0:
-        level = effort_of(ask.budget_tokens)
+    elif reasoning.effort:
+        level = _level_for_effort(reasoning.effort, profile, losses)
+    elif reasoning.budget_tokens is not None and reasoning.budget_tokens > 0:
+        level = effort_of(reasoning.budget_tokens)
         losses.add("reasoning", "converted", level)
     else:
-        return {}  # the model decides by itself
+        return {}  # the model chooses the level
     return {"thinkingLevel": level.upper()}
 
 
-def _level_of_effort(effort: str, profile: Profile, losses: LossReport) -> str:
-    """Return the level of an effort. Where the model lacks it, the next higher one, as Google's own layer does."""
-    wanted = _ORDER.index(_LEVELS.get(effort, "high"))
-    known = profile.reasoning_levels
-    level = next((each for each in known if _ORDER.index(each) >= wanted), known[-1])
+def _level_for_effort(effort: str, profile: Profile, losses: LossReport) -> str:
+    """Return the level for an effort, or the next higher one that the model has, as Google's OpenAI endpoint does."""
+    requested = _LEVEL_ORDER.index(_LEVELS_BY_EFFORT.get(effort, "high"))
+    available = profile.reasoning_levels
+    level = next((each for each in available if _LEVEL_ORDER.index(each) >= requested), available[-1])
     if level != effort:
         losses.add("reasoning", "clamped", level)
     return level
 
 
-def _budget(ask: ReasoningAsk, profile: Profile, losses: LossReport) -> dict[str, Any]:
-    if _is_off(ask):
-        wanted = 0
-    elif ask.budget_tokens is not None:
-        wanted = ask.budget_tokens
-    elif ask.effort:
-        wanted = _BUDGETS.get(ask.effort, _BUDGETS["high"])
-        losses.add("reasoning", "converted", str(wanted))
-    elif ask.is_enabled or ask.is_adaptive:
-        wanted = _DYNAMIC
+def _write_budget(reasoning: ReasoningConfig, profile: Profile, losses: LossReport) -> dict[str, Any]:
+    if _is_disabled(reasoning):
+        requested = 0
+    elif reasoning.budget_tokens is not None:
+        requested = reasoning.budget_tokens
+    elif reasoning.effort:
+        requested = _BUDGETS_BY_EFFORT.get(reasoning.effort, _BUDGETS_BY_EFFORT["high"])
+        losses.add("reasoning", "converted", str(requested))
+    elif reasoning.is_enabled or reasoning.is_adaptive:
+        requested = _DYNAMIC_BUDGET
     else:
         return {}
-    budget = _within(wanted, profile)
-    if budget != wanted:
+    budget = _clamp_budget(requested, profile)
+    if budget != requested:
         losses.add("reasoning", "clamped", str(budget))
     return {"thinkingBudget": budget}
 
 
-def _within(budget: int, profile: Profile) -> int:
-    """Return the budget within the range that the model takes."""
+def _clamp_budget(budget: int, profile: Profile) -> int:
+    """Return the budget, clamped to the range of the model."""
     if budget < 0:
-        return _DYNAMIC
+        return _DYNAMIC_BUDGET
     if budget == 0 and profile.can_stop_reasoning:
         return 0
     budget = max(budget, profile.min_reasoning_tokens)

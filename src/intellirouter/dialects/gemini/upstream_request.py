@@ -1,7 +1,7 @@
-"""Writes an upstream's request from the intermediate form.
+"""Writes a conversation as the body of a request.
 
-Schemas go out as JSON Schema (`parametersJsonSchema`, `responseJsonSchema`): the older `parameters` and
-`responseSchema` refuse `$schema`, `$ref` and `additionalProperties`.
+Schemas are sent as JSON Schema (`parametersJsonSchema`, `responseJsonSchema`), because the older `parameters` and
+`responseSchema` do not accept `$schema`, `$ref` and `additionalProperties`.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from intellirouter.core import Deployment, LossReport, Profile, errors
 from intellirouter.dialects.adapt.json_merge import Layout
-from intellirouter.dialects.gemini.resources import resource_of
+from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
 from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
 from intellirouter.dialects.gemini.wire import DIALECT, camel
@@ -21,150 +21,152 @@ _MAX_TOP_LOGPROBS: Final = 20
 _JSON: Final = "application/json"
 _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY", "named": "ANY"}
 _MODALITIES: Final = {"text": "TEXT", "image": "IMAGE", "audio": "AUDIO"}
-_UNKNOWN: Final = ("min_p", "repetition_penalty", "logit_bias", "verbosity")
-"""Knobs that the dialect has no name for."""
+_UNSUPPORTED_SAMPLING: Final = ("min_p", "repetition_penalty", "logit_bias", "verbosity")
+"""Sampling parameters that the dialect does not have."""
 
 
 LAYOUT: Final = Layout(member_name=camel, as_list=lambda value: [value], containers=frozenset({"generationConfig"}))
-"""A list of one may be its only item."""
+"""A list with one item may also be written as the item."""
 
 
-def path_of(deployment: Deployment, method: str) -> str:
-    """Return the path of one method of the deployment's model."""
-    collection, _, name = resource_of(deployment.upstream_model).partition("/")
+def method_path(deployment: Deployment, method: str) -> str:
+    """Return the path of a method of the deployment's model."""
+    collection, _, name = resource_name(deployment.upstream_model).partition("/")
     return f"/{collection}/{quote(name, safe='')}:{method}"
 
 
-def request_of(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+def write_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
     """Write the request's body. Raises `UnsupportedFeature`."""
     system, contents = ContentWriter(conversation, deployment, losses).write()
     body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
     if conversation.tools:
-        tools, config = _tools(conversation, losses), _tool_config(conversation, losses)
+        tools, config = _write_tools(conversation, losses), _write_tool_choice(conversation, losses)
         if tools:
             body["tools"] = tools
         if config:
             body["toolConfig"] = {"functionCallingConfig": config}
-    if config := _generation_config(conversation, deployment.profile, losses):
+    if config := _write_generation_config(conversation, deployment.profile, losses):
         body["generationConfig"] = config
-    _drop(conversation, losses)
+    _report_unsupported(conversation, losses)
     if conversation.dialect == DIALECT:
-        _restore(conversation.extras, body)
+        _restore_extras(conversation.extras, body)
     return body
 
 
-def _drop(conversation: Conversation, losses: LossReport) -> None:
+def _report_unsupported(conversation: Conversation, losses: LossReport) -> None:
     for name in ("user", "metadata", "service_tier", "cache_key"):
         if getattr(conversation, name):
             losses.dropped(name)
 
 
-def _restore(extras: dict[str, Any], body: dict[str, Any]) -> None:
-    """Put the dialect's own members back where they stood: `toolConfig.retrievalConfig` below `toolConfig`."""
+def _restore_extras(extras: dict[str, Any], body: dict[str, Any]) -> None:
+    """Add the members that only this dialect has at their path, such as `toolConfig.retrievalConfig`."""
     for path, value in extras.items():
-        *above, name = path.split(".")
-        place = body
-        for each in above:
-            place = place.setdefault(each, {})
-        place[name] = value
+        *parents, name = path.split(".")
+        target = body
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[name] = value
 
 
-def _tools(conversation: Conversation, losses: LossReport) -> list[dict[str, Any]]:
+def _write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str, Any]]:
     functions: list[dict[str, Any]] = []
-    others: list[dict[str, Any]] = []
+    server_tools: list[dict[str, Any]] = []
     for tool in conversation.tools:
         if isinstance(tool, ServerTool):
             if tool.dialect == DIALECT:
-                others.append({tool.kind: tool.raw})
-            else:  # only an offer: `_tool_config` refuses a choice that forces one
+                server_tools.append({tool.kind: tool.raw})
+            else:  # `_write_tool_choice` rejects a choice that forces one
                 losses.add(f"tools[].{tool.kind[:100]}", "dropped", "only its vendor runs it")
         else:
-            functions.append(_declaration(tool, losses, is_native=conversation.dialect == DIALECT))
-    return ([{"functionDeclarations": functions}] if functions else []) + others
+            functions.append(_write_function(tool, losses, is_same_dialect=conversation.dialect == DIALECT))
+    return ([{"functionDeclarations": functions}] if functions else []) + server_tools
 
 
-def _declaration(tool: FunctionTool | CustomTool, losses: LossReport, *, is_native: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": tool.name}
+def _write_function(tool: FunctionTool | CustomTool, losses: LossReport, *, is_same_dialect: bool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
     if tool.description:
-        found["description"] = tool.description
+        function["description"] = tool.description
     if tool.cache is not None:
         losses.dropped("cache")
     if isinstance(tool, CustomTool):
-        losses.add("tools", "emulated", "custom tool as a function")
+        losses.add("tools", "emulated", "free text sent as argument input")
         if tool.format is not None:
             losses.dropped("tools[].custom.format")
-        found["parametersJsonSchema"] = {
+        function["parametersJsonSchema"] = {
             "type": "object",
             "properties": {"input": {"type": "string"}},
             "required": ["input"],
         }
-        return found
+        return function
     if tool.parameters is not None:
-        found["parametersJsonSchema"] = tool.parameters
+        function["parametersJsonSchema"] = tool.parameters
     if tool.is_strict:
         losses.dropped("tools[].strict")
-    if is_native:
-        found.update(tool.extras)
-    return found
+    if is_same_dialect:
+        function.update(tool.extras)
+    return function
 
 
-def _tool_config(conversation: Conversation, losses: LossReport) -> dict[str, Any]:
+def _write_tool_choice(conversation: Conversation, losses: LossReport) -> dict[str, Any]:
     choice = conversation.tool_choice
     if choice is None:
         return {}
     if choice.is_parallel is False:
         losses.dropped("is_parallel")
-    callable_names = {tool.name for tool in conversation.tools if not isinstance(tool, ServerTool)}
-    is_foreign = any(isinstance(tool, ServerTool) and tool.dialect != DIALECT for tool in conversation.tools)
-    is_forced = choice.mode == "named" and choice.name not in callable_names
-    if choice.raw is not None or (is_foreign and (is_forced or (choice.mode == "required" and not callable_names))):
+    function_names = {tool.name for tool in conversation.tools if not isinstance(tool, ServerTool)}
+    has_foreign_tools = any(isinstance(tool, ServerTool) and tool.dialect != DIALECT for tool in conversation.tools)
+    forces_unknown_tool = choice.mode == "named" and choice.name not in function_names
+    forces_foreign_tool = forces_unknown_tool or (choice.mode == "required" and not function_names)
+    if choice.raw is not None or (has_foreign_tools and forces_foreign_tool):
         raise errors.UnsupportedFeature(
-            "Gemini cannot be told to use one tool that the vendor runs.", param=losses.name_of("tool_choice")
+            "Gemini does not support forcing a tool that a vendor runs.", param=losses.name_of("tool_choice")
         )
-    if not callable_names:
+    if not function_names:
         return {}
-    return _calling(choice)
+    return _write_calling_config(choice)
 
 
-def _calling(choice: ToolChoice) -> dict[str, Any]:
+def _write_calling_config(choice: ToolChoice) -> dict[str, Any]:
     config: dict[str, Any] = {"mode": _MODES[choice.mode]}
     if choice.mode == "named":
         config["allowedFunctionNames"] = [choice.name]
     elif choice.allowed is not None and choice.mode != "none":
         if choice.mode == "auto":
-            config["mode"] = "VALIDATED"  # AUTO takes no list of names
+            config["mode"] = "VALIDATED"  # AUTO does not support a list of names
         config["allowedFunctionNames"] = choice.allowed
     return config
 
 
-def _generation_config(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _write_generation_config(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
     sampling = conversation.sampling
-    config = _sampling(sampling, losses)
+    config = _write_sampling(sampling, losses)
     if sampling.n > 1:
         if conversation.is_stream:
-            raise errors.UnsupportedFeature("Gemini streams one candidate only.", param=losses.name_of("n"))
+            raise errors.UnsupportedFeature("Gemini streams only one candidate.", param=losses.name_of("n"))
         config["candidateCount"] = sampling.n
-    config.update(_output(conversation, profile, losses))
+    config.update(_write_output(conversation, profile, losses))
     if thinking := thinking_config(conversation, profile, losses):
         config["thinkingConfig"] = thinking
     if modalities := [name for name in conversation.modalities if name != "text"]:
-        config["responseModalities"] = _modalities(conversation, modalities, losses)
+        config["responseModalities"] = _write_modalities(conversation, modalities, losses)
     return config
 
 
-def _modalities(conversation: Conversation, wanted: list[str], losses: LossReport) -> list[str]:
-    is_native = conversation.dialect == DIALECT
-    if not is_native and set(wanted) - {"image"}:
+def _write_modalities(conversation: Conversation, requested: list[str], losses: LossReport) -> list[str]:
+    is_same_dialect = conversation.dialect == DIALECT
+    if not is_same_dialect and set(requested) - {"image"}:
         raise errors.UnsupportedFeature(
-            "Gemini speaks only with a speechConfig of its own.", param=losses.name_of("modalities")
+            "Gemini generates audio and video only for requests in the Gemini dialect.",
+            param=losses.name_of("modalities"),
         )
     return [_MODALITIES.get(name, name.upper()) for name in conversation.modalities]
 
 
-def _sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
-    said = (
+def _write_sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
+    values = (
         ("maxOutputTokens", sampling.max_output_tokens),
         ("topP", sampling.top_p),
         ("topK", sampling.top_k),
@@ -172,7 +174,7 @@ def _sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
         ("presencePenalty", sampling.presence_penalty),
         ("frequencyPenalty", sampling.frequency_penalty),
     )
-    config: dict[str, Any] = {name: value for name, value in said if value is not None}
+    config: dict[str, Any] = {name: value for name, value in values if value is not None}
     if sampling.temperature is not None:
         config["temperature"] = min(max(sampling.temperature, 0.0), _MAX_TEMPERATURE)
         if config["temperature"] != sampling.temperature:
@@ -181,14 +183,14 @@ def _sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
         config["stopSequences"] = sampling.stop[:_MAX_STOPS]
         if len(sampling.stop) > _MAX_STOPS:
             losses.add("stop", "clamped", f"the first {_MAX_STOPS}")
-    config.update(_logprobs(sampling, losses))
-    for name in _UNKNOWN:
+    config.update(_write_logprobs(sampling, losses))
+    for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name):
             losses.dropped(name)
     return config
 
 
-def _logprobs(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
+def _write_logprobs(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
     if not sampling.logprobs:
         return {}
     config: dict[str, Any] = {"responseLogprobs": True}
@@ -199,14 +201,14 @@ def _logprobs(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
     return config
 
 
-def _output(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
+def _write_output(conversation: Conversation, profile: Profile, losses: LossReport) -> dict[str, Any]:
     output = conversation.output
     if output is None or output.kind == "text":
         return {}
     has_functions = any(isinstance(tool, FunctionTool | CustomTool) for tool in conversation.tools)
     if has_functions and not profile.takes_json_output_with_tools and conversation.dialect != DIALECT:
         raise errors.UnsupportedFeature(
-            "This model does not take a JSON output format and functions in one request.",
+            "This model does not support JSON output and functions in the same request.",
             param=losses.name_of("output"),
         )
     config: dict[str, Any] = {"responseMimeType": _JSON}

@@ -1,23 +1,22 @@
-"""Reads an upstream's `GenerateContentResponse`s as events: one for a whole answer, many for a stream.
+"""Reads `GenerateContentResponse`s of an upstream as events: one for a complete response, several for a stream.
 
-Why a candidate ended is told last of all: usage, sources and even text may come after its finish reason, and some
-upstreams repeat that in every chunk.
+Finish reasons are emitted at the end, because usage, sources and even text may follow them, and some upstreams repeat
+them in every chunk.
 """
 
 from typing import Any, Final
 
 from intellirouter.core import Deployment, Usage, errors, new_id
-from intellirouter.dialects.gemini.citations import citations_of, logprobs_of
-from intellirouter.dialects.gemini.client_contents import kind_of
-from intellirouter.dialects.gemini.stop_reasons import block_of, stop_of, usage_of
-from intellirouter.dialects.gemini.upstream_errors import error_in_200
-from intellirouter.dialects.gemini.wire import DIALECT, json_text, objects_in, standard_base64, text_of
+from intellirouter.dialects.gemini.citations import read_citations, read_logprobs
+from intellirouter.dialects.gemini.client_contents import media_kind
+from intellirouter.dialects.gemini.stop_reasons import read_block_reason, read_stop, read_usage
+from intellirouter.dialects.gemini.upstream_errors import decode_error_object
+from intellirouter.dialects.gemini.wire import DIALECT, json_text, objects_in, optional_text, standard_base64
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -26,8 +25,9 @@ from intellirouter.dialects.ir import (
     ReasoningToken,
     Source,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     origin_of,
@@ -35,198 +35,202 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.wire.lenient import epoch_s
 
 _MAX_CANDIDATES: Final = 64
-_PARTIAL: Final = frozenset({"partialArgs", "willContinue"})
-_MODIFIERS: Final = frozenset({"thought", "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution"})
+_PARTIAL_CALL_MEMBERS: Final = frozenset({"partialArgs", "willContinue"})
+_MODIFIER_MEMBERS: Final = frozenset(
+    {"thought", "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution"}
+)
 
 
 class _Candidate:
-    """One candidate, as far as it has come."""
+    """The state of one candidate."""
 
     def __init__(self, index: int, origin: str) -> None:
         self.index = index
         self.origin = origin
         self.events: list[Event] = []
         self.stop: Stop | None = None
-        self._parts = 0
-        self._open: str = ""
-        """`text` or `thought`: what the last part is, while it can go on."""
+        self._part_count = 0
+        self._open_kind: str = ""
+        """The kind of the last part, `text` or `thought`; empty if the part cannot continue."""
         self._texts: dict[int, list[str]] = {}
-        self._cited: set[tuple[str, str, int, int]] = set()
+        self._seen_citations: set[tuple[str, str, int, int]] = set()
         self._logprobs: list[dict[str, Any]] | None = None
         self._has_calls = False
 
     @property
     def is_empty(self) -> bool:
-        return not self._parts and self.stop is None
+        return not self._part_count and self.stop is None
 
-    def take(self, raw: dict[str, Any]) -> list[Event]:
+    def read(self, raw: dict[str, Any]) -> list[Event]:
         self.events = []
-        self._logprobs = logprobs_of(raw)
+        self._logprobs = read_logprobs(raw)
         content = raw.get("content")
         for part in objects_in(content.get("parts")) if isinstance(content, dict) else ():
-            self._part(part)
+            self._read_part(part)
         if self._logprobs is not None and self._texts:
-            self._say_text("", max(self._texts), None)
-        self._sources(raw)
-        self.stop = stop_of(raw, has_calls=self._has_calls) or self.stop
+            self._add_text("", max(self._texts), None)
+        self._read_citations(raw)
+        self.stop = read_stop(raw, has_calls=self._has_calls) or self.stop
         return self.events
 
-    def _part(self, part: dict[str, Any]) -> None:
-        signature = text_of(part.get("thoughtSignature"))
+    def _read_part(self, part: dict[str, Any]) -> None:
+        signature = optional_text(part.get("thoughtSignature"))
         token = Opaque(signature, self.origin, DIALECT) if signature else None
         if isinstance(text := part.get("text"), str):
             if part.get("thought") is True:
-                self._thought(text, token)
+                self._read_reasoning(text, token)
             else:
-                self._text(text, token)
+                self._read_text(text, token)
         elif isinstance(call := part.get("functionCall"), dict):
-            self._call(call, token)
+            self._read_call(call, token)
         elif isinstance(blob := part.get("inlineData"), dict):
-            self._whole(_media(blob, token))
-        elif isinstance(file := part.get("fileData"), dict) and text_of(file.get("fileUri")):
-            self._whole(_file(file, token))
+            self._add_whole_part(_inline_media(blob, token))
+        elif isinstance(file := part.get("fileData"), dict) and optional_text(file.get("fileUri")):
+            self._add_whole_part(_file_media(file, token))
         else:
-            self._other(part, token)
+            self._read_other(part, token)
 
-    def _next(self, kind: str) -> int:
-        """Begin a part; the one before it is over."""
-        if self._open:
-            self.events.append(PartEnded(choice=self.index, part=self._parts - 1))
-        self._open = kind
-        self._parts += 1
-        return self._parts - 1
+    def _start_part(self, kind: str) -> int:
+        """End the open part, start the next one, and return its number."""
+        if self._open_kind:
+            self.events.append(PartEnded(choice=self.index, part=self._part_count - 1))
+        self._open_kind = kind
+        self._part_count += 1
+        return self._part_count - 1
 
-    def _text(self, text: str, token: Opaque | None) -> None:
-        """Text with a signature is a part of its own: it must come back as it was, not joined with its neighbours."""
+    def _read_text(self, text: str, token: Opaque | None) -> None:
+        """Read text. Text with a signature is a separate part, because it must be sent back unchanged."""
         if not text and token is None:
             return
-        number = self._parts - 1 if self._open == "text" and token is None else self._next("text")
-        self._say_text(text, number, token)
+        part_number = self._part_count - 1 if self._open_kind == "text" and token is None else self._start_part("text")
+        self._add_text(text, part_number, token)
         if token is not None:
-            self.events.append(PartEnded(choice=self.index, part=number))
-            self._open = ""
+            self.events.append(PartEnded(choice=self.index, part=part_number))
+            self._open_kind = ""
 
-    def _say_text(self, text: str, number: int, token: Opaque | None) -> None:
+    def _add_text(self, text: str, part_number: int, token: Opaque | None) -> None:
         logprobs, self._logprobs = self._logprobs, None
-        self._texts.setdefault(number, []).append(text)
-        self.events.append(TextDelta(text=text, choice=self.index, part=number, logprobs=logprobs, token=token))
+        self._texts.setdefault(part_number, []).append(text)
+        self.events.append(TextDelta(text=text, choice=self.index, part=part_number, logprobs=logprobs, token=token))
 
-    def _thought(self, text: str, token: Opaque | None) -> None:
+    def _read_reasoning(self, text: str, token: Opaque | None) -> None:
         if not text and token is None:
             return
-        number = self._parts - 1 if self._open == "thought" else self._next("thought")
+        part_number = self._part_count - 1 if self._open_kind == "thought" else self._start_part("thought")
         if text:
-            self.events.append(ReasoningDelta(text=text, choice=self.index, part=number))
+            self.events.append(ReasoningDelta(text=text, choice=self.index, part=part_number))
         if token is not None:
-            self.events.append(ReasoningToken(token=token, choice=self.index, part=number))
-            self.events.append(PartEnded(choice=self.index, part=number))
-            self._open = ""
+            self.events.append(ReasoningToken(token=token, choice=self.index, part=part_number))
+            self.events.append(PartEnded(choice=self.index, part=part_number))
+            self._open_kind = ""
 
-    def _call(self, call: dict[str, Any], token: Opaque | None) -> None:
-        name, args = text_of(call.get("name")), call.get("args")
-        if not name and (not call or _PARTIAL & call.keys()):
-            return  # pieces of arguments, which only a client of this dialect can ask for: they are relayed
+    def _read_call(self, call: dict[str, Any], token: Opaque | None) -> None:
+        name, args = optional_text(call.get("name")), call.get("args")
+        if not name and (not call or _PARTIAL_CALL_MEMBERS & call.keys()):
+            return  # partial arguments, which only clients of this dialect can request, are relayed
         if not name or not (args is None or isinstance(args, dict)):
-            raise errors.UpstreamMalformed("The upstream called a function without a name, or with no object.")
-        number = self._next("")
-        call_id = text_of(call.get("id")) or new_id("call_")
+            raise errors.UpstreamMalformed(
+                "The upstream returned a function call without a name or with invalid arguments."
+            )
+        part_number = self._start_part("")
+        call_id = optional_text(call.get("id")) or new_id("call_")
         self._has_calls = True
         self.events += (
-            ToolCallBegan(id=call_id, name=name, choice=self.index, part=number, token=token),
-            ArgumentsDelta(text=json_text(args or {}), choice=self.index, part=number),
-            PartEnded(choice=self.index, part=number),
+            ToolCallStarted(id=call_id, name=name, choice=self.index, part=part_number, token=token),
+            ArgumentsDelta(text=json_text(args or {}), choice=self.index, part=part_number),
+            PartEnded(choice=self.index, part=part_number),
         )
 
-    def _whole(self, value: Media | Foreign) -> None:
-        number = self._next("")
-        self.events.append(WholePart(value=value, choice=self.index, part=number))
-        self.events.append(PartEnded(choice=self.index, part=number))
+    def _add_whole_part(self, value: Media | Foreign) -> None:
+        part_number = self._start_part("")
+        self.events.append(WholePart(value=value, choice=self.index, part=part_number))
+        self.events.append(PartEnded(choice=self.index, part=part_number))
 
-    def _other(self, part: dict[str, Any], token: Opaque | None) -> None:
-        kind = next((name for name, value in part.items() if name not in _MODIFIERS and value is not None), None)
+    def _read_other(self, part: dict[str, Any], token: Opaque | None) -> None:
+        kind = next((name for name, value in part.items() if name not in _MODIFIER_MEMBERS and value is not None), None)
         if kind is not None:
-            self._whole(Foreign(dialect=DIALECT, kind=kind, raw=part))
+            self._add_whole_part(Foreign(dialect=DIALECT, kind=kind, raw=part))
         elif token is not None:
-            self._text("", token)
+            self._read_text("", token)
 
-    def _sources(self, raw: dict[str, Any]) -> None:
+    def _read_citations(self, raw: dict[str, Any]) -> None:
         if not self._texts or not ("groundingMetadata" in raw or "citationMetadata" in raw):
             return
         numbers = sorted(self._texts)
-        for placed in citations_of(raw, ["".join(self._texts[number]) for number in numbers]):
+        for placed in read_citations(raw, ["".join(self._texts[part_number]) for part_number in numbers]):
             citation = placed.citation
             key = (citation.url, citation.title, citation.start, citation.end)
-            if key not in self._cited:  # later chunks repeat the earlier ones' sources
-                self._cited.add(key)
+            if key not in self._seen_citations:  # later chunks repeat earlier sources
+                self._seen_citations.add(key)
                 self.events.append(CitationDelta(citation=citation, choice=self.index, part=numbers[placed.text]))
 
 
-def _media(blob: dict[str, Any], token: Opaque | None) -> Media:
-    media_type = text_of(blob.get("mimeType"))
-    source = Source(data=standard_base64(text_of(blob.get("data"))), media_type=media_type)
-    return Media(kind=kind_of(media_type), source=source, name=text_of(blob.get("displayName")), token=token)
+def _inline_media(blob: dict[str, Any], token: Opaque | None) -> Media:
+    media_type = optional_text(blob.get("mimeType"))
+    source = Source(data=standard_base64(optional_text(blob.get("data"))), media_type=media_type)
+    return Media(kind=media_kind(media_type), source=source, name=optional_text(blob.get("displayName")), token=token)
 
 
-def _file(file: dict[str, Any], token: Opaque | None) -> Media:
-    media_type = text_of(file.get("mimeType"))
-    source = Source(url=text_of(file["fileUri"]), media_type=media_type)
-    return Media(kind=kind_of(media_type), source=source, name=text_of(file.get("displayName")), token=token)
+def _file_media(file: dict[str, Any], token: Opaque | None) -> Media:
+    media_type = optional_text(file.get("mimeType"))
+    source = Source(url=optional_text(file["fileUri"]), media_type=media_type)
+    return Media(kind=media_kind(media_type), source=source, name=optional_text(file.get("displayName")), token=token)
 
 
-class AnswerReader:
-    """Reads one answer, chunk by chunk."""
+class ResponseReader:
+    """Reads one response, chunk by chunk."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._name = deployment.name
         self._origin = origin_of(deployment)
         self._candidates: dict[int, _Candidate] = {}
-        self._has_begun = False
+        self._has_started = False
         self._usage: Usage | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Every candidate has said why it ended."""
+        """Every candidate has a finish reason."""
         return bool(self._candidates) and all(each.stop is not None for each in self._candidates.values())
 
     @property
     def is_empty(self) -> bool:
         return all(each.is_empty for each in self._candidates.values())
 
-    def take(self, document: Any, body: bytes) -> list[Event]:
-        """Read one chunk. Raises the error that it says, `UpstreamMalformed` for what is none."""
+    def read(self, document: Any, body: bytes) -> list[Event]:
+        """Read one chunk. Raises the error that it reports, or `UpstreamMalformed`."""
         if not isinstance(document, dict):
-            raise errors.UpstreamMalformed("The upstream's answer is no JSON object.")
+            raise errors.UpstreamMalformed("The upstream did not return a JSON object.")
         if document.get("error"):
-            raise error_in_200(document["error"], self._name, body)
+            raise decode_error_object(document["error"], self._name, body)
         events: list[Event] = []
-        if not self._has_begun:
-            self._has_begun = True
-            events.append(_began(document))
+        if not self._has_started:
+            self._has_started = True
+            events.append(_read_start(document))
         for position, raw in enumerate(objects_in(document.get("candidates"))):
-            events += self._candidate(raw.get("index"), position).take(raw)
-        if not self._candidates and (stop := block_of(document)) is not None:
-            self._candidate(0, 0).stop = stop
-        usage = usage_of(document.get("usageMetadata"))
+            events += self._candidate_at(raw.get("index"), position).read(raw)
+        if not self._candidates and (stop := read_block_reason(document)) is not None:
+            self._candidate_at(0, 0).stop = stop
+        usage = read_usage(document.get("usageMetadata"))
         if usage is not None and usage != self._usage:
             self._usage = usage
             events.append(UsageUpdate(usage=usage))
         return events
 
-    def _candidate(self, index: Any, position: int) -> _Candidate:
+    def _candidate_at(self, index: Any, position: int) -> _Candidate:
         number = index if type(index) is int and 0 <= index < _MAX_CANDIDATES else position % _MAX_CANDIDATES
         if number not in self._candidates:
             self._candidates[number] = _Candidate(number, self._origin)
         return self._candidates[number]
 
     def finish(self) -> list[Event]:
-        """Tell why the candidates ended."""
-        ended = sorted(self._candidates.items())
-        return [Finished(stop=each.stop, choice=index) for index, each in ended if each.stop is not None]
+        """Return the finish reasons of all candidates."""
+        candidates = sorted(self._candidates.items())
+        return [ChoiceFinished(stop=each.stop, choice=index) for index, each in candidates if each.stop is not None]
 
 
-def _began(document: dict[str, Any]) -> Began:
-    return Began(
-        id=text_of(document.get("responseId")),
-        model=text_of(document.get("modelVersion")),
-        created_s=epoch_s(text_of(document.get("createTime"))),
+def _read_start(document: dict[str, Any]) -> StreamStarted:
+    return StreamStarted(
+        id=optional_text(document.get("responseId")),
+        model=optional_text(document.get("modelVersion")),
+        created_s=epoch_s(optional_text(document.get("createTime"))),
     )

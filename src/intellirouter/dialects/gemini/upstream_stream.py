@@ -1,19 +1,19 @@
-"""Reads an upstream's stream. See `framing` for how it is cut, `answer_in` for what its chunks say.
+"""Reads the stream of an upstream. `framing` splits it into chunks, `upstream_response` reads the chunks.
 
-A stream with `alt=sse` has no terminator: only the end of its body says that it is over, so `Ended` comes from `end`,
-and a body that ends before every candidate has a finish reason was cut off. The JSON array ends with its bracket.
+An SSE stream has no terminator, so `StreamEnded` is returned by `end`. If the body ends before every candidate has a
+finish reason, the stream was cut off. A JSON array ends with its closing bracket.
 """
 
 from typing import Final
 
 from intellirouter.core import Deployment, errors
 from intellirouter.dialects.gemini.framing import ChunkReader
-from intellirouter.dialects.gemini.upstream_response import AnswerReader
+from intellirouter.dialects.gemini.upstream_response import ResponseReader
 from intellirouter.dialects.gemini.wire import read_json
-from intellirouter.dialects.ir import Ended, Event
+from intellirouter.dialects.ir import Event, StreamEnded
 
-_DONE: Final = b"[DONE]"
-"""No event of Google's; proxies add it."""
+_OPENAI_DONE: Final = b"[DONE]"
+"""The end of OpenAI streams, which some proxies add."""
 
 
 class ContentDecoder:
@@ -21,31 +21,31 @@ class ContentDecoder:
 
     def __init__(self, deployment: Deployment) -> None:
         self._chunks = ChunkReader()
-        self._answer = AnswerReader(deployment)
-        self._is_over = False
+        self._response = ResponseReader(deployment)
+        self._is_finished = False
 
     def feed(self, data: bytes) -> list[Event]:
-        if self._is_over:
+        if self._is_finished:
             return []
-        events = self._events(self._chunks.feed(data))
+        events = self._read_chunks(self._chunks.feed(data))
         if self._chunks.is_closed:
-            events += self._over()
+            events += self._finish()
         return events
 
     def end(self) -> list[Event]:
-        if self._is_over:
+        if self._is_finished:
             return []
-        return self._events(self._chunks.end()) + self._over()
+        return self._read_chunks(self._chunks.end()) + self._finish()
 
-    def _events(self, chunks: list[bytes]) -> list[Event]:
+    def _read_chunks(self, chunks: list[bytes]) -> list[Event]:
         events: list[Event] = []
         for chunk in chunks:
-            if chunk and chunk != _DONE:
-                events += self._answer.take(read_json(chunk), chunk)
+            if chunk and chunk != _OPENAI_DONE:
+                events += self._response.read(read_json(chunk), chunk)
         return events
 
-    def _over(self) -> list[Event]:
-        if not self._answer.is_complete:
-            raise errors.UpstreamMalformed("The upstream's stream ended without a finish reason: it was cut off.")
-        self._is_over = True
-        return [*self._answer.finish(), Ended()]
+    def _finish(self) -> list[Event]:
+        if not self._response.is_complete:
+            raise errors.UpstreamMalformed("The upstream's stream was cut off before the finish reason.")
+        self._is_finished = True
+        return [*self._response.finish(), StreamEnded()]

@@ -1,8 +1,9 @@
-"""The dialect's spellings: names in two cases, base64 in two alphabets, opaque tokens, and how members are read.
+"""Reads JSON members, base64 and opaque tokens of the dialect.
 
-Source: Google, Generative Language API reference (`v1beta`) and Vertex AI's `publishers.models`, both in the JSON form
-of protocol buffers: every name may be written `inlineData` or `inline_data`, whole numbers and numbers may be strings,
-a list of one may be its only item, and null means absent.
+The API uses the JSON format of protocol buffers: names may be written `inlineData` or `inline_data`, numbers may be
+strings, a list with one item may be written as the item, and null means absent.
+
+Source: Google, Generative Language API reference (`v1beta`) and Vertex AI's `publishers.models`.
 """
 
 import base64
@@ -21,18 +22,18 @@ from intellirouter.dialects.wire import json_reader as members
 
 DIALECT: Final = "gemini"
 MAX_COUNT: Final = 2**53
-"""JSON's integers have no end; what is counted and priced with them has."""
+"""JSON integers are unbounded, but the integers that count and price tokens are not."""
 
 WRAPPED_MARK: Final = b"aXJ0MS"
-"""How every wrapped token begins once it is base64: a body without it holds none. See `ir.tokens.MARK`."""
-_WRAPPED: Final = WRAPPED_MARK.decode()
-_REDACTED: Final = "redacted"
-_URL_SAFE: Final = str.maketrans("-_", "+/")
+"""The first characters of every wrapped token in base64. A body without them has no wrapped token. See `ir.tokens`."""
+_WRAPPED_PREFIX: Final = WRAPPED_MARK.decode()
+_REDACTED_FLAG: Final = "redacted"
+_FROM_URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 @lru_cache(maxsize=1024)
 def camel(name: str) -> str:
-    """Return a member's name in camel case: `inline_data` is `inlineData`."""
+    """Return the name of a member in camel case: `inline_data` becomes `inlineData`."""
     if "_" not in name or name.startswith("_"):
         return name
     first, *rest = name.split("_")
@@ -40,15 +41,15 @@ def camel(name: str) -> str:
 
 
 def standard_base64(text: str) -> str:
-    """Return base64 in the standard alphabet, padded: Google's SDK for Python writes the URL-safe one."""
+    """Return padded base64 in the standard alphabet. Google's Python SDK uses the URL-safe alphabet."""
     if "-" in text or "_" in text:
-        text = text.translate(_URL_SAFE)
+        text = text.translate(_FROM_URL_SAFE)
     return text + "=" * (-len(text) % 4) if len(text) % 4 else text
 
 
 def read_token(value: str) -> Opaque:
-    """Read a thought signature that a client sends: Google's own, or another vendor's that we wrapped for it."""
-    if not value.startswith(_WRAPPED):
+    """Read a thought signature from a client: Google's own, or a wrapped token of another dialect."""
+    if not value.startswith(_WRAPPED_PREFIX):
         return Opaque(value=value, dialect=DIALECT)
     try:
         text = base64.b64decode(standard_base64(value), validate=True).decode("ascii")
@@ -58,26 +59,26 @@ def read_token(value: str) -> Opaque:
 
 
 def write_token(token: Opaque) -> str:
-    """Return the thought signature for a client. Signatures are bytes here: SDKs decode them and encode them again."""
+    """Return a thought signature for a client. It must be valid base64, because SDKs decode and encode it."""
     if token.dialect == DIALECT:
         return token.value
     return base64.b64encode(wrap_token(token).encode()).decode()
 
 
-def write_thought_token(token: Opaque, item_id: str, *, is_redacted: bool) -> str:
-    """Return the signature of a thought. Another vendor's takes along what a thought has no member for here."""
+def write_reasoning_token(token: Opaque, item_id: str, *, is_redacted: bool) -> str:
+    """Return the signature of reasoning. For other dialects, it also contains the id and whether it is redacted."""
     if token.dialect != DIALECT:
-        token = structs.replace(token, value=f"{_REDACTED if is_redacted else ''}:{item_id}:{token.value}")
+        token = structs.replace(token, value=f"{_REDACTED_FLAG if is_redacted else ''}:{item_id}:{token.value}")
     return write_token(token)
 
 
-def read_thought(text: str, token: Opaque) -> Reasoning:
-    """Read another vendor's thought, as `write_thought_token` sent it."""
+def read_reasoning(text: str, token: Opaque) -> Reasoning:
+    """Read reasoning of another dialect, whose token was written by `write_reasoning_token`."""
     flag, first, rest = token.value.partition(":")
     item_id, second, value = rest.partition(":")
-    if first and second and flag in {"", _REDACTED}:
+    if first and second and flag in {"", _REDACTED_FLAG}:
         token = structs.replace(token, value=value)
-        return Reasoning(text=text, token=token, id=item_id, is_redacted=flag == _REDACTED)
+        return Reasoning(text=text, token=token, id=item_id, is_redacted=flag == _REDACTED_FLAG)
     return Reasoning(text=text, token=token)
 
 
@@ -87,7 +88,7 @@ class _Reader(members.Reader):
 
 
 class Members(members.Members):
-    """Takes members out of a client's object, whichever case they are spelled in; what is left over is unknown."""
+    """Takes members out of an object of a client, in camel case or snake case. Members that are left are unknown."""
 
     __slots__ = ()
 
@@ -101,23 +102,23 @@ class Members(members.Members):
 
     def number(self, name: str) -> float | None:
         value = self._left.pop(name, None)
-        return None if value is None else _number(self.place(name), value)
+        return None if value is None else _read_number(self.path_of(name), value)
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self._left.pop(name, None)
-        return None if value is None else whole_number(self.place(name), value)
+        return None if value is None else read_integer(self.path_of(name), value)
 
     def array(self, name: str) -> list[Any]:
-        """Return a list; a value alone is a list of one."""
+        """Return a list. A value that is not a list becomes a list with one item."""
         value = self._left.pop(name, None)
         if value is None:
             return []
         return value if isinstance(value, list) else [value]
 
     def each(self, name: str) -> "Iterator[Members]":
-        """Walk through a list of objects."""
+        """Yield the members of each object in a list."""
         for index, value in enumerate(self.array(name)):
-            place = f"{self.place(name)}[{index}]"
+            place = f"{self.path_of(name)}[{index}]"
             if not isinstance(value, dict):
                 raise wrong_type(place, "an object", value)
             yield Members(value, place)
@@ -126,9 +127,9 @@ class Members(members.Members):
         return list(self._left)
 
 
-def whole_number(place: str, value: Any) -> int:
-    """Read a whole number, also from a string or a float. Raises `InvalidRequest`."""
-    number = _number(place, value)
+def read_integer(place: str, value: Any) -> int:
+    """Read an integer, which may also be a string or a float. Raises `InvalidRequest`."""
+    number = _read_number(place, value)
     if not number.is_integer() or abs(number) > MAX_COUNT:
         raise errors.InvalidRequest(
             f"Invalid value at '{place}': expected an integer below 2^53.", code="invalid_value", param=place
@@ -136,7 +137,7 @@ def whole_number(place: str, value: Any) -> int:
     return int(number)
 
 
-def _number(place: str, value: Any) -> float:
+def _read_number(place: str, value: Any) -> float:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -156,15 +157,15 @@ def _number(place: str, value: Any) -> float:
 
 
 def wrong_type(place: str, expected: str, value: Any) -> errors.InvalidRequest:
-    got = members.name_of_type(value)
+    actual = members.name_of_type(value)
     return errors.InvalidRequest(
-        f"Invalid value at '{place}': expected {expected}, but got {got}.", code="invalid_type", param=place
+        f"Invalid value at '{place}': expected {expected}, but got {actual}.", code="invalid_type", param=place
     )
 
 
 def wrong_value(place: str, supported: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Invalid value at '{place}': use one of {supported}.", code="invalid_value", param=place
+        f"Invalid value at '{place}'. Supported values are: {supported}.", code="invalid_value", param=place
     )
 
 
@@ -183,20 +184,21 @@ def read_json(body: bytes) -> Any:
             body.decode()
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream's answer is no JSON: {error}") from None
+        message = errors.as_sentence(f"The upstream returned invalid JSON: {error}")
+        raise errors.UpstreamMalformed(message) from None
 
 
 def first_of(value: Any) -> dict[str, Any] | None:
-    """Return the object that an upstream sent, alone or (as for streams without `alt=sse`) first in a list."""
+    """Return the object that an upstream sent, alone or first in a list, as in streams without `alt=sse`."""
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, dict) else None
 
 
 def objects_in(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of an upstream's list; what is no object is left out."""
+    """Return the objects in a list of an upstream. Other items are ignored."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def text_of(value: Any) -> str:
+def optional_text(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
-"""The intermediate form: what any dialect can say, typed, ordered, tagged with where it came from.
+"""The intermediate form: everything that the dialects can express, as typed values.
 
-Codecs decode their dialect into it and encode it back; a translation is one of each. Nothing here knows a dialect's
-wire form. `collect` and `events_of` are the law between a whole answer and its stream.
+Codecs decode their dialect into this form and encode it from this form; a translation is one of each. Nothing here
+knows a dialect's wire format. `collect` and `events_of` convert between a complete response and its stream.
 """
 
 from intellirouter.dialects.ir.collect import Collector, collect, events_of
@@ -11,28 +11,28 @@ from intellirouter.dialects.ir.conversation import (
     FunctionTool,
     Message,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Role,
     Sampling,
     ServerTool,
     Tool,
     ToolChoice,
 )
-from intellirouter.dialects.ir.embedding import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir.embedding import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ir.events import (
     CONTENT_EVENTS,
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -57,20 +57,18 @@ from intellirouter.dialects.ir.tokens import origin_of, unwrap_token, usable_tok
 __all__ = [
     "CONTENT_EVENTS",
     "ArgumentsDelta",
-    "Began",
     "CacheMark",
     "Choice",
+    "ChoiceFinished",
     "Citation",
     "CitationDelta",
     "Collector",
     "Conversation",
     "CustomTool",
-    "EmbeddingAnswer",
-    "EmbeddingAsk",
-    "Ended",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
     "Event",
     "Extras",
-    "Finished",
     "Foreign",
     "FunctionTool",
     "Media",
@@ -80,7 +78,7 @@ __all__ = [
     "Part",
     "PartEnded",
     "Reasoning",
-    "ReasoningAsk",
+    "ReasoningConfig",
     "ReasoningDelta",
     "ReasoningToken",
     "Refusal",
@@ -92,11 +90,13 @@ __all__ = [
     "Source",
     "Stop",
     "StopReason",
+    "StreamEnded",
+    "StreamStarted",
     "Text",
     "TextDelta",
     "Tool",
     "ToolCall",
-    "ToolCallBegan",
+    "ToolCallStarted",
     "ToolChoice",
     "ToolResult",
     "UsageUpdate",

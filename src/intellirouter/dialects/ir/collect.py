@@ -1,4 +1,4 @@
-"""From a stream's events to the whole answer, and back: `collect(events_of(response)) == response`."""
+"""Conversion between a stream's events and the complete response: `collect(events_of(response)) == response`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from intellirouter.core import Usage
 from intellirouter.dialects.ir.events import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -25,91 +25,91 @@ from intellirouter.dialects.ir.response import Choice, Response
 
 
 class Collector:
-    """Builds the answer that a stream amounts to. `add` events in order; `response` is what came so far."""
+    """Builds the response that a stream describes. Call `add` with each event in order, then `response`."""
 
     def __init__(self, dialect: str = "") -> None:
-        self._began = Began()
+        self._start = StreamStarted()
         self._usage: Usage | None = None
         self._dialect = dialect
         self._parts: dict[int, dict[int, Part]] = {}
         self._text: dict[tuple[int, int], list[str]] = {}
         self._summaries: dict[tuple[int, int], dict[int, list[str]]] = {}
-        self._finished: dict[int, Finished] = {}
+        self._finished: dict[int, ChoiceFinished] = {}
 
-    def add(self, event: Event) -> None:  # noqa: C901 - one arm per event
+    def add(self, event: Event) -> None:  # noqa: C901 - one case per event
         match event:
-            case Began():
-                self._began = event
+            case StreamStarted():
+                self._start = event
                 self._usage = event.usage or self._usage
             case TextDelta():
                 text = self._part(event, Text(text=""))
                 if event.logprobs is not None:
                     text.logprobs = [*(text.logprobs or ()), *event.logprobs]
                 text.token = event.token or text.token
-                self._grow(event)
+                self._append_text(event)
             case CitationDelta():
                 self._part(event, Text(text="")).citations.append(event.citation)
             case RefusalDelta():
                 self._part(event, Refusal(text=""))
-                self._grow(event)
+                self._append_text(event)
             case ReasoningDelta():
                 self._part(event, Reasoning())
-                self._think(event)
+                self._append_reasoning(event)
             case ReasoningToken():
                 part = self._part(event, Reasoning())
                 part.token, part.is_redacted = event.token, event.is_redacted
                 part.id = event.id or part.id
-            case ToolCallBegan():
+            case ToolCallStarted():
                 call = ToolCall(id=event.id, name=event.name, arguments="", kind=event.kind)
                 call.item_id, call.token = event.item_id, event.token
                 self._part(event, call)
             case ArgumentsDelta():
-                self._grow(event)
+                self._append_text(event)
             case WholePart():
                 self._part(event, event.value)
-            case Finished():
+            case ChoiceFinished():
                 self._finished[event.choice] = event
                 self._parts.setdefault(event.choice, {})
             case UsageUpdate():
                 self._usage = event.usage
-            case PartEnded() | Ended():
+            case PartEnded() | StreamEnded():
                 pass
 
-    def _part(self, event: Any, fresh: Any) -> Any:
-        return self._parts.setdefault(event.choice, {}).setdefault(event.part, fresh)
+    def _part(self, event: Any, new_part: Any) -> Any:
+        return self._parts.setdefault(event.choice, {}).setdefault(event.part, new_part)
 
-    def _grow(self, event: TextDelta | RefusalDelta | ArgumentsDelta) -> None:
+    def _append_text(self, event: TextDelta | RefusalDelta | ArgumentsDelta) -> None:
         self._text.setdefault((event.choice, event.part), []).append(event.text)
 
-    def _think(self, event: ReasoningDelta) -> None:
-        place = (event.choice, event.part)
+    def _append_reasoning(self, event: ReasoningDelta) -> None:
+        key = (event.choice, event.part)
         if event.is_summary:
-            self._summaries.setdefault(place, {}).setdefault(event.summary_index, []).append(event.text)
+            self._summaries.setdefault(key, {}).setdefault(event.summary_index, []).append(event.text)
         else:
-            self._text.setdefault(place, []).append(event.text)
+            self._text.setdefault(key, []).append(event.text)
 
     def response(self) -> Response:
-        """Return the answer as far as it goes. Choices without a finish have `stop=None`."""
-        began = self._began
+        """Return the response so far. Choices that have not finished have `stop=None`."""
+        start = self._start
         choices = [
             Choice(
-                parts=[self._whole(choice, number) for number in sorted(self._parts[choice])],
+                parts=[self._complete_part(choice, number) for number in sorted(self._parts[choice])],
                 stop=self._finished[choice].stop if choice in self._finished else None,
             )
             for choice in sorted(self._parts)
         ]
         return Response(
-            id=began.id,
-            model=began.model,
-            created_s=began.created_s,
+            id=start.id,
+            model=start.model,
+            created_s=start.created_s,
             choices=choices,
             usage=self._usage,
-            service_tier=began.service_tier,
-            system_fingerprint=began.system_fingerprint,
+            service_tier=start.service_tier,
+            system_fingerprint=start.system_fingerprint,
             dialect=self._dialect,
         )
 
-    def _whole(self, choice: int, number: int) -> Part:
+    def _complete_part(self, choice: int, number: int) -> Part:
         part, text = self._parts[choice][number], "".join(self._text.get((choice, number), ()))
         match part:
             case Text() | Refusal():
@@ -126,7 +126,7 @@ class Collector:
 
 
 def collect(events: Iterable[Event], dialect: str = "") -> Response:
-    """Return the answer that a whole stream amounts to."""
+    """Return the response that a complete stream describes."""
     collector = Collector(dialect)
     for event in events:
         collector.add(event)
@@ -134,8 +134,8 @@ def collect(events: Iterable[Event], dialect: str = "") -> Response:
 
 
 def events_of(response: Response) -> Iterator[Event]:
-    """Tell a whole answer as a stream: one delta a part. For clients that stream from upstreams that cannot."""
-    yield Began(
+    """Yield the stream that describes a complete response, with one delta per part."""
+    yield StreamStarted(
         id=response.id,
         model=response.model,
         created_s=response.created_s,
@@ -147,10 +147,10 @@ def events_of(response: Response) -> Iterator[Event]:
             yield from _events_of_part(part, index, number)
             yield PartEnded(choice=index, part=number)
         if choice.stop is not None:
-            yield Finished(stop=choice.stop, choice=index)
+            yield ChoiceFinished(stop=choice.stop, choice=index)
     if response.usage is not None:
         yield UsageUpdate(usage=response.usage)
-    yield Ended()
+    yield StreamEnded()
 
 
 def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
@@ -164,7 +164,7 @@ def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
         case Reasoning():
             yield from _events_of_reasoning(part, choice, number)
         case ToolCall():
-            yield ToolCallBegan(
+            yield ToolCallStarted(
                 id=part.id,
                 name=part.name,
                 choice=choice,
@@ -177,7 +177,7 @@ def _events_of_part(part: Part, choice: int, number: int) -> Iterator[Event]:
         case Media() | Foreign():
             yield WholePart(value=part, choice=choice, part=number)
         case _:
-            pass  # tool results are never in an answer
+            pass  # A response contains no tool results.
 
 
 def _events_of_reasoning(part: Reasoning, choice: int, number: int) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""A conversation to be continued: the request of every chat-like dialect."""
+"""The conversation that a model is to continue: the request of every chat-like dialect."""
 
 from typing import Any, Literal
 
@@ -10,8 +10,8 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Message(Struct, kw_only=True):
-    """One turn. Tool results are parts of `tool` messages (in dialects that put them into user turns, the decoder
-    splits them off, in order), so that encoders need one rule only.
+    """One turn. Tool results are always parts of `tool` messages. If a dialect puts them into user turns, its decoder
+    splits them off, in order.
     """
 
     role: Role
@@ -25,14 +25,14 @@ class FunctionTool(Struct, kw_only=True, tag="function"):
     name: str
     description: str = ""
     parameters: dict[str, Any] | None = None
-    """JSON Schema of the arguments, as the client wrote it; None = takes none."""
+    """JSON Schema of the arguments, as the client wrote it; None: the tool takes no arguments."""
     is_strict: bool | None = None
     cache: CacheMark | None = None
     extras: Extras = field(default_factory=dict)
 
 
 class CustomTool(Struct, kw_only=True, tag="custom"):
-    """A tool that takes free text (OpenAI): `format` is its grammar, if any."""
+    """A tool whose input is free text (OpenAI). `format` is its grammar, if it has one."""
 
     name: str
     description: str = ""
@@ -42,7 +42,7 @@ class CustomTool(Struct, kw_only=True, tag="custom"):
 
 
 class ServerTool(Struct, kw_only=True, tag="server"):
-    """A tool that the vendor runs (web search, code, files, MCP). Has no equal in another dialect."""
+    """A tool that the vendor runs: web search, code execution, file search, MCP. No other dialect can express it."""
 
     dialect: str
     kind: str
@@ -56,17 +56,17 @@ Tool = FunctionTool | CustomTool | ServerTool
 class ToolChoice(Struct, kw_only=True):
     mode: Literal["none", "auto", "required", "named"] = "auto"
     name: str = ""
-    """For `named`."""
+    """The tool, if `mode` is `named`."""
     allowed: list[str] | None = None
-    """Only these tools may be used; None = all. Goes with `auto` and `required`."""
+    """The only tools that may be used; None: all of them. Applies to `auto` and `required`."""
     is_parallel: bool | None = None
-    """False: at most one call a turn. None: not said."""
+    """False: at most one call per turn. None: unspecified."""
     raw: Any = None
-    """A choice of a tool the vendor runs (responses `{"type": "web_search"}`), for the same dialect."""
+    """The choice of a tool that the vendor runs (Responses API: `{"type": "web_search"}`), for the same dialect."""
 
 
 class OutputFormat(Struct, kw_only=True):
-    """The form the answer must have. Never weakened silently."""
+    """The format that the answer must have. It is never weakened silently."""
 
     kind: Literal["text", "json_object", "json_schema"]
     name: str = ""
@@ -75,28 +75,28 @@ class OutputFormat(Struct, kw_only=True):
     is_strict: bool | None = None
 
 
-class ReasoningAsk(Struct, kw_only=True):
-    """How much the model shall think, and what of it shall be shown."""
+class ReasoningConfig(Struct, kw_only=True):
+    """How much the model should reason, and whether the client wants to see the reasoning."""
 
     is_enabled: bool | None = None
-    """False: no thinking. None: only `effort` or `budget_tokens` speak."""
+    """False: no reasoning. None: `effort` and `budget_tokens` decide."""
     effort: str = ""
-    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`; empty = not said."""
+    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`; empty: unspecified."""
     budget_tokens: int | None = None
     """-1: the model decides (Gemini)."""
     is_adaptive: bool = False
     """Anthropic's `adaptive` thinking."""
-    shows_thoughts: bool | None = None
-    """Whether thoughts or summaries shall be in the answer."""
+    is_visible: bool | None = None
+    """Whether the answer should contain the reasoning or its summary. None: unspecified."""
     summary: str = ""
-    """The responses dialect's `auto`, `concise`, `detailed`."""
-    spelling: Extras = field(default_factory=dict)
-    """The same in the client's own members, for upstreams of its dialect: it says no more than the fields above."""
+    """`auto`, `concise` or `detailed` (Responses API)."""
+    client_members: Extras = field(default_factory=dict)
+    """The same settings as the client wrote them, for upstreams of its dialect."""
     extras: Extras = field(default_factory=dict)
 
 
 class Sampling(Struct, kw_only=True):
-    """Tuning knobs. None = not said. What an upstream does not know is dropped and reported."""
+    """Tuning parameters. None: unspecified. Those that an upstream does not support are dropped and reported."""
 
     max_output_tokens: int | None = None
     temperature: float | None = None
@@ -116,28 +116,28 @@ class Sampling(Struct, kw_only=True):
 
 
 class Conversation(Struct, kw_only=True):
-    """A decoded chat-like request. Read-only: attempts on several upstreams are encoded from the same value."""
+    """A decoded chat-like request. Read-only, because all attempts are encoded from the same value."""
 
     dialect: str
-    """The client's; `extras` everywhere are in its words."""
+    """The client's dialect. All `extras` are members of this dialect."""
     model: str
     messages: list[Message] = field(default_factory=list)
-    """System and developer messages included, in place; a dialect's top-level system prompt comes first."""
+    """All messages in order, including system and developer messages. A top-level system prompt comes first."""
     tools: list[Tool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     output: OutputFormat | None = None
-    reasoning: ReasoningAsk | None = None
+    reasoning: ReasoningConfig | None = None
     sampling: Sampling = field(default_factory=Sampling)
     is_stream: bool = False
     wants_usage: bool = True
-    """Whether the client wants the usage of a stream (only OpenAI's chat dialect asks)."""
+    """Whether the client wants the usage of a stream. Optional only in OpenAI's chat dialect."""
     user: str = ""
-    """The end user's id, for abuse detection."""
+    """An id of the end user, for abuse detection."""
     metadata: dict[str, Any] | None = None
     service_tier: str = ""
     cache_key: str = ""
     modalities: list[str] = field(default_factory=list)
-    """What the answer may hold (`text`, `audio`, `image`); empty = text."""
+    """What the answer may contain (`text`, `audio`, `image`); empty: text."""
     extras: Extras = field(default_factory=dict)
 
     def tool_names(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Embeddings in a form of their own: inputs in order, vectors in order."""
+"""The intermediate form of embeddings requests and responses."""
 
 from typing import Any, Literal
 
@@ -8,27 +8,27 @@ from intellirouter.core import Usage
 from intellirouter.dialects.ir.parts import Extras
 
 
-class EmbeddingAsk(Struct, kw_only=True):
+class EmbeddingRequest(Struct, kw_only=True):
     dialect: str
     model: str
     inputs: list[str | list[int]]
-    """Texts, or token ids (OpenAI only)."""
+    """Texts, or lists of token ids (OpenAI only)."""
     dimensions: int | None = None
     encoding: Literal["float", "base64"] = "float"
-    """What the client wants; upstreams that know only floats are converted."""
+    """The encoding that the client wants. Where an upstream only returns numbers, the gateway converts them."""
     task: str = ""
-    """Gemini's `taskType`, Cohere's `input_type`."""
+    """Gemini's `taskType` or Cohere's `input_type`."""
     title: str = ""
     user: str = ""
     is_single: bool = False
-    """The client sent one input, not a list of one."""
+    """Whether the client sent a single input instead of a list."""
     extras: Extras = field(default_factory=dict)
 
 
-class EmbeddingAnswer(Struct, kw_only=True):
+class EmbeddingResponse(Struct, kw_only=True):
     model: str = ""
     vectors: list[list[float]] = field(default_factory=list)
-    """One per input, in order."""
+    """One vector per input, in the same order."""
     usage: Usage | None = None
     dialect: str = ""
     extras: dict[str, Any] = field(default_factory=dict)

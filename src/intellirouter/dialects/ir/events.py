@@ -1,8 +1,8 @@
-"""What a stream brings, piece by piece. Decoders emit these in the upstream's order; encoders keep the client's rules.
+"""The events of a stream. Decoders emit them in the upstream's order; encoders follow the client dialect's rules.
 
-`part` numbers the parts of one choice from 0 in the order of their first appearance and is stable: all deltas of a
-part carry its number. Parts may interleave (OpenAI's parallel tool calls do); an encoder whose dialect forbids that
-must hold back. A part ends with `PartEnded` where the upstream says so, else with `Finished`.
+`part` numbers the parts of a choice from 0, in the order of their first event. All events of a part have the same
+number. Parts may interleave, as OpenAI's parallel tool calls do; an encoder whose dialect forbids that must hold events
+back. A part ends with `PartEnded` if the upstream marks its end, otherwise with `ChoiceFinished`.
 """
 
 from typing import Any, Literal
@@ -14,8 +14,8 @@ from intellirouter.dialects.ir.parts import Citation, Foreign, Media, Opaque
 from intellirouter.dialects.ir.response import Stop
 
 
-class Began(Struct, kw_only=True):
-    """First of all, once. `usage` where the upstream counts the prompt at once (Anthropic)."""
+class StreamStarted(Struct, kw_only=True):
+    """The first event. `usage` is set if the upstream reports the prompt's tokens at the start (Anthropic)."""
 
     id: str = ""
     model: str = ""
@@ -30,12 +30,12 @@ class TextDelta(Struct, kw_only=True):
     choice: int = 0
     part: int = 0
     logprobs: Any = None
-    """OpenAI's form, the list of tokens of this piece."""
+    """The tokens of this delta in OpenAI's format."""
     token: Opaque | None = None
 
 
 class CitationDelta(Struct, kw_only=True):
-    """Belongs to the text part `part`."""
+    """A citation of the text part `part`."""
 
     citation: Citation
     choice: int = 0
@@ -57,7 +57,7 @@ class ReasoningDelta(Struct, kw_only=True):
 
 
 class ReasoningToken(Struct, kw_only=True):
-    """The signature (or encrypted content) of the reasoning part `part`: whole, once, after its text."""
+    """The complete signature or encrypted content of the reasoning part `part`. Sent once, after its text."""
 
     token: Opaque
     choice: int = 0
@@ -66,8 +66,8 @@ class ReasoningToken(Struct, kw_only=True):
     id: str = ""
 
 
-class ToolCallBegan(Struct, kw_only=True):
-    """Id and name are known; arguments follow."""
+class ToolCallStarted(Struct, kw_only=True):
+    """The start of a tool call, with its id and name. The arguments follow."""
 
     id: str
     name: str
@@ -79,7 +79,7 @@ class ToolCallBegan(Struct, kw_only=True):
 
 
 class ArgumentsDelta(Struct, kw_only=True):
-    """A piece of the arguments' text. A call that brings none has the arguments `{}`."""
+    """A piece of a tool call's arguments. A call without such an event has the arguments `{}`."""
 
     text: str
     choice: int = 0
@@ -87,7 +87,7 @@ class ArgumentsDelta(Struct, kw_only=True):
 
 
 class WholePart(Struct, kw_only=True):
-    """A part that comes in one piece: a picture, a server tool's use or result."""
+    """A part that is sent in one piece: an image, or the call or result of a server tool."""
 
     value: Media | Foreign
     choice: int = 0
@@ -99,37 +99,37 @@ class PartEnded(Struct, kw_only=True):
     part: int = 0
 
 
-class Finished(Struct, kw_only=True):
-    """One choice is over."""
+class ChoiceFinished(Struct, kw_only=True):
+    """The end of one choice."""
 
     stop: Stop
     choice: int = 0
 
 
 class UsageUpdate(Struct, kw_only=True):
-    """Counts so far, cumulative: the last one stands."""
+    """The usage so far. Each update replaces the previous one."""
 
     usage: Usage
 
 
-class Ended(Struct, kw_only=True):
-    """The upstream's terminator. Without it the stream was cut off, which is an error."""
+class StreamEnded(Struct, kw_only=True):
+    """The upstream's terminator. A stream without it was cut off, which is an error."""
 
 
 Event = (
-    Began
+    StreamStarted
     | TextDelta
     | CitationDelta
     | RefusalDelta
     | ReasoningDelta
     | ReasoningToken
-    | ToolCallBegan
+    | ToolCallStarted
     | ArgumentsDelta
     | WholePart
     | PartEnded
-    | Finished
+    | ChoiceFinished
     | UsageUpdate
-    | Ended
+    | StreamEnded
 )
-CONTENT_EVENTS = (TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallBegan, ArgumentsDelta, WholePart)
-"""Events that show the model at work: after the first of them there is no failover."""
+CONTENT_EVENTS = (TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallStarted, ArgumentsDelta, WholePart)
+"""Events with content. After the first of them has reached the client, the request cannot fall back."""

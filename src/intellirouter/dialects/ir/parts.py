@@ -1,7 +1,7 @@
-"""Content parts: what messages and answers are made of, in order.
+"""The parts that the content of messages and answers consists of.
 
-A part keeps everything that any dialect can say about it; `extras` holds what only its own dialect knows, verbatim.
-Values are read-only after decoding: every attempt is encoded from the same form.
+A part has a field for everything that more than one dialect can express. `extras` holds members that only its own
+dialect has, verbatim. Values are read-only after decoding, because all attempts are encoded from the same values.
 """
 
 from typing import Any, Literal
@@ -10,27 +10,27 @@ import msgspec
 from msgspec import Struct, field
 
 Extras = dict[str, Any]
-"""Members that have no slot here, as the client or upstream wrote them (built-in JSON types)."""
+"""Members without a field here, as the client or upstream wrote them (built-in JSON types)."""
 
 
 class Opaque(Struct, frozen=True):
-    """A provider's own token (thinking signature, encrypted reasoning): means something only to who minted it."""
+    """A vendor's token, such as a reasoning signature or encrypted reasoning. Only its issuer can read it."""
 
     value: str
     origin: str = ""
-    """Who minted it, as `origin_of(deployment)` names it; empty: the dialect the token came in, endpoint unknown."""
+    """The endpoint that issued it, as returned by `origin_of(deployment)`; empty: some endpoint of `dialect`."""
     dialect: str = ""
-    """The dialect it belongs to: `anthropic_messages`, `gemini`, `openai_responses`, `bedrock`."""
+    """The dialect that it belongs to: `anthropic_messages`, `gemini`, `openai_responses` or `bedrock`."""
 
 
 class CacheMark(Struct, frozen=True):
-    """A prompt-cache breakpoint after this part. `ttl`: `5m`, `1h` or empty for the default."""
+    """A prompt-cache breakpoint after this part. `ttl` is `5m`, `1h`, or empty for the default."""
 
     ttl: str = ""
 
 
 class Citation(Struct, kw_only=True):
-    """Where a piece of an answer comes from. Offsets count characters of the text part; -1 = unknown."""
+    """The source of a piece of an answer. Offsets count characters of the text part; -1: unknown."""
 
     kind: Literal["url", "document", "file", "unknown"] = "unknown"
     url: str = ""
@@ -42,7 +42,7 @@ class Citation(Struct, kw_only=True):
     source_start: int = -1
     source_end: int = -1
     raw: Any = None
-    """The citation as its dialect wrote it, for the same dialect."""
+    """The citation as `dialect` writes it, for clients of the same dialect."""
     dialect: str = ""
 
 
@@ -51,85 +51,85 @@ class Text(Struct, kw_only=True, tag="text"):
     citations: list[Citation] = field(default_factory=list)
     cache: CacheMark | None = None
     token: Opaque | None = None
-    """Gemini may sign any part."""
+    """Gemini can sign any part."""
     logprobs: Any = None
-    """OpenAI's form (`logprobs.content`): a list, or None."""
+    """A list in OpenAI's format (`logprobs.content`), or None."""
     extras: Extras = field(default_factory=dict)
 
 
 class Refusal(Struct, kw_only=True, tag="refusal"):
-    """The model declines, in words."""
+    """The text with which the model declines to answer."""
 
     text: str
     extras: Extras = field(default_factory=dict)
 
 
 class Source(Struct, kw_only=True):
-    """Where bytes come from. Exactly one of `data`, `url`, `file_id`, `text` is set."""
+    """The content of a media part. Exactly one of `data`, `url`, `file_id` and `text` is set."""
 
     data: str | None = None
-    """Base64, standard alphabet, without the data-URL prefix."""
+    """Base64 with the standard alphabet, without the prefix of a data URL."""
     url: str | None = None
-    """`https://…` (or `gs://…`), never `data:`."""
+    """`https://…` or `gs://…`, never `data:`."""
     file_id: str | None = None
-    """Local to the vendor that gave it."""
+    """The id of a file that was uploaded to the vendor. Only valid there."""
     text: str | None = None
-    """Plain text documents."""
+    """The content of a plain text document."""
     media_type: str = ""
-    """`image/png`, `application/pdf`, …; empty = unknown."""
+    """`image/png`, `application/pdf`, …; empty: unknown."""
 
 
 class Media(Struct, kw_only=True, tag="media"):
-    """A picture, a recording, a film or a document."""
+    """An image, an audio recording, a video or a document."""
 
     kind: Literal["image", "audio", "video", "document"]
     source: Source
     detail: str = ""
-    """OpenAI's `low`, `high`, `auto`; empty = not said."""
+    """OpenAI's `low`, `high` or `auto`; empty: unspecified."""
     name: str = ""
     """File name or title."""
     context: str = ""
     """Anthropic's document context."""
     has_citations: bool = False
     transcript: str = ""
-    """Of a recording in an answer."""
+    """The transcript of audio in an answer."""
     cache: CacheMark | None = None
     token: Opaque | None = None
     extras: Extras = field(default_factory=dict)
 
 
 class Reasoning(Struct, kw_only=True, tag="reasoning"):
-    """What the model thought. With neither text nor summary it is a signature only, which is valid and kept."""
+    """The reasoning of the model. Without text and summary it is a signature only, which is valid."""
 
     text: str = ""
-    """The full thoughts, as far as they are shown."""
+    """The reasoning, as far as the vendor shows it."""
     summary: list[str] = field(default_factory=list)
-    """Summaries, part by part (OpenAI responses)."""
+    """The parts of the summary (Responses API)."""
     token: Opaque | None = None
     is_redacted: bool = False
-    """Anthropic's `redacted_thinking`: the token is all there is."""
+    """Anthropic's `redacted_thinking`, which consists of the token only."""
     id: str = ""
     extras: Extras = field(default_factory=dict)
 
 
 class ToolCall(Struct, kw_only=True, tag="tool_call"):
-    """The model wants a tool run. `arguments` is the text of a JSON object, or free text for kind `custom`."""
+    """A call of a tool. `arguments` is a JSON object as text, or free text if `kind` is `custom`."""
 
     id: str
-    """Unique in the conversation; minted by the decoder where the dialect has none (`new_id("call_")`)."""
+    """Unique in the conversation. Generated by the decoder (`new_id("call_")`) if the dialect has no ids."""
     name: str
     arguments: str = "{}"
-    """As the model wrote it, even when it is cut off or broken; empty becomes `{}` in the decoder."""
+    """The arguments as the model wrote them, even if cut off or malformed. Decoders replace empty text with `{}`."""
     kind: Literal["function", "custom"] = "function"
     item_id: str = ""
-    """The responses dialect's item id, which is not the call id."""
+    """The item id in the Responses API, which differs from the call id."""
     token: Opaque | None = None
     """Gemini's thought signature."""
     cache: CacheMark | None = None
     extras: Extras = field(default_factory=dict)
 
     def arguments_object(self) -> dict[str, Any] | None:
-        """Return the arguments as an object; None when they are no JSON object."""
+        """Return the arguments as an object; None if they are not a JSON object."""
         try:
             value = msgspec.json.decode(self.arguments or "{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -138,16 +138,16 @@ class ToolCall(Struct, kw_only=True, tag="tool_call"):
 
 
 class ToolResult(Struct, kw_only=True, tag="tool_result"):
-    """What a tool gave back."""
+    """The result of a tool call."""
 
     call_id: str
     name: str = ""
-    """The tool's name where the dialect says it (Gemini, Ollama); `Conversation.tool_names()` knows it otherwise."""
+    """The tool's name, if the dialect has it here (Gemini, Ollama). See also `Conversation.tool_names()`."""
     parts: list["Text | Media"] = field(default_factory=list)
     is_error: bool = False
     kind: Literal["function", "custom"] = "function"
     structured: Any = None
-    """The result as an object where the dialect sends one (Gemini `response`); `parts` then hold its JSON text."""
+    """The result as an object, if the dialect sends one (Gemini's `response`). `parts` then contains its JSON text."""
     cache: CacheMark | None = None
     extras: Extras = field(default_factory=dict)
 
@@ -157,14 +157,14 @@ class ToolResult(Struct, kw_only=True, tag="tool_result"):
 
 
 class Foreign(Struct, kw_only=True, tag="foreign"):
-    """A part that only its own dialect understands: server tool use and its results, search results, code runs, …
+    """A part that only its own dialect can express: calls and results of server tools, search results, executed code.
 
-    The same dialect gets `raw` back; another one reports it as lost.
+    Encoders of the same dialect write `raw`; all others report the part as lost.
     """
 
     dialect: str
     kind: str
-    """Its type there: `server_tool_use`, `web_search_call`, `executableCode`."""
+    """Its type in that dialect: `server_tool_use`, `web_search_call`, `executableCode`."""
     raw: Any
     cache: CacheMark | None = None
 

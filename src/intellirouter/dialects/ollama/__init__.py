@@ -1,7 +1,8 @@
-"""Ollama's native API: chat, generate, embeddings, and what its clients ask about models.
+"""Ollama's native API: chat, generate, embeddings, and information about models.
 
 Door: `SPEC`; `CLIENT`, `GENERATE_CLIENT`, `EMBEDDINGS_CLIENT`, `LEGACY_EMBEDDINGS_CLIENT`, `UPSTREAM`,
-`EMBEDDINGS_UPSTREAM`, `ERRORS`; `is_load` and `LOAD_ROUTE` for requests that only load a model; the pages about models.
+`EMBEDDINGS_UPSTREAM`, `ERRORS`; `is_load` and `LOAD_ROUTE` for requests that only load a model; `ListedModel`, `tags`,
+`ps`, `show` and `version` for information about models.
 Client side: `client` and `client_*`, `loading`, `model_pages`. Upstream side: `upstream` and `upstream_*`.
 Both: `wire`.
 """
@@ -29,7 +30,7 @@ SPEC: Final = DialectSpec(
             name="ollama_generate",
             paths=("/api/generate",),
             client=GENERATE_CLIENT,
-            is_upstream_form=False,
+            has_upstream_format=False,
             local=_LOADS,
         ),
         EmbeddingsEndpoint(name="ollama_embed", paths=("/api/embed",), client=EMBEDDINGS_CLIENT, local=_LOADS),

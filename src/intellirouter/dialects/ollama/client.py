@@ -11,7 +11,7 @@ from intellirouter.dialects.ollama.client_request import (
     ChatRequest,
     GenerateRequest,
     OllamaCall,
-    Read,
+    ParsedRequest,
     check_request,
     conversation_of,
 )
@@ -24,7 +24,7 @@ from intellirouter.dialects.wire.request_validation import check_model, decode_b
 STREAM_TYPE: Final = b"application/x-ndjson"
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 _FIELD_NAMES: Final = {
-    **{knob: OPTION_PREFIX + name for name, knob in (*INTEGERS.items(), *NUMBERS.items())},
+    **{field: OPTION_PREFIX + name for name, field in (*INTEGERS.items(), *NUMBERS.items())},
     "stop": "options.stop",
     "output": "format",
     "output.schema": "format",
@@ -34,7 +34,7 @@ _FIELD_NAMES: Final = {
 
 
 class _LineClient:
-    """What both endpoints share."""
+    """The client codec of both endpoints."""
 
     dialect: str = DIALECT
     field_names: dict[str, str] = _FIELD_NAMES
@@ -47,7 +47,7 @@ class _LineClient:
         request: ChatRequest | GenerateRequest = decode_body(self._decoder, body)
         check_model(request.model)
         check_request(request)
-        knobs, own_options = read_options(request.options)
+        sampling, own_options = read_options(request.options)
         call = OllamaCall(
             operation="chat",
             model=request.model,
@@ -58,11 +58,11 @@ class _LineClient:
             stream_type=STREAM_TYPE,
             wants_usage=True,
             needs=_needs(request),
-            max_output_tokens=knobs.get("max_output_tokens"),
-            source=Read(request, knobs, own_options),
+            max_output_tokens=sampling.get("max_output_tokens"),
+            source=ParsedRequest(request, sampling, own_options),
         )
         if is_load(call):
-            call.is_stream = False  # Ollama answers these with one object, whatever `stream` says
+            call.is_stream = False  # Ollama never streams the response to these requests.
         return call
 
     def decode(self, call: Call) -> Conversation:
@@ -77,7 +77,7 @@ class _LineClient:
 
 def _needs(request: ChatRequest | GenerateRequest) -> frozenset[str]:
     if not (request.messages if isinstance(request, ChatRequest) else request.prompt):
-        return _NO_NEEDS  # it only loads the model: nothing is relied on
+        return _NO_NEEDS  # The request only loads the model.
     needs: set[str] = set()
     if isinstance(request.format, dict):
         needs.add("json_schema")

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -69,29 +69,29 @@ class EmbedClient:
             source=request,
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = narrow_call(call, EmbedCall).source
-        given = request.input
-        return EmbeddingAsk(
+        text = request.input
+        return EmbeddingRequest(
             dialect=DIALECT,
             model=request.model,
-            inputs=[given] if isinstance(given, str) else list(given or ()),
+            inputs=[text] if isinstance(text, str) else list(text or ()),
             dimensions=request.dimensions or None,
-            is_single=isinstance(given, str),
+            is_single=isinstance(text, str),
             extras=_extras(call.body, EmbedRequest.__struct_fields__),
         )
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
         body: dict[str, Any] = {
             "model": call.model,
-            "embeddings": answer.vectors,
+            "embeddings": response.vectors,
             "total_duration": 0,
             "load_duration": 0,
         }
-        if answer.usage is not None:
-            body["prompt_eval_count"] = answer.usage.total_input_tokens
-        if answer.dialect == DIALECT:
-            body.update(answer.extras)
+        if response.usage is not None:
+            body["prompt_eval_count"] = response.usage.total_input_tokens
+        if response.dialect == DIALECT:
+            body.update(response.extras)
         return msgspec.json.encode(body)
 
 
@@ -114,14 +114,14 @@ class LegacyEmbeddingsClient:
             source=request,
         )
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = narrow_call(call, LegacyEmbedCall).source
         extras = _extras(call.body, LegacyRequest.__struct_fields__)
         inputs: list[str | list[int]] = [request.prompt] if request.prompt else []
-        return EmbeddingAsk(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
+        return EmbeddingRequest(dialect=DIALECT, model=request.model, inputs=inputs, is_single=True, extras=extras)
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
-        return msgspec.json.encode({"embedding": answer.vectors[0] if answer.vectors else []})
+    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode({"embedding": response.vectors[0] if response.vectors else []})
 
 
 EMBEDDINGS_CLIENT: Final = EmbedClient()

@@ -1,4 +1,4 @@
-"""Ollama's errors, both ways: `{"error": "MESSAGE"}`, and the same as a line of a stream.
+"""Encoding and decoding of Ollama's errors: `{"error": "MESSAGE"}`, also as a line of a stream.
 
 Source: Ollama's `docs/api/errors.mdx`, `server/routes.go`.
 """
@@ -11,13 +11,13 @@ import msgspec
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.openai import errors as openai_errors
 
-_LACKS: Final = "does not support"
-"""`MODEL does not support tools` (thinking, vision, generate, …): another model may."""
+_UNSUPPORTED: Final = "does not support"
+"""`MODEL does not support tools` (thinking, vision, generate, …). Another model may support it."""
 _TOO_LONG: Final = ("context length", "context window", "exceeds the available context")
 
 
 class OllamaErrors:
-    """Implements `route.ErrorStyle`."""
+    """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
 
@@ -37,14 +37,14 @@ ERRORS: Final = OllamaErrors()
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
-    """Turn an error answer into ours. The words say more than the status."""
+    """Return the gateway error for an error response. The message decides where the status is ambiguous."""
     if status == 499:
-        status = 503  # it was Ollama that cancelled: we are still here
+        status = 503  # Ollama has canceled the request, not the client.
     error = openai_errors.decode_error(status, headers, body, deployment=deployment, clock=clock)
     if not isinstance(error, errors.UpstreamRejected):
         return error
-    if _LACKS in error.message:
-        return errors.UnsupportedFeature(f"{deployment}: {error.message}.")
-    if any(words in error.message for words in _TOO_LONG):
+    if _UNSUPPORTED in error.message:
+        return errors.UnsupportedFeature(f"{deployment}: {errors.as_sentence(error.message)}")
+    if any(phrase in error.message for phrase in _TOO_LONG):
         error.code = "context_length_exceeded"
     return error

@@ -1,7 +1,7 @@
-"""Ollama's requests, read: `/api/chat` and `/api/generate` into the intermediate form.
+"""Decoding of Ollama's requests: `/api/chat` and `/api/generate`.
 
-Sources: Ollama's `docs/api.md` and `api/types.go`. Streams unless `stream` is false; tool arguments are objects;
-calls have no ids in older clients: results are matched by the tool's name, in order.
+Sources: Ollama's `docs/api.md` and `api/types.go`. The answer is streamed unless `stream` is false. Tool arguments are
+objects. Older clients send no call ids, so their results are matched to calls by the name of the tool, in order.
 """
 
 from typing import Any, Final
@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Role,
     Sampling,
     Source,
@@ -28,7 +28,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 from intellirouter.dialects.ollama.wire import DIALECT
-from intellirouter.dialects.wire.json_reader import rest_of
+from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.media_types import media_type_of
 
 
@@ -65,8 +65,8 @@ class ToolIn(Struct):
     type: str | None = None
 
 
-class _Asks(Struct, kw_only=True):
-    """What both endpoints know."""
+class _Request(Struct, kw_only=True):
+    """The members that both endpoints have."""
 
     model: str
     stream: bool | None = None
@@ -78,28 +78,28 @@ class _Asks(Struct, kw_only=True):
     top_logprobs: int | None = None
 
 
-class ChatRequest(_Asks, kw_only=True):
+class ChatRequest(_Request, kw_only=True):
     messages: list[MessageIn] | None = None
     tools: list[ToolIn] | None = None
 
 
-class GenerateRequest(_Asks, kw_only=True):
+class GenerateRequest(_Request, kw_only=True):
     prompt: str | None = None
     suffix: str | None = None
     system: str | None = None
     images: list[str] | None = None
 
 
-class Read(Struct):
-    """A request, its options in the form's words, and those that only Ollama knows."""
+class ParsedRequest(Struct):
+    """A request with its options: those of `ir.Sampling`, by field, and those that only Ollama has."""
 
     request: ChatRequest | GenerateRequest
-    knobs: dict[str, Any]
+    sampling: dict[str, Any]
     own_options: dict[str, Any]
 
 
 class OllamaCall(ConversationCall, kw_only=True):
-    source: Read
+    source: ParsedRequest
 
 
 ROLES: Final[dict[str, Role]] = {
@@ -110,26 +110,26 @@ ROLES: Final[dict[str, Role]] = {
     "tool": "tool",
 }
 LEVELS: Final = frozenset({"low", "medium", "high", "max"})
-_SPOKEN: Final = frozenset({"options", "stream", "model", "format", "think", "logprobs", "top_logprobs"})
-_OF_CHAT: Final = _SPOKEN | {"messages", "tools"}
-_OF_GENERATE: Final = _SPOKEN | {"prompt", "system", "images"}
-_OF_MESSAGE: Final = frozenset(MessageIn.__struct_fields__)
-_OF_CALL: Final = frozenset(ToolCallIn.__struct_fields__)
-_OF_TOOL: Final = frozenset(ToolIn.__struct_fields__)
-_OF_FUNCTION: Final = frozenset(ToolFunctionIn.__struct_fields__)
+_KNOWN: Final = frozenset({"options", "stream", "model", "format", "think", "logprobs", "top_logprobs"})
+_CHAT_MEMBERS: Final = _KNOWN | {"messages", "tools"}
+_GENERATE_MEMBERS: Final = _KNOWN | {"prompt", "system", "images"}
+_MESSAGE_MEMBERS: Final = frozenset(MessageIn.__struct_fields__)
+_CALL_MEMBERS: Final = frozenset(ToolCallIn.__struct_fields__)
+_TOOL_MEMBERS: Final = frozenset(ToolIn.__struct_fields__)
+_FUNCTION_MEMBERS: Final = frozenset(ToolFunctionIn.__struct_fields__)
 
 
 def conversation_of(call: Call) -> Conversation:
-    """Read the whole request. Raises `InvalidRequest`."""
-    read = narrow_call(call, OllamaCall).source
-    request = read.request
+    """Decode the complete request. Raises `InvalidRequest`."""
+    parsed = narrow_call(call, OllamaCall).source
+    request = parsed.request
     raw: dict[str, Any] = msgspec.json.decode(call.body)
-    knobs = dict(read.knobs)
+    sampling = dict(parsed.sampling)
     if request.logprobs:
-        knobs["logprobs"] = True
-        knobs["top_logprobs"] = request.top_logprobs
+        sampling["logprobs"] = True
+        sampling["top_logprobs"] = request.top_logprobs
     is_chat = isinstance(request, ChatRequest)
-    extras = rest_of(raw, _OF_CHAT if is_chat else _OF_GENERATE)
+    extras = unknown_members(raw, _CHAT_MEMBERS if is_chat else _GENERATE_MEMBERS)
     return Conversation(
         dialect=DIALECT,
         model=request.model,
@@ -137,9 +137,9 @@ def conversation_of(call: Call) -> Conversation:
         tools=_tools(request, raw) if isinstance(request, ChatRequest) else [],
         output=_output(request.format),
         reasoning=_reasoning(request.think),
-        sampling=Sampling(**knobs),
+        sampling=Sampling(**sampling),
         is_stream=call.is_stream,
-        extras={**read.own_options, **extras},
+        extras={**parsed.own_options, **extras},
     )
 
 
@@ -149,17 +149,17 @@ def _output(format_: str | dict[str, Any] | None) -> OutputFormat | None:
     return OutputFormat(kind="json_object") if format_ else None
 
 
-def _reasoning(think: bool | str | None) -> ReasoningAsk | None:  # noqa: FBT001 - as it is on the wire
+def _reasoning(think: bool | str | None) -> ReasoningConfig | None:  # noqa: FBT001 - the type in requests
     if think is None:
         return None
-    return ReasoningAsk(effort=think) if isinstance(think, str) else ReasoningAsk(is_enabled=think)
+    return ReasoningConfig(effort=think) if isinstance(think, str) else ReasoningConfig(is_enabled=think)
 
 
 def _tools(request: ChatRequest, raw: dict[str, Any]) -> list[Any]:
     tools = []
-    for tool, written in zip(request.tools or (), raw.get("tools") or (), strict=True):
+    for tool, document in zip(request.tools or (), raw.get("tools") or (), strict=True):
         function = tool.function
-        extras = rest_of(written, _OF_TOOL) | rest_of(written["function"], _OF_FUNCTION)
+        extras = unknown_members(document, _TOOL_MEMBERS) | unknown_members(document["function"], _FUNCTION_MEMBERS)
         tools.append(
             FunctionTool(
                 name=function.name,
@@ -179,7 +179,7 @@ def _prompt(request: GenerateRequest) -> list[Message]:
 
 
 def _media(data: str) -> Media:
-    """Read one of `images`: base64 of a picture or, for models that listen, of a recording."""
+    """Decode an element of `images`, which is the base64 of an image or, for models with audio input, of audio."""
     media_type = ""
     if data[:5] == "data:":
         head, _, data = data.partition(",")
@@ -195,20 +195,20 @@ def _media(data: str) -> Media:
 
 
 class _Messages:
-    """Reads messages in order. Calls without an id get one by their place, the same every time: caches depend on it."""
+    """Decodes messages in order. Calls without an id get their number as id, so that caches see the same text again."""
 
     def __init__(self) -> None:
         self._calls = 0
         self._open: list[tuple[str, str]] = []
-        """Calls that no result has answered yet: (name, id)."""
+        """Name and id of the calls that have no result yet."""
 
     def read(self, request: ChatRequest, raw: dict[str, Any]) -> list[Message]:
-        written = raw.get("messages") or ()
-        return [self._message(message, it) for message, it in zip(request.messages or (), written, strict=True)]
+        documents = raw.get("messages") or ()
+        return [self._message(*pair) for pair in zip(request.messages or (), documents, strict=True)]
 
-    def _message(self, message: MessageIn, written: dict[str, Any]) -> Message:
+    def _message(self, message: MessageIn, document: dict[str, Any]) -> Message:
         role = ROLES[message.role.lower()]
-        extras = rest_of(written, _OF_MESSAGE)
+        extras = unknown_members(document, _MESSAGE_MEMBERS)
         if role == "tool":
             return Message(role=role, parts=[self._result(message)], extras=extras)
         parts: list[Part] = []
@@ -218,33 +218,32 @@ class _Messages:
         if message.content:
             parts.append(Text(text=message.content))
         if message.tool_calls:
-            # Calls of earlier turns that were never answered cannot be meant by the results that follow.
+            # Results always belong to the calls of the latest turn.
             self._open = []
-            calls = zip(message.tool_calls, written["tool_calls"], strict=True)
-            parts += [self._call(call, it) for call, it in calls]
+            parts += [self._call(*pair) for pair in zip(message.tool_calls, document["tool_calls"], strict=True)]
         return Message(role=role, parts=parts or [Text(text="")], extras=extras)
 
-    def _call(self, call: ToolCallIn, written: dict[str, Any]) -> ToolCall:
+    def _call(self, call: ToolCallIn, document: dict[str, Any]) -> ToolCall:
         self._calls += 1
         function = call.function
         call_id = call.id or f"call_{self._calls}"
         self._open.append((function.name, call_id))
-        found = function.arguments
-        text = found if isinstance(found, str) else msgspec.json.encode(found or {}).decode()
-        extras = rest_of(written, _OF_CALL)
+        arguments = function.arguments
+        text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
+        extras = unknown_members(document, _CALL_MEMBERS)
         return ToolCall(id=call_id, name=function.name, arguments=text or "{}", extras=extras)
 
     def _result(self, message: MessageIn) -> ToolResult:
-        name, call_id = self._answered(message.tool_name or "", message.tool_call_id or "")
+        name, call_id = self._close_call(message.tool_name or "", message.tool_call_id or "")
         parts: list[Text | Media] = [_media(data) for data in message.images or ()]
         return ToolResult(call_id=call_id, name=name, parts=[*parts, Text(text=message.content or "")])
 
-    def _answered(self, name: str, call_id: str) -> tuple[str, str]:
-        """Return name and id of the call that a result answers: by id, else by name, else the first open one."""
-        for place, (its_name, its_id) in enumerate(self._open):
-            if its_id == call_id if call_id else name in {"", its_name}:
-                del self._open[place]
-                return its_name, its_id
+    def _close_call(self, name: str, call_id: str) -> tuple[str, str]:
+        """Return name and id of the call that a result belongs to: by id, by name, or else the first open call."""
+        for index, (open_name, open_id) in enumerate(self._open):
+            if open_id == call_id if call_id else name in {"", open_name}:
+                del self._open[index]
+                return open_name, open_id
         if not call_id:
             self._calls += 1
             call_id = f"call_{self._calls}"
@@ -252,7 +251,7 @@ class _Messages:
 
 
 def check_request(request: ChatRequest | GenerateRequest) -> None:
-    """Raise `InvalidRequest` for values that no upstream can be asked, in Ollama's words where it has any."""
+    """Raise `InvalidRequest` for invalid values, with Ollama's message if it has one."""
     if isinstance(request.think, str) and request.think not in LEVELS:
         raise errors.InvalidRequest(
             f'invalid think value: {request.think[:50]!r} (must be "high", "medium", "low", "max", true, or false)',
@@ -284,7 +283,8 @@ def _check_images(images: list[str] | None, param: str) -> None:
     for data in images or ():
         if data[:8].lower().startswith(("http://", "https://", "file://")):
             raise errors.InvalidRequest(
-                f"Invalid '{param}': expected base64 data, but got an address. Send the picture itself.",
+                f"Invalid '{param}': expected base64 data, but got a URL.",
                 code="invalid_value",
                 param=param,
+                hint="Send the content of the image, encoded as base64.",
             )

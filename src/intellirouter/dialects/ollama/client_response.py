@@ -1,6 +1,6 @@
-"""Answers for Ollama's clients: one JSON object, or one a line. Source: Ollama's `docs/api.md`.
+"""Encoding of answers for Ollama's clients: one JSON object, or one per line. Source: Ollama's `docs/api.md`.
 
-A stream's durations are measured here, between the lines' own times; of a whole answer only the counts are known.
+The durations of a stream are measured between its lines. For a complete response, only the token counts are known.
 """
 
 import time
@@ -10,14 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, LossReport, Usage, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Foreign,
     Media,
     Part,
@@ -29,10 +28,11 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Response,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -41,15 +41,15 @@ from intellirouter.dialects.ollama.wire import DIALECT, RAW, created_text, time_
 from intellirouter.dialects.wire.json_edit import json_string
 
 _REASONS: Final = {"length": "length", "context_length": "length", "content_filter": "content_filter"}
-"""Ollama says `stop` for everything else, tool calls included. Its clients take any word."""
-_UNSAYABLE: Final = frozenset({"pause", "malformed_tool_call", "cancelled", "error"})
+"""All other reasons, including tool calls, are `stop` in Ollama's API."""
+_WITHOUT_EQUIVALENT: Final = frozenset({"pause", "malformed_tool_call", "cancelled", "error"})
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def reason_of(stop: Stop | None, losses: LossReport) -> str:
     if stop is None:
         return "stop"
-    if stop.reason in _UNSAYABLE:
+    if stop.reason in _WITHOUT_EQUIVALENT:
         losses.add("done_reason", "converted", stop.reason)
     return _REASONS.get(stop.reason, "stop")
 
@@ -61,18 +61,18 @@ def counts_of(usage: Usage | None) -> dict[str, int]:
 
 
 def tool_call_of(call: ToolCall, index: int, losses: LossReport) -> dict[str, Any]:
-    """Write a call. Broken arguments are kept, under a name of ours: the wire knows objects only."""
-    found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
-    if found is None:
-        losses.add("tool_calls[].function.arguments", "converted", "arguments that are no JSON object")
-        found = {RAW: call.arguments}
-    return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": found}}
+    """Return the encoded call. Arguments that are not a JSON object become the member `_raw` of one."""
+    arguments = {INPUT_ARGUMENT: call.arguments} if call.kind == "custom" else call.arguments_object()
+    if arguments is None:
+        losses.add("tool_calls[].function.arguments", "converted", f"invalid JSON object in {RAW}")
+        arguments = {RAW: call.arguments}
+    return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}}
 
 
 def body_of(response: Response, call: Call, losses: LossReport, *, is_chat: bool) -> bytes:
-    """Write the body of a whole answer."""
+    """Return the body of a complete response."""
     if len(response.choices) > 1:
-        losses.add("n", "dropped", "only the first answer can be told")
+        losses.add("n", "dropped", "only the first choice is returned")
     choice = response.choices[0] if response.choices else Choice()
     message = _message_of(choice.parts, losses)
     logprobs = message.pop("logprobs")
@@ -115,14 +115,14 @@ def _message_of(parts: Iterable[Part], losses: LossReport) -> dict[str, Any]:
             case ToolCall():
                 calls.append(tool_call_of(part, len(calls), losses))
             case Media() | Foreign():
-                whole_text, data = _whole(part, losses)
-                text += whole_text
+                transcripts, data = _whole_part(part, losses)
+                text += transcripts
                 images += data
             case _:
-                pass  # tool results are never in an answer
+                pass  # A response contains no tool results.
     message: dict[str, Any] = {"content": "".join(text), "logprobs": logprobs}
-    if said := "".join(thinking):
-        message["thinking"] = said
+    if reasoning := "".join(thinking):
+        message["thinking"] = reasoning
     if images:
         message["images"] = images
     if calls:
@@ -130,8 +130,8 @@ def _message_of(parts: Iterable[Part], losses: LossReport) -> dict[str, Any]:
     return message
 
 
-def _whole(part: Media | Foreign, losses: LossReport) -> tuple[list[str], list[str]]:
-    """Return what can be told of a picture, a recording or another vendor's part: text, base64 pictures."""
+def _whole_part(part: Media | Foreign, losses: LossReport) -> tuple[list[str], list[str]]:
+    """Return the text and the base64 images that represent the part. Both are empty if nothing can."""
     if isinstance(part, Media):
         if part.kind == "image" and part.source.data is not None:
             return [], [part.source.data]
@@ -143,7 +143,7 @@ def _whole(part: Media | Foreign, losses: LossReport) -> tuple[list[str], list[s
 
 
 class LineStream:
-    """Writes one stream of lines. Implements `protocols.StreamEncoder`. Tool calls are written whole."""
+    """Writes one stream of lines. Each tool call is one line. Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport, *, is_chat: bool) -> None:
         self._losses = losses
@@ -151,37 +151,37 @@ class LineStream:
         self._is_chat = is_chat
         self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
         self._close = b"}" if is_chat else b""
-        self._held: dict[int, tuple[ToolCallBegan, list[str]]] = {}
-        self._whole_calls: set[int] = set()
-        self._told_calls = 0
+        self._held: dict[int, tuple[ToolCallStarted, list[str]]] = {}
+        self._complete_calls: set[int] = set()
+        self._written_calls = 0
         self._summary = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
-        self._began_ns = self._last_ns = time.time_ns()
+        self._start_ns = self._last_ns = time.time_ns()
         self._first_ns = 0
 
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             if getattr(event, "choice", 0):
-                self._losses.add("n", "dropped", "only the first answer can be told")
+                self._losses.add("n", "dropped", "only the first choice is returned")
             elif event.__class__ is TextDelta:
                 self._text(event, out)
-            elif isinstance(event, ToolCallBegan | ArgumentsDelta | PartEnded):
+            elif isinstance(event, ToolCallStarted | ArgumentsDelta | PartEnded):
                 self._call(event, out)
             else:
                 self._other(event, out)
         return b"".join(out)
 
-    def _call(self, event: ToolCallBegan | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
-        if isinstance(event, ToolCallBegan):
+    def _call(self, event: ToolCallStarted | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
+        if isinstance(event, ToolCallStarted):
             self._held[event.part] = (event, [])
         elif event.part in self._held:
             if isinstance(event, ArgumentsDelta):
                 self._held[event.part][1].append(event.text)
             else:
-                self._whole_calls.add(event.part)
-                self._tell_whole_calls(out)
+                self._complete_calls.add(event.part)
+                self._write_complete_calls(out)
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
         if event.logprobs:
@@ -192,15 +192,15 @@ class LineStream:
     def _other(self, event: Event, out: list[bytes]) -> None:
         match event:
             case ReasoningDelta():
-                self._think(event, out)
+                self._reasoning(event, out)
             case RefusalDelta():
                 out.append(self._line(event.text))
-            case Finished():
+            case ChoiceFinished():
                 self._stop = event.stop
-                self._tell_calls(out)
+                self._write_calls(out)
             case UsageUpdate():
                 self._usage = event.usage
-            case Began():
+            case StreamStarted():
                 self._usage = event.usage or self._usage
             case CitationDelta():
                 self._losses.dropped("citations")
@@ -211,7 +211,7 @@ class LineStream:
             case _:
                 pass
 
-    def _think(self, event: ReasoningDelta, out: list[bytes]) -> None:
+    def _reasoning(self, event: ReasoningDelta, out: list[bytes]) -> None:
         text = event.text
         if event.is_summary and event.summary_index != self._summary:
             self._summary, text = event.summary_index, "\n\n" + text
@@ -219,29 +219,29 @@ class LineStream:
             out.append(self._line("", inside=b',"thinking":' + _encode(text)))
 
     def _whole(self, event: WholePart, out: list[bytes]) -> None:
-        text, images = _whole(event.value, self._losses)
+        text, images = _whole_part(event.value, self._losses)
         if images:
             out.append(self._line("", inside=b',"images":' + _encode(images)))
         elif text:
             out.append(self._line(text[0]))
 
-    def _tell_whole_calls(self, out: list[bytes]) -> None:
-        """Tell the calls that are whole, in the order they began: they may come interleaved."""
+    def _write_complete_calls(self, out: list[bytes]) -> None:
+        """Write the calls that are complete, in the order of their start. Their events may be interleaved."""
         for part in list(self._held):
-            if part not in self._whole_calls:
+            if part not in self._complete_calls:
                 break
-            self._tell_call(part, out)
+            self._write_call(part, out)
 
-    def _tell_calls(self, out: list[bytes]) -> None:
+    def _write_calls(self, out: list[bytes]) -> None:
         for part in sorted(self._held):
-            self._tell_call(part, out)
+            self._write_call(part, out)
 
-    def _tell_call(self, part: int, out: list[bytes]) -> None:
-        began, pieces = self._held.pop(part)
-        call = ToolCall(id=began.id, name=began.name, arguments="".join(pieces), kind=began.kind)
-        written = tool_call_of(call, self._told_calls, self._losses)
-        self._told_calls += 1
-        out.append(self._line("", inside=b',"tool_calls":' + _encode([written])))
+    def _write_call(self, part: int, out: list[bytes]) -> None:
+        start, pieces = self._held.pop(part)
+        call = ToolCall(id=start.id, name=start.name, arguments="".join(pieces), kind=start.kind)
+        encoded = tool_call_of(call, self._written_calls, self._losses)
+        self._written_calls += 1
+        out.append(self._line("", inside=b',"tool_calls":' + _encode([encoded])))
 
     def _line(self, text: str, *, inside: bytes = b"", after: bytes = b"") -> bytes:
         now_ns = self._now()
@@ -250,21 +250,21 @@ class LineStream:
         return b"".join((self._head, stamp, self._open, _encode(text), inside, self._close, after, b',"done":false}\n'))
 
     def _now(self) -> int:
-        """Return the time; never an earlier one than before, even when the machine's clock is set back."""
+        """Return the time, which never decreases, even if the clock of the machine is set back."""
         self._last_ns = max(self._last_ns, time.time_ns())
         return self._last_ns
 
     def end(self) -> bytes:
         out: list[bytes] = []
-        self._tell_calls(out)
+        self._write_calls(out)
         now_ns = self._now()
         first_ns = self._first_ns or now_ns
         tail: dict[str, Any] = {
             "done": True,
             "done_reason": reason_of(self._stop, self._losses),
-            "total_duration": now_ns - self._began_ns,
+            "total_duration": now_ns - self._start_ns,
             "load_duration": 0,
-            "prompt_eval_duration": first_ns - self._began_ns,
+            "prompt_eval_duration": first_ns - self._start_ns,
             "eval_duration": now_ns - first_ns,
             **counts_of(self._usage),
         }

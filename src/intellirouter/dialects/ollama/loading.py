@@ -1,7 +1,7 @@
-"""Requests that only load or unload a model: no messages, no prompt, no input. Other vendors have no equal.
+"""Requests that only load or unload a model: those without messages, prompt or input. No other dialect has them.
 
-An Ollama upstream gets them as they are; for any other, `LOAD_ROUTE` answers from the request alone: its models are
-always there. Source: Ollama's `docs/api.md`, "Load a model", "Unload a model".
+They are passed on to Ollama upstreams. For other upstreams, whose models are always loaded, `LOAD_ROUTE` answers.
+Source: Ollama's `docs/api.md`, "Load a model", "Unload a model".
 """
 
 import re
@@ -17,11 +17,11 @@ from intellirouter.dialects.ollama.wire import created_text
 from intellirouter.dialects.protocols import Answer
 from intellirouter.dialects.routes.local import LocalRoute
 
-_NO_TIME: Final = re.compile(r"[+-]?(?:0+(?:\.0*)?(?:ns|us|µs|μs|ms|s|m|h)?)+")
+_ZERO_DURATION: Final = re.compile(r"[+-]?(?:0+(?:\.0*)?(?:ns|us|µs|μs|ms|s|m|h)?)+")
 
 
 def is_load(call: Call) -> bool:
-    """Tell whether a call of Ollama's dialect asks for nothing but that the model be loaded or unloaded."""
+    """Return whether a call only loads or unloads the model."""
     if isinstance(call, OllamaCall):
         request = call.source.request
         return not (request.messages if isinstance(request, ChatRequest) else request.prompt)
@@ -31,7 +31,7 @@ def is_load(call: Call) -> bool:
 
 
 def load_answer(call: Call) -> bytes:
-    """Return what Ollama says when it has loaded or unloaded the model."""
+    """Return the response with which Ollama confirms that it has loaded or unloaded the model."""
     if isinstance(call, EmbedCall):
         return msgspec.json.encode({"model": call.model, "embeddings": []})
     if isinstance(call, LegacyEmbedCall):
@@ -49,19 +49,19 @@ def load_answer(call: Call) -> bytes:
 
 def _is_zero(keep_alive: float | str | None) -> bool:
     if isinstance(keep_alive, str):
-        return _NO_TIME.fullmatch(keep_alive[:40]) is not None
+        return _ZERO_DURATION.fullmatch(keep_alive[:40]) is not None
     return keep_alive == 0
 
 
-class LoadLane(LocalRoute):
+class LoadRoute(LocalRoute):
     """Implements `protocols.Route` for requests that only load a model."""
 
-    not_asked = "cannot be told to load"
-    not_streamed = "Loading a model is not streamed."
+    unsupported = "cannot load"
+    not_streamed = "Responses to requests that only load a model cannot be streamed."
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
-        losses = (Loss("keep_alive", "emulated", "the model is always there"),)
+        losses = (Loss("keep_alive", "emulated", "the model is always loaded"),)
         return Answer(NO_USAGE, "stop", load_answer(call), losses)
 
 
-LOAD_ROUTE: Final = LoadLane()
+LOAD_ROUTE: Final = LoadRoute()

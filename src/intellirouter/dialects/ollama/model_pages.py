@@ -1,4 +1,4 @@
-"""What Ollama's clients ask about models: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`. Pure.
+"""Information about models for Ollama's clients: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`.
 
 Source: Ollama's `docs/api.md`, "List Local Models", "List Running Models", "Show Model Information", "Version".
 """
@@ -13,26 +13,26 @@ from msgspec import Struct
 from intellirouter.dialects.ollama.wire import created_text
 
 _MODIFIED_S: Final = 1735689600
-"""Configured names have no time of their own: all say 2025-01-01."""
+"""Configured models have no time of modification, so the lists show 2025-01-01 for all of them."""
 VERSION: Final = "0.24.0"
-"""Clients look at Ollama's version to learn what it can: thinking, tools in streams, schemas."""
+"""Clients use Ollama's version to find out what it supports: reasoning, tools in streams, schemas."""
 
 
 class ListedModel(Struct, frozen=True, kw_only=True):
-    """What a client may ask for. What is not known stays at its default."""
+    """A model that clients can use. Unknown fields have their default."""
 
     name: str
     modified_s: int = _MODIFIED_S
     size: int = 0
-    """Bytes."""
+    """In bytes."""
     family: str = ""
     parameter_size: str = ""
     quantization: str = ""
     context_tokens: int | None = None
     capabilities: tuple[str, ...] = ("completion",)
-    """Ollama's words: `completion`, `tools`, `vision`, `thinking`, `embedding`, `insert`."""
+    """`completion`, `tools`, `vision`, `thinking`, `embedding`, `insert`."""
     expires_s: int = 0
-    """When a loaded model will be unloaded; 0 = never."""
+    """When a loaded model will be unloaded; 0: never."""
 
 
 def tags(models: Sequence[ListedModel]) -> bytes:
@@ -63,7 +63,7 @@ def _details(model: ListedModel) -> dict[str, Any]:
 
 
 def ps(models: Sequence[ListedModel]) -> bytes:
-    """The models that are loaded."""
+    """Return the list of loaded models."""
     return msgspec.json.encode({"models": [_loaded(model) for model in models]})
 
 
@@ -77,7 +77,7 @@ def _loaded(model: ListedModel) -> dict[str, Any]:
 
 
 def show(model: ListedModel) -> bytes:
-    """One model. Clients read the context's length from `model_info`, under the architecture's name."""
+    """Return the information about one model. Clients read its context length from `model_info`."""
     architecture = model.family or "unknown"
     info: dict[str, Any] = {"general.architecture": architecture, "general.basename": model.name}
     if model.context_tokens is not None:

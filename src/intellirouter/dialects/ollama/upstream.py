@@ -1,4 +1,4 @@
-"""Ollama as an upstream: `POST /api/chat` and `POST /api/embed` below its base URL (which ends before `/api`)."""
+"""Ollama as an upstream: `POST /api/chat` and `POST /api/embed`. The base URL does not include `/api`."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
-from intellirouter.dialects.ir import Conversation, EmbeddingAnswer, EmbeddingAsk, Response
+from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Response
 from intellirouter.dialects.ollama import client_errors as error_style
 from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
 from intellirouter.dialects.ollama.client_request import GenerateRequest, OllamaCall
@@ -25,7 +25,7 @@ _LEGACY: Final = "/api/embeddings"
 
 
 def _path_of(call: Call) -> str:
-    """Return the endpoint that a client of Ollama's own dialect has called."""
+    """Return the endpoint that a client of Ollama's dialect has called."""
     if isinstance(call, OllamaCall):
         return _GENERATE if isinstance(call.source.request, GenerateRequest) else _CHAT
     if isinstance(call, EmbedCall):
@@ -33,7 +33,7 @@ def _path_of(call: Call) -> str:
     return _LEGACY if isinstance(call, LegacyEmbedCall) else _CHAT
 
 
-def _relayed(call: Call, deployment: Deployment) -> UpstreamRequest:
+def _relayed_request(call: Call, deployment: Deployment) -> UpstreamRequest:
     body = call.body
     if deployment.upstream_model != call.model:
         body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
@@ -50,9 +50,9 @@ class OllamaUpstream:
         return UpstreamRequest(path=_CHAT, body=msgspec.json.encode(body))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return _relayed(call, deployment)
+        return _relayed_request(call, deployment)
 
-    def decode(self, body: bytes, deployment: Deployment) -> Response:  # noqa: ARG002 - all is in the body
+    def decode(self, body: bytes, deployment: Deployment) -> Response:  # noqa: ARG002 - required by the protocol
         return decode_response(body)
 
     def stream(self, deployment: Deployment) -> LineDecoder:  # noqa: ARG002
@@ -73,7 +73,7 @@ class _Vectors(Struct):
 
 
 _decode_vectors: Final = msgspec.json.Decoder(_Vectors)
-_SPOKEN: Final = frozenset(_Vectors.__struct_fields__)
+_KNOWN: Final = frozenset(_Vectors.__struct_fields__)
 
 
 class OllamaEmbeddings:
@@ -81,22 +81,23 @@ class OllamaEmbeddings:
 
     dialect: str = DIALECT
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, request: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         inputs: list[str] = []
-        for given in ask.inputs:
-            if not isinstance(given, str):
+        for text in request.inputs:
+            if not isinstance(text, str):
                 raise errors.UnsupportedFeature(
-                    f"{deployment.name} (Ollama) embeds texts, not token ids.", param=losses.name_of("input")
+                    f"{deployment.name} (Ollama) does not support inputs that consist of token ids.",
+                    param=losses.name_of("input"),
                 )
-            inputs.append(given)
+            inputs.append(text)
         body: dict[str, Any] = {"model": deployment.upstream_model, "input": inputs}
-        if ask.dimensions is not None:
-            body["dimensions"] = ask.dimensions
-        for field, value in (("task", ask.task), ("title", ask.title), ("user", ask.user)):
+        if request.dimensions is not None:
+            body["dimensions"] = request.dimensions
+        for field, value in (("task", request.task), ("title", request.title), ("user", request.user)):
             if value:
                 losses.dropped(field)
-        if ask.dialect == DIALECT:
-            for name, value in ask.extras.items():
+        if request.dialect == DIALECT:
+            for name, value in request.extras.items():
                 if name.startswith(OPTION_PREFIX):
                     body.setdefault("options", {})[name.removeprefix(OPTION_PREFIX)] = value
                 else:
@@ -104,29 +105,29 @@ class OllamaEmbeddings:
         return UpstreamRequest(path=_EMBED, body=msgspec.json.encode(body))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return _relayed(call, deployment)
+        return _relayed_request(call, deployment)
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002
-        """Read a 200 body of either endpoint."""
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002
+        """Decode the body of a 200 response of either endpoint."""
         try:
-            found = _decode_vectors.decode(body)
+            response = _decode_vectors.decode(body)
             raw: dict[str, Any] = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's answer is no list of embeddings: {error}") from None
-        if found.error:
+            raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
+        if response.error:
             raise decode_error_in_200(body)
-        vectors = found.embeddings
+        vectors = response.embeddings
         if vectors is None:
-            if found.embedding is None:
-                raise errors.UpstreamMalformed("The upstream's answer has no `embeddings`.")
-            vectors = [found.embedding] if found.embedding else []
-        tokens = found.prompt_eval_count
-        return EmbeddingAnswer(
-            model=found.model or "",
+            if response.embedding is None:
+                raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `embeddings`.")
+            vectors = [response.embedding] if response.embedding else []
+        tokens = response.prompt_eval_count
+        return EmbeddingResponse(
+            model=response.model or "",
             vectors=vectors,
             usage=None if tokens is None else Usage(input_tokens=as_int(tokens)),
             dialect=DIALECT,
-            extras={name: value for name, value in raw.items() if name not in _SPOKEN},
+            extras={name: value for name, value in raw.items() if name not in _KNOWN},
         )
 
     decode_error = staticmethod(error_style.decode_error)

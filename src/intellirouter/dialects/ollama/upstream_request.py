@@ -1,12 +1,12 @@
-"""Requests for an Ollama upstream: the intermediate form as the body of `POST /api/chat`.
+"""Encoding of conversations for an Ollama upstream, as the body of `POST /api/chat`.
 
-Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice` and takes media as base64 only.
+Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice`, and takes media as base64 only.
 """
 
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -16,7 +16,7 @@ from intellirouter.dialects.ir import (
     Message,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -26,21 +26,21 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, RAW
 
-_NO_SCHEMA: Final = {"type": "object", "properties": {}}
+_NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 _LEVELS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 _MEDIA: Final = "messages[].content[]"
-_ONLY_GENERATE: Final = frozenset({"template", "raw", "suffix", "context"})
+_GENERATE_ONLY: Final = frozenset({"template", "raw", "suffix", "context"})
 
 
 class RequestWriter:
-    """Writes one request. Read-only on the conversation."""
+    """Encodes one request. Does not change the conversation."""
 
     def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
         self._conversation = conversation
         self._deployment = deployment
         self._losses = losses
         self._names = conversation.tool_names()
-        self._is_own = conversation.dialect == DIALECT
+        self._is_same_dialect = conversation.dialect == DIALECT
 
     def body(self) -> dict[str, Any]:
         conversation = self._conversation
@@ -61,24 +61,24 @@ class RequestWriter:
         if conversation.sampling.logprobs:
             body["logprobs"] = True
             body["top_logprobs"] = min(conversation.sampling.top_logprobs or 0, 20)
-        self._note_unsaid(conversation)
-        if self._is_own:
+        self._report_unsupported(conversation)
+        if self._is_same_dialect:
             self._send_extras(body)
         return body
 
     def _check(self) -> None:
-        """Refuse what the client relies on and Ollama cannot do."""
+        """Raise `UnsupportedFeature` for features that the client relies on and Ollama does not have."""
         conversation, losses = self._conversation, self._losses
         if conversation.sampling.n > 1:
-            raise self._cannot("give several choices for one request", "n")
+            raise self._unsupported("return several choices for one request", "n")
         for modality in conversation.modalities:
             if modality != "text":
-                raise self._cannot(f"answer in {modality}", losses.name_of("modalities"))
+                raise self._unsupported(f"return {modality}", losses.name_of("modalities"))
         choice = conversation.tool_choice
         if choice is None:
             return
         if choice.mode in {"required", "named"} or choice.raw is not None:
-            raise self._cannot("be forced to call a tool", losses.name_of("tool_choice"))
+            raise self._unsupported("be forced to call a tool", losses.name_of("tool_choice"))
         if choice.mode == "none" and conversation.tools:
             losses.add("tool_choice", "emulated", "tools left out")
         if choice.allowed is not None and choice.mode != "none":
@@ -86,15 +86,15 @@ class RequestWriter:
         if choice.is_parallel is False:
             losses.dropped("is_parallel")
 
-    def _cannot(self, what: str, field: str) -> errors.UnsupportedFeature:
+    def _unsupported(self, action: str, field: str) -> errors.UnsupportedFeature:
         return errors.UnsupportedFeature(
-            f"{self._deployment.name} (Ollama) cannot {what}.", param=self._losses.name_of(field)
+            f"{self._deployment.name} (Ollama) cannot {action}.", param=self._losses.name_of(field)
         )
 
-    def _note_unsaid(self, conversation: Conversation) -> None:
+    def _report_unsupported(self, conversation: Conversation) -> None:
         sampling, losses = conversation.sampling, self._losses
         if conversation.output is not None and conversation.output.description:
-            losses.dropped("output.description")  # the format binds the answer, the model never reads it
+            losses.dropped("output.description")  # Ollama enforces the format, but does not show it to the model.
         if sampling.logit_bias:
             losses.dropped("logit_bias")
         for field, value in (
@@ -111,34 +111,34 @@ class RequestWriter:
         for name, value in self._conversation.extras.items():
             if name.startswith(OPTION_PREFIX):
                 body.setdefault("options", {})[name.removeprefix(OPTION_PREFIX)] = value
-            elif name in _ONLY_GENERATE:
+            elif name in _GENERATE_ONLY:
                 self._losses.dropped(name)
             else:
                 body[name] = value
 
     def _options(self, sampling: Sampling) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        for name, knob in (*INTEGERS.items(), *NUMBERS.items()):
-            value = getattr(sampling, knob)
+        for name, field in (*INTEGERS.items(), *NUMBERS.items()):
+            value = getattr(sampling, field)
             if value is not None:
                 options[name] = value
         if sampling.stop:
             options["stop"] = sampling.stop
         return options
 
-    def _think(self, ask: ReasoningAsk) -> bool | str | None:
-        if ask.budget_tokens:
-            self._losses.add("reasoning.budget_tokens", "converted", "thinking is on or off")
-        if ask.summary or ask.shows_thoughts is False:
+    def _think(self, config: ReasoningConfig) -> bool | str | None:
+        if config.budget_tokens:
+            self._losses.add("reasoning.budget_tokens", "converted", "reasoning can only be on or off")
+        if config.summary or config.is_visible is False:
             self._losses.dropped("reasoning.summary")
-        if ask.is_enabled is False or ask.effort == "none" or ask.budget_tokens == 0:
+        if config.is_enabled is False or config.effort == "none" or config.budget_tokens == 0:
             return False
-        if ask.effort:
-            level = _LEVELS.get(ask.effort)
-            if level != ask.effort:
+        if config.effort:
+            level = _LEVELS.get(config.effort)
+            if level != config.effort:
                 self._losses.add("reasoning.effort", "clamped", level or "on")
             return level or True
-        return True if ask.is_enabled or ask.is_adaptive or ask.budget_tokens else None
+        return True if config.is_enabled or config.is_adaptive or config.budget_tokens else None
 
     def _tools(self) -> list[dict[str, Any]]:
         choice = self._conversation.tool_choice
@@ -153,14 +153,14 @@ class RequestWriter:
                         tools.append(self._function(tool))
                 case CustomTool():
                     if allowed is None or tool.name in allowed:
-                        tools.append(self._free_text(tool))
+                        tools.append(self._custom(tool))
                 case ServerTool():
                     self._losses.add(f"tools[].{tool.kind}", "dropped", "only its vendor runs it")
         return tools
 
-    def _free_text(self, tool: CustomTool) -> dict[str, Any]:
-        self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
-        function = {"name": tool.name, "description": tool.description, "parameters": schema_of(tool)}
+    def _custom(self, tool: CustomTool) -> dict[str, Any]:
+        self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
+        function = {"name": tool.name, "description": tool.description, "parameters": custom_tool_schema(tool)}
         return {"type": "function", "function": function}
 
     def _function(self, tool: FunctionTool) -> dict[str, Any]:
@@ -168,43 +168,43 @@ class RequestWriter:
             self._losses.dropped("tools[].strict")
         if tool.cache is not None:
             self._losses.dropped("cache")
-        function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or _NO_SCHEMA}
+        function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
         if tool.description:
             function["description"] = tool.description
-        if self._is_own:
+        if self._is_same_dialect:
             function.update(tool.extras)
         return {"type": "function", "function": function}
 
     def _messages(self) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
-        seen: list[str] = []
-        """Pictures of tool results: told by the user, once all results of the turn have been."""
+        images: list[str] = []
+        """Images of tool results. They become a user message after all results of the turn."""
         for message in self._conversation.messages:
             if message.role == "tool":
-                messages += [self._result(part, seen) for part in message.parts if isinstance(part, ToolResult)]
-                self._note_foreign(message)
+                messages += [self._result(part, images) for part in message.parts if isinstance(part, ToolResult)]
+                self._report_foreign(message)
                 continue
-            self._tell_seen(seen, messages)
+            self._add_result_images(images, messages)
             messages.append(self._message(message))
-        self._tell_seen(seen, messages)
+        self._add_result_images(images, messages)
         return messages
 
-    def _tell_seen(self, seen: list[str], messages: list[dict[str, Any]]) -> None:
-        if seen:
-            messages.append({"role": "user", "content": "What the tools returned:", "images": list(seen)})
-            seen.clear()
+    def _add_result_images(self, images: list[str], messages: list[dict[str, Any]]) -> None:
+        if images:
+            messages.append({"role": "user", "content": "What the tools returned:", "images": list(images)})
+            images.clear()
 
-    def _result(self, result: ToolResult, seen: list[str]) -> dict[str, Any]:
-        said: list[str] = []
+    def _result(self, result: ToolResult, images: list[str]) -> dict[str, Any]:
+        texts: list[str] = []
         for part in result.parts:
             if isinstance(part, Text):
-                said.append(part.text)
+                texts.append(part.text)
             else:
-                self._losses.add("messages[].content[].tool_result", "converted", "media in a user message")
-                self._take_media(part, said, seen)
-        text = "\n".join(said)
+                self._losses.add("messages[].content[].tool_result", "converted", "media of a tool result sent as user")
+                self._add_media(part, texts, images)
+        text = "\n".join(texts)
         if result.is_error:
-            self._losses.add("messages[].content[].is_error", "converted", "in words")
+            self._losses.add("messages[].content[].is_error", "converted", "part of the text")
             text = text if text[:5].lower() == "error" else f"Error: {text}"
         if result.cache is not None:
             self._losses.dropped("cache")
@@ -223,40 +223,40 @@ class RequestWriter:
                 case Text() | Refusal():
                     text.append(part.text)
                 case Reasoning():
-                    thinking.append(self._thought(part))
+                    thinking.append(self._reasoning_text(part))
                 case Media():
-                    self._take_media(part, text, images)
+                    self._add_media(part, text, images)
                 case ToolCall():
                     calls.append(self._call(part, len(calls)))
                 case _:
-                    pass  # tool results stand in tool messages
-        self._note_foreign(message)
-        self._note_marks(message)
-        glue = "" if message.role == "assistant" else "\n"
+                    pass  # Tool results are only in tool messages.
+        self._report_foreign(message)
+        self._report_members(message)
+        separator = "" if message.role == "assistant" else "\n"
         role = "system" if message.role == "developer" else message.role
-        said: dict[str, Any] = {"role": role, "content": glue.join(text)}
-        if thought := "".join(thinking):
-            said["thinking"] = thought
+        encoded: dict[str, Any] = {"role": role, "content": separator.join(text)}
+        if reasoning := "".join(thinking):
+            encoded["thinking"] = reasoning
         if images:
-            said["images"] = images
+            encoded["images"] = images
         if calls:
-            said["tool_calls"] = calls
-        if self._is_own:
-            said.update(message.extras)
-        return said
+            encoded["tool_calls"] = calls
+        if self._is_same_dialect:
+            encoded.update(message.extras)
+        return encoded
 
-    def _thought(self, part: Reasoning) -> str:
-        thought = part.text or "\n\n".join(part.summary)
-        if not thought:
-            self._losses.add("messages[].reasoning", "dropped", "without words it means something to its vendor only")
-        return thought
+    def _reasoning_text(self, part: Reasoning) -> str:
+        text = part.text or "\n\n".join(part.summary)
+        if not text:
+            self._losses.add("messages[].reasoning", "dropped", "reasoning without text")
+        return text
 
-    def _note_foreign(self, message: Message) -> None:
+    def _report_foreign(self, message: Message) -> None:
         for part in message.parts:
             if isinstance(part, Foreign):
-                self._losses.add(f"{_MEDIA}.{part.kind}", "dropped", "only its vendor knows it")
+                self._losses.add(f"{_MEDIA}.{part.kind}", "dropped", "only its vendor supports it")
 
-    def _note_marks(self, message: Message) -> None:
+    def _report_members(self, message: Message) -> None:
         if message.name:
             self._losses.dropped("messages[].name")
         if any(getattr(part, "cache", None) is not None for part in message.parts):
@@ -264,7 +264,7 @@ class RequestWriter:
         if any(getattr(part, "citations", None) for part in message.parts):
             self._losses.dropped(f"{_MEDIA}.citations")
 
-    def _take_media(self, part: Media, text: list[str], images: list[str]) -> None:
+    def _add_media(self, part: Media, text: list[str], images: list[str]) -> None:
         if part.source.text is not None:
             self._losses.add(f"{_MEDIA}.{part.kind}", "converted", "text")
             text.append(part.source.text)
@@ -272,26 +272,26 @@ class RequestWriter:
             images.append(self._data(part))
 
     def _data(self, part: Media) -> str:
-        """Return the base64 of a picture or recording: the one kind of media that Ollama takes."""
+        """Return the base64 of an image or of audio. Ollama does not support other media."""
         if part.kind not in {"image", "audio"}:
-            raise self._cannot(f"read a {part.kind}", f"{_MEDIA}.{part.kind}")
+            raise self._unsupported(f"read {part.kind} input", f"{_MEDIA}.{part.kind}")
         if part.source.data is None:
-            raise self._cannot(f"fetch an {part.kind} by its address or file id", f"{_MEDIA}.{part.kind}")
+            raise self._unsupported(f"fetch {part.kind} input by URL or file id", f"{_MEDIA}.{part.kind}")
         if part.detail and part.detail != "auto":
             self._losses.dropped(f"{_MEDIA}.detail")
         return part.source.data
 
     def _call(self, call: ToolCall, index: int) -> dict[str, Any]:
-        found = {INPUT: call.arguments} if call.kind == "custom" else call.arguments_object()
-        if found is None:
-            self._losses.add("messages[].tool_calls[].arguments", "converted", "they are no JSON object")
-            found = {RAW: call.arguments}
-        written: dict[str, Any] = {"function": {"index": index, "name": call.name, "arguments": found}}
+        arguments = {INPUT_ARGUMENT: call.arguments} if call.kind == "custom" else call.arguments_object()
+        if arguments is None:
+            self._losses.add("messages[].tool_calls[].arguments", "converted", f"invalid JSON object in {RAW}")
+            arguments = {RAW: call.arguments}
+        encoded: dict[str, Any] = {"function": {"index": index, "name": call.name, "arguments": arguments}}
         if call.id:
-            written["id"] = call.id
-        if self._is_own:
-            written.update(call.extras)
-        return written
+            encoded["id"] = call.id
+        if self._is_same_dialect:
+            encoded.update(call.extras)
+        return encoded
 
 
 def _format(output: OutputFormat | None) -> Any:

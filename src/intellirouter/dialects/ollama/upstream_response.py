@@ -1,6 +1,6 @@
-"""Answers of an Ollama upstream, whole and line by line, of `/api/chat` and `/api/generate` alike.
+"""Decoding of an Ollama upstream's responses and streams, for `/api/chat` and `/api/generate`.
 
-Sources: Ollama's `docs/api.md`, `api/types.go`. A line is a piece of everything: thoughts, text, whole tool calls.
+Sources: Ollama's `docs/api.md`, `api/types.go`. A line can contain reasoning, text and complete tool calls.
 """
 
 from typing import Any, Final, Literal
@@ -11,11 +11,9 @@ from msgspec import Struct
 from intellirouter.core import Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
-    Ended,
+    ChoiceFinished,
     Event,
-    Finished,
     Media,
     Part,
     PartEnded,
@@ -25,10 +23,12 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -45,7 +45,7 @@ _REASONS: Final[dict[str, StopReason]] = {
     "cancelled": "cancelled",
 }
 _MAX_TOKENS: Final = 10**12
-_SPOKEN: Final = frozenset(
+_KNOWN: Final = frozenset(
     {
         "model",
         "created_at",
@@ -81,7 +81,7 @@ class _Message(Struct):
 
 
 class _Line(Struct):
-    """One object of an answer. `message` is the chat endpoint's, the members of the same kind beside it generate's."""
+    """One object of a response. `/api/chat` has the content in `message`, `/api/generate` has it at the top level."""
 
     message: _Message | None = None
     response: str | None = None
@@ -98,40 +98,40 @@ class _Line(Struct):
 
 
 _decoder: Final = msgspec.json.Decoder(_Line)
-_NOTHING: Final = _Message()
+_NO_CONTENT: Final = _Message()
 
 
 def _decode(data: bytes) -> _Line:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream sent what is no answer of Ollama: {error}") from None
+        raise errors.UpstreamMalformed(f"The upstream returned an invalid Ollama response: {error}.") from None
 
 
 def _message_of(line: _Line) -> _Message:
     if line.message is not None:
         return line.message
     if line.response is None and line.thinking is None and line.tool_calls is None:
-        return _NOTHING
+        return _NO_CONTENT
     return _Message(content=line.response, thinking=line.thinking, tool_calls=line.tool_calls)
 
 
 def _usage_of(line: _Line) -> Usage | None:
     if line.prompt_eval_count is None and line.eval_count is None:
         return None
-    prompt, answer = as_int(line.prompt_eval_count), as_int(line.eval_count)
-    return Usage(input_tokens=min(prompt, _MAX_TOKENS), output_tokens=min(answer, _MAX_TOKENS))
+    input_tokens, output_tokens = as_int(line.prompt_eval_count), as_int(line.eval_count)
+    return Usage(input_tokens=min(input_tokens, _MAX_TOKENS), output_tokens=min(output_tokens, _MAX_TOKENS))
 
 
 def _stop_of(line: _Line, *, has_calls: bool) -> Stop:
-    """Ollama says `stop` after tool calls, too."""
+    """Return the stop reason. After tool calls, Ollama's `done_reason` is `stop`."""
     raw = line.done_reason or ""
     reason = _REASONS.get(raw, "stop")
     return Stop(reason="tool_calls" if has_calls and reason == "stop" else reason, raw=raw)
 
 
 def _arguments_of(call: _Call) -> str:
-    """Return the arguments' text, which some versions wrap in a string; nothing and null mean none."""
+    """Return the arguments as text. Some versions wrap them in a string; an empty string and null mean none."""
     text = bytes(call.function.arguments).decode().strip()
     if text.startswith('"'):
         text = str(msgspec.json.decode(text)).strip()
@@ -139,21 +139,21 @@ def _arguments_of(call: _Call) -> str:
 
 
 def decode_response(body: bytes) -> Response:
-    """Read a 200 body. Raises `UpstreamMalformed`, or the error it holds."""
+    """Decode the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     if not body.isascii():
         check_utf8(body)
     line = _decode(body)
     if line.error:
         raise decode_error_in_200(body)
     if line.message is None and line.response is None:
-        raise errors.UpstreamMalformed("The upstream's answer has no `message`.")
+        raise errors.UpstreamMalformed("The upstream returned an Ollama response without `message`.")
     message = _message_of(line)
     parts: list[Part] = []
     if message.thinking:
         parts.append(Reasoning(text=message.thinking))
     if message.content:
         parts.append(Text(text=message.content, logprobs=line.logprobs or None))
-    parts += [_picture(data) for data in message.images or ()]
+    parts += [_image(data) for data in message.images or ()]
     for call in message.tool_calls or ():
         call_id = call.id or new_id("call_")
         parts.append(ToolCall(id=call_id, name=call.function.name, arguments=_arguments_of(call)))
@@ -165,11 +165,11 @@ def decode_response(body: bytes) -> Response:
         choices=[Choice(parts=parts, stop=stop)],
         usage=_usage_of(line),
         dialect=DIALECT,
-        extras={name: value for name, value in raw.items() if name not in _SPOKEN},
+        extras={name: value for name, value in raw.items() if name not in _KNOWN},
     )
 
 
-def _picture(data: str) -> Media:
+def _image(data: str) -> Media:
     return Media(kind="image", source=Source(data=data, media_type=media_type_of(data)))
 
 
@@ -181,14 +181,14 @@ class LineDecoder:
 
     def __init__(self) -> None:
         self._splitter = LineSplitter()
-        self._has_begun = False
-        self._is_over = False
+        self._has_started = False
+        self._has_ended = False
         self._has_calls = False
         self._parts = 0
         self._open: _Kind = ""
-        """What the last part is, while it may still grow."""
+        """The kind of the last part; empty if it has ended."""
         self._logprobs: list[Any] = []
-        """Of tokens that Ollama still holds back: they belong to the next text."""
+        """Logprobs of tokens whose text Ollama has not sent yet. They belong to the next text."""
 
     def feed(self, data: bytes) -> list[Event]:
         block = self._splitter.feed(data)
@@ -196,40 +196,40 @@ class LineDecoder:
 
     def end(self) -> list[Event]:
         events = self._read(self._splitter.rest())
-        if not self._is_over:
-            raise errors.UpstreamMalformed("The upstream's stream ended without its last line.")
+        if not self._has_ended:
+            raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a line with `done`.")
         return events
 
     def _read(self, block: bytes) -> list[Event]:
         check_utf8(block)
         events: list[Event] = []
         for data in block.split(b"\n"):
-            if self._is_over:
+            if self._has_ended:
                 break
             if data.strip():
-                self._take(data, events)
+                self._read_line(data, events)
         return events
 
-    def _take(self, data: bytes, events: list[Event]) -> None:
+    def _read_line(self, data: bytes, events: list[Event]) -> None:
         line = _decode(data)
         if line.error:
             raise decode_error_in_stream(data)
-        if not self._has_begun:
-            self._has_begun = True
-            events.append(Began(model=line.model or "", created_s=epoch_s(line.created_at)))
+        if not self._has_started:
+            self._has_started = True
+            events.append(StreamStarted(model=line.model or "", created_s=epoch_s(line.created_at)))
         message = _message_of(line)
         if message.thinking:
             events.append(ReasoningDelta(text=message.thinking, part=self._part("reasoning", events)))
-        self._take_text(message.content, line.logprobs, events)
+        self._read_text(message.content, line.logprobs, events)
         for image in message.images or ():
             part = self._whole_part(events)
-            events += [WholePart(value=_picture(image), part=part), PartEnded(part=part)]
+            events += [WholePart(value=_image(image), part=part), PartEnded(part=part)]
         for call in message.tool_calls or ():
-            self._take_call(call, events)
+            self._read_call(call, events)
         if line.done:
             self._finish(line, events)
 
-    def _take_text(self, text: str | None, logprobs: list[dict[str, Any]] | None, events: list[Event]) -> None:
+    def _read_text(self, text: str | None, logprobs: list[dict[str, Any]] | None, events: list[Event]) -> None:
         if logprobs and self._open != "reasoning":
             self._logprobs += logprobs
         if text:
@@ -237,7 +237,7 @@ class LineDecoder:
             events.append(TextDelta(text=text, part=self._part("text", events), logprobs=held or None))
 
     def _part(self, kind: _Kind, events: list[Event]) -> int:
-        """Return the number of the part that grows: the open one, or the next when the kind changes."""
+        """Return the number of the open part if it has this kind; otherwise end it and start a new one."""
         if self._open != kind:
             self._close(events)
             self._open = kind
@@ -254,21 +254,21 @@ class LineDecoder:
         self._parts += 1
         return self._parts - 1
 
-    def _take_call(self, call: _Call, events: list[Event]) -> None:
-        """Every call is whole and a part of its own: `index` is 0 for all of them in some versions."""
+    def _read_call(self, call: _Call, events: list[Event]) -> None:
+        """Read a complete call, which becomes a part of its own. Some versions send `index` 0 for all of them."""
         self._has_calls = True
         part = self._whole_part(events)
         call_id = call.id or new_id("call_")
         events += [
-            ToolCallBegan(id=call_id, name=call.function.name, part=part),
+            ToolCallStarted(id=call_id, name=call.function.name, part=part),
             ArgumentsDelta(text=_arguments_of(call), part=part),
             PartEnded(part=part),
         ]
 
     def _finish(self, line: _Line, events: list[Event]) -> None:
-        self._is_over = True
+        self._has_ended = True
         self._close(events)
-        events.append(Finished(stop=_stop_of(line, has_calls=self._has_calls)))
+        events.append(ChoiceFinished(stop=_stop_of(line, has_calls=self._has_calls)))
         if (usage := _usage_of(line)) is not None:
             events.append(UsageUpdate(usage=usage))
-        events.append(Ended())
+        events.append(StreamEnded())

@@ -1,4 +1,4 @@
-"""Ollama's wire: option names, times. Source: Ollama's `api/types.go`."""
+"""Ollama's wire format: names of options, and times. Source: Ollama's `api/types.go`."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from intellirouter.core import errors
 
 DIALECT: Final = "ollama"
 RAW: Final = "_raw"
-"""The member that holds arguments which are no JSON object: the wire knows objects only."""
+"""The member for arguments that are not a JSON object, because Ollama's arguments are always objects."""
 
 INTEGERS: Final = {"num_predict": "max_output_tokens", "top_k": "top_k", "seed": "seed"}
 NUMBERS: Final = {
@@ -20,48 +20,48 @@ NUMBERS: Final = {
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
 }
-"""Options by the name of the intermediate form's knob. `stop` is the third kind; all others are Ollama's own."""
+"""The fields of `ir.Sampling` by option. The only other one is `stop`; all other options are Ollama's own."""
 OPTION_PREFIX: Final = "options."
 _MAX_INTEGER: Final = 2**53
 
 
 def read_options(options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the sampling knobs, and the options that only Ollama knows as `options.NAME`. Raises `InvalidRequest`.
+    """Return the fields of `ir.Sampling`, and Ollama's own options as `options.NAME`. Raises `InvalidRequest`.
 
-    A negative `num_predict` means "no limit", which is what not saying one means.
+    A negative `num_predict` means "no limit", as does a missing one.
     """
-    knobs: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for name, value in (options or {}).items():
         if value is None:
             continue
         if name in INTEGERS:
-            knobs[INTEGERS[name]] = _integer(name, value)
+            sampling[INTEGERS[name]] = _integer(name, value)
         elif name in NUMBERS:
-            knobs[NUMBERS[name]] = _number(name, value)
+            sampling[NUMBERS[name]] = _number(name, value)
         elif name == "stop":
-            knobs["stop"] = _strings(value)
+            sampling["stop"] = _strings(value)
         else:
             own[OPTION_PREFIX + name] = value
-    if knobs.get("max_output_tokens", 0) < 0:
-        del knobs["max_output_tokens"]
-    return knobs, own
+    if sampling.get("max_output_tokens", 0) < 0:
+        del sampling["max_output_tokens"]
+    return sampling, own
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(name, "a number")
+        raise _invalid_option(name, "a number")
     try:
         return float(value)
     except OverflowError:
-        raise _wrong(name, "a number of usual size") from None
+        raise _invalid_option(name, "a number in the range of 64-bit floats") from None
 
 
 def _integer(name: str, value: Any) -> int:
-    """Read an integer; 128.0 is one, too: Ollama takes it."""
+    """Return an integer. Like Ollama, this accepts 128.0."""
     number = _number(name, value)
     if abs(number) > _MAX_INTEGER:
-        raise _wrong(name, "an integer of at most 53 bits")
+        raise _invalid_option(name, "an integer of at most 53 bits")
     return int(value)
 
 
@@ -69,32 +69,32 @@ def _strings(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _wrong("stop", "an array of strings")
+        raise _invalid_option("stop", "an array of strings")
     return value
 
 
-def _wrong(name: str, expected: str) -> errors.InvalidRequest:
+def _invalid_option(name: str, expected: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
         f"Invalid option '{name}': expected {expected}.", code="invalid_type", param=OPTION_PREFIX + name
     )
 
 
 @lru_cache(maxsize=64)
-def _second(epoch_s: int) -> str:
+def _second_text(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def time_text(epoch_ns: int) -> str:
     """Return a time as RFC 3339 with nanoseconds, in UTC."""
     second, rest = divmod(epoch_ns, 1_000_000_000)
-    return f"{_second(second)}.{rest:09d}Z"
+    return f"{_second_text(second)}.{rest:09d}Z"
 
 
 def created_text(epoch_s: int) -> str:
-    """Return when an answer was made: as the upstream says it, now where it does not (or says nonsense)."""
+    """Return the time of creation as text; the current time if the upstream has sent none, or an invalid one."""
     if epoch_s > 0:
         try:
-            return f"{_second(epoch_s)}Z"
+            return f"{_second_text(epoch_s)}Z"
         except (OverflowError, ValueError, OSError):
             pass
     return time_text(time.time_ns())

@@ -1,1 +1,1 @@
-"""What all of OpenAI's dialects share: the error envelope and the usage object."""
+"""The parts that all dialects of OpenAI share: the error envelope and the usage object."""

@@ -1,6 +1,6 @@
-"""OpenAI's error envelope, both ways: `{"error": {"message", "type", "param", "code"}}`.
+"""Encoding and decoding of OpenAI's error envelope: `{"error": {"message", "type", "param", "code"}}`.
 
-Vendors that speak OpenAI's dialect bend the envelope: a bare string, a list around it, `detail`, `message`, HTML.
+Other vendors that use OpenAI's dialect deviate from it: a plain string, a list around it, `detail`, `message`, HTML.
 """
 
 import math
@@ -15,12 +15,12 @@ from intellirouter.core import Clock, errors
 
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Of errors that say that the account is out of credit."""
+"""The codes of errors that mean that the account has no credit left."""
 _STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
 
 
 class OpenAIErrors:
-    """Implements `route.ErrorStyle`."""
+    """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
 
@@ -35,87 +35,86 @@ class OpenAIErrors:
 
 
 def encode_error(error: errors.GatewayError) -> bytes:
-    """Render an error of ours. A vendor's own envelope about the client's mistake is passed on as it came."""
+    """Encode a gateway error. If the vendor has rejected the request with such an envelope, it is passed on."""
     if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None:
-        passed_on = _envelope(error.vendor_body, error)
-        if passed_on is not None:
-            return passed_on
+        vendor_envelope = _vendor_envelope(error.vendor_body, error)
+        if vendor_envelope is not None:
+            return vendor_envelope
     body = {"message": error.full_message, "type": error.type, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": body})
 
 
 def encode_error_event(error: errors.GatewayError) -> bytes:
-    """Render an error inside a stream that has begun: one SSE event that the official SDKs raise on."""
+    """Encode an error as an SSE event of a stream. The official SDKs raise an exception for it."""
     return b"data: " + encode_error(error) + b"\n\n"
 
 
-def _envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
-    """Return the vendor's document if it has OpenAI's form, with the members that it left out (Azure) filled in.
+def _vendor_envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
+    """Return the vendor's document if it has OpenAI's format, with missing members (Azure) added.
 
-    None for those of vendors whose documents also have an `error` (Google, Anthropic).
+    None for documents of other formats that also have a member `error` (Google, Anthropic).
     """
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    said = document.get("error") if isinstance(document, dict) else None
-    if not isinstance(said, dict) or "status" in said or "type" in document:
+    envelope = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(envelope, dict) or "status" in envelope or "type" in document:
         return None
-    if not isinstance(said.get("message"), str):
+    if not isinstance(envelope.get("message"), str):
         return None
-    ours = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    if said.keys() >= ours.keys():
+    defaults = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    if envelope.keys() >= defaults.keys():
         return body
-    document["error"] = {**ours, **said}
+    document["error"] = {**defaults, **envelope}
     return msgspec.json.encode(document)
 
 
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
-    """Turn a vendor's error answer into ours. `status` may be 200: some vendors put errors there."""
+    """Return the gateway error for a vendor's error response."""
     message, code, param = _read_envelope(body)
     if code is not None and code.isdigit():
-        code = None  # the status once more
-    said = f": {message}" if message else "."
-    retry_after_s = retry_after(headers, clock)
+        code = None  # The code only repeats the status.
+    detail = f": {errors.as_sentence(message)}" if message else "."
+    wait_s = retry_after_s(headers, clock)
     error: errors.UpstreamError
     if status in {401, 403}:
-        error = errors.UpstreamAuthFailed(f"{deployment} refused our credential{said}")
+        error = errors.UpstreamAuthFailed(f"{deployment} rejected the credential{detail}")
     elif status == 402 or code in ACCOUNT_CODES:
-        error = _account_error(status, deployment, said, code)
+        error = _account_error(status, deployment, detail, code)
     elif status == 404:
         error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)
     elif status in {408, 504, 524}:
-        error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){said}")
+        error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){detail}")
     elif status == 429:
-        error = errors.UpstreamRateLimited(
-            f"{deployment} is rate limited{said}", code=code, retry_after_s=retry_after_s
-        )
+        error = errors.UpstreamRateLimited(f"{deployment} is rate limited{detail}", code=code, retry_after_s=wait_s)
     elif 400 <= status < 500:
-        error = errors.UpstreamRejected(message or f"HTTP {status}", code=code, param=param, status=status)
+        message = message or f"{deployment} rejected the request (HTTP {status})."
+        error = errors.UpstreamRejected(message, code=code, param=param, status=status)
         error.vendor_body = body
     elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(f"{deployment} answered with a redirect (HTTP {status}); check its base_url.")
+        error = errors.UpstreamMalformed(f"{deployment} returned a redirect (HTTP {status}). Check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
-            f"{deployment} failed (HTTP {status}){said}",
+            f"{deployment} failed (HTTP {status}){detail}",
             status=_STATUS_OUT.get(status, 502),
-            retry_after_s=retry_after_s,
+            retry_after_s=wait_s,
         )
     return error
 
 
-def _account_error(status: int, deployment: str, said: str, code: str | None) -> errors.UpstreamError:
+def _account_error(status: int, deployment: str, detail: str, code: str | None) -> errors.UpstreamError:
     return errors.UpstreamQuotaExhausted(
-        f"{deployment}'s account has run out of credit or quota{said}",
+        f"{deployment} has no credit or quota left{detail}",
         code=code or "insufficient_quota",
         status=429 if status == 429 else 502,
     )
 
 
 def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
-    """Return message, code, param from whatever the vendor sent. The message is bounded."""
+    """Return message, code and param of a vendor's error document. The length of the message is bounded."""
     try:
         document: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -125,7 +124,7 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
         document = document[0]
     if not isinstance(document, Mapping):
         return str(document)[:_MAX_MESSAGE_CHARS], None, None
-    inner = document.get("error") or document  # `"error": null` beside a message is seen, too
+    inner = document.get("error") or document  # Some vendors send `"error": null` and a message next to it.
     if not isinstance(inner, Mapping):
         return str(inner)[:_MAX_MESSAGE_CHARS], None, None
     message = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
@@ -137,8 +136,8 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
     )
 
 
-def retry_after(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
-    """Return the seconds the vendor asks us to wait: `retry-after-ms`, or `retry-after` as seconds or a date."""
+def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
+    """Return how many seconds to wait according to `retry-after-ms`, or `retry-after` with seconds or a date."""
     found = dict(headers)
     if (in_ms := _as_float(found.get("retry-after-ms"))) is not None:
         return max(0.0, in_ms / 1000)
@@ -164,15 +163,15 @@ def _as_float(value: str | None) -> float | None:
 
 
 def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
-    """Turn the data of an error event into ours. Its class is known only by what it says."""
+    """Return the gateway error for the data of an error event. Only its code determines the class."""
     message, code, _ = _read_envelope(data)
     if code in {"rate_limit_exceeded", "429"}:
         return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
-    return errors.UpstreamUnavailable(f"The upstream failed while streaming: {message or data[:300]!r}")
+    text = message or data[:300].decode("utf-8", "replace")
+    return errors.UpstreamUnavailable(f"The upstream failed during the stream: {errors.as_sentence(text)}")
 
 
 def decode_error_in_200(body: bytes) -> errors.UpstreamError:
-    """An error document under HTTP 200 counts as a server failure: nobody vouches for its class."""
-    return errors.UpstreamUnavailable(
-        "The upstream answered 200 with an error: " + body[:500].decode("utf-8", "replace")
-    )
+    """Return the gateway error for an error document with HTTP status 200. It counts as a failure of the server."""
+    text = errors.as_sentence(body[:500].decode("utf-8", "replace"))
+    return errors.UpstreamUnavailable(f"The upstream returned an error with HTTP status 200: {text}")

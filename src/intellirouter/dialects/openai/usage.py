@@ -1,7 +1,7 @@
-"""OpenAI's usage object, and its vendors' variations, into disjoint buckets.
+"""Decoding of OpenAI's usage object, and other vendors' variants, into disjoint counts.
 
-`prompt_tokens` includes cached and audio tokens, `completion_tokens` includes reasoning and audio tokens.
-Source: OpenAI API reference, "The chat completion object"; DeepSeek and Moonshot report cache hits beside it.
+`prompt_tokens` includes cached and audio tokens, and `completion_tokens` includes reasoning and audio tokens.
+Source: OpenAI API reference, "The chat completion object". DeepSeek and Moonshot report cache hits in other members.
 """
 
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ _NOTHING: Final = (NOT_REPORTED, msgspec.Raw(b"null"))
 _NO_IN: Final = _PromptDetails()
 _NO_OUT: Final = _CompletionDetails()
 _MAX_TOKENS: Final = 10**12
-"""More is nonsense, and would not fit the ledger's integers once priced."""
+"""The upper bound, so that the cost fits the integers of the ledger."""
 _decoder: Final = msgspec.json.Decoder(_Usage)
 
 
 def decode_usage(raw: msgspec.Raw) -> Usage | None:
-    """Return the usage, or None when the vendor sent none (or something that is no object)."""
+    """Return the usage; None if the vendor has sent none, or something other than an object."""
     if raw in _NOTHING:
         return None
     try:
@@ -61,7 +61,7 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
 
 
 def _lenient(document: msgspec.Raw) -> _Usage | None:
-    """Read what can be read of a usage object with odd types: what is no count is 0."""
+    """Return a usage object with wrong types as far as it can be read. Anything but a number counts as 0."""
     try:
         raw = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -113,5 +113,5 @@ def _disjoint(raw: _Usage) -> Usage:
 
 
 def _within(count: int | None, whole: int) -> int:
-    """A part is never negative and never more than the whole, whatever a vendor reports."""
+    """Return the count, limited to the range from 0 to `whole`."""
     return min(max(0, count or 0), whole)

@@ -1,8 +1,8 @@
-"""OpenAI's chat completions (`POST /v1/chat/completions`), and whoever speaks them: most clients and most upstreams.
+"""OpenAI's chat completions (`POST /v1/chat/completions`), the dialect of most clients and most upstreams.
 
 Door: `SPEC`; `CLIENT`, `UPSTREAM`; `OpenAIChatPassthrough`; `CheckedChatPassthrough` also checks the answers.
 Client side: `client_request`, `client_messages`, `media`, `client_response`, `client_stream`. Upstream side:
-`upstream_request`, `upstream_messages`, `upstream_response`, `upstream_deltas`, with `quirks` for what a vendor takes.
+`upstream_request`, `upstream_messages`, `upstream_response`, `upstream_deltas`, and `quirks` for vendors' deviations.
 Both: `codec`, `reasoning`. Same dialect on both sides: `passthrough`, `passthrough_stream`, `checked_passthrough`.
 """
 

@@ -1,28 +1,28 @@
-"""The passthrough with checks of the answers whose form the client relies on: tool calls, JSON by a schema."""
+"""The passthrough with checks of answers whose format clients rely on: tool calls, and JSON that follows a schema."""
 
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
 from intellirouter.dialects.calls import conversation_of
-from intellirouter.dialects.openai_chat.client_request import read_request
-from intellirouter.dialects.openai_chat.client_response import encode_answer
+from intellirouter.dialects.openai_chat.client_request import decode_conversation
+from intellirouter.dialects.openai_chat.client_response import encode_response
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
-from intellirouter.dialects.openai_chat.upstream_response import ChatStreamDecoder, read_answer
+from intellirouter.dialects.openai_chat.upstream_response import ChatStreamDecoder, decode_response
 from intellirouter.dialects.protocols import Answer, StreamRelay
 
 
 class CheckedChatPassthrough(OpenAIChatPassthrough):
-    """Bytes pass as in the passthrough; an invalid answer is `UpstreamMalformed`."""
+    """Relays bytes like its base class, but raises `UpstreamMalformed` for an invalid answer."""
 
     def decode_response(self, body: bytes, call: Call | None = None, deployment: Deployment | None = None) -> Answer:
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return answer
-        conversation = conversation_of(call, read_request)
-        response = read_answer(body, deployment)
+        conversation = conversation_of(call, decode_conversation)
+        response = decode_response(body, deployment)
         repaired = validate_answer(response, conversation)
         if is_unchanged(repaired, response, body):
             return answer
-        return Answer(answer.usage, answer.finish_reason, encode_answer(repaired, call, LossReport()))
+        return Answer(answer.usage, answer.finish_reason, encode_response(repaired, call, LossReport()))
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:
         relay = super().relay(call, deployment)

@@ -1,6 +1,6 @@
-"""From the messages of a chat request to the intermediate form's turns.
+"""Decoding of the messages of chat completion requests.
 
-Source: OpenAI API reference, "Create chat completion", and what its clients and vendors add: `reasoning_content`,
+Source: OpenAI API reference, "Create chat completion". Clients and other vendors add `reasoning_content`,
 `reasoning_details` (OpenRouter), `thinking_blocks`, `cache_control`, `extra_content.google.thought_signature` (Gemini).
 """
 
@@ -23,7 +23,7 @@ from intellirouter.dialects.ir import (
     unwrap_token,
 )
 from intellirouter.dialects.openai_chat.media import MEDIA_READERS, media_part
-from intellirouter.dialects.openai_chat.reasoning import thoughts_of
+from intellirouter.dialects.openai_chat.reasoning import reasoning_parts
 from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type
 
 DIALECT: Final = "openai_chat"
@@ -35,9 +35,9 @@ _ROLES: Final[dict[str, Role]] = {
     "tool": "tool",
     "function": "tool",
 }
-_RESULTS: Final = frozenset({"tool", "function"})
+_RESULT_ROLES: Final = frozenset({"tool", "function"})
 _PLAIN_SIZE: Final = 2
-"""Members of a message that is a role and a text."""
+"""The number of members of a message that only has a role and a text."""
 
 
 def read_messages(values: list[Any]) -> list[Message]:
@@ -46,7 +46,7 @@ def read_messages(values: list[Any]) -> list[Message]:
 
 
 class _Reader:
-    """Remembers the tool calls, for results that do not say which call they answer."""
+    """Decodes messages. It stores the tool calls, for results without the id of a call."""
 
     def __init__(self) -> None:
         self._calls: dict[str, ToolCall] = {}
@@ -66,7 +66,7 @@ class _Reader:
             message.name = members.text("name")
             cache = read_cache(members)
             if message.role == "assistant":
-                message.parts = self._answer(members, index)
+                message.parts = self._assistant_parts(members, index)
             else:
                 message.parts = read_content(members)
             if cache is not None:
@@ -74,7 +74,7 @@ class _Reader:
         message.extras = members.rest()
         return message
 
-    def _answer(self, members: Members, index: int) -> list[Part]:
+    def _assistant_parts(self, members: Members, index: int) -> list[Part]:
         parts: list[Part] = [*_reasoning(members)]
         parts += read_content(members)
         if refusal := members.text("refusal"):
@@ -85,20 +85,20 @@ class _Reader:
         for number, value in enumerate(members.array("tool_calls")):
             parts.append(self._call(value, f"{members.path}.tool_calls[{number}]", f"call_{index}_{number}"))
         if legacy := members.object("function_call"):
-            call = Members(legacy, members.place("function_call"))
+            call = Members(legacy, members.path_of("function_call"))
             arguments = call.text("arguments") or "{}"
             parts.append(
-                self._noted(ToolCall(id=f"call_{index}_function", name=call.required("name"), arguments=arguments))
+                self._registered(ToolCall(id=f"call_{index}_function", name=call.required("name"), arguments=arguments))
             )
-        members.any("annotations")  # of an answer that came from here; says nothing to a model
+        members.take("annotations")  # Part of answers, but not of requests.
         return parts
 
     def _call(self, value: Any, path: str, fallback_id: str) -> Part:
-        """Read a call. Ids that are missing are made from the place: the same history gives the same request."""
+        """Decode a call. The fallback id depends on its position only, so that the same history gives the same id."""
         if not isinstance(value, dict):
             raise wrong_type(path, "an object", value)
         members = Members(value, path)
-        members.any("index")  # left over from a stream's delta
+        members.take("index")  # Part of deltas, but not of requests.
         kind = members.text("type") or ("custom" if "custom" in value else "function")
         if kind not in {"function", "custom"}:
             return Foreign(dialect=DIALECT, kind=kind, raw=value)
@@ -113,9 +113,9 @@ class _Reader:
         if token:
             call.token = unwrap_token(token, "gemini")
         call.cache, call.extras = cache, members.rest()
-        return self._noted(call)
+        return self._registered(call)
 
-    def _noted(self, call: ToolCall) -> ToolCall:
+    def _registered(self, call: ToolCall) -> ToolCall:
         self._calls[call.id] = call
         self._open.append(call)
         return call
@@ -124,9 +124,9 @@ class _Reader:
         name = members.text("name")
         call_id = members.text("tool_call_id")
         if not call_id:
-            call_id = self._answered(name)
+            call_id = self._open_call_id(name)
             if not call_id:
-                raise missing(members.place("name" if is_legacy else "tool_call_id"))
+                raise missing(members.path_of("name" if is_legacy else "tool_call_id"))
         call = self._calls.get(call_id)
         self._open = [other for other in self._open if other.id != call_id]
         cache = read_cache(members)
@@ -135,20 +135,20 @@ class _Reader:
             if isinstance(part, Text | Media):
                 parts.append(part)
             else:
-                raise wrong_type(members.place("content"), "text or picture parts", None)
+                raise wrong_type(members.path_of("content"), "text or media parts", None)
         return ToolResult(
             call_id=call_id, name=name, parts=parts, kind=call.kind if call is not None else "function", cache=cache
         )
 
-    def _answered(self, name: str) -> str:
-        """Return the id of the first open call, of that name if there is one."""
+    def _open_call_id(self, name: str) -> str:
+        """Return the id of the first call without a result; with a name, the first one of that name."""
         return next((call.id for call in self._open if not name or call.name == name), "")
 
 
 def _plain(value: dict[str, Any]) -> Message | None:
-    """Read a message that is a role and a text, as most are."""
+    """Decode a message that only has a role and a text, which most messages do."""
     role, content = value.get("role"), value.get("content")
-    if len(value) != _PLAIN_SIZE or not isinstance(content, str) or not isinstance(role, str) or role in _RESULTS:
+    if len(value) != _PLAIN_SIZE or not isinstance(content, str) or not isinstance(role, str) or role in _RESULT_ROLES:
         return None
     return Message(role=_ROLES.get(role, "user"), parts=[Text(text=content)] if content else [])
 
@@ -159,16 +159,16 @@ def _mark_last(parts: list[Part], cache: CacheMark) -> None:
 
 
 def read_content(members: Members) -> list[Part]:
-    """Read `content`: a text, parts, or nothing."""
-    value = members.any("content")
+    """Decode `content`, which is a text, a list of parts, or nothing."""
+    value = members.take("content")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         return [Text(text=value)]
-    place = members.place("content")
+    path = members.path_of("content")
     if not isinstance(value, list):
-        raise wrong_type(place, "one of a string, an array or null", value)
-    return [_part(part, f"{place}[{index}]") for index, part in enumerate(value)]
+        raise wrong_type(path, "one of a string, an array or null", value)
+    return [_part(part, f"{path}[{index}]") for index, part in enumerate(value)]
 
 
 def _part(value: Any, path: str) -> Part:
@@ -183,8 +183,8 @@ def _part(value: Any, path: str) -> Part:
         return media_part(kind, part, read_cache(part))
     if kind == "refusal":
         return Refusal(text=part.text("refusal"), extras=part.rest())
-    if kind == "thinking":  # Mistral's form: text, or a list of text parts
-        return Reasoning(text=_joined(part.any("thinking")))
+    if kind == "thinking":  # Mistral: a text, or a list of text parts
+        return Reasoning(text=_joined(part.take("thinking")))
     return Foreign(dialect=DIALECT, kind=kind, raw=value)
 
 
@@ -195,27 +195,27 @@ def _joined(value: Any) -> str:
 
 
 def read_cache(members: Members) -> CacheMark | None:
-    """Read a cache breakpoint: `cache_control` (Anthropic's, which vendors took over) or OpenAI's own."""
-    mark = members.any("cache_control")
+    """Decode a cache breakpoint: `cache_control` (Anthropic, OpenRouter and others) or OpenAI's own member."""
+    mark = members.take("cache_control")
     if isinstance(mark, dict):
         ttl = mark.get("ttl")
         return CacheMark(ttl=ttl if isinstance(ttl, str) else "")
-    own = members.any("prompt_cache_breakpoint")
-    # OpenAI's shortest is 30 minutes: `1h` is the next that the form knows.
+    own = members.take("prompt_cache_breakpoint")
+    # OpenAI's shortest time is 30 minutes, which is closest to `1h`.
     return CacheMark(ttl="1h") if isinstance(own, dict) else None
 
 
 def _thought_signature(members: Members) -> str:
-    extra = members.any("extra_content")
+    extra = members.take("extra_content")
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
     return signature if isinstance(signature, str) else ""
 
 
 def _reasoning(members: Members) -> list[Reasoning]:
-    """Read thoughts in any of the spellings; the one that carries tokens wins."""
-    plain = _joined(members.any("reasoning_content")) or _joined(members.any("reasoning"))
-    parts = thoughts_of(members.any("reasoning_details")) or thoughts_of(members.any("thinking_blocks"))
+    """Decode reasoning in any of its formats. The formats with tokens take precedence."""
+    plain = _joined(members.take("reasoning_content")) or _joined(members.take("reasoning"))
+    parts = reasoning_parts(members.take("reasoning_details")) or reasoning_parts(members.take("thinking_blocks"))
     if parts:
         if plain and not any(part.text or part.summary for part in parts):
             parts.insert(0, Reasoning(text=plain))

@@ -1,7 +1,7 @@
-"""From a chat completion request to the intermediate form.
+"""Decoding of chat completion requests.
 
-Source: OpenAI API reference, "Create chat completion"; the `functions` of before tools; OpenRouter's `reasoning`,
-the `thinking` object and `enable_thinking` of several vendors, vLLM's sampling knobs.
+Source: OpenAI API reference, "Create chat completion", including the deprecated `functions`; OpenRouter's `reasoning`,
+the `thinking` object and `enable_thinking` of several vendors, vLLM's sampling parameters.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     ServerTool,
     Tool,
@@ -24,30 +24,30 @@ from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cac
 from intellirouter.dialects.wire.json_reader import Members, wrong_type, wrong_value
 from intellirouter.dialects.wire.request_validation import decode_body
 
-_RARE_KNOBS: Final = frozenset(
+_RARE_PARAMETERS: Final = frozenset(
     {
         "top_k", "min_p", "stop", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias",
         "logprobs", "top_logprobs", "n", "verbosity",
     }
 )  # fmt: skip
 _TOOLS: Final = frozenset({"tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"})
-_FORM: Final = frozenset({"response_format"})
-_THOUGHTS: Final = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"})
+_OUTPUT: Final = frozenset({"response_format"})
+_REASONING: Final = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"})
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_request(call: Call) -> Conversation:
-    """Read the whole request. Raises `InvalidRequest`."""
+def decode_conversation(call: Call) -> Conversation:
+    """Decode the complete request. Raises `InvalidRequest`."""
     body: dict[str, Any] = decode_body(_decode_object, call.body)
     members = Members(body)
-    members.any("model")
+    members.take("model")
     options = members.members("stream_options")
-    members.any("stream")
-    options.any("include_usage")
+    members.take("stream")
+    options.take("include_usage")
     conversation = Conversation(dialect=DIALECT, model=call.model)
     conversation.is_stream, conversation.wants_usage = call.is_stream, call.wants_usage
     conversation.messages = read_messages(members.array("messages"))
-    if not members.lacks(_TOOLS):
+    if not members.has_none_of(_TOOLS):
         conversation.tools = _tools(members)
         conversation.tool_choice = _tool_choice(members)
     conversation.output = _output(members)
@@ -59,45 +59,45 @@ def read_request(call: Call) -> Conversation:
     conversation.cache_key = members.text("prompt_cache_key")
     conversation.modalities = members.texts("modalities")
     conversation.extras = members.rest()
-    if left := options.rest():
-        conversation.extras["stream_options"] = left
+    if unknown_options := options.rest():
+        conversation.extras["stream_options"] = unknown_options
     return conversation
 
 
 def read_sampling(members: Members) -> Sampling:
-    """Read the knobs that the chat and the completions dialect share."""
-    new, old = members.whole("max_completion_tokens"), members.whole("max_tokens")
+    """Decode the sampling parameters, which chat completions and legacy completions share."""
+    new, old = members.integer("max_completion_tokens"), members.integer("max_tokens")
     limit = old if new is None else new
     temperature, top_p = members.number("temperature"), members.number("top_p")
-    if members.lacks(_RARE_KNOBS):
+    if members.has_none_of(_RARE_PARAMETERS):
         return Sampling(max_output_tokens=limit, temperature=temperature, top_p=top_p)
     return Sampling(
         max_output_tokens=limit,
         temperature=temperature,
         top_p=top_p,
-        top_k=members.whole("top_k"),
+        top_k=members.integer("top_k"),
         min_p=members.number("min_p"),
         stop=_stop(members),
-        seed=members.whole("seed"),
+        seed=members.integer("seed"),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
         repetition_penalty=members.number("repetition_penalty"),
         logit_bias=_logit_bias(members),
         logprobs=members.flag("logprobs"),
-        top_logprobs=members.whole("top_logprobs"),
-        n=members.whole("n") or 1,
+        top_logprobs=members.integer("top_logprobs"),
+        n=members.integer("n") or 1,
         verbosity=members.text("verbosity"),
     )
 
 
 def _stop(members: Members) -> list[str]:
-    value = members.any("stop")
+    value = members.take("stop")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise wrong_type(members.place("stop"), "one of a string or an array of strings", value)
+        raise wrong_type(members.path_of("stop"), "one of a string or an array of strings", value)
     return [item for item in value if item]
 
 
@@ -116,15 +116,15 @@ def _tools(members: Members) -> list[Tool]:
         kind = tool.text("type") or "function"
         cache = read_cache(tool)
         if kind == "function":
-            read = _function(tool.members("function"))
-            read.cache = read.cache or cache
-            read.extras |= tool.rest()
-            tools.append(read)
+            function = _function(tool.members("function"))
+            function.cache = function.cache or cache
+            function.extras |= tool.rest()
+            tools.append(function)
         elif kind == "custom":
             inner = tool.members("custom")
-            name, description, form = inner.required("name"), inner.text("description"), inner.any("format")
+            name, description, format_ = inner.required("name"), inner.text("description"), inner.take("format")
             extras = inner.rest() | tool.rest()
-            tools.append(CustomTool(name=name, description=description, format=form, cache=cache, extras=extras))
+            tools.append(CustomTool(name=name, description=description, format=format_, cache=cache, extras=extras))
         else:
             tools.append(ServerTool(dialect=DIALECT, kind=kind, raw=value, cache=cache))
     return tools
@@ -149,8 +149,8 @@ def _as_members(value: Any, path: str) -> Members:
 
 def _tool_choice(members: Members) -> ToolChoice | None:
     is_parallel = members.flag("parallel_tool_calls")
-    value = members.any("tool_choice")
-    legacy = members.any("function_call")
+    value = members.take("tool_choice")
+    legacy = members.take("function_call")
     if value is None and legacy is not None:
         value = {"type": "function", "function": legacy} if isinstance(legacy, dict) else legacy
     if value is None:
@@ -158,7 +158,7 @@ def _tool_choice(members: Members) -> ToolChoice | None:
     if isinstance(value, str):
         choice = _mode(value)
     elif isinstance(value, dict):
-        choice = _chosen(value)
+        choice = _choice_object(value)
     else:
         raise wrong_type("tool_choice", "one of a string or an object", value)
     choice.is_parallel = is_parallel
@@ -169,13 +169,13 @@ def _mode(value: str) -> ToolChoice:
     match value:
         case "none" | "auto" | "required":
             return ToolChoice(mode=value)
-        case "any":  # Mistral's word
+        case "any":  # Mistral
             return ToolChoice(mode="required")
         case _:
             raise wrong_value("tool_choice", value, "'none', 'auto', and 'required'")
 
 
-def _chosen(value: dict[str, Any]) -> ToolChoice:
+def _choice_object(value: dict[str, Any]) -> ToolChoice:
     choice = Members(value, "tool_choice")
     kind = choice.text("type") or "function"
     if kind in {"none", "auto", "required", "any"}:
@@ -184,13 +184,15 @@ def _chosen(value: dict[str, Any]) -> ToolChoice:
         return ToolChoice(mode="named", name=choice.members(kind).required("name"))
     if kind == "allowed_tools":
         inner = choice.members("allowed_tools")
-        read = _mode(inner.text("mode") or "auto")
-        read.allowed = [_allowed(tool, f"{inner.path}.tools[{at}]") for at, tool in enumerate(inner.array("tools"))]
-        return read
+        allowed = _mode(inner.text("mode") or "auto")
+        allowed.allowed = [
+            _allowed_name(tool, f"{inner.path}.tools[{at}]") for at, tool in enumerate(inner.array("tools"))
+        ]
+        return allowed
     return ToolChoice(mode="named", name=kind, raw=value)
 
 
-def _allowed(value: Any, path: str) -> str:
+def _allowed_name(value: Any, path: str) -> str:
     tool = _as_members(value, path)
     kind = tool.text("type") or "function"
     inner = tool.members(kind)
@@ -198,16 +200,16 @@ def _allowed(value: Any, path: str) -> str:
 
 
 def _output(members: Members) -> OutputFormat | None:
-    if members.lacks(_FORM):
+    if members.has_none_of(_OUTPUT):
         return None
-    form = members.members("response_format")
-    match form.text("type"):
+    response_format = members.members("response_format")
+    match response_format.text("type"):
         case "" | "text":
             return None
         case "json_object":
             return OutputFormat(kind="json_object")
         case "json_schema":
-            inner = form.members("json_schema")
+            inner = response_format.members("json_schema")
             return OutputFormat(
                 kind="json_schema",
                 name=inner.text("name"),
@@ -219,44 +221,44 @@ def _output(members: Members) -> OutputFormat | None:
             raise wrong_value("response_format.type", other, "'json_object', 'json_schema', and 'text'")
 
 
-def _reasoning(members: Members) -> ReasoningAsk | None:
-    """Read OpenAI's effort and the spellings of other vendors; these stay in `spelling`, for vendors that know them."""
-    if members.lacks(_THOUGHTS):
+def _reasoning(members: Members) -> ReasoningConfig | None:
+    """Decode OpenAI's effort and the members of other vendors, which are also stored in `client_members`."""
+    if members.has_none_of(_REASONING):
         return None
-    ask = ReasoningAsk(effort=members.text("reasoning_effort"))
+    config = ReasoningConfig(effort=members.text("reasoning_effort"))
     for name in ("reasoning", "thinking", "enable_thinking", "thinking_budget"):
-        value = members.any(name)
+        value = members.take(name)
         if value is None:
             continue
-        ask.spelling[name] = value
+        config.client_members[name] = value
         if name == "enable_thinking" and isinstance(value, bool):
-            ask.is_enabled = value
+            config.is_enabled = value
         elif name == "thinking_budget":
-            ask.budget_tokens = _budget(value)
+            config.budget_tokens = _budget(value)
         elif isinstance(value, dict):
-            _ask(ask, value)
-    if ask.effort == "none":
-        ask.is_enabled = False
-    return ask if ask != ReasoningAsk() else None
+            _read_reasoning_object(config, value)
+    if config.effort == "none":
+        config.is_enabled = False
+    return config if config != ReasoningConfig() else None
 
 
-def _ask(ask: ReasoningAsk, said: dict[str, Any]) -> None:
-    """Read `{effort, max_tokens, enabled, exclude}` (OpenRouter) or `{type, budget_tokens}` (Anthropic's form)."""
-    if isinstance(effort := said.get("effort"), str):
-        ask.effort = ask.effort or effort
-    budget = _budget(said.get("max_tokens")) or _budget(said.get("budget_tokens"))
-    ask.budget_tokens = budget or ask.budget_tokens
-    if isinstance(enabled := said.get("enabled"), bool):
-        ask.is_enabled = enabled
-    if isinstance(excluded := said.get("exclude"), bool):
-        ask.shows_thoughts = not excluded
-    match said.get("type"):
+def _read_reasoning_object(config: ReasoningConfig, value: dict[str, Any]) -> None:
+    """Read `{effort, max_tokens, enabled, exclude}` (OpenRouter) or `{type, budget_tokens}` (Anthropic)."""
+    if isinstance(effort := value.get("effort"), str):
+        config.effort = config.effort or effort
+    budget = _budget(value.get("max_tokens")) or _budget(value.get("budget_tokens"))
+    config.budget_tokens = budget or config.budget_tokens
+    if isinstance(enabled := value.get("enabled"), bool):
+        config.is_enabled = enabled
+    if isinstance(excluded := value.get("exclude"), bool):
+        config.is_visible = not excluded
+    match value.get("type"):
         case "enabled":
-            ask.is_enabled = True
+            config.is_enabled = True
         case "disabled":
-            ask.is_enabled = False
+            config.is_enabled = False
         case "adaptive":
-            ask.is_adaptive = True
+            config.is_adaptive = True
         case _:
             pass
 

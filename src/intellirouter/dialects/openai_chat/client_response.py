@@ -1,7 +1,7 @@
-"""Answers in the chat dialect: `chat.completion`, and what its chunks share with it.
+"""Encoding of `chat.completion` responses, and of what they share with chunks.
 
 Source: OpenAI API reference, "The chat completion object". `reasoning_content`, `reasoning_details`, `images` and
-`extra_content` are not OpenAI's, but what clients read where a model thinks, draws or signs its calls.
+`extra_content` are not part of it, but clients read them for reasoning, images and signatures of calls.
 """
 
 import time
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from intellirouter.core import Call, LossReport, Usage, new_id
-from intellirouter.dialects.adapt.custom_tools import text_of
+from intellirouter.dialects.adapt.custom_tools import custom_tool_input
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
     Choice,
@@ -28,9 +28,9 @@ from intellirouter.dialects.ir import (
     wrap_token,
 )
 from intellirouter.dialects.openai_chat.media import data_url
-from intellirouter.dialects.openai_chat.reasoning import entry_of, shown
+from intellirouter.dialects.openai_chat.reasoning import reasoning_entry, visible_text
 
-_FINISH: Final[dict[StopReason, str]] = {
+_FINISH_REASONS: Final[dict[StopReason, str]] = {
     "stop": "stop",
     "stop_sequence": "stop",
     "length": "length",
@@ -43,7 +43,7 @@ _FINISH: Final[dict[StopReason, str]] = {
     "cancelled": "length",
     "error": "length",
 }
-"""OpenAI knows four reasons; an answer that was not completed counts as cut."""
+"""OpenAI has four reasons. For an answer that was not completed, it is `length`."""
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 _FOREIGN: Final = "choices[].message.content"
 _ANNOTATIONS: Final = "choices[].message.annotations"
@@ -57,16 +57,16 @@ class _Functions(Struct):
 _decode_functions: Final = msgspec.json.Decoder(_Functions)
 
 
-def knows_functions_only(call: Call) -> bool:
-    """Tell whether a client asks in the words from before tools, and wants the answer in them."""
+def uses_legacy_functions(call: Call) -> bool:
+    """Return whether a client uses the deprecated `functions`, so that the answer must have `function_call`."""
     if b'"functions"' not in call.body:
         return False
-    asked = _decode_functions.decode(call.body)
-    return bool(asked.functions) and not asked.tools
+    request = _decode_functions.decode(call.body)
+    return bool(request.functions) and not request.tools
 
 
-def free_text_tools(call: Call) -> frozenset[str]:
-    """Return the names of the client's custom tools. An upstream without them calls functions of those names."""
+def custom_tool_names(call: Call) -> frozenset[str]:
+    """Return the names of the client's custom tools. Upstreams without custom tools call functions of these names."""
     conversation = narrow_call(call, ConversationCall).conversation
     if conversation is None:
         return frozenset()
@@ -77,13 +77,13 @@ def finish_reason(stop: Stop | None, *, has_calls: bool, has_refusal: bool) -> s
     if stop is None:
         return "stop"
     if stop.reason == "refusal" and has_refusal:
-        return "stop"  # the refusal is said in its own field
-    word = _FINISH[stop.reason]
-    return "tool_calls" if has_calls and word == "stop" and stop.reason != "malformed_tool_call" else word
+        return "stop"  # The refusal has its own member.
+    reason = _FINISH_REASONS[stop.reason]
+    return "tool_calls" if has_calls and reason == "stop" and stop.reason != "malformed_tool_call" else reason
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
-    """Write usage as OpenAI counts: cached and audio tokens are part of the prompt, reasoning of the completion."""
+    """Encode usage in OpenAI's way: cached and audio tokens are part of the prompt, reasoning of the completion."""
     prompt: dict[str, int] = {"cached_tokens": usage.cache_read_tokens, "audio_tokens": usage.input_audio_tokens}
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
@@ -101,7 +101,7 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def head_of(response_id: str, created_s: int, model: str, kind: str) -> dict[str, Any]:
+def response_head(response_id: str, created_s: int, model: str, kind: str) -> dict[str, Any]:
     return {
         "id": response_id or new_id("chatcmpl-"),
         "object": kind,
@@ -110,21 +110,21 @@ def head_of(response_id: str, created_s: int, model: str, kind: str) -> dict[str
     }
 
 
-def add_served(head: dict[str, Any], service_tier: str, system_fingerprint: str) -> None:
-    """Add what the upstream says of its serving; clients check the tier against OpenAI's words."""
+def add_serving_details(head: dict[str, Any], service_tier: str, system_fingerprint: str) -> None:
+    """Add the upstream's service tier, if OpenAI has it, and its system fingerprint."""
     if service_tier in _TIERS:
         head["service_tier"] = service_tier
     if system_fingerprint:
         head["system_fingerprint"] = system_fingerprint
 
 
-def encode_answer(response: Response, call: Call, losses: LossReport) -> bytes:
-    body = head_of(response.id, response.created_s, call.model, "chat.completion")
-    writer = _Writer(is_legacy=knows_functions_only(call), custom=free_text_tools(call), losses=losses)
+def encode_response(response: Response, call: Call, losses: LossReport) -> bytes:
+    body = response_head(response.id, response.created_s, call.model, "chat.completion")
+    writer = _Writer(is_legacy=uses_legacy_functions(call), custom=custom_tool_names(call), losses=losses)
     body["choices"] = [writer.choice(choice, index) for index, choice in enumerate(response.choices)]
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
-    add_served(body, response.service_tier, response.system_fingerprint)
+    add_serving_details(body, response.service_tier, response.system_fingerprint)
     return msgspec.json.encode(body)
 
 
@@ -142,13 +142,13 @@ class _Writer:
             del message["tool_calls"]
             message["function_call"] = calls[0].get("function")
             reason = "function_call" if reason == "tool_calls" else reason
-        said = {"content": logprobs, "refusal": None} if logprobs else None
-        return {"index": index, "message": message, "logprobs": said, "finish_reason": reason}
+        encoded = {"content": logprobs, "refusal": None} if logprobs else None
+        return {"index": index, "message": message, "logprobs": encoded, "finish_reason": reason}
 
     def _message(self, choice: Choice) -> tuple[dict[str, Any], list[Any]]:
         texts: list[str] = []
         refusals: list[str] = []
-        thoughts: list[Reasoning] = []
+        reasoning: list[Reasoning] = []
         added: dict[str, list[Any]] = {"tool_calls": [], "annotations": [], "images": []}
         logprobs: list[Any] = []
         audio: dict[str, Any] | None = None
@@ -163,9 +163,9 @@ class _Writer:
                 case Refusal():
                     refusals.append(part.text)
                 case Reasoning():
-                    thoughts.append(part)
+                    reasoning.append(part)
                 case ToolCall():
-                    added["tool_calls"].append(encode_call(with_text(part, self._custom)))
+                    added["tool_calls"].append(encode_call(as_custom_call(part, self._custom)))
                 case Media(kind="audio"):
                     audio = encode_audio(part)
                 case Media(kind="image"):
@@ -178,9 +178,9 @@ class _Writer:
             "content": "".join(texts) if texts or is_empty else None,
             "refusal": "".join(refusals) or None,
         }
-        if thought := shown(thoughts):
-            message["reasoning_content"] = thought
-        if details := [entry_of(part.token, part) for part in thoughts if part.token is not None]:
+        if text := visible_text(reasoning):
+            message["reasoning_content"] = text
+        if details := [reasoning_entry(part.token, part) for part in reasoning if part.token is not None]:
             message["reasoning_details"] = details
         message |= {name: values for name, values in added.items() if values}
         if audio is not None:
@@ -188,16 +188,16 @@ class _Writer:
         return message, logprobs
 
 
-def with_text(call: ToolCall, custom: frozenset[str]) -> ToolCall:
-    """Return the call of a custom tool with its text, where the upstream knew the tool as a function of one text."""
+def as_custom_call(call: ToolCall, custom: frozenset[str]) -> ToolCall:
+    """Return the call as one of a custom tool, if the tool was sent to the upstream as a function."""
     if call.kind == "custom" or call.name not in custom:
         return call
-    return structs.replace(call, kind="custom", arguments=text_of(call.arguments))
+    return structs.replace(call, kind="custom", arguments=custom_tool_input(call.arguments))
 
 
 def annotations_of(citations: list[Citation], offset: int, length: int, losses: LossReport) -> list[dict[str, Any]]:
-    """Write what can be cited by URL. `offset` and `length` say where the text stands in the whole content."""
-    found = []
+    """Encode the citations with a URL. `offset` and `length` are the position of the text in the complete content."""
+    annotations = []
     for citation in citations:
         if not citation.url:
             losses.dropped(_ANNOTATIONS)
@@ -205,29 +205,28 @@ def annotations_of(citations: list[Citation], offset: int, length: int, losses: 
         start = offset + max(citation.start, 0)
         end = offset + (citation.end if citation.end >= 0 else length)
         cited = {"start_index": start, "end_index": end, "title": citation.title, "url": citation.url}
-        found.append({"type": "url_citation", "url_citation": cited})
-    return found
+        annotations.append({"type": "url_citation", "url_citation": cited})
+    return annotations
 
 
 def complete_logprobs(tokens: Any) -> list[dict[str, Any]]:
-    """Return the tokens with every member that OpenAI's have, which not every upstream sends."""
-    return [_complete(token) | {"top_logprobs": _tokens_in(token.get("top_logprobs"))} for token in _objects(tokens)]
-
-
-def _tokens_in(tokens: Any) -> list[dict[str, Any]]:
-    return [_complete(token) for token in _objects(tokens)]
+    """Return the tokens with all members that OpenAI sends. Other upstreams leave some out."""
+    return [
+        _with_bytes(token) | {"top_logprobs": [_with_bytes(top) for top in _objects(token.get("top_logprobs"))]}
+        for token in _objects(tokens)
+    ]
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
-def _complete(token: dict[str, Any]) -> dict[str, Any]:
+def _with_bytes(token: dict[str, Any]) -> dict[str, Any]:
     return token if "bytes" in token else {**token, "bytes": list(str(token.get("token", "")).encode())}
 
 
 def encode_call(call: ToolCall) -> dict[str, Any]:
-    """Write a whole call, or, without arguments, the opening of one."""
+    """Encode a complete call, or the start of one, without arguments."""
     if call.kind == "custom":
         encoded: dict[str, Any] = {
             "id": call.id,
@@ -238,9 +237,9 @@ def encode_call(call: ToolCall) -> dict[str, Any]:
         function = {"name": call.name, "arguments": call.arguments}
         encoded = {"id": call.id, "type": "function", "function": function}
     if call.token is not None:
-        # Bare, it would be relayed to whoever answers next, who may refuse it.
-        is_bare = call.token.dialect == "gemini" and not call.token.origin
-        value = call.token.value if is_bare else wrap_token(call.token)
+        # Wrapped, because an unwrapped token would be relayed to the next upstream, which may reject it.
+        is_unwrapped = call.token.dialect == "gemini" and not call.token.origin
+        value = call.token.value if is_unwrapped else wrap_token(call.token)
         encoded["extra_content"] = {"google": {"thought_signature": value}}
     return encoded
 

@@ -1,4 +1,4 @@
-"""Chat completion chunks from events: role first, calls numbered, one finish a choice, usage last, `[DONE]`.
+"""Encoding of chat completion chunks: first the role, one finish reason per choice, the usage last, then `[DONE]`.
 
 Source: OpenAI API reference, "The chat completion chunk object".
 """
@@ -10,41 +10,41 @@ import msgspec
 from msgspec import Struct, field
 
 from intellirouter.core import Call, LossReport, Usage, errors
-from intellirouter.dialects.adapt.custom_tools import text_of
+from intellirouter.dialects.adapt.custom_tools import custom_tool_input
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Media,
     PartEnded,
     Reasoning,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
 from intellirouter.dialects.openai.errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_response import (
-    add_served,
+    add_serving_details,
     annotations_of,
     complete_logprobs,
+    custom_tool_names,
     encode_audio,
     encode_call,
     encode_image,
     encode_usage,
     finish_reason,
-    free_text_tools,
-    head_of,
-    knows_functions_only,
+    response_head,
+    uses_legacy_functions,
 )
-from intellirouter.dialects.openai_chat.reasoning import entry_of
+from intellirouter.dialects.openai_chat.reasoning import reasoning_entry
 
 _DONE: Final = b"data: [DONE]\n\n"
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -57,19 +57,20 @@ class _ToolCall(Struct):
     kind: Literal["function", "custom"]
     is_empty: bool = True
     held: list[str] | None = None
-    """Arguments of a custom tool that the upstream knew as a function: shown when they are whole."""
+    """The arguments of a custom tool that was sent to the upstream as a function. Written when they are complete."""
 
 
 class _Choice(Struct):
     opening: bytes
-    """What stands before a piece of its text."""
+    """The bytes before a delta of its text."""
     calls: dict[int, _ToolCall] = field(default_factory=dict)
     """By part number."""
     offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By part number: where its text begins in the content, and how long it is."""
+    """The offset of each part's text in the content, and its length, by part number."""
     chars: int = 0
-    summary: tuple[int, int] = (-1, 0)
-    has_thoughts: bool = False
+    reasoning_key: tuple[int, int] = (-1, 0)
+    """The part and summary index of the last reasoning."""
+    has_reasoning: bool = False
     has_refusal: bool = False
     is_finished: bool = False
 
@@ -80,12 +81,12 @@ class ChatStreamEncoder:
     def __init__(self, call: Call, losses: LossReport) -> None:
         self._call = call
         self._losses = losses
-        self._is_legacy = knows_functions_only(call)
-        self._custom = free_text_tools(call)
+        self._is_legacy = uses_legacy_functions(call)
+        self._custom = custom_tool_names(call)
         self._tail = b',"usage":null}\n\n' if call.wants_usage else b"}\n\n"
         self._closing = _CONTENT_END + self._tail
         self._head = b""
-        self._began = Began()
+        self._start = StreamStarted()
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
 
@@ -111,17 +112,17 @@ class ChatStreamEncoder:
 
     def _other(self, event: Event, out: list[bytes]) -> None:
         match event:
-            case Began():
-                self._began = event
+            case StreamStarted():
+                self._start = event
                 self._usage = event.usage or self._usage
             case UsageUpdate():
                 self._usage = event.usage
             case PartEnded():
-                if (known := self._choices.get(event.choice)) is not None:
-                    self._fill(event.choice, known, event.part, out)
-            case Finished():
+                if (choice := self._choices.get(event.choice)) is not None:
+                    self._end_call(event.choice, choice, event.part, out)
+            case ChoiceFinished():
                 self._finish(event, out)
-            case Ended():
+            case StreamEnded():
                 pass
             case _:
                 self._delta(event, self._choice(event.choice, out), out)
@@ -136,16 +137,16 @@ class ChatStreamEncoder:
         return choice
 
     def _opening(self) -> bytes:
-        began = self._began
-        head = head_of(began.id, began.created_s, self._call.model, "chat.completion.chunk")
-        add_served(head, began.service_tier, began.system_fingerprint)
+        start = self._start
+        head = response_head(start.id, start.created_s, self._call.model, "chat.completion.chunk")
+        add_serving_details(head, start.service_tier, start.system_fingerprint)
         return b"data: " + _ENCODE(head)[:-1] + b',"choices":[{"index":'
 
     def _write(
         self, index: int, delta: dict[str, Any], out: list[bytes], *, finish: str | None = None, logprobs: Any = None
     ) -> None:
-        said = {"content": logprobs, "refusal": None} if logprobs is not None else None
-        members = _ENCODE({"delta": delta, "logprobs": said, "finish_reason": finish})
+        encoded = {"content": logprobs, "refusal": None} if logprobs is not None else None
+        members = _ENCODE({"delta": delta, "logprobs": encoded, "finish_reason": finish})
         out += (self._head, b"%d," % index, members[1:], b"]", self._tail)
 
     def _delta(self, event: Any, choice: _Choice, out: list[bytes]) -> None:
@@ -153,19 +154,19 @@ class ChatStreamEncoder:
             case ArgumentsDelta():
                 self._arguments(event, choice, out)
             case ReasoningDelta():
-                self._think(event, choice, out)
+                self._reasoning(event, choice, out)
             case ReasoningToken():
                 part = Reasoning(token=event.token, is_redacted=event.is_redacted, id=event.id)
-                self._write(event.choice, {"reasoning_details": [entry_of(event.token, part)]}, out)
-            case ToolCallBegan():
-                self._call_began(event, choice, out)
+                self._write(event.choice, {"reasoning_details": [reasoning_entry(event.token, part)]}, out)
+            case ToolCallStarted():
+                self._start_call(event, choice, out)
             case RefusalDelta():
                 choice.has_refusal = True
                 self._write(event.choice, {"refusal": event.text}, out)
             case CitationDelta():
                 start, length = choice.offsets.get(event.part, (choice.chars, 0))
-                if found := annotations_of([event.citation], start, length, self._losses):
-                    self._write(event.choice, {"annotations": found}, out)
+                if annotations := annotations_of([event.citation], start, length, self._losses):
+                    self._write(event.choice, {"annotations": annotations}, out)
             case WholePart(value=Media(kind="image") as image):
                 self._write(event.choice, {"images": [encode_image(image)]}, out)
             case WholePart(value=Media(kind="audio") as audio):
@@ -173,18 +174,18 @@ class ChatStreamEncoder:
             case _:
                 self._losses.dropped("choices[].delta.content")
 
-    def _think(self, event: ReasoningDelta, choice: _Choice, out: list[bytes]) -> None:
-        """Write a thought. Thoughts have one field: their parts are set apart by an empty line."""
-        place = (event.part, event.summary_index)
+    def _reasoning(self, event: ReasoningDelta, choice: _Choice, out: list[bytes]) -> None:
+        """Write reasoning. All parts go into one member, separated by empty lines."""
+        key = (event.part, event.summary_index)
         text = event.text
         if not text:
             return
-        if choice.has_thoughts and place != choice.summary:
+        if choice.has_reasoning and key != choice.reasoning_key:
             text = "\n\n" + text
-        choice.has_thoughts, choice.summary = True, place
+        choice.has_reasoning, choice.reasoning_key = True, key
         self._write(event.choice, {"reasoning_content": text}, out)
 
-    def _call_began(self, event: ToolCallBegan, choice: _Choice, out: list[bytes]) -> None:
+    def _start_call(self, event: ToolCallStarted, choice: _Choice, out: list[bytes]) -> None:
         is_held = event.kind == "function" and event.name in self._custom
         kind: Literal["function", "custom"] = "custom" if is_held else event.kind
         call = choice.calls[event.part] = _ToolCall(len(choice.calls), kind, held=[] if is_held else None)
@@ -210,21 +211,21 @@ class ChatStreamEncoder:
             delta = {"tool_calls": [{"index": call.index, "function": {"arguments": event.text}}]}
         self._write(event.choice, delta, out)
 
-    def _fill(self, index: int, choice: _Choice, part: int, out: list[bytes]) -> None:
-        """The call is over: show what was held; one without arguments gets an empty object, which clients can parse."""
+    def _end_call(self, index: int, choice: _Choice, part: int, out: list[bytes]) -> None:
+        """Write the arguments that were held back, or an empty object if there are none, because clients parse them."""
         call = choice.calls.get(part)
         if call is not None and call.held is not None:
-            text, call.held = text_of("".join(call.held)), None
+            text, call.held = custom_tool_input("".join(call.held)), None
             self._arguments(ArgumentsDelta(text=text, choice=index, part=part), choice, out)
         if call is not None and call.is_empty and call.kind == "function":
             self._arguments(ArgumentsDelta(text="{}", choice=index, part=part), choice, out)
 
-    def _finish(self, event: Finished, out: list[bytes]) -> None:
+    def _finish(self, event: ChoiceFinished, out: list[bytes]) -> None:
         choice = self._choice(event.choice, out)
         if choice.is_finished:
             return
         for part in choice.calls:
-            self._fill(event.choice, choice, part, out)
+            self._end_call(event.choice, choice, part, out)
         choice.is_finished = True
         reason = finish_reason(event.stop, has_calls=bool(choice.calls), has_refusal=choice.has_refusal)
         if self._is_legacy and reason == "tool_calls":

@@ -1,6 +1,6 @@
-"""OpenAI chat completions: what we must know of a request and an answer; all else passes untouched.
+"""The passthrough of OpenAI chat completions: reads what the gateway needs, and relays everything else unchanged.
 
-Source: OpenAI API reference, "Create chat completion". Unknown fields are the upstream's business.
+Source: OpenAI API reference, "Create chat completion". Unknown members are relayed to the upstream.
 """
 
 from typing import Any, Final, Protocol
@@ -22,13 +22,13 @@ from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
-from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, fit, touches
+from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53
-"""JSON's integers have no end; what is counted and priced with them has."""
+"""The upper bound, because the integers of JSON are unlimited and those of the ledger are not."""
 _ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 _PART_NEEDS: Final = {"image_url": "vision", "input_audio": "audio", "file": "files", "video_url": "video"}
 _USAGE_OPT_IN: Final = b'"stream_options":{"include_usage":true}'
@@ -78,7 +78,7 @@ class ResponseFormat(Struct):
 
 
 class ChatRequest(Struct):
-    """The members whose types we answer for. The order of optional ones follows the reference."""
+    """The members whose types the gateway validates. The order of optional ones follows the reference."""
 
     model: str
     messages: list[Message]
@@ -108,7 +108,7 @@ class ChatCall(ConversationCall, kw_only=True):
 
 
 class RequestOptions(Protocol):
-    """What the passthrough reads of a request."""
+    """The members of a request that the passthrough reads."""
 
     @property
     def temperature(self) -> float | None: ...
@@ -133,13 +133,13 @@ _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class OpenAIChatPassthrough(Route):
-    """`POST /chat/completions`, OpenAI dialect on both sides: the passthrough."""
+    """`POST /chat/completions` with the OpenAI dialect on both sides."""
 
     dialect = "openai_chat"
     is_local = False
     path = "/chat/completions"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
         _check(request)
         return ChatCall(
@@ -157,50 +157,50 @@ class OpenAIChatPassthrough(Route):
         quirks = deployment.quirks
         if quirks is NO_QUIRKS:
             return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
-        if touches(call.body, self.options_of(call).temperature, quirks):
-            return self._fitted(call, deployment)
-        body = self.edited(call, deployment.upstream_model, asks_usage=quirks.takes_stream_options)
+        if may_apply(call.body, self.options_of(call).temperature, quirks):
+            return self._adapted_request(call, deployment)
+        body = self.edited(call, deployment.upstream_model, requests_usage=quirks.takes_stream_options)
         return UpstreamRequest(path=self.path, body=body)
 
     def options_of(self, call: Call) -> RequestOptions:
         return narrow_call(call, ChatCall).source
 
-    def _fitted(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the request anew, as this vendor wants it; what no quirk names stays as the client said it."""
+    def _adapted_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Return the request with the changes that the vendor's quirks require."""
         body = decode_body(_decode_object, call.body)
         body["model"] = deployment.upstream_model
         if call.is_stream:
             options = body.get("stream_options")
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         losses = LossReport(FIELD_NAMES)
-        fit(body, deployment.quirks, losses)
+        apply_quirks(body, deployment.quirks, losses)
         return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
 
-    def edited(self, call: Call, upstream_model: str, *, asks_usage: bool = True) -> bytes:
-        """Return the client's body with the upstream's model, asking for usage; every other byte as it came."""
+    def edited(self, call: Call, upstream_model: str, *, requests_usage: bool = True) -> bytes:
+        """Return the client's body with the upstream's model and the usage opt-in, and no other change."""
         body = call.body
         if upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(upstream_model))
-        if asks_usage and call.is_stream and not call.wants_usage:
-            body = _ask_for_usage(body, self.options_of(call).stream_options is not None)
+        if requests_usage and call.is_stream and not call.wants_usage:
+            body = _request_usage(body, self.options_of(call).stream_options is not None)
         return body
 
     def decode_response(
         self,
         body: bytes,
-        call: Call | None = None,  # noqa: ARG002 - the bytes pass
+        call: Call | None = None,  # noqa: ARG002 - required by the protocol
         deployment: Deployment | None = None,  # noqa: ARG002
     ) -> Answer:
         try:
             if not body.isascii():
-                body.decode()  # the decoder skips what it is not asked for, text that is no UTF-8 included
+                body.decode()  # The decoder does not check the members that it skips.
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None
+            raise errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {error}.") from None
         if response.error:
             raise openai_errors.decode_error_in_200(body)
         if response.choices is None:
-            raise errors.UpstreamMalformed("The upstream's answer has no `choices`.")
+            raise errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
         finish = response.choices[0].finish_reason if response.choices else None
         return Answer(decode_usage(response.usage), finish)
 
@@ -263,8 +263,8 @@ def _needs(request: ChatRequest) -> frozenset[str]:
     return frozenset(needs) if needs else _NO_NEEDS
 
 
-def _ask_for_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
-    """Ask for the usage chunk on the client's behalf; the relay takes it out again."""
+def _request_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
+    """Return the body with the opt-in for the usage chunk, which the relay removes from the stream."""
     spans = top_level_spans(body, "stream_options") if has_options or b'"stream_options"' in body else []
     if not spans:
         return append_member(body, _USAGE_OPT_IN)
@@ -273,7 +273,7 @@ def _ask_for_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
 
 
 def _with_usage(options: bytes) -> bytes:
-    """Return `stream_options`, an object or null, with the opt-in; its other members stay as they are written."""
+    """Return `stream_options`, which is an object or null, with the opt-in and no other change."""
     if spans := top_level_spans(options, "include_usage"):
         return replace(options, spans, b"true")
     if options.strip(b"{} \t\r\n") in {b"", b"null"}:

@@ -1,7 +1,8 @@
-"""The relay of an OpenAI chat stream: bytes pass; events are looked at only where something may matter.
+"""The relay of an OpenAI chat stream, which decodes events only where necessary.
 
-Until the first content event nothing is released, so that failover stays silent. Then whole events are relayed as
-they came; one regular expression finds those with a finish, usage, an error or the end in them.
+Nothing is released before the first event with content, so that the gateway can fall back without the client noticing.
+After that, complete events are relayed unchanged. A regular expression finds the events that must be decoded, which are
+those with a finish reason, the usage or an error.
 """
 
 import re
@@ -18,7 +19,7 @@ from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_dat
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
-_UNASKED_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
+_NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 
@@ -45,7 +46,7 @@ class _Chunk(Struct):
 
 
 class _AnyObject(Struct):
-    """Decoding it checks that a text is one JSON object, and builds nothing of it."""
+    """Decoding this type checks that a text is a JSON object without building a value."""
 
 
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk)
@@ -53,7 +54,7 @@ _check_objects: Final = msgspec.json.Decoder(_AnyObject).decode_lines
 
 
 class ChatStreamRelay:
-    """Implements `protocols.StreamRelay`. `keeps_usage`: the client asked for the usage chunk itself."""
+    """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself."""
 
     __slots__ = (
         "_held",
@@ -89,36 +90,36 @@ class ChatStreamRelay:
         if not block:
             return b""
         check_utf8(block)
-        return self._relayed(block) if self.has_content else self._look_into(block)
+        return self._relay(block) if self.has_content else self._inspect(block)
 
     def fail(self, error: errors.GatewayError) -> bytes:
         return encode_error_event(error)
 
-    def _relayed(self, block: bytes) -> bytes:
-        """Relay what comes after the first content: the events before the first that may matter go together."""
+    def _relay(self, block: bytes) -> bytes:
+        """Relay events after the first content. The events before the first one to decode are relayed as a block."""
         found = _MATTERS.search(block)
         cut = len(block) if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
         plain = block[:cut]
         if not (count := _plain_events(plain)):
-            return self._look_into(block)
+            return self._inspect(block)
         self.content_events += count
         plain = self._without_null_usage(plain)
-        return plain if found is None else plain + self._look_into(block[cut:])
+        return plain if found is None else plain + self._inspect(block[cut:])
 
-    def _look_into(self, block: bytes) -> bytes:
+    def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
         at = 0
         for event in split_events(block):
             had_content = self.has_content
             at += len(event)
-            kept = self._take(event)
+            relayed = self._read_event(event)
             if self.is_finished:
                 break
-            if kept:
-                out.append(kept)
+            if relayed:
+                out.append(relayed)
             if self.has_content and not had_content:
                 out, self._held = self._held + out, []
-                out.append(self._relayed(block[at:]))
+                out.append(self._relay(block[at:]))
                 break
         if not self.has_content and not self.is_finished:
             self._hold(out)
@@ -130,27 +131,29 @@ class ChatStreamRelay:
         self._held += events
         self._held_bytes += sum(map(len, events))
         if self._held_bytes > _MAX_HELD_BYTES:
-            raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+            raise errors.UpstreamMalformed(
+                f"The upstream's stream has no content in its first {_MAX_HELD_BYTES} bytes."
+            )
 
-    def _take(self, event: bytes) -> bytes:
-        """Read one event; return what the client gets of it."""
+    def _read_event(self, event: bytes) -> bytes:
+        """Read one event, and return what the client gets for it."""
         data = event_data(event)
         if data is None:
             if has_foreign_lines(event):
-                raise _no_event_stream(event)
-            return event  # a comment or keep-alive
+                raise _not_an_event_stream(event)
+            return event  # A comment or keep-alive.
         if data.strip() == _DONE:
             self.is_finished, self._tail = True, event if event.endswith(b"\n\n") else _END
             return b""
         try:
             chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream sent a stream event that is no chunk: {error}") from None
+            raise errors.UpstreamMalformed(f"The upstream sent an invalid chat completion chunk: {error}.") from None
         if chunk.error:
-            return self._take_error(event, data)
-        return self._take_chunk(event, chunk)
+            return self._read_error(event, data)
+        return self._read_chunk(event, chunk)
 
-    def _take_chunk(self, event: bytes, chunk: _Chunk) -> bytes:
+    def _read_chunk(self, event: bytes, chunk: _Chunk) -> bytes:
         usage = decode_usage(chunk.usage)
         if usage is not None:
             self.usage = usage
@@ -162,12 +165,12 @@ class ChatStreamRelay:
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
                 self.has_content = True
-            elif choice.text or (choice.delta is not None and _says_something(choice.delta)):
+            elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
                 self.has_content = True
                 self.content_events += 1
         return self._without_null_usage(event)
 
-    def _take_error(self, event: bytes, data: bytes) -> bytes:
+    def _read_error(self, event: bytes, data: bytes) -> bytes:
         error = decode_error_in_stream(data)
         if not self.has_content:
             raise error
@@ -175,55 +178,55 @@ class ChatStreamRelay:
         return b""
 
     def _without_null_usage(self, block: bytes) -> bytes:
-        """Our opt-in makes OpenAI say `usage: null` in every chunk; a client that did not ask would not see that.
+        """Remove `"usage": null`, which OpenAI adds to every chunk because of the opt-in, for clients without it.
 
-        The pattern cannot match inside a JSON string, where quotes are escaped.
+        The pattern cannot match inside a JSON string, because quotes are escaped there.
         """
         if self._keeps_usage or b'"usage"' not in block:
             return block
-        return _UNASKED_USAGE.sub(b"", block)
+        return _NULL_USAGE.sub(b"", block)
 
     def end(self) -> bytes:
         if not self.is_finished and (rest := self._splitter.rest()).strip():
             check_utf8(rest)
-            out = self._look_into(rest if rest.endswith(b"\n\n") else rest.rstrip(b"\r\n") + b"\n\n")
+            out = self._inspect(rest if rest.endswith(b"\n\n") else rest.rstrip(b"\r\n") + b"\n\n")
         else:
             out = b""
         if self.is_finished:
             return b"".join(self._held) + out + self._tail
         if self.finish_reason is None:
-            raise errors.UpstreamMalformed("The upstream's stream ended without a finish.")
+            raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
         return out + _END
 
 
 def _plain_events(block: bytes) -> int:
-    """Return how many events a block has when each is one data line with one JSON object; otherwise 0.
+    """Return the number of events in a block if each is one data line with one JSON object, otherwise 0.
 
-    Twice as fast as a pattern of the lines' shape, which would let broken JSON pass.
+    This is twice as fast as a regular expression for the lines, which would accept invalid JSON.
     """
     lines = block[5:].replace(b"\n\ndata:", b"\n")
     count = (len(block) - 5 - len(lines)) // 6 + 1
-    # Two line ends an event, all of them accounted for: no other line stands between.
+    # Each event has two line ends. If their number is right, there are no other lines.
     if b"\r" in block or not block.startswith(b"data:") or block.count(b"\n") != 2 * count or block[-2:] != b"\n\n":
         return 0
     try:
         return count if len(_check_objects(lines)) == count else 0
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0  # looked at one by one: a comment, the end, or what is malformed
+        return 0  # The events are read one by one: a comment, the terminator, or a malformed event.
 
 
-def _no_event_stream(text: bytes) -> errors.UpstreamError:
-    """Some vendors answer a stream's request with a plain error document under HTTP 200: it says what is wrong."""
+def _not_an_event_stream(text: bytes) -> errors.UpstreamError:
+    """Return the error for something else than an event stream, such as an error document with HTTP status 200."""
     try:
         document = _decode_chunk.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     if document is not None and document.error:
         return decode_error_in_stream(text)
-    return errors.UpstreamMalformed("The upstream's answer is no event stream.")
+    return errors.UpstreamMalformed("The upstream's response is not an event stream.")
 
 
-def _says_something(delta: _Delta) -> bool:
+def _has_content(delta: _Delta) -> bool:
     return bool(
         delta.content
         or delta.tool_calls

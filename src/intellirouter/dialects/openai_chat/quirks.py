@@ -1,6 +1,6 @@
-"""Fits a chat request to what a vendor's documentation says of its endpoint (`core.Quirks`).
+"""Adapts a chat request to the deviations of a vendor's endpoint from OpenAI's (`core.Quirks`).
 
-Works on the wire form, so that a relayed request and a translated one are fitted by the same rules.
+It works on the wire format, so that the same rules apply to relayed and to translated requests.
 """
 
 import re
@@ -26,7 +26,7 @@ FIELD_NAMES: Final = {
 }
 """See `protocols.ChatClient.field_names`."""
 
-_FORM_NAMES: Final = {
+_FIELDS: Final = {
     "max_completion_tokens": "max_output_tokens",
     "max_tokens": "max_output_tokens",
     "response_format": "output",
@@ -34,7 +34,7 @@ _FORM_NAMES: Final = {
     "prompt_cache_key": "cache_key",
     "parallel_tool_calls": "tool_choice.is_parallel",
 }
-"""What a client of another dialect calls otherwise, by the intermediate form's names."""
+"""The fields of a conversation, by member, for loss reports to clients of other dialects."""
 _IN_MESSAGES: Final = "messages[]."
 _ESCAPED_NAME: Final = re.compile(rb"\\u00(?:[67]|5[fF])")
 
@@ -43,7 +43,7 @@ def _is_filled(value: Any) -> bool:
     return bool(value)
 
 
-_RELIED_ON: Final[dict[str, Callable[[Any], bool]]] = {
+_REQUIRED: Final[dict[str, Callable[[Any], bool]]] = {
     "tools": _is_filled,
     "functions": _is_filled,
     "tool_choice": lambda value: value not in {"auto", "none"} if isinstance(value, str) else True,
@@ -53,16 +53,16 @@ _RELIED_ON: Final[dict[str, Callable[[Any], bool]]] = {
     "audio": _is_filled,
     "modalities": lambda value: value != ["text"],
 }
-"""Members that change what the answer is, where they hold more than the default: never left out."""
+"""Members that must not be left out, unless they have their default: clients rely on their effect on the answer."""
 
 
-def touches(body: bytes, temperature: float | None, quirks: Quirks) -> bool:
-    """Return whether a request may hold what a vendor wants otherwise.
+def may_apply(body: bytes, temperature: float | None, quirks: Quirks) -> bool:
+    """Return whether the quirks may change a request.
 
-    Cheap: the answer may be a false positive, never a false negative.
+    This is cheap. It may return True for a request that they do not change, but never the opposite.
     """
     pattern = _pattern(quirks)
-    # A name may be spelled with escapes: then the slow way decides.
+    # Names may contain escapes. Then `apply_quirks` decides.
     if pattern is not None and (pattern.search(body) or (b"\\u00" in body and _ESCAPED_NAME.search(body))):
         return True
     limit = quirks.max_temperature
@@ -73,7 +73,7 @@ def touches(body: bytes, temperature: float | None, quirks: Quirks) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(quirks: Quirks) -> "re.Pattern[bytes] | None":
-    """Return what finds the words that a vendor's quirks are about; None when they are about none."""
+    """Return the pattern of the names and values that the quirks change; None if there are none."""
     names = {name.removeprefix(_IN_MESSAGES) for name in quirks.refuses}
     names.update(old for old, _ in quirks.renames)
     if not quirks.has_developer_role:
@@ -87,13 +87,13 @@ def _pattern(quirks: Quirks) -> "re.Pattern[bytes] | None":
     return re.compile(b'"(?:' + b"|".join(re.escape(name.encode()) for name in sorted(names)) + b')"')
 
 
-def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
-    """Change a request's members in place; messages that change are replaced, never edited.
+def apply_quirks(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+    """Change a request in place. Messages are replaced, not changed.
 
-    Raises `UnsupportedFeature` for what the vendor refuses and the client relies on.
+    Raises `UnsupportedFeature` for members that the vendor rejects and the client relies on.
     """
-    _fit_messages(body, quirks, losses)
-    _fit_output(body, quirks, losses)
+    _adapt_messages(body, quirks, losses)
+    _adapt_output(body, quirks, losses)
     limit, temperature = quirks.max_temperature, body.get("temperature")
     if limit is not None and isinstance(temperature, int | float) and temperature > limit:
         body["temperature"] = limit
@@ -101,7 +101,7 @@ def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
     if not quirks.takes_stream_options:
         body.pop("stream_options", None)
     for name in quirks.refuses:
-        _leave_out(body, name, losses)
+        _remove(body, name, losses)
     for old, new in quirks.renames:
         if old in body:
             value = body.pop(old)
@@ -109,14 +109,14 @@ def fit(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the messages; legacy completions have none, whatever stands there."""
+    """Return the messages; empty for legacy completions, which have none, and for invalid messages."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         return []
     return messages
 
 
-def _leave_out(body: dict[str, Any], name: str, losses: LossReport) -> None:
+def _remove(body: dict[str, Any], name: str, losses: LossReport) -> None:
     if name.startswith(_IN_MESSAGES):
         member = name.removeprefix(_IN_MESSAGES)
         messages = _messages(body)
@@ -127,14 +127,14 @@ def _leave_out(body: dict[str, Any], name: str, losses: LossReport) -> None:
     value = body.pop(name, None)
     if value is None:
         return
-    field = _FORM_NAMES.get(name, name)
-    if name in _RELIED_ON and _RELIED_ON[name](value):
-        raise errors.UnsupportedFeature(f"The upstream does not take `{name}`.", param=losses.name_of(field))
+    field = _FIELDS.get(name, name)
+    if name in _REQUIRED and _REQUIRED[name](value):
+        raise errors.UnsupportedFeature(f"The upstream does not support `{name}`.", param=losses.name_of(field))
     if name != "stream_options":
         losses.dropped(field)
 
 
-def _fit_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+def _adapt_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
     messages = _messages(body)
     for index, message in enumerate(messages):
         changed = message
@@ -147,32 +147,33 @@ def _fit_messages(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> N
         messages[index] = changed
 
 
-def _fit_output(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
-    form = body.get("response_format")
-    if not isinstance(form, dict) or quirks.structured_output == "json_schema" or not _messages(body):
+def _adapt_output(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> None:
+    response_format = body.get("response_format")
+    if not isinstance(response_format, dict) or quirks.structured_output == "json_schema" or not _messages(body):
         return
-    kind = form.get("type")
+    kind = response_format.get("type")
     if kind not in {"json_schema", "json_object"} or kind == quirks.structured_output:
         return
-    schema = form.get("json_schema")
-    wanted = schema.get("schema") if kind == "json_schema" and isinstance(schema, dict) else None
-    instruct(body, json_instruction(wanted))
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if kind == "json_schema" and isinstance(inner, dict) else None
+    add_instruction(body, json_instruction(schema))
     if quirks.structured_output == "json_object":
         body["response_format"] = {"type": "json_object"}
     else:
         del body["response_format"]
-    losses.add("output", "emulated", "instruction")
+    losses.add("output", "emulated", "instruction in the system prompt")
 
 
 def json_instruction(schema: Any) -> str:
+    """Return the instruction to answer in JSON, with the schema if there is one."""
     if schema is None:
         return "Answer with one JSON object and nothing else."
     text = msgspec.json.encode(schema).decode()
     return f"Answer with one JSON document that conforms to this JSON Schema, and nothing else:\n{text}"
 
 
-def instruct(body: dict[str, Any], text: str) -> None:
-    """Add an instruction after the system prompt that the client wrote, or as one."""
+def add_instruction(body: dict[str, Any], text: str) -> None:
+    """Add an instruction at the end of the client's system prompt, or as a system prompt if there is none."""
     messages: list[dict[str, Any]] = body["messages"]
     first = messages[0] if messages else {}
     if first.get("role") not in {"system", "developer"}:
@@ -180,7 +181,7 @@ def instruct(body: dict[str, Any], text: str) -> None:
         return
     content = first.get("content")
     if isinstance(content, list):
-        said: Any = [*content, {"type": "text", "text": text}]
+        new_content: Any = [*content, {"type": "text", "text": text}]
     else:
-        said = f"{content}\n\n{text}" if content else text
-    messages[0] = first | {"content": said}
+        new_content = f"{content}\n\n{text}" if content else text
+    messages[0] = first | {"content": new_content}

@@ -1,8 +1,8 @@
-"""Thoughts and their opaque tokens in the chat dialect, which has no form of its own for them.
+"""Reasoning and its opaque tokens, for which OpenAI's chat dialect has no members.
 
-`reasoning_details` is OpenRouter's (entries `reasoning.text`, `reasoning.summary`, `reasoning.encrypted`, to be sent
-back unchanged); `thinking_blocks` is how gateways pass Anthropic's blocks on. Tokens of other dialects travel through
-chat clients in `reasoning_details`, wrapped.
+OpenRouter has `reasoning_details`, with the entries `reasoning.text`, `reasoning.summary` and `reasoning.encrypted`,
+which clients send back unchanged. Other gateways send Anthropic's blocks as `thinking_blocks`. Wrapped tokens of other
+dialects are sent to chat clients in `reasoning_details`.
 """
 
 from collections.abc import Iterable
@@ -11,22 +11,24 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.wire.lenient import text_in
 
 DIALECT: Final = "openai_chat"
 _OPAQUE: Final = ("signature", "data")
 
 
-def thoughts_of(entries: Any, origin: str = "") -> list[Reasoning]:
-    """Read either list. `origin`: the endpoint that sent it, where it is an answer."""
+def reasoning_parts(entries: Any, origin: str = "") -> list[Reasoning]:
+    """Decode either list. `origin`: the endpoint that sent it, if it is part of an answer."""
     if not isinstance(entries, list):
         return []
-    return [part for entry in entries if isinstance(entry, dict) and (part := thought_of(entry, origin)) is not None]
+    return [
+        part for entry in entries if isinstance(entry, dict) and (part := reasoning_part(entry, origin)) is not None
+    ]
 
 
-def thought_of(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
-    """Read one entry; None when it says nothing."""
+def reasoning_part(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
+    """Decode one entry; None if it is empty."""
     part = Reasoning(id=text_in(entry, "id"), text=text_in(entry, "text") or text_in(entry, "thinking"))
     if summary := text_in(entry, "summary"):
         part.summary = [summary]
@@ -34,26 +36,26 @@ def thought_of(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
     kind = text_in(entry, "type")
     part.is_redacted = part.token is not None and (kind == "redacted_thinking" or kind.endswith("encrypted"))
     if part.token is not None and part.token.dialect == "openai_responses":
-        part.is_redacted = False  # there an encrypted content is the usual form
+        part.is_redacted = False  # Reasoning of this dialect is always encrypted.
     return part if part.text or part.summary or part.token is not None else None
 
 
 def token_of(entry: dict[str, Any], origin: str = "") -> Opaque | None:
-    """Return the token of an entry: one that we wrapped, Anthropic's, or the vendor's own entry as it came."""
+    """Return the token of an entry: a wrapped token, a signature of Anthropic, or the vendor's entry itself."""
     value = text_in(entry, "signature") or text_in(entry, "data")
     if not value:
         return None
-    if value.startswith(MARK):
+    if value.startswith(WRAPPED_PREFIX):
         return unwrap_token(value, DIALECT)
     if not text_in(entry, "type").startswith("reasoning."):
         return Opaque(value=value, origin=origin, dialect="anthropic_messages")
-    # All but the text, which the part holds, goes back to the vendor unchanged.
-    kept = {name: member for name, member in entry.items() if name not in {"text", "summary"}}
-    return Opaque(value=msgspec.json.encode(kept).decode(), origin=origin, dialect=DIALECT)
+    # The vendor gets all members back unchanged. The part already has the text.
+    members = {name: member for name, member in entry.items() if name not in {"text", "summary"}}
+    return Opaque(value=msgspec.json.encode(members).decode(), origin=origin, dialect=DIALECT)
 
 
-def entry_of(token: Opaque, part: Reasoning) -> dict[str, Any]:
-    """Write the entry that carries a token through a chat client, or back to its vendor."""
+def reasoning_entry(token: Opaque, part: Reasoning) -> dict[str, Any]:
+    """Encode the entry with a token, for a chat client or for the vendor that issued the token."""
     entry: dict[str, Any] = {}
     if token.dialect == DIALECT:
         entry = _own_entry(token.value)
@@ -77,6 +79,6 @@ def _own_entry(value: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) and any(name in entry for name in _OPAQUE) else {}
 
 
-def shown(parts: Iterable[Reasoning]) -> str:
-    """Return what clients may read of thoughts."""
+def visible_text(parts: Iterable[Reasoning]) -> str:
+    """Return the text of reasoning that clients see."""
     return "\n\n".join(text for part in parts if (text := part.text or "\n\n".join(part.summary)))

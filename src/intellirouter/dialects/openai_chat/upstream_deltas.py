@@ -1,7 +1,7 @@
-"""What one choice of an answer says, delta by delta, as events. A whole message is one large delta.
+"""Decoding of the deltas of one choice into events. A complete message counts as one large delta.
 
-Vendors of this dialect differ in where they put thoughts, in whether calls have an index, an id or arguments that are
-text, and in the words for the end; all that they are known to send is read here.
+Vendors of this dialect differ in the members for reasoning, in whether calls have an index, an id, and arguments as
+text, and in the names of finish reasons. This module reads all variants that are known.
 """
 
 from typing import Any, Final
@@ -11,10 +11,10 @@ import msgspec
 from intellirouter.core import Deployment, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     Event,
-    Finished,
     Media,
     Opaque,
     PartEnded,
@@ -25,11 +25,11 @@ from intellirouter.dialects.ir import (
     Stop,
     StopReason,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     WholePart,
     origin_of,
 )
-from intellirouter.dialects.openai_chat.reasoning import DIALECT, thought_of
+from intellirouter.dialects.openai_chat.reasoning import DIALECT, reasoning_part
 
 _STOPS: Final[dict[str, StopReason]] = {
     "stop": "stop",
@@ -55,26 +55,26 @@ _STOPS: Final[dict[str, StopReason]] = {
     "insufficient_system_resource": "error",
     "malformed_function_call": "malformed_tool_call",
 }
-"""In lower case. A word that is not here ends the answer like `stop`, and is kept as `raw`."""
-_NO_WORDS: Final = frozenset({"", "null", "none"})
+"""By finish reason in lower case. Unknown reasons count as `stop`."""
+_NO_REASON: Final = frozenset({"", "null", "none"})
 
 
 class _ToolCall:
-    """A call that is being told. It begins once its name is known."""
+    """A tool call in progress. It starts when its name is known."""
 
-    __slots__ = ("arguments", "has_begun", "id", "name", "part", "said_id", "token")
+    __slots__ = ("arguments", "has_started", "id", "name", "part", "token", "upstream_id")
 
-    def __init__(self, part: int, said_id: str) -> None:
+    def __init__(self, part: int, upstream_id: str) -> None:
         self.part = part
-        self.said_id = said_id
-        self.id = said_id
+        self.upstream_id = upstream_id
+        self.id = upstream_id
         self.name = ""
         self.arguments: list[str] = []
-        self.has_begun = False
+        self.has_started = False
         self.token: Opaque | None = None
 
     def is_complete(self) -> bool:
-        """Tell whether the arguments are one whole JSON object already."""
+        """Return whether the arguments so far are a complete JSON object."""
         text = "".join(self.arguments)
         if not text.rstrip().endswith("}"):
             return False
@@ -85,19 +85,20 @@ class _ToolCall:
 
 
 class ChoiceReader:
-    """Turns the deltas of one choice into events."""
+    """Decodes the deltas of one choice into events."""
 
     def __init__(self, index: int, deployment: Deployment) -> None:
         self._index = index
         self._origin = origin_of(deployment)
         field = deployment.quirks.reasoning_field
-        self._thought_fields = (field, *({"reasoning_content", "reasoning"} - {field}))
+        self._reasoning_fields = (field, *({"reasoning_content", "reasoning"} - {field}))
         self._parts = 0
         self._open = ("", -1)
-        """Kind and number of the text-like part that deltas go to."""
+        """The kind and number of the part to which the next delta belongs."""
         self._last_text = -1
         self._calls: dict[int, _ToolCall] = {}
-        self._by_place: dict[Any, _ToolCall] = {}
+        self._calls_by_key: dict[Any, _ToolCall] = {}
+        """By index, or by id if there is no index."""
         self._latest: _ToolCall | None = None
         self._ids: set[str] = set()
         self._audio: dict[str, Any] = {}
@@ -106,39 +107,39 @@ class ChoiceReader:
         self._stop_text: str | None = None
 
     def read(self, choice: dict[str, Any]) -> list[Event]:
-        """Read one choice of a chunk or of a whole answer."""
+        """Return the events of one choice of a chunk or of a complete response."""
         delta = choice.get("delta")
-        is_whole = not isinstance(delta, dict)
+        is_message = not isinstance(delta, dict)
         if not isinstance(delta, dict):
             delta = choice.get("message")
         if not isinstance(delta, dict):
             delta = {"content": choice.get("text")}
         events: list[Event] = []
-        self._read_delta(delta, choice, events, is_whole=is_whole)
+        self._read_delta(delta, choice, events, is_message=is_message)
         finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish.lower() not in _NO_WORDS:
+        if isinstance(finish, str) and finish.lower() not in _NO_REASON:
             self.finish = finish
-            stop_text = choice.get("stop_reason")  # vLLM: the stop sequence, or a token's number
+            stop_text = choice.get("stop_reason")  # vLLM: the stop sequence, or the number of a token
             self._stop_text = stop_text if isinstance(stop_text, str) and stop_text else None
         return events
 
     def _read_delta(
-        self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event], *, is_whole: bool
+        self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event], *, is_message: bool
     ) -> None:
         if len(delta) == 1 and isinstance(text := delta.get("content"), str) and text:
-            self._text(text, choice, events)  # nearly all there is in a stream
+            self._text(text, choice, events)  # The usual case.
             return
-        self._think(delta, events)
-        self._say(delta, choice, events)
+        self._read_reasoning(delta, events)
+        self._read_content(delta, choice, events)
         if delta.get("images") or delta.get("audio"):
-            self._show(delta, events)
+            self._read_media(delta, events)
         if calls := delta.get("tool_calls"):
-            self._call(calls, events, is_whole=is_whole)
+            self._read_calls(calls, events, is_message=is_message)
         if isinstance(legacy := delta.get("function_call"), dict):
-            self._one_call({"index": 0, "function": legacy}, events)
+            self._read_call({"index": 0, "function": legacy}, events)
 
     def _text_part(self, kind: str, events: list[Event]) -> int:
-        """Return the number of the open part of this kind, closing one of another kind."""
+        """Return the number of the open part if it has this kind; otherwise end it and start a new one."""
         open_kind, part = self._open
         if open_kind == kind:
             return part
@@ -154,9 +155,9 @@ class ChoiceReader:
             events.append(PartEnded(choice=self._index, part=self._open[1]))
             self._open = ("", -1)
 
-    def _think(self, delta: dict[str, Any], events: list[Event]) -> None:
+    def _read_reasoning(self, delta: dict[str, Any], events: list[Event]) -> None:
         text = ""
-        for name in self._thought_fields:
+        for name in self._reasoning_fields:
             value = delta.get(name)
             if value and not text:
                 text = value if isinstance(value, str) else _joined(value)
@@ -165,38 +166,38 @@ class ChoiceReader:
         details = delta.get("reasoning_details") or delta.get("thinking_blocks")
         if isinstance(details, list):
             for entry in details:
-                self._detail(entry, events, has_text=bool(text))
+                self._read_detail(entry, events, has_text=bool(text))
 
-    def _detail(self, entry: Any, events: list[Event], *, has_text: bool) -> None:
-        """Read an entry that may carry a token. Its text usually stands in the plain field as well."""
-        thought = thought_of(entry, self._origin) if isinstance(entry, dict) else None
-        if thought is None:
+    def _read_detail(self, entry: Any, events: list[Event], *, has_text: bool) -> None:
+        """Read an entry of `reasoning_details`. Its text is usually also in the other member (`has_text`)."""
+        reasoning = reasoning_part(entry, self._origin) if isinstance(entry, dict) else None
+        if reasoning is None:
             return
-        said = thought.text or "".join(thought.summary)
-        if said and not has_text:
-            events.append(ReasoningDelta(text=said, choice=self._index, part=self._text_part("reasoning", events)))
-        if thought.token is not None:
-            if thought.is_redacted and not said:
+        text = reasoning.text or "".join(reasoning.summary)
+        if text and not has_text:
+            events.append(ReasoningDelta(text=text, choice=self._index, part=self._text_part("reasoning", events)))
+        if reasoning.token is not None:
+            if reasoning.is_redacted and not text:
                 self._close(events)
             part = self._text_part("reasoning", events)
             events.append(
                 ReasoningToken(
-                    token=thought.token,
+                    token=reasoning.token,
                     choice=self._index,
                     part=part,
-                    is_redacted=thought.is_redacted,
-                    id=thought.id,
+                    is_redacted=reasoning.is_redacted,
+                    id=reasoning.id,
                 )
             )
             self._close(events)
 
-    def _say(self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event]) -> None:
+    def _read_content(self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event]) -> None:
         content = delta.get("content")
         if content:
             if isinstance(content, str):
                 self._text(content, choice, events)
             else:
-                self._pieces(content, choice, events)
+                self._read_parts(content, choice, events)
         refusal = delta.get("refusal")
         if refusal and isinstance(refusal, str):
             self._has_refusal = True
@@ -206,30 +207,30 @@ class ChoiceReader:
         if annotations and isinstance(annotations, list):
             part = self._last_text if self._last_text >= 0 else self._text_part("text", events)
             for annotation in annotations:
-                cited = _citation(annotation)
-                events.append(CitationDelta(citation=cited, choice=self._index, part=part))
+                citation = _citation(annotation)
+                events.append(CitationDelta(citation=citation, choice=self._index, part=part))
 
     def _text(self, text: str, choice: dict[str, Any], events: list[Event]) -> None:
         logprobs = choice.get("logprobs")
         tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
         part = self._text_part("text", events)
-        said = tokens if isinstance(tokens, list) and tokens else None
-        events.append(TextDelta(text=text, choice=self._index, part=part, logprobs=said))
+        token_list = tokens if isinstance(tokens, list) and tokens else None
+        events.append(TextDelta(text=text, choice=self._index, part=part, logprobs=token_list))
 
-    def _pieces(self, content: Any, choice: dict[str, Any], events: list[Event]) -> None:
-        """Read content in parts: Mistral's thoughts stand there, between texts."""
+    def _read_parts(self, content: Any, choice: dict[str, Any], events: list[Event]) -> None:
+        """Read content that is a list of parts. Mistral puts reasoning there."""
         if not isinstance(content, list):
-            raise _malformed("`content` is neither a text nor a list of parts")
+            raise malformed("`content` is neither a string nor a list of parts")
         for piece in content:
             if not isinstance(piece, dict):
                 continue
-            if piece.get("type") == "thinking" and (thought := _joined(piece.get("thinking"))):
+            if piece.get("type") == "thinking" and (reasoning := _joined(piece.get("thinking"))):
                 part = self._text_part("reasoning", events)
-                events.append(ReasoningDelta(text=thought, choice=self._index, part=part))
+                events.append(ReasoningDelta(text=reasoning, choice=self._index, part=part))
             elif isinstance(text := piece.get("text"), str) and text:
                 self._text(text, choice, events)
 
-    def _show(self, delta: dict[str, Any], events: list[Event]) -> None:
+    def _read_media(self, delta: dict[str, Any], events: list[Event]) -> None:
         images = delta.get("images")
         for image in images if isinstance(images, list) else ():
             link = image.get("image_url") if isinstance(image, dict) else None
@@ -245,28 +246,28 @@ class ChoiceReader:
                     self._audio[name] = self._audio.get(name, "") + piece
             self._audio |= {name: audio[name] for name in ("id", "expires_at") if audio.get(name)}
 
-    def _call(self, calls: Any, events: list[Event], *, is_whole: bool) -> None:
+    def _read_calls(self, calls: Any, events: list[Event], *, is_message: bool) -> None:
         if not isinstance(calls, list):
-            raise _malformed("`tool_calls` is no list")
-        for place, call in enumerate(calls):
+            raise malformed("`tool_calls` is not a list")
+        for position, call in enumerate(calls):
             if not isinstance(call, dict):
-                raise _malformed("a tool call is no object")
-            # In a whole message every entry is a call of its own, whatever ids and numbers it has.
-            self._one_call(call | {"index": place} if is_whole else call, events)
+                raise malformed("a tool call is not an object")
+            # In a complete message, each entry is a separate call, even if ids or indexes are equal.
+            self._read_call(call | {"index": position} if is_message else call, events)
 
-    def _one_call(self, fragment: dict[str, Any], events: list[Event]) -> None:
+    def _read_call(self, fragment: dict[str, Any], events: list[Event]) -> None:
         is_custom = isinstance(fragment.get("custom"), dict)
         function = fragment.get("custom") if is_custom else fragment.get("function")
         inner: dict[str, Any] = function if isinstance(function, dict) else {}
         name = inner["name"] if isinstance(inner.get("name"), str) else ""
         arguments = arguments_text(inner.get("input" if is_custom else "arguments"))
-        call = self._which(fragment, name, arguments)
+        call = self._call_of(fragment, name, arguments)
         call.name = call.name or name
-        if not call.has_begun and call.name:
+        if not call.has_started and call.name:
             call.token = _signature(fragment, self._origin)
-            call.has_begun = True
+            call.has_started = True
             events.append(
-                ToolCallBegan(
+                ToolCallStarted(
                     id=call.id,
                     name=call.name,
                     choice=self._index,
@@ -279,45 +280,46 @@ class ChoiceReader:
             call.arguments = []
         if arguments:
             call.arguments.append(arguments)
-            if call.has_begun:
+            if call.has_started:
                 events.append(ArgumentsDelta(text=arguments, choice=self._index, part=call.part))
 
-    def _which(self, fragment: dict[str, Any], name: str, arguments: str) -> _ToolCall:
-        """Find the call that a fragment goes on with, or open one.
+    def _call_of(self, fragment: dict[str, Any], name: str, arguments: str) -> _ToolCall:
+        """Return the call that a fragment belongs to, which may be a new one.
 
-        A new id is a new call, whatever its index; without an id, a name and arguments after a whole object are.
+        A new id starts a new call, even with the same index. Without an id, a fragment with a name and arguments starts
+        a new call if the arguments of the last one are complete.
         """
-        said_id = fragment["id"] if isinstance(fragment.get("id"), str) else ""
-        place = fragment.get("index")
-        if isinstance(place, bool) or not isinstance(place, int):
-            place = said_id or None
-        known = self._by_place.get(place) if place is not None else None
-        if known is None and place is None and not name:
-            known = self._latest
-        is_new = known is None or bool(said_id and known.said_id and said_id != known.said_id)
-        if known is not None and not is_new and not said_id and name and known.name:
-            is_new = bool(arguments) and known.is_complete()
-        if known is not None and not is_new:
-            return known
-        call = _ToolCall(self._parts, said_id)
+        upstream_id = fragment["id"] if isinstance(fragment.get("id"), str) else ""
+        key = fragment.get("index")
+        if isinstance(key, bool) or not isinstance(key, int):
+            key = upstream_id or None
+        found = self._calls_by_key.get(key) if key is not None else None
+        if found is None and key is None and not name:
+            found = self._latest
+        is_new = found is None or bool(upstream_id and found.upstream_id and upstream_id != found.upstream_id)
+        if found is not None and not is_new and not upstream_id and name and found.name:
+            is_new = bool(arguments) and found.is_complete()
+        if found is not None and not is_new:
+            return found
+        call = _ToolCall(self._parts, upstream_id)
         self._parts += 1
-        if not said_id or said_id in self._ids:
+        if not upstream_id or upstream_id in self._ids:
             call.id = new_id("call_")
         self._ids.add(call.id)
         self._open = ("", -1)
         self._calls[call.part] = self._latest = call
-        if place is not None:
-            self._by_place[place] = call
+        if key is not None:
+            self._calls_by_key[key] = call
         return call
 
-    def finished(self) -> list[Event]:
-        """The choice is over: return what has waited for that."""
+    def end_events(self) -> list[Event]:
+        """Return the last events of the choice."""
         events: list[Event] = []
         if self._audio:
             events.append(WholePart(value=_audio(self._audio), choice=self._index, part=self._parts))
-        if any(not call.has_begun for call in self._calls.values()):
-            raise _malformed("a tool call has no name")
-        events.append(Finished(stop=self._stop(), choice=self._index))
+        if any(not call.has_started for call in self._calls.values()):
+            raise malformed("a tool call has no name")
+        events.append(ChoiceFinished(stop=self._stop(), choice=self._index))
         return events
 
     def _stop(self) -> Stop:
@@ -333,7 +335,7 @@ class ChoiceReader:
 
 
 def arguments_text(value: Any) -> str:
-    """Return the arguments as text, whatever the vendor sent them as."""
+    """Return the arguments as text, even if the vendor has not sent them as text."""
     if isinstance(value, str):
         return value
     return "" if value is None else msgspec.json.encode(value).decode()
@@ -355,23 +357,23 @@ def _signature(fragment: dict[str, Any], origin: str) -> Opaque | None:
 
 
 def _citation(annotation: Any) -> Citation:
-    said = annotation.get("url_citation") if isinstance(annotation, dict) else None
-    if not isinstance(said, dict):
+    url_citation = annotation.get("url_citation") if isinstance(annotation, dict) else None
+    if not isinstance(url_citation, dict):
         return Citation(raw=annotation, dialect=DIALECT)
-    texts = {name: said[name] for name in ("url", "title") if isinstance(said.get(name), str)}
-    cited = said.get("content")
+    texts = {name: url_citation[name] for name in ("url", "title") if isinstance(url_citation.get(name), str)}
+    cited = url_citation.get("content")
     return Citation(
         kind="url",
         **texts,
         cited_text=cited if isinstance(cited, str) else "",
-        start=_place(said.get("start_index")),
-        end=_place(said.get("end_index")),
+        start=_offset(url_citation.get("start_index")),
+        end=_offset(url_citation.get("end_index")),
         raw=annotation,
         dialect=DIALECT,
     )
 
 
-def _place(value: Any) -> int:
+def _offset(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else -1
 
 
@@ -382,12 +384,13 @@ def _source(url: str) -> Source:
     return Source(data=body, media_type=head.partition(";")[0])
 
 
-def _audio(said: dict[str, Any]) -> Media:
-    extras: dict[str, Any] = {name: said[name] for name in ("id", "expires_at") if name in said}
+def _audio(audio: dict[str, Any]) -> Media:
+    extras: dict[str, Any] = {name: audio[name] for name in ("id", "expires_at") if name in audio}
     return Media(
-        kind="audio", source=Source(data=said.get("data", "")), transcript=said.get("transcript", ""), extras=extras
+        kind="audio", source=Source(data=audio.get("data", "")), transcript=audio.get("transcript", ""), extras=extras
     )
 
 
-def _malformed(what: str) -> errors.UpstreamMalformed:
-    return errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {what}.")
+def malformed(problem: str) -> errors.UpstreamMalformed:
+    """Return the error for an invalid chat completion."""
+    return errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {problem}.")

@@ -1,11 +1,11 @@
-"""From the intermediate form's turns to the messages of a chat request."""
+"""Encoding of messages for chat completion requests."""
 
 from typing import Any, Final
 
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.ir import (
     Conversation,
     Foreign,
@@ -21,39 +21,41 @@ from intellirouter.dialects.ir import (
     usable_token,
 )
 from intellirouter.dialects.openai_chat.media import encode_media
-from intellirouter.dialects.openai_chat.reasoning import DIALECT, entry_of, shown
+from intellirouter.dialects.openai_chat.reasoning import DIALECT, reasoning_entry, visible_text
 
 OPENAI_VENDORS: Final = frozenset({"openai", "azure"})
 _GOOGLE_VENDORS: Final = frozenset({"gemini", "vertex"})
-_TAKES_CACHE_MARKS: Final = frozenset({"openrouter", "dashscope"})
-_CACHES_BY_ITSELF: Final = OPENAI_VENDORS | frozenset(
+_CACHE_MARK_VENDORS: Final = frozenset({"openrouter", "dashscope"})
+_AUTOMATIC_CACHE_VENDORS: Final = OPENAI_VENDORS | frozenset(
     {"deepseek", "gemini", "vertex", "groq", "xai", "moonshot", "fireworks", "vllm", "llamacpp", "ollama", "host"}
 )
-"""Vendors that cache prefixes unasked: a mark there has no effect of its own."""
-_MAX_ERROR_WORD: Final = 16
+"""Vendors that cache prefixes automatically, so that a breakpoint would have no effect."""
+_ERROR_PREFIX_CHARS: Final = 16
 
 
-def mark_cache(encoded: dict[str, Any], ttl: str, deployment: Deployment, losses: LossReport, *, is_same: bool) -> None:
-    """Add a cache breakpoint for a vendor that takes it. OpenAI refuses the member, and caches prefixes unasked."""
-    if deployment.vendor in _TAKES_CACHE_MARKS or (is_same and deployment.vendor not in OPENAI_VENDORS):
+def mark_cache(
+    encoded: dict[str, Any], ttl: str, deployment: Deployment, losses: LossReport, *, is_same_dialect: bool
+) -> None:
+    """Add a cache breakpoint if the vendor supports it. OpenAI rejects the member."""
+    if deployment.vendor in _CACHE_MARK_VENDORS or (is_same_dialect and deployment.vendor not in OPENAI_VENDORS):
         encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
-    elif deployment.vendor in _CACHES_BY_ITSELF:
+    elif deployment.vendor in _AUTOMATIC_CACHE_VENDORS:
         losses.add("cache", "converted", "automatic caching")
     else:
         losses.dropped("cache")
 
 
 class MessageWriter:
-    """Writes the messages of one conversation for one deployment. Read-only on the conversation."""
+    """Encodes the messages of a conversation for one deployment. Does not change the conversation."""
 
     def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
         self._deployment = deployment
         self._losses = losses
-        self._is_same = conversation.dialect == DIALECT
+        self._is_same_dialect = conversation.dialect == DIALECT
         self._is_openai = deployment.vendor in OPENAI_VENDORS
         self._has_developer = self._is_openai or deployment.quirks.has_developer_role
-        self._moved: list[dict[str, Any]] = []
-        """Pictures of tool results: they wait for the next user turn."""
+        self._result_media: list[dict[str, Any]] = []
+        """Media of tool results, which become part of the next user message."""
         self._out: list[dict[str, Any]] = []
 
     def write(self, messages: list[Message]) -> list[dict[str, Any]]:
@@ -65,8 +67,8 @@ class MessageWriter:
                     self._flush()
                     self._out.append(self._assistant(message))
                 case "user":
-                    content = self._moved + self._parts(message.parts)
-                    self._moved = []
+                    content = self._result_media + self._parts(message.parts)
+                    self._result_media = []
                     self._out.append(self._turn("user", message, self._content(content)))
                 case _:
                     self._flush()
@@ -78,25 +80,25 @@ class MessageWriter:
         return self._out
 
     def _flush(self) -> None:
-        if self._moved:
-            self._out.append({"role": "user", "content": self._moved})
-            self._moved = []
+        if self._result_media:
+            self._out.append({"role": "user", "content": self._result_media})
+            self._result_media = []
 
     def _turn(self, role: str, message: Message, content: Any) -> dict[str, Any]:
         turn: dict[str, Any] = {"role": role, "content": content}
         if message.name:
             turn["name"] = message.name
-        if self._is_same:
+        if self._is_same_dialect:
             turn |= message.extras
         return turn
 
     def _content(self, parts: list[dict[str, Any]]) -> Any:
-        """Return a plain text where that says the same: not every vendor takes lists of parts."""
+        """Return the parts as one string if possible, because not all vendors accept lists of parts."""
         if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             return parts[0]["text"]
         if not parts:
             return ""
-        if self._is_same or self._is_openai or any(part.keys() != {"type", "text"} for part in parts):
+        if self._is_same_dialect or self._is_openai or any(part.keys() != {"type", "text"} for part in parts):
             return parts
         return "\n\n".join(part["text"] for part in parts)
 
@@ -106,7 +108,7 @@ class MessageWriter:
     def _part(self, part: Part) -> dict[str, Any] | None:
         match part:
             case Text():
-                self._note_citations(part)
+                self._report_citations(part)
                 encoded: dict[str, Any] = {"type": "text", "text": part.text}
             case Media():
                 encoded = self._media(part)
@@ -116,18 +118,18 @@ class MessageWriter:
                 return self._foreign(part)
             case _:
                 return None
-        if self._is_same:
+        if self._is_same_dialect:
             encoded |= part.extras
         if not isinstance(part, Refusal) and part.cache is not None:
             self._mark(encoded, part.cache.ttl)
         return encoded
 
     def _media(self, part: Media) -> dict[str, Any]:
-        if part.source.file_id is not None and not self._is_same:
+        if part.source.file_id is not None and not self._is_same_dialect:
             raise errors.UnsupportedFeature(
-                "A file id means something only to the vendor that gave it.",
+                "A file id of another vendor cannot be used.",
                 param="messages[].content[]",
-                hint="Send the bytes as base64 instead.",
+                hint="Send the content of the file as base64 instead.",
             )
         encoded = encode_media(part)
         if encoded["type"] == "text":
@@ -138,7 +140,7 @@ class MessageWriter:
             self._losses.dropped("messages[].content[].citations")
         return encoded
 
-    def _note_citations(self, part: Text) -> None:
+    def _report_citations(self, part: Text) -> None:
         if part.citations:
             self._losses.dropped("messages[].content[].citations")
 
@@ -150,7 +152,7 @@ class MessageWriter:
         return None
 
     def _mark(self, encoded: dict[str, Any], ttl: str) -> None:
-        mark_cache(encoded, ttl, self._deployment, self._losses, is_same=self._is_same)
+        mark_cache(encoded, ttl, self._deployment, self._losses, is_same_dialect=self._is_same_dialect)
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         texts: list[str] = []
@@ -160,13 +162,13 @@ class MessageWriter:
         for part in message.parts:
             match part:
                 case Text():
-                    self._note_citations(part)
+                    self._report_citations(part)
                     texts.append(part.text)
                 case Refusal():
-                    self._refuse(part, turn, texts)
+                    self._refusal(part, turn, texts)
                 case ToolCall():
                     calls.append(self._call(part))
-                case Media(kind="audio") if part.source.file_id is not None and self._is_same:
+                case Media(kind="audio") if part.source.file_id is not None and self._is_same_dialect:
                     turn["audio"] = {"id": part.source.file_id}
                 case Media():
                     self._losses.dropped(f"messages[].content[].{part.kind}")
@@ -174,7 +176,7 @@ class MessageWriter:
                     (calls if part.kind in raw and "id" in raw else others).append(raw)
                 case _:
                     pass
-        self._think(turn, message)
+        self._reasoning(turn, message)
         if others:
             turn["content"] = [{"type": "text", "text": text} for text in texts] + others
         elif texts or not (calls or "refusal" in turn or "audio" in turn):
@@ -183,41 +185,41 @@ class MessageWriter:
             turn["tool_calls"] = calls
         return turn
 
-    def _refuse(self, part: Refusal, turn: dict[str, Any], texts: list[str]) -> None:
-        if self._is_openai or self._is_same:
+    def _refusal(self, part: Refusal, turn: dict[str, Any], texts: list[str]) -> None:
+        if self._is_openai or self._is_same_dialect:
             turn["refusal"] = turn.get("refusal", "") + part.text
         else:
             texts.append(part.text)
 
-    def _think(self, turn: dict[str, Any], message: Message) -> None:
-        """Send thoughts back to who had them. A vendor that needs none would take them for the client's words."""
-        thoughts = [part for part in message.parts if isinstance(part, Reasoning)]
-        if not thoughts:
+    def _reasoning(self, turn: dict[str, Any], message: Message) -> None:
+        """Add the reasoning that the upstream wants back. Others would treat it as part of the conversation."""
+        parts = [part for part in message.parts if isinstance(part, Reasoning)]
+        if not parts:
             return
-        own = [part for part in thoughts if usable_token(part.token, DIALECT, self._deployment) is not None]
-        details = [entry_of(part.token, part) for part in own if part.token is not None]
+        own = [part for part in parts if usable_token(part.token, DIALECT, self._deployment) is not None]
+        details = [reasoning_entry(part.token, part) for part in own if part.token is not None]
         if details:
             turn["reasoning_details"] = details
-        plain = [part for part in thoughts if part.token is None]
-        is_wanted = self._deployment.profile.wants_reasoning_back or self._is_same
-        text = shown(plain) if is_wanted else ""
+        plain = [part for part in parts if part.token is None]
+        is_accepted = self._deployment.profile.wants_reasoning_back or self._is_same_dialect
+        text = visible_text(plain) if is_accepted else ""
         if text:
             turn["reasoning_content"] = text
-        if len(own) < len(thoughts) - (len(plain) if text else 0):
-            self._losses.add("messages[].reasoning", "dropped", "only who thought it takes it back")
+        if len(own) < len(parts) - (len(plain) if text else 0):
+            self._losses.add("messages[].reasoning", "dropped", "not accepted by this upstream")
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         encoded: dict[str, Any] = {"id": call.id, "type": "function"}
-        if call.kind == "custom" and (self._is_openai or self._is_same):
+        if call.kind == "custom" and (self._is_openai or self._is_same_dialect):
             encoded = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         elif call.kind == "custom":
-            arguments = msgspec.json.encode({INPUT: call.arguments}).decode()
+            arguments = msgspec.json.encode({INPUT_ARGUMENT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
         else:
             encoded["function"] = {"name": call.name, "arguments": call.arguments}
         if (signature := self._signature(call)) is not None:
             encoded["extra_content"] = {"google": {"thought_signature": signature}}
-        if self._is_same:
+        if self._is_same_dialect:
             encoded |= call.extras
         return encoded
 
@@ -227,7 +229,7 @@ class MessageWriter:
             return None
         if token.origin:
             return token.value if token.origin == origin_of(self._deployment) else None
-        return token.value if self._deployment.vendor in _GOOGLE_VENDORS or self._is_same else None
+        return token.value if self._deployment.vendor in _GOOGLE_VENDORS or self._is_same_dialect else None
 
     def _results(self, message: Message) -> None:
         for part in message.parts:
@@ -237,27 +239,28 @@ class MessageWriter:
                 self._out.append(raw)
 
     def _result(self, result: ToolResult, message: Message) -> dict[str, Any]:
-        pictures = [part for part in result.parts if isinstance(part, Media)]
+        media = [part for part in result.parts if isinstance(part, Media)]
         texts = [part for part in result.parts if isinstance(part, Text)]
-        if pictures and not self._is_same:
-            self._moved.append({"type": "text", "text": f"What the tool call {result.call_id} returned:"})
-            self._moved += [self._media(part) for part in pictures]
-            self._losses.add("messages[].content[].tool_result.content", "converted", "user message")
+        if media and not self._is_same_dialect:
+            self._result_media.append({"type": "text", "text": f"What the tool call {result.call_id} returned:"})
+            self._result_media += [self._media(part) for part in media]
+            field = "messages[].content[].tool_result.content"
+            self._losses.add(field, "converted", "media of a tool result sent as user")
         content: Any = "\n".join(part.text for part in texts)
-        if pictures and self._is_same:
+        if media and self._is_same_dialect:
             content = self._parts(list(result.parts))
         elif any(part.cache is not None for part in texts):
             content = self._content(self._parts(list(texts)))
-        elif pictures and not content:
+        elif media and not content:
             content = "See the next user message."
         if result.is_error and isinstance(content, str):
             self._losses.add("messages[].content[].is_error", "converted", "text")
-            if "error" not in content[:_MAX_ERROR_WORD].lower():
+            if "error" not in content[:_ERROR_PREFIX_CHARS].lower():
                 content = f"Error: {content}"
         turn: dict[str, Any] = {"role": "tool", "tool_call_id": result.call_id, "content": content}
         if result.cache is not None:
             self._mark(turn, result.cache.ttl)
-        if self._is_same:
+        if self._is_same_dialect:
             turn |= message.extras
             if result.name:
                 turn["name"] = result.name

@@ -1,4 +1,4 @@
-"""From the intermediate form to a chat completion request, for OpenAI and the vendors of its dialect.
+"""Encoding of conversations as chat completion requests, for OpenAI and other upstreams of its dialect.
 
 Source: OpenAI API reference, "Create chat completion"; OpenRouter's `reasoning` object.
 """
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.custom_tools import INPUT, schema_of
+from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.ir import (
@@ -18,11 +18,11 @@ from intellirouter.dialects.ir import (
     CustomTool,
     FunctionTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     ServerTool,
     ToolChoice,
 )
-from intellirouter.dialects.openai_chat.quirks import fit, instruct, json_instruction
+from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
 
@@ -34,7 +34,7 @@ _NO_STOP_LIMIT: Final = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "ho
 _MAX_USER_CHARS: Final = 64
 _COMMON_EFFORTS: Final = {"minimal": "low", "xhigh": "high", "max": "high"}
 _NOT_OPENAI: Final = ("top_k", "min_p", "repetition_penalty")
-_KNOBS: Final = (
+_PARAMETERS: Final = (
     "temperature",
     "top_p",
     "top_k",
@@ -47,8 +47,6 @@ _KNOBS: Final = (
     "logprobs",
     "top_logprobs",
 )
-
-
 LAYOUT: Final = Layout(
     synonyms={
         "max_completion_tokens": ("max_tokens",),
@@ -61,38 +59,38 @@ LAYOUT: Final = Layout(
 )
 
 
-def write_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+def encode_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
     body = _Writer(conversation, deployment, losses).body()
     quirks = deployment.quirks
     if deployment.vendor in OPENAI_VENDORS and not quirks.has_developer_role:
         quirks = structs.replace(quirks, has_developer_role=True)
-    fit(body, quirks, losses)
+    apply_quirks(body, quirks, losses)
     return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
 
 
 class _Writer:
     def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
-        self._ask = conversation
+        self._conversation = conversation
         self._deployment = deployment
         self._losses = losses
-        self._is_same = conversation.dialect == DIALECT
+        self._is_same_dialect = conversation.dialect == DIALECT
         self._is_openai = deployment.vendor in OPENAI_VENDORS
-        self._has_custom = self._is_openai or self._is_same
-        """Knows tools that take free text; others get a function of one text."""
+        self._has_custom_tools = self._is_openai or self._is_same_dialect
+        """Whether the upstream has custom tools. Otherwise they are sent as functions."""
         self._body: dict[str, Any] = {"model": deployment.upstream_model}
 
     def body(self) -> dict[str, Any]:
-        body, ask = self._body, self._ask
-        body["messages"] = MessageWriter(ask, self._deployment, self._losses).write(ask.messages)
+        body, conversation = self._body, self._conversation
+        body["messages"] = MessageWriter(conversation, self._deployment, self._losses).write(conversation.messages)
         self._tools()
-        if ask.output is not None:
-            self._output(ask.output)
-        if ask.reasoning is not None:
-            self._reasoning(ask.reasoning)
+        if conversation.output is not None:
+            self._output(conversation.output)
+        if conversation.reasoning is not None:
+            self._reasoning(conversation.reasoning)
         self._sampling()
-        self._housekeeping()
-        extras = ask.extras if self._is_same else {}
-        if ask.is_stream:
+        self._other_settings()
+        extras = conversation.extras if self._is_same_dialect else {}
+        if conversation.is_stream:
             body["stream"] = True
             body["stream_options"] = {**(extras.get("stream_options") or {}), "include_usage": True}
         for name, value in extras.items():
@@ -100,20 +98,20 @@ class _Writer:
         return body
 
     def _tools(self) -> None:
-        tools, choice = self._ask.tools, self._ask.tool_choice
-        encoded = [made for tool in tools if (made := self._tool(tool)) is not None]
-        if choice is not None and choice.allowed is not None and not (self._is_openai or self._is_same):
+        tools, choice = self._conversation.tools, self._conversation.tool_choice
+        encoded = [each for tool in tools if (each := self._tool(tool)) is not None]
+        if choice is not None and choice.allowed is not None and not (self._is_openai or self._is_same_dialect):
             encoded = [tool for tool in encoded if tool[tool["type"]].get("name") in choice.allowed]
             self._losses.add("tool_choice", "converted", "only the allowed tools are sent")
         if not encoded:
             if choice is not None and choice.mode in {"required", "named"}:
-                raise self._unsupported("a tool choice without tools that it could take", "tool_choice")
+                raise self._unsupported("a tool choice without a tool that it allows", "tool_choice")
             return
         self._body["tools"] = encoded
         if choice is None:
             return
-        if (said := self._choice(choice)) is not None:
-            self._body["tool_choice"] = said
+        if (encoded_choice := self._choice(choice)) is not None:
+            self._body["tool_choice"] = encoded_choice
         if choice.is_parallel is not None:
             self._body["parallel_tool_calls"] = choice.is_parallel
 
@@ -122,12 +120,12 @@ class _Writer:
             case FunctionTool():
                 return self._function(tool)
             case CustomTool():
-                if not self._has_custom:
-                    self._losses.add("tools", "emulated", f"free text is the argument {INPUT}")
+                if not self._has_custom_tools:
+                    self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
                     return self._function(_as_function(tool))
                 custom = {"name": tool.name, "description": tool.description, "format": tool.format}
-                kept = {name: value for name, value in custom.items() if value}
-                return {"type": "custom", "custom": kept | (tool.extras if self._is_same else {})}
+                members = {name: value for name, value in custom.items() if value}
+                return {"type": "custom", "custom": members | (tool.extras if self._is_same_dialect else {})}
             case _:
                 if tool.dialect == DIALECT and isinstance(tool.raw, dict):
                     raw: dict[str, Any] = tool.raw
@@ -141,42 +139,43 @@ class _Writer:
             function["description"] = tool.description
         if tool.parameters is not None:
             function["parameters"] = tool.parameters
-        elif not self._is_same:
+        elif not self._is_same_dialect:
             function["parameters"] = {"type": "object", "properties": {}}
         if tool.is_strict is not None:
             function["strict"] = tool.is_strict
         encoded: dict[str, Any] = {"type": "function", "function": function}
         if tool.cache is not None:
-            mark_cache(encoded, tool.cache.ttl, self._deployment, self._losses, is_same=self._is_same)
-        if self._is_same:
+            mark_cache(encoded, tool.cache.ttl, self._deployment, self._losses, is_same_dialect=self._is_same_dialect)
+        if self._is_same_dialect:
             function |= tool.extras
         return encoded
 
     def _choice(self, choice: ToolChoice) -> Any:
         if choice.raw is not None:
-            if not self._is_same:
-                raise self._unsupported("this choice of a tool that another vendor runs", "tool_choice")
+            if not self._is_same_dialect:
+                raise self._unsupported("the choice of a tool that another vendor runs", "tool_choice")
             return choice.raw
         if choice.mode == "named":
-            return self._named(choice.name)
-        if choice.allowed is not None and (self._is_openai or self._is_same):
+            return self._tool_reference(choice.name)
+        if choice.allowed is not None and (self._is_openai or self._is_same_dialect):
             mode = "required" if choice.mode == "required" else "auto"
-            allowed = [self._named(name) for name in choice.allowed]
+            allowed = [self._tool_reference(name) for name in choice.allowed]
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}}
         return choice.mode
 
-    def _named(self, name: str) -> dict[str, Any]:
-        tool = next((tool for tool in self._ask.tools if not isinstance(tool, ServerTool) and tool.name == name), None)
-        kind = "custom" if isinstance(tool, CustomTool) and self._has_custom else "function"
+    def _tool_reference(self, name: str) -> dict[str, Any]:
+        named = (tool for tool in self._conversation.tools if not isinstance(tool, ServerTool) and tool.name == name)
+        tool = next(named, None)
+        kind = "custom" if isinstance(tool, CustomTool) and self._has_custom_tools else "function"
         return {"type": kind, kind: {"name": name}}
 
     def _output(self, output: OutputFormat) -> None:
         if output.kind == "json_object":
             self._body["response_format"] = {"type": "json_object"}
-            # OpenAI refuses the format where no message speaks of JSON; other dialects have no such rule.
-            if not self._is_same and b"json" not in msgspec.json.encode(self._body["messages"]).lower():
-                instruct(self._body, json_instruction(None))
-                self._losses.add("output", "converted", "an instruction was added")
+            # OpenAI rejects the format unless a message contains "JSON". Other dialects have no such rule.
+            if not self._is_same_dialect and b"json" not in msgspec.json.encode(self._body["messages"]).lower():
+                add_instruction(self._body, json_instruction(None))
+                self._losses.add("output", "converted", "instruction in the system prompt")
         elif output.kind == "json_schema":
             schema: dict[str, Any] = {"name": output.name or "response", "schema": output.schema or {}}
             if output.description:
@@ -185,41 +184,41 @@ class _Writer:
                 schema["strict"] = output.is_strict
             self._body["response_format"] = {"type": "json_schema", "json_schema": schema}
 
-    def _reasoning(self, ask: ReasoningAsk) -> None:
-        if self._is_same:
-            if ask.effort and not isinstance(ask.spelling.get("reasoning"), dict):
-                self._body["reasoning_effort"] = ask.effort
-            self._body |= ask.spelling
+    def _reasoning(self, config: ReasoningConfig) -> None:
+        if self._is_same_dialect:
+            if config.effort and not isinstance(config.client_members.get("reasoning"), dict):
+                self._body["reasoning_effort"] = config.effort
+            self._body |= config.client_members
             return
         if self._deployment.vendor == "openrouter":
-            self._body["reasoning"] = _openrouter(ask)
+            self._body["reasoning"] = _openrouter_reasoning(config)
             return
-        effort = ask.effort
-        if not effort and ask.budget_tokens is not None and ask.budget_tokens > 0 and ask.is_enabled is not False:
-            effort = effort_of(ask.budget_tokens)
+        effort, budget = config.effort, config.budget_tokens
+        if not effort and budget is not None and budget > 0 and config.is_enabled is not False:
+            effort = effort_of(budget)
             self._losses.add("reasoning.budget_tokens", "converted", effort)
         elif effort in _COMMON_EFFORTS and not self._is_openai:
             effort = _COMMON_EFFORTS[effort]
             self._losses.add("reasoning.effort", "converted", effort)
-        is_off = ask.is_enabled is False or ask.budget_tokens == 0
+        is_off = config.is_enabled is False or budget == 0
         if effort:
             self._body["reasoning_effort"] = effort
             if is_off and effort != "none":
                 self._losses.add("reasoning", "converted", effort)
         elif is_off:
-            # Only models that think take the member at all, and not all of those take `none`.
+            # Only reasoning models accept `reasoning_effort`, and not all of them accept `none`.
             self._losses.dropped("reasoning")
-        elif ask.is_enabled or ask.is_adaptive or ask.budget_tokens is not None:
+        elif config.is_enabled or config.is_adaptive or budget is not None:
             self._losses.add("reasoning", "converted", "the model decides")
-        # OpenAI's chat shows no thoughts, most other vendors show them unasked.
-        if (ask.shows_thoughts if ask.shows_thoughts is not None else bool(ask.summary) or None) is self._is_openai:
+        # OpenAI's chat API never returns reasoning; most other vendors always do.
+        if (config.is_visible if config.is_visible is not None else bool(config.summary) or None) is self._is_openai:
             self._losses.dropped("reasoning.summary")
 
     def _sampling(self) -> None:
-        body, sampling = self._body, self._ask.sampling
+        body, sampling = self._body, self._conversation.sampling
         if sampling.max_output_tokens is not None:
             body["max_completion_tokens" if self._is_openai else "max_tokens"] = sampling.max_output_tokens
-        for name in _KNOBS:
+        for name in _PARAMETERS:
             value = getattr(sampling, name)
             if value is None:
                 continue
@@ -228,68 +227,71 @@ class _Writer:
             else:
                 body[name] = value
         if sampling.stop:
-            if len(sampling.stop) > _MAX_STOPS and not self._is_same and self._deployment.vendor not in _NO_STOP_LIMIT:
+            is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
+            if len(sampling.stop) > _MAX_STOPS and not is_unlimited:
                 raise self._unsupported(f"more than {_MAX_STOPS} stop sequences", "stop")
             body["stop"] = sampling.stop
         if sampling.n > 1:
             body["n"] = sampling.n
         if sampling.verbosity:
-            if self._is_openai or self._is_same:
+            if self._is_openai or self._is_same_dialect:
                 body["verbosity"] = sampling.verbosity
             else:
                 self._losses.dropped("verbosity")
 
-    def _housekeeping(self) -> None:
-        ask, body = self._ask, self._body
-        if ask.user:
-            body["user"] = ask.user
-            if len(ask.user) > _MAX_USER_CHARS and not self._is_same:
-                body["user"] = hashlib.sha256(ask.user.encode()).hexdigest()
+    def _other_settings(self) -> None:
+        conversation, body = self._conversation, self._body
+        if conversation.user:
+            body["user"] = conversation.user
+            if len(conversation.user) > _MAX_USER_CHARS and not self._is_same_dialect:
+                body["user"] = hashlib.sha256(conversation.user.encode()).hexdigest()
                 self._losses.add("user", "converted", "its SHA-256")
-        if ask.metadata is not None:
-            if self._is_same:
-                body["metadata"] = ask.metadata
+        if conversation.metadata is not None:
+            if self._is_same_dialect:
+                body["metadata"] = conversation.metadata
             else:
-                self._losses.dropped("metadata")  # OpenAI takes it for stored answers only
-        if ask.service_tier:
-            tier = _OTHER_TIERS.get(ask.service_tier, ask.service_tier)
-            if self._is_same or (self._is_openai and tier in _TIERS):
+                self._losses.dropped("metadata")  # OpenAI only accepts it for stored completions.
+        if conversation.service_tier:
+            tier = _OTHER_TIERS.get(conversation.service_tier, conversation.service_tier)
+            if self._is_same_dialect or (self._is_openai and tier in _TIERS):
                 body["service_tier"] = tier
             else:
                 self._losses.dropped("service_tier")
-        if ask.cache_key and (self._is_openai or self._is_same):
-            body["prompt_cache_key"] = ask.cache_key
-        elif ask.cache_key:
+        if conversation.cache_key and (self._is_openai or self._is_same_dialect):
+            body["prompt_cache_key"] = conversation.cache_key
+        elif conversation.cache_key:
             self._losses.dropped("cache_key")
         self._modalities()
 
     def _modalities(self) -> None:
-        wanted = self._ask.modalities
-        if not wanted or (wanted == ["text"] and not self._is_same):
+        modalities = self._conversation.modalities
+        if not modalities or (modalities == ["text"] and not self._is_same_dialect):
             return
-        if not self._is_same and (self._deployment.vendor != "openrouter" or "audio" in wanted):
-            raise self._unsupported("answers that are not text", "modalities")
-        self._body["modalities"] = wanted
+        if not self._is_same_dialect and (self._deployment.vendor != "openrouter" or "audio" in modalities):
+            raise self._unsupported("answers other than text", "modalities")
+        self._body["modalities"] = modalities
 
     def _unsupported(self, what: str, field: str) -> errors.UnsupportedFeature:
         return errors.UnsupportedFeature(
-            f"{self._deployment.name} ({self._deployment.vendor}) cannot take {what}.",
+            f"{self._deployment.name} ({self._deployment.vendor}) does not support {what}.",
             param=self._losses.name_of(field),
         )
 
 
 def _as_function(tool: CustomTool) -> FunctionTool:
-    return FunctionTool(name=tool.name, description=tool.description, parameters=schema_of(tool), cache=tool.cache)
+    return FunctionTool(
+        name=tool.name, description=tool.description, parameters=custom_tool_schema(tool), cache=tool.cache
+    )
 
 
-def _openrouter(ask: ReasoningAsk) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    if ask.budget_tokens is not None and ask.budget_tokens > 0:
-        said["max_tokens"] = ask.budget_tokens
-    elif ask.effort:
-        said["effort"] = ask.effort
-    elif ask.is_enabled is not None or ask.is_adaptive:
-        said["enabled"] = ask.is_enabled is not False
-    if ask.shows_thoughts is not None:
-        said["exclude"] = not ask.shows_thoughts
-    return said
+def _openrouter_reasoning(config: ReasoningConfig) -> dict[str, Any]:
+    encoded: dict[str, Any] = {}
+    if config.budget_tokens is not None and config.budget_tokens > 0:
+        encoded["max_tokens"] = config.budget_tokens
+    elif config.effort:
+        encoded["effort"] = config.effort
+    elif config.is_enabled is not None or config.is_adaptive:
+        encoded["enabled"] = config.is_enabled is not False
+    if config.is_visible is not None:
+        encoded["exclude"] = not config.is_visible
+    return encoded

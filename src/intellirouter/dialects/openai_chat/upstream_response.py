@@ -1,4 +1,4 @@
-"""From a chat completion, whole or in chunks, to the intermediate form.
+"""Decoding of chat completions, complete or in chunks.
 
 Source: OpenAI API reference, "The chat completion object" and "The chat completion chunk object".
 """
@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Deployment, Usage, errors
-from intellirouter.dialects.ir import Began, Ended, Event, Response, UsageUpdate, collect
+from intellirouter.dialects.ir import Event, Response, StreamEnded, StreamStarted, UsageUpdate, collect
 from intellirouter.dialects.openai.errors import decode_error_in_200, decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
-from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader
+from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
 from intellirouter.dialects.wire.sse import EventReader, check_utf8
 
 _DONE: Final = b"[DONE]"
@@ -21,8 +21,8 @@ _MAX_CHOICES: Final = 128
 _MAX_CREATED_S: Final = 2**53
 
 
-class _Answer(Struct):
-    """An answer or a chunk of one. Nothing but JSON is relied on."""
+class _Completion(Struct):
+    """A chat completion or a chunk of one. The types of its members are checked later, because vendors deviate."""
 
     id: Any = None
     model: Any = None
@@ -36,20 +36,20 @@ class _Answer(Struct):
     x_groq: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_Answer).decode
+_decode: Final = msgspec.json.Decoder(_Completion).decode
 
 
-def _read(data: bytes) -> _Answer:
+def _read(data: bytes) -> _Completion:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream's answer is no chat completion: {error}") from None
+        raise errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {error}.") from None
 
 
-def _choices(answer: _Answer) -> list[dict[str, Any]]:
-    choices = answer.choices or []
+def _choices(completion: _Completion) -> list[dict[str, Any]]:
+    choices = completion.choices or []
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise errors.UpstreamMalformed("The upstream's answer is no chat completion: `choices` is no list of objects.")
+        raise malformed("`choices` is not a list of objects")
     return choices
 
 
@@ -58,19 +58,19 @@ def _index(choice: dict[str, Any], fallback: int) -> int:
     if isinstance(index, bool) or not isinstance(index, int):
         return fallback
     if not 0 <= index < _MAX_CHOICES:
-        raise errors.UpstreamMalformed(f"The upstream's answer has a choice of number {index}.")
+        raise malformed(f"the index {index} of a choice is out of range")
     return index
 
 
-def _began(answer: _Answer) -> Began:
-    created = answer.created
+def _start(completion: _Completion) -> StreamStarted:
+    created = completion.created
     is_time = isinstance(created, int | float) and not isinstance(created, bool) and 0 < created < _MAX_CREATED_S
-    return Began(
-        id=_text(answer.id),
-        model=_text(answer.model),
+    return StreamStarted(
+        id=_text(completion.id),
+        model=_text(completion.model),
         created_s=int(created) if is_time else 0,
-        service_tier=_text(answer.service_tier),
-        system_fingerprint=_text(answer.system_fingerprint),
+        service_tier=_text(completion.service_tier),
+        system_fingerprint=_text(completion.system_fingerprint),
     )
 
 
@@ -78,37 +78,37 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _usage(answer: _Answer, choices: list[dict[str, Any]]) -> Usage | None:
-    """Return the usage, from where this vendor puts it."""
-    usage = decode_usage(answer.usage)
-    if usage is None and isinstance(answer.x_groq, dict) and answer.x_groq.get("usage"):
-        usage = decode_usage(msgspec.Raw(msgspec.json.encode(answer.x_groq["usage"])))
+def _usage(completion: _Completion, choices: list[dict[str, Any]]) -> Usage | None:
+    """Return the usage, which some vendors put into `x_groq` or into a choice."""
+    usage = decode_usage(completion.usage)
+    if usage is None and isinstance(completion.x_groq, dict) and completion.x_groq.get("usage"):
+        usage = decode_usage(msgspec.Raw(msgspec.json.encode(completion.x_groq["usage"])))
     if usage is None:
         for choice in choices:
-            if said := choice.get("usage"):
-                return decode_usage(msgspec.Raw(msgspec.json.encode(said)))
+            if choice_usage := choice.get("usage"):
+                return decode_usage(msgspec.Raw(msgspec.json.encode(choice_usage)))
     return usage
 
 
-def read_answer(body: bytes, deployment: Deployment) -> Response:
-    """Read a 200 body. Raises `UpstreamMalformed`, or the error that it holds."""
+def decode_response(body: bytes, deployment: Deployment) -> Response:
+    """Decode the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     check_utf8(body)
-    answer = _read(body)
-    if answer.error or answer.object == "error":
+    completion = _read(body)
+    if completion.error or completion.object == "error":
         raise decode_error_in_200(body)
-    choices = _choices(answer)
+    choices = _choices(completion)
     if not choices:
-        raise errors.UpstreamMalformed("The upstream's answer has no `choices`.")
-    events: list[Event] = [_began(answer)]
+        raise errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
+    events: list[Event] = [_start(completion)]
     readers: dict[int, ChoiceReader] = {}
-    for place, choice in enumerate(choices):
-        index = _index(choice, place)
+    for position, choice in enumerate(choices):
+        index = _index(choice, position)
         if index in readers:
             index = max(readers) + 1
         reader = readers[index] = ChoiceReader(index, deployment)
         events += reader.read(choice)
-        events += reader.finished()
-    if (usage := _usage(answer, choices)) is not None:
+        events += reader.end_events()
+    if (usage := _usage(completion, choices)) is not None:
         events.append(UsageUpdate(usage=usage))
     return collect(events, DIALECT)
 
@@ -120,23 +120,23 @@ class ChatStreamDecoder:
         self._deployment = deployment
         self._events = EventReader()
         self._choices: dict[int, ChoiceReader] = {}
-        self._has_begun = False
+        self._has_started = False
         self._usage: Usage | None = None
-        self._is_over = False
+        self._has_ended = False
 
     def feed(self, data: bytes) -> list[Event]:
-        return self._take(self._events.feed(data))
+        return self._read(self._events.feed(data))
 
-    def _take(self, datas: list[bytes]) -> list[Event]:
+    def _read(self, event_data: list[bytes]) -> list[Event]:
         events: list[Event] = []
-        for data in datas:
-            if self._is_over:
+        for data in event_data:
+            if self._has_ended:
                 break
             if data.startswith(b"{"):
                 self._chunk(data, events)
-            elif (said := data.strip()) == _DONE:
+            elif (stripped := data.strip()) == _DONE:
                 self._finish(events)
-            elif said:
+            elif stripped:
                 self._chunk(data, events)
         return events
 
@@ -145,9 +145,9 @@ class ChatStreamDecoder:
         if chunk.error or chunk.object == "error":
             raise decode_error_in_stream(data)
         choices = _choices(chunk)
-        if choices and not self._has_begun:
-            self._has_begun = True
-            events.append(_began(chunk))
+        if choices and not self._has_started:
+            self._has_started = True
+            events.append(_start(chunk))
         for choice in choices:
             index = _index(choice, 0)
             reader = self._choices.get(index)
@@ -160,19 +160,19 @@ class ChatStreamDecoder:
             events.append(UsageUpdate(usage=usage))
 
     def _finish(self, events: list[Event]) -> None:
-        """End the choices only now: some vendors say a finish with every chunk."""
+        """Finish the choices at the end of the stream, because some vendors send a finish reason with every chunk."""
         if not self._choices:
-            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
+            raise errors.UpstreamMalformed("The upstream's stream ended without `choices`.")
         for index in sorted(self._choices):
-            events += self._choices[index].finished()
-        events.append(Ended())
-        self._is_over = True
+            events += self._choices[index].end_events()
+        events.append(StreamEnded())
+        self._has_ended = True
 
     def end(self) -> list[Event]:
-        events = self._take(self._events.end())
-        if not self._is_over:
-            # Not every vendor says `[DONE]`; without a finish, though, the answer was cut off.
+        events = self._read(self._events.end())
+        if not self._has_ended:
+            # Some vendors do not send `[DONE]`. Without a finish reason, the stream was cut off.
             if not self._choices or not all(choice.finish for choice in self._choices.values()):
-                raise errors.UpstreamMalformed("The upstream's stream ended without a finish.")
+                raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
             self._finish(events)
         return events

@@ -1,4 +1,4 @@
-"""Clients of legacy completions over the chat form: the prompt becomes a user's turn, the answer's text the completion.
+"""Clients of legacy completions, as conversations: the prompt becomes a user message, the answer's text the completion.
 
 Source: OpenAI API reference, "Create completion" and "The completion object".
 """
@@ -11,23 +11,23 @@ import msgspec
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, Usage, errors
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import (
-    Began,
     Choice,
+    ChoiceFinished,
     Conversation,
     Event,
-    Finished,
     Message,
     Refusal,
     RefusalDelta,
     Response,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     UsageUpdate,
 )
 from intellirouter.dialects.openai.errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_request import read_sampling
-from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, head_of
+from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, response_head
 from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough, source_of
 from intellirouter.dialects.protocols import StreamEncoder
 from intellirouter.dialects.wire.json_reader import Members
@@ -35,7 +35,7 @@ from intellirouter.dialects.wire.request_validation import decode_body
 
 DIALECT: Final = "openai_completions"
 _DEFAULT_TOKENS: Final = 16
-"""What the API writes when the client says nothing."""
+"""The API's default for `max_tokens`."""
 _KIND: Final = "text_completion"
 _PASSTHROUGH: Final = CompletionsPassthrough()
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -47,7 +47,7 @@ class CompletionsClient:
     """Implements `protocols.ChatClient`."""
 
     dialect = DIALECT
-    field_names: dict[str, str] = {  # noqa: RUF012 - the protocol's form
+    field_names: dict[str, str] = {  # noqa: RUF012 - required by the protocol
         "max_output_tokens": "max_tokens",
         "top_logprobs": "logprobs",
     }
@@ -60,8 +60,8 @@ class CompletionsClient:
         body: dict[str, Any] = decode_body(_decode_object, call.body)
         members = Members(body)
         for name in ("model", "prompt", "stream", "stream_options", "echo", "suffix"):
-            members.any(name)
-        count = members.whole("logprobs")
+            members.take(name)
+        count = members.integer("logprobs")
         conversation = Conversation(dialect=DIALECT, model=call.model)
         conversation.is_stream, conversation.wants_usage = call.is_stream, call.wants_usage
         conversation.messages = [Message(role="user", parts=[Text(text=_prompt(request))])]
@@ -78,31 +78,31 @@ class CompletionsClient:
         return conversation
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        body = head_of(response.id, response.created_s, call.model, _KIND)
+        body = response_head(response.id, response.created_s, call.model, _KIND)
         echo = _echo(call)
         body["choices"] = [_choice(choice, index, echo, losses) for index, choice in enumerate(response.choices)]
         if response.usage is not None:
             body["usage"] = encode_usage(response.usage)
         return _ENCODE(body)
 
-    def stream(self, call: Call, losses: LossReport) -> StreamEncoder:  # noqa: ARG002 - what is lost is no text
+    def stream(self, call: Call, losses: LossReport) -> StreamEncoder:  # noqa: ARG002 - only text is encoded
         return CompletionStreamEncoder(call)
 
 
 def _prompt(request: CompletionRequest) -> str:
-    """Return the one prompt. Raises for what the chat form cannot say."""
+    """Return the prompt. Raises `UnsupportedFeature` for requests that cannot be expressed as a conversation."""
     prompt = request.prompt
     if request.suffix:
-        raise _unsupported("`suffix` (text to come after the completion)", "suffix")
+        raise _unsupported("`suffix`, the text after the completion", "suffix")
     if isinstance(prompt, list):
         if not isinstance(prompt[0], str):
-            raise _unsupported("prompts of tokens", "prompt")
+            raise _unsupported("prompts that consist of tokens", "prompt")
         if len(prompt) > 1:
             raise _unsupported("several prompts in one request", "prompt")
         prompt = prompt[0]
     if not prompt:
         raise errors.InvalidRequest(
-            "You must provide a prompt: this model has none to begin with.",
+            "You must provide a prompt.",
             code="missing_required_parameter",
             param="prompt",
         )
@@ -110,7 +110,7 @@ def _prompt(request: CompletionRequest) -> str:
 
 
 def _unsupported(what: str, param: str) -> errors.UnsupportedFeature:
-    return errors.UnsupportedFeature(f"This model is served by a chat API, which cannot take {what}.", param=param)
+    return errors.UnsupportedFeature(f"This model is served by a chat API, which does not support {what}.", param=param)
 
 
 def _echo(call: Call) -> str:
@@ -118,9 +118,9 @@ def _echo(call: Call) -> str:
     return _prompt(request) if request.echo else ""
 
 
-def _finish(stop: Stop | None) -> str:
-    word = finish_reason(stop, has_calls=False, has_refusal=False)
-    return word if word in {"length", "content_filter"} else "stop"
+def _finish_reason(stop: Stop | None) -> str:
+    reason = finish_reason(stop, has_calls=False, has_refusal=False)
+    return reason if reason in {"length", "content_filter"} else "stop"
 
 
 def _choice(choice: Choice, index: int, echo: str, losses: LossReport) -> dict[str, Any]:
@@ -137,23 +137,23 @@ def _choice(choice: Choice, index: int, echo: str, losses: LossReport) -> dict[s
         "text": "".join(texts),
         "index": index,
         "logprobs": _logprobs(tokens, len(echo)) if tokens else None,
-        "finish_reason": _finish(choice.stop),
+        "finish_reason": _finish_reason(choice.stop),
     }
 
 
 def _logprobs(tokens: list[Any], offset: int) -> dict[str, Any]:
-    """Turn the chat dialect's list of tokens into the four lists of before."""
-    known = [token for token in tokens if isinstance(token, dict) and isinstance(token.get("token"), str)]
+    """Convert the chat dialect's list of tokens to the four lists of this dialect."""
+    valid = [token for token in tokens if isinstance(token, dict) and isinstance(token.get("token"), str)]
     offsets: list[int] = []
-    for token in known:
+    for token in valid:
         offsets.append(offset)
         offset += len(token["token"])
     return {
-        "tokens": [token["token"] for token in known],
-        "token_logprobs": [token.get("logprob") for token in known],
+        "tokens": [token["token"] for token in valid],
+        "token_logprobs": [token.get("logprob") for token in valid],
         "top_logprobs": [
             {str(top["token"]): top.get("logprob") for top in _objects(token.get("top_logprobs")) if "token" in top}
-            for token in known
+            for token in valid
         ],
         "text_offset": offsets,
     }
@@ -170,32 +170,32 @@ class CompletionStreamEncoder:
         self._call = call
         self._echo = _echo(call)
         self._head: dict[str, Any] = {}
-        self._began = Began()
+        self._start = StreamStarted()
         self._usage: Usage | None = None
         self._chars: dict[int, int] = {}
-        """By choice: characters written."""
+        """The number of characters written, by choice."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             match event:
-                case Began():
-                    self._began, self._usage = event, event.usage or self._usage
+                case StreamStarted():
+                    self._start, self._usage = event, event.usage or self._usage
                 case UsageUpdate():
                     self._usage = event.usage
                 case TextDelta():
                     self._open(event.choice, out)
                     tokens = event.logprobs or []
-                    said = _logprobs(tokens, self._chars[event.choice]) if tokens else None
-                    self._write(event.choice, event.text, out, logprobs=said)
+                    logprobs = _logprobs(tokens, self._chars[event.choice]) if tokens else None
+                    self._write(event.choice, event.text, out, logprobs=logprobs)
                 case RefusalDelta():
                     self._open(event.choice, out)
                     self._write(event.choice, event.text, out)
-                case Finished():
+                case ChoiceFinished():
                     self._open(event.choice, out)
-                    self._write(event.choice, "", out, finish=_finish(event.stop))
+                    self._write(event.choice, "", out, finish=_finish_reason(event.stop))
                 case _:
-                    pass  # thoughts and calls are no text
+                    pass  # Only text can be encoded.
         return b"".join(out)
 
     def _open(self, choice: int, out: list[bytes]) -> None:
@@ -208,12 +208,12 @@ class CompletionStreamEncoder:
         self, choice: int, text: str, out: list[bytes], *, logprobs: Any = None, finish: str | None = None
     ) -> None:
         self._chars[choice] += len(text)
-        said = {"text": text, "index": choice, "logprobs": logprobs, "finish_reason": finish}
-        out.append(self._chunk([said], None))
+        delta = {"text": text, "index": choice, "logprobs": logprobs, "finish_reason": finish}
+        out.append(self._chunk([delta], None))
 
     def _chunk(self, choices: list[Any], usage: Any) -> bytes:
         if not self._head:
-            self._head = head_of(self._began.id, self._began.created_s, self._call.model, _KIND)
+            self._head = response_head(self._start.id, self._start.created_s, self._call.model, _KIND)
         body = {**self._head, "choices": choices}
         if self._call.wants_usage:
             body["usage"] = usage

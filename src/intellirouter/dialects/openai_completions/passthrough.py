@@ -1,4 +1,4 @@
-"""Legacy completions for an upstream that serves them, too. Source: OpenAI API reference, "Create completion"."""
+"""Legacy completions for an upstream that also serves them. Source: OpenAI API reference, "Create completion"."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ _MAX_CHOICES: Final = 128
 
 
 class CompletionRequest(Struct):
-    """The members whose types we answer for."""
+    """The members whose types the gateway validates."""
 
     model: str
     prompt: str | list[str | int | list[int]] | None = None
@@ -44,11 +44,11 @@ _decode_request: Final = msgspec.json.Decoder(CompletionRequest)
 
 
 class CompletionsPassthrough(OpenAIChatPassthrough):
-    """`POST /completions`, OpenAI dialect on both sides. Answers and chunks are read as those of the chat route are."""
+    """`POST /completions` with the OpenAI dialect on both sides. Responses are read like those of chat completions."""
 
     path = "/completions"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
         check_model(request.model)
         _check_range("n", request.n, 1, _MAX_CHOICES)

@@ -1,4 +1,4 @@
-"""A list of embeddings, read and written. Source: OpenAI API reference, "The embedding object"."""
+"""Decoding and encoding of lists of embeddings. Source: OpenAI API reference, "The embedding object"."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import NO_USAGE, errors
-from intellirouter.dialects.ir import EmbeddingAnswer
+from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai.errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.vectors import decode_vector, encode_base64
@@ -20,19 +20,19 @@ class _Vector(Struct):
     index: Any = None
 
 
-class _Answer(Struct):
+class _Response(Struct):
     data: list[_Vector] | None = None
     model: Any = None
     usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
 
 
-_decode_answer: Final = msgspec.json.Decoder(_Answer)
+_decode_response: Final = msgspec.json.Decoder(_Response)
 
 
-def encode_answer(answer: EmbeddingAnswer, model: str, *, is_base64: bool) -> bytes:
-    vectors: list[Any] = [encode_base64(vector) for vector in answer.vectors] if is_base64 else answer.vectors
-    usage = answer.usage or NO_USAGE
+def encode_response(response: EmbeddingResponse, model: str, *, is_base64: bool) -> bytes:
+    vectors: list[Any] = [encode_base64(vector) for vector in response.vectors] if is_base64 else response.vectors
+    usage = response.usage or NO_USAGE
     body = {
         "object": "list",
         "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
@@ -42,27 +42,27 @@ def encode_answer(answer: EmbeddingAnswer, model: str, *, is_base64: bool) -> by
     return msgspec.json.encode(body)
 
 
-def read_answer(body: bytes) -> EmbeddingAnswer:
-    """Read a 200 body. Raises `UpstreamMalformed`, or the error that it holds."""
+def decode_response(body: bytes) -> EmbeddingResponse:
+    """Decode the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     check_utf8(body)
     try:
-        answer = _decode_answer.decode(body)
+        response = _decode_response.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream's answer is no list of embeddings: {error}") from None
-    if answer.error:
+        raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
+    if response.error:
         raise decode_error_in_200(body)
-    if answer.data is None:
-        raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
-    return EmbeddingAnswer(
-        model=answer.model if isinstance(answer.model, str) else "",
-        vectors=[decode_vector(vector.embedding) for vector in _in_order(answer.data)],
-        usage=decode_usage(answer.usage),
+    if response.data is None:
+        raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
+    return EmbeddingResponse(
+        model=response.model if isinstance(response.model, str) else "",
+        vectors=[decode_vector(vector.embedding) for vector in _in_order(response.data)],
+        usage=decode_usage(response.usage),
         dialect=DIALECT,
     )
 
 
 def _in_order(vectors: list[_Vector]) -> list[_Vector]:
-    """Sort by `index` where every vector says a different one; else the order they came in stands."""
+    """Return the vectors sorted by `index` if each has a different one, otherwise unchanged."""
     indices = [vector.index for vector in vectors]
     if not all(index.__class__ is int for index in indices) or len(set(indices)) < len(indices):
         return vectors

@@ -1,4 +1,4 @@
-"""Both sides of OpenAI's embeddings against the form of their own. Source: API reference, "Create embeddings"."""
+"""The client and upstream codecs of OpenAI's embeddings. Source: OpenAI API reference, "Create embeddings"."""
 
 from typing import Any, Final
 
@@ -6,12 +6,12 @@ import msgspec
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.calls import EmbeddingsCall
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.openai import errors as openai_errors
-from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
+from intellirouter.dialects.openai_embeddings.answer import DIALECT, decode_response, encode_response
 from intellirouter.dialects.openai_embeddings.passthrough import (
+    EmbeddingsBody,
     EmbeddingsPassthrough,
-    EmbeddingsRequest,
     source_of,
     wants_base64,
 )
@@ -19,9 +19,7 @@ from intellirouter.dialects.wire.request_validation import decode_body
 
 _PATH: Final = "/embeddings"
 _PASSTHROUGH: Final = EmbeddingsPassthrough()
-_KNOWN: Final = frozenset(EmbeddingsRequest.__struct_fields__)
-
-
+_KNOWN: Final = frozenset(EmbeddingsBody.__struct_fields__)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -29,15 +27,15 @@ class EmbeddingsClient:
     """Clients of `POST /embeddings`. Implements `protocols.EmbeddingsClient`."""
 
     dialect = DIALECT
-    field_names: dict[str, str] = {"encoding": "encoding_format"}  # noqa: RUF012 - the protocol's form
+    field_names: dict[str, str] = {"encoding": "encoding_format"}  # noqa: RUF012 - required by the protocol
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:
         return _PASSTHROUGH.decode_request(body, context)
 
-    def decode(self, call: Call) -> EmbeddingAsk:
+    def decode(self, call: Call) -> EmbeddingRequest:
         request = source_of(call)
         body: dict[str, Any] = decode_body(_decode_object, call.body)
-        return EmbeddingAsk(
+        return EmbeddingRequest(
             dialect=DIALECT,
             model=call.model,
             inputs=_inputs(request.input),
@@ -48,12 +46,12 @@ class EmbeddingsClient:
             extras={name: value for name, value in body.items() if name not in _KNOWN and value is not None},
         )
 
-    def encode(self, answer: EmbeddingAnswer, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - all is said
-        return encode_answer(answer, call.model, is_base64=wants_base64(call))
+    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - lossless
+        return encode_response(response, call.model, is_base64=wants_base64(call))
 
 
 def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    """Sort out the four forms: a text, texts, one list of tokens, lists of tokens. They do not mix."""
+    """Return the inputs, which are one text, a list of texts, one list of tokens, or a list of lists of tokens."""
     if isinstance(value, str):
         return [value]
     texts = [item for item in value if isinstance(item, str)]
@@ -66,41 +64,43 @@ def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
     if len(lists) == len(value):
         return [*lists]
     raise errors.InvalidRequest(
-        "Invalid 'input': expected a text, texts, tokens or lists of tokens, but these are mixed.",
+        "Invalid 'input': expected a string, an array of strings, an array of integers or an array of arrays of "
+        "integers, but got an array of mixed types instead.",
         code="invalid_value",
         param="input",
     )
 
 
 class EmbeddingsUpstream:
-    """OpenAI, and whoever speaks its dialect. Implements `protocols.EmbeddingsUpstream`."""
+    """OpenAI and other upstreams of its dialect. Implements `protocols.EmbeddingsUpstream`."""
 
     dialect = DIALECT
 
-    def encode(self, ask: EmbeddingAsk, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    def encode(self, request: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         refuses = deployment.quirks.refuses
-        single = ask.is_single and isinstance(ask.inputs[0], str)
-        body: dict[str, Any] = {"model": deployment.upstream_model, "input": ask.inputs[0] if single else ask.inputs}
-        if ask.dimensions is not None:
+        is_single = request.is_single and isinstance(request.inputs[0], str)
+        inputs = request.inputs[0] if is_single else request.inputs
+        body: dict[str, Any] = {"model": deployment.upstream_model, "input": inputs}
+        if request.dimensions is not None:
             if "dimensions" in refuses:
                 raise errors.UnsupportedFeature(
-                    f"{deployment.name} ({deployment.vendor}) cannot shorten its vectors.",
+                    f"{deployment.name} ({deployment.vendor}) does not support `dimensions`.",
                     param=losses.name_of("dimensions"),
                 )
-            body["dimensions"] = ask.dimensions
-        if ask.user and "user" not in refuses:
-            body["user"] = ask.user
-        elif ask.user:
+            body["dimensions"] = request.dimensions
+        if request.user and "user" not in refuses:
+            body["user"] = request.user
+        elif request.user:
             losses.dropped("user")
         for name in ("task", "title"):
-            if getattr(ask, name):
+            if getattr(request, name):
                 losses.dropped(name)
-        # Numbers are the default everywhere: who wants base64 gets it made here.
-        if ask.dialect == DIALECT:
-            body |= {name: value for name, value in ask.extras.items() if name not in refuses}
+        # All upstreams return numbers by default. For clients that want base64, the gateway converts them.
+        if request.dialect == DIALECT:
+            body |= {name: value for name, value in request.extras.items() if name not in refuses}
         return UpstreamRequest(path=_PATH, body=msgspec.json.encode(body))
 
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingAnswer:  # noqa: ARG002 - one form for all
-        return read_answer(body)
+    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002 - same for all
+        return decode_response(body)
 
     decode_error = staticmethod(openai_errors.decode_error)

@@ -1,4 +1,4 @@
-"""OpenAI embeddings for an upstream of the same dialect: passed through, in the encoding that the client asked for.
+"""OpenAI embeddings for an upstream of the same dialect: relayed unchanged, but in the encoding that the client wants.
 
 Source: OpenAI API reference, "Create embeddings".
 """
@@ -13,7 +13,7 @@ from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, Requ
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.openai_embeddings.answer import DIALECT, encode_answer, read_answer
+from intellirouter.dialects.openai_embeddings.answer import DIALECT, decode_response, encode_response
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -23,7 +23,9 @@ _EMBEDDING: Final = re.compile(rb'"embedding"\s*:\s*(["\[])')
 _NEEDS: Final = frozenset({"embeddings"})
 
 
-class EmbeddingsRequest(Struct):
+class EmbeddingsBody(Struct):
+    """The members whose types the gateway validates."""
+
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: str | None = None
@@ -32,7 +34,7 @@ class EmbeddingsRequest(Struct):
 
 
 class OpenAIEmbeddingsCall(EmbeddingsCall, kw_only=True):
-    source: EmbeddingsRequest
+    source: EmbeddingsBody
 
 
 class _Response(Struct):
@@ -41,23 +43,23 @@ class _Response(Struct):
     error: Any = None
 
 
-_decode_request: Final = msgspec.json.Decoder(EmbeddingsRequest)
+_decode_request: Final = msgspec.json.Decoder(EmbeddingsBody)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
 class EmbeddingsPassthrough(Route):
-    """`POST /embeddings`, OpenAI dialect on both sides."""
+    """`POST /embeddings` with the OpenAI dialect on both sides."""
 
     dialect = DIALECT
     is_local = False
     path = "/embeddings"
 
-    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:  # noqa: ARG002 - all is in the body
+    def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> EmbeddingsCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
         check_model(request.model)
         if not request.input:
-            raise errors.InvalidRequest("'input' must not be empty.", code="invalid_value", param="input")
+            raise errors.InvalidRequest("Invalid 'input': it must not be empty.", code="invalid_value", param="input")
         if request.encoding_format not in {None, "float", "base64"}:
             raise errors.InvalidRequest(
                 "Invalid 'encoding_format': expected 'float' or 'base64'.",
@@ -77,14 +79,14 @@ class EmbeddingsPassthrough(Route):
         for name in refused:
             value = body.pop(name, None)
             if value is not None and name == "dimensions":
-                raise errors.UnsupportedFeature(f"{deployment.name} cannot shorten its vectors.", param=name)
-            if value is not None and name != "encoding_format":  # the encoding is made here
+                raise errors.UnsupportedFeature(f"{deployment.name} does not support `dimensions`.", param=name)
+            if value is not None and name != "encoding_format":  # The gateway converts the vectors.
                 losses.dropped(name)
         body["model"] = deployment.upstream_model
         return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
 
     def edited(self, call: Call, upstream_model: str) -> bytes:
-        """Return the client's body with the upstream's model; every other byte as it came."""
+        """Return the client's body with the upstream's model and no other change."""
         if upstream_model == call.model:
             return call.body
         return replace(call.body, model_spans(call.body, call.model), json_string(upstream_model))
@@ -97,33 +99,33 @@ class EmbeddingsPassthrough(Route):
     ) -> Answer:
         try:
             if not body.isascii():
-                body.decode()  # the decoder skips what it is not asked for, text that is no UTF-8 included
+                body.decode()  # The decoder does not check the members that it skips.
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's answer is no list of embeddings: {error}") from None
+            raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
         if response.error:
             raise openai_errors.decode_error_in_200(body)
         if response.data is None:
-            raise errors.UpstreamMalformed("The upstream's answer has no `data`.")
-        if call is not None and response.data and self._is_otherwise(response.data[0], call):
-            answer = read_answer(body)
-            converted = encode_answer(answer, answer.model or call.model, is_base64=wants_base64(call))
-            return Answer(answer.usage, None, converted)
+            raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
+        if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
+            decoded = decode_response(body)
+            converted = encode_response(decoded, decoded.model or call.model, is_base64=wants_base64(call))
+            return Answer(decoded.usage, None, converted)
         return Answer(decode_usage(response.usage))
 
-    def _is_otherwise(self, first: msgspec.Raw, call: Call) -> bool:
-        """Tell whether a vendor did not heed the encoding: OpenAI's SDKs take numbers for base64 and decode garbage."""
+    def _has_wrong_encoding(self, first: msgspec.Raw, call: Call) -> bool:
+        """Return whether the vendor has ignored `encoding_format`. OpenAI's SDKs would decode numbers as base64."""
         found = _EMBEDDING.search(first)
         return found is not None and (found.group(1) == b'"') is not wants_base64(call)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
-        raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")
+        raise errors.InvalidRequest("Embeddings cannot be streamed.", param="stream")
 
     decode_error = staticmethod(openai_errors.decode_error)
 
 
-def source_of(call: Call) -> EmbeddingsRequest:
-    """Return the request as `decode_request` read it."""
+def source_of(call: Call) -> EmbeddingsBody:
+    """Return the request as `decode_request` has read it."""
     return narrow_call(call, OpenAIEmbeddingsCall).source
 
 

@@ -1,4 +1,4 @@
-"""Vectors on the wire: lists of numbers, or base64 of little-endian 32-bit floats, as OpenAI's SDKs ask for."""
+"""Vectors on the wire: lists of numbers, or base64 of little-endian 32-bit floats, which OpenAI's SDKs request."""
 
 import base64
 import binascii
@@ -12,33 +12,33 @@ _FLOAT_BYTES: Final = 4
 
 
 def encode_base64(vector: list[float]) -> str:
-    """Raises `UpstreamMalformed` for a number that no 32-bit float can hold."""
+    """Raises `UpstreamMalformed` for a number that is too large for a 32-bit float."""
     try:
         data = struct.pack(f"<{len(vector)}f", *vector)
     except (OverflowError, struct.error):
-        raise errors.UpstreamMalformed("The upstream's embedding holds a number that is too large.") from None
+        raise errors.UpstreamMalformed("The upstream returned an embedding with a number that is too large.") from None
     return base64.b64encode(data).decode()
 
 
 def decode_vector(value: Any) -> list[float]:
-    """Read either form. Raises `UpstreamMalformed`."""
-    vector = _unpacked(value) if isinstance(value, str) else value
+    """Decode either encoding. Raises `UpstreamMalformed`."""
+    vector = _decode_base64(value) if isinstance(value, str) else value
     if not isinstance(vector, list) or not vector:
-        raise errors.UpstreamMalformed("The upstream's answer has an embedding that is no vector.")
+        raise errors.UpstreamMalformed("The upstream returned an embedding that is not a vector.")
     for number in vector:
         if number.__class__ is float:
             if not math.isfinite(number):
-                raise errors.UpstreamMalformed("The upstream's embedding holds what is no finite number.")
+                raise errors.UpstreamMalformed("The upstream returned an embedding with a number that is not finite.")
         elif number.__class__ is not int:
-            raise errors.UpstreamMalformed("The upstream's embedding holds what is no number.")
+            raise errors.UpstreamMalformed("The upstream returned an embedding with an element that is not a number.")
     return vector
 
 
-def _unpacked(text: str) -> list[float]:
+def _decode_base64(text: str) -> list[float]:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise errors.UpstreamMalformed("The upstream's embedding is neither numbers nor base64.") from None
+        raise errors.UpstreamMalformed("The upstream returned an embedding that is not valid base64.") from None
     if len(data) % _FLOAT_BYTES:
-        raise errors.UpstreamMalformed("The upstream's embedding is cut off.")
+        raise errors.UpstreamMalformed("The upstream returned an embedding that is cut off.")
     return [*struct.unpack(f"<{len(data) // _FLOAT_BYTES}f", data)]

@@ -1,4 +1,4 @@
-"""Endpoints that are passed through and never translated: moderations, images, audio, rerank. JSON or forms.
+"""Endpoints that are never translated: moderations, images, audio, rerank. Their requests are JSON or forms.
 
 Door: `SPEC`; `MEDIA_PASSTHROUGHS` by endpoint (each decodes its clients' requests, and is its own route); `Form`,
 `FormPart`, `read_form`.

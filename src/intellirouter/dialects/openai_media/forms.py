@@ -1,4 +1,4 @@
-"""Multipart forms as they stand on the wire: find a field, read it, replace it; every other byte stays.
+"""Multipart forms as bytes: finds, reads and replaces fields without changing other bytes.
 
 Source: RFC 7578 and RFC 2046, section 5.1.
 """
@@ -18,66 +18,68 @@ _MAX_PARTS: Final = 256
 
 
 class FormPart(Struct, frozen=True):
-    """One part: its name, and where its content stands in the body."""
+    """One part: its name, and the position of its content in the body."""
 
     name: str
     start: int
     end: int
     is_file: bool
     file_name: str = ""
-    """What the client calls the file; empty where it does not say."""
+    """The client's name of the file; empty if there is none."""
 
 
 class Form(Struct, frozen=True):
+    """A form, with the positions of its parts."""
+
     body: bytes
     boundary: str
     parts: tuple[FormPart, ...]
 
     def file(self, name: str) -> FormPart | None:
-        """Return the file of this name, the last one where there are several."""
+        """Return the file with this name; the last one if there are several."""
         return next((part for part in reversed(self.parts) if part.name == name and part.is_file), None)
 
     def value(self, name: str) -> str | None:
-        """Return a field's text (not a file's), the last one where it is repeated."""
+        """Return the text of a field that is not a file; the last one if there are several."""
         for part in reversed(self.parts):
             if part.name == name and not part.is_file:
                 return self.body[part.start : part.end].decode("utf-8", "replace")
         return None
 
     def with_value(self, name: str, value: str) -> bytes:
-        """Return the body with this field's text, added where it is missing."""
+        """Return the body with this value of the field, which is added if it is missing."""
         body, text = self.body, value.encode()
-        places = [part for part in self.parts if part.name == name and not part.is_file]
-        if not places:
+        fields = [part for part in self.parts if part.name == name and not part.is_file]
+        if not fields:
             head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
             return head.encode() + text + b"\r\n" + body
-        for part in reversed(places):
+        for part in reversed(fields):
             body = body[: part.start] + text + body[part.end :]
         return body
 
 
 def read_form(body: bytes, content_type: str) -> Form:
-    """Find the parts of a form. Raises `InvalidRequest` for what is none."""
+    """Find the parts of a form. Raises `InvalidRequest` if the body is not a valid form."""
     found = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/form-data") or found is None:
         raise errors.InvalidRequest(
-            "The body must be a form: send `Content-Type: multipart/form-data` with a boundary.", code="invalid_form"
+            "The body must be a form with the content type `multipart/form-data` and a boundary.", code="invalid_form"
         )
     boundary = found[1] or found[2]
     mark = b"--" + boundary.encode("latin-1", "replace")
     start = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
     if not body.startswith(mark, start):
-        raise _broken("it does not hold its boundary")
+        raise _malformed("the boundary is missing")
     parts: list[FormPart] = []
     at = start + len(mark)
     while not body.startswith(b"--", at):
         end = body.find(b"\r\n" + mark, at)
         head_end = body.find(b"\r\n\r\n", at)
         if end < 0 or not at <= head_end <= end:
-            raise _broken("a part is cut off")
+            raise _malformed("a part is cut off")
         parts.append(_part(body, at, head_end, end))
         if len(parts) > _MAX_PARTS:
-            raise _broken(f"it has more than {_MAX_PARTS} parts")
+            raise _malformed(f"it has more than {_MAX_PARTS} parts")
         at = end + 2 + len(mark)
     return Form(body, boundary, tuple(parts))
 
@@ -89,12 +91,12 @@ def _part(body: bytes, head_start: int, head_end: int, end: int) -> FormPart:
             is_file = _FILE_NAME.search(value) is not None
             file_name = _text(_FILE_NAME_TEXT.search(value)) if is_file else ""
             return FormPart(_text(name), head_end + 4, max(end, head_end + 4), is_file, file_name)
-    raise _broken("a part has no name")
+    raise _malformed("a part has no name")
 
 
 def _text(found: re.Match[bytes] | None) -> str:
     return "" if found is None else (found[1] or found[2] or b"").replace(b'\\"', b'"').decode("utf-8", "replace")
 
 
-def _broken(what: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(f"The form cannot be read: {what}.", code="invalid_form")
+def _malformed(problem: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"The form is malformed: {problem}.", code="invalid_form")

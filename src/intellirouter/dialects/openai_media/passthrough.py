@@ -1,4 +1,4 @@
-"""The routes of relayed surfaces: the request's bytes but for the model's name, the answer's bytes untouched."""
+"""The routes of media endpoints: requests are relayed with the upstream's model, responses are relayed unchanged."""
 
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ _SSE: Final = b"text/event-stream; charset=utf-8"
 
 
 class MediaFields(Struct):
-    """What is read of a JSON request; the rest is the upstream's business."""
+    """The members of a JSON request that the gateway reads. It does not validate the others."""
 
     model: str | None = None
     stream: bool | None = None
@@ -60,7 +60,7 @@ _decode_fields: Final = msgspec.json.Decoder(MediaFields)
 
 
 class MediaPassthrough(Route):
-    """One relayed operation: decodes its requests, and is its own route. A pure value."""
+    """One endpoint: decodes its requests, and is its own route. A pure value."""
 
     dialect = "openai_chat"
     is_local = False
@@ -73,18 +73,18 @@ class MediaPassthrough(Route):
         default_model: str = "",
         required: tuple[str, ...] = (),
         is_form: bool = False,
-        is_sound: bool = False,
+        is_audio: bool = False,
     ) -> None:
-        """`path` stands below the provider's base URL. `is_sound`: the answer is a recording, not JSON."""
+        """`path` is relative to the provider's base URL. `is_audio`: the answer is audio, not JSON."""
         self.operation = operation
         self._path = path
         self._default_model = default_model
         self._required = required
         self.is_form = is_form
-        self._is_sound = is_sound
+        self._is_audio = is_audio
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Call:
-        """Read what routing needs. Raises `InvalidRequest`."""
+        """Read the part of the request that routing needs. Raises `InvalidRequest`."""
         source: Form | MediaFields
         if self.is_form:
             source = self._form(body, context)
@@ -121,7 +121,7 @@ class MediaPassthrough(Route):
         return form
 
     def _stream(self, fields: MediaFields) -> tuple[bool, bytes]:
-        if self._is_sound:
+        if self._is_audio:
             if fields.stream_format == "sse":
                 return True, _SSE
             return True, _AUDIO_TYPES.get(fields.response_format or "mp3", b"application/octet-stream")
@@ -148,9 +148,9 @@ class MediaPassthrough(Route):
         try:
             document = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's answer is no JSON: {error}") from None
+            raise errors.UpstreamMalformed(f"The upstream's response is not valid JSON: {error}.") from None
         if not isinstance(document, dict):
-            raise errors.UpstreamMalformed("The upstream's answer is no JSON object.")
+            raise errors.UpstreamMalformed("The upstream's response is not a JSON object.")
         if document.get("error"):
             raise openai_errors.decode_error_in_200(body)
         return Answer(decode_media_usage(document) or self._estimated(call))
@@ -159,7 +159,7 @@ class MediaPassthrough(Route):
         return RawStream(is_sse=call.stream_type == _SSE, fallback_usage=self._estimated(call))
 
     def _estimated(self, call: Call) -> Usage:
-        """Moderations are free; for the rest the text that was sent is all we can count."""
+        """Return the usage to assume if the upstream reports none. Moderations are free; otherwise the text counts."""
         if self.operation == "moderations":
             return NO_USAGE
         if isinstance(_source_of(call), Form):
@@ -186,9 +186,9 @@ MEDIA_PASSTHROUGHS: Final[dict[str, MediaPassthrough]] = {
     "openai_image_variations": MediaPassthrough(
         "images", "/images/variations", default_model="dall-e-2", required=("image",), is_form=True
     ),
-    "openai_speech": MediaPassthrough("audio", "/audio/speech", required=("input",), is_sound=True),
+    "openai_speech": MediaPassthrough("audio", "/audio/speech", required=("input",), is_audio=True),
     "openai_transcriptions": MediaPassthrough("audio", "/audio/transcriptions", required=("file",), is_form=True),
     "openai_translations": MediaPassthrough("audio", "/audio/translations", required=("file",), is_form=True),
     "rerank": MediaPassthrough("rerank", "/rerank", required=("query", "documents")),
 }
-"""By operation name."""
+"""By the name of the endpoint."""

@@ -1,4 +1,4 @@
-"""The relay of streams that are only passed on: sound, and server-sent events whose kinds we need not know."""
+"""The relay of streams that are not decoded: audio, and server-sent events whose types do not matter."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_dat
 
 
 class RawStream:
-    """Implements `protocols.StreamRelay`. The first byte (or event) is the content; the end of the body is the end."""
+    """Implements `protocols.StreamRelay`. The first bytes are content, and the end of the body ends the stream."""
 
     def __init__(self, *, is_sse: bool, fallback_usage: Usage) -> None:
         self._splitter = EventSplitter() if is_sse else None
@@ -26,16 +26,16 @@ class RawStream:
             data = self._splitter.feed(data)
             if data:
                 check_utf8(data)
-                self._look_at(data)
+                self._inspect(data)
         if not data:
             return b""
         self.has_content = True
         self.content_events += 1
-        # The last piece waits for settlement; what came before it may go.
+        # The last piece is held back until settlement.
         out, self._last = self._last, data
         return out
 
-    def _look_at(self, block: bytes) -> None:
+    def _inspect(self, block: bytes) -> None:
         for event in split_events(block):
             if b'"usage"' not in event and b'"error"' not in event:
                 continue
@@ -50,7 +50,7 @@ class RawStream:
 
     def end(self) -> bytes:
         if not self.has_content:
-            raise errors.UpstreamMalformed("The upstream's answer is empty.")
+            raise errors.UpstreamMalformed("The upstream's response is empty.")
         self.is_finished = True
         rest = self._splitter.rest() if self._splitter is not None else b""
         return self._last + rest

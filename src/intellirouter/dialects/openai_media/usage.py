@@ -1,4 +1,4 @@
-"""What pictures, recordings and rankings report of their cost."""
+"""The usage that image, audio and rerank endpoints report."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from intellirouter.dialects.wire.lenient import as_int
 
 
 def decode_media_usage(document: dict[str, Any]) -> Usage | None:
-    """Read the `usage` of an answer or of a stream's last event; None where none is told in tokens.
+    """Return the usage of a response or of a stream's last event; None if it does not consist of tokens.
 
-    Images and transcriptions count tokens (`input_tokens`, `output_tokens`, `input_token_details`), rankings tell
-    `total_tokens` (Jina) or `meta.billed_units` (Cohere). Durations and search units are no tokens: None.
+    Images and transcriptions report tokens (`input_tokens`, `output_tokens`, `input_token_details`), rankings report
+    `total_tokens` (Jina) or `meta.billed_units` (Cohere). Durations and search units are not tokens.
     """
     usage = document.get("usage")
     if not isinstance(usage, dict):

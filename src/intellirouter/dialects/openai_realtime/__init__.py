@@ -1,4 +1,4 @@
-"""OpenAI's realtime dialect: sessions over a WebSocket (`GET /v1/realtime`), passed through to OpenAI-like upstreams.
+"""OpenAI's realtime dialect: WebSocket sessions (`GET /v1/realtime`), relayed to upstreams of the same dialect.
 
 Door: `SPEC`; `REALTIME` (decodes the handshake, and is its own route), its `HEADERS`, `RealtimeSession`.
 Same dialect on both sides: `codec`, `session`, `usage`.

@@ -1,4 +1,4 @@
-"""The handshake of a realtime session: what the client asks for, and what the upstream is asked."""
+"""The handshake of a realtime session: decoding the client's, and encoding the upstream's."""
 
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
@@ -9,11 +9,11 @@ from intellirouter.dialects.openai_realtime.session import RealtimeSession
 from intellirouter.dialects.wire.request_validation import check_model
 
 HEADERS: Final = frozenset({b"openai-beta", b"openai-safety-identifier"})
-"""The client's headers that reach the upstream. Without `openai-beta: realtime=v1` it speaks the current protocol."""
+"""The client's headers that are sent to the upstream. `openai-beta: realtime=v1` selects the beta protocol."""
 
 
 class RealtimePassthrough:
-    """Decodes handshakes, and is the route of the sessions they open. A pure value."""
+    """Decodes handshakes, and is the route of the sessions that they open. A pure value."""
 
     dialect = "openai_chat"
 
@@ -32,7 +32,7 @@ class RealtimePassthrough:
         )
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        """Write the handshake: the client's query with the upstream's model."""
+        """Return the handshake, with the client's query and the upstream's model."""
         rest = [pair for pair in parse_qsl(call.context.query, keep_blank_values=True) if pair[0] != "model"]
         query = urlencode([("model", deployment.upstream_model), *rest])
         return UpstreamRequest(method="GET", path=f"/realtime?{query}", headers=call.context.headers)
@@ -42,7 +42,7 @@ class RealtimePassthrough:
         return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
 
     decode_error = staticmethod(openai_errors.decode_error)
-    """Of a refused handshake, or of the status that an error event stands for."""
+    """For a refused handshake, and for the status that `RealtimeSession.refusal` returns."""
 
 
 REALTIME: Final = RealtimePassthrough()

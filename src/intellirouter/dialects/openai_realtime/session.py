@@ -1,6 +1,6 @@
-"""One realtime session's events: relayed as they are but for the model's name, their usage summed.
+"""The events of a realtime session: relayed with the model's name replaced, and their usage added up.
 
-Events are looked into only where a search of the text says that it may be worth it: most of them are sound.
+An event is only decoded if a text search indicates that it matters, because most events are audio.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ from intellirouter.dialects.openai.errors import encode_error
 from intellirouter.dialects.openai_realtime.usage import decode_realtime_usage
 
 _TYPE_WITHIN: Final = 256
-"""Where an event's type stands, if it stands where OpenAI puts it."""
+"""The number of characters at the start of an event that contain its type, if it is where OpenAI puts it."""
 _STATUS_OF_CODE: Final = {
     "invalid_api_key": 401,
     "insufficient_quota": 429,
@@ -32,7 +32,7 @@ class RealtimeSession:
     """Implements `protocols.SessionRelay`."""
 
     def __init__(self, model: str, upstream_model: str, *, counts_transcriptions: bool = False) -> None:
-        """`counts_transcriptions`: the session's own model transcribes, so what that takes is the session's usage."""
+        """`counts_transcriptions`: the model of the session transcribes, so the usage of transcriptions counts."""
         self._model = model
         self._upstream_model = upstream_model
         self._is_renamed = model != upstream_model
@@ -42,34 +42,34 @@ class RealtimeSession:
 
     @property
     def usage(self) -> Usage | None:
-        """What all responses reported; a response that was cut short counts about a token an event."""
+        """The reported usage of all responses. A response that was cut off is estimated as one token per event."""
         if not self._unreported_deltas:
             return self._reported
         return self._plus(Usage(output_tokens=self._unreported_deltas, is_estimated=True))
 
     def from_client(self, message: str | bytes) -> str | bytes:
-        """Return what the upstream gets for a client's event."""
+        """Return the event to send to the upstream for a client's event."""
         if self._is_renamed and isinstance(message, str) and "session.update" in message and '"model"' in message:
-            return self._renamed(message, ("session.update",), self._model, self._upstream_model)
+            return self._with_model(message, ("session.update",), self._model, self._upstream_model)
         return message
 
     def from_upstream(self, message: str | bytes) -> str | bytes:
-        """Return what the client gets for an upstream's event."""
+        """Return the event to send to the client for an upstream's event."""
         if not isinstance(message, str):
             return message
         head = message[:_TYPE_WITHIN]
         if '.delta"' in head:
-            self._unreported_deltas += "transcript" not in head  # the words of what is heard anyway
+            self._unreported_deltas += "transcript" not in head  # Transcripts repeat the audio.
         elif 'response.done"' in message:
             self._count(message, "response.done", "response")
         elif self._counts_transcriptions and 'transcription.completed"' in message:
             self._count(message, "conversation.item.input_audio_transcription.completed", None)
         elif self._is_renamed and ('session.created"' in message or 'session.updated"' in message):
-            return self._renamed(message, ("session.created", "session.updated"), self._upstream_model, self._model)
+            return self._with_model(message, ("session.created", "session.updated"), self._upstream_model, self._model)
         return message
 
     def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
-        """Tell whether an upstream's first event is a refusal: the HTTP status it stands for, and its envelope."""
+        """Return the HTTP status and error envelope if the upstream's first event refuses the session."""
         if '"error"' not in message if isinstance(message, str) else b'"error"' not in message:
             return None
         event = _object(message)
@@ -80,18 +80,19 @@ class RealtimeSession:
         return status, msgspec.json.encode({"error": error})
 
     def error_event(self, error: errors.GatewayError) -> str:
-        """Render an error of ours the way sessions tell of theirs."""
-        said: dict[str, Any] = msgspec.json.decode(encode_error(error))["error"]
+        """Encode a gateway error as an event of the session."""
+        envelope: dict[str, Any] = msgspec.json.decode(encode_error(error))["error"]
         return msgspec.json.encode(
-            {"type": "error", "event_id": new_id("event_"), "error": {**said, "event_id": None}}
+            {"type": "error", "event_id": new_id("event_"), "error": {**envelope, "event_id": None}}
         ).decode()
 
-    def _count(self, message: str, kind: str, within: str | None) -> None:
+    def _count(self, message: str, kind: str, member: str | None) -> None:
+        """Add the usage of an event, which is in the event itself or in one of its members."""
         event = _object(message)
         if event.get("type") != kind:
             return
-        holder = event if within is None else event.get(within)
-        usage = decode_realtime_usage(holder.get("usage")) if isinstance(holder, dict) else None
+        parent = event if member is None else event.get(member)
+        usage = decode_realtime_usage(parent.get("usage")) if isinstance(parent, dict) else None
         if usage is None:
             usage = Usage(output_tokens=self._unreported_deltas, is_estimated=True)
         self._reported = self._plus(usage)
@@ -100,7 +101,7 @@ class RealtimeSession:
     def _plus(self, usage: Usage) -> Usage:
         return usage if self._reported is None else self._reported.plus(usage)
 
-    def _renamed(self, message: str, kinds: tuple[str, ...], old: str, new: str) -> str:
+    def _with_model(self, message: str, kinds: tuple[str, ...], old: str, new: str) -> str:
         event = _object(message)
         session = event.get("session")
         if event.get("type") not in kinds or not isinstance(session, dict) or session.get("model") != old:
@@ -110,7 +111,7 @@ class RealtimeSession:
 
 
 def _object(message: str | bytes) -> dict[str, Any]:
-    """Read an event; empty for what is none, which is the other side's business to complain about."""
+    """Decode an event. Empty if it is invalid, which the other side will report."""
     try:
         event = msgspec.json.decode(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a realtime response reports of its tokens: text and sound, read from the cache and not.
+"""The usage of a realtime response: text and audio tokens, cached and not.
 
 Source: OpenAI API reference, realtime server events, `response.done`.
 """
@@ -9,11 +9,11 @@ from intellirouter.core import Usage
 from intellirouter.dialects.wire.lenient import as_int
 
 _MAX_TOKENS: Final = 10**12
-"""More is nonsense, and would not fit the ledger's integers once priced."""
+"""The upper bound, so that the cost fits the integers of the ledger."""
 
 
 def decode_realtime_usage(usage: Any) -> Usage | None:
-    """Return the usage in disjoint buckets; None where none is told in tokens (a transcription's seconds)."""
+    """Return the usage in disjoint counts; None if it does not consist of tokens (seconds of a transcription)."""
     if not isinstance(usage, dict) or not ("input_tokens" in usage or "output_tokens" in usage):
         return None
     total_in = min(as_int(usage.get("input_tokens")), _MAX_TOKENS)
@@ -34,6 +34,6 @@ def decode_realtime_usage(usage: Any) -> Usage | None:
     )
 
 
-def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
-    found = holder.get(name)
-    return found if isinstance(found, dict) else {}
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}

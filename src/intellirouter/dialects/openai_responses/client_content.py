@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from intellirouter.dialects.ir import CacheMark, Citation, Foreign, Media, Part, Refusal, Source, Text
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object
-from intellirouter.dialects.wire.json_reader import READER, missing, rest_of, wrong_type
+from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members, wrong_type
 from intellirouter.dialects.wire.lenient import text_in
 
 _TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "prompt_cache_breakpoint"})
@@ -43,10 +43,10 @@ def _part(part: dict[str, Any], path: str) -> Part:
             text=READER.required(part, "text", path),
             citations=[found for found in map(citation, READER.array(part, "annotations", path)) if found is not None],
             cache=_mark(part, path),
-            extras=rest_of(part, _TEXT),
+            extras=unknown_members(part, _TEXT),
         )
     if kind == "refusal":
-        return Refusal(text=READER.required(part, "refusal", path), extras=rest_of(part, _REFUSAL))
+        return Refusal(text=READER.required(part, "refusal", path), extras=unknown_members(part, _REFUSAL))
     if kind == "input_image":
         return _image(part, path)
     if kind == "input_file":
@@ -70,7 +70,7 @@ def _image(part: dict[str, Any], path: str) -> Media:
         source=source_of_url(url) if url else Source(file_id=file_id),
         detail=READER.text(part, "detail", path),
         cache=_mark(part, path),
-        extras=rest_of(part, _IMAGE),
+        extras=unknown_members(part, _IMAGE),
     )
 
 
@@ -94,7 +94,7 @@ def _file(part: dict[str, Any], path: str) -> Media:
         name=name,
         detail=READER.text(part, "detail", path),
         cache=_mark(part, path),
-        extras=rest_of(part, _FILE),
+        extras=unknown_members(part, _FILE),
     )
 
 
@@ -105,7 +105,7 @@ def _audio(part: dict[str, Any], path: str) -> Media:
     inner = f"{path}.input_audio"
     suffix = READER.text(sound, "format", inner)
     source = Source(data=READER.required(sound, "data", inner), media_type=f"audio/{suffix}" if suffix else "")
-    return Media(kind="audio", source=source, extras=rest_of(part, _AUDIO))
+    return Media(kind="audio", source=source, extras=unknown_members(part, _AUDIO))
 
 
 def source_of_url(url: str) -> Source:

@@ -8,7 +8,7 @@ from intellirouter.dialects.openai_responses.client_content import decode_conten
 from intellirouter.dialects.openai_responses.client_tools import ToolNames
 from intellirouter.dialects.openai_responses.encrypted_content import carried
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object, bad_value, required_name
-from intellirouter.dialects.wire.json_reader import READER, missing, rest_of, wrong_type
+from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members, wrong_type
 
 _MESSAGE: Final = frozenset({"type", "role", "content", "id", "status"})
 _CALL: Final = frozenset({"type", "id", "call_id", "name", "namespace", "arguments", "input", "status", "created_by"})
@@ -117,13 +117,13 @@ class _Turns:
         self._has_said = is_assistant
         message.parts += parts
         message.id = READER.text(item, "id", path)
-        message.extras = rest_of(item, _MESSAGE)
+        message.extras = unknown_members(item, _MESSAGE)
 
     def _call(self, item: dict[str, Any], kind: str, path: str) -> ToolCall:
         member = _CALLS[kind]
         namespace, name = READER.text(item, "namespace", path), required_name(item, "name", path)
         said = READER.text(item, member, path)
-        extras = rest_of(item, _CALL)
+        extras = unknown_members(item, _CALL)
         told = self._names.told(namespace, name)
         if namespace and self._names.client(told) != (namespace, name):
             extras["namespace"] = namespace
@@ -147,13 +147,15 @@ class _Turns:
             name=self._names.told(namespace, name) if name else "",
             parts=[_result_part(part, f"{path}.output") for part in decode_content(item["output"], f"{path}.output")],
             kind=form,
-            extras=rest_of(item, _RESULT),
+            extras=unknown_members(item, _RESULT),
         )
 
     def _think(self, item: dict[str, Any], path: str) -> None:
         summary = _texts(item, "summary", path)
         text = "".join(_texts(item, "content", path))
-        part = Reasoning(text=text, summary=summary, id=READER.text(item, "id", path), extras=rest_of(item, _REASONING))
+        part = Reasoning(
+            text=text, summary=summary, id=READER.text(item, "id", path), extras=unknown_members(item, _REASONING)
+        )
         if value := READER.text(item, "encrypted_content", path):
             found = carried(value)
             if found.call_id:

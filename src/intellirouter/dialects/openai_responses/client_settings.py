@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from intellirouter.dialects.ir import Conversation, Message, OutputFormat, ReasoningAsk, Sampling, Text
+from intellirouter.dialects.ir import Conversation, Message, OutputFormat, ReasoningConfig, Sampling, Text
 from intellirouter.dialects.openai_responses.client_input import decode_input
 from intellirouter.dialects.openai_responses.client_tools import decode_choice, decode_tools, names_of
 from intellirouter.dialects.openai_responses.fields import bad_value, required_name
-from intellirouter.dialects.wire.json_reader import READER, missing, rest_of
+from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members
 
 _KNOWN: Final = frozenset(
     {
@@ -90,7 +90,7 @@ def _output(body: dict[str, Any]) -> OutputFormat | None:
     return OutputFormat(kind="json_object") if kind == "json_object" else None
 
 
-def _reasoning(body: dict[str, Any]) -> ReasoningAsk | None:
+def _reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
     asked = READER.object(body, "reasoning", "")
     if not asked:
         return None
@@ -98,7 +98,7 @@ def _reasoning(body: dict[str, Any]) -> ReasoningAsk | None:
     summary = READER.text(asked, "summary", "reasoning") or READER.text(asked, "generate_summary", "reasoning")
     if not effort and not summary:
         return None
-    return ReasoningAsk(effort=effort, summary=summary, shows_thoughts=True if summary else None)
+    return ReasoningConfig(effort=effort, summary=summary, is_visible=True if summary else None)
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:
@@ -117,10 +117,10 @@ def _sampling(body: dict[str, Any]) -> Sampling:
 
 def _extras(body: dict[str, Any], user: str) -> dict[str, Any]:
     """Return what has no slot; members of `text` and `reasoning` by path (`reasoning.mode`)."""
-    extras = rest_of(body, _KNOWN)
+    extras = unknown_members(body, _KNOWN)
     for name, known in (("text", _TEXT), ("reasoning", _REASONING), ("stream_options", _STREAM_OPTIONS)):
         inner = READER.object(body, name, "") or {}
-        extras.update({f"{name}.{member}": value for member, value in rest_of(inner, known).items()})
+        extras.update({f"{name}.{member}": value for member, value in unknown_members(inner, known).items()})
     if includes := [one for one in READER.array(body, "include", "") if one not in _HONOURED_INCLUDES]:
         extras["include"] = includes
     identifier = READER.text(body, "safety_identifier", "")

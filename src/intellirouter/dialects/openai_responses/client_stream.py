@@ -17,18 +17,18 @@ import msgspec
 from intellirouter.core import Call, LossReport, Usage, errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
     Event,
-    Finished,
     Media,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -101,7 +101,7 @@ class ResponseWriter:
 
     def finish(self) -> dict[str, Any]:
         """Close what is open and return the whole response."""
-        self._begin(Began())
+        self._begin(StreamStarted())
         has_refusal = any(isinstance(item, MessageItem) and item.has_refusal for item in self._items)
         outcome = outcome_of(self._stop, has_refusal=has_refusal)
         if not self._items and outcome.status == "completed":
@@ -122,7 +122,7 @@ class ResponseWriter:
         self._sequence += 1
         self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(event)))
 
-    def _begin(self, event: Began) -> None:
+    def _begin(self, event: StreamStarted) -> None:
         if self._has_begun:
             return
         self._has_begun = True
@@ -133,13 +133,13 @@ class ResponseWriter:
         self._send("response.in_progress", {"response": response})
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Began):
+        if isinstance(event, StreamStarted):
             self._usage = event.usage or self._usage
             self._begin(event)
         elif isinstance(event, UsageUpdate):
             self._usage = event.usage
         elif getattr(event, "choice", 0) == 0:
-            self._begin(Began())
+            self._begin(StreamStarted())
             self._write(event)
         else:
             self._losses.add("n", "dropped", "only the first answer can be told")
@@ -155,7 +155,7 @@ class ResponseWriter:
                 call = self._by_part.get(event.part)
                 if isinstance(call, CallItem) and call.final is None:
                     call.add(event.text)
-            case ToolCallBegan():
+            case ToolCallStarted():
                 self._call(event)
             case PartEnded():
                 if event.part in self._by_part:
@@ -169,7 +169,7 @@ class ResponseWriter:
                     self._losses.dropped("output[].content[].citations")
             case WholePart():
                 self._whole(event)
-            case Finished():
+            case ChoiceFinished():
                 self._stop = event.stop
 
     def _settle(self) -> None:
@@ -224,7 +224,7 @@ class ResponseWriter:
             item_id = event.id if event.token.dialect == DIALECT else ""
             self._open_thought(event.part, item_id).sign(event.token, is_redacted=event.is_redacted)
 
-    def _call(self, event: ToolCallBegan) -> None:
+    def _call(self, event: ToolCallStarted) -> None:
         self._settle()
         if event.token is not None and self._frame.request.wants_tokens:
             thought = ReasoningItem(self._send, len(self._items))

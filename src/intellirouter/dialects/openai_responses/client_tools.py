@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from intellirouter.dialects.ir import CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object, bad_value, required_name
-from intellirouter.dialects.wire.json_reader import READER, missing, rest_of
+from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members
 
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
@@ -117,14 +117,14 @@ def _plain(tool: dict[str, Any], path: str) -> FunctionTool | CustomTool:
             name=name,
             description=description,
             format=READER.object(tool, "format", path),
-            extras=rest_of(tool, _CUSTOM),
+            extras=unknown_members(tool, _CUSTOM),
         )
     return FunctionTool(
         name=name,
         description=description,
         parameters=READER.object(tool, "parameters", path),
         is_strict=READER.flag(tool, "strict", path),
-        extras=rest_of(tool, _FUNCTION),
+        extras=unknown_members(tool, _FUNCTION),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.dialects.ir import Opaque, unwrap_token, wrap_token
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.openai_responses.fields import DIALECT
 
 _REDACTED: Final = "r"
@@ -44,7 +44,7 @@ def carry(token: Opaque, *, is_redacted: bool = False, call_id: str = "") -> str
 def carried(value: str) -> Carried:
     """Read a token that a client sends back."""
     tag = ""
-    if value.startswith(MARK) and value.count(".") > _DOTS_OF_WRAPPED:
+    if value.startswith(WRAPPED_PREFIX) and value.count(".") > _DOTS_OF_WRAPPED:
         value, _, tag = value.rpartition(".")
     token = unwrap_token(value, DIALECT)
     if tag.startswith(_CALL):

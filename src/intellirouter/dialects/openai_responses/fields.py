@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from intellirouter.core import errors
-from intellirouter.dialects.wire.json_reader import READER, place_of, wrong_type
+from intellirouter.dialects.wire.json_reader import READER, join_path, wrong_type
 
 DIALECT: Final = "openai_responses"
 
@@ -21,7 +21,7 @@ def required_name(source: Mapping[str, Any], name: str, path: str) -> str:
     """Return a string that must be there and say something."""
     value = READER.required(source, name, path)
     if not value:
-        param = place_of(path, name)
+        param = join_path(path, name)
         raise errors.InvalidRequest(
             f"Invalid '{param}': empty string. Expected a string with minimum length 1.",
             code="string_below_min_length",

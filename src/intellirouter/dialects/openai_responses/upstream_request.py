@@ -12,7 +12,7 @@ from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
     OutputFormat,
-    ReasoningAsk,
+    ReasoningConfig,
     Response,
     Text,
     ToolChoice,
@@ -186,7 +186,7 @@ def _put_sampling(body: dict[str, Any], conversation: Conversation, deployment: 
         body.setdefault("include", []).append(_INCLUDE_LOGPROBS)
 
 
-def _put_reasoning(body: dict[str, Any], asked: ReasoningAsk | None, losses: LossReport) -> None:
+def _put_reasoning(body: dict[str, Any], asked: ReasoningConfig | None, losses: LossReport) -> None:
     if asked is None:
         return
     effort = "none" if asked.is_enabled is False else asked.effort
@@ -194,7 +194,7 @@ def _put_reasoning(body: dict[str, Any], asked: ReasoningAsk | None, losses: Los
         effort = next((word for below, word in _EFFORT_BY_BUDGET if asked.budget_tokens < below), "high")
         losses.add("reasoning.budget_tokens", "converted", effort)
     said: dict[str, Any] = {"effort": effort} if effort else {}
-    summary = asked.summary or ("auto" if asked.shows_thoughts else "")
+    summary = asked.summary or ("auto" if asked.is_visible else "")
     if summary and effort != "none":
         said["summary"] = summary
     if not effort and (asked.is_enabled or asked.is_adaptive or asked.budget_tokens is not None):

@@ -13,19 +13,19 @@ from msgspec import Struct, field
 from intellirouter.core import errors, new_id
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
+    ChoiceFinished,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
     RefusalDelta,
     Stop,
+    StreamEnded,
+    StreamStarted,
     TextDelta,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
@@ -159,7 +159,7 @@ class ResponsesStreamDecoder:
     def _begin(self, body: Body) -> None:
         self._has_begun = True
         tier = said(body.service_tier)
-        began = Began(
+        began = StreamStarted(
             id=said(body.id),
             model=said(body.model),
             created_s=as_int(body.created_at),
@@ -181,7 +181,7 @@ class ResponsesStreamDecoder:
         usage = decode_usage(body.usage)
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
-        self._events += [Finished(stop=self._stop(event, body)), Ended()]
+        self._events += [ChoiceFinished(stop=self._stop(event, body)), StreamEnded()]
         self._is_ended = True
 
     def _stop(self, event: _Event, body: Body) -> Stop:
@@ -246,7 +246,7 @@ class ResponsesStreamDecoder:
             return
         slot.call = self._fresh()
         self._has_calls = True
-        began = ToolCallBegan(
+        began = ToolCallStarted(
             id=slot.call_id or said(item.get("id")) or new_id("call_"),
             name=slot.name,
             part=slot.call.number,

@@ -1,1 +1,1 @@
-"""How a request gets from a client dialect to an upstream dialect: passthrough or translation."""
+"""The routes from a client dialect to an upstream dialect: passthrough and translation."""

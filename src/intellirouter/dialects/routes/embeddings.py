@@ -1,17 +1,17 @@
-"""The route of embeddings between a client and an upstream of different dialects."""
+"""The route for embeddings between a client and an upstream of different dialects."""
 
 from collections.abc import Sequence
 
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.calls import ask_of
-from intellirouter.dialects.ir import EmbeddingAsk
+from intellirouter.dialects.calls import embedding_request_of
+from intellirouter.dialects.ir import EmbeddingRequest
 from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, Route, StreamRelay
 
 
 class EmbeddingsTranslation(Route):
-    """A client of one dialect over an upstream of another."""
+    """Translates embeddings between a client of one dialect and an upstream of another."""
 
     is_local = False
 
@@ -20,28 +20,28 @@ class EmbeddingsTranslation(Route):
         self._upstream = upstream
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        ask = self._ask(call)
+        request = self._request(call)
         losses = LossReport(self._client.field_names)
-        request = self._upstream.encode(ask, deployment, losses)
-        for name in ask.extras:
+        encoded = self._upstream.encode(request, deployment, losses)
+        for name in request.extras:
             losses.dropped(name)
-        return structs.replace(request, losses=losses.taken())
+        return structs.replace(encoded, losses=losses.taken())
 
-    def _ask(self, call: Call) -> EmbeddingAsk:
-        return ask_of(call, self._client.decode)
+    def _request(self, call: Call) -> EmbeddingRequest:
+        return embedding_request_of(call, self._client.decode)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        answer = self._upstream.decode(body, deployment)
-        asked = len(self._ask(call).inputs)
-        if len(answer.vectors) != asked:
+        response = self._upstream.decode(body, deployment)
+        expected = len(self._request(call).inputs)
+        if len(response.vectors) != expected:
             raise errors.UpstreamMalformed(
-                f"The upstream's answer has {len(answer.vectors)} vectors for {asked} inputs."
+                f"The upstream's response has {len(response.vectors)} vectors for {expected} inputs."
             )
         losses = LossReport()
-        return Answer(answer.usage, None, self._client.encode(answer, call, losses), losses.taken())
+        return Answer(response.usage, None, self._client.encode(response, call, losses), losses.taken())
 
-    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002 - there is none
-        raise errors.InvalidRequest(f"{call.model}: embeddings are not streamed.", param="stream")
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002 - required by the protocol
+        raise errors.InvalidRequest("Embeddings cannot be streamed.", param="stream")
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock

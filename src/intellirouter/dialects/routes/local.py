@@ -1,4 +1,4 @@
-"""What routes that answer from the request alone have in common: they call no upstream and do not stream."""
+"""The base of routes that answer from the request alone, without calling an upstream."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from intellirouter.dialects.protocols import Route, StreamRelay
 
 
 class LocalRoute(Route):
-    """A route whose `decode_response` of an empty body is the answer."""
+    """A route whose `decode_response` returns the answer for an empty body. It cannot stream."""
 
     is_local = True
-    not_asked: str
-    """What no deployment can be asked for, between its name and the model's: "cannot be told to load"."""
+    unsupported: str
+    """What deployments cannot do, as a phrase between the names of deployment and model: "cannot load"."""
     not_streamed: str
-    """That the answer is not streamed, as a sentence."""
+    """The message of the error for a stream."""
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        raise errors.UnsupportedFeature(f"{deployment.name} {self.not_asked} {call.model}.")
+        raise errors.UnsupportedFeature(f"{deployment.name} {self.unsupported} {call.model}.")
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
         raise errors.InvalidRequest(self.not_streamed, param="stream")

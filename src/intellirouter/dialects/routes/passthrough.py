@@ -1,4 +1,4 @@
-"""The route between a client and an upstream of the same dialect: bytes pass unchanged, and are read on the way."""
+"""The route between a client and an upstream of the same dialect. Bytes are decoded, and relayed unchanged."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,11 +29,11 @@ from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.sse import check_utf8
 
 AnswerEdit = Callable[[bytes], bytes]
-"""Changes an answer on its way to the client: a whole body, or a block of whole events."""
+"""Changes an answer on its way to the client: a complete body, or a block of complete events."""
 
 
 class ChatPassthrough(Route):
-    """A chat-like client over an upstream of its own dialect."""
+    """The passthrough between a chat-like client and an upstream of the same dialect."""
 
     is_local = False
 
@@ -62,7 +62,7 @@ class ChatPassthrough(Route):
         return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
 
     def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
-        """Return what changes the answer; None: it passes unchanged."""
+        """Return the function that changes the answer; None: the answer is relayed unchanged."""
         return None
 
     def decode_error(
@@ -72,7 +72,7 @@ class ChatPassthrough(Route):
 
 
 class EditedPassthrough(Route):
-    """The passthrough for a call that a stage has edited: the edit is merged into the client's own body."""
+    """The passthrough for a call that a stage has edited. The edit is merged into the client's body."""
 
     is_local = False
 
@@ -84,12 +84,12 @@ class EditedPassthrough(Route):
         self._url_kinds = spec.traits.url_kinds
 
     def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
-        """Return what the edit has added. The client's own URLs are the upstream's business."""
-        known = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
+        """Return the URLs that the edit has added. The client's own URLs are sent to the upstream."""
+        ignored = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
         return [
             url
             for url in urls_to_fetch(conversation_of(call, self._client.decode), self._url_kinds)
-            if url not in known
+            if url not in ignored
         ]
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
@@ -100,11 +100,11 @@ class EditedPassthrough(Route):
         if original == edited:
             return self._passthrough.encode_request(call, deployment)
         base, ours = only_differences(original, edited)
-        before, lost_before = self._encode(base, deployment)
-        after, lost_after = self._encode(ours, deployment)
+        before, losses_before = self._encode(base, deployment)
+        after, losses_after = self._encode(ours, deployment)
         body = msgspec.json.encode(merge(before, after, msgspec.json.decode(call.body), self._layout))
         request = self._passthrough.encode_request(self._client.decode_request(body, call.context), deployment)
-        losses = [loss for loss in lost_after if loss not in lost_before and loss not in request.losses]
+        losses = [loss for loss in losses_after if loss not in losses_before and loss not in request.losses]
         return structs.replace(request, losses=(*request.losses, *losses)) if losses else request
 
     def _encode(self, conversation: Conversation, deployment: Deployment) -> tuple[Any, tuple[Loss, ...]]:
@@ -125,7 +125,7 @@ class EditedPassthrough(Route):
 
 
 class RelayedStream(WatchedStream):
-    """Passes whole events on as they arrive. The last event is kept for `end`. Implements `protocols.StreamRelay`."""
+    """Relays complete events as they arrive; `end` returns the last one. Implements `protocols.StreamRelay`."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class RelayedStream(WatchedStream):
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._sent = b""
-        """The last block that the client was sent."""
-        self._last = b""
+        """The last block that was sent to the client."""
+        self._error_event = b""
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished or not (block := self._splitter.feed(data)):
@@ -154,8 +154,8 @@ class RelayedStream(WatchedStream):
         try:
             self._watch_guarded(self._guard, self._decoder.feed(block))
         except errors.UpstreamError as error:
-            self._break_off(error)
-            self._last = self.fail(error)
+            self._abort(error)
+            self._error_event = self.fail(error)
             return b""
         if self._holds_back():
             self._hold(block)
@@ -173,14 +173,14 @@ class RelayedStream(WatchedStream):
         return self._encoder.fail(error)
 
     def _holds_back(self) -> bool:
-        """Return whether the block must wait: for the first content, or for settlement if it is the last one."""
+        """Return whether the block must wait for the first content or, if it is the last one, for settlement."""
         return self.is_finished or not self.has_content
 
     def _hold(self, block: bytes) -> None:
         self._held.append(block)
         self._held_bytes += len(block)
         if self._held_bytes > MAX_HELD_BYTES and not self.is_finished:
-            raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+            raise errors.UpstreamMalformed(f"The upstream's stream has no content in its first {MAX_HELD_BYTES} bytes.")
 
     def end(self) -> bytes:
         if not self.is_finished:
@@ -190,9 +190,9 @@ class RelayedStream(WatchedStream):
             try:
                 self._watch_guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
             except errors.UpstreamError as error:
-                self._break_off(error)
-                self._last = self.fail(error)
+                self._abort(error)
+                self._error_event = self.fail(error)
             else:
                 self._held.append(rest)
             self.is_finished = True
-        return b"".join(self._held) + self._last
+        return b"".join(self._held) + self._error_event

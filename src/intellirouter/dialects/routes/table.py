@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class RouteTable(Generic[R]):
-    """A passthrough to upstreams of the client's own dialect, and a translation to each dialect."""
+    """A passthrough to upstreams of the client's dialect, and a translation to each upstream dialect."""
 
     def __init__(
         self,
@@ -22,16 +22,16 @@ class RouteTable(Generic[R]):
         reason: str,
         edited: R | None = None,
         operation: str | None = None,
-        wrapped_mark: bytes = b"",
+        wrapped_token_prefix: bytes = b"",
     ) -> None:
-        """`reason`: why a deployment that no route leads to cannot serve the call, after its name.
+        """`reason`: why a deployment without a route cannot serve the call, as a phrase to put after its name.
 
-        `edited`: the passthrough for edited calls; without one, these are translated.
+        `edited`: the passthrough for edited calls. Without it, they are translated.
 
-        `operation`: the passthrough needs an upstream that offers it.
+        `operation`: the operation that an upstream must offer for the passthrough.
 
-        `wrapped_mark`: a body with these bytes holds tokens of other vendors that were wrapped for the client. They
-        mean nothing to the upstream and are taken out by translation. Empty: the endpoint's bodies hold none.
+        `wrapped_token_prefix`: a body with these bytes contains wrapped tokens of other vendors. The upstream would
+        reject them, so the request is translated, which removes them. Empty: bodies contain no wrapped tokens.
         """
         self._dialect = dialect
         self._passthrough = passthrough
@@ -39,7 +39,7 @@ class RouteTable(Generic[R]):
         self._reason = reason
         self._translations = dict(translations)
         self._operation = operation
-        self._wrapped_mark = wrapped_mark
+        self._wrapped_mark = wrapped_token_prefix
 
     def route(self, call: Call, deployment: Deployment) -> R:
         passthrough = self._passthrough_for(call, deployment)
@@ -51,7 +51,7 @@ class RouteTable(Generic[R]):
         return translation
 
     def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:
-        # Which of its routes a call takes depends on its body; whether there is one does not.
+        # The body decides which route the call takes, but not whether there is one.
         if self._passthrough_for(call, deployment) is None and self._translation_for(deployment) is None:
             return self._reason
         return None
@@ -66,7 +66,7 @@ class RouteTable(Generic[R]):
         return self._edited if call.is_edited else self._passthrough
 
     def _translation_for(self, deployment: Deployment) -> R | None:
-        """Return the translation to the client's own dialect, or to the best one that there is a translation to."""
+        """Return the translation to the client's dialect, or else to the deployment's first dialect that has one."""
         translations = self._translations
         if self._dialect in deployment.dialects and self._dialect in translations:
             return translations[self._dialect]
@@ -77,7 +77,7 @@ class RouteTable(Generic[R]):
 
 
 class LocalFirst:
-    """Requests of one kind are answered by the gateway itself, unless the deployment speaks the client's dialect."""
+    """The gateway answers requests of one kind itself, unless the deployment uses the client's dialect."""
 
     def __init__(self, dialect: str, applies: Callable[[Call], bool], local: Route, routes: Routes[Route]) -> None:
         self._dialect = dialect
@@ -96,13 +96,13 @@ class LocalFirst:
 
 
 class CountTable:
-    """Counts of tokens: by an upstream that counts, otherwise by an estimate of the gateway."""
+    """Token counts: from an upstream that can count, or else estimated by the gateway."""
 
     def __init__(self, counting: Mapping[str, Route], estimate: Route) -> None:
         self._counting = dict(counting)
         self._estimate = estimate
 
-    def route(self, call: Call, deployment: Deployment) -> Route:  # noqa: ARG002 - any deployment can be estimated
+    def route(self, call: Call, deployment: Deployment) -> Route:  # noqa: ARG002 - an estimate is always possible
         if deployment.operations is None or "count_tokens" in deployment.operations:
             for dialect in deployment.dialects:
                 if dialect in self._counting:

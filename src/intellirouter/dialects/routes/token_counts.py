@@ -1,4 +1,4 @@
-"""Token counts: by the upstream where it can count, otherwise estimated, which is reported."""
+"""Token counts: from the upstream if it can count, or else estimated. An estimate is reported as a loss."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,11 +9,11 @@ from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream,
 from intellirouter.dialects.routes.local import LocalRoute
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
-_NOT_STREAMED: Final = "Counts are not streamed."
+_NOT_STREAMED: Final = "Token counts cannot be streamed."
 
 
 class CountTranslation(Route):
-    """The upstream counts."""
+    """The upstream counts the tokens."""
 
     is_local = False
 
@@ -40,7 +40,7 @@ class CountTranslation(Route):
 class CountEstimate(LocalRoute):
     """The gateway estimates the count from the request alone."""
 
-    not_asked = "does not count the tokens of"
+    unsupported = "does not count the tokens of"
     not_streamed = _NOT_STREAMED
 
     def __init__(self, client: CountClient) -> None:
@@ -48,5 +48,5 @@ class CountEstimate(LocalRoute):
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         tokens = estimate_conversation(conversation_of(call, self._client.decode))
-        losses = (Loss("input_tokens", "emulated", "estimated from the request's size"),)
+        losses = (Loss("input_tokens", "emulated", "estimated from the size of the request"),)
         return Answer(NO_USAGE, body=self._client.encode_count(tokens, call), losses=losses)

@@ -7,16 +7,16 @@ from msgspec import Struct, structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
-from intellirouter.dialects.adapt.choices import MAX_COPIES, FanDecoder, joined, read_frames
-from intellirouter.dialects.adapt.forced_tool import CallDecoder, as_call, as_schema, forced_tool
+from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
+from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
-    Ended,
     Event,
     FunctionTool,
-    ToolCallBegan,
+    StreamEnded,
+    ToolCallStarted,
 )
 from intellirouter.dialects.protocols import (
     Answer,
@@ -32,7 +32,7 @@ from intellirouter.dialects.spec import Traits
 
 
 class ChatTranslation(Route):
-    """A chat-like client over an upstream of another dialect."""
+    """Translates between a chat-like client of one dialect and an upstream of another."""
 
     is_local = False
 
@@ -43,8 +43,8 @@ class ChatTranslation(Route):
 
     def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
         urls = urls_to_fetch(conversation_of(call, self._client.decode), self._traits.url_kinds)
-        known = call.fetched
-        return [url for url in urls if url not in known] if known else urls
+        fetched = call.fetched
+        return [url for url in urls if url not in fetched] if fetched else urls
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         conversation = conversation_of(call, self._client.decode)
@@ -60,15 +60,15 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
-        if (tool := self._forced(conversation)) is not None:
-            conversation = as_schema(conversation, tool, losses)
+        if (tool := self._forced_tool(conversation)) is not None:
+            conversation = with_output_schema(conversation, tool, losses)
         request = self._upstream.encode(conversation, deployment, losses)
         if conversation.dialect != self._upstream.dialect:
             for field in client_only_fields(conversation):
                 losses.dropped(field)
         return structs.replace(request, losses=losses.taken(), copies=copies)
 
-    def _forced(self, conversation: Conversation) -> FunctionTool | None:
+    def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
 
     def _copies(self, conversation: Conversation, deployment: Deployment) -> int:
@@ -79,11 +79,11 @@ class ChatTranslation(Route):
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         conversation = conversation_of(call, self._client.decode)
         if self._copies(conversation, deployment) > 1:
-            response = joined([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
+            response = join_responses([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
             response = self._upstream.decode(body, deployment)
-        if (tool := self._forced(conversation)) is not None:
-            response = as_call(response, tool)
+        if (tool := self._forced_tool(conversation)) is not None:
+            response = with_tool_call(response, tool)
         response = validate_answer(response, conversation)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
@@ -94,9 +94,9 @@ class ChatTranslation(Route):
         conversation = conversation_of(call, self._client.decode)
         copies = self._copies(conversation, deployment)
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
-        if (tool := self._forced(conversation)) is not None:
+        if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
-        decoder = decoders[0] if copies == 1 else FanDecoder(decoders)
+        decoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()))
 
     def decode_error(
@@ -106,7 +106,7 @@ class ChatTranslation(Route):
 
 
 class TranslatedStream(WatchedStream):
-    """Upstream events of one dialect become client events of another. Implements `protocols.StreamRelay`."""
+    """Translates the events of an upstream's dialect to the client's. Implements `protocols.StreamRelay`."""
 
     def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
         super().__init__(decoder, encoder)
@@ -119,21 +119,23 @@ class TranslatedStream(WatchedStream):
         try:
             return self._encode(self._decoder.feed(data))
         except errors.UpstreamError as error:
-            self._break_off(error)
+            self._abort(error)
             return b""
 
     def _encode(self, events: list[Event]) -> bytes:
-        """Return the client's bytes for these events; none are released before the first content."""
+        """Return the client's bytes for these events. All are held back until the first content."""
         self._watch_guarded(self._guard, events)
         encodable = [
-            self._guard.with_unique_id(event) if event.__class__ is ToolCallBegan else event
+            self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
             for event in events
-            if event.__class__ is not Ended
+            if event.__class__ is not StreamEnded
         ]
         if not self.has_content:
             self._held += encodable
             if len(self._held) > MAX_HELD_BYTES // 64:
-                raise errors.UpstreamMalformed("The upstream's stream brings no content.")
+                raise errors.UpstreamMalformed(
+                    f"The upstream's stream has no content in its first {len(self._held)} events."
+                )
             return b""
         if self._held:
             encodable, self._held = self._held + encodable, []
@@ -144,7 +146,7 @@ class TranslatedStream(WatchedStream):
             try:
                 out = self._encode(self._decoder.end())
             except errors.UpstreamError as error:
-                self._break_off(error)
+                self._abort(error)
                 out = b""
             self.is_finished = True
         else:
@@ -157,20 +159,20 @@ class TranslatedStream(WatchedStream):
 
 
 def client_only_fields(conversation: Conversation) -> Iterator[str]:
-    """Name the members that only the client's own dialect knows, by path: `foo`, `messages[].name`, `tools[].bar`."""
+    """Yield the paths of members that only the client's dialect has: `foo`, `messages[].name`, `tools[].bar`."""
     yield from conversation.extras
     if conversation.reasoning is not None:
-        yield from _of_struct("reasoning", conversation.reasoning)
+        yield from _extras_of("reasoning", conversation.reasoning)
     for message in conversation.messages:
         if message.extras:
             yield from (f"messages[].{name}" for name in message.extras)
         for part in message.parts:
             if getattr(part, "extras", None):
-                yield from _of_struct("messages[].content[]", part)
+                yield from _extras_of("messages[].content[]", part)
     for tool in conversation.tools:
-        yield from _of_struct("tools[]", tool)
+        yield from _extras_of("tools[]", tool)
 
 
-def _of_struct(path: str, value: Struct) -> Iterator[str]:
+def _extras_of(path: str, value: Struct) -> Iterator[str]:
     extras: dict[str, Any] = getattr(value, "extras", {})
     yield from (f"{path}.{name}" for name in extras)

@@ -1,19 +1,19 @@
-"""What relaying and translating a stream have in common: they watch the upstream's events."""
+"""The base of relayed and translated streams: it watches the upstream's events."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from intellirouter.core import Usage, errors
 from intellirouter.dialects.adapt.answer_checks import StreamGuard
-from intellirouter.dialects.ir import CONTENT_EVENTS, Began, Ended, Event, Finished, UsageUpdate
+from intellirouter.dialects.ir import CONTENT_EVENTS, ChoiceFinished, Event, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 
 MAX_HELD_BYTES: Final = 256 * 1024
-"""How much of a stream is held back while it brings no content."""
+"""How much of a stream is held back until it contains content."""
 
 
 class WatchedStream:
-    """Keeps what the pipeline asks of a `StreamRelay`; subclasses produce the client's bytes."""
+    """Implements the state of a `StreamRelay`. Subclasses produce the client's bytes."""
 
     def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
         self._decoder = decoder
@@ -26,7 +26,7 @@ class WatchedStream:
         self.error: errors.UpstreamError | None = None
 
     def fail(self, error: errors.GatewayError) -> bytes:
-        """Return the dialect's error event for a stream that cannot go on."""
+        """Return the error event that ends the stream."""
         return self._encoder.fail(error)
 
     def _watch(self, events: Iterable[Event]) -> None:
@@ -34,29 +34,29 @@ class WatchedStream:
             if isinstance(event, CONTENT_EVENTS):
                 self.has_content = True
                 self.content_events += 1
-            elif isinstance(event, Finished):
+            elif isinstance(event, ChoiceFinished):
                 self.has_content = True
                 self.finish_reason = event.stop.reason
             elif isinstance(event, UsageUpdate):
                 self.usage = event.usage
-            elif isinstance(event, Began):
+            elif isinstance(event, StreamStarted):
                 self.usage = event.usage or self.usage
-            elif isinstance(event, Ended):
+            elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
     def _watch_guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:
-        """Watch events that the guard lets pass. Raises `UpstreamMalformed` for those that it does not."""
+        """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
         try:
             if guard is not None:
                 guard.watch(events)
         except errors.UpstreamMalformed:
-            if self.has_content:  # too late for another attempt: the usage must be known
+            if self.has_content:  # There will be no other attempt, so this one's usage counts.
                 self._watch(events)
             raise
         self._watch(events)
 
-    def _break_off(self, error: errors.UpstreamError) -> None:
-        """Raise the error before any content; after that, end the stream with it."""
+    def _abort(self, error: errors.UpstreamError) -> None:
+        """Raise the error if the stream has no content yet; otherwise end the stream with it."""
         if not self.has_content:
             raise error
         self.error, self.is_finished = error, True

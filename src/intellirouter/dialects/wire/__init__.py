@@ -1,1 +1,1 @@
-"""The bytes below every dialect: JSON, server-sent events, media types."""
+"""The basics of every wire format: JSON, server-sent events, media types."""

@@ -1,19 +1,19 @@
-"""Bounds on JSON before anything decodes it."""
+"""The limit on the depth of JSON, checked before the JSON is decoded."""
 
 import re
 from typing import Final
 
 from intellirouter.core import errors
 
-# Possessive, and content with a string that never ends: nothing here is validated yet, and backtracking over a body of
+# Possessive, and accepts a string without an end: the body has not been validated, and backtracking over a body of
 # escaped quotes would take quadratic time.
 _STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def check_depth(body: bytes, max_depth: int) -> None:
-    """Raise `InvalidRequest` when arrays and objects nest deeper than `max_depth`.
+    """Raise `InvalidRequest` if arrays and objects are nested deeper than `max_depth`.
 
-    A body with few brackets cannot nest deeply, so the exact walk is only for bodies with many.
+    A body with few brackets cannot be nested deeply, so only bodies with many brackets are scanned.
     """
     if body.count(b"[") + body.count(b"{") <= max_depth:
         return
@@ -24,7 +24,7 @@ def check_depth(body: bytes, max_depth: int) -> None:
             depth += 1
             if depth > max_depth:
                 raise errors.InvalidRequest(
-                    f"The JSON body nests deeper than {max_depth} levels.", code="json_too_deep"
+                    f"The JSON body is nested deeper than {max_depth} levels.", code="json_too_deep"
                 )
         elif first in b"]}":
             depth -= 1

@@ -1,7 +1,7 @@
-"""Edits in JSON bytes that leave every other byte as it was.
+"""Edits of JSON bytes that leave all other bytes unchanged.
 
-The passthrough may change `model` and the usage opt-in and nothing else, so a request is not decoded and re-encoded:
-the spans of top-level members are found and replaced.
+A passthrough only changes `model` and the usage opt-in, so it does not decode and encode the request. Instead, it finds
+and replaces the values of top-level members.
 """
 
 import re
@@ -10,21 +10,21 @@ from typing import Final
 
 import msgspec
 
-# Possessive: the body is valid JSON, and remembering where to go back to takes a hundred bytes an escape.
+# Possessive: the body is valid JSON, and backtracking positions would take a hundred bytes per escape.
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
 _MODEL_KEY: Final = b'"model"'
 _ESCAPED_LETTER: Final = rb"\u006"
-"""Every letter of `model` is spelled so, if it is escaped at all."""
+"""The beginning of the escape sequences of all letters in `model`."""
 _SPACE: Final = b" \t\r\n"
 
 Span = tuple[int, int]
 
 
 def top_level_spans(body: bytes, name: str) -> list[Span]:
-    """Return the value span of every top-level member called `name`. `body` must be a valid JSON object."""
+    """Return the spans of the values of all top-level members called `name`. `body` must be a valid JSON object."""
     spans: list[Span] = []
     depth = 0
-    is_key, is_wanted = True, False
+    is_key, is_match = True, False
     value_start = 0
     for token in _TOKEN.finditer(body):
         first = body[token.start()]
@@ -32,24 +32,24 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
             depth += 1
         elif first in b"}]":
             depth -= 1
-            if depth == 0 and is_wanted:
+            if depth == 0 and is_match:
                 spans.append(_trim(body, value_start, token.start()))
         elif depth != 1:
             continue
         elif first == 0x2C:  # ,
-            if is_wanted:
+            if is_match:
                 spans.append(_trim(body, value_start, token.start()))
-            is_key, is_wanted = True, False
+            is_key, is_match = True, False
         elif first == 0x3A:  # :
             value_start = token.end()
         elif is_key:
             is_key = False
-            is_wanted = _is_name(token.group(), name)
+            is_match = _is_name(token.group(), name)
     return spans
 
 
 def _is_name(key: bytes, name: str) -> bool:
-    """Compare a member's name, however it is spelled. One that is not UTF-8 passed as a value that nobody reads."""
+    """Return whether the key, which may contain escapes, is `name`. A key that is not valid UTF-8 is not."""
     try:
         return bool(msgspec.json.decode(key) == name)
     except UnicodeDecodeError:
@@ -65,7 +65,10 @@ def _trim(body: bytes, start: int, end: int) -> Span:
 
 
 def model_spans(body: bytes, model: str) -> list[Span]:
-    """Return the spans of the top-level `model` value: two searches where its place proves its depth."""
+    """Return the spans of the values of the top-level member `model`.
+
+    If the text before or after the value shows that it is at the top level, this takes only two searches.
+    """
     key = body.find(_MODEL_KEY)
     value = json_string(model)
     start = body.find(value, key + len(_MODEL_KEY))
@@ -80,7 +83,7 @@ def model_spans(body: bytes, model: str) -> list[Span]:
 
 @lru_cache(maxsize=4096)
 def json_string(text: str) -> bytes:
-    """Return `text` as JSON, the usual way to write it."""
+    """Return `text` as JSON."""
     return msgspec.json.encode(text)
 
 
@@ -93,13 +96,13 @@ def _closes_document(suffix: bytes) -> bool:
 
 
 def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
-    """Put `value` in the place of each span."""
+    """Return the body with `value` in place of each span."""
     for start, end in reversed(spans):
         body = body[:start] + value + body[end:]
     return body
 
 
 def append_member(body: bytes, member: bytes) -> bytes:
-    """Add `member` (`"name":value`) as the last one of a non-empty JSON object."""
+    """Return the body, which must be a non-empty JSON object, with `member` (`"name":value`) at the end."""
     end = body.rindex(b"}")
     return body[:end].rstrip(_SPACE) + b"," + member + body[end:]

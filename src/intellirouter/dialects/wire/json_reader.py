@@ -1,7 +1,7 @@
-"""Typed reads of the members of a client's JSON. Null means default; a wrong type is `InvalidRequest` with its place.
+"""Typed reads of the members of a client's JSON. Null means the default; a wrong type raises `InvalidRequest`.
 
-`Reader` looks at members, `Members` takes them out of an object, so that what is left over is what we do not know.
-The words are OpenAI's; a dialect with words or leniencies of its own derives from these.
+`Reader` reads members. `Members` also removes them, so that the unknown members remain. The error messages are those of
+OpenAI. Dialects with other messages or more tolerance derive from these classes.
 """
 
 from collections.abc import Mapping
@@ -22,74 +22,74 @@ _NAMES: Final = {
 
 
 def name_of_type(value: Any) -> str:
-    """Return how messages call the type of a JSON value."""
-    return _NAMES.get(type(value), "something else")
+    """Return the name of a JSON value's type in error messages."""
+    return _NAMES.get(type(value), "a value of another type")
 
 
-def place_of(path: str, name: str) -> str:
-    """Return where a member stands in the body."""
+def join_path(path: str, name: str) -> str:
+    """Return the path of a member of the object at `path`."""
     return f"{path}.{name}" if path else name
 
 
-def wrong_type(place: str, expected: str, value: Any) -> errors.InvalidRequest:
+def wrong_type(path: str, expected: str, value: Any) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Invalid type for '{place}': expected {expected}, but got {name_of_type(value)} instead.",
+        f"Invalid type for '{path}': expected {expected}, but got {name_of_type(value)} instead.",
         code="invalid_type",
-        param=place,
+        param=path,
     )
 
 
-def missing(place: str) -> errors.InvalidRequest:
+def missing(path: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Missing required parameter: '{place}'.", code="missing_required_parameter", param=place
+        f"Missing required parameter: '{path}'.", code="missing_required_parameter", param=path
     )
 
 
-def wrong_value(place: str, value: str, supported: str) -> errors.InvalidRequest:
+def wrong_value(path: str, value: str, supported: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"Invalid value: {value[:100]!r}. Supported values are: {supported}.", code="invalid_value", param=place
+        f"Invalid value: {value[:100]!r}. Supported values are: {supported}.", code="invalid_value", param=path
     )
 
 
-def rest_of(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return what has no slot: reported when the upstream is of another dialect. Null says nothing."""
+def unknown_members(source: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the members that are not known, without null values."""
     return {name: value for name, value in source.items() if name not in known and value is not None}
 
 
 class Reader:
-    """Reads the members of an object that stands at `path`."""
+    """Reads members of an object at `path`."""
 
-    def wrong_type(self, place: str, expected: str, value: Any) -> errors.InvalidRequest:
-        return wrong_type(place, expected, value)
+    def wrong_type(self, path: str, expected: str, value: Any) -> errors.InvalidRequest:
+        return wrong_type(path, expected, value)
 
-    def missing(self, place: str) -> errors.InvalidRequest:
-        return missing(place)
+    def missing(self, path: str) -> errors.InvalidRequest:
+        return missing(path)
 
     def text(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
-        """Return an optional string, empty when it is missing or null."""
+        """Return an optional string; empty if it is missing or null."""
         value = source.get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise self.wrong_type(place_of(path, name), "a string", value)
+            raise self.wrong_type(join_path(path, name), "a string", value)
         return value
 
     def required(self, source: Mapping[str, Any], name: str, path: str = "") -> str:
-        """Return a string that must be there; it may be empty."""
+        """Return a required string, which may be empty."""
         if source.get(name) is None:
-            raise self.missing(place_of(path, name))
+            raise self.missing(join_path(path, name))
         return self.text(source, name, path)
 
     def flag(self, source: Mapping[str, Any], name: str, path: str = "") -> bool | None:
         value = source.get(name)
         if value is not None and not isinstance(value, bool):
-            raise self.wrong_type(place_of(path, name), "a boolean", value)
+            raise self.wrong_type(join_path(path, name), "a boolean", value)
         return value
 
     def object(self, source: Mapping[str, Any], name: str, path: str = "") -> dict[str, Any] | None:
         value = source.get(name)
         if value is not None and not isinstance(value, dict):
-            raise self.wrong_type(place_of(path, name), "an object", value)
+            raise self.wrong_type(join_path(path, name), "an object", value)
         return value
 
     def array(self, source: Mapping[str, Any], name: str, path: str = "") -> list[Any]:
@@ -97,7 +97,7 @@ class Reader:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.wrong_type(place_of(path, name), "an array", value)
+            raise self.wrong_type(join_path(path, name), "an array", value)
         return value
 
 
@@ -105,7 +105,7 @@ READER: Final = Reader()
 
 
 class Members:
-    """Takes members out of an object one by one; what is left over is what we do not know."""
+    """Reads members of an object and removes them. What remains are the unknown members."""
 
     __slots__ = ("_left", "path")
 
@@ -115,14 +115,14 @@ class Members:
         self._left = dict(value)
         self.path = path
 
-    def place(self, name: str) -> str:
-        return place_of(self.path, name)
+    def path_of(self, name: str) -> str:
+        return join_path(self.path, name)
 
-    def lacks(self, names: frozenset[str]) -> bool:
-        """Tell whether none of these members is there: what is hardly ever said need not be asked for one by one."""
+    def has_none_of(self, names: frozenset[str]) -> bool:
+        """Return whether none of these members is present. Saves reading rare members one by one."""
         return names.isdisjoint(self._left)
 
-    def any(self, name: str) -> Any:
+    def take(self, name: str) -> Any:
         return self._left.pop(name, None)
 
     def text(self, name: str) -> str:
@@ -158,39 +158,39 @@ class Members:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.reader.wrong_type(self.place(name), "a number", value)
+            raise self.reader.wrong_type(self.path_of(name), "a number", value)
         return value
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self.number(name)
         if value is None:
             return None
         if abs(value) > _MAX_NUMBER:
-            place = self.place(name)
+            path = self.path_of(name)
             raise errors.InvalidRequest(
-                f"Invalid '{place}': the integer is out of range.", code="invalid_value", param=place
+                f"Invalid '{path}': the integer is out of range.", code="invalid_value", param=path
             )
         if value % 1:
-            raise self.reader.wrong_type(self.place(name), "an integer", value)
+            raise self.reader.wrong_type(self.path_of(name), "an integer", value)
         return int(value)
 
     def members(self, name: str) -> Self:
-        return type(self)(self.object(name) or {}, self.place(name))
+        return type(self)(self.object(name) or {}, self.path_of(name))
 
     def texts(self, name: str) -> list[str]:
         values = self.array(name)
         for index, value in enumerate(values):
             if not isinstance(value, str):
-                raise self.reader.wrong_type(f"{self.place(name)}[{index}]", "a string", value)
+                raise self.reader.wrong_type(f"{self.path_of(name)}[{index}]", "a string", value)
         return values
 
     def required(self, name: str) -> str:
-        """Return a text that must be there and say something."""
+        """Return a required string, which must not be empty."""
         value = self.text(name)
         if not value:
-            raise self.reader.missing(self.place(name))
+            raise self.reader.missing(self.path_of(name))
         return value
 
     def rest(self) -> dict[str, Any]:
-        """Return what was not taken."""
+        """Return the members that have not been read, without null values."""
         return {name: value for name, value in self._left.items() if value is not None}

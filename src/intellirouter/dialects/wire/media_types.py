@@ -1,4 +1,4 @@
-"""What base64 data is, by its first bytes: for dialects that send media without their type."""
+"""The media type of base64 data, by its first bytes. For dialects that send media without their type."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ _MAGIC: Final = (
 
 
 def media_type_of(data: str) -> str:
-    """Guess the type of base64 data from its first bytes; empty = unknown."""
+    """Return the media type of base64 data, guessed from its first bytes; empty if it is unknown."""
     try:
         head = base64.b64decode(data[:24])
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""From msgspec's complaint to the words, `param` and `code` that OpenAI's API uses for the same mistake."""
+"""Validation of request bodies, with OpenAI's messages, `param` and `code` for msgspec's errors."""
 
 import re
 from typing import Final, TypeVar
@@ -10,7 +10,7 @@ from intellirouter.dialects.wire import json_reader as members
 
 T = TypeVar("T")
 
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_MESSAGE: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 _TYPES: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _MAX_MODEL_CHARS: Final = 512
@@ -26,13 +26,13 @@ _NAMES: Final = {
 
 
 def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """Decode a request body. Raises `InvalidRequest` with the place and kind of the mistake."""
+    """Decode a request body. Raises `InvalidRequest`, which names the invalid member."""
     try:
         if not body.isascii():
-            body.decode()  # strictly: members that the decoder passes over are not looked at by it
+            body.decode()  # The decoder does not check the members that it skips.
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _explain(str(error)) from None
+        raise _invalid_request(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.InvalidRequest(
             f"We could not parse the JSON body of your request: {error}.",
@@ -40,19 +40,19 @@ def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
             hint="The body must be one JSON object in UTF-8.",
         ) from None
     except RecursionError:
-        raise errors.InvalidRequest("The JSON body nests too deeply.", code="json_too_deep") from None
+        raise errors.InvalidRequest("The JSON body is nested too deeply.", code="json_too_deep") from None
 
 
-def what_and_where(complaint: str) -> tuple[str, str]:
-    """Split what msgspec says of a wrong value from its place, which is empty for the body itself."""
-    match = _AT.match(complaint)
-    return (match["what"], match["path"] or "") if match else (complaint, "")
+def split_validation_error(text: str) -> tuple[str, str]:
+    """Split an error message of msgspec into the problem and the path, which is empty for the body itself."""
+    match = _MESSAGE.match(text)
+    return (match["problem"], match["path"] or "") if match else (text, "")
 
 
-def _explain(text: str) -> errors.InvalidRequest:
-    what, path = what_and_where(text)
+def _invalid_request(text: str) -> errors.InvalidRequest:
+    problem, path = split_validation_error(text)
     path = path.removeprefix(".")
-    if missing := _MISSING.search(what):
+    if missing := _MISSING.search(problem):
         param = f"{path}.{missing['name']}" if path else missing["name"]
         if param == "model":
             return errors.InvalidRequest(
@@ -61,22 +61,23 @@ def _explain(text: str) -> errors.InvalidRequest:
         return members.missing(param)
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    if types := _TYPES.search(what):
+    if types := _TYPES.search(problem):
+        expected, got = _type_names(types["expected"]), _type_names(types["got"])
         return errors.InvalidRequest(
-            f"Invalid type for '{path}': expected {_words(types['expected'])}, but got {_words(types['got'])} instead.",
+            f"Invalid type for '{path}': expected {expected}, but got {got} instead.",
             code="invalid_type",
             param=path,
         )
-    return errors.InvalidRequest(f"Invalid value for '{path}': {what}.", code="invalid_value", param=path)
+    return errors.InvalidRequest(f"Invalid value for '{path}': {problem}.", code="invalid_value", param=path)
 
 
-def _words(types: str) -> str:
+def _type_names(types: str) -> str:
     names = [_NAMES.get(part.strip(), part.strip()) for part in types.split("|")]
     return names[0] if len(names) == 1 else "one of " + ", ".join(names[:-1]) + " or " + names[-1]
 
 
 def check_model(model: str) -> None:
-    """Raise `InvalidRequest` for a name that no model can have: names are remembered, logged and shown in headers."""
+    """Raise `InvalidRequest` if this cannot be the name of a model. Names are logged and returned in headers."""
     if not model:
         raise errors.InvalidRequest("You must provide a model parameter.", code="invalid_value", param="model")
     if len(model) > _MAX_MODEL_CHARS:
@@ -88,5 +89,5 @@ def check_model(model: str) -> None:
         )
     if not model.isprintable():
         raise errors.InvalidRequest(
-            "Invalid 'model': it holds characters that cannot be printed.", code="invalid_value", param="model"
+            "Invalid 'model': it contains unprintable characters.", code="invalid_value", param="model"
         )

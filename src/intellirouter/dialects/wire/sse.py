@@ -1,4 +1,4 @@
-"""Server-sent events, incrementally: any split, any line ending, comments, several data lines, missing ends."""
+"""Incremental parsing of server-sent events: any split and line ending, comments, several data lines, a missing end."""
 
 import re
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from intellirouter.core import errors
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
-_SEAM_BYTES: Final = 2
+_OVERLAP_BYTES: Final = 2
 """One less than the longest blank line."""
 
 
 class SseEvent(Struct, frozen=True):
-    """One dispatched event. `data` joins its data lines with LF; `event` is empty when the stream named none."""
+    """One event. `data` is its data lines, joined with LF; `event` is its type, empty if it has none."""
 
     data: str
     event: str = ""
@@ -23,58 +23,58 @@ class SseEvent(Struct, frozen=True):
 
 
 class EventSplitter:
-    """Cuts a byte stream at blank lines into blocks of whole events, keeping every byte.
+    """Splits a byte stream at blank lines into blocks of complete events, without changing a byte.
 
-    `feed` returns the bytes up to the last complete event; the rest waits. Raises `UpstreamMalformed` when an
-    event grows past `limit_bytes`.
+    `feed` returns the bytes up to the end of the last complete event, and buffers the rest. Raises `UpstreamMalformed`
+    if an event is larger than `limit_bytes`.
     """
 
-    __slots__ = ("_limit", "_parts", "_seam", "_size")
+    __slots__ = ("_limit", "_overlap", "_parts", "_size")
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._limit = limit_bytes
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        self._seam = b""
-        """The last bytes that wait: a blank line may begin there. Only these are searched again."""
+        self._overlap = b""
+        """The last buffered bytes, which may be the beginning of a blank line. Only these are searched again."""
 
     def feed(self, data: bytes) -> bytes:
         if not self._size and data.endswith(b"\n\n"):
-            return data  # whole events, the usual case
-        seam = self._seam
-        cut = last_boundary(seam + data if seam else data)
+            return data  # The usual case: only complete events.
+        overlap = self._overlap
+        cut = last_boundary(overlap + data if overlap else data)
         if not cut:
-            self._keep(data)
+            self._buffer(data)
             return b""
-        cut -= len(seam)
+        cut -= len(overlap)
         waiting = self._parts
         if waiting or cut < len(data):
-            self._forget()
-            self._keep(data[cut:])
+            self._clear()
+            self._buffer(data[cut:])
             waiting.append(data[:cut])
             return b"".join(waiting)
         return data
 
-    def _keep(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         if data:
             self._parts.append(data)
             self._size += len(data)
-            self._seam = (self._seam + data)[-_SEAM_BYTES:]
+            self._overlap = (self._overlap + data)[-_OVERLAP_BYTES:]
             if self._size > self._limit:
-                raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
+                raise errors.UpstreamMalformed(f"An event of the upstream's stream is larger than {self._limit} bytes.")
 
     def rest(self) -> bytes:
-        """Return what has not been closed by a blank line, and forget it."""
+        """Return the buffered bytes, which no blank line has ended, and clear the buffer."""
         rest = b"".join(self._parts)
-        self._forget()
+        self._clear()
         return rest
 
 
 def last_boundary(buffer: bytes) -> int:
-    """Return the offset just after the last blank line, 0 if there is none."""
+    """Return the offset after the last blank line; 0 if there is none."""
     if b"\r" not in buffer:
         return buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0
     end = 0
@@ -84,7 +84,7 @@ def last_boundary(buffer: bytes) -> int:
 
 
 def split_events(block: bytes) -> list[bytes]:
-    """Split a block of whole events after each blank line; joining the parts gives the block back."""
+    """Split a block of complete events after each blank line. The parts joined are the block."""
     if b"\r" not in block:
         parts = [event + b"\n\n" for event in block.split(b"\n\n")]
         rest = parts.pop()[:-2]
@@ -100,8 +100,8 @@ def split_events(block: bytes) -> list[bytes]:
 
 
 def event_data(event: bytes) -> bytes | None:
-    """Return the data of one raw event (data lines joined with LF), or None when it has no data line."""
-    # One data line, alone or below the event's name: the usual cases.
+    """Return the data of one raw event (data lines joined with LF); None if it has no data line."""
+    # The usual cases: one data line, alone or after the event's type.
     start = 5 if event.startswith(b"data:") else 0
     if not start and event.startswith(b"event:"):
         start = event.find(b"\n") + 6
@@ -119,19 +119,19 @@ def event_data(event: bytes) -> bytes | None:
 
 
 def has_foreign_lines(event: bytes) -> bool:
-    """Tell whether an event holds lines that are no SSE fields and no comments: a broken upstream, or HTML."""
-    known = (b"data", b"event", b"id", b"retry")
+    """Return whether an event has lines that are neither SSE fields nor comments, for example of an HTML page."""
+    fields = (b"data", b"event", b"id", b"retry")
     return any(
-        line and not line.startswith(b":") and line.split(b":", 1)[0] not in known for line in _LINE_END.split(event)
+        line and not line.startswith(b":") and line.split(b":", 1)[0] not in fields for line in _LINE_END.split(event)
     )
 
 
 class EventReader:
-    """Reads the data of a stream's events: what a decoder wants, checked.
+    """Reads and validates the data of a stream's events.
 
-    `feed` returns the data of each event that the bytes complete (`[DONE]` among them); comments are skipped.
-    Raises `UpstreamMalformed` for text that is not UTF-8, for lines that are no event stream (HTML; a bare JSON
-    document, which is quoted), and for an event past `limit_bytes`.
+    `feed` returns the data of each event that the bytes complete, including `[DONE]`, and skips comments. Raises
+    `UpstreamMalformed` for text that is not valid UTF-8, for anything that is not an event stream, such as HTML or a
+    JSON document, and for an event larger than `limit_bytes`.
     """
 
     __slots__ = ("_splitter",)
@@ -144,7 +144,7 @@ class EventReader:
         return self._read(block) if block else []
 
     def end(self) -> list[bytes]:
-        """Return the data of a last event that no blank line closes."""
+        """Return the data of the last event if no blank line ends it."""
         rest = self._splitter.rest()
         return self._read(rest) if rest.strip() else []
 
@@ -154,7 +154,7 @@ class EventReader:
             return self._read_each(split_events(block))
         found: list[bytes] = []
         for event in block.split(b"\n\n"):
-            # One data line, alone or below the event's name: the usual cases. `event_data` knows all of them.
+            # The usual cases: one data line, alone or after the event's type. `event_data` handles the others.
             first, _, rest = event.partition(b"\n")
             line = rest if first.startswith(b"event:") else b"" if rest else first
             if line.startswith(b"data:") and b"\n" not in line:
@@ -170,18 +170,18 @@ class EventReader:
             if text is not None:
                 found.append(text)
             elif has_foreign_lines(event):
-                raise errors.UpstreamMalformed(f"The upstream's answer is no event stream: {_quoted(event)}")
+                raise errors.UpstreamMalformed(f"The upstream sent {_quoted(event)} instead of an event stream.")
         return found
 
 
 def _quoted(text: bytes) -> str:
-    """Quote what came instead: an error in JSON says much, a web page nothing."""
+    """Return the text for an error message, or "a web page" for HTML, which would not help."""
     text = text.strip()
-    return "a web page" if text.startswith(b"<") else text[:300].decode("utf-8", "replace")
+    return "a web page" if text.startswith(b"<") else f"`{text[:300].decode('utf-8', 'replace')}`"
 
 
 class LineSplitter:
-    """Cuts newline-delimited JSON into blocks of whole lines, keeping every byte. Same contract as `EventSplitter`."""
+    """Splits newline-delimited JSON into blocks of complete lines, with the same contract as `EventSplitter`."""
 
     __slots__ = ("_limit", "_parts", "_size")
 
@@ -193,37 +193,37 @@ class LineSplitter:
     def feed(self, data: bytes) -> bytes:
         cut = data.rfind(b"\n") + 1
         if not cut:
-            self._keep(data)
+            self._buffer(data)
             return b""
         parts, self._parts, self._size = self._parts, [], 0
-        self._keep(data[cut:])
+        self._buffer(data[cut:])
         parts.append(data[:cut])
         return b"".join(parts)
 
-    def _keep(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         if data:
             self._parts.append(data)
             self._size += len(data)
             if self._size > self._limit:
-                raise errors.UpstreamMalformed(f"one stream event is larger than {self._limit} bytes")
+                raise errors.UpstreamMalformed(f"An event of the upstream's stream is larger than {self._limit} bytes.")
 
     def rest(self) -> bytes:
-        """Return what no newline has closed, and forget it."""
+        """Return the buffered bytes, which no newline has ended, and clear the buffer."""
         rest, self._parts, self._size = b"".join(self._parts), [], 0
         return rest
 
 
 def check_utf8(block: bytes) -> None:
-    """Raise `UpstreamMalformed` for text that is not UTF-8: the client's decoder would break on it."""
+    """Raise `UpstreamMalformed` for text that is not valid UTF-8, which clients could not decode."""
     if not block.isascii():
         try:
             block.decode()
         except UnicodeDecodeError:
-            raise errors.UpstreamMalformed("The upstream sent text that is not UTF-8.") from None
+            raise errors.UpstreamMalformed("The upstream sent text that is not valid UTF-8.") from None
 
 
 class SseParser:
-    """Parses a stream into events, as the HTML standard dispatches them. Used by clients and tests."""
+    """Parses a stream into events according to the HTML standard. Used by clients and tests."""
 
     __slots__ = ("_event_type", "_is_at_start", "_last_id", "_lines", "_rest")
 
@@ -235,9 +235,9 @@ class SseParser:
         self._last_id = ""
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        """Take the next bytes, return the events they complete."""
+        """Return the events that these bytes complete."""
         buffer = self._rest + data
-        # A CR at the very end may be half of a CRLF: wait for the next byte before ending the line.
+        # A CR at the end may be the first half of a CRLF, so it only ends the line when the next byte is known.
         hold = 1 if buffer.endswith(b"\r") else 0
         lines = _LINE_END.split(buffer[: len(buffer) - hold])
         self._rest = lines.pop() + buffer[len(buffer) - hold :]

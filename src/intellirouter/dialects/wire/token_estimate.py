@@ -1,4 +1,4 @@
-"""How many tokens a conversation has, roughly, where no upstream counts them: everything in it, not its text alone."""
+"""Estimates of the number of tokens in a conversation, including tools and media, where no upstream counts them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
@@ -26,26 +26,26 @@ T = TypeVar("T")
 _PER_MESSAGE: Final = 4
 _PER_TOOL: Final = 16
 _MEDIA: Final = {"image": 1_500, "audio": 1_000, "video": 5_000, "document": 2_000}
-"""What a picture, … costs at least, about: vendors charge by its size, which is not known here."""
+"""The estimated minimum for media of each kind. Vendors count by dimensions or duration, which are unknown here."""
 _BASE64_BYTES_PER_TOKEN: Final = {"document": 60, "audio": 400, "video": 2_000, "image": 10**9}
 
 
 def estimate_conversation(conversation: Conversation) -> int:
-    """Return an estimate of the input tokens: text, thoughts, calls, results, media, tools, schema."""
+    """Return an estimate of the input tokens: text, reasoning, tool calls and results, media, tools, output schema."""
     total = sum(_message(message) for message in conversation.messages)
     return total + sum(_tool(tool) for tool in conversation.tools) + _output(conversation.output)
 
 
 def estimate_difference(before: Conversation, after: Conversation) -> int:
-    """Return how many input tokens `after` has more than `before`; what both share costs nothing to compare."""
+    """Return how many more input tokens `after` has than `before`. Values that both share are not counted."""
     total = _difference(before.messages, after.messages, _message) + _difference(before.tools, after.tools, _tool)
     return total + _output(after.output) - _output(before.output)
 
 
 def _difference(old: Sequence[T], new: Sequence[T], tokens: Callable[[T], int]) -> int:
-    kept, known = {id(each) for each in new}, {id(each) for each in old}
-    added = sum(tokens(each) for each in new if id(each) not in known)
-    return added - sum(tokens(each) for each in old if id(each) not in kept)
+    new_ids, old_ids = {id(each) for each in new}, {id(each) for each in old}
+    added = sum(tokens(each) for each in new if id(each) not in old_ids)
+    return added - sum(tokens(each) for each in old if id(each) not in new_ids)
 
 
 def _message(message: Message) -> int:

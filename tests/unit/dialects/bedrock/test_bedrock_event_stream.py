@@ -1,4 +1,4 @@
-"""AWS's binary framing: both ways, cut anywhere, damaged anywhere."""
+"""AWS's binary framing is read and written, also if it is split or corrupted anywhere."""
 
 import base64
 import struct
@@ -9,7 +9,7 @@ import pytest
 from intellirouter.core import errors
 from intellirouter.dialects.bedrock.event_stream import Message, MessageReader, encode_message
 
-ALL_KINDS = base64.b64decode(
+ALL_HEADER_TYPES = base64.b64decode(
     "AAAAYwAAAFGn3LOWAXQAAWYBAWIC/wFzA//7AWkEAAAABwFsBf/////////3AmJ5BgADYWJjAnN0BwACw7wCdHMIAAAAAAAAAHsBdQkAAQIDBAUGBwgJCgsMDQ4P"
     "e30RU/8h"
 )
@@ -23,8 +23,8 @@ def frame(headers: bytes, payload: bytes = b"") -> bytes:
     return body + struct.pack("!I", crc32(body))
 
 
-def test_headers_of_every_type():
-    assert MessageReader().feed(ALL_KINDS) == [
+def test_headers_of_all_types_are_read():
+    assert MessageReader().feed(ALL_HEADER_TYPES) == [
         Message(
             {
                 "t": True,
@@ -47,15 +47,15 @@ def test_headers_of_every_type():
     ("headers", "payload"),
     [({}, b""), ({":event-type": "x"}, b"{}"), ({"a": "", "ü": "é" * 300}, b"\x00" * 70_000)],
 )
-def test_what_is_written_is_read(headers, payload):
+def test_a_message_is_unchanged_after_a_round_trip(headers, payload):
     assert MessageReader().feed(encode_message(headers, payload)) == [Message(headers, payload)]
 
 
-def test_the_empty_message_is_the_documented_one():
+def test_an_empty_message_has_the_documented_bytes():
     assert encode_message({}, b"").hex() == "000000100000000005c248eb7d98c8ff"
 
 
-def test_cut_anywhere():
+def test_messages_can_be_split_anywhere():
     wire = encode_message({"a": "b"}, b"{}") * 3
     whole = MessageReader().feed(wire)
     assert len(whole) == 3
@@ -65,12 +65,12 @@ def test_cut_anywhere():
         reader.end()
 
 
-def test_every_damaged_byte_is_found():
+def test_every_corrupted_byte_is_detected():
     wire = encode_message({":event-type": "x"}, b'{"a":1}')
     for at in range(len(wire)):
-        damaged = wire[:at] + bytes((wire[at] ^ 0x10,)) + wire[at + 1 :]
+        corrupted = wire[:at] + bytes((wire[at] ^ 0x10,)) + wire[at + 1 :]
         with pytest.raises(errors.UpstreamMalformed, match="checksum"):
-            MessageReader().feed(damaged)
+            MessageReader().feed(corrupted)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_every_damaged_byte_is_found():
         frame(b"\x01a\x07\x00\x01\xff"),
     ],
 )
-def test_what_is_no_event_stream_is_malformed(wire):
+def test_invalid_bytes_are_malformed(wire):
     with pytest.raises(errors.UpstreamMalformed):
         MessageReader().feed(wire)
 

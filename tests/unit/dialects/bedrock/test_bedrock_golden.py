@@ -1,4 +1,4 @@
-"""Bedrock's golden fixtures: answers, streams cut anywhere, errors."""
+"""Reads the golden cases of Bedrock, and splits their streams at every byte."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from intellirouter.core import errors
 from intellirouter.dialects.bedrock import UPSTREAM
-from intellirouter.dialects.ir import Ended, Event, Response, collect
+from intellirouter.dialects.ir import Event, Response, StreamEnded, collect
 from intellirouter.testing import FakeClock
 from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
@@ -40,17 +40,17 @@ def events_of_wire(*pieces: bytes) -> list[Event]:
 
 
 @pytest.mark.parametrize("case", cases("responses"))
-def test_an_answer_is_read(case):
+def test_a_response_is_read(case):
     body = json.dumps(case["body"], ensure_ascii=False).encode()
     assert UPSTREAM.decode(body, DEPLOYMENT) == msgspec.convert(case["form"], Response)
 
 
 @pytest.mark.parametrize("case", cases("streams"))
-def test_a_stream_is_read_wherever_it_is_cut(case):
-    wire, form = b"".join(frames_of(case)), msgspec.convert(case["form"], Response)
+def test_a_stream_is_read_wherever_it_is_split(case):
+    wire, expected = b"".join(frames_of(case)), msgspec.convert(case["form"], Response)
     events = events_of_wire(wire)
-    assert collect(events, "bedrock") == form
-    assert [event for event in events if isinstance(event, Ended)] == [events[-1]]
+    assert collect(events, "bedrock") == expected
+    assert [event for event in events if isinstance(event, StreamEnded)] == [events[-1]]
     for cut in range(1, len(wire)):
         assert events_of_wire(wire[:cut], wire[cut:]) == events
     assert events_of_wire(*(wire[at : at + 1] for at in range(len(wire)))) == events
@@ -67,7 +67,7 @@ def test_a_stream_that_is_cut_off_is_an_error(case):
 
 
 @pytest.mark.parametrize("case", cases("errors"))
-def test_an_error_becomes_ours(case):
+def test_an_error_gets_its_class(case):
     body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
     headers = [tuple(each) for each in case["headers"]]
     error = UPSTREAM.decode_error(case["status"], headers, body.encode(), deployment="aws/claude", clock=FakeClock())
@@ -79,16 +79,16 @@ def test_an_error_becomes_ours(case):
 
 
 @pytest.mark.parametrize("name", ["ValidationException", ""])
-def test_401_is_about_our_credential_whatever_its_name(name):
+def test_status_401_is_an_error_of_the_credential(name):
     headers = [("x-amzn-errortype", name)]
     error = UPSTREAM.decode_error(401, headers, b"{}", deployment="aws/claude", clock=FakeClock())
     assert isinstance(error, errors.UpstreamAuthFailed)
 
 
 @pytest.mark.parametrize("case", cases("streams"))
-def test_a_stream_that_goes_on_after_its_end_is_malformed(case):
+def test_a_stream_that_continues_after_its_end_is_malformed(case):
     frames = frames_of(case)
     last = next(at for at, frame in enumerate(frames) if b"messageStop" in frame)
     delta = next((frame for frame in frames if b"contentBlockDelta" in frame), frames[last])
-    with pytest.raises(errors.UpstreamMalformed, match="goes on after `messageStop`"):
+    with pytest.raises(errors.UpstreamMalformed, match="continues after `messageStop`"):
         events_of_wire(*frames[: last + 1], delta)

@@ -1,4 +1,4 @@
-"""What Bedrock is asked: Converse's body from the intermediate form."""
+"""Conversations are written as requests for Converse."""
 
 import json
 
@@ -30,9 +30,9 @@ from tests.support.dialects.bedrock import (
     ADAPTIVE,
     HISTORY,
     LLAMA,
-    MARK,
     NOVA,
     TOOLS,
+    WRAPPED_PREFIX,
     assistant,
     conversation,
     deployment,
@@ -42,7 +42,7 @@ from tests.support.dialects.bedrock import (
 )
 
 
-def test_paths_quote_the_model():
+def test_the_model_is_quoted_in_paths():
     request = UPSTREAM.encode(conversation(), deployment(), LossReport())
     assert request.path == "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"
     arn = deployment("arn:aws:bedrock:us-east-1:1:inference-profile/x")
@@ -51,13 +51,13 @@ def test_paths_quote_the_model():
     assert json.loads(request.body) == {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
 
 
-def test_knobs():
+def test_sampling_parameters():
     sampling = Sampling(max_output_tokens=9, temperature=0.5, top_k=40, stop=["END", " "])
     body, losses = encode(sampling=sampling)
     assert body["inferenceConfig"] == {"maxTokens": 9, "temperature": 0.5, "stopSequences": ["END"]}
     assert body["additionalModelRequestFields"] == {"top_k": 40}
     assert body["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
-    assert losses == ['stop;how=dropped;as="white space"']
+    assert losses == ['stop;how=dropped;as="white space only"']
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_knobs():
         (LLAMA, None, ["top_k", "presence_penalty", "seed"]),
     ],
 )
-def test_families_differ(model, fields, losses):
+def test_sampling_parameters_depend_on_the_model_family(model, fields, losses):
     sampling = Sampling(top_k=40, presence_penalty=0.5, seed=1, top_p=0.9)
     body, found = encode(model=model, sampling=sampling)
     assert body.get("additionalModelRequestFields") == fields
@@ -77,16 +77,16 @@ def test_families_differ(model, fields, losses):
     assert sorted(found) == sorted(f"{name};how=dropped" for name in losses)
 
 
-def test_ranges_and_pairs():
+def test_temperature_is_clamped_and_excludes_top_p():
     body, losses = encode(sampling=Sampling(temperature=1.7, top_p=0.5))
     assert body["inferenceConfig"] == {"temperature": 1}
-    assert losses == ['temperature;how=clamped;as="1"', 'top_p;how=dropped;as="temperature is set"']
+    assert losses == ['temperature;how=clamped;as="1"', 'top_p;how=dropped;as="not allowed with temperature"']
     body, losses = encode(model=ADAPTIVE, sampling=Sampling(temperature=0.5))
     assert "inferenceConfig" not in body
-    assert losses == ['temperature;how=dropped;as="this model takes none"']
+    assert losses == ['temperature;how=dropped;as="not supported by this model"']
 
 
-def test_knobs_it_lacks_are_reported():
+def test_unsupported_parameters_are_reported():
     _, losses = encode(
         tools=TOOLS,
         tool_choice=ToolChoice(is_parallel=False),
@@ -112,18 +112,18 @@ def test_knobs_it_lacks_are_reported():
     ]
 
 
-def test_tiers_and_metadata():
+def test_service_tiers_and_metadata():
     body, losses = encode(service_tier="flex", metadata={"team": "a b"})
     assert (body["serviceTier"], body["requestMetadata"]) == ({"type": "flex"}, {"team": "a b"})
     assert losses == []
     body, losses = encode(service_tier="auto", metadata={"n": 3, "ok": "x", "bad": "(y)"})
     assert ("serviceTier" in body, body["requestMetadata"]) == (False, {"ok": "x"})
-    assert losses == ['metadata;how=clamped;as="16 short texts of plain characters"']
+    assert losses == ['metadata;how=clamped;as="at most 16 short strings of plain characters"']
     assert "requestMetadata" not in encode(metadata={"n": 3})[0]
 
 
 @pytest.mark.parametrize(
-    ("more", "param"),
+    ("members", "param"),
     [
         ({"sampling": Sampling(n=2)}, "n"),
         ({"sampling": Sampling(logprobs=True)}, "logprobs"),
@@ -131,9 +131,9 @@ def test_tiers_and_metadata():
         ({"tools": TOOLS, "tool_choice": ToolChoice(raw={"type": "web_search"})}, "tool_choice"),
     ],
 )
-def test_what_cannot_be_said_is_refused(more, param):
+def test_unsupported_features_are_rejected(members, param):
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        encode(**more)
+        encode(**members)
     assert caught.value.param == param
 
 
@@ -156,7 +156,7 @@ def test_tools():
 
 
 @pytest.mark.parametrize(
-    ("choice", "said", "names"),
+    ("choice", "written", "names"),
     [
         (ToolChoice(), {"auto": {}}, ["a", "b"]),
         (ToolChoice(mode="required"), {"any": {}}, ["a", "b"]),
@@ -166,20 +166,20 @@ def test_tools():
         (ToolChoice(mode="required", allowed=["a", "b"]), {"any": {}}, ["a", "b"]),
     ],
 )
-def test_tool_choices(choice, said, names):
+def test_tool_choices(choice, written, names):
     config = encode(tools=TOOLS, tool_choice=choice)[0]["toolConfig"]
-    assert config["toolChoice"] == said
+    assert config["toolChoice"] == written
     assert [tool["toolSpec"]["name"] for tool in config["tools"]] == names
 
 
-def test_other_kinds_of_tools():
+def test_server_tools_and_custom_tools():
     tools = [ServerTool(dialect="openai_responses", kind="web_search", raw={}), CustomTool(name="c", description="C")]
     body, losses = encode(tools=tools)
     spec = body["toolConfig"]["tools"][0]["toolSpec"]
     assert (spec["name"], spec["description"], spec["inputSchema"]["json"]["required"]) == ("c", "C", ["input"])
     assert losses == [
         'tools[].web_search;how=dropped;as="only its vendor runs it"',
-        'tools;how=emulated;as="free text is the argument input"',
+        'tools;how=emulated;as="free text sent as argument input"',
     ]
 
 
@@ -189,7 +189,7 @@ def test_tool_choice_none_leaves_the_tools_out():
     assert losses == ['tool_choice;how=emulated;as="tools left out"']
 
 
-def test_tool_choice_none_after_calls_tells_them_as_text():
+def test_tool_choice_none_after_calls_sends_them_as_text():
     body, losses = encode(*HISTORY, tools=TOOLS, tool_choice=ToolChoice(mode="none"))
     assert "toolConfig" not in body
     assert body["messages"][1]["content"][1] == {"text": '[called the tool a with {"x":1}]'}
@@ -197,10 +197,10 @@ def test_tool_choice_none_after_calls_tells_them_as_text():
     assert 'tool_choice;how=emulated;as="tools left out"' in losses
 
 
-def test_a_history_of_calls_declares_their_tools():
+def test_tools_of_the_history_are_declared():
     body, losses = encode(*HISTORY)
     assert [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]] == ["a", "b"]
-    assert losses == ['tools;how=emulated;as="the history\'s tools are declared"']
+    assert losses == ['tools;how=emulated;as="tools of earlier calls are declared"']
     body, _ = encode(user("x"), result("1", "lost"))
     assert body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "unknown_tool"
 
@@ -229,8 +229,8 @@ def test_calls_and_results():
     assert losses == []
 
 
-def test_results_in_odd_forms():
-    picture = Media(kind="image", source=Source(data="iVBORw0KGgoAAAAN"))
+def test_odd_calls_and_results():
+    image = Media(kind="image", source=Source(data="iVBORw0KGgoAAAAN"))
     body, losses = encode(
         user("x"),
         assistant(
@@ -238,7 +238,7 @@ def test_results_in_odd_forms():
         ),
         user("first"),
         result("1", "", is_error=True),
-        result("2", picture, " "),
+        result("2", image, " "),
         model=LLAMA,
         tools=TOOLS,
     )
@@ -288,16 +288,16 @@ def test_turns_alternate_and_none_is_empty():
     assert [loss.partition(";")[0] for loss in losses] == ["messages[].role", "messages[].name", "messages"]
 
 
-def test_nothing_to_say_is_said():
+def test_an_empty_message_becomes_a_placeholder():
     assert encode(user(""))[0]["messages"] == [{"role": "user", "content": [{"text": "(no text)"}]}]
 
 
-def test_cache_marks_keep_their_place():
+def test_cache_marks_keep_their_position():
     body, losses = encode(
-        user(Text(text="long", cache=MARK), "short"),
-        assistant(ToolCall(id="1", name="a", cache=MARK)),
-        Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="x")], cache=MARK)]),
-        tools=[FunctionTool(name="a", cache=MARK)],
+        user(Text(text="long", cache=WRAPPED_PREFIX), "short"),
+        assistant(ToolCall(id="1", name="a", cache=WRAPPED_PREFIX)),
+        Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="x")], cache=WRAPPED_PREFIX)]),
+        tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)],
     )
     point = {"cachePoint": {"type": "default"}}
     assert body["messages"][0]["content"] == [{"text": "long"}, point, {"text": "short"}]
@@ -305,24 +305,28 @@ def test_cache_marks_keep_their_place():
     assert body["messages"][2]["content"][1] == point
     assert body["toolConfig"]["tools"][1] == point
     assert losses == []
-    body, losses = encode(user(Text(text="long", cache=MARK)), model=LLAMA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, losses = encode(
+        user(Text(text="long", cache=WRAPPED_PREFIX)), model=LLAMA, tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)]
+    )
     assert "cachePoint" not in json.dumps(body)
     assert losses == ["cache;how=dropped"]
-    body, _ = encode(user(Text(text="long", cache=MARK)), model=NOVA, tools=[FunctionTool(name="a", cache=MARK)])
+    body, _ = encode(
+        user(Text(text="long", cache=WRAPPED_PREFIX)), model=NOVA, tools=[FunctionTool(name="a", cache=WRAPPED_PREFIX)]
+    )
     assert (len(body["toolConfig"]["tools"]), len(body["messages"][0]["content"])) == (1, 2)
 
 
-def test_thoughts_go_back_only_to_who_signed_them():
-    mine = origin_of(deployment())
+def test_reasoning_is_sent_only_to_the_endpoint_that_signed_it():
+    origin = origin_of(deployment())
     body, losses = encode(
         user("x"),
         assistant(
-            "said",
-            Reasoning(text="T", token=Opaque("sig", mine, "bedrock")),
-            Reasoning(token=Opaque("ZW5j", mine, "bedrock"), is_redacted=True),
+            "text",
+            Reasoning(text="T", token=Opaque("sig", origin, "bedrock")),
+            Reasoning(token=Opaque("ZW5j", origin, "bedrock"), is_redacted=True),
             Reasoning(text="", token=Opaque("sig2", "", "bedrock")),
             Reasoning(text="other", token=Opaque("sig", "elsewhere", "bedrock")),
-            Reasoning(text="other", token=Opaque("sig", mine, "anthropic_messages")),
+            Reasoning(text="other", token=Opaque("sig", origin, "anthropic_messages")),
             Reasoning(text="unsigned"),
             Foreign(dialect="gemini", kind="executableCode", raw={}),
         ),
@@ -332,10 +336,10 @@ def test_thoughts_go_back_only_to_who_signed_them():
         {"reasoningContent": {"reasoningText": {"text": "T", "signature": "sig"}}},
         {"reasoningContent": {"redactedContent": "ZW5j"}},
         {"reasoningContent": {"reasoningText": {"text": "", "signature": "sig2"}}},
-        {"text": "said"},
+        {"text": "text"},
     ]
     assert losses == [
-        'messages[].reasoning;how=dropped;as="signed by somebody else"',
+        'messages[].reasoning;how=dropped;as="not signed by this upstream"',
         "messages[].content[].executableCode;how=dropped",
     ]
 
@@ -378,7 +382,7 @@ def test_media(part, block):
     assert encode(user(part, "look"))[0]["messages"][0]["content"][0] == block
 
 
-def test_documents_have_names_of_their_own_and_a_text_beside():
+def test_documents_have_unique_names_and_are_followed_by_text():
     first = Media(kind="document", source=Source(text="a"), context="C", has_citations=True)
     body, _ = encode(user(first, Media(kind="document", source=Source(text="b"))))
     one, two, text = body["messages"][0]["content"]
@@ -387,9 +391,9 @@ def test_documents_have_names_of_their_own_and_a_text_beside():
     assert text == {"text": "(no text)"}
 
 
-def test_details_are_reported():
-    picture = Media(kind="image", source=Source(data="aGk=", media_type="image/png"), detail="high")
-    assert encode(user(picture))[1] == ["messages[].content[].detail;how=dropped"]
+def test_a_dropped_detail_is_reported():
+    image = Media(kind="image", source=Source(data="aGk=", media_type="image/png"), detail="high")
+    assert encode(user(image))[1] == ["messages[].content[].detail;how=dropped"]
 
 
 @pytest.mark.parametrize(
@@ -403,26 +407,26 @@ def test_details_are_reported():
         media("video", data="aGk="),
     ],
 )
-def test_media_it_cannot_take_are_refused(part):
+def test_unsupported_media_are_rejected(part):
     with pytest.raises(errors.UnsupportedFeature) as caught:
         encode(user(part))
     assert caught.value.param == "messages"
 
 
-def test_a_schema_is_said_natively():
+def test_a_schema_is_sent_natively():
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     output = OutputFormat(kind="json_schema", schema=schema, name="x", description="D")
     body, losses = encode(output=output)
-    said = body["outputConfig"]["textFormat"]
-    assert said["type"] == "json_schema"
-    definition = said["structure"]["jsonSchema"]
+    written = body["outputConfig"]["textFormat"]
+    assert written["type"] == "json_schema"
+    definition = written["structure"]["jsonSchema"]
     assert (definition["name"], definition["description"]) == ("x", "D")
     assert json.loads(definition["schema"]) == {**schema, "additionalProperties": False}
-    assert losses == ['output.schema;how=converted;as="objects closed, limits in words"']
+    assert losses == ['output.schema;how=converted;as="objects closed, limits moved to descriptions"']
 
 
-def test_a_mere_object_is_asked_for_in_words():
+def test_json_without_a_schema_is_requested_by_an_instruction():
     body, losses = encode(output=OutputFormat(kind="json_object"))
     assert "JSON" in body["system"][0]["text"]
-    assert losses == ['output;how=emulated;as="by instruction"']
+    assert losses == ['output;how=emulated;as="instruction in the system prompt"']
     assert "system" not in encode(output=OutputFormat(kind="text"))[0]

@@ -1,4 +1,4 @@
-"""Errors in Google's words."""
+"""Errors in Google's format are written and read."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.support.dialects.gemini import deployment
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "word"),
+    ("error", "code", "name"),
     [
         (errors.InvalidRequest("m"), 400, "INVALID_ARGUMENT"),
         (errors.Unauthenticated("m"), 401, "UNAUTHENTICATED"),
@@ -27,32 +27,32 @@ from tests.support.dialects.gemini import deployment
         (errors.UpstreamRejected("m", status=418), 418, "INVALID_ARGUMENT"),
     ],
 )
-def test_statuses(error: errors.GatewayError, code: int, word: str) -> None:
+def test_codes_and_status_names(error: errors.GatewayError, code: int, name: str) -> None:
     body = json.loads(ERRORS.encode(error))["error"]
-    assert (ERRORS.status(error), body["code"], body["status"]) == (code, code, word)
+    assert (ERRORS.status(error), body["code"], body["status"]) == (code, code, name)
     assert body["message"].startswith("m")
     assert body["details"][0]["reason"] == error.code.upper()
 
 
-def test_details_say_where_and_how_long() -> None:
+def test_details_contain_the_field_and_the_retry_delay() -> None:
     error = errors.UpstreamRateLimited("m", param="contents", retry_after_s=2.5)
     details = json.loads(ERRORS.encode(error))["error"]["details"]
     assert details[1]["fieldViolations"] == [{"field": "contents", "description": "m"}]
     assert details[2] == {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2.5s"}
 
 
-def test_hints_are_told() -> None:
+def test_the_message_contains_the_hint() -> None:
     assert json.loads(ERRORS.encode(errors.InvalidRequest("m.", hint="Do x.")))["error"]["message"] == "m. Do x."
 
 
 @pytest.mark.parametrize("body", [b"{}", b"x", b'{"error": "x"}', b'{"error": {"message": "m", "type": "t"}}', b"[]"])
-def test_other_vendors_envelopes_are_not_passed_on(body: bytes) -> None:
-    error = errors.UpstreamRejected("told")
+def test_error_bodies_of_other_vendors_are_not_passed_on(body: bytes) -> None:
+    error = errors.UpstreamRejected("Not allowed.")
     error.vendor_body = body
-    assert json.loads(ERRORS.encode(error))["error"]["message"] == "told"
+    assert json.loads(ERRORS.encode(error))["error"]["message"] == "Not allowed."
 
 
-def test_events() -> None:
+def test_error_events() -> None:
     event = ERRORS.encode_event(errors.UpstreamTimeout("m"))
     assert event.startswith(b'data: {"error":{')
     assert event.endswith(b"\r\n\r\n")
@@ -75,6 +75,6 @@ def test_events() -> None:
     ],
 )  # fmt: skip
 def test_odd_error_bodies(status: int, body: bytes, kind: type[errors.UpstreamError]) -> None:
-    found = UPSTREAM.decode_error(status, [], body, deployment=deployment().name, clock=FakeClock())
-    assert type(found) is kind
-    assert found.message
+    error = UPSTREAM.decode_error(status, [], body, deployment=deployment().name, clock=FakeClock())
+    assert type(error) is kind
+    assert error.message

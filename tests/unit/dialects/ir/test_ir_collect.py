@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -19,10 +18,11 @@ from intellirouter.dialects.ir import (
     Response,
     Source,
     Stop,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     collect,
     events_of,
 )
@@ -66,14 +66,14 @@ def test_a_stream_of_an_answer_collects_to_it(response: Response) -> None:
 def test_interleaved_calls_keep_their_pieces_apart() -> None:
     response = collect(
         [
-            Began(id="r"),
-            ToolCallBegan(id="a", name="f", part=0),
-            ToolCallBegan(id="b", name="g", part=1),
+            StreamStarted(id="r"),
+            ToolCallStarted(id="a", name="f", part=0),
+            ToolCallStarted(id="b", name="g", part=1),
             ArgumentsDelta(text='{"x"', part=0),
             ArgumentsDelta(text='{"y"', part=1),
             ArgumentsDelta(text=":1}", part=0),
             ArgumentsDelta(text=":2}", part=1),
-            Finished(stop=Stop(reason="tool_calls")),
+            ChoiceFinished(stop=Stop(reason="tool_calls")),
         ]
     )
     assert [part.arguments for part in response.choices[0].parts if isinstance(part, ToolCall)] == [
@@ -83,7 +83,7 @@ def test_interleaved_calls_keep_their_pieces_apart() -> None:
 
 
 def test_a_call_without_arguments_has_empty_ones() -> None:
-    response = collect([ToolCallBegan(id="a", name="f"), ToolCallBegan(id="b", name="g", part=1, kind="custom")])
+    response = collect([ToolCallStarted(id="a", name="f"), ToolCallStarted(id="b", name="g", part=1, kind="custom")])
     assert [part.arguments for part in response.choices[0].parts if isinstance(part, ToolCall)] == ["{}", ""]
 
 

@@ -8,12 +8,10 @@ from intellirouter.core import LossReport, Usage, errors
 from intellirouter.core.deployment import Deployment, UpstreamAddress
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     CitationDelta,
-    Ended,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -26,10 +24,12 @@ from intellirouter.dialects.ir import (
     Response,
     Source,
     Stop,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     ToolResult,
     UsageUpdate,
     WholePart,
@@ -77,7 +77,7 @@ def encoded(response, client=CLIENT, call=None):
 
 def lines(events, client=CLIENT, losses=None):
     encoder = client.stream(chat() if client is CLIENT else generate(), losses or LossReport())
-    wire = encoder.encode([event for event in events if not isinstance(event, Ended)]) + encoder.end()
+    wire = encoder.encode([event for event in events if not isinstance(event, StreamEnded)]) + encoder.end()
     assert wire.endswith(b"\n")
     return [json.loads(line) for line in wire.splitlines()]
 
@@ -279,11 +279,11 @@ def test_lines_of_text():
     usage = UsageUpdate(usage=Usage(input_tokens=3, output_tokens=2))
     found = lines(
         [
-            Began(),
+            StreamStarted(),
             TextDelta(text="Hel"),
             TextDelta(text=""),
             TextDelta(text="lo"),
-            Finished(stop=Stop(reason="length")),
+            ChoiceFinished(stop=Stop(reason="length")),
             usage,
         ]
     )
@@ -318,12 +318,12 @@ def test_the_last_line_measures(monkeypatch):
 def test_interleaved_calls_become_whole_ones_in_order():
     found = lines(
         [
-            ToolCallBegan(id="x", name="a", part=0),
-            ToolCallBegan(id="y", name="b", part=1),
+            ToolCallStarted(id="x", name="a", part=0),
+            ToolCallStarted(id="y", name="b", part=1),
             ArgumentsDelta(text='{"n"', part=1),
             ArgumentsDelta(text='{"n":1}', part=0),
             ArgumentsDelta(text=":2}", part=1),
-            Finished(stop=Stop(reason="tool_calls")),
+            ChoiceFinished(stop=Stop(reason="tool_calls")),
         ]
     )
     assert [line["message"].get("tool_calls") for line in found] == [
@@ -335,13 +335,13 @@ def test_interleaved_calls_become_whole_ones_in_order():
 
 def test_a_call_goes_out_when_it_ends():
     encoder = CLIENT.stream(chat(), LossReport())
-    assert encoder.encode([ToolCallBegan(id="x", name="a"), ArgumentsDelta(text="{")]) == b""
+    assert encoder.encode([ToolCallStarted(id="x", name="a"), ArgumentsDelta(text="{")]) == b""
     assert b'"arguments":{}' in encoder.encode([ArgumentsDelta(text="}"), PartEnded()])
     assert encoder.encode([PartEnded(), ArgumentsDelta(text="late")]) == b""
 
 
 def test_a_call_that_never_ends_is_told_at_the_end():
-    assert lines([ToolCallBegan(id="x", name="a")])[0]["message"]["tool_calls"][0]["function"]["name"] == "a"
+    assert lines([ToolCallStarted(id="x", name="a")])[0]["message"]["tool_calls"][0]["function"]["name"] == "a"
 
 
 def test_summaries_are_set_apart():

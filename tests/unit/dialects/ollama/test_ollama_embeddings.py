@@ -6,7 +6,7 @@ import pytest
 
 from intellirouter.core import LossReport, Usage, errors
 from intellirouter.core.deployment import Deployment, UpstreamAddress
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ollama import (
     EMBEDDINGS_CLIENT,
     EMBEDDINGS_UPSTREAM,
@@ -35,7 +35,7 @@ def legacy(**more):
 
 def test_inputs_are_read():
     ask = EMBEDDINGS_CLIENT.decode(embed(input="a", dimensions=8, truncate=False, options={"num_ctx": 5, "seed": None}))
-    assert ask == EmbeddingAsk(
+    assert ask == EmbeddingRequest(
         dialect="ollama",
         model="e",
         inputs=["a"],
@@ -59,7 +59,7 @@ def test_mistakes_are_named(more):
 
 
 def test_answers_are_written():
-    answer = EmbeddingAnswer(vectors=[[0.5, -1.0], [2.0, 3.0]], usage=Usage(input_tokens=4))
+    answer = EmbeddingResponse(vectors=[[0.5, -1.0], [2.0, 3.0]], usage=Usage(input_tokens=4))
     body = json.loads(EMBEDDINGS_CLIENT.encode(answer, embed(input=["a", "b"]), LossReport()))
     assert body == {
         "model": "e",
@@ -68,12 +68,12 @@ def test_answers_are_written():
         "load_duration": 0,
         "prompt_eval_count": 4,
     }
-    own = EmbeddingAnswer(vectors=[], dialect="ollama", extras={"total_duration": 9})
+    own = EmbeddingResponse(vectors=[], dialect="ollama", extras={"total_duration": 9})
     body = json.loads(EMBEDDINGS_CLIENT.encode(own, embed(), LossReport()))
     assert (body["total_duration"], "prompt_eval_count" in body) == (9, False)
     body = LEGACY_EMBEDDINGS_CLIENT.encode(answer, legacy(prompt="a"), LossReport())
     assert json.loads(body) == {"embedding": [0.5, -1.0]}
-    assert LEGACY_EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(), legacy(), LossReport()) == b'{"embedding":[]}'
+    assert LEGACY_EMBEDDINGS_CLIENT.encode(EmbeddingResponse(), legacy(), LossReport()) == b'{"embedding":[]}'
 
 
 def test_loads():
@@ -87,7 +87,7 @@ def test_loads():
 
 
 def ask(**more):
-    return EmbeddingAsk(**{"dialect": "openai_chat", "model": "e", "inputs": ["a"], **more})
+    return EmbeddingRequest(**{"dialect": "openai_chat", "model": "e", "inputs": ["a"], **more})
 
 
 def test_an_upstream_is_asked():
@@ -114,7 +114,7 @@ def test_a_relay_keeps_the_endpoint():
 
 def test_answers_are_read():
     body = b'{"model":"minilm","embeddings":[[1,2.5]],"prompt_eval_count":3,"total_duration":9}'
-    assert EMBEDDINGS_UPSTREAM.decode(body, DEPLOYMENT) == EmbeddingAnswer(
+    assert EMBEDDINGS_UPSTREAM.decode(body, DEPLOYMENT) == EmbeddingResponse(
         model="minilm",
         vectors=[[1.0, 2.5]],
         usage=Usage(input_tokens=3),

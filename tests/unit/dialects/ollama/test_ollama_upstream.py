@@ -17,7 +17,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -292,19 +292,23 @@ def test_messages_of_every_kind():
 @pytest.mark.parametrize(
     ("ask", "think", "losses"),
     [
-        (ReasoningAsk(), None, []),
-        (ReasoningAsk(is_enabled=True), True, []),
-        (ReasoningAsk(is_enabled=False), False, []),
-        (ReasoningAsk(effort="none"), False, []),
-        (ReasoningAsk(effort="low"), "low", []),
-        (ReasoningAsk(effort="max"), "max", []),
-        (ReasoningAsk(effort="minimal"), "low", ['reasoning.effort;how=clamped;as="low"']),
-        (ReasoningAsk(effort="xhigh"), "high", ['reasoning.effort;how=clamped;as="high"']),
-        (ReasoningAsk(effort="novel"), True, ['reasoning.effort;how=clamped;as="on"']),
-        (ReasoningAsk(is_adaptive=True), True, []),
-        (ReasoningAsk(budget_tokens=0), False, []),
-        (ReasoningAsk(budget_tokens=99), True, ['reasoning.budget_tokens;how=converted;as="thinking is on or off"']),
-        (ReasoningAsk(effort="low", summary="auto"), "low", ["reasoning.summary;how=dropped"]),
+        (ReasoningConfig(), None, []),
+        (ReasoningConfig(is_enabled=True), True, []),
+        (ReasoningConfig(is_enabled=False), False, []),
+        (ReasoningConfig(effort="none"), False, []),
+        (ReasoningConfig(effort="low"), "low", []),
+        (ReasoningConfig(effort="max"), "max", []),
+        (ReasoningConfig(effort="minimal"), "low", ['reasoning.effort;how=clamped;as="low"']),
+        (ReasoningConfig(effort="xhigh"), "high", ['reasoning.effort;how=clamped;as="high"']),
+        (ReasoningConfig(effort="novel"), True, ['reasoning.effort;how=clamped;as="on"']),
+        (ReasoningConfig(is_adaptive=True), True, []),
+        (ReasoningConfig(budget_tokens=0), False, []),
+        (
+            ReasoningConfig(budget_tokens=99),
+            True,
+            ['reasoning.budget_tokens;how=converted;as="thinking is on or off"'],
+        ),
+        (ReasoningConfig(effort="low", summary="auto"), "low", ["reasoning.summary;how=dropped"]),
     ],
 )
 def test_thinking(ask, think, losses):
@@ -405,7 +409,7 @@ def test_a_picture_in_a_stream_is_a_part():
 
 def test_a_line_of_nothing_is_nothing():
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    assert [type(event).__name__ for event in decoder.feed(b"{}\n")] == ["Began"]
+    assert [type(event).__name__ for event in decoder.feed(b"{}\n")] == ["StreamStarted"]
 
 
 def test_the_splitter_keeps_lines_whole():

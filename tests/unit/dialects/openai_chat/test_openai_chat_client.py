@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from intellirouter.core import LossReport, Usage, errors
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     CitationDelta,
     CustomTool,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -31,10 +30,11 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     unwrap_token,
@@ -253,7 +253,11 @@ def test_clients_from_before_tools_are_answered_in_their_words() -> None:
     choice, _ = answered(ToolCall(id="c", name="f", arguments='{"a":1}'), **FUNCTIONS)
     assert choice["message"]["function_call"] == {"name": "f", "arguments": '{"a":1}'}
     assert ("tool_calls" in choice["message"], choice["finish_reason"]) == (False, "function_call")
-    events = [ToolCallBegan(id="c", name="f"), ArgumentsDelta(text='{"a":1}'), Finished(stop=Stop(reason="tool_calls"))]
+    events = [
+        ToolCallStarted(id="c", name="f"),
+        ArgumentsDelta(text='{"a":1}'),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
+    ]
     chunks = streamed(*events, **FUNCTIONS)
     deltas = [chunk["choices"][0]["delta"].get("function_call") for chunk in chunks]
     assert deltas == [None, {"name": "f", "arguments": ""}, {"arguments": '{"a":1}'}, None]
@@ -275,11 +279,11 @@ def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str,
     ]
     encoder = CLIENT.stream(call, LossReport())
     events = [
-        ToolCallBegan(id="c", name="code"),
+        ToolCallStarted(id="c", name="code"),
         ArgumentsDelta(text=arguments[:4]),
         ArgumentsDelta(text=arguments[4:]),
     ]
-    stream = encoder.encode(events) + encoder.encode([Finished(stop=Stop(reason="tool_calls"))]) + encoder.end()
+    stream = encoder.encode(events) + encoder.encode([ChoiceFinished(stop=Stop(reason="tool_calls"))]) + encoder.end()
     calls = [call for chunk in validate_stream(stream) for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
     assert [call["custom"] for call in calls] == [{"name": "code", "input": ""}, {"input": text}]
 
@@ -291,7 +295,7 @@ def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[
     return validate_stream(out + encoder.end(), wants_usage=wants_usage)
 
 
-STOP = Finished(stop=Stop(reason="stop"))
+STOP = ChoiceFinished(stop=Stop(reason="stop"))
 
 
 def deltas(*events: Event) -> list[dict[str, Any]]:
@@ -301,7 +305,9 @@ def deltas(*events: Event) -> list[dict[str, Any]]:
 
 
 def test_all_chunks_have_one_id_one_time_and_the_clients_model() -> None:
-    began = Began(id="up-1", model="upstream-model", created_s=5, service_tier="standard", system_fingerprint="fp")
+    began = StreamStarted(
+        id="up-1", model="upstream-model", created_s=5, service_tier="standard", system_fingerprint="fp"
+    )
     chunks = streamed(began, TextDelta(text="a"), STOP)
     assert {(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks} == {("up-1", 5, "m")}
     assert "service_tier" not in chunks[0]
@@ -309,7 +315,7 @@ def test_all_chunks_have_one_id_one_time_and_the_clients_model() -> None:
 
 
 def test_the_usage_chunk_comes_only_when_asked_for_and_has_no_choices() -> None:
-    events = [Began(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=USAGE), STOP]
+    events = [StreamStarted(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=USAGE), STOP]
     assert all(chunk["choices"] for chunk in streamed(*events))
     last = streamed(*events, wants_usage=True)[-1]
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 49)
@@ -318,8 +324,8 @@ def test_the_usage_chunk_comes_only_when_asked_for_and_has_no_choices() -> None:
 
 def test_interleaved_parallel_calls_keep_their_index() -> None:
     found = deltas(
-        ToolCallBegan(id="c1", name="a", part=0),
-        ToolCallBegan(id="c2", name="b", part=1),
+        ToolCallStarted(id="c1", name="a", part=0),
+        ToolCallStarted(id="c2", name="b", part=1),
         ArgumentsDelta(text="{", part=1),
         ArgumentsDelta(text='{"x":1}', part=0),
         ArgumentsDelta(text="}", part=1),
@@ -330,7 +336,7 @@ def test_interleaved_parallel_calls_keep_their_index() -> None:
 
 
 def test_a_call_without_arguments_brings_an_empty_object() -> None:
-    began, ended = ToolCallBegan(id="c", name="f"), PartEnded()
+    began, ended = ToolCallStarted(id="c", name="f"), PartEnded()
     for events in ([began, ended], [began], [began, ArgumentsDelta(text=""), ended, ended]):
         texts = [delta["tool_calls"][0]["function"]["arguments"] for delta in deltas(*events)]
         assert "".join(texts) == "{}"
@@ -367,7 +373,11 @@ def test_citations_and_pictures_in_a_stream() -> None:
 
 def test_each_choice_has_its_own_role_and_one_finish() -> None:
     chunks = streamed(
-        TextDelta(text="a"), TextDelta(text="b", choice=1), STOP, STOP, Finished(stop=Stop(reason="length"), choice=1)
+        TextDelta(text="a"),
+        TextDelta(text="b", choice=1),
+        STOP,
+        STOP,
+        ChoiceFinished(stop=Stop(reason="length"), choice=1),
     )
     assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 0, 1, 1, 0, 1]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import errors
-from intellirouter.dialects.ir import Began, Event, Finished, TextDelta, UsageUpdate
+from intellirouter.dialects.ir import ChoiceFinished, Event, StreamStarted, TextDelta, UsageUpdate
 from intellirouter.dialects.openai_chat import UPSTREAM
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from tests.support.dialects.openai_chat import DEPLOYMENT
@@ -112,7 +112,7 @@ def test_texts_come_as_soon_as_they_are_there() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     assert decoder.feed(event({"id": "", "choices": []})) == []
     first = decoder.feed(chunk({"role": "assistant", "content": "a"}, id="x", model="um", created=5))
-    assert first == [Began(id="x", model="um", created_s=5), TextDelta(text="a")]
+    assert first == [StreamStarted(id="x", model="um", created_s=5), TextDelta(text="a")]
     assert decoder.feed(chunk({"content": "b"})) == [TextDelta(text="b")]
 
 
@@ -120,8 +120,8 @@ def test_the_finish_waits_for_the_end_and_usage_does_not_repeat() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     told = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
-    assert [type(each) for each in told] == [Began, TextDelta, UsageUpdate, TextDelta]
-    assert any(isinstance(each, Finished) for each in decoder.feed(DONE))
+    assert [type(each) for each in told] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
+    assert any(isinstance(each, ChoiceFinished) for each in decoder.feed(DONE))
 
 
 JSON = st.recursive(

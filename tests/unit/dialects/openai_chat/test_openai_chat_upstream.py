@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -229,7 +229,7 @@ def test_gemini_signatures_go_to_gemini_only() -> None:
 )
 def test_a_thinking_budget_becomes_an_effort(tokens: int, effort: str) -> None:
     assert effort_of(tokens) == effort
-    body, losses = sent(asked(reasoning=ReasoningAsk(is_enabled=True, budget_tokens=tokens)))
+    body, losses = sent(asked(reasoning=ReasoningConfig(is_enabled=True, budget_tokens=tokens)))
     assert body["reasoning_effort"] == effort
     assert losses == {"reasoning.budget_tokens": "converted"}
 
@@ -237,27 +237,27 @@ def test_a_thinking_budget_becomes_an_effort(tokens: int, effort: str) -> None:
 @pytest.mark.parametrize(
     ("ask", "vendor", "effort", "losses"),
     [
-        (ReasoningAsk(effort="max"), "openai", "max", {}),
-        (ReasoningAsk(effort="max"), "groq", "high", {"reasoning.effort": "converted"}),
-        (ReasoningAsk(effort="minimal"), "groq", "low", {"reasoning.effort": "converted"}),
-        (ReasoningAsk(is_enabled=False), "openai", None, {"reasoning": "dropped"}),
-        (ReasoningAsk(effort="none", is_enabled=False), "openai", "none", {}),
-        (ReasoningAsk(effort="low", is_enabled=False), "openai", "low", {"reasoning": "converted"}),
-        (ReasoningAsk(is_adaptive=True), "openai", None, {"reasoning": "converted"}),
-        (ReasoningAsk(budget_tokens=-1), "openai", None, {"reasoning": "converted"}),
-        (ReasoningAsk(effort="low", summary="auto"), "openai", "low", {"reasoning.summary": "dropped"}),
-        (ReasoningAsk(effort="low", shows_thoughts=False), "openai", "low", {}),
-        (ReasoningAsk(effort="low", shows_thoughts=True), "groq", "low", {}),
-        (ReasoningAsk(effort="low", shows_thoughts=False), "groq", "low", {"reasoning.summary": "dropped"}),
+        (ReasoningConfig(effort="max"), "openai", "max", {}),
+        (ReasoningConfig(effort="max"), "groq", "high", {"reasoning.effort": "converted"}),
+        (ReasoningConfig(effort="minimal"), "groq", "low", {"reasoning.effort": "converted"}),
+        (ReasoningConfig(is_enabled=False), "openai", None, {"reasoning": "dropped"}),
+        (ReasoningConfig(effort="none", is_enabled=False), "openai", "none", {}),
+        (ReasoningConfig(effort="low", is_enabled=False), "openai", "low", {"reasoning": "converted"}),
+        (ReasoningConfig(is_adaptive=True), "openai", None, {"reasoning": "converted"}),
+        (ReasoningConfig(budget_tokens=-1), "openai", None, {"reasoning": "converted"}),
+        (ReasoningConfig(effort="low", summary="auto"), "openai", "low", {"reasoning.summary": "dropped"}),
+        (ReasoningConfig(effort="low", is_visible=False), "openai", "low", {}),
+        (ReasoningConfig(effort="low", is_visible=True), "groq", "low", {}),
+        (ReasoningConfig(effort="low", is_visible=False), "groq", "low", {"reasoning.summary": "dropped"}),
     ],
 )
-def test_efforts(ask: ReasoningAsk, vendor: str, effort: str | None, losses: dict[str, str]) -> None:
+def test_efforts(ask: ReasoningConfig, vendor: str, effort: str | None, losses: dict[str, str]) -> None:
     body, lost = sent(asked(reasoning=ask), deployment(vendor))
     assert (body.get("reasoning_effort"), lost) == (effort, losses)
 
 
 def test_openrouter_takes_budgets_as_they_are() -> None:
-    ask = ReasoningAsk(budget_tokens=2000, shows_thoughts=False)
+    ask = ReasoningConfig(budget_tokens=2000, is_visible=False)
     assert sent(asked(reasoning=ask), deployment("openrouter"))[0]["reasoning"] == {"max_tokens": 2000, "exclude": True}
 
 

@@ -8,16 +8,16 @@ from openai.types import Completion
 
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.dialects.ir import (
-    Began,
     Choice,
+    ChoiceFinished,
     Event,
-    Finished,
     ReasoningDelta,
     Refusal,
     RefusalDelta,
     Response,
     Stop,
     StopReason,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
@@ -181,11 +181,11 @@ def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[
     return chunks
 
 
-STOP = Finished(stop=Stop(reason="stop"))
+STOP = ChoiceFinished(stop=Stop(reason="stop"))
 
 
 def test_a_stream() -> None:
-    events = [Began(id="x", created_s=5), ReasoningDelta(text="hm"), TextDelta(text=" upon", part=1), STOP]
+    events = [StreamStarted(id="x", created_s=5), ReasoningDelta(text="hm"), TextDelta(text=" upon", part=1), STOP]
     choices = [chunk["choices"][0] for chunk in streamed(*events, UsageUpdate(usage=Usage(input_tokens=1)))]
     assert [(choice["text"], choice["finish_reason"]) for choice in choices] == [(" upon", None), ("", "stop")]
     with_usage = streamed(*events, UsageUpdate(usage=Usage(input_tokens=1)), wants_usage=True)

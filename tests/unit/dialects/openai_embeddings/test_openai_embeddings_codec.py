@@ -11,7 +11,7 @@ import pytest
 
 from intellirouter.core import Deployment, LossReport, UpstreamAddress, Usage, errors
 from intellirouter.core.vendor import Quirks
-from intellirouter.dialects.ir import EmbeddingAnswer, EmbeddingAsk
+from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM, EmbeddingsPassthrough
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from tests.support.dialects.openai_schemas import validator
@@ -67,7 +67,7 @@ def test_mixed_inputs_are_refused() -> None:
 
 
 def test_base64_is_little_endian_32_bit_floats_for_every_provider() -> None:
-    found = EmbeddingAnswer(vectors=[[0.5, -2.0]], usage=Usage(input_tokens=3))
+    found = EmbeddingResponse(vectors=[[0.5, -2.0]], usage=Usage(input_tokens=3))
     body = json.loads(EMBEDDINGS_CLIENT.encode(found, call_of(encoding_format="base64"), LossReport()))
     assert body["data"] == [{"object": "embedding", "index": 0, "embedding": packed(0.5, -2.0)}]
     assert base64.b64decode(body["data"][0]["embedding"]) == b"\x00\x00\x00\x3f\x00\x00\x00\xc0"
@@ -76,7 +76,7 @@ def test_base64_is_little_endian_32_bit_floats_for_every_provider() -> None:
 
 
 def test_floats_are_valid_by_the_schema() -> None:
-    body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[0.5], [1]]), call_of(), LossReport()))
+    body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5], [1]]), call_of(), LossReport()))
     validator("CreateEmbeddingResponse").validate(body)
     with pytest.raises(jsonschema_rs.ValidationError):
         validator("CreateEmbeddingResponse").validate({**body, "usage": None})
@@ -84,7 +84,7 @@ def test_floats_are_valid_by_the_schema() -> None:
 
 def test_a_number_that_no_float_can_hold_is_malformed() -> None:
     with pytest.raises(errors.UpstreamMalformed, match="too large"):
-        EMBEDDINGS_CLIENT.encode(EmbeddingAnswer(vectors=[[1e300]]), call_of(encoding_format="base64"), LossReport())
+        EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[1e300]]), call_of(encoding_format="base64"), LossReport())
 
 
 def test_vectors_come_in_the_order_of_the_inputs() -> None:
@@ -134,12 +134,12 @@ def test_an_error_under_200() -> None:
 
 
 def test_what_another_dialect_asks_is_sent_or_reported() -> None:
-    ask = EmbeddingAsk(dialect="gemini", model="m", inputs=["a"], is_single=True, task="QUERY", title="T", user="u")
+    ask = EmbeddingRequest(dialect="gemini", model="m", inputs=["a"], is_single=True, task="QUERY", title="T", user="u")
     losses = LossReport()
     request = EMBEDDINGS_UPSTREAM.encode(ask, deployment("user"), losses)
     assert (request.path, json.loads(request.body)) == ("/embeddings", {"model": "um", "input": "a"})
     assert {loss.field for loss in losses.taken()} == {"task", "title", "user"}
-    shorter = EmbeddingAsk(dialect="gemini", model="m", inputs=["a"], dimensions=5)
+    shorter = EmbeddingRequest(dialect="gemini", model="m", inputs=["a"], dimensions=5)
     with pytest.raises(errors.UnsupportedFeature) as caught:
         EMBEDDINGS_UPSTREAM.encode(shorter, deployment("dimensions"), LossReport())
     assert caught.value.param == "dimensions"

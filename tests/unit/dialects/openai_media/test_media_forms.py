@@ -58,7 +58,7 @@ def test_what_is_no_form_is_refused(kind: str) -> None:
     ],
 )
 def test_broken_forms_are_refused(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="form cannot be read"):
+    with pytest.raises(InvalidRequest, match="form is malformed"):
         read_form(body, TYPE)
 
 

@@ -8,11 +8,10 @@ import pytest
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, Usage, errors
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -26,10 +25,11 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
     events_of,
@@ -65,7 +65,7 @@ def types(response: dict[str, Any]) -> list[str]:
 
 
 def test_the_order_of_a_text_is_the_references() -> None:
-    told = stream([TextDelta(text="a"), TextDelta(text="b"), Finished(stop=Stop(reason="stop"))])
+    told = stream([TextDelta(text="a"), TextDelta(text="b"), ChoiceFinished(stop=Stop(reason="stop"))])
     assert kinds(told) == [
         "created",
         "in_progress",
@@ -88,7 +88,9 @@ def test_there_is_no_done_marker() -> None:
 def test_thoughts_are_closed_before_the_text_begins() -> None:
     """Codex keeps items in the order of their `output_item.done`."""
     told = kinds(
-        stream([ReasoningDelta(text="hm", part=0), TextDelta(text="a", part=1), Finished(stop=Stop(reason="stop"))])
+        stream(
+            [ReasoningDelta(text="hm", part=0), TextDelta(text="a", part=1), ChoiceFinished(stop=Stop(reason="stop"))]
+        )
     )
     assert told.index("output_item.done") < told.index("output_text.delta")
 
@@ -96,11 +98,11 @@ def test_thoughts_are_closed_before_the_text_begins() -> None:
 def test_text_after_a_call_opens_a_message_of_its_own() -> None:
     events: list[Event] = [
         TextDelta(text="a", part=0),
-        ToolCallBegan(id="c1", name="f", part=1),
+        ToolCallStarted(id="c1", name="f", part=1),
         ArgumentsDelta(text="{", part=1),
         TextDelta(text="b", part=0),
         ArgumentsDelta(text="}", part=1),
-        Finished(stop=Stop(reason="tool_calls")),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
     ]
     response = stream(events)[-1]["response"]
     assert types(response) == ["message", "function_call", "message"]
@@ -115,13 +117,13 @@ def test_neighbouring_texts_are_parts_of_one_message() -> None:
 
 def test_parallel_calls_may_interleave() -> None:
     events: list[Event] = [
-        ToolCallBegan(id="c1", name="f", part=0),
-        ToolCallBegan(id="c2", name="g", part=1),
+        ToolCallStarted(id="c1", name="f", part=0),
+        ToolCallStarted(id="c2", name="g", part=1),
         ArgumentsDelta(text='{"a"', part=0),
         ArgumentsDelta(text='{"b"', part=1),
         ArgumentsDelta(text=":1}", part=0),
         ArgumentsDelta(text=":2}", part=1),
-        Finished(stop=Stop(reason="tool_calls")),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
     ]
     output = stream(events)[-1]["response"]["output"]
     assert [(item["call_id"], item["arguments"]) for item in output] == [("c1", '{"a":1}'), ("c2", '{"b":2}')]
@@ -129,19 +131,19 @@ def test_parallel_calls_may_interleave() -> None:
 
 def test_a_call_that_is_whole_is_closed_before_the_next_begins() -> None:
     events: list[Event] = [
-        ToolCallBegan(id="c1", name="f", part=0),
+        ToolCallStarted(id="c1", name="f", part=0),
         PartEnded(part=0),
-        ToolCallBegan(id="c2", name="g", part=1),
-        Finished(stop=Stop(reason="tool_calls")),
+        ToolCallStarted(id="c2", name="g", part=1),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
     ]
     told = kinds(stream(events))
     assert told.index("output_item.done") < len(told) - 1 - told[::-1].index("output_item.added")
 
 
 def test_arguments_are_never_empty() -> None:
-    (item,) = stream([ToolCallBegan(id="c1", name="f"), Finished(stop=Stop(reason="tool_calls"))])[-1]["response"][
-        "output"
-    ]
+    (item,) = stream([ToolCallStarted(id="c1", name="f"), ChoiceFinished(stop=Stop(reason="tool_calls"))])[-1][
+        "response"
+    ]["output"]
     assert item["arguments"] == "{}"
 
 
@@ -150,8 +152,8 @@ def test_an_empty_delta_opens_no_message() -> None:
     events: list[Event] = [
         TextDelta(text=""),
         ReasoningDelta(text="", part=1),
-        ToolCallBegan(id="c1", name="f", part=2),
-        Finished(stop=Stop(reason="tool_calls")),
+        ToolCallStarted(id="c1", name="f", part=2),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
     ]
     assert types(stream(events)[-1]["response"]) == ["function_call"]
 
@@ -173,9 +175,9 @@ def test_usage_details_are_never_null() -> None:
 
 def test_usage_is_put_together_again() -> None:
     usage = Usage(input_tokens=3, cache_read_tokens=4, cache_write_tokens=5, output_tokens=6, reasoning_tokens=7)
-    said = stream([Began(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=usage)])[-1]["response"][
-        "usage"
-    ]
+    said = stream([StreamStarted(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=usage)])[-1][
+        "response"
+    ]["usage"]
     assert (said["input_tokens"], said["output_tokens"], said["total_tokens"]) == (12, 13, 25)
     assert said["input_tokens_details"] == {"cached_tokens": 4, "cache_write_tokens": 5}
     assert said["output_tokens_details"] == {"reasoning_tokens": 7}
@@ -203,12 +205,12 @@ def test_every_stop_has_a_status(reason: StopReason, status: str, incomplete: st
     assert (response["incomplete_details"] or {}).get("reason") == incomplete
     assert (response["error"] is not None) == (status == "failed")
     assert response["output"][-1]["status"] == ("completed" if status == "completed" else "incomplete")
-    told = stream([TextDelta(text="a"), Finished(stop=Stop(reason=reason))])
+    told = stream([TextDelta(text="a"), ChoiceFinished(stop=Stop(reason=reason))])
     assert told[-1]["type"] == f"response.{status}"
 
 
 def test_a_refusal_in_words_is_a_completed_answer() -> None:
-    told = stream([RefusalDelta(text="No"), RefusalDelta(text="."), Finished(stop=Stop(reason="refusal"))])
+    told = stream([RefusalDelta(text="No"), RefusalDelta(text="."), ChoiceFinished(stop=Stop(reason="refusal"))])
     assert told[-1]["response"]["status"] == "completed"
     assert told[-1]["response"]["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
 
@@ -274,9 +276,9 @@ def test_a_custom_tool_that_was_told_as_a_function_is_shown_as_itself() -> None:
     assert (item["type"], item["input"]) == ("custom_tool_call", "*** Begin Patch\n")
     pieces = [ArgumentsDelta(text=arguments[index : index + 3]) for index in range(0, len(arguments), 3)]
     events: list[Event] = [
-        ToolCallBegan(id="c1", name="apply_patch"),
+        ToolCallStarted(id="c1", name="apply_patch"),
         *pieces,
-        Finished(stop=Stop(reason="tool_calls")),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
     ]
     told = stream(events, tools=[_PATCH])
     assert [event["delta"] for event in told if event["type"].endswith("input.delta")] == ["*** Begin Patch\n"]
@@ -341,7 +343,7 @@ def test_items_of_this_dialect_pass_whole() -> None:
 
 
 def test_other_choices_are_not_mixed_in() -> None:
-    told = stream([TextDelta(text="a"), TextDelta(text="b", choice=1), Finished(stop=Stop(reason="stop"))])
+    told = stream([TextDelta(text="a"), TextDelta(text="b", choice=1), ChoiceFinished(stop=Stop(reason="stop"))])
     assert told[-1]["response"]["output"][0]["content"][0]["text"] == "a"
 
 
@@ -350,14 +352,14 @@ def test_a_late_token_gets_an_item_of_its_own() -> None:
         ReasoningDelta(text="hm", part=0),
         TextDelta(text="a", part=1),
         ReasoningToken(token=_SIGNED, part=0),
-        Finished(stop=Stop(reason="stop")),
+        ChoiceFinished(stop=Stop(reason="stop")),
     ]
     assert types(stream(events)[-1]["response"]) == ["reasoning", "message", "reasoning"]
 
 
 def test_log_probabilities_have_the_dialects_form() -> None:
     chat_form = [{"token": "é", "logprob": -1, "bytes": None, "top_logprobs": [{"token": "e", "logprob": -2.5}]}]
-    told = stream([TextDelta(text="é", logprobs=chat_form), Finished(stop=Stop(reason="stop"))])
+    told = stream([TextDelta(text="é", logprobs=chat_form), ChoiceFinished(stop=Stop(reason="stop"))])
     delta = next(event for event in told if event["type"] == "response.output_text.delta")
     assert delta["logprobs"] == [{"token": "é", "logprob": -1, "top_logprobs": [{"token": "e", "logprob": -2.5}]}]
     part = told[-1]["response"]["output"][0]["content"][0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from intellirouter.core import EMPTY_CONTEXT, LossReport, RequestContext, errors
-from intellirouter.dialects.ir import Ended, Event, PartEnded, TextDelta, ToolCallBegan
+from intellirouter.dialects.ir import Event, PartEnded, StreamEnded, TextDelta, ToolCallStarted
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesPassthrough
 from intellirouter.dialects.openai_responses.upstream_stream import _READERS
 from intellirouter.dialects.routes.passthrough import ChatPassthrough
@@ -84,13 +84,13 @@ def test_a_stream_without_its_terminator_was_cut_off(tail: bytes) -> None:
 def test_a_last_event_without_its_blank_line_counts() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(wire(_DELTA) + wire(_COMPLETED).rstrip())
-    assert isinstance(decoder.end()[-1], Ended)
+    assert isinstance(decoder.end()[-1], StreamEnded)
 
 
 def test_nothing_comes_after_the_terminator() -> None:
     events = read(_DELTA, _COMPLETED, {"type": "error", "message": "late"}, _DELTA)
     assert sum(isinstance(event, TextDelta) for event in events) == 1
-    assert isinstance(events[-1], Ended)
+    assert isinstance(events[-1], StreamEnded)
 
 
 def test_a_call_without_a_name_is_malformed() -> None:
@@ -118,7 +118,7 @@ def test_parts_end_once() -> None:
 
 def test_call_ids_are_minted_where_there_are_none() -> None:
     added = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "function_call", "name": "f"}}
-    (began,) = [event for event in read(added) if isinstance(event, ToolCallBegan)]
+    (began,) = [event for event in read(added) if isinstance(event, ToolCallStarted)]
     assert began.id.startswith("call_")
 
 
@@ -185,7 +185,7 @@ def test_nothing_but_our_errors_comes_of_odd_streams(events: list[dict[str, Any]
     decoder, writer = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(_CALL, LossReport())
     with contextlib.suppress(errors.UpstreamError):
         read_events = decoder.feed(wire(*events)) + decoder.end()
-        assert isinstance(read_events.pop(), Ended)
+        assert isinstance(read_events.pop(), StreamEnded)
         assert writer.encode(read_events) + writer.end()
 
 

@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Role,
     Sampling,
@@ -287,20 +287,20 @@ def test_thoughts_go_back_only_to_who_signed_them(token: Opaque | None, is_sent:
     ("asked", "reasoning", "keeps_tokens"),
     [
         (None, None, False),
-        (ReasoningAsk(effort="high"), {"effort": "high"}, True),
-        (ReasoningAsk(effort="none", shows_thoughts=True), {"effort": "none"}, False),
-        (ReasoningAsk(is_enabled=False), {"effort": "none"}, False),
-        (ReasoningAsk(is_enabled=True, budget_tokens=0), {"effort": "none"}, False),
-        (ReasoningAsk(budget_tokens=1024), {"effort": "low"}, True),
-        (ReasoningAsk(budget_tokens=8000, shows_thoughts=True), {"effort": "medium", "summary": "auto"}, True),
-        (ReasoningAsk(budget_tokens=32_000), {"effort": "high"}, True),
-        (ReasoningAsk(budget_tokens=-1), None, True),
-        (ReasoningAsk(is_adaptive=True), None, True),
-        (ReasoningAsk(summary="detailed"), {"summary": "detailed"}, True),
+        (ReasoningConfig(effort="high"), {"effort": "high"}, True),
+        (ReasoningConfig(effort="none", is_visible=True), {"effort": "none"}, False),
+        (ReasoningConfig(is_enabled=False), {"effort": "none"}, False),
+        (ReasoningConfig(is_enabled=True, budget_tokens=0), {"effort": "none"}, False),
+        (ReasoningConfig(budget_tokens=1024), {"effort": "low"}, True),
+        (ReasoningConfig(budget_tokens=8000, is_visible=True), {"effort": "medium", "summary": "auto"}, True),
+        (ReasoningConfig(budget_tokens=32_000), {"effort": "high"}, True),
+        (ReasoningConfig(budget_tokens=-1), None, True),
+        (ReasoningConfig(is_adaptive=True), None, True),
+        (ReasoningConfig(summary="detailed"), {"summary": "detailed"}, True),
     ],
 )
 def test_thinking_is_asked_for_in_its_words(
-    asked: ReasoningAsk | None, reasoning: dict[str, str] | None, keeps_tokens: bool
+    asked: ReasoningConfig | None, reasoning: dict[str, str] | None, keeps_tokens: bool
 ) -> None:
     body, _ = said(reasoning=asked)
     assert body.get("reasoning") == reasoning

@@ -47,8 +47,9 @@ def test_every_deployment_is_scored_once_with_a_reason(strategy: StrategyRow, co
 
 def test_round_robin_rotates() -> None:
     one, model = router(), target("a b c", (), "round_robin")
-    orders = ["".join(decide(one, call(), model, 0.0).order) for _ in range(6)]
-    assert orders == ["abc", "bca", "cab"] * 2
+    decisions = [decide(one, call(), model, 0.0) for _ in range(6)]
+    assert ["".join(each.order) for each in decisions] == ["abc", "bca", "cab"] * 2
+    assert [each.reason for each in decisions[1].candidates] == ["turn 1 of 3", "turn 2 of 3", "turn 3 of 3"]
 
 
 def test_round_robin_shares_evenly_while_one_is_failing() -> None:
@@ -95,6 +96,14 @@ def test_weight_of_zero_is_tried_last() -> None:
     assert set(decide(one, call(), without_weights, 0.0).order) == {"d0", "d1"}
 
 
+def test_reason_of_weighted_is_the_share() -> None:
+    decision = decide(router(), call(), target(weighted_pool(0.5, 1.0), (), "weighted"), 0.0)
+    assert {each.deployment: each.reason for each in decision.candidates} == {
+        "d0": "weight 0.5 of 1.5",
+        "d1": "weight 1 of 1.5",
+    }
+
+
 def test_least_busy_prefers_fewest_requests_in_flight() -> None:
     board = HealthBoard()
     for name, in_flight in (("a", 3), ("b", 1), ("c", 2)):
@@ -110,6 +119,11 @@ def test_least_busy_counts_in_flight_per_weight() -> None:
     board.of("d1").in_flight = 2
     assert first_of(router(board), target(weighted_pool(3.0, 1.0), (), "least_busy")) == "d0"
     assert first_of(router(board), target(weighted_pool(0.0, 1.0), (), "least_busy")) == "d1"
+    board.of("d0").in_flight, board.of("d1").in_flight = 3, 0
+    one, model = router(board), target(weighted_pool(3.0, 1.0), (), "least_busy")
+    assert {first_of(one, model) for _ in range(50)} == {"d1"}, "only ties are broken at random"
+    board.of("d1").in_flight = 1000
+    assert first_of(one, target(weighted_pool(0.0, 1.0), (), "least_busy")) == "d1", "weight 0 is the last resort"
 
 
 def test_least_busy_distributes_evenly() -> None:
@@ -132,14 +146,15 @@ def test_latency_prefers_the_lowest_latency_or_time_to_first_token(is_stream: bo
 @streamed
 def test_latency_measures_unknown_deployments_with_one_request_at_a_time(is_stream: bool) -> None:
     board = HealthBoard()
-    succeed(board, "a")
+    succeed(board, "a", latency_ms=0.5, first_token_ms=0.5)
     one, model = router(board), target("a b", (), "latency")
-    assert first_of(one, model, is_stream=is_stream) == "b"
+    first = decide(one, call(is_stream=is_stream), model, 0.0).candidates[0]
+    assert (first.deployment, first.reason) == ("b", "not measured yet")
     board.of("b").begin()
     decision = decide(one, call(is_stream=is_stream), model, 0.0)
     assert decision.order == ("a", "b")
     assert decision.candidates[1].score is None
-    board.of("b").succeed(1.0, 1.0)
+    board.of("b").succeed(0.4, 0.4)
     assert first_of(one, model, is_stream=is_stream) == "b"
 
 

@@ -1,4 +1,4 @@
-"""Conversations of other dialects as Anthropic requests: thinking, sampling, structured output, the envelope."""
+"""Options of conversations of other dialects: reasoning, sampling, structured output, other members, headers."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Sampling,
     Text,
     ToolCall,
@@ -34,7 +34,7 @@ from tests.support.dialects.anthropic_messages import (
 OLD, ADAPTIVE, MODERN, ALWAYS = "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "claude-mythos-5"
 BUDGET, ADAPT = {"type": "enabled"}, {"type": "adaptive"}
 OMITTED = ADAPT | {"display": "omitted"}
-UNKNOWN_KNOBS = (
+UNSUPPORTED = (
     "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "logit_bias", "verbosity",
 )  # fmt: skip
 
@@ -43,39 +43,46 @@ UNKNOWN_KNOBS = (
 
 
 @pytest.mark.parametrize(
-    ("model", "ask", "limit", "written", "effort", "how"),
+    ("model", "reasoning", "limit", "written", "effort", "how"),
     [
-        (OLD, ReasoningAsk(effort="low"), 9000, BUDGET | {"budget_tokens": 2048}, None, "converted"),
-        (OLD, ReasoningAsk(effort="max"), 99999, BUDGET | {"budget_tokens": 32768}, None, "converted"),
-        (OLD, ReasoningAsk(effort="high"), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
-        (OLD, ReasoningAsk(effort="high"), 1000, None, None, "dropped"),
-        (OLD, ReasoningAsk(is_enabled=True, budget_tokens=3000), 8000, BUDGET | {"budget_tokens": 3000}, None, None),
-        (OLD, ReasoningAsk(budget_tokens=100), 8000, BUDGET | {"budget_tokens": 1024}, None, "clamped"),
-        (OLD, ReasoningAsk(budget_tokens=8000), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
-        (OLD, ReasoningAsk(budget_tokens=-1), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
-        (OLD, ReasoningAsk(shows_thoughts=True), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
-        (OLD, ReasoningAsk(effort="none"), 8000, None, None, None),
-        (OLD, ReasoningAsk(budget_tokens=0), 8000, None, None, None),
-        (OLD, ReasoningAsk(shows_thoughts=False), 8000, None, None, None),
-        ("claude-3-5-haiku-latest", ReasoningAsk(effort="low"), 8000, None, None, "dropped"),
-        ("claude-3-7-sonnet", ReasoningAsk(budget_tokens=2000), 8000, BUDGET | {"budget_tokens": 2000}, None, None),
-        ("kimi-k3", ReasoningAsk(effort="minimal"), 8000, BUDGET | {"budget_tokens": 1024}, None, "converted"),
-        (ADAPTIVE, ReasoningAsk(effort="high"), 8000, ADAPT, "high", None),
-        (ADAPTIVE, ReasoningAsk(effort="xhigh"), 8000, ADAPT, "high", "clamped"),
-        (MODERN, ReasoningAsk(effort="xhigh", summary="auto"), 8000, ADAPT | {"display": "summarized"}, "xhigh", None),
-        (MODERN, ReasoningAsk(effort="minimal", shows_thoughts=False), 8000, OMITTED, "low", "clamped"),
-        (MODERN, ReasoningAsk(budget_tokens=5000), 8000, ADAPT, "medium", "converted"),
-        (MODERN, ReasoningAsk(budget_tokens=99999), 8000, ADAPT, "max", "converted"),
-        (MODERN, ReasoningAsk(budget_tokens=-1), 8000, ADAPT, None, None),
-        (MODERN, ReasoningAsk(is_enabled=False), 8000, {"type": "disabled"}, None, None),
-        (ADAPTIVE, ReasoningAsk(is_enabled=False), 8000, None, None, None),
-        (ALWAYS, ReasoningAsk(is_enabled=False), 8000, None, None, "dropped"),
+        (OLD, ReasoningConfig(effort="low"), 9000, BUDGET | {"budget_tokens": 2048}, None, "converted"),
+        (OLD, ReasoningConfig(effort="max"), 99999, BUDGET | {"budget_tokens": 32768}, None, "converted"),
+        (OLD, ReasoningConfig(effort="high"), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningConfig(effort="high"), 1000, None, None, "dropped"),
+        (OLD, ReasoningConfig(is_enabled=True, budget_tokens=3000), 8000, BUDGET | {"budget_tokens": 3000}, None, None),
+        (OLD, ReasoningConfig(budget_tokens=100), 8000, BUDGET | {"budget_tokens": 1024}, None, "clamped"),
+        (OLD, ReasoningConfig(budget_tokens=8000), 8000, BUDGET | {"budget_tokens": 6000}, None, "clamped"),
+        (OLD, ReasoningConfig(budget_tokens=-1), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningConfig(is_visible=True), 20000, BUDGET | {"budget_tokens": 8192}, None, "converted"),
+        (OLD, ReasoningConfig(effort="none"), 8000, None, None, None),
+        (OLD, ReasoningConfig(budget_tokens=0), 8000, None, None, None),
+        (OLD, ReasoningConfig(is_visible=False), 8000, None, None, None),
+        ("claude-3-5-haiku-latest", ReasoningConfig(effort="low"), 8000, None, None, "dropped"),
+        ("claude-3-7-sonnet", ReasoningConfig(budget_tokens=2000), 8000, BUDGET | {"budget_tokens": 2000}, None, None),
+        ("kimi-k3", ReasoningConfig(effort="minimal"), 8000, BUDGET | {"budget_tokens": 1024}, None, "converted"),
+        (ADAPTIVE, ReasoningConfig(effort="high"), 8000, ADAPT, "high", None),
+        (ADAPTIVE, ReasoningConfig(effort="xhigh"), 8000, ADAPT, "high", "clamped"),
+        (
+            MODERN,
+            ReasoningConfig(effort="xhigh", summary="auto"),
+            8000,
+            ADAPT | {"display": "summarized"},
+            "xhigh",
+            None,
+        ),
+        (MODERN, ReasoningConfig(effort="minimal", is_visible=False), 8000, OMITTED, "low", "clamped"),
+        (MODERN, ReasoningConfig(budget_tokens=5000), 8000, ADAPT, "medium", "converted"),
+        (MODERN, ReasoningConfig(budget_tokens=99999), 8000, ADAPT, "max", "converted"),
+        (MODERN, ReasoningConfig(budget_tokens=-1), 8000, ADAPT, None, None),
+        (MODERN, ReasoningConfig(is_enabled=False), 8000, {"type": "disabled"}, None, None),
+        (ADAPTIVE, ReasoningConfig(is_enabled=False), 8000, None, None, None),
+        (ALWAYS, ReasoningConfig(is_enabled=False), 8000, None, None, "dropped"),
     ],
 )  # fmt: skip
-def test_how_much_to_think(
-    model: str, ask: ReasoningAsk, limit: int, written: Any, effort: str | None, how: str | None
+def test_reasoning_settings_are_translated(
+    model: str, reasoning: ReasoningConfig, limit: int, written: Any, effort: str | None, how: str | None
 ) -> None:
-    body, lost = encoded(chat(reasoning=ask, sampling=Sampling(max_output_tokens=limit)), model)
+    body, lost = encoded(chat(reasoning=reasoning, sampling=Sampling(max_output_tokens=limit)), model)
     assert body.get("thinking") == written
     assert body.get("output_config", {}).get("effort") == effort
     assert lost.get("reasoning") == how
@@ -84,18 +91,18 @@ def test_how_much_to_think(
         assert written["budget_tokens"] < limit
 
 
-def test_a_made_up_limit_leaves_room_beside_the_budget() -> None:
-    body, _ = encoded(chat(reasoning=ReasoningAsk(effort="high")), OLD)
+def test_the_default_limit_is_added_to_the_reasoning_budget() -> None:
+    body, _ = encoded(chat(reasoning=ReasoningConfig(effort="high")), OLD)
     assert body["max_tokens"] == 8192 + body["thinking"]["budget_tokens"]
 
 
 @pytest.mark.parametrize(("model", "is_kept"), [(OLD, False), (MODERN, False), (ALWAYS, True)])
-def test_a_forced_tool_wins_over_thinking(model: str, is_kept: bool) -> None:
+def test_a_forced_tool_takes_precedence_over_reasoning(model: str, is_kept: bool) -> None:
     body, lost = encoded(
         chat(
             tools=[TOOL],
             tool_choice=ToolChoice(mode="required"),
-            reasoning=ReasoningAsk(effort="high"),
+            reasoning=ReasoningConfig(effort="high"),
             sampling=Sampling(max_output_tokens=50000),
         ),
         model,
@@ -105,33 +112,35 @@ def test_a_forced_tool_wins_over_thinking(model: str, is_kept: bool) -> None:
     assert lost.get("reasoning") == (None if is_kept else "dropped")
 
 
-def test_no_thinking_in_a_tool_loop_whose_thoughts_did_not_come_back() -> None:
-    """The API refuses a budget when the open turn does not begin with thoughts; adaptive models do not mind."""
+def test_reasoning_is_dropped_in_a_tool_loop_without_its_earlier_reasoning() -> None:
+    """The API rejects a budget if the current turn does not begin with reasoning. Adaptive models accept that."""
     loop = [msg("user", "go"), msg("assistant", ToolCall(id="a", name="f")), msg("tool", result("a", Text(text="1")))]
-    ask, big = ReasoningAsk(effort="low"), Sampling(max_output_tokens=9000)
-    body, lost = encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)
+    reasoning, limit = ReasoningConfig(effort="low"), Sampling(max_output_tokens=9000)
+    body, lost = encoded(chat(*loop, tools=[TOOL], reasoning=reasoning, sampling=limit), OLD)
     assert "thinking" not in body
     assert lost == {"reasoning": "dropped"}
-    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), MODERN)[0]
+    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=reasoning, sampling=limit), MODERN)[0]
     cut = [msg("tool", result("a", Text(text="1")))]
-    assert "thinking" in encoded(chat(*cut, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0], "no call to think of"
+    assert "thinking" in encoded(chat(*cut, tools=[TOOL], reasoning=reasoning, sampling=limit), OLD)[0], (
+        "there is no earlier tool call"
+    )
     over = [*loop, msg("assistant", "done"), msg("user", "next")]
-    assert "thinking" in encoded(chat(*over, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+    assert "thinking" in encoded(chat(*over, tools=[TOOL], reasoning=reasoning, sampling=limit), OLD)[0]
     token = Opaque(value="E", origin=origin_of(deployment(OLD)), dialect="anthropic_messages")
     loop[1].parts.insert(0, Reasoning(text="Hm", token=token))
     loop += [msg("assistant", ToolCall(id="b", name="f")), msg("tool", result("b", Text(text="2")))]
-    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=ask, sampling=big), OLD)[0]
+    assert "thinking" in encoded(chat(*loop, tools=[TOOL], reasoning=reasoning, sampling=limit), OLD)[0]
 
 
-def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
-    ours = Opaque(value="E1", origin=origin_of(deployment()), dialect="anthropic_messages")
-    bare = Opaque(value="E2", dialect="anthropic_messages")
+def test_reasoning_is_sent_only_to_the_endpoint_that_signed_it_and_comes_first() -> None:
+    signed_here = Opaque(value="E1", origin=origin_of(deployment()), dialect="anthropic_messages")
+    unknown_origin = Opaque(value="E2", dialect="anthropic_messages")
     parts = [
         Text(text="x"),
-        Reasoning(text="", token=ours),
-        Reasoning(token=bare, is_redacted=True),
-        Reasoning(text="stranger", token=Opaque(value="E3", origin="ffff", dialect="anthropic_messages")),
-        Reasoning(text="other", token=Opaque(value="g", dialect="gemini")),
+        Reasoning(text="", token=signed_here),
+        Reasoning(token=unknown_origin, is_redacted=True),
+        Reasoning(text="another endpoint", token=Opaque(value="E3", origin="ffff", dialect="anthropic_messages")),
+        Reasoning(text="another dialect", token=Opaque(value="g", dialect="gemini")),
         Reasoning(text="unsigned"),
     ]
     body, lost = encoded(chat(msg("user", "a"), msg("assistant", *parts), msg("user", "b"), sampling=LIMIT))
@@ -164,7 +173,7 @@ def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
             {"seed": 1, "presence_penalty": 0.5, "frequency_penalty": 0.1, "repetition_penalty": 1.1, "min_p": 0.1,
              "logit_bias": {"5": 1.0}, "verbosity": "low"},
             OLD, {},
-            dict.fromkeys(UNKNOWN_KNOBS, "dropped"),
+            dict.fromkeys(UNSUPPORTED, "dropped"),
         ),
         (
             {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "logit_bias": {}, "n": 1},
@@ -172,19 +181,21 @@ def test_thoughts_go_back_only_to_who_signed_them_and_come_first() -> None:
         ),
     ],
 )  # fmt: skip
-def test_knobs(sampling: dict[str, Any], model: str, written: dict[str, Any], lost: dict[str, str]) -> None:
+def test_sampling_parameters(
+    sampling: dict[str, Any], model: str, written: dict[str, Any], lost: dict[str, str]
+) -> None:
     body, found = encoded(chat(sampling=Sampling(max_output_tokens=9, **sampling)), model)
     assert {name: value for name, value in body.items() if name not in {"model", "messages", "max_tokens"}} == written
     assert found == lost
 
 
-def test_thinking_constrains_the_knobs() -> None:
-    knobs = Sampling(max_output_tokens=9000, temperature=0.2, top_p=0.9, top_k=3)
-    body, lost = encoded(chat(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), OLD)
+def test_reasoning_restricts_sampling_parameters() -> None:
+    sampling = Sampling(max_output_tokens=9000, temperature=0.2, top_p=0.9, top_k=3)
+    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningConfig(budget_tokens=2000)), OLD)
     assert not {"temperature", "top_p", "top_k"} & body.keys()
     assert lost == {"temperature": "dropped", "top_p": "dropped", "top_k": "dropped"}
-    knobs = Sampling(max_output_tokens=9000, temperature=1, top_p=0.97)
-    body, lost = encoded(chat(sampling=knobs, reasoning=ReasoningAsk(budget_tokens=2000)), "glm-5")
+    sampling = Sampling(max_output_tokens=9000, temperature=1, top_p=0.97)
+    body, lost = encoded(chat(sampling=sampling, reasoning=ReasoningConfig(budget_tokens=2000)), "glm-5")
     assert (body["temperature"], body["top_p"], lost) == (1, 0.97, {})
 
 
@@ -197,14 +208,14 @@ def test_thinking_constrains_the_knobs() -> None:
         ({"modalities": ["text", "audio"]}, "modalities"),
     ],
 )
-def test_what_the_client_relies_on_is_refused_rather_than_dropped(members: dict[str, Any], param: str) -> None:
+def test_required_features_are_rejected_and_not_dropped(members: dict[str, Any], param: str) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
         encoded(chat(**members))
     assert caught.value.param == param
     assert caught.value.message
 
 
-def test_a_schema_is_native_and_closed() -> None:
+def test_a_schema_is_sent_natively_with_closed_objects() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}, "type": {"const": "x"}},
@@ -220,14 +231,14 @@ def test_a_schema_is_native_and_closed() -> None:
     assert sent["schema"]["properties"]["a"]["items"]["additionalProperties"] is False
     assert sent["schema"]["properties"]["type"] == {"const": "x"}
     assert sent["schema"]["$defs"]["b"]["anyOf"][0]["additionalProperties"] is True
-    assert sent["schema"]["enum"] == [{"type": "object"}], "no schema: a value"
+    assert sent["schema"]["enum"] == [{"type": "object"}], "this is a value, not a schema"
     assert lost == {"output.schema": "converted"}
-    assert "additionalProperties" not in schema, "the form is read-only"
+    assert "additionalProperties" not in schema, "the conversation is not changed"
     closed = OutputFormat(kind="json_schema", schema={"type": "object", "additionalProperties": False})
     assert encoded(chat(output=closed, sampling=LIMIT))[1] == {}
 
 
-def test_json_without_a_schema_is_asked_for_in_words() -> None:
+def test_json_without_a_schema_is_requested_by_an_instruction() -> None:
     body, lost = encoded(
         chat(msg("system", "S"), msg("user", "x"), output=OutputFormat(kind="json_object"), sampling=LIMIT)
     )
@@ -238,14 +249,14 @@ def test_json_without_a_schema_is_asked_for_in_words() -> None:
     assert "system" not in encoded(chat(output=OutputFormat(kind="text")))[0]
 
 
-def test_an_upstream_without_schemas_is_told_in_words() -> None:
+def test_an_upstream_without_schema_support_gets_an_instruction() -> None:
     output = OutputFormat(kind="json_schema", schema={"type": "object"})
     body, lost = encoded(chat(output=output, sampling=LIMIT), structured_output="none")
     assert '{"type":"object"}' in body["system"]
     assert lost == {"output": "emulated"}
 
 
-def test_a_vendors_quirks_are_respected_and_reported() -> None:
+def test_quirks_of_a_vendor_are_applied_and_reported() -> None:
     body, lost = encoded(
         chat(sampling=Sampling(max_output_tokens=5, temperature=0.9, top_k=4)),
         "glm-5", refuses=frozenset({"top_k", "zzz"}), max_temperature=0.7,
@@ -255,7 +266,7 @@ def test_a_vendors_quirks_are_respected_and_reported() -> None:
     assert lost == {"temperature": "clamped", "top_k": "dropped"}
 
 
-def test_who_asks_and_for_which_service() -> None:
+def test_user_metadata_and_service_tier() -> None:
     members = {"user": "u1", "metadata": {"a": "b"}, "cache_key": "k", "sampling": LIMIT}
     body, lost = encoded(chat(**members, service_tier="default"))
     assert body["metadata"] == {"user_id": "u1"}
@@ -265,16 +276,16 @@ def test_who_asks_and_for_which_service() -> None:
     assert encoded(chat(is_stream=True))[0]["stream"] is True
 
 
-# --- the envelope of the request
+# --- other members and headers
 
 
-def test_the_same_conversation_is_the_same_bytes() -> None:
+def test_the_same_conversation_gives_the_same_bytes() -> None:
     conversation = chat(tools=[TOOL], output=OutputFormat(kind="json_object"))
     one, two = (UPSTREAM.encode(conversation, deployment(), LossReport()).body for _ in range(2))
     assert one == two
 
 
-def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
+def test_beta_headers_are_sent_only_for_clients_of_the_same_dialect() -> None:
     context = RequestContext(query="beta=true", headers=(("anthropic-beta", "a-1,b-2"), ("anthropic-beta", "c-3")))
     own = CLIENT.decode(
         call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, context)
@@ -287,19 +298,19 @@ def test_beta_headers_are_only_for_clients_of_the_same_dialect() -> None:
     assert request.headers == (("anthropic-version", "2023-06-01"),)
 
 
-def test_beta_headers_stay_away_from_upstreams_that_refuse_them() -> None:
+def test_beta_headers_are_not_sent_to_upstreams_that_reject_them() -> None:
     context = RequestContext(headers=(("anthropic-beta", "a-1"),))
     call = call_of({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}, context)
-    picky = deployment(refuses=frozenset({"anthropic-beta"}))
-    relayed = UPSTREAM.relay_request(call, picky)
+    strict = deployment(refuses=frozenset({"anthropic-beta"}))
+    relayed = UPSTREAM.relay_request(call, strict)
     assert relayed.headers == (("anthropic-version", "2023-06-01"),)
     assert [loss.field for loss in relayed.losses] == ["anthropic-beta"]
     losses = LossReport()
-    assert UPSTREAM.encode(CLIENT.decode(call), picky, losses).headers == (("anthropic-version", "2023-06-01"),)
+    assert UPSTREAM.encode(CLIENT.decode(call), strict, losses).headers == (("anthropic-version", "2023-06-01"),)
     assert [loss.field for loss in losses.taken()] == ["anthropic-beta"]
 
 
-def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
+def test_a_passthrough_changes_only_the_model() -> None:
     body = b'{ "model" : "public",\n "max_tokens":1, "x": [1.0, 1e2], "messages": [{"role":"user","content":"public"}]}'
     context = RequestContext(
         query="a=1&beta=true", headers=(("anthropic-version", "2026-10-21"), ("anthropic-beta", "z"), ("x", "y"))
@@ -316,7 +327,7 @@ def test_a_relay_changes_the_models_name_and_nothing_else() -> None:
     assert request.headers == (("anthropic-version", "2023-06-01"),)
 
 
-def test_counting() -> None:
+def test_token_counts() -> None:
     request = UPSTREAM.encode_count(
         chat(msg("system", "S"), msg("user", "x"), tools=[TOOL], sampling=Sampling(temperature=0.5), is_stream=True),
         deployment(), LossReport(),

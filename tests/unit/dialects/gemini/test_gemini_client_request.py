@@ -1,4 +1,4 @@
-"""What clients may send, and what they are told about the rest."""
+"""Client requests: valid members, and the errors for invalid ones."""
 
 import json
 from typing import Any
@@ -7,18 +7,18 @@ import pytest
 
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
-from intellirouter.dialects.gemini.wire import read_token, write_thought_token, write_token
+from intellirouter.dialects.gemini.wire import read_token, write_reasoning_token, write_token
 from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.routes.translation import client_only_fields
 from tests.support.dialects.gemini import HI, call_of, conversation_of, deployment
 
 
-def user(*parts: Any, **more: Any) -> dict[str, Any]:
-    return {"contents": [{"role": "user", "parts": list(parts)}], **more}
+def user(*parts: Any, **members: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(parts)}], **members}
 
 
-def test_path_says_model_and_stream_and_query_says_which_form() -> None:
+def test_the_path_and_the_query_define_model_stream_and_format() -> None:
     call = call_of(model="models/gemini-2.5-pro", is_stream=True, query="alt=sse")
     assert (call.model, call.is_stream, call.stream_type) == ("gemini-2.5-pro", True, b"text/event-stream")
     assert call_of(is_stream=True).stream_type == b"application/json"
@@ -45,7 +45,7 @@ def test_needs(body: Any, needs: set[str]) -> None:
     assert call_of(body).needs == needs
 
 
-def test_output_limit_is_read_for_budgets_in_any_spelling() -> None:
+def test_the_output_limit_is_read_in_any_spelling() -> None:
     assert call_of({**HI, "generationConfig": {"maxOutputTokens": 9}}).max_output_tokens == 9
     assert call_of({**HI, "generation_config": {"max_output_tokens": "9"}}).max_output_tokens == 9
     assert call_of(HI).max_output_tokens is None
@@ -75,7 +75,7 @@ def test_output_limit_is_read_for_budgets_in_any_spelling() -> None:
         ({**HI, "generationConfig": {"maxOutputTokens": "many"}}, "generationConfig.maxOutputTokens"),
     ],
 )
-def test_bad_requests_are_the_clients_mistake(body: Any, param: str | None) -> None:
+def test_invalid_requests_are_rejected(body: Any, param: str | None) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         call_of(body)
     if param is not None:
@@ -83,7 +83,7 @@ def test_bad_requests_are_the_clients_mistake(body: Any, param: str | None) -> N
 
 
 @pytest.mark.parametrize("model", ["", "x" * 600, "a\nb"])
-def test_bad_model_names(model: str) -> None:
+def test_invalid_model_names(model: str) -> None:
     with pytest.raises(errors.InvalidRequest):
         call_of(model=model)
 
@@ -109,14 +109,14 @@ def test_bad_model_names(model: str) -> None:
         ({**HI, "generationConfig": {"thinkingConfig": []}}, "generationConfig.thinkingConfig"),
     ],
 )
-def test_bad_members_are_named(body: Any, param: str) -> None:
+def test_errors_name_the_invalid_member(body: Any, param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         conversation_of(body)
     assert caught.value.param == param
     assert param in caught.value.message
 
 
-def test_a_schema_without_end_is_refused() -> None:
+def test_a_deeply_nested_schema_is_rejected() -> None:
     schema: dict[str, Any] = {"type": "OBJECT"}
     for _ in range(100):
         schema = {"type": "ARRAY", "items": schema}
@@ -124,7 +124,7 @@ def test_a_schema_without_end_is_refused() -> None:
         conversation_of({**HI, "generationConfig": {"responseSchema": schema}})
 
 
-def test_enumerations_as_bare_words_are_googles_only() -> None:
+def test_enum_output_is_not_translated() -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
         conversation_of({**HI, "generationConfig": {"responseMimeType": "text/x.enum"}})
     assert caught.value.param == "generationConfig.responseMimeType"
@@ -136,11 +136,11 @@ def test_nullable_schemas_keep_their_meaning() -> None:
         "nullable": True,
     }
     choice = {"type": "STRING", "enum": ["a"], "nullable": True, "example": "a", "min_length": "1"}
-    form = conversation_of(
+    conversation = conversation_of(
         {**HI, "generationConfig": {"responseSchema": {"type": "OBJECT", "properties": {"a_b": schema, "c": choice}}}}
     )
-    assert form.output is not None
-    assert form.output.schema == {
+    assert conversation.output is not None
+    assert conversation.output.schema == {
         "type": "object",
         "properties": {
             "a_b": {"anyOf": [{"type": "string"}, {"type": "null"}]},
@@ -150,7 +150,7 @@ def test_nullable_schemas_keep_their_meaning() -> None:
 
 
 def test_unknown_members_are_reported_by_name() -> None:
-    form = conversation_of(
+    conversation = conversation_of(
         {
             "contents": [{"role": "user", "parts": [{"text": "x", "partMetadata": {"a": 1}}], "novel": 1}],
             "safetySettings": [],
@@ -158,7 +158,7 @@ def test_unknown_members_are_reported_by_name() -> None:
             "tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}],
         }
     )
-    assert set(client_only_fields(form)) == {
+    assert set(client_only_fields(conversation)) == {
         "safetySettings",
         "generationConfig.speechConfig",
         "messages[].novel",
@@ -167,7 +167,7 @@ def test_unknown_members_are_reported_by_name() -> None:
     }
 
 
-def test_dots_in_names_lead_nowhere() -> None:
+def test_dots_in_names_are_replaced() -> None:
     body = {**HI, "contents.x": 1, "generationConfig": {"temperature": 1, "temperature.x": 2}, "a.b": 3}
     request = UPSTREAM.encode(conversation_of(body), deployment(), LossReport())
     assert json.loads(request.body) == {
@@ -178,15 +178,15 @@ def test_dots_in_names_lead_nowhere() -> None:
     }
 
 
-def test_wrapped_tokens_on_googles_own_parts_are_left_out() -> None:
-    alien = write_token(Opaque("sig", "abc", "anthropic_messages"))
-    code = {"executableCode": {"code": "1"}, "thoughtSignature": alien, "thought": True}
+def test_wrapped_tokens_of_other_parts_are_dropped() -> None:
+    foreign_token = write_token(Opaque("sig", "abc", "anthropic_messages"))
+    code = {"executableCode": {"code": "1"}, "thoughtSignature": foreign_token, "thought": True}
     parts = conversation_of({"contents": [*HI["contents"], {"role": "model", "parts": [code]}]}).messages[1].parts
     raw = {"executableCode": {"code": "1"}, "thought": True}
     assert parts == [Foreign(dialect="gemini", kind="executableCode", raw=raw)]
 
 
-def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() -> None:
+def test_generated_ids_are_stable_and_differ_from_ids_of_the_client() -> None:
     turn = {
         "role": "model",
         "parts": [{"functionCall": {"name": "f", "id": "call_0"}}, {"functionCall": {"name": "f"}}],
@@ -202,22 +202,22 @@ def test_minted_ids_are_the_same_in_every_request_and_avoid_the_clients_own() ->
     assert ids == [["call_0", "call_1"]] * 2
 
 
-def test_a_response_without_a_call_gets_an_id_of_its_own() -> None:
-    form = conversation_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
-    assert form.messages[0].role == "tool"
-    assert form.tool_names() == {}
+def test_a_function_response_without_a_call_gets_an_id() -> None:
+    conversation = conversation_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
+    assert conversation.messages[0].role == "tool"
+    assert conversation.tool_names() == {}
 
 
-def test_wrapped_tokens_of_other_vendors_survive_base64_both_ways() -> None:
+def test_wrapped_tokens_of_other_dialects_are_unchanged_after_a_round_trip() -> None:
     token = Opaque("Eq+/=:x", "abc123", "anthropic_messages")
     sent = write_token(token)
     assert sent.encode().startswith(WRAPPED_MARK)
-    assert MARK not in sent
+    assert WRAPPED_PREFIX not in sent
     assert read_token(sent) == token
     assert read_token(sent.rstrip("=")) == token
 
 
-def test_googles_own_tokens_travel_bare() -> None:
+def test_tokens_of_google_are_not_wrapped() -> None:
     token = Opaque("c2lnLTE=", "abc123", "gemini")
     assert write_token(token) == "c2lnLTE="
     assert read_token("c2lnLTE=") == Opaque("c2lnLTE=", "", "gemini")
@@ -225,10 +225,10 @@ def test_googles_own_tokens_travel_bare() -> None:
 
 
 @pytest.mark.parametrize("is_redacted", [False, True])
-def test_another_vendors_thought_comes_back_as_it_was(*, is_redacted: bool) -> None:
+def test_reasoning_of_another_dialect_is_unchanged_after_a_round_trip(*, is_redacted: bool) -> None:
     token = Opaque("sig:with:colons", "abc123", "anthropic_messages")
-    value = write_thought_token(token, "rs_1", is_redacted=is_redacted)
-    form = conversation_of(
+    value = write_reasoning_token(token, "rs_1", is_redacted=is_redacted)
+    conversation = conversation_of(
         {
             "contents": [
                 *HI["contents"],
@@ -236,19 +236,21 @@ def test_another_vendors_thought_comes_back_as_it_was(*, is_redacted: bool) -> N
             ]
         }
     )
-    assert form.messages[1].parts == [Reasoning(token=token, id="rs_1", is_redacted=is_redacted)]
+    assert conversation.messages[1].parts == [Reasoning(token=token, id="rs_1", is_redacted=is_redacted)]
 
 
-def test_a_thought_in_chunks_is_joined_with_its_token() -> None:
+def test_reasoning_in_chunks_is_joined_with_its_token() -> None:
     token = Opaque("sig", "abc123", "anthropic_messages")
-    value = write_thought_token(token, "", is_redacted=False)
+    value = write_reasoning_token(token, "", is_redacted=False)
     chunks = [{"text": "I ", "thought": True}, {"text": "think.", "thought": True}]
     chunks += [{"text": "", "thought": True, "thoughtSignature": value}, {"text": "So."}, {"text": ""}]
-    form = conversation_of({"contents": [*HI["contents"], *({"role": "model", "parts": [chunk]} for chunk in chunks)]})
-    assert form.messages[1].parts == [Reasoning(text="I think.", token=token), Text(text="So.")]
+    conversation = conversation_of(
+        {"contents": [*HI["contents"], *({"role": "model", "parts": [chunk]} for chunk in chunks)]}
+    )
+    assert conversation.messages[1].parts == [Reasoning(text="I think.", token=token), Text(text="So.")]
 
 
-def test_counts_take_contents_or_a_whole_request() -> None:
+def test_count_requests_have_contents_or_a_complete_request() -> None:
     inner = {**HI, "systemInstruction": {"parts": [{"text": "brief"}]}, "model": "models/x"}
     for body in (inner, {"generateContentRequest": inner}, {"generate_content_request": inner}):
         call = COUNT_CLIENT.decode_request(json.dumps(body).encode(), RequestContext(model="public"))
@@ -259,23 +261,26 @@ def test_counts_take_contents_or_a_whole_request() -> None:
         COUNT_CLIENT.decode_request(b"{}", RequestContext(model="public"))
 
 
-def test_relayed_requests_are_the_clients_bytes_but_for_tokens_of_others() -> None:
+def test_passthroughs_send_the_clients_body_without_tokens_of_other_dialects() -> None:
     body = json.dumps({**HI, "novel": 1}).encode()
     call = call_of(body, is_stream=True, query="alt=sse")
     request = UPSTREAM.relay_request(call, deployment("gemini-3-pro-preview"))
     assert (request.path, request.body) == ("/models/gemini-3-pro-preview:streamGenerateContent?alt=sse", body)
     assert UPSTREAM.relay_request(call_of(body, is_stream=True), deployment()).path.endswith(":streamGenerateContent")
     assert UPSTREAM.relay_request(call_of(body), deployment()).path == "/models/gemini-2.5-flash:generateContent"
-    alien = write_token(Opaque("sig", "abc", "anthropic_messages"))
-    turn = {"role": "model", "parts": [{"text": "Hm.", "thought": True, "thoughtSignature": alien}, {"text": "ok"}]}
-    told = UPSTREAM.relay_request(call_of({"contents": [*HI["contents"], turn], "safetySettings": []}), deployment())
-    assert json.loads(told.body) == {
+    foreign_token = write_token(Opaque("sig", "abc", "anthropic_messages"))
+    turn = {
+        "role": "model",
+        "parts": [{"text": "Hm.", "thought": True, "thoughtSignature": foreign_token}, {"text": "ok"}],
+    }
+    request = UPSTREAM.relay_request(call_of({"contents": [*HI["contents"], turn], "safetySettings": []}), deployment())
+    assert json.loads(request.body) == {
         "contents": [*HI["contents"], {"role": "model", "parts": [{"text": "ok"}]}],
         "safetySettings": [],
     }
 
 
-def test_reading_is_pure() -> None:
+def test_decoding_does_not_change_the_call() -> None:
     call = call_of({**HI, "labels": {"a": "b"}})
     first = CLIENT.decode(call)
     UPSTREAM.encode(first, deployment(), LossReport())

@@ -1,4 +1,4 @@
-"""Answers of other dialects as messages: whole."""
+"""Complete responses of other dialects are written as messages."""
 
 import json
 from typing import Any
@@ -25,11 +25,11 @@ from intellirouter.dialects.ir import (
     ToolResult,
     unwrap_token,
 )
-from intellirouter.dialects.ir.tokens import MARK
+from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from tests.support.dialects.anthropic_messages import any_call
 
 
-def told(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def encode(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
     response = Response(id="chatcmpl-1", model="gpt", choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
     for name, value in members.items():
         setattr(response, name, value)
@@ -38,9 +38,9 @@ def told(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dic
     return json.loads(body), {loss.field: loss.how for loss in losses.taken()}
 
 
-def test_the_client_sees_the_model_it_asked_for_and_disjoint_usage() -> None:
+def test_the_message_has_the_requested_model_and_disjoint_usage() -> None:
     usage = Usage(input_tokens=5, cache_read_tokens=70, cache_write_tokens=8, output_tokens=3, reasoning_tokens=4)
-    message, lost = told(Text(text="x"), usage=usage)
+    message, lost = encode(Text(text="x"), usage=usage)
     assert (message["type"], message["role"], message["model"], message["id"]) == (
         "message", "assistant", "public", "chatcmpl-1",
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_the_client_sees_the_model_it_asked_for_and_disjoint_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "word", "is_lossy"),
+    ("reason", "stop_reason", "is_lossy"),
     [
         ("stop", "end_turn", False),
         ("stop_sequence", "stop_sequence", False),
@@ -70,59 +70,59 @@ def test_the_client_sees_the_model_it_asked_for_and_disjoint_usage() -> None:
         ("error", "end_turn", True),
     ],
 )
-def test_every_end_has_a_word(reason: StopReason, word: str, is_lossy: bool) -> None:
-    message, lost = told(Text(text="x"), reason=reason)
-    assert message["stop_reason"] == word
+def test_every_finish_reason_has_a_stop_reason(reason: StopReason, stop_reason: str, is_lossy: bool) -> None:
+    message, lost = encode(Text(text="x"), reason=reason)
+    assert message["stop_reason"] == stop_reason
     assert ("stop_reason" in lost) is is_lossy
 
 
-def test_the_stop_sequence_and_the_words_of_a_refusal_are_said() -> None:
+def test_the_stop_sequence_and_the_explanation_of_a_refusal_are_written() -> None:
     stop = Stop(reason="stop_sequence", sequence="END")
-    message, _ = told(choices=[Choice(parts=[Text(text="x")], stop=stop)])
+    message, _ = encode(choices=[Choice(parts=[Text(text="x")], stop=stop)])
     assert message["stop_sequence"] == "END"
     stop = Stop(reason="content_filter", message="Violence.")
-    message, _ = told(choices=[Choice(stop=stop)])
+    message, _ = encode(choices=[Choice(stop=stop)])
     assert message["stop_details"] == {"type": "refusal", "category": None, "explanation": "Violence."}
 
 
-def test_a_refusal_is_text_and_a_stop_reason() -> None:
-    message, _ = told(Refusal(text="I will not."))
+def test_a_refusal_becomes_text_and_a_stop_reason() -> None:
+    message, _ = encode(Refusal(text="I will not."))
     assert message["content"] == [{"type": "text", "text": "I will not."}]
     assert message["stop_reason"] == "refusal"
 
 
 def test_empty_text_is_left_out() -> None:
-    message, _ = told(Text(text=""), Refusal(text=""), Text(text="x"))
+    message, _ = encode(Text(text=""), Refusal(text=""), Text(text="x"))
     assert message["content"] == [{"type": "text", "text": "x"}]
 
 
-def test_foreign_thoughts_carry_a_wrapped_token_and_never_an_empty_signature() -> None:
+def test_reasoning_of_another_dialect_has_a_wrapped_token_and_never_an_empty_signature() -> None:
     token = Opaque(value="gAAA", origin="abc", dialect="openai_responses")
-    message, _ = told(Reasoning(summary=["One.", "Two."], token=token), Reasoning(text="Bare."))
+    message, _ = encode(Reasoning(summary=["One.", "Two."], token=token), Reasoning(text="Bare."))
     first, second = message["content"]
     assert (first["type"], first["thinking"]) == ("thinking", "One.\n\nTwo.")
     assert unwrap_token(first["signature"], "anthropic_messages") == token
-    assert second["signature"].startswith(MARK), "a relay to Anthropic would be refused"
+    assert second["signature"].startswith(WRAPPED_PREFIX), "Anthropic would reject it in a passthrough"
     assert unwrap_token(second["signature"], "anthropic_messages").value == ""
 
 
-def test_anthropics_own_signature_stays_bare() -> None:
+def test_signatures_of_anthropic_are_not_wrapped() -> None:
     token = Opaque(value="EqQB", origin="abc", dialect="anthropic_messages")
-    message, _ = told(Reasoning(text="", token=token), Reasoning(token=token, is_redacted=True))
+    message, _ = encode(Reasoning(text="", token=token), Reasoning(token=token, is_redacted=True))
     assert message["content"] == [
         {"type": "thinking", "thinking": "", "signature": "EqQB"},
         {"type": "redacted_thinking", "data": "EqQB"},
     ]
 
 
-def test_thoughts_without_anything_are_nothing() -> None:
-    message, _ = told(Reasoning(), Reasoning(is_redacted=True), Text(text="x"))
+def test_empty_reasoning_is_left_out() -> None:
+    message, _ = encode(Reasoning(), Reasoning(is_redacted=True), Text(text="x"))
     assert message["content"] == [{"type": "text", "text": "x"}]
 
 
-def test_a_signed_call_brings_its_signature_before_it_and_back() -> None:
+def test_the_signature_of_a_call_is_a_thinking_block_that_is_read_back() -> None:
     token = Opaque(value="c2ln", origin="abc", dialect="gemini")
-    message, _ = told(ToolCall(id="c1", name="f", arguments='{"a":1}', token=token))
+    message, _ = encode(ToolCall(id="c1", name="f", arguments='{"a":1}', token=token))
     thinking, call = message["content"]
     assert (thinking["type"], thinking["thinking"]) == ("thinking", "")
     assert call == {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}
@@ -130,8 +130,8 @@ def test_a_signed_call_brings_its_signature_before_it_and_back() -> None:
     assert CLIENT.decode(history).messages[0].parts == [ToolCall(id="c1", name="f", arguments='{"a":1}', token=token)]
 
 
-def test_arguments_are_an_object_whatever_the_model_wrote() -> None:
-    message, lost = told(
+def test_arguments_are_always_an_object() -> None:
+    message, lost = encode(
         ToolCall(id="a", name="f", arguments=""),
         ToolCall(id="b", name="f", arguments='{"x": "cut o'),
         ToolCall(id="c", name="f", arguments="free text", kind="custom"),
@@ -140,52 +140,52 @@ def test_arguments_are_an_object_whatever_the_model_wrote() -> None:
     assert lost == {"tool_use.input": "converted"}
 
 
-def test_ids_are_in_the_characters_that_anthropic_takes_back() -> None:
-    message, _ = told(ToolCall(id="functions.f:0", name="f"), ToolCall(id="", name="g"))
+def test_ids_contain_only_characters_that_anthropic_accepts() -> None:
+    message, _ = encode(ToolCall(id="functions.f:0", name="f"), ToolCall(id="", name="g"))
     first, second = message["content"]
     assert first["id"] == "functions_f_0"
     assert second["id"].startswith("toolu_")
 
 
-def test_citations_of_others_lead_to_their_pages_and_do_not_come_back() -> None:
+def test_citations_of_other_dialects_have_urls_and_are_not_sent_to_anthropic() -> None:
     web = Citation(kind="url", url="https://a.example", title="A", cited_text="a", raw={"x": 1}, dialect="openai_chat")
-    message, lost = told(Text(text="x", citations=[web, Citation(kind="file", title="f.txt")]))
-    said = message["content"][0]["citations"]
-    assert len(said) == 1
-    assert (said[0]["type"], said[0]["url"], said[0]["title"]) == (
+    message, lost = encode(Text(text="x", citations=[web, Citation(kind="file", title="f.txt")]))
+    citations = message["content"][0]["citations"]
+    assert len(citations) == 1
+    assert (citations[0]["type"], citations[0]["url"], citations[0]["title"]) == (
         "web_search_result_location",
         "https://a.example",
         "A",
     )
     assert lost == {"citations": "dropped"}
-    again = CLIENT.decode(any_call(messages=[{"role": "assistant", "content": message["content"]}]))
-    part = again.messages[0].parts[0]
+    decoded = CLIENT.decode(any_call(messages=[{"role": "assistant", "content": message["content"]}]))
+    part = decoded.messages[0].parts[0]
     assert isinstance(part, Text)
-    assert part.citations[0].raw is None, "made up by us: never sent to Anthropic"
+    assert part.citations[0].raw is None, "written by the gateway, so it is never sent to Anthropic"
 
 
-def test_what_a_message_cannot_hold_is_a_loss() -> None:
-    picture = Media(kind="image", source=Source(data="AAAA"))
-    sound = Media(kind="audio", source=Source(data="AAAA"), transcript="La la.")
+def test_parts_without_an_equivalent_block_are_losses() -> None:
+    image = Media(kind="image", source=Source(data="AAAA"))
+    audio = Media(kind="audio", source=Source(data="AAAA"), transcript="La la.")
     foreign = Foreign(dialect="gemini", kind="executableCode", raw={})
-    message, lost = told(picture, sound, foreign)
+    message, lost = encode(image, audio, foreign)
     assert message["content"] == [{"type": "text", "text": "La la."}]
     assert lost == {"image": "dropped", "audio": "converted", "executableCode": "dropped"}
 
 
-def test_a_result_has_no_place_in_an_answer() -> None:
-    assert told(ToolResult(call_id="a"))[0]["content"] == []
+def test_a_tool_result_in_a_response_is_left_out() -> None:
+    assert encode(ToolResult(call_id="a"))[0]["content"] == []
 
 
-def test_only_the_first_choice_is_told() -> None:
+def test_only_the_first_choice_is_written() -> None:
     one, two = (Choice(parts=[Text(text=text)], stop=Stop(reason="stop")) for text in "ab")
-    message, lost = told(choices=[one, two])
+    message, lost = encode(choices=[one, two])
     assert message["content"] == [{"type": "text", "text": "a"}]
     assert lost == {"n": "dropped"}
 
 
-def test_an_answer_without_anything_is_still_a_message() -> None:
-    message, _ = told(choices=[], id="")
+def test_an_empty_response_is_a_valid_message() -> None:
+    message, _ = encode(choices=[], id="")
     assert message["content"] == []
     assert message["id"].startswith("msg_")
     assert message["stop_reason"] == "end_turn"

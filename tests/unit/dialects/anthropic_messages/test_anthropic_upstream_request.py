@@ -1,4 +1,4 @@
-"""Conversations of other dialects as Anthropic requests: turns, tools, media; what the API demands of each."""
+"""Turns, tools and media of conversations of other dialects are written as Anthropic's API requires."""
 
 import base64
 from typing import Any
@@ -25,7 +25,7 @@ from tests.support.dialects.anthropic_messages import LIMIT, TOOL, block, chat, 
 # --- roles and structure
 
 
-def test_max_tokens_is_mandatory_and_reported_when_made_up() -> None:
+def test_the_default_max_tokens_is_reported() -> None:
     body, lost = encoded(chat())
     assert body["max_tokens"] == 8192
     assert lost == {"max_output_tokens": "converted"}
@@ -34,7 +34,7 @@ def test_max_tokens_is_mandatory_and_reported_when_made_up() -> None:
     assert lost == {}
 
 
-def test_leading_system_messages_become_the_prompt_block_by_block() -> None:
+def test_leading_system_messages_become_blocks_of_the_system_prompt() -> None:
     cached = Text(text="Long.", cache=CacheMark(ttl="1h"))
     body, lost = encoded(chat(msg("system", "A", cached), msg("developer", "B"), msg("user", "Hi"), sampling=LIMIT))
     assert body["system"] == [
@@ -47,7 +47,7 @@ def test_leading_system_messages_become_the_prompt_block_by_block() -> None:
     assert body["system"] == "A"
 
 
-def test_system_messages_in_mid_conversation_keep_their_place() -> None:
+def test_later_system_messages_keep_their_position() -> None:
     body, lost = encoded(
         chat(msg("user", "a"), msg("assistant", "b"), msg("system", "S"), msg("user", "c"), sampling=LIMIT)
     )
@@ -56,21 +56,21 @@ def test_system_messages_in_mid_conversation_keep_their_place() -> None:
     assert lost == {"messages[].role": "converted"}
 
 
-def test_neighbours_of_one_role_are_merged() -> None:
+def test_consecutive_messages_of_one_role_are_merged() -> None:
     messages = [msg("user", "a"), msg("user", "b"), msg("assistant", "c"), msg("assistant", "d"), msg("user", "e")]
     body, _ = encoded(chat(*messages))
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
     assert body["messages"][1]["content"] == [block("c"), block("d")]
 
 
-def test_the_first_turn_is_the_users() -> None:
+def test_the_first_turn_has_the_user_role() -> None:
     body, lost = encoded(chat(msg("assistant", "Hello!"), msg("user", "Hi"), sampling=LIMIT))
     assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
     assert body["messages"][0]["content"][0]["text"].strip()
     assert lost == {"messages": "converted"}
 
 
-def test_a_chat_of_system_messages_only_has_a_user_turn() -> None:
+def test_a_conversation_of_system_messages_only_gets_a_user_turn() -> None:
     body, lost = encoded(chat(msg("system", "A"), msg("system", "B"), sampling=LIMIT))
     assert body["system"] == "A"
     assert body["messages"] == [{"role": "user", "content": [block("B")]}]
@@ -93,12 +93,12 @@ def test_a_prefill_does_not_end_with_white_space() -> None:
     assert lost == {"messages": "converted"}
 
 
-def test_names_are_reported() -> None:
+def test_dropped_names_are_reported() -> None:
     _, lost = encoded(chat(msg("user", "a", name="bob"), sampling=LIMIT))
     assert lost == {"messages[].name": "dropped"}
 
 
-def test_refusals_of_the_past_are_text_and_foreign_citations_are_left_out() -> None:
+def test_earlier_refusals_are_text_and_citations_of_other_dialects_are_dropped() -> None:
     cited = Text(
         text="x", citations=[Citation(kind="url", url="https://a", raw={"type": "url"}, dialect="openai_chat")]
     )
@@ -111,7 +111,7 @@ def test_refusals_of_the_past_are_text_and_foreign_citations_are_left_out() -> N
 # --- tools
 
 
-def test_all_results_come_in_the_next_turn_and_first() -> None:
+def test_all_tool_results_come_first_in_the_next_turn() -> None:
     body, _ = encoded(
         chat(
             msg("user", "go"),
@@ -137,14 +137,14 @@ def test_all_results_come_in_the_next_turn_and_first() -> None:
     }
 
 
-def test_ids_are_made_clean_in_calls_and_results_alike_and_stay_apart() -> None:
+def test_ids_are_valid_unique_and_the_same_in_calls_and_results() -> None:
     calls = [ToolCall(id=name, name="f") for name in ("f:0", "f.0", "fine-1_A")]
     results = [result(name, Text(text=name)) for name in ("f.0", "fine-1_A", "f:0")]
     body, _ = encoded(chat(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
-    made = [block["id"] for block in body["messages"][1]["content"]]
-    assert made == ["f_0", "f_0_2", "fine-1_A"]
-    told = {block["content"]: block["tool_use_id"] for block in body["messages"][2]["content"]}
-    assert told == {"f.0": "f_0_2", "fine-1_A": "fine-1_A", "f:0": "f_0"}
+    ids = [block["id"] for block in body["messages"][1]["content"]]
+    assert ids == ["f_0", "f_0_2", "fine-1_A"]
+    ids_by_content = {block["content"]: block["tool_use_id"] for block in body["messages"][2]["content"]}
+    assert ids_by_content == {"f.0": "f_0_2", "fine-1_A": "fine-1_A", "f:0": "f_0"}
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_arguments_are_an_object_and_never_dropped(arguments: str, kind: Any, wr
     assert ("messages[].tool_calls[].arguments" in lost) is is_lossy
 
 
-def test_a_result_may_hold_nothing_or_pictures() -> None:
-    picture = Media(kind="image", source=Source(data="/9j/4AAQ"))
-    results = [result("a", Text(text="")), result("b", Text(text="see"), picture)]
+def test_a_tool_result_can_be_empty_or_contain_images() -> None:
+    image = Media(kind="image", source=Source(data="/9j/4AAQ"))
+    results = [result("a", Text(text="")), result("b", Text(text="see"), image)]
     calls = [ToolCall(id="a", name="f"), ToolCall(id="b", name="f")]
     body, _ = encoded(chat(msg("user", "go"), msg("assistant", *calls), msg("tool", *results), tools=[TOOL]))
     first, second = body["messages"][2]["content"]
@@ -175,8 +175,8 @@ def test_a_result_may_hold_nothing_or_pictures() -> None:
     assert second["content"][1]["source"] == {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"}
 
 
-def test_tools_of_the_history_are_declared_and_closed() -> None:
-    """Calls without declarations are refused by the API."""
+def test_tools_of_the_history_are_declared_and_disabled() -> None:
+    """The API rejects calls of undeclared tools."""
     call = ToolCall(id="a", name="f")
     body, lost = encoded(chat(msg("user", "go"), msg("assistant", call), msg("tool", result("a")), sampling=LIMIT))
     assert body["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
@@ -209,7 +209,7 @@ def test_tools_are_declared(tool: FunctionTool, written: dict[str, Any]) -> None
     assert lost == {}
 
 
-def test_custom_tools_take_their_text_as_an_argument() -> None:
+def test_custom_tools_get_their_text_as_an_argument() -> None:
     grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: NUMBER"}}
     tools = [CustomTool(name="sql", description="Runs it.", format=grammar), CustomTool(name="py")]
     body, lost = encoded(chat(tools=list(tools), sampling=LIMIT))
@@ -224,8 +224,8 @@ def test_custom_tools_take_their_text_as_an_argument() -> None:
 SEARCH = ServerTool(dialect="openai_responses", kind="web_search", raw={"type": "web_search"})
 
 
-def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
-    """Codex offers a web search with every request."""
+def test_tools_that_another_vendor_runs_are_dropped_and_reported() -> None:
+    """Codex sends a web search tool with every request."""
     body, lost = encoded(chat(tools=[SEARCH, FunctionTool(name="g")], tool_choice=ToolChoice(mode="required")))
     assert [tool["name"] for tool in body["tools"]] == ["g"]
     assert lost["tools[].web_search"] == "dropped"
@@ -242,13 +242,13 @@ def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
         (ToolChoice(raw={"type": "web_search"}), [SEARCH, FunctionTool(name="g")]),
     ],
 )
-def test_a_forced_tool_that_another_vendor_runs_is_refused(choice: ToolChoice, tools: list[Any]) -> None:
-    with pytest.raises(errors.UnsupportedFeature, match="its own vendor runs it") as caught:
+def test_a_forced_tool_that_another_vendor_runs_is_rejected(choice: ToolChoice, tools: list[Any]) -> None:
+    with pytest.raises(errors.UnsupportedFeature, match="only its vendor runs") as caught:
         encoded(chat(tools=tools, tool_choice=choice))
     assert caught.value.param == "tool_choice"
 
 
-def test_a_named_tool_is_found_beside_what_is_left_out() -> None:
+def test_a_named_tool_is_found_next_to_dropped_tools() -> None:
     own = ServerTool(dialect="anthropic_messages", kind="bash_20250124", raw={"type": "bash_20250124", "name": "bash"})
     choice = ToolChoice(mode="named", name="bash")
     body, _ = encoded(chat(tools=[SEARCH, own], tool_choice=choice))
@@ -270,14 +270,14 @@ def test_a_named_tool_is_found_beside_what_is_left_out() -> None:
         (ToolChoice(mode="required", is_parallel=True), {"type": "any", "disable_parallel_tool_use": False}),
     ],
 )
-def test_the_choice_of_tools_is_never_weakened(choice: ToolChoice | None, written: Any) -> None:
+def test_the_tool_choice_is_never_weakened(choice: ToolChoice | None, written: Any) -> None:
     body, lost = encoded(chat(tools=[TOOL, FunctionTool(name="g")], tool_choice=choice, sampling=LIMIT))
     assert body.get("tool_choice") == written
     assert lost == {}
     assert "tool_choice" not in encoded(chat(tool_choice=choice))[0]
 
 
-def test_a_subset_of_tools_is_all_that_is_declared() -> None:
+def test_only_the_allowed_tools_are_sent() -> None:
     tools = [FunctionTool(name=name) for name in "fgh"]
     choice = ToolChoice(mode="required", allowed=["g", "h"])
     body, lost = encoded(chat(tools=list(tools), tool_choice=choice, sampling=LIMIT))
@@ -329,7 +329,7 @@ def test_a_subset_of_tools_is_all_that_is_declared() -> None:
         ),
     ],
 )
-def test_pictures_and_documents(media: Media, written: dict[str, Any]) -> None:
+def test_images_and_documents(media: Media, written: dict[str, Any]) -> None:
     body, lost = encoded(chat(msg("user", media), sampling=LIMIT))
     assert body["messages"][0]["content"] == [written]
     assert lost == {}
@@ -337,8 +337,8 @@ def test_pictures_and_documents(media: Media, written: dict[str, Any]) -> None:
 
 def test_text_files_are_sent_as_text_and_detail_is_reported() -> None:
     csv = Media(kind="document", source=Source(data=base64.b64encode("a;ü".encode()).decode(), media_type="text/csv"))
-    picture = Media(kind="image", source=Source(url="https://a"), detail="low")
-    body, lost = encoded(chat(msg("user", csv, picture), sampling=LIMIT))
+    image = Media(kind="image", source=Source(url="https://a"), detail="low")
+    body, lost = encoded(chat(msg("user", csv, image), sampling=LIMIT))
     assert body["messages"][0]["content"][0]["source"]["data"] == "a;ü"
     assert lost == {"messages[].content[].file": "converted", "messages[].content[].detail": "dropped"}
 
@@ -357,7 +357,7 @@ def test_text_files_are_sent_as_text_and_detail_is_reported() -> None:
         Media(kind="document", source=Source(data="no base64!", media_type="text/plain")),
     ],
 )
-def test_media_that_cannot_be_said_are_refused(media: Media) -> None:
+def test_unsupported_media_are_rejected(media: Media) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
         encoded(chat(msg("user", media)))
     assert caught.value.param == "messages"

@@ -1,4 +1,4 @@
-"""Upstream answers and streams that are broken, odd or errors: always our own errors, never a crash."""
+"""Upstream responses and streams that are invalid, odd or errors are read or raise upstream errors."""
 
 import json
 from typing import Any
@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages import UPSTREAM
 from intellirouter.dialects.ir import (
-    Began,
     Event,
     Foreign,
     Opaque,
     PartEnded,
     Reasoning,
     ReasoningToken,
+    StreamStarted,
     UsageUpdate,
     collect,
     origin_of,
 )
 from tests.support.dialects.anthropic_messages import deployment
 
-OURS = deployment()
+DEPLOYMENT = deployment()
 
 
 def sse(*events: Any) -> bytes:
@@ -42,24 +42,24 @@ START = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": 
         b'{"content": [{"type": "tool_use", "name": "b"}]}', b'{"content":[{"type":"text","text":"\\ud800"}]}',
     ],
 )  # fmt: skip
-def test_an_answer_that_is_none_is_malformed(body: bytes) -> None:
+def test_an_invalid_message_is_malformed(body: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
-        UPSTREAM.decode(body, OURS)
+        UPSTREAM.decode(body, DEPLOYMENT)
 
 
-def test_an_error_under_status_200_gets_its_class() -> None:
+def test_an_error_with_status_200_gets_its_class() -> None:
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
     with pytest.raises(errors.UpstreamUnavailable, match="Overloaded"):
-        UPSTREAM.decode(body, OURS)
+        UPSTREAM.decode(body, DEPLOYMENT)
     with pytest.raises(errors.UpstreamUnavailable, match="boom"):
-        UPSTREAM.decode(b'{"error": {"message": "boom"}}', OURS)
+        UPSTREAM.decode(b'{"error": {"message": "boom"}}', DEPLOYMENT)
 
 
-def test_signatures_say_who_made_them() -> None:
+def test_signatures_store_the_endpoint_that_made_them() -> None:
     body = json.dumps({"content": [{"type": "thinking", "thinking": "", "signature": "E1"}]}).encode()
-    token = Opaque(value="E1", origin=origin_of(OURS), dialect="anthropic_messages")
-    assert UPSTREAM.decode(body, OURS).choices[0].parts == [Reasoning(token=token)]
-    decoder = UPSTREAM.stream(OURS)
+    token = Opaque(value="E1", origin=origin_of(DEPLOYMENT), dialect="anthropic_messages")
+    assert UPSTREAM.decode(body, DEPLOYMENT).choices[0].parts == [Reasoning(token=token)]
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     events = decoder.feed(
         sse(
             START,
@@ -71,9 +71,9 @@ def test_signatures_say_who_made_them() -> None:
     assert events[1:] == [ReasoningToken(token=token, part=0), PartEnded(part=0)]
 
 
-def test_the_prompts_tokens_are_known_at_once() -> None:
-    (began,) = UPSTREAM.stream(OURS).feed(sse(START))
-    assert isinstance(began, Began)
+def test_the_first_event_has_the_number_of_input_tokens() -> None:
+    (began,) = UPSTREAM.stream(DEPLOYMENT).feed(sse(START))
+    assert isinstance(began, StreamStarted)
     assert began.usage is not None
     assert began.usage.input_tokens == 5
 
@@ -98,7 +98,7 @@ def test_the_prompts_tokens_are_known_at_once() -> None:
     ],
 )
 def test_an_error_event_gets_its_class(error: Any, kind: type[errors.UpstreamError]) -> None:
-    decoder = UPSTREAM.stream(OURS)
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     with pytest.raises(errors.UpstreamError) as caught:
         decoder.feed(sse(START, {"type": "error", "error": error}))
     assert type(caught.value) is kind
@@ -114,25 +114,25 @@ def test_an_error_event_gets_its_class(error: Any, kind: type[errors.UpstreamErr
         b'data: {"type":"content_block_start","index":0,"content_block":{"type":5}}\n\n',
     ],
 )  # fmt: skip
-def test_a_stream_that_is_none_is_malformed(data: bytes) -> None:
-    decoder = UPSTREAM.stream(OURS)
+def test_an_invalid_stream_is_malformed(data: bytes) -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     with pytest.raises(errors.UpstreamMalformed):
         decoder.feed(data)
 
 
-def test_nothing_after_the_end_is_read_and_no_end_is_an_error() -> None:
-    decoder = UPSTREAM.stream(OURS)
+def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(sse(START, {"type": "message_stop"}))
     assert decoder.feed(b"data: rubbish\n\n") == []
     assert decoder.end() == []
     with pytest.raises(errors.UpstreamMalformed, match="message_stop"):
-        UPSTREAM.stream(OURS).end()
+        UPSTREAM.stream(DEPLOYMENT).end()
 
 
-def test_a_last_event_without_a_blank_line_counts() -> None:
-    decoder = UPSTREAM.stream(OURS)
+def test_a_last_event_without_a_blank_line_is_read() -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
-    assert [type(event).__name__ for event in decoder.end()] == ["Finished", "Ended"]
+    assert [type(event).__name__ for event in decoder.end()] == ["ChoiceFinished", "StreamEnded"]
 
 
 def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> 
     ]
 
 
-def test_compatible_servers_may_be_sloppy() -> None:
+def test_incomplete_events_of_compatible_servers_are_accepted() -> None:
     events = [
         START,
         *block_events(0, {"type": "text"}, {"type": "text_delta", "text": "a"}, {"type": "aurora_delta"}, {}),
@@ -154,37 +154,37 @@ def test_compatible_servers_may_be_sloppy() -> None:
         {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
         {"type": "message_stop"},
     ]
-    decoder = UPSTREAM.stream(OURS)
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     found = decoder.feed(sse(*events)[:-2] + b"\n\ndata: [DONE]\n\n")
     parts = collect(found).choices[0].parts
     assert [getattr(part, "text", None) for part in parts] == ["a", "b", "c"]
     assert decoder.end() == []
-    assert UPSTREAM.stream(OURS).feed(b"data: [DONE]\n\n") == []
+    assert UPSTREAM.stream(DEPLOYMENT).feed(b"data: [DONE]\n\n") == []
 
 
-def test_a_server_tools_broken_input_is_kept() -> None:
+def test_invalid_input_of_a_server_tool_is_stored_as_text() -> None:
     delta = {"type": "input_json_delta", "partial_json": '{"q": "cu'}
     compaction = {"type": "compaction_delta", "encrypted_content": "E"}
     blocks = block_events(0, {"type": "server_tool_use", "id": "s", "name": "web_search"}, delta, compaction)
-    found = UPSTREAM.stream(OURS).feed(sse(START, *blocks, {"type": "message_stop"}))
+    found = UPSTREAM.stream(DEPLOYMENT).feed(sse(START, *blocks, {"type": "message_stop"}))
     (part,) = collect(found).choices[0].parts
     assert isinstance(part, Foreign)
     assert part.raw["input"] == {"_raw": '{"q": "cu'}
 
 
-def test_counts_never_shrink_to_nothing() -> None:
+def test_a_zero_count_does_not_replace_an_earlier_count() -> None:
     delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9}}
-    events = UPSTREAM.stream(OURS).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
-    assert [type(event) for event in events] == [Began, UsageUpdate]
+    events = UPSTREAM.stream(DEPLOYMENT).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
+    assert [type(event) for event in events] == [StreamStarted, UsageUpdate]
     (update,) = (event for event in events if isinstance(event, UsageUpdate))
     assert (update.usage.input_tokens, update.usage.output_tokens) == (5, 9)
 
 
-SCRAPS = st.one_of(
+ODD_VALUES = st.one_of(
     st.none(), st.integers(-1, 3), st.text(max_size=3), st.lists(st.integers(), max_size=2), st.booleans(),
     st.dictionaries(st.sampled_from(["type", "text", "id", "name", "input", "data"]), st.text(max_size=5), max_size=3),
 )  # fmt: skip
-WIRE = st.fixed_dictionaries(
+WIRE_EVENTS = st.fixed_dictionaries(
     {
         "type": st.sampled_from(
             [
@@ -193,13 +193,13 @@ WIRE = st.fixed_dictionaries(
             ]
         )
     },
-    optional=dict.fromkeys(("index", "message", "content_block", "delta", "usage", "error"), SCRAPS),
+    optional=dict.fromkeys(("index", "message", "content_block", "delta", "usage", "error"), ODD_VALUES),
 )  # fmt: skip
 
 
-@given(st.lists(WIRE, max_size=8))
-def test_odd_events_are_read_or_are_our_errors(events: list[Any]) -> None:
-    decoder = UPSTREAM.stream(OURS)
+@given(st.lists(WIRE_EVENTS, max_size=8))
+def test_odd_events_are_read_or_raise_upstream_errors(events: list[Any]) -> None:
+    decoder = UPSTREAM.stream(DEPLOYMENT)
     found: list[Event] = []
     try:
         found += decoder.feed(sse(*events))
@@ -208,15 +208,15 @@ def test_odd_events_are_read_or_are_our_errors(events: list[Any]) -> None:
         assert error.message  # noqa: PT017
 
 
-@given(st.dictionaries(st.sampled_from(["content", "usage", "stop_reason", "stop_details", "id", "model"]), SCRAPS))
-def test_odd_answers_are_read_or_are_our_errors(message: dict[str, Any]) -> None:
+@given(st.dictionaries(st.sampled_from(["content", "usage", "stop_reason", "stop_details", "id", "model"]), ODD_VALUES))
+def test_odd_messages_are_read_or_raise_upstream_errors(message: dict[str, Any]) -> None:
     try:
-        UPSTREAM.decode(json.dumps({"content": [], **message}).encode(), OURS)
+        UPSTREAM.decode(json.dumps({"content": [], **message}).encode(), DEPLOYMENT)
     except errors.UpstreamError as error:
         assert error.message  # noqa: PT017
 
 
-def test_the_splitter_cuts_at_events() -> None:
+def test_the_splitter_splits_between_events() -> None:
     splitter = UPSTREAM.splitter()
     assert splitter.feed(b"data: a\n\ndata: b") == b"data: a\n\n"
     assert splitter.rest() == b"data: b"

@@ -1,4 +1,4 @@
-"""How errors look to Anthropic's clients."""
+"""Errors are written for Anthropic clients."""
 
 import json
 
@@ -42,31 +42,31 @@ def test_every_error_has_a_status_and_a_type(error: errors.GatewayError, status:
     assert document["error"]["message"].startswith("m")
 
 
-def test_hints_are_for_people() -> None:
+def test_the_message_contains_the_hint() -> None:
     message = json.loads(ERRORS.encode(errors.ModelNotFound("No such model.")))["error"]["message"]
     assert message == "No such model. GET /v1/models lists the models that this key may use."
 
 
-def rejected(vendor_body: bytes, message: str = "said so") -> errors.UpstreamRejected:
+def rejected(vendor_body: bytes, message: str = "Not allowed.") -> errors.UpstreamRejected:
     error = errors.UpstreamRejected(message)
     error.vendor_body = vendor_body
     return error
 
 
-def test_anthropics_own_words_are_passed_on_as_they_are() -> None:
-    """Claude Code recovers by them."""
+def test_error_bodies_of_anthropic_are_passed_on_unchanged() -> None:
+    """Claude Code reacts to their wording."""
     assert ERRORS.encode(rejected(VENDOR)) == VENDOR
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"error":{"message":"said so","type":"x"}}', b"<html>", b"\xff", b"[]", b'{"type":"error"}']
+    "body", [b'{"error":{"message":"Not allowed.","type":"x"}}', b"<html>", b"\xff", b"[]", b'{"type":"error"}']
 )
-def test_other_vendors_words_come_in_anthropics_envelope_unwrapped(body: bytes) -> None:
+def test_error_messages_of_other_vendors_are_written_into_anthropics_envelope(body: bytes) -> None:
     document = json.loads(ERRORS.encode(rejected(body)))
-    assert document == {"type": "error", "error": {"type": "invalid_request_error", "message": "said so"}}
+    assert document == {"type": "error", "error": {"type": "invalid_request_error", "message": "Not allowed."}}
 
 
-def test_an_event_is_one_line_whatever_the_vendor_sent() -> None:
+def test_the_data_of_an_error_event_is_one_line() -> None:
     pretty = json.dumps(json.loads(VENDOR), indent=2).encode()
     event = ERRORS.encode_event(rejected(pretty))
     assert event.startswith(b"event: error\ndata: {")

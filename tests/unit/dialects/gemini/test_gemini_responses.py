@@ -1,4 +1,4 @@
-"""Answers and streams: what clients of this dialect see, and what upstreams of it may send."""
+"""Responses and streams: written for clients of this dialect, and read from its upstreams."""
 
 import json
 from typing import Any
@@ -10,13 +10,11 @@ from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.gemini.wire import read_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
-    Began,
     Choice,
+    ChoiceFinished,
     Citation,
     CitationDelta,
-    Ended,
     Event,
-    Finished,
     Foreign,
     Media,
     Opaque,
@@ -30,49 +28,52 @@ from intellirouter.dialects.ir import (
     Source,
     Stop,
     StopReason,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
-    ToolCallBegan,
+    ToolCallStarted,
     UsageUpdate,
     WholePart,
 )
 from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.gemini import call_of, deployment, documents_in, read_stream, stream_call
 
-DONE = Finished(stop=Stop(reason="stop"))
+DONE = ChoiceFinished(stop=Stop(reason="stop"))
 
 
-def whole(response: Response, losses: LossReport | None = None) -> Any:
+def encode(response: Response, losses: LossReport | None = None) -> Any:
     return json.loads(CLIENT.encode(response, call_of(), losses or LossReport()))
 
 
-def of(*parts: Any, reason: StopReason = "stop", **more: Any) -> Response:
-    return Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], **more)
+def response_of(*parts: Any, reason: StopReason = "stop", **members: Any) -> Response:
+    return Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], **members)
 
 
-def streamed(*events: Event, is_array: bool = False) -> list[dict[str, Any]]:
+def encode_stream(*events: Event, is_array: bool = False) -> list[dict[str, Any]]:
     encoder = CLIENT.stream(stream_call(is_array=is_array), LossReport())
     return documents_in(encoder.encode(events) + encoder.end())
 
 
-def parts_in(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def parts_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [part for each in documents for part in each["candidates"][0]["content"]["parts"]]
 
 
-def test_an_answer_names_the_model_that_was_asked_for() -> None:
-    found = whole(of(Text(text="ok"), id="resp-1", model="claude", usage=Usage(input_tokens=3, output_tokens=2)))
+def test_a_response_has_the_requested_model() -> None:
+    usage = Usage(input_tokens=3, output_tokens=2)
+    found = encode(response_of(Text(text="ok"), id="resp-1", model="claude", usage=usage))
     assert found == {
         "candidates": [{"content": {"parts": [{"text": "ok"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
         "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5},
         "modelVersion": "public",
         "responseId": "resp-1",
     }
-    assert whole(of(Text(text="ok")))["responseId"]
+    assert encode(response_of(Text(text="ok")))["responseId"]
 
 
 @pytest.mark.parametrize(
-    ("reason", "word", "is_exact"),
+    ("reason", "finish_reason", "is_exact"),
     [
         ("stop", "STOP", True),
         ("stop_sequence", "STOP", False),
@@ -87,20 +88,20 @@ def test_an_answer_names_the_model_that_was_asked_for() -> None:
         ("error", "OTHER", False),
     ],
 )
-def test_why_it_ended(reason: StopReason, word: str, *, is_exact: bool) -> None:
+def test_finish_reasons(reason: StopReason, finish_reason: str, *, is_exact: bool) -> None:
     losses = LossReport()
-    assert whole(of(Text(text="x"), reason=reason), losses)["candidates"][0]["finishReason"] == word
+    assert encode(response_of(Text(text="x"), reason=reason), losses)["candidates"][0]["finishReason"] == finish_reason
     assert bool(losses.taken()) is not is_exact
-    last = streamed(Began(), TextDelta(text="x"), Finished(stop=Stop(reason=reason)))[-1]
-    assert last["candidates"][0]["finishReason"] == word
+    last = encode_stream(StreamStarted(), TextDelta(text="x"), ChoiceFinished(stop=Stop(reason=reason)))[-1]
+    assert last["candidates"][0]["finishReason"] == finish_reason
 
 
-def test_a_filtered_answer_without_parts_has_no_content() -> None:
-    assert "content" not in whole(of(reason="content_filter"))["candidates"][0]
-    assert whole(of())["candidates"][0]["content"]["parts"] == [{"text": ""}]
+def test_a_filtered_response_without_parts_has_no_content() -> None:
+    assert "content" not in encode(response_of(reason="content_filter"))["candidates"][0]
+    assert encode(response_of())["candidates"][0]["content"]["parts"] == [{"text": ""}]
 
 
-def test_buckets_are_added_up_as_google_counts() -> None:
+def test_usage_is_added_up_as_google_counts() -> None:
     usage = Usage(
         input_tokens=10,
         cache_read_tokens=20,
@@ -110,7 +111,7 @@ def test_buckets_are_added_up_as_google_counts() -> None:
         reasoning_tokens=4,
         output_audio_tokens=2,
     )
-    assert whole(of(Text(text="x"), usage=usage))["usageMetadata"] == {
+    assert encode(response_of(Text(text="x"), usage=usage))["usageMetadata"] == {
         "promptTokenCount": 42,
         "cachedContentTokenCount": 20,
         "candidatesTokenCount": 5,
@@ -121,11 +122,11 @@ def test_buckets_are_added_up_as_google_counts() -> None:
     }
 
 
-def test_parts_of_others() -> None:
+def test_parts_of_other_dialects() -> None:
     losses = LossReport()
     token = Opaque("sig", "abc", "anthropic_messages")
-    found = whole(
-        of(
+    found = encode(
+        response_of(
             Reasoning(summary=["One.", "Two."], token=token),
             Refusal(text="No."),
             ToolCall(id="a", name="f", arguments='{"cut'),
@@ -157,14 +158,12 @@ def test_parts_of_others() -> None:
     }
 
 
-def test_citations_count_bytes() -> None:
+def test_offsets_of_citations_count_bytes() -> None:
     citation = Citation(kind="url", url="https://a", title="A", start=2, end=4)
     document = Citation(kind="document", title="B", cited_text="words")
-    metadata = whole(of(Text(text="üüxy", citations=[citation, citation, document])))["candidates"][0][
-        "groundingMetadata"
-    ]
+    candidate = encode(response_of(Text(text="üüxy", citations=[citation, citation, document])))["candidates"][0]
     segment = {"startIndex": 4, "endIndex": 6, "text": "xy"}
-    assert metadata == {
+    assert candidate["groundingMetadata"] == {
         "groundingChunks": [
             {"web": {"uri": "https://a", "title": "A"}},
             {"retrievedContext": {"title": "B", "text": "words"}},
@@ -173,21 +172,21 @@ def test_citations_count_bytes() -> None:
     }
 
 
-def test_a_call_is_whole_in_one_chunk_however_its_arguments_came() -> None:
-    found = streamed(
-        Began(id="r"),
-        ToolCallBegan(id="a", name="f", part=0),
-        ToolCallBegan(id="b", name="g", part=1),
+def test_a_call_is_written_in_one_chunk_with_all_its_arguments() -> None:
+    found = encode_stream(
+        StreamStarted(id="r"),
+        ToolCallStarted(id="a", name="f", part=0),
+        ToolCallStarted(id="b", name="g", part=1),
         ArgumentsDelta(text='{"x"', part=0),
         ArgumentsDelta(text='{"y":', part=1),
         ArgumentsDelta(text=":1}", part=0),
         PartEnded(part=0),
         ArgumentsDelta(text="2}", part=1),
-        ToolCallBegan(id="c", name="h", part=2),
-        Finished(stop=Stop(reason="tool_calls")),
+        ToolCallStarted(id="c", name="h", part=2),
+        ChoiceFinished(stop=Stop(reason="tool_calls")),
         UsageUpdate(usage=Usage(input_tokens=1, output_tokens=2)),
     )
-    assert parts_in(found)[:-1] == [
+    assert parts_of(found)[:-1] == [
         {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}},
         {"functionCall": {"id": "b", "name": "g", "args": {"y": 2}}},
         {"functionCall": {"id": "c", "name": "h", "args": {}}},
@@ -197,8 +196,8 @@ def test_a_call_is_whole_in_one_chunk_however_its_arguments_came() -> None:
     assert ["finishReason" in each["candidates"][0] for each in found] == [False, False, False, True]
 
 
-def test_a_call_that_nothing_closes_is_still_said() -> None:
-    assert parts_in(streamed(Began(), ToolCallBegan(id="a", name="f"))[:1]) == [
+def test_a_call_without_an_end_event_is_written() -> None:
+    assert parts_of(encode_stream(StreamStarted(), ToolCallStarted(id="a", name="f"))[:1]) == [
         {"functionCall": {"id": "a", "name": "f", "args": {}}}
     ]
 
@@ -206,8 +205,8 @@ def test_a_call_that_nothing_closes_is_still_said() -> None:
 @pytest.mark.parametrize("is_array", [False, True])
 def test_all_kinds_of_events(*, is_array: bool) -> None:
     token = Opaque("sig", "", "gemini")
-    found = streamed(
-        Began(usage=Usage(input_tokens=9)),
+    found = encode_stream(
+        StreamStarted(usage=Usage(input_tokens=9)),
         ReasoningDelta(text="a", is_summary=True),
         ReasoningDelta(text="b", is_summary=True, summary_index=1),
         ReasoningToken(token=token),
@@ -220,7 +219,7 @@ def test_all_kinds_of_events(*, is_array: bool) -> None:
         DONE,
         is_array=is_array,
     )
-    assert parts_in(found) == [
+    assert parts_of(found) == [
         {"text": "a", "thought": True},
         {"text": "\n\nb", "thought": True},
         {"text": "", "thought": True, "thoughtSignature": "sig"},
@@ -235,27 +234,31 @@ def test_all_kinds_of_events(*, is_array: bool) -> None:
     assert support["segment"]["text"] == "y"
 
 
-def test_the_array_is_one_json_document_however_it_ends() -> None:
+def test_an_array_is_one_json_document_for_every_ending() -> None:
     encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.encode([]) + encoder.encode([TextDelta(text="b")])
+    wire = (
+        encoder.encode([StreamStarted(), TextDelta(text="a")])
+        + encoder.encode([])
+        + encoder.encode([TextDelta(text="b")])
+    )
     assert b",\r\n" in wire
     assert len(json.loads(wire + encoder.end())) == 3
-    failed = json.loads(wire + encoder.fail(errors.UpstreamUnavailable("gone")))
+    failed = json.loads(wire + encoder.fail(errors.UpstreamUnavailable("Failed.")))
     assert failed[-1]["error"]["status"] == "UNAVAILABLE"
     empty = CLIENT.stream(stream_call(is_array=True), LossReport())
-    empty.encode([Began()])
-    assert len(json.loads(empty.fail(errors.UpstreamUnavailable("gone")))) == 1
+    empty.encode([StreamStarted()])
+    assert len(json.loads(empty.fail(errors.UpstreamUnavailable("Failed.")))) == 1
     nothing = CLIENT.stream(stream_call(is_array=True), LossReport())
     assert len(json.loads(nothing.end())) == 1
 
 
 def test_errors_in_an_sse_stream() -> None:
     encoder = CLIENT.stream(stream_call(), LossReport())
-    wire = encoder.encode([Began(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("slow"))
+    wire = encoder.encode([StreamStarted(), TextDelta(text="a")]) + encoder.fail(errors.UpstreamTimeout("Timed out."))
     assert documents_in(wire)[-1]["error"]["status"] == "DEADLINE_EXCEEDED"
 
 
-def test_a_relayed_array_that_breaks_is_still_one_json_document() -> None:
+def test_a_relayed_array_with_an_error_is_one_json_document() -> None:
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "index": 0}]}
     encoder = CLIENT.stream(stream_call(is_array=True), LossReport())
     stream = RelayedStream(UPSTREAM.stream(deployment()), encoder, UPSTREAM.splitter(), None, None)
@@ -267,7 +270,7 @@ def test_a_relayed_array_that_breaks_is_still_one_json_document() -> None:
 
 
 @pytest.mark.parametrize("ending", [b"\n\n", b"\r\n\r\n"])
-def test_a_relayed_stream_keeps_its_last_chunk_until_it_is_settled(ending: bytes) -> None:
+def test_the_last_chunk_of_a_relayed_stream_is_held_back(ending: bytes) -> None:
     chunks: list[dict[str, Any]] = [
         {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
         {"candidates": [{"content": {"parts": [{"text": 'say "finishReason": "STOP"'}]}}]},
@@ -287,8 +290,8 @@ def test_a_relayed_stream_keeps_its_last_chunk_until_it_is_settled(ending: bytes
 def test_an_array_ends_with_its_bracket() -> None:
     decoder = UPSTREAM.stream(deployment())
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
-    assert not any(isinstance(event, Ended) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
-    assert isinstance(decoder.feed(b"\n]")[-1], Ended)
+    assert not any(isinstance(event, StreamEnded) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
+    assert isinstance(decoder.feed(b"\n]")[-1], StreamEnded)
     assert decoder.feed(b"\n") == decoder.end() == []
 
 
@@ -331,7 +334,7 @@ def test_malformed_streams(wire: bytes) -> None:
         ("odd", errors.UpstreamUnavailable),
     ],
 )
-def test_errors_under_200_have_their_own_code(inner: Any, kind: type[errors.UpstreamError]) -> None:
+def test_errors_with_status_200_get_the_class_of_their_code(inner: Any, kind: type[errors.UpstreamError]) -> None:
     body = json.dumps({"error": inner}).encode()
     for read in (
         lambda: UPSTREAM.decode(body, deployment()),
@@ -359,12 +362,12 @@ def test_errors_under_200_have_their_own_code(inner: Any, kind: type[errors.Upst
         b"\xff",
     ],
 )
-def test_malformed_answers(body: bytes) -> None:
+def test_malformed_responses(body: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.decode(body, deployment())
 
 
-ODD: list[Any] = [None, 0, -1, 1.5, 10**30, True, "", "x", [], [1], {}, {"a": 1}, [[]], [{}]]
+ODD_VALUES: list[Any] = [None, 0, -1, 1.5, 10**30, True, "", "x", [], [1], {}, {"a": 1}, [[]], [{}]]
 
 
 @pytest.mark.parametrize(
@@ -405,8 +408,8 @@ ODD: list[Any] = [None, 0, -1, 1.5, 10**30, True, "", "x", [], [1], {}, {"a": 1}
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_odd_types_are_read_or_malformed(path: tuple[Any, ...]) -> None:
-    for odd in ODD:
-        body = json.dumps(_with(odd, path)).encode()
+    for odd in ODD_VALUES:
+        body = json.dumps(_response_with(odd, path)).encode()
         try:
             response = UPSTREAM.decode(body, deployment())
         except errors.UpstreamMalformed:
@@ -415,7 +418,7 @@ def test_odd_types_are_read_or_malformed(path: tuple[Any, ...]) -> None:
         assert response.usage is None or min(response.usage.input_tokens, response.usage.output_tokens) >= 0
 
 
-def _with(odd: Any, path: tuple[Any, ...]) -> Any:
+def _response_with(odd: Any, path: tuple[Any, ...]) -> Any:
     document: Any = {
         "candidates": [
             {
@@ -444,7 +447,7 @@ def _with(odd: Any, path: tuple[Any, ...]) -> Any:
     return document
 
 
-def test_pieces_of_arguments_are_relayed_only() -> None:
+def test_partial_arguments_are_ignored() -> None:
     parts: list[Any] = [
         {"functionCall": {"name": "f", "id": "a", "willContinue": True}},
         {"functionCall": {"partialArgs": [{"jsonPath": "$.x", "numberValue": 1}], "willContinue": True}},
@@ -455,20 +458,20 @@ def test_pieces_of_arguments_are_relayed_only() -> None:
     assert [part.name for part in found if isinstance(part, ToolCall)] == ["f"]
 
 
-def test_parts_of_googles_own_come_back_verbatim() -> None:
+def test_parts_of_the_same_dialect_are_unchanged() -> None:
     raw = {"executableCode": {"language": "PYTHON", "code": "1"}, "thoughtSignature": "c2ln"}
     part = Foreign(dialect="gemini", kind="executableCode", raw=raw)
-    assert whole(of(part))["candidates"][0]["content"]["parts"] == [raw]
+    assert encode(response_of(part))["candidates"][0]["content"]["parts"] == [raw]
 
 
-def test_a_signature_without_any_text_is_a_part() -> None:
+def test_a_signature_without_text_is_a_part() -> None:
     body = {"candidates": [{"content": {"parts": [{"thoughtSignature": "c2ln"}]}, "finishReason": "STOP"}]}
     part = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts[0]
     assert isinstance(part, Text)
     assert (part.text, part.token is not None) == ("", True)
 
 
-def test_log_probabilities_without_text_belong_to_the_text_before() -> None:
+def test_log_probabilities_without_text_belong_to_the_previous_text() -> None:
     chunks: list[Any] = [
         {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
         {"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a"}]}, "finishReason": "STOP"}]},
@@ -479,13 +482,13 @@ def test_log_probabilities_without_text_belong_to_the_text_before() -> None:
     assert [each["token"] for each in part.logprobs] == ["a"]
 
 
-def test_sources_without_any_text_have_nothing_to_cite() -> None:
+def test_citations_without_text_are_ignored() -> None:
     metadata = {"groundingChunks": [{"web": {"uri": "u"}}]}
     body = {"candidates": [{"finishReason": "STOP", "groundingMetadata": metadata}]}
     assert UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts == []
 
 
-def test_calls_get_ids_of_their_own() -> None:
+def test_calls_without_ids_get_unique_ids() -> None:
     body = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}] * 2}, "finishReason": "STOP"}]}
     found = UPSTREAM.decode(json.dumps(body).encode(), deployment()).choices[0].parts
     ids = [part.id for part in found if isinstance(part, ToolCall)]
@@ -493,7 +496,7 @@ def test_calls_get_ids_of_their_own() -> None:
     assert all(each.startswith("call_") for each in ids)
 
 
-def test_one_huge_event_is_refused() -> None:
+def test_an_oversized_chunk_is_malformed() -> None:
     decoder = UPSTREAM.stream(deployment())
     decoder.feed(b'["')
     with pytest.raises(errors.UpstreamMalformed, match="larger than"):

@@ -1,4 +1,4 @@
-"""What an upstream is asked when a client of another dialect wants it. Each trap of the translation has its test."""
+"""Conversations of other dialects are written as requests. Every special rule of the API has a test."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from intellirouter.core import Loss, LossReport, errors
 from intellirouter.dialects.gemini import UPSTREAM
-from intellirouter.dialects.gemini.upstream_contents import BYPASS
+from intellirouter.dialects.gemini.upstream_contents import SKIP_SIGNATURE_CHECK
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -18,7 +18,7 @@ from intellirouter.dialects.ir import (
     Opaque,
     OutputFormat,
     Reasoning,
-    ReasoningAsk,
+    ReasoningConfig,
     Refusal,
     Sampling,
     ServerTool,
@@ -32,25 +32,25 @@ from intellirouter.dialects.ir import (
 from tests.support.dialects.gemini import VERTEX, deployment
 
 USER = Message(role="user", parts=[Text(text="hi")])
-F = FunctionTool(name="f", parameters={"type": "object", "$schema": "x", "additionalProperties": False})
+TOOL = FunctionTool(name="f", parameters={"type": "object", "$schema": "x", "additionalProperties": False})
 
 
-def ask(*messages: Message, **more: Any) -> Conversation:
-    return Conversation(dialect="openai_chat", model="public", messages=list(messages or (USER,)), **more)
+def chat(*messages: Message, **members: Any) -> Conversation:
+    return Conversation(dialect="openai_chat", model="public", messages=list(messages or (USER,)), **members)
 
 
-def told(conversation: Conversation, model: str = "gemini-2.5-flash") -> tuple[dict[str, Any], dict[str, Loss]]:
+def encode(conversation: Conversation, model: str = "gemini-2.5-flash") -> tuple[dict[str, Any], dict[str, Loss]]:
     losses = LossReport()
     request = UPSTREAM.encode(conversation, deployment(model), losses)
     return json.loads(request.body), {loss.field: loss for loss in losses.taken()}
 
 
 def contents(*messages: Message, model: str = "gemini-2.5-flash") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = told(ask(*messages), model)[0]["contents"]
+    found: list[dict[str, Any]] = encode(chat(*messages), model)[0]["contents"]
     return found
 
 
-def said(role: str, text: str) -> dict[str, Any]:
+def text_content(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "parts": [{"text": text}]}
 
 
@@ -58,8 +58,8 @@ def calls(*ids: str, token: Opaque | None = None) -> Message:
     return Message(role="assistant", parts=[ToolCall(id=each, name="f", token=token) for each in ids])
 
 
-def result(call_id: str, text: str = "ok", **more: Any) -> Message:
-    return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=[Text(text=text)], **more)])
+def result(call_id: str, text: str = "ok", **members: Any) -> Message:
+    return Message(role="tool", parts=[ToolResult(call_id=call_id, parts=[Text(text=text)], **members)])
 
 
 @pytest.mark.parametrize(
@@ -73,76 +73,76 @@ def result(call_id: str, text: str = "ok", **more: Any) -> Message:
     ],
 )
 def test_paths(model: str, path: str) -> None:
-    assert UPSTREAM.encode(ask(), deployment(model), LossReport()).path == path
+    assert UPSTREAM.encode(chat(), deployment(model), LossReport()).path == path
 
 
-def test_streams_are_asked_for_as_sse() -> None:
-    request = UPSTREAM.encode(ask(is_stream=True), deployment(base_url=VERTEX), LossReport())
+def test_streams_are_requested_as_sse() -> None:
+    request = UPSTREAM.encode(chat(is_stream=True), deployment(base_url=VERTEX), LossReport())
     assert request.path == "/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
 
 
-def test_leading_system_and_developer_messages_are_instructions() -> None:
-    body, losses = told(
-        ask(
+def test_leading_system_messages_become_the_system_instruction() -> None:
+    body, losses = encode(
+        chat(
             Message(role="system", parts=[Text(text="a")]),
             Message(role="developer", parts=[Text(text="b")]),
             USER,
         )
     )
     assert body["systemInstruction"] == {"parts": [{"text": "a"}, {"text": "b"}]}
-    assert body["contents"] == [said("user", "hi")]
+    assert body["contents"] == [text_content("user", "hi")]
     assert not losses
 
 
-def test_later_system_messages_keep_their_place_and_split_no_results_from_calls() -> None:
-    body, losses = told(ask(USER, calls("a"), Message(role="system", parts=[Text(text="now!")]), result("a"), USER))
+def test_later_system_messages_come_after_the_results_of_calls() -> None:
+    body, losses = encode(chat(USER, calls("a"), Message(role="system", parts=[Text(text="now!")]), result("a"), USER))
     assert [content["role"] for content in body["contents"]] == ["user", "model", "user", "user"]
     assert "functionResponse" in body["contents"][2]["parts"][0]
     assert body["contents"][3]["parts"] == [{"text": "now!"}, {"text": "hi"}]
     assert losses["messages[].role"].how == "converted"
 
 
-def test_a_system_message_alone_is_said_by_the_user() -> None:
-    body, losses = told(ask(Message(role="system", parts=[Text(text="be")])))
-    assert body["contents"] == [said("user", "be")]
+def test_a_conversation_of_system_messages_only_is_sent_as_user() -> None:
+    body, losses = encode(chat(Message(role="system", parts=[Text(text="be")])))
+    assert body["contents"] == [text_content("user", "be")]
     assert "systemInstruction" not in body
     assert losses["messages"].how == "converted"
 
 
-def test_neighbours_of_one_role_are_merged_and_nothing_empty_is_sent() -> None:
+def test_consecutive_messages_of_one_role_are_merged_and_empty_ones_are_dropped() -> None:
     empty = Message(role="assistant", parts=[Text(text="")])
     assert contents(USER, USER, empty, Message(role="assistant", parts=[Refusal(text="No.")])) == [
         {"role": "user", "parts": [{"text": "hi"}, {"text": "hi"}]},
-        said("model", "No."),
+        text_content("model", "No."),
     ]
-    assert contents(Message(role="user", parts=[])) == [said("user", " ")]
+    assert contents(Message(role="user", parts=[])) == [text_content("user", " ")]
 
 
-def test_parallel_results_come_at_once_in_the_calls_order() -> None:
+def test_parallel_results_are_sent_together_in_the_order_of_the_calls() -> None:
     found = contents(USER, calls("a", "b"), result("b", "2"), result("a", "1"))
     assert [part["functionResponse"]["response"] for part in found[2]["parts"]] == [{"result": "1"}, {"result": "2"}]
     assert {part["functionResponse"]["name"] for part in found[2]["parts"]} == {"f"}
     assert len(found) == 3
 
 
-def test_calls_in_messages_of_their_own_are_one_turn() -> None:
+def test_calls_in_separate_messages_become_one_turn() -> None:
     found = contents(USER, calls("a"), calls("b"), result("a"), result("b"))
     assert [len(content["parts"]) for content in found] == [1, 2, 2]
 
 
-def test_missing_results_are_filled_since_there_must_be_as_many_as_calls() -> None:
-    body, losses = told(ask(USER, calls("a", "b"), result("a"), USER))
+def test_missing_results_are_added() -> None:
+    body, losses = encode(chat(USER, calls("a", "b"), result("a"), USER))
     assert len(body["contents"][2]["parts"]) == 2
     assert "error" in body["contents"][2]["parts"][1]["functionResponse"]["response"]
     assert losses["messages"].how == "emulated"
 
 
-def test_calls_at_the_end_wait_for_their_results() -> None:
+def test_calls_at_the_end_need_no_results() -> None:
     assert len(contents(USER, calls("a"))) == 2
 
 
-def test_results_without_a_call_are_said_by_the_user() -> None:
-    body, losses = told(ask(USER, result("gone", "text of it")))
+def test_results_without_a_call_are_sent_as_user() -> None:
+    body, losses = encode(chat(USER, result("unknown", "text of it")))
     assert body["contents"] == [{"role": "user", "parts": [{"text": "hi"}, {"text": "text of it"}]}]
     assert losses["messages"].how == "converted"
 
@@ -159,34 +159,34 @@ def test_results_without_a_call_are_said_by_the_user() -> None:
         (ToolResult(call_id="a", structured=[1]), {"result": [1]}),
     ],
 )
-def test_results_are_objects(part: ToolResult, response: Any) -> None:
+def test_results_become_objects(part: ToolResult, response: Any) -> None:
     found = contents(USER, calls("a"), Message(role="tool", parts=[part]))
     assert found[2]["parts"][0]["functionResponse"]["response"] == response
 
 
-def test_pictures_in_results() -> None:
-    picture = Media(kind="image", source=Source(data="AA==", media_type="image/png"))
-    turn = Message(role="tool", parts=[ToolResult(call_id="a", parts=[Text(text="ok"), picture])])
+def test_images_in_results() -> None:
+    image = Media(kind="image", source=Source(data="AA==", media_type="image/png"))
+    turn = Message(role="tool", parts=[ToolResult(call_id="a", parts=[Text(text="ok"), image])])
     inline = {"inlineData": {"mimeType": "image/png", "data": "AA=="}}
     new = contents(USER, calls("a"), turn, model="gemini-3-pro-preview")
     assert new[2]["parts"][0]["functionResponse"]["parts"] == [inline]
-    body, losses = told(ask(USER, calls("a"), turn))
+    body, losses = encode(chat(USER, calls("a"), turn))
     assert body["contents"][3] == {"role": "user", "parts": [inline]}
     assert losses["messages[].content[]"].how == "converted"
 
 
-def test_arguments_that_are_no_object_are_kept() -> None:
+def test_arguments_that_are_not_an_object_are_sent_as_text() -> None:
     turn = Message(role="assistant", parts=[ToolCall(id="a", name="f", arguments='{"cut')])
     assert contents(USER, turn)[1]["parts"][0]["functionCall"]["args"] == {"arguments": '{"cut'}
     turn = Message(role="assistant", parts=[ToolCall(id="a", name="f", arguments="x=1", kind="custom")])
     assert contents(USER, turn)[1]["parts"][0]["functionCall"]["args"] == {"input": "x=1"}
 
 
-def test_a_signature_comes_back_on_its_part() -> None:
-    mine = Opaque("sig", origin_of(deployment()), "gemini")
+def test_a_signature_is_sent_in_its_part() -> None:
+    token = Opaque("sig", origin_of(deployment()), "gemini")
     turn = Message(
         role="assistant",
-        parts=[Reasoning(text="hm", token=mine), Text(text="t", token=mine), ToolCall(id="a", name="f", token=mine)],
+        parts=[Reasoning(text="hm", token=token), Text(text="t", token=token), ToolCall(id="a", name="f", token=token)],
     )
     assert contents(USER, turn)[1]["parts"] == [
         {"text": "hm", "thought": True, "thoughtSignature": "sig"},
@@ -195,11 +195,11 @@ def test_a_signature_comes_back_on_its_part() -> None:
     ]
 
 
-def test_a_signature_that_travelled_alone_finds_its_part_again() -> None:
-    mine = Opaque("sig", origin_of(deployment()), "gemini")
-    turn = Message(role="assistant", parts=[Reasoning(token=mine), ToolCall(id="a", name="f")])
+def test_a_separate_signature_is_moved_to_its_part() -> None:
+    token = Opaque("sig", origin_of(deployment()), "gemini")
+    turn = Message(role="assistant", parts=[Reasoning(token=token), ToolCall(id="a", name="f")])
     assert contents(USER, turn)[1]["parts"][0]["thoughtSignature"] == "sig"
-    turn = Message(role="assistant", parts=[Text(text="t"), Reasoning(token=mine)])
+    turn = Message(role="assistant", parts=[Text(text="t"), Reasoning(token=token)])
     assert contents(USER, turn)[1]["parts"] == [{"text": "t"}, {"text": "", "thoughtSignature": "sig"}]
 
 
@@ -208,7 +208,7 @@ def test_a_signature_that_travelled_alone_finds_its_part_again() -> None:
     [Opaque("sig", "elsewhere", "gemini"), Opaque("sig", "", "anthropic_messages")],
     ids=["another endpoint", "another vendor"],
 )
-def test_signatures_of_others_are_never_sent(token: Opaque) -> None:
+def test_signatures_of_other_endpoints_are_never_sent(token: Opaque) -> None:
     turn = Message(role="assistant", parts=[Reasoning(text="hm", token=token), Text(text="t", token=token)])
     assert contents(USER, turn)[1]["parts"] == [{"text": "t"}]
 
@@ -219,31 +219,31 @@ def signatures(*messages: Message, model: str) -> list[str | None]:
 
 
 @pytest.mark.parametrize("model", ["gemini-3-pro-preview", "gemini-3.5-flash", "gemini-4-argon", "gemini-flash-latest"])
-def test_calls_of_the_current_turn_without_a_signature_get_the_documented_bypass(model: str) -> None:
+def test_unsigned_calls_of_the_current_turn_get_the_documented_signature(model: str) -> None:
     history = (USER, calls("old"), result("old"), Message(role="assistant", parts=[Text(text="done")]))
     steps = (USER, calls("a", "b"), result("a"), result("b"), calls("c"), result("c"))
-    assert signatures(*history, *steps, model=model) == [None, BYPASS, None, BYPASS]
+    assert signatures(*history, *steps, model=model) == [None, SKIP_SIGNATURE_CHECK, None, SKIP_SIGNATURE_CHECK]
 
 
-def test_older_models_need_no_bypass() -> None:
+def test_older_models_need_no_signature() -> None:
     assert signatures(USER, calls("a"), result("a"), model="gemini-2.5-pro") == [None]
 
 
-def test_a_usable_signature_is_no_reason_for_a_bypass() -> None:
-    mine = Opaque("sig", "", "gemini")
-    assert signatures(USER, calls("a", token=mine), result("a"), model="gemini-3-pro") == ["sig"]
+def test_a_usable_signature_is_not_replaced() -> None:
+    token = Opaque("sig", "", "gemini")
+    assert signatures(USER, calls("a", token=token), result("a"), model="gemini-3-pro") == ["sig"]
 
 
-def test_reminders_beside_results_do_not_end_the_turn() -> None:
-    assert signatures(USER, calls("a"), result("a"), USER, model="gemini-3-pro") == [BYPASS]
+def test_user_messages_after_results_do_not_end_the_turn() -> None:
+    assert signatures(USER, calls("a"), result("a"), USER, model="gemini-3-pro") == [SKIP_SIGNATURE_CHECK]
 
 
-def test_schemas_go_out_as_json_schema_untouched() -> None:
-    body, losses = told(ask(tools=[F, FunctionTool(name="g", description="d", is_strict=True)]))
+def test_schemas_are_sent_unchanged_as_json_schema() -> None:
+    body, losses = encode(chat(tools=[TOOL, FunctionTool(name="g", description="d", is_strict=True)]))
     assert body["tools"] == [
         {
             "functionDeclarations": [
-                {"name": "f", "parametersJsonSchema": F.parameters},
+                {"name": "f", "parametersJsonSchema": TOOL.parameters},
                 {"name": "g", "description": "d"},
             ]
         }
@@ -263,47 +263,47 @@ def test_schemas_go_out_as_json_schema_untouched() -> None:
     ],
 )
 def test_tool_choice(choice: ToolChoice, config: Any) -> None:
-    assert told(ask(tools=[F], tool_choice=choice))[0]["toolConfig"] == {"functionCallingConfig": config}
-    assert "toolConfig" not in told(ask(tool_choice=choice))[0]
+    assert encode(chat(tools=[TOOL], tool_choice=choice))[0]["toolConfig"] == {"functionCallingConfig": config}
+    assert "toolConfig" not in encode(chat(tool_choice=choice))[0]
 
 
-def test_one_call_at_a_time_cannot_be_asked_for_and_that_is_said() -> None:
-    _, losses = told(ask(tools=[F], tool_choice=ToolChoice(is_parallel=False)))
+def test_disabling_parallel_calls_is_reported_as_dropped() -> None:
+    _, losses = encode(chat(tools=[TOOL], tool_choice=ToolChoice(is_parallel=False)))
     assert losses["is_parallel"].how == "dropped"
 
 
 SEARCH = ServerTool(dialect="openai_responses", kind="web_search", raw={})
 
 
-def test_tools_that_another_vendor_runs_are_left_out_and_said() -> None:
-    """Codex offers a web search with every request."""
-    body, losses = told(ask(tools=[SEARCH, F], tool_choice=ToolChoice(mode="required")))
+def test_tools_that_another_vendor_runs_are_dropped_and_reported() -> None:
+    """Codex sends a web search tool with every request."""
+    body, losses = encode(chat(tools=[SEARCH, TOOL], tool_choice=ToolChoice(mode="required")))
     assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"]]
     assert losses["tools[].web_search"].how == "dropped"
-    assert "tools" not in told(ask(tools=[SEARCH]))[0]
+    assert "tools" not in encode(chat(tools=[SEARCH]))[0]
 
 
-def test_custom_tools_are_functions_with_one_text() -> None:
-    body, losses = told(ask(tools=[CustomTool(name="py", format={"type": "grammar"})]))
+def test_custom_tools_become_functions_with_one_argument() -> None:
+    body, losses = encode(chat(tools=[CustomTool(name="py", format={"type": "grammar"})]))
     schema = body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
     assert schema["required"] == ["input"]
     assert (losses["tools"].how, losses["tools[].custom.format"].how) == ("emulated", "dropped")
 
 
 @pytest.mark.parametrize(
-    ("more", "model", "param"),
+    ("members", "model", "param"),
     [
         ({"tools": [SEARCH], "tool_choice": ToolChoice(mode="required")}, "gemini-3-pro", "tool_choice"),
-        ({"tools": [SEARCH, F], "tool_choice": ToolChoice(mode="named", name="x")}, "gemini-3-pro", "tool_choice"),
-        ({"tools": [F], "tool_choice": ToolChoice(raw={"type": "web_search"})}, "gemini-3-pro", "tool_choice"),
+        ({"tools": [SEARCH, TOOL], "tool_choice": ToolChoice(mode="named", name="x")}, "gemini-3-pro", "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": ToolChoice(raw={"type": "web_search"})}, "gemini-3-pro", "tool_choice"),
         ({"sampling": Sampling(n=2), "is_stream": True}, "gemini-3-pro", "n"),
-        ({"tools": [F], "output": OutputFormat(kind="json_object")}, "gemini-2.5-pro", "output"),
+        ({"tools": [TOOL], "output": OutputFormat(kind="json_object")}, "gemini-2.5-pro", "output"),
         ({"modalities": ["text", "audio"]}, "gemini-3-pro", "modalities"),
     ],
 )
-def test_what_is_relied_on_is_never_weakened(more: Any, model: str, param: str) -> None:
+def test_unsupported_features_are_rejected(members: Any, model: str, param: str) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        told(ask(**more), model)
+        encode(chat(**members), model)
     assert caught.value.param == param
 
 
@@ -314,10 +314,10 @@ def test_what_is_relied_on_is_never_weakened(more: Any, model: str, param: str) 
         Source(file_id="file-abc"),
     ],
 )
-def test_media_that_only_others_can_read_are_refused(source: Source) -> None:
+def test_media_that_google_cannot_read_are_rejected(source: Source) -> None:
     with pytest.raises(errors.UnsupportedFeature, match="cannot read") as caught:
-        told(ask(Message(role="user", parts=[Media(kind="image", source=source)])))
-    assert "Send its bytes" in caught.value.hint
+        encode(chat(Message(role="user", parts=[Media(kind="image", source=source)])))
+    assert "Send base64 data" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -349,9 +349,9 @@ def test_media(part: Media, written: Any) -> None:
     assert contents(Message(role="user", parts=[part])) == [{"role": "user", "parts": [written]}]
 
 
-def test_knobs_are_clamped_or_dropped_and_reported() -> None:
-    body, losses = told(
-        ask(
+def test_sampling_parameters_are_clamped_or_dropped_and_reported() -> None:
+    body, losses = encode(
+        chat(
             sampling=Sampling(
                 temperature=3.0,
                 top_k=4,
@@ -383,52 +383,54 @@ def test_knobs_are_clamped_or_dropped_and_reported() -> None:
 
 
 def test_several_candidates() -> None:
-    assert told(ask(sampling=Sampling(n=3)))[0]["generationConfig"] == {"candidateCount": 3}
+    assert encode(chat(sampling=Sampling(n=3)))[0]["generationConfig"] == {"candidateCount": 3}
 
 
 def test_structured_output() -> None:
     schema = {"type": "object", "$defs": {}}
-    body, _ = told(ask(output=OutputFormat(kind="json_schema", schema=schema)))
+    body, _ = encode(chat(output=OutputFormat(kind="json_schema", schema=schema)))
     assert body["generationConfig"] == {"responseMimeType": "application/json", "responseJsonSchema": schema}
-    body, _ = told(ask(output=OutputFormat(kind="json_object"), tools=[F]), "gemini-3-flash")
+    body, _ = encode(chat(output=OutputFormat(kind="json_object"), tools=[TOOL]), "gemini-3-flash")
     assert body["generationConfig"] == {"responseMimeType": "application/json"}
 
 
 @pytest.mark.parametrize(
-    ("model", "wanted", "config", "loss"),
+    ("model", "reasoning", "config", "loss"),
     [
-        ("gemini-3-flash", ReasoningAsk(effort="minimal"), {"thinkingLevel": "MINIMAL"}, None),
-        ("gemini-3-pro", ReasoningAsk(effort="minimal"), {"thinkingLevel": "LOW"}, "clamped"),
-        ("gemini-3-pro", ReasoningAsk(effort="medium"), {"thinkingLevel": "HIGH"}, "clamped"),
-        ("gemini-3.1-pro", ReasoningAsk(effort="medium"), {"thinkingLevel": "MEDIUM"}, None),
-        ("gemini-3-pro", ReasoningAsk(effort="max"), {"thinkingLevel": "HIGH"}, "clamped"),
-        ("gemini-3-pro", ReasoningAsk(effort="none"), {"thinkingLevel": "LOW"}, "clamped"),
-        ("gemini-3-flash", ReasoningAsk(is_enabled=False), {"thinkingLevel": "MINIMAL"}, "clamped"),
-        ("gemini-3-flash", ReasoningAsk(budget_tokens=8000), {"thinkingLevel": "MEDIUM"}, "converted"),
-        ("gemini-3-flash", ReasoningAsk(is_adaptive=True), None, None),
-        ("gemini-2.5-flash", ReasoningAsk(effort="medium"), {"thinkingBudget": 8192}, "converted"),
-        ("gemini-2.5-flash", ReasoningAsk(effort="high"), {"thinkingBudget": 24576}, "converted"),
-        ("gemini-2.5-flash", ReasoningAsk(effort="none"), {"thinkingBudget": 0}, None),
-        ("gemini-2.5-pro", ReasoningAsk(effort="none"), {"thinkingBudget": 128}, "clamped"),
-        ("gemini-2.5-pro", ReasoningAsk(budget_tokens=99_999), {"thinkingBudget": 32768}, "clamped"),
-        ("gemini-2.5-flash-lite", ReasoningAsk(budget_tokens=100), {"thinkingBudget": 512}, "clamped"),
-        ("gemini-2.5-flash", ReasoningAsk(is_adaptive=True), {"thinkingBudget": -1}, None),
-        ("gemini-2.5-flash", ReasoningAsk(shows_thoughts=True), {"includeThoughts": True}, None),
-        ("gemini-2.0-flash", ReasoningAsk(effort="high"), None, "dropped"),
-        ("gemini-2.0-flash", ReasoningAsk(effort="none", shows_thoughts=True), None, None),
-        ("gemma-3-27b", ReasoningAsk(budget_tokens=100), None, "dropped"),
+        ("gemini-3-flash", ReasoningConfig(effort="minimal"), {"thinkingLevel": "MINIMAL"}, None),
+        ("gemini-3-pro", ReasoningConfig(effort="minimal"), {"thinkingLevel": "LOW"}, "clamped"),
+        ("gemini-3-pro", ReasoningConfig(effort="medium"), {"thinkingLevel": "HIGH"}, "clamped"),
+        ("gemini-3.1-pro", ReasoningConfig(effort="medium"), {"thinkingLevel": "MEDIUM"}, None),
+        ("gemini-3-pro", ReasoningConfig(effort="max"), {"thinkingLevel": "HIGH"}, "clamped"),
+        ("gemini-3-pro", ReasoningConfig(effort="none"), {"thinkingLevel": "LOW"}, "clamped"),
+        ("gemini-3-flash", ReasoningConfig(is_enabled=False), {"thinkingLevel": "MINIMAL"}, "clamped"),
+        ("gemini-3-flash", ReasoningConfig(budget_tokens=8000), {"thinkingLevel": "MEDIUM"}, "converted"),
+        ("gemini-3-flash", ReasoningConfig(is_adaptive=True), None, None),
+        ("gemini-2.5-flash", ReasoningConfig(effort="medium"), {"thinkingBudget": 8192}, "converted"),
+        ("gemini-2.5-flash", ReasoningConfig(effort="high"), {"thinkingBudget": 24576}, "converted"),
+        ("gemini-2.5-flash", ReasoningConfig(effort="none"), {"thinkingBudget": 0}, None),
+        ("gemini-2.5-pro", ReasoningConfig(effort="none"), {"thinkingBudget": 128}, "clamped"),
+        ("gemini-2.5-pro", ReasoningConfig(budget_tokens=99_999), {"thinkingBudget": 32768}, "clamped"),
+        ("gemini-2.5-flash-lite", ReasoningConfig(budget_tokens=100), {"thinkingBudget": 512}, "clamped"),
+        ("gemini-2.5-flash", ReasoningConfig(is_adaptive=True), {"thinkingBudget": -1}, None),
+        ("gemini-2.5-flash", ReasoningConfig(is_visible=True), {"includeThoughts": True}, None),
+        ("gemini-2.0-flash", ReasoningConfig(effort="high"), None, "dropped"),
+        ("gemini-2.0-flash", ReasoningConfig(effort="none", is_visible=True), None, None),
+        ("gemma-3-27b", ReasoningConfig(budget_tokens=100), None, "dropped"),
     ],
 )
-def test_how_much_to_think(model: str, wanted: ReasoningAsk, config: Any, loss: str | None) -> None:
-    body, losses = told(ask(reasoning=wanted), model)
+def test_reasoning_settings_are_translated(
+    model: str, reasoning: ReasoningConfig, config: Any, loss: str | None
+) -> None:
+    body, losses = encode(chat(reasoning=reasoning), model)
     assert body.get("generationConfig", {}).get("thinkingConfig") == config
     assert (losses["reasoning"].how if losses else None) == loss
 
 
-def test_small_losses_are_said() -> None:
-    picture = Media(kind="image", source=Source(data="AA=="), detail="high", has_citations=True, context="c")
-    parts = [picture, Foreign(dialect="anthropic_messages", kind="search_result", raw={})]
-    _, losses = told(ask(Message(role="user", name="Ann", parts=[*parts, Text(text="x")])))
+def test_dropped_members_are_reported() -> None:
+    image = Media(kind="image", source=Source(data="AA=="), detail="high", has_citations=True, context="c")
+    parts = [image, Foreign(dialect="anthropic_messages", kind="search_result", raw={})]
+    _, losses = encode(chat(Message(role="user", name="Ann", parts=[*parts, Text(text="x")])))
     assert set(losses) == {
         "messages[].name",
         "messages[].content[].detail",
@@ -438,13 +440,13 @@ def test_small_losses_are_said() -> None:
     }
 
 
-def test_a_name_for_the_prompts_cache_has_no_effect_and_that_is_said() -> None:
-    _, losses = told(ask(USER, cache_key="k"))
+def test_a_cache_key_is_reported_as_dropped() -> None:
+    _, losses = encode(chat(USER, cache_key="k"))
     assert set(losses) == {"cache_key"}
 
 
-def test_counting_asks_for_everything_that_is_counted() -> None:
-    conversation = ask(Message(role="system", parts=[Text(text="s")]), USER, tools=[F])
+def test_count_requests_contain_all_counted_members() -> None:
+    conversation = chat(Message(role="system", parts=[Text(text="s")]), USER, tools=[TOOL])
     request = UPSTREAM.encode_count(conversation, deployment(), LossReport())
     body = json.loads(request.body)
     assert request.path == "/models/gemini-2.5-flash:countTokens"
@@ -454,7 +456,7 @@ def test_counting_asks_for_everything_that_is_counted() -> None:
     assert {"systemInstruction", "tools", "contents"} == vertex.keys()
 
 
-def test_counts_are_read() -> None:
+def test_token_counts_are_read() -> None:
     assert UPSTREAM.decode_count(b'{"totalTokens": 31, "promptTokensDetails": []}') == 31
     for body in (b"{}", b"[]", b"x", b'{"totalTokens": "31"}', b'{"totalTokens": true}'):
         with pytest.raises(errors.UpstreamMalformed):

@@ -1,4 +1,4 @@
-"""Clients' requests: what routing learns at once, and the words for what is wrong."""
+"""Client requests: the members that routing reads, and the messages of validation errors."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from intellirouter.dialects.anthropic_messages import CLIENT, COUNT_CLIENT
 from intellirouter.dialects.ir import Foreign, Media, Text, ToolResult
 from tests.support.dialects.anthropic_messages import any_call, call_of
 
-HI = [{"role": "user", "content": "Hi"}]
+MESSAGES = [{"role": "user", "content": "Hi"}]
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}
 DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
 
@@ -26,9 +26,9 @@ def with_content(*blocks: Any) -> dict[str, Any]:
     return {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": list(blocks)}]}
 
 
-def test_what_routing_learns() -> None:
+def test_the_call_has_the_members_that_routing_needs() -> None:
     context = RequestContext(query="beta=true", headers=(("anthropic-beta", "x"),))
-    call = call_of({"model": "a/b:c", "max_tokens": 77, "messages": HI, "stream": True}, context)
+    call = call_of({"model": "a/b:c", "max_tokens": 77, "messages": MESSAGES, "stream": True}, context)
     assert (call.operation, call.dialect, call.model, call.max_output_tokens) == (
         "chat", "anthropic_messages", "a/b:c", 77,
     )  # fmt: skip
@@ -55,25 +55,25 @@ def test_what_routing_learns() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": {"image": 1}}]}]}, set()),
     ],
 )
-def test_what_a_request_relies_on(members: dict[str, Any], needs: set[str]) -> None:
+def test_needs(members: dict[str, Any], needs: set[str]) -> None:
     assert any_call(**members).needs == needs
 
 
 @pytest.mark.parametrize(
     ("body", "message", "param"),
     [
-        ({"max_tokens": 5, "messages": HI}, "model: Field required", "model"),
-        ({"model": "m", "messages": HI}, "max_tokens: Field required", "max_tokens"),
-        ({"model": "m", "max_tokens": None, "messages": HI}, "max_tokens: Field required", "max_tokens"),
+        ({"max_tokens": 5, "messages": MESSAGES}, "model: Field required", "model"),
+        ({"model": "m", "messages": MESSAGES}, "max_tokens: Field required", "max_tokens"),
+        ({"model": "m", "max_tokens": None, "messages": MESSAGES}, "max_tokens: Field required", "max_tokens"),
         ({"model": "m", "max_tokens": 5}, "messages: Field required", "messages"),
-        ({"model": 7, "max_tokens": 5, "messages": HI}, "model: Input should be a valid string", "model"),
+        ({"model": 7, "max_tokens": 5, "messages": MESSAGES}, "model: Input should be a valid string", "model"),
         (
-            {"model": "m", "max_tokens": "5", "messages": HI},
+            {"model": "m", "max_tokens": "5", "messages": MESSAGES},
             "max_tokens: Input should be a valid integer",
             "max_tokens",
         ),
-        ({"model": "m", "max_tokens": -1, "messages": HI}, "greater than or equal to 0", "max_tokens"),
-        ({"model": "m", "max_tokens": 10**30, "messages": HI}, "max_tokens: Input should be", "max_tokens"),
+        ({"model": "m", "max_tokens": -1, "messages": MESSAGES}, "greater than or equal to 0", "max_tokens"),
+        ({"model": "m", "max_tokens": 10**30, "messages": MESSAGES}, "max_tokens: Input should be", "max_tokens"),
         ({"model": "m", "max_tokens": 5, "messages": []}, "messages: at least one message is required", "messages"),
         ({"model": "m", "max_tokens": 5, "messages": "x"}, "messages: Input should be a valid list", "messages"),
         (
@@ -114,43 +114,48 @@ def test_what_a_request_relies_on(members: dict[str, Any], needs: set[str]) -> N
             "messages.0.content.0.is_error",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "tool_choice": {"type": "maybe"}},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "tool_choice": {"type": "maybe"}},
             "tool_choice: Input tag 'maybe'",
             "tool_choice.type",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "tools": [{"name": 5}]},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "tools": [{"name": 5}]},
             "tools.0.name: Input should be a valid string",
             "tools.0.name",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "thinking": {"type": "enabled", "budget_tokens": "x"}},
+            {
+                "model": "m",
+                "max_tokens": 5,
+                "messages": MESSAGES,
+                "thinking": {"type": "enabled", "budget_tokens": "x"},
+            },
             "thinking.budget_tokens: Input should be a valid integer",
             "thinking.budget_tokens",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "output_config": {"format": {"type": "xml"}}},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "output_config": {"format": {"type": "xml"}}},
             "output_config.format.type: Input should be 'json_schema'",
             "output_config.format.type",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "output_format": {"type": "json_schema"}},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "output_format": {"type": "json_schema"}},
             "output_format.schema: Field required",
             "output_format.schema",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "system": 5},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "system": 5},
             "system: Input should be a valid list",
             "system",
         ),
         (
-            {"model": "m", "max_tokens": 5, "messages": HI, "service_tier": 5},
+            {"model": "m", "max_tokens": 5, "messages": MESSAGES, "service_tier": 5},
             "service_tier: Input should be a valid string",
             "service_tier",
         ),
     ],
 )
-def test_mistakes_are_named_in_anthropics_words(body: Any, message: str, param: str) -> None:
+def test_errors_have_anthropics_wording(body: Any, message: str, param: str) -> None:
     error = rejected(body)
     assert message in error.message
     assert error.param == param
@@ -167,11 +172,11 @@ def test_mistakes_are_named_in_anthropics_words(body: Any, message: str, param: 
         b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":[{"type":null}]}]}',
     ],
 )  # fmt: skip
-def test_nothing_but_an_invalid_request_is_raised_for_rubbish(body: bytes) -> None:
+def test_invalid_bodies_raise_only_invalid_request(body: bytes) -> None:
     assert rejected(body).status == 400
 
 
-ODD = [5, -1.5, True, "x", [], {}, [[]], [{}], {"a": 1}, [5], ["x"], [None]]
+ODD_VALUES = [5, -1.5, True, "x", [], {}, [[]], [{}], {"a": 1}, [5], ["x"], [None]]
 NAMES = (
     "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "metadata", "service_tier",
     "stop_sequences", "temperature", "top_p", "top_k", "stream", "container", "mcp_servers",
@@ -179,13 +184,13 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_odd_types_of_a_member_are_refused_or_read(name: str) -> None:
-    for value in ODD:
-        body = {"model": "m", "max_tokens": 5, "messages": HI, name: value}
+def test_odd_types_of_a_member_are_read_or_rejected(name: str) -> None:
+    for value in ODD_VALUES:
+        body = {"model": "m", "max_tokens": 5, "messages": MESSAGES, name: value}
         try:
             CLIENT.decode(call_of(body))
         except errors.InvalidRequest as error:
-            assert error.param is not None  # noqa: PT017 - either is right, a crash is not
+            assert error.param is not None  # noqa: PT017 - reading it is also correct
 
 
 KINDS = ("text", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result", "server_tool_use")
@@ -196,20 +201,20 @@ MEMBERS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_odd_types_in_a_block_are_refused_or_read(kind: str) -> None:
+def test_odd_types_in_a_block_are_read_or_rejected(kind: str) -> None:
     whole = {
         "text": "t", "source": {"type": "url", "url": "https://a"}, "thinking": "t", "signature": "s", "data": "d",
         "id": "i", "name": "n", "input": {}, "tool_use_id": "i", "content": "c",
     }  # fmt: skip
     for member in MEMBERS:
-        for value in [*ODD, None]:
+        for value in [*ODD_VALUES, None]:
             try:
                 CLIENT.decode(call_of(with_content({"type": kind, **whole, member: value})))
             except errors.InvalidRequest as error:
                 assert error.param is not None  # noqa: PT017
 
 
-def test_unknown_blocks_and_sources_are_kept_whole() -> None:
+def test_unknown_blocks_and_sources_are_stored_unchanged() -> None:
     odd = {"type": "image", "source": {"type": "teleport", "to": 5}}
     conversation = CLIENT.decode(call_of(with_content(odd, {"type": "zzz", "a": [1]})))
     first, second = conversation.messages[0].parts
@@ -226,7 +231,7 @@ def test_unknown_blocks_and_sources_are_kept_whole() -> None:
         (5, None),
     ],
 )
-def test_documents_made_of_blocks_are_text_where_they_are_nothing_else(content: Any, text: str | None) -> None:
+def test_documents_of_text_blocks_are_read_as_text(content: Any, text: str | None) -> None:
     block = {"type": "document", "source": {"type": "content", "content": content}}
     part = CLIENT.decode(call_of(with_content(block))).messages[0].parts[0]
     if text is None:
@@ -234,18 +239,18 @@ def test_documents_made_of_blocks_are_text_where_they_are_nothing_else(content: 
     else:
         assert isinstance(part, Media)
         assert part.source.text == text
-        assert part.extras == {"source": block["source"]}, "the same dialect gets it back as it was"
+        assert part.extras == {"source": block["source"]}, "the same dialect gets it unchanged"
 
 
-def test_a_results_unknown_block_is_said_as_json() -> None:
+def test_an_unknown_block_in_a_tool_result_becomes_json_text() -> None:
     block = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "browser_state", "tabs": []}]}
     part = CLIENT.decode(call_of(with_content(block))).messages[0].parts[0]
     assert isinstance(part, ToolResult)
     assert part.text() == '{"type":"browser_state","tabs":[]}'
 
 
-def test_counting_needs_no_limit_and_never_streams() -> None:
-    body = json.dumps({"model": "m", "messages": HI, "stream": True, "system": "S"}).encode()
+def test_count_requests_have_no_limit_and_are_not_streamed() -> None:
+    body = json.dumps({"model": "m", "messages": MESSAGES, "stream": True, "system": "S"}).encode()
     call = COUNT_CLIENT.decode_request(body, RequestContext())
     assert (call.operation, call.is_stream, call.max_output_tokens) == ("count_tokens", False, None)
     assert COUNT_CLIENT.decode(call).messages[0].parts == [Text(text="S")]

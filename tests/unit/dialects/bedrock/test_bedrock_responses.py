@@ -1,4 +1,4 @@
-"""What a Bedrock upstream may answer that the fixtures do not show: nonsense, exceptions in streams, counts."""
+"""Responses of Bedrock that are not in the fixtures: invalid ones, exceptions in streams, token counts."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from intellirouter.core import errors
 from intellirouter.dialects.bedrock import UPSTREAM
 from intellirouter.dialects.bedrock.event_stream import encode_message
-from intellirouter.dialects.ir import ToolCallBegan
+from intellirouter.dialects.ir import ToolCallStarted
 from intellirouter.dialects.wire.sse import EventSplitter
 from tests.support.dialects.deployments import build_deployment
 
@@ -54,7 +54,7 @@ def event(kind, document) -> bytes:
         b'{"output":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_nonsense_is_malformed(body):
+def test_an_invalid_response_is_malformed(body):
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.decode(body, DEPLOYMENT)
 
@@ -81,12 +81,12 @@ def test_nonsense_is_malformed(body):
         ("metadata", {"usage": "x"}),
     ],
 )
-def test_nonsense_in_a_stream_is_malformed(kind, document):
+def test_an_invalid_event_is_malformed(kind, document):
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.stream(DEPLOYMENT).feed(event(kind, document))
 
 
-def test_broken_bytes_in_pieces_are_malformed():
+def test_invalid_base64_in_pieces_is_malformed():
     decoder = UPSTREAM.stream(DEPLOYMENT)
     for piece in ("YQ", "Y"):
         decoder.feed(event("contentBlockDelta", {"delta": {"reasoningContent": {"redactedContent": piece}}}))
@@ -94,14 +94,14 @@ def test_broken_bytes_in_pieces_are_malformed():
         decoder.feed(event("contentBlockStop", {}))
 
 
-def test_an_answer_that_is_no_stream_is_malformed():
-    with pytest.raises(errors.UpstreamMalformed, match="no AWS event stream"):
+def test_a_response_that_is_not_a_stream_is_malformed():
+    with pytest.raises(errors.UpstreamMalformed, match="did not return an AWS event stream"):
         UPSTREAM.stream(DEPLOYMENT).feed(b'{"message":"something else"}')
 
 
-def test_a_call_without_an_id_gets_one():
+def test_a_tool_call_without_an_id_gets_one():
     events = UPSTREAM.stream(DEPLOYMENT).feed(event("contentBlockStart", {"start": {"toolUse": {"name": "a"}}}))
-    began = next(each for each in events if isinstance(each, ToolCallBegan))
+    began = next(each for each in events if isinstance(each, ToolCallStarted))
     assert began.id.startswith("call_")
 
 
@@ -132,18 +132,18 @@ def test_exceptions_in_a_stream(kind, expected):
     assert type(caught.value) is expected
 
 
-def test_unmodelled_errors_in_a_stream():
+def test_errors_in_a_stream():
     headers = {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "went wrong"}
     with pytest.raises(errors.UpstreamUnavailable, match=r"InternalFailure.*went wrong"):
         UPSTREAM.stream(DEPLOYMENT).feed(encode_message(headers, b""))
 
 
-def test_counts():
+def test_token_counts():
     assert UPSTREAM.decode_count(b'{"inputTokens":17}') == 17
     for body in (b"", b"{}", b'{"inputTokens":"x"}', b"[]"):
         with pytest.raises(errors.UpstreamMalformed):
             UPSTREAM.decode_count(body)
 
 
-def test_the_splitter_is_there_though_nobody_relays():
+def test_there_is_a_splitter():
     assert isinstance(UPSTREAM.splitter(), EventSplitter)

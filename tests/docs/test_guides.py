@@ -1,0 +1,83 @@
+"""The examples of the guides run against a gateway. tests/unit/testing runs those of the testing guide."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, chat_request
+
+GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
+
+
+def examples(guide: str, language: str) -> list[str]:
+    text = (GUIDES / f"{guide}.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run_python(code: str, gateway: GatewayProcess, directory: Path) -> str:
+    """Run an example in a process of its own, and return what it prints."""
+    code = code.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}").replace("time.sleep(5)", "time.sleep(0.05)")
+    environment = {**os.environ, "INTELLIROUTER_BASE_URL": gateway.url}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with the models that the examples request."""
+    with MockVendor() as vendor:
+        config: dict[str, Any] = {
+            "providers": {
+                "fake": {"vendor": "fake"},
+                "mock": {"vendor": "openai-compatible", "base_url": vendor.base_url, "credentials": []},
+            },
+            "deployments": {
+                "echo": {"provider": "fake", "model": "echo"},
+                "embedder": {"provider": "fake", "model": "embed"},
+                "voice": {"provider": "mock", "model": "gpt-realtime"},
+            },
+            "models": {"auto": {"deployments": ["echo"]}, "assistant": {"deployments": ["echo"]}},
+        }
+        with GatewayProcess(config, tmp_path_factory.mktemp("guides")) as running:
+            yield running
+
+
+@pytest.mark.parametrize("number", range(len(examples("python-client", "python"))))
+def test_example_of_the_python_client_runs(number: int, gateway: GatewayProcess, tmp_path: Path) -> None:
+    assert run_python(examples("python-client", "python")[number], gateway, tmp_path)
+
+
+def test_example_of_a_batch_runs(gateway: GatewayProcess, tmp_path: Path) -> None:
+    lines, _ = examples("batches", "json")
+    (tmp_path / "questions.jsonl").write_text(lines)
+    (code,) = examples("batches", "python")
+    printed = run_python(code, gateway, tmp_path)
+    assert "Name a river." in printed
+    assert "Name a hill." in printed
+
+
+def test_example_of_a_realtime_session_runs(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (code,) = examples("websocket", "python")
+    assert "response.done" in run_python(code, gateway, tmp_path)
+
+
+def test_example_of_retries_and_fallbacks_makes_the_documented_attempts(tmp_path: Path) -> None:
+    config = yaml.safe_load(examples("reliability", "yaml")[0])
+    with GatewayProcess(config, tmp_path) as gateway:
+        response = httpx.post(f"{gateway.base_url}/chat/completions", json=chat_request(model="assistant"), timeout=30)
+        assert response.headers["x-intellirouter-attempts"] == "3"
+        attempts = gateway.record(response.headers["x-request-id"])["attempts"]
+    kinds = [(each["kind"], each["deployment"]) for each in attempts]
+    assert kinds == [("first", "first"), ("retry", "first"), ("fallback", "second")]

@@ -1,6 +1,6 @@
 """The record of an exchange: every column, with and without a value."""
 
-from intellirouter.core import Attempt, Candidate, Decision, ExchangeRecord, Loss, Usage, errors
+from intellirouter.core import EMPTY_CONTEXT, Attempt, Candidate, Decision, ExchangeRecord, Loss, Usage, errors
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Exchange
 from tests.support.dialects.standard import ENDPOINTS
@@ -27,7 +27,7 @@ def test_new_exchange_has_a_record_without_results() -> None:
 def test_record_has_every_result_of_the_exchange() -> None:
     exchange = build_exchange()
     exchange.identity = Identity("acme", "ci")
-    exchange.call = ENDPOINT.decode_request(STREAM_BODY)
+    exchange.call = ENDPOINT.decode_request(STREAM_BODY, EMPTY_CONTEXT)
     exchange.model = "m"
     exchange.decision = Decision(
         "m", "priority", "first", ("a",), 1, (Candidate("a", "p", "up", "chosen", "first", 0.0),)

@@ -25,7 +25,9 @@ class Ticker:
         self._callbacks: list[Callable[[], None]] = []
         monkeypatch.setattr(self._loop, "call_later", self._schedule)
 
-    def _schedule(self, delay_s: float, callback: Callable[..., Any], *args: Any, **members: Any) -> asyncio.TimerHandle:
+    def _schedule(
+        self, delay_s: float, callback: Callable[..., Any], *args: Any, **members: Any
+    ) -> asyncio.TimerHandle:
         if not isinstance(getattr(callback, "__self__", None), InFlight):
             return self._call_later(delay_s, callback, *args, **members)
         self._callbacks.append(callback)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects import Ended, Event, Finished, Response, events_of
-from intellirouter.dialects.ir import Began, Choice, Stop, Text, TextDelta
+from intellirouter.dialects import ChoiceFinished, Event, Response, StreamEnded, events_of
+from intellirouter.dialects.ir import Choice, Stop, StreamStarted, Text, TextDelta
 from intellirouter.pipeline import Decoded, Exchange, StageAnswer, Stages
 from tests.support.pipeline import ANSWER, BODY, STREAM_BODY, World
 from tests.support.pipeline import Response as UpstreamAnswer
@@ -24,10 +24,10 @@ def choice(text: str, stop: Stop | None) -> Choice:
 
 STOP = Stop(reason="stop")
 PIECES = (
-    [Began(id="c1", model="m"), TextDelta(text="one ")],
+    [StreamStarted(id="c1", model="m"), TextDelta(text="one ")],
     [],
     [TextDelta(text="two")],
-    [Finished(stop=Stop(reason="length")), Ended()],
+    [ChoiceFinished(stop=Stop(reason="length")), StreamEnded()],
 )
 
 
@@ -61,7 +61,9 @@ def world_of(
 ) -> World:
     """Return a world whose only source answers with these choices, events or this body."""
     response = Response(id="c1", model="m", choices=list(choices), usage=usage) if choices else None
-    return World(stages=Stages(sources=(Source(StageAnswer(source="cache", response=response, events=events, body=body)),)))
+    return World(
+        stages=Stages(sources=(Source(StageAnswer(source="cache", response=response, events=events, body=body)),))
+    )
 
 
 async def test_first_source_with_an_answer_is_used() -> None:

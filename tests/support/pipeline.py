@@ -169,11 +169,12 @@ class Source:
         return generation.identify(self.key)
 
     async def read(self, limits: ServerSpec) -> bytes:
-        del limits
         if self.gate is not None:
             await self.gate.wait()
         if isinstance(self.body, BaseException):
             raise self.body
+        if len(self.body) > limits.max_body_bytes:
+            raise errors.BodyTooLarge("too large")
         return self.body
 
 

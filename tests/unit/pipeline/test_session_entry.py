@@ -136,7 +136,7 @@ async def cancel(world: World, session: MemorySession, *, is_client_disconnected
     [(True, 499, ["begin", "settle"]), (False, 503, ["begin", "settle", "fail:overloaded"])],
 )
 async def test_canceled_session_is_settled(is_client_disconnected: bool, status: int, events: list[str]) -> None:
-    """The client has disconnected, so it is sent nothing, or the gateway is stopping, which is reported to the client."""
+    """A client that has disconnected is sent nothing. If the gateway is stopping, the client is sent an error."""
     upstream = MemorySocket(CREATED)
     world = World(sockets=Dialer(upstream))
     session = MemorySession(world.events)

@@ -23,7 +23,7 @@ def choice(text: str, stop: Stop | None) -> Choice:
 
 
 STOP = Stop(reason="stop")
-PIECES = (
+PIECES: tuple[list[Event], ...] = (
     [StreamStarted(id="c1", model="m"), TextDelta(text="one ")],
     [],
     [TextDelta(text="two")],

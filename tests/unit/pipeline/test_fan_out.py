@@ -148,7 +148,7 @@ async def test_merged_response_has_the_headers_of_the_first_copy() -> None:
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-async def test_failure_of_one_copy_is_a_failure_of_the_attempt(failing: int) -> None:
+async def test_failure_of_one_copy_is_a_failure_of_the_attempt(failing: int, caplog: pytest.LogCaptureFixture) -> None:
     copies: list[Response | BaseException] = [answer("x"), answer("y")]
     others = list(copies)
     copies.insert(failing, DOWN)
@@ -158,6 +158,7 @@ async def test_failure_of_one_copy_is_a_failure_of_the_attempt(failing: int) -> 
     assert texts(here) == ["1", "2", "3"]
     assert [each.outcome for each in others if isinstance(each, Response)] == ["aborted", "aborted"]
     assert here.board.of("a").failures == 1, "the copies are one attempt"
+    assert "background task" not in caplog.text, "the failure is handled"
 
 
 async def test_first_failure_is_reported() -> None:
@@ -244,7 +245,7 @@ async def test_stream_passes_chunks_on_as_they_arrive() -> None:
     assert (here.record.usage.input_tokens, here.record.usage.output_tokens) == (6, 4)
 
 
-async def test_copy_that_breaks_off_ends_the_stream_of_all() -> None:
+async def test_copy_that_breaks_off_ends_the_stream_of_all(caplog: pytest.LogCaptureFixture) -> None:
     x, y = events("x"), events("y")
     whole, broken = Response(*x), Response(*y[:2], error=BROKEN)
     here = world(whole, broken)
@@ -253,6 +254,7 @@ async def test_copy_that_breaks_off_ends_the_stream_of_all() -> None:
     assert (whole.outcome, broken.outcome) == ("aborted", "aborted")
     assert here.record.usage is not None, "what was produced is charged"
     assert here.board.of("a").failures == 1
+    assert "background task" not in caplog.text, "the failure is handled"
 
 
 async def test_disconnect_during_a_stream_ends_all_reads_and_copies() -> None:

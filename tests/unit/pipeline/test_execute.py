@@ -158,6 +158,8 @@ async def test_stream_that_breaks_after_its_first_content_ends_with_one_error_ev
         ((*EVENTS[:3], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=2, is_estimated=True)),
         ((EVENTS[2], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
         (EVENTS[2:], Usage(input_tokens=3, output_tokens=2)),
+        ((b"data: [DONE]\n\n",), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
+        (EVENTS[3:], Usage(input_tokens=3, output_tokens=2)),
     ],
 )
 async def test_usage_of_a_stream_is_reported_or_estimated(events: tuple[bytes, ...], usage: Usage) -> None:

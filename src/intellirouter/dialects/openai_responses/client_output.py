@@ -261,7 +261,7 @@ class CustomCallItem(CallItem):
 
 
 class UnwrappedCallItem(CustomCallItem):
-    """A custom tool that its upstream knew as a function of one text: shown when its arguments are whole."""
+    """A call of a custom tool that the upstream got as a function. Its text is sent once the arguments are complete."""
 
     def add_arguments(self, text: str) -> None:
         self._pieces.append(text)

@@ -35,7 +35,7 @@ _TOP_LEVEL: Final = frozenset(
         "user",
     }
 )
-"""`store` and `background` are handled by the gateway."""
+"""The gateway handles `store` and `background: false`."""
 _TEXT: Final = frozenset({"format", "verbosity"})
 _REASONING: Final = frozenset({"effort", "summary", "generate_summary"})
 _STREAM_OPTIONS: Final = frozenset({"include_obfuscation"})

@@ -154,7 +154,7 @@ def _read_texts(value: Any) -> list[str]:
 
 
 def _read_call(item: dict[str, Any]) -> ToolCall:
-    """Read a tool call. Raises `UpstreamMalformed` if it has no name."""
+    """Read a tool call. Raises `UpstreamMalformed` if the name is missing."""
     name = text_in(item, "name")
     if not name:
         raise errors.UpstreamMalformed("The upstream returned a tool call without a `name`.")

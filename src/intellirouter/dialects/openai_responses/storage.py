@@ -1,4 +1,4 @@
-"""What a store of responses needs of their dialect: items in and out, and the states a response goes through."""
+"""The functions that the store of responses needs: items of requests and responses, and changes of the state."""
 
 from typing import Final
 
@@ -22,5 +22,5 @@ final_response = history.final_response
 
 
 def queued(call: Call) -> tuple[str, bytes]:
-    """Return a new response's id, and the object as it stands before anything has happened."""
+    """Return the id of a new response, and its object with the status `queued`."""
     return lifecycle.queued(_CLIENT, call)

@@ -95,7 +95,7 @@ def with_history(body: bytes, items: list[dict[str, Any]]) -> bytes:
     return msgspec.json.encode(document)
 
 
-def in_foreground(body: bytes) -> bytes:
+def without_background(body: bytes) -> bytes:
     """Return the request without `background`, because the gateway itself waits for the upstream's response."""
     document = decode_body(_object, body)
     document.pop("background", None)

@@ -27,7 +27,7 @@ def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
     return response_id, msgspec.json.encode(document)
 
 
-def renamed(response: bytes, response_id: str) -> bytes:
+def with_id(response: bytes, response_id: str) -> bytes:
     """Return a finished response with the id that the client got for the queued response."""
     document: dict[str, Any] = msgspec.json.decode(response)
     return msgspec.json.encode(document | {"id": response_id, "background": True})

@@ -10,9 +10,9 @@ _CLIENT: Final = ResponsesClient()
 
 input_items = history.input_items
 with_history = history.with_history
-in_foreground = history.in_foreground
+without_background = history.without_background
 output_items = history.output_items
-renamed = lifecycle.renamed
+with_id = lifecycle.with_id
 cancelled = lifecycle.cancelled
 failed = lifecycle.failed
 id_of = lifecycle.id_of

@@ -120,5 +120,5 @@ def test_the_final_response_is_read_from_a_failed_stream() -> None:
 
 
 def test_upstream_requests_do_not_ask_for_background_processing() -> None:
-    body = history.in_foreground(b'{"model":"m","background":true,"input":"x"}')
+    body = history.without_background(b'{"model":"m","background":true,"input":"x"}')
     assert json.loads(body) == {"model": "m", "input": "x"}

@@ -273,7 +273,7 @@ class World:
         self.entry = Entry(self.current, self.in_flight)
         self.runtime = Runtime(
             server=server or ServerSpec(),
-            is_auth_required=bool(keys),
+            auth_required=bool(keys),
             store=StoreSpec(url="sqlite://", spool_dir="none"),
             providers={},
             deployments={},

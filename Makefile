@@ -67,7 +67,7 @@ bench-peers: ## Install the peer gateways for `make bench`.
 fuzz: env ## Run the property tests with many examples (FUZZ_CASES per test).
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
-mutants: env ## Run mutation tests of the core rooms, which takes about 20 minutes (ARGS="ROOM…" selects some).
+mutants: env ## Run mutation tests of the core rooms, which takes about 10 minutes (ARGS="ROOM…" selects some).
 	@$(BIN)/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r requirements/mutants.txt
 	@$(BIN)/python -m scripts.mutants $(ARGS)
 

@@ -125,7 +125,7 @@ def test_a_load_is_answered_here_whatever_the_deployment_speaks() -> None:
     target = deployment(dialects=("shout",))
     assert ENDPOINTS["ollama_chat"].can_serve(call, target) is None
     assert ENDPOINTS["ollama_chat"].losses(call, target) == (
-        Loss("keep_alive", "emulated", "the model is always there"),
+        Loss("keep_alive", "emulated", "the model is always loaded"),
     )
 
 

@@ -70,7 +70,7 @@ def test_its_arguments_are_asked_for_and_that_is_said() -> None:
     assert isinstance(told, Text)
     assert "one" in told.text
     assert "Tells the weather." in told.text
-    assert losses.taken() == (Loss("tool_choice", "emulated", "arguments asked for by their schema"),)
+    assert losses.taken() == (Loss("tool_choice", "emulated", "arguments requested as structured output"),)
     assert len(before.messages) == 2
 
 

@@ -54,7 +54,7 @@ def test_what_its_server_does_not_know_is_known_by_its_first_bytes(media_type: s
 
 
 def test_a_web_page_is_no_picture() -> None:
-    with pytest.raises(InvalidRequest, match="leads to text/html, which is no image"):
+    with pytest.raises(InvalidRequest, match=r"must lead to content of type image/\*, but its type is text/html"):
         with_fetched(conversation(media(URL)), {URL: ("text/html", "PGh0bWw+")}, LossReport())
 
 

@@ -82,9 +82,9 @@ def test_json_that_breaks_the_schema_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("reason", ["malformed_tool_call", "error"])
 def test_a_failure_in_place_of_an_answer_is_none(reason: StopReason) -> None:
-    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
         validate_answer(answer(reason=reason), PLAIN)
-    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
         StreamGuard().watch([ChoiceFinished(stop=Stop(reason=reason))])
     begun = answer(Text(text="Once"), reason=reason)
     assert validate_answer(begun, PLAIN) == begun

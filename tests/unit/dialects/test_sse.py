@@ -233,5 +233,5 @@ def test_events_read_together_are_those_read_one_by_one(shapes: list[str], end: 
 
 
 def test_lines_that_are_no_event_stream_are_refused_among_good_events() -> None:
-    with pytest.raises(errors.UpstreamMalformed, match="no event stream"):
+    with pytest.raises(errors.UpstreamMalformed, match="a web page instead of an event stream"):
         EventReader().feed(b"data: a\n\n<html>\n\ndata: b\n\n")

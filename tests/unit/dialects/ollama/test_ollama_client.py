@@ -131,7 +131,7 @@ def test_no_json_object_is_refused(client, body):
 
 
 def test_a_picture_by_address_is_refused_in_a_prompt():
-    with pytest.raises(errors.InvalidRequest, match="Send the picture itself"):
+    with pytest.raises(errors.InvalidRequest, match="expected base64 data, but got a URL"):
         generate(images=["http://x.org/a.png"])
 
 
@@ -239,7 +239,7 @@ def test_arguments_are_objects_and_calls_are_numbered():
 def test_broken_arguments_are_kept():
     body, losses = encoded(answer(ToolCall(id="c1", name="a", arguments='{"x": '), reason="length"))
     assert body["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": '{"x": '}
-    assert losses == ['tool_calls[].function.arguments;how=converted;as="arguments that are no JSON object"']
+    assert losses == ['tool_calls[].function.arguments;how=converted;as="invalid JSON object in _raw"']
 
 
 def test_what_cannot_be_told_is_reported():

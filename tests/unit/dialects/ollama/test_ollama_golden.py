@@ -107,7 +107,7 @@ def test_an_unfinished_stream_is_an_error(case):
     whole = [line for line in case["wire"] if '"done":true' not in line.replace(" ", "")]
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed("".join(whole).encode())
-    with pytest.raises(Exception, match="without its last line"):
+    with pytest.raises(Exception, match="ended without a line with `done`"):
         decoder.end()
 
 

@@ -152,7 +152,7 @@ def test_tools_of_free_text_become_functions_of_one_text():
     function = body["tools"][0]["function"]
     assert function["parameters"]["required"] == ["input"]
     assert "start: X" in function["parameters"]["properties"]["input"]["description"]
-    assert losses == ['tools;how=emulated;as="free text is the argument input"']
+    assert losses == ['tools;how=emulated;as="free text sent as argument input"']
     assert "tools" not in asked(tools=[CustomTool(name="c")], tool_choice=ToolChoice(allowed=["x"]))[0]
 
 
@@ -239,7 +239,7 @@ def test_results_name_their_tool_and_call():
         {"role": "tool", "content": "Error: boom", "tool_call_id": "1", "tool_name": "a"},
         {"role": "tool", "content": "Error 3", "tool_call_id": "9", "tool_name": "z"},
     ]
-    assert losses == ['messages[].content[].is_error;how=converted;as="in words"']
+    assert losses == ['messages[].content[].is_error;how=converted;as="part of the text"']
 
 
 def test_pictures_of_results_follow_all_results():
@@ -306,7 +306,7 @@ def test_messages_of_every_kind():
         (
             ReasoningConfig(budget_tokens=99),
             True,
-            ['reasoning.budget_tokens;how=converted;as="thinking is on or off"'],
+            ['reasoning.budget_tokens;how=converted;as="reasoning can only be on or off"'],
         ),
         (ReasoningConfig(effort="low", summary="auto"), "low", ["reasoning.summary;how=dropped"]),
     ],

@@ -8,7 +8,7 @@ import pytest
 from intellirouter.core import Deployment, Loss, UpstreamAddress, UpstreamRequest, errors
 from intellirouter.core.vendor import NO_QUIRKS, Quirks
 from intellirouter.dialects.openai_chat import UPSTREAM, OpenAIChatPassthrough
-from intellirouter.dialects.openai_chat.quirks import touches
+from intellirouter.dialects.openai_chat.quirks import may_apply
 from intellirouter.dialects.openai_completions import CompletionsPassthrough
 
 LANE = OpenAIChatPassthrough()
@@ -66,7 +66,7 @@ def test_no_quirks_means_no_look_at_the_body() -> None:
 )
 def test_what_a_quirk_names_is_seen(members: dict[str, Any]) -> None:
     call = LANE.decode_request(json.dumps({"model": "m", "messages": MESSAGES, **members}).encode())
-    assert touches(call.body, call.source.temperature, ALL)
+    assert may_apply(call.body, call.source.temperature, ALL)
 
 
 def test_a_name_that_is_spelled_with_escapes_is_seen() -> None:

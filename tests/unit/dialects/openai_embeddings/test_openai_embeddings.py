@@ -94,7 +94,7 @@ def test_an_error_under_status_200_is_a_failure() -> None:
 
 
 def test_embeddings_are_not_streamed() -> None:
-    with pytest.raises(errors.InvalidRequest, match="not streamed"):
+    with pytest.raises(errors.InvalidRequest, match="cannot be streamed"):
         codec.relay(codec.decode_request(body()))
 
 

@@ -1,8 +1,8 @@
 """Mutation tests: which small bugs in a room do the room's own unit tests miss? `python -m scripts.mutants [ROOM…]`
 
 mutmut changes one detail of one function at a time and runs the tests of tests/unit/ROOM that call the function. A
-mutant survives if they all pass. At most 10 % of a room's mutants may survive. tests/unit/surviving_mutants.txt lists the
-functions that have survivors, with the reason:
+mutant survives if they all pass. At most 10 % of a room's mutants may survive. tests/unit/surviving_mutants.txt lists
+the functions that have survivors, with the reason:
 
     room.module.function: reason
 
@@ -130,9 +130,8 @@ def table(by_room: Mapping[str, Results]) -> Iterator[str]:
         alive, untested = survivors(total), total[WITHOUT_TESTS]
         killed, timed_out = (sum(total[status] for status in group) for group in (KILLED, TIMED_OUT))
         percent = 100 * alive / (total.total() or 1)
-        yield (
-            f"{room:<12}{total.total():>8}{killed:>8}{timed_out:>11}{untested:>10}{alive - untested:>10}{percent:>8.1f}%"
-        )
+        counts = f"{total.total():>8}{killed:>8}{timed_out:>11}{untested:>10}{alive - untested:>10}"
+        yield f"{room:<12}{counts}{percent:>8.1f}%"
 
 
 def survivor_lines(results: Results, reasons: Mapping[str, str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error, encode_error_event
-from intellirouter.dialects.openai.errors import decode_error, decode_error_in_stream, retry_after_s
+from intellirouter.dialects.openai.upstream_errors import decode_error, decode_error_in_stream, retry_after_s
 from intellirouter.testing import FakeClock
 
 Headers = list[tuple[str, str]]

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamRequest
-from intellirouter.dialects.anthropic_messages import client_errors
+from intellirouter.dialects.anthropic_messages import upstream_errors
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_request import RequestBuilder, count_body
 from intellirouter.dialects.anthropic_messages.upstream_response import read_count, read_response
@@ -64,7 +64,7 @@ class MessagesUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    decode_error = staticmethod(client_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def _beta_header(conversation: Conversation, deployment: Deployment, losses: LossReport) -> str:

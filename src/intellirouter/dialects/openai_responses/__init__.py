@@ -8,7 +8,7 @@ Both: `encrypted_content`, `fields`.
 
 from typing import Final
 
-from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai.client_errors import OpenAIErrors
 from intellirouter.dialects.openai_responses import history, lifecycle
 from intellirouter.dialects.openai_responses.client import ResponsesClient
 from intellirouter.dialects.openai_responses.count import InputTokensClient

@@ -18,7 +18,7 @@ from intellirouter.dialects.ir import (
     ToolChoice,
     origin_of,
 )
-from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_input import InputWriter, encode_tools, namespaces_of
 from intellirouter.dialects.openai_responses.upstream_response import decode_response
@@ -92,7 +92,7 @@ class ResponsesUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    decode_error = staticmethod(openai_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def _body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
-from intellirouter.dialects.openai.errors import ACCOUNT_CODES, decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_error_in_200
 from intellirouter.dialects.openai_responses.client_content import citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES

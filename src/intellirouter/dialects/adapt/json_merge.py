@@ -44,7 +44,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     member is taken from `ours`."""
     containers: frozenset[str] = frozenset()
     """Top-level objects that contain settings of several kinds (`generationConfig`). If `ours` does not have the
-    object, only the members that `base` has in it are removed; the others are settings that the writer does not know."""
+    object, only its members in `base` are removed. The writer of `base` does not know the other settings."""
 
 
 PLAIN: Final = Layout()

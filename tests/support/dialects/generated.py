@@ -1,4 +1,4 @@
-"""Generated conversations, answers and streams, for property tests."""
+"""Generated conversations, responses and streams, for property tests."""
 
 import json
 from typing import Any

@@ -32,7 +32,7 @@ from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     UPSTREAMS,
     call_of,
     client_of,
@@ -134,7 +134,7 @@ def lost_in_translation(
         before = with_output_schema(before, tool, LossReport())
     losses = {loss.field: loss.how for loss in sent.losses}
     names = client_of(client, call.body).field_names
-    return silent_losses(before, after, losses, names, UNSAID[target.name])
+    return silent_losses(before, after, losses, names, UPSTREAM_DEFAULTS[target.name])
 
 
 def changed_besides(sent: UpstreamRequest, edited: UpstreamRequest, target: Deployment, place: int) -> list[str]:

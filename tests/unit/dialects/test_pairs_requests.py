@@ -11,7 +11,7 @@ from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     Sent,
     call_of,
     client_of,
@@ -33,7 +33,9 @@ REPORTED_BY_OTHERS = {
 def unreported(client: str, body: bytes, sent: Sent, target: Deployment, losses: dict[str, str]) -> list[str]:
     assert sent.request is not None
     after = read_back(sent.request, target.dialects[0])
-    return silent_losses(sent.before, after, losses, client_of(client, body).field_names, UNSAID[target.name])
+    return silent_losses(
+        sent.before, after, losses, client_of(client, body).field_names, UPSTREAM_DEFAULTS[target.name]
+    )
 
 
 @pytest.mark.parametrize(("client", "case"), CASES)

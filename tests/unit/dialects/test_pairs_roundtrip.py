@@ -17,7 +17,7 @@ from tests.support.dialects.meaning import silent_losses
 from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     UPSTREAMS,
     client_of,
     collected,
@@ -64,7 +64,7 @@ def test_a_conversation_arrives_except_for_reported_losses(upstream: str, conver
         return
     after = read_back(sent.request, upstream)
     names = client_of("openai_chat").field_names
-    assert silent_losses(sent.before, after, sent.losses, names, UNSAID[target.name]) == []
+    assert silent_losses(sent.before, after, sent.losses, names, UPSTREAM_DEFAULTS[target.name]) == []
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
@@ -80,4 +80,6 @@ def test_a_decoded_request_is_encoded_without_further_losses(upstream: str, conv
     after = read_back(sent.request, upstream)
     again = send(plain_call("openai_chat"), "openai_chat", target, form=after)
     assert again.request is not None
-    assert silent_losses(after, read_back(again.request, upstream), again.losses, {}, UNSAID[target.name]) == []
+    assert (
+        silent_losses(after, read_back(again.request, upstream), again.losses, {}, UPSTREAM_DEFAULTS[target.name]) == []
+    )

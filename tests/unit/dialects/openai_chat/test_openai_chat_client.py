@@ -395,8 +395,8 @@ def test_texts_are_escaped() -> None:
 
 def test_an_error_in_a_stream_is_an_event_for_which_the_sdk_raises() -> None:
     encoder = CLIENT.stream(call_of(stream=True), LossReport())
-    told = encoder.fail(errors.UpstreamUnavailable("gone"))
-    assert json.loads(told.removeprefix(b"data: "))["error"]["message"] == "gone"
+    event = encoder.fail(errors.UpstreamUnavailable("Failed."))
+    assert json.loads(event.removeprefix(b"data: "))["error"]["message"] == "Failed."
 
 
 JSON = st.recursive(

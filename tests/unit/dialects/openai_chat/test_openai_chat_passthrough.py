@@ -266,13 +266,13 @@ options = st.dictionaries(
 
 
 @given(options, st.sampled_from(["absent", None, False]), st.integers(0, 3), st.booleans())
-def test_other_stream_options_are_kept(held: dict[str, Any], usage: Any, indent: int, is_ascii: bool) -> None:
-    asked = held if usage == "absent" else {**held, "include_usage": usage}
-    document = {**json.loads(body(stream=True)), "stream_options": asked, "z": "}"}
+def test_other_stream_options_are_kept(other_options: dict[str, Any], usage: Any, indent: int, is_ascii: bool) -> None:
+    options = other_options if usage == "absent" else {**other_options, "include_usage": usage}
+    document = {**json.loads(body(stream=True)), "stream_options": options, "z": "}"}
     sent = json.dumps(document, indent=indent or None, ensure_ascii=is_ascii).encode()
     call = codec.decode_request(sent)
     edited = json.loads(codec.edited(call, "up"))
-    assert edited == {**document, "model": "up", "stream_options": {**asked, "include_usage": True}}
+    assert edited == {**document, "model": "up", "stream_options": {**options, "include_usage": True}}
 
 
 def test_the_relay_keeps_usage_if_the_client_requested_it() -> None:

@@ -119,8 +119,8 @@ def test_text_is_returned_immediately() -> None:
 def test_the_finish_reason_waits_for_the_end_and_usage_is_not_repeated() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    told = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
-    assert [type(each) for each in told] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
+    events = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
+    assert [type(each) for each in events] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
     assert any(isinstance(each, ChoiceFinished) for each in decoder.feed(DONE))
 
 

@@ -16,6 +16,7 @@ from intellirouter.core import (
     FrameSocket,
     RequestContext,
     SocketRefusal,
+    SocketUpstream,
     Timeouts,
     UpstreamAddress,
     UpstreamRequest,
@@ -122,16 +123,18 @@ class Reply:
         self.has_begun = False
         self.error: errors.GatewayError | None = None
         self.body = b""
+        self.request_id = ""
+        self.content_type = b""
         self.error_event: bytes | None = None
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
-        del exchange, content_type
+        self.request_id, self.content_type = exchange.request_id, content_type
         self.has_begun = True
         self.body = body
         self.events.append(f"complete:{status}")
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
-        del exchange, stream_type
+        self.request_id, self.content_type = exchange.request_id, stream_type
         self.has_begun = True
         self.events.append("begin")
 
@@ -166,11 +169,12 @@ class Source:
         return generation.identify(self.key)
 
     async def read(self, limits: ServerSpec) -> bytes:
-        del limits
         if self.gate is not None:
             await self.gate.wait()
         if isinstance(self.body, BaseException):
             raise self.body
+        if len(self.body) > limits.max_body_bytes:
+            raise errors.BodyTooLarge("too large")
         return self.body
 
 
@@ -254,6 +258,7 @@ class World:
         server: ServerSpec | None = None,
         keys: tuple[KeySpec, ...] = (),
         fetcher: Fetcher | None = None,
+        sockets: SocketUpstream | None = None,
         **answers: Sequence[Answer] | Answer,
     ) -> None:
         self.events: list[str] = []
@@ -268,7 +273,7 @@ class World:
         self.entry = Entry(self.current, self.in_flight)
         self.runtime = Runtime(
             server=server or ServerSpec(),
-            is_auth_required=bool(keys),
+            auth_required=bool(keys),
             store=StoreSpec(url="sqlite://", spool_dir="none"),
             providers={},
             deployments={},
@@ -286,6 +291,7 @@ class World:
             emit=lambda record, name: self.emitted.append((record, name)),
             clock=self.clock,
             fetcher=fetcher,
+            sockets=sockets,
         )
         catalog: Any = NamedModels(model or resolved("a"))
         self.spine = Spine(self.runtime, catalog, parts, stages or Stages())

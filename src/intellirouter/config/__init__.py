@@ -8,7 +8,7 @@ All problems are collected and raised together as `ConfigError`. Environment var
 This room knows no vendor and no strategy: the caller passes them in.
 """
 
-from intellirouter.config.compile import compile_config, is_loopback
+from intellirouter.config.compile import compile_config
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
 from intellirouter.config.load import LoadedConfig, load_config, process_environment
@@ -25,6 +25,7 @@ from intellirouter.config.runtime import (
     Runtime,
     ServerSpec,
     StoreSpec,
+    is_loopback,
 )
 from intellirouter.config.schema import Config, config_schema
 from intellirouter.config.secret_references import SecretReferenceError, StoredSecretLookup

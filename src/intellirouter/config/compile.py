@@ -33,6 +33,7 @@ from intellirouter.config.runtime import (
     Runtime,
     ServerSpec,
     StoreSpec,
+    is_loopback,
 )
 from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider, Store
 from intellirouter.config.schema import Price as PriceEntry
@@ -50,14 +51,6 @@ from intellirouter.config.value_types import artifact_model
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
 
 _STORE_HINT = "Set it to `sqlite:///relative.db` or `sqlite:////absolute.db`."
-_LOOPBACK_NAMES = frozenset({"localhost", "::1", "[::1]"})
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address to listen on (a name or an IP address) is reachable from this machine only."""
-    parts = host.split(".")
-    is_v4 = len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
-    return host.lower() in _LOOPBACK_NAMES or (is_v4 and parts[0] == "127")
 
 
 def compile_config(
@@ -106,9 +99,9 @@ class _Compiler:
         deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
         models = self._models(deployments, providers)
         keys = self._keys()
-        is_auth_required = self._auth(len(keys))
         if self._problems:
             raise ConfigError(self._problems)
+        self._warn_about_auth(has_keys=bool(keys))
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=ServerSpec(
@@ -118,7 +111,7 @@ class _Compiler:
                     "fetch_allow": tuple(server.fetch_allow),
                 }
             ),
-            is_auth_required=is_auth_required,
+            auth_required=config.auth.required,
             store=store,
             providers=providers,
             deployments=deployments,
@@ -149,14 +142,13 @@ class _Compiler:
                     return origin
         return ""
 
-    def _auth(self, key_count: int) -> bool:
+    def _warn_about_auth(self, *, has_keys: bool) -> None:
         host, configured = self._config.server.host, self._config.auth.required
         required = configured if configured is not None else not is_loopback(host)
-        if required and not key_count:
+        if required and not has_keys:
             self._warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")
         if not required and not is_loopback(host):
             self._warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
-        return required
 
     def _store(self, store: Store) -> StoreSpec:
         prefix, url = "sqlite:///", store.url

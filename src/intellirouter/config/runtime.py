@@ -3,9 +3,13 @@
 A reload compiles a new Runtime and replaces one reference. Requests in flight keep the Runtime they started with.
 """
 
+from typing import Final
+
 from msgspec import Struct, field
 
 from intellirouter.core import AuthScheme, Price, Secret, Timeouts
+
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
 
 class ServerSpec(Struct, frozen=True, kw_only=True):
@@ -127,7 +131,8 @@ class KeySpec(Struct, frozen=True, kw_only=True):
 
 class Runtime(Struct, frozen=True, kw_only=True):
     server: ServerSpec
-    is_auth_required: bool
+    auth_required: bool | None
+    """None: clients need a key unless the gateway listens on a loopback address only."""
     store: StoreSpec
     providers: dict[str, ProviderSpec]
     deployments: dict[str, DeploymentSpec]
@@ -145,3 +150,14 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()
     """Warnings for the operator, for example about settings that have no effect in this version."""
+
+    @property
+    def is_auth_required(self) -> bool:
+        return not is_loopback(self.server.host) if self.auth_required is None else self.auth_required
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on (a name or an IP address) is reachable from this machine only."""
+    parts = host.split(".")
+    is_v4 = len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
+    return host.lower() in _LOOPBACK_NAMES or (is_v4 and parts[0] == "127")

@@ -34,12 +34,12 @@ async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
     if call.is_stream:
         await _stream(client, call, _batches(answer), delivery)
     else:
-        response = answer.response or collect(await _all_events(_batches(answer)), call.dialect)
+        response = answer.response or collect(await _all_events(_batches(answer)))
         await _complete(client, call, response, delivery)
 
 
 async def _complete(client: ChatClient, call: Call, response: Response, delivery: Delivery) -> None:
-    losses = LossReport(client.field_names)
+    losses = LossReport()
     body = client.encode(response, call, losses)
     delivery.exchange.losses = losses.taken()
     stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
@@ -49,7 +49,7 @@ async def _complete(client: ChatClient, call: Call, response: Response, delivery
 
 async def _stream(client: ChatClient, call: Call, batches: AsyncIterator[Sequence[Event]], delivery: Delivery) -> None:
     """Encode events as they arrive. The last bytes are sent after the settlement."""
-    exchange, encoder = delivery.exchange, client.stream(call, LossReport(client.field_names))
+    exchange, encoder = delivery.exchange, client.stream(call, LossReport())
     has_begun = False
     try:
         async for batch in batches:

@@ -20,8 +20,8 @@ from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow
 
-_FIXED_SERVER_SETTINGS: Final = ("host", "port", "role")
-"""Settings of `server` that take effect only when the process starts, like all settings of `store`."""
+_FIXED_SETTINGS: Final = {"server": ("host", "port", "role"), "host": ("cache_dir", "run_dir")}
+"""Settings by section that take effect only when the process starts, like all settings of `store`."""
 
 
 class Registries(Struct, frozen=True, kw_only=True):
@@ -58,16 +58,22 @@ class Generations:
     def effective(self, runtime: Runtime) -> Runtime:
         """Return the configuration, but with the values of the start for settings that only a restart can change."""
         started = self._started_with
-        fixed = {name: getattr(started.server, name) for name in _FIXED_SERVER_SETTINGS}
-        return structs.replace(runtime, server=structs.replace(runtime.server, **fixed), store=started.store)
+        sections = {
+            section: structs.replace(
+                getattr(runtime, section), **{name: getattr(getattr(started, section), name) for name in names}
+            )
+            for section, names in _FIXED_SETTINGS.items()
+        }
+        return structs.replace(runtime, **sections, store=started.store)
 
     def pending_restart(self, runtime: Runtime) -> tuple[str, ...]:
         """Return the settings that have changed since the start and take effect only after a restart."""
         started = self._started_with
         changed = [
-            f"server.{name}"
-            for name in _FIXED_SERVER_SETTINGS
-            if getattr(runtime.server, name) != getattr(started.server, name)
+            f"{section}.{name}"
+            for section, names in _FIXED_SETTINGS.items()
+            for name in names
+            if getattr(getattr(runtime, section), name) != getattr(getattr(started, section), name)
         ]
         return (*changed, *(["store"] if runtime.store != started.store else []))
 

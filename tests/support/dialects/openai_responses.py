@@ -65,12 +65,12 @@ def read_events(stream: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def written(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
-    """Encode events one by one, and return the events of the validated stream."""
+def write_stream(writer: StreamEncoder, events: list[Event]) -> list[dict[str, Any]]:
+    """Encode the events one by one, validate the stream, and return its events."""
     stream = b"".join(writer.encode([event]) for event in events if type(event).__name__ != "StreamEnded")
-    written_events = read_events(stream + writer.end())
-    validate_stream(written_events)
-    return written_events
+    written = read_events(stream + writer.end())
+    validate_stream(written)
+    return written
 
 
 def validate_stream(events: list[dict[str, Any]]) -> None:

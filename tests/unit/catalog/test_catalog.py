@@ -43,7 +43,7 @@ def catalog(*specs: DeploymentSpec, models: tuple[ModelSpec, ...] = (), **provid
     }
     runtime = Runtime(
         server=ServerSpec(),
-        is_auth_required=False,
+        auth_required=False,
         store=StoreSpec(url="sqlite://", spool_dir="spool"),
         providers=providers,
         deployments={each.name: each for each in specs},

@@ -74,8 +74,8 @@ async def test_disconnect_while_sending_the_body_leaves_no_record() -> None:
 
 
 async def test_rejected_body_is_recorded() -> None:
-    world = World()
-    await world.serve(errors.BodyTooLarge("too large"))
+    world = World(server=ServerSpec(max_body_bytes=len(BODY) - 1))
+    await world.serve()
     assert world.events == ["settle", "fail:body_too_large"]
     assert (world.record.status, world.record.error_code) == (413, "body_too_large")
     assert len(world.emitted) == 1
@@ -117,8 +117,9 @@ async def cancel(world: World, source: Source, *, is_client_disconnected: bool) 
 async def test_stopping_gateway_reports_an_error_to_the_client() -> None:
     world = World(a=Response(gate=asyncio.Event()))
     task = await cancel(world, Source(), is_client_disconnected=False)
-    assert not task.cancelled(), "the task serves only this request, so the cancellation ends here"
+    assert (task.cancelled(), task.cancelling()) == (False, 0), "the task serves only this request"
     assert isinstance(world.reply.error, errors.Overloaded)
+    assert world.reply.error.message == "The gateway was stopped before the response was complete."
     assert (world.record.status, world.outcomes) == (503, ["client_disconnected"])
     assert world.events == ["settle", "fail:overloaded"]
 
@@ -129,6 +130,7 @@ async def test_disconnected_client_is_sent_nothing() -> None:
     assert not task.cancelled()
     assert world.events == ["settle"]
     assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
+    assert world.record.error_message == "The client closed the connection before the response was complete."
 
 
 async def test_cancellation_of_a_shared_task_is_not_suppressed() -> None:

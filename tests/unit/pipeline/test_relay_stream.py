@@ -1,10 +1,13 @@
-"""Relaying a stream whose content arrives with its end: all of it is sent, once."""
+"""Relaying streams: what is sent when content arrives with the end, and what is recorded of the request."""
 
+import json
 from typing import Any
 
 from intellirouter.core import Usage
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.stream import open_stream, relay_stream
+from tests.support.pipeline import EVENTS, World
+from tests.support.pipeline import Response as UpstreamAnswer
 
 
 class Response:
@@ -54,3 +57,11 @@ async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
     assert stream.is_complete
     last = await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     assert reply.sent + last == b"[all of it][end]"
+
+
+async def test_losses_of_a_streamed_request_are_recorded() -> None:
+    world = World(a=UpstreamAnswer(*EVENTS))
+    body = {"model": "m", "max_tokens": 9, "stream": True, "top_k": 5, "messages": [{"role": "user", "content": "hi"}]}
+    await world.serve(json.dumps(body).encode(), endpoint="anthropic_messages")
+    assert world.reply.error is None
+    assert world.record.dropped == ("top_k;how=dropped",)

@@ -47,7 +47,7 @@ class Renaming:
 class Cached:
     """An answer source: returns a complete answer, or events one by one."""
 
-    dialects = None
+    dialects: frozenset[str] | None = None
 
     def __init__(self, *, is_streaming: bool = False, error: errors.GatewayError | None = None) -> None:
         self._is_streaming = is_streaming
@@ -69,7 +69,7 @@ class Cached:
 
 
 class Tapping:
-    dialects = None
+    dialects: frozenset[str] | None = None
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
@@ -110,6 +110,31 @@ async def test_stages_of_other_dialects_are_not_run() -> None:
     world = World(stages=Stages(request=(stage,)), a=UpstreamAnswer(ANSWER))
     await world.serve(json.dumps(BODIES["anthropic_messages"]).encode(), endpoint="anthropic_messages")
     assert stage.seen == []
+
+
+@pytest.mark.parametrize(
+    ("dialects", "answered_by"),
+    [
+        (None, ["hit", "hit", "hit"]),
+        (frozenset({"openai_chat", "ollama"}), ["hit", None, "hit"]),
+        (frozenset({"anthropic_messages"}), [None, "hit", None]),
+    ],
+)
+async def test_sources_and_answer_stages_run_for_their_dialects_only(
+    dialects: frozenset[str] | None, answered_by: list[str | None]
+) -> None:
+    source, tapping = Cached(), Tapping([])
+    source.dialects = tapping.dialects = dialects
+    world = World(stages=Stages(sources=(source,), answer=(tapping,)), a=[UpstreamAnswer(ANSWER) for _ in range(3)])
+    found: list[str | None] = []
+    is_tapped: list[bool] = []
+    for endpoint in ("openai_chat", "anthropic_messages", "openai_chat"):
+        tapping.taken.clear()
+        exchange = await world.serve(json.dumps(BODIES[endpoint]).encode(), endpoint=endpoint)
+        found.append(exchange.answered_by)
+        is_tapped.append(bool(tapping.taken))
+    assert found == answered_by
+    assert is_tapped == [name is not None for name in answered_by]
 
 
 @pytest.mark.parametrize("is_streaming", [False, True])

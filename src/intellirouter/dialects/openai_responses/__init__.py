@@ -1,9 +1,9 @@
-"""OpenAI's responses dialect: Codex and the `openai` SDKs as clients, OpenAI and its likes as upstreams.
+"""OpenAI's Responses dialect, for clients such as Codex and the `openai` SDKs, and for OpenAI and compatible upstreams.
 
-Door: `SPEC`; `CLIENT` (`POST /v1/responses`), `COUNT_CLIENT` (`POST /v1/responses/input_tokens`), `UPSTREAM`,
-`ResponsesPassthrough`; `history`, `lifecycle` and `storage` are for whoever stores responses.
-Client side: `client`, `count`, `client_*`, `response_envelope`. Upstream side: `upstream_*`.
-Both: `encrypted_content`, `fields`.
+Public names: `SPEC`; `CLIENT` (`POST /v1/responses`), `COUNT_CLIENT` (`POST /v1/responses/input_tokens`), `UPSTREAM`
+and `ResponsesPassthrough`. The client side is in `client`, `count`, `client_*` and `response_envelope`, the upstream
+side in `upstream_*`. Both use `encrypted_content` and `fields`. `history`, `lifecycle` and `storage` are for the room
+that stores responses.
 """
 
 from typing import Final

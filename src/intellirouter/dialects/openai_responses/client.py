@@ -1,4 +1,4 @@
-"""The client's side of the responses dialect: `POST /v1/responses`."""
+"""The client side of the Responses dialect: `POST /v1/responses`."""
 
 from typing import Any, Final
 
@@ -7,9 +7,9 @@ import msgspec
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response, events_of
-from intellirouter.dialects.openai_responses.client_request import decode_request
-from intellirouter.dialects.openai_responses.client_settings import decode_conversation
-from intellirouter.dialects.openai_responses.client_stream import ResponseWriter, WholeWriter
+from intellirouter.dialects.openai_responses.client_request import read_request
+from intellirouter.dialects.openai_responses.client_settings import read_conversation
+from intellirouter.dialects.openai_responses.client_stream import ResponseWriter, WholeResponseWriter
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.protocols import StreamEncoder
 from intellirouter.dialects.wire.request_validation import decode_body
@@ -43,13 +43,13 @@ class ResponsesClient:
     field_names = FIELD_NAMES
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
-        return decode_request(body, context)
+        return read_request(body, context)
 
     def decode(self, call: Call) -> Conversation:
-        return decode_conversation(decode_body(_decoder, call.body), DIALECT)
+        return read_conversation(decode_body(_decoder, call.body))
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        writer = WholeWriter(call, losses)
+        writer = WholeResponseWriter(call, losses)
         writer.encode(list(events_of(response)))
         return msgspec.json.encode(writer.finish())
 

@@ -1,4 +1,4 @@
-"""Content parts of input messages and tool results, read into the intermediate form."""
+"""Reads the content of input messages and tool results as parts."""
 
 import base64
 from typing import Any, Final
@@ -14,7 +14,7 @@ _REFUSAL: Final = frozenset({"type", "refusal"})
 _IMAGE: Final = frozenset({"type", "image_url", "file_id", "detail", "prompt_cache_breakpoint"})
 _FILE: Final = frozenset({"type", "file_data", "file_url", "file_id", "filename", "detail", "prompt_cache_breakpoint"})
 _AUDIO: Final = frozenset({"type", "input_audio"})
-_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
+_TEXT_TYPES: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
 MEDIA_TYPES: Final = {
     ".pdf": "application/pdf",
     ".txt": "text/plain",
@@ -25,43 +25,43 @@ MEDIA_TYPES: Final = {
 }
 
 
-def decode_content(value: Any, path: str) -> list[Part]:
-    """Read a message's content: a string, a list of parts, or null for none."""
+def read_content(value: Any, path: str) -> list[Part]:
+    """Read the content of a message, which is a text, a list of parts, or null. Raises `InvalidRequest`."""
     if value is None:
         return []
     if isinstance(value, str):
         return [Text(text=value)]
     if not isinstance(value, list):
         raise wrong_type(path, "one of a string or an array", value)
-    return [_part(as_object(part, f"{path}[{index}]"), f"{path}[{index}]") for index, part in enumerate(value)]
+    return [_read_part(as_object(part, f"{path}[{index}]"), f"{path}[{index}]") for index, part in enumerate(value)]
 
 
-def _part(part: dict[str, Any], path: str) -> Part:
+def _read_part(part: dict[str, Any], path: str) -> Part:
     kind = READER.required(part, "type", path)
-    if kind in _TEXTS:
+    if kind in _TEXT_TYPES:
         return Text(
             text=READER.required(part, "text", path),
-            citations=[found for found in map(citation, READER.array(part, "annotations", path)) if found is not None],
-            cache=_mark(part, path),
+            citations=read_citations(READER.array(part, "annotations", path)),
+            cache=_read_cache_mark(part, path),
             extras=unknown_members(part, _TEXT),
         )
     if kind == "refusal":
         return Refusal(text=READER.required(part, "refusal", path), extras=unknown_members(part, _REFUSAL))
     if kind == "input_image":
-        return _image(part, path)
+        return _read_image(part, path)
     if kind == "input_file":
-        return _file(part, path)
+        return _read_file(part, path)
     if kind == "input_audio":
-        return _audio(part, path)
+        return _read_audio(part, path)
     return Foreign(dialect=DIALECT, kind=kind, raw=part)
 
 
-def _mark(part: dict[str, Any], path: str) -> CacheMark | None:
+def _read_cache_mark(part: dict[str, Any], path: str) -> CacheMark | None:
     mark = READER.object(part, "prompt_cache_breakpoint", path)
     return None if mark is None else CacheMark(ttl=READER.text(mark, "ttl", f"{path}.prompt_cache_breakpoint"))
 
 
-def _image(part: dict[str, Any], path: str) -> Media:
+def _read_image(part: dict[str, Any], path: str) -> Media:
     url, file_id = READER.text(part, "image_url", path), READER.text(part, "file_id", path)
     if not url and not file_id:
         raise missing(f"{path}.image_url")
@@ -69,12 +69,12 @@ def _image(part: dict[str, Any], path: str) -> Media:
         kind="image",
         source=source_of_url(url) if url else Source(file_id=file_id),
         detail=READER.text(part, "detail", path),
-        cache=_mark(part, path),
+        cache=_read_cache_mark(part, path),
         extras=unknown_members(part, _IMAGE),
     )
 
 
-def _file(part: dict[str, Any], path: str) -> Media:
+def _read_file(part: dict[str, Any], path: str) -> Media:
     name = READER.text(part, "filename", path)
     data, url, file_id = (READER.text(part, member, path) for member in ("file_data", "file_url", "file_id"))
     if data:
@@ -93,23 +93,23 @@ def _file(part: dict[str, Any], path: str) -> Media:
         source=source,
         name=name,
         detail=READER.text(part, "detail", path),
-        cache=_mark(part, path),
+        cache=_read_cache_mark(part, path),
         extras=unknown_members(part, _FILE),
     )
 
 
-def _audio(part: dict[str, Any], path: str) -> Media:
-    sound = READER.object(part, "input_audio", path)
-    if sound is None:
+def _read_audio(part: dict[str, Any], path: str) -> Media:
+    audio = READER.object(part, "input_audio", path)
+    if audio is None:
         raise missing(f"{path}.input_audio")
     inner = f"{path}.input_audio"
-    suffix = READER.text(sound, "format", inner)
-    source = Source(data=READER.required(sound, "data", inner), media_type=f"audio/{suffix}" if suffix else "")
+    suffix = READER.text(audio, "format", inner)
+    source = Source(data=READER.required(audio, "data", inner), media_type=f"audio/{suffix}" if suffix else "")
     return Media(kind="audio", source=source, extras=unknown_members(part, _AUDIO))
 
 
 def source_of_url(url: str) -> Source:
-    """Read a URL; what a `data:` URL holds becomes base64 without the prefix."""
+    """Read a URL. The content of a `data:` URL becomes base64 data."""
     if not url.startswith("data:"):
         return Source(url=url)
     head, _, data = url[5:].partition(",")
@@ -119,19 +119,25 @@ def source_of_url(url: str) -> Source:
     return Source(data=data, media_type=media_type)
 
 
-def citation(raw: Any) -> Citation | None:
-    """Read an annotation; one that is no object says nothing."""
+def read_citations(annotations: list[Any]) -> list[Citation]:
+    return [citation for citation in map(read_citation, annotations) if citation is not None]
+
+
+def read_citation(raw: Any) -> Citation | None:
+    """Read an annotation; None if it is not an object."""
     if not isinstance(raw, dict):
         return None
     kind = text_in(raw, "type")
-    found = Citation(raw=raw, dialect=DIALECT, start=_offset(raw, "start_index"), end=_offset(raw, "end_index"))
+    citation = Citation(
+        raw=raw, dialect=DIALECT, start=_read_offset(raw, "start_index"), end=_read_offset(raw, "end_index")
+    )
     if kind == "url_citation":
-        found.kind, found.url, found.title = "url", text_in(raw, "url"), text_in(raw, "title")
+        citation.kind, citation.url, citation.title = "url", text_in(raw, "url"), text_in(raw, "title")
     elif kind in {"file_citation", "container_file_citation", "file_path"}:
-        found.kind, found.title = "file", text_in(raw, "filename")
-    return found
+        citation.kind, citation.title = "file", text_in(raw, "filename")
+    return citation
 
 
-def _offset(raw: dict[str, Any], name: str) -> int:
+def _read_offset(raw: dict[str, Any], name: str) -> int:
     value = raw.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else -1

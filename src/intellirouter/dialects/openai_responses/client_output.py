@@ -1,4 +1,4 @@
-"""Output items while they are written: each knows its events, from `output_item.added` to `output_item.done`."""
+"""Writes output items. Each item sends its events, from `output_item.added` to `output_item.done`."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,29 +7,29 @@ import msgspec
 
 from intellirouter.core import new_id
 from intellirouter.dialects.ir import Citation, Opaque
-from intellirouter.dialects.openai_responses.encrypted_content import carry
+from intellirouter.dialects.openai_responses.encrypted_content import write_encrypted_content
 from intellirouter.dialects.openai_responses.fields import DIALECT
 
 Send = Callable[[str, dict[str, Any]], None]
-"""Takes an event's type and members."""
+"""Sends an event, given its type and its members."""
 
 
 class OutputItem:
-    """One item of the output, by its place."""
+    """One item of the output. `index` is its position."""
 
     is_ended = False
-    """Nothing more comes for it: it is closed as soon as another item begins."""
+    """Whether the item is complete, so that it is closed as soon as another item begins."""
 
     def __init__(self, send: Send, index: int) -> None:
         self._send = send
         self._index = index
         self.final: dict[str, Any] | None = None
-        """The whole item; None while it is open."""
+        """The complete item; None while it is open."""
 
-    def _begin(self, item: dict[str, Any]) -> None:
+    def _send_added(self, item: dict[str, Any]) -> None:
         self._send("response.output_item.added", {"output_index": self._index, "item": item})
 
-    def _end(self, item: dict[str, Any]) -> None:
+    def _send_done(self, item: dict[str, Any]) -> None:
         self.final = item
         self._send("response.output_item.done", {"output_index": self._index, "item": item})
 
@@ -38,7 +38,7 @@ class OutputItem:
 
 
 class MessageItem(OutputItem):
-    """What the assistant says: text with annotations, or a refusal, content part by content part."""
+    """A message of the assistant. Each content part is text with annotations, or a refusal."""
 
     def __init__(self, send: Send, index: int) -> None:
         super().__init__(send, index)
@@ -51,7 +51,7 @@ class MessageItem(OutputItem):
         self._length = 0
         self._annotations: list[Any] = []
         self._logprobs: list[Any] = []
-        self._begin(self._item("in_progress"))
+        self._send_added(self._item("in_progress"))
 
     def _item(self, status: str) -> dict[str, Any]:
         return {
@@ -62,67 +62,67 @@ class MessageItem(OutputItem):
             "role": "assistant",
         }
 
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"item_id": self.id, "output_index": self._index, "content_index": len(self._content)}
 
-    def _turn_to(self, part: int, *, is_refusal: bool) -> None:
+    def _open_part(self, part: int, *, is_refusal: bool) -> None:
         if part == self._part and is_refusal == self._is_refusal:
             return
-        self._end_part()
+        self._close_part()
         self._part, self._is_refusal = part, is_refusal
         empty = {"type": "refusal", "refusal": ""} if is_refusal else _text_part("", [], [])
-        self._send("response.content_part.added", {**self._place(), "part": empty})
+        self._send("response.content_part.added", {**self._position(), "part": empty})
 
     def add_text(self, part: int, text: str, logprobs: Any) -> None:
-        self._turn_to(part, is_refusal=False)
+        self._open_part(part, is_refusal=False)
         tokens = logprobs if isinstance(logprobs, list) else []
         if text or tokens:
             self._pieces.append(text)
             self._length += len(text)
             self._logprobs += tokens
-            members = {**self._place(), "delta": text, "logprobs": [_delta_logprob(token) for token in tokens]}
+            members = {**self._position(), "delta": text, "logprobs": [_write_delta_logprob(token) for token in tokens]}
             self._send("response.output_text.delta", members)
 
     def add_refusal(self, part: int, text: str) -> None:
-        self._turn_to(part, is_refusal=True)
+        self._open_part(part, is_refusal=True)
         self.has_refusal = True
         if text:
             self._pieces.append(text)
-            self._send("response.refusal.delta", {**self._place(), "delta": text})
+            self._send("response.refusal.delta", {**self._position(), "delta": text})
 
-    def annotate(self, part: int, citation: Citation) -> bool:
-        """Add a citation. False: this dialect has no such kind."""
-        self._turn_to(part, is_refusal=False)
-        annotation = annotation_of(citation, self._length)
+    def add_citation(self, part: int, citation: Citation) -> bool:
+        """Add a citation. Return False if this dialect cannot express it."""
+        self._open_part(part, is_refusal=False)
+        annotation = write_citation(citation, self._length)
         if annotation is None:
             return False
-        members = {**self._place(), "annotation_index": len(self._annotations), "annotation": annotation}
+        members = {**self._position(), "annotation_index": len(self._annotations), "annotation": annotation}
         self._annotations.append(annotation)
         self._send("response.output_text.annotation.added", members)
         return True
 
-    def _end_part(self) -> None:
+    def _close_part(self) -> None:
         if self._part < 0:
             return
-        text, place = "".join(self._pieces), self._place()
+        text, position = "".join(self._pieces), self._position()
         if self._is_refusal:
             part: dict[str, Any] = {"type": "refusal", "refusal": text}
-            self._send("response.refusal.done", {**place, "refusal": text})
+            self._send("response.refusal.done", {**position, "refusal": text})
         else:
-            logprobs = [_delta_logprob(token) for token in self._logprobs]
-            part = _text_part(text, self._annotations, [_logprob(token) for token in self._logprobs])
-            self._send("response.output_text.done", {**place, "text": text, "logprobs": logprobs})
-        self._send("response.content_part.done", {**place, "part": part})
+            logprobs = [_write_delta_logprob(token) for token in self._logprobs]
+            part = _text_part(text, self._annotations, [_write_logprob(token) for token in self._logprobs])
+            self._send("response.output_text.done", {**position, "text": text, "logprobs": logprobs})
+        self._send("response.content_part.done", {**position, "part": part})
         self._content.append(part)
         self._part, self._pieces, self._length, self._annotations, self._logprobs = -1, [], 0, [], []
 
     def close(self, status: str) -> None:
-        self._end_part()
-        self._end(self._item(status))
+        self._close_part()
+        self._send_done(self._item(status))
 
 
 class ReasoningItem(OutputItem):
-    """What the model thought: summaries, text, and the token that lets it think on."""
+    """Reasoning: summaries, text, and the token with which the model can continue."""
 
     def __init__(self, send: Send, index: int, item_id: str = "") -> None:
         super().__init__(send, index)
@@ -131,10 +131,10 @@ class ReasoningItem(OutputItem):
         self._content: list[dict[str, Any]] = []
         self._pieces: list[str] = []
         self._open = ""
-        """`summary` or `text`: what the pieces belong to."""
+        """The kind of the open part: `summary` or `text`; empty if no part is open."""
         self._upstream_index = 0
         self._token: str | None = None
-        self._begin(self._item())
+        self._send_added(self._item())
 
     def _item(self) -> dict[str, Any]:
         item: dict[str, Any] = {"id": self.id, "type": "reasoning", "summary": [*self._summary]}
@@ -144,61 +144,61 @@ class ReasoningItem(OutputItem):
             item["encrypted_content"] = self._token
         return item
 
-    def _place(self) -> dict[str, Any]:
-        place: dict[str, Any] = {"item_id": self.id, "output_index": self._index}
+    def _position(self) -> dict[str, Any]:
+        position: dict[str, Any] = {"item_id": self.id, "output_index": self._index}
         if self._open == "summary":
-            place["summary_index"] = len(self._summary)
+            position["summary_index"] = len(self._summary)
         else:
-            place["content_index"] = len(self._content)
-        return place
+            position["content_index"] = len(self._content)
+        return position
 
     def add_summary(self, text: str, index: int) -> None:
         if self._open != "summary" or index != self._upstream_index:
-            self._end_part()
+            self._close_part()
             self._open, self._upstream_index = "summary", index
             part = {"type": "summary_text", "text": ""}
-            self._send("response.reasoning_summary_part.added", {**self._place(), "part": part})
+            self._send("response.reasoning_summary_part.added", {**self._position(), "part": part})
         self._add("response.reasoning_summary_text.delta", text)
 
     def add_text(self, text: str) -> None:
         if self._open != "text":
-            self._end_part()
+            self._close_part()
             self._open = "text"
             part = {"type": "reasoning_text", "text": ""}
-            self._send("response.content_part.added", {**self._place(), "part": part})
+            self._send("response.content_part.added", {**self._position(), "part": part})
         self._add("response.reasoning_text.delta", text)
 
     def _add(self, event: str, text: str) -> None:
         if text:
             self._pieces.append(text)
-            self._send(event, {**self._place(), "delta": text})
+            self._send(event, {**self._position(), "delta": text})
 
-    def sign(self, token: Opaque, *, is_redacted: bool = False, call_id: str = "") -> None:
-        self._token = carry(token, is_redacted=is_redacted, call_id=call_id)
+    def set_token(self, token: Opaque, *, is_redacted: bool = False, call_id: str = "") -> None:
+        self._token = write_encrypted_content(token, is_redacted=is_redacted, call_id=call_id)
 
-    def _end_part(self) -> None:
+    def _close_part(self) -> None:
         if not self._open:
             return
-        text, place = "".join(self._pieces), self._place()
+        text, position = "".join(self._pieces), self._position()
         if self._open == "summary":
             part = {"type": "summary_text", "text": text}
-            self._send("response.reasoning_summary_text.done", {**place, "text": text})
-            self._send("response.reasoning_summary_part.done", {**place, "part": part})
+            self._send("response.reasoning_summary_text.done", {**position, "text": text})
+            self._send("response.reasoning_summary_part.done", {**position, "part": part})
             self._summary.append(part)
         else:
             part = {"type": "reasoning_text", "text": text}
-            self._send("response.reasoning_text.done", {**place, "text": text})
-            self._send("response.content_part.done", {**place, "part": part})
+            self._send("response.reasoning_text.done", {**position, "text": text})
+            self._send("response.content_part.done", {**position, "part": part})
             self._content.append(part)
         self._open, self._pieces = "", []
 
-    def close(self, status: str) -> None:  # noqa: ARG002 - thoughts have none on the wire
-        self._end_part()
-        self._end(self._item())
+    def close(self, status: str) -> None:  # noqa: ARG002 - reasoning items have no status
+        self._close_part()
+        self._send_done(self._item())
 
 
 class CallItem(OutputItem):
-    """A function call: arguments are the text of a JSON object."""
+    """A function call. Its arguments are a JSON object as text."""
 
     _kind = "function_call"
     _member = "arguments"
@@ -211,14 +211,14 @@ class CallItem(OutputItem):
         self._call_id = call_id
         self._namespace, self._name = name
         self._pieces: list[str] = []
-        self._begin(self._item("", "in_progress"))
+        self._send_added(self._item("", "in_progress"))
 
-    def _item(self, said: str, status: str) -> dict[str, Any]:
+    def _item(self, arguments: str, status: str) -> dict[str, Any]:
         item: dict[str, Any] = {
             "id": self.id,
             "type": self._kind,
             "status": status,
-            self._member: said,
+            self._member: arguments,
             "call_id": self._call_id,
             "name": self._name,
         }
@@ -226,66 +226,66 @@ class CallItem(OutputItem):
             item["namespace"] = self._namespace
         return item
 
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"item_id": self.id, "output_index": self._index}
 
-    def add(self, text: str) -> None:
+    def add_arguments(self, text: str) -> None:
         if text:
             self._pieces.append(text)
-            self._send(f"{self._events}.delta", {**self._place(), "delta": text})
+            self._send(f"{self._events}.delta", {**self._position(), "delta": text})
 
-    def _said(self) -> str:
+    def _arguments(self) -> str:
         return "".join(self._pieces) or "{}"
 
     def close(self, status: str) -> None:
-        said = self._said()
-        self._send(f"{self._events}.done", {**self._place(), "name": self._name, self._member: said})
-        self._end(self._item(said, status))
+        arguments = self._arguments()
+        self._send(f"{self._events}.done", {**self._position(), "name": self._name, self._member: arguments})
+        self._send_done(self._item(arguments, status))
 
 
 class CustomCallItem(CallItem):
-    """A call of a tool that takes free text."""
+    """A call of a custom tool, which takes free text."""
 
     _kind = "custom_tool_call"
     _member = "input"
     _prefix = "ctc_"
     _events = "response.custom_tool_call_input"
 
-    def _said(self) -> str:
+    def _arguments(self) -> str:
         return "".join(self._pieces)
 
     def close(self, status: str) -> None:
-        said = self._said()
-        self._send(f"{self._events}.done", {**self._place(), "input": said})
-        self._end(self._item(said, status))
+        arguments = self._arguments()
+        self._send(f"{self._events}.done", {**self._position(), "input": arguments})
+        self._send_done(self._item(arguments, status))
 
 
 class UnwrappedCallItem(CustomCallItem):
-    """A custom tool that its upstream knew as a function of one text: shown when its arguments are whole."""
+    """A call of a custom tool that the upstream got as a function. Its text is sent once the arguments are complete."""
 
-    def add(self, text: str) -> None:
+    def add_arguments(self, text: str) -> None:
         self._pieces.append(text)
 
     def close(self, status: str) -> None:
         arguments, self._pieces = "".join(self._pieces), []
-        super().add(unwrapped(arguments))
+        super().add_arguments(unwrap_arguments(arguments))
         super().close(status)
 
 
 class WholeItem(OutputItem):
-    """An item that comes in one piece."""
+    """An item that is sent as a whole."""
 
     def __init__(self, send: Send, index: int, item: dict[str, Any]) -> None:
         super().__init__(send, index)
         self._whole = item
-        self._begin(item)
+        self._send_added(item)
 
-    def close(self, status: str) -> None:  # noqa: ARG002 - it has its own
-        self._end(self._whole)
+    def close(self, status: str) -> None:  # noqa: ARG002 - the item has its own
+        self._send_done(self._whole)
 
 
-def unwrapped(arguments: str) -> str:
-    """Return the one text of a function's arguments (`{"input": "…"}`); what is no such object stays as it is."""
+def unwrap_arguments(arguments: str) -> str:
+    """Return the text in a function's arguments if they are an object like `{"input": "…"}`, else the arguments."""
     try:
         value = msgspec.json.decode(arguments)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -294,8 +294,8 @@ def unwrapped(arguments: str) -> str:
     return texts[0] if len(texts) == 1 and len(value) == 1 else arguments
 
 
-def annotation_of(citation: Citation, length: int) -> dict[str, Any] | None:
-    """Say a citation; None: this dialect has no such kind."""
+def write_citation(citation: Citation, length: int) -> dict[str, Any] | None:
+    """Return the annotation for a citation; None if this dialect cannot express it."""
     if citation.dialect == DIALECT and isinstance(citation.raw, dict):
         return citation.raw
     if not citation.url:
@@ -316,29 +316,29 @@ def _text_part(text: str, annotations: list[Any], logprobs: list[Any]) -> dict[s
 _NO_TOKEN: Final[dict[str, Any]] = {}
 
 
-def _logprob(token: Any) -> dict[str, Any]:
-    """Return one token's log probability as whole answers show it."""
+def _write_logprob(token: Any) -> dict[str, Any]:
+    """Return the log probability of one token as it is in complete responses."""
     source = token if isinstance(token, dict) else _NO_TOKEN
-    return {**_one(source), "top_logprobs": [_one(other) for other in _tops(source)]}
+    return {**_write_token(source), "top_logprobs": [_write_token(other) for other in _top_tokens(source)]}
 
 
-def _one(source: dict[str, Any]) -> dict[str, Any]:
+def _write_token(source: dict[str, Any]) -> dict[str, Any]:
     text, number = str(source.get("token") or ""), source.get("logprob")
-    given = source.get("bytes")
+    raw_bytes = source.get("bytes")
     return {
         "token": text,
-        "bytes": given if isinstance(given, list) else list(text.encode()),
+        "bytes": raw_bytes if isinstance(raw_bytes, list) else list(text.encode()),
         "logprob": number if isinstance(number, int | float) else 0.0,
     }
 
 
-def _delta_logprob(token: Any) -> dict[str, Any]:
-    """Return it as events show it: without bytes."""
-    whole = _logprob(token)
+def _write_delta_logprob(token: Any) -> dict[str, Any]:
+    """Return the log probability of one token as it is in events, without `bytes`."""
+    whole = _write_logprob(token)
     tops = [{"token": other["token"], "logprob": other["logprob"]} for other in whole["top_logprobs"]]
     return {"token": whole["token"], "logprob": whole["logprob"], "top_logprobs": tops}
 
 
-def _tops(source: dict[str, Any]) -> list[dict[str, Any]]:
+def _top_tokens(source: dict[str, Any]) -> list[dict[str, Any]]:
     tops = source.get("top_logprobs")
     return [other for other in tops if isinstance(other, dict)] if isinstance(tops, list) else []

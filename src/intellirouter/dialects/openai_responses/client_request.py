@@ -1,6 +1,6 @@
-"""What routing must know of a responses request; all else is read when an upstream of another dialect is tried.
+"""Reads the members of a request that routing needs. The other members are read only to translate or edit it.
 
-Source: OpenAI API reference, "Create a model response". Unknown members are the upstream's business.
+Source: OpenAI API reference, "Create a model response". Unknown members are not checked.
 """
 
 from typing import Any, Final
@@ -10,19 +10,19 @@ from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
-from intellirouter.dialects.openai_responses.fields import DIALECT, bad_value
+from intellirouter.dialects.openai_responses.fields import DIALECT, invalid_value
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53
-"""JSON's integers have no end; what is counted and priced with them has."""
+"""Larger numbers would not fit the integers that count and price tokens."""
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
-_CHOICES: Final = frozenset({"none", "auto", "required"})
-_INCLUDES_TOKENS: Final = "reasoning.encrypted_content"
+_TOOL_CHOICES: Final = frozenset({"none", "auto", "required"})
+_INCLUDE_ENCRYPTED_CONTENT: Final = "reasoning.encrypted_content"
 
 
 class Item(Struct):
-    """One item of the input, as far as its kind goes. Without `type` it is a message."""
+    """One item of the input. Without `type`, it is a message."""
 
     type: str | None = None
     role: str | None = None
@@ -46,7 +46,7 @@ class ReasoningConfig(Struct):
 
 
 class ResponsesRequest(Struct):
-    """The members whose types we answer for. The order follows the reference."""
+    """The members whose types are validated. The order is that of the reference."""
 
     model: str
     input: str | list[Item] | None = None
@@ -77,14 +77,14 @@ class ResponsesRequest(Struct):
     user: str | None = None
 
     @property
-    def wants_tokens(self) -> bool:
-        """Whether the answer shall hold reasoning tokens: the client asks, or the answer is kept for a next turn."""
-        return self.store is not False or _INCLUDES_TOKENS in (self.include or ())
+    def wants_encrypted_content(self) -> bool:
+        """Whether the response contains encrypted reasoning: on request, or because it is stored for the next turn."""
+        return self.store is not False or _INCLUDE_ENCRYPTED_CONTENT in (self.include or ())
 
     @property
     def wants_summary(self) -> bool:
-        asked = self.reasoning
-        return asked is not None and bool(asked.summary or asked.generate_summary)
+        reasoning = self.reasoning
+        return reasoning is not None and bool(reasoning.summary or reasoning.generate_summary)
 
 
 class ResponsesCall(ConversationCall, kw_only=True):
@@ -94,10 +94,10 @@ class ResponsesCall(ConversationCall, kw_only=True):
 _decoder: Final = msgspec.json.Decoder(ResponsesRequest)
 
 
-def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ResponsesCall:
-    """Validate and read a request, as far as routing needs it. Raises `InvalidRequest`."""
+def read_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ResponsesCall:
+    """Validate and read the members that routing needs. Raises `InvalidRequest`."""
     request = decode_body(_decoder, body)
-    _check(request)
+    _check_request(request)
     return ResponsesCall(
         operation="chat",
         model=request.model,
@@ -113,14 +113,14 @@ def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Resp
 
 
 def source_of(call: Call) -> ResponsesRequest:
-    """Return the request as `decode_request` read it."""
+    """Return the members that `read_request` has read."""
     return narrow_call(call, ResponsesCall).source
 
 
-def _check(request: ResponsesRequest) -> None:
+def _check_request(request: ResponsesRequest) -> None:
     check_model(request.model)
-    stands_elsewhere = request.previous_response_id or request.conversation or request.prompt
-    if not request.input and not stands_elsewhere:
+    has_other_input = request.previous_response_id or request.conversation or request.prompt
+    if not request.input and not has_other_input:
         if request.input is None:
             raise missing("input")
         raise errors.InvalidRequest(
@@ -133,9 +133,9 @@ def _check(request: ResponsesRequest) -> None:
             if item.role is None:
                 raise missing(f"input[{index}].role")
             if item.role not in _ROLES:
-                raise bad_value(f"input[{index}].role", item.role, "'assistant', 'system', 'developer' and 'user'")
-    if isinstance(request.tool_choice, str) and request.tool_choice not in _CHOICES:
-        raise bad_value("tool_choice", request.tool_choice, "'none', 'auto' and 'required'")
+                raise invalid_value(f"input[{index}].role", item.role, "'assistant', 'system', 'developer' and 'user'")
+    if isinstance(request.tool_choice, str) and request.tool_choice not in _TOOL_CHOICES:
+        raise invalid_value("tool_choice", request.tool_choice, "'none', 'auto' and 'required'")
     _check_range("max_output_tokens", request.max_output_tokens, 1, _MAX_TOKENS)
     _check_range("top_logprobs", request.top_logprobs, 0, 20)
 
@@ -144,9 +144,9 @@ def _check_range(name: str, value: int | None, low: int, high: int) -> None:
     if value is None or low <= value <= high:
         return
     side, bound = ("below_min", f">= {low}") if value < low else ("above_max", f"<= {high}")
-    words = side.replace("_min", " minimum").replace("_max", " maximum")
+    problem = side.replace("_min", " minimum").replace("_max", " maximum")
     raise errors.InvalidRequest(
-        f"Invalid '{name}': integer {words} value. Expected a value {bound}, but got {value} instead.",
+        f"Invalid '{name}': integer {problem} value. Expected a value {bound}, but got {value} instead.",
         code=f"integer_{side}_value",
         param=name,
     )
@@ -160,15 +160,15 @@ def _needs(request: ResponsesRequest, body: bytes) -> frozenset[str]:
     needs: set[str] = set()
     if request.tools:
         needs.add("tools")
-    asked = request.text.format if request.text is not None else None
-    if asked is not None and asked.get("type") == "json_schema":
+    output_format = request.text.format if request.text is not None else None
+    if output_format is not None and output_format.get("type") == "json_schema":
         needs.add("json_schema")
-    # Quoted, these bytes are a whole JSON string: only where one stands in the body are the contents looked at.
+    # The bytes include the quotes, so they are a complete JSON string. The items are searched only if the body has one.
     for mark, need in _MEDIA_NEEDS.items():
-        if mark in body and isinstance(request.input, list) and _holds(request.input, mark):
+        if mark in body and isinstance(request.input, list) and _contains(request.input, mark):
             needs.add(need)
     return frozenset(needs) if needs else _NO_NEEDS
 
 
-def _holds(items: list[Item], mark: bytes) -> bool:
+def _contains(items: list[Item], mark: bytes) -> bool:
     return any(mark in bytes(item.content) or mark in bytes(item.output) for item in items)

@@ -1,14 +1,14 @@
-"""A request's settings beside its input and tools, read into the intermediate form."""
+"""Reads a complete client request as a conversation. This is done only to translate or edit it."""
 
 from typing import Any, Final
 
 from intellirouter.dialects.ir import Conversation, Message, OutputFormat, ReasoningConfig, Sampling, Text
-from intellirouter.dialects.openai_responses.client_input import decode_input
-from intellirouter.dialects.openai_responses.client_tools import decode_choice, decode_tools, names_of
-from intellirouter.dialects.openai_responses.fields import bad_value, required_name
+from intellirouter.dialects.openai_responses.client_input import read_input
+from intellirouter.dialects.openai_responses.client_tools import flatten_names, read_tool_choice, read_tools
+from intellirouter.dialects.openai_responses.fields import DIALECT, invalid_value, required_string
 from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members
 
-_KNOWN: Final = frozenset(
+_TOP_LEVEL: Final = frozenset(
     {
         "background",
         "include",
@@ -35,73 +35,73 @@ _KNOWN: Final = frozenset(
         "user",
     }
 )
-"""`store` and `background: false` ask for nothing that the answer shows: what is kept is the gateway's business."""
+"""The gateway handles `store` and `background: false`."""
 _TEXT: Final = frozenset({"format", "verbosity"})
 _REASONING: Final = frozenset({"effort", "summary", "generate_summary"})
 _STREAM_OPTIONS: Final = frozenset({"include_obfuscation"})
-_HONOURED_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
+_SUPPORTED_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 
 
-def decode_conversation(body: dict[str, Any], dialect: str) -> Conversation:
-    """Read a whole request. Raises `InvalidRequest`."""
+def read_conversation(body: dict[str, Any]) -> Conversation:
+    """Read the complete request. Raises `InvalidRequest`."""
     tools = READER.array(body, "tools", "")
-    names = names_of(tools)
-    messages = decode_input(body.get("input"), names)
+    names = flatten_names(tools)
+    messages = read_input(body.get("input"), names)
     if instructions := READER.text(body, "instructions", ""):
         messages.insert(0, Message(role="system", parts=[Text(text=instructions)]))
     user = READER.text(body, "user", "") or READER.text(body, "safety_identifier", "")
     return Conversation(
-        dialect=dialect,
+        dialect=DIALECT,
         model=body["model"],
         messages=messages,
-        tools=decode_tools(tools, names),
-        tool_choice=decode_choice(body, names),
-        output=_output(body),
-        reasoning=_reasoning(body),
-        sampling=_sampling(body),
+        tools=read_tools(tools, names),
+        tool_choice=read_tool_choice(body, names),
+        output=_read_output(body),
+        reasoning=_read_reasoning(body),
+        sampling=_read_sampling(body),
         is_stream=bool(body.get("stream")),
         user=user,
         metadata=READER.object(body, "metadata", ""),
         service_tier=READER.text(body, "service_tier", ""),
         cache_key=READER.text(body, "prompt_cache_key", ""),
-        extras=_extras(body, user),
+        extras=_read_extras(body, user),
     )
 
 
-def _output(body: dict[str, Any]) -> OutputFormat | None:
+def _read_output(body: dict[str, Any]) -> OutputFormat | None:
     text = READER.object(body, "text", "")
-    asked = READER.object(text, "format", "text") if text is not None else None
-    if asked is None:
+    output_format = READER.object(text, "format", "text") if text is not None else None
+    if output_format is None:
         return None
-    kind = required_name(asked, "type", "text.format")
+    kind = required_string(output_format, "type", "text.format")
     if kind == "json_schema":
-        schema = READER.object(asked, "schema", "text.format")
+        schema = READER.object(output_format, "schema", "text.format")
         if schema is None:
             raise missing("text.format.schema")
         return OutputFormat(
             kind="json_schema",
-            name=required_name(asked, "name", "text.format"),
-            description=READER.text(asked, "description", "text.format"),
+            name=required_string(output_format, "name", "text.format"),
+            description=READER.text(output_format, "description", "text.format"),
             schema=schema,
-            is_strict=READER.flag(asked, "strict", "text.format"),
+            is_strict=READER.flag(output_format, "strict", "text.format"),
         )
     if kind not in {"text", "json_object"}:
-        raise bad_value("text.format.type", kind, "'text', 'json_schema' and 'json_object'")
+        raise invalid_value("text.format.type", kind, "'text', 'json_schema' and 'json_object'")
     return OutputFormat(kind="json_object") if kind == "json_object" else None
 
 
-def _reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
-    asked = READER.object(body, "reasoning", "")
-    if not asked:
+def _read_reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
+    reasoning = READER.object(body, "reasoning", "")
+    if not reasoning:
         return None
-    effort = READER.text(asked, "effort", "reasoning")
-    summary = READER.text(asked, "summary", "reasoning") or READER.text(asked, "generate_summary", "reasoning")
+    effort = READER.text(reasoning, "effort", "reasoning")
+    summary = READER.text(reasoning, "summary", "reasoning") or READER.text(reasoning, "generate_summary", "reasoning")
     if not effort and not summary:
         return None
     return ReasoningConfig(effort=effort, summary=summary, is_visible=True if summary else None)
 
 
-def _sampling(body: dict[str, Any]) -> Sampling:
+def _read_sampling(body: dict[str, Any]) -> Sampling:
     includes = "message.output_text.logprobs" in READER.array(body, "include", "")
     top_logprobs = body.get("top_logprobs")
     text = READER.object(body, "text", "") or {}
@@ -115,13 +115,13 @@ def _sampling(body: dict[str, Any]) -> Sampling:
     )
 
 
-def _extras(body: dict[str, Any], user: str) -> dict[str, Any]:
-    """Return what has no slot; members of `text` and `reasoning` by path (`reasoning.mode`)."""
-    extras = unknown_members(body, _KNOWN)
+def _read_extras(body: dict[str, Any], user: str) -> dict[str, Any]:
+    """Return the members that the conversation has no field for. Nested ones have their path (`reasoning.mode`)."""
+    extras = unknown_members(body, _TOP_LEVEL)
     for name, known in (("text", _TEXT), ("reasoning", _REASONING), ("stream_options", _STREAM_OPTIONS)):
         inner = READER.object(body, name, "") or {}
         extras.update({f"{name}.{member}": value for member, value in unknown_members(inner, known).items()})
-    if includes := [one for one in READER.array(body, "include", "") if one not in _HONOURED_INCLUDES]:
+    if includes := [value for value in READER.array(body, "include", "") if value not in _SUPPORTED_INCLUDES]:
         extras["include"] = includes
     identifier = READER.text(body, "safety_identifier", "")
     if identifier and identifier != user:

@@ -1,4 +1,4 @@
-"""Counting a response's input tokens without answering: `POST /v1/responses/input_tokens`."""
+"""Counts the input tokens of a request without calling the model: `POST /v1/responses/input_tokens`."""
 
 import msgspec
 from msgspec import structs
@@ -14,5 +14,5 @@ class InputTokensClient(ResponsesClient):
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
         return structs.replace(super().decode_request(body, context), operation="count_tokens", is_stream=False)
 
-    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - the number is all there is to say
+    def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - the protocol has it
         return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})

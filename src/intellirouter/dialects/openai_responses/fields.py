@@ -1,4 +1,4 @@
-"""What the dialect's own members need beside `dialects.members`: names that may not be empty, lists of objects."""
+"""Reads of members that are specific to this dialect, in addition to those of `wire.json_reader`."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,7 +9,7 @@ from intellirouter.dialects.wire.json_reader import READER, join_path, wrong_typ
 DIALECT: Final = "openai_responses"
 
 
-def bad_value(param: str, value: str, supported: str) -> errors.InvalidRequest:
+def invalid_value(param: str, value: str, supported: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
         f"Invalid value for '{param}': {value[:100]!r}. Supported values are: {supported}.",
         code="invalid_value",
@@ -17,8 +17,8 @@ def bad_value(param: str, value: str, supported: str) -> errors.InvalidRequest:
     )
 
 
-def required_name(source: Mapping[str, Any], name: str, path: str) -> str:
-    """Return a string that must be there and say something."""
+def required_string(source: Mapping[str, Any], name: str, path: str) -> str:
+    """Return a required string, which must not be empty."""
     value = READER.required(source, name, path)
     if not value:
         param = join_path(path, name)

@@ -1,7 +1,7 @@
-"""Conversations kept on the server's side: what to remember of an exchange, and how to go on from it.
+"""Stored conversations: the items of an exchange that are stored, and requests that continue from them.
 
-Pure: a store above keeps what these functions return. Items are normalised: every one has a `type`, and an `id` of
-its kind. Instructions are not among them, because they are not inherited.
+The functions are pure; the store of responses stores what they return. Items are normalized: each has a `type`, and an
+`id` with the prefix of its type. Instructions are not stored, because later requests do not inherit them.
 """
 
 from typing import Any, Final
@@ -9,11 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import errors, new_id
-from intellirouter.dialects.openai_responses.client_input import kind_of
+from intellirouter.dialects.openai_responses.client_input import item_type
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import event_data, split_events
 
-_PREFIXES: Final = {
+_ID_PREFIXES: Final = {
     "message": "msg_",
     "function_call": "fc_",
     "function_call_output": "fco_",
@@ -34,8 +34,8 @@ _PREFIXES: Final = {
     "mcp_approval_request": "mcpr_",
     "compaction": "cmp_",
 }
-_NAMED_BY_VENDOR: Final = frozenset({"message", "function_call", "custom_tool_call"})
-"""Their ids tie them to a thought that the vendor may not have kept: they are left out of the next request."""
+_TYPES_WITHOUT_ID: Final = frozenset({"message", "function_call", "custom_tool_call"})
+"""Their ids refer to reasoning that the vendor may not have stored, so the next request does not contain them."""
 _TERMINATORS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 _object: Final = msgspec.json.Decoder(dict[str, Any])
@@ -51,29 +51,29 @@ _terminator: Final = msgspec.json.Decoder(_Terminator)
 
 def input_items(body: bytes) -> list[dict[str, Any]]:
     """Return a request's input as items with types and ids. Raises `InvalidRequest`."""
-    given = decode_body(_object, body).get("input")
-    if isinstance(given, str):
-        content = [{"type": "input_text", "text": given}]
+    value = decode_body(_object, body).get("input")
+    if isinstance(value, str):
+        content = [{"type": "input_text", "text": value}]
         return [{"type": "message", "id": new_id("msg_"), "role": "user", "content": content}]
-    items = given if isinstance(given, list) else []
-    return [_normal(item, f"input[{index}]") for index, item in enumerate(items)]
+    items = value if isinstance(value, list) else []
+    return [_normalize_item(item, f"input[{index}]") for index, item in enumerate(items)]
 
 
-def _normal(item: Any, path: str) -> dict[str, Any]:
+def _normalize_item(item: Any, path: str) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise errors.InvalidRequest(f"Invalid type for '{path}': expected an object.", code="invalid_type", param=path)
-    kind = kind_of(item, path)
+    kind = item_type(item, path)
     normal = {"type": kind, **{name: value for name, value in item.items() if name != "type"}}
     if not normal.get("id"):
-        normal["id"] = new_id(_PREFIXES.get(kind, "item_"))
+        normal["id"] = new_id(_ID_PREFIXES.get(kind, "item_"))
     if kind == "message" and isinstance(normal.get("content"), str):
-        form = "output_text" if normal.get("role") == "assistant" else "input_text"
-        normal["content"] = [{"type": form, "text": normal["content"]}]
+        part_type = "output_text" if normal.get("role") == "assistant" else "input_text"
+        normal["content"] = [{"type": part_type, "text": normal["content"]}]
     return normal
 
 
 def output_items(response_body: bytes) -> list[dict[str, Any]]:
-    """Return the items of a response; none for a body that is no response."""
+    """Return the output items of a response; empty if the body is not a valid response."""
     try:
         output = _object.decode(response_body).get("output")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -84,45 +84,45 @@ def output_items(response_body: bytes) -> list[dict[str, Any]]:
 def with_history(body: bytes, items: list[dict[str, Any]]) -> bytes:
     """Return the request with earlier items before its input, and without `previous_response_id`.
 
-    Thoughts that nobody could understand again (neither text nor token) and the ids that point at them are left out.
+    Reasoning with neither text nor token is left out, because no upstream can use it, and so are ids that refer to it.
     """
     document = decode_body(_object, body)
     document.pop("previous_response_id", None)
-    given = document.get("input")
-    if isinstance(given, str):
-        given = [{"type": "message", "role": "user", "content": given}]
-    document["input"] = [*_replayed(items), *(given if isinstance(given, list) else [])]
+    current = document.get("input")
+    if isinstance(current, str):
+        current = [{"type": "message", "role": "user", "content": current}]
+    document["input"] = [*_replay_items(items), *(current if isinstance(current, list) else [])]
     return msgspec.json.encode(document)
 
 
-def in_foreground(body: bytes) -> bytes:
-    """Return the request without `background`: who asks an upstream on behalf of a client that left waits for it."""
+def without_background(body: bytes) -> bytes:
+    """Return the request without `background`, because the gateway itself waits for the upstream's response."""
     document = decode_body(_object, body)
     document.pop("background", None)
     return msgspec.json.encode(document)
 
 
-def _replayed(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _replay_items(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     replayed: list[dict[str, Any]] = []
     for item in items:
         kind = item.get("type")
         if kind == "reasoning" and not (item.get("encrypted_content") or item.get("content")):
             continue
-        left_out = {"id", "status"} if kind in _NAMED_BY_VENDOR else {"status"} if kind == "reasoning" else set()
-        replayed.append({name: value for name, value in item.items() if name not in left_out and value is not None})
+        excluded = {"id", "status"} if kind in _TYPES_WITHOUT_ID else {"status"} if kind == "reasoning" else set()
+        replayed.append({name: value for name, value in item.items() if name not in excluded and value is not None})
     return replayed
 
 
 def final_response(stream: bytes) -> bytes | None:
-    """Return the response object that a client's stream (or its tail) ended with, None if it was cut off."""
+    """Return the final response object of a client's stream (or of its tail); None if the stream was cut off."""
     for event in reversed(split_events(stream)):
         data = event_data(event)
         if data is None:
             continue
         try:
-            read = _terminator.decode(data)
+            terminator = _terminator.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        if isinstance(read.type, str) and read.type in _TERMINATORS:
-            return bytes(read.response) or None
+        if isinstance(terminator.type, str) and terminator.type in _TERMINATORS:
+            return bytes(terminator.response) or None
     return None

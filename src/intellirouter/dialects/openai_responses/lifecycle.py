@@ -1,4 +1,4 @@
-"""A response object on its way: queued, cancelled, failed; and what a store must read of it. Pure."""
+"""The states of a stored response object (queued, cancelled, failed), and the members that the store reads. Pure."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import msgspec
 
 from intellirouter.core import Call, LossReport, errors, new_id
 from intellirouter.dialects.ir import Response
-from intellirouter.dialects.openai_responses.response_envelope import error_of
+from intellirouter.dialects.openai_responses.response_envelope import write_error
 from intellirouter.dialects.protocols import ChatClient
 
 
 def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
-    """Return a new response's id, and the object as it stands before anything has happened."""
+    """Return the id of a new response, and its object with the status `queued`."""
     response_id = new_id("resp_")
     document: dict[str, Any] = msgspec.json.decode(client.encode(Response(), call, LossReport()))
     document |= {
@@ -27,8 +27,8 @@ def queued(client: ChatClient, call: Call) -> tuple[str, bytes]:
     return response_id, msgspec.json.encode(document)
 
 
-def renamed(response: bytes, response_id: str) -> bytes:
-    """Return a finished response under the id that its client knows already."""
+def with_id(response: bytes, response_id: str) -> bytes:
+    """Return a finished response with the id that the client got for the queued response."""
     document: dict[str, Any] = msgspec.json.decode(response)
     return msgspec.json.encode(document | {"id": response_id, "background": True})
 
@@ -40,7 +40,7 @@ def cancelled(response: msgspec.Raw) -> bytes:
 
 def failed(response: msgspec.Raw, error: errors.GatewayError) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(response)
-    return msgspec.json.encode(document | {"status": "failed", "completed_at": None, "error": error_of(error)})
+    return msgspec.json.encode(document | {"status": "failed", "completed_at": None, "error": write_error(error)})
 
 
 def id_of(response: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Responses over an upstream of the same dialect: bytes pass, except for what the gateway did in its place."""
+"""The route to upstreams of the same dialect: bytes pass through, except for ids of stored responses."""
 
 import re
 from typing import Final
@@ -8,15 +8,18 @@ from intellirouter.dialects.routes.passthrough import AnswerEdit, ChatPassthroug
 from intellirouter.dialects.wire.json_edit import json_string
 
 _NO_PREVIOUS: Final = re.compile(rb'("previous_response_id"[ ]*:[ ]*)null')
-"""Matches no text: quotes are escaped there."""
+"""It cannot match inside a JSON string, where quotes are escaped."""
 
 
 class ResponsesPassthrough(ChatPassthrough):
-    """The upstream was sent the history and knows no previous response: the answer is given its id."""
+    """Sets `previous_response_id` in responses to it.
+
+    If the client refers to a stored response, the upstream gets the conversation itself instead of the id.
+    """
 
     def answer_edit(self, call: Call, /) -> AnswerEdit | None:
         previous = call.context.previous_response_id
         if not previous:
             return None
-        named = json_string(previous)
-        return lambda block: _NO_PREVIOUS.sub(lambda found: found[1] + named, block)
+        value = json_string(previous)
+        return lambda block: _NO_PREVIOUS.sub(lambda match: match[1] + value, block)

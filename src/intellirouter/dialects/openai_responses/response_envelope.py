@@ -1,4 +1,4 @@
-"""The response object around the output: what was asked, said again, with every member that clients require.
+"""Writes the response object around the output. It repeats the settings of the request and has all required members.
 
 Source: OpenAI API reference, "The response object".
 """
@@ -11,7 +11,7 @@ from msgspec import Struct
 from intellirouter.core import Call, Usage, errors
 from intellirouter.dialects.ir import Stop, StopReason
 from intellirouter.dialects.openai_responses.client_request import ResponsesRequest, source_of
-from intellirouter.dialects.openai_responses.client_tools import ToolNames, names_of
+from intellirouter.dialects.openai_responses.client_tools import ToolNames, flatten_names
 
 _INCOMPLETE: Final[dict[StopReason, str]] = {
     "length": "max_output_tokens",
@@ -19,11 +19,11 @@ _INCOMPLETE: Final[dict[StopReason, str]] = {
     "content_filter": "content_filter",
     "refusal": "content_filter",
 }
-"""A refusal that the model put into words is a completed answer; without words, it was cut."""
+"""A refusal with text completes the response. Without text, the response is incomplete."""
 _FAILED: Final[dict[StopReason, str]] = {
-    "malformed_tool_call": "The model's tool call could not be read.",
-    "cancelled": "The answer was cancelled.",
-    "error": "The model failed while answering.",
+    "malformed_tool_call": "The model returned an invalid tool call.",
+    "cancelled": "The response was canceled.",
+    "error": "The model failed to complete the response.",
 }
 REJECTED_CODES: Final = frozenset(
     {
@@ -45,7 +45,7 @@ REJECTED_CODES: Final = frozenset(
         "unsupported_image_media_type",
     }
 )
-"""What the vendor may say is wrong with the request."""
+"""Error codes for problems with the request."""
 ERROR_CODES: Final = REJECTED_CODES | {
     "invalid_prompt",
     "misalignment_policy_violation",
@@ -53,14 +53,14 @@ ERROR_CODES: Final = REJECTED_CODES | {
     "server_error",
     "vector_store_timeout",
 }
-"""All that a response's `error` may have for `code`."""
+"""All values of `error.code` that OpenAI's schema of a response allows."""
 
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
-"""Clients check the tier against OpenAI's words; other vendors have words of their own."""
+"""OpenAI's values. Clients validate the tier, so the values of other vendors are not passed on."""
 
 
 class Outcome(Struct, frozen=True):
-    """How an answer ended, in this dialect's words."""
+    """How a response ended, with this dialect's values."""
 
     status: str = "completed"
     incomplete_reason: str = ""
@@ -68,25 +68,25 @@ class Outcome(Struct, frozen=True):
 
     @property
     def item_status(self) -> str:
-        """The status of the item that was being written when the answer ended."""
+        """The status of the item that was open when the response ended."""
         return "completed" if self.status == "completed" else "incomplete"
 
 
 def outcome_of(stop: Stop | None, *, has_refusal: bool) -> Outcome:
-    """Say a stop reason. None: the upstream said none, and the answer is whole."""
+    """Return the outcome for a stop reason. If there is none, the response is complete."""
     reason: StopReason = stop.reason if stop is not None else "stop"
     if reason == "refusal" and has_refusal:
         return Outcome()
-    if cut := _INCOMPLETE.get(reason):
-        return Outcome("incomplete", cut)
-    if failure := _FAILED.get(reason):
-        said = stop.message if stop is not None else ""
-        return Outcome("failed", error={"code": "server_error", "message": said or failure})
+    if incomplete_reason := _INCOMPLETE.get(reason):
+        return Outcome("incomplete", incomplete_reason)
+    if default_message := _FAILED.get(reason):
+        message = stop.message if stop is not None else ""
+        return Outcome("failed", error={"code": "server_error", "message": message or default_message})
     return Outcome()
 
 
-def error_of(error: errors.GatewayError) -> dict[str, Any]:
-    """Say an error as the `error` of a failed response, whose codes are a closed list."""
+def write_error(error: errors.GatewayError) -> dict[str, Any]:
+    """Return the `error` of a failed response. Its `code` is one of `ERROR_CODES`."""
     if error.code in ERROR_CODES:
         code = error.code
     elif isinstance(error, errors.UpstreamRateLimited):
@@ -98,86 +98,85 @@ def error_of(error: errors.GatewayError) -> dict[str, Any]:
     return {"code": code, "message": error.message}
 
 
-class _Asked(Struct):
+class _ToolsOfRequest(Struct):
     tools: list[Any] | None = None
 
 
-_asked: Final = msgspec.json.Decoder(_Asked)
+_tools_decoder: Final = msgspec.json.Decoder(_ToolsOfRequest)
 
 
-class Frame:
-    """One response object, apart from its output. Made once an answer."""
+class ResponseEnvelope:
+    """The members of one response object except its output."""
 
     def __init__(self, call: Call, response_id: str) -> None:
         self.request: ResponsesRequest = source_of(call)
         self.id = response_id
         self._model = call.model
         self._previous = call.context.previous_response_id or None
-        tools = _asked.decode(call.body).tools or [] if self.request.tools else []
-        self.names: ToolNames = names_of(tools)
-        self._tools = [_echo_of(tool) for tool in tools]
+        tools = _tools_decoder.decode(call.body).tools or [] if self.request.tools else []
+        self.names: ToolNames = flatten_names(tools)
+        self._tools = [_write_tool(tool) for tool in tools]
         self.created_s = 0
         self.completed_s = 0
         self.service_tier = ""
 
-    def response(self, outcome: Outcome, output: list[Any], usage: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the whole object."""
-        asked = self.request
-        has_ended = outcome.status == "completed"
+    def write(self, outcome: Outcome, output: list[Any], usage: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the complete object."""
+        request = self.request
         return {
             "id": self.id,
             "object": "response",
             "created_at": self.created_s,
             "status": outcome.status,
-            "background": bool(asked.background),
-            "completed_at": self.completed_s if has_ended else None,
-            "conversation": _conversation(asked.conversation),
+            "background": bool(request.background),
+            "completed_at": self.completed_s if outcome.status == "completed" else None,
+            "conversation": _write_conversation(request.conversation),
             "error": outcome.error,
             "incomplete_details": {"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None,
-            "instructions": asked.instructions,
-            "max_output_tokens": asked.max_output_tokens,
-            "max_tool_calls": asked.max_tool_calls,
+            "instructions": request.instructions,
+            "max_output_tokens": request.max_output_tokens,
+            "max_tool_calls": request.max_tool_calls,
             "model": self._model,
             "output": output,
-            "parallel_tool_calls": asked.parallel_tool_calls is not False,
-            "previous_response_id": asked.previous_response_id or self._previous,
-            "prompt": asked.prompt,
-            "prompt_cache_key": asked.prompt_cache_key,
-            "reasoning": self._reasoning(),
-            "safety_identifier": asked.safety_identifier,
+            "parallel_tool_calls": request.parallel_tool_calls is not False,
+            "previous_response_id": request.previous_response_id or self._previous,
+            "prompt": request.prompt,
+            "prompt_cache_key": request.prompt_cache_key,
+            "reasoning": self._write_reasoning(),
+            "safety_identifier": request.safety_identifier,
             "service_tier": self.service_tier if self.service_tier in _TIERS else "default",
-            "store": asked.store is not False,
-            "temperature": 1.0 if asked.temperature is None else asked.temperature,
-            "text": self._text(),
-            "tool_choice": asked.tool_choice or "auto",
+            "store": request.store is not False,
+            "temperature": 1.0 if request.temperature is None else request.temperature,
+            "text": self._write_text_config(),
+            "tool_choice": request.tool_choice or "auto",
             "tools": self._tools,
-            "top_logprobs": asked.top_logprobs or 0,
-            "top_p": 1.0 if asked.top_p is None else asked.top_p,
-            "truncation": asked.truncation or "disabled",
+            "top_logprobs": request.top_logprobs or 0,
+            "top_p": 1.0 if request.top_p is None else request.top_p,
+            "truncation": request.truncation or "disabled",
             "usage": usage,
-            "user": asked.user,
-            "metadata": asked.metadata or {},
+            "user": request.user,
+            "metadata": request.metadata or {},
         }
 
-    def _reasoning(self) -> dict[str, Any]:
-        asked = self.request.reasoning
-        if asked is None:
+    def _write_reasoning(self) -> dict[str, Any]:
+        reasoning = self.request.reasoning
+        if reasoning is None:
             return {"effort": None, "summary": None}
-        return {"effort": asked.effort, "summary": asked.summary or asked.generate_summary}
+        return {"effort": reasoning.effort, "summary": reasoning.summary or reasoning.generate_summary}
 
-    def _text(self) -> dict[str, Any]:
-        asked = self.request.text
-        form = (asked.format if asked is not None else None) or {"type": "text"}
-        verbosity = asked.verbosity if asked is not None else None
-        return {"format": form, "verbosity": verbosity or "medium"}
-
-
-def _conversation(asked: str | dict[str, Any] | None) -> dict[str, Any] | None:
-    return {"id": asked} if isinstance(asked, str) else asked
+    def _write_text_config(self) -> dict[str, Any]:
+        text = self.request.text
+        text_format = (text.format if text is not None else None) or {"type": "text"}
+        verbosity = text.verbosity if text is not None else None
+        return {"format": text_format, "verbosity": verbosity or "medium"}
 
 
-def _echo_of(tool: Any) -> Any:
-    """Return a tool as a response shows it: with the members that a request may leave out."""
+def _write_conversation(conversation: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    return {"id": conversation} if isinstance(conversation, str) else conversation
+
+
+def _write_tool(tool: Any) -> Any:
+    """Return a tool with the members that are optional in a request and required in a response."""
     if not isinstance(tool, dict):
         return tool
     if tool.get("type") == "function":
@@ -187,8 +186,8 @@ def _echo_of(tool: Any) -> Any:
     return tool
 
 
-def usage_of(usage: Usage | None) -> dict[str, Any]:
-    """Say token counts. Details are never null; counts that nobody reported are 0, for clients that add them up."""
+def write_usage(usage: Usage | None) -> dict[str, Any]:
+    """Return the token counts. Details are never null, and unknown counts are 0, because clients add them up."""
     usage = usage or Usage()
     return {
         "input_tokens": usage.total_input_tokens,

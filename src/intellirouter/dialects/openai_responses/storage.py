@@ -1,4 +1,4 @@
-"""What a store of responses needs of their dialect: items in and out, and the states a response goes through."""
+"""The functions that the store of responses needs: items of requests and responses, and changes of the state."""
 
 from typing import Final
 
@@ -10,9 +10,9 @@ _CLIENT: Final = ResponsesClient()
 
 input_items = history.input_items
 with_history = history.with_history
-in_foreground = history.in_foreground
+without_background = history.without_background
 output_items = history.output_items
-renamed = lifecycle.renamed
+with_id = lifecycle.with_id
 cancelled = lifecycle.cancelled
 failed = lifecycle.failed
 id_of = lifecycle.id_of
@@ -22,5 +22,5 @@ final_response = history.final_response
 
 
 def queued(call: Call) -> tuple[str, bytes]:
-    """Return a new response's id, and the object as it stands before anything has happened."""
+    """Return the id of a new response, and its object with the status `queued`."""
     return lifecycle.queued(_CLIENT, call)

@@ -1,4 +1,4 @@
-"""Messages and tools as input items and tools of the responses dialect."""
+"""Writes messages and tools as the `input` and `tools` of a request."""
 
 import hashlib
 from collections.abc import Iterator
@@ -26,112 +26,111 @@ from intellirouter.dialects.openai_responses.client_content import MEDIA_TYPES
 from intellirouter.dialects.openai_responses.fields import DIALECT
 
 _MAX_ID_CHARS: Final = 64
-_FILE_IDS_OF: Final = frozenset({DIALECT, "openai_chat"})
-"""File ids mean something to the vendor that gave them: these dialects are one vendor's."""
+_FILE_ID_DIALECTS: Final = frozenset({DIALECT, "openai_chat"})
+"""The dialects of OpenAI's files. File ids of other vendors cannot be used."""
 _SUFFIXES: Final = {media_type: suffix for suffix, media_type in MEDIA_TYPES.items()}
 
 
 class InputWriter:
-    """Writes the items of one attempt. Read-only on the conversation."""
+    """Writes the input of one attempt. Does not change the conversation."""
 
     def __init__(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
-        self._is_own = conversation.dialect == DIALECT
-        self._has_file_ids = conversation.dialect in _FILE_IDS_OF
+        self._is_same_dialect = conversation.dialect == DIALECT
+        self._has_file_ids = conversation.dialect in _FILE_ID_DIALECTS
         self._deployment = deployment
         self._losses = losses
-        self._namespaces = namespaces_of(conversation) if self._is_own else {}
+        self._namespaces = namespaced_tools(conversation) if self._is_same_dialect else {}
         self._custom = {tool.name for tool in conversation.tools if isinstance(tool, CustomTool)}
 
-    def items(self, messages: list[Message]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+    def write(self, messages: list[Message]) -> list[dict[str, Any]]:
+        """Write messages as items. Raises `UnsupportedFeature`."""
+        items: list[dict[str, Any]] = []
         for message in messages:
             if message.name:
                 self._losses.dropped("messages[].name")
             if message.role == "assistant":
-                found += self._of_assistant(message)
+                items += self._write_assistant_message(message)
             elif message.role == "tool":
-                found += self._of_tools(message)
+                items += self._write_tool_message(message)
             else:
-                found += self._of_client(message)
-        return found
+                items += self._write_client_message(message)
+        return items
 
     def _extras(self, value: Message | ToolCall | ToolResult | Text | Media | Refusal) -> dict[str, Any]:
-        return value.extras if self._is_own else {}
+        return value.extras if self._is_same_dialect else {}
 
-    # the client's turns
+    # messages of the roles user, system and developer
 
-    def _of_client(self, message: Message) -> Iterator[dict[str, Any]]:
+    def _write_client_message(self, message: Message) -> Iterator[dict[str, Any]]:
         role: str = message.role
         if role == "developer" and not self._deployment.quirks.has_developer_role:
             role = "system"
             self._losses.add("messages[].role", "converted", "system")
         content: list[dict[str, Any]] = []
-        whole: list[dict[str, Any]] = []
+        other_items: list[dict[str, Any]] = []
         for part in message.parts:
             if isinstance(part, Foreign) and _is_item(part):
-                whole += self._foreign(part)
+                other_items += self._write_foreign(part)
             elif isinstance(part, Foreign):
-                content += self._foreign(part)
+                content += self._write_foreign(part)
             elif isinstance(part, ToolResult):
-                whole.append(self._result(part))
+                other_items.append(self._write_result(part))
             else:
-                content += self._client_part(part)
+                content += self._write_client_part(part)
         if content:
-            yield {"type": "message", "role": role, "content": _shortest(content), **self._extras(message)}
-        yield from whole
+            yield {"type": "message", "role": role, "content": _simplify(content), **self._extras(message)}
+        yield from other_items
 
-    def _client_part(self, part: Text | Refusal | Media | Reasoning | ToolCall) -> Iterator[dict[str, Any]]:
+    def _write_client_part(self, part: Text | Refusal | Media | Reasoning | ToolCall) -> Iterator[dict[str, Any]]:
         if isinstance(part, Text | Refusal):
             mark = part.cache if isinstance(part, Text) else None
-            yield {"type": "input_text", "text": part.text, **self._mark(mark), **self._extras(part)}
+            yield {"type": "input_text", "text": part.text, **self._write_cache_mark(mark), **self._extras(part)}
         elif isinstance(part, Media):
-            yield self._media(part)
+            yield self._write_media(part)
         else:
             self._losses.dropped("messages[].content[]")
 
-    def _mark(self, mark: CacheMark | None) -> dict[str, Any]:
+    def _write_cache_mark(self, mark: CacheMark | None) -> dict[str, Any]:
         if mark is None:
             return {}
-        if not self._is_own:
+        if not self._is_same_dialect:
             self._losses.add("cache", "converted", "automatic caching")
             return {}
         ttl = {"ttl": mark.ttl} if mark.ttl else {}
         return {"prompt_cache_breakpoint": {"mode": "explicit", **ttl}}
 
-    def _media(self, media: Media) -> dict[str, Any]:
+    def _write_media(self, media: Media) -> dict[str, Any]:
         source = media.source
-        if media.kind == "audio" and self._is_own:
+        if media.kind == "audio" and self._is_same_dialect:
             audio_format = source.media_type.removeprefix("audio/")
             return {"type": "input_audio", "input_audio": {"data": source.data, "format": audio_format}, **media.extras}
         if media.kind in {"audio", "video"}:
-            raise errors.UnsupportedFeature(
-                f"{self._deployment.name} takes no {media.kind} in the responses dialect.",
-                param=self._losses.name_of("messages"),
-            )
+            raise self._unsupported(f"does not support {media.kind} input")
         if source.file_id and not self._has_file_ids:
-            raise errors.UnsupportedFeature(
-                f"{self._deployment.name} cannot see a file that was uploaded elsewhere; send its content instead.",
-                param=self._losses.name_of("messages"),
-            )
+            raise self._unsupported("cannot read files uploaded to another vendor", "Send the content of the file.")
         if source.url and not source.url.startswith(("http://", "https://")):
-            raise errors.UnsupportedFeature(
-                f"{self._deployment.name} cannot fetch from such a URL; send the content, or an https URL.",
-                param=self._losses.name_of("messages"),
-            )
+            raise self._unsupported("fetches only http and https URLs", "Send the content, or an https URL.")
         if media.context:
             self._losses.dropped("messages[].content[].context")
         if media.has_citations:
             self._losses.dropped("messages[].content[].citations")
-        form = self._image(media) if media.kind == "image" else self._document(media)
-        return {**form, **self._mark(media.cache), **self._extras(media)}
+        part = self._write_image(media) if media.kind == "image" else self._write_document(media)
+        return {**part, **self._write_cache_mark(media.cache), **self._extras(media)}
 
-    def _image(self, media: Media) -> dict[str, Any]:
+    def _unsupported(self, reason: str, hint: str | None = None) -> errors.UnsupportedFeature:
+        return errors.UnsupportedFeature(
+            f"{self._deployment.name} uses OpenAI's Responses API, which {reason}.",
+            param=self._losses.name_of("messages"),
+            hint=hint,
+        )
+
+    def _write_image(self, media: Media) -> dict[str, Any]:
         source, part = media.source, {"type": "input_image", "detail": media.detail or "auto"}
         if source.file_id:
             return {**part, "file_id": source.file_id}
         return {**part, "image_url": source.url or _data_url(source.media_type or "image/png", source.data or "")}
 
-    def _document(self, media: Media) -> dict[str, Any]:
+    def _write_document(self, media: Media) -> dict[str, Any]:
         source = media.source
         if source.text is not None:
             title = f"{media.name}\n\n" if media.name else ""
@@ -148,53 +147,56 @@ class InputWriter:
         name = media.name or f"document{_SUFFIXES.get(media_type, '')}"
         return {**part, "filename": name, "file_data": _data_url(media_type, source.data or "")}
 
-    # the assistant's turns
+    # messages of the assistant
 
-    def _of_assistant(self, message: Message) -> Iterator[dict[str, Any]]:
+    def _write_assistant_message(self, message: Message) -> Iterator[dict[str, Any]]:
         content: list[dict[str, Any]] = []
         extras = self._extras(message)
         for part in message.parts:
             if isinstance(part, Text | Refusal):
-                content.append(self._spoken(part))
+                content.append(self._write_text(part))
                 continue
             if isinstance(part, Foreign) and not _is_item(part):
-                content += self._foreign(part)
+                content += self._write_foreign(part)
                 continue
             if content:
                 yield _assistant_message(content, extras)
                 content = []
-            yield from self._assistant_item(part)
+            yield from self._write_assistant_part(part)
         if content:
             yield _assistant_message(content, extras)
 
-    def _spoken(self, part: Text | Refusal) -> dict[str, Any]:
+    def _write_text(self, part: Text | Refusal) -> dict[str, Any]:
         if isinstance(part, Refusal):
             return {"type": "refusal", "refusal": part.text}
-        annotations = [one.raw for one in part.citations if one.dialect == DIALECT and isinstance(one.raw, dict)]
+        own = [citation.raw for citation in part.citations if citation.dialect == DIALECT]
+        annotations = [raw for raw in own if isinstance(raw, dict)]
         if len(annotations) < len(part.citations):
             self._losses.dropped("messages[].content[].citations")
         return {"type": "output_text", "text": part.text, **({"annotations": annotations} if annotations else {})}
 
-    def _assistant_item(self, part: Reasoning | ToolCall | Media | ToolResult | Foreign) -> Iterator[dict[str, Any]]:
+    def _write_assistant_part(
+        self, part: Reasoning | ToolCall | Media | ToolResult | Foreign
+    ) -> Iterator[dict[str, Any]]:
         if isinstance(part, ToolCall):
-            yield self._call(part)
+            yield self._write_call(part)
         elif isinstance(part, Reasoning):
-            yield from self._thought(part)
+            yield from self._write_reasoning(part)
         elif isinstance(part, ToolResult):
-            yield self._result(part)
+            yield self._write_result(part)
         elif isinstance(part, Foreign):
-            yield from self._foreign(part)
+            yield from self._write_foreign(part)
         elif part.transcript:
             self._losses.add("messages[].content[]", "converted", "its transcript")
             yield _assistant_message([{"type": "output_text", "text": part.transcript}], {})
         else:
             self._losses.dropped(f"messages[].content[].{part.kind}")
 
-    def _thought(self, part: Reasoning) -> Iterator[dict[str, Any]]:
-        """Send a thought back to who signed it. Others refuse it: an unsigned one is unknown to them."""
+    def _write_reasoning(self, part: Reasoning) -> Iterator[dict[str, Any]]:
+        """Write reasoning if this upstream has signed it. It rejects all other reasoning."""
         token = usable_token(part.token, DIALECT, self._deployment)
         if token is None:
-            self._losses.add("messages[].reasoning", "dropped", "signed by somebody else")
+            self._losses.add("messages[].reasoning", "dropped", "not signed by this upstream")
             return
         yield {
             "type": "reasoning",
@@ -203,9 +205,9 @@ class InputWriter:
             "encrypted_content": token,
         }
 
-    def _call(self, call: ToolCall) -> dict[str, Any]:
+    def _write_call(self, call: ToolCall) -> dict[str, Any]:
         namespace, name = self._namespaces.get(call.name, ("", call.name))
-        item: dict[str, Any] = {"type": "function_call", "call_id": call_id(call.id), "name": name}
+        item: dict[str, Any] = {"type": "function_call", "call_id": _shorten_call_id(call.id), "name": name}
         if namespace:
             item["namespace"] = namespace
         if call.kind == "custom":
@@ -214,53 +216,47 @@ class InputWriter:
             item["arguments"] = call.arguments or "{}"
         return {**item, **self._extras(call)}
 
-    # the tools' turns
+    # tool results
 
-    def _of_tools(self, message: Message) -> Iterator[dict[str, Any]]:
+    def _write_tool_message(self, message: Message) -> Iterator[dict[str, Any]]:
         for part in message.parts:
             if isinstance(part, ToolResult):
-                yield self._result(part)
+                yield self._write_result(part)
             elif isinstance(part, Foreign):
-                yield from self._foreign(part)
+                yield from self._write_foreign(part)
             else:
                 self._losses.dropped("messages[].content[]")
 
-    def _result(self, result: ToolResult) -> dict[str, Any]:
+    def _write_result(self, result: ToolResult) -> dict[str, Any]:
         if result.cache is not None:
             self._losses.add("cache", "converted", "automatic caching")
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
-        content = [found for part in result.parts for found in self._client_part(part)]
+        content = [written for part in result.parts for written in self._write_client_part(part)]
         if result.is_error and not content:
             content = [{"type": "input_text", "text": "The tool failed."}]
-        output = _shortest(content) if content else ""
-        return {"type": kind, "call_id": call_id(result.call_id), "output": output, **self._extras(result)}
+        output = _simplify(content) if content else ""
+        return {"type": kind, "call_id": _shorten_call_id(result.call_id), "output": output, **self._extras(result)}
 
-    def _foreign(self, part: Foreign) -> Iterator[dict[str, Any]]:
-        if self._is_own and part.dialect == DIALECT:
+    def _write_foreign(self, part: Foreign) -> Iterator[dict[str, Any]]:
+        if self._is_same_dialect and part.dialect == DIALECT:
             yield part.raw
         else:
             self._losses.dropped(f"messages[].content[].{part.kind}")
 
 
 def _is_item(part: Foreign) -> bool:
-    """Tell an item of the input from a part of a message's content, which are called `input_…` and `output_…`."""
+    """Return whether it is an input item. The types of content parts start with `input_` or `output_`."""
     return not part.kind.startswith(("input_", "output_"))
 
 
 def _assistant_message(content: list[dict[str, Any]], extras: dict[str, Any]) -> dict[str, Any]:
-    is_plain = len(content) == 1 and content[0].keys() == {"type", "text"}
-    return {
-        "type": "message",
-        "role": "assistant",
-        "content": content[0]["text"] if is_plain else content,
-        **extras,
-    }
+    return {"type": "message", "role": "assistant", "content": _simplify(content), **extras}
 
 
-def _shortest(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return one plain text as a string, which every backend understands."""
+def _simplify(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Return content that is one plain text as a string, which all compatible upstreams accept."""
     if len(content) == 1 and content[0].keys() == {"type", "text"}:
         text: str = content[0]["text"]
         return text
@@ -268,7 +264,7 @@ def _shortest(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _reasoning_id(token: str) -> str:
-    """Return an id for an item that has none: the same for the same token, so that a prompt cache can find it."""
+    """Return an id for an item without one. It depends on the token only, so that prompt caching works."""
     return "rs_" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
@@ -276,43 +272,43 @@ def _data_url(media_type: str, data: str) -> str:
     return f"data:{media_type};base64,{data}"
 
 
-def call_id(given: str) -> str:
-    """Return a call's id, at most 64 characters long: a longer one is hashed, alike in calls and results."""
-    if len(given) <= _MAX_ID_CHARS:
-        return given
-    return "call_" + hashlib.sha256(given.encode()).hexdigest()[:32]
+def _shorten_call_id(call_id: str) -> str:
+    """Return the id of a tool call, hashed if it is longer than 64 characters."""
+    if len(call_id) <= _MAX_ID_CHARS:
+        return call_id
+    return "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:32]
 
 
-def namespaces_of(conversation: Conversation) -> dict[str, tuple[str, str]]:
-    """Return (namespace, name) by told name, of the tools that keep their own name in their namespace."""
-    found: dict[str, tuple[str, str]] = {}
+def namespaced_tools(conversation: Conversation) -> dict[str, tuple[str, str]]:
+    """Return (namespace, name) by flat name, for the tools whose flat name is their own name."""
+    result: dict[str, tuple[str, str]] = {}
     for tool in conversation.tools:
         group = None if isinstance(tool, ServerTool) else tool.extras.get("namespace")
         if group is not None and not isinstance(tool, ServerTool) and group["function"] == tool.name:
-            found[tool.name] = (group["name"], tool.name)
-    return found
+            result[tool.name] = (group["name"], tool.name)
+    return result
 
 
-def encode_tools(conversation: Conversation, losses: LossReport) -> list[dict[str, Any]]:
-    """Write the tools. Functions of a namespace go back into it, unless another tool has their name."""
-    is_own = conversation.dialect == DIALECT
-    namespaces = namespaces_of(conversation) if is_own else {}
-    found: list[dict[str, Any]] = []
+def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str, Any]]:
+    """Write the tools. A client of the same dialect gets its namespaces back, except for renamed functions."""
+    is_same_dialect = conversation.dialect == DIALECT
+    namespaces = namespaced_tools(conversation) if is_same_dialect else {}
+    written: list[dict[str, Any]] = []
     groups: dict[str, dict[str, Any]] = {}
     for tool in conversation.tools:
         if isinstance(tool, ServerTool):
-            if is_own and tool.dialect == DIALECT:
-                found.append(tool.raw)
+            if is_same_dialect and tool.dialect == DIALECT:
+                written.append(tool.raw)
             else:
                 losses.dropped(f"tools[].{tool.kind}")
             continue
-        form = _tool(tool, is_own=is_own)
+        definition = _write_tool(tool, is_same_dialect=is_same_dialect)
         if tool.cache is not None:
             losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
-            if is_own and "namespace" in tool.extras:
-                losses.add("tools[].namespace", "converted", "a longer name")
-            found.append(form)
+            if is_same_dialect and "namespace" in tool.extras:
+                losses.add("tools[].namespace", "converted", "namespace added to the name")
+            written.append(definition)
             continue
         group = tool.extras["namespace"]
         if group["name"] not in groups:
@@ -322,25 +318,25 @@ def encode_tools(conversation: Conversation, losses: LossReport) -> list[dict[st
                 "description": group["description"],
                 "tools": [],
             }
-            found.append(groups[group["name"]])
-        groups[group["name"]]["tools"].append(form)
-    return found
+            written.append(groups[group["name"]])
+        groups[group["name"]]["tools"].append(definition)
+    return written
 
 
-def _tool(tool: Tool, *, is_own: bool) -> dict[str, Any]:
+def _write_tool(tool: Tool, *, is_same_dialect: bool) -> dict[str, Any]:
     extras = {name: value for name, value in getattr(tool, "extras", {}).items() if name != "namespace"}
-    form: dict[str, Any]
+    definition: dict[str, Any]
     if isinstance(tool, FunctionTool):
         parameters = tool.parameters if tool.parameters is not None else {"type": "object", "properties": {}}
-        form = {"type": "function", "name": tool.name, "parameters": parameters}
-        # Unsaid, this dialect means strict; the others mean not.
-        if tool.is_strict is not None or not is_own:
-            form["strict"] = bool(tool.is_strict)
+        definition = {"type": "function", "name": tool.name, "parameters": parameters}
+        # If `strict` is missing, it is true in this dialect and false in the others.
+        if tool.is_strict is not None or not is_same_dialect:
+            definition["strict"] = bool(tool.is_strict)
     else:
-        assert isinstance(tool, CustomTool)  # noqa: S101 - the only other kind
-        form = {"type": "custom", "name": tool.name}
+        assert isinstance(tool, CustomTool)  # noqa: S101 - there is no other kind
+        definition = {"type": "custom", "name": tool.name}
         if tool.format is not None:
-            form["format"] = tool.format
+            definition["format"] = tool.format
     if tool.description:
-        form["description"] = tool.description
-    return {**form, **extras} if is_own else form
+        definition["description"] = tool.description
+    return {**definition, **extras} if is_same_dialect else definition

@@ -1,4 +1,4 @@
-"""The upstream's side of the responses dialect: `POST /responses`."""
+"""The upstream side of the Responses dialect: `POST /responses`."""
 
 import hashlib
 import re
@@ -20,15 +20,15 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_responses.fields import DIALECT
-from intellirouter.dialects.openai_responses.upstream_input import InputWriter, encode_tools, namespaces_of
-from intellirouter.dialects.openai_responses.upstream_response import decode_response
+from intellirouter.dialects.openai_responses.upstream_input import InputWriter, namespaced_tools, write_tools
+from intellirouter.dialects.openai_responses.upstream_response import read_response
 from intellirouter.dialects.openai_responses.upstream_stream import ResponsesStreamDecoder
 from intellirouter.dialects.protocols import Splitter, StreamDecoder
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.sse import EventSplitter
 
 PATH: Final = "/responses"
-_UNKNOWN_KNOBS: Final = (
+_UNSUPPORTED_PARAMETERS: Final = (
     "stop",
     "seed",
     "presence_penalty",
@@ -40,13 +40,14 @@ _UNKNOWN_KNOBS: Final = (
 )
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 _MIN_OUTPUT_TOKENS: Final = 16
-"""Smaller limits are refused."""
+"""The API rejects lower limits."""
 _MAX_USER_CHARS: Final = 64
+_MAX_NAME_CHARS: Final = 64
 _MAX_METADATA: Final = 16
 _MAX_METADATA_CHARS: Final = 512
-_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 _EFFORT_BY_BUDGET: Final = ((1, "none"), (2049, "low"), (16385, "medium"))
-"""Effort for a budget of thinking tokens below the number; `high` for more."""
+"""The effort for a reasoning budget below the number of tokens; `high` for larger budgets."""
 _INCLUDE_TOKENS: Final = "reasoning.encrypted_content"
 _INCLUDE_LOGPROBS: Final = "message.output_text.logprobs"
 
@@ -68,13 +69,13 @@ class ResponsesUpstream:
     dialect = DIALECT
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        body = _body(conversation, deployment, losses)
+        body = _write_body(conversation, deployment, losses)
         for name in deployment.quirks.refuses & body.keys():
             del body[name]
             losses.dropped(name)
-        for ours, theirs in deployment.quirks.renames:
-            if ours in body:
-                body[theirs] = body.pop(ours)
+        for name, upstream_name in deployment.quirks.renames:
+            if name in body:
+                body[upstream_name] = body.pop(name)
         return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
@@ -84,7 +85,7 @@ class ResponsesUpstream:
         return UpstreamRequest(path=PATH, body=body)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
-        return decode_response(body, origin_of(deployment))
+        return read_response(body, origin_of(deployment))
 
     def stream(self, deployment: Deployment) -> StreamDecoder:
         return ResponsesStreamDecoder(origin_of(deployment))
@@ -95,33 +96,36 @@ class ResponsesUpstream:
     decode_error = staticmethod(upstream_errors.decode_error)
 
 
-def _body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+def _write_body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
     if conversation.sampling.n > 1:
         raise errors.UnsupportedFeature(
-            f"{deployment.name} gives one answer a request; ask {conversation.sampling.n} times.",
+            f"{deployment.name} uses OpenAI's Responses API, which returns only one choice. Set n to 1.",
             param=losses.name_of("n"),
         )
     if not set(conversation.modalities) <= {"text"}:
-        raise errors.UnsupportedFeature(f"{deployment.name} answers in text only.", param=losses.name_of("modalities"))
-    items = InputWriter(conversation, deployment, losses).items(conversation.messages)
+        raise errors.UnsupportedFeature(
+            f"{deployment.name} uses OpenAI's Responses API, which returns only text.",
+            param=losses.name_of("modalities"),
+        )
+    items = InputWriter(conversation, deployment, losses).write(conversation.messages)
     if not items:
         items = [{"type": "message", "role": "user", "content": ""}]
-        losses.add("messages", "converted", "an empty message")
+        losses.add("messages", "converted", "a placeholder user message was added")
     body: dict[str, Any] = {"model": deployment.upstream_model, "input": items, "store": False}
     if conversation.is_stream:
         body["stream"] = True
-    _put_tools(body, conversation, losses)
-    _put_sampling(body, conversation, deployment, losses)
-    _put_reasoning(body, conversation.reasoning, losses)
-    _put_output(body, conversation, deployment, losses)
-    _put_identity(body, conversation, losses)
+    _write_tools_and_choice(body, conversation, losses)
+    _write_sampling(body, conversation, deployment, losses)
+    _write_reasoning(body, conversation.reasoning, losses)
+    _write_output(body, conversation, deployment, losses)
+    _write_identity(body, conversation, losses)
     if conversation.dialect == DIALECT:
-        _put_extras(body, conversation.extras)
+        _write_extras(body, conversation.extras)
     return body
 
 
-def _put_tools(body: dict[str, Any], conversation: Conversation, losses: LossReport) -> None:
-    tools = encode_tools(conversation, losses)
+def _write_tools_and_choice(body: dict[str, Any], conversation: Conversation, losses: LossReport) -> None:
+    tools = write_tools(conversation, losses)
     choice = conversation.tool_choice
     if tools:
         body["tools"] = tools
@@ -129,19 +133,19 @@ def _put_tools(body: dict[str, Any], conversation: Conversation, losses: LossRep
         return
     if choice.is_parallel is not None and tools:
         body["parallel_tool_calls"] = choice.is_parallel
-    value = _choice(choice, conversation)
+    value = _write_tool_choice(choice, conversation)
     is_forced = choice.mode in {"required", "named"}
     if value is None or (is_forced and conversation.tools and not tools):
         raise errors.UnsupportedFeature(
-            "The tool that must be called is one that only its own vendor runs.",
+            "OpenAI's Responses API has no equivalent of the forced tool, which only its vendor runs.",
             param=losses.name_of("tool_choice"),
         )
     if tools:
         body["tool_choice"] = value
 
 
-def _choice(choice: ToolChoice, conversation: Conversation) -> str | dict[str, Any] | None:
-    """Say the choice; None: it names a tool that this vendor does not run."""
+def _write_tool_choice(choice: ToolChoice, conversation: Conversation) -> str | dict[str, Any] | None:
+    """Return `tool_choice`; None if it names a tool that only another vendor runs."""
     if choice.raw is not None:
         if conversation.dialect == DIALECT:
             raw: dict[str, Any] = choice.raw
@@ -149,93 +153,96 @@ def _choice(choice: ToolChoice, conversation: Conversation) -> str | dict[str, A
         if choice.mode == "named":
             return None
     if choice.mode == "named":
-        return _pointer(choice.name, conversation)
+        return _tool_reference(choice.name, conversation)
     if choice.allowed is not None and choice.mode != "none":
-        tools = [_pointer(name, conversation) for name in choice.allowed]
+        tools = [_tool_reference(name, conversation) for name in choice.allowed]
         return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}
     return choice.mode
 
 
-def _pointer(name: str, conversation: Conversation) -> dict[str, Any]:
+def _tool_reference(name: str, conversation: Conversation) -> dict[str, Any]:
     is_custom = any(isinstance(tool, CustomTool) and tool.name == name for tool in conversation.tools)
-    pointer = {"type": "custom" if is_custom else "function", "name": name}
-    namespaces = namespaces_of(conversation) if conversation.dialect == DIALECT else {}
+    reference = {"type": "custom" if is_custom else "function", "name": name}
+    namespaces = namespaced_tools(conversation) if conversation.dialect == DIALECT else {}
     if name in namespaces:
-        pointer["namespace"] = namespaces[name][0]
-    return pointer
+        reference["namespace"] = namespaces[name][0]
+    return reference
 
 
-def _put_sampling(body: dict[str, Any], conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
-    knobs = conversation.sampling
-    for name in _UNKNOWN_KNOBS:
-        if getattr(knobs, name) not in (None, []):
+def _write_sampling(
+    body: dict[str, Any], conversation: Conversation, deployment: Deployment, losses: LossReport
+) -> None:
+    sampling = conversation.sampling
+    for name in _UNSUPPORTED_PARAMETERS:
+        if getattr(sampling, name) not in (None, []):
             losses.dropped(name)
     for name in ("max_output_tokens", "temperature", "top_p", "top_logprobs"):
-        if (value := getattr(knobs, name)) is not None:
+        if (value := getattr(sampling, name)) is not None:
             body[name] = value
-    if knobs.max_output_tokens is not None and knobs.max_output_tokens < _MIN_OUTPUT_TOKENS:
+    if sampling.max_output_tokens is not None and sampling.max_output_tokens < _MIN_OUTPUT_TOKENS:
         body["max_output_tokens"] = _MIN_OUTPUT_TOKENS
         losses.add("max_output_tokens", "clamped", str(_MIN_OUTPUT_TOKENS))
-    highest = deployment.quirks.max_temperature
-    if highest is not None and knobs.temperature is not None and knobs.temperature > highest:
-        body["temperature"] = highest
-        losses.add("temperature", "clamped", str(highest))
-    if knobs.verbosity:
-        body.setdefault("text", {})["verbosity"] = knobs.verbosity
-    if knobs.logprobs:
+    limit = deployment.quirks.max_temperature
+    if limit is not None and sampling.temperature is not None and sampling.temperature > limit:
+        body["temperature"] = limit
+        losses.add("temperature", "clamped", str(limit))
+    if sampling.verbosity:
+        body.setdefault("text", {})["verbosity"] = sampling.verbosity
+    if sampling.logprobs:
         body.setdefault("include", []).append(_INCLUDE_LOGPROBS)
 
 
-def _put_reasoning(body: dict[str, Any], asked: ReasoningConfig | None, losses: LossReport) -> None:
-    if asked is None:
+def _write_reasoning(body: dict[str, Any], reasoning: ReasoningConfig | None, losses: LossReport) -> None:
+    if reasoning is None:
         return
-    effort = "none" if asked.is_enabled is False else asked.effort
-    if not effort and asked.budget_tokens is not None and asked.budget_tokens >= 0:
-        effort = next((word for below, word in _EFFORT_BY_BUDGET if asked.budget_tokens < below), "high")
+    effort = "none" if reasoning.is_enabled is False else reasoning.effort
+    if not effort and reasoning.budget_tokens is not None and reasoning.budget_tokens >= 0:
+        effort = next((effort for limit, effort in _EFFORT_BY_BUDGET if reasoning.budget_tokens < limit), "high")
         losses.add("reasoning.budget_tokens", "converted", effort)
-    said: dict[str, Any] = {"effort": effort} if effort else {}
-    summary = asked.summary or ("auto" if asked.is_visible else "")
+    config: dict[str, Any] = {"effort": effort} if effort else {}
+    summary = reasoning.summary or ("auto" if reasoning.is_visible else "")
     if summary and effort != "none":
-        said["summary"] = summary
-    if not effort and (asked.is_enabled or asked.is_adaptive or asked.budget_tokens is not None):
+        config["summary"] = summary
+    is_enabled = reasoning.is_enabled or reasoning.is_adaptive or reasoning.budget_tokens is not None
+    if not effort and is_enabled:
         losses.add("reasoning", "converted", "the model decides")
-    if not said and not asked.is_adaptive and not asked.is_enabled and asked.budget_tokens is None:
+    if not config and not is_enabled:
         return
-    if said:
-        body["reasoning"] = said
+    if config:
+        body["reasoning"] = config
     if effort != "none":
         body.setdefault("include", []).append(_INCLUDE_TOKENS)
 
 
-def _put_output(body: dict[str, Any], conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
-    asked = conversation.output
-    if asked is None or asked.kind == "text":
+def _write_output(body: dict[str, Any], conversation: Conversation, deployment: Deployment, losses: LossReport) -> None:
+    output = conversation.output
+    if output is None or output.kind == "text":
         return
-    known = deployment.quirks.structured_output
-    if known == "none" or (asked.kind == "json_schema" and known != "json_schema"):
+    supported = deployment.quirks.structured_output
+    if supported == "none" or (output.kind == "json_schema" and supported != "json_schema"):
         raise errors.UnsupportedFeature(
-            f"{deployment.name} does not keep to an output format.", param=losses.name_of("output")
+            f"{deployment.name} does not support the output format {output.kind}.", param=losses.name_of("output")
         )
-    body.setdefault("text", {})["format"] = _format(asked)
-    if asked.kind == "json_object" and not _says_json(conversation):
-        # The API refuses JSON mode unless the input speaks of JSON.
+    body.setdefault("text", {})["format"] = _write_format(output)
+    if output.kind == "json_object" and not _mentions_json(conversation):
+        # The API rejects JSON mode unless the input contains the word JSON.
         body["input"].append({"type": "message", "role": "system", "content": "Answer with one JSON object."})
-        losses.add("output", "converted", "an instruction was added")
+        losses.add("output", "converted", "instruction in a system message")
 
 
-def _format(asked: OutputFormat) -> dict[str, Any]:
-    if asked.kind == "json_object":
+def _write_format(output: OutputFormat) -> dict[str, Any]:
+    if output.kind == "json_object":
         return {"type": "json_object"}
-    name = _NOT_IN_NAMES.sub("_", asked.name)[:_MAX_USER_CHARS] or "answer"
-    form: dict[str, Any] = {"type": "json_schema", "name": name, "schema": asked.schema or {}}
-    if asked.description:
-        form["description"] = asked.description
-    if asked.is_strict is not None:
-        form["strict"] = asked.is_strict
-    return form
+    name = _INVALID_IN_NAMES.sub("_", output.name)[:_MAX_NAME_CHARS] or "answer"
+    written: dict[str, Any] = {"type": "json_schema", "name": name, "schema": output.schema or {}}
+    if output.description:
+        written["description"] = output.description
+    if output.is_strict is not None:
+        written["strict"] = output.is_strict
+    return written
 
 
-def _says_json(conversation: Conversation) -> bool:
+def _mentions_json(conversation: Conversation) -> bool:
     return any(
         isinstance(part, Text) and "json" in part.text.lower()
         for message in conversation.messages
@@ -243,38 +250,38 @@ def _says_json(conversation: Conversation) -> bool:
     )
 
 
-def _put_identity(body: dict[str, Any], conversation: Conversation, losses: LossReport) -> None:
+def _write_identity(body: dict[str, Any], conversation: Conversation, losses: LossReport) -> None:
     if conversation.user:
-        body["user"] = _short("user", conversation.user, losses)
+        body["user"] = _hash_if_long("user", conversation.user, losses)
     if conversation.cache_key:
-        body["prompt_cache_key"] = _short("cache_key", conversation.cache_key, losses)
+        body["prompt_cache_key"] = _hash_if_long("cache_key", conversation.cache_key, losses)
     if conversation.service_tier:
         if conversation.service_tier in _TIERS or conversation.dialect == DIALECT:
             body["service_tier"] = conversation.service_tier
         else:
             losses.dropped("service_tier")
     if conversation.metadata:
-        kept = {
+        metadata = {
             name: value
             for name, value in conversation.metadata.items()
-            if isinstance(value, str) and len(value) <= _MAX_METADATA_CHARS and len(name) <= _MAX_USER_CHARS
+            if isinstance(value, str) and len(value) <= _MAX_METADATA_CHARS and len(name) <= _MAX_NAME_CHARS
         }
-        kept = dict(list(kept.items())[:_MAX_METADATA])
-        if kept:
-            body["metadata"] = kept
-        if len(kept) < len(conversation.metadata):
-            losses.add("metadata", "clamped", "16 short texts")
+        metadata = dict(list(metadata.items())[:_MAX_METADATA])
+        if metadata:
+            body["metadata"] = metadata
+        if len(metadata) < len(conversation.metadata):
+            losses.add("metadata", "clamped", f"at most {_MAX_METADATA} short strings")
 
 
-def _short(field: str, value: str, losses: LossReport) -> str:
+def _hash_if_long(field: str, value: str, losses: LossReport) -> str:
     if len(value) <= _MAX_USER_CHARS:
         return value
-    losses.add(field, "converted", "hashed")
+    losses.add(field, "converted", "its SHA-256")
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def _put_extras(body: dict[str, Any], extras: dict[str, Any]) -> None:
-    """Send what only this dialect knows; `text.x` and `reasoning.x` go where they came from."""
+def _write_extras(body: dict[str, Any], extras: dict[str, Any]) -> None:
+    """Write the members that only this dialect has. Names such as `text.x` and `reasoning.x` are paths."""
     for name, value in extras.items():
         outer, dot, inner = name.partition(".")
         if dot and outer in {"text", "reasoning", "stream_options"}:

@@ -1,4 +1,4 @@
-"""Reads an upstream's response object: output items into parts, its status into a stop, its error into ours."""
+"""Reads a complete response of an upstream."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -20,14 +20,14 @@ from intellirouter.dialects.ir import (
     ToolCall,
 )
 from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_error_in_200
-from intellirouter.dialects.openai_responses.client_content import citation
+from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
-from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int, text_in
 
 _MAX_TOKENS: Final = 10**12
-"""More is nonsense, and would not fit the ledger's integers once priced."""
-_CLIENT_CODES: Final = REJECTED_CODES | {
+"""Larger counts are not plausible, and their cost would not fit the integers of the ledger."""
+_REJECTED_CODES: Final = REJECTED_CODES | {
     "content_policy_violation",
     "context_length_exceeded",
     "cyber_policy",
@@ -39,8 +39,8 @@ _CLIENT_CODES: Final = REJECTED_CODES | {
 _TIMEOUT_CODES: Final = frozenset({"vector_store_timeout", "timeout", "request_timeout"})
 
 
-class Body(Struct):
-    """A response object, its types unchecked: what is odd is read as missing."""
+class ResponseBody(Struct):
+    """A response object. Types are not validated; members of a wrong type count as missing."""
 
     id: Any = None
     model: Any = None
@@ -53,137 +53,138 @@ class Body(Struct):
     service_tier: Any = None
 
 
-_decoder: Final = msgspec.json.Decoder(Body)
+_decoder: Final = msgspec.json.Decoder(ResponseBody)
 
 
-def read_body(raw: bytes | msgspec.Raw) -> Body | None:
-    """Return the object, None when it is none."""
+def read_body(raw: bytes | msgspec.Raw) -> ResponseBody | None:
+    """Return the response object; None if it is not valid JSON or not an object."""
     try:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def decode_response(body: bytes, origin: str) -> Response:
-    """Read a 200 body. Raises `UpstreamMalformed` or the error that it holds."""
-    read = read_body(body) if _is_utf8(body) else None
-    if read is None:
-        raise errors.UpstreamMalformed("The upstream's answer is no response object in JSON.")
-    if read.status == "failed":
-        raise failure(read.error)
-    if read.error and not isinstance(read.output, list):
+def read_response(body: bytes, origin: str) -> Response:
+    """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
+    response = read_body(body) if _is_utf8(body) else None
+    if response is None:
+        raise errors.UpstreamMalformed("The upstream did not return a valid response object.")
+    if response.status == "failed":
+        raise read_failure(response.error)
+    if response.error and not isinstance(response.output, list):
         raise decode_error_in_200(body)
-    if not isinstance(read.output, list):
-        raise errors.UpstreamMalformed("The upstream's answer has no `output`.")
-    parts = [part for item in read.output for part in parts_of(item, origin)]
+    if not isinstance(response.output, list):
+        raise errors.UpstreamMalformed("The upstream returned a response without `output`.")
+    parts = [part for item in response.output for part in _read_item(item, origin)]
     return Response(
-        id=said(read.id),
-        model=said(read.model),
-        created_s=as_int(read.created_at),
-        choices=[Choice(parts=parts, stop=stop_of(read, parts))],
-        usage=decode_usage(read.usage),
-        service_tier=said(read.service_tier),
+        id=as_text(response.id),
+        model=as_text(response.model),
+        created_s=as_int(response.created_at),
+        choices=[Choice(parts=parts, stop=_read_stop(response, parts))],
+        usage=read_usage(response.usage),
+        service_tier=as_text(response.service_tier),
         dialect=DIALECT,
     )
 
 
 def _is_utf8(body: bytes) -> bool:
-    """The decoder skips what it is not asked for, text that is no UTF-8 included."""
+    """Return whether the body is valid UTF-8. The decoder does not check the members that it skips."""
     try:
         return body.isascii() or bool(body.decode())
     except UnicodeDecodeError:
         return False
 
 
-def said(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a string; empty if the value is not one."""
     return value if isinstance(value, str) else ""
 
 
-def parts_of(item: Any, origin: str) -> Iterator[Part]:
-    """Read one output item."""
+def _read_item(item: Any, origin: str) -> Iterator[Part]:
+    """Read one output item. Raises `UpstreamMalformed`."""
     if not isinstance(item, dict):
-        raise errors.UpstreamMalformed("An item of the upstream's output is no object.")
-    kind = said(item.get("type"))
+        raise errors.UpstreamMalformed("The upstream returned an output item that is not an object.")
+    kind = text_in(item, "type")
     if kind == "message":
-        for content in _listed(item.get("content")):
-            yield from _contents_of(content)
+        for content in _as_list(item.get("content")):
+            yield from _read_content(content)
     elif kind == "reasoning":
-        part = reasoning_of(item, origin)
+        part = read_reasoning(item, origin)
         if part.text or part.summary or part.token is not None:
             yield part
     elif kind in {"function_call", "custom_tool_call"}:
-        yield call_of(item)
+        yield _read_call(item)
     else:
         yield Foreign(dialect=DIALECT, kind=kind, raw=item)
 
 
-def _contents_of(content: Any) -> Iterator[Part]:
+def _read_content(content: Any) -> Iterator[Part]:
     if not isinstance(content, dict):
         return
     kind = content.get("type")
     if kind == "output_text":
         yield Text(
-            text=said(content.get("text")),
-            citations=[found for found in map(citation, _listed(content.get("annotations"))) if found is not None],
-            logprobs=_listed(content.get("logprobs")) or None,
+            text=text_in(content, "text"),
+            citations=read_citations(_as_list(content.get("annotations"))),
+            logprobs=_as_list(content.get("logprobs")) or None,
         )
     elif kind == "refusal":
-        yield Refusal(text=said(content.get("refusal")))
+        yield Refusal(text=text_in(content, "refusal"))
     else:
-        yield Foreign(dialect=DIALECT, kind=said(kind), raw=content)
+        yield Foreign(dialect=DIALECT, kind=as_text(kind), raw=content)
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def reasoning_of(item: dict[str, Any], origin: str) -> Reasoning:
-    """Read a reasoning item. Its id matters only where its token is sent back."""
-    token = said(item.get("encrypted_content"))
+def read_reasoning(item: dict[str, Any], origin: str) -> Reasoning:
+    """Read a reasoning item. Its id is only needed to send its token back."""
+    token = text_in(item, "encrypted_content")
     return Reasoning(
-        text="".join(texts_of(item.get("content"))),
-        summary=texts_of(item.get("summary")),
+        text="".join(_read_texts(item.get("content"))),
+        summary=_read_texts(item.get("summary")),
         token=Opaque(value=token, origin=origin, dialect=DIALECT) if token else None,
-        id=said(item.get("id")) if token else "",
+        id=text_in(item, "id") if token else "",
     )
 
 
-def texts_of(value: Any) -> list[str]:
-    return [said(part.get("text")) for part in _listed(value) if isinstance(part, dict)]
+def _read_texts(value: Any) -> list[str]:
+    return [text_in(part, "text") for part in _as_list(value) if isinstance(part, dict)]
 
 
-def call_of(item: dict[str, Any]) -> ToolCall:
-    """Read a call. One without a name cannot be run."""
-    name = said(item.get("name"))
+def _read_call(item: dict[str, Any]) -> ToolCall:
+    """Read a tool call. Raises `UpstreamMalformed` if the name is missing."""
+    name = text_in(item, "name")
     if not name:
-        raise errors.UpstreamMalformed("A tool call in the upstream's output has no `name`.")
+        raise errors.UpstreamMalformed("The upstream returned a tool call without a `name`.")
     is_function = item.get("type") == "function_call"
-    spoken = arguments_of(item.get("arguments" if is_function else "input"))
+    arguments = read_arguments(item.get("arguments" if is_function else "input"))
     return ToolCall(
-        id=said(item.get("call_id")) or said(item.get("id")) or new_id("call_"),
+        id=text_in(item, "call_id") or text_in(item, "id") or new_id("call_"),
         name=name,
-        arguments=spoken or ("{}" if is_function else ""),
+        arguments=arguments or ("{}" if is_function else ""),
         kind="function" if is_function else "custom",
-        item_id=said(item.get("id")),
+        item_id=text_in(item, "id"),
     )
 
 
-def arguments_of(value: Any) -> str:
-    """Return arguments as text; some backends send the object itself."""
+def read_arguments(value: Any) -> str:
+    """Return arguments as text. Some upstreams send an object instead."""
     if isinstance(value, str):
         return value
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else ""
 
 
-def stop_of(body: Body, parts: list[Part]) -> Stop | None:
-    """Return why the answer ended; None while it has not."""
-    raw = said(body.status)
+def _read_stop(body: ResponseBody, parts: list[Part]) -> Stop | None:
+    """Return the stop reason; None if the response is not finished."""
+    raw = as_text(body.status)
     if raw in {"queued", "in_progress"}:
         return None
     details = body.incomplete_details
-    reason = said(details.get("reason")) if isinstance(details, dict) else ""
+    reason = text_in(details, "reason") if isinstance(details, dict) else ""
     if raw == "incomplete":
-        return cut_stop(reason)
+        return read_incomplete_reason(reason)
     if raw == "cancelled":
         return Stop(reason="cancelled", raw=raw)
     if any(isinstance(part, ToolCall) for part in parts):
@@ -193,8 +194,8 @@ def stop_of(body: Body, parts: list[Part]) -> Stop | None:
     return Stop(reason="stop", raw=raw)
 
 
-def cut_stop(reason: str) -> Stop:
-    """Return the stop of an incomplete response."""
+def read_incomplete_reason(reason: str) -> Stop:
+    """Return the stop reason of an incomplete response."""
     if reason == "content_filter":
         return Stop(reason="content_filter", raw=reason)
     if reason == "steered":
@@ -202,41 +203,44 @@ def cut_stop(reason: str) -> Stop:
     return Stop(reason="length", raw=reason or "incomplete")
 
 
-def decode_usage(raw: Any) -> Usage | None:
-    """Read counts into disjoint buckets: input includes the cached tokens, output the reasoning ones."""
+def read_usage(raw: Any) -> Usage | None:
+    """Read the token counts. On the wire, input includes the cached tokens and output the reasoning tokens."""
     if not isinstance(raw, dict):
         return None
-    prompt, completion = _count(raw, "input_tokens", _MAX_TOKENS), _count(raw, "output_tokens", _MAX_TOKENS)
-    read = _count(raw.get("input_tokens_details"), "cached_tokens", prompt)
-    written = _count(raw.get("input_tokens_details"), "cache_write_tokens", prompt - read)
-    thought = _count(raw.get("output_tokens_details"), "reasoning_tokens", completion)
+    total_input, total_output = (
+        _read_count(raw, "input_tokens", _MAX_TOKENS),
+        _read_count(raw, "output_tokens", _MAX_TOKENS),
+    )
+    cache_read = _read_count(raw.get("input_tokens_details"), "cached_tokens", total_input)
+    cache_write = _read_count(raw.get("input_tokens_details"), "cache_write_tokens", total_input - cache_read)
+    reasoning = _read_count(raw.get("output_tokens_details"), "reasoning_tokens", total_output)
     return Usage(
-        input_tokens=prompt - read - written,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=completion - thought,
-        reasoning_tokens=thought,
+        input_tokens=total_input - cache_read - cache_write,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        output_tokens=total_output - reasoning,
+        reasoning_tokens=reasoning,
     )
 
 
-def _count(source: Any, name: str, whole: int) -> int:
-    """A part is never negative and never more than the whole, whatever a vendor reports."""
-    return min(as_int(source.get(name)), whole) if isinstance(source, dict) else 0
+def _read_count(source: Any, name: str, maximum: int) -> int:
+    """Return a token count, between 0 and the maximum whatever the vendor reports."""
+    return min(as_int(source.get(name)), maximum) if isinstance(source, dict) else 0
 
 
-def failure(error: Any) -> errors.UpstreamError:
-    """Turn the `error` of a failed response, or an error event, into ours."""
+def read_failure(error: Any) -> errors.UpstreamError:
+    """Return the error for the `error` of a failed response or of an event."""
     source = error if isinstance(error, dict) else {}
-    code, message = said(source.get("code")) or said(source.get("type")), said(source.get("message"))
-    words = message or "The upstream failed without saying why."
+    code = text_in(source, "code") or text_in(source, "type")
+    message = text_in(source, "message") or "The upstream reported an error without a message."
     if code in {"rate_limit_exceeded", "rate_limit_error", "429"}:
-        return errors.UpstreamRateLimited(words)
+        return errors.UpstreamRateLimited(message)
     if code in ACCOUNT_CODES:
-        return errors.UpstreamQuotaExhausted(words, code=code)
-    if code in _CLIENT_CODES:
-        return errors.UpstreamRejected(words, code=code, param=said(source.get("param")) or None)
+        return errors.UpstreamQuotaExhausted(message, code=code)
+    if code in _REJECTED_CODES:
+        return errors.UpstreamRejected(message, code=code, param=text_in(source, "param") or None)
     if code in _TIMEOUT_CODES:
-        return errors.UpstreamTimeout(words)
+        return errors.UpstreamTimeout(message)
     if code == "model_not_found":
-        return errors.UpstreamModelMissing(words)
-    return errors.UpstreamUnavailable(f"The upstream failed while answering: {words}")
+        return errors.UpstreamModelMissing(message)
+    return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {message}"))

@@ -1,7 +1,8 @@
-"""Reads an upstream's responses stream into events of the intermediate form.
+"""Reads the stream of an upstream as events of the intermediate form.
 
-Deltas are the usual case; what a backend says only in a `.done` event, in `output_item.done` or in the final response
-is emitted then, and nothing is emitted twice. Items are known by their id, or by `output_index` where ids change.
+Most content arrives in deltas. Content that an upstream sends only in a `.done` event, in `output_item.done` or in the
+final response is emitted then, and nothing is emitted twice. Items are identified by their id, or by `output_index` if
+an upstream changes the ids.
 """
 
 from collections.abc import Callable
@@ -30,24 +31,24 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
-from intellirouter.dialects.openai_responses.client_content import citation
+from intellirouter.dialects.openai_responses.client_content import read_citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_response import (
-    Body,
-    arguments_of,
-    cut_stop,
-    decode_usage,
-    failure,
+    ResponseBody,
+    as_text,
+    read_arguments,
     read_body,
-    reasoning_of,
-    said,
+    read_failure,
+    read_incomplete_reason,
+    read_reasoning,
+    read_usage,
 )
-from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int, text_in
 from intellirouter.dialects.wire.sse import EventReader
 
 
-class _Event(Struct):
-    """Any event; members have the types that they have."""
+class _WireEvent(Struct):
+    """The members of all events. Their types are not validated."""
 
     type: Any = None
     delta: Any = None
@@ -70,38 +71,39 @@ class _Event(Struct):
     error: Any = None
 
 
-class _Piece(Struct):
-    """One part that is being told."""
+class _PartState(Struct):
+    """What has been emitted of one part."""
 
     number: int
-    sent: list[str] = field(default_factory=list)
-    citations: int = 0
+    """The `part` of its events."""
+    pieces: list[str] = field(default_factory=list)
+    citation_count: int = 0
     is_ended: bool = False
 
-    def rest(self, whole: str) -> str:
-        """Return what of the whole has not been told; nothing when it contradicts what has."""
-        told = "".join(self.sent)
-        return whole[len(told) :] if whole.startswith(told) else ""
+    def missing_text(self, whole: str) -> str:
+        """Return the end of the complete text that has not been emitted; empty if it contradicts what was emitted."""
+        emitted = "".join(self.pieces)
+        return whole[len(emitted) :] if whole.startswith(emitted) else ""
 
 
-class _Slot(Struct):
-    """One output item."""
+class _ItemState(Struct):
+    """One output item, and what has been emitted of it."""
 
     id: str = ""
     kind: str = ""
     name: str = ""
     call_id: str = ""
-    call: _Piece | None = None
-    early: list[str] = field(default_factory=list)
-    """Arguments that came before the call's name."""
-    pieces: dict[tuple[str, int], _Piece] = field(default_factory=dict)
+    call: _PartState | None = None
+    early_arguments: list[str] = field(default_factory=list)
+    """Arguments that arrived before the name of the call."""
+    contents: dict[tuple[str, int], _PartState] = field(default_factory=dict)
     """By kind (`text`, `refusal`) and content index."""
-    thought: _Piece | None = None
-    summaries: dict[int, _Piece] = field(default_factory=dict)
+    reasoning: _PartState | None = None
+    summaries: dict[int, _PartState] = field(default_factory=dict)
     is_done: bool = False
 
 
-_decoder: Final = msgspec.json.Decoder(_Event)
+_decoder: Final = msgspec.json.Decoder(_WireEvent)
 
 
 class ResponsesStreamDecoder:
@@ -115,357 +117,361 @@ class ResponsesStreamDecoder:
         self._has_calls = False
         self._has_refusal = False
         self._is_ended = False
-        self._parts = 0
-        self._by_id: dict[str, _Slot] = {}
-        self._by_index: dict[int, _Slot] = {}
+        self._part_count = 0
+        self._items_by_id: dict[str, _ItemState] = {}
+        self._items_by_index: dict[int, _ItemState] = {}
 
     def feed(self, data: bytes) -> list[Event]:
-        return self._read_all(self._reader.feed(data))
+        return self._read_events(self._reader.feed(data))
 
     def end(self) -> list[Event]:
-        events = self._read_all(self._reader.end())
+        events = self._read_events(self._reader.end())
         if not self._is_ended:
             raise errors.UpstreamMalformed("The upstream's stream ended before `response.completed`.")
         return events
 
-    def _read_all(self, documents: list[bytes]) -> list[Event]:
+    def _read_events(self, documents: list[bytes]) -> list[Event]:
         for data in documents:
             if not self._is_ended and data and data != b"[DONE]":
-                self._read(data)
+                self._read_event(data)
         events, self._events = self._events, []
         return events
 
-    def _read(self, data: bytes) -> None:
+    def _read_event(self, data: bytes) -> None:
         try:
             event = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise errors.UpstreamMalformed(
-                f"The upstream sent an event that is no JSON object: {data[:300].decode('utf-8', 'replace')}"
-            ) from None
-        read = _READERS.get(event.type) if isinstance(event.type, str) else None
-        if read is not None:
-            if not self._has_begun and event.type not in _SILENT:
-                self._begin(Body())
-            read(self, event)
+            message = f"The upstream sent an event that is not a JSON object: {data[:300].decode('utf-8', 'replace')}"
+            raise errors.UpstreamMalformed(errors.as_sentence(message)) from None
+        handler = _HANDLERS.get(event.type) if isinstance(event.type, str) else None
+        if handler is not None:  # unknown events are ignored
+            if not self._has_begun and event.type not in _RESPONSE_EVENTS:
+                self._start_response(ResponseBody())
+            handler(self, event)
         elif event.error:
             raise decode_error_in_stream(data)
 
-    # the answer
+    # events of the response
 
-    def created(self, event: _Event) -> None:
+    def on_started(self, event: _WireEvent) -> None:
         if not self._has_begun:
-            self._begin(read_body(event.response) or Body())
+            self._start_response(read_body(event.response) or ResponseBody())
 
-    def _begin(self, body: Body) -> None:
+    def _start_response(self, body: ResponseBody) -> None:
         self._has_begun = True
-        tier = said(body.service_tier)
-        began = StreamStarted(
-            id=said(body.id),
-            model=said(body.model),
+        tier = as_text(body.service_tier)
+        started = StreamStarted(
+            id=as_text(body.id),
+            model=as_text(body.model),
             created_s=as_int(body.created_at),
             service_tier="" if tier == "auto" else tier,
         )
-        self._events.append(began)
+        self._events.append(started)
 
-    def over(self, event: _Event) -> None:
-        """`response.completed` or `response.incomplete`: the terminator, with the whole response."""
-        body = read_body(event.response) or Body()
+    def on_finished(self, event: _WireEvent) -> None:
+        """Read the terminator, such as `response.completed`, which contains the complete response."""
+        body = read_body(event.response) or ResponseBody()
         if not self._has_begun:
-            self._begin(body)
+            self._start_response(body)
         items = body.output if isinstance(body.output, list) else []
         for index, item in enumerate(items):
             if isinstance(item, dict):
-                slot = self._slot(said(item.get("id")), index)
-                if not slot.is_done:
-                    self._finish_item(slot, item)
-        usage = decode_usage(body.usage)
+                state = self._find_item(text_in(item, "id"), index)
+                if not state.is_done:
+                    self._finish_item(state, item)
+        usage = read_usage(body.usage)
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
-        self._events += [ChoiceFinished(stop=self._stop(event, body)), StreamEnded()]
+        self._events += [ChoiceFinished(stop=self._read_stop(event, body)), StreamEnded()]
         self._is_ended = True
 
-    def _stop(self, event: _Event, body: Body) -> Stop:
+    def _read_stop(self, event: _WireEvent, body: ResponseBody) -> Stop:
         if event.type == "response.incomplete" or body.status == "incomplete":
             details = body.incomplete_details
-            return cut_stop(said(details.get("reason")) if isinstance(details, dict) else "")
-        raw = said(body.status) or "completed"
+            return read_incomplete_reason(text_in(details, "reason") if isinstance(details, dict) else "")
+        raw = as_text(body.status) or "completed"
         if raw == "cancelled":
             return Stop(reason="cancelled", raw=raw)
         if self._has_calls:
             return Stop(reason="tool_calls", raw=raw)
         return Stop(reason="refusal" if self._has_refusal else "stop", raw=raw)
 
-    def failed(self, event: _Event) -> None:
-        body = read_body(event.response) or Body()
-        raise failure(body.error)
+    def on_failed(self, event: _WireEvent) -> None:
+        body = read_body(event.response) or ResponseBody()
+        raise read_failure(body.error)
 
-    def error(self, event: _Event) -> None:
-        """An `error` event: flat by the reference, inside `error` on the wire of some backends."""
+    def on_error(self, event: _WireEvent) -> None:
+        """Read an `error` event. Its members are flat in the reference, but some upstreams put them into `error`."""
         if isinstance(event.error, dict):
-            raise failure(event.error)
-        raise failure({"code": event.code, "message": event.message, "param": event.param})
+            raise read_failure(event.error)
+        raise read_failure({"code": event.code, "message": event.message, "param": event.param})
 
-    # items
+    # events of items
 
-    def _slot(self, item_id: str, index: Any) -> _Slot:
-        slot = self._by_id.get(item_id) if item_id else None
-        place = index if isinstance(index, int) else len(self._by_index)
-        if slot is None:
-            slot = self._by_index.get(place)
-        if slot is None:
-            slot = self._by_index[place] = _Slot(id=item_id)
+    def _find_item(self, item_id: str, index: Any) -> _ItemState:
+        """Return the state of an item, which is created if neither the id nor the index is known."""
+        item = self._items_by_id.get(item_id) if item_id else None
+        position = index if isinstance(index, int) else len(self._items_by_index)
+        if item is None:
+            item = self._items_by_index.get(position)
+        if item is None:
+            item = self._items_by_index[position] = _ItemState(id=item_id)
         if item_id:
-            self._by_id[item_id] = slot
-        return slot
+            self._items_by_id[item_id] = item
+        return item
 
-    def _slot_of(self, event: _Event) -> _Slot:
-        return self._slot(said(event.item_id), event.output_index)
+    def _item_of(self, event: _WireEvent) -> _ItemState:
+        return self._find_item(as_text(event.item_id), event.output_index)
 
-    def _fresh(self) -> _Piece:
-        self._parts += 1
-        return _Piece(self._parts - 1)
+    def _new_part(self) -> _PartState:
+        self._part_count += 1
+        return _PartState(self._part_count - 1)
 
-    def item_added(self, event: _Event) -> None:
-        item = event.item
-        if not isinstance(item, dict):
+    def on_item_added(self, event: _WireEvent) -> None:
+        raw = event.item
+        if not isinstance(raw, dict):
             return
-        item_id = said(item.get("id"))
-        index = event.output_index if isinstance(event.output_index, int) else len(self._by_index)
-        known = self._by_index.get(index)
+        item_id = text_in(raw, "id")
+        index = event.output_index if isinstance(event.output_index, int) else len(self._items_by_index)
+        known = self._items_by_index.get(index)
         if known is not None and known.kind and item_id and known.id != item_id:
-            del self._by_index[index]  # a backend that numbers all items alike
-        slot = self._slot(item_id, index)
-        self._name(slot, item)
+            del self._items_by_index[index]  # some upstreams give all items the same index
+        self._identify_item(self._find_item(item_id, index), raw)
 
-    def _name(self, slot: _Slot, item: dict[str, Any]) -> None:
-        """Learn what the item is; a call begins as soon as its name is known."""
-        slot.kind = slot.kind or said(item.get("type"))
-        slot.name = slot.name or said(item.get("name"))
-        slot.call_id = slot.call_id or said(item.get("call_id"))
-        if slot.kind not in {"function_call", "custom_tool_call"} or slot.call is not None or not slot.name:
+    def _identify_item(self, item: _ItemState, raw: dict[str, Any]) -> None:
+        """Store the kind and the names of the item. A tool call starts as soon as its name is known."""
+        item.kind = item.kind or text_in(raw, "type")
+        item.name = item.name or text_in(raw, "name")
+        item.call_id = item.call_id or text_in(raw, "call_id")
+        if item.kind not in {"function_call", "custom_tool_call"} or item.call is not None or not item.name:
             return
-        slot.call = self._fresh()
+        item.call = self._new_part()
         self._has_calls = True
-        began = ToolCallStarted(
-            id=slot.call_id or said(item.get("id")) or new_id("call_"),
-            name=slot.name,
-            part=slot.call.number,
-            kind="function" if slot.kind == "function_call" else "custom",
-            item_id=said(item.get("id")),
+        started = ToolCallStarted(
+            id=item.call_id or text_in(raw, "id") or new_id("call_"),
+            name=item.name,
+            part=item.call.number,
+            kind="function" if item.kind == "function_call" else "custom",
+            item_id=text_in(raw, "id"),
         )
-        self._events.append(began)
-        for text in slot.early:
-            self._argue(slot, text)
+        self._events.append(started)
+        for text in item.early_arguments:
+            self._emit_arguments(item, text)
 
-    def item_done(self, event: _Event) -> None:
-        item = event.item
-        if isinstance(item, dict):
-            slot = self._slot(said(item.get("id")), event.output_index)
-            if not slot.is_done:
-                self._finish_item(slot, item)
+    def on_item_done(self, event: _WireEvent) -> None:
+        raw = event.item
+        if isinstance(raw, dict):
+            item = self._find_item(text_in(raw, "id"), event.output_index)
+            if not item.is_done:
+                self._finish_item(item, raw)
 
-    def _finish_item(self, slot: _Slot, item: dict[str, Any]) -> None:
-        slot.is_done = True
-        kind = said(item.get("type"))
+    def _finish_item(self, item: _ItemState, raw: dict[str, Any]) -> None:
+        """Emit what is missing of the complete item, and end its parts."""
+        item.is_done = True
+        kind = text_in(raw, "type")
         if kind == "message":
-            contents = item.get("content")
-            for index, part in enumerate(contents if isinstance(contents, list) else ()):
-                self._finish_content(slot, index, part)
+            contents = raw.get("content")
+            for index, content in enumerate(contents if isinstance(contents, list) else ()):
+                self._finish_content(item, index, content)
         elif kind == "reasoning":
-            self._finish_thought(slot, item)
+            self._finish_reasoning(item, raw)
         elif kind in {"function_call", "custom_tool_call"}:
-            self._finish_call(slot, item)
+            self._finish_call(item, raw)
         else:
-            piece = self._fresh()
-            self._events.append(WholePart(value=Foreign(dialect=DIALECT, kind=kind, raw=item), part=piece.number))
-            self._close(piece)
-        for piece in slot.pieces.values():
-            self._close(piece)
+            part = self._new_part()
+            self._events.append(WholePart(value=Foreign(dialect=DIALECT, kind=kind, raw=raw), part=part.number))
+            self._end_part(part)
+        for part in item.contents.values():
+            self._end_part(part)
 
-    def _close(self, piece: _Piece) -> None:
-        if not piece.is_ended:
-            piece.is_ended = True
-            self._events.append(PartEnded(part=piece.number))
+    def _end_part(self, part: _PartState) -> None:
+        if not part.is_ended:
+            part.is_ended = True
+            self._events.append(PartEnded(part=part.number))
 
-    # what is said
+    # text, refusals and citations
 
-    def _piece(self, slot: _Slot, kind: str, index: int) -> _Piece:
-        piece = slot.pieces.get((kind, index))
-        if piece is None:
-            piece = slot.pieces[kind, index] = self._fresh()
-        return piece
+    def _content_part(self, item: _ItemState, kind: str, index: int) -> _PartState:
+        part = item.contents.get((kind, index))
+        if part is None:
+            part = item.contents[kind, index] = self._new_part()
+        return part
 
-    def text_delta(self, event: _Event) -> None:
+    def on_text_delta(self, event: _WireEvent) -> None:
         if isinstance(event.delta, str):
-            self._say(
-                self._piece(self._slot_of(event), "text", as_int(event.content_index)), event.delta, event.logprobs
-            )
+            part = self._content_part(self._item_of(event), "text", as_int(event.content_index))
+            self._emit_text(part, event.delta, event.logprobs)
 
-    def _say(self, piece: _Piece, text: str, logprobs: Any = None) -> None:
-        piece.sent.append(text)
+    def _emit_text(self, part: _PartState, text: str, logprobs: Any = None) -> None:
+        part.pieces.append(text)
         tokens = logprobs if isinstance(logprobs, list) and logprobs else None
-        self._events.append(TextDelta(text=text, part=piece.number, logprobs=tokens))
+        self._events.append(TextDelta(text=text, part=part.number, logprobs=tokens))
 
-    def text_done(self, event: _Event) -> None:
-        part = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
-        self._tell_rest(self._slot_of(event), as_int(event.content_index), part)
+    def on_text_done(self, event: _WireEvent) -> None:
+        content = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
+        self._complete_content(self._item_of(event), as_int(event.content_index), content)
 
-    def refusal_delta(self, event: _Event) -> None:
+    def on_refusal_delta(self, event: _WireEvent) -> None:
         if isinstance(event.delta, str):
-            piece = self._piece(self._slot_of(event), "refusal", as_int(event.content_index))
-            self._refuse(piece, event.delta)
+            part = self._content_part(self._item_of(event), "refusal", as_int(event.content_index))
+            self._emit_refusal(part, event.delta)
 
-    def _refuse(self, piece: _Piece, text: str) -> None:
+    def _emit_refusal(self, part: _PartState, text: str) -> None:
         self._has_refusal = True
-        piece.sent.append(text)
-        self._events.append(RefusalDelta(text=text, part=piece.number))
+        part.pieces.append(text)
+        self._events.append(RefusalDelta(text=text, part=part.number))
 
-    def refusal_done(self, event: _Event) -> None:
-        part = {"type": "refusal", "refusal": event.refusal}
-        self._tell_rest(self._slot_of(event), as_int(event.content_index), part)
+    def on_refusal_done(self, event: _WireEvent) -> None:
+        content = {"type": "refusal", "refusal": event.refusal}
+        self._complete_content(self._item_of(event), as_int(event.content_index), content)
 
-    def annotation_added(self, event: _Event) -> None:
-        piece = self._piece(self._slot_of(event), "text", as_int(event.content_index))
-        self._cite(piece, event.annotation)
+    def on_annotation_added(self, event: _WireEvent) -> None:
+        part = self._content_part(self._item_of(event), "text", as_int(event.content_index))
+        self._emit_citation(part, event.annotation)
 
-    def _cite(self, piece: _Piece, annotation: Any) -> None:
-        found = citation(annotation)
-        if found is not None:
-            piece.citations += 1
-            self._events.append(CitationDelta(citation=found, part=piece.number))
+    def _emit_citation(self, part: _PartState, annotation: Any) -> None:
+        citation = read_citation(annotation)
+        if citation is not None:
+            part.citation_count += 1
+            self._events.append(CitationDelta(citation=citation, part=part.number))
 
-    def content_done(self, event: _Event) -> None:
-        slot = self._slot_of(event)
-        if isinstance(event.part, dict) and slot.kind != "reasoning":
-            self._finish_content(slot, as_int(event.content_index), event.part)
+    def on_content_done(self, event: _WireEvent) -> None:
+        item = self._item_of(event)
+        if isinstance(event.part, dict) and item.kind != "reasoning":
+            self._finish_content(item, as_int(event.content_index), event.part)
 
-    def _finish_content(self, slot: _Slot, index: int, part: Any) -> None:
-        piece = self._tell_rest(slot, index, part) if isinstance(part, dict) else None
-        if piece is not None:
-            self._close(piece)
+    def _finish_content(self, item: _ItemState, index: int, content: Any) -> None:
+        part = self._complete_content(item, index, content) if isinstance(content, dict) else None
+        if part is not None:
+            self._end_part(part)
 
-    def _tell_rest(self, slot: _Slot, index: int, part: dict[str, Any]) -> _Piece | None:
-        """Tell what of a whole content part has not been told yet."""
-        kind = part.get("type")
+    def _complete_content(self, item: _ItemState, index: int, content: dict[str, Any]) -> _PartState | None:
+        """Emit what is missing of a complete content part."""
+        kind = content.get("type")
         if kind == "refusal":
-            piece = self._piece(slot, "refusal", index)
-            whole = said(part.get("refusal"))
-            if (rest := piece.rest(whole)) or not piece.sent:
-                self._refuse(piece, rest)
-            return piece
+            part = self._content_part(item, "refusal", index)
+            missing = part.missing_text(text_in(content, "refusal"))
+            if missing or not part.pieces:
+                self._emit_refusal(part, missing)
+            return part
         if kind != "output_text":
             return None
-        piece = self._piece(slot, "text", index)
-        if (rest := piece.rest(said(part.get("text")))) or not piece.sent:
-            self._say(piece, rest, part.get("logprobs") if not piece.sent else None)
-        annotations = part.get("annotations")
-        for annotation in annotations[piece.citations :] if isinstance(annotations, list) else ():
-            self._cite(piece, annotation)
-        return piece
+        part = self._content_part(item, "text", index)
+        missing = part.missing_text(text_in(content, "text"))
+        if missing or not part.pieces:
+            self._emit_text(part, missing, content.get("logprobs") if not part.pieces else None)
+        annotations = content.get("annotations")
+        for annotation in annotations[part.citation_count :] if isinstance(annotations, list) else ():
+            self._emit_citation(part, annotation)
+        return part
 
-    # what is thought
+    # reasoning
 
-    def _thought(self, slot: _Slot) -> _Piece:
-        slot.kind = "reasoning"
-        if slot.thought is None:
-            slot.thought = self._fresh()
-        return slot.thought
+    def _reasoning_part(self, item: _ItemState) -> _PartState:
+        item.kind = "reasoning"
+        if item.reasoning is None:
+            item.reasoning = self._new_part()
+        return item.reasoning
 
-    def _think(self, slot: _Slot, text: str, summary: int | None = None) -> None:
-        piece = self._thought(slot)
-        if summary is None:
-            piece.sent.append(text)
-            self._events.append(ReasoningDelta(text=text, part=piece.number))
-            return
-        slot.summaries.setdefault(summary, _Piece(piece.number)).sent.append(text)
-        self._events.append(ReasoningDelta(text=text, part=piece.number, is_summary=True, summary_index=summary))
+    def _emit_reasoning(self, item: _ItemState, text: str) -> None:
+        part = self._reasoning_part(item)
+        part.pieces.append(text)
+        self._events.append(ReasoningDelta(text=text, part=part.number))
 
-    def thought_delta(self, event: _Event) -> None:
+    def _emit_summary(self, item: _ItemState, text: str, index: int) -> None:
+        number = self._reasoning_part(item).number
+        item.summaries.setdefault(index, _PartState(number)).pieces.append(text)
+        self._events.append(ReasoningDelta(text=text, part=number, is_summary=True, summary_index=index))
+
+    def on_reasoning_delta(self, event: _WireEvent) -> None:
         if isinstance(event.delta, str):
-            self._think(self._slot_of(event), event.delta)
+            self._emit_reasoning(self._item_of(event), event.delta)
 
-    def summary_delta(self, event: _Event) -> None:
+    def on_summary_delta(self, event: _WireEvent) -> None:
         if isinstance(event.delta, str):
-            self._think(self._slot_of(event), event.delta, as_int(event.summary_index))
+            self._emit_summary(self._item_of(event), event.delta, as_int(event.summary_index))
 
-    def summary_done(self, event: _Event) -> None:
-        self._tell_summary(self._slot_of(event), as_int(event.summary_index), said(event.text))
+    def on_summary_done(self, event: _WireEvent) -> None:
+        self._complete_summary(self._item_of(event), as_int(event.summary_index), as_text(event.text))
 
-    def _tell_summary(self, slot: _Slot, index: int, whole: str) -> None:
-        told = slot.summaries.get(index)
-        if told is None or (rest := told.rest(whole)):
-            self._think(slot, whole if told is None else rest, index)
+    def _complete_summary(self, item: _ItemState, index: int, whole: str) -> None:
+        summary = item.summaries.get(index)
+        missing = whole if summary is None else summary.missing_text(whole)
+        if summary is None or missing:
+            self._emit_summary(item, missing, index)
 
-    def _finish_thought(self, slot: _Slot, item: dict[str, Any]) -> None:
-        whole = reasoning_of(item, self._origin)
+    def _finish_reasoning(self, item: _ItemState, raw: dict[str, Any]) -> None:
+        whole = read_reasoning(raw, self._origin)
         for index, summary in enumerate(whole.summary):
-            self._tell_summary(slot, index, summary)
-        rest = slot.thought.rest(whole.text) if slot.thought is not None else whole.text
-        if rest:
-            self._think(slot, rest)
+            self._complete_summary(item, index, summary)
+        missing = item.reasoning.missing_text(whole.text) if item.reasoning is not None else whole.text
+        if missing:
+            self._emit_reasoning(item, missing)
         if whole.token is not None:
-            number = self._thought(slot).number
+            number = self._reasoning_part(item).number
             self._events.append(ReasoningToken(token=whole.token, part=number, id=whole.id))
-        if slot.thought is not None:
-            self._close(slot.thought)
+        if item.reasoning is not None:
+            self._end_part(item.reasoning)
 
-    # what is called
+    # tool calls
 
-    def call_delta(self, event: _Event) -> None:
+    def on_arguments_delta(self, event: _WireEvent) -> None:
         if isinstance(event.delta, str):
-            self._argue(self._slot_of(event), event.delta)
+            self._emit_arguments(self._item_of(event), event.delta)
 
-    def _argue(self, slot: _Slot, text: str) -> None:
-        if slot.call is None:
-            slot.early.append(text)
+    def _emit_arguments(self, item: _ItemState, text: str) -> None:
+        if item.call is None:
+            item.early_arguments.append(text)
             return
-        slot.call.sent.append(text)
-        self._events.append(ArgumentsDelta(text=text, part=slot.call.number))
+        item.call.pieces.append(text)
+        self._events.append(ArgumentsDelta(text=text, part=item.call.number))
 
-    def call_done(self, event: _Event) -> None:
+    def on_arguments_done(self, event: _WireEvent) -> None:
         whole = event.arguments if event.type == "response.function_call_arguments.done" else event.input
-        self._tell_call(self._slot_of(event), arguments_of(whole))
+        self._complete_arguments(self._item_of(event), read_arguments(whole))
 
-    def _tell_call(self, slot: _Slot, whole: str) -> None:
-        if slot.call is not None and (rest := slot.call.rest(whole)):
-            self._argue(slot, rest)
+    def _complete_arguments(self, item: _ItemState, whole: str) -> None:
+        if item.call is not None and (missing := item.call.missing_text(whole)):
+            self._emit_arguments(item, missing)
 
-    def _finish_call(self, slot: _Slot, item: dict[str, Any]) -> None:
-        self._name(slot, item)
-        if slot.call is None:
-            raise errors.UpstreamMalformed("A tool call in the upstream's stream has no `name`.")
-        self._tell_call(slot, arguments_of(item.get("arguments" if slot.kind == "function_call" else "input")))
-        self._close(slot.call)
+    def _finish_call(self, item: _ItemState, raw: dict[str, Any]) -> None:
+        self._identify_item(item, raw)
+        if item.call is None:
+            raise errors.UpstreamMalformed("The upstream's stream contains a tool call without a `name`.")
+        self._complete_arguments(
+            item, read_arguments(raw.get("arguments" if item.kind == "function_call" else "input"))
+        )
+        self._end_part(item.call)
 
 
-_READERS: Final[dict[str, Callable[[ResponsesStreamDecoder, _Event], None]]] = {
-    "response.created": ResponsesStreamDecoder.created,
-    "response.queued": ResponsesStreamDecoder.created,
-    "response.in_progress": ResponsesStreamDecoder.created,
-    "response.completed": ResponsesStreamDecoder.over,
-    "response.done": ResponsesStreamDecoder.over,
-    "response.incomplete": ResponsesStreamDecoder.over,
-    "response.cancelled": ResponsesStreamDecoder.over,
-    "response.failed": ResponsesStreamDecoder.failed,
-    "error": ResponsesStreamDecoder.error,
-    "response.error": ResponsesStreamDecoder.error,
-    "response.output_item.added": ResponsesStreamDecoder.item_added,
-    "response.output_item.done": ResponsesStreamDecoder.item_done,
-    "response.content_part.done": ResponsesStreamDecoder.content_done,
-    "response.output_text.delta": ResponsesStreamDecoder.text_delta,
-    "response.output_text.done": ResponsesStreamDecoder.text_done,
-    "response.output_text.annotation.added": ResponsesStreamDecoder.annotation_added,
-    "response.refusal.delta": ResponsesStreamDecoder.refusal_delta,
-    "response.refusal.done": ResponsesStreamDecoder.refusal_done,
-    "response.reasoning_text.delta": ResponsesStreamDecoder.thought_delta,
-    "response.reasoning_summary_text.delta": ResponsesStreamDecoder.summary_delta,
-    "response.reasoning_summary_text.done": ResponsesStreamDecoder.summary_done,
-    "response.function_call_arguments.delta": ResponsesStreamDecoder.call_delta,
-    "response.function_call_arguments.done": ResponsesStreamDecoder.call_done,
-    "response.custom_tool_call_input.delta": ResponsesStreamDecoder.call_delta,
-    "response.custom_tool_call_input.done": ResponsesStreamDecoder.call_done,
+_HANDLERS: Final[dict[str, Callable[[ResponsesStreamDecoder, _WireEvent], None]]] = {
+    "response.created": ResponsesStreamDecoder.on_started,
+    "response.queued": ResponsesStreamDecoder.on_started,
+    "response.in_progress": ResponsesStreamDecoder.on_started,
+    "response.completed": ResponsesStreamDecoder.on_finished,
+    "response.done": ResponsesStreamDecoder.on_finished,
+    "response.incomplete": ResponsesStreamDecoder.on_finished,
+    "response.cancelled": ResponsesStreamDecoder.on_finished,
+    "response.failed": ResponsesStreamDecoder.on_failed,
+    "error": ResponsesStreamDecoder.on_error,
+    "response.error": ResponsesStreamDecoder.on_error,
+    "response.output_item.added": ResponsesStreamDecoder.on_item_added,
+    "response.output_item.done": ResponsesStreamDecoder.on_item_done,
+    "response.content_part.done": ResponsesStreamDecoder.on_content_done,
+    "response.output_text.delta": ResponsesStreamDecoder.on_text_delta,
+    "response.output_text.done": ResponsesStreamDecoder.on_text_done,
+    "response.output_text.annotation.added": ResponsesStreamDecoder.on_annotation_added,
+    "response.refusal.delta": ResponsesStreamDecoder.on_refusal_delta,
+    "response.refusal.done": ResponsesStreamDecoder.on_refusal_done,
+    "response.reasoning_text.delta": ResponsesStreamDecoder.on_reasoning_delta,
+    "response.reasoning_summary_text.delta": ResponsesStreamDecoder.on_summary_delta,
+    "response.reasoning_summary_text.done": ResponsesStreamDecoder.on_summary_done,
+    "response.function_call_arguments.delta": ResponsesStreamDecoder.on_arguments_delta,
+    "response.function_call_arguments.done": ResponsesStreamDecoder.on_arguments_done,
+    "response.custom_tool_call_input.delta": ResponsesStreamDecoder.on_arguments_delta,
+    "response.custom_tool_call_input.done": ResponsesStreamDecoder.on_arguments_done,
 }
-_SILENT: Final = frozenset(
+_RESPONSE_EVENTS: Final = frozenset(
     {
         "response.created",
         "response.queued",
@@ -479,4 +485,4 @@ _SILENT: Final = frozenset(
         "response.error",
     }
 )
-"""Events that begin the answer themselves, or that end it before it began."""
+"""Events that start the response themselves, or that end it. Before all others, it is started."""

@@ -114,7 +114,7 @@ class BackgroundResponses:
             context=call.context,
             request_id=exchange.request_id,
             identity=exchange.identity,
-            body=responses_storage.in_foreground(call.body),
+            body=responses_storage.without_background(call.body),
         )
         job.task = self._owner.start(self._answer(job, source), response_id)
         job.task.add_done_callback(lambda _: self._forget(exchange.request_id, job))
@@ -122,9 +122,9 @@ class BackgroundResponses:
 
     async def save(self, job: Job, response: bytes) -> None:
         """Store a complete response under the id that the client has received."""
-        renamed = responses_storage.renamed(response, job.response_id)
-        status = responses_storage.status_of(renamed)
-        await self._store.save(job.tenant, job.response_id, status, job.queued.with_response(renamed))
+        final = responses_storage.with_id(response, job.response_id)
+        status = responses_storage.status_of(final)
+        await self._store.save(job.tenant, job.response_id, status, job.queued.with_response(final))
 
     def cancel(self, tenant: str, response_id: str) -> "asyncio.Task[None] | None":
         """Cancel a running response. Returns its task, which ends when the new state is stored, or None."""

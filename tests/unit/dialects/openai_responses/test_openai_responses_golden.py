@@ -1,4 +1,4 @@
-"""Golden cases of the responses dialect: requests, responses, streams cut anywhere, errors."""
+"""Reads and writes all golden cases of the Responses dialect, and splits their streams at every byte."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from intellirouter.core import EMPTY_CONTEXT, SYSTEM_CLOCK, LossReport
 from intellirouter.dialects.ir import Conversation, Response, collect, events_of
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
 from tests.support.dialects.golden import load, wire_of
-from tests.support.dialects.openai_responses import DEPLOYMENT, validate_response, written
+from tests.support.dialects.openai_responses import DEPLOYMENT, validate_response, write_stream
 
 _DIALECT = "openai_responses"
 _REQUESTS = load(_DIALECT, "requests")
@@ -27,13 +27,13 @@ def _body(case: dict[str, Any]) -> bytes:
     return json.dumps(case["body"]).encode()
 
 
-def _form(case: dict[str, Any]) -> Response:
+def _expected_response(case: dict[str, Any]) -> Response:
     return msgspec.convert(case["form"], Response)
 
 
-@pytest.mark.parametrize(("cases", "least"), [(_REQUESTS, 35), (_RESPONSES, 20), (_STREAMS, 20), (_ERRORS, 10)])
-def test_there_are_cases(cases: list[Any], least: int) -> None:
-    assert len(cases) >= least
+@pytest.mark.parametrize(("cases", "minimum"), [(_REQUESTS, 35), (_RESPONSES, 20), (_STREAMS, 20), (_ERRORS, 10)])
+def test_there_are_enough_cases(cases: list[Any], minimum: int) -> None:
+    assert len(cases) >= minimum
 
 
 @_cases(_REQUESTS)
@@ -45,24 +45,24 @@ def test_a_request_is_read(case: dict[str, Any]) -> None:
 
 
 @_cases([(name, case) for name, case in _REQUESTS if name != "audio"])
-def test_a_request_written_again_means_the_same(case: dict[str, Any]) -> None:
-    """decode ∘ encode is the identity for this dialect's own conversations, but for item ids, which are not sent."""
+def test_a_request_is_unchanged_after_a_round_trip(case: dict[str, Any]) -> None:
+    """Requests of the same dialect are written with the same content. Item ids are not sent."""
     conversation = msgspec.convert(case["form"], Conversation)
     request = UPSTREAM.encode(conversation, DEPLOYMENT, LossReport())
     body = json.loads(request.body)
     assert body.pop("model") == "up-1"
     assert body.pop("store") is False
-    again = CLIENT.decode(
+    reread = CLIENT.decode(
         CLIENT.decode_request(json.dumps({**body, "model": conversation.model}).encode(), EMPTY_CONTEXT)
     )
-    assert _comparable(again) == _comparable(conversation)
+    assert _comparable(reread) == _comparable(conversation)
 
 
 def _comparable(conversation: Conversation) -> dict[str, Any]:
-    """What must survive: all but ids, tokens of other vendors, and thoughts that nobody signed."""
-    form: dict[str, Any] = msgspec.to_builtins(conversation)
+    """Return what a round trip must not change: all but ids, tokens of other vendors and unsigned reasoning."""
+    content: dict[str, Any] = msgspec.to_builtins(conversation)
     messages = []
-    for message in form["messages"]:
+    for message in content["messages"]:
         parts = [_comparable_part(part) for part in message["parts"] if part["type"] != "reasoning"]
         signed = [
             (part["summary"], part["token"]["value"])
@@ -72,34 +72,34 @@ def _comparable(conversation: Conversation) -> dict[str, Any]:
         role = "system" if message["role"] == "developer" else message["role"]
         if parts or signed:
             messages.append({"role": role, "parts": parts, "signed": signed, "extras": message["extras"]})
-    include = form["extras"].get("include")
-    extras = {**form["extras"], "include": sorted(include)} if include else form["extras"]
-    tools = [{**tool, "parameters": tool.get("parameters") or {}} for tool in form["tools"]]
+    include = content["extras"].get("include")
+    extras = {**content["extras"], "include": sorted(include)} if include else content["extras"]
+    tools = [{**tool, "parameters": tool.get("parameters") or {}} for tool in content["tools"]]
     for tool in tools:
         if tool["parameters"] == {"type": "object", "properties": {}}:
             tool["parameters"] = {}
         if tool["name" if "name" in tool else "kind"].endswith("__read"):
-            tool["extras"] = {}  # told by a longer name: it is a plain function from then on
-    return {**form, "messages": messages, "extras": extras, "tools": tools}
+            tool["extras"] = {}  # its flat name is not its own, so it is written as a function outside the namespace
+    return {**content, "messages": messages, "extras": extras, "tools": tools}
 
 
 def _comparable_part(part: dict[str, Any]) -> dict[str, Any]:
-    left_out = {"item_id", "token"}
+    ignored = {"item_id", "token"}
     if part["type"] == "media" and part["detail"] == "auto":
-        left_out.add("detail")
+        ignored.add("detail")
     if part["type"] == "tool_result":
         return {**part, "parts": [_comparable_part(inner) for inner in part["parts"]]}
     if part["type"] == "media" and not part["detail"]:
-        left_out.add("detail")
-    return {name: value for name, value in part.items() if name not in left_out}
+        ignored.add("detail")
+    return {name: value for name, value in part.items() if name not in ignored}
 
 
 @_cases(_RESPONSES)
 def test_a_response_is_read(case: dict[str, Any]) -> None:
-    assert UPSTREAM.decode(_body(case), DEPLOYMENT) == _form(case)
+    assert UPSTREAM.decode(_body(case), DEPLOYMENT) == _expected_response(case)
 
 
-def _collected(pieces: list[bytes]) -> Response:
+def _read_stream(pieces: list[bytes]) -> Response:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     events = [event for piece in pieces for event in decoder.feed(piece)]
     return collect(events + decoder.end(), _DIALECT)
@@ -107,15 +107,15 @@ def _collected(pieces: list[bytes]) -> Response:
 
 @_cases(_STREAMS)
 def test_a_stream_is_read(case: dict[str, Any]) -> None:
-    assert _collected([wire_of(case)]) == _form(case)
+    assert _read_stream([wire_of(case)]) == _expected_response(case)
 
 
 @_cases(_STREAMS)
-def test_a_stream_is_read_however_it_is_cut(case: dict[str, Any]) -> None:
+def test_a_stream_may_be_split_at_any_byte(case: dict[str, Any]) -> None:
     wire = wire_of(case)
     for cut in range(0, len(wire), 97 if len(wire) > 5000 else 1):
-        assert _collected([wire[:cut], wire[cut:]]) == _form(case), cut
-    assert _collected([wire[index : index + 1] for index in range(len(wire))]) == _form(case)
+        assert _read_stream([wire[:cut], wire[cut:]]) == _expected_response(case), cut
+    assert _read_stream([wire[index : index + 1] for index in range(len(wire))]) == _expected_response(case)
 
 
 @_cases(_ERRORS)
@@ -123,26 +123,26 @@ def test_an_error_is_read(case: dict[str, Any]) -> None:
     body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
     headers = [(name, value) for name, value in case["headers"]]
     error = UPSTREAM.decode_error(case["status"], headers, body.encode(), deployment="d", clock=SYSTEM_CLOCK)
-    said = case["error"]
-    assert type(error).__name__ == said["class"]
-    assert (error.code, error.status) == (said["code"], said["status"])
-    assert said["message_has"] in error.message
-    assert error.retry_after_s == said.get("retry_after_s")
+    expected = case["error"]
+    assert type(error).__name__ == expected["class"]
+    assert (error.code, error.status) == (expected["code"], expected["status"])
+    assert expected["message_has"] in error.message
+    assert error.retry_after_s == expected.get("retry_after_s")
 
 
-_PLAIN = CLIENT.decode_request(b'{"model":"m","input":"x","include":["reasoning.encrypted_content"]}', EMPTY_CONTEXT)
+_CALL = CLIENT.decode_request(b'{"model":"m","input":"x","include":["reasoning.encrypted_content"]}', EMPTY_CONTEXT)
 
 
 @_cases(_RESPONSES + _STREAMS)
-def test_every_answer_is_written_by_the_rules(case: dict[str, Any]) -> None:
-    """Whole and streamed, they are valid and hold the same output."""
-    form = _form(case)
-    whole = json.loads(CLIENT.encode(form, _PLAIN, LossReport()))
-    known = [item for item in whole["output"] if item["type"] != "tomorrow_call"]
-    validate_response({**whole, "output": known})
-    if known == whole["output"]:
-        told = written(CLIENT.stream(_PLAIN, LossReport()), list(events_of(form)))
-        assert _without_ids(told[-1]["response"]) == _without_ids(whole)
+def test_every_response_is_valid_when_written(case: dict[str, Any]) -> None:
+    """Complete and streamed responses are valid and have the same output."""
+    response = _expected_response(case)
+    complete = json.loads(CLIENT.encode(response, _CALL, LossReport()))
+    known = [item for item in complete["output"] if item["type"] != "tomorrow_call"]
+    validate_response({**complete, "output": known})
+    if known == complete["output"]:
+        events = write_stream(CLIENT.stream(_CALL, LossReport()), list(events_of(response)))
+        assert _without_ids(events[-1]["response"]) == _without_ids(complete)
 
 
 def _without_ids(response: dict[str, Any]) -> dict[str, Any]:
@@ -151,29 +151,29 @@ def _without_ids(response: dict[str, Any]) -> dict[str, Any]:
 
 
 @_cases([(name, case) for name, case in _RESPONSES if name not in {"cancelled", "queued", "no_output"}])
-def test_an_answer_written_again_means_the_same(case: dict[str, Any]) -> None:
-    form = _form(case)
-    again = UPSTREAM.decode(CLIENT.encode(form, _PLAIN, LossReport()), DEPLOYMENT)
-    assert _comparable_answer(again) == _comparable_answer(form)
+def test_a_response_is_unchanged_after_a_round_trip(case: dict[str, Any]) -> None:
+    response = _expected_response(case)
+    reread = UPSTREAM.decode(CLIENT.encode(response, _CALL, LossReport()), DEPLOYMENT)
+    assert _comparable_response(reread) == _comparable_response(response)
 
 
-def _comparable_answer(response: Response) -> list[Any]:
-    left_out = {"id", "item_id", "logprobs"}
+def _comparable_response(response: Response) -> list[Any]:
+    ignored = {"id", "item_id", "logprobs"}
     parts = [msgspec.to_builtins(part) for part in response.choices[0].parts]
     stop = response.choices[0].stop
-    return [stop and stop.reason, [{k: v for k, v in part.items() if k not in left_out} for part in parts]]
+    return [stop and stop.reason, [{k: v for k, v in part.items() if k not in ignored} for part in parts]]
 
 
 @_cases(_REQUESTS)
-def test_every_request_is_said_again_by_the_rules(case: dict[str, Any]) -> None:
-    """The response object shows the settings that were asked for, and is valid whatever was asked."""
+def test_the_response_repeats_the_settings_of_the_request(case: dict[str, Any]) -> None:
+    """The response object is valid for every request, and contains its settings."""
     call = CLIENT.decode_request(_body(case), EMPTY_CONTEXT)
-    response = json.loads(CLIENT.encode(_form(dict(_RESPONSES)["parallel_calls"]), call, LossReport()))
+    response = json.loads(CLIENT.encode(_expected_response(dict(_RESPONSES)["parallel_calls"]), call, LossReport()))
     response["tools"] = [tool for tool in response["tools"] if tool["type"] != "tomorrow"]
     validate_response(response)
-    asked = case["body"]
+    request = case["body"]
     for name in ("instructions", "temperature", "max_output_tokens", "metadata", "user", "prompt_cache_key"):
-        if asked.get(name) is not None:
-            assert response[name] == asked[name]
-    assert response["store"] is (asked.get("store") is not False)
-    assert response["tool_choice"] == (asked.get("tool_choice") or "auto")
+        if request.get(name) is not None:
+            assert response[name] == request[name]
+    assert response["store"] is (request.get("store") is not False)
+    assert response["tool_choice"] == (request.get("tool_choice") or "auto")

@@ -1,4 +1,4 @@
-"""What a store of conversations builds on: items in, items out, and how a next request goes on."""
+"""The items of requests and responses that are stored, and requests that continue a stored conversation."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ def body_of(**members: Any) -> bytes:
     return json.dumps({"model": "m"} | members).encode()
 
 
-def test_input_items_have_types_and_ids_of_their_kind() -> None:
+def test_input_items_have_types_and_ids_with_the_prefix_of_their_type() -> None:
     items = [
         {"role": "user", "content": "x"},
         {"role": "assistant", "content": "y"},
@@ -26,13 +26,13 @@ def test_input_items_have_types_and_ids_of_their_kind() -> None:
         {"type": "web_search_call", "id": "ws_1"},
         {"type": "novel"},
     ]
-    found = history.input_items(body_of(input=items))
+    items_with_ids = history.input_items(body_of(input=items))
     prefixes = ["msg_", "msg_", "fc_", "fco_", "ctc_", "rs_", "ws_", "item_"]
-    assert all(item["id"].startswith(prefix) for item, prefix in zip(found, prefixes, strict=True))
-    assert found[6]["id"] == "ws_1"
-    assert found[0]["content"] == [{"type": "input_text", "text": "x"}]
-    assert found[1]["content"] == [{"type": "output_text", "text": "y"}]
-    assert len({item["id"] for item in found}) == len(found)
+    assert all(item["id"].startswith(prefix) for item, prefix in zip(items_with_ids, prefixes, strict=True))
+    assert items_with_ids[6]["id"] == "ws_1"
+    assert items_with_ids[0]["content"] == [{"type": "input_text", "text": "x"}]
+    assert items_with_ids[1]["content"] == [{"type": "output_text", "text": "y"}]
+    assert len({item["id"] for item in items_with_ids}) == len(items_with_ids)
 
 
 def test_a_string_is_one_user_message() -> None:
@@ -41,12 +41,12 @@ def test_a_string_is_one_user_message() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[", b"5", body_of(input=[5]), body_of(input=[{"content": "x"}])])
-def test_odd_input_is_the_clients_mistake(body: bytes) -> None:
+def test_invalid_input_is_rejected(body: bytes) -> None:
     with pytest.raises(errors.InvalidRequest):
         history.input_items(body)
 
 
-def test_no_input_is_no_items() -> None:
+def test_a_request_without_input_has_no_items() -> None:
     assert history.input_items(body_of(previous_response_id="resp_1")) == []
 
 
@@ -55,15 +55,15 @@ def test_instructions_are_not_inherited() -> None:
     assert "Be brief." not in json.dumps(history.input_items(call.body))
 
 
-def test_a_conversation_goes_on_where_it_was() -> None:
-    """What one turn leaves is enough for the next, whoever answers it: calls, results, signed thoughts."""
+def test_a_stored_conversation_is_continued() -> None:
+    """The stored items are enough for any upstream: tool calls, tool results and signed reasoning."""
     token = Opaque(value="SIG", origin="o", dialect="anthropic_messages")
     first = CLIENT.decode_request(body_of(input="Weather?", instructions="Be brief."), EMPTY_CONTEXT)
     parts = [Reasoning(text="hm", token=token), ToolCall(id="c1", name="f"), Text(text="Wait.")]
-    answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason="tool_calls"))])
-    kept = history.input_items(first.body) + history.output_items(CLIENT.encode(answer, first, LossReport()))
+    response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason="tool_calls"))])
+    stored = history.input_items(first.body) + history.output_items(CLIENT.encode(response, first, LossReport()))
     result = {"type": "function_call_output", "call_id": "c1", "output": "sun"}
-    body = history.with_history(body_of(previous_response_id="resp_1", input=[result]), kept)
+    body = history.with_history(body_of(previous_response_id="resp_1", input=[result]), stored)
     assert "previous_response_id" not in json.loads(body)
     messages = CLIENT.decode(CLIENT.decode_request(body, EMPTY_CONTEXT)).messages
     assert [message.role for message in messages] == ["user", "assistant", "tool"]
@@ -72,12 +72,12 @@ def test_a_conversation_goes_on_where_it_was() -> None:
     assert messages[2].parts == [ToolResult(call_id="c1", parts=[Text(text="sun")])]
 
 
-def test_a_string_goes_on_too() -> None:
+def test_a_text_input_continues_the_conversation() -> None:
     body = history.with_history(body_of(input="And?"), [{"type": "message", "role": "user", "content": "x"}])
     assert [item["content"] for item in json.loads(body)["input"]] == ["x", "And?"]
 
 
-def test_thoughts_that_nobody_can_read_again_are_left_out_with_what_points_at_them() -> None:
+def test_unusable_reasoning_and_ids_that_refer_to_it_are_left_out() -> None:
     items = [
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "t", "status": "completed"},
@@ -94,31 +94,31 @@ def test_thoughts_that_nobody_can_read_again_are_left_out_with_what_points_at_th
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"output":5}', b"\xff", b"{}"])
-def test_what_is_no_response_has_no_items(body: bytes) -> None:
+def test_an_invalid_response_has_no_items(body: bytes) -> None:
     assert history.output_items(body) == []
 
 
-def test_a_stream_ends_with_the_whole_response() -> None:
+def test_the_final_response_is_read_from_a_stream() -> None:
     call = CLIENT.decode_request(body_of(input="x", stream=True), EMPTY_CONTEXT)
     writer = CLIENT.stream(call, LossReport())
-    answer = Response(choices=[Choice(parts=[Text(text="a")], stop=Stop(reason="stop"))])
-    events = list(events_of(answer))[:-1]
+    response = Response(choices=[Choice(parts=[Text(text="a")], stop=Stop(reason="stop"))])
+    events = list(events_of(response))[:-1]
     stream = writer.encode(events) + writer.end()
-    found = history.final_response(stream + b": bye\n\ndata: [DONE]\n\n")
-    assert found is not None
-    assert json.loads(found)["output"] == history.output_items(found)
-    assert json.loads(found)["status"] == "completed"
+    response = history.final_response(stream + b": bye\n\ndata: [DONE]\n\n")
+    assert response is not None
+    assert json.loads(response)["output"] == history.output_items(response)
+    assert json.loads(response)["status"] == "completed"
     assert history.final_response(stream[: stream.index(b"event: response.completed")]) is None
 
 
-def test_a_failed_stream_has_a_response_too() -> None:
+def test_the_final_response_is_read_from_a_failed_stream() -> None:
     writer = CLIENT.stream(CLIENT.decode_request(body_of(input="x"), EMPTY_CONTEXT), LossReport())
     stream = writer.encode(list(events_of(Response()))[:1]) + writer.fail(errors.UpstreamTimeout("late"))
-    found = history.final_response(stream)
-    assert found is not None
-    assert json.loads(found)["status"] == "failed"
+    response = history.final_response(stream)
+    assert response is not None
+    assert json.loads(response)["status"] == "failed"
 
 
-def test_nobody_is_asked_to_answer_in_the_background() -> None:
-    body = history.in_foreground(b'{"model":"m","background":true,"input":"x"}')
+def test_upstream_requests_do_not_ask_for_background_processing() -> None:
+    body = history.without_background(b'{"model":"m","background":true,"input":"x"}')
     assert json.loads(body) == {"model": "m", "input": "x"}

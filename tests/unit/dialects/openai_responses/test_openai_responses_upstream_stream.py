@@ -1,4 +1,4 @@
-"""Traps of reading streams of the responses dialect: errors, early ends, nonsense, and the routes around it."""
+"""Upstream streams are read: errors, streams that are cut off, invalid events, and the routes that relay them."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from msgspec import structs
 from intellirouter.core import EMPTY_CONTEXT, LossReport, RequestContext, errors
 from intellirouter.dialects.ir import Event, PartEnded, StreamEnded, TextDelta, ToolCallStarted
 from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM, ResponsesPassthrough
-from intellirouter.dialects.openai_responses.upstream_stream import _READERS
+from intellirouter.dialects.openai_responses.upstream_stream import _HANDLERS
 from intellirouter.dialects.routes.passthrough import ChatPassthrough
 from intellirouter.dialects.routes.translation import ChatTranslation
 from intellirouter.dialects.spec import Traits
@@ -50,12 +50,16 @@ _COMPLETED = {"type": "response.completed", "response": {"status": "completed", 
             {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded", "message": "why"}}},
             errors.UpstreamRateLimited,
         ),
-        ({"type": "response.failed"}, errors.UpstreamUnavailable),
     ],
 )
-def test_an_error_in_a_stream_has_its_class(event: dict[str, Any], error: type[errors.UpstreamError]) -> None:
+def test_the_code_of_an_event_determines_the_error(event: dict[str, Any], error: type[errors.UpstreamError]) -> None:
     with pytest.raises(error, match="why"):
         read(event)
+
+
+def test_a_failed_response_without_an_error_is_unavailable() -> None:
+    with pytest.raises(errors.UpstreamUnavailable, match="without a message"):
+        read({"type": "response.failed"})
 
 
 @pytest.mark.parametrize(
@@ -68,26 +72,26 @@ def test_an_error_in_a_stream_has_its_class(event: dict[str, Any], error: type[e
         b'{"error":{"message":"no"}}\n\n',
     ],
 )
-def test_what_is_no_event_is_malformed(data: bytes) -> None:
+def test_an_invalid_event_is_malformed(data: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.stream(DEPLOYMENT).feed(data)
 
 
 @pytest.mark.parametrize("tail", [b"", b"data: [DONE]\n\n"])
-def test_a_stream_without_its_terminator_was_cut_off(tail: bytes) -> None:
+def test_a_stream_without_its_terminator_is_malformed(tail: bytes) -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(wire({"type": "response.created", "response": {}}, _DELTA) + tail)
     with pytest.raises(errors.UpstreamMalformed, match=r"response\.completed"):
         decoder.end()
 
 
-def test_a_last_event_without_its_blank_line_counts() -> None:
+def test_the_last_event_needs_no_blank_line() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(wire(_DELTA) + wire(_COMPLETED).rstrip())
     assert isinstance(decoder.end()[-1], StreamEnded)
 
 
-def test_nothing_comes_after_the_terminator() -> None:
+def test_events_after_the_terminator_are_ignored() -> None:
     events = read(_DELTA, _COMPLETED, {"type": "error", "message": "late"}, _DELTA)
     assert sum(isinstance(event, TextDelta) for event in events) == 1
     assert isinstance(events[-1], StreamEnded)
@@ -104,7 +108,7 @@ def test_a_call_without_a_name_is_malformed() -> None:
         )
 
 
-def test_what_contradicts_the_deltas_is_not_told_twice() -> None:
+def test_text_that_contradicts_the_deltas_is_not_emitted() -> None:
     done = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "b"}
     assert [event.text for event in read(_DELTA, done) if isinstance(event, TextDelta)] == ["a"]
 
@@ -116,10 +120,10 @@ def test_parts_end_once() -> None:
     assert sum(isinstance(event, PartEnded) for event in events) == 1
 
 
-def test_call_ids_are_minted_where_there_are_none() -> None:
+def test_missing_call_ids_are_generated() -> None:
     added = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "function_call", "name": "f"}}
-    (began,) = [event for event in read(added) if isinstance(event, ToolCallStarted)]
-    assert began.id.startswith("call_")
+    (started,) = [event for event in read(added) if isinstance(event, ToolCallStarted)]
+    assert started.id.startswith("call_")
 
 
 _json = st.recursive(
@@ -145,7 +149,7 @@ _item = st.fixed_dictionaries(
     },
 )
 _event = st.fixed_dictionaries(
-    {"type": st.sampled_from([*_READERS, "response.novel"]) | _json},
+    {"type": st.sampled_from([*_HANDLERS, "response.novel"]) | _json},
     optional={
         "output_index": st.integers(-1, 2) | _json,
         "content_index": st.integers(-1, 2) | _json,
@@ -180,8 +184,8 @@ _event = st.fixed_dictionaries(
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(_event, max_size=6))
-def test_nothing_but_our_errors_comes_of_odd_streams(events: list[dict[str, Any]]) -> None:
-    """And whatever is read can be written, in order."""
+def test_random_streams_raise_only_upstream_errors(events: list[dict[str, Any]]) -> None:
+    """Whatever is read can also be written."""
     decoder, writer = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(_CALL, LossReport())
     with contextlib.suppress(errors.UpstreamError):
         read_events = decoder.feed(wire(*events)) + decoder.end()
@@ -196,7 +200,7 @@ def test_nothing_but_our_errors_comes_of_odd_streams(events: list[dict[str, Any]
         optional={"status": _json, "usage": _json, "error": _json, "incomplete_details": _json, "created_at": _json},
     )
 )
-def test_nothing_but_our_errors_comes_of_odd_responses(body: dict[str, Any]) -> None:
+def test_random_responses_raise_only_upstream_errors(body: dict[str, Any]) -> None:
     with contextlib.suppress(errors.UpstreamError):
         response = UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
         assert CLIENT.encode(response, _CALL, LossReport())
@@ -205,7 +209,7 @@ def test_nothing_but_our_errors_comes_of_odd_responses(body: dict[str, Any]) -> 
 _CALL = CLIENT.decode_request(b'{"model":"m","input":"x"}', EMPTY_CONTEXT)
 
 
-def test_a_relayed_stream_passes_byte_for_byte() -> None:
+def test_a_relayed_stream_is_unchanged() -> None:
     stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     data = wire({"type": "response.created", "response": {}}, _DELTA, {"type": "response.novel", "x": 1}, _COMPLETED)
     out = b"".join(stream.feed(data[index : index + 5]) for index in range(0, len(data), 5))
@@ -216,14 +220,14 @@ def test_a_relayed_stream_passes_byte_for_byte() -> None:
     assert stream.finish_reason == "stop"
 
 
-def test_a_stream_that_breaks_after_content_ends_with_an_error_the_client_sees() -> None:
+def test_an_error_after_content_is_sent_to_the_client() -> None:
     stream = ChatTranslation(CLIENT, UPSTREAM, Traits()).relay(_CALL, DEPLOYMENT)
     out = stream.feed(wire(_DELTA)) + stream.feed(wire({"type": "error", "message": "why"})) + stream.end()
     assert b"event: response.failed" in out
     assert b"response.completed" not in out
 
 
-def test_a_stream_that_breaks_before_content_is_the_attempts_failure() -> None:
+def test_an_error_before_content_fails_the_attempt() -> None:
     stream = ChatTranslation(CLIENT, UPSTREAM, Traits()).relay(_CALL, DEPLOYMENT)
     with pytest.raises(errors.UpstreamRateLimited):
         stream.feed(
@@ -234,33 +238,33 @@ def test_a_stream_that_breaks_before_content_is_the_attempts_failure() -> None:
         )
 
 
-def test_beside_a_relay_the_error_event_is_the_dialects() -> None:
+def test_an_error_in_a_relayed_stream_is_an_error_event() -> None:
     stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     stream.feed(wire({"type": "response.created", "response": {}}, _DELTA))
     assert stream.fail(errors.UpstreamTimeout("late")).startswith(b"event: error\ndata: ")
 
 
-def test_beside_a_relay_the_error_event_is_numbered_after_what_was_relayed() -> None:
+def test_an_error_event_continues_the_numbers_of_a_relayed_stream() -> None:
     stream = ChatPassthrough(CLIENT, UPSTREAM).relay(_CALL, DEPLOYMENT)
     created = {"type": "response.created", "sequence_number": 0, "response": {}}
     tricky = {**_DELTA, "sequence_number": 7, "delta": '"sequence_number": 99'}
     assert stream.feed(wire(created, tricky))
-    said = stream.fail(errors.UpstreamTimeout("late"))
-    assert json.loads(said.partition(b"data: ")[2])["sequence_number"] == 8
+    event = stream.fail(errors.UpstreamTimeout("late"))
+    assert json.loads(event.partition(b"data: ")[2])["sequence_number"] == 8
 
 
 @pytest.mark.parametrize(
     "tools", [[{"type": "namespace", "name": "n", "tools": 5}], [{"type": "namespace", "name": ["n"]}]]
 )
-def test_tools_that_nobody_checked_do_not_break_the_writer(tools: list[Any]) -> None:
-    """A relayed request is the upstream's to judge; its answer may still have to be written by us."""
+def test_invalid_tools_of_a_relayed_request_do_not_break_the_writer(tools: list[Any]) -> None:
+    """The upstream validates relayed requests, but the gateway may have to write the failed response."""
     call = CLIENT.decode_request(json.dumps({"model": "m", "input": "x", "tools": tools}).encode(), EMPTY_CONTEXT)
     writer = CLIENT.stream(call, LossReport())
     assert b"response.failed" in writer.encode([TextDelta(text="a")]) + writer.fail(errors.UpstreamTimeout("late"))
 
 
-def test_beside_a_relay_the_response_before_is_named() -> None:
-    """The upstream was sent the history in its place, and says that there is none."""
+def test_a_relayed_stream_contains_the_id_of_the_previous_response() -> None:
+    """The upstream gets the stored conversation instead of the id, so its response does not contain the id."""
     call = structs.replace(_CALL, context=RequestContext(previous_response_id="resp_before"))
     route = ResponsesPassthrough(CLIENT, UPSTREAM)
     delta = {**_DELTA, "delta": '"previous_response_id": null'}

@@ -1,4 +1,4 @@
-"""What the client's side of the responses dialect refuses, and how it says so."""
+"""Client requests are validated and read, and the errors name the invalid member."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from intellirouter.core import EMPTY_CONTEXT, Call, errors
 from intellirouter.dialects.ir import Opaque, Reasoning, ToolCall
 from intellirouter.dialects.openai_responses import CLIENT
-from intellirouter.dialects.openai_responses.encrypted_content import carried, carry
+from intellirouter.dialects.openai_responses.encrypted_content import read_encrypted_content, write_encrypted_content
 
 
 def read(**body: Any) -> Any:
@@ -46,7 +46,7 @@ def call_of(**body: Any) -> Call:
         ({"include": "logprobs"}, "invalid_type", "include"),
     ],
 )
-def test_a_wrong_request_is_refused_at_once(body: dict[str, Any], code: str, param: str) -> None:
+def test_an_invalid_request_is_rejected_before_routing(body: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         call_of(**body)
     assert (caught.value.code, caught.value.param) == (code, param)
@@ -123,7 +123,7 @@ def test_a_wrong_request_is_refused_at_once(body: dict[str, Any], code: str, par
         ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "missing_required_parameter", "text.format.name"),
     ],
 )
-def test_a_wrong_member_is_refused_where_it_stands(body: dict[str, Any], code: str, param: str) -> None:
+def test_the_error_names_the_invalid_member(body: dict[str, Any], code: str, param: str) -> None:
     call = call_of(**body)
     with pytest.raises(errors.InvalidRequest) as caught:
         CLIENT.decode(call)
@@ -143,7 +143,7 @@ def test_a_wrong_member_is_refused_where_it_stands(body: dict[str, Any], code: s
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes) -> None:
     with pytest.raises(errors.InvalidRequest):
         CLIENT.decode_request(body, EMPTY_CONTEXT)
 
@@ -199,25 +199,25 @@ _request = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(_request)
-def test_nothing_but_our_errors_comes_of_odd_requests(body: dict[str, Any]) -> None:
+def test_random_requests_raise_only_invalid_request(body: dict[str, Any]) -> None:
     with contextlib.suppress(errors.InvalidRequest):
         assert CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)).model == "m"
 
 
-def test_what_is_needed_is_seen_in_contents_only() -> None:
+def test_needs_depend_on_content_parts_only() -> None:
     schema = {"type": "object", "properties": {"kind": {"enum": ["input_image"]}}}
-    asks = call_of(
+    call = call_of(
         tools=[{"type": "function", "name": "f", "parameters": schema}],
         input=[{"role": "user", "content": 'say "input_image"'}],
     )
-    assert asks.needs == {"tools"}
+    assert call.needs == {"tools"}
 
 
-def test_previous_response_id_alone_is_enough() -> None:
+def test_a_previous_response_id_replaces_the_input() -> None:
     assert call_of(input=None, previous_response_id="resp_1").model == "m"
 
 
-def test_namespaces_of_unknown_tools_are_kept_to_be_reported() -> None:
+def test_namespaces_of_unknown_tools_are_stored_in_extras() -> None:
     item = {"type": "function_call", "call_id": "c", "name": "f", "namespace": "gone", "arguments": "{}"}
     (call,) = read(input=[item]).messages[0].parts
     assert isinstance(call, ToolCall)
@@ -233,13 +233,13 @@ def test_namespaces_of_unknown_tools_are_kept_to_be_reported() -> None:
         (Opaque(value="gAAAA", dialect="openai_responses"), {}),
     ],
 )
-def test_tokens_come_back_as_they_went(token: Opaque, tags: dict[str, Any]) -> None:
-    found = carried(carry(token, **tags))
-    assert found.token == token
-    assert (found.is_redacted, found.call_id) == (tags.get("is_redacted", False), tags.get("call_id", ""))
+def test_tokens_are_unchanged_after_a_round_trip(token: Opaque, tags: dict[str, Any]) -> None:
+    content = read_encrypted_content(write_encrypted_content(token, **tags))
+    assert content.token == token
+    assert (content.is_redacted, content.call_id) == (tags.get("is_redacted", False), tags.get("call_id", ""))
 
 
-def test_a_thought_at_the_end_is_kept() -> None:
+def test_reasoning_at_the_end_is_an_assistant_message() -> None:
     message = read(
         input=[{"role": "user", "content": "x"}, {"type": "reasoning", "summary": [{"text": "hm"}]}]
     ).messages[-1]
@@ -247,29 +247,29 @@ def test_a_thought_at_the_end_is_kept() -> None:
     assert message.parts == [Reasoning(summary=["hm"])]
 
 
-def test_data_urls_that_are_no_base64_become_base64() -> None:
+def test_data_urls_without_base64_become_base64() -> None:
     content = [{"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain,hi%20there"}]
     (part,) = read(input=[{"role": "user", "content": content}]).messages[0].parts
     assert (part.source.data, part.source.media_type) == ("aGkgdGhlcmU=", "text/plain")
 
 
 @pytest.mark.parametrize("tag", ["cX", "c!", "zzz"])
-def test_a_tag_that_says_nothing_leaves_the_token(tag: str) -> None:
-    found = carried(f"irt1.gemini.o.VEhT.{tag}")
-    assert found.token == Opaque(value="THS", origin="o", dialect="gemini")
-    assert found.call_id == ""
+def test_an_unknown_tag_is_ignored(tag: str) -> None:
+    content = read_encrypted_content(f"irt1.gemini.o.VEhT.{tag}")
+    assert content.token == Opaque(value="THS", origin="o", dialect="gemini")
+    assert content.call_id == ""
 
 
-def test_namespaces_may_hold_free_text_tools_and_ones_that_nobody_knows() -> None:
+def test_namespaces_may_contain_custom_and_unknown_tools() -> None:
     inner = [{"type": "custom", "name": "sh"}, {"type": "novel"}, {"type": "function", "name": "f"}]
     tools = [{"type": "function", "name": "f"}, {"type": "function", "name": "n__f"}]
     space = {"type": "namespace", "name": "n", "description": "d", "tools": inner}
-    found = read(tools=[*tools, space]).tools
-    assert [getattr(tool, "name", "") or tool.kind for tool in found] == ["f", "n__f", "sh", "namespace", "n__f_2"]
-    assert found[3].raw == {**space, "tools": [{"type": "novel"}]}
+    result = read(tools=[*tools, space]).tools
+    assert [getattr(tool, "name", "") or tool.kind for tool in result] == ["f", "n__f", "sh", "namespace", "n__f_2"]
+    assert result[3].raw == {**space, "tools": [{"type": "novel"}]}
 
 
-def test_names_of_namespaces_are_made_to_fit() -> None:
+def test_flat_names_are_valid_function_names() -> None:
     tools = [{"type": "function", "name": "f"}]
     space = {"type": "namespace", "name": "mcp.docs/" + "x" * 80, "description": "", "tools": tools}
     name = read(tools=[*tools, space]).tools[1].name
@@ -277,7 +277,7 @@ def test_names_of_namespaces_are_made_to_fit() -> None:
     assert name.replace("_", "").isalnum()
 
 
-def test_wrong_types_are_named() -> None:
+def test_the_error_names_the_expected_type() -> None:
     with pytest.raises(errors.InvalidRequest, match="expected a string"):
         read(input=[{"role": "user", "content": [{"type": "input_text", "text": 5}]}])
     with pytest.raises(errors.InvalidRequest, match="a boolean"):

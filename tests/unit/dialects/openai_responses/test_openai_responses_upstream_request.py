@@ -1,4 +1,4 @@
-"""Traps of asking an upstream of the responses dialect on behalf of clients of other dialects."""
+"""Conversations of other dialects are written as OpenAI's Responses API requires, and its responses are read."""
 
 import json
 from typing import Any
@@ -35,10 +35,10 @@ from intellirouter.dialects.openai_responses import CLIENT, UPSTREAM
 from tests.support.dialects.openai_responses import DEPLOYMENT
 
 
-def said(*messages: Message, quirks: Quirks | None = None, **settings: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return the request's body and the losses."""
-    asked = list(messages) or [Message(role="user", parts=[Text(text="x")])]
-    settings = {"dialect": "openai_chat", "model": "m", "messages": asked} | settings
+def encoded(*messages: Message, quirks: Quirks | None = None, **settings: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the body of the upstream request, and the losses."""
+    turns = list(messages) or [Message(role="user", parts=[Text(text="x")])]
+    settings = {"dialect": "openai_chat", "model": "m", "messages": turns} | settings
     losses = LossReport()
     deployment = DEPLOYMENT if quirks is None else structs.replace(DEPLOYMENT, quirks=quirks)
     request = UPSTREAM.encode(Conversation(**settings), deployment, losses)
@@ -46,19 +46,19 @@ def said(*messages: Message, quirks: Quirks | None = None, **settings: Any) -> t
     return json.loads(request.body), [str(loss) for loss in losses.taken()]
 
 
-def say(role: Role, *parts: Part) -> Message:
+def msg(role: Role, *parts: Part) -> Message:
     return Message(role=role, parts=list(parts))
 
 
-def test_nothing_is_stored_unless_asked() -> None:
-    assert said()[0]["store"] is False
-    assert said(dialect="openai_responses", extras={"store": True})[0]["store"] is True
+def test_responses_are_not_stored_unless_requested() -> None:
+    assert encoded()[0]["store"] is False
+    assert encoded(dialect="openai_responses", extras={"store": True})[0]["store"] is True
 
 
-def test_functions_are_not_strict_unless_asked() -> None:
-    """Unsaid, this dialect means strict, and refuses schemas that other dialects allow."""
+def test_functions_are_not_strict_unless_requested() -> None:
+    """The default of this dialect is strict, which rejects schemas that other dialects allow."""
     tools = [FunctionTool(name="f", parameters={}), FunctionTool(name="g", is_strict=True)]
-    body, _ = said(tools=tools)
+    body, _ = encoded(tools=tools)
     assert [tool["strict"] for tool in body["tools"]] == [False, True]
     assert body["tools"][1]["parameters"] == {"type": "object", "properties": {}}
 
@@ -82,31 +82,31 @@ def test_functions_are_not_strict_unless_asked() -> None:
     ],
 )
 def test_tool_choice_modes_are_strings_and_names_are_objects(choice: ToolChoice, expected: Any) -> None:
-    body, losses = said(tools=[FunctionTool(name="f"), CustomTool(name="p")], tool_choice=choice)
+    body, losses = encoded(tools=[FunctionTool(name="f"), CustomTool(name="p")], tool_choice=choice)
     assert body["tool_choice"] == expected
     assert losses == []
 
 
-def test_no_choice_is_sent_without_tools() -> None:
-    body, _ = said(tool_choice=ToolChoice(mode="none", is_parallel=False))
+def test_tool_choice_is_not_sent_without_tools() -> None:
+    body, _ = encoded(tool_choice=ToolChoice(mode="none", is_parallel=False))
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & body.keys()
 
 
-def test_another_vendors_tools_are_dropped_and_said() -> None:
+def test_tools_of_another_vendor_are_reported_as_dropped() -> None:
     tool = ServerTool(dialect="anthropic_messages", kind="web_search_20250305", raw={})
-    assert said(tools=[tool]) == (said()[0], ["tools[].web_search_20250305;how=dropped"])
+    assert encoded(tools=[tool]) == (encoded()[0], ["tools[].web_search_20250305;how=dropped"])
 
 
 @pytest.mark.parametrize("choice", [ToolChoice(mode="named", name="web_search", raw={}), ToolChoice(mode="required")])
-def test_a_forced_tool_of_another_vendor_is_refused(choice: ToolChoice) -> None:
+def test_a_forced_tool_of_another_vendor_is_rejected(choice: ToolChoice) -> None:
     tool = ServerTool(dialect="anthropic_messages", kind="web_search_20250305", raw={})
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        said(tools=[tool], tool_choice=choice, dialect="anthropic_messages")
+        encoded(tools=[tool], tool_choice=choice, dialect="anthropic_messages")
     assert caught.value.param == "tool_choice"
 
 
-def test_knobs_that_it_does_not_know_are_dropped_and_said() -> None:
-    knobs = Sampling(
+def test_unsupported_parameters_are_reported_as_dropped() -> None:
+    sampling = Sampling(
         stop=["x"],
         seed=1,
         presence_penalty=0.0,
@@ -122,7 +122,7 @@ def test_knobs_that_it_does_not_know_are_dropped_and_said() -> None:
         top_logprobs=2,
         verbosity="low",
     )
-    body, losses = said(sampling=knobs)
+    body, losses = encoded(sampling=sampling)
     assert [loss.split(";")[0] for loss in losses] == [
         "stop",
         "seed",
@@ -147,9 +147,9 @@ def test_knobs_that_it_does_not_know_are_dropped_and_said() -> None:
         ({"quirks": Quirks(structured_output="json_object"), "output": OutputFormat(kind="json_schema")}, "output"),
     ],
 )
-def test_what_is_relied_on_is_refused(settings: dict[str, Any], param: str) -> None:
+def test_unsupported_features_are_rejected(settings: dict[str, Any], param: str) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        said(**settings)
+        encoded(**settings)
     assert caught.value.param == param
 
 
@@ -162,14 +162,14 @@ def test_what_is_relied_on_is_refused(settings: dict[str, Any], param: str) -> N
         Media(kind="image", source=Source(file_id="file_011")),
     ],
 )
-def test_media_that_it_cannot_see_are_refused(media: Media) -> None:
+def test_unsupported_media_are_rejected(media: Media) -> None:
     with pytest.raises(errors.UnsupportedFeature):
-        said(say("user", media), dialect="anthropic_messages")
+        encoded(msg("user", media), dialect="anthropic_messages")
 
 
-def test_media_are_sent_in_its_forms() -> None:
-    body, _ = said(
-        say(
+def test_media_are_converted() -> None:
+    body, _ = encoded(
+        msg(
             "user",
             Media(kind="image", source=Source(data="aGk=", media_type="image/gif")),
             Media(kind="image", source=Source(url="https://e.com/c.png"), detail="low"),
@@ -189,9 +189,9 @@ def test_media_are_sent_in_its_forms() -> None:
     ]
 
 
-def test_pictures_in_tool_results_stay_in_them() -> None:
-    picture = Media(kind="image", source=Source(data="aGk=", media_type="image/png"))
-    body, _ = said(say("tool", ToolResult(call_id="c", parts=[Text(text="see"), picture])))
+def test_images_in_tool_results_stay_in_them() -> None:
+    image = Media(kind="image", source=Source(data="aGk=", media_type="image/png"))
+    body, _ = encoded(msg("tool", ToolResult(call_id="c", parts=[Text(text="see"), image])))
     assert body["input"] == [
         {
             "type": "function_call_output",
@@ -204,35 +204,35 @@ def test_pictures_in_tool_results_stay_in_them() -> None:
     ]
 
 
-def test_a_failed_tool_says_so_and_it_is_reported() -> None:
-    body, losses = said(say("tool", ToolResult(call_id="c", is_error=True)))
+def test_a_failed_tool_without_content_gets_a_text() -> None:
+    body, losses = encoded(msg("tool", ToolResult(call_id="c", is_error=True)))
     assert body["input"][0]["output"] == "The tool failed."
     assert losses == ['messages[].content[].is_error;how=converted;as="text"']
 
 
-def test_a_limit_below_the_least_is_raised_and_it_is_said() -> None:
-    assert said(sampling=Sampling(max_output_tokens=1)) == (
-        said(sampling=Sampling(max_output_tokens=16))[0],
+def test_a_token_limit_below_the_minimum_is_raised() -> None:
+    assert encoded(sampling=Sampling(max_output_tokens=1)) == (
+        encoded(sampling=Sampling(max_output_tokens=16))[0],
         ['max_output_tokens;how=clamped;as="16"'],
     )
 
 
-def test_turns_become_items_in_order() -> None:
-    body, _ = said(
-        say("system", Text(text="Be brief.")),
-        say("user", Text(text="Hi")),
-        say(
+def test_messages_become_items_in_order() -> None:
+    body, _ = encoded(
+        msg("system", Text(text="Be brief.")),
+        msg("user", Text(text="Hi")),
+        msg(
             "assistant",
             Text(text="Wait."),
             ToolCall(id="c1", name="f", arguments=""),
             ToolCall(id="c2", name="p", arguments="free", kind="custom"),
         ),
-        say(
+        msg(
             "tool",
             ToolResult(call_id="c1", parts=[Text(text="1")]),
             ToolResult(call_id="c2", parts=[Text(text="2")], kind="custom"),
         ),
-        say("system", Text(text="Now in French.")),
+        msg("system", Text(text="Now in French.")),
     )
     assert body["input"] == [
         {"type": "message", "role": "system", "content": "Be brief."},
@@ -247,36 +247,36 @@ def test_turns_become_items_in_order() -> None:
 
 
 @pytest.mark.parametrize("has_role", [True, False])
-def test_the_developer_role_is_for_who_knows_it(has_role: bool) -> None:
-    body, losses = said(say("developer", Text(text="x")), quirks=Quirks(has_developer_role=has_role))
+def test_the_developer_role_depends_on_the_upstream(has_role: bool) -> None:
+    body, losses = encoded(msg("developer", Text(text="x")), quirks=Quirks(has_developer_role=has_role))
     assert body["input"][0]["role"] == ("developer" if has_role else "system")
     assert bool(losses) != has_role
 
 
-def test_long_call_ids_are_shortened_alike() -> None:
+def test_long_call_ids_are_shortened_in_calls_and_results() -> None:
     long = "toolu_" + "x" * 80
-    body, _ = said(say("assistant", ToolCall(id=long, name="f")), say("tool", ToolResult(call_id=long)))
+    body, _ = encoded(msg("assistant", ToolCall(id=long, name="f")), msg("tool", ToolResult(call_id=long)))
     call, result = body["input"]
     assert call["call_id"] == result["call_id"]
     assert len(call["call_id"]) <= 64
 
 
-_OURS = Opaque(value="tok", origin=origin_of(DEPLOYMENT), dialect="openai_responses")
+_TOKEN = Opaque(value="tok", origin=origin_of(DEPLOYMENT), dialect="openai_responses")
 
 
 @pytest.mark.parametrize(
     ("token", "is_sent"),
     [
-        (_OURS, True),
-        (structs.replace(_OURS, origin=""), True),
-        (structs.replace(_OURS, origin="elsewhere"), False),
-        (structs.replace(_OURS, dialect="anthropic_messages"), False),
+        (_TOKEN, True),
+        (structs.replace(_TOKEN, origin=""), True),
+        (structs.replace(_TOKEN, origin="elsewhere"), False),
+        (structs.replace(_TOKEN, dialect="anthropic_messages"), False),
         (None, False),
     ],
 )
-def test_thoughts_go_back_only_to_who_signed_them(token: Opaque | None, is_sent: bool) -> None:
-    thought = Reasoning(summary=["s"], token=token, id="rs_1")
-    body, losses = said(say("assistant", thought, Text(text="a")))
+def test_reasoning_is_sent_only_to_the_upstream_that_signed_it(token: Opaque | None, is_sent: bool) -> None:
+    reasoning = Reasoning(summary=["s"], token=token, id="rs_1")
+    body, losses = encoded(msg("assistant", reasoning, Text(text="a")))
     sent = [item for item in body["input"] if item["type"] == "reasoning"]
     expected = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "s"}]}
     assert sent == ([{**expected, "encrypted_content": "tok"}] if is_sent else [])
@@ -284,7 +284,7 @@ def test_thoughts_go_back_only_to_who_signed_them(token: Opaque | None, is_sent:
 
 
 @pytest.mark.parametrize(
-    ("asked", "reasoning", "keeps_tokens"),
+    ("config", "reasoning", "includes_tokens"),
     [
         (None, None, False),
         (ReasoningConfig(effort="high"), {"effort": "high"}, True),
@@ -299,69 +299,69 @@ def test_thoughts_go_back_only_to_who_signed_them(token: Opaque | None, is_sent:
         (ReasoningConfig(summary="detailed"), {"summary": "detailed"}, True),
     ],
 )
-def test_thinking_is_asked_for_in_its_words(
-    asked: ReasoningConfig | None, reasoning: dict[str, str] | None, keeps_tokens: bool
+def test_reasoning_settings_are_converted(
+    config: ReasoningConfig | None, reasoning: dict[str, str] | None, includes_tokens: bool
 ) -> None:
-    body, _ = said(reasoning=asked)
+    body, _ = encoded(reasoning=config)
     assert body.get("reasoning") == reasoning
-    assert body.get("include", []) == (["reasoning.encrypted_content"] if keeps_tokens else [])
+    assert body.get("include", []) == (["reasoning.encrypted_content"] if includes_tokens else [])
 
 
-def test_json_mode_speaks_of_json() -> None:
-    asked = OutputFormat(kind="json_object")
-    body, losses = said(output=asked)
+def test_json_mode_adds_an_instruction_that_mentions_json() -> None:
+    output = OutputFormat(kind="json_object")
+    body, losses = encoded(output=output)
     assert body["text"] == {"format": {"type": "json_object"}}
     assert "JSON" in body["input"][-1]["content"]
-    assert losses == ['output;how=converted;as="an instruction was added"']
-    body, losses = said(say("user", Text(text="as json, please")), output=asked)
+    assert losses == ['output;how=converted;as="instruction in a system message"']
+    body, losses = encoded(msg("user", Text(text="as json, please")), output=output)
     assert len(body["input"]) == 1
     assert losses == []
 
 
-def test_a_schema_is_never_weakened() -> None:
+def test_a_schema_is_sent_unchanged() -> None:
     schema = {"type": "object", "properties": {"a": {"const": 1}}}
-    asked = OutputFormat(kind="json_schema", name="my answer!", schema=schema, is_strict=True, description="d")
-    form = {"type": "json_schema", "name": "my_answer_", "schema": schema, "description": "d", "strict": True}
-    assert said(output=asked)[0]["text"] == {"format": form}
+    output = OutputFormat(kind="json_schema", name="my answer!", schema=schema, is_strict=True, description="d")
+    expected = {"type": "json_schema", "name": "my_answer_", "schema": schema, "description": "d", "strict": True}
+    assert encoded(output=output)[0]["text"] == {"format": expected}
 
 
-def test_long_users_are_hashed_and_it_is_said() -> None:
-    body, losses = said(user="u" * 65, cache_key="k")
+def test_long_user_ids_are_hashed() -> None:
+    body, losses = encoded(user="u" * 65, cache_key="k")
     assert len(body["user"]) == 64
     assert body["prompt_cache_key"] == "k"
-    assert losses == ['user;how=converted;as="hashed"']
+    assert losses == ['user;how=converted;as="its SHA-256"']
 
 
-def test_metadata_and_tier_are_sent_as_far_as_they_go() -> None:
-    body, losses = said(metadata={"a": "b", "n": 1}, service_tier="standard_only")
+def test_unsupported_metadata_and_tiers_are_reported() -> None:
+    body, losses = encoded(metadata={"a": "b", "n": 1}, service_tier="standard_only")
     assert body["metadata"] == {"a": "b"}
-    assert losses == ["service_tier;how=dropped", 'metadata;how=clamped;as="16 short texts"']
+    assert losses == ["service_tier;how=dropped", 'metadata;how=clamped;as="at most 16 short strings"']
 
 
-def test_cache_marks_are_this_dialects_only() -> None:
+def test_cache_marks_are_sent_only_for_clients_of_the_same_dialect() -> None:
     part = Text(text="x", cache=CacheMark(ttl="5m"))
-    assert said(say("user", part))[1] == ['cache;how=converted;as="automatic caching"']
-    body, losses = said(say("user", part), dialect="openai_responses")
+    assert encoded(msg("user", part))[1] == ['cache;how=converted;as="automatic caching"']
+    body, losses = encoded(msg("user", part), dialect="openai_responses")
     assert body["input"][0]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit", "ttl": "5m"}
     assert losses == []
 
 
-def test_foreign_parts_are_said() -> None:
+def test_foreign_parts_are_reported_as_dropped() -> None:
     part = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={})
-    body, losses = said(say("assistant", part, Text(text="a")))
+    body, losses = encoded(msg("assistant", part, Text(text="a")))
     assert body["input"] == [{"type": "message", "role": "assistant", "content": "a"}]
     assert losses == ["messages[].content[].server_tool_use;how=dropped"]
 
 
-def test_quirks_are_minded() -> None:
+def test_quirks_are_applied() -> None:
     quirks = Quirks(refuses=frozenset({"top_p"}), renames=(("max_output_tokens", "max_tokens"),), max_temperature=1.0)
-    body, losses = said(quirks=quirks, sampling=Sampling(top_p=0.5, max_output_tokens=30, temperature=1.5))
+    body, losses = encoded(quirks=quirks, sampling=Sampling(top_p=0.5, max_output_tokens=30, temperature=1.5))
     assert (body["max_tokens"], body["temperature"], "top_p" in body) == (30, 1.0, False)
     assert losses == ['temperature;how=clamped;as="1.0"', "top_p;how=dropped"]
 
 
-def test_encoding_is_read_only() -> None:
-    """Every attempt is encoded from the same form."""
+def test_encoding_does_not_change_the_conversation() -> None:
+    """Every attempt is encoded from the same conversation."""
     body = {
         "model": "m",
         "input": [
@@ -378,7 +378,7 @@ def test_encoding_is_read_only() -> None:
     assert conversation == CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
 
 
-def test_a_relayed_request_keeps_every_byte_but_the_model() -> None:
+def test_a_relayed_request_changes_only_in_the_model() -> None:
     body = b'{ "input":"my model is \\"m\\"", "novel": 1.0e2,"model" : "m" }'
     call = CLIENT.decode_request(body, EMPTY_CONTEXT)
     request = UPSTREAM.relay_request(call, DEPLOYMENT)
@@ -400,7 +400,7 @@ def test_a_relayed_request_keeps_every_byte_but_the_model() -> None:
         b'{"output":[{"type":"function_call"}]}',
     ],
 )
-def test_a_malformed_answer_is_said_to_be_one(body: bytes) -> None:
+def test_an_invalid_response_is_malformed(body: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.decode(body, DEPLOYMENT)
 
@@ -419,44 +419,44 @@ def test_a_malformed_answer_is_said_to_be_one(body: bytes) -> None:
         ("novel", errors.UpstreamUnavailable),
     ],
 )
-def test_a_failed_response_is_an_error_of_its_class(code: str, error: type[errors.UpstreamError]) -> None:
+def test_the_code_of_a_failed_response_determines_the_error(code: str, error: type[errors.UpstreamError]) -> None:
     body = {"status": "failed", "output": [], "error": {"code": code, "message": "because"}}
     with pytest.raises(error, match="because"):
         UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
 
 
-def test_an_error_under_200_is_seen() -> None:
+def test_an_error_with_status_200_is_raised() -> None:
     with pytest.raises(errors.UpstreamUnavailable):
         UPSTREAM.decode(b'{"error":{"message":"no"}}', DEPLOYMENT)
 
 
-def test_what_stands_in_odd_places_is_sent_or_said() -> None:
+def test_parts_in_unusual_messages_are_sent_or_reported() -> None:
     search = Foreign(dialect="openai_responses", kind="web_search_call", raw={"type": "web_search_call"})
-    smell = Foreign(dialect="openai_responses", kind="input_smell", raw={"type": "input_smell"})
-    trace = Foreign(dialect="openai_responses", kind="output_smell", raw={"type": "output_smell"})
-    body, losses = said(
-        say("user", Text(text="a"), smell, search, ToolResult(call_id="c", parts=[Text(text="r")])),
-        say("assistant", trace, ToolResult(call_id="d", parts=[])),
-        say("tool", search, Text(text="lost")),
+    user_part = Foreign(dialect="openai_responses", kind="input_novel", raw={"type": "input_novel"})
+    assistant_part = Foreign(dialect="openai_responses", kind="output_novel", raw={"type": "output_novel"})
+    body, losses = encoded(
+        msg("user", Text(text="a"), user_part, search, ToolResult(call_id="c", parts=[Text(text="r")])),
+        msg("assistant", assistant_part, ToolResult(call_id="d", parts=[])),
+        msg("tool", search, Text(text="lost")),
         dialect="openai_responses",
     )
     assert body["input"] == [
-        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_smell"}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_novel"}]},
         {"type": "web_search_call"},
         {"type": "function_call_output", "call_id": "c", "output": "r"},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_smell"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_novel"}]},
         {"type": "function_call_output", "call_id": "d", "output": ""},
         {"type": "web_search_call"},
     ]
     assert losses == ["messages[].content[];how=dropped"]
 
 
-def test_what_a_turn_cannot_hold_is_said() -> None:
-    sound = Media(kind="audio", source=Source(data="aGk="), transcript="hi")
-    body, losses = said(
+def test_members_without_an_equivalent_are_reported() -> None:
+    audio = Media(kind="audio", source=Source(data="aGk="), transcript="hi")
+    body, losses = encoded(
         Message(role="user", name="Ann", parts=[Text(text="a"), Reasoning(text="hm")]),
-        say("user", Media(kind="document", source=Source(file_id="file-1"), detail="low", context="about")),
-        say("assistant", sound, Media(kind="image", source=Source(data="aGk="))),
+        msg("user", Media(kind="document", source=Source(file_id="file-1"), detail="low", context="about")),
+        msg("assistant", audio, Media(kind="image", source=Source(data="aGk="))),
         tools=[FunctionTool(name="f", cache=CacheMark())],
     )
     assert body["input"][1]["content"] == [{"type": "input_file", "detail": "low", "file_id": "file-1"}]
@@ -470,23 +470,23 @@ def test_what_a_turn_cannot_hold_is_said() -> None:
     ]
 
 
-def test_a_refusal_goes_back_as_one() -> None:
-    body, _ = said(say("assistant", Text(text="a"), Refusal(text="no")))
+def test_a_refusal_is_sent_as_a_refusal() -> None:
+    body, _ = encoded(msg("assistant", Text(text="a"), Refusal(text="no")))
     content = [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]
     assert body["input"][0]["content"] == content
 
 
-def test_a_choice_of_ones_own_vendors_tool_is_sent_as_it_came() -> None:
+def test_a_choice_of_server_tools_is_unchanged_in_the_same_dialect() -> None:
     raw = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "docs"}]}
-    asked = {"model": "m", "input": "x", "tools": [{"type": "mcp", "server_label": "docs"}], "tool_choice": raw}
-    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), EMPTY_CONTEXT))
+    body = {"model": "m", "input": "x", "tools": [{"type": "mcp", "server_label": "docs"}], "tool_choice": raw}
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
     assert conversation.tool_choice == ToolChoice(mode="auto", allowed=[], raw=raw)
     assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == raw
 
 
-def test_a_named_function_of_a_namespace_is_pointed_at_with_it() -> None:
+def test_a_forced_function_is_sent_with_its_namespace() -> None:
     tools = [{"type": "namespace", "name": "fs", "description": "", "tools": [{"type": "function", "name": "read"}]}]
     choice = {"type": "function", "name": "read", "namespace": "fs"}
-    asked = {"model": "m", "input": "x", "tools": tools, "tool_choice": choice}
-    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(asked).encode(), EMPTY_CONTEXT))
+    body = {"model": "m", "input": "x", "tools": tools, "tool_choice": choice}
+    conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
     assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == choice

@@ -14,12 +14,12 @@ ARGS ?=
 export VENV FUZZ_CASES
 BIN := $(VENV)/bin
 
-.PHONY: help run stop test test-clients ready check format build install-cli bench bench-peers fuzz lock docs hooks env setup clean
+.PHONY: help run stop test test-clients ready check format build install-cli bench bench-peers fuzz mutants lock docs hooks env setup clean
 
 help: ## Show this help.
 	@printf 'IntelliRouter\n\n'
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\n  Variables: API_PORT=8090 sets the port of the gateway, CONFIG=file.yaml its configuration file.\n  ARGS="…" is passed on to the gateway, pytest or the benchmark.\n'
+	@printf '\n  Variables: API_PORT=8090 sets the port of the gateway, CONFIG=file.yaml its configuration file.\n  ARGS="…" is passed on to the gateway, pytest, the benchmark or the mutation tests.\n'
 
 run: ## Install the dependencies and start the gateway on 127.0.0.1:8080.
 	@scripts/environment.sh run
@@ -66,6 +66,10 @@ bench-peers: ## Install the peer gateways for `make bench`.
 
 fuzz: env ## Run the property tests with many examples (FUZZ_CASES per test).
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz $(ARGS)
+
+mutants: env ## Run mutation tests of the core rooms, which takes about 20 minutes (ARGS="ROOM…" selects some).
+	@$(BIN)/python -m pip --disable-pip-version-check --no-input install -qq --require-hashes -r requirements/mutants.txt
+	@$(BIN)/python -m scripts.mutants $(ARGS)
 
 docs: env ## Regenerate the generated pages.
 	@$(BIN)/python -m scripts.gen_errors

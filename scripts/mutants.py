@@ -129,9 +129,9 @@ def table(by_room: Mapping[str, Results]) -> Iterator[str]:
         total = sum(results.values(), Counter[str]())
         alive, untested = survivors(total), total[WITHOUT_TESTS]
         killed, timed_out = (sum(total[status] for status in group) for group in (KILLED, TIMED_OUT))
-        percent = 100 * alive / (total.total() or 1)
-        counts = f"{total.total():>8}{killed:>8}{timed_out:>11}{untested:>10}{alive - untested:>10}"
-        yield f"{room:<12}{counts}{percent:>8.1f}%"
+        count = total.total()
+        percent = 100 * alive / (count or 1)
+        yield f"{room:<12}{count:>8}{killed:>8}{timed_out:>11}{untested:>10}{alive - untested:>10}{percent:>8.1f}%"
 
 
 def survivor_lines(results: Results, reasons: Mapping[str, str]) -> Iterator[str]:

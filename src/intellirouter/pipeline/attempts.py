@@ -105,7 +105,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         attempt.outcome = "ok"
         attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
         started_ms = attempt.started_ms
-        first_ms = (attempt.first_byte_ms or 0.0) - started_ms
+        # An answer of the gateway itself has no first byte.
+        first_ms = 0.0 if attempt.first_byte_ms is None else attempt.first_byte_ms - started_ms
         context.health.succeed(first_ms, first_ms if is_session else ended_ms - started_ms)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError) -> None:

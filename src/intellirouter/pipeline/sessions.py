@@ -96,7 +96,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
             raise
         exchange.finish_reason = _FINISH_REASONS[end.by]
         if end.by == "upstream" and end.code not in _NORMAL_CLOSE_CODES:
-            exchange.error = _disconnect_error(exchange, end)
+            exchange.error = _disconnect_error(context, end)
             self.attempts.fail(context, exchange.error)
         else:
             self.attempts.succeed(context, is_session=True)
@@ -161,7 +161,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
             if accepted.first is not None:
                 await session.send(accepted.relay.from_upstream(accepted.first))
         except SocketClosed as closed:
-            return _SessionEnd("client", closed.code, closed.reason)
+            return _SessionEnd("client", closed.code)
         return None
 
     async def _relay(self, accepted: _UpstreamSession, session: Session) -> _SessionEnd:
@@ -249,10 +249,10 @@ async def _close_upstream(socket: FrameSocket, code: int) -> None:
     await socket.close(_UPSTREAM_CLOSE_CODES.get(code, code))
 
 
-def _disconnect_error(exchange: Exchange, end: _SessionEnd) -> errors.UpstreamError:
-    name = "" if exchange.deployment is None else exchange.deployment.name
-    error = errors.UpstreamDisconnected(f"{name} ended the session: {_close_description(end.code, end.reason)}.")
-    logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
+def _disconnect_error(context: AttemptContext, end: _SessionEnd) -> errors.UpstreamError:
+    description = _close_description(end.code, end.reason)
+    error = errors.UpstreamDisconnected(f"{context.deployment.name} ended the session: {description}.")
+    logger.log(error.log_level, "%s %s: %s", context.exchange.request_id, error.code, error.message)
     return error
 
 

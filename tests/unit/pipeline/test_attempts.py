@@ -13,7 +13,7 @@ from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempts import AttemptContext, combined_error
 from intellirouter.resilience import Backoff
 from tests.support.dialects.standard import ENDPOINTS
-from tests.support.pipeline import BODY, World, resolved
+from tests.support.pipeline import ANSWER, BODY, Response, Source, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
 WRONG = errors.UpstreamRejected("wrong")
@@ -24,9 +24,10 @@ class Rotator:
 
     def __init__(self, times: int) -> None:
         self.left = times
+        self.asked: list[tuple[str, str, int | None]] = []
 
     def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
-        del deployment, status
+        self.asked.append((deployment.name, error.code, status))
         if not isinstance(error, errors.UpstreamAuthFailed) or not self.left:
             return False
         self.left -= 1
@@ -81,6 +82,7 @@ async def test_first_attempt_that_opens_is_returned_pending() -> None:
         opened[0].deployment,
     )
     assert kinds(exchange) == [("a", "first", "pending")]
+    assert exchange.attempts[0].waited_ms == 0.0
     assert script.in_flight == [1], "the request is in flight while the attempt is being opened"
     assert world.board.of("a").in_flight == 1, "and until the attempt ends"
 
@@ -112,16 +114,16 @@ async def test_wait_before_a_retry_is_recorded(monkeypatch: pytest.MonkeyPatch) 
         waits.append(seconds)
         world.clock.advance(seconds)
 
-    limited = errors.UpstreamRateLimited("slow down", retry_after_s=0.5)
+    limited = errors.UpstreamRateLimited("slow down", retry_after_s=30.0)
     exchange, request = begin(world, resolved("a", retries=1))
-    attempts = Attempts(board=world.board, backoff=Backoff(0.25, 1.0), clock=world.clock, rng=world.attempts.rng)
+    attempts = Attempts(board=world.board, backoff=Backoff(0.25, 30.0), clock=world.clock, rng=world.attempts.rng)
     script = Script(world, a=[limited, "yes"])
     real_sleep = asyncio.sleep
     monkeypatch.setattr("intellirouter.pipeline.attempts.asyncio.sleep", lambda s: sleep(s) if s else real_sleep(0))
     await attempts.open(exchange, request, script)
-    assert waits == [0.5], "the upstream's Retry-After is longer than the backoff"
-    assert exchange.attempts[1].waited_ms == 500.0
-    assert exchange.attempts[1].started_ms == 500.0
+    assert waits == [30.0], "the upstream's Retry-After is longer than the backoff"
+    assert exchange.attempts[1].waited_ms == 30_000.0
+    assert exchange.attempts[1].started_ms == 30_000.0
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,56 @@ async def test_errors_of_client_or_gateway_do_not_count_against_the_deployment(
     health = world.board.of("a")
     assert (health.failures, health.in_flight, health.attempts) == (int(counts), 0, 1)
     assert health.success_rate == (0.8 if counts else 1.0)
+    assert health.last_error == (error.code if counts else None)
+    assert health.last_failure_s == (world.clock.monotonic_s() if counts else 0.0)
+
+
+async def test_deployment_stays_first_after_any_number_of_client_errors() -> None:
+    """Rejected requests and disconnects neither make a deployment look failing nor reduce its success rate."""
+    rejections = [Response(b'{"error":{"message":"wrong"}}', status=status) for status in (400, 413, 422)]
+    hanging = Response(gate=asyncio.Event())
+    world = World(resolved("a b"), a=[*rejections, hanging, Response(ANSWER)])
+    for _ in rejections:
+        await world.serve()
+    opened: list[Exchange] = []
+    running = asyncio.ensure_future(world.entry.serve(Source(), world.reply, opened.append))
+    async with asyncio.timeout(5):
+        while len(world.upstream.answers["a"]) > 1:
+            await asyncio.sleep(0)
+    opened[0].is_client_disconnected = True
+    running.cancel()
+    await asyncio.wait([running])
+    health = world.board.of("a")
+    assert (health.attempts, health.failures, health.failures_in_a_row, health.in_flight) == (4, 0, 0, 0)
+    assert health.success_rate == 1.0
+    await world.serve()
+    assert world.upstream.order == "a a a a a"
+    assert [record.status for record in world.journal.records] == [400, 413, 422, 499, 200]
+
+
+async def test_retries_and_fallbacks_are_limited_by_their_budgets() -> None:
+    """Each pool member is tried once and retried twice; each fallback is tried once."""
+    world = World(resolved("a b", "f g", retries=2), a=[DOWN] * 9, b=[DOWN] * 9, f=[DOWN] * 9, g=[DOWN] * 9)
+    await world.serve()
+    assert len(world.upstream.sent) == 2 * 3 + 2
+    assert world.upstream.order.split()[:2] == ["a", "b"]
+    assert world.upstream.order.endswith("f g")
+    assert [each.kind for each in world.record.attempts] == [
+        *("first", "fallback", "retry", "retry", "retry", "retry", "fallback", "fallback"),
+    ]
+    assert isinstance(world.reply.error, errors.UpstreamUnavailable)
+    assert world.record.deployment == "g", "the record names the last deployment"
+    assert [world.board.of(name).failures for name in "abfg"] == [3, 3, 1, 1]
+
+
+async def test_failed_attempt_records_when_it_ended() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a"))
+    script = Script(world, a=DOWN)
+    script.before = lambda: world.clock.advance(1_000.0)
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, script)
+    assert exchange.attempts[0].ended_ms == 1_000_000.0
 
 
 @pytest.mark.parametrize("error", [errors.InvalidRequest("x"), errors.BodyTooLarge("x"), errors.InternalError("x")])
@@ -223,9 +275,34 @@ async def test_attempt_ends_at_the_request_deadline() -> None:
         raise AssertionError
 
     with pytest.raises(errors.UpstreamTimeout, match="deadline of the request"):
-        await world.attempts.open(exchange, request, hang)
+        async with asyncio.timeout(0.6):
+            await world.attempts.open(exchange, request, hang)
     assert kinds(exchange) == [("a", "first", "upstream_timeout")]
     assert world.board.of("a").failures == 1
+
+
+async def test_later_attempt_has_only_the_time_that_is_left() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", timeout_s=100.0, timeouts=Timeouts(total_s=60.0)))
+
+    async def fail_late_then_hang(context: AttemptContext) -> str:
+        if context.deployment.name == "a":
+            world.clock.advance(99.99)
+            raise DOWN
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(errors.AllAttemptsFailed, match="b did not respond before the deadline of the request"):
+        async with asyncio.timeout(0.6):
+            await world.attempts.open(exchange, request, fail_late_then_hang)
+
+
+async def test_slow_upload_does_not_shorten_the_first_attempt() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a", timeout_s=10.0, timeouts=Timeouts(total_s=5.0)))
+    world.clock.advance(10.0)
+    opened = await world.attempts.open(exchange, request, Script(world, a="yes"))
+    assert opened[1] == "yes"
 
 
 async def test_number_of_attempts_is_limited() -> None:
@@ -238,16 +315,29 @@ async def test_number_of_attempts_is_limited() -> None:
 
 async def test_latency_is_measured_from_the_start_of_the_attempt() -> None:
     world = World()
-    exchange, opened, script = await open_with(world, resolved("a b"), a=DOWN, b="yes")
+    exchange, request = begin(world, resolved("a b"))
+    script = Script(world, a=DOWN, b="yes")
+    script.before = lambda: world.clock.advance(0.2)
+    context, _ = await world.attempts.open(exchange, request, script)
+    context.attempt.first_byte_ms = 300.0
     world.clock.advance(0.3)
-    opened[0].attempt.first_byte_ms = 100.0
-    world.attempts.succeed(opened[0])
+    world.attempts.succeed(context)
     health = world.board.of("b")
-    assert (health.first_token_ms, health.in_flight) == (100.0, 0)
-    assert health.latency_ms == pytest.approx(300.0, abs=0.01)
-    assert opened[0].attempt.outcome == "ok"
-    assert opened[0].attempt.ended_ms == pytest.approx(300.0, abs=0.01)
-    del exchange, script
+    assert context.attempt.outcome == "ok"
+    assert context.attempt.ended_ms == pytest.approx(700.0, abs=0.01)
+    assert health.first_token_ms == pytest.approx(100.0, abs=0.01)
+    assert health.latency_ms == pytest.approx(500.0, abs=0.01)
+    assert health.in_flight == 0
+
+
+async def test_answer_without_an_upstream_has_no_time_to_first_token() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b"))
+    script = Script(world, a=DOWN, b="local")
+    script.before = lambda: world.clock.advance(0.2)
+    context, _ = await world.attempts.open(exchange, request, script)
+    world.attempts.succeed(context)
+    assert world.board.of("b").first_token_ms == 0.0
 
 
 async def test_duration_of_a_session_is_not_its_latency() -> None:
@@ -304,6 +394,7 @@ async def test_each_credential_is_a_recorded_attempt() -> None:
         ("a", "credential", "upstream_authentication_failed"),
         ("a", "credential", "pending"),
     ]
+    assert [each.waited_ms for each in exchange.attempts] == [0.0, 0.0, 0.0]
 
 
 async def test_next_deployment_is_tried_after_each_credential_was_used_once() -> None:
@@ -324,3 +415,26 @@ async def test_rotation_needs_another_usable_credential() -> None:
         with pytest.raises(errors.UpstreamAuthFailed):
             await rotating(world, times).open(exchange, request, Script(world, a=REFUSED))
         assert [kind for _, kind, _ in kinds(exchange)] == ["first"]
+
+
+async def test_rotation_is_decided_by_deployment_error_and_status() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a", credentials=THREE[:2]))
+
+    async def refuse(context: AttemptContext) -> str:
+        context.attempt.status = 402
+        raise REFUSED
+
+    attempts = rotating(world, 9)
+    assert isinstance(attempts.credentials, Rotator)
+    with pytest.raises(errors.UpstreamAuthFailed):
+        await attempts.open(exchange, request, refuse)
+    assert [kind for _, kind, _ in kinds(exchange)] == ["first", "credential"], "two credentials, each used once"
+    assert attempts.credentials.asked == [("a", REFUSED.code, 402)]
+
+
+async def test_gateway_without_rotation_tries_the_next_deployment() -> None:
+    world = World()
+    exchange, opened, _ = await open_with(world, resolved("a b", credentials=THREE), a=REFUSED, b="yes")
+    assert opened[0].deployment.name == "b"
+    assert [kind for _, kind, _ in kinds(exchange)] == ["first", "fallback"]

@@ -24,11 +24,55 @@ async def test_complete_answer_is_recorded_with_usage_and_cost() -> None:
 
 
 async def test_missing_usage_of_an_answer_is_estimated_and_marked() -> None:
-    world = World(a=Response(b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'))
+    world = World(a=Response(b'{"choices":[{"message":{"role":"assistant","content":"hi!"},"finish_reason":"stop"}]}'))
     await world.serve()
-    assert world.record.usage is not None
-    assert world.record.usage.is_estimated
-    assert world.record.usage.output_tokens == 21
+    assert world.record.usage == Usage(input_tokens=15, output_tokens=21, is_estimated=True)
+
+
+async def test_times_of_an_answer_are_recorded() -> None:
+    world = World(a=Response(ANSWER))
+    running = asyncio.ensure_future(world.serve())
+    async with asyncio.timeout(5):
+        while not world.upstream.sent:
+            await asyncio.sleep(0)
+    world.clock.advance(0.25)
+    await running
+    assert [each.first_byte_ms for each in world.record.attempts] == [250.0]
+    assert (world.record.first_token_ms, world.record.duration_ms) == (None, 250.0)
+
+
+ANTHROPIC_REQUEST = b'{"model":"m","max_tokens":5,"top_k":3,"messages":[{"role":"user","content":"hello"}]}'
+
+
+async def test_losses_of_request_and_answer_are_recorded() -> None:
+    world = World(a=Response(ANSWER.replace(b'"stop"', b'"error"')))
+    await world.serve(ANTHROPIC_REQUEST, endpoint="anthropic_messages")
+    assert world.record.dropped == ("top_k;how=dropped", 'stop_reason;how=converted;as="error"')
+    assert world.reply.content_type == b"application/json"
+    assert b'"type":"message"' in world.reply.body, "the answer is in the client's dialect"
+    assert b'"model":"m"' in world.reply.body
+
+
+async def test_losses_of_a_streamed_request_are_recorded() -> None:
+    world = World(a=Response(*EVENTS))
+    exchange = await world.serve(
+        ANTHROPIC_REQUEST.replace(b'"top_k"', b'"stream":true,"top_k"'), endpoint="anthropic_messages"
+    )
+    assert world.record.dropped == ("top_k;how=dropped",)
+    assert world.reply.content_type == b"text/event-stream; charset=utf-8"
+    assert world.reply.request_id == exchange.request_id
+    assert world.reply.body.startswith(b"event: message_start\n")
+
+
+async def test_answer_of_the_gateway_itself_needs_no_upstream() -> None:
+    """This deployment cannot count tokens, so the gateway estimates them."""
+    world = World()
+    await world.serve(BODY, endpoint="anthropic_count_tokens")
+    assert (world.reply.body, world.reply.content_type) == (b'{"input_tokens":6}', b"application/json")
+    assert world.upstream.sent == []
+    assert world.record.usage == Usage()
+    assert world.record.dropped == ('input_tokens;how=emulated;as="estimated from the size of the request"',)
+    assert [(each.outcome, each.status, each.first_byte_ms) for each in world.record.attempts] == [("ok", None, None)]
 
 
 async def test_error_status_is_read_and_the_response_aborted() -> None:
@@ -41,9 +85,21 @@ async def test_error_status_is_read_and_the_response_aborted() -> None:
 
 
 async def test_error_with_a_truncated_body_is_classified_by_status() -> None:
-    world = World(a=Response(status=503, error=BROKEN))
+    response = Response(status=503, error=BROKEN)
+    world = World(a=response)
     await world.serve()
     assert isinstance(world.reply.error, errors.UpstreamUnavailable)
+    assert world.reply.error.message == "a failed (HTTP 503)."
+    assert response.outcome == "aborted"
+
+
+async def test_date_in_retry_after_is_read_by_the_clock_of_the_gateway() -> None:
+    headers = [("retry-after", "Thu, 01 Jan 2026 00:00:30 GMT")]
+    world = World(a=Response(b'{"error":{"message":"busy"}}', status=429, headers=headers))
+    await world.serve()
+    assert isinstance(world.reply.error, errors.UpstreamRateLimited)
+    assert world.reply.error.message == "a is rate limited: busy."
+    assert world.reply.error.retry_after_s == 30.0
 
 
 async def test_every_attempt_sends_the_original_body() -> None:
@@ -91,8 +147,26 @@ async def test_stream_that_breaks_after_its_first_content_ends_with_one_error_ev
     assert (record.status, record.error_code) == (200, "upstream_disconnected")
     assert record.usage is not None
     assert record.usage.is_estimated, "the upstream charges for the content"
+    assert record.usage.output_tokens == 1, "one token per event"
     assert (world.board.of("a").failures, world.board.of("a").in_flight) == (1, 0)
     assert broken.outcome == "aborted"
+
+
+@pytest.mark.parametrize(
+    ("events", "usage"),
+    [
+        ((*EVENTS[:3], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=2, is_estimated=True)),
+        ((EVENTS[2], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
+        (EVENTS[2:], Usage(input_tokens=3, output_tokens=2)),
+        ((b"data: [DONE]\n\n",), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
+        (EVENTS[3:], Usage(input_tokens=3, output_tokens=2)),
+    ],
+)
+async def test_usage_of_a_stream_is_reported_or_estimated(events: tuple[bytes, ...], usage: Usage) -> None:
+    """A stream without content is charged as well, for its input."""
+    world = World(a=Response(*events))
+    await world.serve(STREAM_BODY)
+    assert (world.reply.error, world.record.usage) == (None, usage)
 
 
 async def test_error_event_of_the_upstream_is_passed_on_and_counts_as_a_failure() -> None:

@@ -8,7 +8,7 @@ from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamReque
 from intellirouter.dialects.anthropic_messages import upstream_errors
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_request import RequestBuilder, count_body
-from intellirouter.dialects.anthropic_messages.upstream_response import read_count, read_response
+from intellirouter.dialects.anthropic_messages.upstream_response import decode_response, read_count
 from intellirouter.dialects.anthropic_messages.upstream_stream import MessageStreamDecoder
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH, VERSION
 from intellirouter.dialects.ir import Conversation, Response, origin_of
@@ -56,7 +56,7 @@ class MessagesUpstream:
         return UpstreamRequest(path=path, body=body, headers=tuple(headers), losses=losses)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
-        return read_response(body, origin_of(deployment))
+        return decode_response(body, origin_of(deployment))
 
     def stream(self, deployment: Deployment) -> MessageStreamDecoder:
         return MessageStreamDecoder(origin_of(deployment))

@@ -26,7 +26,7 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _count_decoder: Final = msgspec.json.Decoder(_Count)
 
 
-def read_response(body: bytes, origin: str = "") -> Response:
+def decode_response(body: bytes, origin: str = "") -> Response:
     """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     try:
         message = _decoder.decode(body)

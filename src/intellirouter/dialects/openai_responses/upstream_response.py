@@ -64,7 +64,7 @@ def read_body(raw: bytes | msgspec.Raw) -> ResponseBody | None:
         return None
 
 
-def read_response(body: bytes, origin: str) -> Response:
+def decode_response(body: bytes, origin: str) -> Response:
     """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     response = read_body(body) if _is_utf8(body) else None
     if response is None:

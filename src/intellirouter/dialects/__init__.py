@@ -19,7 +19,7 @@ from intellirouter.dialects.model_list import (
     openai_model,
 )
 from intellirouter.dialects.ollama import model_pages as ollama_models
-from intellirouter.dialects.openai.errors import encode_error, encode_error_event
+from intellirouter.dialects.openai.client_errors import encode_error, encode_error_event
 from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (

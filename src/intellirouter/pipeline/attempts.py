@@ -104,10 +104,11 @@ class Attempts(Struct, frozen=True, kw_only=True):
         attempt = context.attempt
         attempt.outcome = "ok"
         attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
-        started_ms = attempt.started_ms
-        # An answer of the gateway itself has no first byte.
-        first_ms = 0.0 if attempt.first_byte_ms is None else attempt.first_byte_ms - started_ms
-        context.health.succeed(first_ms, first_ms if is_session else ended_ms - started_ms)
+        if attempt.first_byte_ms is None:  # the gateway answered without the deployment
+            context.health.end_neutrally()
+            return
+        first_ms = attempt.first_byte_ms - attempt.started_ms
+        context.health.succeed(first_ms, first_ms if is_session else ended_ms - attempt.started_ms)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment."""

@@ -34,7 +34,7 @@ _RESULT = ("messages[].content[].tool_result", "messages[].content[].tool_result
 _MEDIA = ("messages[].content[]", "messages[].content[].detail", "messages[].content[].url", "messages")
 _DOCUMENT = (*_MEDIA, *(f"messages[].content[].{name}" for name in ("document", "file", "name", "context")))
 _REASONING = ("reasoning", "reasoning.effort", "reasoning.budget_tokens", "reasoning.summary")
-_THOUGHTS = ("messages[].reasoning",)
+_EARLIER_REASONING = ("messages[].reasoning",)
 _CHOICE = ("tool_choice",)
 WITHOUT_FIXED_FIELDS = ("server_tool", "unknown_fields")
 """Features whose fields can have any name, such as tools of vendors and unknown members."""
@@ -77,7 +77,7 @@ REQUEST_FEATURES: dict[str, tuple[str, ...]] = {
     "video": _MEDIA,
     "reasoning_effort": _REASONING,
     "reasoning_budget": _REASONING,
-    "reasoning": _THOUGHTS,
+    "reasoning": _EARLIER_REASONING,
     "refusal": ("messages",),
     "citations": ("messages[].content[].citations",),
     "cache_mark": ("cache", "cachedContent"),

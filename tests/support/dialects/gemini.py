@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intellirouter.core import Call, Deployment, RequestContext
+from intellirouter.core import Call, Deployment, LossReport, RequestContext
 from intellirouter.dialects.gemini import CLIENT, UPSTREAM
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 from tests.support.dialects.deployments import build_deployment
@@ -44,3 +44,8 @@ def documents_in(wire: bytes) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(wire)
         return found
     return [json.loads(line[6:]) for line in wire.decode().splitlines() if line.startswith("data: ")]
+
+
+def encode_stream(*events: Event, is_array: bool = False) -> list[dict[str, Any]]:
+    encoder = CLIENT.stream(stream_call(is_array=is_array), LossReport())
+    return documents_in(encoder.encode(events) + encoder.end())

@@ -1,4 +1,4 @@
-"""Generated conversations, answers and streams, for property tests."""
+"""Generated conversations, responses and streams, for property tests."""
 
 import json
 from typing import Any
@@ -52,7 +52,7 @@ USAGES = st.builds(Usage, input_tokens=COUNTS, output_tokens=COUNTS, cache_read_
 
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
-    """An answer as a model gives it: thoughts, words, calls."""
+    """Return a response with reasoning, text and calls."""
     parts: list[Part] = []
     if draw(st.booleans()):
         parts.append(Reasoning(text=draw(TEXTS)))
@@ -70,7 +70,7 @@ def answers(draw: st.DrawFn) -> Response:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Event]:
-    """The events of an answer, texts and arguments in pieces, calls interleaved as OpenAI's may be."""
+    """Return the events of a response, with texts and arguments in pieces, and interleaved calls."""
     response = draw(answers())
     head: list[Event] = []
     queues: dict[int, list[Event]] = {}
@@ -82,7 +82,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
             queues.setdefault(part, []).extend(_pieces(draw, event))
         else:
             tail.append(event)
-    return [*head, *_woven(draw, response, queues), *tail]
+    return [*head, *_interleaved(draw, response, queues), *tail]
 
 
 def _pieces(draw: st.DrawFn, event: Any) -> list[Event]:
@@ -92,7 +92,7 @@ def _pieces(draw: st.DrawFn, event: Any) -> list[Event]:
     return [structs.replace(event, text=event.text[:cut]), structs.replace(event, text=event.text[cut:])]
 
 
-def _woven(draw: st.DrawFn, response: Response, queues: dict[int, list[Event]]) -> list[Event]:
+def _interleaved(draw: st.DrawFn, response: Response, queues: dict[int, list[Event]]) -> list[Event]:
     calls = {at for at, part in enumerate(response.choices[0].parts) if isinstance(part, ToolCall)}
     out = [event for part in sorted(queues.keys() - calls) for event in queues[part]]
     out += [queues[part].pop(0) for part in sorted(calls)]
@@ -103,25 +103,25 @@ def _woven(draw: st.DrawFn, response: Response, queues: dict[int, list[Event]]) 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
-    """What any client may ask: turns that follow each other by the rules, each call with its result."""
+    """Return a conversation with turns in a valid order, in which each call has a result."""
     messages = [Message(role="system", parts=[Text(text=draw(TEXTS))])] if draw(st.booleans()) else []
     for turn in range(draw(st.integers(0, 2))):
-        messages.append(Message(role="user", parts=_said(draw)))
-        messages += _answered(draw, turn)
-    messages.append(Message(role="user", parts=_said(draw)))
-    asked = Conversation(dialect="generated", model="m", messages=messages, is_stream=draw(st.booleans()))
-    asked.tools = [
+        messages.append(Message(role="user", parts=_user_parts(draw)))
+        messages += _assistant_turn(draw, turn)
+    messages.append(Message(role="user", parts=_user_parts(draw)))
+    conversation = Conversation(dialect="generated", model="m", messages=messages, is_stream=draw(st.booleans()))
+    conversation.tools = [
         FunctionTool(
             name=name, description=draw(TEXTS), parameters={"type": "object", "properties": {"n": {"type": "string"}}}
         )
         for name in ("get_weather", "look-up", "f", "Add2")
     ]
-    asked.tool_choice = draw(st.none() | st.sampled_from(["auto", "none", "required", "named"]).map(_choice))
-    asked.output = draw(st.none() | st.just(OutputFormat(kind="json_object")))
-    asked.reasoning = draw(
+    conversation.tool_choice = draw(st.none() | st.sampled_from(["auto", "none", "required", "named"]).map(_choice))
+    conversation.output = draw(st.none() | st.just(OutputFormat(kind="json_object")))
+    conversation.reasoning = draw(
         st.none() | st.sampled_from(["low", "high"]).map(lambda effort: ReasoningConfig(effort=effort))
     )
-    asked.sampling = Sampling(
+    conversation.sampling = Sampling(
         max_output_tokens=draw(st.none() | st.integers(1, 9_999)),
         temperature=draw(st.none() | st.sampled_from([0.0, 0.5, 1.0, 1.5])),
         top_p=draw(st.none() | st.sampled_from([0.1, 0.9])),
@@ -130,30 +130,30 @@ def conversations(draw: st.DrawFn) -> Conversation:
         stop=draw(st.lists(WORDS, max_size=3, unique=True)),
         presence_penalty=draw(st.none() | st.sampled_from([-1.0, 0.5])),
     )
-    asked.user = draw(st.sampled_from(["", "u-1"]))
-    return asked
+    conversation.user = draw(st.sampled_from(["", "u-1"]))
+    return conversation
 
 
 def _choice(mode: Any) -> ToolChoice:
     return ToolChoice(mode=mode, name="f" if mode == "named" else "")
 
 
-def _said(draw: st.DrawFn) -> list[Part]:
+def _user_parts(draw: st.DrawFn) -> list[Part]:
     parts: list[Part] = [Text(text=draw(TEXTS))]
     if draw(st.integers(0, 3)) == 0:
         parts.append(Media(kind="image", source=Source(data=PNG, media_type="image/png")))
     return parts
 
 
-def _answered(draw: st.DrawFn, turn: int) -> list[Message]:
+def _assistant_turn(draw: st.DrawFn, turn: int) -> list[Message]:
     names = draw(st.lists(NAMES, max_size=2))
     calls: list[Part] = [
         ToolCall(id=f"call_{turn}_{at}", name=name, arguments=draw(ARGUMENTS)) for at, name in enumerate(names)
     ]
-    said: list[Part] = [Text(text=draw(TEXTS))] if draw(st.booleans()) or not calls else []
+    texts: list[Part] = [Text(text=draw(TEXTS))] if draw(st.booleans()) or not calls else []
     results: list[Part] = [
         ToolResult(call_id=f"call_{turn}_{at}", parts=[Text(text=draw(TEXTS))], is_error=draw(st.booleans()))
         for at in range(len(names))
     ]
-    answer = Message(role="assistant", parts=[*said, *calls])
+    answer = Message(role="assistant", parts=[*texts, *calls])
     return [answer, Message(role="tool", parts=results)] if results else [answer]

@@ -1,7 +1,8 @@
-"""A made-up dialect in one module: what a new dialect's package must hold, and no more.
+"""A made-up dialect in one module: the minimum that the package of a new dialect must contain.
 
 A request is `{"model": …, "turns": [[ROLE, TEXT], …], "live": BOOL}` to `/shout` or to `/shout/MODEL!now`, an answer
-`{"words": TEXT, "end": REASON, "tokens": [IN, OUT]}`. A stream has one line a word, and an answer without words last.
+`{"words": TEXT, "end": REASON, "tokens": [IN, OUT]}`. A stream has one line per word. The
+last line is an answer without words.
 """
 
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 
-KNOBS = tuple(name for name in Sampling.__struct_fields__ if name not in {"n", "stop", "logprobs", "top_logprobs"})
+PARAMETERS = tuple(name for name in Sampling.__struct_fields__ if name not in {"n", "stop", "logprobs", "top_logprobs"})
 _HAS_STRICT = frozenset({"openai_chat", "openai_responses"})
 """Other dialects always enforce the schema of the output."""
 _SAME_TIERS = {"standard_only": "default"}
@@ -92,7 +92,7 @@ def facts_of(conversation: Conversation) -> dict[str, Fact]:
 
 def _settings(ask: Conversation) -> dict[str, Fact]:
     sampling, facts = ask.sampling, {}
-    for name in KNOBS:
+    for name in PARAMETERS:
         facts[name] = Fact(value=getattr(sampling, name) or None, names=(name,))
     for name in ("temperature", "top_p", "seed", "max_output_tokens", "top_k"):
         facts[name] = Fact(value=getattr(sampling, name), names=(name,))
@@ -383,10 +383,10 @@ def extras_of(conversation: Conversation) -> Counter[tuple[str, str]]:
     return found
 
 
-def differences(before: Conversation, after: Conversation, unsaid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def differences(before: Conversation, after: Conversation, defaults: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the facts of `before` that `after` does not have, with the names under which they may be reported.
 
-    `unsaid` are the values of facts that are not set.
+    `defaults` are the values of facts that are not set.
     """
     was, now = facts_of(before), facts_of(after)
     nothing = Fact(value=None)
@@ -396,7 +396,7 @@ def differences(before: Conversation, after: Conversation, unsaid: Mapping[str, 
         old, new = was.get(name, nothing), now.get(name, nothing)
         if name in left_out or (after.dialect == "ollama" and name.startswith("media") and name.endswith(" kind")):
             continue
-        if not old.is_equal_to(new) and not (not new.value and old.value == unsaid.get(name)):
+        if not old.is_equal_to(new) and not (not new.value and old.value == defaults.get(name)):
             found[name] = old.names or new.names
     return found
 
@@ -406,11 +406,11 @@ def silent_losses(
     after: Conversation,
     losses: Mapping[str, str],
     names: Mapping[str, str],
-    unsaid: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> list[str]:
     """Return what is lost and not in `losses`; `names` are the client's names of the fields."""
     found = []
-    for fact, allowed in differences(before, after, unsaid).items():
+    for fact, allowed in differences(before, after, defaults).items():
         if not any(names.get(name, name) in losses for name in allowed):
             found.append(fact)
     return found + lost_text(before, after) + _lost_members(before, after, losses, names)

@@ -75,7 +75,7 @@ OTHERS = {
 }
 """Deployments that need another encoding of the same dialect."""
 
-UNSAID: dict[str, dict[str, Any]] = {
+UPSTREAM_DEFAULTS: dict[str, dict[str, Any]] = {
     "openai/gpt-5.1": {"reasoning shown": "False"},
     "openai-compatible/m": {"reasoning shown": "True"},
     "deepseek/deepseek-chat": {"reasoning shown": "True"},

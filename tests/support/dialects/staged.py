@@ -1,4 +1,4 @@
-"""What a stage does to a call in the tests of edited calls, and the way of such a call to its upstream."""
+"""Edits of calls like those of stages, and the encoding of edited calls for their upstream."""
 
 from msgspec import structs
 

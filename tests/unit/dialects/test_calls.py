@@ -1,4 +1,4 @@
-"""Calls know what their codec decoded. The conversation is decoded once. A call of another codec is a bug of ours."""
+"""Calls of the codecs. A request is decoded once, and a call of another codec is an internal error."""
 
 import pytest
 
@@ -37,16 +37,16 @@ def test_a_call_of_another_codec_is_an_internal_error() -> None:
         route.encode_request(Call(operation="chat", model="m", body=CHAT), DEPLOYMENT)
 
 
-def test_requests_are_decoded_once() -> None:
+def test_decoded_requests_are_cached_in_the_call() -> None:
     chat = ConversationCall(operation="chat", model="m", body=b"")
     first = conversation_of(chat, lambda call: Conversation(dialect="x", model=call.model))
     assert conversation_of(chat, lambda _: Conversation(dialect="y", model="n")) is first
     embed = EmbeddingsCall(operation="embeddings", model="m", body=b"")
-    asked = embedding_request_of(embed, lambda call: EmbeddingRequest(dialect="x", model=call.model, inputs=[]))
-    assert embedding_request_of(embed, lambda _: EmbeddingRequest(dialect="y", model="n", inputs=[])) is asked
+    request = embedding_request_of(embed, lambda call: EmbeddingRequest(dialect="x", model=call.model, inputs=[]))
+    assert embedding_request_of(embed, lambda _: EmbeddingRequest(dialect="y", model="n", inputs=[])) is request
 
 
-def test_requests_have_no_session_and_sessions_no_answer() -> None:
+def test_requests_have_no_session_route_and_sessions_no_request_route() -> None:
     chat, realtime = ENDPOINTS["openai_chat"], ENDPOINTS["openai_realtime"]
     call = chat.decode_request(CHAT, EMPTY_CONTEXT)
     with pytest.raises(errors.InternalError):

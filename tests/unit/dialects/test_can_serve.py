@@ -1,4 +1,4 @@
-"""Who can serve a call: one answer for routing, for the route itself, and for the dry run."""
+"""`Endpoint.can_serve`: routing, the route itself and the dry run agree on which deployments can serve a call."""
 
 import itertools
 import json
@@ -44,8 +44,8 @@ SESSIONS = {row.name for spec in DIALECTS for row in spec.endpoints if isinstanc
 OPERATIONS = [None, frozenset[str](), *(frozenset({name}) for name in ("chat", "completions", "embeddings", "audio"))]
 OPERATIONS += [frozenset({"chat", "count_tokens"}), frozenset({"moderations", "images", "rerank", "realtime"})]
 CAPABILITIES = [None, frozenset[str](), frozenset({"tools", "chat"}), frozenset({"embeddings"}), frozenset({"vision"})]
-SPOKEN = [(spec.name,) for spec in DIALECTS]
-SPOKEN += [("shout",), (), ("shout", "gemini"), ("openai_chat", "openai_responses")]
+DIALECT_SETS = [(spec.name,) for spec in DIALECTS]
+DIALECT_SETS += [("shout",), (), ("shout", "gemini"), ("openai_chat", "openai_responses")]
 NEEDS = [frozenset[str](), frozenset({"tools"}), frozenset({"vision", "embeddings"})]
 
 
@@ -61,11 +61,11 @@ def deployment(**facts: Any) -> Deployment:
 
 def variants(endpoint: str) -> list[Call]:
     """Return calls that take different routes: with needs, edited, with a wrapped token in the body."""
-    asked, call = ENDPOINTS[endpoint], call_of(endpoint)
+    selected, call = ENDPOINTS[endpoint], call_of(endpoint)
     calls = [structs.replace(call, needs=call.needs | needs) for needs in NEEDS]
     calls.append(structs.replace(call, body=call.body + b" irt1. aXJ0MS "))
-    if (conversation := asked.conversation(call)) is not None:
-        calls.append(asked.edited(call, with_message(conversation, persona())))
+    if (conversation := selected.conversation(call)) is not None:
+        calls.append(selected.edited(call, with_message(conversation, persona())))
     return calls
 
 
@@ -78,10 +78,10 @@ def refusal_of(endpoint: Endpoint, call: Call, target: Deployment) -> str | None
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_a_reason_is_given_exactly_when_there_is_no_route(name: str) -> None:
+def test_can_serve_returns_a_reason_exactly_when_there_is_no_route(name: str) -> None:
     endpoint, served = ENDPOINTS[name], 0
     for call in variants(name):
-        for dialects, operations, capabilities in itertools.product(SPOKEN, OPERATIONS, CAPABILITIES):
+        for dialects, operations, capabilities in itertools.product(DIALECT_SETS, OPERATIONS, CAPABILITIES):
             target = deployment(dialects=dialects, operations=operations, capabilities=capabilities)
             reason = endpoint.can_serve(call, target)
             refusal = refusal_of(endpoint, call, target)
@@ -108,7 +108,7 @@ def test_a_reason_is_given_exactly_when_there_is_no_route(name: str) -> None:
         ("openai_embeddings", {"dialects": ("bedrock",)}, "cannot be reached from the OpenAI dialect for embeddings"),
     ],
 )
-def test_the_reason_reads_on_after_the_deployments_name(
+def test_the_reason_continues_a_sentence_that_starts_with_the_deployment(
     endpoint: str, facts: dict[str, Any], reason: str | None
 ) -> None:
     assert ENDPOINTS[endpoint].can_serve(call_of(endpoint), deployment(**facts)) == reason
@@ -120,16 +120,16 @@ def test_missing_capabilities_are_named_in_order() -> None:
     assert ENDPOINTS["openai_chat"].can_serve(call, target) == "does not support tools, vision"
 
 
-def test_a_load_is_answered_here_whatever_the_deployment_speaks() -> None:
+def test_a_model_load_can_be_served_for_any_upstream_dialect() -> None:
     call = ENDPOINTS["ollama_chat"].decode_request(b'{"model":"m"}', CONTEXT)
     target = deployment(dialects=("shout",))
     assert ENDPOINTS["ollama_chat"].can_serve(call, target) is None
     assert ENDPOINTS["ollama_chat"].losses(call, target) == (
-        Loss("keep_alive", "emulated", "the model is always there"),
+        Loss("keep_alive", "emulated", "the model is always loaded"),
     )
 
 
-def test_losses_are_those_of_the_request_that_would_be_sent() -> None:
+def test_losses_are_those_of_the_encoded_request() -> None:
     body = {"model": "m", "messages": [TEXT], "seed": 1, "max_tokens": 9}
     endpoint = ENDPOINTS["openai_chat"]
     call = endpoint.decode_request(json.dumps(body).encode(), CONTEXT)
@@ -139,7 +139,7 @@ def test_losses_are_those_of_the_request_that_would_be_sent() -> None:
     assert endpoint.losses(call, BY_UPSTREAM["openai_chat"]) == ()
 
 
-def test_what_cannot_be_sent_is_said_in_words() -> None:
+def test_losses_is_a_message_if_the_request_cannot_be_encoded() -> None:
     endpoint = ENDPOINTS["openai_chat"]
     body = {"model": "m", "messages": [TEXT], "logprobs": True}
     call = endpoint.decode_request(json.dumps(body).encode(), CONTEXT)

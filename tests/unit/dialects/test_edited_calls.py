@@ -1,7 +1,7 @@
-"""Edited calls: what a stage changes reaches every upstream once, and nothing else of the request changes.
+"""Edited calls: an edit reaches every upstream once, and nothing else of the request changes.
 
-Every golden request of every client goes to every upstream, streamed and not: with an edit that changes nothing, and
-with one that adds a system message. An upstream of the client's own dialect gets the client's body with the edit in it.
+Every golden request of every client is sent to every upstream, streamed and not: with an edit that changes nothing, and
+with one that adds a system message. An upstream of the client's dialect gets the client's body with the edit merged in.
 """
 
 import copy
@@ -32,7 +32,7 @@ from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     UPSTREAMS,
     call_of,
     client_of,
@@ -53,9 +53,9 @@ CASES = [
     for client in CLIENTS
     for name, case in request_cases(client)
 ]
-INSTRUCTIONS_FIRST = "`instructions` stand before all of `input`, wherever the edit stands"
-"""Why the turns of a responses request may come in another order than in the edited conversation."""
-GENERATES = "an edited `/api/generate` is sent to `/api/chat`: a prompt has no place for further messages"
+INSTRUCTIONS_FIRST = "`instructions` precede all of `input`, wherever the edited message is"
+"""Why the turns of a responses request may have another order than in the edited conversation."""
+GENERATE_IS_TRANSLATED = "an edited `/api/generate` is sent to `/api/chat`: a prompt cannot contain further messages"
 """Why an edited generate request is translated, even for Ollama."""
 
 
@@ -72,7 +72,7 @@ def is_generate(call: Call) -> bool:
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize(("client", "name", "case"), CASES)
-def test_an_edit_that_changes_nothing_changes_nothing(
+def test_an_edit_without_changes_sends_the_same_request(
     client: str, name: str, case: dict[str, Any], is_stream: bool
 ) -> None:
     for target in TARGETS.values():
@@ -82,12 +82,12 @@ def test_an_edit_that_changes_nothing_changes_nothing(
         same = endpoint.conversation(call)
         assert same is not None
         assert endpoint.edited(call, copy.deepcopy(same)) is call
-        # The same through the merge, as after an edit that was taken back.
+        # The same through the merge, like after an edit that was reverted.
         known = narrow_call(call, ConversationCall)
         again = send(endpoint, structs.replace(known, edited=copy.deepcopy(same), is_edited=True), target)
         if isinstance(sent, errors.UnsupportedFeature) or isinstance(again, errors.UnsupportedFeature):
             assert type(sent) is type(again)
-        elif not (is_generate(call) and target.dialects[0] == "ollama"):  # GENERATES
+        elif not (is_generate(call) and target.dialects[0] == "ollama"):  # GENERATE_IS_TRANSLATED
             assert (again.path, again.headers, again.losses) == (sent.path, sent.headers, sent.losses)
             assert json.loads(again.body) == json.loads(sent.body)
 
@@ -95,7 +95,7 @@ def test_an_edit_that_changes_nothing_changes_nothing(
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("place", ["first", "last"])
 @pytest.mark.parametrize(("client", "name", "case"), CASES)
-def test_a_message_that_is_added_arrives_once_and_nothing_is_lost(
+def test_an_added_message_arrives_once_and_nothing_is_lost(
     client: str, name: str, case: dict[str, Any], place: str, is_stream: bool
 ) -> None:
     found: dict[str, Any] = {}
@@ -134,11 +134,11 @@ def lost_in_translation(
         before = with_output_schema(before, tool, LossReport())
     losses = {loss.field: loss.how for loss in sent.losses}
     names = client_of(client, call.body).field_names
-    return silent_losses(before, after, losses, names, UNSAID[target.name])
+    return silent_losses(before, after, losses, names, UPSTREAM_DEFAULTS[target.name])
 
 
 def changed_besides(sent: UpstreamRequest, edited: UpstreamRequest, target: Deployment, place: int) -> list[str]:
-    """Return what differs between both requests, read back, that is neither the message nor a loss of its own."""
+    """Return the differences of both decoded requests, without the added message and its own losses."""
     dialect = target.dialects[0]
     before, after = read_back(sent, dialect), read_back(edited, dialect)
     before = with_message(before, persona(), len(before.messages) if place < 0 else place)
@@ -151,11 +151,11 @@ def changed_besides(sent: UpstreamRequest, edited: UpstreamRequest, target: Depl
 
 
 @pytest.mark.parametrize(("client", "name", "case"), CASES)
-def test_the_same_dialect_gets_the_clients_body_and_the_edit(client: str, name: str, case: dict[str, Any]) -> None:
-    """Every member of the client's body is in the edited one, spelled as the client spelled it."""
+def test_the_same_dialect_gets_the_clients_body_with_the_edit(client: str, name: str, case: dict[str, Any]) -> None:
+    """Every member of the client's body is in the edited one, with its original spelling."""
     for target_name, target in TARGETS.items():
         call = call_of(client, case)
-        if target.dialects[0] != client or is_generate(call) or target_name == "bare":  # which needs words of our own
+        if target.dialects[0] != client or is_generate(call) or target_name == "bare":  # needs an instruction
             continue
         endpoint = endpoint_for(client, call)
         sent, original = send(endpoint, call, target), endpoint.conversation(call)
@@ -163,26 +163,26 @@ def test_the_same_dialect_gets_the_clients_body_and_the_edit(client: str, name: 
         edited = send(endpoint, endpoint.edited(call, with_message(original, persona())), target)
         if isinstance(sent, UpstreamRequest) and isinstance(edited, UpstreamRequest):
             before, after = json.loads(sent.body), json.loads(edited.body)
-            assert {each: after[each] for each in after if each not in SAID} == {
-                each: before[each] for each in before if each not in SAID
+            assert {each: after[each] for each in after if each not in CONTENT_MEMBERS} == {
+                each: before[each] for each in before if each not in CONTENT_MEMBERS
             }
-            for each in SAID & before.keys():
-                assert before[each] is None or _holds(after[each], before[each]), each
+            for each in CONTENT_MEMBERS & before.keys():
+                assert before[each] is None or _contains(after[each], before[each]), each
 
 
-SAID = {"messages", "input", "system", "systemInstruction", "system_instruction", "contents"}
-"""The members of requests that hold what is said."""
+CONTENT_MEMBERS = {"messages", "input", "system", "systemInstruction", "system_instruction", "contents"}
+"""The members of requests that contain the messages."""
 
 
-def _holds(after: Any, before: Any) -> bool:
-    """Whether a list has all elements of another, in order; a text may have become one of several."""
+def _contains(after: Any, before: Any) -> bool:
+    """Return whether a list has all elements of another, in order. A text may have become one of several parts."""
     if isinstance(before, str):
         return json.dumps(before)[1:-1] in json.dumps(after)
     if isinstance(before, dict):
         if isinstance(after, list):
             return before in after
         return isinstance(after, dict) and all(
-            name in after and (after[name] == value or _holds(after[name], value)) for name, value in before.items()
+            name in after and (after[name] == value or _contains(after[name], value)) for name, value in before.items()
         )
     if not isinstance(before, list):
         return bool(after == before)
@@ -192,7 +192,7 @@ def _holds(after: Any, before: Any) -> bool:
 
 @st.composite
 def edits(draw: st.DrawFn, original: Conversation) -> Conversation:
-    """What stages do: take messages out, change their words, add some, turn a knob."""
+    """Return an edit like those of stages: removed, changed and added messages, a changed parameter."""
     messages: list[Message] = []
     for number, message in enumerate(original.messages):
         has_tools = any(not isinstance(part, Text) for part in message.parts)
@@ -214,13 +214,13 @@ def _changed(part: Part, number: int) -> Part:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@given(asked=conversations(), data=st.data())
-def test_whatever_is_edited_the_upstream_gets_what_the_edit_says(
-    client: str, asked: Conversation, data: st.DataObject
+@given(conversation=conversations(), data=st.data())
+def test_random_edits_arrive_without_unreported_losses(
+    client: str, conversation: Conversation, data: st.DataObject
 ) -> None:
     """Generated requests, edited at random, for an upstream of the same dialect."""
     target = BY_UPSTREAM[client]
-    written = translate(plain_call("openai_chat"), "openai_chat", target, form=asked)
+    written = translate(plain_call("openai_chat"), "openai_chat", target, form=conversation)
     if written.request is None:
         return
     path, _, query = written.request.path.partition("?")
@@ -258,17 +258,17 @@ def outcome(work: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize(("dialect", "case"), [each for name in CLIENTS for each in answers_of(name, "responses")])
-def test_answers_are_relayed_as_without_the_edit(dialect: str, case: dict[str, Any]) -> None:
+def test_answers_are_relayed_like_those_of_unedited_calls(dialect: str, case: dict[str, Any]) -> None:
     body, target = json.dumps(case["body"], ensure_ascii=False).encode(), BY_UPSTREAM[dialect]
-    told = [
+    outcomes = [
         outcome(lambda route=route, call=call: route.decode_response(body, call, target))
         for route, call in routes_of(dialect, target, is_stream=False)
     ]
-    assert told[0] == told[1]
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize(("dialect", "case"), [each for name in CLIENTS for each in answers_of(name, "streams")])
-def test_streams_are_relayed_as_without_the_edit(dialect: str, case: dict[str, Any]) -> None:
+def test_streams_are_relayed_like_those_of_unedited_calls(dialect: str, case: dict[str, Any]) -> None:
     wire, target = wire_of(dialect, case), BY_UPSTREAM[dialect]
 
     def relayed(route: Route, call: Call) -> Any:
@@ -276,31 +276,31 @@ def test_streams_are_relayed_as_without_the_edit(dialect: str, case: dict[str, A
         out = b"".join(relay.feed(wire[at : at + 7]) for at in range(0, len(wire), 7)) + relay.end()
         return out, relay.usage, relay.finish_reason, relay.content_events
 
-    told = [
+    outcomes = [
         outcome(lambda route=route, call=call: relayed(route, call))
         for route, call in routes_of(dialect, target, is_stream=True)
     ]
-    assert told[0] == told[1]
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_answers_are_translated_as_without_the_edit(client: str, upstream: str) -> None:
+def test_answers_are_translated_like_those_of_unedited_calls(client: str, upstream: str) -> None:
     target = BY_UPSTREAM[upstream]
     for _, case in load(upstream, "responses"):
         if set(case["features"]) <= {"text", "finish_stop", "usage", "unicode"}:
             body = json.dumps(case["body"], ensure_ascii=False).encode()
-            told = [
+            outcomes = [
                 upstream_of(client).decode(route.decode_response(body, call, target).body or body, BY_UPSTREAM[client])
                 for route, call in routes_of(client, target, is_stream=False)
             ]
-            assert told[0].choices == told[1].choices
-            assert told[0].usage == told[1].usage
+            assert outcomes[0].choices == outcomes[1].choices
+            assert outcomes[0].usage == outcomes[1].usage
     for _, case in load(upstream, "streams"):
         if set(case["features"]) <= {"text", "finish_stop", "usage", "unicode"}:
             wire = wire_of(upstream, case)
-            said = []
+            responses = []
             for route, call in routes_of(client, target, is_stream=True):
                 relay = route.relay(call, target)
-                said.append(collected(client, relay.feed(wire) + relay.end()))
-            assert said[0].choices == said[1].choices
+                responses.append(collected(client, relay.feed(wire) + relay.end()))
+            assert responses[0].choices == responses[1].choices

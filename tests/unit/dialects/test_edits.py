@@ -1,4 +1,4 @@
-"""What an edit does to a call, and what becomes of single edits on their way to an upstream."""
+"""The effects of an edit on a call, and the encoding of single edits for upstreams."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ def sent_body(call: Call, target: str = "openai_chat") -> Any:
     return json.loads(request.body)
 
 
-def test_the_original_call_stays_as_it_is() -> None:
+def test_the_original_call_is_unchanged() -> None:
     call = chat()
     before = copy.deepcopy(call)
     edited = edit(call, messages=[persona()])
@@ -60,7 +60,7 @@ def test_the_original_call_stays_as_it_is() -> None:
     assert sent_body(call)["messages"] == [{"role": "user", "content": "hi", "x": 1}]
 
 
-def test_edits_add_up() -> None:
+def test_edits_are_cumulative() -> None:
     call = chat()
     first = CHAT.conversation(call)
     assert first is not None
@@ -73,21 +73,21 @@ def test_edits_add_up() -> None:
     assert twice.added_tokens > once.added_tokens > 0
 
 
-def test_needs_follow_the_edit() -> None:
+def test_needs_are_updated() -> None:
     image = Media(kind="image", source=Source(data="iVBORw0KGgo=", media_type="image/png"))
     with_tools = edit(chat(), tools=[FunctionTool(name="f")])
     assert with_tools.needs == {"tools"}
-    seen = edit(with_tools, messages=[Message(role="user", parts=[image])])
-    assert seen.needs == {"tools", "vision"}
-    assert edit(seen, tools=[]).needs == {"vision"}
+    with_image = edit(with_tools, messages=[Message(role="user", parts=[image])])
+    assert with_image.needs == {"tools", "vision"}
+    assert edit(with_image, tools=[]).needs == {"vision"}
     schema = OutputFormat(kind="json_schema", schema={"type": "object"})
     assert edit(chat(), output=schema).needs == {"json_schema"}
-    asked = chat(tools=[{"type": "function", "function": {"name": "f"}}])
-    assert asked.needs == {"tools"}
-    assert edit(asked, tools=[]).needs == frozenset()
+    original = chat(tools=[{"type": "function", "function": {"name": "f"}}])
+    assert original.needs == {"tools"}
+    assert edit(original, tools=[]).needs == frozenset()
 
 
-def test_the_estimate_and_the_limit_follow_the_edit() -> None:
+def test_the_token_estimate_and_the_token_limit_are_updated() -> None:
     call = chat(max_tokens=50)
     longer = edit(call, messages=[Message(role="user", parts=[Text(text="x" * 4_000)])])
     assert 900 < longer.added_tokens < 1_100
@@ -100,7 +100,7 @@ def test_the_estimate_and_the_limit_follow_the_edit() -> None:
     assert {name: value for name, value in sent_body(limited).items() if "max" in name} == {"max_completion_tokens": 7}
 
 
-def test_what_the_client_decides_cannot_be_edited() -> None:
+def test_model_dialect_and_streaming_cannot_be_edited() -> None:
     call = chat()
     edited = edit(call, is_stream=True, model="other", dialect="gemini", messages=[persona()])
     assert "stream" not in sent_body(edited)
@@ -123,12 +123,12 @@ def test_what_the_client_decides_cannot_be_edited() -> None:
         ({"n": 3, "audio": {"voice": "x"}}, {"user": "u"}, {"n": 3, "audio": {"voice": "x"}, "user": "u"}),
     ],
 )
-def test_settings_are_edited_one_by_one(members: Any, changes: Any, expected: Any) -> None:
+def test_an_edited_setting_does_not_change_the_others(members: Any, changes: Any, expected: Any) -> None:
     sent = sent_body(edit(chat(**members), **changes))
     assert {name: value for name, value in sent.items() if name not in {"model", "messages"}} == expected
 
 
-def test_a_message_is_changed_where_it_stands() -> None:
+def test_a_changed_message_keeps_its_place_and_unknown_members() -> None:
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "My card is 4111"}, {"type": "odd", "y": 1}], "x": 1},
         {"role": "assistant", "content": "Noted.", "x": 2},
@@ -150,8 +150,8 @@ def test_a_message_is_changed_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_what_is_taken_out_reaches_no_upstream(upstream: str) -> None:
-    """Also where the client says it outside of its messages."""
+def test_removed_messages_reach_no_upstream(upstream: str) -> None:
+    """The dialects have different members for system prompts."""
     secret, rest = "the secret word", {"role": "user", "content": "hi"}
     bodies: dict[str, dict[str, Any]] = {
         "openai_chat": {"messages": [{"role": "system", "content": secret}, rest]},
@@ -162,29 +162,29 @@ def test_what_is_taken_out_reaches_no_upstream(upstream: str) -> None:
     }
     for client, body in bodies.items():
         case = {"body": body if client == "gemini" else {"model": "m", **body}, "path": {"model": "m"}}
-        for kept in (0, 1):
+        for replaced in (0, 1):
             call = call_of(client, case)
             endpoint = endpoint_for(client, call)
             conversation = endpoint.conversation(call)
             assert conversation is not None
-            messages = conversation.messages[1:] if not kept else [persona(), *conversation.messages[1:]]
+            messages = conversation.messages[1:] if not replaced else [persona(), *conversation.messages[1:]]
             edited = endpoint.edited(call, structs.replace(conversation, messages=messages))
             request = send(endpoint, edited, BY_UPSTREAM[upstream])
             assert isinstance(request, UpstreamRequest)
             after = read_back(request, upstream)
             assert "secret" not in request.body.decode()
-            assert all_text(after).count(without_whitespace(PERSONA)) == kept
+            assert all_text(after).count(without_whitespace(PERSONA)) == replaced
             assert "hi" in all_text(after)
 
 
-def test_media_that_the_edit_adds_are_fetched_where_the_upstream_takes_none_by_url() -> None:
+def test_media_in_an_edit_are_fetched_for_upstreams_without_url_support() -> None:
     endpoint, target = ENDPOINTS["ollama_chat"], BY_UPSTREAM["ollama"]
     call = call_of("ollama", {"body": {"model": "m", "messages": [{"role": "user", "content": "hi"}]}})
     conversation = endpoint.conversation(call)
     assert conversation is not None
-    image = Media(kind="image", source=Source(url="https://pictures.example/a.png"))
+    image = Media(kind="image", source=Source(url="https://images.example/a.png"))
     edited = endpoint.edited(call, with_message(conversation, Message(role="user", parts=[image])))
-    assert list(endpoint.route(edited, target).media_urls(edited, target)) == ["https://pictures.example/a.png"]
+    assert list(endpoint.route(edited, target).media_urls(edited, target)) == ["https://images.example/a.png"]
     request = send(endpoint, edited, target)
     assert isinstance(request, UpstreamRequest)
     assert json.loads(request.body)["messages"][0]["images"] == [web("a.png")[1]]
@@ -199,36 +199,36 @@ def test_media_that_the_edit_adds_are_fetched_where_the_upstream_takes_none_by_u
         ("ollama_generate", {"model": "m"}),
     ],
 )
-def test_other_requests_have_no_conversation(endpoint: str, body: dict[str, Any]) -> None:
-    asked = ENDPOINTS[endpoint]
-    call = asked.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)
-    assert asked.conversation(call) is None
+def test_requests_other_than_chats_have_no_conversation(endpoint: str, body: dict[str, Any]) -> None:
+    selected = ENDPOINTS[endpoint]
+    call = selected.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)
+    assert selected.conversation(call) is None
     with pytest.raises(errors.InternalError):
-        asked.edited(call, Conversation(dialect="x", model="m"))
+        selected.edited(call, Conversation(dialect="x", model="m"))
 
 
 @pytest.mark.parametrize("endpoint", ["anthropic_count_tokens", "openai_input_tokens"])
-def test_counts_count_what_the_upstream_will_get(endpoint: str) -> None:
-    asked = ENDPOINTS[endpoint]
+def test_token_counts_include_the_edit(endpoint: str) -> None:
+    selected = ENDPOINTS[endpoint]
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "input": "hi"}
-    call = asked.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)
-    conversation = asked.conversation(call)
+    call = selected.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT)
+    conversation = selected.conversation(call)
     assert conversation is not None
-    edited = asked.edited(call, with_message(conversation, persona()))
+    edited = selected.edited(call, with_message(conversation, persona()))
     target = BY_UPSTREAM["openai_chat"]
     counts = []
     for each in (call, edited):
-        answer = asked.route(each, target).decode_response(b"", each, target)
+        answer = selected.route(each, target).decode_response(b"", each, target)
         counts.append(json.loads(answer.body or b"")["input_tokens"])
     assert counts[1] > counts[0] + 10
 
 
-def test_legacy_completions_are_edited_as_chats() -> None:
-    asked = ENDPOINTS["openai_completions"]
-    call = asked.decode_request(b'{"model":"m","prompt":"Once","best_of":2}', EMPTY_CONTEXT)
-    conversation = asked.conversation(call)
+def test_edited_legacy_completions_are_sent_as_chats() -> None:
+    selected = ENDPOINTS["openai_completions"]
+    call = selected.decode_request(b'{"model":"m","prompt":"Once","best_of":2}', EMPTY_CONTEXT)
+    conversation = selected.conversation(call)
     assert conversation is not None
-    request = send(asked, asked.edited(call, with_message(conversation, persona())), BY_UPSTREAM["openai_chat"])
+    request = send(selected, selected.edited(call, with_message(conversation, persona())), BY_UPSTREAM["openai_chat"])
     assert isinstance(request, UpstreamRequest)
     assert request.path == "/chat/completions"
     assert [message["content"] for message in json.loads(request.body)["messages"]] == [PERSONA, "Once"]
@@ -255,7 +255,7 @@ BUDGET = {"thinkingConfig": {"thinkingBudget": 1024}}
         ),
     ],
 )
-def test_removing_one_setting_leaves_the_others_of_its_object(
+def test_removing_one_setting_keeps_the_others_of_its_object(
     client: str, body: dict[str, Any], left: dict[str, Any]
 ) -> None:
     path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None

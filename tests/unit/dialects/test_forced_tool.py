@@ -1,4 +1,4 @@
-"""One forced tool, for upstreams that cannot be told to call one."""
+"""A forced tool call for upstreams without `tool_choice`."""
 
 import pytest
 
@@ -26,11 +26,11 @@ from intellirouter.dialects.ir import (
 )
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-ONE = FunctionTool(name="one", description="Tells the weather.", parameters=SCHEMA)
+ONE = FunctionTool(name="one", description="Returns the weather.", parameters=SCHEMA)
 TWO = FunctionTool(name="two")
 
 
-def asking(choice: ToolChoice | None, *tools: FunctionTool | CustomTool) -> Conversation:
+def conversation_with(choice: ToolChoice | None, *tools: FunctionTool | CustomTool) -> Conversation:
     messages = [
         Message(role="system", parts=[Text(text="Be brief.")]),
         Message(role="user", parts=[Text(text="Weather?")]),
@@ -52,42 +52,42 @@ def asking(choice: ToolChoice | None, *tools: FunctionTool | CustomTool) -> Conv
         (ToolChoice(mode="required", allowed=["two"]), (ONE, TWO), TWO),
     ],
 )
-def test_one_tool_is_forced_or_none(
+def test_forced_tool_returns_the_one_tool_that_must_be_called(
     choice: ToolChoice | None, tools: tuple[FunctionTool, ...], forced: FunctionTool | None
 ) -> None:
-    assert forced_tool(asking(choice, *tools)) == forced
+    assert forced_tool(conversation_with(choice, *tools)) == forced
 
 
-def test_its_arguments_are_asked_for_and_that_is_said() -> None:
+def test_arguments_are_requested_as_structured_output_with_a_loss() -> None:
     losses = LossReport()
-    before = asking(ToolChoice(mode="named", name="one"), ONE, TWO)
-    asked = with_output_schema(before, ONE, losses)
-    assert asked.output is not None
-    assert (asked.output.kind, asked.output.schema) == ("json_schema", SCHEMA)
-    assert (asked.tools, asked.tool_choice) == ([], None)
-    assert [message.role for message in asked.messages] == ["system", "system", "user"]
-    told = asked.messages[1].parts[0]
-    assert isinstance(told, Text)
-    assert "one" in told.text
-    assert "Tells the weather." in told.text
-    assert losses.taken() == (Loss("tool_choice", "emulated", "arguments asked for by their schema"),)
+    before = conversation_with(ToolChoice(mode="named", name="one"), ONE, TWO)
+    changed = with_output_schema(before, ONE, losses)
+    assert changed.output is not None
+    assert (changed.output.kind, changed.output.schema) == ("json_schema", SCHEMA)
+    assert (changed.tools, changed.tool_choice) == ([], None)
+    assert [message.role for message in changed.messages] == ["system", "system", "user"]
+    instruction = changed.messages[1].parts[0]
+    assert isinstance(instruction, Text)
+    assert "one" in instruction.text
+    assert "Returns the weather." in instruction.text
+    assert losses.taken() == (Loss("tool_choice", "emulated", "arguments requested as structured output"),)
     assert len(before.messages) == 2
 
 
-@pytest.mark.parametrize(("said", "told"), [("stop", "tool_calls"), ("length", "length")])
-def test_the_answer_becomes_the_call(said: StopReason, told: StopReason) -> None:
+@pytest.mark.parametrize(("upstream_reason", "reason"), [("stop", "tool_calls"), ("length", "length")])
+def test_the_text_of_the_response_becomes_the_call(upstream_reason: StopReason, reason: StopReason) -> None:
     parts = [Reasoning(text="hm"), Text(text='{"city":'), Text(text='"Oslo"}')]
-    choice = with_tool_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=said))]), ONE).choices[0]
-    thought, call = choice.parts
-    assert thought == Reasoning(text="hm")
+    choice = with_tool_call(Response(choices=[Choice(parts=parts, stop=Stop(reason=upstream_reason))]), ONE).choices[0]
+    reasoning, call = choice.parts
+    assert reasoning == Reasoning(text="hm")
     assert isinstance(call, ToolCall)
     assert (call.name, call.arguments) == ("one", '{"city":"Oslo"}')
     assert choice.stop is not None
-    assert choice.stop.reason == told
+    assert choice.stop.reason == reason
 
 
 class Script:
-    """A decoder that says its events one by one."""
+    """A decoder that returns one event per byte."""
 
     def __init__(self, *events: Event) -> None:
         self._events = list(events)
@@ -99,7 +99,7 @@ class Script:
         return self._events
 
 
-def test_a_stream_becomes_one_call_even_when_its_text_has_several_parts() -> None:
+def test_all_text_parts_of_a_stream_become_one_call() -> None:
     script = Script(
         ReasoningDelta(text="hm", part=0),
         TextDelta(text='{"city":', part=1),

@@ -1,4 +1,4 @@
-"""The three-way merge of JSON: laws on generated documents, and the cases that requests are made of."""
+"""The three-way merge of JSON: properties with generated documents, and examples from requests."""
 
 import copy
 import time
@@ -25,7 +25,7 @@ EXTRAS = st.dictionaries(EXTRA_NAMES, SCALARS, min_size=1, max_size=2)
 
 @st.composite
 def elaborated(draw: st.DrawFn, value: Any) -> Any:
-    """The same document by a writer that says more: objects have members that the other writer does not know."""
+    """Return the document as another writer has it: with members that the first writer does not know."""
     if isinstance(value, dict):
         more = draw(EXTRAS) if draw(st.booleans()) else {}
         return {**{name: draw(elaborated(member)) for name, member in value.items()}, **more}
@@ -36,7 +36,7 @@ def elaborated(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A list of messages, each with a name of its own by which it is known when its text changes."""
+    """Return messages with unique names, which identify them when their text changes."""
     texts = draw(st.lists(WORDS, max_size=6, unique=True))
     roles = st.sampled_from(["u", "a"])
     return [{"role": draw(roles), "name": f"message {at}", "content": text} for at, text in enumerate(texts)]
@@ -44,7 +44,7 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def edited_turns(draw: st.DrawFn, base: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages removed, changed and added, as a stage would."""
+    """Return the messages with some removed, changed and added, like after an edit by a stage."""
     ours: list[dict[str, Any]] = []
     for number, turn in enumerate(base):
         match draw(st.sampled_from(["keep", "keep", "remove", "change", "add"])):
@@ -68,7 +68,7 @@ def without_extras(value: Any) -> Any:
 
 
 def extras_of(value: Any) -> list[Any]:
-    """Return every member that only `theirs` has, with its value, wherever it stands."""
+    """Return all members that only `theirs` has, with their values, at any depth."""
     if isinstance(value, dict):
         own = [(name, member) for name, member in value.items() if name.startswith("x_")]
         return own + [extra for member in value.values() for extra in extras_of(member)]
@@ -76,26 +76,26 @@ def extras_of(value: Any) -> list[Any]:
 
 
 @given(base=DOCUMENTS, data=st.data())
-def test_without_a_change_theirs_stays(base: Any, data: st.DataObject) -> None:
+def test_without_a_change_the_result_is_theirs(base: Any, data: st.DataObject) -> None:
     theirs = data.draw(elaborated(base))
     assert merge(base, copy.deepcopy(base), theirs) == theirs
 
 
 @given(base=OBJECTS, ours=OBJECTS)
-def test_where_theirs_says_no_more_the_result_is_ours(base: dict[str, Any], ours: dict[str, Any]) -> None:
+def test_the_result_is_ours_if_theirs_equals_base(base: dict[str, Any], ours: dict[str, Any]) -> None:
     assert merge(base, ours, copy.deepcopy(base)) == ours
 
 
 @given(base=OBJECTS, ours=OBJECTS, extras=EXTRAS)
-def test_disjoint_edits_are_both_kept(base: dict[str, Any], ours: dict[str, Any], extras: dict[str, Any]) -> None:
+def test_disjoint_changes_of_both_sides_are_kept(
+    base: dict[str, Any], ours: dict[str, Any], extras: dict[str, Any]
+) -> None:
     assert merge(base, ours, {**base, **extras}) == {**ours, **extras}
 
 
 @given(base=OBJECTS, data=st.data())
-def test_members_of_theirs_are_kept_where_ours_changes_their_neighbours(
-    base: dict[str, Any], data: st.DataObject
-) -> None:
-    """Whatever ours changes to another object or adds, no member of theirs is lost."""
+def test_members_of_theirs_are_kept_if_ours_changes_other_members(base: dict[str, Any], data: st.DataObject) -> None:
+    """No member of theirs is lost when ours changes objects to other objects, or adds some."""
     theirs = data.draw(elaborated(base))
     changed = {name: {**value, "more": 2} for name, value in base.items() if isinstance(value, dict)}
     ours = {**base, **changed, "added": 1}
@@ -115,8 +115,8 @@ def test_lists_are_merged_element_by_element(base: list[dict[str, Any]], data: s
 
 
 @given(base=turns(), data=st.data())
-def test_elements_that_only_theirs_has_stay_where_they_are(base: list[dict[str, Any]], data: st.DataObject) -> None:
-    """The writer of base leaves some elements out. Where the edit does not remove anything, they are all kept."""
+def test_elements_that_only_theirs_has_keep_their_place(base: list[dict[str, Any]], data: st.DataObject) -> None:
+    """The writer of base omits some elements. If the edit removes nothing, all of them are kept."""
     theirs = data.draw(elaborated(base))
     place = data.draw(st.integers(0, len(theirs)))
     theirs.insert(place, {"only": "theirs"})
@@ -127,7 +127,7 @@ def test_elements_that_only_theirs_has_stay_where_they_are(base: list[dict[str, 
 
 
 @given(base=turns(), data=st.data())
-def test_the_same_edit_twice_is_one_edit(base: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_the_same_change_on_both_sides_is_applied_once(base: list[dict[str, Any]], data: st.DataObject) -> None:
     theirs, ours = data.draw(elaborated(base)), data.draw(edited_turns(base))
     documents = {"messages": base}, {"messages": ours}, {"messages": theirs}
     once = merge(*documents)
@@ -135,7 +135,7 @@ def test_the_same_edit_twice_is_one_edit(base: list[dict[str, Any]], data: st.Da
 
 
 @given(base=DOCUMENTS, ours=DOCUMENTS, data=st.data())
-def test_nothing_that_is_merged_is_changed(base: Any, ours: Any, data: st.DataObject) -> None:
+def test_merge_does_not_change_its_arguments(base: Any, ours: Any, data: st.DataObject) -> None:
     theirs = data.draw(elaborated(base))
     before = copy.deepcopy((base, ours, theirs))
     merge(base, ours, theirs)
@@ -145,14 +145,14 @@ def test_nothing_that_is_merged_is_changed(base: Any, ours: Any, data: st.DataOb
 @pytest.mark.parametrize(
     ("base", "ours", "theirs", "merged"),
     [
-        # A member is removed, changed, added; what the client wrote otherwise stays.
+        # A member is removed, changed or added. What the client has written in another way is kept.
         ({"a": 2, "b": 3}, {"b": 3}, {"a": 2, "b": 3, "x": 1}, {"b": 3, "x": 1}),
         ({"a": 2}, {"a": 4}, {"a": 2, "x": 1}, {"a": 4, "x": 1}),
         ({"a": 2}, {"a": 2, "b": 5}, {"x": 1}, {"x": 1, "b": 5}),
-        # The encoder writes a default that the client left out: it stays left out, unless the edit changes it.
+        # The encoder writes a default that the client omitted. It is still omitted, unless the edit changes it.
         ({"a": 2, "n": 9}, {"a": 4, "n": 9}, {"a": 2}, {"a": 4}),
         ({"a": 2, "n": 9}, {"a": 2, "n": 8}, {"a": 2}, {"a": 2, "n": 8}),
-        # Both have added a member.
+        # Both sides have added a member.
         ({}, {"o": {"p": 2}}, {"o": {"q": 3}}, {"o": {"p": 2, "q": 3}}),
         ({}, {"o": "ours"}, {"o": "theirs"}, {"o": "ours"}),
         # A text became a list of parts.
@@ -160,7 +160,7 @@ def test_nothing_that_is_merged_is_changed(base: Any, ours: Any, data: st.DataOb
         ({"c": "hi"}, {"c": ["hi", "more"]}, {"c": [{"text": "hi"}]}, {"c": ["hi", "more"]}),
     ],
 )
-def test_members(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
+def test_merges_of_members(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
     assert merge(base, ours, theirs) == merged
 
 
@@ -171,24 +171,24 @@ def test_members(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
         (["ab", "cd"], ["ab", "new", "cd"], ["ab", "xx", "cd"], ["ab", "new", "xx", "cd"]),
         (["ab", "cd"], ["ab", "cd", "new"], ["ab", "cd", "xx"], ["ab", "cd", "xx", "new"]),
         (["ab", "cd"], ["cd"], ["ab", "xx", "cd"], ["xx", "cd"]),
-        # What the encoder put first has no counterpart: it is not added, and the edit finds its place.
+        # The first element of the encoder has no counterpart. It is not added, and the edit gets the right place.
         (["sys", "ab"], ["new", "sys", "ab"], ["ab", "xx"], ["new", "ab", "xx"]),
-        # It is changed, and something of theirs has no counterpart either: nobody knows what belongs together.
+        # It is changed, and an element of theirs has no counterpart either, so the pairs are unknown.
         (["sys", "ab"], ["other", "ab"], ["ab", "xx"], ["other", "ab"]),
         (["sys", "ab"], ["ab"], ["ab", "xx"], ["ab"]),
-        # Everything of theirs has a counterpart: it is simply new.
+        # All elements of theirs have a counterpart, so the element is new.
         (["sys", "ab"], ["other", "ab"], ["ab"], ["other", "ab"]),
         (["sys", "ab"], ["ab"], ["ab"], ["ab"]),
-        # The same was added by both.
+        # Both sides have added the same element.
         (["ab"], ["new", "ab"], ["new", "ab"], ["new", "ab"]),
         ([], ["new"], ["xx"], ["new", "xx"]),
     ],
 )
-def test_elements(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
+def test_merges_of_elements(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
     assert merge(base, ours, theirs) == merged
 
 
-def test_an_element_is_found_however_it_is_written() -> None:
+def test_elements_are_paired_by_content_in_any_spelling() -> None:
     base = [{"role": "user", "content": "a long question"}, {"role": "assistant", "content": "an answer"}]
     theirs = [
         {"type": "hidden"},
@@ -200,7 +200,7 @@ def test_an_element_is_found_however_it_is_written() -> None:
     assert merge(base, ours, theirs) == [theirs[0], theirs[1], changed]
 
 
-def test_members_may_be_spelled_otherwise() -> None:
+def test_the_layout_maps_the_spelling_of_members() -> None:
     layout = Layout(member_name=lambda name: name.replace("_", ""), as_list=lambda value: [value])
     base = {"genConfig": {"topP": 2}, "contents": [{"parts": [{"text": "one"}]}]}
     ours = {"genConfig": {"topP": 3}, "contents": [{"parts": [{"text": "one"}, {"text": "two"}]}]}
@@ -211,7 +211,7 @@ def test_members_may_be_spelled_otherwise() -> None:
     }
 
 
-def test_what_says_the_same_elsewhere_goes_when_ours_is_taken() -> None:
+def test_synonyms_are_removed_if_a_member_is_taken_from_ours() -> None:
     layout = Layout(synonyms={"limit": ("old_limit",), "input": ("instructions",)})
     assert merge({"limit": 2}, {"limit": 3}, {"old_limit": 2, "x": 1}, layout) == {"limit": 3, "x": 1}
     assert merge({"limit": 2}, {}, {"old_limit": 2, "x": 1}, layout) == {"x": 1}

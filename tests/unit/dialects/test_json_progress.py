@@ -1,4 +1,4 @@
-"""Completeness of JSON that comes in pieces."""
+"""Whether JSON that arrives in pieces is complete."""
 
 import msgspec
 import pytest
@@ -37,7 +37,7 @@ JSON = st.recursive(
         (["}"], False),
     ],
 )
-def test_completeness(pieces: list[str], is_complete: bool) -> None:
+def test_is_complete_for_pieces_of_json(pieces: list[str], is_complete: bool) -> None:
     progress = JsonProgress()
     for piece in pieces:
         progress.add(piece)
@@ -56,7 +56,7 @@ def test_an_object_is_complete_exactly_at_its_end(value: dict[str, object], data
         assert progress.is_complete is (at >= len(text))
 
 
-def test_asking_does_not_change_the_answer() -> None:
+def test_checking_twice_gives_the_same_result() -> None:
     progress = JsonProgress()
     progress.add('{"a":[1')
     assert not progress.is_complete

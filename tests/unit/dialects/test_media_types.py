@@ -1,4 +1,4 @@
-"""Kinds of media by their first bytes."""
+"""The media type of base64 data, by its first bytes."""
 
 import base64
 
@@ -24,10 +24,10 @@ from intellirouter.dialects.wire.media_types import media_type_of
         (b"", ""),
     ],
 )
-def test_kinds_of_media(head, media_type):
+def test_media_types_are_detected_by_their_first_bytes(head, media_type):
     assert media_type_of(base64.b64encode(head + bytes(30)).decode()) == media_type
 
 
-def test_what_is_no_base64_has_no_kind():
+def test_invalid_base64_has_no_media_type():
     assert media_type_of("§§§") == ""
     assert media_type_of("abcde") == ""

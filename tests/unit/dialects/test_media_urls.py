@@ -1,4 +1,4 @@
-"""Which media the gateway fetches before a request is encoded: by route, each URL once, none twice."""
+"""Which media URLs a route wants to have fetched before a request is encoded, each of them once."""
 
 import json
 
@@ -8,7 +8,7 @@ from intellirouter.core import EMPTY_CONTEXT, Call, Loss
 from tests.support.dialects.pairs import BY_UPSTREAM
 from tests.support.dialects.standard import ENDPOINTS
 
-IMAGE, PDF = "https://pictures.example/a.png", "https://pictures.example/b.pdf"
+IMAGE, PDF = "https://images.example/a.png", "https://images.example/b.pdf"
 
 
 def call_with(*urls: str) -> Call:
@@ -32,7 +32,7 @@ def chat_call(content: object) -> Call:
         ("bedrock", [IMAGE]),
     ],
 )
-def test_only_upstreams_that_take_no_urls_need_the_media(upstream: str, urls: list[str]) -> None:
+def test_only_upstreams_without_url_support_need_media_to_be_fetched(upstream: str, urls: list[str]) -> None:
     call, target = call_with(IMAGE, IMAGE), BY_UPSTREAM[upstream]
     assert list(ENDPOINTS["openai_chat"].route(call, target).media_urls(call, target)) == urls
 
@@ -48,7 +48,7 @@ def test_documents_are_fetched_for_chat_upstreams() -> None:
     assert list(ENDPOINTS["anthropic_messages"].route(call, target).media_urls(call, target)) == [PDF]
 
 
-def test_media_that_were_fetched_are_not_asked_for_again() -> None:
+def test_fetched_media_are_not_requested_again() -> None:
     call, target = call_with(IMAGE), BY_UPSTREAM["gemini"]
     route = ENDPOINTS["openai_chat"].route(call, target)
     call.fetched = {IMAGE: ("image/png", "iVBORw0KGgo=")}
@@ -58,7 +58,7 @@ def test_media_that_were_fetched_are_not_asked_for_again() -> None:
     assert b"iVBORw0KGgo=" in request.body
 
 
-def test_text_needs_no_media() -> None:
+def test_text_needs_no_fetches() -> None:
     call = chat_call("hi")
     for target in BY_UPSTREAM.values():
         assert list(ENDPOINTS["openai_chat"].route(call, target).media_urls(call, target)) == []

@@ -1,4 +1,4 @@
-"""Vendors' error answers become ours, whatever their form; ours become OpenAI's envelope."""
+"""Vendors' error responses become gateway errors, and gateway errors are encoded in OpenAI's envelope."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error, encode_error_event
-from intellirouter.dialects.openai.errors import decode_error, decode_error_in_stream, retry_after_s
+from intellirouter.dialects.openai.upstream_errors import decode_error, decode_error_in_stream, retry_after_s
 from intellirouter.testing import FakeClock
 
 Headers = list[tuple[str, str]]
@@ -54,7 +54,7 @@ def envelope(**members: Any) -> bytes:
         (999, errors.UpstreamUnavailable, 502, True, True),
     ],
 )
-def test_the_status_decides_the_class(
+def test_the_status_determines_the_class(
     status: int, kind: type[errors.UpstreamError], shown: int, is_retryable: bool, is_fallback: bool
 ) -> None:
     error = decode(status, envelope())
@@ -64,15 +64,15 @@ def test_the_status_decides_the_class(
         assert "it broke" in error.message
 
 
-def test_a_redirect_names_the_setting_to_check() -> None:
+def test_a_redirect_names_base_url() -> None:
     assert "base_url" in decode(301).message
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 @pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
-def test_an_empty_account_is_no_rate_limit(status: int, code: str) -> None:
+def test_an_account_without_credit_is_not_a_rate_limit(status: int, code: str) -> None:
     error = decode(status, envelope(code=code))
-    if status == 403:  # the credential comes first
+    if status == 403:  # which is about the credential
         assert isinstance(error, errors.UpstreamAuthFailed)
         return
     assert isinstance(error, errors.UpstreamQuotaExhausted)
@@ -96,29 +96,29 @@ def test_an_empty_account_is_no_rate_limit(status: int, code: str) -> None:
         (b'"it broke"', "it broke"),
         (b"it broke\n", "it broke"),
         (b"5", "5"),
-        (b"<html><h1>502 Bad Gateway</h1></html>", "HTTP 400"),
-        (b"  <!DOCTYPE html>", "HTTP 400"),
-        (b"", "HTTP 400"),
+        (b"<html><h1>502 Bad Gateway</h1></html>", "main rejected the request (HTTP 400)."),
+        (b"  <!DOCTYPE html>", "main rejected the request (HTTP 400)."),
+        (b"", "main rejected the request (HTTP 400)."),
         (b"[]", "[]"),
-        (b"{}", "HTTP 400"),
-        (b'{"error":{}}', "HTTP 400"),
+        (b"{}", "main rejected the request (HTTP 400)."),
+        (b'{"error":{}}', "main rejected the request (HTTP 400)."),
         (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}" * 2),
         (b'{"a":' * 5000, '{"a":' * 60),
     ],
 )
-def test_the_message_is_found_in_every_form(body: bytes, message: str) -> None:
+def test_the_message_is_read_from_every_format(body: bytes, message: str) -> None:
     assert decode(400, body).message == message
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500])
-def test_a_message_is_bounded(status: int) -> None:
+def test_the_length_of_a_message_is_limited(status: int) -> None:
     assert len(decode(status, envelope(message="x" * 100_000)).message) < 2100
     assert len(decode(status, msgspec.json.encode("x" * 100_000)).message) < 2100
     assert len(decode(status, b"x" * 100_000).message) < 2100
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_a_failure_without_words_names_the_deployment(status: int) -> None:
+def test_a_failure_without_a_message_names_the_deployment(status: int) -> None:
     assert "main" in decode(status, b"<html>").message
 
 
@@ -128,13 +128,13 @@ def test_code_and_param_of_a_rejection_are_kept() -> None:
 
 
 @pytest.mark.parametrize("code", [400, "400", True, None, 4.5, ["x"]])
-def test_a_code_that_says_nothing_does_not_replace_ours(code: Any) -> None:
+def test_an_unspecific_code_does_not_replace_the_gateways_code(code: Any) -> None:
     assert decode(400, envelope(code=code)).code == "upstream_rejected"
     assert decode(429, envelope(code=code)).code == "rate_limit_exceeded"
 
 
 @pytest.mark.parametrize("param", [3, None, {}])
-def test_a_param_that_is_no_text_is_dropped(param: Any) -> None:
+def test_a_param_that_is_not_a_string_is_dropped(param: Any) -> None:
     assert decode(400, envelope(param=param)).param is None
 
 
@@ -160,14 +160,14 @@ def test_a_param_that_is_no_text_is_dropped(param: Any) -> None:
         ([("retry-after", f"Tue, 14 Nov {'9' * 30} 22:14:20 GMT")], None),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms(headers: Headers, wait_s: float | None) -> None:
+def test_retry_after_is_read_in_all_formats(headers: Headers, wait_s: float | None) -> None:
     assert retry_after_s(headers, WallClock()) == wait_s
     assert decode(429, headers=headers).retry_after_s == wait_s
     assert decode(503, headers=headers).retry_after_s == wait_s
 
 
 @given(st.text(), st.text())
-def test_no_header_breaks_the_reading_of_an_error(value: str, in_ms: str) -> None:
+def test_any_header_can_be_decoded(value: str, in_ms: str) -> None:
     wait_s = retry_after_s([("retry-after", value), ("retry-after-ms", in_ms)], WallClock())
     assert wait_s is None or wait_s >= 0
 
@@ -176,7 +176,7 @@ def test_no_header_breaks_the_reading_of_an_error(value: str, in_ms: str) -> Non
     st.integers(100, 999),
     st.binary(max_size=50) | st.from_regex(rb'\{"error":[\[\{"a-z:,\]\}0-9]{0,20}\}', fullmatch=True),
 )
-def test_no_body_breaks_the_reading_of_an_error(status: int, body: bytes) -> None:
+def test_any_body_can_be_decoded(status: int, body: bytes) -> None:
     error = decode(status, body)
     assert msgspec.json.decode(encode_error(error))["error"] is not None
 
@@ -192,7 +192,7 @@ def test_no_body_breaks_the_reading_of_an_error(status: int, body: bytes) -> Non
         (b'{"error":"it broke"}', errors.UpstreamUnavailable),
     ],
 )
-def test_an_error_in_a_stream_is_known_by_what_it_says(data: bytes, kind: type[errors.UpstreamError]) -> None:
+def test_the_class_of_an_error_in_a_stream_depends_on_its_code(data: bytes, kind: type[errors.UpstreamError]) -> None:
     error = decode_error_in_stream(data)
     assert type(error) is kind
     assert "it broke" in error.message
@@ -204,7 +204,7 @@ def test_an_error_in_a_stream_always_has_a_message(code: str) -> None:
     assert decode_error_in_stream(envelope(message="", code=code)).message
 
 
-def test_our_error_is_rendered_with_its_hint() -> None:
+def test_a_gateway_error_is_encoded_with_its_hint() -> None:
     error = errors.ModelNotFound("No such model.", param="model")
     assert msgspec.json.decode(encode_error(error)) == {
         "error": {
@@ -225,19 +225,19 @@ def test_our_error_is_rendered_with_its_hint() -> None:
         b'{"type":"error","error":{"type":"invalid_request_error","message":"no"}}',
     ],
 )
-def test_other_dialects_documents_are_not_passed_on(body: bytes) -> None:
+def test_error_documents_of_other_dialects_are_not_passed_on(body: bytes) -> None:
     document = json.loads(encode_error(decode(400, body)))
     assert set(document) == {"error"}
     assert set(document["error"]) == {"message", "type", "param", "code"}
     assert document["error"]["message"] == "no"
 
 
-def test_the_vendors_own_words_about_the_clients_mistake_are_passed_on() -> None:
+def test_the_vendors_envelope_for_a_rejected_request_is_passed_on() -> None:
     body = b'{ "error": {"message":"no", "type": "t", "param": null, "code": "c", "extra": 1} }'
     assert encode_error(decode(400, body)) == body
 
 
-def test_members_that_the_vendor_left_out_are_filled_in() -> None:
+def test_missing_members_of_the_vendors_envelope_are_added() -> None:
     body = b'{"error": {"message":"no", "code": "content_filter", "innererror": {"a": 1}}}'
     assert json.loads(encode_error(decode(400, body)))["error"] == {
         "message": "no",
@@ -262,16 +262,16 @@ def test_members_that_the_vendor_left_out_are_filled_in() -> None:
         b"[" * 9999,
     ],
 )
-def test_a_vendors_body_that_is_no_envelope_is_not_passed_on(body: bytes) -> None:
+def test_a_vendors_body_that_is_not_an_envelope_is_not_passed_on(body: bytes) -> None:
     assert msgspec.json.decode(encode_error(decode(400, body)))["error"]["code"] == "upstream_rejected"
 
 
-def test_a_vendors_body_about_our_credential_is_not_passed_on() -> None:
+def test_a_vendors_body_about_the_gateways_credential_is_not_passed_on() -> None:
     body = envelope(message="Incorrect API key provided: sk-1234")
     assert encode_error(decode(401, body)) != body
 
 
-def test_an_error_event_is_one_event_that_the_official_sdk_raises_on() -> None:
+def test_an_error_event_is_one_event_for_which_the_sdk_raises() -> None:
     event = encode_error_event(errors.UpstreamDisconnected("cut\n\noff"))
     assert event.startswith(b"data: {")
     assert event.endswith(b"}\n\n")

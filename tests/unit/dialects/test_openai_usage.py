@@ -1,4 +1,4 @@
-"""Usage in disjoint buckets that sum to what the vendor counted, however oddly it is reported."""
+"""Usage is decoded into disjoint counts whose sum is what the vendor reported."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ def read(document: Any) -> Usage | None:
 
 
 @pytest.mark.parametrize("raw", [NOT_REPORTED, msgspec.Raw(b"null"), msgspec.Raw(b"[]"), msgspec.Raw(b'"12"')])
-def test_no_object_is_no_usage(raw: msgspec.Raw) -> None:
+def test_usage_that_is_not_an_object_is_none(raw: msgspec.Raw) -> None:
     assert decode_usage(raw) is None
 
 
 @pytest.mark.parametrize(
     "text", [rb'{"prompt_tokens":1e999}', rb'{"prompt_tokens":"x","y":"\ud800"}', b'{"prompt_tokens":"\xff"}']
 )
-def test_unreadable_usage_is_none(text: bytes) -> None:
+def test_invalid_usage_is_none(text: bytes) -> None:
     assert decode_usage(msgspec.Raw(text)) is None
 
 
-def test_unreadable_usage_of_well_typed_members_is_none() -> None:
+def test_usage_with_numbers_out_of_range_is_none() -> None:
     assert decode_usage(msgspec.Raw(rb'{"prompt_tokens":1,"y":"\ud800"}')) is None
 
 
@@ -81,7 +81,7 @@ def test_unreadable_usage_of_well_typed_members_is_none() -> None:
         ({"prompt_tokens": 10**30, "completion_tokens": 1}, Usage(input_tokens=10**12, output_tokens=1)),
     ],
 )
-def test_buckets_are_read_from_what_vendors_send(document: dict[str, Any], expected: Usage) -> None:
+def test_counts_are_decoded_from_vendors_usage(document: dict[str, Any], expected: Usage) -> None:
     assert read(document) == expected
 
 
@@ -107,7 +107,7 @@ def count(value: object) -> int:
 
 
 @given(documents)
-def test_buckets_are_never_negative_and_sum_to_the_wholes(document: dict[str, Any]) -> None:
+def test_counts_are_never_negative_and_add_up_to_the_totals(document: dict[str, Any]) -> None:
     usage = read(document)
     assert usage is not None
     assert all(getattr(usage, name) >= 0 for name in Usage.__struct_fields__)

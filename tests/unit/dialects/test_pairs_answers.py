@@ -1,6 +1,6 @@
-"""Every upstream's answers and streams, told to every client: the same content, by the rules of its dialect.
+"""Responses and streams of every upstream for every client: the same content, by the rules of the client's dialect.
 
-What is checked of a stream holds for the same answer told whole, and the other way round.
+Every stream is also checked as a complete response, and every complete response as a stream.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ from tests.support.dialects.rules import check_answer, check_stream
 
 PLAIN = Conversation(dialect="", model="")
 LONG = 400
-"""Streams with more bytes are fed byte by byte once, not cut at every place."""
+"""Streams with more bytes are not split at every byte."""
 
 
 def _pairs(kind: str) -> list[Any]:
@@ -47,12 +47,12 @@ ANSWERS, STREAMS = _pairs("responses"), _pairs("streams")
 
 
 def _fails(response: Response, client: str) -> bool:
-    """Whether the client's dialect tells such an end as a failure."""
+    """Return whether the client's dialect reports this stop reason as a failure."""
     return any(choice.stop is not None and choice.stop.reason in FAILS.get(client, ()) for choice in response.choices)
 
 
-def _sound(response: Response) -> Response:
-    """Return the answer as the pipeline has it; one that it refuses must have broken off."""
+def _validated(response: Response) -> Response:
+    """Return the validated response, or the response itself if it is rejected because it is incomplete."""
     try:
         return validate_answer(response, PLAIN)
     except errors.UpstreamMalformed:
@@ -64,7 +64,7 @@ def _is_broken(response: Response) -> bool:
     return any(choice.stop is not None and choice.stop.reason in BROKEN for choice in response.choices)
 
 
-def _told_again(response: Response, client: str) -> list[str]:
+def _response_differences(response: Response, client: str) -> list[str]:
     body, losses = encode_answer(response, client)
     check_answer(client, body)
     decode = upstream_of(client).decode
@@ -75,10 +75,10 @@ def _told_again(response: Response, client: str) -> list[str]:
     return differences(response, decode(body, BY_UPSTREAM[client]), client, losses)
 
 
-def _streamed_again(events: list[Event], client: str, upstream: str) -> list[str]:
+def _stream_differences(events: list[Event], client: str, upstream: str) -> list[str]:
     response = collect(events, upstream)
     if client == "anthropic_messages" and not any(isinstance(event, UsageUpdate) for event in events):
-        response.usage = None  # not counted to the end: the client gets an estimate
+        response.usage = None  # without a final count, the client gets an estimate
     wire, losses = encode_stream(events, client)
     check_stream(client, wire)
     if _fails(response, client):
@@ -89,58 +89,58 @@ def _streamed_again(events: list[Event], client: str, upstream: str) -> list[str
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), ANSWERS)
-def test_an_answer_is_told_with_the_same_content(client: str, upstream: str, case: dict[str, Any]) -> None:
-    response = _sound(read_answer(upstream, case))
-    assert _told_again(response, client) == []
-    assert _streamed_again(list(events_of(response)), client, upstream) == []
+def test_a_response_is_encoded_with_the_same_content(client: str, upstream: str, case: dict[str, Any]) -> None:
+    response = _validated(read_answer(upstream, case))
+    assert _response_differences(response, client) == []
+    assert _stream_differences(list(events_of(response)), client, upstream) == []
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), STREAMS)
-def test_a_stream_is_told_with_the_same_content(client: str, upstream: str, case: dict[str, Any]) -> None:
+def test_a_stream_is_encoded_with_the_same_content(client: str, upstream: str, case: dict[str, Any]) -> None:
     events = read_stream(upstream, wire_of(upstream, case))
-    assert _streamed_again(events, client, upstream) == []
-    assert _told_again(collect(events, upstream), client) == []
+    assert _stream_differences(events, client, upstream) == []
+    assert _response_differences(collect(events, upstream), client) == []
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), STREAMS)
-def test_a_told_stream_may_be_cut_anywhere(client: str, upstream: str, case: dict[str, Any]) -> None:
+def test_an_encoded_stream_can_be_split_anywhere(client: str, upstream: str, case: dict[str, Any]) -> None:
     response = collect(read_stream(upstream, wire_of(upstream, case)), upstream)
     wire, _ = encode_stream(list(events_of(response)), client, at_once=True)
     if _fails(response, client):
         return
-    want = _content(collected(client, wire))
-    assert _content(collected(client, *(wire[at : at + 1] for at in range(len(wire))))) == want
+    expected = _content(collected(client, wire))
+    assert _content(collected(client, *(wire[at : at + 1] for at in range(len(wire))))) == expected
     step = 1 if len(wire) <= LONG else len(wire) // 16
     for at in range(1, len(wire), step):
-        assert _content(collected(client, wire[:at], wire[at:])) == want, at
+        assert _content(collected(client, wire[:at], wire[at:])) == expected, at
 
 
 def _content(response: Response) -> Any:
-    """Without ids that are minted where a wire has none."""
-    said = [content_of(choice) for choice in response.choices]
-    for choice in said:
+    """Return the content without the ids of calls, which are generated if the wire format has none."""
+    contents = [content_of(choice) for choice in response.choices]
+    for choice in contents:
         choice.calls = [[name, arguments] for _, name, arguments in choice.calls]
-    return said, response.usage
+    return contents, response.usage
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), STREAMS)
-def test_the_lanes_stream_says_the_same_however_the_upstream_is_cut(
+def test_a_translated_stream_does_not_depend_on_how_the_upstream_stream_is_split(
     client: str, upstream: str, case: dict[str, Any]
 ) -> None:
-    """Through the route itself: nothing is told before there is content, and the terminator comes last."""
+    """The route sends nothing before there is content, and the terminator last."""
     call, target, wire = plain_call(client, is_stream=True), BY_UPSTREAM[upstream], wire_of(upstream, case)
     response = collect(read_stream(upstream, wire), upstream)
-    told = []
+    streams = []
     for size in (len(wire), 1):
         relay = translation_of(call, client, upstream).relay(call, target)
         try:
-            told.append(_relayed(relay, wire, size))
+            streams.append(_relayed(relay, wire, size))
         except errors.UpstreamMalformed:
             assert _is_broken(response)
             return
-        check_stream(client, told[-1])
+        check_stream(client, streams[-1])
     if not _fails(response, client):
-        first, second = (_content(collected(client, each)) for each in told)
+        first, second = (_content(collected(client, each)) for each in streams)
         assert first == second
 
 
@@ -153,22 +153,22 @@ def _relayed(relay: Any, wire: bytes, size: int) -> bytes:
     end = relay.end()
     assert end
     assert relay.error is None
-    told: bytes = out + end
-    return told
+    stream: bytes = out + end
+    return stream
 
 
-def test_the_judge_sees_what_is_missing() -> None:
-    """A word, a call, a thought, the end, a count that is not told is found, for each client."""
+def test_the_comparison_finds_what_is_missing() -> None:
+    """A missing text, call or reasoning, and a wrong count, are found for each client."""
     for name, case in load("anthropic_messages", "responses"):
         response = read_answer("anthropic_messages", case)
         for client in CLIENTS:
-            for poorer in _poorer(response):
-                body, losses = encode_answer(poorer, client)
+            for incomplete in _incomplete(response):
+                body, losses = encode_answer(incomplete, client)
                 again = upstream_of(client).decode(body, BY_UPSTREAM[client])
                 assert differences(response, again, client, losses), (name, client)
 
 
-def _poorer(response: Response) -> list[Response]:
+def _incomplete(response: Response) -> list[Response]:
     """Return the answer with one count changed, or without one of its parts."""
     choice = response.choices[0]
     found = []

@@ -1,4 +1,4 @@
-"""How much the golden cases cover, and that the generated page says what they show."""
+"""The features that the golden cases cover, and the outcomes that the generated page shows."""
 
 from itertools import chain
 
@@ -15,8 +15,8 @@ from tests.support.dialects.features import (
 from tests.support.dialects.golden import DIALECTS, KINDS, load
 from tests.support.dialects.pairs import CLIENTS, UPSTREAMS
 
-LEAST = 400
-"""Cases in all."""
+MIN_CASES = 400
+"""The minimum number of cases."""
 VOCABULARY = (
     frozenset(REQUEST_FEATURES)
     | frozenset(ANSWER_FEATURES)
@@ -32,7 +32,7 @@ def features_in(dialect: str, kind: str) -> set[str]:
 
 
 def test_there_are_enough_cases() -> None:
-    assert sum(sum(by_kind.values()) for by_kind in case_counts().values()) >= LEAST
+    assert sum(sum(by_kind.values()) for by_kind in case_counts().values()) >= MIN_CASES
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -46,19 +46,19 @@ def test_every_case_names_known_features(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", UPSTREAMS)
-def test_answers_of_every_dialect_cover_what_matters(dialect: str) -> None:
+def test_responses_of_every_dialect_cover_the_main_features(dialect: str) -> None:
     assert features_in(dialect, "responses") >= set(IN_EVERY_DIALECTS_ANSWERS)
     assert features_in(dialect, "streams") >= set(IN_EVERY_DIALECTS_STREAMS)
     assert len({case["error"]["class"] for _, case in load(dialect, "errors")}) >= 6
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_requests_of_every_client_cover_what_matters(client: str) -> None:
+def test_requests_of_every_client_cover_the_main_features(client: str) -> None:
     assert features_in(client, "requests") >= set(IN_EVERY_CLIENTS_REQUESTS)
 
 
-def test_the_rare_things_are_covered_somewhere() -> None:
-    """By several dialects: signed and redacted thoughts, the prompt cache, files, refusals, every end."""
+def test_rare_features_are_covered() -> None:
+    """Some in several dialects: signed and redacted reasoning, the prompt cache, files, refusals, stop reasons."""
     requests = dict.fromkeys(REQUEST_FEATURES, 0)
     answers = dict.fromkeys((*ANSWER_FEATURES, "reasoning_signature", "redacted_reasoning"), 0)
     for dialect in DIALECTS:
@@ -72,7 +72,7 @@ def test_the_rare_things_are_covered_somewhere() -> None:
     assert [feature for feature in ("pdf", "cache_mark", "json_schema") if requests[feature] < 2] == []
 
 
-def test_every_pair_has_an_outcome_for_what_every_client_asks() -> None:
+def test_every_pair_has_an_outcome_for_common_features() -> None:
     outcomes = request_outcomes()
     for client in CLIENTS:
         for feature in ("text", "tools", "image_data", "tool_result"):
@@ -81,7 +81,7 @@ def test_every_pair_has_an_outcome_for_what_every_client_asks() -> None:
         assert all(cell.outcome == "honored" for cell in outcomes[client]["text"].values())
 
 
-def test_equals_honour_everything() -> None:
+def test_all_features_are_honored_within_one_dialect() -> None:
     for found in (request_outcomes(), answer_outcomes()):
         for client in CLIENTS:
             lost = {

@@ -1,4 +1,4 @@
-"""Every client's request to every upstream: it arrives with the same meaning, is refused, or says what it lost."""
+"""Requests of every client for every upstream arrive with the same meaning, are rejected, or report their losses."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
     OTHERS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     Sent,
     call_of,
     client_of,
@@ -24,20 +24,22 @@ TARGETS = {**BY_UPSTREAM, **OTHERS}
 CASES = [
     pytest.param(client, case, id=f"{client}-{name}") for client in CLIENTS for name, case in request_cases(client)
 ]
-TOLD_TWICE = {
-    "tools[].custom.format": "`tools` says that free text is told as a function",
-    "reasoning.summary": "how thoughts are summed up; that they are shown is kept",
+REPORTED_BY_OTHERS = {
+    "tools[].custom.format": "the loss of `tools` also reports the format",
+    "reasoning.summary": "only the kind of summary is lost, the reasoning is still visible",
 }
 
 
-def silent(client: str, body: bytes, sent: Sent, target: Deployment, losses: dict[str, str]) -> list[str]:
+def unreported(client: str, body: bytes, sent: Sent, target: Deployment, losses: dict[str, str]) -> list[str]:
     assert sent.request is not None
     after = read_back(sent.request, target.dialects[0])
-    return silent_losses(sent.before, after, losses, client_of(client, body).field_names, UNSAID[target.name])
+    return silent_losses(
+        sent.before, after, losses, client_of(client, body).field_names, UPSTREAM_DEFAULTS[target.name]
+    )
 
 
 @pytest.mark.parametrize(("client", "case"), CASES)
-def test_nothing_is_lost_silently(client: str, case: dict[str, Any]) -> None:
+def test_all_losses_are_reported(client: str, case: dict[str, Any]) -> None:
     found = {}
     for name, target in TARGETS.items():
         call = call_of(client, case)
@@ -45,13 +47,13 @@ def test_nothing_is_lost_silently(client: str, case: dict[str, Any]) -> None:
         if sent.refusal is not None:
             assert sent.refusal.message
             assert sent.refusal.param
-        elif lost := silent(client, call.body, sent, target, sent.losses):
+        elif lost := unreported(client, call.body, sent, target, sent.losses):
             found[name] = lost
     assert found == {}
 
 
 @pytest.mark.parametrize(("client", "case"), CASES)
-def test_writing_leaves_the_form_alone_and_says_the_same_again(client: str, case: dict[str, Any]) -> None:
+def test_encoding_is_repeatable_and_does_not_change_the_conversation(client: str, case: dict[str, Any]) -> None:
     call = call_of(client, case)
     for target in BY_UPSTREAM.values():
         before = msgspec.json.encode(client_of(client, call.body).decode(call))
@@ -64,20 +66,20 @@ def test_writing_leaves_the_form_alone_and_says_the_same_again(client: str, case
             assert first.request.body == second.request.body
 
 
-def test_a_loss_that_is_kept_silent_is_found() -> None:
-    """The judge itself: with its report taken away, whatever was dropped is missed."""
-    missed, seen = set(), 0
+def test_the_comparison_finds_unreported_losses() -> None:
+    """If the report of a dropped field is removed, the comparison reports the field as lost."""
+    missed, checked = set(), 0
     for client in CLIENTS:
         for name, case in request_cases(client):
             for target in BY_UPSTREAM.values():
                 call = call_of(client, case)
                 sent = send(call, client, target)
                 for field in [
-                    field for field, how in sent.losses.items() if how == "dropped" and field not in TOLD_TWICE
+                    field for field, how in sent.losses.items() if how == "dropped" and field not in REPORTED_BY_OTHERS
                 ]:
-                    seen += 1
+                    checked += 1
                     rest = {other: how for other, how in sent.losses.items() if other != field}
-                    if not silent(client, call.body, sent, target, rest):
+                    if not unreported(client, call.body, sent, target, rest):
                         missed.add((client, name, target.name, field))
-    assert seen > 200
+    assert checked > 200
     assert sorted(missed) == []

@@ -1,7 +1,7 @@
-"""Opaque tokens travel through clients of every dialect, and go back only to the endpoint that minted them.
+"""Opaque tokens travel through clients of every dialect, and are sent back only to the endpoint that issued them.
 
-An answer with signed thoughts or signed calls is told to a client, which sends it back as its history, as official
-clients do. Ollama's dialect has no place for tokens: there they are reported.
+A response with signed reasoning or signed calls is encoded for a client, which sends it back as history like official
+clients do. Ollama's dialect has no member for tokens, so their loss is reported.
 """
 
 import json
@@ -26,7 +26,7 @@ def tokens_of(response: Response) -> list[str]:
 
 
 def _secret(token: str) -> str:
-    """Return what a token hides: the chat dialect's are whole entries of `reasoning_details`."""
+    """Return the secret of a token. Tokens of the chat dialect are complete entries of `reasoning_details`."""
     if not token.startswith("{"):
         return token
     entry = json.loads(token)
@@ -35,7 +35,7 @@ def _secret(token: str) -> str:
 
 
 def _is_bare(response: Response, client: str, upstream: str) -> bool:
-    """Whether the tokens are the client's own dialect's though another one brought them: those travel bare."""
+    """Return whether tokens from another upstream belong to the client's dialect. These are not wrapped."""
     parts = [part for part in response.choices[0].parts if isinstance(part, Reasoning | ToolCall)]
     return client != upstream and any(part.token is not None and part.token.dialect == client for part in parts)
 
@@ -51,7 +51,7 @@ CASES = [
 
 
 def history(client: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the request case that goes on after this answer: every call has its result, then the user speaks."""
+    """Return the request that continues after this response: with a result for each call, or a user message."""
     match client:
         case "openai_chat":
             return _chat(answer)
@@ -114,7 +114,7 @@ def elsewhere(target: Deployment) -> Deployment:
 
 
 @pytest.mark.parametrize(("client", "upstream", "case"), CASES)
-def test_tokens_come_back_to_who_minted_them_and_to_nobody_else(
+def test_tokens_are_sent_back_only_to_the_endpoint_that_issued_them(
     client: str, upstream: str, case: dict[str, Any]
 ) -> None:
     response, home = read_answer(upstream, case), BY_UPSTREAM[upstream]
@@ -129,17 +129,17 @@ def test_tokens_come_back_to_who_minted_them_and_to_nobody_else(
         other = elsewhere(target) if origin_of(target) == origin_of(home) else target
         sent = send(call, client, other)
         if sent.request is None or (client == upstream == name):
-            continue  # tokens in their own dialect travel bare, and say nothing of where they come from
+            continue  # tokens in their own dialect are not wrapped, so their origin is unknown
         assert b"irt1." not in sent.request.body
         for token in tokens:
             assert msgspec.json.encode(token) not in sent.request.body
 
 
-def test_ollamas_clients_are_told_that_tokens_are_lost() -> None:
+def test_the_loss_of_tokens_is_reported_to_ollama_clients() -> None:
     for upstream in UPSTREAMS:
         for name, case in load(upstream, "responses"):
             response = read_answer(upstream, case)
-            thoughts = [part for part in response.choices[0].parts if isinstance(part, Reasoning)]
-            if any(part.token is not None for part in thoughts):
+            reasoning = [part for part in response.choices[0].parts if isinstance(part, Reasoning)]
+            if any(part.token is not None for part in reasoning):
                 _, losses = encode_answer(response, "ollama")
                 assert losses.get("thinking.signature") == "dropped", (upstream, name)

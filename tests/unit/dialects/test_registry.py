@@ -1,4 +1,4 @@
-"""Endpoints by name and by path, errors by path and header, and what a list of specs may not say."""
+"""Endpoints by name and path, errors by path and header, and conflicts in a list of specs."""
 
 import pytest
 from msgspec import structs
@@ -41,7 +41,7 @@ def test_every_endpoint_is_found_by_name_and_by_its_paths() -> None:
         ("/v1beta/models/a:batchEmbedContents", "gemini_embed", "a", False),
     ],
 )
-def test_paths_that_carry_a_model_are_matched(path: str, name: str, model: str, is_stream: bool) -> None:
+def test_paths_that_contain_a_model_are_matched(path: str, name: str, model: str, is_stream: bool) -> None:
     found = STANDARD_DIALECTS.match(path)
     assert found is not None
     assert (found.endpoint.name, found.model, found.is_stream) == (name, model, is_stream)
@@ -58,7 +58,7 @@ def test_paths_that_carry_a_model_are_matched(path: str, name: str, model: str, 
         "/",
     ],
 )
-def test_other_paths_match_nothing(path: str) -> None:
+def test_other_paths_do_not_match(path: str) -> None:
     assert STANDARD_DIALECTS.match(path) is None
 
 
@@ -78,20 +78,20 @@ def test_other_paths_match_nothing(path: str) -> None:
         ("/nowhere", b"", openai_chat.SPEC),
     ],
 )
-def test_errors_look_like_the_callers_dialect(path: str, header: bytes, spec: DialectSpec) -> None:
+def test_errors_have_the_style_of_the_clients_dialect(path: str, header: bytes, spec: DialectSpec) -> None:
     style = STANDARD_DIALECTS.errors_at(path, {header: b"x"} if header else {})
     assert type(style) is type(spec.errors)
 
 
 @pytest.mark.parametrize(
-    ("path", "is_ours"),
+    ("path", "is_known"),
     [("/api/chat", True), ("/api/tags", True), ("/v1/responses", True), ("/api/v1/explain", False), ("/v1", False)],
 )
-def test_fixed_paths_of_the_dialects_are_known(path: str, is_ours: bool) -> None:
-    assert STANDARD_DIALECTS.has_path(path) is is_ours
+def test_fixed_paths_of_the_dialects_are_known(path: str, is_known: bool) -> None:
+    assert STANDARD_DIALECTS.has_path(path) is is_known
 
 
-def test_two_dialects_may_not_claim_the_same() -> None:
+def test_two_dialects_cannot_have_the_same_codec_endpoint_or_path() -> None:
     with pytest.raises(ValueError, match="the upstream codec of dialect openai_chat"):
         build_dialects((*DIALECTS, openai_chat.SPEC))
     with pytest.raises(ValueError, match="the endpoint openai_chat"):
@@ -101,7 +101,7 @@ def test_two_dialects_may_not_claim_the_same() -> None:
         build_dialects((*DIALECTS, structs.replace(openai_chat.SPEC, name="other", endpoints=(row,))))
 
 
-def test_a_dialect_with_endpoints_says_how_errors_look() -> None:
+def test_a_dialect_with_endpoints_needs_an_error_style() -> None:
     with pytest.raises(ValueError, match="openai_chat"):
         build_dialects((structs.replace(openai_chat.SPEC, errors=None),))
     with pytest.raises(ValueError, match="No dialect has endpoints"):

@@ -1,4 +1,4 @@
-"""Server-sent events: the HTML standard's examples, and any split of any stream."""
+"""Server-sent events: the examples of the HTML standard, and streams that are split at any byte."""
 
 import itertools
 import time
@@ -55,10 +55,8 @@ STANDARD = [
 
 @ENDS
 @pytest.mark.parametrize(("stream", "expected"), STANDARD)
-def test_the_parser_dispatches_as_the_standard_says_however_it_is_split(
-    stream: bytes, expected: list[str], end: bytes
-) -> None:
-    # A lone CR at the very end may be half of a CRLF, so the parser waits for one byte more.
+def test_the_examples_of_the_standard_are_parsed_at_any_split(stream: bytes, expected: list[str], end: bytes) -> None:
+    # A CR at the end may be half of a CRLF, so the parser waits for another byte.
     stream = stream.replace(b"\n", end) + (b":" if end == b"\r" else b"")
     assert [event.data for event in parse(stream)] == expected
     for cut in range(len(stream)):
@@ -66,7 +64,7 @@ def test_the_parser_dispatches_as_the_standard_says_however_it_is_split(
     assert [event.data for event in parse(stream, list(range(len(stream))))] == expected
 
 
-def test_event_and_id_are_kept_as_the_standard_says() -> None:
+def test_event_types_and_ids_follow_the_standard() -> None:
     stream = (
         b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
         b"event: add\ndata: 73857293\nid: 4\n\nevent: lost\n\ndata: same id\nid: n\0l\n\n"
@@ -91,7 +89,7 @@ streams = st.builds(
 
 
 @given(streams, st.lists(st.integers(0, 80), max_size=6))
-def test_no_split_changes_what_is_parsed(stream: bytes, cuts: list[int]) -> None:
+def test_parsed_events_do_not_depend_on_splits(stream: bytes, cuts: list[int]) -> None:
     assert parse(stream, [min(cut, len(stream)) for cut in cuts]) == parse(stream)
 
 
@@ -99,7 +97,7 @@ mixed = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"data: x", b"a"]), max
 
 
 @given(mixed | streams, st.lists(st.integers(0, 80), max_size=6))
-def test_the_splitter_loses_no_byte_and_hands_out_whole_events(stream: bytes, cuts: list[int]) -> None:
+def test_the_splitter_keeps_all_bytes_and_returns_complete_events(stream: bytes, cuts: list[int]) -> None:
     splitter, blocks = EventSplitter(), []
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     for start, stop in itertools.pairwise(edges):
@@ -112,21 +110,21 @@ def test_the_splitter_loses_no_byte_and_hands_out_whole_events(stream: bytes, cu
 
 
 @given(mixed)
-def test_split_events_are_the_block(block: bytes) -> None:
+def test_split_events_add_up_to_the_block(block: bytes) -> None:
     parts = split_events(block)
     assert b"".join(parts) == block
     assert all(parts)
 
 
 @ENDS
-def test_events_are_cut_after_their_blank_line(end: bytes) -> None:
+def test_events_end_after_their_blank_line(end: bytes) -> None:
     first, second = b"data: 1" + end * 2, b"data: 2" + end + b"data: 3" + end * 2
     assert split_events(first + second + b"rest") == [first, second, b"rest"]
     assert last_boundary(first + second + b"rest" + end) == len(first + second)
     assert last_boundary(b"rest" + end) == 0
 
 
-def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
+def test_the_size_of_an_event_is_limited() -> None:
     splitter = EventSplitter(limit_bytes=10)
     assert splitter.feed(b"0123456789") == b""
     assert splitter.feed(b"\n\n") == b"0123456789\n\n"
@@ -135,17 +133,17 @@ def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
         splitter.feed(b"567890")
 
 
-def test_the_rest_of_a_piece_counts_against_the_limit() -> None:
+def test_an_incomplete_event_after_a_complete_one_is_limited() -> None:
     with pytest.raises(errors.UpstreamMalformed):
         EventSplitter(limit_bytes=10).feed(b"data: 1\n\n01234567890")
 
 
-def test_many_events_may_exceed_the_limit_together() -> None:
+def test_the_limit_applies_to_each_event() -> None:
     block = b"data: 1\n\n" * 100
     assert EventSplitter(limit_bytes=10).feed(block) == block
 
 
-def test_a_huge_event_in_small_pieces_takes_linear_time() -> None:
+def test_a_large_event_in_small_pieces_takes_linear_time() -> None:
     splitter, piece = EventSplitter(), b"x" * 100
     started = time.process_time()
     for _ in range(100_000):
@@ -171,7 +169,7 @@ def test_a_huge_event_in_small_pieces_takes_linear_time() -> None:
         (b"database: x\n\n", None),
     ],
 )
-def test_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
+def test_event_data_returns_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
     assert event_data(event) == data
 
 
@@ -187,23 +185,23 @@ def test_the_data_of_an_event(event: bytes, data: bytes | None) -> None:
         (b"data: x\nfoo: bar\n\n", True),
     ],
 )
-def test_foreign_lines_are_recognised(event: bytes, is_foreign: bool) -> None:
+def test_lines_that_are_not_sse_are_detected(event: bytes, is_foreign: bool) -> None:
     assert has_foreign_lines(event) is is_foreign
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "quoted"),
     [
         ('{"error": {"message": "out of memory"}}', "out of memory"),
-        ("x" + "é" * 400, "éé"),  # a quotation may end within a character
+        ("x" + "é" * 400, "éé"),  # a quotation may end within a multi-byte character
         ("<!doctype html><html><h1>502 Bad Gateway</h1></html>", "a web page"),
     ],
 )
-def test_what_came_instead_of_a_stream_is_told(body: str, said: str) -> None:
+def test_the_error_quotes_what_was_received_instead_of_a_stream(body: str, quoted: str) -> None:
     reader = EventReader()
     with pytest.raises(errors.UpstreamMalformed) as caught:
         assert reader.feed(body.encode()) + reader.end() == []
-    assert said in caught.value.message
+    assert quoted in caught.value.message
     assert "<h1>" not in caught.value.message
 
 
@@ -226,12 +224,12 @@ SHAPES = [
 
 
 @given(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=6), st.sampled_from(["\n", "\r\n"]))
-def test_events_read_together_are_those_read_one_by_one(shapes: list[str], end: str) -> None:
+def test_events_of_a_block_are_those_of_its_parts(shapes: list[str], end: str) -> None:
     block = "".join(shape + "\n\n" for shape in shapes).replace("\n", end).encode()
     one_by_one = [data for event in split_events(block) if (data := event_data(event)) is not None]
     assert EventReader().feed(block) == one_by_one
 
 
-def test_lines_that_are_no_event_stream_are_refused_among_good_events() -> None:
-    with pytest.raises(errors.UpstreamMalformed, match="no event stream"):
+def test_a_web_page_among_valid_events_is_rejected() -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="a web page instead of an event stream"):
         EventReader().feed(b"data: a\n\n<html>\n\ndata: b\n\n")

@@ -330,14 +330,16 @@ async def test_latency_is_measured_from_the_start_of_the_attempt() -> None:
     assert health.in_flight == 0
 
 
-async def test_answer_without_an_upstream_has_no_time_to_first_token() -> None:
+async def test_answer_of_the_gateway_itself_is_no_success_of_the_deployment() -> None:
     world = World()
     exchange, request = begin(world, resolved("a b"))
     script = Script(world, a=DOWN, b="local")
     script.before = lambda: world.clock.advance(0.2)
     context, _ = await world.attempts.open(exchange, request, script)
     world.attempts.succeed(context)
-    assert world.board.of("b").first_token_ms == 0.0
+    health = world.board.of("b")
+    assert context.attempt.outcome == "ok"
+    assert (health.first_token_ms, health.latency_ms, health.in_flight) == (None, None, 0)
 
 
 async def test_duration_of_a_session_is_not_its_latency() -> None:

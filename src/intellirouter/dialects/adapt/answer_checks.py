@@ -85,8 +85,8 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
     reason = (stop.message or stop.raw)[:300]
-    detail = f": {errors.as_sentence(reason)}" if reason else "."
-    return errors.UpstreamMalformed(f"The model stopped before it had written an answer{detail}")
+    problem = "The model stopped before it had written an answer"
+    return errors.UpstreamMalformed(errors.as_sentence(f"{problem}: {reason}" if reason else problem))
 
 
 def _with_unique_id(part: Part, ids: set[str]) -> Part:

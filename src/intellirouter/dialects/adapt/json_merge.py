@@ -43,8 +43,8 @@ class Layout(Struct, frozen=True, kw_only=True):
     """By top-level member: other members of `theirs` with the same meaning, or a part of it. They are removed if the
     member is taken from `ours`."""
     containers: frozenset[str] = frozenset()
-    """Top-level objects that contain settings of several kinds (`generationConfig`). If `ours` has no such object, only
-    the members that `base` has in it are removed; the others are settings that the writer does not know."""
+    """Top-level objects that contain settings of several kinds (`generationConfig`). If `ours` does not have the
+    object, only its members in `base` are removed. The writer of `base` does not know the other settings."""
 
 
 PLAIN: Final = Layout()

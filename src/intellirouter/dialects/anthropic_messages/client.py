@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
-from intellirouter.dialects.anthropic_messages.client_request import read_conversation
+from intellirouter.dialects.anthropic_messages.client_request import decode_conversation
 from intellirouter.dialects.anthropic_messages.client_response import write_message
 from intellirouter.dialects.anthropic_messages.client_stream import MessageStream
 from intellirouter.dialects.anthropic_messages.wire import (
@@ -73,7 +73,7 @@ class MessagesClient:
             raise _invalid_max_tokens(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
 
     def decode(self, call: Call) -> Conversation:
-        return read_conversation(call)
+        return decode_conversation(call)
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
         return write_message(response, call, losses)

@@ -1,20 +1,16 @@
-"""Reads and writes Anthropic's error envelope: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+"""Encoding of errors for clients: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
 
 Source: Anthropic API reference, "Errors". Claude Code reacts to the wording of errors, so a vendor's message is passed
 on unchanged.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after_s
+from intellirouter.core import errors
 
-_MAX_MESSAGE_CHARS: Final = 2000
-_TYPES: Final = {
+TYPES: Final = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
@@ -24,23 +20,8 @@ _TYPES: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STATUSES: Final = {kind: status for status, kind in _TYPES.items()} | {
-    "invalid_request_error": 400,
-    "api_error": 500,
-    "conflict_error": 409,
-}
-_OVERLOADED: Final = 529
-_NO_CREDIT_CODES: Final = frozenset(
-    {
-        "contract_spend_limit_reached",
-        "enforced_spend_limit_reached",
-        "linked_organization_spend_limit_reached",
-        "linked_organization_billing_unavailable",
-    }
-)
-_NO_CREDIT_MESSAGE: Final = "credit balance is too low"
-"""Anthropic returns this message with status 400."""
-_TOO_LONG_MESSAGES: Final = ("prompt is too long", "exceed context limit")
+"""The types of errors by status."""
+OVERLOADED: Final = 529
 
 
 class AnthropicErrors:
@@ -53,13 +34,13 @@ class AnthropicErrors:
         if isinstance(error, errors.UpstreamQuotaExhausted):
             return 402
         is_overload = isinstance(error, errors.Overloaded | errors.ModelLoading | errors.UpstreamUnavailable)
-        return _OVERLOADED if is_overload and error.status == 503 else error.status
+        return OVERLOADED if is_overload and error.status == 503 else error.status
 
     def encode(self, error: errors.GatewayError) -> bytes:
         if isinstance(error, errors.UpstreamRejected) and (body := _anthropic_envelope(error.vendor_body)) is not None:
             return body
         status = self.status(error)
-        kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+        kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
         return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": error.full_message}})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
@@ -69,84 +50,8 @@ class AnthropicErrors:
 ERRORS: Final = AnthropicErrors()
 
 
-class _ErrorDetails(Struct):
-    """The content of an error response or an error event."""
-
-    status: int
-    source: str
-    body: bytes
-    kind: str
-    message: str
-    code: str | None
-    retry_after_s: float | None = None
-
-    def sentence(self, problem: str) -> str:
-        """Return what happened to the source, followed by the vendor's message."""
-        return errors.as_sentence(f"{self.source} {problem}" + (f": {self.message}" if self.message else ""))
-
-    @property
-    def is_out_of_credit(self) -> bool:
-        if self.status == 402 or self.kind == "billing_error":
-            return True
-        return self.code in _NO_CREDIT_CODES or _NO_CREDIT_MESSAGE in self.message
-
-
-def decode_error(
-    status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-) -> errors.UpstreamError:
-    """Decode an error response."""
-    kind, message, code = _read_error(_parse_json(body), body)
-    delay_s = retry_after_s(headers, clock)
-    return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, delay_s))
-
-
-def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
-    """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
-    kind, message, code = _read_error(document, body)
-    return _build_error(_ErrorDetails(_STATUSES.get(kind, 500), "The upstream", body, kind, message, code))
-
-
-def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
-    status, kind = details.status, details.kind
-    error: errors.UpstreamError
-    if details.is_out_of_credit:
-        error = errors.UpstreamQuotaExhausted(
-            details.sentence("has no credit or quota left"), status=429 if status == 429 else 502
-        )
-    elif status in {401, 403}:
-        error = errors.UpstreamAuthFailed(details.sentence("rejected the credential"))
-    elif status == 404:
-        error = errors.UpstreamModelMissing(details.message or f"{details.source} does not know this model or path.")
-    elif status in {408, 504, 524}:
-        error = errors.UpstreamTimeout(details.sentence(f"timed out (HTTP {status})"))
-    elif status == 429:
-        error = errors.UpstreamRateLimited(
-            details.sentence("is rate limited"), code=details.code, retry_after_s=details.retry_after_s
-        )
-    elif 400 <= status < 500 and kind not in {"overloaded_error", "api_error"}:
-        error = _rejected(details)
-    elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(f"{details.source} returned a redirect (HTTP {status}). Check its base_url.")
-    else:
-        error = errors.UpstreamUnavailable(
-            details.sentence(f"failed (HTTP {status})"),
-            status=503 if status in {503, _OVERLOADED} or kind == "overloaded_error" else 502,
-            retry_after_s=details.retry_after_s,
-        )
-    return error
-
-
-def _rejected(details: _ErrorDetails) -> errors.UpstreamError:
-    code, message = details.code, details.message
-    if code is None and any(phrase in message for phrase in _TOO_LONG_MESSAGES):
-        code = "context_length_exceeded"
-    message = message or f"{details.source} rejected the request (HTTP {details.status})."
-    error = errors.UpstreamRejected(message, code=code, status=details.status)
-    error.vendor_body = details.body
-    return error
-
-
-def _parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
+    """Return the document; None if it is not valid JSON."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -155,27 +60,10 @@ def _parse_json(body: bytes) -> Any:
 
 def _anthropic_envelope(body: bytes | None) -> bytes | None:
     """Return the body if it is an Anthropic error envelope."""
-    document = None if body is None else _parse_json(body)
+    document = None if body is None else parse_json(body)
     if isinstance(document, dict) and document.get("type") == "error" and isinstance(document.get("error"), dict):
         return body
     return None
-
-
-def _read_error(document: Any, body: bytes) -> tuple[str, str, str | None]:
-    """Return the type, message and code of an error in any form. The length of the message is limited."""
-    if not isinstance(document, dict):
-        text = body[:300].decode("utf-8", "replace").strip()
-        return "", ("" if text.startswith("<") else text), None
-    inner = document.get("error") or document
-    if not isinstance(inner, dict):
-        return "", str(inner)[:_MAX_MESSAGE_CHARS], None
-    kind, message, details = inner.get("type"), inner.get("message"), inner.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    return (
-        kind if isinstance(kind, str) else "",
-        message[:_MAX_MESSAGE_CHARS] if isinstance(message, str) else "",
-        code if isinstance(code, str) else None,
-    )
 
 
 def _on_one_line(document: bytes) -> bytes:

@@ -46,7 +46,7 @@ BETA_HEADER: Final = "anthropic-beta"
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_conversation(call: Call) -> Conversation:
+def decode_conversation(call: Call) -> Conversation:
     """Read the complete request. Raises `InvalidRequest`."""
     body = read_body(_decoder, call.body)
     extras = unknown_members(body, _TOP_LEVEL)

@@ -5,10 +5,10 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamRequest
-from intellirouter.dialects.anthropic_messages import client_errors
+from intellirouter.dialects.anthropic_messages import upstream_errors
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_request import RequestBuilder, count_body
-from intellirouter.dialects.anthropic_messages.upstream_response import read_count, read_response
+from intellirouter.dialects.anthropic_messages.upstream_response import decode_response, read_count
 from intellirouter.dialects.anthropic_messages.upstream_stream import MessageStreamDecoder
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH, VERSION
 from intellirouter.dialects.ir import Conversation, Response, origin_of
@@ -56,7 +56,7 @@ class MessagesUpstream:
         return UpstreamRequest(path=path, body=body, headers=tuple(headers), losses=losses)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
-        return read_response(body, origin_of(deployment))
+        return decode_response(body, origin_of(deployment))
 
     def stream(self, deployment: Deployment) -> MessageStreamDecoder:
         return MessageStreamDecoder(origin_of(deployment))
@@ -64,7 +64,7 @@ class MessagesUpstream:
     def splitter(self) -> Splitter:
         return EventSplitter()
 
-    decode_error = staticmethod(client_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def _beta_header(conversation: Conversation, deployment: Deployment, losses: LossReport) -> str:

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_part
-from intellirouter.dialects.anthropic_messages.client_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, read_usage
+from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
 from intellirouter.dialects.wire.lenient import text_in
@@ -26,7 +26,7 @@ _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _count_decoder: Final = msgspec.json.Decoder(_Count)
 
 
-def read_response(body: bytes, origin: str = "") -> Response:
+def decode_response(body: bytes, origin: str = "") -> Response:
     """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     try:
         message = _decoder.decode(body)

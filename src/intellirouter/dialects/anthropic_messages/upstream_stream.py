@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from intellirouter.core import errors
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
-from intellirouter.dialects.anthropic_messages.client_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
+from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
 from intellirouter.dialects.ir import (
     ArgumentsDelta,

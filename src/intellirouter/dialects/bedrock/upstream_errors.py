@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.openai.errors import retry_after_s
+from intellirouter.dialects.openai.upstream_errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _EXCEPTION_BY_STATUS: Final = {

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall
-from intellirouter.dialects.gemini.client_request import FIELD_NAMES, read_conversation
-from intellirouter.dialects.gemini.client_response import write_response
+from intellirouter.dialects.gemini.client_request import FIELD_NAMES, decode_conversation
+from intellirouter.dialects.gemini.client_response import encode_response
 from intellirouter.dialects.gemini.client_stream import ContentStream
 from intellirouter.dialects.gemini.wire import DIALECT, read_integer, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
@@ -82,10 +82,10 @@ class GeminiClient:
         return _build_call(decode_body(_decode_head, body), body, context, "chat")
 
     def decode(self, call: Call) -> Conversation:
-        return read_conversation(call)
+        return decode_conversation(call)
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        return write_response(response, call, losses)
+        return encode_response(response, call, losses)
 
     def stream(self, call: Call, losses: LossReport) -> ContentStream:
         return ContentStream(call, losses, is_array=call.stream_type == _ARRAY)
@@ -103,7 +103,7 @@ class GeminiCountClient:
         return _build_call(inner or head, body, context, "count_tokens")
 
     def decode(self, call: Call) -> Conversation:
-        return read_conversation(call)
+        return decode_conversation(call)
 
     def encode_count(self, tokens: int, call: Call) -> bytes:  # noqa: ARG002 - required by the protocol
         return msgspec.json.encode({"totalTokens": tokens})

@@ -57,7 +57,7 @@ _JSON: Final = "application/json"
 _decoder: Final[msgspec.json.Decoder[dict[str, Any]]] = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_conversation(call: Call) -> Conversation:
+def decode_conversation(call: Call) -> Conversation:
     """Read the complete request. Raises `InvalidRequest`."""
     body = Members(_decode_body(call.body))
     if body.has("generateContentRequest"):  # in requests for `:countTokens`

@@ -35,7 +35,7 @@ _DEFAULT_MEDIA_TYPES: Final = {
 """Media types by kind, for media without a media type."""
 
 
-def write_response(response: Response, call: Call, losses: LossReport) -> bytes:
+def encode_response(response: Response, call: Call, losses: LossReport) -> bytes:
     """Write the body of the response."""
     document: dict[str, Any] = {
         "candidates": [_write_candidate(choice, index, losses) for index, choice in enumerate(response.choices)]

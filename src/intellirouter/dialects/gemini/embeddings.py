@@ -39,15 +39,20 @@ class GeminiEmbeddingsClient:
 
     def decode_request(self, body: bytes, context: RequestContext) -> EmbeddingsCall:
         model = read_model(context)
-        ask = _read_requests(Members(_decode_body(body)), model)
         return EmbeddingsCall(
-            operation="embeddings", model=model, body=body, dialect=DIALECT, context=context, needs=_NEEDS, request=ask
+            operation="embeddings",
+            model=model,
+            body=body,
+            dialect=DIALECT,
+            context=context,
+            needs=_NEEDS,
+            request=_read_requests(Members(_decode_body(body)), model),
         )
 
     def decode(self, call: Call) -> EmbeddingRequest:
-        return embedding_request_of(call, self._decode_ask)
+        return embedding_request_of(call, self._decode_request)
 
-    def _decode_ask(self, call: Call) -> EmbeddingRequest:
+    def _decode_request(self, call: Call) -> EmbeddingRequest:
         return _read_requests(Members(_decode_body(call.body)), call.model)
 
     def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - there are no losses
@@ -68,17 +73,16 @@ def _read_requests(body: Members, model: str) -> EmbeddingRequest:
         raise errors.InvalidRequest(
             "'requests' must not be empty.", code="invalid_value", param="requests", hint="Send at least one request."
         )
-    asks = [_read_request(request, model) for request in requests]
-    first = asks[0]
-    for ask in asks[1:]:
-        if (ask.task, ask.title, ask.dimensions) != (first.task, first.title, first.dimensions):
+    first, *others = [_read_request(request, model) for request in requests]
+    for other in others:
+        if (other.task, other.title, other.dimensions) != (first.task, first.title, first.dimensions):
             raise errors.InvalidRequest(
                 "All 'requests' of a batch must have the same taskType, title and outputDimensionality.",
                 code="invalid_value",
                 param="requests",
                 hint="Send a separate batch for each combination.",
             )
-        first.inputs += ask.inputs
+        first.inputs += other.inputs
     if is_batch:
         first.extras.update(body.rest())
     first.is_single = not is_batch
@@ -121,10 +125,10 @@ def _read_text(content: Members) -> str:
 class GeminiEmbeddingsUpstream:
     """Implements `protocols.EmbeddingsUpstream`."""
 
-    def encode(self, ask: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        if ask.user:
+    def encode(self, request: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+        if request.user:
             losses.dropped("user")
-        requests = [_write_request(text, ask, deployment, losses) for text in ask.inputs]
+        requests = [_write_request(text, request, deployment, losses) for text in request.inputs]
         if len(requests) == 1:
             return UpstreamRequest(path=method_path(deployment, "embedContent"), body=_encode(requests[0]))
         return UpstreamRequest(path=method_path(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
@@ -145,25 +149,25 @@ class GeminiEmbeddingsUpstream:
 
 
 def _write_request(
-    text: str | list[int], ask: EmbeddingRequest, deployment: Deployment, losses: LossReport
+    text: str | list[int], request: EmbeddingRequest, deployment: Deployment, losses: LossReport
 ) -> dict[str, Any]:
     if not isinstance(text, str):
         raise errors.UnsupportedFeature(
             "Gemini does not support embeddings of token ids.", param=losses.name_of("inputs")
         )
-    request: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": resource_name(deployment.upstream_model),
         "content": {"parts": [{"text": text}]},
     }
-    if ask.task:
-        request["taskType"] = _TASK_TYPES.get(ask.task.lower(), ask.task)
-    if ask.title:
-        request["title"] = ask.title
-    if ask.dimensions is not None:
-        request["outputDimensionality"] = ask.dimensions
-    if ask.dialect == DIALECT:
-        request.update(ask.extras)
-    return request
+    if request.task:
+        body["taskType"] = _TASK_TYPES.get(request.task.lower(), request.task)
+    if request.title:
+        body["title"] = request.title
+    if request.dimensions is not None:
+        body["outputDimensionality"] = request.dimensions
+    if request.dialect == DIALECT:
+        body.update(request.extras)
+    return body
 
 
 def _read_vector(values: Any) -> list[float]:

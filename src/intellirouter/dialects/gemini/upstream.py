@@ -6,10 +6,10 @@ import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.gemini import upstream_errors
-from intellirouter.dialects.gemini.client_request import read_conversation
+from intellirouter.dialects.gemini.client_request import decode_conversation
 from intellirouter.dialects.gemini.framing import ChunkSplitter
 from intellirouter.dialects.gemini.resources import is_vertex, resource_name
-from intellirouter.dialects.gemini.upstream_request import method_path, write_request
+from intellirouter.dialects.gemini.upstream_request import method_path, request_body
 from intellirouter.dialects.gemini.upstream_response import ResponseReader
 from intellirouter.dialects.gemini.upstream_stream import ContentDecoder
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK, first_of, read_json
@@ -29,7 +29,7 @@ class GeminiUpstream:
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         method = _STREAM_METHOD if conversation.is_stream else _METHOD
         path = method_path(deployment, method) + (_SSE_QUERY if conversation.is_stream else "")
-        return UpstreamRequest(path=path, body=_encode(write_request(conversation, deployment, losses)))
+        return UpstreamRequest(path=path, body=_encode(request_body(conversation, deployment, losses)))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         """Return the client's request. The upstream streams in the format that the client requested."""
@@ -38,7 +38,7 @@ class GeminiUpstream:
             path += _SSE_QUERY
         body = call.body
         if WRAPPED_MARK in body:  # remove the tokens of other vendors, which Google does not understand
-            body = _encode(write_request(read_conversation(call), deployment, LossReport()))
+            body = _encode(request_body(decode_conversation(call), deployment, LossReport()))
         return UpstreamRequest(path=path, body=body)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
@@ -62,7 +62,7 @@ class GeminiUpstream:
     decode_error = staticmethod(upstream_errors.decode_error)
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        body = write_request(conversation, deployment, losses)
+        body = request_body(conversation, deployment, losses)
         if not is_vertex(deployment):
             # With `contents` alone, the system instruction and the tools would not be counted.
             body = {"generateContentRequest": {"model": resource_name(deployment.upstream_model), **body}}

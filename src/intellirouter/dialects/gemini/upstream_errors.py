@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
-from intellirouter.dialects.openai.errors import retry_after_s
+from intellirouter.dialects.openai.upstream_errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _CREDENTIAL_REASONS: Final = frozenset(

@@ -35,7 +35,7 @@ def method_path(deployment: Deployment, method: str) -> str:
     return f"/{collection}/{quote(name, safe='')}:{method}"
 
 
-def write_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
+def request_body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:
     """Write the request's body. Raises `UnsupportedFeature`."""
     system, contents = ContentWriter(conversation, deployment, losses).write()
     body: dict[str, Any] = {"contents": contents}

@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Response
-from intellirouter.dialects.ollama import client_errors as error_style
+from intellirouter.dialects.ollama import upstream_errors
 from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
 from intellirouter.dialects.ollama.client_request import GenerateRequest, OllamaCall
 from intellirouter.dialects.ollama.upstream_request import RequestWriter
 from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_response
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
-from intellirouter.dialects.openai.errors import decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import LineSplitter
@@ -61,7 +61,7 @@ class OllamaUpstream:
     def splitter(self) -> LineSplitter:
         return LineSplitter()
 
-    decode_error = staticmethod(error_style.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 class _Vectors(Struct):
@@ -130,7 +130,7 @@ class OllamaEmbeddings:
             extras={name: value for name, value in raw.items() if name not in _KNOWN},
         )
 
-    decode_error = staticmethod(error_style.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 UPSTREAM: Final = OllamaUpstream()

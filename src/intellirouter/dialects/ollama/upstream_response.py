@@ -33,7 +33,7 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.ollama.wire import DIALECT
-from intellirouter.dialects.openai.errors import decode_error_in_200, decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, decode_error_in_stream
 from intellirouter.dialects.wire.lenient import as_int, epoch_s
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8

@@ -1,18 +1,18 @@
 """OpenAI's chat completions (`POST /v1/chat/completions`), the dialect of most clients and most upstreams.
 
 Door: `SPEC`; `CLIENT`, `UPSTREAM`; `OpenAIChatPassthrough`; `CheckedChatPassthrough` also checks the answers.
-Client side: `client_request`, `client_messages`, `media`, `client_response`, `client_stream`. Upstream side:
-`upstream_request`, `upstream_messages`, `upstream_response`, `upstream_deltas`, and `quirks` for vendors' deviations.
-Both: `codec`, `reasoning`. Same dialect on both sides: `passthrough`, `passthrough_stream`, `checked_passthrough`.
+Client side: `client` and `client_*`, `media`. Upstream side: `upstream` and `upstream_*`, and `quirks` for vendors'
+deviations. Both: `reasoning`. Same dialect on both sides: `passthrough`, `passthrough_stream`, `checked_passthrough`.
 """
 
 from typing import Final
 
-from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai.client_errors import OpenAIErrors
 from intellirouter.dialects.openai_chat.checked_passthrough import CheckedChatPassthrough
-from intellirouter.dialects.openai_chat.codec import ChatClient, ChatUpstream
+from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
+from intellirouter.dialects.openai_chat.upstream import ChatUpstream
 from intellirouter.dialects.openai_chat.upstream_request import LAYOUT
 from intellirouter.dialects.spec import ChatEndpoint, DialectSpec, Traits
 

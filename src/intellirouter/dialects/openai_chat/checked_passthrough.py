@@ -6,7 +6,8 @@ from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
-from intellirouter.dialects.openai_chat.upstream_response import ChatStreamDecoder, decode_response
+from intellirouter.dialects.openai_chat.upstream_response import decode_response
+from intellirouter.dialects.openai_chat.upstream_stream import ChatStreamDecoder
 from intellirouter.dialects.protocols import Answer, StreamRelay
 
 

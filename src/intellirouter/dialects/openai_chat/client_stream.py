@@ -30,7 +30,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.openai.errors import encode_error_event
+from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_response import (
     add_serving_details,
     annotations_of,

@@ -19,7 +19,7 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects.calls import ConversationCall, narrow_call
-from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
@@ -198,7 +198,7 @@ class OpenAIChatPassthrough(Route):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {error}.") from None
         if response.error:
-            raise openai_errors.decode_error_in_200(body)
+            raise upstream_errors.decode_error_in_200(body)
         if response.choices is None:
             raise errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
         finish = response.choices[0].finish_reason if response.choices else None
@@ -207,7 +207,7 @@ class OpenAIChatPassthrough(Route):
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)
 
-    decode_error = staticmethod(openai_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def _check(request: ChatRequest) -> None:

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai.errors import decode_error_in_stream, encode_error_event
+from intellirouter.dialects.openai.client_errors import encode_error_event
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
 

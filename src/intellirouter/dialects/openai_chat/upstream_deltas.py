@@ -318,7 +318,7 @@ class ChoiceReader:
         if self._audio:
             events.append(WholePart(value=_audio(self._audio), choice=self._index, part=self._parts))
         if any(not call.has_started for call in self._calls.values()):
-            raise malformed("a tool call has no name")
+            raise malformed("the name of a tool call is missing")
         events.append(ChoiceFinished(stop=self._stop(), choice=self._index))
         return events
 

@@ -1,13 +1,13 @@
 """OpenAI's legacy completions (`POST /v1/completions`), served by chat upstreams.
 
 Door: `SPEC`; `CLIENT`; `CompletionsPassthrough` for upstreams of the same dialect.
-Client side: `codec`. Same dialect on both sides: `passthrough`. There is no upstream codec.
+Client side: `client`. Same dialect on both sides: `passthrough`. There is no upstream codec.
 """
 
 from typing import Final
 
-from intellirouter.dialects.openai.errors import OpenAIErrors
-from intellirouter.dialects.openai_completions.codec import DIALECT, CompletionsClient
+from intellirouter.dialects.openai.client_errors import OpenAIErrors
+from intellirouter.dialects.openai_completions.client import DIALECT, CompletionsClient
 from intellirouter.dialects.openai_completions.passthrough import CompletionsPassthrough
 from intellirouter.dialects.spec import ChatEndpoint, DialectSpec
 

@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
-from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.openai_embeddings.answer import DIALECT, decode_response, encode_response
+from intellirouter.dialects.openai_embeddings.client_response import encode_response
+from intellirouter.dialects.openai_embeddings.upstream_response import decode_response
+from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -104,7 +106,7 @@ class EmbeddingsPassthrough(Route):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
         if response.error:
-            raise openai_errors.decode_error_in_200(body)
+            raise upstream_errors.decode_error_in_200(body)
         if response.data is None:
             raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
         if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
@@ -121,7 +123,7 @@ class EmbeddingsPassthrough(Route):
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         raise errors.InvalidRequest("Embeddings cannot be streamed.", param="stream")
 
-    decode_error = staticmethod(openai_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def source_of(call: Call) -> EmbeddingsBody:

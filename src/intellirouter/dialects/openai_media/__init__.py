@@ -8,7 +8,7 @@ Source: OpenAI API reference (Moderations, Images, Audio); Cohere "Rerank" and J
 
 from typing import Final
 
-from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai.client_errors import OpenAIErrors
 from intellirouter.dialects.openai_media.forms import Form, FormPart, read_form
 from intellirouter.dialects.openai_media.passthrough import MEDIA_PASSTHROUGHS
 from intellirouter.dialects.spec import DialectSpec, PassthroughEndpoint

@@ -91,7 +91,7 @@ def _part(body: bytes, head_start: int, head_end: int, end: int) -> FormPart:
             is_file = _FILE_NAME.search(value) is not None
             file_name = _text(_FILE_NAME_TEXT.search(value)) if is_file else ""
             return FormPart(_text(name), head_end + 4, max(end, head_end + 4), is_file, file_name)
-    raise _malformed("a part has no name")
+    raise _malformed("the name of a part is missing")
 
 
 def _text(found: re.Match[bytes] | None) -> str:

@@ -18,7 +18,7 @@ from intellirouter.core import (
     estimate_tokens,
 )
 from intellirouter.dialects.calls import narrow_call
-from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
@@ -152,7 +152,7 @@ class MediaPassthrough(Route):
         if not isinstance(document, dict):
             raise errors.UpstreamMalformed("The upstream's response is not a JSON object.")
         if document.get("error"):
-            raise openai_errors.decode_error_in_200(body)
+            raise upstream_errors.decode_error_in_200(body)
         return Answer(decode_media_usage(document) or self._estimated(call))
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
@@ -166,7 +166,7 @@ class MediaPassthrough(Route):
             return Usage(is_estimated=True)
         return Usage(input_tokens=estimate_tokens(len(call.body)), is_estimated=True)
 
-    decode_error = staticmethod(openai_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
 
 
 def _source_of(call: Call) -> Form | MediaFields:

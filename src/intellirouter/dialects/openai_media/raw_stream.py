@@ -3,7 +3,8 @@
 import msgspec
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.openai.errors import decode_error_in_stream, encode_error_event
+from intellirouter.dialects.openai.client_errors import encode_error_event
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, split_events
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Usage, errors, new_id
-from intellirouter.dialects.openai.errors import encode_error
+from intellirouter.dialects.openai.client_errors import encode_error
 from intellirouter.dialects.openai_realtime.usage import decode_realtime_usage
 
 _TYPE_WITHIN: Final = 256

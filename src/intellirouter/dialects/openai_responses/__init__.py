@@ -2,19 +2,20 @@
 
 Public names: `SPEC`; `CLIENT` (`POST /v1/responses`), `COUNT_CLIENT` (`POST /v1/responses/input_tokens`), `UPSTREAM`
 and `ResponsesPassthrough`. The client side is in `client`, `count`, `client_*` and `response_envelope`, the upstream
-side in `upstream_*`. Both use `encrypted_content` and `fields`. `history`, `lifecycle` and `storage` are for the room
-that stores responses.
+side in `upstream` and `upstream_*`. Both use `encrypted_content` and `fields`. `history`, `lifecycle` and `storage` are
+for the room that stores responses.
 """
 
 from typing import Final
 
-from intellirouter.dialects.openai.errors import OpenAIErrors
+from intellirouter.dialects.openai.client_errors import OpenAIErrors
 from intellirouter.dialects.openai_responses import history, lifecycle
 from intellirouter.dialects.openai_responses.client import ResponsesClient
 from intellirouter.dialects.openai_responses.count import InputTokensClient
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.passthrough import ResponsesPassthrough
-from intellirouter.dialects.openai_responses.upstream_request import LAYOUT, ResponsesUpstream
+from intellirouter.dialects.openai_responses.upstream import ResponsesUpstream
+from intellirouter.dialects.openai_responses.upstream_request import LAYOUT
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
 CLIENT: Final = ResponsesClient()

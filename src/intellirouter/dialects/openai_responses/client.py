@@ -7,8 +7,8 @@ import msgspec
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response, events_of
-from intellirouter.dialects.openai_responses.client_request import read_request
-from intellirouter.dialects.openai_responses.client_settings import read_conversation
+from intellirouter.dialects.openai_responses.client_request import decode_request
+from intellirouter.dialects.openai_responses.client_settings import decode_conversation
 from intellirouter.dialects.openai_responses.client_stream import ResponseWriter, WholeResponseWriter
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.protocols import StreamEncoder
@@ -43,10 +43,10 @@ class ResponsesClient:
     field_names = FIELD_NAMES
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:
-        return read_request(body, context)
+        return decode_request(body, context)
 
     def decode(self, call: Call) -> Conversation:
-        return read_conversation(decode_body(_decoder, call.body))
+        return decode_conversation(decode_body(_decoder, call.body))
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
         writer = WholeResponseWriter(call, losses)

@@ -94,7 +94,7 @@ class ResponsesCall(ConversationCall, kw_only=True):
 _decoder: Final = msgspec.json.Decoder(ResponsesRequest)
 
 
-def read_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ResponsesCall:
+def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ResponsesCall:
     """Validate and read the members that routing needs. Raises `InvalidRequest`."""
     request = decode_body(_decoder, body)
     _check_request(request)
@@ -113,7 +113,7 @@ def read_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Respon
 
 
 def source_of(call: Call) -> ResponsesRequest:
-    """Return the members that `read_request` has read."""
+    """Return the members that `decode_request` has read."""
     return narrow_call(call, ResponsesCall).source
 
 

@@ -42,7 +42,7 @@ _STREAM_OPTIONS: Final = frozenset({"include_obfuscation"})
 _SUPPORTED_INCLUDES: Final = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 
 
-def read_conversation(body: dict[str, Any]) -> Conversation:
+def decode_conversation(body: dict[str, Any]) -> Conversation:
     """Read the complete request. Raises `InvalidRequest`."""
     tools = READER.array(body, "tools", "")
     names = flatten_names(tools)

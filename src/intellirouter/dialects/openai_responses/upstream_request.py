@@ -1,4 +1,4 @@
-"""The upstream side of the Responses dialect: `POST /responses`."""
+"""Encodes requests to an upstream: `POST /responses`."""
 
 import hashlib
 import re
@@ -6,26 +6,18 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
     OutputFormat,
     ReasoningConfig,
-    Response,
     Text,
     ToolChoice,
-    origin_of,
 )
-from intellirouter.dialects.openai import errors as openai_errors
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_input import InputWriter, namespaced_tools, write_tools
-from intellirouter.dialects.openai_responses.upstream_response import read_response
-from intellirouter.dialects.openai_responses.upstream_stream import ResponsesStreamDecoder
-from intellirouter.dialects.protocols import Splitter, StreamDecoder
-from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
-from intellirouter.dialects.wire.sse import EventSplitter
 
 PATH: Final = "/responses"
 _UNSUPPORTED_PARAMETERS: Final = (
@@ -63,37 +55,15 @@ LAYOUT: Final = Layout(
 )
 
 
-class ResponsesUpstream:
-    """Implements `protocols.ChatUpstream`."""
-
-    dialect = DIALECT
-
-    def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        body = _write_body(conversation, deployment, losses)
-        for name in deployment.quirks.refuses & body.keys():
-            del body[name]
-            losses.dropped(name)
-        for name, upstream_name in deployment.quirks.renames:
-            if name in body:
-                body[upstream_name] = body.pop(name)
-        return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
-
-    def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        body, model = call.body, deployment.upstream_model
-        if model != call.model:
-            body = replace(body, model_spans(body, call.model), json_string(model))
-        return UpstreamRequest(path=PATH, body=body)
-
-    def decode(self, body: bytes, deployment: Deployment) -> Response:
-        return read_response(body, origin_of(deployment))
-
-    def stream(self, deployment: Deployment) -> StreamDecoder:
-        return ResponsesStreamDecoder(origin_of(deployment))
-
-    def splitter(self) -> Splitter:
-        return EventSplitter()
-
-    decode_error = staticmethod(openai_errors.decode_error)
+def encode_request(conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
+    body = _write_body(conversation, deployment, losses)
+    for name in deployment.quirks.refuses & body.keys():
+        del body[name]
+        losses.dropped(name)
+    for name, upstream_name in deployment.quirks.renames:
+        if name in body:
+            body[upstream_name] = body.pop(name)
+    return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
 
 
 def _write_body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

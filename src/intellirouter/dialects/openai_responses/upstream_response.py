@@ -19,7 +19,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
-from intellirouter.dialects.openai.errors import ACCOUNT_CODES, decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_error_in_200
 from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
@@ -64,7 +64,7 @@ def read_body(raw: bytes | msgspec.Raw) -> ResponseBody | None:
         return None
 
 
-def read_response(body: bytes, origin: str) -> Response:
+def decode_response(body: bytes, origin: str) -> Response:
     """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     response = read_body(body) if _is_utf8(body) else None
     if response is None:

@@ -30,7 +30,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.openai.errors import decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_responses.client_content import read_citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_response import (

@@ -1,4 +1,4 @@
-"""The law between a whole answer and its stream."""
+"""The events of a response collect to the response."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,11 +59,11 @@ responses = st.builds(
 
 
 @given(responses)
-def test_a_stream_of_an_answer_collects_to_it(response: Response) -> None:
+def test_the_events_of_a_response_collect_to_it(response: Response) -> None:
     assert collect(events_of(response)) == response
 
 
-def test_interleaved_calls_keep_their_pieces_apart() -> None:
+def test_interleaved_calls_are_collected_separately() -> None:
     response = collect(
         [
             StreamStarted(id="r"),
@@ -82,11 +82,11 @@ def test_interleaved_calls_keep_their_pieces_apart() -> None:
     ]
 
 
-def test_a_call_without_arguments_has_empty_ones() -> None:
+def test_a_call_without_arguments_gets_an_empty_object() -> None:
     response = collect([ToolCallStarted(id="a", name="f"), ToolCallStarted(id="b", name="g", part=1, kind="custom")])
     assert [part.arguments for part in response.choices[0].parts if isinstance(part, ToolCall)] == ["{}", ""]
 
 
-def test_a_stream_that_is_under_way_has_no_stop() -> None:
+def test_an_incomplete_stream_has_no_stop_reason() -> None:
     response = collect([TextDelta(text="he"), ReasoningDelta(text="hm", part=1), TextDelta(text="llo")])
     assert response.choices == [Choice(parts=[Text(text="hello"), Reasoning(text="hm")])]

@@ -1,4 +1,4 @@
-"""Opaque tokens say who minted them, and go back to nobody else."""
+"""Opaque tokens contain their origin, and are sent back only to the endpoint that issued them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,23 +13,23 @@ def deployment(name: str = "d", provider: str = "p", url: str = "http://localhos
 
 
 @given(st.text(), st.sampled_from(["gemini", "anthropic_messages"]), st.sampled_from(["", "0123456789ab"]))
-def test_a_wrapped_token_comes_back_whole(value: str, dialect: str, origin: str) -> None:
+def test_a_wrapped_token_can_be_unwrapped(value: str, dialect: str, origin: str) -> None:
     token = Opaque(value=value, origin=origin, dialect=dialect)
     wrapped = wrap_token(token)
     assert wrapped.isascii()
     assert unwrap_token(wrapped, "openai_chat") == token
 
 
-def test_a_bare_token_belongs_to_the_dialect_it_comes_in() -> None:
+def test_an_unwrapped_token_belongs_to_the_dialect_of_the_request() -> None:
     assert unwrap_token("EqQB", "anthropic_messages") == Opaque(value="EqQB", dialect="anthropic_messages")
 
 
 @given(st.text())
-def test_what_only_looks_wrapped_is_a_bare_token(text: str) -> None:
+def test_any_text_with_the_prefix_can_be_unwrapped(text: str) -> None:
     assert unwrap_token("irt1." + text, "gemini").value is not None
 
 
-def test_a_token_goes_back_to_its_endpoint_only() -> None:
+def test_a_token_is_sent_only_to_its_endpoint() -> None:
     here = deployment()
     token = Opaque(value="t", origin=origin_of(here), dialect="gemini")
     assert usable_token(token, "gemini", here) == "t"
@@ -40,5 +40,5 @@ def test_a_token_goes_back_to_its_endpoint_only() -> None:
     assert usable_token(None, "gemini", here) is None
 
 
-def test_a_token_of_unknown_origin_is_tried_in_its_dialect() -> None:
+def test_a_token_of_unknown_origin_is_sent_to_any_endpoint_of_its_dialect() -> None:
     assert usable_token(Opaque(value="t", dialect="gemini"), "gemini", deployment()) == "t"

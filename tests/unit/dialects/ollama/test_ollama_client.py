@@ -1,4 +1,4 @@
-"""What Ollama's clients get: whole answers, lines, refusals of their mistakes, loads."""
+"""Ollama's clients: rejected requests, encoded responses and streams, model loads."""
 
 import json
 
@@ -113,7 +113,7 @@ def lines(events, client=CLIENT, losses=None):
         ({"model": None}, "model"),
     ],
 )
-def test_mistakes_are_named(more, param):
+def test_the_invalid_member_is_named(more, param):
     with pytest.raises(errors.InvalidRequest) as caught:
         chat(**more)
     if param is not None:
@@ -125,22 +125,22 @@ def test_mistakes_are_named(more, param):
     "body", [b"", b"{", b"[]", b'"x"', b'{"model":"m\xff"}', b"[" * 100_000, b'{"model":"\\ud800"}']
 )
 @pytest.mark.parametrize("client", [CLIENT, GENERATE_CLIENT])
-def test_no_json_object_is_refused(client, body):
+def test_bodies_that_are_not_an_object_are_rejected(client, body):
     with pytest.raises(errors.InvalidRequest):
         client.decode_request(body)
 
 
-def test_a_picture_by_address_is_refused_in_a_prompt():
-    with pytest.raises(errors.InvalidRequest, match="Send the picture itself"):
+def test_an_image_url_in_a_prompt_is_rejected():
+    with pytest.raises(errors.InvalidRequest, match="expected base64 data, but got a URL"):
         generate(images=["http://x.org/a.png"])
 
 
-def test_line_ends_in_base64_are_taken_out():
-    form = GENERATE_CLIENT.decode(generate(images=["iVBO\r\nRw0KGgo=\n"]))
-    assert form.messages[0].parts[0].source == Source(data="iVBORw0KGgo=", media_type="image/png")
+def test_line_breaks_in_base64_are_removed():
+    conversation = GENERATE_CLIENT.decode(generate(images=["iVBO\r\nRw0KGgo=\n"]))
+    assert conversation.messages[0].parts[0].source == Source(data="iVBORw0KGgo=", media_type="image/png")
 
 
-def test_needs_are_what_the_request_relies_on():
+def test_needs_follow_from_the_request():
     wav = "UklGRiQAAABXQVZFZm10IBAAAAABAAEA"
     assert chat().needs == frozenset()
     assert chat(tools=[{"function": {"name": "a"}}], format={"type": "object"}).needs == {"tools", "json_schema"}
@@ -150,12 +150,12 @@ def test_needs_are_what_the_request_relies_on():
     assert chat(options={"num_predict": 5}).max_output_tokens == 5
 
 
-def test_ids_of_calls_are_the_same_each_time():
+def test_generated_call_ids_are_the_same_for_the_same_history():
     history = [{"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": {}}}]}]
     assert CLIENT.decode(chat(messages=history)) == CLIENT.decode(chat(messages=history))
 
 
-def test_a_whole_answer():
+def test_a_complete_response():
     usage = Usage(input_tokens=5, cache_read_tokens=3, output_tokens=2, reasoning_tokens=4)
     body, losses = encoded(
         answer(Reasoning(text="Hm"), Text(text="Hello"), usage=usage, created_s=1772600767, model="upstream's")
@@ -176,18 +176,18 @@ def test_a_whole_answer():
     assert losses == []
 
 
-def test_an_answer_to_generate_has_no_message():
+def test_a_response_of_generate_has_no_message():
     body, _ = encoded(answer(Reasoning(text="Hm"), Text(text="Hello")), GENERATE_CLIENT)
     assert (body["response"], body["thinking"], "message" in body) == ("Hello", "Hm", False)
 
 
-def test_logprobs_stand_beside_the_message():
+def test_logprobs_are_next_to_the_message():
     pieces = [{"token": "A", "logprob": -1.0}]
     body, _ = encoded(answer(Text(text="A", logprobs=pieces)))
     assert (body["logprobs"], "logprobs" in body["message"]) == (pieces, False)
 
 
-def test_calls_and_results_out_of_place_are_left_out():
+def test_tool_results_in_a_response_are_omitted():
     body, _ = encoded(answer(Text(text="A"), ToolResult(call_id="x")))
     assert body["message"]["content"] == "A"
 
@@ -200,7 +200,7 @@ def test_durations_of_an_ollama_upstream_are_kept():
 
 
 @pytest.mark.parametrize(
-    ("reason", "said", "is_lost"),
+    ("reason", "done_reason", "is_lost"),
     [
         ("stop", "stop", False),
         ("stop_sequence", "stop", False),
@@ -213,9 +213,9 @@ def test_durations_of_an_ollama_upstream_are_kept():
         ("error", "stop", True),
     ],
 )
-def test_every_reason_has_a_word(reason, said, is_lost):
+def test_done_reasons(reason, done_reason, is_lost):
     body, losses = encoded(answer(Text(text="A"), reason=reason))
-    assert body["done_reason"] == said
+    assert body["done_reason"] == done_reason
     assert bool(losses) == is_lost
 
 
@@ -236,13 +236,13 @@ def test_arguments_are_objects_and_calls_are_numbered():
     assert losses == []
 
 
-def test_broken_arguments_are_kept():
+def test_invalid_arguments_are_sent_as_raw_text():
     body, losses = encoded(answer(ToolCall(id="c1", name="a", arguments='{"x": '), reason="length"))
     assert body["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": '{"x": '}
-    assert losses == ['tool_calls[].function.arguments;how=converted;as="arguments that are no JSON object"']
+    assert losses == ['tool_calls[].function.arguments;how=converted;as="invalid JSON object in _raw"']
 
 
-def test_what_cannot_be_told_is_reported():
+def test_parts_that_ollama_does_not_have_are_reported():
     body, losses = encoded(
         Response(
             choices=[
@@ -270,7 +270,7 @@ def test_what_cannot_be_told_is_reported():
     ]
 
 
-def test_no_choices_are_an_empty_answer():
+def test_a_response_without_choices_has_an_empty_message():
     body, _ = encoded(Response())
     assert body["message"] == {"role": "assistant", "content": ""}
 
@@ -298,7 +298,7 @@ def test_lines_of_generate():
     assert [(line["response"], line.get("thinking")) for line in found] == [("", "Hm"), ("A", None), ("", None)]
 
 
-def test_the_last_line_measures(monkeypatch):
+def test_the_last_line_contains_durations(monkeypatch):
     times = iter([10**9, 3 * 10**9, 2 * 10**9, 7 * 10**9])
     monkeypatch.setattr("time.time_ns", lambda: next(times))
     found = lines([TextDelta(text="A"), TextDelta(text="B")])
@@ -315,7 +315,7 @@ def test_the_last_line_measures(monkeypatch):
     )
 
 
-def test_interleaved_calls_become_whole_ones_in_order():
+def test_interleaved_calls_are_sent_completely_and_in_order():
     found = lines(
         [
             ToolCallStarted(id="x", name="a", part=0),
@@ -333,18 +333,18 @@ def test_interleaved_calls_become_whole_ones_in_order():
     ]
 
 
-def test_a_call_goes_out_when_it_ends():
+def test_a_call_is_sent_when_it_is_complete():
     encoder = CLIENT.stream(chat(), LossReport())
     assert encoder.encode([ToolCallStarted(id="x", name="a"), ArgumentsDelta(text="{")]) == b""
     assert b'"arguments":{}' in encoder.encode([ArgumentsDelta(text="}"), PartEnded()])
     assert encoder.encode([PartEnded(), ArgumentsDelta(text="late")]) == b""
 
 
-def test_a_call_that_never_ends_is_told_at_the_end():
+def test_a_call_without_an_end_is_sent_at_the_end():
     assert lines([ToolCallStarted(id="x", name="a")])[0]["message"]["tool_calls"][0]["function"]["name"] == "a"
 
 
-def test_summaries_are_set_apart():
+def test_summaries_are_separated_by_blank_lines():
     found = lines(
         [
             ReasoningDelta(text="One", is_summary=True),
@@ -355,7 +355,7 @@ def test_summaries_are_set_apart():
     assert "".join(line["message"].get("thinking", "") for line in found) == "One.\n\nTwo"
 
 
-def test_odd_events_of_a_stream():
+def test_other_events_of_a_stream():
     losses = LossReport()
     found = lines(
         [
@@ -376,7 +376,7 @@ def test_odd_events_of_a_stream():
     assert [loss.field for loss in losses.taken()] == ["citations", "thinking.signature", "audio", "k", "n"]
 
 
-def test_an_answer_told_as_a_stream_is_the_same_answer():
+def test_a_response_is_the_same_after_encoding_and_decoding_as_a_stream():
     response = Response(
         choices=[
             Choice(
@@ -432,7 +432,7 @@ def test_loads_and_unloads(keep_alive, reason):
     assert not is_load(generate())
 
 
-def test_the_load_lane_asks_nobody():
+def test_the_load_route_answers_without_an_upstream():
     call = chat(messages=None)
     assert LOAD_ROUTE.is_local
     found = LOAD_ROUTE.decode_response(b"", call, DEPLOYMENT)

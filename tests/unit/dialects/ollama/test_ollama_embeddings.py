@@ -1,4 +1,4 @@
-"""Ollama's embeddings, both endpoints, both sides."""
+"""Ollama's embeddings: both endpoints, client side and upstream side."""
 
 import json
 
@@ -33,9 +33,11 @@ def legacy(**more):
     return LEGACY_EMBEDDINGS_CLIENT.decode_request(json.dumps({"model": "e", **more}).encode())
 
 
-def test_inputs_are_read():
-    ask = EMBEDDINGS_CLIENT.decode(embed(input="a", dimensions=8, truncate=False, options={"num_ctx": 5, "seed": None}))
-    assert ask == EmbeddingRequest(
+def test_requests_are_decoded():
+    request = EMBEDDINGS_CLIENT.decode(
+        embed(input="a", dimensions=8, truncate=False, options={"num_ctx": 5, "seed": None})
+    )
+    assert request == EmbeddingRequest(
         dialect="ollama",
         model="e",
         inputs=["a"],
@@ -53,12 +55,12 @@ def test_inputs_are_read():
 @pytest.mark.parametrize(
     "more", [{"input": 3}, {"input": [3]}, {"input": "a", "dimensions": -1}, {"input": "a", "dimensions": 2**40}]
 )
-def test_mistakes_are_named(more):
+def test_invalid_requests_are_rejected(more):
     with pytest.raises(errors.InvalidRequest):
         embed(**more)
 
 
-def test_answers_are_written():
+def test_responses_are_encoded():
     answer = EmbeddingResponse(vectors=[[0.5, -1.0], [2.0, 3.0]], usage=Usage(input_tokens=4))
     body = json.loads(EMBEDDINGS_CLIENT.encode(answer, embed(input=["a", "b"]), LossReport()))
     assert body == {
@@ -76,7 +78,7 @@ def test_answers_are_written():
     assert LEGACY_EMBEDDINGS_CLIENT.encode(EmbeddingResponse(), legacy(), LossReport()) == b'{"embedding":[]}'
 
 
-def test_loads():
+def test_requests_without_input_load_the_model():
     assert is_load(embed())
     assert is_load(embed(input=[]))
     assert is_load(legacy())
@@ -86,33 +88,33 @@ def test_loads():
     assert json.loads(load_answer(legacy())) == {"embedding": []}
 
 
-def ask(**more):
+def request_of(**more):
     return EmbeddingRequest(**{"dialect": "openai_chat", "model": "e", "inputs": ["a"], **more})
 
 
-def test_an_upstream_is_asked():
+def test_requests_are_encoded_for_the_upstream():
     losses = LossReport()
-    request = EMBEDDINGS_UPSTREAM.encode(ask(dimensions=8, task="q", title="t", user="u"), DEPLOYMENT, losses)
+    request = EMBEDDINGS_UPSTREAM.encode(request_of(dimensions=8, task="q", title="t", user="u"), DEPLOYMENT, losses)
     assert request.path == "/api/embed"
     assert json.loads(request.body) == {"model": "minilm", "input": ["a"], "dimensions": 8}
     assert [loss.field for loss in losses.taken()] == ["task", "title", "user"]
-    own = ask(dialect="ollama", extras={"options.num_ctx": 5, "truncate": True})
+    own = request_of(dialect="ollama", extras={"options.num_ctx": 5, "truncate": True})
     body = json.loads(EMBEDDINGS_UPSTREAM.encode(own, DEPLOYMENT, LossReport()).body)
     assert body == {"model": "minilm", "input": ["a"], "options": {"num_ctx": 5}, "truncate": True}
 
 
-def test_token_ids_are_refused():
+def test_token_ids_are_rejected():
     with pytest.raises(errors.UnsupportedFeature, match="token ids"):
-        EMBEDDINGS_UPSTREAM.encode(ask(inputs=[[1, 2]]), DEPLOYMENT, LossReport())
+        EMBEDDINGS_UPSTREAM.encode(request_of(inputs=[[1, 2]]), DEPLOYMENT, LossReport())
 
 
-def test_a_relay_keeps_the_endpoint():
+def test_relayed_requests_keep_their_endpoint():
     assert EMBEDDINGS_UPSTREAM.relay_request(embed(input="a"), DEPLOYMENT).path == "/api/embed"
     request = EMBEDDINGS_UPSTREAM.relay_request(legacy(prompt="a"), DEPLOYMENT)
     assert (request.path, json.loads(request.body)["model"]) == ("/api/embeddings", "minilm")
 
 
-def test_answers_are_read():
+def test_responses_are_decoded():
     body = b'{"model":"minilm","embeddings":[[1,2.5]],"prompt_eval_count":3,"total_duration":9}'
     assert EMBEDDINGS_UPSTREAM.decode(body, DEPLOYMENT) == EmbeddingResponse(
         model="minilm",
@@ -128,12 +130,12 @@ def test_answers_are_read():
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b'{"embeddings":[["a"]]}', b'{"embeddings":"x"}', b'{"embeddings":[null]}']
 )
-def test_nonsense_is_malformed(body):
+def test_invalid_responses_are_malformed(body):
     with pytest.raises(errors.UpstreamMalformed):
         EMBEDDINGS_UPSTREAM.decode(body, DEPLOYMENT)
 
 
-def test_errors():
+def test_errors_are_decoded():
     with pytest.raises(errors.UpstreamUnavailable, match="broke"):
         EMBEDDINGS_UPSTREAM.decode(b'{"error":"broke"}', DEPLOYMENT)
     error = EMBEDDINGS_UPSTREAM.decode_error(404, (), b'{"error":"no"}', deployment="x", clock=FakeClock())

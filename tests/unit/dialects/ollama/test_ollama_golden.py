@@ -1,4 +1,4 @@
-"""Ollama's golden fixtures: requests, answers, streams cut anywhere, errors."""
+"""Ollama's golden cases: requests, responses, streams at any split, errors."""
 
 import json
 from itertools import count
@@ -33,7 +33,7 @@ def call_of(body) -> Call:
 
 
 def with_numbered_ids(response: Response) -> Response:
-    """Minted ids are numbered: the fixtures call them <1>, <2>, …"""
+    """Number the generated ids, which are <1>, <2>, … in the fixtures."""
     numbers = count(1)
     for choice in response.choices:
         for part in choice.parts:
@@ -52,7 +52,7 @@ def decoded(*pieces: bytes) -> Response:
 
 
 @pytest.mark.parametrize("case", cases("requests"))
-def test_a_request_is_read(case):
+def test_a_request_is_decoded(case):
     call = call_of(case["body"])
     client = GENERATE_CLIENT if "prompt" in case["body"] else CLIENT
     assert client.decode(call) == msgspec.convert(case["form"], Conversation)
@@ -61,7 +61,7 @@ def test_a_request_is_read(case):
 
 
 @pytest.mark.parametrize("case", [each for each in cases("requests") if "prompt" not in each.values[0]["body"]])
-def test_what_is_read_is_written_and_read_again_alike(case):
+def test_a_request_is_the_same_after_encoding_and_decoding(case):
     form = CLIENT.decode(call_of(case["body"]))
     request = UPSTREAM.encode(form, DEPLOYMENT, LossReport())
     assert request.path == "/api/chat"
@@ -70,7 +70,7 @@ def test_what_is_read_is_written_and_read_again_alike(case):
         message.extras.pop("tool_call_id", None)
     expected, found = msgspec.to_builtins(form), msgspec.to_builtins(again)
     if "tool_result_image" in case["features"]:
-        return  # told by the user, in the next message
+        return  # sent as user, in the next message
     for each in (expected, found):
         for message in each["messages"]:
             for part in message["parts"]:
@@ -88,13 +88,13 @@ def test_what_is_read_is_written_and_read_again_alike(case):
 
 
 @pytest.mark.parametrize("case", cases("responses"))
-def test_an_answer_is_read(case):
+def test_a_response_is_decoded(case):
     body = json.dumps(case["body"], ensure_ascii=False, separators=(",", ":")).encode()
     assert with_numbered_ids(UPSTREAM.decode(body, DEPLOYMENT)) == msgspec.convert(case["form"], Response)
 
 
 @pytest.mark.parametrize("case", cases("streams"))
-def test_a_stream_is_read_wherever_it_is_cut(case):
+def test_a_stream_is_decoded_at_any_split(case):
     wire, form = wire_of(case), msgspec.convert(case["form"], Response)
     assert decoded(wire) == form
     for cut in range(1, len(wire)):
@@ -103,16 +103,16 @@ def test_a_stream_is_read_wherever_it_is_cut(case):
 
 
 @pytest.mark.parametrize("case", cases("streams"))
-def test_an_unfinished_stream_is_an_error(case):
+def test_an_incomplete_stream_is_malformed(case):
     whole = [line for line in case["wire"] if '"done":true' not in line.replace(" ", "")]
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed("".join(whole).encode())
-    with pytest.raises(Exception, match="without its last line"):
+    with pytest.raises(Exception, match="ended without a line with `done`"):
         decoder.end()
 
 
 @pytest.mark.parametrize("case", cases("errors"))
-def test_an_error_becomes_ours(case):
+def test_an_error_is_decoded(case):
     body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
     headers = [tuple(each) for each in case["headers"]]
     error = UPSTREAM.decode_error(case["status"], headers, body.encode(), deployment="local/qwen", clock=FakeClock())

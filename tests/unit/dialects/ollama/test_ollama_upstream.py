@@ -1,4 +1,4 @@
-"""What an Ollama upstream is asked, and what it may answer."""
+"""Ollama as an upstream: encoded requests, and decoded responses and streams."""
 
 import json
 
@@ -49,25 +49,25 @@ def conversation(*messages, **more):
     )
 
 
-def asked(*messages, **more):
+def encoded(*messages, **more):
     losses = LossReport()
     request = UPSTREAM.encode(conversation(*messages, **more), DEPLOYMENT, losses)
     return json.loads(request.body), [str(loss) for loss in losses.taken()]
 
 
-def refused(**more):
+def rejection(**more):
     with pytest.raises(errors.UnsupportedFeature) as caught:
-        asked(**more)
+        encoded(**more)
     return caught.value
 
 
-def test_stream_is_always_said():
-    assert asked()[0]["stream"] is False
-    assert asked(is_stream=True)[0]["stream"] is True
-    assert asked()[0]["model"] == "qwen3:8b"
+def test_stream_is_always_set():
+    assert encoded()[0]["stream"] is False
+    assert encoded(is_stream=True)[0]["stream"] is True
+    assert encoded()[0]["model"] == "qwen3:8b"
 
 
-def test_knobs_become_options():
+def test_sampling_parameters_become_options():
     sampling = Sampling(
         max_output_tokens=9,
         temperature=0.5,
@@ -82,7 +82,7 @@ def test_knobs_become_options():
         logprobs=True,
         top_logprobs=2,
     )
-    body, losses = asked(sampling=sampling)
+    body, losses = encoded(sampling=sampling)
     assert body["options"] == {
         "num_predict": 9,
         "temperature": 0.5,
@@ -97,11 +97,11 @@ def test_knobs_become_options():
     }
     assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
     assert losses == []
-    assert "options" not in asked()[0]
+    assert "options" not in encoded()[0]
 
 
-def test_knobs_it_lacks_are_reported():
-    _, losses = asked(
+def test_unsupported_parameters_are_reported():
+    _, losses = encoded(
         sampling=Sampling(logit_bias={"1": 2.0}, verbosity="low"),
         user="u",
         metadata={"a": 1},
@@ -115,16 +115,16 @@ def test_knobs_it_lacks_are_reported():
     ]
 
 
-def test_tool_choice_none_leaves_the_tools_out():
-    body, losses = asked(tools=TOOLS, tool_choice=ToolChoice(mode="none"))
+def test_tool_choice_none_omits_the_tools():
+    body, losses = encoded(tools=TOOLS, tool_choice=ToolChoice(mode="none"))
     assert "tools" not in body
     assert losses == ['tool_choice;how=emulated;as="tools left out"']
 
 
 def test_tool_choice_auto_and_allowed_tools():
-    body, losses = asked(tools=TOOLS, tool_choice=ToolChoice())
+    body, losses = encoded(tools=TOOLS, tool_choice=ToolChoice())
     assert [tool["function"]["name"] for tool in body["tools"]] == ["a", "b"]
-    body, losses = asked(tools=TOOLS, tool_choice=ToolChoice(allowed=["b"]))
+    body, losses = encoded(tools=TOOLS, tool_choice=ToolChoice(allowed=["b"]))
     assert body["tools"] == [
         {"type": "function", "function": {"name": "b", "description": "B", "parameters": {"type": "object"}}}
     ]
@@ -140,28 +140,28 @@ def test_tool_choice_auto_and_allowed_tools():
         ({"modalities": ["text", "audio"]}, "modalities"),
     ],
 )
-def test_what_cannot_be_said_is_refused(more, param):
-    error = refused(**more)
+def test_unsupported_features_are_rejected(more, param):
+    error = rejection(**more)
     assert error.param == param
     assert "local/qwen" in error.message
 
 
-def test_tools_of_free_text_become_functions_of_one_text():
+def test_custom_tools_become_functions_with_one_argument():
     grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: X"}}
-    body, losses = asked(tools=[CustomTool(name="c", description="C", format=grammar)])
+    body, losses = encoded(tools=[CustomTool(name="c", description="C", format=grammar)])
     function = body["tools"][0]["function"]
     assert function["parameters"]["required"] == ["input"]
     assert "start: X" in function["parameters"]["properties"]["input"]["description"]
-    assert losses == ['tools;how=emulated;as="free text is the argument input"']
-    assert "tools" not in asked(tools=[CustomTool(name="c")], tool_choice=ToolChoice(allowed=["x"]))[0]
+    assert losses == ['tools;how=emulated;as="free text sent as argument input"']
+    assert "tools" not in encoded(tools=[CustomTool(name="c")], tool_choice=ToolChoice(allowed=["x"]))[0]
 
 
 def media(kind="image", **source):
     return Message(role="user", parts=[Text(text="What?"), Media(kind=kind, source=Source(**source), detail="low")])
 
 
-def test_pictures_are_bare_base64():
-    body, losses = asked(media(data="aGk=", media_type="image/png"))
+def test_images_are_sent_as_base64():
+    body, losses = encoded(media(data="aGk=", media_type="image/png"))
     assert body["messages"] == [{"role": "user", "content": "What?", "images": ["aGk="]}]
     assert losses == ["messages[].content[].detail;how=dropped"]
 
@@ -175,26 +175,26 @@ def test_pictures_are_bare_base64():
         media("video", data="aGk="),
     ],
 )
-def test_media_it_cannot_take_are_refused(message):
+def test_unsupported_media_are_rejected(message):
     with pytest.raises(errors.UnsupportedFeature):
-        asked(message)
+        encoded(message)
 
 
-def test_documents_of_text_are_text():
-    body, losses = asked(media("document", text="Read me."))
+def test_text_documents_become_text():
+    body, losses = encoded(media("document", text="Read me."))
     assert body["messages"][0]["content"] == "What?\nRead me."
     assert losses == ['messages[].content[].document;how=converted;as="text"']
 
 
-def test_tools_of_vendors_are_dropped_and_said():
-    body, losses = asked(tools=[ServerTool(dialect="openai_responses", kind="web_search", raw={}), TOOLS[0]])
+def test_server_tools_are_dropped_and_reported():
+    body, losses = encoded(tools=[ServerTool(dialect="openai_responses", kind="web_search", raw={}), TOOLS[0]])
     assert len(body["tools"]) == 1
     assert losses == ['tools[].web_search;how=dropped;as="only its vendor runs it"']
 
 
 def test_empty_arguments_become_an_object():
     calls = [ToolCall(id="1", name="a", arguments=""), ToolCall(id="2", name="b", arguments='{"x":1}')]
-    body, losses = asked(Message(role="assistant", parts=[Text(text="A"), Text(text="B"), *calls]))
+    body, losses = encoded(Message(role="assistant", parts=[Text(text="A"), Text(text="B"), *calls]))
     assert body["messages"] == [
         {
             "role": "assistant",
@@ -208,27 +208,27 @@ def test_empty_arguments_become_an_object():
     assert losses == []
 
 
-def test_broken_and_free_arguments_in_the_history():
+def test_invalid_and_custom_arguments_in_the_history():
     calls = [ToolCall(id="1", name="a", arguments="{"), ToolCall(id="2", name="b", arguments="free", kind="custom")]
-    body, losses = asked(Message(role="assistant", parts=calls))
+    body, losses = encoded(Message(role="assistant", parts=calls))
     written = [call["function"]["arguments"] for call in body["messages"][0]["tool_calls"]]
     assert written == [{"_raw": "{"}, {"input": "free"}]
     assert len(losses) == 1
 
 
-def test_calls_without_an_id_and_results_out_of_place():
+def test_calls_without_an_id_and_misplaced_results():
     stray = ToolResult(call_id="9", parts=[Text(text="x")])
-    body, _ = asked(Message(role="assistant", parts=[ToolCall(id="", name="a"), stray]))
+    body, _ = encoded(Message(role="assistant", parts=[ToolCall(id="", name="a"), stray]))
     assert "id" not in body["messages"][0]["tool_calls"][0]
 
 
-def test_cache_marks_of_results_are_said():
-    _, losses = asked(Message(role="tool", parts=[ToolResult(call_id="1", cache=CacheMark())]))
+def test_cache_marks_of_results_are_reported():
+    _, losses = encoded(Message(role="tool", parts=[ToolResult(call_id="1", cache=CacheMark())]))
     assert losses == ["cache;how=dropped"]
 
 
-def test_results_name_their_tool_and_call():
-    body, losses = asked(
+def test_results_contain_tool_name_and_call_id():
+    body, losses = encoded(
         Message(role="assistant", parts=[ToolCall(id="1", name="a"), ToolCall(id="2", name="b")]),
         Message(role="tool", parts=[ToolResult(call_id="2", parts=[Text(text="x"), Text(text="y")])]),
         Message(role="tool", parts=[ToolResult(call_id="1", parts=[Text(text="boom")], is_error=True)]),
@@ -239,16 +239,16 @@ def test_results_name_their_tool_and_call():
         {"role": "tool", "content": "Error: boom", "tool_call_id": "1", "tool_name": "a"},
         {"role": "tool", "content": "Error 3", "tool_call_id": "9", "tool_name": "z"},
     ]
-    assert losses == ['messages[].content[].is_error;how=converted;as="in words"']
+    assert losses == ['messages[].content[].is_error;how=converted;as="part of the text"']
 
 
-def test_pictures_of_results_follow_all_results():
-    picture = Media(kind="image", source=Source(data="aGk="))
+def test_images_of_results_are_sent_after_all_results():
+    image = Media(kind="image", source=Source(data="aGk="))
     note = Media(kind="document", source=Source(text="note"))
-    body, _ = asked(
-        Message(role="tool", parts=[ToolResult(call_id="1", parts=[picture]), ToolResult(call_id="2", parts=[note])]),
+    body, _ = encoded(
+        Message(role="tool", parts=[ToolResult(call_id="1", parts=[image]), ToolResult(call_id="2", parts=[note])]),
         Message(role="user", parts=[Text(text="And?")]),
-        Message(role="tool", parts=[ToolResult(call_id="3", parts=[picture])]),
+        Message(role="tool", parts=[ToolResult(call_id="3", parts=[image])]),
     )
     assert [(each["role"], each["content"], each.get("images")) for each in body["messages"]] == [
         ("tool", "", None),
@@ -260,9 +260,9 @@ def test_pictures_of_results_follow_all_results():
     ]
 
 
-def test_messages_of_every_kind():
+def test_all_kinds_of_messages():
     mark = CacheMark()
-    body, losses = asked(
+    body, losses = encoded(
         Message(role="developer", parts=[Text(text="D"), Text(text="E", cache=mark)], name="x"),
         Message(
             role="assistant",
@@ -290,7 +290,7 @@ def test_messages_of_every_kind():
 
 
 @pytest.mark.parametrize(
-    ("ask", "think", "losses"),
+    ("config", "think", "losses"),
     [
         (ReasoningConfig(), None, []),
         (ReasoningConfig(is_enabled=True), True, []),
@@ -306,48 +306,48 @@ def test_messages_of_every_kind():
         (
             ReasoningConfig(budget_tokens=99),
             True,
-            ['reasoning.budget_tokens;how=converted;as="thinking is on or off"'],
+            ['reasoning.budget_tokens;how=converted;as="reasoning can only be on or off"'],
         ),
         (ReasoningConfig(effort="low", summary="auto"), "low", ["reasoning.summary;how=dropped"]),
     ],
 )
-def test_thinking(ask, think, losses):
-    body, found = asked(reasoning=ask)
+def test_reasoning_settings(config, think, losses):
+    body, found = encoded(reasoning=config)
     assert body.get("think") == think
     assert found == losses
 
 
-def test_formats():
+def test_output_formats():
     schema = {"type": "object"}
-    assert asked(output=OutputFormat(kind="json_schema", schema=schema, name="x"))[0]["format"] == schema
-    assert asked(output=OutputFormat(kind="json_object"))[0]["format"] == "json"
-    assert asked(output=OutputFormat(kind="json_schema"))[0]["format"] == "json"
-    assert "format" not in asked(output=OutputFormat(kind="text"))[0]
+    assert encoded(output=OutputFormat(kind="json_schema", schema=schema, name="x"))[0]["format"] == schema
+    assert encoded(output=OutputFormat(kind="json_object"))[0]["format"] == "json"
+    assert encoded(output=OutputFormat(kind="json_schema"))[0]["format"] == "json"
+    assert "format" not in encoded(output=OutputFormat(kind="text"))[0]
 
 
-def test_strict_tools_and_cache_marks_are_said():
-    _, losses = asked(tools=[FunctionTool(name="a", is_strict=True, cache=CacheMark())])
+def test_strict_tools_and_cache_marks_are_reported():
+    _, losses = encoded(tools=[FunctionTool(name="a", is_strict=True, cache=CacheMark())])
     assert losses == ["tools[].strict;how=dropped", "cache;how=dropped"]
 
 
-def test_the_form_is_not_changed():
-    form = conversation(tools=TOOLS, tool_choice=ToolChoice(allowed=["a"]))
-    before = repr(form)
-    UPSTREAM.encode(form, DEPLOYMENT, LossReport())
-    assert repr(form) == before
+def test_encoding_does_not_change_the_conversation():
+    original = conversation(tools=TOOLS, tool_choice=ToolChoice(allowed=["a"]))
+    before = repr(original)
+    UPSTREAM.encode(original, DEPLOYMENT, LossReport())
+    assert repr(original) == before
 
 
-def test_own_extras_go_back_only_to_ollama():
+def test_extras_are_sent_only_within_the_dialect():
     extras = {"options.num_ctx": 4096, "keep_alive": 5, "template": "x"}
     losses = LossReport()
-    form = Conversation(dialect="ollama", model="m", extras=extras)
-    body = json.loads(UPSTREAM.encode(form, DEPLOYMENT, losses).body)
+    original = Conversation(dialect="ollama", model="m", extras=extras)
+    body = json.loads(UPSTREAM.encode(original, DEPLOYMENT, losses).body)
     assert (body["options"], body["keep_alive"], "template" in body) == ({"num_ctx": 4096}, 5, False)
     assert [loss.field for loss in losses.taken()] == ["template"]
-    assert "keep_alive" not in asked(extras=extras)[0]
+    assert "keep_alive" not in encoded(extras=extras)[0]
 
 
-def test_a_relay_changes_the_model_only():
+def test_relayed_requests_change_only_the_model():
     body = b'{ "model" : "m", "messages": [{"role":"user","content":"\\u0048i"}], "x": 1.50 }'
     request = UPSTREAM.relay_request(CLIENT.decode_request(body), DEPLOYMENT)
     assert (request.path, request.body) == ("/api/chat", body.replace(b'"m"', b'"qwen3:8b"'))
@@ -375,7 +375,7 @@ def test_a_relay_changes_the_model_only():
         b'{"message":{"content":"a"},"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_nonsense_is_malformed(body):
+def test_invalid_responses_are_malformed(body):
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.decode(body, DEPLOYMENT)
 
@@ -383,12 +383,12 @@ def test_nonsense_is_malformed(body):
 @pytest.mark.parametrize(
     "data", [b"<html>\n", b"[]\n", b'data: {"x":1}\n', b'{"message":{"content":5}}\n', b'{"x":"\xff"}\n', b"{\n"]
 )
-def test_nonsense_in_a_stream_is_malformed(data):
+def test_invalid_lines_are_malformed(data):
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.stream(DEPLOYMENT).feed(data)
 
 
-def test_errors_in_200_and_in_streams():
+def test_errors_with_status_200_and_in_streams():
     with pytest.raises(errors.UpstreamUnavailable, match="broke"):
         UPSTREAM.decode(b'{"error":"it broke"}', DEPLOYMENT)
     decoder = UPSTREAM.stream(DEPLOYMENT)
@@ -397,22 +397,22 @@ def test_errors_in_200_and_in_streams():
         decoder.feed(b'{"error":"it broke"}\n')
 
 
-def test_unfinished_whole_answers_have_no_stop():
+def test_incomplete_responses_have_no_stop_reason():
     assert UPSTREAM.decode(b'{"message":{"content":"a"},"done":false}', DEPLOYMENT).choices[0].stop is None
 
 
-def test_a_picture_in_a_stream_is_a_part():
+def test_an_image_in_a_stream_is_a_part():
     decoder = UPSTREAM.stream(DEPLOYMENT)
     events = decoder.feed(b'{"message":{"content":"","images":["aGk="]},"done":true}\n') + decoder.end()
     assert collect(events).choices[0].parts == [Media(kind="image", source=Source(data="aGk="))]
 
 
-def test_a_line_of_nothing_is_nothing():
+def test_an_empty_line_has_no_content():
     decoder = UPSTREAM.stream(DEPLOYMENT)
     assert [type(event).__name__ for event in decoder.feed(b"{}\n")] == ["StreamStarted"]
 
 
-def test_the_splitter_keeps_lines_whole():
+def test_the_splitter_returns_complete_lines():
     splitter = UPSTREAM.splitter()
     assert splitter.feed(b'{"a":1}\n{"b"') == b'{"a":1}\n'
     assert splitter.rest() == b'{"b"'

@@ -1,4 +1,4 @@
-"""Times."""
+"""Times in Ollama's format."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from intellirouter.dialects.ollama.wire import created_text, time_text
 from intellirouter.dialects.wire.lenient import epoch_s
 
 
-def test_times():
+def test_times_are_encoded_and_decoded():
     assert time_text(1772600767_000000001) == "2026-03-04T05:06:07.000000001Z"
     assert created_text(1772600767) == "2026-03-04T05:06:07Z"
     assert epoch_s("2026-03-04T05:06:07.123456789Z") == 1772600767
@@ -14,6 +14,6 @@ def test_times():
 
 
 @pytest.mark.parametrize("epoch_s", [0, -5, 10**18])
-def test_an_impossible_time_is_now(epoch_s, monkeypatch):
+def test_an_invalid_time_is_replaced_by_the_current_time(epoch_s, monkeypatch):
     monkeypatch.setattr("time.time_ns", lambda: 10**9)
     assert created_text(epoch_s) == "1970-01-01T00:00:01.000000000Z"

@@ -1,4 +1,4 @@
-"""The client's side: what is refused and how, and the traps of answers and streams, each by its name."""
+"""The client side: rejected requests, encoded responses and streams."""
 
 import contextlib
 import json
@@ -54,7 +54,7 @@ USAGE = Usage(
 )
 
 
-def refused(**members: Any) -> errors.InvalidRequest:
+def rejection(**members: Any) -> errors.InvalidRequest:
     with pytest.raises(errors.InvalidRequest) as caught:
         CLIENT.decode(call_of(**members))
     assert caught.value.message
@@ -101,26 +101,26 @@ def refused(**members: Any) -> errors.InvalidRequest:
         ({"modalities": [1]}, "modalities[0]"),
     ],
 )
-def test_what_is_wrong_is_named(members: dict[str, Any], param: str) -> None:
-    assert refused(**members).param == param
+def test_the_invalid_member_is_named(members: dict[str, Any], param: str) -> None:
+    assert rejection(**members).param == param
 
 
-def test_results_of_unnamed_calls_are_matched_by_name_before_order() -> None:
+def test_results_without_call_ids_are_matched_by_name_then_by_order() -> None:
     calls = [{"function": {"name": "a"}}, {"function": {"name": "b"}}]
     results = [{"role": "tool", "name": "b", "content": "2"}, {"role": "tool", "content": "1"}]
-    form = CLIENT.decode(call_of(messages=[USER, {"role": "assistant", "tool_calls": calls}, *results]))
-    found = [message.parts[0] for message in form.messages[2:]]
+    conversation = CLIENT.decode(call_of(messages=[USER, {"role": "assistant", "tool_calls": calls}, *results]))
+    found = [message.parts[0] for message in conversation.messages[2:]]
     assert [getattr(part, "call_id", None) for part in found] == ["call_1_1", "call_1_0"]
 
 
-def test_the_same_history_gives_the_same_ids() -> None:
-    """Or the vendor's prompt cache would miss with every turn."""
+def test_generated_ids_are_the_same_for_the_same_history() -> None:
+    """Otherwise the vendor's prompt cache would miss in every turn."""
     history = [USER, {"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]
     assert CLIENT.decode(call_of(messages=history)) == CLIENT.decode(call_of(messages=history))
 
 
-def answered(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the one choice of an answer with these parts, and what was lost."""
+def choice_of(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the choice of a response with these parts, and how fields were lost."""
     losses = LossReport()
     response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
     body = validate_answer(CLIENT.encode(response, call_of(**request), losses))
@@ -129,7 +129,7 @@ def answered(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "finish_reason"),
     [
         ("stop", "stop"),
         ("stop_sequence", "stop"),
@@ -144,22 +144,22 @@ def answered(*parts: Part, reason: StopReason = "stop", **request: Any) -> tuple
         ("error", "length"),
     ],
 )
-def test_every_end_has_a_word(reason: StopReason, said: str) -> None:
-    choice, _ = answered(Text(text="a"), reason=reason)
-    assert choice["finish_reason"] == said
+def test_finish_reasons(reason: StopReason, finish_reason: str) -> None:
+    choice, _ = choice_of(Text(text="a"), reason=reason)
+    assert choice["finish_reason"] == finish_reason
 
 
-def test_calls_end_with_tool_calls_whatever_the_upstream_says() -> None:
-    choice, _ = answered(ToolCall(id="c", name="f"))
+def test_the_finish_reason_of_calls_is_tool_calls() -> None:
+    choice, _ = choice_of(ToolCall(id="c", name="f"))
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] is None
-    choice, _ = answered(ToolCall(id="c", name="f", arguments='{"x": "cu'), reason="length")
+    choice, _ = choice_of(ToolCall(id="c", name="f", arguments='{"x": "cu'), reason="length")
     assert choice["finish_reason"] == "length"
     assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"x": "cu'
 
 
-def test_a_refusal_has_its_own_field() -> None:
-    choice, _ = answered(Refusal(text="No."), reason="refusal")
+def test_a_refusal_is_a_separate_member() -> None:
+    choice, _ = choice_of(Refusal(text="No."), reason="refusal")
     assert (choice["message"]["content"], choice["message"]["refusal"], choice["finish_reason"]) == (
         None,
         "No.",
@@ -167,11 +167,11 @@ def test_a_refusal_has_its_own_field() -> None:
     )
 
 
-def test_an_empty_answer_is_an_empty_text() -> None:
-    assert answered()[0]["message"] == {"role": "assistant", "content": "", "refusal": None}
+def test_a_response_without_parts_has_empty_content() -> None:
+    assert choice_of()[0]["message"] == {"role": "assistant", "content": "", "refusal": None}
 
 
-def test_thoughts_and_their_tokens() -> None:
+def test_reasoning_and_its_tokens() -> None:
     token = Opaque(value="sig", origin="abc", dialect="anthropic_messages")
     redacted = Opaque(value="red", origin="abc", dialect="anthropic_messages")
     parts = [
@@ -180,7 +180,7 @@ def test_thoughts_and_their_tokens() -> None:
         Reasoning(summary=["two", "three"]),
         Text(text="a"),
     ]
-    message = answered(*parts)[0]["message"]
+    message = choice_of(*parts)[0]["message"]
     assert message["reasoning_content"] == "one\n\ntwo\n\nthree"
     details = message["reasoning_details"]
     assert unwrap_token(details[0]["signature"], "") == token
@@ -190,29 +190,29 @@ def test_thoughts_and_their_tokens() -> None:
     assert back[:2] == parts[:2]
 
 
-def test_a_thought_that_is_a_signature_only_survives_the_client() -> None:
+def test_reasoning_that_consists_of_a_signature_is_kept() -> None:
     token = Opaque(value="sig", origin="abc", dialect="anthropic_messages")
-    message = answered(Reasoning(token=token), Text(text="a"))[0]["message"]
+    message = choice_of(Reasoning(token=token), Text(text="a"))[0]["message"]
     assert "reasoning_content" not in message
     assert CLIENT.decode(call_of(messages=[USER, message])).messages[1].parts[0] == Reasoning(token=token)
 
 
-def test_signatures_of_calls_are_wrapped_so_that_they_are_never_relayed_to_somebody_else() -> None:
+def test_signatures_of_calls_are_wrapped() -> None:
     calls = [
         ToolCall(id="c1", name="f", token=Opaque(value="g", origin="o", dialect="gemini")),
         ToolCall(id="c2", name="f", token=Opaque(value="x", origin="o", dialect="bedrock")),
     ]
-    message = answered(*calls)[0]["message"]
+    message = choice_of(*calls)[0]["message"]
     first, second = (call["extra_content"]["google"]["thought_signature"] for call in message["tool_calls"])
     assert unwrap_token(first, "gemini") == Opaque(value="g", origin="o", dialect="gemini")
     assert unwrap_token(second, "gemini") == Opaque(value="x", origin="o", dialect="bedrock")
 
 
-def test_citations_count_from_the_start_of_the_whole_content() -> None:
+def test_offsets_of_citations_refer_to_the_whole_content() -> None:
     cited = Citation(kind="url", url="https://example.org", title="T", start=1, end=3)
     unknown = Citation(kind="url", url="https://example.org")
     page = Citation(kind="document", document_index=0)
-    choice, losses = answered(Text(text="abc"), Text(text="defg", citations=[cited, unknown, page]))
+    choice, losses = choice_of(Text(text="abc"), Text(text="defg", citations=[cited, unknown, page]))
     places = [
         (each["url_citation"]["start_index"], each["url_citation"]["end_index"])
         for each in choice["message"]["annotations"]
@@ -221,12 +221,12 @@ def test_citations_count_from_the_start_of_the_whole_content() -> None:
     assert losses == {"choices[].message.annotations": "dropped"}
 
 
-def test_what_the_dialect_cannot_say_is_reported() -> None:
+def test_parts_of_other_dialects_are_reported_as_losses() -> None:
     foreign = Foreign(dialect="anthropic_messages", kind="server_tool_use", raw={})
-    assert answered(foreign, Text(text="a"))[1] == {"choices[].message.content": "dropped"}
+    assert choice_of(foreign, Text(text="a"))[1] == {"choices[].message.content": "dropped"}
 
 
-def test_usage_is_counted_as_openai_does() -> None:
+def test_usage_has_openais_counts() -> None:
     response = Response(choices=[Choice(stop=Stop(reason="stop"))], usage=USAGE, service_tier="standard")
     body = validate_answer(CLIENT.encode(response, call_of(), LossReport()))
     assert body["usage"] == {
@@ -249,8 +249,8 @@ def test_usage_is_counted_as_openai_does() -> None:
 FUNCTIONS = {"functions": [{"name": "f"}]}
 
 
-def test_clients_from_before_tools_are_answered_in_their_words() -> None:
-    choice, _ = answered(ToolCall(id="c", name="f", arguments='{"a":1}'), **FUNCTIONS)
+def test_clients_with_functions_get_function_calls() -> None:
+    choice, _ = choice_of(ToolCall(id="c", name="f", arguments='{"a":1}'), **FUNCTIONS)
     assert choice["message"]["function_call"] == {"name": "f", "arguments": '{"a":1}'}
     assert ("tool_calls" in choice["message"], choice["finish_reason"]) == (False, "function_call")
     events = [
@@ -268,7 +268,7 @@ CUSTOM = {"tools": [{"type": "custom", "custom": {"name": "code"}}]}
 
 
 @pytest.mark.parametrize(("arguments", "text"), [('{"input":"1+1"}', "1+1"), ("1+1", "1+1"), ('{"x":1}', '{"x":1}')])
-def test_a_custom_tool_that_was_a_function_upstream_is_one_again(arguments: str, text: str) -> None:
+def test_calls_of_emulated_custom_tools_are_custom_calls(arguments: str, text: str) -> None:
     call = call_of(**CUSTOM)
     call.conversation = CLIENT.decode(call)
     assert isinstance(call.conversation.tools[0], CustomTool)
@@ -299,12 +299,12 @@ STOP = ChoiceFinished(stop=Stop(reason="stop"))
 
 
 def deltas(*events: Event) -> list[dict[str, Any]]:
-    """Return the deltas between the role and the finish."""
+    """Return the deltas between the role and the finish reason."""
     chunks = streamed(*events, STOP)
     return [chunk["choices"][0]["delta"] for chunk in chunks[1:-1]]
 
 
-def test_all_chunks_have_one_id_one_time_and_the_clients_model() -> None:
+def test_all_chunks_have_the_same_id_and_time_and_the_clients_model() -> None:
     began = StreamStarted(
         id="up-1", model="upstream-model", created_s=5, service_tier="standard", system_fingerprint="fp"
     )
@@ -314,7 +314,7 @@ def test_all_chunks_have_one_id_one_time_and_the_clients_model() -> None:
     assert chunks[0]["system_fingerprint"] == "fp"
 
 
-def test_the_usage_chunk_comes_only_when_asked_for_and_has_no_choices() -> None:
+def test_the_usage_chunk_is_sent_on_request_only_and_has_no_choices() -> None:
     events = [StreamStarted(usage=Usage(input_tokens=1)), TextDelta(text="a"), UsageUpdate(usage=USAGE), STOP]
     assert all(chunk["choices"] for chunk in streamed(*events))
     last = streamed(*events, wants_usage=True)[-1]
@@ -322,7 +322,7 @@ def test_the_usage_chunk_comes_only_when_asked_for_and_has_no_choices() -> None:
     assert all(chunk["choices"] for chunk in streamed(TextDelta(text="a"), STOP, wants_usage=True))
 
 
-def test_interleaved_parallel_calls_keep_their_index() -> None:
+def test_interleaved_calls_keep_their_index() -> None:
     found = deltas(
         ToolCallStarted(id="c1", name="a", part=0),
         ToolCallStarted(id="c2", name="b", part=1),
@@ -335,19 +335,19 @@ def test_interleaved_parallel_calls_keep_their_index() -> None:
     assert [call.get("id") for call in calls] == ["c1", "c2", None, None, None]
 
 
-def test_a_call_without_arguments_brings_an_empty_object() -> None:
+def test_a_call_without_arguments_gets_an_empty_object() -> None:
     began, ended = ToolCallStarted(id="c", name="f"), PartEnded()
     for events in ([began, ended], [began], [began, ArgumentsDelta(text=""), ended, ended]):
         texts = [delta["tool_calls"][0]["function"]["arguments"] for delta in deltas(*events)]
         assert "".join(texts) == "{}"
 
 
-def test_the_first_text_after_a_thought_is_not_lost() -> None:
+def test_the_first_text_after_reasoning_is_not_lost() -> None:
     found = deltas(ReasoningDelta(text="hm", part=0), PartEnded(part=0), TextDelta(text="first", part=1))
     assert found == [{"reasoning_content": "hm"}, {"content": "first"}]
 
 
-def test_thoughts_in_parts_are_set_apart_as_in_a_whole_answer() -> None:
+def test_parts_of_reasoning_are_separated_like_in_a_complete_response() -> None:
     found = deltas(
         ReasoningDelta(text="one", part=0, is_summary=True),
         ReasoningDelta(text="two", part=0, is_summary=True, summary_index=1),
@@ -358,20 +358,20 @@ def test_thoughts_in_parts_are_set_apart_as_in_a_whole_answer() -> None:
     assert found[-1]["reasoning_details"][0]["signature"].startswith("irt1.anthropic_messages.o.")
 
 
-def test_citations_and_pictures_in_a_stream() -> None:
-    picture = Media(kind="image", source=Source(data="AAAA", media_type="image/png"))
+def test_citations_and_images_in_a_stream() -> None:
+    image = Media(kind="image", source=Source(data="AAAA", media_type="image/png"))
     found = deltas(
         TextDelta(text="abc"),
         TextDelta(text="def", part=1),
         CitationDelta(citation=Citation(url="https://example.org"), part=1),
-        WholePart(value=picture, part=2),
+        WholePart(value=image, part=2),
     )
     cited = found[2]["annotations"][0]["url_citation"]
     assert (cited["start_index"], cited["end_index"]) == (3, 6)
     assert found[3] == {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}
 
 
-def test_each_choice_has_its_own_role_and_one_finish() -> None:
+def test_each_choice_has_a_role_and_a_finish_reason() -> None:
     chunks = streamed(
         TextDelta(text="a"),
         TextDelta(text="b", choice=1),
@@ -382,21 +382,21 @@ def test_each_choice_has_its_own_role_and_one_finish() -> None:
     assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 0, 1, 1, 0, 1]
 
 
-def test_logprobs_stand_beside_their_piece() -> None:
+def test_logprobs_are_sent_with_their_text() -> None:
     token = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}
     chunks = streamed(TextDelta(text="a", logprobs=[token]), STOP)
     assert chunks[1]["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
 
 
-def test_texts_are_escaped_as_json() -> None:
+def test_texts_are_escaped() -> None:
     text = 'a"\\\n\u2028\x00東'
     assert deltas(TextDelta(text=text)) == [{"content": text}]
 
 
-def test_a_failure_in_mid_stream_is_an_event_that_sdks_raise_on() -> None:
+def test_an_error_in_a_stream_is_an_event_for_which_the_sdk_raises() -> None:
     encoder = CLIENT.stream(call_of(stream=True), LossReport())
-    told = encoder.fail(errors.UpstreamUnavailable("gone"))
-    assert json.loads(told.removeprefix(b"data: "))["error"]["message"] == "gone"
+    event = encoder.fail(errors.UpstreamUnavailable("Failed."))
+    assert json.loads(event.removeprefix(b"data: "))["error"]["message"] == "Failed."
 
 
 JSON = st.recursive(
@@ -453,10 +453,10 @@ MEMBERS = st.dictionaries(
 
 
 @given(st.lists(MESSAGE, min_size=1, max_size=3), MEMBERS)
-def test_odd_requests_are_read_or_refused(messages: list[Any], members: dict[str, Any]) -> None:
+def test_generated_requests_are_decoded_or_rejected(messages: list[Any], members: dict[str, Any]) -> None:
     try:
-        form = CLIENT.decode(call_of(messages=messages, **members))
+        conversation = CLIENT.decode(call_of(messages=messages, **members))
     except errors.InvalidRequest:
         return
     with contextlib.suppress(errors.UnsupportedFeature):
-        UPSTREAM.encode(form, DEPLOYMENT, LossReport())
+        UPSTREAM.encode(conversation, DEPLOYMENT, LossReport())

@@ -1,5 +1,4 @@
-"""The golden cases of the chat dialect: what each wire form means, however it is cut, and that writing it again gives
-the same meaning."""
+"""The golden cases of the chat dialect: decoded as the case says, at any split, and the same after another encoding."""
 
 import json
 import re
@@ -30,13 +29,13 @@ from tests.support.dialects.openai_chat import DEPLOYMENT, call_of, validate_ans
 REQUESTS, RESPONSES, STREAMS, ERRORS = (
     load("openai_chat", kind) for kind in ("requests", "responses", "streams", "errors")
 )
-MINTED = re.compile(r'"(?:call|audio)_[0-9a-f]{32}"')
+GENERATED_ID = re.compile(r'"(?:call|audio)_[0-9a-f]{32}"')
 SHORT = 900
-NOT_SENT_AGAIN = {
-    "reasoning_signed": "tokens of another endpoint are left out",
-    "tool_call_signature": "tokens of another endpoint are left out",
+WITH_TOKENS = {
+    "reasoning_signed": "tokens of another endpoint are not sent",
+    "tool_call_signature": "tokens of another endpoint are not sent",
 }
-SAID_OTHERWISE: dict[StopReason, StopReason] = {
+NEAREST_REASON: dict[StopReason, StopReason] = {
     "stop_sequence": "stop",
     "context_length": "length",
 }
@@ -51,8 +50,8 @@ class StillClock:
 
 
 def plain(value: Any) -> Any:
-    """Return built-in values; ids that were made on the way are all the same."""
-    return json.loads(MINTED.sub('"MINTED"', msgspec.json.encode(value).decode()))
+    """Return built-in values, with the text MINTED, as in the fixtures, for all generated ids."""
+    return json.loads(GENERATED_ID.sub('"MINTED"', msgspec.json.encode(value).decode()))
 
 
 def cases(loaded: list[tuple[str, dict[str, Any]]]) -> Any:
@@ -68,13 +67,13 @@ def test_there_are_enough_cases() -> None:
 
 
 @cases(REQUESTS)
-def test_a_request_means_what_the_case_says(case: dict[str, Any]) -> None:
+def test_a_request_is_decoded(case: dict[str, Any]) -> None:
     call = CLIENT.decode_request(json.dumps(case["body"]).encode())
     assert plain(CLIENT.decode(call)) == plain(msgspec.convert(case["form"], Conversation))
 
 
 @pytest.mark.parametrize(("name", "case"), [pytest.param(*each, id=each[0]) for each in REQUESTS])
-def test_a_request_written_again_means_the_same(name: str, case: dict[str, Any]) -> None:
+def test_a_request_is_the_same_after_encoding_and_decoding(name: str, case: dict[str, Any]) -> None:
     first = msgspec.convert(case["form"], Conversation)
     losses = LossReport()
     body = UPSTREAM.encode(first, DEPLOYMENT, losses).body
@@ -88,7 +87,7 @@ def test_a_request_written_again_means_the_same(name: str, case: dict[str, Any])
         assert [loss.field for loss in losses.taken()] == (
             ["messages[].reasoning"] if name == "reasoning_signed" else []
         )
-    if name in NOT_SENT_AGAIN:
+    if name in WITH_TOKENS:
         assert plain(again) != plain(first)
         assert b"irt1." not in body
     else:
@@ -96,14 +95,14 @@ def test_a_request_written_again_means_the_same(name: str, case: dict[str, Any])
 
 
 @cases(RESPONSES)
-def test_an_answer_means_what_the_case_says(case: dict[str, Any]) -> None:
+def test_a_response_is_decoded(case: dict[str, Any]) -> None:
     response = UPSTREAM.decode(json.dumps(case["body"]).encode(), DEPLOYMENT)
     assert plain(response) == plain(response_of(case))
     assert plain(collect(events_of(response), "openai_chat")) == plain(response)
 
 
 @cases(RESPONSES + STREAMS)
-def test_an_answer_written_for_a_client_means_the_same(case: dict[str, Any]) -> None:
+def test_a_response_is_the_same_after_encoding_and_decoding(case: dict[str, Any]) -> None:
     response = response_of(case)
     losses = LossReport()
     body = validate_answer(CLIENT.encode(response, call_of(), losses))
@@ -115,25 +114,25 @@ def test_an_answer_written_for_a_client_means_the_same(case: dict[str, Any]) -> 
 
 @cases(RESPONSES + STREAMS)
 @pytest.mark.parametrize("wants_usage", [False, True])
-def test_a_stream_written_for_a_client_means_the_same(case: dict[str, Any], wants_usage: bool) -> None:
+def test_a_stream_is_the_same_after_encoding_and_decoding(case: dict[str, Any], wants_usage: bool) -> None:
     response = response_of(case)
     call = call_of(stream=True, stream_options={"include_usage": wants_usage})
     encoder = CLIENT.stream(call, LossReport())
-    told = encoder.encode(list(events_of(response))) + encoder.end()
-    validate_stream(told, wants_usage=wants_usage)
+    wire = encoder.encode(list(events_of(response))) + encoder.end()
+    validate_stream(wire, wants_usage=wants_usage)
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    again = collect(decoder.feed(told) + decoder.end(), "openai_chat")
+    again = collect(decoder.feed(wire) + decoder.end(), "openai_chat")
     assert comparable(again) == comparable(response)
     assert again.usage == (response.usage if wants_usage else None)
 
 
 def comparable(response: Response) -> Any:
-    """Leave out what the dialect cannot say: offsets of unknown citations, the vendor's own words for the end."""
+    """Return the content that the dialect can express: no offsets of unknown citations, no vendors' reasons."""
     choices = []
     for choice in response.choices:
         parts = sorted((_comparable(part) for part in choice.parts), key=lambda part: part["type"])
         assert choice.stop is not None
-        reason = SAID_OTHERWISE.get(choice.stop.reason, choice.stop.reason)
+        reason = NEAREST_REASON.get(choice.stop.reason, choice.stop.reason)
         choices.append((parts, reason))
     return choices
 
@@ -160,7 +159,7 @@ def read(pieces: list[bytes]) -> Any:
 
 
 @cases(STREAMS)
-def test_a_stream_means_what_the_case_says_however_it_is_cut(case: dict[str, Any]) -> None:
+def test_a_stream_is_decoded_at_any_split(case: dict[str, Any]) -> None:
     wire, expected = wire_of(case), plain(response_of(case))
     assert read([wire]) == expected
     assert read([wire[at : at + 1] for at in range(len(wire))]) == expected
@@ -170,18 +169,18 @@ def test_a_stream_means_what_the_case_says_however_it_is_cut(case: dict[str, Any
 
 
 @cases(STREAMS)
-def test_a_stream_that_is_cut_off_is_no_answer(case: dict[str, Any]) -> None:
-    """Whatever is missing at the end, only what has a finish or a terminator passes."""
+def test_a_stream_that_is_cut_off_is_malformed(case: dict[str, Any]) -> None:
+    """Only streams with a finish reason or a terminator are accepted."""
     wire = case["wire"]
-    said = [any(f'"{name}":"' in event for name in ("finish_reason",)) for event in wire]
+    has_finish = [any(f'"{name}":"' in event for name in ("finish_reason",)) for event in wire]
     for count in range(len(wire)):
-        if not any(said[:count]):
+        if not any(has_finish[:count]):
             with pytest.raises(errors.UpstreamMalformed):
                 read(["".join(wire[:count]).encode()])
 
 
 @cases(ERRORS)
-def test_an_error_is_mapped(case: dict[str, Any]) -> None:
+def test_an_error_is_decoded(case: dict[str, Any]) -> None:
     body = case["raw"].encode() if "raw" in case else json.dumps(case["body"]).encode()
     headers = [(name, value) for name, value in case["headers"]]
     error = UPSTREAM.decode_error(case["status"], headers, body, deployment="up", clock=StillClock())

@@ -1,4 +1,4 @@
-"""Legacy completions: relayed, or over the chat form."""
+"""Legacy completions: relayed, or translated as conversations."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ from intellirouter.dialects.openai_completions import CLIENT, CompletionsPassthr
 from intellirouter.dialects.wire.sse import SseParser
 from tests.support.dialects.openai_schemas import validator
 
-LANE = CompletionsPassthrough()
+PASSTHROUGH = CompletionsPassthrough()
 UP = Deployment(name="up", provider="p", vendor="v", upstream_model="um", address=UpstreamAddress(base_url="http://x"))
 TOKEN = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "b", "logprob": -1.0, "bytes": None}]}
 
@@ -36,8 +36,8 @@ def call_of(**members: Any) -> Any:
     return CLIENT.decode_request(json.dumps({"model": "m", "prompt": "Once", **members}).encode())
 
 
-def test_the_relay_edits_the_model_and_asks_for_usage() -> None:
-    request = LANE.encode_request(call_of(stream=True, best_of=2), UP)
+def test_the_passthrough_replaces_the_model_and_requests_usage() -> None:
+    request = PASSTHROUGH.encode_request(call_of(stream=True, best_of=2), UP)
     assert request.path == "/completions"
     assert json.loads(request.body) == {
         "model": "um",
@@ -48,14 +48,14 @@ def test_the_relay_edits_the_model_and_asks_for_usage() -> None:
     }
 
 
-def test_relayed_answers_and_streams_are_read() -> None:
+def test_usage_and_finish_reason_of_relayed_answers_are_decoded() -> None:
     body = {
         "choices": [{"text": "x", "finish_reason": "length"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2},
     }
-    told = LANE.decode_response(json.dumps(body).encode())
-    assert (told.usage, told.finish_reason) == (Usage(input_tokens=1, output_tokens=2), "length")
-    relay = LANE.relay(call_of(stream=True))
+    answer = PASSTHROUGH.decode_response(json.dumps(body).encode())
+    assert (answer.usage, answer.finish_reason) == (Usage(input_tokens=1, output_tokens=2), "length")
+    relay = PASSTHROUGH.relay(call_of(stream=True))
     wire = b'data: {"choices":[{"index":0,"text":"x","finish_reason":null}]}\n\n'
     assert relay.feed(wire) == wire
     assert relay.has_content
@@ -74,24 +74,35 @@ def test_relayed_answers_and_streams_are_read() -> None:
         ({"prompt": 5}, "prompt"),
     ],
 )
-def test_wrong_requests_are_refused(members: dict[str, Any], param: str) -> None:
+def test_invalid_requests_are_rejected(members: dict[str, Any], param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         call_of(**members)
     assert caught.value.param == param
 
 
-def test_the_prompt_is_a_users_turn() -> None:
-    form = CLIENT.decode(
+def test_the_prompt_becomes_a_user_message() -> None:
+    conversation = CLIENT.decode(
         call_of(temperature=0.5, stop="END", seed=3, user="u", best_of=2, logprobs=2, n=2, stream=True)
     )
-    assert [(message.role, message.parts) for message in form.messages] == [("user", [Text(text="Once")])]
-    knobs = form.sampling
-    assert (knobs.temperature, knobs.stop, knobs.seed, knobs.n, knobs.top_logprobs) == (0.5, ["END"], 3, 2, 2)
-    assert (knobs.logprobs, form.user, form.is_stream, form.extras) == (True, "u", True, {"best_of": 2})
-    assert form.dialect == "openai_completions"
+    assert [(message.role, message.parts) for message in conversation.messages] == [("user", [Text(text="Once")])]
+    sampling = conversation.sampling
+    assert (sampling.temperature, sampling.stop, sampling.seed, sampling.n, sampling.top_logprobs) == (
+        0.5,
+        ["END"],
+        3,
+        2,
+        2,
+    )
+    assert (sampling.logprobs, conversation.user, conversation.is_stream, conversation.extras) == (
+        True,
+        "u",
+        True,
+        {"best_of": 2},
+    )
+    assert conversation.dialect == "openai_completions"
 
 
-def test_what_is_not_said_is_sixteen_tokens() -> None:
+def test_the_default_limit_is_sixteen_tokens() -> None:
     assert CLIENT.decode(call_of()).sampling.max_output_tokens == 16
     assert CLIENT.decode(call_of(max_tokens=99)).sampling.max_output_tokens == 99
 
@@ -111,18 +122,18 @@ def test_a_list_of_one_prompt_is_that_prompt() -> None:
         ({"echo": True, "max_tokens": 0}, "echo"),
     ],
 )
-def test_what_a_chat_cannot_say_is_refused(members: dict[str, Any], param: str) -> None:
+def test_requests_that_a_chat_cannot_express_are_rejected(members: dict[str, Any], param: str) -> None:
     with pytest.raises(errors.UnsupportedFeature) as caught:
         CLIENT.decode(call_of(**members))
     assert caught.value.param == param
 
 
-def test_a_prompt_must_be_there() -> None:
+def test_a_missing_prompt_is_rejected() -> None:
     with pytest.raises(errors.InvalidRequest, match="prompt"):
         CLIENT.decode(call_of(prompt=None))
 
 
-def answered(*parts: Any, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def choice_of(*parts: Any, reason: StopReason = "stop", **request: Any) -> tuple[dict[str, Any], dict[str, str]]:
     losses = LossReport()
     response = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], usage=Usage(input_tokens=1))
     body = json.loads(CLIENT.encode(response, call_of(**request), losses))
@@ -133,7 +144,7 @@ def answered(*parts: Any, reason: StopReason = "stop", **request: Any) -> tuple[
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "finish_reason"),
     [
         ("stop", "stop"),
         ("length", "length"),
@@ -142,23 +153,23 @@ def answered(*parts: Any, reason: StopReason = "stop", **request: Any) -> tuple[
         ("refusal", "content_filter"),
     ],
 )
-def test_a_whole_answer(reason: StopReason, said: str) -> None:
-    choice, losses = answered(Text(text=" upon"), Text(text=" a"), reason=reason)
-    assert choice == {"text": " upon a", "index": 0, "logprobs": None, "finish_reason": said}
+def test_a_complete_response(reason: StopReason, finish_reason: str) -> None:
+    choice, losses = choice_of(Text(text=" upon"), Text(text=" a"), reason=reason)
+    assert choice == {"text": " upon a", "index": 0, "logprobs": None, "finish_reason": finish_reason}
     assert losses == {}
 
 
-def test_echo_puts_the_prompt_first() -> None:
-    assert answered(Text(text=" upon"), echo=True)[0]["text"] == "Once upon"
+def test_echo_adds_the_prompt_to_the_text() -> None:
+    assert choice_of(Text(text=" upon"), echo=True)[0]["text"] == "Once upon"
 
 
-def test_what_is_no_text_is_reported() -> None:
-    choice, losses = answered(ToolCall(id="c", name="f"), Refusal(text="No."))
+def test_parts_other_than_text_are_reported_as_losses() -> None:
+    choice, losses = choice_of(ToolCall(id="c", name="f"), Refusal(text="No."))
     assert (choice["text"], losses) == ("No.", {"choices[].text": "dropped"})
 
 
-def test_logprobs_are_four_lists() -> None:
-    choice, _ = answered(Text(text="aa", logprobs=[TOKEN, TOKEN]), logprobs=1)
+def test_logprobs_have_four_lists() -> None:
+    choice, _ = choice_of(Text(text="aa", logprobs=[TOKEN, TOKEN]), logprobs=1)
     assert choice["logprobs"] == {
         "tokens": ["a", "a"],
         "token_logprobs": [-0.5, -0.5],
@@ -171,8 +182,8 @@ def streamed(*events: Event, wants_usage: bool = False, **request: Any) -> list[
     encoder = CLIENT.stream(
         call_of(stream=True, stream_options={"include_usage": wants_usage}, **request), LossReport()
     )
-    told = b"".join(encoder.encode([event]) for event in events) + encoder.end()
-    data = [event.data for event in SseParser().feed(told)]
+    wire = b"".join(encoder.encode([event]) for event in events) + encoder.end()
+    data = [event.data for event in SseParser().feed(wire)]
     assert data.pop() == "[DONE]"
     chunks: list[dict[str, Any]] = [json.loads(each) for each in data]
     assert len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1
@@ -200,6 +211,6 @@ def test_a_stream_with_echo_and_log_probabilities() -> None:
     assert [chunk["choices"][0]["text"] for chunk in chunks] == ["Once", "a", "Once", "b", "No", ""]
 
 
-def test_a_failure_is_an_error_event() -> None:
+def test_an_error_in_a_stream_is_an_error_event() -> None:
     encoder = CLIENT.stream(call_of(stream=True), LossReport())
-    assert json.loads(encoder.fail(errors.UpstreamUnavailable("gone"))[6:])["error"]["message"] == "gone"
+    assert json.loads(encoder.fail(errors.UpstreamUnavailable("Failed."))[6:])["error"]["message"] == "Failed."

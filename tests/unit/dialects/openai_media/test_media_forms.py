@@ -1,4 +1,4 @@
-"""Multipart forms: found, read and edited in place."""
+"""Multipart forms: parsed, and edited without other changes."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def form(*parts: tuple[str, bytes], boundary: str = "b-1") -> bytes:
     return body + f"--{boundary}--\r\n".encode()
 
 
-def test_fields_are_read_and_files_are_no_fields() -> None:
+def test_fields_and_files_are_separate() -> None:
     body = form(('name="model"', b"whisper-1"), ('name="file"; filename="a.wav"', b"\x00\xff--b-1 not a mark"))
     read = read_form(body, TYPE)
     assert [(part.name, part.is_file) for part in read.parts] == [("model", False), ("file", True)]
@@ -26,7 +26,7 @@ def test_fields_are_read_and_files_are_no_fields() -> None:
     assert read.value("language") is None
 
 
-def test_only_the_field_changes() -> None:
+def test_only_the_field_is_replaced() -> None:
     file = ('name="file"; filename="a.wav"', bytes(range(256)))
     body = form(file, ('name="model"', b"m"))
     assert read_form(body, TYPE).with_value("model", "up/é") == form(file, ('name="model"', "up/é".encode()))
@@ -41,7 +41,7 @@ def test_a_missing_field_is_added() -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/mixed; boundary=b-1", ""])
-def test_what_is_no_form_is_refused(kind: str) -> None:
+def test_content_types_other_than_forms_are_rejected(kind: str) -> None:
     with pytest.raises(InvalidRequest, match="multipart/form-data"):
         read_form(form(('name="model"', b"m")), kind)
 
@@ -57,18 +57,18 @@ def test_what_is_no_form_is_refused(kind: str) -> None:
         b"--b-1\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b-1--\r\n",
     ],
 )
-def test_broken_forms_are_refused(body: bytes) -> None:
+def test_malformed_forms_are_rejected(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="form is malformed"):
         read_form(body, TYPE)
 
 
-def test_too_many_parts_are_refused() -> None:
+def test_too_many_parts_are_rejected() -> None:
     with pytest.raises(InvalidRequest, match="more than 256 parts"):
         read_form(form(*[('name="a"', b"x")] * 300), TYPE)
 
 
 @given(st.binary(max_size=200))
-def test_any_body_is_read_or_refused(body: bytes) -> None:
+def test_any_body_is_parsed_or_rejected(body: bytes) -> None:
     for text in (body, b"--b-1\r\n" + body, b"--b-1\r\nContent-Disposition: form-data; name=a\r\n\r\n" + body):
         try:
             read = read_form(text, TYPE)
@@ -77,7 +77,7 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
         assert read_form(read.with_value("model", "x"), TYPE).value("model") == "x"
 
 
-def test_files_tell_their_names() -> None:
+def test_file_names_are_parsed() -> None:
     body = form(
         ('name="file"; filename="first.txt"', b"1"),
         ('name="file"; filename="a \\"b\\" é.jsonl"', b"2"),

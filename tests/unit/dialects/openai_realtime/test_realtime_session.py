@@ -1,4 +1,4 @@
-"""Realtime sessions: what is changed on the way, what is counted, what counts as a refusal."""
+"""Realtime sessions: replaced model names, counted usage, refused sessions."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from intellirouter.dialects.openai_realtime import REALTIME, RealtimeSession
 from intellirouter.testing import FakeClock
 from tests.support.dialects.standard import ENDPOINTS
 
-SURFACE = ENDPOINTS["openai_realtime"]
+ENDPOINT = ENDPOINTS["openai_realtime"]
 UPSTREAM = Deployment(
     name="d",
     provider="p",
@@ -30,29 +30,29 @@ def done(**usage: Any) -> str:
     return json.dumps({"type": "response.done", "event_id": "e", "response": {"output": [], "usage": usage}})
 
 
-def test_the_handshake_carries_the_upstreams_model_and_the_clients_query() -> None:
+def test_the_handshake_has_the_upstreams_model_and_the_clients_query() -> None:
     context = RequestContext(model="voice", query="model=voice&intent=transcription&x=a%20b&e=")
-    call = SURFACE.decode_request(b"", context)
+    call = ENDPOINT.decode_request(b"", context)
     assert (call.operation, call.model, call.is_stream) == ("realtime", "voice", True)
-    request = SURFACE.session_route(call, UPSTREAM).encode_request(call, UPSTREAM)
+    request = ENDPOINT.session_route(call, UPSTREAM).encode_request(call, UPSTREAM)
     assert request.method == "GET"
     assert request.path == "/realtime?model=gpt+realtime%2F1&intent=transcription&x=a+b&e="
 
 
-def test_beta_headers_reach_the_upstream() -> None:
+def test_beta_headers_are_sent_to_the_upstream() -> None:
     context = RequestContext(model="voice", headers=(("openai-beta", "realtime=v1"),))
-    call = SURFACE.decode_request(b"", context)
-    assert SURFACE.session_route(call, UPSTREAM).encode_request(call, UPSTREAM).headers == context.headers
+    call = ENDPOINT.decode_request(b"", context)
+    assert ENDPOINT.session_route(call, UPSTREAM).encode_request(call, UPSTREAM).headers == context.headers
 
 
-def test_a_handshake_without_a_model_is_refused() -> None:
-    with pytest.raises(errors.InvalidRequest, match="model") as refused:
-        SURFACE.decode_request(b"", RequestContext())
-    assert (refused.value.param, refused.value.code) == ("model", "missing_required_parameter")
-    assert "/v1/realtime?model=" in refused.value.hint
+def test_a_handshake_without_a_model_is_rejected() -> None:
+    with pytest.raises(errors.InvalidRequest, match="model") as rejection:
+        ENDPOINT.decode_request(b"", RequestContext())
+    assert (rejection.value.param, rejection.value.code) == ("model", "missing_required_parameter")
+    assert "/v1/realtime?model=" in rejection.value.hint
 
 
-def test_an_upstream_of_another_dialect_holds_no_sessions() -> None:
+def test_upstreams_of_other_dialects_do_not_support_sessions() -> None:
     other = Deployment(
         name="d",
         provider="p",
@@ -61,12 +61,12 @@ def test_an_upstream_of_another_dialect_holds_no_sessions() -> None:
         address=UpstreamAddress(base_url="http://u.test"),
         dialects=("anthropic_messages",),
     )
-    call = SURFACE.decode_request(b"", RequestContext(model="voice"))
+    call = ENDPOINT.decode_request(b"", RequestContext(model="voice"))
     with pytest.raises(errors.UnsupportedFeature, match="realtime"):
-        SURFACE.session_route(call, other)
+        ENDPOINT.session_route(call, other)
 
 
-def test_events_pass_as_they_are() -> None:
+def test_events_are_relayed_unchanged() -> None:
     one = session()
     for text in (
         '{ "type":"input_audio_buffer.append", "audio":"AAAA" }',
@@ -78,12 +78,12 @@ def test_events_pass_as_they_are() -> None:
         assert one.from_client(text) is text
     assert one.from_client(b"\x00\xff") == b"\x00\xff"
     assert one.from_upstream(b'response.done"') == b'response.done"'
-    for text in ('{"type":"x","said":"session.created\\""}', '{"type":"session.created","session":{"model":"other"}}'):
+    for text in ('{"type":"x","text":"session.created\\""}', '{"type":"session.created","session":{"model":"other"}}'):
         assert one.from_upstream(text) == text
     assert one.usage is None
 
 
-def test_the_models_name_is_the_clients_on_its_side_and_the_upstreams_on_its() -> None:
+def test_the_model_name_is_replaced_in_both_directions() -> None:
     one = session()
     update = {"type": "session.update", "session": {"type": "realtime", "model": "voice", "speed": 1.5}}
     assert json.loads(one.from_client(json.dumps(update))) == {
@@ -95,13 +95,13 @@ def test_the_models_name_is_the_clients_on_its_side_and_the_upstreams_on_its() -
         assert json.loads(one.from_upstream(json.dumps(event)))["session"] == {"model": "voice", "instructions": "ü"}
 
 
-def test_equal_names_cost_nothing() -> None:
+def test_events_are_not_decoded_if_the_names_are_equal() -> None:
     one = session("same", "same")
     text = '{"type":"session.update","session":{"model":"same"}}'
     assert one.from_client(text) is text
 
 
-def test_usage_is_summed_over_responses_in_disjoint_buckets() -> None:
+def test_usage_is_added_up_over_responses_in_disjoint_counts() -> None:
     one = session()
     one.from_upstream(
         done(
@@ -125,7 +125,7 @@ def test_usage_is_summed_over_responses_in_disjoint_buckets() -> None:
     assert one.usage == first.plus(Usage(input_tokens=1, output_tokens=2))
 
 
-def test_a_response_that_was_cut_short_is_estimated() -> None:
+def test_the_usage_of_an_incomplete_response_is_estimated() -> None:
     one = session()
     one.from_upstream(done(input_tokens=10, output_tokens=5))
     for _ in range(3):
@@ -134,7 +134,7 @@ def test_a_response_that_was_cut_short_is_estimated() -> None:
     assert one.usage == Usage(input_tokens=10, output_tokens=8, is_estimated=True)
 
 
-def test_a_response_without_usage_is_estimated() -> None:
+def test_missing_usage_is_estimated() -> None:
     one = session()
     one.from_upstream('{"type":"response.text.delta","delta":"a"}')
     one.from_upstream('{"type":"response.done","response":{"usage":null}}')
@@ -151,7 +151,7 @@ def test_a_response_without_usage_is_estimated() -> None:
         {"input_tokens": 1e300},
     ],
 )
-def test_odd_usage_is_never_negative_and_never_more_than_the_whole(usage: dict[str, Any]) -> None:
+def test_invalid_usage_is_never_negative_nor_more_than_the_total(usage: dict[str, Any]) -> None:
     one = session()
     one.from_upstream(done(**usage))
     counted = one.usage
@@ -160,7 +160,7 @@ def test_odd_usage_is_never_negative_and_never_more_than_the_whole(usage: dict[s
     assert min(counted.input_tokens, counted.output_tokens, counted.input_audio_tokens) >= 0
 
 
-def test_transcriptions_count_where_they_are_what_the_session_is_for() -> None:
+def test_the_usage_of_transcriptions_counts_in_transcription_sessions() -> None:
     event = {
         "type": "conversation.item.input_audio_transcription.completed",
         "transcript": "hello",
@@ -176,7 +176,7 @@ def test_transcriptions_count_where_they_are_what_the_session_is_for() -> None:
         one.from_upstream(json.dumps(event))
     assert other.usage is None
     assert own.usage == Usage(input_audio_tokens=14, output_tokens=4)
-    call = SURFACE.decode_request(b"", RequestContext(model="m", query="intent=transcription"))
+    call = ENDPOINT.decode_request(b"", RequestContext(model="m", query="intent=transcription"))
     third = REALTIME.session(call, UPSTREAM)
     third.from_upstream(json.dumps(event))
     assert third.usage == own.usage
@@ -194,7 +194,7 @@ def test_transcriptions_count_where_they_are_what_the_session_is_for() -> None:
         ({"message": "oops"}, errors.UpstreamUnavailable),
     ],
 )
-def test_a_first_event_that_refuses_is_read_as_the_error_it_stands_for(
+def test_an_error_as_the_first_event_refuses_the_session(
     error: dict[str, Any], expected: type[errors.UpstreamError]
 ) -> None:
     refusal = session().refusal(json.dumps({"type": "error", "event_id": "e", "error": error}))
@@ -216,11 +216,11 @@ def test_a_first_event_that_refuses_is_read_as_the_error_it_stands_for(
         b"\xff",
     ],
 )
-def test_other_first_events_refuse_nothing(first: str | bytes) -> None:
+def test_other_first_events_do_not_refuse_the_session(first: str | bytes) -> None:
     assert session().refusal(first) is None
 
 
-def test_errors_of_ours_look_like_theirs() -> None:
+def test_gateway_errors_are_encoded_as_error_events() -> None:
     event = json.loads(session().error_event(errors.UpstreamDisconnected("d ended the session.")))
     assert event["type"] == "error"
     assert event["event_id"].startswith("event_")
@@ -234,7 +234,7 @@ def test_errors_of_ours_look_like_theirs() -> None:
 
 
 @given(st.one_of(st.text(), st.binary(), st.from_regex(r'\{"type":"(response\.done|session\.update|error)",.*')))
-def test_no_message_breaks_a_session(message: str | bytes) -> None:
+def test_any_message_can_be_relayed(message: str | bytes) -> None:
     one = session(counts_transcriptions=True)
     assert one.from_client(message) == message
     assert one.from_upstream(message) == message

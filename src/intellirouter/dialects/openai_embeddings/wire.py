@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from intellirouter.core import errors
 
+DIALECT: Final = "openai_chat"
 _FLOAT_BYTES: Final = 4
 
 

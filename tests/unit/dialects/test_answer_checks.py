@@ -1,4 +1,4 @@
-"""What is repaired, what is refused, and what is passed on as it is."""
+"""Which answers are repaired, rejected, or passed on unchanged."""
 
 import pytest
 
@@ -28,11 +28,11 @@ def answer(*parts: Text | ToolCall, reason: StopReason | None = "stop") -> Respo
     return Response(choices=[Choice(parts=list(parts), stop=None if reason is None else Stop(reason=reason))])
 
 
-def asking(kind: str, schema: object = None) -> Conversation:
+def conversation_with(kind: str, schema: object = None) -> Conversation:
     return Conversation(dialect="openai_chat", model="m", output=OutputFormat(kind=kind, schema=schema))  # type: ignore[arg-type]
 
 
-def test_a_good_answer_stays_as_it_is() -> None:
+def test_a_valid_answer_is_unchanged() -> None:
     response = answer(Text(text="hello"))
     assert validate_answer(response, PLAIN) == response
 
@@ -40,13 +40,13 @@ def test_a_good_answer_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("parts", "reason"), [((Text(text="x"),), "stop"), ((ToolCall(id="a", name="f"),), "tool_calls")]
 )
-def test_a_finish_that_was_left_out_follows_from_the_parts(parts: tuple[Text | ToolCall], reason: str) -> None:
+def test_a_missing_stop_reason_follows_from_the_parts(parts: tuple[Text | ToolCall], reason: str) -> None:
     stop = validate_answer(answer(*parts, reason=None), PLAIN).choices[0].stop
     assert stop is not None
     assert stop.reason == reason
 
 
-def test_an_id_that_two_calls_share_is_minted_anew_for_the_second() -> None:
+def test_the_second_call_with_the_same_id_gets_a_new_id() -> None:
     calls = (ToolCall(id="a", name="f", arguments='{"x":1}'), ToolCall(id="a", name="g"))
     first, second = validate_answer(answer(*calls, reason="tool_calls"), PLAIN).choices[0].parts
     assert isinstance(first, ToolCall)
@@ -57,41 +57,41 @@ def test_an_id_that_two_calls_share_is_minted_anew_for_the_second() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"a": ', "[1]", '"x"', "null", "{'a': 1}"])
-def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
+def test_arguments_that_are_not_an_object_are_rejected(arguments: str) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments)
     with pytest.raises(UpstreamMalformed, match="'f'"):
         validate_answer(answer(call, reason="tool_calls"), PLAIN)
 
 
-def test_free_text_of_a_custom_tool_is_no_json() -> None:
+def test_the_input_of_a_custom_tool_is_not_checked() -> None:
     call = ToolCall(id="a", name="f", arguments="print(1)", kind="custom")
     assert validate_answer(answer(call, reason="tool_calls"), PLAIN).choices[0].parts == [call]
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "refusal"])
-def test_answers_that_end_early_may_end_anywhere(reason: StopReason) -> None:
+def test_incomplete_answers_are_not_checked(reason: StopReason) -> None:
     response = answer(Text(text='{"a":'), ToolCall(id="a", name="f", arguments='{"x'), reason=reason)
-    assert validate_answer(response, asking("json_schema", SCHEMA)) == response
+    assert validate_answer(response, conversation_with("json_schema", SCHEMA)) == response
 
 
 @pytest.mark.parametrize("text", ["no json", '{"b": 1}', '{"a": "x"}', "", "```json\n{}\n```"])
-def test_json_that_breaks_the_schema_is_refused(text: str) -> None:
+def test_an_answer_that_does_not_match_the_schema_is_rejected(text: str) -> None:
     with pytest.raises(UpstreamMalformed):
-        validate_answer(answer(Text(text=text)), asking("json_schema", SCHEMA))
+        validate_answer(answer(Text(text=text)), conversation_with("json_schema", SCHEMA))
 
 
 @pytest.mark.parametrize("reason", ["malformed_tool_call", "error"])
-def test_a_failure_in_place_of_an_answer_is_none(reason: StopReason) -> None:
-    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+def test_a_failure_without_content_is_rejected(reason: StopReason) -> None:
+    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
         validate_answer(answer(reason=reason), PLAIN)
-    with pytest.raises(UpstreamMalformed, match="broke off before it answered"):
+    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
         StreamGuard().watch([ChoiceFinished(stop=Stop(reason=reason))])
-    begun = answer(Text(text="Once"), reason=reason)
-    assert validate_answer(begun, PLAIN) == begun
+    partial = answer(Text(text="Once"), reason=reason)
+    assert validate_answer(partial, PLAIN) == partial
     StreamGuard().watch([TextDelta(text="Once"), ChoiceFinished(stop=Stop(reason=reason))])
 
 
-def test_ids_that_streamed_calls_share_are_with_unique_id() -> None:
+def test_streamed_calls_with_the_same_id_get_new_ids() -> None:
     guard = StreamGuard()
     events = [guard.with_unique_id(ToolCallStarted(id="a", name=name)) for name in "fgh"]
     ids = [event.id for event in events if isinstance(event, ToolCallStarted)]
@@ -99,18 +99,18 @@ def test_ids_that_streamed_calls_share_are_with_unique_id() -> None:
     assert len(set(ids)) == 3
 
 
-def test_json_that_keeps_the_schema_is_passed_on() -> None:
-    assert validate_answer(answer(Text(text='{"a": 1}')), asking("json_schema", SCHEMA))
-    assert validate_answer(answer(Text(text="[]")), asking("json_object"))
-    assert validate_answer(answer(Text(text="anything")), asking("text"))
+def test_an_answer_that_matches_the_schema_is_accepted() -> None:
+    assert validate_answer(answer(Text(text='{"a": 1}')), conversation_with("json_schema", SCHEMA))
+    assert validate_answer(answer(Text(text="[]")), conversation_with("json_object"))
+    assert validate_answer(answer(Text(text="anything")), conversation_with("text"))
 
 
 @pytest.mark.parametrize("schema", [{"type": 5}, {"$ref": "http://localhost:1/never-fetched"}, {"pattern": "(?<"}])
-def test_a_schema_that_cannot_be_checked_is_not_fetched_and_not_held_against_the_model(schema: object) -> None:
-    assert validate_answer(answer(Text(text='{"a": 1}')), asking("json_schema", schema))
+def test_an_unsupported_schema_is_not_fetched_and_not_checked(schema: object) -> None:
+    assert validate_answer(answer(Text(text='{"a": 1}')), conversation_with("json_schema", schema))
 
 
-def test_an_answer_without_choices_is_refused() -> None:
+def test_an_answer_without_choices_is_rejected() -> None:
     with pytest.raises(UpstreamMalformed, match="no choices"):
         validate_answer(Response(), PLAIN)
 
@@ -122,11 +122,11 @@ def test_an_answer_without_choices_is_refused() -> None:
         "I am sorry, I cannot do that. " * 3,
         "0123456789" * 40,
         "".join(map(chr, range(300, 700))),
-        # What stands at its end stands in its middle, too.
+        # The text at its end is also in its middle.
         "And so on. " * 7 + "But then again, no. " + "And so on. " * 7,
     ],
 )
-def test_a_model_that_runs_away_is_refused(piece: str) -> None:
+def test_endless_repetition_is_rejected(piece: str) -> None:
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
         check_repetition("A good beginning. " + piece * (20_000 // len(piece)))
 
@@ -143,11 +143,11 @@ def test_a_model_that_runs_away_is_refused(piece: str) -> None:
         + ("And one more of the same kind, please. " * 2 + "\n") * 3,
     ],
 )
-def test_long_and_regular_texts_are_fine(text: str) -> None:
+def test_long_regular_texts_are_accepted(text: str) -> None:
     check_repetition(text)
 
 
-def test_a_model_that_stops_by_itself_may_have_been_asked_to_repeat() -> None:
+def test_repetition_is_accepted_if_the_model_stopped_by_itself() -> None:
     often = Text(text="ha! " * 3_000)
     assert validate_answer(answer(often), PLAIN).choices[0].parts == [often]
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
@@ -162,7 +162,7 @@ def calls(*pieces: str, reason: StopReason = "tool_calls") -> list[Event]:
     ]
 
 
-def test_a_streamed_call_must_come_to_an_object() -> None:
+def test_streamed_arguments_must_be_an_object() -> None:
     StreamGuard().watch(calls('{"a"', ":1}"))
     StreamGuard().watch(calls())
     StreamGuard().watch(calls('{"a', reason="length"))
@@ -170,7 +170,7 @@ def test_a_streamed_call_must_come_to_an_object() -> None:
         StreamGuard().watch(calls('{"a"'))
 
 
-def test_a_stream_that_runs_away_is_stopped() -> None:
+def test_endless_repetition_in_a_stream_is_rejected() -> None:
     endless: list[Event] = [TextDelta(text="again ")] * 50_000
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
         StreamGuard().watch(endless)

@@ -1,6 +1,7 @@
-"""Encoding and decoding of OpenAI's error envelope: `{"error": {"message", "type", "param", "code"}}`.
+"""Decoding of upstreams' errors in OpenAI's envelope: `{"error": {"message", "type", "param", "code"}}`.
 
 Other vendors that use OpenAI's dialect deviate from it: a plain string, a list around it, `detail`, `message`, HTML.
+`retry_after_s` reads the headers of all vendors.
 """
 
 import math
@@ -19,57 +20,6 @@ ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reac
 _STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
 
 
-class OpenAIErrors:
-    """Implements `protocols.ErrorStyle`."""
-
-    id_header: bytes | None = None
-
-    def status(self, error: errors.GatewayError) -> int:
-        return error.status
-
-    def encode(self, error: errors.GatewayError) -> bytes:
-        return encode_error(error)
-
-    def encode_event(self, error: errors.GatewayError) -> bytes:
-        return encode_error_event(error)
-
-
-def encode_error(error: errors.GatewayError) -> bytes:
-    """Encode a gateway error. If the vendor has rejected the request with such an envelope, it is passed on."""
-    if isinstance(error, errors.UpstreamRejected) and error.vendor_body is not None:
-        vendor_envelope = _vendor_envelope(error.vendor_body, error)
-        if vendor_envelope is not None:
-            return vendor_envelope
-    body = {"message": error.full_message, "type": error.type, "param": error.param, "code": error.code}
-    return msgspec.json.encode({"error": body})
-
-
-def encode_error_event(error: errors.GatewayError) -> bytes:
-    """Encode an error as an SSE event of a stream. The official SDKs raise an exception for it."""
-    return b"data: " + encode_error(error) + b"\n\n"
-
-
-def _vendor_envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
-    """Return the vendor's document if it has OpenAI's format, with missing members (Azure) added.
-
-    None for documents of other formats that also have a member `error` (Google, Anthropic).
-    """
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    envelope = document.get("error") if isinstance(document, dict) else None
-    if not isinstance(envelope, dict) or "status" in envelope or "type" in document:
-        return None
-    if not isinstance(envelope.get("message"), str):
-        return None
-    defaults = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    if envelope.keys() >= defaults.keys():
-        return body
-    document["error"] = {**defaults, **envelope}
-    return msgspec.json.encode(document)
-
-
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
@@ -77,19 +27,20 @@ def decode_error(
     message, code, param = _read_envelope(body)
     if code is not None and code.isdigit():
         code = None  # The code only repeats the status.
-    detail = f": {errors.as_sentence(message)}" if message else "."
     wait_s = retry_after_s(headers, clock)
     error: errors.UpstreamError
     if status in {401, 403}:
-        error = errors.UpstreamAuthFailed(f"{deployment} rejected the credential{detail}")
+        error = errors.UpstreamAuthFailed(_sentence(f"{deployment} rejected the credential", message))
     elif status == 402 or code in ACCOUNT_CODES:
-        error = _account_error(status, deployment, detail, code)
+        error = _account_error(status, deployment, message, code)
     elif status == 404:
         error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)
     elif status in {408, 504, 524}:
-        error = errors.UpstreamTimeout(f"{deployment} timed out (HTTP {status}){detail}")
+        error = errors.UpstreamTimeout(_sentence(f"{deployment} timed out (HTTP {status})", message))
     elif status == 429:
-        error = errors.UpstreamRateLimited(f"{deployment} is rate limited{detail}", code=code, retry_after_s=wait_s)
+        error = errors.UpstreamRateLimited(
+            _sentence(f"{deployment} is rate limited", message), code=code, retry_after_s=wait_s
+        )
     elif 400 <= status < 500:
         message = message or f"{deployment} rejected the request (HTTP {status})."
         error = errors.UpstreamRejected(message, code=code, param=param, status=status)
@@ -98,19 +49,24 @@ def decode_error(
         error = errors.UpstreamMalformed(f"{deployment} returned a redirect (HTTP {status}). Check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
-            f"{deployment} failed (HTTP {status}){detail}",
+            _sentence(f"{deployment} failed (HTTP {status})", message),
             status=_STATUS_OUT.get(status, 502),
             retry_after_s=wait_s,
         )
     return error
 
 
-def _account_error(status: int, deployment: str, detail: str, code: str | None) -> errors.UpstreamError:
+def _account_error(status: int, deployment: str, message: str, code: str | None) -> errors.UpstreamError:
     return errors.UpstreamQuotaExhausted(
-        f"{deployment} has no credit or quota left{detail}",
+        _sentence(f"{deployment} has no credit or quota left", message),
         code=code or "insufficient_quota",
         status=429 if status == 429 else 502,
     )
+
+
+def _sentence(problem: str, message: str) -> str:
+    """Return a description of the error, followed by the vendor's message."""
+    return errors.as_sentence(f"{problem}: {message}" if message else problem)
 
 
 def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
@@ -168,10 +124,10 @@ def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
     if code in {"rate_limit_exceeded", "429"}:
         return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
     text = message or data[:300].decode("utf-8", "replace")
-    return errors.UpstreamUnavailable(f"The upstream failed during the stream: {errors.as_sentence(text)}")
+    return errors.UpstreamUnavailable(_sentence("The upstream failed during the stream", text))
 
 
 def decode_error_in_200(body: bytes) -> errors.UpstreamError:
     """Return the gateway error for an error document with HTTP status 200. It counts as a failure of the server."""
-    text = errors.as_sentence(body[:500].decode("utf-8", "replace"))
-    return errors.UpstreamUnavailable(f"The upstream returned an error with HTTP status 200: {text}")
+    text = body[:500].decode("utf-8", "replace")
+    return errors.UpstreamUnavailable(_sentence("The upstream returned an error with HTTP status 200", text))

@@ -1,23 +1,22 @@
-"""The client and upstream codecs of OpenAI's embeddings. Source: OpenAI API reference, "Create embeddings"."""
+"""The client side: `POST /v1/embeddings`. Source: OpenAI API reference, "Create embeddings"."""
 
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
-from intellirouter.dialects.openai import errors as openai_errors
-from intellirouter.dialects.openai_embeddings.answer import DIALECT, decode_response, encode_response
+from intellirouter.dialects.openai_embeddings.client_response import encode_response
 from intellirouter.dialects.openai_embeddings.passthrough import (
     EmbeddingsBody,
     EmbeddingsPassthrough,
     source_of,
     wants_base64,
 )
+from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.wire.request_validation import decode_body
 
-_PATH: Final = "/embeddings"
 _PASSTHROUGH: Final = EmbeddingsPassthrough()
 _KNOWN: Final = frozenset(EmbeddingsBody.__struct_fields__)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
@@ -69,38 +68,3 @@ def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:
         code="invalid_value",
         param="input",
     )
-
-
-class EmbeddingsUpstream:
-    """OpenAI and other upstreams of its dialect. Implements `protocols.EmbeddingsUpstream`."""
-
-    dialect = DIALECT
-
-    def encode(self, request: EmbeddingRequest, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
-        refuses = deployment.quirks.refuses
-        is_single = request.is_single and isinstance(request.inputs[0], str)
-        inputs = request.inputs[0] if is_single else request.inputs
-        body: dict[str, Any] = {"model": deployment.upstream_model, "input": inputs}
-        if request.dimensions is not None:
-            if "dimensions" in refuses:
-                raise errors.UnsupportedFeature(
-                    f"{deployment.name} ({deployment.vendor}) does not support `dimensions`.",
-                    param=losses.name_of("dimensions"),
-                )
-            body["dimensions"] = request.dimensions
-        if request.user and "user" not in refuses:
-            body["user"] = request.user
-        elif request.user:
-            losses.dropped("user")
-        for name in ("task", "title"):
-            if getattr(request, name):
-                losses.dropped(name)
-        # All upstreams return numbers by default. For clients that want base64, the gateway converts them.
-        if request.dialect == DIALECT:
-            body |= {name: value for name, value in request.extras.items() if name not in refuses}
-        return UpstreamRequest(path=_PATH, body=msgspec.json.encode(body))
-
-    def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002 - same for all
-        return decode_response(body)
-
-    decode_error = staticmethod(openai_errors.decode_error)

@@ -1,18 +1,16 @@
-"""Decoding and encoding of lists of embeddings. Source: OpenAI API reference, "The embedding object"."""
+"""Decoding of lists of embeddings. Source: OpenAI API reference, "The embedding object"."""
 
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import NO_USAGE, errors
+from intellirouter.core import errors
 from intellirouter.dialects.ir import EmbeddingResponse
-from intellirouter.dialects.openai.errors import decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.openai_embeddings.vectors import decode_vector, encode_base64
+from intellirouter.dialects.openai_embeddings.wire import DIALECT, decode_vector
 from intellirouter.dialects.wire.sse import check_utf8
-
-DIALECT: Final = "openai_chat"
 
 
 class _Vector(Struct):
@@ -28,18 +26,6 @@ class _Response(Struct):
 
 
 _decode_response: Final = msgspec.json.Decoder(_Response)
-
-
-def encode_response(response: EmbeddingResponse, model: str, *, is_base64: bool) -> bytes:
-    vectors: list[Any] = [encode_base64(vector) for vector in response.vectors] if is_base64 else response.vectors
-    usage = response.usage or NO_USAGE
-    body = {
-        "object": "list",
-        "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
-        "model": model,
-        "usage": {"prompt_tokens": usage.total_input_tokens, "total_tokens": usage.total_tokens},
-    }
-    return msgspec.json.encode(body)
 
 
 def decode_response(body: bytes) -> EmbeddingResponse:

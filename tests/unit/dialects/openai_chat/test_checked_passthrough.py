@@ -1,4 +1,4 @@
-"""The passthrough looks at answers whose form the client relies on; other answers pass unread."""
+"""The checked passthrough validates answers whose format the client relies on, and relays all others unread."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from intellirouter.core import Deployment, UpstreamAddress
 from intellirouter.core.errors import UpstreamMalformed
 from intellirouter.dialects.openai_chat import CheckedChatPassthrough
 
-LANE = CheckedChatPassthrough()
+PASSTHROUGH = CheckedChatPassthrough()
 UP = Deployment(
     name="up",
     provider="p",
@@ -24,9 +24,9 @@ FORMAT = {
 }
 
 
-def asking(**members: Any) -> Any:
+def call_of(**members: Any) -> Any:
     request = {"model": "m", "messages": [{"role": "user", "content": "x"}], **members}
-    return LANE.decode_request(json.dumps(request).encode())
+    return PASSTHROUGH.decode_request(json.dumps(request).encode())
 
 
 def answer(finish: str | None = "stop", **message: Any) -> bytes:
@@ -47,30 +47,30 @@ def chunk(finish: str | None = None, **delta: Any) -> bytes:
 
 
 @pytest.mark.parametrize("text", ['{"a":1}', '{"b":1}', "no json"])
-def test_nobody_reads_what_nobody_relies_on(text: str) -> None:
-    assert LANE.decode_response(answer(content=text), asking(), UP).body is None
+def test_answers_without_tools_or_schema_are_not_checked(text: str) -> None:
+    assert PASSTHROUGH.decode_response(answer(content=text), call_of(), UP).body is None
 
 
-def test_a_good_answer_passes_as_it_came() -> None:
-    assert LANE.decode_response(answer(content='{"a":1}'), asking(response_format=FORMAT), UP).body is None
-    good = answer("tool_calls", tool_calls=[call('{"x":1}')])
-    assert LANE.decode_response(good, asking(tools=TOOLS), UP).body is None
+def test_a_valid_answer_is_relayed_unchanged() -> None:
+    assert PASSTHROUGH.decode_response(answer(content='{"a":1}'), call_of(response_format=FORMAT), UP).body is None
+    valid = answer("tool_calls", tool_calls=[call('{"x":1}')])
+    assert PASSTHROUGH.decode_response(valid, call_of(tools=TOOLS), UP).body is None
 
 
 @pytest.mark.parametrize("text", ['{"b":1}', "no json", '{"a":'])
-def test_an_answer_that_breaks_the_schema_is_the_attempts_failure(text: str) -> None:
+def test_an_answer_that_does_not_match_the_schema_is_malformed(text: str) -> None:
     with pytest.raises(UpstreamMalformed):
-        LANE.decode_response(answer(content=text), asking(response_format=FORMAT), UP)
+        PASSTHROUGH.decode_response(answer(content=text), call_of(response_format=FORMAT), UP)
 
 
-def test_a_call_that_is_cut_off_is_the_attempts_failure() -> None:
+def test_incomplete_arguments_are_malformed() -> None:
     with pytest.raises(UpstreamMalformed):
-        LANE.decode_response(answer("tool_calls", tool_calls=[call('{"x":')]), asking(tools=TOOLS), UP)
+        PASSTHROUGH.decode_response(answer("tool_calls", tool_calls=[call('{"x":')]), call_of(tools=TOOLS), UP)
 
 
-def test_two_calls_with_one_id_are_told_apart() -> None:
+def test_the_second_call_with_the_same_id_gets_a_new_id() -> None:
     twice = answer("tool_calls", tool_calls=[call("{}"), call('{"x":1}')])
-    body = LANE.decode_response(twice, asking(tools=TOOLS), UP).body
+    body = PASSTHROUGH.decode_response(twice, call_of(tools=TOOLS), UP).body
     assert body is not None
     first, second = json.loads(body)["choices"][0]["message"]["tool_calls"]
     assert first["id"] == "a"
@@ -79,31 +79,35 @@ def test_two_calls_with_one_id_are_told_apart() -> None:
 
 
 def streamed(*events: bytes, **members: Any) -> tuple[bytes, Any]:
-    relay = LANE.relay(asking(stream=True, **members), UP)
+    relay = PASSTHROUGH.relay(call_of(stream=True, **members), UP)
     out = b"".join(relay.feed(event) for event in events)
     return out + relay.end(), relay
 
 
-def begun(arguments: str) -> bytes:
+def first_chunk(arguments: str) -> bytes:
     return chunk(role="assistant", tool_calls=[{"index": 0, **call(arguments)}])
 
 
-def test_a_good_stream_passes_as_it_came() -> None:
-    events = (begun('{"x"'), chunk(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}]), chunk("tool_calls"))
+def test_a_valid_stream_is_relayed_unchanged() -> None:
+    events = (
+        first_chunk('{"x"'),
+        chunk(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}]),
+        chunk("tool_calls"),
+    )
     out, relay = streamed(*events, b"data: [DONE]\n\n", tools=TOOLS)
     assert out == b"".join(events) + b"data: [DONE]\n\n"
     assert relay.error is None
 
 
-def test_a_streamed_call_that_is_cut_off_ends_in_an_error() -> None:
-    out, relay = streamed(begun('{"x"'), chunk("tool_calls"), b"data: [DONE]\n\n", tools=TOOLS)
+def test_a_stream_with_incomplete_arguments_ends_with_an_error() -> None:
+    out, relay = streamed(first_chunk('{"x"'), chunk("tool_calls"), b"data: [DONE]\n\n", tools=TOOLS)
     assert b"[DONE]" not in out
     assert b'"error"' in out.rpartition(b"data: ")[2]
     assert isinstance(relay.error, UpstreamMalformed)
     assert relay.is_finished
 
 
-def test_a_stream_that_runs_away_ends_in_an_error() -> None:
+def test_a_stream_with_endless_repetition_ends_with_an_error() -> None:
     again = [chunk(content="again and ")] * 5_000
     out, relay = streamed(chunk(role="assistant", content="Well, "), *again, tools=TOOLS)
     assert isinstance(relay.error, UpstreamMalformed)

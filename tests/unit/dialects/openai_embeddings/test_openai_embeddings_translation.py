@@ -1,4 +1,4 @@
-"""Embeddings between dialects: encodings, order, counts, and what is refused."""
+"""Embeddings between dialects: encodings, order, usage and rejected requests."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from intellirouter.dialects.openai_embeddings import EMBEDDINGS_CLIENT, EMBEDDIN
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from tests.support.dialects.openai_schemas import validator
 
-LANE = EmbeddingsPassthrough()
+PASSTHROUGH = EmbeddingsPassthrough()
 TRANSLATION = EmbeddingsTranslation(EMBEDDINGS_CLIENT, EMBEDDINGS_UPSTREAM)
 
 
@@ -54,13 +54,19 @@ def answer(*vectors: Any, **members: Any) -> bytes:
         ([[1], [2, 3]], [[1], [2, 3]], False),
     ],
 )
-def test_the_four_forms_of_input(value: Any, inputs: list[Any], is_single: bool) -> None:
-    ask = EMBEDDINGS_CLIENT.decode(call_of(input=value, dimensions=2, user="u", encoding_format="base64", extra=1))
-    assert (ask.inputs, ask.is_single, ask.dimensions, ask.user, ask.encoding) == (inputs, is_single, 2, "u", "base64")
-    assert ask.extras == {"extra": 1}
+def test_all_forms_of_input_are_decoded(value: Any, inputs: list[Any], is_single: bool) -> None:
+    request = EMBEDDINGS_CLIENT.decode(call_of(input=value, dimensions=2, user="u", encoding_format="base64", extra=1))
+    assert (request.inputs, request.is_single, request.dimensions, request.user, request.encoding) == (
+        inputs,
+        is_single,
+        2,
+        "u",
+        "base64",
+    )
+    assert request.extras == {"extra": 1}
 
 
-def test_mixed_inputs_are_refused() -> None:
+def test_mixed_inputs_are_rejected() -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         EMBEDDINGS_CLIENT.decode(call_of(input=["a", 1]))
     assert caught.value.param == "input"
@@ -75,32 +81,32 @@ def test_base64_is_little_endian_32_bit_floats_for_every_provider() -> None:
     assert body["model"] == "m"
 
 
-def test_floats_are_valid_by_the_schema() -> None:
+def test_responses_with_floats_match_the_schema() -> None:
     body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5], [1]]), call_of(), LossReport()))
     validator("CreateEmbeddingResponse").validate(body)
     with pytest.raises(jsonschema_rs.ValidationError):
         validator("CreateEmbeddingResponse").validate({**body, "usage": None})
 
 
-def test_a_number_that_no_float_can_hold_is_malformed() -> None:
+def test_a_number_that_is_too_large_is_malformed() -> None:
     with pytest.raises(errors.UpstreamMalformed, match="too large"):
         EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[1e300]]), call_of(encoding_format="base64"), LossReport())
 
 
-def test_vectors_come_in_the_order_of_the_inputs() -> None:
+def test_vectors_are_sorted_by_index() -> None:
     data = [{"index": 1, "embedding": [1.0]}, {"index": 0, "embedding": [0.0]}]
     found = EMBEDDINGS_UPSTREAM.decode(json.dumps({"data": data}).encode(), deployment())
     assert found.vectors == [[0.0], [1.0]]
 
 
 @pytest.mark.parametrize("indices", [(0, 0), (None, None), (True, 0), ("1", "0")])
-def test_numbers_that_say_nothing_leave_the_order(indices: tuple[Any, Any]) -> None:
+def test_invalid_indices_do_not_change_the_order(indices: tuple[Any, Any]) -> None:
     data = [{"index": index, "embedding": [float(place)]} for place, index in enumerate(indices)]
     found = EMBEDDINGS_UPSTREAM.decode(json.dumps({"data": data}).encode(), deployment())
     assert found.vectors == [[0.0], [1.0]]
 
 
-def test_base64_answers_are_read() -> None:
+def test_base64_vectors_are_decoded() -> None:
     found = EMBEDDINGS_UPSTREAM.decode(answer(packed(0.5, 1.5)), deployment())
     assert found.vectors == [[0.5, 1.5]]
 
@@ -123,21 +129,23 @@ def test_base64_answers_are_read() -> None:
         answer(packed(math.inf)),
     ],
 )
-def test_what_is_no_vector_is_malformed(body: bytes) -> None:
+def test_invalid_vectors_are_malformed(body: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         EMBEDDINGS_UPSTREAM.decode(body, deployment())
 
 
-def test_an_error_under_200() -> None:
+def test_an_error_with_status_200_is_raised() -> None:
     with pytest.raises(errors.UpstreamUnavailable, match="busy"):
         EMBEDDINGS_UPSTREAM.decode(b'{"error": "busy"}', deployment())
 
 
-def test_what_another_dialect_asks_is_sent_or_reported() -> None:
-    ask = EmbeddingRequest(dialect="gemini", model="m", inputs=["a"], is_single=True, task="QUERY", title="T", user="u")
+def test_requests_of_other_dialects_are_encoded_or_reported() -> None:
+    request = EmbeddingRequest(
+        dialect="gemini", model="m", inputs=["a"], is_single=True, task="QUERY", title="T", user="u"
+    )
     losses = LossReport()
-    request = EMBEDDINGS_UPSTREAM.encode(ask, deployment("user"), losses)
-    assert (request.path, json.loads(request.body)) == ("/embeddings", {"model": "um", "input": "a"})
+    sent = EMBEDDINGS_UPSTREAM.encode(request, deployment("user"), losses)
+    assert (sent.path, json.loads(sent.body)) == ("/embeddings", {"model": "um", "input": "a"})
     assert {loss.field for loss in losses.taken()} == {"task", "title", "user"}
     shorter = EmbeddingRequest(dialect="gemini", model="m", inputs=["a"], dimensions=5)
     with pytest.raises(errors.UnsupportedFeature) as caught:
@@ -145,15 +153,15 @@ def test_what_another_dialect_asks_is_sent_or_reported() -> None:
     assert caught.value.param == "dimensions"
 
 
-def test_the_lane_between_dialects() -> None:
+def test_the_translation_between_dialects() -> None:
     call = call_of(encoding_format="base64", unknown=1)
     request = TRANSLATION.encode_request(call, deployment())
     assert json.loads(request.body)["input"] == ["a", "b"]
     assert [str(loss) for loss in request.losses] == ["unknown;how=dropped"]
-    told = TRANSLATION.decode_response(answer([0.5], [1.5], usage={"prompt_tokens": 2}), call, deployment())
-    assert told.usage == Usage(input_tokens=2)
-    assert told.body is not None
-    assert [each["embedding"] for each in json.loads(told.body)["data"]] == [packed(0.5), packed(1.5)]
+    converted = TRANSLATION.decode_response(answer([0.5], [1.5], usage={"prompt_tokens": 2}), call, deployment())
+    assert converted.usage == Usage(input_tokens=2)
+    assert converted.body is not None
+    assert [each["embedding"] for each in json.loads(converted.body)["data"]] == [packed(0.5), packed(1.5)]
     with pytest.raises(errors.UpstreamMalformed, match="1 vectors for 2 inputs"):
         TRANSLATION.decode_response(answer([0.5]), call, deployment())
     with pytest.raises(errors.InvalidRequest):
@@ -161,22 +169,22 @@ def test_the_lane_between_dialects() -> None:
 
 
 @pytest.mark.parametrize(("encoding", "sent"), [("base64", [0.5]), ("float", packed(0.5)), (None, packed(0.5))])
-def test_a_relayed_answer_in_the_other_encoding_is_converted(encoding: str | None, sent: Any) -> None:
-    """The SDK for Node takes numbers for base64 when it asked for base64, and decodes garbage."""
-    told = LANE.decode_response(answer(sent), call_of(encoding_format=encoding), deployment())
-    assert told.body is not None
-    assert json.loads(told.body)["data"][0]["embedding"] == (packed(0.5) if encoding == "base64" else [0.5])
+def test_a_relayed_answer_with_the_wrong_encoding_is_converted(encoding: str | None, sent: Any) -> None:
+    """After it has requested base64, the SDK for Node decodes numbers as if they were base64."""
+    converted = PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding), deployment())
+    assert converted.body is not None
+    assert json.loads(converted.body)["data"][0]["embedding"] == (packed(0.5) if encoding == "base64" else [0.5])
 
 
 @pytest.mark.parametrize(("encoding", "sent"), [("base64", packed(0.5)), ("float", [0.5]), (None, [0.5])])
-def test_a_relayed_answer_in_the_right_encoding_passes(encoding: str | None, sent: Any) -> None:
-    assert LANE.decode_response(answer(sent), call_of(encoding_format=encoding), deployment()).body is None
+def test_a_relayed_answer_with_the_requested_encoding_is_unchanged(encoding: str | None, sent: Any) -> None:
+    assert PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding), deployment()).body is None
 
 
-def test_relayed_requests_leave_out_what_the_vendor_refuses() -> None:
+def test_relayed_requests_omit_members_that_the_vendor_rejects() -> None:
     call = call_of(encoding_format="base64", user="u")
-    request = LANE.encode_request(call, deployment("encoding_format", "user"))
+    request = PASSTHROUGH.encode_request(call, deployment("encoding_format", "user"))
     assert json.loads(request.body) == {"model": "um", "input": ["a", "b"]}
     assert [loss.field for loss in request.losses] == ["user"]
     with pytest.raises(errors.UnsupportedFeature):
-        LANE.encode_request(call_of(dimensions=3), deployment("dimensions"))
+        PASSTHROUGH.encode_request(call_of(dimensions=3), deployment("dimensions"))

@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, RequestContext, UpstreamRequest, errors
-from intellirouter.dialects.openai import errors as openai_errors
+from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_realtime.session import RealtimeSession
 from intellirouter.dialects.wire.request_validation import check_model
 
@@ -41,7 +41,7 @@ class RealtimePassthrough:
         is_transcription = ("intent", "transcription") in parse_qsl(call.context.query)
         return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
 
-    decode_error = staticmethod(openai_errors.decode_error)
+    decode_error = staticmethod(upstream_errors.decode_error)
     """For a refused handshake, and for the status that `RealtimeSession.refusal` returns."""
 
 

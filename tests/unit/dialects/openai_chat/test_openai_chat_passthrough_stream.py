@@ -1,4 +1,4 @@
-"""The relay gives the same bytes however the stream is cut; the terminator only ever comes from `end`."""
+"""Relayed streams do not depend on how they are split, and only `end` returns the terminator."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ END = b"data: [DONE]\n\n"
 
 
 def chunk(*deltas: dict[str, Any] | str, **members: Any) -> bytes:
-    """One chunk, a choice for each delta; a string is a finish reason."""
+    """Return a chunk with a choice for each delta. A string is a finish reason."""
     choices = [
         {"index": place, "delta": {}, "finish_reason": delta}
         if isinstance(delta, str)
@@ -35,7 +35,7 @@ def call(index: int, **function: str) -> dict[str, Any]:
 
 
 def relayed(pieces: list[bytes], *, keeps_usage: bool = False) -> tuple[bytes, bytes, ChatStreamRelay]:
-    """Return what `feed` gave, what `end` gave, and the relay."""
+    """Return the results of `feed` and of `end`, and the relay."""
     relay = ChatStreamRelay(keeps_usage=keeps_usage)
     out = b""
     for piece in pieces:
@@ -50,7 +50,7 @@ def cut(whole: bytes, *places: int) -> list[bytes]:
 
 
 def feed_all(relay: ChatStreamRelay, pieces: list[bytes], out: list[bytes]) -> None:
-    """Feed and end; what was given until something was raised is in `out`."""
+    """Feed all pieces and end. `out` gets the results, also if an error is raised."""
     out.extend(relay.feed(piece) for piece in pieces)
     out.append(relay.end())
 
@@ -64,7 +64,7 @@ COUNTED = Usage(input_tokens=5, output_tokens=3)
 FAILED = b'{"error":{"message":"it broke","code":"server_error"}}'
 CONTENT = stream(ROLE, HI, RAW, STOP)
 
-# name → (what the upstream sends, what the client gets, whether the client asked for usage, usage, finish)
+# name: (upstream bytes, client bytes, whether the client requested usage, usage, finish reason)
 GOLDEN: dict[str, tuple[bytes, bytes, bool, Usage | None, str | None]] = {
     "content": (CONTENT + END, CONTENT + END, False, None, "stop"),
     "no_done": (CONTENT, CONTENT + END, False, None, "stop"),
@@ -197,7 +197,7 @@ golden = pytest.mark.parametrize(("sent", "expected", "keeps_usage", "usage", "f
 
 
 @golden
-def test_a_stream_is_relayed_alike_cut_at_every_byte(
+def test_a_relayed_stream_is_the_same_at_every_split(
     sent: bytes, expected: bytes, keeps_usage: bool, usage: Usage | None, finish: str | None
 ) -> None:
     for pieces in itertools.chain(
@@ -214,7 +214,7 @@ def test_a_stream_is_relayed_alike_cut_at_every_byte(
 
 
 @given(st.sampled_from(list(GOLDEN.values())), st.lists(st.integers(0, 4000), max_size=12))
-def test_a_stream_is_relayed_alike_in_random_pieces(
+def test_a_relayed_stream_is_the_same_in_random_pieces(
     case: tuple[bytes, bytes, bool, Usage | None, str | None], places: list[int]
 ) -> None:
     sent, expected, keeps_usage, usage, finish = case
@@ -237,7 +237,7 @@ def test_a_stream_is_relayed_alike_in_random_pieces(
     ],
     ids=lambda delta: next(iter(delta)),
 )
-def test_every_kind_of_content_ends_the_silence(delta: dict[str, Any]) -> None:
+def test_all_kinds_of_content_count_as_first_content(delta: dict[str, Any]) -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(stream(ROLE)) == b""
     assert not relay.has_content
@@ -255,7 +255,7 @@ def test_a_text_completion_in_a_choice_is_content() -> None:
     assert relay.has_content
 
 
-def test_plain_events_are_counted_on_both_ways_through() -> None:
+def test_content_events_are_counted_on_the_fast_and_the_slow_path() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     for _ in range(3):
         relay.feed(stream(RAW, RAW))
@@ -264,7 +264,7 @@ def test_plain_events_are_counted_on_both_ways_through() -> None:
     assert relay.finish_reason == "stop"
 
 
-def test_nothing_is_said_after_the_terminator() -> None:
+def test_nothing_is_relayed_after_the_terminator() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     relay.feed(CONTENT + END)
     assert relay.is_finished
@@ -280,7 +280,7 @@ def test_an_empty_piece_changes_nothing() -> None:
     assert relay.feed(CONTENT[5:]) == CONTENT
 
 
-BROKEN_AT_ONCE = {
+INVALID_WITHOUT_CONTENT = {
     "empty": b"",
     "blank": b"\n\n\r\n",
     "comments_only": b": a\n\n: b\n\n",
@@ -301,8 +301,8 @@ BROKEN_AT_ONCE = {
 }
 
 
-@pytest.mark.parametrize("sent", BROKEN_AT_ONCE.values(), ids=BROKEN_AT_ONCE)
-def test_a_stream_broken_before_any_content_tells_the_client_nothing(sent: bytes) -> None:
+@pytest.mark.parametrize("sent", INVALID_WITHOUT_CONTENT.values(), ids=INVALID_WITHOUT_CONTENT)
+def test_an_invalid_stream_without_content_sends_nothing_to_the_client(sent: bytes) -> None:
     places = range(len(sent) + 1) if len(sent) < 1000 else (0, 9, 50_000)
     for place in places:
         relay = ChatStreamRelay(keeps_usage=False)
@@ -326,9 +326,7 @@ def test_a_stream_broken_before_any_content_tells_the_client_nothing(sent: bytes
         (FAILED + b"\r\n", errors.UpstreamUnavailable),
     ],
 )
-def test_an_error_before_content_is_raised_so_that_others_are_tried(
-    sent: bytes, kind: type[errors.UpstreamError]
-) -> None:
+def test_an_error_before_content_is_raised(sent: bytes, kind: type[errors.UpstreamError]) -> None:
     for place in range(len(sent) + 1):
         relay = ChatStreamRelay(keeps_usage=False)
         out: list[bytes] = []
@@ -337,7 +335,7 @@ def test_an_error_before_content_is_raised_so_that_others_are_tried(
         assert not any(out)
 
 
-BROKEN_LATER = {
+INVALID_AFTER_CONTENT = {
     "cut_off": b"",
     "cut_in_an_event": b'data: {"choices":[{"delta":{"cont',
     "truncated_event": stream(b'{"choices":[{"delta":{"content":"x"', HI),
@@ -349,20 +347,20 @@ BROKEN_LATER = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN_LATER.values(), ids=BROKEN_LATER)
-def test_a_stream_broken_after_content_never_looks_complete(broken: bytes) -> None:
+@pytest.mark.parametrize("invalid", INVALID_AFTER_CONTENT.values(), ids=INVALID_AFTER_CONTENT)
+def test_a_stream_that_is_invalid_after_content_is_not_completed(invalid: bytes) -> None:
     good = stream(ROLE, HI, RAW)
-    sent = good + broken
+    sent = good + invalid
     for pieces in ([sent], *(cut(sent, place) for place in range(len(sent))), [bytes([each]) for each in sent]):
         relay = ChatStreamRelay(keeps_usage=False)
         out: list[bytes] = []
         with pytest.raises(errors.UpstreamMalformed):
             feed_all(relay, pieces, out)
         assert good.startswith(b"".join(out))
-    assert b"".join(out) == good  # the last one went byte by byte: all that was good has been passed on
+    assert b"".join(out) == good  # the last stream was fed byte by byte, so all valid events were relayed
 
 
-def test_a_character_cut_in_two_is_whole_again() -> None:
+def test_a_split_character_is_relayed_completely() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     relay.feed(stream(HI))
     event = stream(RAW)
@@ -371,23 +369,23 @@ def test_a_character_cut_in_two_is_whole_again() -> None:
     assert relay.feed(event[place:]) == event
 
 
-def test_silence_is_bounded() -> None:
+def test_a_stream_without_content_is_limited() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     comment = b": " + b"x" * 1000 + b"\n\n"
     for _ in range(261):
         assert relay.feed(comment) == b""
-    with pytest.raises(errors.UpstreamMalformed, match="brings no content"):
+    with pytest.raises(errors.UpstreamMalformed, match="no content in its first"):
         relay.feed(comment)
 
 
-def test_an_event_in_which_usage_cannot_be_read_is_still_relayed() -> None:
+def test_an_event_with_invalid_usage_is_relayed() -> None:
     event = stream(b'{"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":1e999}}')
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(event) == event
     assert relay.usage is None
 
 
-def test_the_error_that_was_passed_on_is_known() -> None:
+def test_a_relayed_error_is_available() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(stream(HI, FAILED)) == stream(HI)
     assert isinstance(relay.error, errors.UpstreamUnavailable)
@@ -399,10 +397,10 @@ texts = st.text(max_size=20) | st.sampled_from(['"usage":{', ',"usage":null', '"
 
 
 @given(st.lists(texts, min_size=1, max_size=6), st.lists(st.integers(0, 2000), max_size=8), st.booleans())
-def test_no_text_is_mistaken_for_structure(said: list[str], places: list[int], is_ascii: bool) -> None:
+def test_text_that_looks_like_structure_is_relayed(texts_before: list[str], places: list[int], is_ascii: bool) -> None:
     events = [
         json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=is_ascii).encode("utf-8", "replace")
-        for text in [*said, "x"]
+        for text in [*texts_before, "x"]
     ]
     sent = stream(*events, STOP) + END
     fed, last, relay = relayed(cut(sent, *(min(place, len(sent)) for place in places)))

@@ -1,7 +1,7 @@
-"""Whatever is sent, nothing is raised but our own errors, and what one side takes the other side can write.
+"""Invalid input raises only gateway errors, and what one codec accepts, all others can encode.
 
-Golden requests and answers with one member of an odd type, anywhere: a request is refused, or written for every
-upstream; an answer is refused as malformed, or told to every client.
+Golden requests and responses get a member of an unexpected type. A request is rejected, or encoded for every upstream;
+a response is rejected as malformed, or encoded for every client.
 """
 
 import copy
@@ -30,7 +30,7 @@ from tests.support.dialects.pairs import (
 )
 from tests.support.dialects.standard import ENDPOINTS
 
-ODD = (
+UNEXPECTED = (
     None,
     True,
     -1,
@@ -60,24 +60,26 @@ TOKENS = (
 )
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Return the path of every member and item."""
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Return the paths of all members and elements."""
+    members = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for name, inner in members:
         yield (*path, name)
         yield from places(inner, (*path, name))
 
 
-def with_odd(body: Any, path: tuple[Any, ...], odd: Any) -> Any:
+def with_value(body: Any, path: tuple[Any, ...], value: Any) -> Any:
     changed = copy.deepcopy(body)
     place = changed
     for name in path[:-1]:
         place = place[name]
-    place[path[-1]] = odd
+    place[path[-1]] = value
     return changed
 
 
-def tell_everybody(response: Response) -> None:
+def encode_for_all_clients(response: Response) -> None:
     events = list(events_of(response))
     for client in CLIENTS:
         encode_answer(response, client)
@@ -100,16 +102,16 @@ def decoded(upstream: str, body: Any) -> Response | None:
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @given(data=st.data())
-def test_an_odd_member_breaks_no_client(upstream: str, data: st.DataObject) -> None:
+def test_unexpected_types_in_responses_are_rejected_or_encoded(upstream: str, data: st.DataObject) -> None:
     _, case = data.draw(st.sampled_from(load(upstream, "responses")))
     path = data.draw(st.sampled_from(list(places(case["body"]))))
-    response = decoded(upstream, with_odd(case["body"], path, data.draw(st.sampled_from(ODD))))
+    response = decoded(upstream, with_value(case["body"], path, data.draw(st.sampled_from(UNEXPECTED))))
     if response is not None:
-        tell_everybody(response)
+        encode_for_all_clients(response)
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
-def test_odd_log_probabilities_break_no_client(tokens: Any) -> None:
+def test_unexpected_log_probabilities_are_rejected_or_encoded(tokens: Any) -> None:
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": "a"},
@@ -118,15 +120,15 @@ def test_odd_log_probabilities_break_no_client(tokens: Any) -> None:
     }
     response = decoded("openai_chat", {"id": "x", "choices": [choice]})
     if response is not None:
-        tell_everybody(response)
+        encode_for_all_clients(response)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @given(data=st.data())
-def test_an_odd_member_breaks_no_upstream(client: str, data: st.DataObject) -> None:
+def test_unexpected_types_in_requests_are_rejected_or_encoded(client: str, data: st.DataObject) -> None:
     _, case = data.draw(st.sampled_from(request_cases(client)))
     path = data.draw(st.sampled_from(list(places(case["body"]))))
-    body = with_odd(case["body"], path, data.draw(st.sampled_from(ODD)))
+    body = with_value(case["body"], path, data.draw(st.sampled_from(UNEXPECTED)))
     for target in {**BY_UPSTREAM, **OTHERS}.values():
         try:
             call = call_of(client, {**case, "body": body})

@@ -1,4 +1,4 @@
-"""Laws between what is written and what is read, on generated conversations, answers and streams, for every pair."""
+"""Generated conversations, responses and streams are the same after encoding and decoding, for all dialects."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from tests.support.dialects.meaning import silent_losses
 from tests.support.dialects.pairs import (
     BY_UPSTREAM,
     CLIENTS,
-    UNSAID,
+    UPSTREAM_DEFAULTS,
     UPSTREAMS,
     client_of,
     collected,
@@ -33,7 +33,7 @@ from tests.support.dialects.rules import check_answer, check_stream
 
 @pytest.mark.parametrize("client", CLIENTS)
 @given(response=answers())
-def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> None:
+def test_a_response_is_decoded_to_what_was_encoded(client: str, response: Response) -> None:
     body, losses = encode_answer(response, client)
     check_answer(client, body)
     again = upstream_of(client).decode(body, BY_UPSTREAM[client])
@@ -42,7 +42,7 @@ def test_an_answer_is_read_as_it_was_told(client: str, response: Response) -> No
 
 @pytest.mark.parametrize("client", CLIENTS)
 @given(events=streams(), at_once=st.booleans())
-def test_a_stream_is_read_as_it_was_told(client: str, events: list[Event], at_once: bool) -> None:
+def test_a_stream_is_decoded_to_what_was_encoded(client: str, events: list[Event], at_once: bool) -> None:
     wire, losses = encode_stream(events, client, at_once=at_once)
     check_stream(client, wire)
     response = collect(events, "x")
@@ -50,34 +50,36 @@ def test_a_stream_is_read_as_it_was_told(client: str, events: list[Event], at_on
 
 
 @given(response=answers())
-def test_an_answers_events_are_the_answer(response: Response) -> None:
+def test_the_events_of_a_response_collect_to_the_response(response: Response) -> None:
     assert collect(events_of(response), "x") == response
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-@given(asked=conversations())
-def test_a_conversation_arrives_or_its_losses_are_said(upstream: str, asked: Conversation) -> None:
+@given(conversation=conversations())
+def test_a_conversation_arrives_except_for_reported_losses(upstream: str, conversation: Conversation) -> None:
     call, target = plain_call("openai_chat"), BY_UPSTREAM[upstream]
-    call.conversation = asked
-    sent = send(call, "openai_chat", target, form=asked)
+    call.conversation = conversation
+    sent = send(call, "openai_chat", target, form=conversation)
     if sent.request is None:
         return
     after = read_back(sent.request, upstream)
     names = client_of("openai_chat").field_names
-    assert silent_losses(sent.before, after, sent.losses, names, UNSAID[target.name]) == []
+    assert silent_losses(sent.before, after, sent.losses, names, UPSTREAM_DEFAULTS[target.name]) == []
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-@given(asked=conversations())
-def test_what_arrived_says_the_same_when_it_is_sent_again(upstream: str, asked: Conversation) -> None:
-    """What a dialect can say it keeps: read back and written again, the request is the same."""
+@given(conversation=conversations())
+def test_a_decoded_request_is_encoded_without_further_losses(upstream: str, conversation: Conversation) -> None:
+    """What a dialect can express is kept: decoded and encoded again, the request is the same."""
     if upstream == "bedrock":
-        return  # has no clients
+        return  # there are no clients of this dialect
     call, target = plain_call("openai_chat"), BY_UPSTREAM[upstream]
-    sent = send(call, "openai_chat", target, form=asked)
+    sent = send(call, "openai_chat", target, form=conversation)
     if sent.request is None:
         return
     after = read_back(sent.request, upstream)
     again = send(plain_call("openai_chat"), "openai_chat", target, form=after)
     assert again.request is not None
-    assert silent_losses(after, read_back(again.request, upstream), again.losses, {}, UNSAID[target.name]) == []
+    assert (
+        silent_losses(after, read_back(again.request, upstream), again.losses, {}, UPSTREAM_DEFAULTS[target.name]) == []
+    )

@@ -1,4 +1,4 @@
-"""The embeddings codec: checked, passed on, read."""
+"""The passthrough of embeddings: validated requests, edits of the model, decoded answers."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def body(**members: Any) -> bytes:
     ids=["text", "texts", "tokens", "lists", "empty_text"],
 )
 @pytest.mark.parametrize("encoding", [None, "float", "base64"])
-def test_a_request_is_read(value: Any, encoding: str | None) -> None:
+def test_a_request_is_decoded(value: Any, encoding: str | None) -> None:
     sent = body(input=value, encoding_format=encoding, dimensions=8, user="u", unknown=1)
     call = codec.decode_request(sent)
     assert (call.operation, call.model, call.body, call.is_stream) == ("embeddings", "m", sent, False)
@@ -46,14 +46,14 @@ def test_a_request_is_read(value: Any, encoding: str | None) -> None:
         ({"dimensions": "8"}, "invalid_type", "dimensions"),
     ],
 )
-def test_a_mistake_is_refused_with_its_place(members: dict[str, Any], code: str, param: str) -> None:
+def test_an_invalid_request_is_rejected_with_code_and_param(members: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         codec.decode_request(body(**members))
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
 @pytest.mark.parametrize("missing", ["model", "input"])
-def test_what_is_missing_is_named(missing: str) -> None:
+def test_missing_members_are_named(missing: str) -> None:
     document = json.loads(body())
     del document[missing]
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -61,14 +61,14 @@ def test_what_is_missing_is_named(missing: str) -> None:
     assert (caught.value.code, caught.value.param) == ("missing_required_parameter", missing)
 
 
-def test_only_the_model_is_edited() -> None:
+def test_only_the_model_is_replaced() -> None:
     sent = b'{ "input" : ["{\\"model\\":1}"], "model" : "m" , "x":1e999}'
     call = codec.decode_request(sent)
     assert codec.edited(call, "m") is sent
     assert codec.edited(call, "up/1") == sent.replace(b'"m"', b'"up/1"')
 
 
-def test_an_answer_is_read() -> None:
+def test_usage_is_decoded() -> None:
     answer = codec.decode_response(
         b'{"data":[{"embedding":[0.1],"x":1e999}],"usage":{"prompt_tokens":4,"total_tokens":4}}'
     )
@@ -76,29 +76,29 @@ def test_an_answer_is_read() -> None:
     assert codec.decode_response(b'{"data":[]}').usage is None
 
 
-def test_text_that_is_no_utf8_is_malformed_wherever_it_stands() -> None:
+def test_invalid_utf8_is_malformed_at_any_place() -> None:
     assert codec.decode_response('{"data":[],"model":"é"}'.encode()).usage is None
     with pytest.raises(errors.UpstreamMalformed):
         codec.decode_response(b'{"data":[],"model":"\xff"}')
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"[]", b"{}", b'{"data":null}', b'{"data":5}', b"[" * 100_000])
-def test_an_answer_of_another_form_is_malformed(text: bytes) -> None:
+def test_invalid_answers_are_malformed(text: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         codec.decode_response(text)
 
 
-def test_an_error_under_status_200_is_a_failure() -> None:
+def test_an_error_with_status_200_is_a_failure() -> None:
     with pytest.raises(errors.UpstreamUnavailable, match="it broke"):
         codec.decode_response(b'{"error":{"message":"it broke"}}')
 
 
-def test_embeddings_are_not_streamed() -> None:
-    with pytest.raises(errors.InvalidRequest, match="not streamed"):
+def test_embeddings_cannot_be_streamed() -> None:
+    with pytest.raises(errors.InvalidRequest, match="cannot be streamed"):
         codec.relay(codec.decode_request(body()))
 
 
-def test_errors_are_read_in_openais_form() -> None:
+def test_errors_are_decoded_from_openais_envelope() -> None:
     error = codec.decode_error(429, [("retry-after", "3")], b"", deployment="d", clock=FakeClock())
     assert isinstance(error, errors.UpstreamRateLimited)
     assert error.retry_after_s == 3.0

@@ -1,4 +1,4 @@
-"""Several requests as the choices of one answer."""
+"""Several choices from several requests: frames, joined responses and joined streams."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
 
 
 class Lines:
-    """A stream decoder for tests: one event a byte."""
+    """A stream decoder for tests: one event per byte."""
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -41,12 +41,12 @@ class Lines:
         return []
 
 
-def test_frames_come_back() -> None:
+def test_frames_are_decoded_to_what_was_encoded() -> None:
     frames = [(0, b"abc"), (15, b""), (3, bytes(70_000))]
     assert list(read_frames(b"".join(frame(*each) for each in frames))) == frames
 
 
-def test_whole_answers_are_joined_in_order() -> None:
+def test_complete_responses_are_joined_in_order() -> None:
     answers = [
         Response(id=f"r{n}", model="m", choices=[Choice(parts=[Text(text=str(n))])], usage=Usage(output_tokens=n))
         for n in (1, 2, 3)
@@ -57,11 +57,11 @@ def test_whole_answers_are_joined_in_order() -> None:
     assert whole.usage == Usage(output_tokens=6)
 
 
-def test_usage_that_one_answer_lacks_is_unknown_in_all() -> None:
+def test_total_usage_is_unknown_if_one_response_has_none() -> None:
     assert join_responses([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
 
 
-def test_streams_are_joined_as_they_come() -> None:
+def test_interleaved_streams_become_one_stream_with_several_choices() -> None:
     decoder = ChoicesDecoder([Lines(), Lines()])
     events: list[Event] = []
     for copy, data in ((1, b"bx"), (0, b"ba"), (0, b"cu."), (1, b"yu."), (0, b""), (1, b"")):
@@ -75,7 +75,7 @@ def test_streams_are_joined_as_they_come() -> None:
     assert whole.usage == Usage(input_tokens=6, output_tokens=4)
 
 
-def test_a_copy_that_never_ends_is_a_cut() -> None:
+def test_a_copy_without_an_end_means_that_the_stream_was_cut_off() -> None:
     decoder = ChoicesDecoder([Lines(), Lines()])
     decoder.feed(frame(0, b"ba.") + frame(1, b"bx"))
     with pytest.raises(UpstreamMalformed, match="cut off"):

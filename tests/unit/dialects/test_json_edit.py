@@ -1,4 +1,4 @@
-"""Edits in JSON bytes: what is asked for changes, every other byte stays."""
+"""Edits in JSON bytes change what they should, and no other byte."""
 
 import json
 import tracemalloc
@@ -17,7 +17,7 @@ SPACES = ["", " ", "\n", "\t", "\r\n  "]
 
 
 def spelled(text: str, draw: Any) -> str:
-    """Return a JSON string of `text`: as it is, ASCII only, or every letter escaped."""
+    """Return a JSON string of `text`: unescaped, ASCII only, or with every letter escaped."""
     way = draw(st.integers(0, 3))
     if way == 0:
         return json.dumps(text, ensure_ascii=False)
@@ -32,7 +32,7 @@ def spelled(text: str, draw: Any) -> str:
 
 @st.composite
 def written(draw: Any, depth: int = 0) -> str:
-    """A JSON value as text, in any spelling and spacing."""
+    """Return a JSON value as text, with any spelling and spacing."""
     kind = draw(st.integers(0, 5 if depth < 3 else 3))
     space = draw(st.sampled_from(SPACES))
     if kind == 4:
@@ -59,7 +59,7 @@ def joined(members: list[tuple[str, str]], draw: Any) -> str:
 
 @st.composite
 def requests(draw: Any) -> tuple[bytes, str]:
-    """A request with a top-level model somewhere, perhaps several; the last one counts."""
+    """Return a request with one or more top-level models, of which the last one counts."""
     others = draw(st.lists(st.tuples(st.sampled_from(NAMES[1:]), written()), max_size=4))
     members = [(spelled(name, draw), value) for name, value in others]
     model = ""
@@ -74,18 +74,18 @@ def requests(draw: Any) -> tuple[bytes, str]:
 
 
 def pieces(body: bytes, spans: list[tuple[int, int]]) -> list[bytes]:
-    """Return what is around the spans."""
+    """Return the bytes around the spans."""
     edges = [0, *(edge for span in spans for edge in span), len(body)]
     return [body[edges[place] : edges[place + 1]] for place in range(0, len(edges), 2)]
 
 
 @given(requests(), st.sampled_from(["up", "", "\u00e9", 'q"\\', "m"]))
-def test_the_model_changes_and_nothing_else(request_and_model: tuple[bytes, str], upstream_model: str) -> None:
+def test_only_the_model_is_replaced(request_and_model: tuple[bytes, str], upstream_model: str) -> None:
     body, model = request_and_model
     spans = model_spans(body, model)
     edited = replace(body, spans, json_string(upstream_model))
     assert json.loads(edited) == {**json.loads(body), "model": upstream_model}
-    # All of them, so that a vendor who reads the first of several gets the same model.
+    # All of them, so that a vendor that reads the first of several gets the same model.
     found = json.loads(edited, object_pairs_hook=lambda pairs: pairs)
     assert {value for name, value in found if name == "model"} == {upstream_model}
     around = pieces(body, spans)
@@ -95,7 +95,7 @@ def test_the_model_changes_and_nothing_else(request_and_model: tuple[bytes, str]
 
 
 @given(object_text(), st.sampled_from(NAMES))
-def test_every_top_level_member_of_a_name_is_found(text: str, name: str) -> None:
+def test_all_top_level_members_of_a_name_are_found(text: str, name: str) -> None:
     body = text.encode()
     found = [json.loads(body[start:end]) for start, end in top_level_spans(body, name)]
     pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs)
@@ -130,17 +130,17 @@ def as_pairs(value: Any) -> Any:
         (b'{"x":[[]],"model":"m"}', b'{"x":[[]],"model":"U"}'),
     ],
 )
-def test_the_model_is_found_wherever_it_stands(body: bytes, expected: bytes) -> None:
+def test_the_model_is_found_at_any_place(body: bytes, expected: bytes) -> None:
     assert replace(body, model_spans(body, "m"), b'"U"') == expected
 
 
-def test_a_member_is_appended_as_the_last() -> None:
+def test_an_appended_member_is_the_last() -> None:
     assert append_member(b'{"a":1 \n} ', b'"b":2') == b'{"a":1,"b":2} '
     assert append_member(b'{"a":"}"}', b'"b":2') == b'{"a":"}","b":2}'
 
 
 @given(object_text().filter(json.loads))
-def test_an_appended_member_changes_no_other(text: str) -> None:
+def test_an_appended_member_does_not_change_the_others(text: str) -> None:
     body = text.encode()
     edited = append_member(body, b'"new":[1]')
     assert json.loads(edited) == {**json.loads(text), "new": [1]}
@@ -148,7 +148,7 @@ def test_an_appended_member_changes_no_other(text: str) -> None:
     assert edited == body[:end].rstrip() + b',"new":[1]' + b"}"
 
 
-def test_a_text_full_of_escapes_takes_no_memory_for_each() -> None:
+def test_escapes_do_not_increase_memory_usage() -> None:
     body = b'{"x":"' + rb"\n" * 1_000_000 + b'","model":"m","model":"m"}'
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Reading upstreams of the chat dialect: what is broken is said to be, and nothing else is ever raised."""
+"""Responses and streams of upstreams of the chat dialect: invalid ones raise upstream errors, and nothing else."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def chunk(delta: Any, finish: Any = None, **members: Any) -> bytes:
         b'{"choices": ' + b"[" * 100_000,
     ],
 )
-def test_what_is_no_answer_is_malformed(body: bytes) -> None:
+def test_invalid_responses_are_malformed(body: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         UPSTREAM.decode(body, DEPLOYMENT)
 
@@ -54,12 +54,12 @@ def test_what_is_no_answer_is_malformed(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body", [b'{"error": {"message": "overloaded"}}', b'{"object": "error", "message": "overloaded", "code": 500}']
 )
-def test_an_error_under_200_is_one(body: bytes) -> None:
+def test_an_error_with_status_200_is_raised(body: bytes) -> None:
     with pytest.raises(errors.UpstreamUnavailable, match="overloaded"):
         UPSTREAM.decode(body, DEPLOYMENT)
 
 
-def test_two_choices_of_one_number_are_kept_apart() -> None:
+def test_choices_with_the_same_index_are_separate() -> None:
     body = {"choices": [{"index": 0, "message": {"content": "a"}}, {"index": 0, "message": {"content": "b"}}]}
     response = UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
     assert len(response.choices) == 2
@@ -87,7 +87,7 @@ def read_all(wire: bytes) -> list[Event]:
         chunk({"content": "a"}, "stop") + event({"choices": [{"index": 1, "delta": {"content": "b"}}]}),
     ],
 )
-def test_a_broken_stream_is_malformed(wire: bytes) -> None:
+def test_an_invalid_stream_is_malformed(wire: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         read_all(wire)
 
@@ -101,14 +101,14 @@ def test_errors_in_a_stream_are_raised_with_their_class() -> None:
         decoder.feed(event({"error": {"message": "died"}, "choices": [{"index": 0, "delta": {}}]}))
 
 
-def test_nothing_is_read_after_the_terminator() -> None:
+def test_nothing_is_decoded_after_the_terminator() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     decoder.feed(chunk({"content": "a"}, "stop") + DONE)
     assert decoder.feed(chunk({"content": "b"})) == []
     assert decoder.end() == []
 
 
-def test_texts_come_as_soon_as_they_are_there() -> None:
+def test_text_is_returned_immediately() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     assert decoder.feed(event({"id": "", "choices": []})) == []
     first = decoder.feed(chunk({"role": "assistant", "content": "a"}, id="x", model="um", created=5))
@@ -116,11 +116,11 @@ def test_texts_come_as_soon_as_they_are_there() -> None:
     assert decoder.feed(chunk({"content": "b"})) == [TextDelta(text="b")]
 
 
-def test_the_finish_waits_for_the_end_and_usage_does_not_repeat() -> None:
+def test_the_finish_reason_waits_for_the_end_and_usage_is_not_repeated() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    told = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
-    assert [type(each) for each in told] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
+    events = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
+    assert [type(each) for each in events] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
     assert any(isinstance(each, ChoiceFinished) for each in decoder.feed(DONE))
 
 
@@ -157,7 +157,7 @@ CHUNK = st.fixed_dictionaries(
 
 
 @given(st.lists(CHUNK, max_size=4))
-def test_odd_chunks_never_break_the_decoder(chunks: list[Any]) -> None:
+def test_generated_chunks_are_decoded_or_malformed(chunks: list[Any]) -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
     try:
         for each in chunks:
@@ -169,7 +169,7 @@ def test_odd_chunks_never_break_the_decoder(chunks: list[Any]) -> None:
 
 
 @given(CHUNK)
-def test_odd_answers_never_break_the_decoder(body: Any) -> None:
+def test_generated_responses_are_decoded_or_malformed(body: Any) -> None:
     try:
         response = UPSTREAM.decode(json.dumps(body).encode(), DEPLOYMENT)
     except errors.UpstreamError:
@@ -194,7 +194,7 @@ PLAIN = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
     ],
 )
 @pytest.mark.parametrize("around", [b"", PLAIN])
-def test_the_relay_lets_no_broken_json_pass_after_content_either(bad: bytes, around: bytes) -> None:
+def test_the_relay_stops_at_invalid_json_after_content(bad: bytes, around: bytes) -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(PLAIN) == PLAIN
     with pytest.raises(errors.UpstreamMalformed):
@@ -212,14 +212,14 @@ def test_the_relay_lets_no_broken_json_pass_after_content_either(bad: bytes, aro
         (PLAIN.replace(b"\n\n", b"\r\n\r\n") * 2, 2),
     ],
 )
-def test_the_relay_passes_whole_json_as_it_came(block: bytes, count: int) -> None:
+def test_the_relay_passes_valid_json_unchanged(block: bytes, count: int) -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     relay.feed(PLAIN)
     assert relay.feed(block) == block
     assert relay.content_events in {1, 1 + count}
 
 
-def test_a_second_line_of_an_event_is_no_event_of_its_own() -> None:
+def test_a_second_data_line_is_not_a_separate_event() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     relay.feed(PLAIN)
     with pytest.raises(errors.UpstreamMalformed):

@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     TextDelta,
     UsageUpdate,
 )
-from intellirouter.dialects.openai.errors import encode_error_event
+from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai_chat.client_request import read_sampling
 from intellirouter.dialects.openai_chat.client_response import encode_usage, finish_reason, response_head
 from intellirouter.dialects.openai_completions.passthrough import CompletionRequest, CompletionsPassthrough, source_of

@@ -1,4 +1,4 @@
-"""Relayed surfaces: the bytes but for the model's name, usage where it is told, streams as they come."""
+"""The passthrough of media endpoints: bytes unchanged except for the model, usage, relayed streams."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def form(**fields: str) -> bytes:
     return "".join(parts).encode() + b"--b--\r\n"
 
 
-def test_the_model_is_replaced_and_all_else_stays() -> None:
+def test_only_the_model_is_replaced() -> None:
     route = MEDIA_PASSTHROUGHS["rerank"]
     sent = b'{ "documents":["a"], "model":"m" , "query":"model","x":1}'
     request = route.encode_request(route.decode_request(sent), UP)
@@ -36,7 +36,7 @@ def test_the_model_is_replaced_and_all_else_stays() -> None:
     assert request.body == sent.replace(b'"m"', b'"up-1"')
 
 
-def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
+def test_a_request_without_a_model_gets_the_default_model() -> None:
     route = MEDIA_PASSTHROUGHS["openai_moderations"]
     call = route.decode_request(body(input="x"))
     assert call.model == "omni-moderation-latest"
@@ -44,7 +44,7 @@ def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("surface", "missing"),
+    ("endpoint", "missing"),
     [
         ("openai_moderations", "input"),
         ("openai_images", "prompt"),
@@ -52,22 +52,22 @@ def test_a_request_without_a_model_asks_for_the_vendors_usual_one() -> None:
         ("rerank", "query"),
     ],
 )
-def test_what_is_required_is_asked_for(surface: str, missing: str) -> None:
+def test_missing_members_are_named(endpoint: str, missing: str) -> None:
     with pytest.raises(InvalidRequest, match=f"'{missing}'") as refusal:
-        MEDIA_PASSTHROUGHS[surface].decode_request(body(model="m"))
+        MEDIA_PASSTHROUGHS[endpoint].decode_request(body(model="m"))
     assert refusal.value.param == missing
 
 
-def test_a_forms_model_is_replaced() -> None:
+def test_the_model_of_a_form_is_replaced() -> None:
     route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
-    call = route.decode_request(form(model="m", file="sound", stream="true"), FORM)
+    call = route.decode_request(form(model="m", file="audio", stream="true"), FORM)
     assert (call.model, call.is_stream, call.operation) == ("m", True, "audio")
     request = route.encode_request(call, UP)
-    assert request.body == form(model="up-1", file="sound", stream="true")
+    assert request.body == form(model="up-1", file="audio", stream="true")
     assert request.headers == (("content-type", "multipart/form-data; boundary=b"),)
 
 
-def test_a_form_without_its_file_is_refused() -> None:
+def test_a_form_without_a_file_is_rejected() -> None:
     with pytest.raises(InvalidRequest, match="'file'"):
         MEDIA_PASSTHROUGHS["openai_transcriptions"].decode_request(form(model="m"), FORM)
 
@@ -84,7 +84,7 @@ def test_a_form_without_its_file_is_refused() -> None:
         ({"meta": {"tokens": {"input_tokens": 3}}}, Usage(input_tokens=3)),
     ],
 )
-def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) -> None:
+def test_reported_usage_is_decoded(document: dict[str, Any], usage: Usage) -> None:
     route = MEDIA_PASSTHROUGHS["rerank"]
     call = route.decode_request(body(model="m", query="q", documents=["d"]))
     answer = route.decode_response(json.dumps(document).encode(), call, UP)
@@ -94,7 +94,7 @@ def test_usage_is_read_where_it_is_told(document: dict[str, Any], usage: Usage) 
 @pytest.mark.parametrize(
     "document", [{"usage": {"type": "duration", "seconds": 3}}, {"meta": {"billed_units": {}}}, {}]
 )
-def test_what_is_not_told_in_tokens_is_an_estimate(document: dict[str, Any]) -> None:
+def test_usage_without_tokens_is_estimated(document: dict[str, Any]) -> None:
     route = MEDIA_PASSTHROUGHS["rerank"]
     call = route.decode_request(body(model="m", query="q", documents=["d"]))
     usage = route.decode_response(json.dumps(document).encode(), call, UP).usage
@@ -102,33 +102,33 @@ def test_what_is_not_told_in_tokens_is_an_estimate(document: dict[str, Any]) -> 
     assert usage.is_estimated
 
 
-def test_moderations_cost_nothing() -> None:
+def test_moderations_have_no_usage() -> None:
     route = MEDIA_PASSTHROUGHS["openai_moderations"]
     assert route.decode_response(b'{"results":[]}', route.decode_request(body(input="x")), UP).usage == NO_USAGE
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"[1]", b'"x"', b'{"a":"\xff"}'])
-def test_an_answer_that_is_no_object_is_malformed(text: bytes) -> None:
+def test_an_answer_that_is_not_an_object_is_malformed(text: bytes) -> None:
     route = MEDIA_PASSTHROUGHS["openai_images"]
     with pytest.raises(UpstreamMalformed):
         route.decode_response(text, route.decode_request(body(prompt="x")), UP)
 
 
-def test_an_error_in_200_is_an_error() -> None:
+def test_an_error_with_status_200_is_raised() -> None:
     route = MEDIA_PASSTHROUGHS["openai_images"]
     with pytest.raises(UpstreamUnavailable, match="it broke"):
         route.decode_response(b'{"error":{"message":"it broke"}}', route.decode_request(body(prompt="x")), UP)
 
 
-@pytest.mark.parametrize("wanted", ["text", "srt", "vtt"])
-def test_a_transcript_may_be_plain_text(wanted: str) -> None:
+@pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])
+def test_a_transcript_may_be_plain_text(response_format: str) -> None:
     route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
-    call = route.decode_request(form(model="m", file="x", response_format=wanted), FORM)
+    call = route.decode_request(form(model="m", file="x", response_format=response_format), FORM)
     answer = route.decode_response(b"not json", call, UP)
     assert answer.content_type.startswith(b"text/plain")
 
 
-def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
+def test_audio_is_relayed_and_the_last_piece_is_held_back() -> None:
     route = MEDIA_PASSTHROUGHS["openai_speech"]
     call = route.decode_request(body(model="m", input="say", voice="v", response_format="wav"))
     assert (call.is_stream, call.stream_type) == (True, b"audio/wav")
@@ -142,13 +142,13 @@ def test_sound_is_relayed_as_it_comes_and_the_last_piece_waits() -> None:
     assert relay.usage.is_estimated
 
 
-def test_sound_that_never_comes_is_malformed() -> None:
+def test_an_empty_audio_response_is_malformed() -> None:
     route = MEDIA_PASSTHROUGHS["openai_speech"]
     with pytest.raises(UpstreamMalformed, match="empty"):
         route.relay(route.decode_request(body(model="m", input="x")), UP).end()
 
 
-def test_events_are_relayed_and_their_usage_counts() -> None:
+def test_events_are_relayed_and_their_usage_is_decoded() -> None:
     route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     events = [
@@ -159,7 +159,7 @@ def test_events_are_relayed_and_their_usage_counts() -> None:
     assert relay.usage == Usage(input_tokens=4, output_tokens=2)
 
 
-def test_an_error_event_at_the_beginning_is_the_attempts() -> None:
+def test_an_error_event_before_content_is_raised() -> None:
     route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
     relay = route.relay(route.decode_request(form(model="m", file="x", stream="true"), FORM), UP)
     with pytest.raises(UpstreamRateLimited):

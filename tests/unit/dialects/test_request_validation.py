@@ -1,4 +1,4 @@
-"""msgspec's complaints in the words, `param` and `code` of OpenAI's API."""
+"""Decoding errors have the messages, `param` and `code` of OpenAI's API. Also: model names, and counts."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Document(Struct):
 decoder = msgspec.json.Decoder(Document)
 
 
-def refused(body: bytes) -> errors.InvalidRequest:
+def rejection(body: bytes) -> errors.InvalidRequest:
     with pytest.raises(errors.InvalidRequest) as caught:
         decode_body(decoder, body)
     assert caught.value.__cause__ is None
@@ -41,7 +41,7 @@ def test_a_valid_body_is_decoded() -> None:
     assert decode_body(decoder, b' {"model":"m","unknown":[{}]} ') == Document("m")
 
 
-def test_of_duplicate_keys_the_last_counts() -> None:
+def test_the_last_of_duplicate_members_counts() -> None:
     assert decode_body(decoder, b'{"model":"x","model":"m"}').model == "m"
 
 
@@ -72,16 +72,16 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         b"\0" * 100,
     ],
 )
-def test_what_is_no_json_is_refused_as_such(body: bytes) -> None:
-    error = refused(body)
+def test_invalid_json_is_rejected(body: bytes) -> None:
+    error = rejection(body)
     assert (error.code, error.param) == ("invalid_json", None)
     assert error.message.startswith("We could not parse the JSON body of your request: ")
     assert error.hint == "The body must be one JSON object in UTF-8."
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"model"', b"5", b"true", b"[" * 100_000])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
-    error = refused(body)
+def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
+    error = rejection(body)
     assert (error.code, error.param, error.message) == ("invalid_type", None, "The body must be a JSON object.")
 
 
@@ -93,8 +93,8 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
         b'{"model_name":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_deep_nesting_is_refused_without_a_crash(body: bytes) -> None:
-    assert refused(body).code == "json_too_deep"
+def test_deep_nesting_is_rejected(body: bytes) -> None:
+    assert rejection(body).code == "json_too_deep"
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_deep_nesting_is_refused_without_a_crash(body: bytes) -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_place(body: str, code: str, param: str, message: str) -> None:
-    error = refused(body.encode())
+def test_an_error_names_the_member(body: str, code: str, param: str, message: str) -> None:
+    error = rejection(body.encode())
     assert (error.code, error.param) == (code, param)
     assert error.message == message
 
 
-def test_a_complaint_of_unknown_form_is_still_explained() -> None:
+def test_an_unknown_decoding_error_is_passed_on() -> None:
     def refuse(kind: type, value: object) -> object:
         del kind, value
         raise ValueError("is odd")
@@ -187,7 +187,7 @@ def test_a_complaint_of_unknown_form_is_still_explained() -> None:
 
 
 @given(st.binary(max_size=60) | st.text(st.sampled_from('{}[]":,\\ue0model1 nul'), max_size=60).map(str.encode))
-def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected(body: bytes) -> None:
     error = None
     try:
         document = decode_body(decoder, body)
@@ -201,7 +201,7 @@ def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["m", "a/b:c-1.5", "\u6a21\u578b", "two words", "x" * 512])
-def test_a_possible_model_name_is_accepted(name: str) -> None:
+def test_valid_model_names_are_accepted(name: str) -> None:
     check_model(name)
 
 
@@ -215,7 +215,7 @@ def test_a_possible_model_name_is_accepted(name: str) -> None:
         ("a\u202eb", "invalid_value"),
     ],
 )
-def test_an_impossible_model_name_is_refused_without_repeating_it(name: str, code: str) -> None:
+def test_invalid_model_names_are_rejected_and_not_quoted(name: str, code: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         check_model(name)
     assert (caught.value.code, caught.value.param) == (code, "model")
@@ -239,5 +239,5 @@ def test_an_impossible_model_name_is_refused_without_repeating_it(name: str, cod
         (1e300, int(1e300)),
     ],
 )
-def test_counts_are_read_from_anything(value: Any, count: int) -> None:
+def test_as_int_accepts_any_value(value: Any, count: int) -> None:
     assert as_int(value) == count

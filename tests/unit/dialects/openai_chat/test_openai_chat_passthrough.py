@@ -1,4 +1,4 @@
-"""The chat codec: what is refused and in which words, what is edited, what is read."""
+"""The passthrough of chat completions: validation of requests, edits of model and stream options, decoding."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def body(**members: Any) -> bytes:
     return json.dumps({"model": "m", "messages": MESSAGES, **members}).encode()
 
 
-def refused(**members: Any) -> errors.InvalidRequest:
+def rejection(**members: Any) -> errors.InvalidRequest:
     with pytest.raises(errors.InvalidRequest) as caught:
         codec.decode_request(body(**members))
     assert (caught.value.status, caught.value.type) == (400, "invalid_request_error")
@@ -28,14 +28,14 @@ def refused(**members: Any) -> errors.InvalidRequest:
 
 
 @streamed
-def test_a_request_is_read(is_stream: bool) -> None:
+def test_a_request_is_decoded(is_stream: bool) -> None:
     sent = body(stream=is_stream, max_tokens=7, unknown={"a": [1]})
     call = codec.decode_request(sent)
     assert (call.operation, call.model, call.body) == ("chat", "m", sent)
     assert (call.is_stream, call.wants_usage, call.max_output_tokens, call.needs) == (is_stream, False, 7, frozenset())
 
 
-def test_null_means_default_everywhere() -> None:
+def test_null_means_the_default() -> None:
     names = [
         name for name in codec.decode_request(body()).source.__struct_fields__ if name not in {"model", "messages"}
     ]
@@ -47,12 +47,12 @@ def test_null_means_default_everywhere() -> None:
 
 @pytest.mark.parametrize("role", ["developer", "system", "user", "assistant", "tool", "function"])
 @pytest.mark.parametrize("content", [None, "", "x", [], [{"type": "text", "text": "x"}], [{"type": "new", "x": 1}]])
-def test_every_role_and_content_is_accepted(role: str, content: Any) -> None:
+def test_all_roles_and_kinds_of_content_are_accepted(role: str, content: Any) -> None:
     message = {"role": role, "content": content, "name": "n", "tool_call_id": "c", "unknown": 1}
     codec.decode_request(body(messages=[message, {"role": role}]))
 
 
-def test_the_limit_of_completion_tokens_wins() -> None:
+def test_max_completion_tokens_has_precedence() -> None:
     assert codec.decode_request(body(max_tokens=5, max_completion_tokens=9)).max_output_tokens == 9
     assert codec.decode_request(body(max_tokens=5, max_completion_tokens=None)).max_output_tokens == 5
 
@@ -77,7 +77,7 @@ def test_the_limit_of_completion_tokens_wins() -> None:
         ),
     ],
 )
-def test_needs_are_known(members: dict[str, Any], needs: set[str]) -> None:
+def test_needs_follow_from_the_request(members: dict[str, Any], needs: set[str]) -> None:
     assert codec.decode_request(body(**members)).needs == needs
 
 
@@ -155,8 +155,8 @@ def test_needs_are_known(members: dict[str, Any], needs: set[str]) -> None:
         ({"user": 5}, "invalid_type", "user"),
     ],
 )
-def test_a_mistake_is_refused_with_its_place(members: dict[str, Any], code: str, param: str) -> None:
-    error = refused(**members)
+def test_an_invalid_request_is_rejected_with_code_and_param(members: dict[str, Any], code: str, param: str) -> None:
+    error = rejection(**members)
     assert (error.code, error.param) == (code, param)
     assert len(error.message) < 5000
 
@@ -177,16 +177,16 @@ def test_a_mistake_is_refused_with_its_place(members: dict[str, Any], code: str,
         ({"model": ""}, "You must provide a model parameter."),
     ],
 )
-def test_the_words_are_openais(members: dict[str, Any], message: str) -> None:
-    assert refused(**members).message == message
+def test_messages_have_openais_wording(members: dict[str, Any], message: str) -> None:
+    assert rejection(**members).message == message
 
 
-def test_a_long_role_is_not_repeated_in_full() -> None:
-    assert len(refused(messages=[{"role": "x" * 100_000}]).message) < 300
+def test_an_invalid_role_is_quoted_up_to_a_limit() -> None:
+    assert len(rejection(messages=[{"role": "x" * 100_000}]).message) < 300
 
 
 @pytest.mark.parametrize("missing", ["model", "messages"])
-def test_what_is_missing_is_named(missing: str) -> None:
+def test_missing_members_are_named(missing: str) -> None:
     document = json.loads(body())
     del document[missing]
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -195,7 +195,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '{"model":"m","messages":NaN}'])
-def test_what_is_no_request_is_refused(text: str) -> None:
+def test_invalid_documents_are_rejected(text: str) -> None:
     with pytest.raises(errors.InvalidRequest):
         codec.decode_request(text.encode())
 
@@ -206,7 +206,7 @@ def test_bounds_are_inclusive(n: int) -> None:
 
 
 @streamed
-def test_only_the_model_is_edited(is_stream: bool) -> None:
+def test_only_the_model_is_replaced(is_stream: bool) -> None:
     options = b',"stream":true,"stream_options": {"include_usage" :true}' if is_stream else b""
     sent = b'{ "messages":[{"role":"user","content":"\\u4f60 \\"model\\""}], "x":1e999' + options + b', "model" : "m"}'
     call = codec.decode_request(sent)
@@ -244,7 +244,7 @@ HEAD = '{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true'
         ),
     ],
 )
-def test_usage_is_asked_for_on_the_clients_behalf(written: str, expected: str) -> None:
+def test_usage_is_requested_if_the_client_does_not(written: str, expected: str) -> None:
     call = codec.decode_request((HEAD + written).encode())
     assert codec.edited(call, "m").decode() == HEAD + expected
     renamed = codec.edited(call, "up").decode()
@@ -252,7 +252,7 @@ def test_usage_is_asked_for_on_the_clients_behalf(written: str, expected: str) -
 
 
 @pytest.mark.parametrize("written", ["}", ',"stream_options":{"include_usage":true,"a":1}}'])
-def test_usage_is_not_asked_for_without_need(written: str) -> None:
+def test_usage_is_not_requested_without_need(written: str) -> None:
     head = HEAD if "usage" in written else HEAD.replace("true", "false")
     sent = (head + written).encode()
     call = codec.decode_request(sent)
@@ -266,16 +266,16 @@ options = st.dictionaries(
 
 
 @given(options, st.sampled_from(["absent", None, False]), st.integers(0, 3), st.booleans())
-def test_any_stream_options_keep_what_they_hold(held: dict[str, Any], usage: Any, indent: int, is_ascii: bool) -> None:
-    asked = held if usage == "absent" else {**held, "include_usage": usage}
-    document = {**json.loads(body(stream=True)), "stream_options": asked, "z": "}"}
+def test_other_stream_options_are_kept(other_options: dict[str, Any], usage: Any, indent: int, is_ascii: bool) -> None:
+    options = other_options if usage == "absent" else {**other_options, "include_usage": usage}
+    document = {**json.loads(body(stream=True)), "stream_options": options, "z": "}"}
     sent = json.dumps(document, indent=indent or None, ensure_ascii=is_ascii).encode()
     call = codec.decode_request(sent)
     edited = json.loads(codec.edited(call, "up"))
-    assert edited == {**document, "model": "up", "stream_options": {**asked, "include_usage": True}}
+    assert edited == {**document, "model": "up", "stream_options": {**options, "include_usage": True}}
 
 
-def test_a_relay_knows_what_the_client_asked_for() -> None:
+def test_the_relay_keeps_usage_if_the_client_requested_it() -> None:
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
     finish = b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'
     for wants_usage, expected in ((True, finish + usage), (False, finish)):
@@ -297,7 +297,7 @@ def test_a_relay_knows_what_the_client_asked_for() -> None:
         ({"choices": [{"message": {"content": "x"}}], "usage": None, "error": ""}, None, None),
     ],
 )
-def test_an_answer_is_read(answer: dict[str, Any], usage: Usage | None, finish: str | None) -> None:
+def test_usage_and_finish_reason_are_decoded(answer: dict[str, Any], usage: Usage | None, finish: str | None) -> None:
     read = codec.decode_response(json.dumps(answer).encode())
     assert (read.usage, read.finish_reason) == (usage, finish)
 
@@ -318,19 +318,19 @@ def test_an_answer_is_read(answer: dict[str, Any], usage: Usage | None, finish: 
         b'{"error":' + b"[" * 100_000,
     ],
 )
-def test_an_answer_of_another_form_is_malformed(text: bytes) -> None:
+def test_invalid_answers_are_malformed(text: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
         codec.decode_response(text)
 
 
-def test_text_that_is_no_utf8_is_malformed_wherever_it_stands() -> None:
+def test_invalid_utf8_is_malformed_at_any_place() -> None:
     assert codec.decode_response('{"choices":[],"model":"é"}'.encode()).usage is None
     with pytest.raises(errors.UpstreamMalformed):
         codec.decode_response(b'{"choices":[],"model":"\xff"}')
 
 
 @pytest.mark.parametrize("text", [b'{"error":{"message":"it broke"}}', b'{"error":"it broke","choices":[]}'])
-def test_an_error_under_status_200_is_a_failure(text: bytes) -> None:
+def test_an_error_with_status_200_is_a_failure(text: bytes) -> None:
     with pytest.raises(errors.UpstreamUnavailable, match="it broke"):
         codec.decode_response(text)
     with pytest.raises(errors.UpstreamUnavailable) as caught:
@@ -338,6 +338,6 @@ def test_an_error_under_status_200_is_a_failure(text: bytes) -> None:
     assert len(caught.value.message) < 600
 
 
-def test_errors_are_read_in_openais_form() -> None:
+def test_errors_are_decoded_from_openais_envelope() -> None:
     error = codec.decode_error(401, [], b"", deployment="d", clock=FakeClock())
     assert isinstance(error, errors.UpstreamAuthFailed)

@@ -1,0 +1,125 @@
+"""Decoding of Anthropic's errors: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+
+Source: Anthropic API reference, "Errors".
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from intellirouter.core import Clock, errors
+from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
+from intellirouter.dialects.openai.upstream_errors import retry_after_s
+
+_MAX_MESSAGE_CHARS: Final = 2000
+_STATUSES: Final = {kind: status for status, kind in TYPES.items()} | {
+    "invalid_request_error": 400,
+    "api_error": 500,
+    "conflict_error": 409,
+}
+_NO_CREDIT_CODES: Final = frozenset(
+    {
+        "contract_spend_limit_reached",
+        "enforced_spend_limit_reached",
+        "linked_organization_spend_limit_reached",
+        "linked_organization_billing_unavailable",
+    }
+)
+_NO_CREDIT_MESSAGE: Final = "credit balance is too low"
+"""Anthropic returns this message with status 400."""
+_TOO_LONG_MESSAGES: Final = ("prompt is too long", "exceed context limit")
+
+
+class _ErrorDetails(Struct):
+    """The content of an error response or an error event."""
+
+    status: int
+    source: str
+    body: bytes
+    kind: str
+    message: str
+    code: str | None
+    retry_after_s: float | None = None
+
+    def sentence(self, problem: str) -> str:
+        """Return what happened to the source, followed by the vendor's message."""
+        return errors.as_sentence(f"{self.source} {problem}" + (f": {self.message}" if self.message else ""))
+
+    @property
+    def is_out_of_credit(self) -> bool:
+        if self.status == 402 or self.kind == "billing_error":
+            return True
+        return self.code in _NO_CREDIT_CODES or _NO_CREDIT_MESSAGE in self.message
+
+
+def decode_error(
+    status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+) -> errors.UpstreamError:
+    """Decode an error response."""
+    kind, message, code = _read_error(parse_json(body), body)
+    delay_s = retry_after_s(headers, clock)
+    return _build_error(_ErrorDetails(status, deployment, body, kind, message, code, delay_s))
+
+
+def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
+    """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
+    kind, message, code = _read_error(document, body)
+    return _build_error(_ErrorDetails(_STATUSES.get(kind, 500), "The upstream", body, kind, message, code))
+
+
+def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
+    status, kind = details.status, details.kind
+    error: errors.UpstreamError
+    if details.is_out_of_credit:
+        error = errors.UpstreamQuotaExhausted(
+            details.sentence("has no credit or quota left"), status=429 if status == 429 else 502
+        )
+    elif status in {401, 403}:
+        error = errors.UpstreamAuthFailed(details.sentence("rejected the credential"))
+    elif status == 404:
+        error = errors.UpstreamModelMissing(details.message or f"{details.source} does not know this model or path.")
+    elif status in {408, 504, 524}:
+        error = errors.UpstreamTimeout(details.sentence(f"timed out (HTTP {status})"))
+    elif status == 429:
+        error = errors.UpstreamRateLimited(
+            details.sentence("is rate limited"), code=details.code, retry_after_s=details.retry_after_s
+        )
+    elif 400 <= status < 500 and kind not in {"overloaded_error", "api_error"}:
+        error = _rejected(details)
+    elif 300 <= status < 400:
+        error = errors.UpstreamMalformed(f"{details.source} returned a redirect (HTTP {status}). Check its base_url.")
+    else:
+        error = errors.UpstreamUnavailable(
+            details.sentence(f"failed (HTTP {status})"),
+            status=503 if status in {503, OVERLOADED} or kind == "overloaded_error" else 502,
+            retry_after_s=details.retry_after_s,
+        )
+    return error
+
+
+def _rejected(details: _ErrorDetails) -> errors.UpstreamError:
+    code, message = details.code, details.message
+    if code is None and any(phrase in message for phrase in _TOO_LONG_MESSAGES):
+        code = "context_length_exceeded"
+    message = message or f"{details.source} rejected the request (HTTP {details.status})."
+    error = errors.UpstreamRejected(message, code=code, status=details.status)
+    error.vendor_body = details.body
+    return error
+
+
+def _read_error(document: Any, body: bytes) -> tuple[str, str, str | None]:
+    """Return the type, message and code of an error in any form. The length of the message is limited."""
+    if not isinstance(document, dict):
+        text = body[:300].decode("utf-8", "replace").strip()
+        return "", ("" if text.startswith("<") else text), None
+    inner = document.get("error") or document
+    if not isinstance(inner, dict):
+        return "", str(inner)[:_MAX_MESSAGE_CHARS], None
+    kind, message, details = inner.get("type"), inner.get("message"), inner.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    return (
+        kind if isinstance(kind, str) else "",
+        message[:_MAX_MESSAGE_CHARS] if isinstance(message, str) else "",
+        code if isinstance(code, str) else None,
+    )

@@ -1,0 +1,21 @@
+"""Encoding of lists of embeddings. Source: OpenAI API reference, "The embedding object"."""
+
+from typing import Any
+
+import msgspec
+
+from intellirouter.core import NO_USAGE
+from intellirouter.dialects.ir import EmbeddingResponse
+from intellirouter.dialects.openai_embeddings.wire import encode_base64
+
+
+def encode_response(response: EmbeddingResponse, model: str, *, is_base64: bool) -> bytes:
+    vectors: list[Any] = [encode_base64(vector) for vector in response.vectors] if is_base64 else response.vectors
+    usage = response.usage or NO_USAGE
+    body = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
+        "model": model,
+        "usage": {"prompt_tokens": usage.total_input_tokens, "total_tokens": usage.total_tokens},
+    }
+    return msgspec.json.encode(body)

@@ -19,6 +19,7 @@ from intellirouter.resilience import AttemptPlanner, Backoff, Step
 
 T = TypeVar("T")
 
+_MAX_ATTEMPTS: Final = 16
 _MAX_MESSAGE_CHARS: Final = 500
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors that may lead to another attempt. All others end the exchange."""
@@ -65,13 +66,16 @@ class Attempts(Struct, frozen=True, kw_only=True):
             try:
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
+                has_full_time = left_s >= context.deployment.timeouts.total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter deadline needs a timer here.
-                if left_s >= context.deployment.timeouts.total_s:
+                if has_full_time:
                     value = await open_attempt(context)
                 else:
                     value = await _open_before_deadline(left_s, context, open_attempt)
             except _FAILURES as error:
-                self.fail(context, error)
+                # Earlier attempts may have left too little time for this one.
+                is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
+                self.fail(context, error, is_neutral=is_cut_short)
                 failure: errors.GatewayError = error
             except errors.GatewayError as error:  # another deployment would fail in the same way
                 self.fail(context, error)
@@ -82,6 +86,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
             else:
                 exchange.deployment = context.deployment
                 return context, value
+            if len(exchange.attempts) >= _MAX_ATTEMPTS:
+                raise combined_error(failure, exchange.attempts)
             if self._can_rotate(context, failure, exchange.attempts):
                 step = Step(step.deployment, "credential", 0.0)
                 continue
@@ -110,20 +116,25 @@ class Attempts(Struct, frozen=True, kw_only=True):
         first_ms = attempt.first_byte_ms - attempt.started_ms
         context.health.succeed(first_ms, first_ms if is_session else ended_ms - attempt.started_ms)
 
-    def fail(self, context: AttemptContext, error: errors.GatewayError) -> None:
+    def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment."""
         attempt = context.attempt
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        if error.blame in _NEUTRAL_BLAME:
+        if is_neutral or error.blame in _NEUTRAL_BLAME:
             context.health.end_neutrally()
         else:
             context.health.fail(error.code, self.clock.monotonic_s())
 
     def abandon(self, context: AttemptContext, cause: BaseException) -> None:
         """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment."""
-        is_canceled = isinstance(cause, asyncio.CancelledError)
-        context.attempt.outcome = "client_disconnected" if is_canceled else "internal_error"
+        if not isinstance(cause, asyncio.CancelledError):
+            outcome = "internal_error"
+        elif context.exchange.is_client_disconnected:
+            outcome = "client_disconnected"
+        else:  # the gateway is stopping
+            outcome = "overloaded"
+        context.attempt.outcome = outcome
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         context.health.end_neutrally()
 

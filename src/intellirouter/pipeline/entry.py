@@ -8,7 +8,7 @@ of the body, a record of every refused request, and the meaning of a cancellatio
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import Current, RequestContext, errors
@@ -66,6 +66,9 @@ OnOpen = Callable[[Exchange], None]
 Work = Callable[[Spine, Exchange, bytes, RequestContext, R], Awaitable[None]]
 
 
+_STOPPED: Final = "The gateway was stopped before the request was complete."
+
+
 class Entry:
     """One per gateway. `serve` and `serve_session` never raise a `GatewayError`."""
 
@@ -101,10 +104,13 @@ class Entry:
             await spine.refuse(exchange, error, responder)
             spine.emit(exchange)
         except asyncio.CancelledError:
-            if not source.is_task_owner or exchange.error is None:
+            if not source.is_task_owner:
                 raise
             _uncancel()
-            if not exchange.is_client_disconnected:  # the gateway is stopping
+            if exchange.error is None:  # the gateway is stopping while the body arrives
+                await spine.refuse(exchange, errors.Overloaded(_STOPPED), responder)
+                spine.emit(exchange)
+            elif not exchange.is_client_disconnected:  # the gateway is stopping
                 await responder.fail(exchange.error, exchange)
         finally:
             self._in_flight.remove(exchange)

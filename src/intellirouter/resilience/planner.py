@@ -2,13 +2,10 @@
 
 import random
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Struct
 
 from intellirouter.core import AttemptKind, errors
-
-_MAX_ATTEMPTS: Final = 16
 
 
 class Step(Struct, frozen=True):
@@ -56,7 +53,6 @@ class AttemptPlanner:
             self._fallbacks.pop(0)  # the first attempt was a fallback
         self._excluded: set[str] = set()
         self._not_before_s: dict[str, float] = {}
-        self._attempts = 1
 
     def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
         """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
@@ -66,10 +62,7 @@ class AttemptPlanner:
             self._excluded.add(deployment)
         if error.retry_after_s is not None:
             self._not_before_s[deployment] = now_s + error.retry_after_s
-        if self._attempts >= _MAX_ATTEMPTS or now_s >= deadline_s:
-            return None
-        self._attempts += 1
-        return self._next(now_s, deadline_s)
+        return None if now_s >= deadline_s else self._next(now_s, deadline_s)
 
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:

@@ -221,12 +221,16 @@ async def test_unsupported_feature_leads_to_a_fallback_but_rejection_does_not() 
     assert opened[0].deployment.name == "b"
 
 
-async def test_canceled_attempt_does_not_count_against_the_deployment() -> None:
+@pytest.mark.parametrize(("is_client_disconnected", "outcome"), [(True, "client_disconnected"), (False, "overloaded")])
+async def test_canceled_attempt_does_not_count_against_the_deployment(
+    is_client_disconnected: bool, outcome: str
+) -> None:
     world = World()
     exchange, request = begin(world, resolved("a b"))
+    exchange.is_client_disconnected = is_client_disconnected
     with pytest.raises(asyncio.CancelledError):
         await world.attempts.open(exchange, request, Script(world, a=asyncio.CancelledError()))
-    assert kinds(exchange) == [("a", "first", "client_disconnected")]
+    assert kinds(exchange) == [("a", "first", outcome)]
     assert exchange.attempts[0].ended_ms is not None
     assert (world.board.of("a").in_flight, world.board.of("a").failures) == (0, 0)
 
@@ -295,6 +299,22 @@ async def test_later_attempt_has_only_the_time_that_is_left() -> None:
     with pytest.raises(errors.AllAttemptsFailed, match="b did not respond before the deadline of the request"):
         async with asyncio.timeout(0.6):
             await world.attempts.open(exchange, request, fail_late_then_hang)
+    assert world.board.of("b").failures == 0, "earlier attempts have used up its time"
+    assert world.board.of("b").in_flight == 0
+
+
+async def test_later_attempt_that_fails_in_the_remaining_time_counts() -> None:
+    world = World()
+    exchange, request = begin(world, resolved("a b", timeout_s=100.0, timeouts=Timeouts(total_s=60.0)))
+
+    async def fail_late(context: AttemptContext) -> str:
+        if context.deployment.name == "a":
+            world.clock.advance(80.0)
+        raise DOWN
+
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, fail_late)
+    assert world.board.of("b").failures == 1
 
 
 async def test_slow_upload_does_not_shorten_the_first_attempt() -> None:
@@ -310,6 +330,10 @@ async def test_number_of_attempts_is_limited() -> None:
     exchange, request = begin(world, resolved("a b", retries=100))
     with pytest.raises(errors.UpstreamUnavailable):
         await world.attempts.open(exchange, request, Script(world, a=[DOWN] * 50, b=[DOWN] * 50))
+    assert len(exchange.attempts) == 16
+    exchange, request = begin(world, resolved(" ".join(f"d{number}" for number in range(40))))
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, Script(world, **{f"d{number}": DOWN for number in range(40)}))
     assert len(exchange.attempts) == 16
 
 

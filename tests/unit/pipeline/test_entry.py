@@ -120,7 +120,7 @@ async def test_stopping_gateway_reports_an_error_to_the_client() -> None:
     assert (task.cancelled(), task.cancelling()) == (False, 0), "the task serves only this request"
     assert isinstance(world.reply.error, errors.Overloaded)
     assert world.reply.error.message == "The gateway was stopped before the response was complete."
-    assert (world.record.status, world.outcomes) == (503, ["client_disconnected"])
+    assert (world.record.status, world.outcomes) == (503, ["overloaded"])
     assert world.events == ["settle", "fail:overloaded"]
 
 
@@ -141,9 +141,22 @@ async def test_cancellation_of_a_shared_task_is_not_suppressed() -> None:
     assert len(world.in_flight) == 0
 
 
-async def test_cancellation_before_the_body_was_read_leaves_no_record() -> None:
+async def test_gateway_that_stops_while_the_body_arrives_reports_an_error() -> None:
     world = World()
     task = asyncio.ensure_future(world.entry.serve(Source(gate=asyncio.Event()), world.reply))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), task.cancelling()) == (False, 0), "the task serves only this request"
+    assert isinstance(world.reply.error, errors.Overloaded)
+    assert world.reply.error.message == "The gateway was stopped before the request was complete."
+    assert (world.record.status, world.record.error_code) == (503, "overloaded")
+    assert (world.events, len(world.emitted), len(world.in_flight)) == (["settle", "fail:overloaded"], 1, 0)
+
+
+async def test_cancellation_of_a_shared_task_while_the_body_arrives_leaves_no_record() -> None:
+    world = World()
+    task = asyncio.ensure_future(world.entry.serve(Source(gate=asyncio.Event(), is_task_owner=False), world.reply))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])

@@ -180,7 +180,7 @@ async def test_error_event_of_the_upstream_is_passed_on_and_counts_as_a_failure(
     assert world.board.of("a").failures == 1
 
 
-async def test_disconnect_during_a_stream_aborts_the_upstream_and_records_usage() -> None:
+async def test_canceled_stream_aborts_the_upstream_and_records_usage() -> None:
     gate = asyncio.Event()
     endless = Response(EVENTS[0], EVENTS[1], gate=gate)
     world = World(a=endless)
@@ -193,7 +193,7 @@ async def test_disconnect_during_a_stream_aborts_the_upstream_and_records_usage(
     assert endless.outcome == "aborted"
     assert world.record.usage is not None
     assert world.record.usage.is_estimated
-    assert world.outcomes == ["client_disconnected"]
+    assert world.outcomes == ["overloaded"]
     assert (world.board.of("a").failures, world.board.of("a").in_flight) == (0, 0)
 
 

@@ -424,7 +424,7 @@ async def test_usage_of_a_canceled_session_is_recorded() -> None:
     assert exchange.usage == Usage(input_tokens=10, output_tokens=5)
     assert upstream.closed == (1001, "")
     assert stage.board.of("a").in_flight == 0
-    assert exchange.attempts[0].outcome == "client_disconnected"
+    assert exchange.attempts[0].outcome == "overloaded"
 
 
 async def test_sessions_without_a_socket_upstream_are_rejected() -> None:

@@ -202,11 +202,6 @@ def test_no_step_starts_at_the_deadline() -> None:
     assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "fallback", 0.0)
 
 
-def test_at_most_sixteen_attempts() -> None:
-    assert len(names(planner("a b c", retries=100), "a")) == 15
-    assert len(names(planner(" ".join(map(str, range(40)))), "0")) == 15
-
-
 @pytest.mark.parametrize("retry", [0, 1, 2, 3, 4, 5, 50, 10_000])
 def test_backoff_doubles_up_to_its_maximum_with_a_random_upper_half(retry: int) -> None:
     backoff, rng = Backoff(1.0, 30.0), random.Random(1)
@@ -253,6 +248,5 @@ def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries
             assert now_s >= waits_until.get(step.deployment, -math.inf) - 1e-6
         assert step.kind == ("retry" if step.deployment in tried else "fallback")
         tried.append(step.deployment)
-    assert len(tried) <= 16
     assert all(tried.count(name) <= 1 for name in order[pool:])
     assert all(tried.count(name) <= retries + 1 for name in order[:pool])

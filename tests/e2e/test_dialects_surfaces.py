@@ -5,8 +5,10 @@ import json
 import struct
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.support.gateway.fixtures import KEYS
 from tests.support.gateway.process import until
 from tests.support.translation.world import BOTH, UPSTREAMS, World, unique
 
@@ -103,6 +105,43 @@ def test_background_response_can_be_canceled(world: World) -> None:
     world.vendor.clear()
     refused = world.call(f"/v1/responses/{respond(world, 'gemini', 'x')['id']}/cancel", {})
     assert refused.status_code == 400
+
+
+def test_deleted_background_response_stays_deleted(world: World) -> None:
+    world.vendor.fault("hang")
+    mark = unique()
+    answer = world.call("/v1/responses", {"model": "anthropic", "input": mark, "background": True})
+    path = f"/v1/responses/{answer.json()['id']}"
+    until(lambda: world.sent(mark), "the upstream has the request")
+    assert world.get(path, method="DELETE").json()["deleted"] is True
+    assert world.get(path).status_code == 404
+    record = world.record(answer)
+    assert (record["status"], record["error_code"]) == (499, "client_disconnected")
+    assert [each["outcome"] for each in record["attempts"]] == ["client_disconnected"]
+    assert world.get(path).status_code == 404
+
+
+def post_bytes(world: World, path: str, body: str, key: str = "ann") -> httpx.Response:
+    headers = {"authorization": f"Bearer {KEYS[key]}", "content-type": "application/json"}
+    return world.http.post(path, content=body.encode(), headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens"])
+@pytest.mark.parametrize("name", ["previous_response_id", r"previous\u005fresponse_id", r"\u0070revious_response_id"])
+def test_previous_response_of_another_tenant_is_not_found_in_any_spelling(world: World, name: str, path: str) -> None:
+    secret, mark = unique("secret"), unique()
+    stored = respond(world, "responses", secret)
+    body = f'{{"model": "responses", "input": "{mark}", "{name}": "{stored["id"]}"}}'
+    refused = post_bytes(world, path, body, key="bob")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "previous_response_not_found")
+    assert world.sent(mark) == []
+    assert post_bytes(world, path, body).status_code == 200
+    assert all(secret in each["body"] and stored["id"] not in each["body"] for each in world.sent(mark))
+
+
+def test_background_is_recognized_in_any_spelling(world: World) -> None:
+    answer = post_bytes(world, "/v1/responses", r'{"model": "gemini", "input": "x", "backgr\u006fund": true}')
+    assert answer.json()["status"] == "queued"
 
 
 def test_failed_background_response_has_an_error(world: World) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from intellirouter.testing import MockVendor
@@ -194,3 +195,34 @@ def test_port_in_use_is_reported_without_a_traceback(vendor: MockVendor, tmp_pat
         with pytest.raises(AssertionError, match="Cannot listen on"):
             gateway.start()
     assert "Traceback" not in gateway.stderr()
+
+
+def respond(gateway: GatewayProcess, request: dict[str, Any]) -> httpx.Response:
+    return httpx.post(f"{gateway.base_url}/responses", json=request, timeout=20)
+
+
+def test_background_response_is_completed_before_the_gateway_stops(vendor: MockVendor, tmp_path: Path) -> None:
+    with GatewayProcess(config(vendor, drain_s=20), tmp_path) as gateway:
+        request = {"model": "fake/slow-1500", "input": "hello", "background": True}
+        path = f"/v1/responses/{respond(gateway, request).json()['id']}"
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+        gateway.start()
+        assert gateway.get(path).json()["status"] == "completed"
+
+
+def test_background_response_that_outlasts_the_drain_has_failed(vendor: MockVendor, tmp_path: Path) -> None:
+    with GatewayProcess(config(vendor, drain_s=1), tmp_path) as gateway:
+        request = {"model": "fake/slow-60000", "input": "hello", "background": True}
+        answer = respond(gateway, request)
+        path = f"/v1/responses/{answer.json()['id']}"
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+        gateway.start()
+        stored = gateway.get(path).json()
+        assert (stored["status"], stored["error"]["message"]) == (
+            "failed",
+            "The gateway was stopped before the response was complete.",
+        )
+        record = gateway.record(answer.headers["x-request-id"])
+        assert (record["status"], record["error_code"]) == (503, "overloaded")

@@ -60,6 +60,7 @@ class GatewayProcess:
         """`load_runtime` loads and compiles the configuration for a reload; None if there is no file."""
         self._load_runtime = load_runtime
         self._reloading = asyncio.Lock()
+        self._stop_by_s = 0.0
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
@@ -113,14 +114,19 @@ class GatewayProcess:
 
     def begin_stop(self) -> None:
         """Close live feeds and WebSockets, and start no more batch lines, while the requests in flight finish."""
+        self._stop_by_s = time.monotonic() + self.current.value.runtime.server.drain_s
         self.feed.close()
         self.websockets.begin_stop()
         self.batches.pause()
 
-    async def stop(self) -> None:
-        """Stop everything. The store is last, so that it records the last exchanges."""
+    async def stop(self, *, is_forced: bool = False) -> None:
+        """Stop everything. Background responses get the rest of the drain time, unless `is_forced` is set.
+
+        The store is last, so that it records the last exchanges.
+        """
+        left_s = 0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic())
         await self.batches.stop(_BATCHES_STOP_S)
-        await self.background.stop()
+        await self.background.stop(left_s)
         await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)

@@ -109,7 +109,9 @@ class Application(Protocol):
         """Start no new background work while the requests in flight finish."""
         ...
 
-    async def stop(self) -> None: ...
+    async def stop(self, *, is_forced: bool) -> None:
+        """Stop. `is_forced`: do not wait for work in progress, because a second signal has arrived."""
+        ...
 
     async def reload(self) -> ServerSpec:
         """Reload the configuration (SIGHUP) and return the current limits. Logs its own errors."""
@@ -167,7 +169,7 @@ async def _serve(
         await server.serve(sockets=[sock])
     finally:
         await owner.stop()
-        await application.stop()
+        await application.stop(is_forced=server.force_exit)
 
 
 def _apply_limits(config: uvicorn.Config, spec: ServerSpec) -> None:

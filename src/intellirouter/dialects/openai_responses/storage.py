@@ -3,11 +3,12 @@
 from typing import Final
 
 from intellirouter.core import Call
-from intellirouter.dialects.openai_responses import history, lifecycle
+from intellirouter.dialects.openai_responses import client_request, history, lifecycle
 from intellirouter.dialects.openai_responses.client import ResponsesClient
 
 _CLIENT: Final = ResponsesClient()
 
+request_of = client_request.source_of
 input_items = history.input_items
 with_history = history.with_history
 without_background = history.without_background

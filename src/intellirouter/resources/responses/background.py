@@ -26,6 +26,13 @@ class Job(Struct, eq=False):
     response_id: str
     queued: StoredResponse
     task: "asyncio.Task[None] | None" = None
+    exchange: Exchange | None = None
+    """Set when the work begins."""
+    is_canceled: bool = False
+    """A client has canceled or deleted the response."""
+
+    def set_exchange(self, exchange: Exchange) -> None:
+        self.exchange = exchange
 
 
 class BackgroundSource(Struct, frozen=True, kw_only=True):
@@ -86,7 +93,10 @@ class BackgroundResponses:
         """Mark the unfinished responses of an earlier process as failed, as soon as the database is open."""
         self._owner.start(self._recover(), "recovery")
 
-    async def stop(self) -> None:
+    async def stop(self, timeout_s: float) -> None:
+        """Wait a limited time for the responses in progress. Those that are not complete then have failed."""
+        if running := [job.task for job in self._jobs.values() if job.task is not None]:
+            await asyncio.wait(running, timeout=timeout_s)
         await self._owner.stop()
 
     def job_of(self, request_id: str) -> Job | None:
@@ -127,23 +137,38 @@ class BackgroundResponses:
         await self._store.save(job.tenant, job.response_id, status, job.queued.with_response(final))
 
     def cancel(self, tenant: str, response_id: str) -> "asyncio.Task[None] | None":
-        """Cancel a running response. Returns its task, which ends when the new state is stored, or None."""
+        """Cancel a running response. Returns its task, which ends when the new state is stored, or None.
+
+        A response that is complete already is stored as complete.
+        """
         job = self._by_response.get((tenant, response_id))
         if job is None or job.task is None:
             return None
-        job.task.cancel()
+        is_settled = job.exchange is not None and job.exchange.record is not None
+        if not is_settled:
+            if job.exchange is not None:
+                job.exchange.is_client_disconnected = True
+            job.is_canceled = True
+            job.task.cancel()
         return job.task
 
     async def _answer(self, job: Job, source: BackgroundSource) -> None:
         reply = BackgroundReply()
         try:
-            await self._entry.serve(source, reply)
+            await self._entry.serve(source, reply, job.set_exchange)
         except asyncio.CancelledError:
-            canceled = job.queued.with_response(responses_storage.cancelled(job.queued.response))
-            await asyncio.shield(self._store.save(job.tenant, job.response_id, "cancelled", canceled))
+            await asyncio.shield(self._store_unfinished(job))
             raise
         if reply.error is not None:
             await self._fail(job.tenant, job.response_id, job.queued, reply.error)
+
+    async def _store_unfinished(self, job: Job) -> None:
+        if job.is_canceled:
+            canceled = job.queued.with_response(responses_storage.cancelled(job.queued.response))
+            await self._store.save(job.tenant, job.response_id, "cancelled", canceled)
+        else:
+            error = errors.Overloaded("The gateway was stopped before the response was complete.")
+            await self._fail(job.tenant, job.response_id, job.queued, error)
 
     async def _fail(self, tenant: str, response_id: str, stored: StoredResponse, error: errors.GatewayError) -> None:
         failed = stored.with_response(responses_storage.failed(stored.response, error))

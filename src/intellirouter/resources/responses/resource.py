@@ -40,9 +40,9 @@ class Responses:
         response_id, _, rest = request.path.removeprefix(PREFIX).partition("/")
         tenant = request.identity.tenant
         if request.method == "DELETE":
+            await self._end(tenant, response_id)
             if not await self._store.delete(tenant, response_id):
                 raise _missing(response_id)
-            self._background.cancel(tenant, response_id)
             return json_page({"id": response_id, "object": "response", "deleted": True})
         if rest == "cancel":
             return await self._cancel(request.identity, response_id)
@@ -61,9 +61,13 @@ class Responses:
         stored = await self._get(identity, response_id)
         if not responses_storage.is_background(bytes(stored.response)):
             raise errors.InvalidRequest("Only a response that was created with `background: true` can be canceled.")
-        if (task := self._background.cancel(identity.tenant, response_id)) is not None:
-            await asyncio.wait([task])
+        await self._end(identity.tenant, response_id)
         return json_page((await self._get(identity, response_id)).response)
+
+    async def _end(self, tenant: str, response_id: str) -> None:
+        """Cancel the response if it is running, and wait until its last state is stored."""
+        if (task := self._background.cancel(tenant, response_id)) is not None:
+            await asyncio.wait([task])
 
 
 def _items_page(stored: StoredResponse, query: dict[str, str]) -> dict[str, Any]:

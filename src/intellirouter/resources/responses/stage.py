@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from intellirouter.core import errors
 from intellirouter.dialects import responses_storage
@@ -19,17 +19,6 @@ from intellirouter.resources.responses.store import ResponseStore, StoredRespons
 logger = logging.getLogger(__name__)
 
 _MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
-
-
-class RequestFlags(Struct):
-    """Fields of a request that this stage uses."""
-
-    previous_response_id: Any = None
-    store: Any = None
-    background: Any = None
-
-
-_decode_flags: Final = msgspec.json.Decoder(RequestFlags)
 
 
 class ResponsesStage:
@@ -44,10 +33,8 @@ class ResponsesStage:
     async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
         """Replace `previous_response_id` by the history. Raises `InvalidRequest` for an unknown response."""
         call = request.call
-        if call.operation != "chat" or b'"previous_response_id"' not in call.body:
-            return request
-        previous = _decode_flags.decode(call.body).previous_response_id
-        if not isinstance(previous, str) or not previous:
+        previous = responses_storage.request_of(call).previous_response_id
+        if not previous:
             return request
         items = await self._store.history(exchange.identity.tenant, previous)
         context = structs.replace(call.context, previous_response_id=previous)
@@ -62,7 +49,7 @@ class ResponsesStage:
         call = request.call
         if not _is_background(request):
             return None
-        if _decode_flags.decode(call.body).store is False:
+        if responses_storage.request_of(call).store is False:
             raise errors.InvalidRequest(
                 "A background response must be stored.", param="store", hint="Remove `store: false` from the request."
             )
@@ -73,7 +60,7 @@ class ResponsesStage:
     def tap(self, exchange: Exchange, request: Decoded) -> AnswerTap | None:
         """Return the tap that stores the response; None if the client sent `store: false`."""
         call = request.call
-        if call.operation != "chat" or _is_background(request) or _decode_flags.decode(call.body).store is False:
+        if call.operation != "chat" or _is_background(request) or responses_storage.request_of(call).store is False:
             return None
         job = self._background.job_of(exchange.request_id)
         if job is not None:
@@ -83,9 +70,7 @@ class ResponsesStage:
 
 def _is_background(request: Decoded) -> bool:
     call = request.call
-    if call.operation != "chat" or call.is_stream or b'"background"' not in call.body:
-        return False
-    return _decode_flags.decode(call.body).background is True
+    return call.operation == "chat" and not call.is_stream and responses_storage.request_of(call).background is True
 
 
 class ResponseTap(ABC):

@@ -104,13 +104,7 @@ class _Compiler:
         self._warn_about_auth(has_keys=bool(keys))
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
-            server=ServerSpec(
-                **{
-                    **server.model_dump(exclude={"workers"}),
-                    "role": "monolith",
-                    "fetch_allow": tuple(server.fetch_allow),
-                }
-            ),
+            server=ServerSpec(**{**server.model_dump(exclude={"workers"}), "fetch_allow": tuple(server.fetch_allow)}),
             auth_required=config.auth.required,
             store=store,
             providers=providers,

@@ -18,6 +18,9 @@ def unsupported_settings(config: Config) -> Iterator[tuple[Path, str, str]]:
     """Yield path, message and hint of each setting with which this version cannot run."""
     if config.server.workers > 1:
         yield ("server", "workers"), f"More than one worker {_NOT_AVAILABLE}", "Set `workers: 1`."
+    if config.server.role != "monolith":
+        message = f"The role `{config.server.role}` {_NOT_AVAILABLE}"
+        yield ("server", "role"), message, "Remove this setting, or set `role: monolith`."
     if config.shared_state != "memory":
         yield ("shared_state",), "Only `memory` is available in this version.", "Set `shared_state: memory`."
     if is_postgres(config.store.url):
@@ -35,8 +38,6 @@ def ineffective_settings(config: Config, strategies: Collection[str]) -> tuple[s
 
 
 def _ineffective(config: Config, strategies: Collection[str]) -> Iterator[tuple[Path, str]]:
-    if config.server.role != "monolith":
-        yield ("server", "role"), f"The role `{config.server.role}` {_NOT_AVAILABLE} `monolith` is used instead."
     yield from _caches(config)
     for name, model in config.models.items():
         if model.strategy not in strategies:

@@ -57,10 +57,18 @@ def show(
     settings = config.effective_settings(loaded, with_origin=origin)
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), settings)])
+        rows = [(each.path, _exact(each.value), each.origin) for each in settings]
+        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), rows)])
     else:
         data = {each.path: each.value for each in settings}
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE"), data.items())])
+        print_data(
+            data, output, lambda: [make_table(("SETTING", "VALUE"), [(path, _exact(data[path])) for path in data])]
+        )
+
+
+def _exact(value: Any) -> Any:
+    """Return a number as text without rounding, other values unchanged."""
+    return f"{value:.15g}" if isinstance(value, float) else value
 
 
 def schema(

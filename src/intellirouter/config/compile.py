@@ -35,7 +35,7 @@ from intellirouter.config.runtime import (
     StoreSpec,
     is_loopback,
 )
-from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider, Store
+from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Store
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
@@ -362,7 +362,7 @@ def _credential_hint(row: VendorRow) -> str:
     return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
 
 
-def inherit_timeouts(entry: TimeoutsEntry, base: Timeouts) -> Timeouts:
+def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
     """Return `base` with the timeouts that are set in `entry`."""
     return structs.replace(base, **entry.model_dump(exclude_none=True))
 

@@ -13,20 +13,44 @@ _QUOTE: Final = "Put the value in quotes."
 _INDENT: Final = "Indent all settings of a section equally, with spaces."
 _NESTED: Final = "Put the value in quotes if it contains `: `, or start a new line and indent it."
 _SENTENCES: Final[Sequence[tuple[str, str, str]]] = (
-    (r"expected ',' or '\]'", "A list that starts with `[` is not complete.", "Separate its items by `,`, and add `]`."),
-    (r"expected ',' or '\}'", "A mapping that starts with `{` is not complete.", "Separate entries by `,`, and add `}`."),
+    (
+        r"expected ',' or '\]'",
+        "A list that starts with `[` is not complete.",
+        "Separate its items by `,`, and end it with `]`.",
+    ),
+    (
+        r"expected ',' or '\}'",
+        "A mapping that starts with `{` is not complete.",
+        "Separate its entries by `,`, and end it with `}`.",
+    ),
     (r"found '[\]}]'|expected the node content", "A value is missing.", "Close every bracket, and close none twice."),
     (r"mapping values are not allowed", "A second `: ` on the line is not allowed here.", _NESTED),
     (r"character '\\t'", "A tab is not allowed here.", _INDENT),
     (r"character '(?P<char>[^\\'])' that cannot start", "A value must not start with `{char}`.", _QUOTE),
     (r"unexpected end of stream", "A quotation mark is not closed.", "Add it at the end of the value."),
     (r"expected <block end>|could not find expected ':'", "The indentation does not match the lines above.", _INDENT),
-    (r"undefined alias", "The alias refers to an anchor that does not exist.", "Put the value in quotes if it starts with `*`."),
-    (r"unknown escape character", "A backslash in double quotes starts an unknown escape.", "Use single quotes instead."),
+    (
+        r"undefined alias",
+        "The alias refers to an anchor that does not exist.",
+        "Put the value in quotes if it starts with `*`.",
+    ),
+    (
+        r"unknown escape character",
+        "A backslash in double quotes starts an unknown escape.",
+        "Use single quotes instead.",
+    ),
     (r"another document", "The file contains more than one document.", "Remove the line `---`."),
-    (r"tag|directive|incompatible YAML", "Tags and directives are not allowed.", "Put the value in quotes if it starts with `!` or `%`."),
-    (r"anchor|alias|alphabetic or numeric", "An anchor or an alias has no valid name.", "Put the value in quotes if it starts with `&` or `*`."),
-)  # fmt: skip
+    (
+        r"tag|directive|incompatible YAML",
+        "Tags and directives are not allowed.",
+        "Put the value in quotes if it starts with `!` or `%`.",
+    ),
+    (
+        r"anchor|alias|alphabetic or numeric",
+        "An anchor or an alias has no valid name.",
+        "Put the value in quotes if it starts with `&` or `*`.",
+    ),
+)
 """What the parser reports, as a pattern, and our message and hint. The first match counts."""
 
 

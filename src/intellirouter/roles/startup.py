@@ -20,7 +20,7 @@ from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
-from intellirouter.roles.price_list import price_list
+from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import AddressInUse, bind, run
 from intellirouter.telemetry import set_up_logging
@@ -46,7 +46,7 @@ def _compiled(loaded: LoadedConfig) -> Runtime:
         origins=loaded.origins,
         stored=stored,
     )
-    price_list(runtime)  # raises an error now if the price list is invalid
+    price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     return runtime
 
 

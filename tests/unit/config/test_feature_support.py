@@ -1,6 +1,6 @@
 import pytest
 
-from intellirouter.config import compile_config
+from intellirouter.config import compile_config, setting_docs
 from tests.unit.config.conftest import STRATEGIES
 
 DEPLOYMENT = """\
@@ -71,3 +71,15 @@ keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
         "models.a.strategy: The strategy `adaptive` is not available in this version. `priority` is used instead."
         in (runtime.warnings)
     )
+
+
+def test_settings_without_effect_are_marked_in_the_reference():
+    notes = {doc.path: doc.note or doc.description for doc in setting_docs()}
+    for path in (
+        "models.NAME.timeouts.idle_s",
+        "models.NAME.target_quality",
+        "tenants.NAME.budget.usd",
+        "models.NAME.cache",
+    ):
+        assert "in this version" in notes[path]
+    assert "in this version" not in notes["providers.NAME.timeouts.idle_s"]

@@ -93,7 +93,7 @@ def test_any_value_in_any_setting_gives_readable_problems(path: Path) -> None:
         ("server: {port: 1.5}", "The value must be an integer, not 1.5.", ""),
         ("auth: {required: 'true'}", "The value must be `true` or `false`, not `true`.", "Write it without quotes."),
         ("logging: {bodies: verbose}", "The value must be one of `off` or `full`, not `verbose`.", ""),
-        ("keys: [{key: 'sha256:12'}]", "A SHA-256 digest must have 64 hexadecimal digits.", "Write it as `sha256:` and"),
+        ("keys: [{key: 'sha256:12'}]", "A SHA-256 digest must have 64 hexadecimal digits.", "Write it as "),
         ("keys: [{key: secret}]", "A secret must be a reference, not the value itself.", "Use `env:NAME` "),
         ("models: {m: {deployments: []}}", "At least one entry is required.", "List at least one deployment, "),
         ("models: {m: {deployments: a}}", "The value must be a list.", "Write it as `[a, b]`."),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import ConfigFile, OptionalConfigFile, report_config_errors
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
@@ -16,7 +17,7 @@ else:
 
 
 def config_commands() -> typer.Typer:
-    group = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, rich_markup_mode=None)
+    group = CommandGroup(help="Check and show the configuration.")
     group.command("check")(check)
     group.command("show")(show)
     group.command("schema")(schema)

@@ -48,6 +48,7 @@ class Delta(Struct, frozen=True, kw_only=True):
     """One chunk of a streamed answer."""
 
     text: str
+    refusal: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     usage: TokenUsage | None = None
@@ -58,6 +59,8 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     """A complete answer. `raw` is the response body as received."""
 
     text: str
+    refusal: str | None = None
+    """What the model wrote instead of an answer, if it refused."""
     tool_calls: tuple[ToolCall, ...] = ()
     usage: TokenUsage | None = None
     finish_reason: str | None = None
@@ -173,6 +176,7 @@ def parse_chat(response: ApiResponse) -> ChatReply:
     message = choices[0].get("message") or {}
     return ChatReply(
         text=content_text(message.get("content")),
+        refusal=message.get("refusal"),
         tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
         usage=parse_usage(document.get("usage")),
         finish_reason=choices[0].get("finish_reason"),

@@ -165,7 +165,7 @@ class _Compiler:
         entry, path = self._config.providers[name], ("providers", name)
         row = self._vendors.get(entry.vendor)
         if row is None:
-            hint = suggestion(entry.vendor, self._vendors, "vendors")
+            hint = did_you_mean(entry.vendor, self._vendors) or _all_vendors(self._vendors)
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             return None
         base_url, uds = self._endpoint(entry, row, path)
@@ -353,6 +353,10 @@ class _Compiler:
                 )
             )
         return tuple(keys)
+
+
+def _all_vendors(vendors: Collection[str]) -> str:
+    return f"{known_names(list(vendors), 'vendors')} See docs/reference/vendors.md for all of them."
 
 
 def _credential_hint(row: VendorRow) -> str:

@@ -114,8 +114,11 @@ class GatewayProcess:
     def begin_stop(self) -> None:
         """Close live feeds and WebSockets, and start no more batch lines, while the requests in flight finish."""
         count, drain_s = len(self.in_flight), self.current.value.runtime.server.drain_s
-        requests = "1 request" if count == 1 else f"{count} requests"
-        logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
+        if count == 0:
+            logger.info("Stopping: no request is in flight.")
+        else:
+            requests = "1 request" if count == 1 else f"{count} requests"
+            logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
         self.websockets.begin_stop()
         self.batches.pause()

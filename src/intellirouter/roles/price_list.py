@@ -14,7 +14,7 @@ from intellirouter.catalog import (
     install_prices,
     read_prices,
 )
-from intellirouter.config import ConfigError, ConfigProblem, LoadedConfig, Runtime, load_config
+from intellirouter.config import ConfigError, ConfigProblem, LoadedConfig, Runtime, load_config, nearest
 from intellirouter.store import database_path
 
 _SUFFIX = ".catalog.json"
@@ -36,6 +36,8 @@ class CatalogInUse(Struct, frozen=True, kw_only=True):
     """None for the built-in list."""
     provider: str
     entries: tuple[PriceEntry, ...]
+    suggestion: str | None = None
+    """A similar provider or provider/model in the list, if there are no entries."""
 
 
 def price_list(runtime: Runtime, *, origin: str = "") -> PriceList:
@@ -80,8 +82,23 @@ def look_up(config: Path | None, provider: str, model: str | None = None) -> Cat
     elif provider in prices.providers:
         entries = tuple(prices.entries(provider))
     return CatalogInUse(
-        version=prices.version, file=None if file is None else str(file), provider=provider, entries=entries
+        version=prices.version,
+        file=None if file is None else str(file),
+        provider=provider,
+        entries=entries,
+        suggestion=None if entries else _similar(prices, provider, model),
     )
+
+
+def _similar(prices: PriceList, provider: str, model: str | None) -> str | None:
+    """Return a provider, or provider/model, with a similar name."""
+    listed = provider if provider in prices.providers else nearest(provider, prices.providers)
+    if listed is None or model is None:
+        return listed
+    if prices.lookup(listed, model) is not None:
+        return f"{listed}/{model}"
+    found = nearest(model, [entry.model_id for entry in prices.entries(listed)])
+    return None if found is None else f"{listed}/{found}"
 
 
 def catalog_origin(loaded: LoadedConfig) -> str:

@@ -284,7 +284,7 @@ def _convert(document: Mapping[str, Any], kind: type[Parsed], response: ApiRespo
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise _invalid_response(response, str(error)) from error
+        raise _invalid_response(response, "a field is missing or has an unexpected type") from error
 
 
 def _invalid_response(response: ApiResponse, reason: str) -> IntelliRouterError:

@@ -149,4 +149,4 @@ class RecordStreamDecoder:
         try:
             return msgspec.json.decode(data, type=ExchangeRecord)
         except msgspec.DecodeError as error:
-            raise error_from_event(f"The gateway sent an invalid request record: {error}.", None) from error
+            raise error_from_event("The gateway sent an invalid request record.", None) from error

@@ -47,7 +47,7 @@ _SENTENCES: Final[Sequence[tuple[str, str, str]]] = (
     ),
     (
         r"anchor|alias|alphabetic or numeric",
-        "An anchor or an alias has no valid name.",
+        "The name of an anchor or an alias is not valid.",
         "Put the value in quotes if it starts with `&` or `*`.",
     ),
 )

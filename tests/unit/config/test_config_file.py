@@ -71,7 +71,7 @@ def test_broken_yaml_is_one_problem_with_its_line(problems_of, text, line):
         ("a: *x", "The file is not valid YAML at column 4. The alias refers to an anchor that does not exist."),
         ('a: "\\q"', "The file is not valid YAML at column 6. A backslash in double quotes starts an unknown escape."),
         ("a: !x 1", "The file is not valid YAML at column 4. Tags and directives are not allowed."),
-        ("a: &", "The file is not valid YAML at column 5. An anchor or an alias has no valid name."),
+        ("a: &", "The file is not valid YAML at column 5. The name of an anchor or an alias is not valid."),
     ],
 )
 def test_broken_yaml_is_described_in_sentences_of_our_own(problems_of, text, message):

@@ -1,5 +1,6 @@
 """The values that a client returns, and how they are parsed from the gateway's responses."""
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -284,7 +285,15 @@ def _convert(document: Mapping[str, Any], kind: type[Parsed], response: ApiRespo
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise _invalid_response(response, "a field is missing or has an unexpected type") from error
+        raise _invalid_response(response, describe_invalid_fields(error)) from error
+
+
+def describe_invalid_fields(error: msgspec.ValidationError) -> str:
+    """Return a clause that names the field that is missing or has another type than expected."""
+    if missing := re.search(r"missing required field `([^`]+)`", str(error)):
+        return f"the field `{missing[1]}` is missing"
+    place = re.search(r"at `\$\.?([^`]+)`", str(error))
+    return f"the field `{place[1]}` has an unexpected type" if place else "a field has an unexpected type"
 
 
 def _invalid_response(response: ApiResponse, reason: str) -> IntelliRouterError:

@@ -14,6 +14,7 @@ from intellirouter.client.replies import (
     ToolCall,
     ToolCallDelta,
     content_text,
+    describe_invalid_fields,
     parse_usage,
 )
 from intellirouter.core import ExchangeRecord
@@ -148,5 +149,8 @@ class RecordStreamDecoder:
     def _record(self, data: str) -> ExchangeRecord:
         try:
             return msgspec.json.decode(data, type=ExchangeRecord)
+        except msgspec.ValidationError as error:
+            message = f"The gateway sent an invalid request record: {describe_invalid_fields(error)}."
+            raise error_from_event(message, None) from error
         except msgspec.DecodeError as error:
-            raise error_from_event("The gateway sent an invalid request record.", None) from error
+            raise error_from_event("The gateway sent a request record that is not valid JSON.", None) from error

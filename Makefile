@@ -73,7 +73,7 @@ mutants: env ## Run mutation tests of the core rooms, which takes about 10 minut
 
 docs: env ## Regenerate the generated pages.
 	@$(BIN)/python -m scripts.gen_errors
-	@for name in reference cli_reference openapi dialects; do $(BIN)/python -m scripts.gen_$$name; done
+	@for name in reference cli_reference openapi dialects vendors; do $(BIN)/python -m scripts.gen_$$name; done
 
 lock: ## Regenerate requirements/*.txt from pyproject.toml (needs uv).
 	@scripts/lock.sh $(ARGS)

@@ -67,12 +67,14 @@ def test_requests_in_flight_finish_and_new_connections_are_refused(
         link = begin(gateway, f"mock/{name}", stream=stream, exits=exits)
         until(lambda: arrived(vendor, name), "the vendor has the request")
         gateway.signal(number)
+        until(lambda: "Stopping: waiting up to 30 s for 1 request in flight." in gateway.stderr(), "the stop is logged")
         until(lambda: is_refused(gateway), "new connections are refused")
         assert idle.rest() == b""  # idle connections are closed
         answer = link.answer()
         assert answer.status == 200
         assert answer.body.endswith(b"data: [DONE]\n\n" if stream else b"}")
         assert gateway.wait() == 0
+        assert gateway.stderr().endswith("Stopped.\n")
         gateway.start()
         record = gateway.record(answer.headers["x-request-id"])
     assert record["status"] == 200
@@ -187,12 +189,28 @@ def test_invalid_reload_changes_nothing_and_is_logged(vendor: MockVendor, tmp_pa
             assert link.post(json.dumps(chat_request(model="first")).encode()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("300.1.1.1", "300.1.1.1 is not an IP address or a known host name"),
+        ("192.0.2.1", "this machine does not have the address 192.0.2.1"),
+    ],
+)
+def test_address_that_is_not_available_is_reported_with_its_cause(
+    vendor: MockVendor, tmp_path: Path, host: str, reason: str
+) -> None:
+    gateway = GatewayProcess(config(vendor, host=host, port=8080), tmp_path)
+    with pytest.raises(AssertionError, match=f"Cannot listen on {host}:8080: {reason}"):
+        gateway.start()
+    assert "Set --host to an address of this machine" in gateway.stderr()
+
+
 def test_port_in_use_is_reported_without_a_traceback(vendor: MockVendor, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         gateway = GatewayProcess(config(vendor, port=taken.getsockname()[1]), tmp_path)
-        with pytest.raises(AssertionError, match="Cannot listen on"):
+        with pytest.raises(AssertionError, match="another program uses this address"):
             gateway.start()
     assert "Traceback" not in gateway.stderr()
 

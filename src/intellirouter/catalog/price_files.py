@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.catalog.genai_list import to_compact
+from intellirouter.catalog.invalid_json import describe_invalid_json
 from intellirouter.catalog.prices import PriceEntry, PriceList, matches
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -59,7 +60,13 @@ def _compact(path: Path) -> bytes:
             version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
             data = to_compact(data, version)
         _check(PriceList(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except msgspec.DecodeError as error:
+        raise PriceFileError(f"The file {path} is not a valid price list: {describe_invalid_json(error)}.") from None
+    except RecursionError:
+        raise PriceFileError(f"The file {path} is not a valid price list: it is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise PriceFileError(f"The file {path} is not a valid price list: it is not valid UTF-8.") from None
+    except ValueError as error:
         raise PriceFileError(f"The file {path} is not a valid price list: {error}.") from None
     return data
 
@@ -79,7 +86,10 @@ def _check(prices: PriceList) -> None:
     """Check every entry, because entries are otherwise parsed only when they are looked up. Raises ValueError."""
     is_priced = False
     for provider in prices.providers:
-        match, models = prices.rows(provider)
+        try:
+            match, models = prices.rows(provider)
+        except msgspec.DecodeError as error:
+            raise ValueError(describe_invalid_json(error, f"providers.{provider}")) from None
         if match is not None:
             _check_clause(match, provider)
         for model_id, clause, periods in models:
@@ -102,13 +112,16 @@ def _check_clause(clause: dict[str, Any], place: str, depth: int = 0) -> None:
         raise ValueError(f"{place}: the match clause must be one of {', '.join(sorted(_KINDS))}, or, and")
     try:
         matches(clause, "")
-    except re.error as error:
-        raise ValueError(f"{place}: the regular expression {wanted!r} is not valid: {error}") from None
+    except re.error:
+        raise ValueError(f"{place}: the regular expression {wanted!r} is not valid") from None
 
 
 def _check_period(rule: str, rates: dict[str, int], place: str) -> None:
     if rule not in {"", "daily"}:
-        date.fromisoformat(rule)
+        try:
+            date.fromisoformat(rule)
+        except ValueError:
+            raise ValueError(f'{place}: the rule {rule!r} is not "daily" or a date such as 2026-01-31') from None
     for bucket, rate in rates.items():
         if bucket not in PriceList.BUCKETS:
             raise ValueError(f"{place}: unknown bucket {bucket!r}, known buckets are {', '.join(PriceList.BUCKETS)}")

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from intellirouter import __version__
 from intellirouter.cli.catalog import catalog_commands
 from intellirouter.cli.chat import chat
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config import config_commands
 from intellirouter.cli.credentials import credentials_commands
 from intellirouter.cli.discover import discover
@@ -20,7 +21,7 @@ from intellirouter.cli.models import models
 from intellirouter.cli.output import OutputOption, print_data, print_error
 from intellirouter.cli.requests import requests_commands
 from intellirouter.cli.serve import serve
-from intellirouter.cli.usage_errors import reword
+from intellirouter.cli.usage_errors import USAGE_ERROR, reword
 
 _NO_HELP: Final = {"help": False}
 _HELP_DEFAULTS: Final = {
@@ -35,10 +36,17 @@ _HELP_DEFAULTS: Final = {
 class _RootGroup(TyperGroup):
     """Reports the errors of all commands: a `CommandError` ends the process with its message and exit status."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            reword(error)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except typer.BadParameter as error:
+        except USAGE_ERROR as error:
             reword(error)
             raise
         except CommandError as error:
@@ -67,11 +75,9 @@ def version(output: OutputOption = "table") -> None:
 
 
 def build_app() -> typer.Typer:
-    """Return the whole command tree. Help is plain text, because rendering it with rich would make it slow."""
-    app = typer.Typer(
+    """Return the whole command tree."""
+    app = CommandGroup(
         cls=_RootGroup,
-        no_args_is_help=True,
-        rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=_HELP_DEFAULTS,
         add_completion=False,  # its options make typer import pydantic for every command

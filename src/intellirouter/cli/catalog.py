@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
@@ -24,18 +25,14 @@ _COLUMNS: Final = (
     ("IN $/1M", "input_per_1m_usd"),
     ("OUT $/1M", "output_per_1m_usd"),
     ("CACHED $/1M", "cache_read_per_1m_usd"),
-    ("NOT COVERED", "not_covered"),
+    ("NOT INCLUDED", "not_covered"),
 )
 _PUSD_PER_USD_1M: Final = 1_000_000
 _MAX_LISTED_NAMES: Final = 10
 
 
 def catalog_commands() -> typer.Typer:
-    group = typer.Typer(
-        help="Show and update model prices and context windows.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )
+    group = CommandGroup(help="Show and update model prices and context windows.")
     group.command("refresh")(refresh)
     group.command("show")(show)
     return group
@@ -97,7 +94,9 @@ def show(
 ) -> None:
     """Show the prices and context windows of models.
 
-    Prices are in US dollars per million tokens. The price of a model that is not listed is unknown, not zero.
+    Prices are in US dollars per million tokens. The price of a model that is not listed is unknown, not zero; the
+    command then fails. The last column names charges that the prices do not include, such as higher prices for long
+    prompts (tiers).
     """
     provider, _, model = name.partition("/")
     with _report_errors():
@@ -105,12 +104,18 @@ def show(
     rows = [_model_row(entry) for entry in found.entries]
     data = {"version": found.version, "file": found.file, "provider": found.provider, "models": rows}
     print_data(data, output, lambda: _model_blocks(found, rows))
+    if not rows:
+        hint = f"Did you mean `{found.suggestion}`?" if found.suggestion else ""
+        raise CommandError(
+            f"The price list does not contain `{name}`. Its price and its context window are unknown.",
+            hint,
+            status=ExitStatus.FAILURE,
+        )
 
 
 def _model_blocks(found: "roles.CatalogInUse", rows: list[dict[str, Any]]) -> Iterator[Any]:
     yield f"{found.version} ({found.file or 'built in'})"
     if not rows:
-        yield "Not listed: the price and the context window are unknown."
         return
     headings = [heading for heading, _ in _COLUMNS]
     yield make_table(headings, [[row[key] for _, key in _COLUMNS] for row in rows], right=headings[1:5])

@@ -59,12 +59,13 @@ def _ask_once(options: GatewayOptions, conversation: Conversation, prompt: str) 
         conversation.ask(prompt)
         return
     reply = conversation.request_reply(prompt)
-    print_data(_data(reply), options.output, lambda: [without_control_characters(reply.text)])
+    print_data(_data(reply), options.output, lambda: [without_control_characters(reply.text or reply.refusal or "")])
 
 
 def _data(reply: "client.ChatReply") -> dict[str, Any]:
     return {
         "text": reply.text,
+        "refusal": reply.refusal,
         "tool_calls": reply.tool_calls,
         "finish_reason": reply.finish_reason,
         "model": reply.raw.get("model"),

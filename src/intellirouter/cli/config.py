@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import ConfigFile, OptionalConfigFile, report_config_errors
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
@@ -16,7 +17,7 @@ else:
 
 
 def config_commands() -> typer.Typer:
-    group = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, rich_markup_mode=None)
+    group = CommandGroup(help="Check and show the configuration.")
     group.command("check")(check)
     group.command("show")(show)
     group.command("schema")(schema)
@@ -57,10 +58,18 @@ def show(
     settings = config.effective_settings(loaded, with_origin=origin)
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), settings)])
+        rows = [(each.path, _exact(each.value), each.origin) for each in settings]
+        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), rows)])
     else:
         data = {each.path: each.value for each in settings}
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE"), data.items())])
+        print_data(
+            data, output, lambda: [make_table(("SETTING", "VALUE"), [(path, _exact(data[path])) for path in data])]
+        )
+
+
+def _exact(value: Any) -> Any:
+    """Return a number as text without rounding, other values unchanged."""
+    return f"{value:.15g}" if isinstance(value, float) else value
 
 
 def schema(

@@ -1,5 +1,6 @@
 """A conversation on a terminal. It keeps its history; an interrupt stops one answer, and an error does not end it."""
 
+import difflib
 import sys
 import time
 from contextlib import suppress
@@ -41,7 +42,7 @@ class Conversation:
     def request_reply(self, prompt: str) -> "client.ChatReply":
         """Return the reply without printing it. Raises `IntelliRouterError`; the prompt is then not kept."""
         reply = self._gateway.chat([*self._messages, _message("user", prompt)], model=self._model)
-        self._add_turn(prompt, reply.text)
+        self._add_turn(prompt, reply.text or reply.refusal or "")
         return reply
 
     def ask(self, prompt: str) -> None:
@@ -51,7 +52,7 @@ class Conversation:
             reply = self._stream_reply(prompt)
         else:
             reply = self.request_reply(prompt)
-            typer.echo(without_control_characters(reply.text))
+            typer.echo(without_control_characters(reply.text or reply.refusal or ""))
         for call in reply.tool_calls:
             typer.echo(without_control_characters(f"[tool call] {call.name}({call.arguments})"))
         if is_terminal():
@@ -91,22 +92,36 @@ class Conversation:
             self._messages = [*self._system]
             print_notice("The conversation was cleared.")
         elif name == "/model" and argument.strip():
-            self._model = argument.strip()
-            print_notice(f"Now using {self._model}.")
-        else:
+            self._use_model(argument.strip())
+        elif name in {"/help", "/model"}:
             print_notice(_HELP)
+        else:
+            print_notice(f"Unknown command `{name}`.\n{_HELP}")
         return True
+
+    def _use_model(self, name: str) -> None:
+        """Switch to a model. If the gateway does not list it, say so, but do not refuse it: the list may be limited."""
+        self._model = name
+        print_notice(f"Now using {name}.")
+        try:
+            listed = [model.name for model in self._gateway.models()]
+        except client.IntelliRouterError:
+            return  # the next prompt reports the problem
+        wildcards = tuple(each.removesuffix("*") for each in listed if each.endswith("/*"))
+        if name not in listed and not name.startswith(wildcards):
+            hint = f" Did you mean {found[0]}?" if (found := difflib.get_close_matches(name, listed, 1)) else ""
+            print_notice(f"Warning: The gateway does not list the model {name}.{hint}")
 
     def _stream_reply(self, prompt: str) -> "client.ChatReply":
         with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
             try:
                 for delta in stream:
-                    sys.stdout.write(without_control_characters(delta.text))
+                    sys.stdout.write(without_control_characters(delta.text or delta.refusal or ""))
                     sys.stdout.flush()
             finally:
                 typer.echo()
             reply = stream.reply()
-        self._add_turn(prompt, reply.text)
+        self._add_turn(prompt, reply.text or reply.refusal or "")
         return reply
 
     def _add_turn(self, prompt: str, answer: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
@@ -30,9 +31,7 @@ CredentialName = Annotated[
 
 
 def credentials_commands() -> typer.Typer:
-    group = typer.Typer(
-        help="Manage provider credentials in the encrypted store.", no_args_is_help=True, rich_markup_mode=None
-    )
+    group = CommandGroup(help="Manage provider credentials in the encrypted store.")
     group.command("set")(set_credential)
     group.command("list")(list_credentials)
     group.command("remove")(remove_credential)

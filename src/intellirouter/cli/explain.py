@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.output import format_value, make_table, print_data
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def route_commands() -> typer.Typer:
-    group = typer.Typer(help="Show how requests are routed.", no_args_is_help=True, rich_markup_mode=None)
+    group = CommandGroup(help="Show how requests are routed.")
     group.command("explain")(explain)
     return group
 

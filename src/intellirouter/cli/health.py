@@ -1,6 +1,7 @@
 """`intellirouter health`: show the status of a running gateway."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,6 +13,7 @@ from intellirouter.cli.output import Blocks, format_value, make_table, print_dat
 if TYPE_CHECKING:
     from intellirouter import client
 
+_NORMAL_STATES: Final = frozenset({"ok", "ready", "healthy"})
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
@@ -34,6 +36,8 @@ def health(
 
 def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any]:
     yield f"{report.status}: {url}, version {format_value(report.version)}, up {format_duration(report.uptime_s)}"
+    if report.status != "healthy":
+        yield from (f"Reason: {reason}" for reason in _reasons(report))
     yield from (f"Warning: {warning}" for warning in report.warnings)
     if is_verbose:
         yield from _details(report)
@@ -41,9 +45,42 @@ def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any
 
 def _details(report: "client.Health") -> Blocks:
     yield f"requests in flight: {format_value(report.in_flight)}"
-    yield make_table(("SERVICE", "STATE"), [(name, format_state(state)) for name, state in report.services.items()])
+    yield make_table(("SERVICE", "STATE", "DETAIL", "FACTS"), [part.row() for part in _parts(report.services)])
     if report.models:
         yield make_table(("MODEL", "STATE"), [_model_row(model) for model in report.models])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A service, or one of several of the same kind, such as a worker."""
+
+    name: str
+    state: str
+    detail: str
+    facts: Mapping[str, Any]
+
+    def row(self) -> tuple[str, ...]:
+        detail = "" if self.detail == self.state else self.detail
+        return self.name, self.state, detail, format_state(self.facts)
+
+
+def _parts(services: Mapping[str, Any]) -> Iterator[_Part]:
+    for name, value in services.items():
+        for each in value if isinstance(value, list) else [value]:
+            if not isinstance(each, Mapping):
+                yield _Part(name, format_value(each), "", {})
+                continue
+            facts = {key: fact for key, fact in each.items() if key not in {"name", "state", "detail"}}
+            full_name = f"{name.removesuffix('s')} {each['name']}" if "name" in each else name
+            yield _Part(full_name, format_value(each.get("state")), str(each.get("detail") or ""), facts)
+
+
+def _reasons(report: "client.Health") -> Iterator[str]:
+    """Describe each service that does not work normally."""
+    for part in _parts(report.services):
+        if part.state not in _NORMAL_STATES:
+            state = part.state.replace("_", " ")
+            yield f"{part.name}: {state}. {part.detail}".rstrip()
 
 
 def _model_row(model: Any) -> tuple[str, str]:
@@ -56,7 +93,9 @@ def _model_row(model: Any) -> tuple[str, str]:
 def format_state(state: Any) -> str:
     """Render a small JSON value on one line: `status ok, pending 0`."""
     if isinstance(state, Mapping):
-        return ", ".join(f"{name} {format_state(value)}" for name, value in state.items() if value not in _EMPTY)
+        return ", ".join(
+            f"{name.replace('_', ' ')} {format_state(value)}" for name, value in state.items() if value not in _EMPTY
+        )
     if isinstance(state, list):
         return "; ".join(format_state(item) for item in state)
     return format_value(state)

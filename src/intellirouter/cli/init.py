@@ -43,5 +43,5 @@ def init(
     except OSError as error:
         raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
-        typer.echo(f"Found: {without_control_characters(finding)}")
+        typer.echo(f"Added: {without_control_characters(finding)}")
     typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve --config {output}")

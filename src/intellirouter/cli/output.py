@@ -66,7 +66,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}"
+        return f"{value:.4g}" if abs(value) < 100 else f"{value:.0f}"
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(format_value(item) for item in value) or UNKNOWN
     return without_control_characters(str(value))

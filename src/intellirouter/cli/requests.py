@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import (
@@ -30,7 +31,7 @@ ErrorsOption = Annotated[bool, typer.Option("--errors", help="Show failed reques
 
 
 def requests_commands() -> typer.Typer:
-    group = typer.Typer(help="Inspect finished requests.", no_args_is_help=True, rich_markup_mode=None)
+    group = CommandGroup(help="Inspect finished requests.")
     group.command("list")(list_requests)
     group.command("show")(show)
     group.command("tail")(tail)
@@ -41,10 +42,15 @@ def requests_commands() -> typer.Typer:
 def list_requests(
     options: GatewayOptions,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Maximum number of requests to show.")
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=200, help="Maximum number of requests to show.")
     ] = 20,
     before: Annotated[
-        str | None, typer.Option("--before", metavar="CURSOR", help="Continue after a previous page, at its cursor.")
+        str | None,
+        typer.Option(
+            "--before",
+            metavar="CURSOR",
+            help="Show the page after this cursor, which the previous page prints.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Show requests for this model only.")

@@ -1,5 +1,6 @@
-"""Messages about invalid option values. They replace those of pydantic, which typer would show."""
+"""Messages about invalid command lines. They replace those of pydantic and complete those of typer."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,10 +13,21 @@ _MESSAGES: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], str]]] = {
     "value_error": lambda _, context: str(context["error"]),
 }
 """By pydantic's type of error. Each takes the value and the error's context."""
+_EXTRA: Final = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
+
+USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+"""The base class of all errors of typer about a command line. Typer does not export it."""
 
 
-def reword(error: typer.BadParameter) -> None:
-    """Replace the message of an error that pydantic caused. Other errors, and unknown types, stay as they are."""
+def reword(error: Any) -> None:
+    """Replace the message of a usage error by whole sentences."""
     details: list[Any] = getattr(error.__cause__, "errors", list)()
     if details and (message := _MESSAGES.get(details[0]["type"])) is not None:
         error.message = message(details[0]["input"], details[0].get("ctx", {}))
+    elif extra := _EXTRA.fullmatch(error.message):
+        error.message = f"Unexpected arguments: {extra[1]}." if " " in extra[1] else f"Unexpected argument: {extra[1]}."
+    elif error.message and error.message[-1] not in ".?!":
+        error.message += "."
+    if options := getattr(error, "possibilities", None):
+        error.possibilities = None
+        error.message += f" Did you mean {' or '.join(sorted(options))}?"

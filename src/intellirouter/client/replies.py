@@ -1,5 +1,6 @@
 """The values that a client returns, and how they are parsed from the gateway's responses."""
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ class Delta(Struct, frozen=True, kw_only=True):
     """One chunk of a streamed answer."""
 
     text: str
+    refusal: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     usage: TokenUsage | None = None
@@ -58,6 +60,8 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     """A complete answer. `raw` is the response body as received."""
 
     text: str
+    refusal: str | None = None
+    """What the model wrote instead of an answer, if it refused."""
     tool_calls: tuple[ToolCall, ...] = ()
     usage: TokenUsage | None = None
     finish_reason: str | None = None
@@ -173,6 +177,7 @@ def parse_chat(response: ApiResponse) -> ChatReply:
     message = choices[0].get("message") or {}
     return ChatReply(
         text=content_text(message.get("content")),
+        refusal=message.get("refusal"),
         tool_calls=tuple(_tool_call(call) for call in message.get("tool_calls") or ()),
         usage=parse_usage(document.get("usage")),
         finish_reason=choices[0].get("finish_reason"),
@@ -280,7 +285,15 @@ def _convert(document: Mapping[str, Any], kind: type[Parsed], response: ApiRespo
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise _invalid_response(response, str(error)) from error
+        raise _invalid_response(response, describe_invalid_fields(error)) from error
+
+
+def describe_invalid_fields(error: msgspec.ValidationError) -> str:
+    """Return a clause that names the field that is missing or has another type than expected."""
+    if missing := re.search(r"missing required field `([^`]+)`", str(error)):
+        return f"the field `{missing[1]}` is missing"
+    place = re.search(r"at `\$\.?([^`]+)`", str(error))
+    return f"the field `{place[1]}` has an unexpected type" if place else "a field has an unexpected type"
 
 
 def _invalid_response(response: ApiResponse, reason: str) -> IntelliRouterError:

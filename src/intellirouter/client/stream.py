@@ -14,6 +14,7 @@ from intellirouter.client.replies import (
     ToolCall,
     ToolCallDelta,
     content_text,
+    describe_invalid_fields,
     parse_usage,
 )
 from intellirouter.core import ExchangeRecord
@@ -37,6 +38,7 @@ class ChatStreamDecoder:
         """Whether the last event was received: `[DONE]` or an error."""
         self._parser = SseParser()
         self._text: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, _ToolCallParts] = {}
         self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
@@ -71,6 +73,7 @@ class ChatStreamDecoder:
         """Return what was received so far as one answer; `raw` is the last chunk."""
         return ChatReply(
             text="".join(self._text),
+            refusal="".join(self._refusal) or None,
             tool_calls=tuple(
                 ToolCall(id=part.id, name=part.name, arguments=part.arguments)
                 for _, part in sorted(self._calls.items())
@@ -99,6 +102,7 @@ class ChatStreamDecoder:
     def _add(self, delta: Delta) -> None:
         self._last_chunk = delta.raw
         self._text.append(delta.text)
+        self._refusal.append(delta.refusal or "")
         self._finish_reason = delta.finish_reason or self._finish_reason
         self._usage = delta.usage or self._usage
         for part in delta.tool_calls:
@@ -114,6 +118,7 @@ def _delta(document: dict[str, Any]) -> Delta:
     content = choice.get("delta") or {}
     return Delta(
         text=content_text(content.get("content")),
+        refusal=content.get("refusal"),
         tool_calls=tuple(_tool_call_delta(call) for call in content.get("tool_calls") or ()),
         finish_reason=choice.get("finish_reason"),
         usage=parse_usage(document.get("usage")),
@@ -144,5 +149,8 @@ class RecordStreamDecoder:
     def _record(self, data: str) -> ExchangeRecord:
         try:
             return msgspec.json.decode(data, type=ExchangeRecord)
+        except msgspec.ValidationError as error:
+            message = f"The gateway sent an invalid request record: {describe_invalid_fields(error)}."
+            raise error_from_event(message, None) from error
         except msgspec.DecodeError as error:
-            raise error_from_event(f"The gateway sent an invalid request record: {error}.", None) from error
+            raise error_from_event("The gateway sent a request record that is not valid JSON.", None) from error

@@ -12,7 +12,7 @@ from intellirouter.config.compile import compile_config
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
 from intellirouter.config.load import LoadedConfig, load_config, process_environment
-from intellirouter.config.problems import ConfigError, ConfigProblem
+from intellirouter.config.problems import ConfigError, ConfigProblem, nearest
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
     BackoffSpec,
@@ -59,6 +59,7 @@ __all__ = [
     "effective_settings",
     "is_loopback",
     "load_config",
+    "nearest",
     "probe_targets",
     "process_environment",
     "render_config",

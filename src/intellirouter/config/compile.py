@@ -35,7 +35,7 @@ from intellirouter.config.runtime import (
     StoreSpec,
     is_loopback,
 )
-from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider, Store
+from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Store
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
@@ -104,13 +104,7 @@ class _Compiler:
         self._warn_about_auth(has_keys=bool(keys))
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
-            server=ServerSpec(
-                **{
-                    **server.model_dump(exclude={"workers"}),
-                    "role": "monolith",
-                    "fetch_allow": tuple(server.fetch_allow),
-                }
-            ),
+            server=ServerSpec(**{**server.model_dump(exclude={"workers"}), "fetch_allow": tuple(server.fetch_allow)}),
             auth_required=config.auth.required,
             store=store,
             providers=providers,
@@ -171,7 +165,7 @@ class _Compiler:
         entry, path = self._config.providers[name], ("providers", name)
         row = self._vendors.get(entry.vendor)
         if row is None:
-            hint = suggestion(entry.vendor, self._vendors, "vendors")
+            hint = did_you_mean(entry.vendor, self._vendors) or _all_vendors(self._vendors)
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             return None
         base_url, uds = self._endpoint(entry, row, path)
@@ -361,6 +355,10 @@ class _Compiler:
         return tuple(keys)
 
 
+def _all_vendors(vendors: Collection[str]) -> str:
+    return f"{known_names(list(vendors), 'vendors')} See docs/reference/vendors.md for all of them."
+
+
 def _credential_hint(row: VendorRow) -> str:
     way = "`credential: env:NAME`"
     if row.credential_env:
@@ -368,7 +366,7 @@ def _credential_hint(row: VendorRow) -> str:
     return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
 
 
-def inherit_timeouts(entry: TimeoutsEntry, base: Timeouts) -> Timeouts:
+def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
     """Return `base` with the timeouts that are set in `entry`."""
     return structs.replace(base, **entry.model_dump(exclude_none=True))
 

@@ -1,5 +1,6 @@
 """Reads a configuration file: YAML, with the line of every setting and without duplicate names, or TOML."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -8,8 +9,9 @@ from typing import Any, Final
 import yaml
 from msgspec import Struct
 
-from intellirouter.config.problems import ConfigError, ConfigProblem, quoted
+from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.tree import Path, format_path
+from intellirouter.config.yaml_problems import describe_yaml_error
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 200_000
@@ -74,9 +76,20 @@ def _failure(path: FilePath, message: str, hint: str = "", line: int | None = No
 def _read_toml(path: FilePath, text: str) -> ConfigFile:
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _failure(path, f"The file is not valid TOML: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        reason, line = _toml_reason(str(error))
+        raise _failure(path, f"The file is not valid TOML: {reason}.", line=line) from None
+    except RecursionError:
+        raise _failure(path, "The file is nested too deeply.") from None
     return ConfigFile(str(path), values, {}, [])
+
+
+def _toml_reason(text: str) -> tuple[str, int | None]:
+    """Split `Invalid value (at line 3, column 9)`, as the parser reports it, into the reason and the line."""
+    reason, _, place = text.partition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    reason = reason[:1].lower() + reason[1:]
+    return (reason, int(found[1])) if found else (f"{reason} at the end of the file", None)
 
 
 def _read_yaml(path: FilePath, text: str) -> ConfigFile:
@@ -91,14 +104,14 @@ def _read_yaml(path: FilePath, text: str) -> ConfigFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
-        raise _failure(path, f"The file is not valid YAML: {error.problem or error.context}.", line=line) from None
+        raise _failure(path, *describe_yaml_error(error), line=line) from None
     except yaml.YAMLError:
         message = "The file is not valid YAML: it contains a character that YAML does not allow."
         raise _failure(path, message) from None
     except (RecursionError, _TooLargeError):
         raise _failure(path, "The file is nested too deeply, or its aliases expand to too much.") from None
     except ValueError as error:
-        raise _failure(path, f"The file contains a value that YAML cannot read: {error}.") from None
+        raise _failure(path, f"The file contains a date or a number that does not exist: {error}.") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -151,7 +164,7 @@ class _YamlReader:
             here = (*path, name)
             if name in own:
                 hint = f"The first one is on line {self.lines[here]}. Keep one of them."
-                self._report(here, f"{quoted(name)} is set more than once.", hint, line)
+                self._report(here, "This name is set more than once.", hint, line)
             self.lines[here] = line
             own[name] = self.build(value_node, here)
         return {**inherited, **own}

@@ -81,9 +81,9 @@ def discover(
     probes: Sequence[ProbeResult],
     vendors: Mapping[str, VendorRow],
     *,
-    local_artifact: str | None = None,
+    local_artifact: tuple[str, str] | None = None,
 ) -> Discovery:
-    """Build a configuration from what was found.
+    """Build a configuration from what was found. `local_artifact` is an artifact with its description, for display.
 
     `environ` defaults to the environment of the process. The model `auto` consists of the local models or, without
     any, of the cloud models. Credentials are referenced by the names of their variables.
@@ -91,7 +91,7 @@ def discover(
     variables = process_environment() if environ is None else environ
     found = _Findings(vendors)
     if local_artifact is not None:
-        found.add_artifact(local_artifact)
+        found.add_artifact(*local_artifact)
     for probe in probes:
         found.add_probe(probe)
     local = list(found.deployments)
@@ -120,12 +120,12 @@ class _Findings:
         self.lines: list[str] = []
         self.comments: dict[str, str] = {}
 
-    def add_artifact(self, artifact: str) -> None:
-        provider = self._provider("local", {"vendor": "host"}, f"{artifact} on this machine")
+    def add_artifact(self, artifact: str, title: str) -> None:
+        provider = self._provider("local", {"vendor": "host"}, title)
         model = artifact_model(artifact)
         name = self._free_name(f"{provider}/{model}", f"{provider}/{model}")
         self.deployments[name] = {"provider": provider, "artifact": artifact}
-        self.lines.append(f"{artifact} on this machine: model {name}")
+        self.lines.append(f"{title}: model {name}")
 
     def add_probe(self, probe: ProbeResult) -> None:
         row = self._vendors.get(probe.vendor)

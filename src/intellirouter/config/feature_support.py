@@ -1,10 +1,10 @@
 """Settings that are valid but that this version does not support: some are problems, the others warnings."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from intellirouter.config.schema import Config
+from intellirouter.config.schema import Config, Key, Section, Timeouts
 from intellirouter.config.tree import Path, format_path
 
 DEFAULT_STRATEGY: Final = "priority"
@@ -12,12 +12,38 @@ PLANNED_STRATEGIES: Final = ("adaptive", "balanced", "quality", "throughput", "c
 """Strategies that a configuration may name already. `DEFAULT_STRATEGY` is used until they are implemented."""
 _NOT_AVAILABLE: Final = "is not available in this version."
 _NOT_ENFORCED: Final = "This setting is not enforced in this version."
+WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "models.NAME.target_quality": _NOT_ENFORCED,
+    "models.NAME.timeouts": "This setting has no effect in this version. Set the timeouts of a deployment or a "
+    "provider instead.",
+    "tenants.NAME.tier": _NOT_ENFORCED,
+    "tenants.NAME.budget": _NOT_ENFORCED,
+    "keys[N].limits": _NOT_ENFORCED,
+}
+"""Settings that are accepted and have no effect, by their path in the reference. The text is the warning."""
+_CACHES: Final = ("defaults.cache", "providers.NAME.cache", "deployments.NAME.cache", "models.NAME.cache")
+
+
+def reference_note(path: str) -> str:
+    """Return what the reference page says about a setting that has no effect yet, or an empty string.
+
+    `path` is a path in the reference, such as `models.NAME.timeouts.idle_s`.
+    """
+    if path in _CACHES:
+        return "Only `off` is available in this version."
+    for known, text in WITHOUT_EFFECT.items():
+        if path == known or path.startswith((f"{known}.", f"{known}[")):
+            return text
+    return ""
 
 
 def unsupported_settings(config: Config) -> Iterator[tuple[Path, str, str]]:
     """Yield path, message and hint of each setting with which this version cannot run."""
     if config.server.workers > 1:
         yield ("server", "workers"), f"More than one worker {_NOT_AVAILABLE}", "Set `workers: 1`."
+    if config.server.role != "monolith":
+        message = f"The role `{config.server.role}` {_NOT_AVAILABLE}"
+        yield ("server", "role"), message, "Remove this setting, or set `role: monolith`."
     if config.shared_state != "memory":
         yield ("shared_state",), "Only `memory` is available in this version.", "Set `shared_state: memory`."
     if is_postgres(config.store.url):
@@ -35,26 +61,23 @@ def ineffective_settings(config: Config, strategies: Collection[str]) -> tuple[s
 
 
 def _ineffective(config: Config, strategies: Collection[str]) -> Iterator[tuple[Path, str]]:
-    if config.server.role != "monolith":
-        yield ("server", "role"), f"The role `{config.server.role}` {_NOT_AVAILABLE} `monolith` is used instead."
     yield from _caches(config)
     for name, model in config.models.items():
         if model.strategy not in strategies:
             text = f"The strategy `{model.strategy}` {_NOT_AVAILABLE} `{DEFAULT_STRATEGY}` is used instead."
             yield ("models", name, "strategy"), text
-        if model.target_quality is not None:
-            yield ("models", name, "target_quality"), _NOT_ENFORCED
-        if model.timeouts.model_fields_set:
-            text = "This setting has no effect in this version. Set the timeouts of a deployment or a provider instead."
-            yield ("models", name, "timeouts"), text
-    for name, tenant in config.tenants.items():
-        if tenant.tier is not None:
-            yield ("tenants", name, "tier"), _NOT_ENFORCED
-        if tenant.budget is not None:
-            yield ("tenants", name, "budget"), _NOT_ENFORCED
-    for index, key in enumerate(config.keys):
-        if key.limits is not None:
-            yield ("keys", index, "limits"), _NOT_ENFORCED
+    for pattern, text in WITHOUT_EFFECT.items():
+        yield from ((path, text) for path in _set_at(config, pattern))
+
+
+def _set_at(config: Config, pattern: str) -> Iterator[Path]:
+    """Yield the path of every setting that is set and matches a path of the reference."""
+    section, _, name = pattern.replace("[N]", ".NAME").split(".")
+    entries: Mapping[str, Section] | list[Key] = getattr(config, section)
+    for step, entry in entries.items() if isinstance(entries, Mapping) else enumerate(entries):
+        value = getattr(entry, name)
+        if value is not None and (not isinstance(value, Timeouts) or value.model_fields_set):
+            yield section, step, name
 
 
 def _caches(config: Config) -> Iterator[tuple[Path, str]]:

@@ -141,29 +141,39 @@ class Catalog(Section):
     )
 
 
+_CONNECT_TEXT = "Timeout for connecting, including TLS, in seconds."
+_FIRST_CONTENT_TEXT = (
+    "Timeout from the end of the request to the first content of a streamed response, or to the headers of other "
+    "responses, in seconds."
+)
+_IDLE_TEXT = "Timeout between two chunks of the response, in seconds."
+_TOTAL_TEXT = "Timeout for the whole attempt, in seconds."
+
+
+class DefaultTimeouts(Section):
+    """Timeouts of one attempt, in seconds, for providers and deployments that do not set their own."""
+
+    connect_s: Seconds = Field(default=5.0, description=_CONNECT_TEXT)
+    first_token_s: Seconds = Field(default=60.0, description=_FIRST_CONTENT_TEXT)
+    idle_s: Seconds = Field(default=60.0, description=_IDLE_TEXT)
+    total_s: Seconds = Field(default=600.0, description=_TOTAL_TEXT)
+
+
 class Timeouts(Section):
     """Timeouts of one attempt, in seconds. A deployment inherits from its provider, a provider from the defaults."""
 
-    connect_s: Seconds | None = Field(
-        default=None, description="Timeout for connecting, including TLS, in seconds. The default is 5."
-    )
-    first_token_s: Seconds | None = Field(
-        default=None,
-        description="Timeout from the end of the request to the first content of a streamed response, or to the "
-        "headers of other responses, in seconds. The default is 60.",
-    )
-    idle_s: Seconds | None = Field(
-        default=None, description="Timeout between two chunks of the response, in seconds. The default is 60."
-    )
-    total_s: Seconds | None = Field(
-        default=None, description="Timeout for the whole attempt, in seconds. The default is 600."
-    )
+    connect_s: Seconds | None = Field(default=None, description=_CONNECT_TEXT)
+    first_token_s: Seconds | None = Field(default=None, description=_FIRST_CONTENT_TEXT)
+    idle_s: Seconds | None = Field(default=None, description=_IDLE_TEXT)
+    total_s: Seconds | None = Field(default=None, description=_TOTAL_TEXT)
 
 
 class Backoff(Section):
-    """Delay between retries: exponential back-off with full jitter."""
+    """Delay between retries: exponential back-off with jitter. Each delay is random, from half of its maximum up."""
 
-    base_s: Seconds = Field(default=1.0, description="Maximum delay before the first retry, in seconds.")
+    base_s: Seconds = Field(
+        default=1.0, description="Maximum delay before the first retry, in seconds. It doubles with every retry."
+    )
     max_s: Seconds = Field(default=30.0, description="Maximum delay before any retry, in seconds.")
 
 
@@ -172,7 +182,7 @@ class Defaults(Section):
 
     retries: Retries = Field(default=2, description="Number of retries after a failed attempt.")
     cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Timeouts of one attempt.")
+    timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Timeouts of one attempt.")
     request_timeout_s: Seconds | None = Field(
         default=None,
         description="Timeout of a request over all attempts and delays, until its answer begins (stream) or is "

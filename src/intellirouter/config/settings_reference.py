@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from intellirouter.config.feature_support import reference_note
 from intellirouter.config.schema import config_schema
 
 _KINDS: Final = {
@@ -29,6 +30,8 @@ class SettingDoc(Struct, frozen=True):
     """The type in words, for example `integer from 0 to 65535`; empty for a section."""
     default: str = ""
     """As written in YAML, or `required`; empty when there is no default value."""
+    note: str = ""
+    """A sentence about a setting that has no effect yet; empty for others."""
 
 
 def setting_docs() -> list[SettingDoc]:
@@ -44,11 +47,17 @@ def _walk(section: Mapping[str, Any], path: str, definitions: Mapping[str, Any])
         inner, suffix = _section_of(node, definitions)
         if inner is None:
             default = "required" if name in required else _default(node)
-            yield SettingDoc(here, node.get("description", ""), is_section=False, kind=_kind(node), default=default)
+            text = node.get("description", "")
+            yield SettingDoc(here, text, False, _kind(node), default, _note(here, text))
         else:
-            text = inner.get("description", node.get("description", ""))
-            yield SettingDoc(here + suffix, " ".join(text.split()), is_section=True)
+            text = " ".join(inner.get("description", node.get("description", "")).split())
+            yield SettingDoc(here + suffix, text, is_section=True, note=_note(here, text))
             yield from _walk(inner, here + suffix, definitions)
+
+
+def _note(path: str, description: str) -> str:
+    """Return the note about a setting, unless its description contains it."""
+    return "" if "in this version" in description else reference_note(path)
 
 
 def _section_of(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:

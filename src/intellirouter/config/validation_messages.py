@@ -1,12 +1,13 @@
 """Words for validation errors: each error type of pydantic becomes a sentence, and where possible a hint, of ours."""
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from intellirouter.config.problems import did_you_mean, listed, quoted, suggestion
+from intellirouter.config.problems import did_you_mean, quoted, suggestion
 from intellirouter.config.tree import Path, shape_at
 from intellirouter.config.value_types import INVALID_VALUE, NAME_PATTERN, REGION_PATTERN
 
@@ -31,12 +32,8 @@ _QUOTE: Final = "Put the value in quotes."
 _DATE_FORMAT: Final = "Write it in ISO 8601 format, for example `2030-01-31T12:00:00Z`."
 _FIXED: Final = {
     "string_too_short": ("The value must not be empty.", ""),
-    "int_from_float": ("The value must be an integer.", ""),
     "int_parsing_size": ("The number is too large.", ""),
-    "decimal_type": ("The value must be a number.", ""),
-    "decimal_parsing": ("The value must be a number.", ""),
     "finite_number": ("The value must be a finite number.", ""),
-    "bool_type": ("The value must be `true` or `false`.", ""),
     "dict_type": ("The value must be a mapping.", "Write it as `{name: value}`."),
     "model_type": ("The value must be a mapping of settings.", "Write it as `{name: value}`."),
     "model_attributes_type": ("The value must be a mapping of settings.", "Write it as `{name: value}`."),
@@ -96,16 +93,28 @@ def _required(path: Path, _context: Context, _given: Any) -> Text:
 
 def _not_an_option(path: Path, context: Context, given: Any) -> Text:
     options = re.findall(r"'([^']*)'", context["expected"])
-    message = f"The value must be {'one of ' if len(options) > 1 else ''}{listed(options)}"
+    message = f"The value must be {'one of ' if len(options) > 1 else ''}{_alternatives(options)}"
     # The value of `auth` may be a credential in the wrong place.
-    if isinstance(given, str) and re.fullmatch(r"[A-Za-z_-]{1,32}", given) and path[-1] != "auth":
-        message += f", but it is `{given}`"
-    return f"{message}.", did_you_mean(given, options) if isinstance(given, str) else ""
+    given_words = "" if path[-1] == "auth" else _not_given(given)
+    return f"{message}{given_words}.", did_you_mean(given, options) if isinstance(given, str) else ""
+
+
+def _not_given(given: Any) -> str:
+    """Return `, not VALUE` for a short value that cannot be a secret, or else an empty string."""
+    if isinstance(given, bool):
+        return f", not `{str(given).lower()}`"
+    if isinstance(given, int | float) and math.isfinite(given):
+        return f", not {_number(given)}"
+    if isinstance(given, str) and re.fullmatch(
+        r"[A-Za-z_ -]{1,32}|[-+]?[0-9.,_]{1,15}(e[-+]?[0-9]+|[A-Za-z%]{0,4})", given
+    ):
+        return f", not `{given}`"
+    return ""
 
 
 def _out_of_range(words: str, name: str) -> Describe:
     def describe_limit(_path: Path, context: Context, given: Any) -> Text:
-        return f"The value must be {words} {_number(context[name])}, but it is {_number(given)}.", ""
+        return f"The value must be {words} {_number(context[name])}{_not_given(given)}.", ""
 
     return describe_limit
 
@@ -125,9 +134,20 @@ def _not_a_string(_path: Path, _context: Context, given: Any) -> Text:
 def _not_a_number(words: str) -> Describe:
     def describe_type(_path: Path, _context: Context, given: Any) -> Text:
         hint = "Write it as a plain number, without quotes or an exponent." if _is_numeric(given) else ""
-        return f"The value must be {words}.", hint
+        return f"The value must be {words}{_not_given(given)}.", hint
 
     return describe_type
+
+
+def _not_a_boolean(_path: Path, _context: Context, given: Any) -> Text:
+    hint = "Write it without quotes." if isinstance(given, str) and given.lower() in {"true", "false"} else ""
+    return f"The value must be `true` or `false`{_not_given(given)}.", hint
+
+
+def _alternatives(options: Sequence[str]) -> str:
+    """Return a list that ends with "or": a, b or c."""
+    shown = [quoted(option) for option in options]
+    return " or ".join(part for part in (", ".join(shown[:-1]), shown[-1]) if part)
 
 
 def _is_numeric(given: Any) -> bool:
@@ -157,6 +177,10 @@ _BY_KIND: Final[dict[str, Describe]] = {
     "less_than_equal": _out_of_range("at most", "le"),
     "string_type": _not_a_string,
     "int_type": _not_a_number("an integer"),
+    "int_from_float": _not_a_number("an integer"),
+    "decimal_type": _not_a_number("a number"),
+    "decimal_parsing": _not_a_number("a number"),
+    "bool_type": _not_a_boolean,
     "float_type": _not_a_number("a number"),
     "string_pattern_mismatch": _no_match,
     "string_too_long": _too_long,

@@ -34,6 +34,10 @@ OWNED_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding",
 """Headers that the transport sets."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _LEVELS: Final = {"warn": "warning", "fatal": "critical"}
+_NOT_A_REFERENCE: Final = "A secret must be a reference, not the value itself."
+_USE_REFERENCE: Final = (
+    "Use `env:NAME` for an environment variable, `file:PATH` for a file, or `store:NAME` for a stored credential."
+)
 _USE_CREDENTIAL: Final = "Set `credential: env:NAME` instead."
 
 
@@ -49,14 +53,20 @@ def _invalid(message: str, hint: str = "") -> PydanticCustomError:
 def _check_reference(value: str) -> str:
     if _REFERENCE.match(value):
         return value
-    raise _invalid(
-        "A secret must be a reference, not the value itself.",
-        "Use `env:NAME` for an environment variable, `file:PATH` for a file, or `store:NAME` for a stored credential.",
-    )
+    raise _invalid(_NOT_A_REFERENCE, _USE_REFERENCE)
 
 
 def _check_key(value: str) -> str:
-    return value.lower() if _DIGEST.match(value) else _check_reference(value)
+    if _DIGEST.match(value):
+        return value.lower()
+    if value.lower().startswith(DIGEST_PREFIX):
+        raise _invalid(
+            "A SHA-256 digest must have 64 hexadecimal digits.",
+            "Write it as `sha256:` and the 64 digits that `printf %s KEY | sha256sum` prints.",
+        )
+    if _REFERENCE.match(value):
+        return value
+    raise _invalid(_NOT_A_REFERENCE, f"{_USE_REFERENCE} A key can also be given as `sha256:` and its SHA-256 digest.")
 
 
 def _check_base_url(value: str) -> str:

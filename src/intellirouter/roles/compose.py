@@ -114,7 +114,13 @@ class GatewayProcess:
 
     def begin_stop(self) -> None:
         """Close live feeds and WebSockets, and start no more batch lines, while the requests in flight finish."""
-        self._stop_by_s = time.monotonic() + self.current.value.runtime.server.drain_s
+        count, drain_s = len(self.in_flight), self.current.value.runtime.server.drain_s
+        self._stop_by_s = time.monotonic() + drain_s
+        if count == 0:
+            logger.info("Stopping: no request is in flight.")
+        else:
+            requests = "1 request" if count == 1 else f"{count} requests"
+            logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
         self.websockets.begin_stop()
         self.batches.pause()
@@ -130,10 +136,13 @@ class GatewayProcess:
         await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)
+        logger.info("Stopped.")
 
     async def reload(self) -> ServerSpec:
         """Load the configuration again and apply it. If it is invalid, log the problems and change nothing."""
-        if self._load_runtime is not None:
+        if self._load_runtime is None:
+            logger.warning("There is no configuration file to reload.")
+        else:
             try:
                 await self._reload(self._load_runtime)
             except ConfigError as error:

@@ -14,7 +14,7 @@ from intellirouter.catalog import (
     install_prices,
     read_prices,
 )
-from intellirouter.config import ConfigError, ConfigProblem, Runtime, load_config
+from intellirouter.config import ConfigError, ConfigProblem, LoadedConfig, Runtime, load_config, nearest
 from intellirouter.store import database_path
 
 _SUFFIX = ".catalog.json"
@@ -36,11 +36,16 @@ class CatalogInUse(Struct, frozen=True, kw_only=True):
     """None for the built-in list."""
     provider: str
     entries: tuple[PriceEntry, ...]
+    suggestion: str | None = None
+    """A similar provider or provider/model in the list, if there are no entries."""
 
 
-def price_list(runtime: Runtime) -> PriceList:
-    """Return the price list of this configuration. Raises `ConfigError` if its file is invalid."""
-    return _chosen(runtime.catalog_file, runtime.store.url)[1]
+def price_list(runtime: Runtime, *, origin: str = "") -> PriceList:
+    """Return the price list of this configuration. Raises `ConfigError` if its file is invalid.
+
+    `origin` is where `catalog.file` is set, for the error.
+    """
+    return _chosen(runtime.catalog_file, runtime.store.url, origin)[1]
 
 
 def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False) -> Refreshed:
@@ -48,9 +53,10 @@ def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False
 
     Raises `ConfigError`, `PriceFileError`.
     """
-    loaded = load_config(config).config
+    found = load_config(config)
+    loaded, origin = found.config, catalog_origin(found)
     if is_check:
-        old = _chosen(loaded.catalog.file, loaded.store.url)[1]
+        old = _chosen(loaded.catalog.file, loaded.store.url, origin)[1]
         return Refreshed(installed=None, comparison=compare(read_prices(source), old))
     if loaded.catalog.file is not None:
         raise PriceFileError(
@@ -67,8 +73,8 @@ def refresh_catalog(config: Path | None, source: Path, *, is_check: bool = False
 
 def look_up(config: Path | None, provider: str, model: str | None = None) -> CatalogInUse:
     """Return the entries of a provider's models, or of one model, in the list in use. Raises `ConfigError`."""
-    loaded = load_config(config).config
-    file, prices = _chosen(loaded.catalog.file, loaded.store.url)
+    loaded = load_config(config)
+    file, prices = _chosen(loaded.config.catalog.file, loaded.config.store.url, catalog_origin(loaded))
     entries: tuple[PriceEntry, ...] = ()
     if model is not None:
         found = prices.lookup(provider, model)
@@ -76,11 +82,31 @@ def look_up(config: Path | None, provider: str, model: str | None = None) -> Cat
     elif provider in prices.providers:
         entries = tuple(prices.entries(provider))
     return CatalogInUse(
-        version=prices.version, file=None if file is None else str(file), provider=provider, entries=entries
+        version=prices.version,
+        file=None if file is None else str(file),
+        provider=provider,
+        entries=entries,
+        suggestion=None if entries else _similar(prices, provider, model),
     )
 
 
-def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceList]:
+def _similar(prices: PriceList, provider: str, model: str | None) -> str | None:
+    """Return a provider, or provider/model, with a similar name."""
+    listed = provider if provider in prices.providers else nearest(provider, prices.providers)
+    if listed is None or model is None:
+        return listed
+    if prices.lookup(listed, model) is not None:
+        return f"{listed}/{model}"
+    found = nearest(model, [entry.model_id for entry in prices.entries(listed)])
+    return None if found is None else f"{listed}/{found}"
+
+
+def catalog_origin(loaded: LoadedConfig) -> str:
+    """Return where `catalog.file` is set, for messages."""
+    return loaded.origins.get("catalog.file", "")
+
+
+def _chosen(configured: str | None, store_url: str, origin: str = "") -> tuple[Path | None, PriceList]:
     file = Path(configured) if configured is not None else _installed(store_url)
     if configured is None and not file.is_file():
         return None, PriceList.load()
@@ -89,7 +115,7 @@ def _chosen(configured: str | None, store_url: str) -> tuple[Path | None, PriceL
     except PriceFileError as error:
         if configured is not None:
             hint = "Run `intellirouter catalog refresh --check FILE` to check a price list."
-            raise ConfigError([ConfigProblem("catalog.file", str(error), hint)]) from None
+            raise ConfigError([ConfigProblem("catalog.file", str(error), hint, origin)]) from None
         hint = f"Run `intellirouter catalog refresh FILE` to replace it, or delete {file} to use the built-in list."
         raise ConfigError([ConfigProblem("catalog", str(error), hint)]) from None
 

@@ -20,15 +20,12 @@ from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
-from intellirouter.roles.price_list import price_list
+from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import AddressInUse, bind, run
+from intellirouter.serving import CannotListen, bind, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
-_ADDRESS_HINT: Final = (
-    "Stop the program that uses it, or choose another port with --port or another address with --host."
-)
 
 
 def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
@@ -46,7 +43,7 @@ def _compiled(loaded: LoadedConfig) -> Runtime:
         origins=loaded.origins,
         stored=stored,
     )
-    price_list(runtime)  # raises an error now if the price list is invalid
+    price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     return runtime
 
 
@@ -55,7 +52,9 @@ def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _
     env = process_environment() if environ is None else environ
     ports = {"ollama": int(port)} if (port := env.get("RESOURCE_PORTS_OLLAMA", "")).isdigit() else {}
     probes = probe_local(VENDORS.values(), ports=ports, own_port=own_port)
-    return discover(env, probes, VENDORS, local_artifact=next(iter(BUNDLED)))
+    artifact, file = next(iter(BUNDLED.items()))
+    title = f"bundled model {artifact.removeprefix('bundled:')} ({file.wheel_bytes // 1024**2} MiB, downloaded once)"
+    return discover(env, probes, VENDORS, local_artifact=(artifact, title))
 
 
 def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
@@ -74,10 +73,8 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
     set_up_logging(runtime.log_level, runtime.log_format)
     try:
         sock = bind(runtime.server.host, runtime.server.port)
-    except (AddressInUse, PermissionError) as error:
-        address = f"{runtime.server.host}:{runtime.server.port}"
-        message = str(error) if isinstance(error, AddressInUse) else f"Cannot listen on {address}: {error.strerror}."
-        sys.stderr.write(f"Error: {message}\n  {_ADDRESS_HINT}\n")
+    except CannotListen as error:
+        sys.stderr.write(f"Error: {error.message}\n  {error.hint}\n")
         return 1
     host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)
@@ -87,6 +84,5 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         sock,
         runtime.server,
         on_ready=partial(print_banner, runtime, discovery, host, port, config_path),
-        can_reload=load_runtime is not None,
     )
     return 0

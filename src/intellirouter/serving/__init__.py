@@ -1,8 +1,8 @@
 """The HTTP server: connections, limits on request heads, WebSocket handshakes, signals, draining.
 
-Door: `run`, `bind`, `AddressInUse`, `Application`. It serves any ASGI application.
+Door: `run`, `bind`, `CannotListen`, `Application`. It serves any ASGI application.
 """
 
-from intellirouter.serving.server import AddressInUse, Application, bind, run
+from intellirouter.serving.server import Application, CannotListen, bind, run
 
-__all__ = ["AddressInUse", "Application", "bind", "run"]
+__all__ = ["Application", "CannotListen", "bind", "run"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -24,8 +25,14 @@ _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 
 
-class AddressInUse(Exception):
-    """The address of the gateway is in use."""
+class CannotListen(Exception):
+    """The gateway cannot listen on its address."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Both are whole sentences; the hint says how to fix the cause."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 class Server(uvicorn.Server):
@@ -82,7 +89,7 @@ def _tune_interpreter() -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises `AddressInUse`, OSError."""
+    """Return a listening socket. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -91,11 +98,26 @@ def bind(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        if isinstance(error, PermissionError):
-            raise
-        raise AddressInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+        reason, hint = _listen_problem(error, host)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise CannotListen(f"Cannot listen on {address}: {reason}.", hint) from error
     sock.setblocking(False)
     return sock
+
+
+def _listen_problem(error: OSError, host: str) -> tuple[str, str]:
+    """Return why `bind` failed, and a hint."""
+    own_address = "Set --host to an address of this machine, such as 127.0.0.1, or to 0.0.0.0 for all of them."
+    if isinstance(error, socket.gaierror):
+        return f"{host} is not an IP address or a known host name", own_address
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "another program uses this address", "Stop that program, or choose another port with --port."
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return f"this machine does not have the address {host}", own_address
+        case errno.EACCES | errno.EPERM:
+            return "permission denied", "Choose a port above 1023 with --port, or run the gateway as a permitted user."
+    return error.strerror or str(error), "Choose another address with --host, or another port with --port."
 
 
 class Application(Protocol):
@@ -114,7 +136,7 @@ class Application(Protocol):
         ...
 
     async def reload(self) -> ServerSpec:
-        """Reload the configuration (SIGHUP) and return the current limits. Logs its own errors."""
+        """Reload the configuration (SIGHUP), if possible, and return the current limits. Logs its own errors."""
         ...
 
 
@@ -124,11 +146,10 @@ def run(
     spec: ServerSpec,
     *,
     on_ready: Callable[[], None],
-    can_reload: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain for a limited time and return."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(build, sock, spec, on_ready, can_reload))
+        runner.run(_serve(build, sock, spec, on_ready))
 
 
 async def _serve(
@@ -136,7 +157,6 @@ async def _serve(
     sock: socket.socket,
     spec: ServerSpec,
     on_ready: Callable[[], None],
-    can_reload: bool,  # noqa: FBT001
 ) -> None:
     application = build()
     owner = TaskOwner("server")
@@ -164,8 +184,7 @@ async def _serve(
 
     try:
         await application.start()
-        if can_reload:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: owner.start(reload(), "reload"))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: owner.start(reload(), "reload"))
         await server.serve(sockets=[sock])
     finally:
         await owner.stop()

@@ -119,8 +119,15 @@ def broken(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("", "not a valid price list"),
-        ("{", "not a valid price list"),
+        ("", "it is not valid JSON, because its end is missing."),
+        ("{", "it is not valid JSON, because its end is missing."),
+        ("[}", "it is not valid JSON at byte 1."),
+        ("[7]", "[0] must be an object, not an integer."),
+        ('{"providers": {}}', "the document has no field `source`, which is required."),
+        (
+            '{"source": "s", "version": "1", "license": "x", "providers": {"acme": {"models": [[7, {}, null, []]]}}}',
+            "providers.acme.models[0][0] must be a string, not an integer.",
+        ),
         ("[]", "no provider"),
         ("{}", "not a valid price list"),
         ("7", "not a valid price list"),

@@ -87,3 +87,19 @@ def test_configured_file_takes_precedence_over_an_installed_one() -> None:
     assert "catalog.file" in done.output
     shown = json.loads(run("show", "acme/m-1", "--config", "c.yaml", "--format", "json").output)
     assert shown["file"] == "list.json"
+
+
+@pytest.mark.parametrize(("name", "similar"), [("opnai", "openai"), ("opnai/gpt-4o", "openai/gpt-4o"), ("zzzz", "")])
+def test_name_that_is_not_listed_fails_with_a_similar_one(name: str, similar: str) -> None:
+    done = run("show", name)
+    assert done.exit_code == ExitStatus.FAILURE
+    assert f"The price list does not contain `{name}`." in done.output
+    assert (f"Did you mean `{similar}`?" in done.output) is bool(similar)
+
+
+def test_configured_file_that_is_invalid_is_reported_with_its_line() -> None:
+    Path("bad.json").write_text("{")
+    Path("c.yaml").write_text("catalog:\n  file: bad.json\n")
+    done = run("show", "acme", "--config", "c.yaml")
+    assert done.exit_code == ExitStatus.CONFIGURATION
+    assert "[file c.yaml:2]" in done.output

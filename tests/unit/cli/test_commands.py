@@ -99,8 +99,23 @@ def test_all_output_formats_contain_the_same_data(run: Any, gateway: Any) -> Non
     table = run("health", "--verbose")
     assert table.exit_code == ExitStatus.OK
     assert f"healthy: {gateway.url}, version 9, up 1 h 2 min" in table.stdout
-    assert "store" in table.stdout
-    assert "state ok" in table.stdout
+    assert table.stdout.splitlines()[-1].split() == ["store", "ok", "–", "–"]
+
+
+def test_degraded_gateway_shows_the_reasons_and_one_line_per_worker(run: Any, gateway: Any) -> None:
+    store = {"state": "ok", "detail": "ok", "backlog_records": 0}
+    workers = [
+        {"name": "smol", "state": "ready", "pid": 7, "restarts": 1, "stderr_tail": []},
+        {"name": "bad", "state": "failed", "detail": "The file is damaged."},
+    ]
+    gateway.on_json("/api/v1/health", {"status": "degraded", "services": {"store": store, "workers": workers}})
+    assert run("health").stdout.splitlines()[1:] == ["Reason: worker bad: failed. The file is damaged."]
+    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[4:]]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in rows] == [
+        ["store", "ok", "–", "backlog records 0"],
+        ["worker smol", "ready", "–", "pid 7, restarts 1"],
+        ["worker bad", "failed", "The file is damaged.", "–"],
+    ]
 
 
 def test_unhealthy_gateway_exits_with_failure_and_prints_the_report(run: Any, gateway: Any) -> None:
@@ -313,3 +328,15 @@ def test_server_that_is_not_a_gateway_is_recognized(run: Any, gateway: Any, scri
     result = run("models")
     assert result.exit_code == ExitStatus.REFUSED
     assert "Check that the address is that of an IntelliRouter gateway" in result.stderr
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_refusal_is_printed(run: Any, gateway: Any, scripted: Any, is_stream: bool) -> None:
+    if is_stream:
+        chunk = {"choices": [{"index": 0, "delta": {"refusal": "I cannot help."}, "finish_reason": "stop"}]}
+        gateway.on("/v1/chat/completions", scripted.Reply(chunks=[scripted.sse(chunk, "[DONE]")]))
+    else:
+        message = {"role": "assistant", "content": None, "refusal": "I cannot help."}
+        gateway.on_json("/v1/chat/completions", {"choices": [{"message": message, "finish_reason": "stop"}]})
+    result = run("chat", "hello", "--stream" if is_stream else "--no-stream")
+    assert result.stdout == "I cannot help.\n"

@@ -103,7 +103,7 @@ def test_init_writes_a_valid_file(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     result = run("init", "--output", path)
     assert result.exit_code == ExitStatus.OK
-    assert "Found: the lab answers" in result.stdout
+    assert "Added: the lab answers" in result.stdout
     assert f"intellirouter serve --config {path}" in result.stdout
     assert run("config", "check", path).exit_code == ExitStatus.OK
 

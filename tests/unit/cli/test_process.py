@@ -48,6 +48,23 @@ def test_invalid_command_line_exits_with_status_2(command: tuple[str, ...]) -> N
     assert "--help" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("health", "a", "b"), "Unexpected arguments: a b."),
+        (("serve", "--confg", "x"), "No such option: --confg. Did you mean --config?"),
+        (("--nope",), "No such option: --nope."),
+        (("requests", "list", "--limit", "201"), "201 is greater than 200, the largest allowed value."),
+    ],
+)
+def test_usage_errors_are_sentences(command: tuple[str, ...], message: str) -> None:
+    assert run(*command).stderr.rstrip().endswith(message)
+
+
+def test_usage_line_names_required_arguments_as_the_reference_does() -> None:
+    assert "config check [OPTIONS] FILE\n" in run("config", "check", "--help").stdout
+
+
 def test_similar_command_is_suggested() -> None:
     assert "Did you mean 'health'?" in run("helth").stderr
 
@@ -177,6 +194,7 @@ def test_conversation_keeps_its_history_shows_costs_and_survives_errors(
 
 def test_conversation_commands(chat: Terminal, gateway: Any, scripted: Any) -> None:
     gateway.on("/v1/chat/completions", scripted.Reply(chunks=[scripted.sse(scripted.piece("Yes.", "stop"), "[DONE]")]))
+    gateway.on_json("/api/v1/models", {"models": [{"name": "mini"}, {"name": "big-1"}, {"name": "lab/*"}]})
     chat.wait_for("Type /help for commands")
     chat.type("/help\n")
     chat.wait_for("/reset")
@@ -187,6 +205,9 @@ def test_conversation_commands(chat: Terminal, gateway: Any, scripted: Any) -> N
     chat.wait_for("The conversation was cleared.")
     chat.type("/model big\n")
     chat.wait_for("Now using big.")
+    chat.wait_for("Warning: The gateway does not list the model big. Did you mean big-1?")
+    chat.type("/foo\n")
+    chat.wait_for("Unknown command `/foo`.")
     chat.type("Two?\n")
     chat.wait_for("Yes.")
     chat.wait_for("> ")

@@ -442,3 +442,9 @@ def test_addresses_from_which_urls_may_be_fetched(compile_text):
     assert compile_text("").server.fetch_allow == ()
     stated = compile_text("server: {fetch_allow: [10.0.0.0/8, files.corp.example]}").server
     assert stated.fetch_allow == ("10.0.0.0/8", "files.corp.example")
+
+
+def test_hint_for_an_unknown_vendor_names_the_page_that_lists_all(compile_problems):
+    (problem,) = compile_problems("providers: {p: {vendor: zzzzzz}}")
+    assert problem.message == "Unknown vendor `zzzzzz`."
+    assert problem.hint.endswith("See docs/reference/vendors.md for all of them.")

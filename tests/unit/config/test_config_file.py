@@ -34,7 +34,7 @@ def test_toml_reads_the_same_tree(load):
 def test_duplicate_name_is_an_error_that_names_both_lines(problems_of):
     (problem,) = problems_of("server:\n  port: 1\n  host: a\n  port: 2\n")
     assert problem.path == "server.port"
-    assert problem.message == "`port` is set more than once."
+    assert problem.message == "This name is set more than once."
     assert "line 2" in problem.hint
     assert problem.origin.endswith("config.yaml:4")
 
@@ -54,10 +54,36 @@ def test_broken_yaml_is_one_problem_with_its_line(problems_of, text, line):
     assert problem.message
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1, 2", "The file is not valid YAML at column 9. A list that starts with `[` is not complete."),
+        ("a: {b: 1", "The file is not valid YAML at column 9. A mapping that starts with `{` is not complete."),
+        ("a: ]", "The file is not valid YAML at column 4. A value is missing."),
+        ("a: b: c", "The file is not valid YAML at column 5. A second `: ` on the line is not allowed here."),
+        ("\ta: 1", "The file is not valid YAML at column 1. A tab is not allowed here."),
+        ("a: @x", "The file is not valid YAML at column 4. A value must not start with `@`."),
+        ("a: 'x", "The file is not valid YAML at column 6. A quotation mark is not closed."),
+        (
+            "a:\n  b: 1\n c: 2",
+            "The file is not valid YAML at column 2. The indentation does not match the lines above.",
+        ),
+        ("a: *x", "The file is not valid YAML at column 4. The alias refers to an anchor that does not exist."),
+        ('a: "\\q"', "The file is not valid YAML at column 6. A backslash in double quotes starts an unknown escape."),
+        ("a: !x 1", "The file is not valid YAML at column 4. Tags and directives are not allowed."),
+        ("a: &", "The file is not valid YAML at column 5. The name of an anchor or an alias is not valid."),
+    ],
+)
+def test_broken_yaml_is_described_in_sentences_of_our_own(problems_of, text, message):
+    (problem,) = problems_of(text)
+    assert problem.message == message
+    assert problem.hint.endswith(".")
+
+
 def test_broken_toml_is_an_error_with_its_line(problems_of):
     (problem,) = problems_of("[server\n", name="c.toml")
-    assert "TOML" in problem.message
-    assert "line 1" in problem.message
+    assert problem.message.startswith("The file is not valid TOML: ")
+    assert problem.origin.endswith("c.toml:1")
 
 
 def test_top_level_must_be_a_mapping(problems_of):

@@ -16,6 +16,7 @@ from tests.unit.config.conftest import STRATEGIES, VENDORS
 
 OLLAMA = ProbeResult("ollama", "http://127.0.0.1:11434/v1", ("llama3.2:1b", "nomic-embed-text"))
 ARTIFACT = "bundled:smollm2-135m"
+BUNDLED = (ARTIFACT, "bundled model tiny (88 MiB, downloaded once)")
 
 
 def compiled(discovery, environ):
@@ -32,7 +33,7 @@ def test_nothing_found_is_an_empty_configuration():
 
 
 def test_local_artifact_is_auto():
-    runtime = compiled(discover({}, [], VENDORS, local_artifact=ARTIFACT), {})
+    runtime = compiled(discover({}, [], VENDORS, local_artifact=BUNDLED), {})
     assert runtime.models["auto"].deployments == ("local/smollm2-135m",)
     assert runtime.deployments["local/smollm2-135m"].artifact == ARTIFACT
 
@@ -53,7 +54,7 @@ def test_credentials_become_wildcard_providers_with_their_usual_models():
 
 def test_auto_is_local_first_and_leaves_embedders_and_cloud_out():
     environ = {"OPENAI_API_KEY": "x"}
-    found = discover(environ, [OLLAMA], VENDORS, local_artifact=ARTIFACT)
+    found = discover(environ, [OLLAMA], VENDORS, local_artifact=BUNDLED)
     runtime = compiled(found, environ)
     assert runtime.models["auto"].deployments == ("local/smollm2-135m", "llama3.2:1b")
     assert {"nomic-embed-text", "small-1"} <= set(runtime.deployments)
@@ -100,7 +101,7 @@ def test_invalid_probe_port_is_an_error(text):
 def test_rendered_file_loads_back_to_the_same_configuration(tmp_path_factory, models, more, has_key, artifact):
     environ = {"OPENAI_API_KEY": "x"} if has_key else {}
     probe = ProbeResult("ollama", "http://127.0.0.1:11434/v1", (*models, *more))
-    found = discover(environ, [probe], VENDORS, local_artifact=artifact)
+    found = discover(environ, [probe], VENDORS, local_artifact=(artifact, "a model") if artifact else None)
     path = tmp_path_factory.getbasetemp() / "rendered.yaml"
     path.write_text(render_config(found), "utf-8")
     assert load_config(path, environ={}).config == load_config(environ={}, discovered=found.config).config
@@ -110,7 +111,7 @@ def test_rendered_file_loads_back_to_the_same_configuration(tmp_path_factory, mo
 def test_rendered_file_is_commented_and_shows_an_example_when_nothing_was_found():
     text = render_config(discover({}, [], VENDORS))
     assert "# No provider was found" in text
-    text = render_config(discover({"OPENAI_API_KEY": "sk-1"}, [OLLAMA], VENDORS, local_artifact=ARTIFACT))
+    text = render_config(discover({"OPENAI_API_KEY": "sk-1"}, [OLLAMA], VENDORS, local_artifact=BUNDLED))
     assert "  # OpenAI credential in OPENAI_API_KEY\n  openai: {" in text
     assert "  # Ollama at http://127.0.0.1:11434/v1\n" in text
     assert "sk-1" not in text

@@ -104,7 +104,7 @@ def test_empty_variables_and_foreign_names_are_ignored(load):
         ("INTELLIR_MODELS__M__DEPLOYMENTS__0", "x", "can only be set as a whole", "`a, b, c`"),
         ("INTELLIR_SERVER__PORT", "[1", "The value is not valid YAML.", ""),
         ("INTELLIR_PROVIDERS____VENDOR", "x", "A name is missing after `providers`.", ""),
-        ("API_PORT", "many", "must be an integer", ""),
+        ("API_PORT", "many", "must be an integer, not `many`", ""),
     ],
 )
 def test_invalid_variable_is_an_error_with_its_name(problems_of, name, text, message, hint):

@@ -1,6 +1,6 @@
 import pytest
 
-from intellirouter.config import compile_config
+from intellirouter.config import compile_config, setting_docs
 from tests.unit.config.conftest import STRATEGIES
 
 DEPLOYMENT = """\
@@ -35,9 +35,15 @@ def test_available_strategies_are_those_of_the_caller(load, vendors):
     assert runtime.warnings == ()
 
 
+def test_role_that_is_not_available_is_refused(compile_problems):
+    (problem,) = compile_problems("server: {role: router}")
+    assert problem.path == "server.role"
+    assert problem.message == "The role `router` is not available in this version."
+    assert problem.origin.endswith("config.yaml:1")
+
+
 def test_settings_without_effect_are_warnings(compile_text):
     text = """\
-server: {role: router}
 defaults: {cache: exact}
 providers: {p: {vendor: fake, cache: semantic}}
 deployments: {d: {provider: p, model: x, cache: off}}
@@ -52,7 +58,6 @@ keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
     assert runtime.models["b"].strategy == "latency"
     assert runtime.server.role == "monolith"
     assert [warning.partition(": ")[0] for warning in runtime.warnings] == [
-        "server.role",
         "defaults.cache",
         "providers.p.cache",
         "models.a.strategy",
@@ -66,3 +71,15 @@ keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
         "models.a.strategy: The strategy `adaptive` is not available in this version. `priority` is used instead."
         in (runtime.warnings)
     )
+
+
+def test_settings_without_effect_are_marked_in_the_reference():
+    notes = {doc.path: doc.note or doc.description for doc in setting_docs()}
+    for path in (
+        "models.NAME.timeouts.idle_s",
+        "models.NAME.target_quality",
+        "tenants.NAME.budget.usd",
+        "models.NAME.cache",
+    ):
+        assert "in this version" in notes[path]
+    assert "in this version" not in notes["providers.NAME.timeouts.idle_s"]

@@ -26,7 +26,7 @@ logging: {format: jsn}
     assert found["logging.format"].hint == "Did you mean `json`?"
     assert found["logging.format"].origin.endswith(":6")
     assert found["sever.port"].hint == "Did you mean `INTELLIR_SERVER__PORT`?"
-    assert found["server.port"].message == "The value must be at most 65535, but it is 70000."
+    assert found["server.port"].message == "The value must be at most 65535, not 70000."
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_missing_required_setting_points_at_its_section(problems_of):
 @pytest.mark.parametrize(
     ("text", "path", "message"),
     [
-        ("server: {port: true}", "server.port", "must be an integer"),
+        ("server: {port: true}", "server.port", "must be an integer, not `true`"),
         ("server: {port: '80'}", "server.port", "must be an integer"),
         ("server: []", "server", "must be a mapping of settings"),
-        ("auth: {required: 'yes'}", "auth.required", "must be `true` or `false`"),
+        ("auth: {required: 'yes'}", "auth.required", "must be `true` or `false`, not `yes`"),
         ("deployments: {d: {provider: p, region: no}}", "deployments.d.region", "must be a string"),
         ("models: {m: {deployments: a}}", "models.m.deployments", "must be a list"),
         ("deployments: {d: {provider: p, weight: .nan}}", "deployments.d.weight", "must be a finite number"),
         ("deployments: {d: {provider: p, weight: .inf}}", "deployments.d.weight", "must be a finite number"),
         ("defaults: {timeouts: {connect_s: 0}}", "defaults.timeouts.connect_s", "must be greater than 0"),
-        ("defaults: {retries: 11}", "defaults.retries", "must be at most 10, but it is 11"),
-        ("providers: {a: {vendor: x, models: all}}", "providers.a.models", "must be `*`, but it is `all`"),
+        ("defaults: {retries: 11}", "defaults.retries", "must be at most 10, not 11"),
+        ("providers: {a: {vendor: x, models: all}}", "providers.a.models", "must be `*`, not `all`"),
         ("providers: {a/b: {vendor: x}}", "providers.a/b", "The name is not valid."),
         ("models: {'a b': {deployments: [x]}}", 'models."a b"', "The name is not valid."),
         ("deployments: {'a*': {provider: x}}", "deployments.a*", "The name is not valid."),

@@ -71,9 +71,10 @@ async def test_file_is_fetched_once_and_verified(tmp_path: Path, wheelhouse: Pat
     assert artifact.path.read_bytes() == content
     assert artifact.header.architecture == "llama"
     phases = list(dict.fromkeys(progress.phase for progress in seen))
-    assert phases == [FetchPhase.DOWNLOADING, FetchPhase.EXTRACTING, FetchPhase.DONE]
+    assert phases == [FetchPhase.DOWNLOADING, FetchPhase.EXTRACTING, FetchPhase.STORED]
+    assert str(seen[0]).startswith("Downloading bundled:tiny: 0 % (0 of ")
     assert seen[-1].percent == 100
-    assert str(seen[-1]) == "done bundled:tiny: 100% (2 of 2 MiB)"
+    assert str(seen[-1]) == "Stored bundled:tiny."
     assert list((cache / "partial").iterdir()) == []
 
     next(wheelhouse.iterdir()).unlink()

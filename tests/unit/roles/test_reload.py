@@ -127,3 +127,12 @@ async def test_requests_in_flight_are_counted_for_their_worker(process: GatewayP
     assert process.pool.requests_in_flight(uds) == 1
     response.abort()
     assert process.pool.requests_in_flight("/run/other.sock") == 0
+
+
+async def test_reload_without_a_configuration_file_is_a_warning(
+    process: GatewayProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = process.current.value
+    await process.reload()
+    assert process.current.value is before
+    assert [record.message for record in caplog.records] == ["There is no configuration file to reload."]

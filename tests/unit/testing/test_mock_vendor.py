@@ -316,3 +316,14 @@ def test_process_ends_when_the_test_process_is_killed(tmp_path: Path) -> None:
             return link.connect_ex((at.hostname, at.port)) != 0
 
     eventually(is_gone)
+
+
+def test_address_in_use_is_one_line_on_standard_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "intellirouter.testing.mock_vendor", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: Cannot listen on 127.0.0.1:{port}: Address already in use.\n"

@@ -27,7 +27,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m intellirouter.testing.mock_vendor",
         description="A mock of several LLM vendors for tests, with faults on demand.",
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="The address to listen on; by default, 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="The port; 0, the default, selects a free port.")
     parser.add_argument("--uds", type=Path, help="Also listen on this unix socket.")
     parser.add_argument("--api-key", help="Reject requests without this key; by default, any key is accepted.")
@@ -69,8 +69,15 @@ def _watch_stdin(stopped: asyncio.Event) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Serve. If an address is not available, print one line on standard error and exit with status 1."""
+    arguments = _arguments(argv)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(_arguments(argv)))
+        try:
+            runner.run(serve(arguments))
+        except OSError as error:
+            uds = "" if arguments.uds is None else f" or on {arguments.uds}"
+            reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+            sys.exit(f"Error: Cannot listen on {arguments.host}:{arguments.port}{uds}: {reason}.")
 
 
 if __name__ == "__main__":

@@ -268,10 +268,11 @@ def _add_error_rendering(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         method, path = request.method, request.url.path[:200]
+        allowed = (error.headers or {}).get("allow", "")
         failure = (
-            errors.MethodNotAllowed(f"{path} does not support {method}.")
+            errors.MethodNotAllowed(f"{path} does not support {method}.", hint=errors.allowed_methods_hint(allowed))
             if error.status_code == 405
-            else errors.NotFound(f"Invalid URL ({method} {path})")  # OpenAI's wording
+            else errors.NotFound(f"Invalid URL ({method} {path})", hint=errors.API_DOCS_HINT)  # OpenAI's wording
         )
         return Response(encode_error(failure), failure.status, media_type="application/json", headers=error.headers)
 

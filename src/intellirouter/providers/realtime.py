@@ -95,7 +95,10 @@ class WebSocketDialer:
                 )
             is_open = not isinstance(result, SocketRefusal)
         except TimeoutError:
-            raise errors.UpstreamTimeout(f"{name}: The WebSocket handshake timed out.") from None
+            raise errors.UpstreamTimeout(
+                f"{name}: The WebSocket handshake did not complete within {handshake_timeout_s(deployment):g} s "
+                "(timeouts.connect_s + timeouts.first_token_s)."
+            ) from None
         except (OSError, UnicodeError) as error:
             raise connect_failed(name, address, error) from None
         finally:

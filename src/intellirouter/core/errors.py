@@ -59,9 +59,9 @@ class GatewayError(Exception):
     code: str = "internal_error"
     status: int = 500
     other_statuses: ClassVar[tuple[int, ...]] = ()
-    """The statuses that instances may have instead, for the error reference. An empty tuple with `status_note`: any."""
+    """The other statuses that instances may have. For the error reference."""
     status_note: ClassVar[str] = ""
-    """Which status an instance has, as a phrase for the error reference, if the vendor or another error decides."""
+    """Which other statuses instances may have, as a phrase, if they cannot be listed. For the error reference."""
     type: str = "api_error"
     """The `type` in OpenAI's error envelope."""
     retryable: ClassVar[bool] = False
@@ -97,9 +97,7 @@ class GatewayError(Exception):
 
     @property
     def located_message(self) -> str:
-        """The message with the path of the invalid value, for readers who do not see `param`."""
-        if self.code == "invalid_value" and self.param and self.param not in self.message:
-            return f"{self.param}: {self.message}"
+        """The message for readers who do not see `param`."""
         return self.message
 
     @property
@@ -113,6 +111,13 @@ class ClientError(GatewayError):
     type = "invalid_request_error"
     blame: ClassVar[Blame] = "client"
     log_level = logging.DEBUG
+
+    @property
+    def located_message(self) -> str:
+        """The message, which names the field if its value is invalid. OpenAI's messages do not."""
+        if self.code == "invalid_value" and self.param and self.param not in self.message:
+            return f"{self.param}: {self.message}"
+        return self.message
 
 
 class InvalidRequest(ClientError):

@@ -24,8 +24,8 @@ OPERATION_NAMES: Final[dict[Operation, str]] = {
     "embeddings": "embeddings",
     "count_tokens": "token counts",
     "moderations": "moderations",
-    "images": "images",
-    "audio": "audio",
+    "images": "image generation",
+    "audio": "speech and transcription",
     "rerank": "reranking",
     "realtime": "realtime sessions",
 }

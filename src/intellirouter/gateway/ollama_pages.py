@@ -60,6 +60,8 @@ class OllamaPages:
         ]
 
     def _requested_model(self, request: ResourceRequest) -> ollama_models.ListedModel:
+        if not request.body.strip():
+            raise errors.InvalidRequest("The request body is empty.", code="invalid_json")
         try:
             shown = _decode_show.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

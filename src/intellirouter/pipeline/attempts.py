@@ -195,6 +195,6 @@ def _failure_sentence(attempt: Attempt) -> str:
 
 
 def _name_deployment(error: errors.GatewayError, deployment: str) -> None:
-    """Name the deployment in a message about "the upstream". Decoders do not know it. Vendors' messages do not change."""
+    """Name the deployment in a message about "the upstream", whose author does not know it."""
     if error.message.startswith(_UPSTREAM) and not isinstance(error, errors.UpstreamRejected):
         error.message = deployment + error.message.removeprefix(_UPSTREAM)

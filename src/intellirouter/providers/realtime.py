@@ -95,8 +95,9 @@ class WebSocketDialer:
                 )
             is_open = not isinstance(result, SocketRefusal)
         except TimeoutError:
+            limit_s = handshake_timeout_s(deployment)
             raise errors.UpstreamTimeout(
-                f"{name}: The WebSocket handshake did not complete within {handshake_timeout_s(deployment):g} s "
+                f"{name}: The WebSocket handshake did not complete within {limit_s:g} s "
                 "(timeouts.connect_s + timeouts.first_token_s)."
             ) from None
         except (OSError, UnicodeError) as error:

@@ -57,12 +57,8 @@ def encode_error(error: errors.GatewayError) -> bytes:
         if envelope is not None:
             return msgspec.json.encode({"error": envelope})
     name = _STATUS_NAMES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
-    body = {
-        "code": error.status,
-        "message": errors.join_sentences(error.located_message, error.hint),
-        "status": name,
-        "details": _details(error),
-    }
+    message = errors.join_sentences(error.located_message, error.hint)
+    body = {"code": error.status, "message": message, "status": name, "details": _details(error)}
     return msgspec.json.encode({"error": body})
 
 

@@ -115,23 +115,30 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
     [
         ("/v1/nothing", b"{}", "Invalid URL (POST /v1/nothing). See /api/docs for the endpoints of this gateway."),
         ("/health", b"{}", "/health does not support POST. Use GET or HEAD."),
+        ("/api/v1/requests", b"{}", "/api/v1/requests does not support POST. Use GET."),
         (
             "/v1beta/models/auto:foo",
             b"{}",
-            "Unknown method 'foo' in /v1beta/models/auto:foo. The supported methods are generateContent, "
-            "streamGenerateContent, countTokens, embedContent and batchEmbedContents.",
+            (
+                "Unknown method 'foo' in /v1beta/models/auto:foo. The supported methods are generateContent, "
+                "streamGenerateContent, countTokens, embedContent and batchEmbedContents."
+            ),
         ),
         (
             "/v1beta/models/nope:generateContent",
-            b'{"contents":[]}',
-            "The model 'nope' does not exist or you do not have access to it. "
-            "GET /v1beta/models lists the models that this key may use.",
+            b'{"contents":[{"parts":[{"text":"x"}]}]}',
+            (
+                "The model 'nope' does not exist or you do not have access to it. "
+                "GET /v1beta/models lists the models that this key may use."
+            ),
         ),
         (
             "/api/chat",
             b'{"model":"nope","messages":[]}',
-            "The model 'nope' does not exist or you do not have access to it. "
-            "GET /api/tags lists the models that this key may use.",
+            (
+                "The model 'nope' does not exist or you do not have access to it. "
+                "GET /api/tags lists the models that this key may use."
+            ),
         ),
         (
             "/api/chat",
@@ -144,7 +151,7 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
         (
             "/v1/images/generations",
             b'{"model":"fake/echo","prompt":"x"}',
-            "No deployment of the model 'fake/echo' can serve this request: fake/echo does not support image generation.",
+            "No deployment of the model 'fake/echo' can serve this request: fake/echo does not support image gen",
         ),
         (
             "/v1/chat/completions",

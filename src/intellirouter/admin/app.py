@@ -279,7 +279,7 @@ def _add_error_rendering(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         method, path = request.method, request.url.path[:200]
-        allowed = (error.headers or {}).get("allow", "")
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         failure = (
             errors.MethodNotAllowed(f"{path} does not support {method}.", hint=errors.allowed_methods_hint(allowed))
             if error.status_code == 405

@@ -184,8 +184,10 @@ def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> e
     # A feature that the last deployment lacks is not why the request failed, so the client is not at fault.
     status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
     reasons = " ".join(map(_failure_sentence, attempts[-4:]))
-    failed = "Both attempts failed." if len(attempts) == 2 else f"All {len(attempts)} attempts failed."
-    return errors.AllAttemptsFailed(f"{failed} {reasons}", status=status, retry_after_s=error.retry_after_s)
+    which = "Both" if len(attempts) == 2 else f"All {len(attempts)}"
+    return errors.AllAttemptsFailed(
+        f"{which} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
+    )
 
 
 def _failure_sentence(attempt: Attempt) -> str:

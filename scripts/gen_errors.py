@@ -30,7 +30,9 @@ OpenAI clients receive every error in OpenAI's envelope:
 ```
 
 Clients of the other APIs receive the envelope of their API. `code` is stable: it is one of the codes below or a more
-specific one. `message` says what is wrong and how to fix it.
+specific one. `message` says what is wrong and how to fix it. Anthropic's clients receive the statuses of its API where
+they differ: 402 for `insufficient_quota`, and 529 instead of 503 for `overloaded`, `model_loading` and
+`upstream_unavailable`.
 
 Each class of error determines whether the same deployment is tried again (*retry*) and whether another deployment is
 tried (*fallback*). Both happen before anything is sent to the client. If a provider rejects a request as invalid
@@ -57,10 +59,17 @@ def own_docstring(cls: type[errors.GatewayError]) -> str:
     return inspect.cleandoc(cls.__doc__) if "__doc__" in cls.__dict__ and cls.__doc__ else ""
 
 
+def statuses(cls: type[errors.GatewayError]) -> str:
+    """Return the statuses that errors of the class have."""
+    first, *others = sorted({cls.status, *cls.other_statuses})
+    listed = f"{', '.join(map(str, [first, *others[:-1]]))} or {others[-1]}" if others else str(first)
+    return f"{listed} {cls.status_note}".rstrip()
+
+
 def facts(cls: type[errors.GatewayError]) -> str:
     lines = [
         f"`{cls.__name__}`",
-        f"HTTP {cls.status}",
+        f"HTTP {statuses(cls)}",
         f"type `{cls.type}`",
         f"retry: {'yes' if cls.retryable else 'no'}",
         f"fallback: {'yes' if cls.fallback else 'no'}",

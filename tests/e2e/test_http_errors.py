@@ -110,6 +110,61 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
         assert len(answer.body) < 1000
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/v1/nothing", b"{}", "Invalid URL (POST /v1/nothing). See /api/docs for the endpoints of this gateway."),
+        ("/health", b"{}", "/health does not support POST. Use GET or HEAD."),
+        ("/api/v1/requests", b"{}", "/api/v1/requests does not support POST. Use GET."),
+        (
+            "/v1beta/models/auto:foo",
+            b"{}",
+            (
+                "Unknown method 'foo' in /v1beta/models/auto:foo. The supported methods are generateContent, "
+                "streamGenerateContent, countTokens, embedContent and batchEmbedContents."
+            ),
+        ),
+        (
+            "/v1beta/models/nope:generateContent",
+            b'{"contents":[{"parts":[{"text":"x"}]}]}',
+            (
+                "The model 'nope' does not exist or you do not have access to it. "
+                "GET /v1beta/models lists the models that this key may use."
+            ),
+        ),
+        (
+            "/api/chat",
+            b'{"model":"nope","messages":[]}',
+            (
+                "The model 'nope' does not exist or you do not have access to it. "
+                "GET /api/tags lists the models that this key may use."
+            ),
+        ),
+        (
+            "/api/chat",
+            b'{"model":"fake/echo","messages":[{"role":"usr","content":"x"}]}',
+            "messages[0].role: Invalid value: 'usr'. Supported values are: ",
+        ),
+        ("/v1/messages", b"", "The request body is empty. "),
+        ("/v1beta/models/fake/echo:generateContent", b"", "The request body is empty. "),
+        ("/api/show", b"", "The request body is empty."),
+        (
+            "/v1/images/generations",
+            b'{"model":"fake/echo","prompt":"x"}',
+            "No deployment of the model 'fake/echo' can serve this request: fake/echo does not support image gen",
+        ),
+        (
+            "/v1/chat/completions",
+            GOOD.replace(b"fake/echo", b"fake/lorm"),
+            "fake/lorm does not know this model or path (HTTP 404): The model `lorm` does not exist",
+        ),
+    ],
+)
+def test_message_is_specific_in_every_dialect(link: RawConnection, path: str, body: bytes, message: str) -> None:
+    error = link.post(body, path, authorization=BEARER).json()["error"]
+    assert (error if isinstance(error, str) else error["message"]).startswith(message)
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
 def test_too_large_body_is_rejected_before_it_is_read(link: RawConnection, path: str) -> None:
     link.send_post(b"", path, content_length=str(MAX_BODY_BYTES + 1), authorization=BEARER)

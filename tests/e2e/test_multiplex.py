@@ -124,6 +124,8 @@ async def test_request_can_be_canceled_immediately(gateway: GatewayProcess) -> N
         ('{"type":"nonsense","id":"n"}', "unknown_frame_type", "n"),
         ('{"type":"chat.create","id":"n"}', "missing_required_parameter", "n"),
         ('{"type":"chat.create","request":{}}', "missing_required_parameter", None),
+        ('{"id":"n"}', "unknown_frame_type", "n"),
+        ('{"type":"cancel"}', "missing_required_parameter", None),
         ('{"type":"cancel","id":"nobody"}', "unknown_id", "nobody"),
         ('{"type":"chat.create","id":"n","request":' + "[" * 200 + "]" * 200 + "}", "json_too_deep", None),
         ('{"type":"chat.create","id":"n","request":[]}', "invalid_type", "n"),

@@ -187,7 +187,7 @@ async def test_key_is_accepted_as_a_subprotocol(voices: GatewayProcess) -> None:
         (REALTIME + "voice", None, 401, "missing_api_key"),
         (REALTIME + "voice", "late", 401, "expired_api_key"),
         (REALTIME + "mute", "ann", 400, "no_eligible_deployment"),
-        (REALTIME + "fake/echo", "ann", 400, "unsupported_feature"),
+        (REALTIME + "fake/echo", "ann", 400, "no_eligible_deployment"),
         (REALTIME + "down", "ann", 502, "upstream_connect_failed"),
     ],
 )

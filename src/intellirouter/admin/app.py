@@ -83,28 +83,38 @@ Caller = Annotated[Identity, Depends(_identity)]
 
 def _add_state(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/health", include_in_schema=False)
-    @app.get("/api/v1/health", responses=json_response("Health"), openapi_extra={"security": []})
+    @app.get(
+        "/api/v1/health",
+        summary="Retrieve the health of the gateway",
+        responses=json_response("Health"),
+        openapi_extra={"security": []},
+    )
     async def health() -> JsonResponse:
         """Return the health of the gateway. Requires no key."""
         return JsonResponse(_health(plane))
 
-    @app.get("/api/v1/models", responses=json_response("ModelTable"))
+    @app.get("/api/v1/models", summary="List models and deployments", responses=json_response("ModelTable"))
     async def models(caller: Caller) -> JsonResponse:
         """Return every model, deployment and wildcard that this key may use, with prices and metrics."""
         return JsonResponse(models_view(plane, caller))
 
-    @app.get("/api/v1/credentials", responses=json_response("CredentialTable"))
+    @app.get("/api/v1/credentials", summary="List credentials", responses=json_response("CredentialTable"))
     async def credentials(caller: Caller) -> JsonResponse:
         """Return the state of the providers' credentials: ready, or cooling down and why. Never shows a credential."""
         if not caller.is_admin:
             raise errors.Forbidden("Credentials require a key with the admin grant.")
         return JsonResponse({"credentials": plane.credentials()})
 
-    @app.post("/api/v1/explain", responses=json_response("Explanation"), openapi_extra=json_body("ExplainedRequest"))
+    @app.post(
+        "/api/v1/explain",
+        summary="Explain a routing decision",
+        responses=json_response("Explanation"),
+        openapi_extra=json_body("ExplainedRequest"),
+    )
     async def explain(request: Request, caller: Caller, endpoint: str = "openai_chat") -> JsonResponse:
         """Decide a request without sending it: every candidate with verdict, score and reason, and the fields that each
-        deployment would not receive as requested. `endpoint` is the API of the body: `openai_chat`,
-        `anthropic_messages`, …
+        deployment would not receive as requested. `endpoint` is the API of the body, for example `openai_chat` or
+        `anthropic_messages`. An unknown value is refused with the list of all.
         """
         generation = plane.current.value
         endpoints = generation.dialects.endpoints
@@ -173,7 +183,7 @@ def _warnings(generation: Generation) -> list[str]:
 
 
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
-    @app.get("/api/v1/requests", responses=json_response("RequestPage"))
+    @app.get("/api/v1/requests", summary="List requests", responses=json_response("RequestPage"))
     async def list_requests(
         caller: Caller,
         limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
@@ -190,6 +200,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
 
     @app.get(
         "/api/v1/requests/tail",
+        summary="Follow requests",
         responses=json_response("ServerSentEvents", "text/event-stream"),
         response_class=StreamingResponse,
     )
@@ -200,7 +211,7 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
             raise errors.Overloaded("The gateway is at its limit of clients that follow the requests.")
         return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
 
-    @app.get("/api/v1/requests/{request_id}", responses=json_response("Record"))
+    @app.get("/api/v1/requests/{request_id}", summary="Retrieve a request", responses=json_response("Record"))
     async def show(request_id: str, caller: Caller) -> JsonResponse:
         """Return everything about one request: the decision with every candidate, each attempt, usage, cost, timing."""
         record = await _stored(plane, request_id)
@@ -268,10 +279,11 @@ def _add_error_rendering(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         method, path = request.method, request.url.path[:200]
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         failure = (
-            errors.MethodNotAllowed(f"{path} does not support {method}.")
+            errors.MethodNotAllowed(f"{path} does not support {method}.", hint=errors.allowed_methods_hint(allowed))
             if error.status_code == 405
-            else errors.NotFound(f"Invalid URL ({method} {path})")  # OpenAI's wording
+            else errors.NotFound(f"Invalid URL ({method} {path})", hint=errors.API_DOCS_HINT)  # OpenAI's wording
         )
         return Response(encode_error(failure), failure.status, media_type="application/json", headers=error.headers)
 

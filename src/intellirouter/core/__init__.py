@@ -7,7 +7,7 @@ from intellirouter.core import errors
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
-from intellirouter.core.deployment import Deployment, Secret, Timeouts, UpstreamAddress
+from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.ids import new_id
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
@@ -54,6 +54,7 @@ __all__ = [
     "LossKind",
     "LossReport",
     "Operation",
+    "Phase",
     "Price",
     "Profile",
     "Quirks",
@@ -81,4 +82,5 @@ __all__ = [
     "format_usd",
     "new_id",
     "pusd_per_token",
+    "timeout_error",
 ]

@@ -1,7 +1,10 @@
 """What can serve a request: deployments, their addresses, credentials and timeouts."""
 
+from typing import Literal
+
 from msgspec import Struct, field
 
+from intellirouter.core import errors
 from intellirouter.core.money import Price
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
@@ -16,6 +19,22 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     idle_s: float = 60.0
     """Between two reads of the response body."""
     total_s: float = 600.0
+
+
+Phase = Literal["first_token_s", "idle_s", "total_s"]
+"""The timeouts of a request that has been sent."""
+
+
+def timeout_error(upstream: str, phase: Phase, timeouts: Timeouts) -> errors.UpstreamTimeout:
+    """Return the error for an upstream that exceeded one of its timeouts."""
+    match phase:
+        case "first_token_s":
+            problem = f"did not respond within {timeouts.first_token_s:g} s"
+        case "idle_s":
+            problem = f"sent nothing for {timeouts.idle_s:g} s"
+        case "total_s":
+            problem = f"did not complete its response within {timeouts.total_s:g} s"
+    return errors.UpstreamTimeout(f"{upstream} {problem} (timeouts.{phase}).")
 
 
 class Secret:

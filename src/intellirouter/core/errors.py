@@ -13,7 +13,7 @@
     │   ├── RequestTimeout             408  request_timeout (the request body arrived too slowly)
     │   └── ClientDisconnected         499  client_disconnected (only recorded: there is no client left to answer)
     ├── PolicyError                    the gateway refuses, because of its configuration
-    │   ├── NoEligibleDeployment       503  no_eligible_deployment
+    │   ├── NoEligibleDeployment       400  no_eligible_deployment
     │   └── Overloaded                 503  overloaded
     ├── UpstreamError                  a deployment failed
     │   ├── UpstreamRejected           4xx  the vendor rejects the request as invalid; its error is passed on unchanged
@@ -58,6 +58,10 @@ class GatewayError(Exception):
 
     code: str = "internal_error"
     status: int = 500
+    other_statuses: ClassVar[tuple[int, ...]] = ()
+    """The other statuses that instances may have. For the error reference."""
+    status_note: ClassVar[str] = ""
+    """Which other statuses instances may have, as a phrase, if they cannot be listed. For the error reference."""
     type: str = "api_error"
     """The `type` in OpenAI's error envelope."""
     retryable: ClassVar[bool] = False
@@ -92,6 +96,11 @@ class GatewayError(Exception):
             self.hint = hint
 
     @property
+    def located_message(self) -> str:
+        """The message for readers who do not see `param`."""
+        return self.message
+
+    @property
     def full_message(self) -> str:
         """The message, followed by the hint."""
         return join_sentences(self.message, self.hint)
@@ -103,9 +112,17 @@ class ClientError(GatewayError):
     blame: ClassVar[Blame] = "client"
     log_level = logging.DEBUG
 
+    @property
+    def located_message(self) -> str:
+        """The message, which names the field if its value is invalid. OpenAI's messages do not."""
+        if self.code == "invalid_value" and self.param and self.param not in self.message:
+            return f"{self.param}: {self.message}"
+        return self.message
+
 
 class InvalidRequest(ClientError):
     code = "invalid_request"
+    other_statuses = (409, 426, 431)
 
 
 class BodyTooLarge(ClientError):
@@ -126,15 +143,29 @@ class Forbidden(ClientError):
     type = "permission_error"
 
 
+def model_list_hint(path: str) -> str:
+    """Return the hint for an unknown model. `path` is the model list in the client's dialect."""
+    return f"GET {path} lists the models that this key may use."
+
+
 class ModelNotFound(ClientError):
     status = 404
     code = "model_not_found"
-    hint = "GET /v1/models lists the models that this key may use."
+    hint = model_list_hint("/v1/models")
 
 
 class NotFound(ClientError):
     status = 404
     code = "unknown_url"
+
+
+API_DOCS_HINT: Final = "See /api/docs for the endpoints of this gateway."
+
+
+def allowed_methods_hint(allowed: str) -> str:
+    """Return the hint for a method that a path does not support. `allowed` is the value of the header `Allow`."""
+    first, _, last = allowed.rpartition(", ")
+    return f"Use {first} or {last}." if first else f"Use {last}." if last else ""
 
 
 class MethodNotAllowed(ClientError):
@@ -164,6 +195,9 @@ class PolicyError(GatewayError):
 
 
 class NoEligibleDeployment(PolicyError):
+    """The request needs something that no deployment of the model offers."""
+
+    status = 400
     code = "no_eligible_deployment"
 
 
@@ -185,6 +219,7 @@ class UpstreamRejected(UpstreamError):
     """The vendor rejects the request as invalid (400, 413, 422, …). The client receives the vendor's message."""
 
     status = 400
+    status_note = "or another 4xx status of the vendor"
     code = "upstream_rejected"
     type = "invalid_request_error"
     fallback = False
@@ -200,7 +235,7 @@ class UnsupportedFeature(UpstreamError):
     type = "invalid_request_error"
     blame: ClassVar[Blame] = "client"
     log_level = logging.INFO
-    hint = "Use a model that supports it, or remove it from the request."
+    hint = "Remove the field, or use a model that supports it."
 
 
 class UpstreamAuthFailed(UpstreamError):
@@ -213,6 +248,7 @@ class UpstreamQuotaExhausted(UpstreamError):
     """The account at the vendor is out of credit or quota. Waiting does not help; another deployment may."""
 
     status = 429
+    other_statuses = (502,)
     code = "insufficient_quota"
     type = "insufficient_quota"
     hint = "Top up the account, or add another credential or deployment."
@@ -223,8 +259,7 @@ class UpstreamModelMissing(UpstreamError):
     status = 404
     code = "model_not_found"
     type = "invalid_request_error"
-    hint = "Compare the deployment's `model` with the models that the provider offers."
-    log_level = logging.ERROR
+    hint = "Check that the provider offers the deployment's `model`, and that the provider's `base_url` is correct."
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -235,6 +270,7 @@ class UpstreamRateLimited(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
+    other_statuses = (503,)
     code = "upstream_unavailable"
     retryable = True
 
@@ -261,8 +297,12 @@ class UpstreamMalformed(UpstreamError):
 
 
 class AllAttemptsFailed(UpstreamError):
-    """The message lists the last attempts, the record all of them. The status is that of the last attempt."""
+    """The message lists the last attempts, the record all of them. The status is that of the last attempt.
 
+    It is 502 if the last attempt failed with `unsupported_feature`.
+    """
+
+    status_note = "or the status of the last attempt"
     code = "all_attempts_failed"
 
 

@@ -38,6 +38,7 @@ from intellirouter.dialects.registry import (
 )
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.json_depth import check_depth
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
@@ -68,6 +69,7 @@ __all__ = [
     "check_depth",
     "collect",
     "decode_body",
+    "describe_json_error",
     "encode_error",
     "encode_error_event",
     "event_stream",

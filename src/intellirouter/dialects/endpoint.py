@@ -24,8 +24,8 @@ OPERATION_NAMES: Final[dict[Operation, str]] = {
     "embeddings": "embeddings",
     "count_tokens": "token counts",
     "moderations": "moderations",
-    "images": "images",
-    "audio": "audio",
+    "images": "image generation",
+    "audio": "speech and transcription",
     "rerank": "reranking",
     "realtime": "realtime sessions",
 }
@@ -97,13 +97,17 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     def route(self, call: Call, deployment: Deployment) -> Route:
         """Return the route to this deployment. Raises `UnsupportedFeature` if it cannot serve the call."""
         if (reason := self._missing(call, deployment)) is not None:
-            raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
+            raise errors.UnsupportedFeature(
+                f"{deployment.name} {reason}.", hint="Use another model, or change the request."
+            )
         return self.routes.route(call, deployment)
 
     def session_route(self, call: Call, deployment: Deployment) -> SessionRoute:
         """Return the route of a session to this deployment. Raises `UnsupportedFeature` if it cannot serve the call."""
         if (reason := self._missing(call, deployment)) is not None:
-            raise errors.UnsupportedFeature(f"{deployment.name} {reason}.")
+            raise errors.UnsupportedFeature(
+                f"{deployment.name} {reason}.", hint="Use another model, or change the request."
+            )
         return self.sessions.route(call, deployment)
 
     def _missing(self, call: Call, deployment: Deployment) -> str | None:

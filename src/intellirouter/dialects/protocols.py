@@ -146,6 +146,8 @@ class ErrorStyle(Protocol):
 
     id_header: bytes | None
     """The header from which its clients read the request id, in addition to `x-request-id`."""
+    models_path: str
+    """The path of the model list."""
 
     def status(self, error: errors.GatewayError) -> int:
         """Return the HTTP status that its clients expect for this error."""

@@ -112,6 +112,12 @@ class Dialects:
                     return Match(endpoint, model, pattern.is_stream)
         return None
 
+    def methods_at(self, path: str) -> list[str]:
+        """Return the methods that may follow a model and a colon in this path. Empty if there is no colon."""
+        if ":" not in path.rpartition("/")[2]:
+            return []
+        return [pattern.suffix.removeprefix(":") for pattern, _ in self._patterns if path.startswith(pattern.prefixes)]
+
     def has_path(self, path: str) -> bool:
         """Return whether this is a fixed path of one of the dialects."""
         return path in self._paths

@@ -5,7 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from intellirouter.core import SYSTEM_CLOCK, Clock, Deployment, Timeouts, UpstreamRequest, errors
+from intellirouter.core import (
+    SYSTEM_CLOCK,
+    Clock,
+    Deployment,
+    Phase,
+    Timeouts,
+    UpstreamRequest,
+    errors,
+    timeout_error,
+)
 from intellirouter.fake.faults import ModelFault, apply_model_fault
 from intellirouter.fake.models import FLAKY_FAULT, ModelBehavior, find_behavior
 from intellirouter.fake.openai.answer import answer
@@ -145,5 +154,5 @@ class FakeResponse:
                     await asyncio.sleep(seconds)
         except TimeoutError:
             self._is_over = True
-            phase = "total" if total_at_s <= phase_at_s else "idle" if self._has_begun else "first_token"
-            raise errors.UpstreamTimeout(f"{self._deployment}: no response within {phase}_s.") from None
+            phase: Phase = "total_s" if total_at_s <= phase_at_s else "idle_s" if self._has_begun else "first_token_s"
+            raise timeout_error(self._deployment, phase, limits) from None

@@ -85,9 +85,13 @@ class Gateway:
         path, method = scope["path"], scope["method"]
         allowed = self._allowed(path)
         if not allowed:
-            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})")  # OpenAI's wording
+            # OpenAI's wording.
+            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})", hint=errors.API_DOCS_HINT)
         if method not in allowed.split(", "):
-            raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=f"Use {allowed}.")
+            if method == "POST" and (methods := self._current.value.dialects.methods_at(path)):
+                raise _unknown_method(path, methods)
+            hint = errors.allowed_methods_hint(allowed)
+            raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=hint)
         if path == "/health/ready":
             return ready(self._check_ready)
         if path.startswith("/health"):
@@ -135,6 +139,16 @@ class Gateway:
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS
+
+
+def _unknown_method(path: str, methods: Sequence[str]) -> errors.NotFound:
+    """Return the error for a method of a model, after the colon in the path, that does not exist."""
+    method = path.rpartition(":")[2]
+    return errors.NotFound(
+        f"Unknown method '{method[:100]}' in {path[:200]}.",
+        code="unknown_method",
+        hint=f"The supported methods are {', '.join(methods[:-1])} and {methods[-1]}.",
+    )
 
 
 async def _send_download(page: Download, headers: Headers, send: Send) -> None:

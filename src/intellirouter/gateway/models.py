@@ -33,7 +33,7 @@ def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, b
     is_anthropic = b"anthropic-version" in headers
     name = unquote(path.removeprefix(_GEMINI if path.startswith(_GEMINI) else _OPENAI).removeprefix("/"))
     if name:
-        entry = _entry(name, _resolved(catalog, identity, name))
+        entry = _entry(name, _resolved(catalog, identity, name, _GEMINI if is_gemini else _OPENAI))
         if is_gemini:
             return 200, JSON, gemini_model(entry)
         return 200, JSON, anthropic_model(entry) if is_anthropic else openai_model(entry)
@@ -50,13 +50,15 @@ def all_entries(catalog: Catalog, identity: Identity) -> list[ModelEntry]:
     return [_entry(name, resolved) for name, resolved in catalog.resolved_models.items() if identity.may_use(name)]
 
 
-def _resolved(catalog: Catalog, identity: Identity, name: str) -> ResolvedModel:
-    """Return the model of this name. Raises `ModelNotFound`."""
+def _resolved(catalog: Catalog, identity: Identity, name: str, list_path: str) -> ResolvedModel:
+    """Return the model of this name. Raises `ModelNotFound`, whose hint names `list_path`."""
     resolved = catalog.resolve(name)
     if resolved is None or not identity.may_use(name):
         # OpenAI's wording.
         raise errors.ModelNotFound(
-            f"The model '{name[:200]}' does not exist or you do not have access to it.", param="model"
+            f"The model '{name[:200]}' does not exist or you do not have access to it.",
+            param="model",
+            hint=errors.model_list_hint(list_path),
         )
     return resolved
 

@@ -60,6 +60,8 @@ class OllamaPages:
         ]
 
     def _requested_model(self, request: ResourceRequest) -> ollama_models.ListedModel:
+        if not request.body.strip():
+            raise errors.InvalidRequest("The request body is empty.", code="invalid_json")
         try:
             shown = _decode_show.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -70,7 +72,9 @@ class OllamaPages:
             raise errors.InvalidRequest("model is required", param="model", code="missing_required_parameter")
         resolved = self._current.value.catalog.resolve(name) if request.identity.may_use(name) else None
         if resolved is None:
-            raise errors.ModelNotFound(f"model '{name[:200]}' not found", param="model")
+            raise errors.ModelNotFound(
+                f"model '{name[:200]}' not found", param="model", hint=errors.model_list_hint("/api/tags")
+            )
         return _listed_model(name, resolved)
 
 

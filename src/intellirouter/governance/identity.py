@@ -12,6 +12,7 @@ from intellirouter.config import KeySpec
 from intellirouter.core import errors
 
 _MAX_KEY_BYTES: Final = 4096
+_MASK: Final = "********"
 
 
 class Identity(Struct, frozen=True):
@@ -90,6 +91,6 @@ def _identity(key: KeySpec) -> Identity:
 
 
 def _masked(key: bytes) -> str:
-    """Return the first and last characters of a key, enough to recognize it."""
+    """Return the first and last characters of a long key, enough to recognize it. The length is not shown."""
     text = key[:_MAX_KEY_BYTES].decode("ascii", "replace")
-    return f"{text[:3]}…{text[-4:]}" if len(text) >= 20 else "…"
+    return f"{text[:3]}{_MASK}{text[-4:]}" if len(text) >= 20 and text.isprintable() else _MASK

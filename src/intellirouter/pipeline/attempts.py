@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 _MAX_ATTEMPTS: Final = 16
 _MAX_MESSAGE_CHARS: Final = 500
+_UPSTREAM: Final = "The upstream"
+"""The subject of messages whose author does not know the deployment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors that may lead to another attempt. All others end the exchange."""
 _NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
@@ -71,7 +73,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 if has_full_time:
                     value = await open_attempt(context)
                 else:
-                    value = await _open_before_deadline(left_s, context, open_attempt)
+                    value = await _open_before_deadline(left_s, resolved.request_timeout_s, context, open_attempt)
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
@@ -117,8 +119,12 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.health.succeed(first_ms, first_ms if is_session else ended_ms - attempt.started_ms)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
-        """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment."""
+        """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment.
+
+        If the message speaks of "the upstream", it names the deployment instead from now on.
+        """
         attempt = context.attempt
+        _name_deployment(error, attempt.deployment)
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         if is_neutral or error.blame in _NEUTRAL_BLAME:
@@ -161,14 +167,17 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return AttemptContext(exchange, call, deployment, attempt, health)
 
 
-async def _open_before_deadline(left_s: float, context: AttemptContext, open_attempt: Open[T]) -> T:
+async def _open_before_deadline(
+    left_s: float, request_timeout_s: float, context: AttemptContext, open_attempt: Open[T]
+) -> T:
     """Open an attempt that must respond before the deadline of the exchange."""
     try:
         async with asyncio.timeout(max(0.0, left_s)):
             return await open_attempt(context)
     except TimeoutError:
         raise errors.UpstreamTimeout(
-            f"{context.deployment.name} did not respond before the deadline of the request."
+            f"{context.deployment.name} did not respond within the {request_timeout_s:g} s of the request "
+            "(request_timeout_s)."
         ) from None
 
 
@@ -185,7 +194,20 @@ def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> e
         return error
     # A feature that the last deployment lacks is not why the request failed, so the client is not at fault.
     status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
-    reasons = " ".join(f"{each.deployment}: {errors.as_sentence(each.message or '')}" for each in attempts[-4:])
+    reasons = " ".join(map(_failure_sentence, attempts[-4:]))
+    which = "Both" if len(attempts) == 2 else f"All {len(attempts)}"
     return errors.AllAttemptsFailed(
-        f"All {len(attempts)} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
+        f"{which} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
     )
+
+
+def _failure_sentence(attempt: Attempt) -> str:
+    """Return the message of a failed attempt. It begins with the name of the deployment."""
+    message, name = errors.as_sentence(attempt.message or ""), attempt.deployment
+    return message if message.startswith((f"{name} ", f"{name}: ", f"{name}'s ")) else f"{name}: {message}"
+
+
+def _name_deployment(error: errors.GatewayError, deployment: str) -> None:
+    """Name the deployment in a message about "the upstream", whose author does not know it."""
+    if error.message.startswith(_UPSTREAM) and not isinstance(error, errors.UpstreamRejected):
+        error.message = deployment + error.message.removeprefix(_UPSTREAM)

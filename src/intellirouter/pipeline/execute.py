@@ -104,8 +104,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             await delivery.reply.begin(exchange, context.call.stream_type)
             last = await relay_stream(stream, delivery)
         except errors.GatewayError as error:
+            self.attempts.fail(context, error)  # first, because it completes the message
             exchange.error_event = relay.fail(error)
-            self.attempts.fail(context, error)
             raise
         except BaseException as error:
             self.attempts.abandon(context, error)

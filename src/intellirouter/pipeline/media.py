@@ -16,7 +16,9 @@ _DEADLINE_S: Final = 30.0
 async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) -> None:
     """Fetch `urls` into `call.fetched` in parallel. Raises `InvalidRequest` if one cannot or must not be fetched."""
     if fetcher is None:
-        raise errors.UnsupportedFeature("This model accepts media only as data, not as URLs.")
+        raise errors.UnsupportedFeature(
+            "This model accepts media only as data, not as URLs.", hint="Send the media as base64 data."
+        )
     if len(urls) > _MAX_URLS:
         raise errors.InvalidRequest(
             f"The request contains {len(urls)} media URLs, but at most {_MAX_URLS} are allowed.", code="too_many_urls"

@@ -108,7 +108,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         call, deployment, attempt = context.call, context.deployment, context.attempt
         route = context.exchange.endpoint.session_route(call, deployment)
         if self.upstream is None:
-            raise errors.UnsupportedFeature("This gateway does not support realtime sessions.")
+            raise errors.UnsupportedFeature("This gateway does not support realtime sessions.", hint="")
         response = await self.upstream.connect(deployment, route.encode_request(call, deployment))
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
         if isinstance(response, SocketRefusal):

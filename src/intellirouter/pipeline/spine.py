@@ -136,7 +136,7 @@ class Spine:
         exchange.error = error
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
-        logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.message)
+        logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.located_message)
         self.settle(exchange)
         await responder.fail(error, exchange)
 
@@ -149,7 +149,9 @@ class Spine:
         if resolved is None or not exchange.identity.may_use(call.model):
             # OpenAI's wording.
             raise errors.ModelNotFound(
-                f"The model '{call.model[:200]}' does not exist or you do not have access to it.", param="model"
+                f"The model '{call.model[:200]}' does not exist or you do not have access to it.",
+                param="model",
+                hint=errors.model_list_hint(exchange.endpoint.errors.models_path),
             )
         exchange.model = resolved.model
         return Decoded(call, resolved)

@@ -95,7 +95,11 @@ class WebSocketDialer:
                 )
             is_open = not isinstance(result, SocketRefusal)
         except TimeoutError:
-            raise errors.UpstreamTimeout(f"{name}: The WebSocket handshake timed out.") from None
+            limit_s = handshake_timeout_s(deployment)
+            raise errors.UpstreamTimeout(
+                f"{name}: The WebSocket handshake did not complete within {limit_s:g} s "
+                "(timeouts.connect_s + timeouts.first_token_s)."
+            ) from None
         except (OSError, UnicodeError) as error:
             raise connect_failed(name, address, error) from None
         finally:

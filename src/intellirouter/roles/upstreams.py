@@ -42,7 +42,8 @@ class SocketSwitch:
     async def connect(self, deployment: Deployment, request: UpstreamRequest) -> FrameSocket | SocketRefusal:
         if deployment.vendor in self._other_vendors:
             raise errors.UnsupportedFeature(
-                f"{deployment.name}: The vendor {deployment.vendor} does not support realtime sessions."
+                f"{deployment.name}: The vendor {deployment.vendor} does not support realtime sessions.",
+                hint="Use another model.",
             )
         return await self._dialer.connect(deployment, request)
 

@@ -126,9 +126,7 @@ def _eligible(
 
 def _no_eligible(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
     reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
-    return errors.NoEligibleDeployment(
-        f"No deployment of the model '{call.model}' can serve this request: {reasons}.", status=400
-    )
+    return errors.NoEligibleDeployment(f"No deployment of the model '{call.model}' can serve this request: {reasons}.")
 
 
 def _decision(

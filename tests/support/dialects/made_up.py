@@ -61,6 +61,7 @@ _line = msgspec.json.Decoder(Line)
 
 class Errors:
     id_header = None
+    models_path = "/v1/models"
 
     def status(self, error: errors.GatewayError) -> int:
         return error.status

@@ -48,8 +48,6 @@ def test_the_last_of_duplicate_members_counts() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b" ",
         b"{",
         b'{"model":"m"',
         b'{"model":"m"}}',
@@ -77,6 +75,12 @@ def test_invalid_json_is_rejected(body: bytes) -> None:
     assert (error.code, error.param) == ("invalid_json", None)
     assert error.message.startswith("We could not parse the JSON body of your request: ")
     assert error.hint == "The body must be one JSON object in UTF-8."
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_empty_body_is_named_as_such(body: bytes) -> None:
+    error = rejection(body)
+    assert (error.code, error.message) == ("invalid_json", "The request body is empty.")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"model"', b"5", b"true", b"[" * 100_000])
@@ -129,7 +133,7 @@ def test_deep_nesting_is_rejected(body: bytes) -> None:
             '{"model":"m","inner":{}}',
             "invalid_type",
             "inner",
-            "Invalid type for 'inner': expected one of an array or null, but got an object instead.",
+            "Invalid type for 'inner': expected an array or null, but got an object instead.",
         ),
         (
             '{"model":"m","inner":[{"size":1.5}]}',
@@ -147,7 +151,7 @@ def test_deep_nesting_is_rejected(body: bytes) -> None:
             '{"model":"m","flag":"x"}',
             "invalid_type",
             "flag",
-            "Invalid type for 'flag': expected one of a boolean or null, but got a string instead.",
+            "Invalid type for 'flag': expected a boolean or null, but got a string instead.",
         ),
         (
             '{"model":"m","kind":[]}',
@@ -159,7 +163,7 @@ def test_deep_nesting_is_rejected(body: bytes) -> None:
             '{"model":"m","inner":[{"size":1e999}]}',
             "invalid_value",
             "inner[0].size",
-            "Invalid value for 'inner[0].size': Number out of range.",
+            "Invalid value for 'inner[0].size': number out of range.",
         ),
     ],
 )

@@ -48,7 +48,7 @@ class Case:
 
 def test_frame_keeps_the_request_unchanged() -> None:
     frame = decode_frame(b'{"type":"chat.create","id":"1","request":{ "model" : "m" },"later":[1]}')
-    assert (frame.type, frame.required_id(), bytes(frame.request)) == ("chat.create", "1", b'{ "model" : "m" }')
+    assert (frame.type, frame.required_id(""), bytes(frame.request)) == ("chat.create", "1", b'{ "model" : "m" }')
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,23 @@ def test_invalid_frame_is_rejected_with_a_hint(data: bytes, code: str) -> None:
     assert caught.value.hint
 
 
+def test_invalid_frame_is_described_in_plain_english() -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        decode_frame(b'{"id":7}')
+    assert caught.value.message == "The frame is not valid: `id` must be a string or null, not an integer."
+
+
 @pytest.mark.parametrize("text", ['{"type":"cancel"}', '{"type":"cancel","id":null}', '{"type":"cancel","id":""}'])
 def test_id_is_required(text: str) -> None:
-    with pytest.raises(errors.InvalidRequest, match="'id'"):
-        decode_frame(text.encode()).required_id()
+    with pytest.raises(errors.InvalidRequest, match="'id'") as caught:
+        decode_frame(text.encode()).required_id("Send it.")
+    assert caught.value.hint == "Send it."
 
 
 def test_too_long_id_is_rejected_and_not_repeated() -> None:
     frame = decode_frame(json.dumps({"type": "cancel", "id": "x" * 129}).encode())
     with pytest.raises(errors.InvalidRequest, match="129 characters") as caught:
-        frame.required_id()
+        frame.required_id("")
     assert frame.id is None
     assert "xxx" not in caught.value.message
 

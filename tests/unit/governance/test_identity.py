@@ -63,10 +63,11 @@ def test_expired_key_is_rejected(is_required: bool) -> None:
 @pytest.mark.parametrize(
     ("presented", "shown"),
     [
-        (b"sk-1234567890abcdefghij", "sk-\N{HORIZONTAL ELLIPSIS}ghij"),
-        (b"sk-123", "\N{HORIZONTAL ELLIPSIS}"),
-        (b"x" * 19, "\N{HORIZONTAL ELLIPSIS}"),
-        (b"abc" + b"x" * 13 + b"wxyz", "abc\N{HORIZONTAL ELLIPSIS}wxyz"),
+        (b"sk-1234567890abcdefghij", "sk-********ghij"),
+        (b"sk-123", "********"),
+        (b"x" * 19, "********"),
+        (b"x" * 19 + b"\n", "********"),
+        (b"abc" + b"x" * 13 + b"wxyz", "abc********wxyz"),
     ],
 )
 def test_rejected_key_is_masked(presented: bytes, shown: str) -> None:

@@ -28,6 +28,7 @@ class AnthropicErrors:
     """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = b"request-id"
+    models_path: str = "/v1/models"
 
     def status(self, error: errors.GatewayError) -> int:
         """Return the status that Anthropic uses: 402 for an account without credit, 529 for an overload."""
@@ -41,7 +42,8 @@ class AnthropicErrors:
             return body
         status = self.status(error)
         kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
-        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": error.full_message}})
+        message = errors.join_sentences(error.located_message, error.hint)
+        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
         return b"event: error\ndata: " + _on_one_line(self.encode(error)) + b"\n\n"

@@ -78,7 +78,7 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
     elif status in {401, 403}:
         error = errors.UpstreamAuthFailed(details.sentence("rejected the credential"))
     elif status == 404:
-        error = errors.UpstreamModelMissing(details.message or f"{details.source} does not know this model or path.")
+        error = errors.UpstreamModelMissing(details.sentence("does not know this model or path (HTTP 404)"))
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(details.sentence(f"timed out (HTTP {status})"))
     elif status == 429:

@@ -11,6 +11,7 @@ from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, re
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import text_in
 
 _KNOWN_MEMBERS: Final = frozenset(
@@ -31,7 +32,7 @@ def decode_response(body: bytes, origin: str = "") -> Response:
     try:
         message = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _malformed(str(error)) from None
+        raise _malformed(describe_json_error(error)) from None
     if message.get("type") == "error" or (message.get("error") and "content" not in message):
         raise decode_error_document(message, body)
     content = message.get("content")

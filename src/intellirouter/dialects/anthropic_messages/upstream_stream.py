@@ -32,6 +32,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import text_in
 from intellirouter.dialects.wire.sse import EventReader
 
@@ -136,7 +137,7 @@ class MessageStreamDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() == b"[DONE]":
                 return  # the end of OpenAI streams, which some gateways add
-            message = errors.as_sentence(f"The upstream sent an invalid event: {error}")
+            message = f"The upstream sent an invalid event: {describe_json_error(error)}."
             raise errors.UpstreamMalformed(message) from None
         if event.type == "error" or (event.type is None and event.error):
             raise decode_error_document({"error": event.error or {}}, data)

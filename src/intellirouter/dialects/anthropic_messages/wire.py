@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from intellirouter.core import Call, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
+from intellirouter.dialects.wire.json_errors import lower_first, split_validation_error
 from intellirouter.dialects.wire.json_reader import Reader
-from intellirouter.dialects.wire.request_validation import decode_body, split_validation_error
+from intellirouter.dialects.wire.request_validation import decode_body
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ def _explain_validation_error(text: str) -> errors.InvalidRequest:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if types := _EXPECTED_TYPE.search(problem):
         return wrong_type(path, _TYPE_NAMES.get(types["expected"], types["expected"]))
-    return errors.InvalidRequest(f"{path}: {problem}.", code="invalid_value", param=path)
+    return errors.InvalidRequest(f"{path}: {lower_first(problem)}.", code="invalid_value", param=path)
 
 
 def missing_field(path: str) -> errors.InvalidRequest:

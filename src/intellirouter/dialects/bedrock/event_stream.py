@@ -110,9 +110,8 @@ def _decode_message(frame: bytes) -> Message:
     end = start + _PRELUDE.unpack_from(frame)[1]
     try:
         headers = _decode_headers(frame[start:end])
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        message = errors.as_sentence(f"The upstream's event stream contains invalid headers: {error}")
-        raise errors.UpstreamMalformed(message) from None
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise errors.UpstreamMalformed("The upstream's event stream contains invalid headers.") from None
     return Message(headers, frame[end:-4])
 
 

@@ -14,6 +14,7 @@ from intellirouter.dialects.bedrock.upstream_response import decode_response
 from intellirouter.dialects.bedrock.upstream_stream import ConverseStreamDecoder
 from intellirouter.dialects.ir import Conversation, Response, origin_of
 from intellirouter.dialects.protocols import Splitter
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import EventSplitter
 
 _COUNTED_MEMBERS: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
@@ -52,7 +53,7 @@ class ConverseUpstream:
         try:
             return max(0, _decode_count.decode(body).input_tokens)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            message = errors.as_sentence(f"The upstream returned an invalid token count: {error}")
+            message = f"The upstream returned an invalid token count: {describe_json_error(error)}."
             raise errors.UpstreamMalformed(message) from None
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:

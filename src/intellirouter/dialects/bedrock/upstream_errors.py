@@ -142,7 +142,7 @@ def _model_failed(source: str, message: str) -> errors.UpstreamError:
 
 _BUILDERS: Final[dict[str, Callable[[str, str], errors.UpstreamError]]] = {
     "ResourceNotFoundException": lambda source, message: errors.UpstreamModelMissing(
-        message or f"{source} does not know this model or path."
+        _sentence(f"{source} does not know this model or path (HTTP 404)", message)
     ),
     "ModelTimeoutException": lambda source, message: errors.UpstreamTimeout(_sentence(f"{source} timed out", message)),
     "ServiceQuotaExceededException": lambda source, message: errors.UpstreamQuotaExhausted(

@@ -22,6 +22,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import check_utf8
 
@@ -66,8 +67,8 @@ class _Response(Struct):
 _decoder: Final = msgspec.json.Decoder(_Response)
 
 
-def malformed(error: object) -> errors.UpstreamMalformed:
-    return errors.UpstreamMalformed(errors.as_sentence(f"The upstream returned an invalid Converse response: {error}"))
+def malformed(problem: str) -> errors.UpstreamMalformed:
+    return errors.UpstreamMalformed(f"The upstream returned an invalid Converse response: {problem}.")
 
 
 def read_stop(reason: str, additional_fields: Any) -> Stop:
@@ -97,7 +98,7 @@ def decode_response(body: bytes, origin: str) -> Response:
         response = _decoder.decode(body)
         raw: dict[str, Any] = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(describe_json_error(error)) from None
     if response.output is None or response.output.message is None:
         raise malformed("it has no `output.message`")
     parts = [read_part(block, origin) for block in response.output.message.content or ()]
@@ -124,8 +125,8 @@ def read_part(block: dict[str, Any], origin: str) -> Part:
             return _read_cited_text(value)
         if kind == "image" and "source" in value:
             return read_image(value.get("format"), value["source"])
-    except (AttributeError, TypeError, KeyError) as error:
-        raise malformed(f"a block of kind {kind!r} is malformed ({error})") from None
+    except (AttributeError, TypeError, KeyError):
+        raise malformed(f"a block of kind {kind!r} is malformed") from None
     return Foreign(dialect=DIALECT, kind=kind or "unknown", raw=block)
 
 

@@ -40,6 +40,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire.json_errors import describe_json_error
 
 
 class _Event(Struct):
@@ -107,14 +108,14 @@ class ConverseStreamDecoder:
         try:
             event = _decoder.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise malformed(error) from None
+            raise malformed(describe_json_error(error)) from None
         if not self._has_started:
             self._has_started = True
             events.append(StreamStarted())
         try:
             handler(self, event, events)
-        except (AttributeError, TypeError, KeyError) as error:
-            raise malformed(f"an event is malformed ({error})") from None
+        except (AttributeError, TypeError, KeyError):
+            raise malformed("an event is malformed") from None
 
     def on_message_start(self, event: _Event, events: list[Event]) -> None:
         """Ignore the event, which contains only the role."""
@@ -216,8 +217,8 @@ def _join_base64(pieces: list[str]) -> str:
         return pieces[0]
     try:
         return base64.b64encode(b"".join(base64.b64decode(piece) for piece in pieces)).decode()
-    except (binascii.Error, ValueError) as error:
-        raise malformed(f"it contains invalid base64 ({error})") from None
+    except (binascii.Error, ValueError):
+        raise malformed("it contains invalid base64") from None
 
 
 _HANDLERS: Final = {

@@ -38,6 +38,7 @@ class GeminiErrors:
     """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
+    models_path: str = "/v1beta/models"
 
     def status(self, error: errors.GatewayError) -> int:
         return error.status
@@ -56,7 +57,8 @@ def encode_error(error: errors.GatewayError) -> bytes:
         if envelope is not None:
             return msgspec.json.encode({"error": envelope})
     name = _STATUS_NAMES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
-    body = {"code": error.status, "message": error.full_message, "status": name, "details": _details(error)}
+    message = errors.join_sentences(error.located_message, error.hint)
+    body = {"code": error.status, "message": message, "status": name, "details": _details(error)}
     return msgspec.json.encode({"error": body})
 
 

@@ -138,7 +138,7 @@ def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) 
             sentence(f"{source} has no credit or quota left"), status=429 if status == 429 else 502
         )
     if status == 404:
-        return errors.UpstreamModelMissing(details.message or f"{source} does not know this model or path.")
+        return errors.UpstreamModelMissing(sentence(f"{source} does not know this model or path (HTTP 404)"))
     if status == 429:
         return errors.UpstreamRateLimited(sentence(f"{source} is rate limited"), retry_after_s=details.retry_after_s)
     if details.name == "FAILED_PRECONDITION":

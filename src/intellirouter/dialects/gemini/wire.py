@@ -19,6 +19,7 @@ from msgspec import structs
 from intellirouter.core import errors
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
 from intellirouter.dialects.wire import json_reader as members
+from intellirouter.dialects.wire.json_errors import describe_json_error
 
 DIALECT: Final = "gemini"
 MAX_COUNT: Final = 2**53
@@ -184,7 +185,7 @@ def read_json(body: bytes) -> Any:
             body.decode()
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = errors.as_sentence(f"The upstream returned invalid JSON: {error}")
+        message = f"The upstream returned an invalid response: {describe_json_error(error)}."
         raise errors.UpstreamMalformed(message) from None
 
 

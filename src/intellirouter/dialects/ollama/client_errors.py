@@ -14,12 +14,13 @@ class OllamaErrors:
     """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
+    models_path: str = "/api/tags"
 
     def status(self, error: errors.GatewayError) -> int:
         return error.status
 
     def encode(self, error: errors.GatewayError) -> bytes:
-        return msgspec.json.encode({"error": error.full_message})
+        return msgspec.json.encode({"error": errors.join_sentences(error.located_message, error.hint)})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
         return self.encode(error) + b"\n"

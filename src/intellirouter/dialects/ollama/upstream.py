@@ -15,6 +15,7 @@ from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import LineSplitter
 
@@ -113,7 +114,9 @@ class OllamaEmbeddings:
             response = _decode_vectors.decode(body)
             raw: dict[str, Any] = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
+            raise errors.UpstreamMalformed(
+                f"The upstream returned an invalid list of embeddings: {describe_json_error(error)}."
+            ) from None
         if response.error:
             raise decode_error_in_200(body)
         vectors = response.embeddings

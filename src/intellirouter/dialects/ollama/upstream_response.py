@@ -34,6 +34,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, decode_error_in_stream
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int, epoch_s
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8
@@ -105,7 +106,9 @@ def _decode(data: bytes) -> _Line:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream returned an invalid Ollama response: {error}.") from None
+        raise errors.UpstreamMalformed(
+            f"The upstream returned an invalid Ollama response: {describe_json_error(error)}."
+        ) from None
 
 
 def _message_of(line: _Line) -> _Message:

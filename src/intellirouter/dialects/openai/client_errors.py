@@ -9,6 +9,7 @@ class OpenAIErrors:
     """Implements `protocols.ErrorStyle`."""
 
     id_header: bytes | None = None
+    models_path: str = "/v1/models"
 
     def status(self, error: errors.GatewayError) -> int:
         return error.status

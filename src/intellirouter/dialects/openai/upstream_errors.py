@@ -17,7 +17,7 @@ from intellirouter.core import Clock, errors
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """The codes of errors that mean that the account has no credit left."""
-_STATUS_OUT: Final = {503: 503, 529: 503, 504: 504, 524: 504}
+_STATUS_OUT: Final = {503: 503, 529: 503}
 
 
 def decode_error(
@@ -34,7 +34,9 @@ def decode_error(
     elif status == 402 or code in ACCOUNT_CODES:
         error = _account_error(status, deployment, message, code)
     elif status == 404:
-        error = errors.UpstreamModelMissing(message or f"{deployment} does not know this model or path.", code=code)
+        error = errors.UpstreamModelMissing(
+            _sentence(f"{deployment} does not know this model or path (HTTP 404)", message), code=code
+        )
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(_sentence(f"{deployment} timed out (HTTP {status})", message))
     elif status == 429:
@@ -122,7 +124,7 @@ def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
     """Return the gateway error for the data of an error event. Only its code determines the class."""
     message, code, _ = _read_envelope(data)
     if code in {"rate_limit_exceeded", "429"}:
-        return errors.UpstreamRateLimited(message or "The upstream is rate limited.")
+        return errors.UpstreamRateLimited(_sentence("The upstream is rate limited", message))
     text = message or data[:300].decode("utf-8", "replace")
     return errors.UpstreamUnavailable(_sentence("The upstream failed during the stream", text))
 

@@ -170,5 +170,5 @@ def _unsupported(what: str) -> errors.UnsupportedFeature:
     return errors.UnsupportedFeature(
         f"The upstream's API (OpenAI chat completions) does not support {what}.",
         param="messages[].content[]",
-        hint="Send the content as base64, or use a model that supports it.",
+        hint="Send the content as base64, or use a model that accepts this content.",
     )

@@ -25,6 +25,7 @@ from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRela
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53
@@ -196,7 +197,9 @@ class OpenAIChatPassthrough(Route):
                 body.decode()  # The decoder does not check the members that it skips.
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {error}.") from None
+            raise errors.UpstreamMalformed(
+                f"The upstream returned an invalid chat completion: {describe_json_error(error)}."
+            ) from None
         if response.error:
             raise upstream_errors.decode_error_in_200(body)
         if response.choices is None:

@@ -15,6 +15,7 @@ from intellirouter.core import Usage, errors
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
@@ -149,7 +150,9 @@ class ChatStreamRelay:
         try:
             chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream sent an invalid chat completion chunk: {error}.") from None
+            raise errors.UpstreamMalformed(
+                f"The upstream sent an invalid chat completion chunk: {describe_json_error(error)}."
+            ) from None
         if chunk.error:
             return self._read_error(event, data)
         return self._read_chunk(event, chunk)

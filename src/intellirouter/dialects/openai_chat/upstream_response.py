@@ -14,6 +14,7 @@ from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import check_utf8
 
 _MAX_CHOICES: Final = 128
@@ -42,7 +43,9 @@ def read_completion(data: bytes) -> _Completion:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream returned an invalid chat completion: {error}.") from None
+        raise errors.UpstreamMalformed(
+            f"The upstream returned an invalid chat completion: {describe_json_error(error)}."
+        ) from None
 
 
 def choices_of(completion: _Completion) -> list[dict[str, Any]]:

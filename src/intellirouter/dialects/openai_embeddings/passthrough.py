@@ -18,6 +18,7 @@ from intellirouter.dialects.openai_embeddings.upstream_response import decode_re
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _OPTIONS: Final = ("encoding_format", "dimensions", "user")
@@ -104,7 +105,9 @@ class EmbeddingsPassthrough(Route):
                 body.decode()  # The decoder does not check the members that it skips.
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
+            raise errors.UpstreamMalformed(
+                f"The upstream returned an invalid list of embeddings: {describe_json_error(error)}."
+            ) from None
         if response.error:
             raise upstream_errors.decode_error_in_200(body)
         if response.data is None:

@@ -10,6 +10,7 @@ from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.wire import DIALECT, decode_vector
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import check_utf8
 
 
@@ -34,7 +35,9 @@ def decode_response(body: bytes) -> EmbeddingResponse:
     try:
         response = _decode_response.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.UpstreamMalformed(f"The upstream returned an invalid list of embeddings: {error}.") from None
+        raise errors.UpstreamMalformed(
+            f"The upstream returned an invalid list of embeddings: {describe_json_error(error)}."
+        ) from None
     if response.error:
         raise decode_error_in_200(body)
     if response.data is None:

@@ -24,6 +24,7 @@ from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
+from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -148,7 +149,9 @@ class MediaPassthrough(Route):
         try:
             document = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(f"The upstream's response is not valid JSON: {error}.") from None
+            raise errors.UpstreamMalformed(
+                f"The upstream returned an invalid response: {describe_json_error(error)}."
+            ) from None
         if not isinstance(document, dict):
             raise errors.UpstreamMalformed("The upstream's response is not a JSON object.")
         if document.get("error"):

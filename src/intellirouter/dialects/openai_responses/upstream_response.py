@@ -232,15 +232,18 @@ def read_failure(error: Any) -> errors.UpstreamError:
     """Return the error for the `error` of a failed response or of an event."""
     source = error if isinstance(error, dict) else {}
     code = text_in(source, "code") or text_in(source, "type")
-    message = text_in(source, "message") or "The upstream reported an error without a message."
+    reason = text_in(source, "message") or "no reason was given"
     if code in {"rate_limit_exceeded", "rate_limit_error", "429"}:
-        return errors.UpstreamRateLimited(message)
+        return errors.UpstreamRateLimited(errors.as_sentence(f"The upstream is rate limited: {reason}"))
     if code in ACCOUNT_CODES:
-        return errors.UpstreamQuotaExhausted(message, code=code)
+        return errors.UpstreamQuotaExhausted(
+            errors.as_sentence(f"The upstream has no credit or quota left: {reason}"), code=code
+        )
     if code in _REJECTED_CODES:
-        return errors.UpstreamRejected(message, code=code, param=text_in(source, "param") or None)
+        rejection = text_in(source, "message") or "The upstream rejected the request without a reason."
+        return errors.UpstreamRejected(rejection, code=code, param=text_in(source, "param") or None)
     if code in _TIMEOUT_CODES:
-        return errors.UpstreamTimeout(message)
+        return errors.UpstreamTimeout(errors.as_sentence(f"The upstream timed out: {reason}"))
     if code == "model_not_found":
-        return errors.UpstreamModelMissing(message)
-    return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {message}"))
+        return errors.UpstreamModelMissing(errors.as_sentence(f"The upstream does not know this model: {reason}"))
+    return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {reason}"))

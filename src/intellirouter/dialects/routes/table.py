@@ -47,7 +47,9 @@ class RouteTable(Generic[R]):
             return passthrough
         translation = self._translation_for(deployment) or passthrough
         if translation is None:
-            raise errors.UnsupportedFeature(f"{deployment.name} {self._reason}.")
+            raise errors.UnsupportedFeature(
+                f"{deployment.name} {self._reason}.", hint="Use another model, or change the request."
+            )
         return translation
 
     def exclusion_reason(self, call: Call, deployment: Deployment) -> str | None:

@@ -1,28 +1,16 @@
 """Validation of request bodies, with OpenAI's messages, `param` and `code` for msgspec's errors."""
 
-import re
 from typing import Final, TypeVar
 
 import msgspec
 
 from intellirouter.core import errors
+from intellirouter.dialects.wire import json_errors
 from intellirouter.dialects.wire import json_reader as members
 
 T = TypeVar("T")
 
-_MESSAGE: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?$", re.DOTALL)
-_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
-_TYPES: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
 _MAX_MODEL_CHARS: Final = 512
-_NAMES: Final = {
-    "str": "a string",
-    "int": "an integer",
-    "float": "a number",
-    "bool": "a boolean",
-    "null": "null",
-    "array": "an array",
-    "object": "an object",
-}
 
 
 def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
@@ -34,46 +22,41 @@ def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise _invalid_request(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequest(
-            f"We could not parse the JSON body of your request: {error}.",
-            code="invalid_json",
-            hint="The body must be one JSON object in UTF-8.",
-        ) from None
+        raise _invalid_json(error, body) from None
     except RecursionError:
         raise errors.InvalidRequest("The JSON body is nested too deeply.", code="json_too_deep") from None
 
 
-def split_validation_error(text: str) -> tuple[str, str]:
-    """Split an error message of msgspec into the problem and the path, which is empty for the body itself."""
-    match = _MESSAGE.match(text)
-    return (match["problem"], match["path"] or "") if match else (text, "")
+def _invalid_json(error: Exception, body: bytes) -> errors.InvalidRequest:
+    hint = "The body must be one JSON object in UTF-8."
+    if not body.strip():
+        return errors.InvalidRequest("The request body is empty.", code="invalid_json", hint=hint)
+    problem = json_errors.describe_json_error(error)
+    return errors.InvalidRequest(
+        f"We could not parse the JSON body of your request: {problem}.", code="invalid_json", hint=hint
+    )
 
 
 def _invalid_request(text: str) -> errors.InvalidRequest:
-    problem, path = split_validation_error(text)
+    problem, path = json_errors.split_validation_error(text)
     path = path.removeprefix(".")
-    if missing := _MISSING.search(problem):
-        param = f"{path}.{missing['name']}" if path else missing["name"]
-        if param == "model":
+    if (missing := json_errors.missing_member(problem, path)) is not None:
+        if missing == "model":
             return errors.InvalidRequest(
                 "You must provide a model parameter.", code="missing_required_parameter", param="model"
             )
-        return members.missing(param)
+        return members.missing(missing)
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    if types := _TYPES.search(problem):
-        expected, got = _type_names(types["expected"]), _type_names(types["got"])
+    if (types := json_errors.mismatched_types(problem)) is not None:
+        expected, got = types
         return errors.InvalidRequest(
             f"Invalid type for '{path}': expected {expected}, but got {got} instead.",
             code="invalid_type",
             param=path,
         )
+    problem = json_errors.lower_first(problem)
     return errors.InvalidRequest(f"Invalid value for '{path}': {problem}.", code="invalid_value", param=path)
-
-
-def _type_names(types: str) -> str:
-    names = [_NAMES.get(part.strip(), part.strip()) for part in types.split("|")]
-    return names[0] if len(names) == 1 else "one of " + ", ".join(names[:-1]) + " or " + names[-1]
 
 
 def check_model(model: str) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import SseParser, encode_error
+from intellirouter.dialects import SseParser, describe_json_error, encode_error
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.pipeline import Exchange, Headers
@@ -24,14 +24,14 @@ class ReceivedFrame(Struct):
     request: Raw = Raw()
     """A chat completion request, unchanged."""
 
-    def required_id(self) -> str:
-        """Return the id. Raises `InvalidRequest` if it is missing, empty or too long."""
+    def required_id(self, hint: str) -> str:
+        """Return the id. Raises `InvalidRequest` if it is missing, with this hint, or too long."""
         if not self.id:
             raise errors.InvalidRequest(
                 "Missing required parameter: 'id'.",
                 code="missing_required_parameter",
                 param="id",
-                hint="Choose an id for each request on the socket.",
+                hint=hint,
             )
         if len(self.id) > _MAX_ID_CHARS:
             length, self.id = len(self.id), None
@@ -57,13 +57,15 @@ def decode_frame(data: bytes) -> ReceivedFrame:
         return _decode_frame.decode(data)
     except msgspec.ValidationError as error:
         raise errors.InvalidRequest(
-            f"Invalid frame: {error}.",
+            f"The frame is not valid: {describe_json_error(error)}.",
             code="invalid_frame",
-            hint='A frame must be a JSON object whose "type" and "id" are strings.',
+            hint="A frame must be a JSON object whose `type` and `id` are strings.",
         ) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise errors.InvalidRequest(
-            f"The frame is not valid JSON: {error}.", code="invalid_json", hint="Send one JSON object in each frame."
+            f"The frame is not valid: {describe_json_error(error)}.",
+            code="invalid_json",
+            hint="Send one JSON object in each frame.",
         ) from None
 
 

@@ -106,17 +106,12 @@ class Multiplexer:
                 case "ping":
                     await self._socket.send(encode_frame("pong", frame.id))
                 case _:
-                    raise errors.InvalidRequest(
-                        f"Unknown frame type '{frame.type[:100]}'.",
-                        code="unknown_frame_type",
-                        param="type",
-                        hint="The frame types are chat.create, cancel and ping.",
-                    )
+                    raise _unknown_type(frame.type)
         except errors.GatewayError as error:
             await self._socket.send(encode_frame("error", frame.id, error=error))
 
     def _start(self, frame: ReceivedFrame) -> None:
-        frame_id = frame.required_id()
+        frame_id = frame.required_id("Choose an id for each request on the socket.")
         if not frame.request:
             raise errors.InvalidRequest(
                 "Missing required parameter: 'request'.", code="missing_required_parameter", param="request"
@@ -143,7 +138,7 @@ class Multiplexer:
         task.add_done_callback(self._tasks.discard)
 
     def _cancel(self, frame: ReceivedFrame) -> None:
-        frame_id = frame.required_id()
+        frame_id = frame.required_id("Send the id of the request to cancel.")
         running = self._running.get(frame_id)
         if running is None or running.task is None or running.exchange is None:
             raise errors.InvalidRequest(
@@ -174,6 +169,15 @@ class Multiplexer:
                 await reply.cancel(running.exchange)
         finally:
             release()
+
+
+def _unknown_type(kind: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Unknown frame type '{kind[:100]}'." if kind else "The frame has no `type`.",
+        code="unknown_frame_type",
+        param="type",
+        hint="The frame types are `chat.create`, `cancel` and `ping`.",
+    )
 
 
 class FrameSource:

@@ -20,7 +20,14 @@ _BUILT_IN: Final = (
         needs_credential=False,
     ),
     VendorRow(name="host", title="Local model host", transport="host", needs_credential=False, is_free=True),
-    VendorRow(name="fake", title="Built-in test models", transport="fake", needs_credential=False, is_free=True),
+    VendorRow(
+        name="fake",
+        title="Built-in test models",
+        transport="fake",
+        operations=frozenset({"chat", "embeddings"}),
+        needs_credential=False,
+        is_free=True,
+    ),
 )
 
 VENDORS: Final[dict[str, VendorRow]] = {row.name: row for row in (*NATIVE, *HOSTED, *LOCAL, *_BUILT_IN)}

@@ -13,7 +13,7 @@ from typing import Final
 
 import httptools
 
-from intellirouter.core import errors
+from intellirouter.core import Phase, Timeouts, errors, timeout_error
 
 _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
@@ -52,7 +52,9 @@ class Connection(asyncio.Protocol):
         self.deadline_s = float("inf")
         """When the current phase times out. Checked by the pool's sweep."""
         self.total_deadline_s = float("inf")
-        self.phase = ""
+        self.phase: Phase = "first_token_s"
+        self.timeouts: Timeouts | None = None
+        """Of the current request, for error messages."""
         self._reset()
 
     def _reset(self) -> None:
@@ -106,7 +108,11 @@ class Connection(asyncio.Protocol):
         self.is_closed = True
         if self.is_busy and not self.is_complete:
             if was_closed_by_us:
-                self._fail(errors.UpstreamDisconnected("The connection was closed while the upstream was responding."))
+                self._fail(
+                    errors.UpstreamDisconnected(
+                        "The upstream's connection was closed before its response was complete."
+                    )
+                )
             elif self.has_headers and not self._has_length and exc is None:
                 self.on_message_complete()  # the end of the connection ends the body
             else:
@@ -220,8 +226,8 @@ class Connection(asyncio.Protocol):
 
     def time_out(self) -> None:
         """Fail the request: the deadline of the current phase has passed."""
-        phase = "total" if self.deadline_s >= self.total_deadline_s else self.phase
-        self._fail(errors.UpstreamTimeout(f"The upstream exceeded the {phase} timeout."))
+        phase = "total_s" if self.deadline_s >= self.total_deadline_s else self.phase
+        self._fail(timeout_error("The upstream", phase, self.timeouts or Timeouts()))
 
     def discard_rest(self, now_s: float) -> None:
         """Discard the rest of the response. The connection is kept if the rest is short, otherwise closed."""
@@ -233,7 +239,7 @@ class Connection(asyncio.Protocol):
         self._is_draining = True
         self._chunks.clear()
         self._buffered_bytes = 0
-        self.phase, self.deadline_s = "drain", now_s + 1.0
+        self.deadline_s = now_s + 1.0
         if self._is_paused and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()

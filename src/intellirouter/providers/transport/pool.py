@@ -111,7 +111,7 @@ class UpstreamPool:
         if connection is None:
             connection = await self._acquire(state, min(self._loop.time() + timeouts.connect_s, deadline_s))
         connection.total_deadline_s = deadline_s
-        connection.phase = "first-token"
+        connection.timeouts, connection.phase = timeouts, "first_token_s"
         connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, deadline_s)
         self._start_sweep()
         try:
@@ -131,7 +131,8 @@ class UpstreamPool:
                 return await state.signed_head(request, credential)
         except TimeoutError:
             raise errors.UpstreamTimeout(
-                f"{state.deployment.name}: No access token could be obtained within the total timeout."
+                f"{state.deployment.name}: No access token could be obtained within {state.timeouts.total_s:g} s "
+                "(timeouts.total_s)."
             ) from None
 
     async def _post_form(self, url: str, body: bytes) -> tuple[int, bytes]:
@@ -241,7 +242,7 @@ class UpstreamPool:
                 has_slot = True
                 return await self._open(pool)
         except TimeoutError:
-            raise _connect_timeout(name, pool, has_slot=has_slot) from None
+            raise _connect_timeout(state, has_slot=has_slot) from None
         except (OSError, UnicodeError) as error:
             raise connect_failed(name, pool.address, error) from None
 
@@ -394,11 +395,12 @@ def connect_failed(name: str, address: Address, error: OSError | UnicodeError) -
     )
 
 
-def _connect_timeout(name: str, pool: AddressPool, *, has_slot: bool) -> errors.UpstreamTimeout:
+def _connect_timeout(state: DeploymentState, *, has_slot: bool) -> errors.UpstreamTimeout:
+    name, pool, limit = state.deployment.name, state.connections, f"{state.timeouts.connect_s:g} s (timeouts.connect_s)"
     if has_slot:
-        message, hint = f"{name}: No connection to {pool.address} could be opened within the connect timeout.", ""
+        message, hint = f"{name}: No connection to {pool.address} could be opened within {limit}.", ""
     else:
-        message = f"{name}: None of the {pool.max_connections} connections became free within the connect timeout."
+        message = f"{name}: None of the {pool.max_connections} connections became free within {limit}."
         hint = "Raise the provider's max_connections or timeouts.connect_s."
     return errors.UpstreamTimeout(message, code="upstream_connect_timeout", hint=hint)
 

@@ -32,7 +32,7 @@ class HttpResponse:
         if self._first_token_deadline_s is not None:
             connection.deadline_s = self._first_token_deadline_s
         else:
-            connection.phase = "idle"
+            connection.phase = "idle_s"
             connection.deadline_s = min(self._loop.time() + self._idle_s, connection.total_deadline_s)
 
     async def read(self, limit_bytes: int) -> bytes:

@@ -30,7 +30,7 @@ VENDOR = (
         (errors.UpstreamUnavailable("m", status=503), 529, "overloaded_error"),
         (errors.Overloaded("m"), 529, "overloaded_error"),
         (errors.ModelLoading("m"), 529, "overloaded_error"),
-        (errors.NoEligibleDeployment("m"), 503, "api_error"),
+        (errors.NoEligibleDeployment("m"), 400, "invalid_request_error"),
         (errors.InternalError("m"), 500, "api_error"),
     ],
 )

@@ -58,7 +58,7 @@ def test_the_code_of_an_event_determines_the_error(event: dict[str, Any], error:
 
 
 def test_a_failed_response_without_an_error_is_unavailable() -> None:
-    with pytest.raises(errors.UpstreamUnavailable, match="without a message"):
+    with pytest.raises(errors.UpstreamUnavailable, match="no reason was given"):
         read({"type": "response.failed"})
 
 

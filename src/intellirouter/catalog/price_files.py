@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.catalog.genai_list import to_compact
-from intellirouter.catalog.invalid_json import describe_invalid_json
 from intellirouter.catalog.prices import PriceEntry, PriceList, matches
+from intellirouter.core.json_errors import describe_json_error
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_CLAUSES: Final = 64
@@ -60,12 +60,8 @@ def _compact(path: Path) -> bytes:
             version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
             data = to_compact(data, version)
         _check(PriceList(data))
-    except msgspec.DecodeError as error:
-        raise PriceFileError(f"The file {path} is not a valid price list: {describe_invalid_json(error)}.") from None
-    except RecursionError:
-        raise PriceFileError(f"The file {path} is not a valid price list: it is nested too deeply.") from None
-    except UnicodeDecodeError:
-        raise PriceFileError(f"The file {path} is not a valid price list: it is not valid UTF-8.") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise PriceFileError(f"The file {path} is not a valid price list: {describe_json_error(error)}.") from None
     except ValueError as error:
         raise PriceFileError(f"The file {path} is not a valid price list: {error}.") from None
     return data
@@ -89,7 +85,7 @@ def _check(prices: PriceList) -> None:
         try:
             match, models = prices.rows(provider)
         except msgspec.DecodeError as error:
-            raise ValueError(describe_invalid_json(error, f"providers.{provider}")) from None
+            raise ValueError(describe_json_error(error, f"providers.{provider}")) from None
         if match is not None:
             _check_clause(match, provider)
         for model_id, clause, periods in models:

@@ -5,6 +5,7 @@ by path. The types `Endpoint`, `Route`, `StreamRelay` and `Answer`; error render
 providers, keys and deployments, a codec knows only what is passed to it. See DESIGN.md.
 """
 
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
@@ -38,7 +39,6 @@ from intellirouter.dialects.registry import (
 )
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.json_depth import check_depth
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 

@@ -124,7 +124,7 @@ def upstream_of(dialect: str) -> Any:
 
 def call_of(dialect: str, case: dict[str, Any]) -> Call:
     """Decode a request as its client sends it."""
-    body = json.dumps(case["body"], ensure_ascii=False).encode()
+    body = json.dumps(case["body"], ensure_ascii=False).replace("Infinity", "1e999").encode()  # a valid JSON number
     path = case.get("path") or {}
     headers = tuple((name, value) for name, value in case.get("headers", ()))
     context = RequestContext(
@@ -206,7 +206,7 @@ def wire_of(dialect: str, case: dict[str, Any]) -> bytes:
 
 def read_answer(dialect: str, case: dict[str, Any]) -> Response:
     """Decode an answer of the vendor."""
-    body = json.dumps(case["body"], ensure_ascii=False).encode()
+    body = json.dumps(case["body"], ensure_ascii=False).replace("Infinity", "1e999").encode()  # a valid JSON number
     response: Response = upstream_of(dialect).decode(body, BY_UPSTREAM[dialect])
     return response
 

@@ -119,14 +119,14 @@ def broken(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ("", "it is not valid JSON, because its end is missing."),
-        ("{", "it is not valid JSON, because its end is missing."),
-        ("[}", "it is not valid JSON at byte 1."),
-        ("[7]", "[0] must be an object, not an integer."),
-        ('{"providers": {}}', "the document has no field `source`, which is required."),
+        ("", "the JSON is cut off."),
+        ("{", "the JSON is cut off."),
+        ("[}", "it is not valid JSON (invalid character at byte 1)."),
+        ("[7]", "`[0]` must be an object, not an integer."),
+        ('{"providers": {}}', "`source` is missing."),
         (
             '{"source": "s", "version": "1", "license": "x", "providers": {"acme": {"models": [[7, {}, null, []]]}}}',
-            "providers.acme.models[0][0] must be a string, not an integer.",
+            "`providers.acme.models[0][0]` must be a string, not an integer.",
         ),
         ("[]", "no provider"),
         ("{}", "not a valid price list"),

@@ -36,6 +36,7 @@ UNEXPECTED = (
     -1,
     1e400,
     2**70,
+    10**4000,
     "",
     "x",
     [],
@@ -92,9 +93,13 @@ def encode_for_all_clients(response: Response) -> None:
     encoder.end()
 
 
+def json_bytes(body: Any) -> bytes:
+    return json.dumps(body).replace("Infinity", "1e999").encode()  # a valid JSON number
+
+
 def decoded(upstream: str, body: Any) -> Response | None:
     try:
-        response: Response = upstream_of(upstream).decode(json.dumps(body).encode(), BY_UPSTREAM[upstream])
+        response: Response = upstream_of(upstream).decode(json_bytes(body), BY_UPSTREAM[upstream])
     except errors.UpstreamError:
         return None
     return response

@@ -152,15 +152,47 @@ async def test_stream_events_become_chunk_frames(size: int) -> None:
     assert case.released == 1
 
 
-async def test_upstream_error_event_ends_the_stream_with_an_error_frame() -> None:
+UPSTREAM_ERRORS = (
+    '{"error":{"message":"gone"}}',
+    '{ "error" : {"message":"gone"} }',
+    '{"id":"x","choices":[],"error":{"message":"gone"}}',
+)
+
+
+@pytest.mark.parametrize("event", UPSTREAM_ERRORS)
+async def test_upstream_error_event_ends_the_stream_with_an_error_frame(event: str) -> None:
     case = Case()
     case.exchange.error = errors.UpstreamUnavailable("gone", status=503)
     await case.reply.begin(case.exchange, b"")
-    await case.reply.write(b'data: {"n":1}\n\ndata: {"error":{"message":"gone"}}\n\ndata: {"n":2}\n\n')
+    await case.reply.write(f'data: {{"n":1}}\n\ndata: {event}\n\ndata: {{"n":2}}\n\n'.encode())
     await case.reply.end(b"data: [DONE]\n\n")
     assert [frame["type"] for frame in case.sent] == ["chat.started", "chat.chunk", "error"]
-    assert case.sent[-1] == {"type": "error", "id": 'a"é', "status": 503, "error": {"message": "gone"}}
+    assert case.sent[-1] == {
+        "type": "error",
+        "id": 'a"é',
+        "status": 503,
+        "error": {"message": "gone"},
+        "headers": {"x-request-id": "req_1"},
+    }
     assert case.released == 1
+
+
+@pytest.mark.parametrize("event", ['{"error":null,"n":1}', '{"n":1,"choices":[{"error":{"message":"x"}}]}'])
+async def test_event_without_an_error_of_its_own_is_a_chunk(event: str) -> None:
+    case = Case()
+    await case.reply.begin(case.exchange, b"")
+    await case.reply.write(f"data: {event}\n\n".encode())
+    await case.reply.end(b"data: [DONE]\n\n")
+    assert [frame["type"] for frame in case.sent] == ["chat.started", "chat.chunk", "chat.completed"]
+
+
+async def test_stream_that_failed_without_an_error_event_ends_with_an_error_frame() -> None:
+    case = Case()
+    case.exchange.error = errors.UpstreamUnavailable("Gone.")
+    await case.reply.begin(case.exchange, b"")
+    await case.reply.end(b"data: [DONE]\n\n")
+    assert [frame["type"] for frame in case.sent] == ["chat.started", "error"]
+    assert case.sent[-1]["error"]["message"] == "Gone."
 
 
 async def test_failure_is_an_error_frame_before_and_after_the_stream_has_begun() -> None:

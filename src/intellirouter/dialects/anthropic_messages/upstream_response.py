@@ -6,12 +6,12 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_part
 from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, read_usage
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import text_in
 
 _KNOWN_MEMBERS: Final = frozenset(

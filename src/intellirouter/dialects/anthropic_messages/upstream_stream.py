@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
 from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
@@ -32,7 +33,6 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import text_in
 from intellirouter.dialects.wire.sse import EventReader
 

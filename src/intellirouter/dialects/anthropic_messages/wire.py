@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
+from intellirouter.core.json_errors import lower_first, split_validation_error
 from intellirouter.dialects.calls import ConversationCall, narrow_call
-from intellirouter.dialects.wire.json_errors import lower_first, split_validation_error
 from intellirouter.dialects.wire.json_reader import Reader
 from intellirouter.dialects.wire.request_validation import decode_body
 

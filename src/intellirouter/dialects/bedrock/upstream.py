@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.bedrock import upstream_errors
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
 from intellirouter.dialects.bedrock.upstream_request import RequestWriter
@@ -14,7 +15,6 @@ from intellirouter.dialects.bedrock.upstream_response import decode_response
 from intellirouter.dialects.bedrock.upstream_stream import ConverseStreamDecoder
 from intellirouter.dialects.ir import Conversation, Response, origin_of
 from intellirouter.dialects.protocols import Splitter
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import EventSplitter
 
 _COUNTED_MEMBERS: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors, new_id
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
 from intellirouter.dialects.ir import (
     Choice,
@@ -22,7 +23,6 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import check_utf8
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors, new_id
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.bedrock.event_stream import Message, MessageReader
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
 from intellirouter.dialects.bedrock.upstream_errors import decode_stream_error
@@ -40,7 +41,6 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.wire.json_errors import describe_json_error
 
 
 class _Event(Struct):

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
 from intellirouter.dialects.wire import json_reader as members
-from intellirouter.dialects.wire.json_errors import describe_json_error
 
 DIALECT: Final = "gemini"
 MAX_COUNT: Final = 2**53

@@ -36,11 +36,12 @@ class LegacyEmbedCall(EmbeddingsCall, kw_only=True):
 
 
 _embed: Final = msgspec.json.Decoder(EmbedRequest)
+_object: Final = msgspec.json.Decoder(dict[str, Any])
 _legacy: Final = msgspec.json.Decoder(LegacyRequest)
 
 
 def _extras(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
-    raw: dict[str, Any] = msgspec.json.decode(body)
+    raw = decode_body(_object, body)
     extras = {name: value for name, value in raw.items() if name not in known and value is not None}
     options: dict[str, Any] = raw.get("options") or {}
     return extras | {OPTION_PREFIX + name: value for name, value in options.items() if value is not None}

@@ -30,6 +30,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.request_validation import decode_body
 
 
 class FunctionIn(Struct):
@@ -112,6 +113,7 @@ ROLES: Final[dict[str, Role]] = {
 LEVELS: Final = frozenset({"low", "medium", "high", "max"})
 _KNOWN: Final = frozenset({"options", "stream", "model", "format", "think", "logprobs", "top_logprobs"})
 _CHAT_MEMBERS: Final = _KNOWN | {"messages", "tools"}
+_object: Final = msgspec.json.Decoder(dict[str, Any])
 _GENERATE_MEMBERS: Final = _KNOWN | {"prompt", "system", "images"}
 _MESSAGE_MEMBERS: Final = frozenset(MessageIn.__struct_fields__)
 _CALL_MEMBERS: Final = frozenset(ToolCallIn.__struct_fields__)
@@ -123,7 +125,7 @@ def conversation_of(call: Call) -> Conversation:
     """Decode the complete request. Raises `InvalidRequest`."""
     parsed = narrow_call(call, OllamaCall).source
     request = parsed.request
-    raw: dict[str, Any] = msgspec.json.decode(call.body)
+    raw = decode_body(_object, call.body)
     sampling = dict(parsed.sampling)
     if request.logprobs:
         sampling["logprobs"] = True

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Conversation, EmbeddingRequest, EmbeddingResponse, Response
 from intellirouter.dialects.ollama import upstream_errors
 from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
@@ -15,7 +16,6 @@ from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import LineSplitter
 

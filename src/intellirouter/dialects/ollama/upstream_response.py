@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors, new_id
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -34,7 +35,6 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, decode_error_in_stream
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.lenient import as_int, epoch_s
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8

@@ -18,6 +18,7 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
@@ -25,7 +26,6 @@ from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRela
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')

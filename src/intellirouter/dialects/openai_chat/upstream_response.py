@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Deployment, Usage, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Event, Response, StreamStarted, UsageUpdate, collect
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import check_utf8
 
 _MAX_CHOICES: Final = 128

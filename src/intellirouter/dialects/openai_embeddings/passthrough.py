@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
@@ -18,7 +19,6 @@ from intellirouter.dialects.openai_embeddings.upstream_response import decode_re
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _OPTIONS: Final = ("encoding_format", "dimensions", "user")

@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.wire import DIALECT, decode_vector
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.sse import check_utf8
 
 

@@ -17,6 +17,7 @@ from intellirouter.core import (
     errors,
     estimate_tokens,
 )
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.calls import narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_media.forms import Form, read_form
@@ -24,7 +25,6 @@ from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
-from intellirouter.dialects.wire.json_errors import describe_json_error
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 

@@ -4,8 +4,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from intellirouter.core import errors
-from intellirouter.dialects.wire import json_errors
+from intellirouter.core import errors, json_errors
 from intellirouter.dialects.wire import json_reader as members
 
 T = TypeVar("T")

@@ -75,15 +75,16 @@ def encode_frame(
     *,
     error: errors.GatewayError | None = None,
     headers: Headers | None = None,
+    upstream_error: str | None = None,
     response: str | None = None,
 ) -> str:
-    """Return a frame for a client."""
+    """Return a frame for a client. `upstream_error` is sent in place of the error object of `error`."""
     parts = [f'{{"type":"{kind}"']
     if frame_id is not None or kind == "error":
         parts.append(f'"id":{_json(frame_id)}')
     if error is not None:
         parts.append(f'"status":{error.status}')
-        parts.append(f'"error":{_inner(encode_error(error))}')
+        parts.append(f'"error":{upstream_error or _inner(encode_error(error))}')
         if error.retry_after_s is not None:
             parts.append(f'"retry_after_s":{_json(round(error.retry_after_s, 3))}')
     if headers:
@@ -107,7 +108,8 @@ class FrameReply:
         self._release = release
         self._events = SseParser()
         self._prefix = f'{{"type":"chat.chunk","id":{_json(frame_id)},"chunk":'
-        self._has_failed = False
+        self._error: str | None = None
+        """The error that the upstream has reported in the stream, as JSON."""
         self.has_begun = False
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
@@ -122,31 +124,27 @@ class FrameReply:
 
     async def write(self, data: bytes) -> None:
         for event in self._events.feed(data):
-            if event.data.startswith('{"error"'):  # the upstream reports an error, which ends the exchange
-                await self._send_upstream_error(event.data)
-            elif event.data != _DONE and not self._has_failed:
+            if '"error"' in event.data and (error := _error_in(event.data)) is not None:
+                self._error = error  # it ends the exchange, whose status is known at the end
+            elif event.data != _DONE and self._error is None:
                 await self._send(f"{self._prefix}{event.data}}}")
 
     async def end(self, data: bytes) -> None:
         await self.write(data + b"\n\n")
-        if not self._has_failed:
-            headers = None if self._exchange is None else decision_headers(self._exchange)
-            await self._last(encode_frame("chat.completed", self._id, headers=headers))
+        exchange = self._exchange
+        headers = None if exchange is None else decision_headers(exchange)
+        if exchange is not None and exchange.error is not None:
+            frame = encode_frame("error", self._id, error=exchange.error, headers=headers, upstream_error=self._error)
+        else:
+            frame = encode_frame("chat.completed", self._id, headers=headers)
+        await self._last(frame)
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
-        self._has_failed = True
         await self._last(encode_frame("error", self._id, error=error, headers=decision_headers(exchange)))
 
     async def cancel(self, exchange: Exchange) -> None:
         """Report that the client has canceled the request."""
         await self._last(encode_frame("chat.canceled", self._id, headers=decision_headers(exchange)))
-
-    async def _send_upstream_error(self, envelope: str) -> None:
-        self._has_failed = True
-        error = None if self._exchange is None else self._exchange.error
-        status = 502 if error is None else error.status
-        frame = f'{{"type":"error","id":{_json(self._id)},"status":{status},"error":{_inner(envelope.encode())}}}'
-        await self._last(frame)
 
     async def _last(self, text: str) -> None:
         self._release()
@@ -157,6 +155,15 @@ class FrameReply:
             await self._socket.send(text)
         except SocketClosed:
             return
+
+
+def _error_in(event: str) -> str | None:
+    """Return the error that an event of the upstream reports; None if it reports none."""
+    try:
+        error = bytes(_decode_envelope.decode(event).error)
+    except msgspec.DecodeError:
+        return None
+    return None if error in {b"", b"null"} else error.decode()
 
 
 def _inner(envelope: bytes) -> str:

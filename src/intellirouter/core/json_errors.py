@@ -49,8 +49,11 @@ def _type_names(types: str) -> str:
     return listed if len(names) == 2 and "null" in names else f"one of {listed}"
 
 
-def describe_json_error(error: Exception) -> str:
-    """Return what is wrong with a JSON document that msgspec refused, as a clause that follows a colon."""
+def describe_json_error(error: Exception, root: str = "") -> str:
+    """Return what is wrong with a JSON document that msgspec refused, as a clause that follows a colon.
+
+    `root` is the path of the decoded value in its document.
+    """
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
@@ -59,7 +62,7 @@ def describe_json_error(error: Exception) -> str:
     if not isinstance(error, msgspec.ValidationError):
         return _describe_syntax_error(text)
     problem, path = split_validation_error(text)
-    path = path.removeprefix(".")
+    path = f"{root}{path}".removeprefix(".")
     if (missing := missing_member(problem, path)) is not None:
         return f"`{missing}` is missing"
     subject = f"`{path}`" if path else "it"

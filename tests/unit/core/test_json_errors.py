@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from intellirouter.dialects.wire.json_errors import describe_json_error
+from intellirouter.core.json_errors import describe_json_error
 
 
 class Item(Struct):

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Fetcher, Loss, Upstream, UpstreamResponse, errors
+from intellirouter.core import Deployment, Fetcher, Loss, Upstream, UpstreamResponse, errors
 from intellirouter.dialects import Answer, Route
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
@@ -47,24 +47,10 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""
-        call, deployment = context.call, context.deployment
+        call, deployment, attempt = context.call, context.deployment, context.attempt
         route = context.exchange.endpoint.route(call, deployment)
         if route.is_local:
             return WholeAnswer(route.decode_response(b"", call, deployment), b"", ())
-        response, losses = await self._send(route, context)
-        if call.is_stream:
-            stream = await open_stream(response, route.relay(call, deployment), losses)
-            context.attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-            return stream
-        try:
-            body = await response.read(_MAX_ANSWER_BYTES)
-            return WholeAnswer(route.decode_response(body, call, deployment), body, losses)
-        finally:
-            response.abort()
-
-    async def _send(self, route: Route, context: AttemptContext) -> tuple[UpstreamResponse, tuple[Loss, ...]]:
-        """Send the request of one attempt. Raises the error for any status other than 200."""
-        call, deployment, attempt = context.call, context.deployment, context.attempt
         if urls := route.media_urls(call, deployment):
             await fetch_media(self.fetcher, call, urls)
         request = route.encode_request(call, deployment)
@@ -74,17 +60,30 @@ class Executor(Struct, frozen=True, kw_only=True):
             response = await send_copies(self.upstream, deployment, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-        if response.status == 200:
-            return response, request.losses
+        if response.status != 200:
+            raise await self._read_error(response, route, deployment)
+        if call.is_stream:
+            stream = await open_stream(response, route.relay(call, deployment), request.losses)
+            attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
+            return stream
+        try:
+            body = await response.read(_MAX_ANSWER_BYTES)
+            return WholeAnswer(route.decode_response(body, call, deployment), body, request.losses)
+        finally:
+            response.abort()
+
+    async def _read_error(
+        self, response: UpstreamResponse, route: Route, deployment: Deployment
+    ) -> errors.UpstreamError:
+        """Return the error that a response with another status than 200 reports."""
         try:
             text = await response.read(_MAX_ERROR_BYTES)
         except errors.UpstreamError:
             text = b""  # the status is enough to choose the error
         finally:
             response.abort()
-        raise route.decode_error(
-            response.status, response.headers, text, deployment=deployment.name, clock=self.attempts.clock
-        )
+        clock = self.attempts.clock
+        return route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer

@@ -32,6 +32,10 @@ def test_websockets_are_loaded_by_the_first_socket() -> None:
     assert "websockets" not in _loaded_by("import intellirouter.serving.server, intellirouter.cli.serve")
 
 
+def test_schema_validation_is_loaded_by_the_first_structured_answer() -> None:
+    assert "jsonschema_rs" not in _loaded_by("import intellirouter.roles.compose")
+
+
 def test_the_client_loads_no_server_room() -> None:
     program = "import intellirouter\nintellirouter.Client"
     done = subprocess.run(

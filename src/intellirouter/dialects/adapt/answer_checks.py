@@ -4,10 +4,10 @@ A rejection is `UpstreamMalformed`: the attempt has failed, and another deployme
 content: calls with the same id get unique ids, and a missing stop reason is added.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-import jsonschema_rs
 import msgspec
 from msgspec import structs
 
@@ -115,6 +115,7 @@ def check_output(text: str, output: OutputFormat | None) -> None:
         raise errors.UpstreamMalformed("The model's answer is not valid JSON, which the client asked for.") from None
     if output.schema is None:
         return
+    jsonschema_rs = importlib.import_module("jsonschema_rs")  # 3 MB, which only structured output needs
     try:
         validator = jsonschema_rs.validator_for(output.schema, offline=True)
     except (ValueError, jsonschema_rs.ReferencingError):

@@ -4,7 +4,6 @@ python -m scripts.gen_cli_reference            write the page
 python -m scripts.gen_cli_reference --check    fail if the page is out of date
 """
 
-import argparse
 import inspect
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any, Final
 import typer
 
 from intellirouter.cli import ExitStatus, build_app
+from scripts.generated_files import write_or_check
 
 OUTPUT: Final = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 PROGRAM: Final = "intellirouter"
@@ -85,18 +85,7 @@ def description(option: Any) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare the page instead of writing it")
-    is_check = parser.parse_args().check
-    text = page()
-    if not is_check:
-        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-        OUTPUT.write_text(text, encoding="utf-8")
-        return 0
-    if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{OUTPUT} is out of date. Run: python -m scripts.gen_cli_reference", file=sys.stderr)
-    return 1
+    return write_or_check({OUTPUT: page()}, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from intellirouter.dialects import DIALECTS
+from scripts.generated_files import write_or_check
 from tests.support.dialects import features
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,14 +83,7 @@ def page() -> str:
 
 
 def main() -> int:
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(ROOT)} is out of date. Run python -m scripts.gen_dialects.")
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check({PAGE: page()}, __doc__)
 
 
 if __name__ == "__main__":

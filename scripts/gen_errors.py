@@ -10,6 +10,7 @@ from pathlib import Path
 
 import intellirouter
 from intellirouter.core import errors
+from scripts.generated_files import write_or_check
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors.md"
 BLAME = {
@@ -89,15 +90,7 @@ def page() -> str:
 
 
 def main() -> int:
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(PAGE.parents[2])} is out of date.")
-            return 1
-        return 0
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check({PAGE: page()}, __doc__)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 api/README.md describes the format of the sources.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -22,6 +21,7 @@ from intellirouter.core import ExchangeRecord
 from intellirouter.hosting import WorkerView
 from intellirouter.providers import CredentialState
 from intellirouter.store import LogRow, StoreHealth
+from scripts.generated_files import write_or_check
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = ROOT / "api"
@@ -215,18 +215,7 @@ SHARED: Final[Tree] = yaml.safe_load((SOURCES / "shared.yaml").read_text(encodin
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the OpenAPI document.")
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    text = render()
-    if parser.parse_args().check:
-        if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{OUTPUT.relative_to(ROOT)} is out of date. Run python -m scripts.gen_openapi.", file=sys.stderr)
-        return 1
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(text, encoding="utf-8")
-    print(f"Wrote {OUTPUT.relative_to(ROOT)} ({len(text.encode()):,} bytes).")
-    return 0
+    return write_or_check({OUTPUT: render()}, __doc__)
 
 
 if __name__ == "__main__":

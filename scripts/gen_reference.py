@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from intellirouter.config import SettingDoc, config_schema, setting_docs
+from scripts.generated_files import write_or_check
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 HEAD = """\
@@ -57,20 +58,11 @@ def _entry(doc: SettingDoc) -> str:
 
 
 def main() -> int:
-    """Write the files. With `--check`, report the files that are out of date and return 1 if there are any."""
     pages = {
         FOLDER / "settings.md": settings_page(),
         FOLDER / "config.schema.json": json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n",
     }
-    if "--check" in sys.argv[1:]:
-        stale = [path for path, text in pages.items() if not path.is_file() or path.read_text("utf-8") != text]
-        for path in stale:
-            print(f"{path.name} is out of date. Run python -m scripts.gen_reference.", file=sys.stderr)
-        return 1 if stale else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path, text in pages.items():
-        path.write_text(text, "utf-8")
-    return 0
+    return write_or_check(pages, __doc__)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Final
 
 from intellirouter.core import VendorRow
 from intellirouter.providers import VENDORS
+from scripts.generated_files import write_or_check
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference" / "vendors.md"
 HEAD: Final = """\
@@ -57,14 +58,7 @@ def _row(row: VendorRow) -> str:
 
 
 def main() -> int:
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{PAGE} is out of date. Run: python -m scripts.gen_vendors", file=sys.stderr)
-    return 1
+    return write_or_check({PAGE: page()}, __doc__)
 
 
 if __name__ == "__main__":

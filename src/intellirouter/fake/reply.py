@@ -1,5 +1,6 @@
 """The HTTP answer of a fake vendor before any fault is applied, and how its wire format frames documents and errors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -74,11 +75,12 @@ class Reply(Struct, kw_only=True):
         return self.render(edit(self.plan))
 
 
-class RequestRejected(Exception):
-    """The vendor rejects the request; `reply()` renders the error in the vendor's format."""
+class RequestRejected(Exception, ABC):
+    """The vendor rejects the request."""
 
+    @abstractmethod
     def reply(self) -> Reply:
-        raise NotImplementedError
+        """Return the error in the vendor's format."""
 
 
 class Sse:

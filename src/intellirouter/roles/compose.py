@@ -130,9 +130,8 @@ class GatewayProcess:
 
         The store is last, so that it records the last exchanges.
         """
-        left_s = 0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic())
         await self.batches.stop(_BATCHES_STOP_S)
-        await self.background.stop(left_s)
+        await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.host.stop()
         await self.pool.close()
         await self.store.stop(timeout_s=10.0)

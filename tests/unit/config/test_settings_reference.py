@@ -92,8 +92,8 @@ def test_types_and_defaults_are_in_words():
 
 
 def test_generated_pages_are_up_to_date():
-    command = [sys.executable, str(ROOT / "scripts" / "gen_reference.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "scripts.gen_reference", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     json.loads((ROOT / "docs" / "reference" / "config.schema.json").read_text("utf-8"))
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, errors
-from intellirouter.core.json_errors import lower_first, split_validation_error
+from intellirouter.core.json_errors import lower_first, missing_member, split_validation_error
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
 from intellirouter.dialects.wire.request_validation import decode_body
@@ -74,7 +74,6 @@ def source_of(call: Call) -> RequestHead:
 HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)
 BLOCKS_DECODER: Final = msgspec.json.Decoder(list[BlockHead])
 
-_MISSING_FIELD: Final = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _EXPECTED_TYPE: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
 _INDEX: Final = re.compile(r"\[(\d*)\]")
 _TYPE_NAMES: Final = {
@@ -107,8 +106,8 @@ def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 def _explain_validation_error(text: str) -> errors.InvalidRequest:
     problem, path = split_validation_error(text)
     path = _INDEX.sub(r".\1", path).strip(".")
-    if missing := _MISSING_FIELD.search(problem):
-        return missing_field(f"{path}.{missing['name']}" if path else missing["name"])
+    if (missing := missing_member(problem, path)) is not None:
+        return missing_field(missing)
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if types := _EXPECTED_TYPE.search(problem):

@@ -1,5 +1,6 @@
 """Writes output items. Each item sends its events, from `output_item.added` to `output_item.done`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ Send = Callable[[str, dict[str, Any]], None]
 """Sends an event, given its type and its members."""
 
 
-class OutputItem:
+class OutputItem(ABC):
     """One item of the output. `index` is its position."""
 
     is_ended = False
@@ -33,8 +34,9 @@ class OutputItem:
         self.final = item
         self._send("response.output_item.done", {"output_index": self._index, "item": item})
 
+    @abstractmethod
     def close(self, status: str) -> None:
-        raise NotImplementedError
+        """Send the events that complete the item with this status."""
 
 
 class MessageItem(OutputItem):

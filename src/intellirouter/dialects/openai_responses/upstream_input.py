@@ -17,7 +17,6 @@ from intellirouter.dialects.ir import (
     Refusal,
     ServerTool,
     Text,
-    Tool,
     ToolCall,
     ToolResult,
     usable_token,
@@ -323,8 +322,8 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
     return written
 
 
-def _write_tool(tool: Tool, *, is_same_dialect: bool) -> dict[str, Any]:
-    extras = {name: value for name, value in getattr(tool, "extras", {}).items() if name != "namespace"}
+def _write_tool(tool: FunctionTool | CustomTool, *, is_same_dialect: bool) -> dict[str, Any]:
+    extras = {name: value for name, value in tool.extras.items() if name != "namespace"}
     definition: dict[str, Any]
     if isinstance(tool, FunctionTool):
         parameters = tool.parameters if tool.parameters is not None else {"type": "object", "properties": {}}
@@ -333,7 +332,6 @@ def _write_tool(tool: Tool, *, is_same_dialect: bool) -> dict[str, Any]:
         if tool.is_strict is not None or not is_same_dialect:
             definition["strict"] = bool(tool.is_strict)
     else:
-        assert isinstance(tool, CustomTool)  # noqa: S101 - there is no other kind
         definition = {"type": "custom", "name": tool.name}
         if tool.format is not None:
             definition["format"] = tool.format

@@ -39,11 +39,11 @@ class RouteTable(Generic[R]):
         self._reason = reason
         self._translations = dict(translations)
         self._operation = operation
-        self._wrapped_mark = wrapped_token_prefix
+        self._wrapped_token_prefix = wrapped_token_prefix
 
     def route(self, call: Call, deployment: Deployment) -> R:
         passthrough = self._passthrough_for(call, deployment)
-        if passthrough is not None and (not self._wrapped_mark or self._wrapped_mark not in call.body):
+        if passthrough is not None and (not self._wrapped_token_prefix or self._wrapped_token_prefix not in call.body):
             return passthrough
         translation = self._translation_for(deployment) or passthrough
         if translation is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -67,15 +68,17 @@ class LineSource(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     request_id: None = None
     is_task_owner: bool = False
-    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:
         return generation.identity_of(self.line.tenant, self.line.key_name)
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""
         _check(self.line.body)
         return self.line.body
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: there is no client that could disconnect."""
 
 
 class CapturedReply:

@@ -241,7 +241,6 @@ def _chunk_ends() -> Iterator[Case]:
         "CRLF and LF": b"0\r\n\n",
         "CRLF and CR": b"0\r\n\r",
         "one CRLF": b"0\r\n",
-        "an empty extension without CR": b"0;\n\r\n",
         "two CRs and LF": b"0\r\n\r\r\n",
     }.items():
         yield Case(f"body ended by {name}", post(TE, body=chunk(BODY) + end + MARKER))

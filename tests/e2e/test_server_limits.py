@@ -58,7 +58,7 @@ def target(vendor: MockVendor, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def gateway(vendor: MockVendor, target: Target, exits: ExitStack) -> Iterator[GatewayProcess]:
-    vendor.fault("hang", match={"model": "attack-hang"})
+    vendor.fault("slow", match={"model": "attack-slow"}, delay_s=ATTACK_S)
     yield target.gateway()
     exits.close()
     target.check()
@@ -109,8 +109,8 @@ def test_data_behind_a_request_that_is_being_answered(
 ) -> None:
     first, block = BEHIND[name]
     with bounded_memory(gateway, target.idle_bytes) as watch, exits:
-        hanging = post_sized(chat_body("mock/attack-hang")) + first
-        pump(opened(gateway, exits, 4, hanging, block), watch, ATTACK_S, limit_bytes=100 * MIB)
+        slow = post_sized(chat_body("mock/attack-slow")) + first
+        pump(opened(gateway, exits, 4, slow, block), watch, ATTACK_S, limit_bytes=100 * MIB)
         assert is_alive(gateway)
 
 
@@ -158,13 +158,13 @@ def test_held_large_bodies(gateway: GatewayProcess, target: Target, exits: ExitS
             assert link.answer().status == 200
 
 
-def test_moderately_large_bodies_at_once_are_all_answered(gateway: GatewayProcess, exits: ExitStack) -> None:
+def test_moderately_large_bodies_at_once_are_all_answered(own_gateway: GatewayProcess) -> None:
     """The limit on waiting bodies does not deadlock clients that each hold a part of it."""
     body = chat_body("fake/unknown", "x" * 4_000_000)
     statuses: list[int] = []
 
     def send() -> None:
-        with RawConnection(gateway.port, timeout_s=20) as link:
+        with RawConnection(own_gateway.port, timeout_s=20) as link:
             link.send(post_sized(body))
             statuses.append(link.answer().status)
 

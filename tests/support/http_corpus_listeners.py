@@ -77,6 +77,7 @@ class TlsGateway(GatewayProcess):
         return f"https://127.0.0.1:{self._port}"
 
     def is_ready(self) -> bool:
+        assert self.process.poll() is None, f"The gateway has ended: {self.stderr()}"
         try:
             with self.connect() as link:
                 link.sendall(get(b"/health/ready", b"Connection: close"))
@@ -105,6 +106,7 @@ class UnixGateway(GatewayProcess):
         return f"http://unix:{self.path}"
 
     def is_ready(self) -> bool:
+        assert self.process.poll() is None, f"The gateway has ended: {self.stderr()}"
         try:
             return self.exchange(get(b"/health/ready", b"Connection: close")).startswith(b"HTTP/1.1 200 ")
         except OSError:

@@ -116,17 +116,21 @@ class Target:
         """Check what the last attack has left: no requests in flight, no tracebacks, no internal errors."""
         gateway = self.gateway()
         try:
-            until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight", 5)
+            until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight", GIVEN_BACK_S)
             records = gateway.get("/api/v1/requests", errors=True, limit=200).json()["requests"]
             assert [record for record in records if "internal_error" in json.dumps(record)] == []
             log = gateway.stderr()[self._log_size :]
             assert "Traceback" not in log, log[:3000]
-            assert resident_bytes(gateway.process.pid) - self.idle_bytes <= LEFT_BYTES
+            until(self._is_small, "the memory is given back", GIVEN_BACK_S)
             self._log_size += len(log)
         except BaseException:
             gateway.kill()
             self._gateway = None
             raise
+
+    def _is_small(self) -> bool:
+        assert self._gateway is not None
+        return resident_bytes(self._gateway.process.pid) - self.idle_bytes <= LEFT_BYTES
 
     def stop(self) -> None:
         if self._gateway is not None:

@@ -168,17 +168,23 @@ UNREAD: dict[str, Callable[[GatewayProcess], bytes]] = {
 def test_answer_that_is_not_read_is_closed(gateway: GatewayProcess, exits: ExitStack, name: str) -> None:
     link = exits.enter_context(connect(gateway.port))
     link.sendall(UNREAD[name](gateway))
+    until(lambda: is_established(gateway, link), "the gateway has the connection")
     until(lambda: is_abandoned(gateway, link), "the gateway closes the connection", LATEST_S + 3)
 
 
 def is_abandoned(gateway: GatewayProcess, link: socket.socket) -> bool:
-    """Return whether the gateway has closed or reset its end, as the system reports it without reading."""
-    local = f"0100007F:{link.getsockname()[1]:04X}"
-    served = f"0100007F:{gateway.port:04X}"
+    """Return whether the gateway has closed or reset its end, as the system reports it without reading.
+
+    While the table of connections changes, a row can be missing from one reading of it.
+    """
+    return not any(is_established(gateway, link) for _ in range(5))
+
+
+def is_established(gateway: GatewayProcess, link: socket.socket) -> bool:
+    ends = [f"0100007F:{port:04X}" for port in (gateway.port, link.getsockname()[1])]
     with Path("/proc/net/tcp").open() as table:
         rows = [line.split() for line in table]
-    states = [row[3] for row in rows if row[1:3] == [served, local]]
-    return not states or states[0] != "01"
+    return any(row[1:4] == [*ends, "01"] for row in rows)
 
 
 def test_client_that_reads_slowly_but_steadily_gets_everything(gateway: GatewayProcess, exits: ExitStack) -> None:

@@ -353,7 +353,10 @@ def test_half_closed_client_gets_an_answer_that_takes_time(
     with RawConnection(gateway.port) as link:
         link.send(post_sized(chat_body(f"mock/{name}", stream=is_streamed), AUTH))
         link.socket.shutdown(socket.SHUT_WR)
-        assert text_of(link.answer())
+        answer = link.answer()
+        if answer.status == 100:  # the server may find out this way whether the client is still there
+            answer = link.answer()
+        assert text_of(answer)
         assert link.rest() == b""
 
 

@@ -134,6 +134,11 @@ class Request:
             self._wake()
         return rest
 
+    @property
+    def is_malformed(self) -> bool:
+        """The body cannot be read."""
+        return self._failure is not None
+
     def has_backlog(self) -> bool:
         """Return whether the connection must stop reading, because the body is not being read."""
         return not self._is_body_wanted and not self.is_ended and self._size > _UNREAD_BYTES
@@ -150,6 +155,8 @@ class Request:
 
     def disconnect(self) -> None:
         """Report that the client has disconnected, or its connection is closed."""
+        if not self.is_received:
+            self._parts.clear()
         self._wake()
         if (on_disconnect := self._on_disconnect) is not None:
             self._on_disconnect = None
@@ -185,8 +192,10 @@ class Request:
                         raise too_large(limit_bytes)
                     if self._decoder is not None and self._size + _UNREAD_BYTES > reserved:
                         more = max(_UNREAD_BYTES, self._size)
+                        self._is_body_wanted = False  # no more is read until the bytes are granted
                         await budget.reserve(more)
                         reserved += more
+                        self._want_body()
         except TimeoutError:
             raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import gc
 import importlib
@@ -29,6 +30,11 @@ _SWEEP_S: Final = 0.5
 """How often deadlines of connections are checked."""
 _CANCEL_S: Final = 2.0
 """How long canceled requests have to send their error responses."""
+_M_MMAP_THRESHOLD: Final = -3
+_MMAP_THRESHOLD_BYTES: Final = 128 * 1024
+"""Larger blocks of memory return to the system as soon as they are free. By default, glibc raises this limit."""
+_TRIM_BYTES: Final = 8 * 1024 * 1024
+"""Memory is returned to the system after this many bytes of large bodies."""
 _WEBSOCKET: Final = "intellirouter.serving.websocket"
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How long a background thread may block the event loop: a tenth of Python's default."""
@@ -141,6 +147,9 @@ class Server:
         for each in tuple(state.connections):
             each.check_deadline(now_s)
         self._check_files()
+        if state.body_budget.released_bytes > _TRIM_BYTES:
+            state.body_budget.released_bytes = 0
+            _return_memory()
         self._sweep_timer = state.loop.call_later(_SWEEP_S, self._sweep)
 
     def _check_files(self) -> None:
@@ -174,6 +183,14 @@ def _tune_interpreter() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+
+
+def _return_memory() -> None:
+    """Return free memory to the system. Otherwise, what a few large bodies needed stays with the process."""
+    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def run(

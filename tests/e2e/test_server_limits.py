@@ -136,7 +136,7 @@ def test_endless_part_of_a_request_is_rejected(
     first, block = ENDLESS[name]
     with bounded_memory(gateway, target.idle_bytes) as watch:
         [writer] = opened(gateway, exits, 1, first, block)
-        pump([writer], watch, 8, limit_bytes=200 * MIB)
+        pump([writer], watch, 8, limit_bytes=200 * MIB, stops_when_answered=True)
         received, is_closed = read_all(writer.link, 2)
     assert is_closed
     assert writer.sent_bytes < 20 * MIB

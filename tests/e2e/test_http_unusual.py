@@ -165,6 +165,7 @@ def test_chunked_bodies_are_accepted(link: RawConnection, name: str, coding: byt
 SPLIT_REQUESTS = {
     "GET": get(b"/health/live?a=b", b"X-A: b"),
     "GET in absolute form": get(b"http://gateway/health/live", b"X-Empty:"),
+    "empty line before GET": CRLF + get(),
     "HEAD": head(b"HEAD /health/live HTTP/1.1", b"Host: gateway"),
     "POST": post_sized(WHOLE, AUTH),
     "chunked with extensions": post(TE, AUTH, body=chunk(WHOLE[:20], b';a="b"') + chunk(WHOLE[20:]) + b"0;c\r\n\r\n"),

@@ -242,7 +242,8 @@ def test_exhausted_file_descriptors_are_reported_once_and_recovered_from(
     gateway = own_gateway
     pid = gateway.process.pid
     warmed_up(gateway)
-    assert gateway.get("/api/v1/requests").status_code == 200  # the database is open
+    assert gateway.get("/api/v1/requests").status_code == 200
+    upload(gateway, 1000)  # the parts of the gateway that open files later have done so
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
     links = [exits.enter_context(connect(gateway.port)) for _ in range(100)]
 

@@ -90,6 +90,11 @@ def upload(gateway: GatewayProcess, size: int = 20 * MIB) -> bytes:
     return f"/v1/files/{answer.json()['id']}/content".encode()
 
 
+def fetch(gateway: GatewayProcess, path: str) -> Any:
+    """Return a document of the control API. The connection is new, because the gateway may close idle ones soon."""
+    return httpx.get(gateway.url + path, headers={"connection": "close"}, timeout=20).json()
+
+
 class Target:
     """A gateway for many attacks, one after the other. A gateway that an attack has harmed is replaced."""
 
@@ -116,8 +121,8 @@ class Target:
         """Check what the last attack has left: no requests in flight, no tracebacks, no internal errors."""
         gateway = self.gateway()
         try:
-            until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight", GIVEN_BACK_S)
-            records = gateway.get("/api/v1/requests", errors=True, limit=200).json()["requests"]
+            until(lambda: fetch(gateway, "/api/v1/health")["in_flight"] == 0, "nothing is in flight", GIVEN_BACK_S)
+            records = fetch(gateway, "/api/v1/requests?errors=true&limit=200")["requests"]
             assert [record for record in records if "internal_error" in json.dumps(record)] == []
             log = gateway.stderr()[self._log_size :]
             assert "Traceback" not in log, log[:3000]

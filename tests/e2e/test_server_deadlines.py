@@ -168,8 +168,9 @@ UNREAD: dict[str, Callable[[GatewayProcess], bytes]] = {
 
 @pytest.mark.parametrize("name", UNREAD)
 def test_answer_that_is_not_read_is_closed(gateway: GatewayProcess, exits: ExitStack, name: str) -> None:
+    request = UNREAD[name](gateway)
     link = exits.enter_context(connect(gateway.port))
-    link.sendall(UNREAD[name](gateway))
+    link.sendall(request)
     until(lambda: is_established(gateway, link), "the gateway has the connection")
     until(lambda: is_abandoned(gateway, link), "the gateway closes the connection", LATEST_S + 3)
 

@@ -15,8 +15,6 @@ class BodyBudget:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self.released_bytes = 0
-        """How much was released since this was last set to 0."""
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -48,7 +46,6 @@ class BodyBudget:
     def release(self, size: int) -> None:
         """Return bytes that were reserved."""
         self._used -= min(size, self.limit_bytes)
-        self.released_bytes += size
         self._grant()
 
     def _grant(self) -> None:

@@ -230,6 +230,8 @@ def _own_version() -> str | None:
 
 REFERENCE: Final = "nginx"
 OURSELVES: Final = "intellirouter"
+YARDSTICK: Final = "smg"
+"""The native gateway with the lowest cost."""
 
 TARGETS: Final = (
     Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),

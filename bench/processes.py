@@ -165,6 +165,16 @@ class Server:
         raise RuntimeError(f"{self.name} (process {self.process.pid}) does not stop.")
 
 
+def thread_times_us(pid: int) -> dict[int, tuple[int, int]]:
+    """Return the user and system time of each thread of a process, in microseconds."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            found[int(entry.name)] = int(fields[_UTIME]) * _TICK_US, int(fields[_STIME]) * _TICK_US
+    return found
+
+
 def _stat_table() -> Iterator[tuple[int, list[str]]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

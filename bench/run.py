@@ -17,6 +17,9 @@ from bench.upstream import Upstream
 Figures = dict[str, float]
 """Name of a figure (with its unit) -> value."""
 
+_SETTLE_S: Final = 1.0
+"""Work after the first response, such as preparing a database in a child process, is not part of the idle memory."""
+
 UNITS: Final = ("request", "stream")
 
 
@@ -114,6 +117,7 @@ def start(run: Run, target: Target, upstream_port: int, *, is_stream: bool, pair
     try:
         deadline_s = time.monotonic() + target.start_timeout_s
         wait_until_ready(launch.address, is_stream=is_stream, deadline_s=deadline_s, check=server.fail_if_dead)
+        time.sleep(_SETTLE_S)
     except BaseException:
         server.stop()
         raise

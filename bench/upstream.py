@@ -37,9 +37,11 @@ worker_processes 1;
 daemon off;
 pid {work_dir}/nginx.pid;
 error_log {work_dir}/error.log warn;
-events {{ worker_connections 32768; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off;
+  variables_hash_max_size 4096;
+  variables_hash_bucket_size 128;
   keepalive_requests 1000000000;
   keepalive_timeout 600s;
   client_body_buffer_size 256k;

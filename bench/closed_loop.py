@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from bench.latency import measure_first_byte, measure_half_load
 from bench.load import Throughput, run_wrk
-from bench.pairs import RELAY, Pair, Size
-from bench.run import Case, Figures, Run, Running, all_running
+from bench.pairs import Pair, Size
+from bench.run import Case, Figures, Run, Running, all_running, idle_rss_mb
 from bench.targets import OURSELVES, REFERENCE, YARDSTICK
 
 Key = tuple[str, Pair]
@@ -81,16 +81,16 @@ def measure_loops(run: Run, unit: str) -> None:
         is_stream = unit == "stream"
         port = run.upstream.port(size, is_stream=is_stream)
         with all_running(run, port, is_stream=is_stream, pairs=run.plan.pairs) as running:
-            for each in running:
+            for each, rss_mb in zip(running, idle_rss_mb(running), strict=True):
                 each.address = dataclasses.replace(each.address, size=size)
+                if each.pair == run.plan.pairs[0]:
+                    run.record(f"memory {size.name}", each.name, rss_idle_mb=rss_mb)
             _loops(run, running, unit, size)
             first = [each for each in running if each.pair == run.plan.pairs[0]]
             (measure_first_byte if is_stream else measure_half_load)(run, first, size)
             for each in first:
-                memory = {f"rss_after_{unit}s_mb": each.server.rss_bytes() / 1e6}
-                if each.pair == RELAY and not size.is_large:
-                    memory["rss_idle_mb"] = each.idle_rss_bytes / 1e6
-                run.record(f"memory {size.name}", each.name, **memory)
+                after = {f"rss_after_{unit}s_mb": each.server.rss_bytes() / 1e6}
+                run.record(f"memory {size.name}", each.name, **after)
 
 
 def _loops(run: Run, running: list[Running], unit: str, size: Size) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.load import H2Load, Throughput, run_steady
 from bench.pairs import SMALL
-from bench.run import UNITS, Run, Running, start
+from bench.run import UNITS, Run, Running, idle_rss_mb, start
 from bench.targets import Target
 
 _MINUTE_S = 60
@@ -30,6 +30,7 @@ def _slow_streams(run: Run, target: Target, count: int) -> None:
     with contextlib.ExitStack() as stack:
         each = start(run, target, run.upstream.drip_port, is_stream=True)
         stack.callback(each.server.stop)
+        (idle_mb,) = idle_rss_mb([each])
         before_us = each.server.cpu_us()
         timings = run.h2load(each.address, H2Load.all_at_once(count), is_stream=True)
         run.record(
@@ -38,7 +39,7 @@ def _slow_streams(run: Run, target: Target, count: int) -> None:
             at_once=timings.max_concurrent(),
             errors=timings.errors,
             cpu_us=(each.server.cpu_us() - before_us) / count,
-            rss_idle_mb=each.idle_rss_bytes / 1e6,
+            rss_idle_mb=idle_mb,
             rss_peak_mb=each.server.peak_rss_bytes() / 1e6,
             rss_after_mb=each.server.rss_bytes() / 1e6,
         )
@@ -63,7 +64,8 @@ def measure_soak(run: Run) -> None:
 
 
 def _soak(run: Run, running: list[tuple[str, Running]]) -> None:
-    rss: dict[str, list[float]] = {unit: [each.server.rss_bytes() / 1e6] for unit, each in running}
+    idle = idle_rss_mb([each for _, each in running])
+    rss = {unit: [idle_mb] for (unit, _), idle_mb in zip(running, idle, strict=True)}
     errors = dict.fromkeys(rss, 0)
     for minute in range(1, run.plan.soak_minutes + 1):
         for unit, result in _one_minute(run, running).items():

@@ -126,7 +126,8 @@ def render(run: Run, machine: dict[str, Any], missing: list[Target], started: st
     plan = run.plan
     facts = (
         f"{describe(machine)} {plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured "
-        "program, the others for load and upstream."
+        f"program, the others for load and upstream. Bodies: {', '.join(size.title for size in plan.sizes)}. "
+        f"Requests or streams at once in closed loops: {', '.join(map(str, plan.connections))}."
     )
     parts = [f"# Benchmark of {started}", facts]
     for title, rows, columns in [*_loop_tables(run), *_other_tables(run)]:

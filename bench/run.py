@@ -17,7 +17,7 @@ from bench.upstream import Upstream
 Figures = dict[str, float]
 """Name of a figure (with its unit) -> value."""
 
-_SETTLE_S: Final = 1.0
+_SETTLE_S: Final = 3.0
 """Work after the first response, such as preparing a database in a child process, is not part of the idle memory."""
 
 UNITS: Final = ("request", "stream")
@@ -96,7 +96,6 @@ class Running:
     target: Target
     server: Server
     address: Address
-    idle_rss_bytes: int
     pair: Pair = RELAY
 
     @property
@@ -117,11 +116,16 @@ def start(run: Run, target: Target, upstream_port: int, *, is_stream: bool, pair
     try:
         deadline_s = time.monotonic() + target.start_timeout_s
         wait_until_ready(launch.address, is_stream=is_stream, deadline_s=deadline_s, check=server.fail_if_dead)
-        time.sleep(_SETTLE_S)
     except BaseException:
         server.stop()
         raise
-    return Running(target, server, launch.address, server.rss_bytes(), pair)
+    return Running(target, server, launch.address, pair)
+
+
+def idle_rss_mb(running: Sequence[Running]) -> list[float]:
+    """Return the resident memory of programs that have just been started, after they have settled."""
+    time.sleep(_SETTLE_S)
+    return [each.server.rss_bytes() / 1e6 for each in running]
 
 
 @contextlib.contextmanager

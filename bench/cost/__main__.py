@@ -16,7 +16,7 @@ from bench.targets import OURSELVES, TARGETS, checkout
 from bench.upstream import Upstream
 
 RESULT: Final = ROOT / "bench" / "results" / "cost.md"
-QUICK: Final = CostPlan(seconds=1.0, rounds=2, instruction_requests=50)
+QUICK: Final = CostPlan(seconds=1.0, rounds=2, instruction_requests=100)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

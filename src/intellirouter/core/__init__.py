@@ -9,6 +9,7 @@ from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.ids import new_id
+from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.off_loop import OffLoop, is_large
@@ -31,6 +32,7 @@ from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, est
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "EMPTY_CONTEXT",
     "NO_QUIRKS",
     "NO_USAGE",
@@ -63,6 +65,7 @@ __all__ = [
     "ReasoningControl",
     "RecordColumn",
     "RequestContext",
+    "RequestLimits",
     "Secret",
     "SmallInt",
     "SocketClosed",

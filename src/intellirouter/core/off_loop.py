@@ -19,8 +19,8 @@ T = TypeVar("T")
 SMALL_BYTES: Final = 32 * 1024
 """Bodies of this size are always decoded on the event loop. The slowest takes about 20 ms."""
 _MEDIUM_BYTES: Final = 1024 * 1024
-_MAX_COMMAS: Final = 1000
-"""Medium-sized bodies with more commas take milliseconds to decode; those with fewer consist of a few long strings."""
+_MAX_MARKS: Final = 1000
+"""Medium-sized bodies with more commas or brackets may take long; those with fewer consist of a few long strings."""
 _MAX_WAITING: Final = 256
 
 
@@ -29,8 +29,12 @@ def is_large(body: bytes) -> bool:
     size = len(body)
     if size <= SMALL_BYTES:
         return False
+    return size > _MEDIUM_BYTES or _has_many(body, b",") or _has_many(body, b"[") or _has_many(body, b"{")
+
+
+def _has_many(body: bytes, mark: bytes) -> bool:
     # `replace` stops at the limit and is faster than `count`, which looks at every byte.
-    return size > _MEDIUM_BYTES or size - len(body.replace(b",", b"", _MAX_COMMAS + 1)) > _MAX_COMMAS
+    return len(body) - len(body.replace(mark, b"", _MAX_MARKS + 1)) > _MAX_MARKS
 
 
 class OffLoop:

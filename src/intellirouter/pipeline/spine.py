@@ -30,7 +30,7 @@ from intellirouter.core import (
     is_large,
     new_id,
 )
-from intellirouter.dialects import Endpoint, check_depth
+from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
@@ -70,7 +70,7 @@ class Spine:
     """Processes requests with one compiled configuration. A reload builds a new spine for new requests."""
 
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
-        self._runtime = runtime
+        self._limits = runtime.server.request_limits()
         self._catalog = catalog
         self._parts = parts
         self._stages = stages
@@ -152,19 +152,22 @@ class Spine:
 
     def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
-        return self._resolve(exchange, self._decode_call(exchange.endpoint, body, context))
+        if exchange.endpoint.is_json:
+            check_depth(body, self._limits.json_depth)
+        return self._resolve(exchange, exchange.endpoint.decode_request(body, context))
 
     async def _decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
-        """Do the same as `decode`, off the event loop."""
-        endpoint = exchange.endpoint
-        call = await self._parts.off_loop.run(len(body), lambda: self._decode_call(endpoint, body, context))
+        """Do the same as `decode` for a large body, off the event loop. Only large bodies can exceed the limits."""
+        endpoint, limits = exchange.endpoint, self._limits
+
+        def decode() -> Call:
+            if endpoint.is_json:
+                check_json(body, limits)
+            return endpoint.decode_request(body, context)
+
+        call = await self._parts.off_loop.run(len(body), decode)
         call.is_large = True
         return self._resolve(exchange, call)
-
-    def _decode_call(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
-        if endpoint.is_json:
-            check_depth(body, self._runtime.server.max_json_depth)
-        return endpoint.decode_request(body, context)
 
     def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
         exchange.call = call

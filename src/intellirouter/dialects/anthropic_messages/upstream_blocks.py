@@ -60,6 +60,8 @@ class BlockWriter:
         self._losses = losses
         self._ids: dict[str, str] = {}
         self._used_ids: set[str] = set()
+        self._next_numbers: dict[str, int] = {}
+        """The next number to try for an id that is used already."""
 
     def write(self, part: Part) -> list[dict[str, Any]]:
         """Write one part of a message as at most one block. Raises `UnsupportedFeature`."""
@@ -135,9 +137,10 @@ class BlockWriter:
         """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
             unique = sanitized = sanitize_id(call_id)
-            number = 2
+            number = self._next_numbers.get(sanitized, 2)
             while unique in self._used_ids:
                 unique, number = f"{sanitized}_{number}", number + 1
+            self._next_numbers[sanitized] = number
             self._used_ids.add(unique)
             self._ids[call_id] = unique
         return self._ids[call_id]

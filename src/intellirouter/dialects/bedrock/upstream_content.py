@@ -53,6 +53,8 @@ class ContentWriter:
         self._media = MediaWriter(deployment, losses)
         self._ids: dict[str, str] = {}
         self._used_ids: set[str] = set()
+        self._next_numbers: dict[str, int] = {}
+        """The next number to try for an id that is used already."""
 
     def write(self) -> tuple[list[Block], list[Block]]:
         """Return the system prompt's blocks and the messages. Raises `UnsupportedFeature`."""
@@ -148,9 +150,10 @@ class ContentWriter:
         """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
             unique = sanitized = _INVALID_ID_CHARS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
-            number = 2
+            number = self._next_numbers.get(sanitized, 2)
             while unique in self._used_ids:
                 unique, number = f"{sanitized}_{number}", number + 1
+            self._next_numbers[sanitized] = number
             self._used_ids.add(unique)
             self._ids[call_id] = unique
         return self._ids[call_id]

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.dialects.wire.json_edit import replace
 
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _NAME: Final = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
@@ -53,9 +54,7 @@ class Form(Struct, frozen=True):
         if not fields:
             head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
             return head.encode() + text + b"\r\n" + body
-        for part in reversed(fields):
-            body = body[: part.start] + text + body[part.end :]
-        return body
+        return replace(body, [(part.start, part.end) for part in fields], text)
 
 
 def read_form(body: bytes, content_type: str) -> Form:

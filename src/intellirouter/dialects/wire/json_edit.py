@@ -96,10 +96,14 @@ def _closes_document(suffix: bytes) -> bool:
 
 
 def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
-    """Return the body with `value` in place of each span."""
-    for start, end in reversed(spans):
-        body = body[:start] + value + body[end:]
-    return body
+    """Return the body with `value` in place of each span. The spans are in order."""
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in spans:
+        pieces += (body[done:start], value)
+        done = end
+    pieces.append(body[done:])
+    return b"".join(pieces)
 
 
 def append_member(body: bytes, member: bytes) -> bytes:

@@ -12,7 +12,7 @@ from intellirouter.core.ids import new_id
 from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
-from intellirouter.core.off_loop import OffLoop, is_large
+from intellirouter.core.off_loop import SMALL_BYTES, OffLoop, is_large, is_off_loop
 from intellirouter.core.ports import (
     CredentialRotator,
     Fetcher,
@@ -37,6 +37,7 @@ __all__ = [
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
+    "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "UNKNOWN_PROFILE",
     "Attempt",
@@ -86,6 +87,7 @@ __all__ = [
     "estimate_tokens",
     "format_usd",
     "is_large",
+    "is_off_loop",
     "new_id",
     "pusd_per_token",
     "timeout_error",

@@ -23,6 +23,9 @@ _MAX_MARKS: Final = 1000
 """Medium-sized bodies with more commas or brackets may take long; those with fewer consist of a few long strings."""
 _MAX_WAITING: Final = 256
 
+_threads: Final[set[int]] = set()
+"""The threads that work off the event loop."""
+
 
 def is_large(body: bytes) -> bool:
     """Return whether a body must be decoded off the event loop."""
@@ -35,6 +38,11 @@ def is_large(body: bytes) -> bool:
 def _has_many(body: bytes, mark: bytes) -> bool:
     # `replace` stops at the limit and is faster than `count`, which looks at every byte.
     return len(body) - len(body.replace(mark, b"", _MAX_MARKS + 1)) > _MAX_MARKS
+
+
+def is_off_loop() -> bool:
+    """Return whether the current thread works off the event loop."""
+    return threading.get_ident() in _threads
 
 
 class OffLoop:
@@ -131,8 +139,12 @@ Finish = Callable[["asyncio.Future[Any]", Any, BaseException | None], None]
 
 def _work(jobs: "SimpleQueue[_Job[Any] | None]", finish: Finish) -> None:
     """Run jobs until there is None. Keeps no reference to a job while it waits for the next one."""
-    while _run_next(jobs, finish):
-        pass
+    _threads.add(threading.get_ident())
+    try:
+        while _run_next(jobs, finish):
+            pass
+    finally:
+        _threads.discard(threading.get_ident())
 
 
 def _run_next(jobs: "SimpleQueue[_Job[Any] | None]", finish: Finish) -> bool:

@@ -82,9 +82,15 @@ class Spine:
             upstream=parts.sockets,
             attempts=parts.attempts,
             settle=self.settle,
+            off_loop=parts.off_loop,
             idle_s=runtime.server.socket_idle_s,
             max_s=runtime.server.socket_max_s,
         )
+
+    @property
+    def off_loop(self) -> OffLoop:
+        """Decodes large messages before they enter the pipeline."""
+        return self._parts.off_loop
 
     def open(self, path: str, endpoint: Endpoint, request_id: str | None = None) -> Exchange:
         """Return a new exchange. `request_id` is the id of the exchange that it continues, if any."""

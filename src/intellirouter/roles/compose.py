@@ -76,11 +76,11 @@ class GatewayProcess:
         entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
         files = FileStore(objects, SYSTEM_CLOCK)
-        responses = ResponseStore(objects, SYSTEM_CLOCK)
-        self.background = BackgroundResponses(responses, entry)
+        responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
+        self.background = BackgroundResponses(responses, entry, self._off_loop)
         lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
         self.batches = Batches(objects, files, SYSTEM_CLOCK, self.current, lines)
-        self._registries = _registries(ResponsesStage(responses, self.background))
+        self._registries = _registries(ResponsesStage(responses, self.background, self._off_loop))
         self._swap(self._generations.build(runtime, price_list(runtime), self._registries))
         self._gateway = Gateway(
             self.current,
@@ -193,7 +193,7 @@ class GatewayProcess:
         special: dict[str, Upstream] = {}
         for name, row in VENDORS.items():
             if row.transport == "fake":
-                special[name] = FakeProvider()
+                special[name] = FakeProvider(off_loop=self._off_loop)
             elif row.transport == "host":
                 special[name] = HostedUpstream(self.pool, self.host)
         return UpstreamSwitch(self.pool, special)

@@ -114,7 +114,7 @@ class Spine:
     ) -> None:
         try:
             if is_large(body):
-                request = await self._decode_large(exchange, body, context)
+                request = await self.decode_large(exchange, body, context)
             else:
                 request = self.decode(exchange, body, context)
             dialect = request.call.dialect
@@ -149,7 +149,7 @@ class Spine:
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, responder: Responder) -> None:
         """Settle a failed exchange, then report the error to the client."""
-        exchange.error = error
+        exchange.error = errors.without_frames(error)
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
         logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.located_message)
@@ -162,7 +162,7 @@ class Spine:
             check_depth(body, self._limits.json_depth)
         return self._resolve(exchange, exchange.endpoint.decode_request(body, context))
 
-    async def _decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
+    async def decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Do the same as `decode` for a large body, off the event loop. Only large bodies can exceed the limits."""
         endpoint, limits = exchange.endpoint, self._limits
 

@@ -90,7 +90,7 @@ class GatewayProcess:
             resources=(
                 Responses(responses, self.background),
                 OllamaPages(self.current),
-                Files(files, self.current),
+                Files(files, self.current, self._off_loop),
                 self.batches,
                 WebSocketHints(),
             ),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import EMPTY_CONTEXT, Clock, Current, RequestContext, Usage, errors, new_id
+from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Clock, Current, RequestContext, Usage, errors, new_id
 from intellirouter.dialects import Endpoint, ErrorStyle
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
@@ -74,7 +74,10 @@ class LineSource(Struct, frozen=True, kw_only=True):
 
     async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""
-        _check(self.line.body)
+        if len(self.line.body) > SMALL_BYTES:
+            await asyncio.to_thread(_check, self.line.body)
+        else:
+            _check(self.line.body)
         return self.line.body
 
 
@@ -128,8 +131,10 @@ class LineRunner:
             if wait_s is None or self._clock.epoch_us() + wait_s * 1e6 >= line.deadline_us:
                 break
             await asyncio.sleep(wait_s)
-        response = {"status_code": reply.status, "request_id": exchange.request_id, "body": _one_line(reply.body)}
-        encoded = _encode_line(ResultLine(new_id("batch_req_"), line.custom_id, response, None))
+        if len(reply.body) > SMALL_BYTES:
+            encoded = await asyncio.to_thread(_result_line, line.custom_id, exchange.request_id, reply)
+        else:
+            encoded = _result_line(line.custom_id, exchange.request_id, reply)
         return LineResult(encoded, 200 <= reply.status < 300, exchange.usage)
 
     async def _run_once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
@@ -153,6 +158,11 @@ class LineRunner:
     def _policy(self) -> RetryPolicy:
         spec = self._current.value.runtime.backoff
         return RetryPolicy(max_tries=_MAX_TRIES, backoff=Backoff(spec.base_s, spec.max_s), max_wait_s=_MAX_WAIT_S)
+
+
+def _result_line(custom_id: str, request_id: str, reply: CapturedReply) -> bytes:
+    response = {"status_code": reply.status, "request_id": request_id, "body": _one_line(reply.body)}
+    return _encode_line(ResultLine(new_id("batch_req_"), custom_id, response, None))
 
 
 def unexecuted_line(custom_id: str, code: str, message: str) -> bytes:

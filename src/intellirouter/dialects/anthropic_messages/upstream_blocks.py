@@ -25,6 +25,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.wire.search import is_blank
 
 THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 _FILE_SIGNATURES: Final = (
@@ -69,7 +70,7 @@ class BlockWriter:
             case Text():
                 return self._write_text(part)
             case Refusal():
-                return [{"type": "text", "text": part.text}] if part.text.strip() else []
+                return [] if is_blank(part.text) else [{"type": "text", "text": part.text}]
             case Media():
                 return [self._write_media(part)]
             case Reasoning():
@@ -82,7 +83,7 @@ class BlockWriter:
                 return self._write_foreign(part)
 
     def _write_text(self, part: Text) -> list[dict[str, Any]]:
-        if not part.text.strip():
+        if is_blank(part.text):
             return []  # Anthropic rejects blank text
         block: dict[str, Any] = {"type": "text", "text": part.text, **cache_control(part.cache)}
         cited = [citation.raw for citation in part.citations if citation.dialect == DIALECT and citation.raw]

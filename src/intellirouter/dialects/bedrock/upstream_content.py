@@ -20,6 +20,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.wire.search import is_blank
 
 DIALECT: Final = "bedrock"
 RAW_ARGUMENTS: Final = "_raw"
@@ -103,7 +104,7 @@ class ContentWriter:
             case Text() | Refusal():
                 if isinstance(part, Text) and part.citations:
                     self._losses.dropped("messages[].content[].citations")
-                blocks: list[Block] = [{"text": part.text}] if part.text.strip() else []
+                blocks: list[Block] = [] if is_blank(part.text) else [{"text": part.text}]
             case Reasoning():
                 blocks = self._write_reasoning(part)
             case ToolCall():
@@ -160,7 +161,7 @@ class ContentWriter:
 
     def _write_result(self, part: ToolResult) -> list[Block]:
         content = [self._media.write(each) if isinstance(each, Media) else {"text": each.text} for each in part.parts]
-        content = [block for block in content if block.get("text", "x").strip()]
+        content = [block for block in content if not is_blank(block.get("text", "x"))]
         if part.is_error and not self._profile.has_result_status:
             self._losses.add("messages[].content[].is_error", "converted", "text")
             content.insert(0, {"text": "Error:"})

@@ -4,15 +4,17 @@ import base64
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+_SCHEME: Final = "data:"
 _SLICE_CHARS: Final = 64 * 1024
 
 
 def read_data_url(url: str) -> tuple[str, str] | None:
-    """Return the media type and the content as base64; None if the URL has no comma before its data."""
-    head, comma, data = url.removeprefix("data:").partition(",")
-    if not comma:
+    """Return the media type and the content of a `data:` URL as base64; None if it has no comma before its data."""
+    comma = url.find(",")
+    if comma < 0:
         return None
-    media_type, _, parameters = head.partition(";")
+    media_type, _, parameters = url[len(_SCHEME) : comma].partition(";")
+    data = url[comma + 1 :]
     if ";base64;" not in f";{parameters};":
         data = base64.b64encode(_percent_decoded(data)).decode()
     return media_type, data

@@ -82,10 +82,10 @@ def model_spans(body: bytes, model: str) -> list[Span]:
 
     If the text before or after the value shows that it is at the top level, this takes only two searches.
     """
-    key = body.find(_MODEL_KEY)
+    key = find(body, _MODEL_KEY, 0)
     value = json_string(model)
     start = find(body, value, key + len(_MODEL_KEY))
-    is_only_one = body.find(_MODEL_KEY, key + 1) < 0 and _ESCAPED_LETTER not in body
+    is_only_one = find(body, _MODEL_KEY, key + 1) < 0 and find(body, _ESCAPED_LETTER, 0) < 0
     if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]

@@ -7,6 +7,8 @@ import msgspec
 from intellirouter.core import is_off_loop
 
 _SLICE_CHARS: Final = 256 * 1024
+_GAP: Final = b"\x00"
+"""Stands for a long string. JSON cannot contain it."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -15,25 +17,33 @@ def encode_document(document: Any) -> bytes:
     """Return the document as JSON.
 
     Encoding holds the interpreter lock, and a string of 32 MiB takes 90 ms. Off the event loop, where documents may be
-    that large, long strings are therefore encoded first, slice by slice.
+    that large, long strings are therefore encoded slice by slice.
     """
-    return _encode(_with_encoded_strings(document) if is_off_loop() else document)
+    if not is_off_loop():
+        return _encode(document)
+    strings: list[str] = []
+    outer = _encode(_without_long_strings(document, strings))
+    if not strings:
+        return outer
+    first, *others = outer.split(_GAP)
+    if len(others) != len(strings):
+        return _encode(document)
+    pieces = [first]
+    for text, after in zip(strings, others, strict=True):
+        pieces.append(b'"')
+        pieces += [_encode(text[at : at + _SLICE_CHARS])[1:-1] for at in range(0, len(text), _SLICE_CHARS)]
+        pieces += (b'"', after)
+    return b"".join(pieces)
 
 
-def _with_encoded_strings(value: Any) -> Any:
-    """Return a copy of the value in which long strings are JSON already; the value itself if it has none."""
+def _without_long_strings(value: Any, strings: list[str]) -> Any:
+    """Return a copy of the value with gaps in place of long strings, which are added to `strings` in order."""
     kind = value.__class__
-    if kind is str:
-        return value if len(value) <= _SLICE_CHARS else _encoded(value)
+    if kind is str and len(value) > _SLICE_CHARS:
+        strings.append(value)
+        return msgspec.Raw(_GAP)
     if kind is dict:
-        changed = {name: new for name, each in value.items() if (new := _with_encoded_strings(each)) is not each}
-        return {**value, **changed} if changed else value
+        return {name: _without_long_strings(each, strings) for name, each in value.items()}
     if kind is list:
-        items = [_with_encoded_strings(each) for each in value]
-        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+        return [_without_long_strings(each, strings) for each in value]
     return value
-
-
-def _encoded(text: str) -> msgspec.Raw:
-    slices = [_encode(text[at : at + _SLICE_CHARS])[1:-1] for at in range(0, len(text), _SLICE_CHARS)]
-    return msgspec.Raw(b'"' + b"".join(slices) + b'"')

@@ -32,7 +32,8 @@ def check_json(body: bytes, limits: RequestLimits) -> None:
     scan = _Scan(limits)
     for outside in _outside_strings(body, scan):
         scan.add(outside)
-    _check_lists(body, limits)
+    if scan.values >= min(limits.messages, limits.content_parts, limits.tools, limits.inputs):
+        _check_lists(body, limits)
 
 
 class _Scan:
@@ -40,7 +41,8 @@ class _Scan:
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
-        self._values = 0
+        self.values = 0
+        """An upper bound, because empty objects and arrays count as values, too."""
         self._objects = 0
         self._digits = 0
         self._bytes = 0
@@ -65,8 +67,8 @@ class _Scan:
         self._walk(structure)
         objects = structure.count(b"[") + structure.count(b"{")
         self._objects += objects
-        self._values += objects + structure.count(b",")
-        if self._values > self._limits.json_values:
+        self.values += objects + structure.count(b",")
+        if self.values > self._limits.json_values:
             _exceeded("JSON values", self._limits.json_values, "max_json_values")
         if self._objects > self._limits.json_objects:
             _exceeded("JSON objects and arrays", self._limits.json_objects, "max_json_objects")

@@ -5,6 +5,11 @@ from typing import Final
 _SLICE_BYTES: Final = 256 * 1024
 
 
+def is_blank(text: str) -> bool:
+    """Return whether `text.strip()` would be empty, without copying the text."""
+    return not text or text.isspace()
+
+
 def find(body: bytes, part: bytes, start: int) -> int:
     """Do the same as `body.find(part, start)`, slice by slice."""
     if len(body) - start <= _SLICE_BYTES:

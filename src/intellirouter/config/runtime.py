@@ -28,6 +28,18 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """Timeout for receiving the whole request body."""
     drain_s: float = 30.0
     """How long a stopping gateway waits for in-flight requests."""
+    head_timeout_s: float = 30.0
+    """Timeout for receiving a request head, and for the first request on a connection."""
+    keep_alive_s: float = 75.0
+    """How long an idle connection is kept open."""
+    write_timeout_s: float = 60.0
+    """How long a client may read nothing of a response before its connection is closed."""
+    max_buffered_bytes: int = 96 * 1024 * 1024
+    """Memory for request bodies that are arriving, over all connections."""
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    unix_socket: str | None = None
+    """Path of a unix socket to listen on instead of host and port."""
     max_in_flight: int = 8192
     max_open_sockets: int = 8192
     """WebSockets that clients hold open."""

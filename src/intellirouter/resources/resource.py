@@ -1,6 +1,6 @@
 """The interface of API resources, such as files and batches. Requests to them are answered without an exchange."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ class ResourceRequest(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     query: dict[str, str]
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]
     body: bytes = b""
 
 

@@ -4,6 +4,7 @@ Each request is an exchange like any other. Only its answer is sent as frames.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct, structs
@@ -202,7 +203,6 @@ class FrameSource:
     context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_for_disconnect: Final = None
 
     def __init__(self, endpoint: Endpoint, socket: Socket, key: bytes | None, body: bytes) -> None:
         self.endpoint = endpoint
@@ -213,5 +213,8 @@ class FrameSource:
     def identify(self, generation: Generation) -> Identity:
         return identify(generation, self._socket, self._key)
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         return self._body
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: `Multiplexer` cancels the requests of a closed socket."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -67,18 +68,17 @@ class LineSource(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     request_id: None = None
     is_task_owner: bool = False
-    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:
         return generation.identity_of(self.line.tenant, self.line.key_name)
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:  # noqa: ARG002
         """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""
-        if len(self.line.body) > SMALL_BYTES:
-            await asyncio.to_thread(_check, self.line.body)
-        else:
-            _check(self.line.body)
-        return self.line.body
+        body = self.line.body
+        return asyncio.to_thread(_checked, body) if len(body) > SMALL_BYTES else _checked(body)
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: there is no client that could disconnect."""
 
 
 class CapturedReply:
@@ -174,12 +174,12 @@ def _encode_line(line: ResultLine) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def _check(body: bytes) -> None:
+def _checked(body: bytes) -> bytes:
     """Refuse fields that are not allowed in a batch. Malformed bodies pass, because the codec reports the error."""
     try:
         flags = _decode_flags.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
+        return body
     for name, value in (("stream", flags.stream), ("background", flags.background)):
         if value is not None and value is not False:
             raise errors.InvalidRequest(
@@ -188,6 +188,7 @@ def _check(body: bytes) -> None:
                 code="unsupported_value",
                 hint=f"Remove `{name}` from the request.",
             )
+    return body
 
 
 def _one_line(body: bytes) -> msgspec.Raw | str:

@@ -4,6 +4,7 @@ Source: OpenAI API guide, "Background mode".
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -45,13 +46,15 @@ class BackgroundSource(Struct, frozen=True, kw_only=True):
     identity: Identity
     body: bytes
     is_task_owner: bool = False
-    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:  # noqa: ARG002
         return self.identity
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         return self.body
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: there is no client that could disconnect."""
 
 
 class BackgroundReply:

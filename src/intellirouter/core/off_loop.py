@@ -70,6 +70,8 @@ class OffLoop:
             return await future
         finally:
             lane.drop(job)
+            # The future refers to an error, whose traceback refers to this frame.
+            del job, future
 
     def close(self) -> None:
         """End the threads after the work in progress. Work that is waiting is not done."""

@@ -53,8 +53,8 @@ class OffLoop:
 
     def __init__(self, max_waiting: int = _MAX_WAITING) -> None:
         """`max_waiting`: how many calls may wait for each thread."""
-        self._medium = _Worker("off-loop-medium", max_waiting)
-        self._large = _Worker("off-loop-large", max_waiting)
+        self._medium = _JobThread("off-loop-medium", max_waiting)
+        self._large = _JobThread("off-loop-large", max_waiting)
 
     async def run(self, size_bytes: int, work: Callable[[], T]) -> T:
         """Return the result of `work`, or raise its error. `size_bytes` is the size of the body that it works on.
@@ -62,14 +62,14 @@ class OffLoop:
         If the caller is canceled, work that waits is not done, and the result of work in progress is discarded. Raises
         `Overloaded` if too much work is waiting.
         """
-        worker = self._medium if size_bytes <= _MEDIUM_BYTES else self._large
+        thread = self._medium if size_bytes <= _MEDIUM_BYTES else self._large
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future)
-        worker.add(job)
+        thread.add(job)
         try:
             return await future
         finally:
-            worker.drop(job)
+            thread.drop(job)
             # The future refers to an error, whose traceback refers to this frame.
             del job, future
 
@@ -89,7 +89,7 @@ class _Job(Generic[T]):
         self.future = future
 
 
-class _Worker:
+class _JobThread:
     """One thread with its queue. All state belongs to the event loop; the thread gets one job at a time."""
 
     def __init__(self, name: str, max_waiting: int) -> None:

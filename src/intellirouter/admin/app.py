@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -132,9 +133,12 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         exchange.identity = caller
         body = await _body(request)
         context = RequestContext(model=request.query_params.get("model", ""))
-        decided = spine.decide(exchange, spine.decode(exchange, body, context))
+        decided = spine.decide(exchange, await spine.decode_large(exchange, body, context))
         members = decided.resolved.by_name
-        losses = {name: client_endpoint.losses(decided.call, members[name]) for name in decided.decision.order}
+        losses = {
+            name: await spine.off_loop.run(len(body), partial(client_endpoint.losses, decided.call, members[name]))
+            for name in decided.decision.order
+        }
         return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from intellirouter.core import AuthScheme, Price, Secret, Timeouts
+from intellirouter.core import DEFAULT_LIMITS, AuthScheme, Price, RequestLimits, Secret, Timeouts
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
@@ -17,7 +17,13 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     port: int = 8080
     role: str = "monolith"
     max_body_bytes: int = 32 * 1024 * 1024
-    max_json_depth: int = 128
+    max_json_depth: int = DEFAULT_LIMITS.json_depth
+    max_json_values: int = DEFAULT_LIMITS.json_values
+    max_json_objects: int = DEFAULT_LIMITS.json_objects
+    max_messages: int = DEFAULT_LIMITS.messages
+    max_content_parts: int = DEFAULT_LIMITS.content_parts
+    max_tools: int = DEFAULT_LIMITS.tools
+    max_inputs: int = DEFAULT_LIMITS.inputs
     body_timeout_s: float = 60.0
     """Timeout for receiving the whole request body."""
     drain_s: float = 30.0
@@ -42,6 +48,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
+
+    def request_limits(self) -> RequestLimits:
+        """Return the limits on the structure of a request."""
+        return RequestLimits(**{name: getattr(self, f"max_{name}") for name in RequestLimits.__struct_fields__})
 
 
 class BackoffSpec(Struct, frozen=True, kw_only=True):

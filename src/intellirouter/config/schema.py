@@ -59,6 +59,25 @@ class Server(Section):
         description="Maximum size of a request body, in bytes.",
     )
     max_json_depth: int = Field(default=128, ge=8, le=1024, description="Maximum nesting depth of a request body.")
+    max_json_values: Count = Field(
+        default=350_000,
+        description="Maximum number of values in a JSON request body: members of objects and elements of arrays. This "
+        "and the other limits on the structure of requests are checked for bodies above 32 KiB.",
+    )
+    max_json_objects: Count = Field(
+        default=100_000, description="Maximum number of objects and arrays in a JSON request body."
+    )
+    max_messages: Count = Field(default=20_000, description="Maximum number of messages or input items in a request.")
+    max_content_parts: Count = Field(
+        default=50_000,
+        description="Maximum number of content parts in all messages of a request, including tool calls and the parts "
+        "of tool results.",
+    )
+    max_tools: Count = Field(default=4096, description="Maximum number of tools in a request.")
+    max_inputs: Count = Field(
+        default=16_384,
+        description="Maximum number of inputs in a request: texts to embed, documents to rank, prompts to complete.",
+    )
     body_timeout_s: Seconds = Field(
         default=60.0, description="Timeout for receiving the whole request body, in seconds."
     )

@@ -11,23 +11,27 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    SMALL_BYTES,
+    Call,
     Clock,
     Decision,
     ExchangeRecord,
     Fetcher,
     Journal,
+    OffLoop,
     RequestContext,
     SocketUpstream,
     Upstream,
     errors,
+    is_large,
     new_id,
 )
-from intellirouter.dialects import Endpoint, check_depth
+from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
@@ -59,25 +63,35 @@ class Parts(Struct, frozen=True, kw_only=True):
     """None disables fetching URLs for clients."""
     sockets: SocketUpstream | None = None
     """None disables realtime sessions."""
+    off_loop: OffLoop = field(default_factory=OffLoop)
+    """Decodes and encodes large bodies."""
 
 
 class Spine:
     """Processes requests with one compiled configuration. A reload builds a new spine for new requests."""
 
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
-        self._runtime = runtime
+        self._limits = runtime.server.request_limits()
         self._catalog = catalog
         self._parts = parts
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
-        self._executor = Executor(upstream=parts.upstream, attempts=parts.attempts, fetcher=parts.fetcher)
+        self._executor = Executor(
+            upstream=parts.upstream, attempts=parts.attempts, off_loop=parts.off_loop, fetcher=parts.fetcher
+        )
         self._sessions = SessionExecutor(
             upstream=parts.sockets,
             attempts=parts.attempts,
             settle=self.settle,
+            off_loop=parts.off_loop,
             idle_s=runtime.server.socket_idle_s,
             max_s=runtime.server.socket_max_s,
         )
+
+    @property
+    def off_loop(self) -> OffLoop:
+        """Decodes large messages before they enter the pipeline."""
+        return self._parts.off_loop
 
     def open(self, path: str, endpoint: Endpoint, request_id: str | None = None) -> Exchange:
         """Return a new exchange. `request_id` is the id of the exchange that it continues, if any."""
@@ -100,7 +114,10 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            request = self.decode(exchange, body, context)
+            if len(body) > SMALL_BYTES and is_large(body):
+                request = await self.decode_large(exchange, body, context)
+            else:
+                request = self.decode(exchange, body, context)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
             for stage in stages.request:
@@ -133,7 +150,7 @@ class Spine:
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, responder: Responder) -> None:
         """Settle a failed exchange, then report the error to the client."""
-        exchange.error = error
+        exchange.error = errors.without_frames(error)
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
         logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.located_message)
@@ -143,8 +160,24 @@ class Spine:
     def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
         if exchange.endpoint.is_json:
-            check_depth(body, self._runtime.server.max_json_depth)
-        call = exchange.call = exchange.endpoint.decode_request(body, context)
+            check_depth(body, self._limits.json_depth)
+        return self._resolve(exchange, exchange.endpoint.decode_request(body, context))
+
+    async def decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
+        """Do the same as `decode` for a large body, off the event loop. Only large bodies can exceed the limits."""
+        endpoint, limits = exchange.endpoint, self._limits
+
+        def decode() -> Call:
+            if endpoint.is_json:
+                check_json(body, limits)
+            return endpoint.decode_request(body, context)
+
+        call = await self._parts.off_loop.run(len(body), decode)
+        call.is_large = True
+        return self._resolve(exchange, call)
+
+    def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
+        exchange.call = call
         resolved = self._catalog.resolve(call.model)
         if resolved is None or not exchange.identity.may_use(call.model):
             # OpenAI's wording.

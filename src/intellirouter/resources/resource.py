@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import SMALL_BYTES, errors
 from intellirouter.governance import Identity
 from intellirouter.resources.pages import JSON, Page
 
@@ -47,6 +47,12 @@ class Resource(Protocol):
     async def serve(self, request: ResourceRequest) -> Page | Download:
         """Return the response. Raises `GatewayError`."""
         ...
+
+
+def check_small(body: bytes) -> None:
+    """Raise `BodyTooLarge` for a body that is too large to be decoded on the event loop."""
+    if len(body) > SMALL_BYTES:
+        raise errors.BodyTooLarge(f"The body of this request is larger than {SMALL_BYTES} bytes.", hint="")
 
 
 def json_page(document: Any) -> Page:

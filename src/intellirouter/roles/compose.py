@@ -14,7 +14,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
+from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors
 from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import (
@@ -78,17 +78,18 @@ class GatewayProcess:
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight()
         self._board = HealthBoard()
+        self._off_loop = OffLoop()
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
         entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
         files = FileStore(objects, SYSTEM_CLOCK)
-        responses = ResponseStore(objects, SYSTEM_CLOCK)
-        self.background = BackgroundResponses(responses, entry)
+        responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
+        self.background = BackgroundResponses(responses, entry, self._off_loop)
         lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
         self.batches = Batches(objects, files, SYSTEM_CLOCK, self.current, lines)
-        self._registries = _registries(ResponsesStage(responses, self.background))
+        self._registries = _registries(ResponsesStage(responses, self.background, self._off_loop))
         self._swap(self._generations.build(runtime, price_list(runtime), self._registries))
         self._gateway = Gateway(
             self.current,
@@ -98,7 +99,7 @@ class GatewayProcess:
             resources=(
                 Responses(responses, self.background),
                 OllamaPages(self.current),
-                Files(files, self.current),
+                Files(files, self.current, self._off_loop),
                 self.batches,
                 WebSocketHints(),
             ),
@@ -149,6 +150,7 @@ class GatewayProcess:
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.host.stop()
         await self.pool.close()
+        self._off_loop.close()
         await self.store.stop(timeout_s=10.0)
         logger.info("Stopped.")
 
@@ -199,13 +201,14 @@ class GatewayProcess:
             emit=self._emit,
             clock=SYSTEM_CLOCK,
             rng=rng,
+            off_loop=self._off_loop,
         )
 
     def _upstreams(self) -> Upstream:
         special: dict[str, Upstream] = {}
         for name, row in VENDORS.items():
             if row.transport == "fake":
-                special[name] = FakeProvider()
+                special[name] = FakeProvider(off_loop=self._off_loop)
             elif row.transport == "host":
                 special[name] = HostedUpstream(self.pool, self.host)
         return UpstreamSwitch(self.pool, special)

@@ -5,6 +5,7 @@ content: calls with the same id get unique ids, and a missing stop reason is add
 """
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -47,6 +48,7 @@ _MIN_REPETITIONS: Final = 40
 _PROBE_CHARS: Final = 64
 _MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 """The same for a stream that has not ended."""
+_ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 _TAIL_CHARS: Final = _MIN_STREAM_REPETITION_CHARS + _MAX_PERIOD
 
 
@@ -61,8 +63,8 @@ def validate_answer(response: Response, conversation: Conversation) -> Response:
 
 def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
     """Return whether neither `validate_answer` nor the decoder, which adds missing call ids, has repaired anything."""
-    ids = (part.id for choice in response.choices for part in choice.parts if isinstance(part, ToolCall))
-    return repaired == response and all(each.encode() in body for each in ids)
+    ids = {part.id.encode() for choice in response.choices for part in choice.parts if isinstance(part, ToolCall)}
+    return repaired == response and (not ids or ids.issubset(_ID.findall(body)))
 
 
 def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
@@ -151,6 +153,9 @@ def _candidate_periods(text: str) -> Iterator[int]:
         at = text.rfind(last, start, at + _PROBE_CHARS - 1)
 
 
+_NO_CALLS: Final[dict[int, list[str]]] = {}
+
+
 class StreamGuard:
     """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
 
@@ -159,7 +164,8 @@ class StreamGuard:
     def __init__(self) -> None:
         self._has_output = False
         self._ids: set[str] = set()
-        self._arguments: dict[tuple[int, int], list[str]] = {}
+        self._arguments: dict[int, dict[int, list[str]]] = {}
+        """The arguments of functions, by choice and part."""
         self._pieces: list[str] = []
         self._unchecked_chars = 0
 
@@ -173,9 +179,9 @@ class StreamGuard:
                 case ToolCallStarted():
                     self._has_output = True
                     if event.kind == "function":
-                        self._arguments[event.choice, event.part] = []
+                        self._arguments.setdefault(event.choice, {})[event.part] = []
                 case ArgumentsDelta():
-                    if (pieces := self._arguments.get((event.choice, event.part))) is not None:
+                    if (pieces := self._arguments.get(event.choice, _NO_CALLS).get(event.part)) is not None:
                         pieces.append(event.text)
                 case RefusalDelta() | WholePart():
                     self._has_output = True
@@ -207,10 +213,8 @@ class StreamGuard:
     def _check_calls(self, event: ChoiceFinished) -> None:
         if event.stop.reason in _CUT_OFF:
             return
-        for (choice, _), pieces in self._arguments.items():
-            call = ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}")
-            if choice == event.choice:
-                _check_call(call)
+        for pieces in self._arguments.pop(event.choice, _NO_CALLS).values():
+            _check_call(ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}"))
 
 
 class GuardedRelay:

@@ -5,6 +5,7 @@ While the arguments of an open tool call are incomplete, events of other parts a
 events are written immediately. A part that continues after its block was closed gets another block.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -78,7 +79,9 @@ class MessageStream:
         self._out: list[bytes] = []
         self._block: _Block | None = None
         self._held_events: dict[int, list[Any]] = {}
-        """By part, in the order of their first held event. Empty unless an unfinished tool call is open."""
+        """By part. Empty unless an unfinished tool call is open."""
+        self._held_parts: deque[int] = deque()
+        """The keys of `_held_events`, in the order of their first held event."""
         self._block_count = 0
         self._content_bytes = 0
         self._closed_calls: set[int] = set()
@@ -196,15 +199,23 @@ class MessageStream:
             return
         block = self._block
         if block is not None and block.part != event.part and _is_unfinished(block):
-            self._held_events.setdefault(event.part, []).append(event)
+            self._hold(event)
             return
         self._write_event(event)
         while self._held_events and not _is_unfinished(self._block):
             self._write_next_held_part()
 
+    def _hold(self, event: Any) -> None:
+        held = self._held_events.get(event.part)
+        if held is None:
+            self._held_events[event.part] = [event]
+            self._held_parts.append(event.part)
+        else:
+            held.append(event)
+
     def _write_next_held_part(self) -> None:
         """Write the events of the part that was held back first."""
-        for event in self._held_events.pop(next(iter(self._held_events))):
+        for event in self._held_events.pop(self._held_parts.popleft()):
             self._write_event(event)
 
     def _write_event(self, event: Any) -> None:

@@ -4,6 +4,7 @@ A function call is never split: it is held back until its arguments are complete
 contains the finish reasons, the citations and the usage.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -58,6 +59,8 @@ class ContentStream:
         self._id = ""
         self._usage: Usage | None = None
         self._calls: dict[_PartKey, tuple[ToolCallStarted, list[str]]] = {}
+        self._call_order: dict[int, deque[_PartKey]] = {}
+        """The keys of `_calls` by choice, in the order of their start."""
         self._ended_parts: set[_PartKey] = set()
         self._texts: dict[_PartKey, list[str]] = {}
         self._citations: dict[int, list[tuple[_PartKey, Citation]]] = {}
@@ -87,8 +90,8 @@ class ContentStream:
 
     def end(self) -> bytes:
         self._has_encoded = True
-        for key in list(self._calls):
-            self._write_call(key)
+        for choice in self._call_order:
+            self._write_calls(choice)
         candidates = [self._last_candidate(choice, stop) for choice, stop in sorted(self._stops.items())]
         self._write_chunk({"candidates": candidates} if candidates else {})
         return self._take_output() + (b"\n]" if self._is_array else b"")
@@ -135,7 +138,10 @@ class ContentStream:
         self._write_part(event.choice, {"text": "", "thought": True, "thoughtSignature": value})
 
     def _on_call(self, event: ToolCallStarted) -> None:
-        self._calls[event.choice, event.part] = (event, [])
+        key = (event.choice, event.part)
+        if key not in self._calls:
+            self._call_order.setdefault(event.choice, deque()).append(key)
+        self._calls[key] = (event, [])
 
     def _on_arguments(self, event: ArgumentsDelta) -> None:
         if (call := self._calls.get((event.choice, event.part))) is not None:
@@ -148,23 +154,24 @@ class ContentStream:
     def _on_part_ended(self, event: PartEnded) -> None:
         """Write a complete call, but only after all calls that started before it, because calls may interleave."""
         self._ended_parts.add((event.choice, event.part))
-        for key in [key for key in self._calls if key[0] == event.choice]:
-            if key not in self._ended_parts:
-                break
-            self._write_call(key)
+        order = self._call_order.get(event.choice)
+        while order and order[0] in self._ended_parts:
+            self._write_call(order.popleft())
 
     def _on_finished(self, event: ChoiceFinished) -> None:
-        for key in [key for key in self._calls if key[0] == event.choice]:
-            self._write_call(key)
+        self._write_calls(event.choice)
         self._stops[event.choice] = event.stop
+
+    def _write_calls(self, choice: int) -> None:
+        order = self._call_order.get(choice)
+        while order:
+            self._write_call(order.popleft())
 
     def _on_usage(self, event: UsageUpdate) -> None:
         self._usage = event.usage
 
     def _write_call(self, key: _PartKey) -> None:
-        if (open_call := self._calls.pop(key, None)) is None:
-            return
-        began, pieces = open_call
+        began, pieces = self._calls.pop(key)
         arguments = "".join(pieces) or ("{}" if began.kind == "function" else "")
         call = ToolCall(id=began.id, name=began.name, arguments=arguments, kind=began.kind, token=began.token)
         self._write_part(key[0], write_call(call, self._losses))
@@ -179,7 +186,9 @@ class ContentStream:
         candidate: dict[str, Any] = {"content": {"parts": [{"text": ""}], "role": "model"}}
         candidate.update(write_finish(stop, self._losses))
         candidate["index"] = choice
-        cited = [("".join(self._texts.get(key, ())), citation) for key, citation in self._citations.get(choice, ())]
+        citations = self._citations.get(choice, ())
+        texts = {key: "".join(self._texts.get(key, ())) for key in {key for key, _ in citations}}
+        cited = [(texts[key], citation) for key, citation in citations]
         candidate.update(write_citations(cited))
         return candidate
 

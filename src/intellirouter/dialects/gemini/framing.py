@@ -88,10 +88,9 @@ class ArraySplitter:
 class ChunkReader:
     """Reads the chunks of a stream that can be split anywhere. Each is the JSON of one `GenerateContentResponse`."""
 
-    __slots__ = ("_array", "_head", "_is_single_document", "_sse")
+    __slots__ = ("_array", "_is_single_document", "_sse")
 
     def __init__(self) -> None:
-        self._head = b""
         self._array: ArraySplitter | None = None
         self._is_single_document = False
         """The body is one document instead of a stream."""
@@ -106,11 +105,10 @@ class ChunkReader:
         if self._sse is not None:
             return self._sse.feed(data)
         if self._array is None:
-            self._head += data
-            first = self._head.lstrip(_SPACE)[:1]
+            data = data.lstrip(_SPACE)
+            first = data[:1]
             if not first:
                 return []
-            data, self._head = self._head, b""
             if first not in b"[{":
                 self._sse = EventReader()
                 return self._sse.feed(data)

@@ -50,6 +50,8 @@ def read_completion(data: bytes) -> _Completion:
 
 def choices_of(completion: _Completion) -> list[dict[str, Any]]:
     choices = completion.choices or []
+    if isinstance(choices, list) and len(choices) > _MAX_CHOICES:
+        raise malformed(f"it has more than {_MAX_CHOICES} choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise malformed("`choices` is not a list of objects")
     return choices

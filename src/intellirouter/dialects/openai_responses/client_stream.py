@@ -67,6 +67,8 @@ class ResponseWriter:
         self._sequence = 0
         self._has_begun = False
         self._items: list[OutputItem] = []
+        self._closable: list[OutputItem] = []
+        """The items to close before another one begins: all open ones except incomplete tool calls."""
         self._by_part: dict[int, OutputItem] = {}
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -164,8 +166,7 @@ class ResponseWriter:
             case ToolCallStarted():
                 self._start_tool_call(event)
             case PartEnded():
-                if event.part in self._by_part:
-                    self._by_part[event.part].is_ended = True
+                self._end_item(event.part)
             case RefusalDelta():
                 self._open_message(event.part).add_refusal(event.part, event.text)
             case ReasoningToken():
@@ -180,13 +181,21 @@ class ResponseWriter:
 
     def _close_items(self) -> None:
         """Close the open items before a new one begins, except for incomplete tool calls."""
-        for item in self._items:
-            if item.final is None and (item.is_ended or not isinstance(item, CallItem)):
-                item.close("completed")
+        closable, self._closable = self._closable, []
+        for item in sorted(closable, key=_index) if len(closable) > 1 else closable:
+            item.close("completed")
 
     def _add_item(self, item: OutputItem, part: int) -> None:
         self._items.append(item)
         self._by_part[part] = item
+        if not isinstance(item, CallItem):
+            self._closable.append(item)
+
+    def _end_item(self, part: int) -> None:
+        item = self._by_part.get(part)
+        if isinstance(item, CallItem) and not item.is_ended:
+            item.is_ended = True
+            self._closable.append(item)
 
     def _is_open(self, part: int, kind: type[OutputItem]) -> bool:
         item = self._by_part.get(part)
@@ -270,6 +279,10 @@ class ResponseWriter:
             self._losses.add(f"output[].{media.kind}", "converted", "its transcript")
         else:
             self._losses.dropped(f"output[].{media.kind}")
+
+
+def _index(item: OutputItem) -> int:
+    return item.index
 
 
 class WholeResponseWriter(ResponseWriter):

@@ -77,13 +77,20 @@ class _PartState(Struct):
     number: int
     """The `part` of its events."""
     pieces: list[str] = field(default_factory=list)
+    emitted_chars: int = 0
     citation_count: int = 0
     is_ended: bool = False
 
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        self.emitted_chars += len(text)
+
     def missing_text(self, whole: str) -> str:
         """Return the end of the complete text that has not been emitted; empty if it contradicts what was emitted."""
-        emitted = "".join(self.pieces)
-        return whole[len(emitted) :] if whole.startswith(emitted) else ""
+        if len(whole) <= self.emitted_chars:
+            return ""  # Without a comparison, because upstreams may send any number of complete texts.
+        self.pieces = ["".join(self.pieces)]
+        return whole[self.emitted_chars :] if whole.startswith(self.pieces[0]) else ""
 
 
 class _ItemState(Struct):
@@ -303,7 +310,7 @@ class ResponsesStreamDecoder:
             self._emit_text(part, event.delta, event.logprobs)
 
     def _emit_text(self, part: _PartState, text: str, logprobs: Any = None) -> None:
-        part.pieces.append(text)
+        part.add(text)
         tokens = logprobs if isinstance(logprobs, list) and logprobs else None
         self._events.append(TextDelta(text=text, part=part.number, logprobs=tokens))
 
@@ -318,7 +325,7 @@ class ResponsesStreamDecoder:
 
     def _emit_refusal(self, part: _PartState, text: str) -> None:
         self._has_refusal = True
-        part.pieces.append(text)
+        part.add(text)
         self._events.append(RefusalDelta(text=text, part=part.number))
 
     def on_refusal_done(self, event: _WireEvent) -> None:
@@ -375,12 +382,12 @@ class ResponsesStreamDecoder:
 
     def _emit_reasoning(self, item: _ItemState, text: str) -> None:
         part = self._reasoning_part(item)
-        part.pieces.append(text)
+        part.add(text)
         self._events.append(ReasoningDelta(text=text, part=part.number))
 
     def _emit_summary(self, item: _ItemState, text: str, index: int) -> None:
         number = self._reasoning_part(item).number
-        item.summaries.setdefault(index, _PartState(number)).pieces.append(text)
+        item.summaries.setdefault(index, _PartState(number)).add(text)
         self._events.append(ReasoningDelta(text=text, part=number, is_summary=True, summary_index=index))
 
     def on_reasoning_delta(self, event: _WireEvent) -> None:
@@ -423,7 +430,7 @@ class ResponsesStreamDecoder:
         if item.call is None:
             item.early_arguments.append(text)
             return
-        item.call.pieces.append(text)
+        item.call.add(text)
         self._events.append(ArgumentsDelta(text=text, part=item.call.number))
 
     def on_arguments_done(self, event: _WireEvent) -> None:

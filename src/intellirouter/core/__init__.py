@@ -11,6 +11,7 @@ from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, U
 from intellirouter.core.ids import new_id
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
+from intellirouter.core.off_loop import OffLoop, is_large
 from intellirouter.core.ports import (
     CredentialRotator,
     Fetcher,
@@ -53,6 +54,7 @@ __all__ = [
     "Loss",
     "LossKind",
     "LossReport",
+    "OffLoop",
     "Operation",
     "Phase",
     "Price",
@@ -80,6 +82,7 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_tokens",
     "format_usd",
+    "is_large",
     "new_id",
     "pusd_per_token",
     "timeout_error",

@@ -55,6 +55,8 @@ class Call(Struct, kw_only=True):
     """A stage has changed the request: the upstream gets something other than `body`."""
     added_tokens: int = 0
     """By how much the edit changes the estimate of the input tokens that `body` alone gives."""
+    is_large: bool = False
+    """The body is so large that it is decoded and encoded off the event loop; see `off_loop`."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway has fetched for the client: URL to media type and base64."""
 

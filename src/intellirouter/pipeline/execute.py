@@ -4,7 +4,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Deployment, Fetcher, Loss, Upstream, UpstreamResponse, errors
+from intellirouter.core import (
+    Call,
+    Deployment,
+    Fetcher,
+    Loss,
+    OffLoop,
+    Upstream,
+    UpstreamRequest,
+    UpstreamResponse,
+    errors,
+    is_large,
+)
 from intellirouter.dialects import Answer, Route
 from intellirouter.governance import estimated_usage
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
@@ -32,6 +43,8 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     upstream: Upstream
     attempts: Attempts
+    off_loop: OffLoop
+    """Encodes large requests and decodes large answers."""
     fetcher: Fetcher | None = None
     """None disables fetching URLs for clients."""
 
@@ -50,10 +63,13 @@ class Executor(Struct, frozen=True, kw_only=True):
         call, deployment, attempt = context.call, context.deployment, context.attempt
         route = context.exchange.endpoint.route(call, deployment)
         if route.is_local:
-            return WholeAnswer(route.decode_response(b"", call, deployment), b"", ())
-        if urls := route.media_urls(call, deployment):
-            await fetch_media(self.fetcher, call, urls)
-        request = route.encode_request(call, deployment)
+            return WholeAnswer(await self._answer_locally(route, call, deployment), b"", ())
+        if call.is_large:
+            request = await self._encode_large(route, call, deployment)
+        else:
+            if urls := route.media_urls(call, deployment):
+                await fetch_media(self.fetcher, call, urls)
+            request = route.encode_request(call, deployment)
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)
         else:
@@ -68,9 +84,30 @@ class Executor(Struct, frozen=True, kw_only=True):
             return stream
         try:
             body = await response.read(_MAX_ANSWER_BYTES)
-            return WholeAnswer(route.decode_response(body, call, deployment), body, request.losses)
+            if call.is_large or is_large(body):
+                answer = await self._decode_large(route, body, call, deployment)
+            else:
+                answer = route.decode_response(body, call, deployment)
+            return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
+
+    async def _answer_locally(self, route: Route, call: Call, deployment: Deployment) -> Answer:
+        if call.is_large:
+            return await self._decode_large(route, b"", call, deployment)
+        return route.decode_response(b"", call, deployment)
+
+    async def _encode_large(self, route: Route, call: Call, deployment: Deployment) -> UpstreamRequest:
+        """Return the upstream request of a large call. Its media are fetched first."""
+        run, size = self.off_loop.run, len(call.body)
+        if urls := await run(size, lambda: route.media_urls(call, deployment)):
+            await fetch_media(self.fetcher, call, urls)
+        return await run(size, lambda: route.encode_request(call, deployment))
+
+    async def _decode_large(self, route: Route, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        """Return the answer for the client, if it is large, or if the request is, with which it is compared."""
+        size = max(len(body), len(call.body))
+        return await self.off_loop.run(size, lambda: route.decode_response(body, call, deployment))
 
     async def _read_error(
         self, response: UpstreamResponse, route: Route, deployment: Deployment

@@ -11,20 +11,23 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    Call,
     Clock,
     Decision,
     ExchangeRecord,
     Fetcher,
     Journal,
+    OffLoop,
     RequestContext,
     SocketUpstream,
     Upstream,
     errors,
+    is_large,
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth
@@ -59,6 +62,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """None disables fetching URLs for clients."""
     sockets: SocketUpstream | None = None
     """None disables realtime sessions."""
+    off_loop: OffLoop = field(default_factory=OffLoop)
+    """Decodes and encodes large bodies."""
 
 
 class Spine:
@@ -70,7 +75,9 @@ class Spine:
         self._parts = parts
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
-        self._executor = Executor(upstream=parts.upstream, attempts=parts.attempts, fetcher=parts.fetcher)
+        self._executor = Executor(
+            upstream=parts.upstream, attempts=parts.attempts, off_loop=parts.off_loop, fetcher=parts.fetcher
+        )
         self._sessions = SessionExecutor(
             upstream=parts.sockets,
             attempts=parts.attempts,
@@ -100,7 +107,10 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            request = self.decode(exchange, body, context)
+            if is_large(body):
+                request = await self._decode_large(exchange, body, context)
+            else:
+                request = self.decode(exchange, body, context)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
             for stage in stages.request:
@@ -142,9 +152,22 @@ class Spine:
 
     def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
-        if exchange.endpoint.is_json:
+        return self._resolve(exchange, self._decode_call(exchange.endpoint, body, context))
+
+    async def _decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
+        """Do the same as `decode`, off the event loop."""
+        endpoint = exchange.endpoint
+        call = await self._parts.off_loop.run(len(body), lambda: self._decode_call(endpoint, body, context))
+        call.is_large = True
+        return self._resolve(exchange, call)
+
+    def _decode_call(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
+        if endpoint.is_json:
             check_depth(body, self._runtime.server.max_json_depth)
-        call = exchange.call = exchange.endpoint.decode_request(body, context)
+        return endpoint.decode_request(body, context)
+
+    def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
+        exchange.call = call
         resolved = self._catalog.resolve(call.model)
         if resolved is None or not exchange.identity.may_use(call.model):
             # OpenAI's wording.

@@ -14,7 +14,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, Upstream, errors
+from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors
 from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
@@ -69,6 +69,7 @@ class GatewayProcess:
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight()
         self._board = HealthBoard()
+        self._off_loop = OffLoop()
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
@@ -134,6 +135,7 @@ class GatewayProcess:
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.host.stop()
         await self.pool.close()
+        self._off_loop.close()
         await self.store.stop(timeout_s=10.0)
         logger.info("Stopped.")
 
@@ -184,6 +186,7 @@ class GatewayProcess:
             emit=self._emit,
             clock=SYSTEM_CLOCK,
             rng=rng,
+            off_loop=self._off_loop,
         )
 
     def _upstreams(self) -> Upstream:

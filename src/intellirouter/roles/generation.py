@@ -12,7 +12,16 @@ from msgspec import Struct, structs
 
 from intellirouter.catalog import Catalog, HealthBoard, PriceList
 from intellirouter.config import Runtime
-from intellirouter.core import Clock, CredentialRotator, ExchangeRecord, Journal, SocketUpstream, Upstream, VendorRow
+from intellirouter.core import (
+    Clock,
+    CredentialRotator,
+    ExchangeRecord,
+    Journal,
+    OffLoop,
+    SocketUpstream,
+    Upstream,
+    VendorRow,
+)
 from intellirouter.dialects import Dialects
 from intellirouter.governance import KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
@@ -44,6 +53,7 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     emit: Callable[[ExchangeRecord, str], None]
     clock: Clock
     rng: random.Random
+    off_loop: OffLoop
 
 
 class Generations:
@@ -111,6 +121,7 @@ class Generations:
             emit=shared.emit,
             clock=shared.clock,
             fetcher=UrlFetcher(runtime.server.fetch_allow),
+            off_loop=shared.off_loop,
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
-from intellirouter.core import SYSTEM_CLOCK, Current
+from intellirouter.core import SYSTEM_CLOCK, Current, OffLoop
 from intellirouter.pipeline import Entry, Exchange, Generation, InFlight, Stages
 from intellirouter.providers import VENDORS
 from intellirouter.resources.batches import lines as batch_lines
@@ -47,6 +47,7 @@ class World:
             board=HealthBoard(),
             emit=lambda _record, _model: None,
             clock=SYSTEM_CLOCK,
+            off_loop=OffLoop(),
             rng=rng,
         )
         current: Current[Generation] = Current()

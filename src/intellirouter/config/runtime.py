@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from intellirouter.core import AuthScheme, Price, Secret, Timeouts
+from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, AuthScheme, Price, Secret, Timeouts
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
@@ -18,6 +18,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     role: str = "monolith"
     max_body_bytes: int = 32 * 1024 * 1024
     max_json_depth: int = 128
+    max_answer_bytes: int = DEFAULT_ANSWER_LIMITS.bytes
+    max_answer_chars: int = DEFAULT_ANSWER_LIMITS.chars
+    max_answer_parts: int = DEFAULT_ANSWER_LIMITS.parts
+    max_answer_tool_calls: int = DEFAULT_ANSWER_LIMITS.tool_calls
     body_timeout_s: float = 60.0
     """Timeout for receiving the whole request body."""
     drain_s: float = 30.0
@@ -30,6 +34,14 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
+
+    def answer_limits(self) -> AnswerLimits:
+        return AnswerLimits(
+            bytes=self.max_answer_bytes,
+            chars=self.max_answer_chars,
+            parts=self.max_answer_parts,
+            tool_calls=self.max_answer_tool_calls,
+        )
 
 
 class BackoffSpec(Struct, frozen=True, kw_only=True):

@@ -59,6 +59,28 @@ class Server(Section):
         description="Maximum size of a request body, in bytes.",
     )
     max_json_depth: int = Field(default=128, ge=8, le=1024, description="Maximum nesting depth of a request body.")
+    max_answer_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="Maximum size of an upstream's answer that is not streamed, in bytes. Larger answers are errors, "
+        "and another deployment is tried.",
+    )
+    max_answer_chars: Count = Field(
+        default=8 * 1024 * 1024,
+        description="Maximum number of characters in a streamed answer: text, reasoning and arguments of tool calls. "
+        "Does not apply to streams that are relayed without being checked or translated.",
+    )
+    max_answer_parts: Count = Field(
+        default=10_000,
+        description="Maximum number of content parts in an upstream's answer, including tool calls, and of citations. "
+        "Does not apply to streams that are relayed without being decoded.",
+    )
+    max_answer_tool_calls: Count = Field(
+        default=1024,
+        description="Maximum number of tool calls in an upstream's answer. Does not apply to streams that are relayed "
+        "without being decoded.",
+    )
     body_timeout_s: Seconds = Field(
         default=60.0, description="Timeout for receiving the whole request body, in seconds."
     )

@@ -4,6 +4,7 @@ Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors
+from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
@@ -31,12 +32,14 @@ from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, est
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "DEFAULT_ANSWER_LIMITS",
     "EMPTY_CONTEXT",
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
     "SYSTEM_CLOCK",
     "UNKNOWN_PROFILE",
+    "AnswerLimits",
     "Attempt",
     "AttemptKind",
     "AuthScheme",

@@ -25,7 +25,6 @@ from intellirouter.pipeline.fan_out import send_copies
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 
-_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 256 * 1024
 
 
@@ -79,11 +78,12 @@ class Executor(Struct, frozen=True, kw_only=True):
         if response.status != 200:
             raise await self._read_error(response, route, deployment)
         if call.is_stream:
-            stream = await open_stream(response, route.relay(call, deployment), request.losses)
+            relay = route.relay(call, deployment)
+            stream = await open_stream(response, relay, request.losses, self.off_loop)
             attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
             return stream
         try:
-            body = await response.read(_MAX_ANSWER_BYTES)
+            body = await response.read(deployment.limits.bytes)
             if call.is_large or is_large(body):
                 answer = await self._decode_large(route, body, call, deployment)
             else:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intellirouter.core import Usage
+from intellirouter.core import OffLoop, Usage
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.stream import open_stream, relay_stream
 from tests.support.pipeline import EVENTS, World
@@ -27,7 +27,7 @@ class LateRelay:
     has_content = is_finished = False
     usage: Usage | None = None
     finish_reason: str | None = None
-    content_events = 0
+    content_events = buffered_bytes = 0
     error = None
 
     def feed(self, _data: bytes) -> bytes:
@@ -53,7 +53,7 @@ async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
     response: Any = Response(b"x", b"y")
     relay: Any = LateRelay()
     exchange: Any = None
-    stream = await open_stream(response, relay, ())
+    stream = await open_stream(response, relay, (), OffLoop())
     assert stream.is_complete
     last = await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     assert reply.sent + last == b"[all of it][end]"

@@ -114,6 +114,10 @@ class MessageStreamDecoder:
             "compaction_delta": self._on_compaction,
         }
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         return self._read_events(self._reader.feed(data))
 

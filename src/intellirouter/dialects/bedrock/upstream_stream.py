@@ -80,6 +80,10 @@ class ConverseStreamDecoder:
         self._has_stopped = False
         self._is_finished = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for message in self._reader.feed(data):

@@ -140,7 +140,10 @@ def write_grounding(cited: Sequence[tuple[str, Citation]]) -> dict[str, Any]:
             chunks.append(_write_chunk(citation))
         if 0 <= citation.start <= citation.end:
             index = offsets.get(text) or offsets.setdefault(text, ByteOffsets(text))
-            segment = {"startIndex": index.byte_offset(citation.start), "endIndex": index.byte_offset(citation.end)}
+            segment: dict[str, Any] = {
+                "startIndex": index.byte_offset(citation.start),
+                "endIndex": index.byte_offset(citation.end),
+            }
             chars_left -= max(0, min(citation.end, len(text)) - citation.start)
             if chars_left >= 0:
                 segment["text"] = text[citation.start : citation.end]

@@ -167,7 +167,9 @@ class _Candidate:
             key = (citation.url, citation.title, citation.start, citation.end)
             if key not in self._seen_citations:  # later chunks repeat earlier sources
                 self._seen_citations.add(key)
-                self.events.append(CitationDelta(citation=citation, choice=self.index, part=self._text_numbers[placed.text]))
+                self.events.append(
+                    CitationDelta(citation=citation, choice=self.index, part=self._text_numbers[placed.text])
+                )
 
 
 def _inline_media(blob: dict[str, Any], token: Opaque | None) -> Media:

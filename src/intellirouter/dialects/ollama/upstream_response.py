@@ -193,6 +193,10 @@ class LineDecoder:
         self._logprobs: list[Any] = []
         """Logprobs of tokens whose text Ollama has not sent yet. They belong to the next text."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         block = self._splitter.feed(data)
         return self._read(block) if block else []

@@ -85,6 +85,10 @@ class ChatStreamRelay:
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""

@@ -22,6 +22,10 @@ class RawStream:
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        return 0 if self._splitter is None else self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> bytes:
         if self._splitter is not None:
             data = self._splitter.feed(data)

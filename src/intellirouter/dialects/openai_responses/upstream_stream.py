@@ -128,6 +128,10 @@ class ResponsesStreamDecoder:
         self._items_by_id: dict[str, _ItemState] = {}
         self._items_by_index: dict[int, _ItemState] = {}
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         return self._read_events(self._reader.feed(data))
 

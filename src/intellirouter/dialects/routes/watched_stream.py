@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.adapt.answer_checks import StreamGuard
+from intellirouter.dialects.adapt.answer_limits import AnswerCounter
 from intellirouter.dialects.ir import CONTENT_EVENTS, ChoiceFinished, Event, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 
@@ -44,7 +44,7 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:
+    def _watch_guarded(self, guard: AnswerCounter | None, events: list[Event]) -> None:
         """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
         try:
             if guard is not None:

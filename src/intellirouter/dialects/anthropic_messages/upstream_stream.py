@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
 from intellirouter.dialects.wire.lenient import text_in
 from intellirouter.dialects.wire.sse import EventReader
 
@@ -61,7 +62,7 @@ class _WireEvent(Struct):
     error: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_WireEvent).decode
+_decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
 
@@ -137,7 +138,7 @@ class MessageStreamDecoder:
 
     def _read_event(self, data: bytes) -> None:
         try:
-            event = _decode(data)
+            event = _decoder.decode(data) if len(data) <= LARGE_BYTES else decode_as(_decoder, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() == b"[DONE]":
                 return  # the end of OpenAI streams, which some gateways add

@@ -41,6 +41,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire import large_json
 
 
 class _Event(Struct):
@@ -110,7 +111,7 @@ class ConverseStreamDecoder:
         if self._has_stopped and handler is not _HANDLERS["metadata"]:
             raise malformed("it continues after `messageStop`")
         try:
-            event = _decoder.decode(message.payload)
+            event = large_json.decode_as(_decoder, message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(describe_json_error(error)) from None
         if not self._has_started:

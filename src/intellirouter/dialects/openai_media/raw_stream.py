@@ -6,6 +6,7 @@ from intellirouter.core import Usage, errors
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, split_events
 
 
@@ -45,7 +46,7 @@ class RawStream:
             if b'"usage"' not in event and b'"error"' not in event:
                 continue
             try:
-                document = msgspec.json.decode(event_data(event) or b"null")
+                document = large_json.decode(event_data(event) or b"null")
             except (msgspec.DecodeError, RecursionError):
                 continue
             if isinstance(document, dict):

@@ -43,6 +43,7 @@ from intellirouter.dialects.openai_responses.upstream_response import (
     read_reasoning,
     read_usage,
 )
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.lenient import as_int, text_in
 from intellirouter.dialects.wire.sse import EventReader
 
@@ -110,7 +111,25 @@ class _ItemState(Struct):
     is_done: bool = False
 
 
+class _Skeleton(Struct):
+    """The members of an event that contains a response."""
+
+    type: Any = None
+    response: msgspec.Raw = msgspec.Raw()
+
+
 _decoder: Final = msgspec.json.Decoder(_WireEvent)
+_skeleton_decoder: Final = msgspec.json.Decoder(_Skeleton)
+
+
+def _read_large(data: bytes) -> _WireEvent:
+    """Read a large event. The response in it is decoded later, like that of other events."""
+    event = _skeleton_decoder.decode(data)
+    members = event.type in _RESPONSE_EVENTS or large_json.decode(data)
+    if not isinstance(members, dict):
+        return _WireEvent(type=event.type, response=event.response)
+    known = {name: members[name] for name in _WireEvent.__struct_fields__ if name in members and name != "response"}
+    return _WireEvent(response=event.response, **known)
 
 
 class ResponsesStreamDecoder:
@@ -150,7 +169,7 @@ class ResponsesStreamDecoder:
 
     def _read_event(self, data: bytes) -> None:
         try:
-            event = _decoder.decode(data)
+            event = _decoder.decode(data) if len(data) <= large_json.LARGE_BYTES else _read_large(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             message = f"The upstream sent an event that is not a JSON object: {data[:300].decode('utf-8', 'replace')}"
             raise errors.UpstreamMalformed(errors.as_sentence(message)) from None

@@ -1,6 +1,6 @@
 """The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
-import gc
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -23,14 +23,11 @@ from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.fan_out import send_copies
+from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 
 _MAX_ERROR_BYTES: Final = 256 * 1024
-
-
-_PAUSING_BYTES: Final = 1024 * 1024
-"""The size of answers above which garbage collection is paused. `OffLoop` handles one of them at a time."""
 
 
 class WholeAnswer(Struct, frozen=True):
@@ -112,9 +109,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _decode_large(self, route: Route, body: bytes, call: Call, deployment: Deployment) -> Answer:
         """Return the answer for the client, if it is large, or if the request is, with which it is compared."""
         size = max(len(body), len(call.body))
-        if len(body) <= _PAUSING_BYTES:
-            return await self.off_loop.run(size, lambda: route.decode_response(body, call, deployment))
-        return await self.off_loop.run(size, lambda: _decode_without_collections(route, body, call, deployment))
+        return await run_large(self.off_loop, size, partial(route.decode_response, body, call, deployment))
 
     async def _read_error(
         self, response: UpstreamResponse, route: Route, deployment: Deployment
@@ -165,12 +160,3 @@ class Executor(Struct, frozen=True, kw_only=True):
         else:
             self.attempts.fail(context, relay.error)
         await delivery.end(last)
-
-
-def _decode_without_collections(route: Route, body: bytes, call: Call, deployment: Deployment) -> Answer:
-    """Decode a very large answer. A collection would traverse all its objects while the event loop waits."""
-    gc.disable()
-    try:
-        return route.decode_response(body, call, deployment)
-    finally:
-        gc.enable()

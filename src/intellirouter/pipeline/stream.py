@@ -14,6 +14,7 @@ from msgspec import Struct
 from intellirouter.core import Loss, OffLoop, UpstreamResponse
 from intellirouter.dialects import StreamRelay
 from intellirouter.pipeline.delivery import Delivery
+from intellirouter.pipeline.large_answers import run_large
 
 _SLICE_BYTES: Final = 16 * 1024
 """How much of a stream is processed without interruption. It takes at most about 10 ms."""
@@ -94,7 +95,7 @@ async def _feed_slices(
             return
         piece = chunk[start : start + _SLICE_BYTES]
         size = relay.buffered_bytes
-        out = relay.feed(piece) if size <= _LARGE_BYTES else await off_loop.run(size, partial(relay.feed, piece))
+        out = relay.feed(piece) if size <= _LARGE_BYTES else await run_large(off_loop, size, partial(relay.feed, piece))
         if out:
             await write(out)
         await asyncio.sleep(0)
@@ -103,7 +104,7 @@ async def _feed_slices(
 async def _end(relay: StreamRelay, off_loop: OffLoop) -> bytes:
     """Return the last bytes. They may include a large event that no blank line has ended."""
     size = relay.buffered_bytes
-    return relay.end() if size <= _LARGE_BYTES else await off_loop.run(size, relay.end)
+    return relay.end() if size <= _LARGE_BYTES else await run_large(off_loop, size, relay.end)
 
 
 class _Pieces:

@@ -18,15 +18,15 @@ def check_limits(response: Response, limits: AnswerLimits) -> None:
     """Raise `UpstreamAnswerTooLarge` if a complete answer exceeds a limit."""
     calls = citations = 0
     for choice in response.choices:
-        if len(choice.parts) > limits.parts:
-            raise _too_many_parts(limits)
         for part in choice.parts:
             if isinstance(part, ToolCall):
                 calls += 1
             elif isinstance(part, Text):
                 citations += len(part.citations)
     if calls > limits.tool_calls:
-        raise _too_many_calls(limits)
+        raise too_many_calls(limits)
+    if any(len(choice.parts) > limits.parts for choice in response.choices):
+        raise _too_many_parts(limits)
     if citations > limits.parts:
         raise _too_many_citations(limits)
 
@@ -54,7 +54,7 @@ class AnswerCounter:
         if isinstance(event, ToolCallStarted):
             self._calls += 1
             if self._calls > self._limits.tool_calls:
-                raise _too_many_calls(self._limits)
+                raise too_many_calls(self._limits)
         elif isinstance(event, CitationDelta):
             self._citations += 1
             if self._citations > self._limits.parts:
@@ -69,7 +69,7 @@ def _too_many_citations(limits: AnswerLimits) -> errors.UpstreamAnswerTooLarge:
     return _exceeded(f"more than {limits.parts} citations", "max_answer_parts")
 
 
-def _too_many_calls(limits: AnswerLimits) -> errors.UpstreamAnswerTooLarge:
+def too_many_calls(limits: AnswerLimits) -> errors.UpstreamAnswerTooLarge:
     return _exceeded(f"more than {limits.tool_calls} tool calls", "max_answer_tool_calls")
 
 

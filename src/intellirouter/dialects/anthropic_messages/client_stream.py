@@ -7,7 +7,7 @@ events are written immediately. A part that continues after its block was closed
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import structs
@@ -91,16 +91,6 @@ class MessageStream:
         self._stop: Stop | None = None
         self._start_usage: Usage | None = None
         self._usage: Usage | None = None
-        self._handlers: dict[type, Any] = {
-            TextDelta: self._write_text,
-            RefusalDelta: self._write_refusal,
-            CitationDelta: self._write_citation,
-            ReasoningDelta: self._write_reasoning,
-            ReasoningToken: self._set_signature,
-            ToolCallStarted: self._start_tool_call,
-            ArgumentsDelta: self._write_arguments,
-            WholePart: self._write_whole_part,
-        }
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if events and not self._has_begun:
@@ -220,7 +210,7 @@ class MessageStream:
 
     def _write_event(self, event: Any) -> None:
         if event.__class__ is not PartEnded:
-            self._handlers[event.__class__](event)
+            self._handlers[event.__class__](self, event)
         elif self._block is not None and self._block.part == event.part:
             self._close_block()
 
@@ -332,6 +322,17 @@ class MessageStream:
             self._write_text(TextDelta(text=value.transcript, part=event.part))
         else:
             self._losses.dropped(value.kind)
+
+    _handlers: ClassVar[dict[type, Any]] = {
+        TextDelta: _write_text,
+        RefusalDelta: _write_refusal,
+        CitationDelta: _write_citation,
+        ReasoningDelta: _write_reasoning,
+        ReasoningToken: _set_signature,
+        ToolCallStarted: _start_tool_call,
+        ArgumentsDelta: _write_arguments,
+        WholePart: _write_whole_part,
+    }
 
 
 def _is_unfinished(block: _Block | None) -> bool:

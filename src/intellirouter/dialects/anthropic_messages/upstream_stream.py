@@ -4,7 +4,7 @@ Blocks may start with text or input and may lack a start or stop event. Blocks o
 emitted when they end.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -98,22 +98,6 @@ class MessageStreamDecoder:
         self._has_started = False
         self._has_stop = False
         self._is_finished = False
-        self._handlers: dict[str, Any] = {
-            "message_start": self._on_message_start,
-            "content_block_start": self._on_block_start,
-            "content_block_delta": self._on_block_delta,
-            "content_block_stop": self._on_block_stop,
-            "message_delta": self._on_message_delta,
-            "message_stop": self._on_message_stop,
-        }
-        self._deltas: dict[str, Any] = {
-            "text_delta": self._on_text,
-            "input_json_delta": self._on_input,
-            "thinking_delta": self._on_thinking,
-            "signature_delta": self._on_signature,
-            "citations_delta": self._on_citation,
-            "compaction_delta": self._on_compaction,
-        }
 
     @property
     def buffered_bytes(self) -> int:
@@ -148,7 +132,7 @@ class MessageStreamDecoder:
             raise decode_error_document({"error": event.error or {}}, data)
         handler = self._handlers.get(event.type or "")
         if handler is not None:  # pings and unknown events are ignored
-            handler(event)
+            handler(self, event)
 
     def _on_message_start(self, event: _WireEvent) -> None:
         message = event.message or {}
@@ -208,7 +192,7 @@ class MessageStreamDecoder:
         delta = event.delta or _NO_DELTA
         handler = self._deltas.get(delta.type or "")
         if handler is not None:
-            handler(block, delta)
+            handler(self, block, delta)
 
     def _on_text(self, block: _Block, delta: _Delta) -> None:
         if delta.text:
@@ -279,6 +263,23 @@ class MessageStreamDecoder:
             self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))
         self._events.append(StreamEnded())
         self._is_finished = True
+
+    _handlers: ClassVar[dict[str, Any]] = {
+        "message_start": _on_message_start,
+        "content_block_start": _on_block_start,
+        "content_block_delta": _on_block_delta,
+        "content_block_stop": _on_block_stop,
+        "message_delta": _on_message_delta,
+        "message_stop": _on_message_stop,
+    }
+    _deltas: ClassVar[dict[str, Any]] = {
+        "text_delta": _on_text,
+        "input_json_delta": _on_input,
+        "thinking_delta": _on_thinking,
+        "signature_delta": _on_signature,
+        "citations_delta": _on_citation,
+        "compaction_delta": _on_compaction,
+    }
 
 
 def _fill_missing_members(raw: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ contains the finish reasons, the citations and the usage.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -67,25 +67,11 @@ class ContentStream:
         self._summaries: dict[_PartKey, int] = {}
         self._stops: dict[int, Stop] = {}
         self._out: list[bytes] = []
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            StreamStarted: self._on_began,
-            TextDelta: self._on_text,
-            CitationDelta: self._on_citation,
-            RefusalDelta: self._on_refusal,
-            ReasoningDelta: self._on_reasoning,
-            ReasoningToken: self._on_signature,
-            ToolCallStarted: self._on_call,
-            ArgumentsDelta: self._on_arguments,
-            WholePart: self._on_whole_part,
-            PartEnded: self._on_part_ended,
-            ChoiceFinished: self._on_finished,
-            UsageUpdate: self._on_usage,
-        }
 
     def encode(self, events: Sequence[Event]) -> bytes:
         self._has_encoded = True
         for event in events:
-            self._handlers[event.__class__](event)
+            self._handlers[event.__class__](self, event)
         return self._take_output()
 
     def end(self) -> bytes:
@@ -203,3 +189,18 @@ class ContentStream:
             return
         self._out.append((b",\r\n" if self._is_array_open else b"[") + _encode(chunk))
         self._is_array_open = True
+
+    _handlers: ClassVar[dict[type, Any]] = {
+        StreamStarted: _on_began,
+        TextDelta: _on_text,
+        CitationDelta: _on_citation,
+        RefusalDelta: _on_refusal,
+        ReasoningDelta: _on_reasoning,
+        ReasoningToken: _on_signature,
+        ToolCallStarted: _on_call,
+        ArgumentsDelta: _on_arguments,
+        WholePart: _on_whole_part,
+        PartEnded: _on_part_ended,
+        ChoiceFinished: _on_finished,
+        UsageUpdate: _on_usage,
+    }

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, errors, new_id
+from intellirouter.dialects.adapt.answer_limits import too_many_calls
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     ChoiceFinished,
@@ -98,6 +99,7 @@ class ChoiceReader:
     def __init__(self, index: int, deployment: Deployment) -> None:
         self._index = index
         self._origin = origin_of(deployment)
+        self._limits = deployment.limits
         field = deployment.quirks.reasoning_field
         self._reasoning_fields = (field, *({"reasoning_content", "reasoning"} - {field}))
         self._parts = 0
@@ -315,6 +317,8 @@ class ChoiceReader:
             is_new = bool(arguments) and found.is_complete()
         if found is not None and not is_new:
             return found
+        if len(self._calls) >= self._limits.tool_calls:
+            raise too_many_calls(self._limits)  # before all calls of a very large event have been read
         call = _ToolCall(self._parts, upstream_id)
         self._parts += 1
         if not upstream_id or upstream_id in self._ids:

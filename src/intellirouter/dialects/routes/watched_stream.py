@@ -59,4 +59,4 @@ class WatchedStream:
         """Raise the error if the stream has no content yet; otherwise end the stream with it."""
         if not self.has_content:
             raise error
-        self.error, self.is_finished = error, True
+        self.error, self.is_finished = error.with_traceback(None), True  # whose frames refer to the answer

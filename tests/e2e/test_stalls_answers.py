@@ -135,9 +135,9 @@ def test_very_many_events_that_arrive_at_once(world: World, upstream: str) -> No
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_large_events(world: World, client: str) -> None:
-    """An event of 9 MB with 300,000 values, and one with 200,000 tool calls."""
-    chunk = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop", "logprobs": {"content": [[1]] * 300_000}}
-    padding = b'"' + b"A" * 8_000_000 + b'"'
+    """An event of 7 MB with 200,000 logprobs, and one with 200,000 tool calls."""
+    chunk = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop", "logprobs": {"content": [[1]] * 200_000}}
+    padding = b'"' + b"A" * 6_000_000 + b'"'
     event = b'data: {"id":"c","padding":' + padding + b',"choices":[' + msgspec.json.encode(chunk) + b"]}\n\n"
     assert world.measure(event + b"data: [DONE]\n\n", client, "openai_chat", stream=True).status_code == 200
     if client not in {"openai_chat", "gemini"}:
@@ -188,7 +188,7 @@ def test_embeddings(world: World, client: str, upstream: str) -> None:
 
 def test_a_stopping_gateway_does_not_finish_a_slow_answer(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, GatewayProcess(config(upstream, tmp_path), tmp_path) as gateway:
-        upstream.answer = corpus.stream("openai_chat", "texts", 100_000)
+        upstream.answer = corpus.stream("openai_chat", "texts", 30_000)
         path, body = request("openai_responses", "openai_chat/m", stream=True)
         with httpx.stream("POST", gateway.url + path, json=body, timeout=30) as response:
             next(response.iter_raw())

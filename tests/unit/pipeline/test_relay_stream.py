@@ -1,11 +1,15 @@
 """Relaying streams: what is sent when content arrives with the end, and what is recorded of the request."""
 
+import asyncio
+import gc
 import json
+import threading
 from typing import Any
 
 from intellirouter.core import OffLoop, Usage
 from intellirouter.pipeline.delivery import Delivery
-from intellirouter.pipeline.stream import open_stream, relay_stream
+from intellirouter.pipeline.large_answers import run_large
+from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 from tests.support.pipeline import EVENTS, World
 from tests.support.pipeline import Response as UpstreamAnswer
 
@@ -65,3 +69,68 @@ async def test_losses_of_a_streamed_request_are_recorded() -> None:
     await world.serve(json.dumps(body).encode(), endpoint="anthropic_messages")
     assert world.reply.error is None
     assert world.record.dropped == ("top_k;how=dropped",)
+
+
+class SlicedRelay(LateRelay):
+    """A relay that notes what it is fed, and where."""
+
+    has_content = True
+
+    def __init__(self, buffered_bytes: int) -> None:
+        self.buffered_bytes = buffered_bytes
+        self.fed: list[tuple[int, str]] = []
+
+    def feed(self, data: bytes) -> bytes:
+        self.fed.append((len(data), threading.current_thread().name))
+        return b"x"
+
+
+async def relayed(relay: SlicedRelay, *chunks: bytes) -> tuple[Reply, int]:
+    """Relay a stream. Returns what was sent, and how often another task ran in the meantime."""
+    reply: Any = Reply()
+    response: Any = Response(*chunks)
+    other: Any = relay
+    exchange: Any = None
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    stream = OpenStream(response, other, (), b"", False, OffLoop())
+    await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
+    counting.cancel()
+    return reply, turns
+
+
+async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue() -> None:
+    relay = SlicedRelay(0)
+    reply, turns = await relayed(relay, b"a" * 100_000, b"b" * 100)
+    assert [size for size, _ in relay.fed] == [16384] * 6 + [1696, 100]
+    assert {thread for _, thread in relay.fed} == {"MainThread"}
+    assert reply.sent == b"x" * 8
+    assert turns >= 6
+
+
+async def test_large_events_are_processed_in_a_thread() -> None:
+    relay = SlicedRelay(33_000)
+    await relayed(relay, b"a" * 100)
+    assert [thread for _, thread in relay.fed] == ["off-loop-medium"]
+    relay = SlicedRelay(2_000_000)
+    await relayed(relay, b"a" * 100)
+    assert [thread for _, thread in relay.fed] == ["off-loop-large"]
+
+
+async def test_garbage_is_not_collected_during_work_on_very_large_answers() -> None:
+    was_enabled = gc.isenabled()
+    gc.enable()
+    try:
+        assert await run_large(OffLoop(), 1_000_000, gc.isenabled)
+        assert not await run_large(OffLoop(), 2_000_000, gc.isenabled)
+        assert gc.isenabled()
+    finally:
+        if not was_enabled:
+            gc.disable()

@@ -54,6 +54,8 @@ _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_REPETITIONS: Final = 40
 _PROBE_CHARS: Final = 64
+_LOGPROB_CHARS: Final = 100
+"""The size of the logprobs of one token, approximately."""
 _MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 """The same for a stream that has not ended."""
 _ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
@@ -176,7 +178,7 @@ _NO_CALLS: Final[dict[int, list[str]]] = {}
 class StreamGuard(AnswerCounter):
     """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
 
-    __slots__ = ("_arguments", "_chars", "_has_output", "_ids", "_pieces", "_unchecked_chars", "argument_chars")
+    __slots__ = ("_arguments", "_chars", "_has_output", "_ids", "_pieces", "_unchecked_chars", "held_chars")
 
     def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
         super().__init__(limits)
@@ -187,8 +189,8 @@ class StreamGuard(AnswerCounter):
         self._pieces: list[str] = []
         self._unchecked_chars = 0
         self._chars = 0
-        self.argument_chars = 0
-        """The size of the arguments of all tool calls."""
+        self.held_chars = 0
+        """The size of what encoders may hold back until the end: arguments of tool calls, and logprobs."""
 
     def watch(self, events: Iterable[Event]) -> None:
         """Raise `UpstreamMalformed` for endless repetition, for tool arguments that are not a JSON object, and for an
@@ -196,8 +198,7 @@ class StreamGuard(AnswerCounter):
         """
         for event in events:
             if event.__class__ is TextDelta and event.part <= self._max_part:
-                self._has_output = True
-                self._check_text(event.text)
+                self._watch_text(event)
                 continue
             self._count(event)
             match event:
@@ -206,7 +207,7 @@ class StreamGuard(AnswerCounter):
                     if event.kind == "function":
                         self._arguments.setdefault(event.choice, {})[event.part] = []
                 case ArgumentsDelta():
-                    self.argument_chars += len(event.text)
+                    self.held_chars += len(event.text)
                     self._add_chars(len(event.text))
                     if (pieces := self._arguments.get(event.choice, _NO_CALLS).get(event.part)) is not None:
                         pieces.append(event.text)
@@ -237,9 +238,12 @@ class StreamGuard(AnswerCounter):
         if self._chars > self._limits.chars:
             raise too_many_chars(self._limits)
 
-    def _check_text(self, text: str) -> None:
-        self._pieces.append(text)
-        self._unchecked_chars += len(text)
+    def _watch_text(self, event: TextDelta) -> None:
+        self._has_output = True
+        self._pieces.append(event.text)
+        self._unchecked_chars += len(event.text)
+        if event.logprobs is not None:
+            self.held_chars += len(event.logprobs) * _LOGPROB_CHARS
         if self._unchecked_chars >= _MIN_REPETITION_CHARS:
             self._add_chars(self._unchecked_chars)
             self._unchecked_chars = 0

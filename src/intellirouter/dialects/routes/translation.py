@@ -31,8 +31,8 @@ from intellirouter.dialects.protocols import (
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
 
-_LARGE_ARGUMENT_CHARS: Final = 128 * 1024
-"""Some encoders hold arguments back. Larger ones take long to encode."""
+_MAX_QUICK_CHARS: Final = 128 * 1024
+"""How much an encoder can hold back that does not take long to encode."""
 
 
 class ChatTranslation(Route):
@@ -120,8 +120,8 @@ class TranslatedStream(WatchedStream):
 
     @property
     def buffered_bytes(self) -> int:
-        chars = self._guard.argument_chars
-        return self._decoder.buffered_bytes + (chars if chars > _LARGE_ARGUMENT_CHARS else 0)
+        held = self._guard.held_chars
+        return self._decoder.buffered_bytes + (held if held > _MAX_QUICK_CHARS else 0)
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:

@@ -290,7 +290,6 @@ KEY = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}",
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY.replace('13', '7')}",
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}sec-websocket-version: 13\r\nsec-websocket-key: AAAA\r\n",
-        f"POST /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}",
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}content-length: 2\r\n",
         f"GET /v1/ws?{'x' * 9000} HTTP/1.1\r\n{UPGRADE}{KEY}",
         f"GET /v1/ws HTTP/1.1\r\n{UPGRADE}{KEY}long: {'x' * 9000}\r\n",

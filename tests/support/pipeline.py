@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
@@ -160,13 +160,16 @@ class Source:
         self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
         self.request_id: str | None = members.get("request_id")
         self.is_task_owner: bool = members.get("is_task_owner", True)
-        self.wait_for_disconnect: Any = members.get("wait_for_disconnect")
+        self.on_disconnect: Callable[[], None] | None = None
         self.key: bytes | None = members.get("key")
         self.body = body
         self.gate: asyncio.Event | None = members.get("gate")
 
     def identify(self, generation: Generation) -> Identity:
         return generation.identify(self.key)
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        self.on_disconnect = on_disconnect
 
     async def read(self, limits: ServerSpec) -> bytes:
         if self.gate is not None:

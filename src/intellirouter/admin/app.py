@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -127,37 +128,28 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
                 code="invalid_value",
                 hint=f"Supported endpoints are: {known}.",
             )
-        spine, server = generation.spine, generation.runtime.server
+        spine = generation.spine
         exchange = spine.open("/api/v1/explain", client_endpoint)
         exchange.identity = caller
-        body = await _body(request, limit_bytes=server.max_body_bytes, deadline_s=server.body_timeout_s)
+        body = await _body(request)
         context = RequestContext(model=request.query_params.get("model", ""))
-        decided = spine.decide(exchange, spine.decode(exchange, body, context))
+        decided = spine.decide(exchange, await spine.decode_large(exchange, body, context))
         members = decided.resolved.by_name
-        losses = {name: client_endpoint.losses(decided.call, members[name]) for name in decided.decision.order}
+        losses = {
+            name: await spine.off_loop.run(len(body), partial(client_endpoint.losses, decided.call, members[name]))
+            for name in decided.decision.order
+        }
         return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 
-async def _body(request: Request, *, limit_bytes: int, deadline_s: float) -> bytes:
-    """Return the body of the request. The limits are those of the data plane."""
-    length = request.headers.get("content-length", "0")
-    size = int(length) if length.isdecimal() else 0
-    if size > limit_bytes:
-        raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
-    body = bytearray()
+async def _body(request: Request) -> bytes:
+    """Return the body of the request. The server limits its size, and how long it may take to arrive."""
     try:
-        async with asyncio.timeout(deadline_s):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > limit_bytes:
-                    raise errors.BodyTooLarge(f"The request body is larger than {limit_bytes} bytes.")
-    except TimeoutError:
-        raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
+        return await request.body()
     except ClientDisconnect:
         raise errors.ClientDisconnected(
             "The client closed the connection while it was sending the request body."
         ) from None
-    return bytes(body)
 
 
 def _health(plane: ControlPlane) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from intellirouter.config.runtime import (
     StoreSpec,
     is_loopback,
 )
-from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Store
+from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Server, Store
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
@@ -99,12 +99,15 @@ class _Compiler:
         deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
         models = self._models(deployments, providers)
         keys = self._keys()
+        if config.server.tls_key_file is not None and config.server.tls_cert_file is None:
+            hint = "Set server.tls_cert_file as well, or remove this setting."
+            self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
         if self._problems:
             raise ConfigError(self._problems)
         self._warn_about_auth(has_keys=bool(keys))
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
-            server=ServerSpec(**{**server.model_dump(exclude={"workers"}), "fetch_allow": tuple(server.fetch_allow)}),
+            server=_server(server),
             auth_required=config.auth.required,
             store=store,
             providers=providers,
@@ -353,6 +356,13 @@ class _Compiler:
                 )
             )
         return tuple(keys)
+
+
+def _server(server: Server) -> ServerSpec:
+    values = server.model_dump(exclude={"workers"})
+    values["fetch_allow"] = tuple(server.fetch_allow)
+    values["max_buffered_bytes"] = max(server.max_buffered_bytes, server.max_body_bytes)
+    return ServerSpec(**values)
 
 
 def _all_vendors(vendors: Collection[str]) -> str:

@@ -7,7 +7,16 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, AuthScheme, Price, Secret, Timeouts
+from intellirouter.core import (
+    DEFAULT_ANSWER_LIMITS,
+    DEFAULT_LIMITS,
+    AnswerLimits,
+    AuthScheme,
+    Price,
+    RequestLimits,
+    Secret,
+    Timeouts,
+)
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
@@ -17,15 +26,33 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     port: int = 8080
     role: str = "monolith"
     max_body_bytes: int = 32 * 1024 * 1024
-    max_json_depth: int = 128
     max_answer_bytes: int = DEFAULT_ANSWER_LIMITS.bytes
     max_answer_chars: int = DEFAULT_ANSWER_LIMITS.chars
     max_answer_parts: int = DEFAULT_ANSWER_LIMITS.parts
     max_answer_tool_calls: int = DEFAULT_ANSWER_LIMITS.tool_calls
+    max_json_depth: int = DEFAULT_LIMITS.json_depth
+    max_json_values: int = DEFAULT_LIMITS.json_values
+    max_json_objects: int = DEFAULT_LIMITS.json_objects
+    max_messages: int = DEFAULT_LIMITS.messages
+    max_content_parts: int = DEFAULT_LIMITS.content_parts
+    max_tools: int = DEFAULT_LIMITS.tools
+    max_inputs: int = DEFAULT_LIMITS.inputs
     body_timeout_s: float = 60.0
     """Timeout for receiving the whole request body."""
     drain_s: float = 30.0
     """How long a stopping gateway waits for in-flight requests."""
+    head_timeout_s: float = 30.0
+    """Timeout for receiving a request head, and for the first request on a connection."""
+    keep_alive_s: float = 75.0
+    """How long an idle connection is kept open."""
+    write_timeout_s: float = 60.0
+    """How long a client may read nothing of a response before its connection is closed."""
+    max_buffered_bytes: int = 96 * 1024 * 1024
+    """Memory for request bodies that are arriving, over all connections."""
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    unix_socket: str | None = None
+    """Path of a unix socket to listen on instead of host and port."""
     max_in_flight: int = 8192
     max_open_sockets: int = 8192
     """WebSockets that clients hold open."""
@@ -42,6 +69,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
             parts=self.max_answer_parts,
             tool_calls=self.max_answer_tool_calls,
         )
+
+    def request_limits(self) -> RequestLimits:
+        """Return the limits on the structure of a request."""
+        return RequestLimits(**{name: getattr(self, f"max_{name}") for name in RequestLimits.__struct_fields__})
 
 
 class BackoffSpec(Struct, frozen=True, kw_only=True):

@@ -81,8 +81,54 @@ class Server(Section):
         description="Maximum number of tool calls in an upstream's answer. Does not apply to streams that are relayed "
         "without being decoded.",
     )
+    max_json_values: Count = Field(
+        default=350_000,
+        description="Maximum number of values in a JSON request body: members of objects and elements of arrays. This "
+        "and the other limits on the structure of requests are checked for bodies above 32 KiB.",
+    )
+    max_json_objects: Count = Field(
+        default=100_000, description="Maximum number of objects and arrays in a JSON request body."
+    )
+    max_messages: Count = Field(default=20_000, description="Maximum number of messages or input items in a request.")
+    max_content_parts: Count = Field(
+        default=50_000,
+        description="Maximum number of content parts in all messages of a request, including tool calls and the parts "
+        "of tool results.",
+    )
+    max_tools: Count = Field(default=4096, description="Maximum number of tools in a request.")
+    max_inputs: Count = Field(
+        default=16_384,
+        description="Maximum number of inputs in a request: texts to embed, documents to rank, prompts to complete.",
+    )
     body_timeout_s: Seconds = Field(
         default=60.0, description="Timeout for receiving the whole request body, in seconds."
+    )
+    head_timeout_s: Seconds = Field(
+        default=30.0,
+        description="Timeout for receiving the head of a request, and for the first request on a connection, in "
+        "seconds.",
+    )
+    keep_alive_s: Seconds = Field(default=75.0, description="How long an idle connection is kept open, in seconds.")
+    write_timeout_s: Seconds = Field(
+        default=60.0,
+        description="How long a client may read nothing of a response before its connection is closed, in seconds.",
+    )
+    max_buffered_bytes: int = Field(
+        default=96 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=64 * 1024**3,
+        description="Maximum memory for large request bodies that are arriving, over all connections, in bytes. "
+        "Further bodies wait for up to 10 seconds and are then rejected with 503. It is at least max_body_bytes.",
+    )
+    tls_cert_file: Text | None = Field(
+        default=None,
+        description="Certificate chain (PEM) for HTTPS. A reload reads it again. If not set, the gateway serves HTTP.",
+    )
+    tls_key_file: Text | None = Field(
+        default=None, description="Private key (PEM) of the certificate, if it is not in the same file."
+    )
+    unix_socket: Text | None = Field(
+        default=None, description="Path of a unix socket to listen on, instead of host and port."
     )
     drain_s: float = Field(
         default=30.0,

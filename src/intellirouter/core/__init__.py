@@ -10,9 +10,10 @@ from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.ids import new_id
+from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
-from intellirouter.core.off_loop import OffLoop, is_large
+from intellirouter.core.off_loop import SMALL_BYTES, OffLoop, is_large, is_off_loop
 from intellirouter.core.ports import (
     CredentialRotator,
     Fetcher,
@@ -33,10 +34,12 @@ from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
     "DEFAULT_ANSWER_LIMITS",
+    "DEFAULT_LIMITS",
     "EMPTY_CONTEXT",
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
+    "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "UNKNOWN_PROFILE",
     "AnswerLimits",
@@ -66,6 +69,7 @@ __all__ = [
     "ReasoningControl",
     "RecordColumn",
     "RequestContext",
+    "RequestLimits",
     "Secret",
     "SmallInt",
     "SocketClosed",
@@ -86,6 +90,7 @@ __all__ = [
     "estimate_tokens",
     "format_usd",
     "is_large",
+    "is_off_loop",
     "new_id",
     "pusd_per_token",
     "timeout_error",

@@ -160,6 +160,13 @@ class NotFound(ClientError):
     code = "unknown_url"
 
 
+def without_frames(error: GatewayError) -> GatewayError:
+    """Remove the traceback of an error that is stored: its frames would keep the request alive, in a cycle."""
+    error.__traceback__ = None
+    error.__context__ = None
+    return error
+
+
 API_DOCS_HINT: Final = "See /api/docs for the endpoints of this gateway."
 
 

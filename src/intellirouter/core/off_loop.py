@@ -19,9 +19,12 @@ T = TypeVar("T")
 SMALL_BYTES: Final = 32 * 1024
 """Bodies of this size are always decoded on the event loop. The slowest takes about 20 ms."""
 _MEDIUM_BYTES: Final = 1024 * 1024
-_MAX_COMMAS: Final = 1000
-"""Medium-sized bodies with more commas take milliseconds to decode; those with fewer consist of a few long strings."""
+_MAX_MARKS: Final = 1000
+"""Medium-sized bodies with more commas or brackets may take long; those with fewer consist of a few long strings."""
 _MAX_WAITING: Final = 256
+
+_threads: Final[set[int]] = set()
+"""The threads that work off the event loop."""
 
 
 def is_large(body: bytes) -> bool:
@@ -29,8 +32,17 @@ def is_large(body: bytes) -> bool:
     size = len(body)
     if size <= SMALL_BYTES:
         return False
+    return size > _MEDIUM_BYTES or _has_many(body, b",") or _has_many(body, b"[") or _has_many(body, b"{")
+
+
+def _has_many(body: bytes, mark: bytes) -> bool:
     # `replace` stops at the limit and is faster than `count`, which looks at every byte.
-    return size > _MEDIUM_BYTES or size - len(body.replace(b",", b"", _MAX_COMMAS + 1)) > _MAX_COMMAS
+    return len(body) - len(body.replace(mark, b"", _MAX_MARKS + 1)) > _MAX_MARKS
+
+
+def is_off_loop() -> bool:
+    """Return whether the current thread works off the event loop."""
+    return threading.get_ident() in _threads
 
 
 class OffLoop:
@@ -58,6 +70,8 @@ class OffLoop:
             return await future
         finally:
             lane.drop(job)
+            # The future refers to an error, whose traceback refers to this frame.
+            del job, future
 
     def close(self) -> None:
         """End the threads after the work in progress. Work that is waiting is not done."""
@@ -127,8 +141,12 @@ Finish = Callable[["asyncio.Future[Any]", Any, BaseException | None], None]
 
 def _work(jobs: "SimpleQueue[_Job[Any] | None]", finish: Finish) -> None:
     """Run jobs until there is None. Keeps no reference to a job while it waits for the next one."""
-    while _run_next(jobs, finish):
-        pass
+    _threads.add(threading.get_ident())
+    try:
+        while _run_next(jobs, finish):
+            pass
+    finally:
+        _threads.discard(threading.get_ident())
 
 
 def _run_next(jobs: "SimpleQueue[_Job[Any] | None]", finish: Finish) -> bool:

@@ -39,6 +39,7 @@ from intellirouter.dialects.registry import (
 )
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.json_depth import check_depth
+from intellirouter.dialects.wire.json_limits import check_json
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
@@ -67,6 +68,7 @@ __all__ = [
     "anthropic_model",
     "build_dialects",
     "check_depth",
+    "check_json",
     "collect",
     "decode_body",
     "describe_json_error",

@@ -9,10 +9,12 @@ from intellirouter.core import (
     SYSTEM_CLOCK,
     Clock,
     Deployment,
+    OffLoop,
     Phase,
     Timeouts,
     UpstreamRequest,
     errors,
+    is_large,
     timeout_error,
 )
 from intellirouter.fake.faults import ModelFault, apply_model_fault
@@ -33,8 +35,10 @@ class FakeProvider:
     transport.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, off_loop: OffLoop | None = None) -> None:
+        """`off_loop` reads large requests. The default has threads of its own."""
         self._clock = clock
+        self._off_loop = off_loop or OffLoop()
         self._calls: Counter[str] = Counter()
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> "FakeResponse":
@@ -43,19 +47,25 @@ class FakeProvider:
         Raises `UpstreamTimeout` after `first_token_s` (or `total_s`), and `UpstreamDisconnected` if the model closes
         the connection before the headers.
         """
-        script = self._script(deployment, request)
+        script = await self._script(deployment, request)
         response = FakeResponse(deployment, script)
         await response.wait_for_head()
         return response
 
-    def _script(self, deployment: Deployment, request: UpstreamRequest) -> Script:
+    async def _script(self, deployment: Deployment, request: UpstreamRequest) -> Script:
         name = deployment.upstream_model
         behavior = find_behavior(name)
         if behavior is None:
             return script_of(model_not_found(name).reply())
         path = request.path.partition("?")[0]
         operation = next((known for known in ("/chat/completions", "/embeddings") if path.endswith(known)), path)
-        _, reply = answer(operation, request.body, created_s=self._clock.epoch_us() // 1_000_000, behavior=behavior)
+        body, created_s = request.body, self._clock.epoch_us() // 1_000_000
+        if is_large(body):
+            _, reply = await self._off_loop.run(
+                len(body), lambda: answer(operation, body, created_s=created_s, behavior=behavior)
+            )
+        else:
+            _, reply = answer(operation, body, created_s=created_s, behavior=behavior)
         return apply_model_fault(reply, self._fault(deployment.name, behavior))
 
     def _fault(self, deployment: str, behavior: ModelBehavior) -> ModelFault | None:

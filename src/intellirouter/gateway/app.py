@@ -1,18 +1,17 @@
-"""The data plane: an ASGI application without a framework, which looks up the path and enters the pipeline."""
+"""The data plane over HTTP: looks up the path and enters the pipeline."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final
-from urllib.parse import parse_qsl, unquote
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
-from intellirouter.core import EMPTY_CONTEXT, Current, errors, new_id
+from intellirouter.core import Current, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.asgi import Receive, Scope, Send
-from intellirouter.gateway.body import check_body, read_body
 from intellirouter.gateway.credentials import request_key
+from intellirouter.gateway.destination import destination_of, media_type_refusal
+from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
-from intellirouter.gateway.paths import context_of
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Generation, Headers
@@ -39,50 +38,39 @@ class Gateway:
         self._render_metrics = render_metrics
         self._resources = tuple(resources)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def serve(self, request: HttpRequest) -> Coroutine[Any, Any, object]:
         """Serve one HTTP request."""
-        path, dialects = scope["path"], self._current.value.dialects
-        model, is_stream = "", False
-        endpoint = dialects.endpoints_by_path.get(path)
-        if endpoint is None and scope["method"] == "POST" and (match := dialects.match(path)) is not None:
-            endpoint, model, is_stream = match.endpoint, unquote(match.model), match.is_stream
-        if endpoint is None or scope["method"] != "POST":
-            await self._serve_page(scope, receive, send)
-            return
-        context = EMPTY_CONTEXT
-        if model or endpoint.header_names:
-            context = context_of(endpoint, scope, model, is_stream=is_stream)
-        await self._entry.serve(
-            HttpSource(scope, receive, endpoint, context), ClientReply(scope, send, endpoint.errors)
-        )
+        destination = destination_of(request.head, self._current.value)
+        if destination is None:
+            return self._serve_page(request)
+        return self._entry.serve(HttpSource(request, destination), ClientReply(request, destination.endpoint.errors))
 
-    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope["method"] == "HEAD"
+    async def _serve_page(self, request: HttpRequest) -> None:
+        head = request.head
         headers: Headers = [(b"x-request-id", new_id("req_").encode())]
-        presented = dict(scope["headers"])
         try:
-            page = await self._page(scope, receive, presented)
+            page = await self._page(request)
         except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
-                headers.append((b"allow", self._allowed(scope["path"]).encode()))
-            # An empty scope, because the server's extension does not support HEAD.
-            style = self._current.value.dialects.errors_at(scope["path"], presented)
-            await ClientReply({}, send, style).refuse(error, headers)
+                headers.append((b"allow", self._allowed(head.path).encode()))
+            style = self._current.value.dialects.errors_at(head.path, head.headers)
+            await ClientReply(request, style).refuse(error, headers)
             return
         if isinstance(page, Download):
-            await _send_download(page, headers, send)
+            await _send_download(page, headers, request)
             return
         status, content_type, body = page
-        if scope["path"] in description.PATHS:
+        if head.path in description.PATHS:
             headers += description.HEADERS
-        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if is_head else body})
+        headers.append((b"content-type", content_type))
+        if not request.respond(status, header_lines(headers), body):
+            await request.flush()
 
-    async def _page(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Page | Download:
-        path, method = scope["path"], scope["method"]
+    async def _page(self, request: HttpRequest) -> Page | Download:
+        head = request.head
+        path, method = head.path, head.method
         allowed = self._allowed(path)
         if not allowed:
             # OpenAI's wording.
@@ -99,34 +87,34 @@ class Gateway:
         if path in description.PATHS:
             return await asyncio.to_thread(description.page, path)
         generation = self._current.value
-        identity = generation.identify(request_key(headers, scope))
+        identity = generation.identify(request_key(head.headers, head.query))
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics require a key with the admin grant.")
             return self._render_metrics()
         if models.is_page(path):
-            return models.page(generation.catalog, identity, path, headers, scope["query_string"])
-        return await self._resource(scope, receive, headers, identity)
+            return models.page(generation.catalog, identity, path, head.headers, head.query)
+        return await self._resource(request, identity)
 
-    async def _resource(
-        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], identity: Identity
-    ) -> Page | Download:
-        path, method = scope["path"], scope["method"]
+    async def _resource(self, request: HttpRequest, identity: Identity) -> Page | Download:
+        head = request.head
+        path, method = head.path, head.method
         resource = next(each for each in self._resources if each.allowed(path))
         limits = self._current.value.runtime.server
         body = b""
         if method == "POST":
-            check_body(headers, limits.max_body_bytes, is_json=path in resource.json_paths)
-            body = await read_body(receive, limit_bytes=limits.max_body_bytes, deadline_s=limits.body_timeout_s)
-        request = ResourceRequest(
+            if path in resource.json_paths and (refusal := media_type_refusal(head.headers)) is not None:
+                raise refusal
+            body = await request.read_body(limits.max_body_bytes, limits.body_timeout_s)
+        resource_request = ResourceRequest(
             identity=identity,
             method=method,
             path=path,
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
-            headers=headers,
+            query=dict(parse_qsl(head.query.decode("latin-1"))),
+            headers=head.headers,
             body=body,
         )
-        return await resource.serve(request)
+        return await resource.serve(resource_request)
 
     def _allowed(self, path: str) -> str:
         """Return the methods that a path supports; empty for an unknown path."""
@@ -151,15 +139,19 @@ def _unknown_method(path: str, methods: Sequence[str]) -> errors.NotFound:
     )
 
 
-async def _send_download(page: Download, headers: Headers, send: Send) -> None:
-    headers += ((b"content-type", page.content_type), (b"content-length", b"%d" % page.size_bytes), *page.headers)
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+async def _send_download(page: Download, headers: Headers, request: HttpRequest) -> None:
+    headers += ((b"content-type", page.content_type), *page.headers)
+    request.begin(200, header_lines(headers), page.size_bytes)
     left = page.size_bytes
     try:
         async for piece in page.pieces:
             left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await request.write(piece)
+    except errors.ClientDisconnected:
+        return
     except errors.GatewayError as error:
         logger.warning("A download broke off. %s", error.message)
-    if not left:  # otherwise the file was deleted meanwhile, and the server closes the connection
-        await send({"type": "http.response.body", "body": b""})
+    if left:  # the file was deleted meanwhile
+        request.abort()
+    else:
+        await request.end()

@@ -1,14 +1,13 @@
 """Finds the API key in a request, wherever the client's dialect puts it."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
-
-from intellirouter.gateway.asgi import Scope
 
 _KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 
 
-def request_key(headers: dict[bytes, bytes], scope: Scope | None = None) -> bytes | None:
+def request_key(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes | None:
     """Return the key: `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`, or `?key=` (Gemini)."""
     value = headers.get(b"authorization")
     if value is not None:
@@ -18,7 +17,6 @@ def request_key(headers: dict[bytes, bytes], scope: Scope | None = None) -> byte
     for name in _KEY_HEADERS:
         if name in headers:
             return headers[name].strip()
-    query: bytes = scope["query_string"] if scope is not None else b""
     if b"key=" in query:
         for part in query.split(b"&"):
             if part.startswith(b"key="):

@@ -1,5 +1,6 @@
 """The model lists: `/v1/models` for OpenAI and Anthropic clients, `/v1beta/models` for Gemini clients."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -26,7 +27,7 @@ def is_page(path: str) -> bool:
     return path in {_OPENAI, _GEMINI} or path.startswith((f"{_OPENAI}/", f"{_GEMINI}/"))
 
 
-def page(catalog: Catalog, identity: Identity, path: str, headers: dict[bytes, bytes], query_string: bytes) -> Page:
+def page(catalog: Catalog, identity: Identity, path: str, headers: Mapping[bytes, bytes], query_string: bytes) -> Page:
     """Return the models that the caller may use, or one of them, in the dialect that path and headers indicate."""
     query = dict(parse_qsl(query_string.decode("latin-1")))
     is_gemini = path.startswith(_GEMINI) or b"x-goog-api-key" in headers

@@ -9,7 +9,7 @@ from intellirouter.catalog import ResolvedModel
 from intellirouter.core import Current, errors
 from intellirouter.dialects import ollama_models
 from intellirouter.pipeline import Generation
-from intellirouter.resources import JSON, Page, ResourceRequest
+from intellirouter.resources import JSON, Page, ResourceRequest, check_small
 
 _METHODS: Final = {
     "/api/tags": "GET, HEAD",
@@ -62,6 +62,7 @@ class OllamaPages:
     def _requested_model(self, request: ResourceRequest) -> ollama_models.ListedModel:
         if not request.body.strip():
             raise errors.InvalidRequest("The request body is empty.", code="invalid_json")
+        check_small(request.body)
         try:
             shown = _decode_show.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -3,21 +3,19 @@
 from intellirouter.core import EMPTY_CONTEXT, RequestContext
 from intellirouter.dialects import Dialects, Endpoint
 from intellirouter.gateway import description
-from intellirouter.gateway.asgi import Scope
+from intellirouter.gateway.http import RequestHead
 
 
-def context_of(endpoint: Endpoint, scope: Scope, model: str = "", *, is_stream: bool = False) -> RequestContext:
+def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_stream: bool = False) -> RequestContext:
     """Return the parts of the request outside its body that belong to its dialect."""
     if not model and not endpoint.header_names:
         return EMPTY_CONTEXT
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in scope["headers"]
+        for name, value in head.fields
         if name in endpoint.header_names
     )
-    query = "&".join(
-        part for part in scope["query_string"].decode("latin-1").split("&") if part and not part.startswith("key=")
-    )
+    query = "&".join(part for part in head.query.decode("latin-1").split("&") if part and not part.startswith("key="))
     return RequestContext(model=model, is_stream=is_stream, query=query, headers=headers)
 
 

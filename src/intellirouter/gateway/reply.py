@@ -1,11 +1,11 @@
-"""Sends the answer of an exchange to an HTTP client, as ASGI messages. Errors are in the client's dialect."""
+"""Sends the answer of an exchange to an HTTP client. Errors are in the client's dialect."""
 
 from typing import Final
 
 from intellirouter.core import errors
 from intellirouter.dialects import ErrorStyle
-from intellirouter.gateway.asgi import RESPOND, Scope, Send
 from intellirouter.gateway.decision_headers import decision_headers
+from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.pipeline import Exchange, Headers
 
 _STREAM_HEADERS: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -15,21 +15,18 @@ _JSON: Final = b"application/json"
 class ClientReply:
     """Implements `pipeline.Reply` for one HTTP request. `style` renders errors."""
 
-    __slots__ = ("_respond", "_scope", "_send", "_style", "has_begun")
+    __slots__ = ("_request", "_style", "end", "has_begun", "write")
 
-    def __init__(self, scope: Scope, send: Send, style: ErrorStyle) -> None:
-        self._scope = scope
+    def __init__(self, request: HttpRequest, style: ErrorStyle) -> None:
+        self._request = request
         self._style = style
-        self._send = send
-        extensions = scope.get("extensions")
-        self._respond = extensions.get(RESPOND) if extensions else None
         self.has_begun = False
+        self.write = request.write
+        self.end = request.end
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
-        headers = decision_headers(exchange)
-        if not self._respond_at_once(status, headers, body, content_type):
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
-            await self._send({"type": "http.response.body", "body": body})
+        if not self._respond(status, decision_headers(exchange), body, content_type):
+            await self._request.flush()
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         self.has_begun = True
@@ -38,13 +35,7 @@ class ClientReply:
             headers.append((id_header, headers[0][1]))
         headers.append((b"content-type", stream_type))
         headers += _STREAM_HEADERS
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data})
+        self._request.begin(200, header_lines(headers))
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         if self.has_begun:
@@ -55,28 +46,15 @@ class ClientReply:
 
     async def refuse(self, error: errors.GatewayError, headers: Headers) -> None:
         """Send an error. The first of `headers` must be `x-request-id`."""
-        status = self._style.status(error)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
-        if status in {408, 413}:
-            headers.append((b"connection", b"close"))  # the client is still sending the body
-            self._respond = None  # the server honors this header only in ASGI messages
-        body = self._style.encode(error)
-        if not self._respond_at_once(status, headers, body, _JSON):
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
-            await self._send({"type": "http.response.body", "body": body})
+        if not self._respond(self._style.status(error), headers, self._style.encode(error), _JSON):
+            await self._request.flush()
 
-    def _respond_at_once(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> bool:
-        """Complete the headers. Returns True if the server's extension has sent the whole response."""
+    def _respond(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> bool:
         self.has_begun = True
         if (id_header := self._style.id_header) is not None:
             headers.append((id_header, headers[0][1]))
-        headers += ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
-        respond = self._respond
-        return respond is not None and respond(self._scope, status, header_lines(headers), body)
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Return headers in their wire format. Names and values must not contain line breaks."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        headers.append((b"content-type", content_type))
+        return self._request.respond(status, header_lines(headers), body)

@@ -8,6 +8,7 @@ of the body, a record of every refused request, and the meaning of a cancellatio
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from intellirouter.config.runtime import ServerSpec
@@ -16,7 +17,7 @@ from intellirouter.dialects import Endpoint
 from intellirouter.governance import Identity
 from intellirouter.pipeline.exchange import Exchange, Reply, Responder
 from intellirouter.pipeline.generation import Generation
-from intellirouter.pipeline.in_flight import InFlight, WaitForDisconnect
+from intellirouter.pipeline.in_flight import InFlight
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Spine
 
@@ -47,17 +48,18 @@ class Source(Protocol):
         """True if the current task serves only this request, so that canceling the task cancels the request."""
         ...
 
-    @property
-    def wait_for_disconnect(self) -> WaitForDisconnect | None:
-        """Waits until the client disconnects. None if the source itself cancels the request."""
-        ...
-
     def identify(self, generation: Generation) -> Identity:
         """Return the caller. Raises `Unauthenticated`, or another error if the source refuses the request."""
         ...
 
-    def read(self, limits: ServerSpec) -> Awaitable[bytes]:
+    def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:
         """Return the body. Raises `ClientDisconnected`, or an error if the body exceeds the limits."""
+        ...
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Call `on_disconnect` if the client disconnects from now on. Does nothing if the source itself cancels the
+        request.
+        """
         ...
 
 
@@ -94,9 +96,11 @@ class Entry:
             on_open(exchange)
         try:
             exchange.identity = source.identify(generation)
-            self._in_flight.add(exchange, limits.max_in_flight, source.wait_for_disconnect)
-            body = await source.read(limits)
-            exchange.is_received = True
+            self._in_flight.add(exchange, limits.max_in_flight)
+            body = source.read(limits)
+            if not isinstance(body, bytes):
+                body = await body
+            source.watch(partial(self._in_flight.disconnect, exchange))
             await work(spine, exchange, body, source.context, responder)
         except errors.ClientDisconnected:
             pass  # the request was never complete, so there is nothing to answer and nothing to record

@@ -86,8 +86,6 @@ class Exchange:
     error: errors.GatewayError | None = None
     error_event: bytes | None = None
     """The error event of the client's dialect, for a stream that fails after it has begun."""
-    is_received: bool = False
-    """The body has been read."""
     is_client_disconnected: bool = False
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""

@@ -67,9 +67,10 @@ class Executor(Struct, frozen=True, kw_only=True):
             return WholeAnswer(await self._answer_locally(route, call, deployment), b"", ())
         if call.is_large:
             request = await self._encode_large(route, call, deployment)
+        elif urls := route.media_urls(call, deployment):
+            await fetch_media(self.fetcher, call, urls)
+            request = await self.off_loop.run(len(call.body), lambda: route.encode_request(call, deployment))
         else:
-            if urls := route.media_urls(call, deployment):
-                await fetch_media(self.fetcher, call, urls)
             request = route.encode_request(call, deployment)
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)

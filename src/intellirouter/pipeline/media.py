@@ -5,7 +5,7 @@ import base64
 from collections.abc import Sequence
 from typing import Final
 
-from intellirouter.core import Call, Fetcher, errors
+from intellirouter.core import SMALL_BYTES, Call, Fetcher, errors
 
 _MAX_URLS: Final = 32
 _MAX_BYTES: Final = 20 * 1024 * 1024
@@ -40,5 +40,13 @@ async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) 
             raise errors.InvalidRequest(
                 f"The media of the request's URLs are larger than {_MAX_BYTES} bytes in total.", code="media_too_large"
             )
-        fetched[url] = (media_type, base64.b64encode(data).decode("ascii"))
+        if len(data) > SMALL_BYTES:
+            text = await asyncio.to_thread(_base64, data)
+        else:
+            text = _base64(data)
+        fetched[url] = (media_type, text)
     call.fetched = fetched
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

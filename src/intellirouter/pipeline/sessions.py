@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 from intellirouter.core import (
+    SMALL_BYTES,
     Clock,
     Deployment,
     FrameSocket,
+    OffLoop,
     SocketClosed,
     SocketRefusal,
     SocketUpstream,
@@ -37,6 +39,7 @@ _CLIENT_CLOSE_CODES: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
 _UPSTREAM_CLOSE_CODES: Final = {1005: 1000, 1006: 1001, 1015: 1001, 1004: 1000}
 """Close codes that must not be sent, and the codes sent to the upstream instead."""
 
+Edit = Callable[[str | bytes], str | bytes]
 Party = Literal["client", "upstream", "idle", "limit", "gateway"]
 _FINISH_REASONS: Final[dict[Party, str]] = {
     "client": "client_closed",
@@ -81,6 +84,8 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
     upstream: SocketUpstream | None
     attempts: Attempts
     settle: Callable[[Exchange], None]
+    off_loop: OffLoop
+    """Edits large messages."""
     idle_s: float
     max_s: float
 
@@ -168,10 +173,9 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         """Relay messages until a party closes its socket, a time limit is reached, or the gateway stops."""
         owner = TaskOwner("session")
         socket, relay, activity = accepted.socket, accepted.relay, _Activity(self.attempts.clock)
-        up = owner.start(_forward("client", session, socket, relay.from_client, activity), "up", is_awaited=True)
-        down = owner.start(
-            _forward("upstream", socket, session, relay.from_upstream, activity), "down", is_awaited=True
-        )
+        client, upstream = _Direction("client", session, socket), _Direction("upstream", socket, session)
+        up = owner.start(self._forward(client, relay.from_client, activity), "up", is_awaited=True)
+        down = owner.start(self._forward(upstream, relay.from_upstream, activity), "down", is_awaited=True)
         stop = owner.start(session.is_stopping.wait(), "stop", is_awaited=True)
         ends_s = self.attempts.clock.monotonic_s() + self.max_s
         try:
@@ -196,6 +200,35 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         finally:
             await owner.stop()
 
+    async def _forward(self, way: "_Direction", edit: Edit, activity: "_Activity") -> _SessionEnd:
+        """Forward messages until one of the sockets is closed."""
+        receiver: Party = "upstream" if way.sender == "client" else "client"
+        while True:
+            try:
+                message = await way.source.receive()
+            except SocketClosed as closed:
+                return _SessionEnd(way.sender, closed.code, closed.reason)
+            activity.note()
+            edited = await self._edited(message, edit) if len(message) > SMALL_BYTES else edit(message)
+            try:
+                await way.target.send(edited)
+            except SocketClosed as closed:
+                return _SessionEnd(receiver, closed.code, closed.reason)
+            message = edited = ""  # a large message must not stay alive until the next one arrives
+            activity.note()
+
+    async def _edited(self, message: str | bytes, edit: Edit) -> str | bytes:
+        """Edit a large message off the event loop."""
+        return await self.off_loop.run(len(message), lambda: edit(message))
+
+
+class _Direction(Struct, frozen=True):
+    """Forwards messages from the socket of `sender` to the other one."""
+
+    sender: Party
+    source: FrameSocket
+    target: FrameSocket
+
 
 class _Activity:
     """The time of the last message in either direction."""
@@ -206,28 +239,6 @@ class _Activity:
 
     def note(self) -> None:
         self.last_s = self._now_s()
-
-
-async def _forward(
-    sender: Party,
-    source: FrameSocket,
-    target: FrameSocket,
-    edit: Callable[[str | bytes], Any],
-    activity: _Activity,
-) -> _SessionEnd:
-    """Forward messages from `source`, the socket of `sender`, to `target`, until one of the sockets is closed."""
-    receiver: Party = "upstream" if sender == "client" else "client"
-    while True:
-        try:
-            message = await source.receive()
-        except SocketClosed as closed:
-            return _SessionEnd(sender, closed.code, closed.reason)
-        activity.note()
-        try:
-            await target.send(edit(message))
-        except SocketClosed as closed:
-            return _SessionEnd(receiver, closed.code, closed.reason)
-        activity.note()
 
 
 async def _close_client(

@@ -30,7 +30,7 @@ from intellirouter.core import (
     is_large,
     new_id,
 )
-from intellirouter.dialects import Endpoint, check_depth
+from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
@@ -70,7 +70,7 @@ class Spine:
     """Processes requests with one compiled configuration. A reload builds a new spine for new requests."""
 
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
-        self._runtime = runtime
+        self._limits = runtime.server.request_limits()
         self._catalog = catalog
         self._parts = parts
         self._stages = stages
@@ -82,9 +82,15 @@ class Spine:
             upstream=parts.sockets,
             attempts=parts.attempts,
             settle=self.settle,
+            off_loop=parts.off_loop,
             idle_s=runtime.server.socket_idle_s,
             max_s=runtime.server.socket_max_s,
         )
+
+    @property
+    def off_loop(self) -> OffLoop:
+        """Decodes large messages before they enter the pipeline."""
+        return self._parts.off_loop
 
     def open(self, path: str, endpoint: Endpoint, request_id: str | None = None) -> Exchange:
         """Return a new exchange. `request_id` is the id of the exchange that it continues, if any."""
@@ -108,7 +114,7 @@ class Spine:
     ) -> None:
         try:
             if is_large(body):
-                request = await self._decode_large(exchange, body, context)
+                request = await self.decode_large(exchange, body, context)
             else:
                 request = self.decode(exchange, body, context)
             dialect = request.call.dialect
@@ -143,7 +149,7 @@ class Spine:
 
     async def refuse(self, exchange: Exchange, error: errors.GatewayError, responder: Responder) -> None:
         """Settle a failed exchange, then report the error to the client."""
-        exchange.error = error
+        exchange.error = errors.without_frames(error)
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
         logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.located_message)
@@ -152,19 +158,22 @@ class Spine:
 
     def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
-        return self._resolve(exchange, self._decode_call(exchange.endpoint, body, context))
+        if exchange.endpoint.is_json:
+            check_depth(body, self._limits.json_depth)
+        return self._resolve(exchange, exchange.endpoint.decode_request(body, context))
 
-    async def _decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
-        """Do the same as `decode`, off the event loop."""
-        endpoint = exchange.endpoint
-        call = await self._parts.off_loop.run(len(body), lambda: self._decode_call(endpoint, body, context))
+    async def decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
+        """Do the same as `decode` for a large body, off the event loop. Only large bodies can exceed the limits."""
+        endpoint, limits = exchange.endpoint, self._limits
+
+        def decode() -> Call:
+            if endpoint.is_json:
+                check_json(body, limits)
+            return endpoint.decode_request(body, context)
+
+        call = await self._parts.off_loop.run(len(body), decode)
         call.is_large = True
         return self._resolve(exchange, call)
-
-    def _decode_call(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
-        if endpoint.is_json:
-            check_depth(body, self._runtime.server.max_json_depth)
-        return endpoint.decode_request(body, context)
 
     def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
         exchange.call = call

@@ -12,7 +12,7 @@ from intellirouter.resources.files.file_store import FileStore
 from intellirouter.resources.files.resource import Files
 from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.resources.pages import JSON, Page, live, ready
-from intellirouter.resources.resource import Download, Resource, ResourceRequest
+from intellirouter.resources.resource import Download, Resource, ResourceRequest, check_small
 from intellirouter.resources.responses.background import BackgroundResponses
 from intellirouter.resources.responses.resource import Responses
 from intellirouter.resources.responses.stage import ResponsesStage
@@ -33,6 +33,7 @@ __all__ = [
     "ResponseStore",
     "Responses",
     "ResponsesStage",
+    "check_small",
     "live",
     "ready",
 ]

@@ -1,12 +1,12 @@
 """The interface of API resources, such as files and batches. Requests to them are answered without an exchange."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import SMALL_BYTES, errors
 from intellirouter.governance import Identity
 from intellirouter.resources.pages import JSON, Page
 
@@ -18,7 +18,7 @@ class ResourceRequest(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     query: dict[str, str]
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]
     body: bytes = b""
 
 
@@ -47,6 +47,12 @@ class Resource(Protocol):
     async def serve(self, request: ResourceRequest) -> Page | Download:
         """Return the response. Raises `GatewayError`."""
         ...
+
+
+def check_small(body: bytes) -> None:
+    """Raise `BodyTooLarge` for a body that is too large to be decoded on the event loop."""
+    if len(body) > SMALL_BYTES:
+        raise errors.BodyTooLarge(f"The body of this request is larger than {SMALL_BYTES} bytes.", hint="")
 
 
 def json_page(document: Any) -> Page:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import intellirouter
 from intellirouter.config import Discovery, Runtime
@@ -13,10 +13,9 @@ _PERCENT_STEP: Final = 10
 _MAX_LISTED_MODELS: Final = 8
 
 
-def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port: int, config_path: Path | None) -> None:
-    """Print the summary of a started gateway on standard output."""
-    shown_host = "127.0.0.1" if host in {"0.0.0.0", "::"} else (f"[{host}]" if ":" in host else host)
-    url = f"http://{shown_host}:{port}"
+def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, config_path: Path | None) -> None:
+    """Print the summary of a started gateway on standard output. `address` is that of the listening socket."""
+    url = _url(runtime, address)
     lines = [f"IntelliRouter {intellirouter.__version__}"]
     if discovery is not None:
         lines += ["  using    " + finding for finding in discovery.findings]
@@ -27,10 +26,20 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, host: str, port:
     lines.append(f"  store    {runtime.store.url}")
     lines.append(f"  auth     {'API key required' if runtime.is_auth_required else 'no API key required'}")
     lines += ["  warning  " + warning for warning in runtime.warnings]
-    lines.append(f"  serving  {url}/v1   (press Ctrl-C to stop)")
+    place = f" on {address}" if isinstance(address, str) else ""
+    lines.append(f"  serving  {url}/v1{place}   (press Ctrl-C to stop)")
     lines += _example(runtime, url)
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def _url(runtime: Runtime, address: Any) -> str:
+    scheme = "http" if runtime.server.tls_cert_file is None else "https"
+    if isinstance(address, str):
+        return f"{scheme}://localhost"
+    host, port = address[:2]
+    shown_host = "127.0.0.1" if host in {"0.0.0.0", "::"} else (f"[{host}]" if ":" in host else host)
+    return f"{scheme}://{shown_host}:{port}"
 
 
 def _model_names(runtime: Runtime) -> str:
@@ -52,8 +61,10 @@ def _example(runtime: Runtime, url: str) -> list[str]:
 def _curl_command(runtime: Runtime, url: str, model: str) -> list[str]:
     key = ["    -H 'authorization: Bearer YOUR_KEY' \\"] if runtime.is_auth_required else []
     body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+    unix_socket = runtime.server.unix_socket
+    option = "" if unix_socket is None else f"--unix-socket {unix_socket} "
     return [
-        f"  curl -N {url}/v1/chat/completions \\",
+        f"  curl -N {option}{url}/v1/chat/completions \\",
         *key,
         "    -H 'content-type: application/json' \\",
         f"    -d '{body}'",

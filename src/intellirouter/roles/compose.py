@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -17,7 +17,15 @@ from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors
 from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
-from intellirouter.gateway import Gateway, OllamaPages, WebSocketGateway, WebSocketHints, is_control
+from intellirouter.gateway import (
+    Gateway,
+    HttpRequest,
+    OllamaPages,
+    ServerSocket,
+    WebSocketGateway,
+    WebSocketHints,
+    is_control,
+)
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
 from intellirouter.providers import VENDORS, UpstreamPool, WebSocketDialer
@@ -37,6 +45,7 @@ from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import STRATEGIES
+from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore
 from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logging
 
@@ -76,11 +85,11 @@ class GatewayProcess:
         entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
         files = FileStore(objects, SYSTEM_CLOCK)
-        responses = ResponseStore(objects, SYSTEM_CLOCK)
-        self.background = BackgroundResponses(responses, entry)
+        responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
+        self.background = BackgroundResponses(responses, entry, self._off_loop)
         lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
         self.batches = Batches(objects, files, SYSTEM_CLOCK, self.current, lines)
-        self._registries = _registries(ResponsesStage(responses, self.background))
+        self._registries = _registries(ResponsesStage(responses, self.background, self._off_loop))
         self._swap(self._generations.build(runtime, price_list(runtime), self._registries))
         self._gateway = Gateway(
             self.current,
@@ -90,7 +99,7 @@ class GatewayProcess:
             resources=(
                 Responses(responses, self.background),
                 OllamaPages(self.current),
-                Files(files, self.current),
+                Files(files, self.current, self._off_loop),
                 self.batches,
                 WebSocketHints(),
             ),
@@ -99,13 +108,19 @@ class GatewayProcess:
         self._admin = build_admin(self._control_plane())
         self._add_gauges()
 
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        """Serve the control plane below `/api/`, WebSockets, and the data plane at all other paths."""
-        if scope["type"] == "websocket":
-            return self.websockets(scope, receive, send)
-        is_admin = is_control(scope["path"], self.current.value.dialects)
-        app = self._admin if is_admin else self._gateway
-        return app(scope, receive, send)
+    def serve(self, request: HttpRequest) -> Coroutine[Any, Any, object]:
+        """Serve the control plane below `/api/`, and the data plane at all other paths."""
+        generation = self.current.value
+        if request.head.destination is not None or not is_control(request.head.path, generation.dialects):
+            return self._gateway.serve(request)
+        limits = generation.runtime.server
+        return serve_asgi(
+            self._admin, request, max_body_bytes=limits.max_body_bytes, body_timeout_s=limits.body_timeout_s
+        )
+
+    def serve_socket(self, socket: ServerSocket) -> Coroutine[Any, Any, object]:
+        """Serve one WebSocket."""
+        return self.websockets.serve(socket)
 
     async def start(self) -> None:
         self.store.start()
@@ -193,7 +208,7 @@ class GatewayProcess:
         special: dict[str, Upstream] = {}
         for name, row in VENDORS.items():
             if row.transport == "fake":
-                special[name] = FakeProvider()
+                special[name] = FakeProvider(off_loop=self._off_loop)
             elif row.transport == "host":
                 special[name] = HostedUpstream(self.pool, self.host)
         return UpstreamSwitch(self.pool, special)

@@ -29,7 +29,7 @@ from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow
 
-_FIXED_SETTINGS: Final = {"server": ("host", "port", "role"), "host": ("cache_dir", "run_dir")}
+_FIXED_SETTINGS: Final = {"server": ("host", "port", "role", "unix_socket"), "host": ("cache_dir", "run_dir")}
 """Settings by section that take effect only when the process starts, like all settings of `store`."""
 
 

@@ -22,7 +22,7 @@ from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, bind, run
+from intellirouter.serving import CannotListen, open_listener, run
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -72,17 +72,16 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
     runtime = _compiled(loaded)
     set_up_logging(runtime.log_level, runtime.log_format)
     try:
-        sock = bind(runtime.server.host, runtime.server.port)
+        sock = open_listener(runtime.server)
     except CannotListen as error:
         sys.stderr.write(f"Error: {error.message}\n  {error.hint}\n")
         return 1
-    host, port = sock.getsockname()[:2]
     progress = HostProgress(sys.stdout)
     load_runtime = None if config_path is None else partial(check, config_path, overrides)
     run(
         partial(GatewayProcess, runtime, on_host_event=progress.show, load_runtime=load_runtime),
         sock,
         runtime.server,
-        on_ready=partial(print_banner, runtime, discovery, host, port, config_path),
+        on_ready=partial(print_banner, runtime, discovery, sock.getsockname(), config_path),
     )
     return 0

@@ -1,8 +1,11 @@
-"""The HTTP server: connections, limits on request heads, WebSocket handshakes, signals, draining.
+"""The HTTP server: HTTP/1.1 and WebSockets over TCP, TLS and unix sockets.
 
-Door: `run`, `bind`, `CannotListen`, `Application`. It serves any ASGI application.
+Door: `open_listener`, then `run` with an `Application`; `serve_asgi` for an ASGI application behind it. This room
+knows bytes, connections and deadlines. It does not know dialects, models or keys, except to render its own errors.
 """
 
-from intellirouter.serving.server import Application, CannotListen, bind, run
+from intellirouter.serving.asgi import serve_asgi
+from intellirouter.serving.listening_socket import CannotListen, open_listener
+from intellirouter.serving.server import Application, run
 
-__all__ = ["Application", "CannotListen", "bind", "run"]
+__all__ = ["Application", "CannotListen", "open_listener", "run", "serve_asgi"]

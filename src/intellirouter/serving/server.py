@@ -1,129 +1,41 @@
-"""Runs the server and its event loop: binds, serves, and drains on a signal."""
+"""Runs the server and its event loop: accepts connections, watches their deadlines, and drains on a signal."""
 
 import asyncio
 import contextlib
 import errno
 import gc
+import importlib
 import logging
+import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from types import FrameType
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable
+from typing import Final, Protocol
 
-import uvicorn
 import uvloop
 
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import TaskOwner
-from intellirouter.serving.http_protocol import BoundedProtocol, build_websocket_protocol
+from intellirouter.gateway import RequestHead
+from intellirouter.serving.connection import Connection
+from intellirouter.serving.listening_socket import BACKLOG, tls_context
+from intellirouter.serving.state import RequestServer, ServerState
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 2048
-_KEEP_ALIVE_S = 75
-
-
-class CannotListen(Exception):
-    """The gateway cannot listen on its address."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Both are whole sentences; the hint says how to fix the cause."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-class Server(uvicorn.Server):
-    """Uvicorn's server, which calls `on_ready` when it listens, and exits with status 0 after a signal."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stopping: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._on_stopping = on_stopping
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _tune_interpreter()
-        self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stopping()
-        await super().shutdown(sockets)
-        if self.force_exit:
-            for task in self.server_state.tasks:
-                task.cancel()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain on the first signal. On the second one, stop without waiting for the requests in flight."""
-        del sig, frame
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-
+_SWEEP_S: Final = 0.5
+"""How often deadlines of connections are checked."""
+_CANCEL_S: Final = 2.0
+"""How long canceled requests have to send their error responses."""
+_WEBSOCKET: Final = "intellirouter.serving.websocket"
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How long a background thread may block the event loop: a tenth of Python's default."""
 
 
-def _tune_interpreter() -> None:
-    """Exclude the objects of the start-up from garbage collection, and collect less often.
-
-    Exchanges create no reference cycles, so collections find almost nothing, but traversing all objects adds latency.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises `CannotListen`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        reason, hint = _listen_problem(error, host)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise CannotListen(f"Cannot listen on {address}: {reason}.", hint) from error
-    sock.setblocking(False)
-    return sock
-
-
-def _listen_problem(error: OSError, host: str) -> tuple[str, str]:
-    """Return why `bind` failed, and a hint."""
-    own_address = "Set --host to an address of this machine, such as 127.0.0.1, or to 0.0.0.0 for all of them."
-    if isinstance(error, socket.gaierror):
-        return f"{host} is not an IP address or a known host name", own_address
-    match error.errno:
-        case errno.EADDRINUSE:
-            return "another program uses this address", "Stop that program, or choose another port with --port."
-        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            return f"this machine does not have the address {host}", own_address
-        case errno.EACCES | errno.EPERM:
-            return "permission denied", "Choose a port above 1023 with --port, or run the gateway as a permitted user."
-    return error.strerror or str(error), "Choose another address with --host, or another port with --port."
-
-
-class Application(Protocol):
-    """An ASGI application that can be started, stopped and reloaded. It is built inside the event loop."""
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]: ...
+class Application(RequestServer, Protocol):
+    """An application that can be started, stopped and reloaded. It is built inside the event loop."""
 
     async def start(self) -> None: ...
 
@@ -140,58 +52,152 @@ class Application(Protocol):
         ...
 
 
+class Server:
+    """Accepts connections until a signal arrives."""
+
+    def __init__(self, application: Application, sock: socket.socket, limits: ServerSpec) -> None:
+        self._application = application
+        self._sock = sock
+        self._state = ServerState(application, limits, self._open_socket)
+        self._tls = tls_context(limits)
+        self._stop = asyncio.Event()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._is_out_of_files = False
+        self._forced = asyncio.Event()
+        self._owner = TaskOwner("server")
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until a signal arrives, then drain."""
+        state, loop = self._state, self._state.loop
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            listener = await loop.create_server(
+                lambda: Connection(state),
+                sock=self._sock,
+                backlog=BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else state.limits.head_timeout_s,
+                ssl_shutdown_timeout=None if self._tls is None else 1.0,
+            )
+            self._sweep()
+            _tune_interpreter()
+            on_ready()
+            await self._stop.wait()
+            listener.close()
+            self._application.begin_stop()
+            await self._drain()
+        finally:
+            if self._sweep_timer is not None:
+                self._sweep_timer.cancel()
+            await self._owner.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Drain on the first call. On the second one, stop without waiting for the requests in flight."""
+        if self._stop.is_set():
+            self._forced.set()
+        self._stop.set()
+
+    @property
+    def is_forced(self) -> bool:
+        """A second signal has arrived."""
+        return self._forced.is_set()
+
+    def apply(self, limits: ServerSpec) -> None:
+        """Use other limits, and a renewed certificate, from now on."""
+        self._state.apply(limits)
+        if self._tls is not None and limits.tls_cert_file is not None:
+            try:
+                self._tls.load_cert_chain(limits.tls_cert_file, limits.tls_key_file)
+            except OSError as error:
+                logger.error("The TLS certificate was not reloaded: %s.", error)  # noqa: TRY400 - the cause suffices
+
+    async def _drain(self) -> None:
+        """Wait for the requests in flight, then cancel those that remain, and close all connections."""
+        connections = self._state.connections
+        for each in tuple(connections):
+            each.begin_close()
+        await self._wait_until_empty(max(1.0, self._state.limits.drain_s))
+        for each in tuple(connections):
+            each.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._state.is_empty.wait(), _CANCEL_S)
+        for each in tuple(connections):
+            each.abort()
+        await asyncio.sleep(0)
+
+    async def _wait_until_empty(self, timeout_s: float) -> None:
+        """Wait until all connections are closed, or a second signal arrives."""
+        events = {self._owner.start(event.wait(), "drain") for event in (self._state.is_empty, self._forced)}
+        await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _sweep(self) -> None:
+        """Close connections whose deadline has passed."""
+        state = self._state
+        now_s = state.loop.time()
+        state.update_date()
+        for each in tuple(state.connections):
+            each.check_deadline(now_s)
+        self._check_files()
+        self._sweep_timer = state.loop.call_later(_SWEEP_S, self._sweep)
+
+    def _check_files(self) -> None:
+        """Log once when the process cannot open files any more. The event loop then drops new connections silently."""
+        try:
+            os.close(os.dup(self._sock.fileno()))
+            self._is_out_of_files = False
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE} or self._is_out_of_files:
+                return
+            self._is_out_of_files = True
+            logger.error(  # noqa: TRY400 - the traceback says nothing
+                "The process has reached its limit of %d open files, so new connections are dropped. "
+                "Raise it with `ulimit -n`, or with LimitNOFILE in a systemd unit.",
+                resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            )
+
+    def _open_socket(self, transport: asyncio.Transport, head: RequestHead, data: bytes) -> None:
+        """Hand a connection over to a WebSocket. The first one loads its library."""
+        websocket = importlib.import_module(_WEBSOCKET).WebSocket(self._state, transport, head)
+        transport.set_protocol(websocket)
+        websocket.open(data)
+
+
+def _tune_interpreter() -> None:
+    """Exclude the objects of the start-up from garbage collection, and collect less often.
+
+    Exchanges create no reference cycles, so collections find almost nothing, but traversing all objects adds latency.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+
 def run(
-    build: Callable[[], Application],
-    sock: socket.socket,
-    spec: ServerSpec,
-    *,
-    on_ready: Callable[[], None],
+    build: Callable[[], Application], sock: socket.socket, limits: ServerSpec, *, on_ready: Callable[[], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain for a limited time and return."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(build, sock, spec, on_ready))
+        runner.run(_serve(build, sock, limits, on_ready))
 
 
 async def _serve(
-    build: Callable[[], Application],
-    sock: socket.socket,
-    spec: ServerSpec,
-    on_ready: Callable[[], None],
+    build: Callable[[], Application], sock: socket.socket, limits: ServerSpec, on_ready: Callable[[], None]
 ) -> None:
     application = build()
     owner = TaskOwner("server")
-    config = uvicorn.Config(
-        application,
-        http=BoundedProtocol,
-        loop="none",
-        ws=cast("Any", build_websocket_protocol),
-        ws_per_message_deflate=False,
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        backlog=_BACKLOG,
-    )
-    _apply_limits(config, spec)
-    server = Server(config, on_ready, on_stopping=application.begin_stop)
+    server = Server(application, sock, limits)
 
     async def reload() -> None:
-        _apply_limits(config, await application.reload())
+        server.apply(await application.reload())
 
     try:
         await application.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: owner.start(reload(), "reload"))
-        await server.serve(sockets=[sock])
+        await server.run(on_ready)
     finally:
         await owner.stop()
-        await application.stop(is_forced=server.force_exit)
-
-
-def _apply_limits(config: uvicorn.Config, spec: ServerSpec) -> None:
-    """Set the limits that a reload may change. New connections, and the next shutdown, read them from `config`."""
-    config.ws_max_size = spec.max_body_bytes
-    config.timeout_graceful_shutdown = max(1, round(spec.drain_s))
+        await application.stop(is_forced=server.is_forced)

@@ -164,45 +164,30 @@ async def test_cancellation_of_a_shared_task_while_the_body_arrives_leaves_no_re
     assert (world.events, len(world.in_flight)) == ([], 0)
 
 
-async def test_request_is_canceled_when_its_client_disconnects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
+async def test_request_is_canceled_when_its_client_disconnects() -> None:
     world = World(a=Response(gate=asyncio.Event()))
-    disconnected = asyncio.Event()
-
-    async def wait_for_disconnect() -> None:
-        await disconnected.wait()
-
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
-    await asyncio.sleep(0.03)
+    source = Source()
+    task = asyncio.ensure_future(world.entry.serve(source, world.reply))
+    await asyncio.sleep(0.01)
     assert not task.done()
-    disconnected.set()
+    assert source.on_disconnect is not None
+    source.on_disconnect()
     exchange = await asyncio.wait_for(task, 5)
     assert exchange.is_client_disconnected
     assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
 
 
-async def test_disconnect_watch_ends_with_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intellirouter.pipeline.in_flight._TICK_S", 0.005)
-    gate = asyncio.Event()
-    world = World(a=Response(ANSWER, gate=gate))
-    states: list[str] = []
-
-    async def wait_for_disconnect() -> None:
-        states.append("watching")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            states.append("stopped")
-
-    task = asyncio.ensure_future(world.entry.serve(Source(wait_for_disconnect=wait_for_disconnect), world.reply))
-    async with asyncio.timeout(5):
-        while not states:
-            await asyncio.sleep(0.005)
-    gate.set()
-    exchange = await asyncio.wait_for(task, 5)
-    await asyncio.sleep(0)
-    assert states == ["watching", "stopped"]
-    assert not exchange.is_client_disconnected
+async def test_disconnect_is_not_watched_before_the_body_has_arrived() -> None:
+    world, source = World(), Source(gate=asyncio.Event())
+    task = asyncio.ensure_future(world.entry.serve(source, world.reply))
+    await asyncio.sleep(0.01)
+    assert source.on_disconnect is None
+    assert source.gate is not None
+    source.gate.set()
+    assert not (await asyncio.wait_for(task, 5)).is_client_disconnected
+    assert source.on_disconnect is not None
+    source.on_disconnect()  # after the end, it does nothing
+    assert world.record.status == 200
 
 
 async def test_gateway_bug_is_an_error_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:

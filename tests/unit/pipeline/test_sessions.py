@@ -15,6 +15,7 @@ from intellirouter.core import (
     Decision,
     Deployment,
     FrameSocket,
+    OffLoop,
     RequestContext,
     SocketClosed,
     SocketRefusal,
@@ -130,6 +131,7 @@ class Stage:
         self.executor = SessionExecutor(
             upstream=self.dialer,
             attempts=Attempts(board=self.board, backoff=Backoff(0.001, 0.001), clock=clock, rng=random.Random(1)),
+            off_loop=OffLoop(),
             settle=lambda exchange: self.settled.append(
                 (exchange.usage, self.client.closed is None, exchange.attempts[-1].outcome)
             ),
@@ -432,6 +434,7 @@ async def test_sessions_without_a_socket_upstream_are_rejected() -> None:
     without = SessionExecutor(
         upstream=None,
         attempts=stage.executor.attempts,
+        off_loop=OffLoop(),
         settle=lambda _: None,
         idle_s=1,
         max_s=1,

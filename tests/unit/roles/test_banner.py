@@ -18,7 +18,7 @@ def banner(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str
     path.write_text(text)
     config = load_config(path, environ={}).config
     runtime = compile_config(config, vendors=VENDORS, strategies=("priority",), environ={})
-    print_banner(runtime, None, "127.0.0.1", 8080, path)
+    print_banner(runtime, None, ("127.0.0.1", 8080), path)
     return capsys.readouterr().out
 
 

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import msgspec
-
 from intellirouter.core import Call, Deployment, Loss, LossReport, UpstreamRequest
 from intellirouter.dialects.anthropic_messages import upstream_errors
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
@@ -14,6 +12,7 @@ from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, 
 from intellirouter.dialects.ir import Conversation, Response, origin_of
 from intellirouter.dialects.protocols import Splitter
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.sse import EventSplitter
 
 _VERSION_HEADER: Final = "anthropic-version"
@@ -27,12 +26,12 @@ class MessagesUpstream:
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestBuilder(conversation, deployment, losses).build()
-        return _build_request(MESSAGES_PATH, msgspec.json.encode(body), _beta_header(conversation, deployment, losses))
+        return _build_request(MESSAGES_PATH, encode_document(body), _beta_header(conversation, deployment, losses))
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestBuilder(conversation, deployment, losses).build()
         return _build_request(
-            COUNT_PATH, msgspec.json.encode(count_body(body)), _beta_header(conversation, deployment, losses)
+            COUNT_PATH, encode_document(count_body(body)), _beta_header(conversation, deployment, losses)
         )
 
     def decode_count(self, body: bytes) -> int:

@@ -25,6 +25,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.wire.search import is_blank
 
 THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 _FILE_SIGNATURES: Final = (
@@ -60,6 +61,8 @@ class BlockWriter:
         self._losses = losses
         self._ids: dict[str, str] = {}
         self._used_ids: set[str] = set()
+        self._next_numbers: dict[str, int] = {}
+        """The next number to try for an id that is used already."""
 
     def write(self, part: Part) -> list[dict[str, Any]]:
         """Write one part of a message as at most one block. Raises `UnsupportedFeature`."""
@@ -67,7 +70,7 @@ class BlockWriter:
             case Text():
                 return self._write_text(part)
             case Refusal():
-                return [{"type": "text", "text": part.text}] if part.text.strip() else []
+                return [] if is_blank(part.text) else [{"type": "text", "text": part.text}]
             case Media():
                 return [self._write_media(part)]
             case Reasoning():
@@ -80,7 +83,7 @@ class BlockWriter:
                 return self._write_foreign(part)
 
     def _write_text(self, part: Text) -> list[dict[str, Any]]:
-        if not part.text.strip():
+        if is_blank(part.text):
             return []  # Anthropic rejects blank text
         block: dict[str, Any] = {"type": "text", "text": part.text, **cache_control(part.cache)}
         cited = [citation.raw for citation in part.citations if citation.dialect == DIALECT and citation.raw]
@@ -135,9 +138,10 @@ class BlockWriter:
         """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
             unique = sanitized = sanitize_id(call_id)
-            number = 2
+            number = self._next_numbers.get(sanitized, 2)
             while unique in self._used_ids:
                 unique, number = f"{sanitized}_{number}", number + 1
+            self._next_numbers[sanitized] = number
             self._used_ids.add(unique)
             self._ids[call_id] = unique
         return self._ids[call_id]

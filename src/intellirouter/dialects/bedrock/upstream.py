@@ -15,6 +15,7 @@ from intellirouter.dialects.bedrock.upstream_response import decode_response
 from intellirouter.dialects.bedrock.upstream_stream import ConverseStreamDecoder
 from intellirouter.dialects.ir import Conversation, Response, origin_of
 from intellirouter.dialects.protocols import Splitter
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.sse import EventSplitter
 
 _COUNTED_MEMBERS: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
@@ -41,13 +42,13 @@ class ConverseUpstream:
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestWriter(conversation, deployment, losses).write()
         operation = "converse-stream" if conversation.is_stream else "converse"
-        return UpstreamRequest(path=_path(deployment, operation), body=msgspec.json.encode(body))
+        return UpstreamRequest(path=_path(deployment, operation), body=encode_document(body))
 
     def encode_count(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestWriter(conversation, deployment, losses).write()
         counted: dict[str, Any] = {name: body[name] for name in _COUNTED_MEMBERS if name in body}
         document = {"input": {"converse": counted}}
-        return UpstreamRequest(path=_path(deployment, "count-tokens"), body=msgspec.json.encode(document))
+        return UpstreamRequest(path=_path(deployment, "count-tokens"), body=encode_document(document))
 
     def decode_count(self, body: bytes) -> int:
         try:

@@ -20,6 +20,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.wire.search import is_blank
 
 DIALECT: Final = "bedrock"
 RAW_ARGUMENTS: Final = "_raw"
@@ -53,6 +54,8 @@ class ContentWriter:
         self._media = MediaWriter(deployment, losses)
         self._ids: dict[str, str] = {}
         self._used_ids: set[str] = set()
+        self._next_numbers: dict[str, int] = {}
+        """The next number to try for an id that is used already."""
 
     def write(self) -> tuple[list[Block], list[Block]]:
         """Return the system prompt's blocks and the messages. Raises `UnsupportedFeature`."""
@@ -101,7 +104,7 @@ class ContentWriter:
             case Text() | Refusal():
                 if isinstance(part, Text) and part.citations:
                     self._losses.dropped("messages[].content[].citations")
-                blocks: list[Block] = [{"text": part.text}] if part.text.strip() else []
+                blocks: list[Block] = [] if is_blank(part.text) else [{"text": part.text}]
             case Reasoning():
                 blocks = self._write_reasoning(part)
             case ToolCall():
@@ -148,16 +151,17 @@ class ContentWriter:
         """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
             unique = sanitized = _INVALID_ID_CHARS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
-            number = 2
+            number = self._next_numbers.get(sanitized, 2)
             while unique in self._used_ids:
                 unique, number = f"{sanitized}_{number}", number + 1
+            self._next_numbers[sanitized] = number
             self._used_ids.add(unique)
             self._ids[call_id] = unique
         return self._ids[call_id]
 
     def _write_result(self, part: ToolResult) -> list[Block]:
         content = [self._media.write(each) if isinstance(each, Media) else {"text": each.text} for each in part.parts]
-        content = [block for block in content if block.get("text", "x").strip()]
+        content = [block for block in content if not is_blank(block.get("text", "x"))]
         if part.is_error and not self._profile.has_result_status:
             self._losses.add("messages[].content[].is_error", "converted", "text")
             content.insert(0, {"text": "Error:"})

@@ -1,5 +1,6 @@
 """Reads `contents` as messages. Function responses become messages of their own, and calls without an id get one."""
 
+from collections import deque
 from typing import Any, Final
 
 from intellirouter.core import errors
@@ -47,7 +48,12 @@ class _CallIds:
     """Matches function responses with the calls of the history by id, or else by name and order."""
 
     def __init__(self) -> None:
-        self._open_calls: list[tuple[str, str]] = []
+        self._open_calls: dict[int, tuple[str, str]] = {}
+        """The id and the name of each call without a response, by its number."""
+        self._numbers_by_id: dict[str, deque[int]] = {}
+        self._numbers_by_name: dict[str, deque[int]] = {}
+        """The numbers of calls in order. Numbers of calls that have a response are skipped."""
+        self._call_count = 0
         self._used_ids: set[str] = set()
         self._id_count = 0
 
@@ -55,14 +61,19 @@ class _CallIds:
         """Return the id of a call. A missing id is generated from its position, so it is the same in later requests."""
         call_id = call_id or self._new_id()
         self._used_ids.add(call_id)
-        self._open_calls.append((call_id, name))
+        number = self._call_count
+        self._call_count += 1
+        self._open_calls[number] = (call_id, name)
+        self._numbers_by_id.setdefault(call_id, deque()).append(number)
+        self._numbers_by_name.setdefault(name, deque()).append(number)
         return call_id
 
     def take_call(self, call_id: str, name: str) -> str:
         """Return the id of the call for a response, and remove the call."""
-        for entry in self._open_calls:
-            if (entry[0] == call_id) if call_id else (entry[1] == name):
-                self._open_calls.remove(entry)
+        numbers = self._numbers_by_id.get(call_id) if call_id else self._numbers_by_name.get(name)
+        while numbers:
+            entry = self._open_calls.pop(numbers.popleft(), None)
+            if entry is not None:
                 return entry[0]
         return call_id or self._new_id()
 
@@ -77,6 +88,7 @@ def read_messages(contents: list[Any]) -> list[Message]:
     """Read `contents`. Raises `InvalidRequest`."""
     messages: list[Message] = []
     call_ids = _CallIds()
+    turn: _ModelTurn | None = None
     for index, raw in enumerate(contents):
         path = f"contents[{index}]"
         if not isinstance(raw, dict):
@@ -87,30 +99,59 @@ def read_messages(contents: list[Any]) -> list[Message]:
             raise wrong_value(content.path_of("role"), "'user', 'model', 'function'")
         parts = [part for each in content.each("parts") if (part := _read_part(each, call_ids)) is not None]
         if role == "assistant":
-            _add_model_content(messages, parts, content.rest())
-        else:
-            messages += _split_tool_results(role, parts, content.rest())
+            turn = turn or _ModelTurn()
+            turn.add(parts, content.rest())
+            continue
+        if turn is not None:
+            messages.append(turn.message())
+            turn = None
+        messages += _split_tool_results(role, parts, content.rest())
+    if turn is not None:
+        messages.append(turn.message())
     return messages
 
 
-def _add_model_content(messages: list[Message], parts: list[Part], extras: dict[str, Any]) -> None:
-    """Add the content of a model to its turn. SDKs store the history of a stream chunk by chunk."""
-    parts = [part for part in parts if not (isinstance(part, Text) and not part.text and _are_plain(part))]
-    if not messages or messages[-1].role != "assistant":
-        messages.append(Message(role="assistant"))
-    turn = messages[-1]
-    turn.extras = {**turn.extras, **extras}
-    last = turn.parts[-1] if turn.parts else None
-    if parts and isinstance(last, Text) and isinstance(first := parts[0], Text) and _are_plain(last, first):
-        last.text += first.text
-        parts = parts[1:]
-    for part in parts:
-        last = turn.parts[-1] if turn.parts else None
-        if isinstance(part, Reasoning) and isinstance(last, Reasoning) and last.token is None and not part.is_redacted:
-            part.text, part.extras = last.text + part.text, {**last.extras, **part.extras}
-            turn.parts[-1] = part
-        else:
-            turn.parts.append(part)
+class _ModelTurn:
+    """Joins the contents of a model to one message. SDKs store the history of a stream chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._message = Message(role="assistant")
+        self._groups: list[list[Part]] = []
+        """Parts that become one part."""
+
+    def add(self, parts: list[Part], extras: dict[str, Any]) -> None:
+        self._message.extras.update(extras)
+        is_first = True
+        for part in parts:
+            if isinstance(part, Text) and not part.text and _are_plain(part):
+                continue
+            if self._groups and _continues(self._groups[-1], part, is_first=is_first):
+                self._groups[-1].append(part)
+            else:
+                self._groups.append([part])
+            is_first = False
+
+    def message(self) -> Message:
+        self._message.parts = [_joined(group) for group in self._groups]
+        return self._message
+
+
+def _continues(group: list[Part], part: Part, *, is_first: bool) -> bool:
+    """Return whether a part continues the last one: the first text of a content, or any reasoning."""
+    last = group[-1]
+    if isinstance(part, Text):
+        return is_first and isinstance(last, Text) and _are_plain(last, part)
+    return isinstance(part, Reasoning) and isinstance(last, Reasoning) and last.token is None and not part.is_redacted
+
+
+def _joined(group: list[Part]) -> Part:
+    last = group[-1]
+    if len(group) == 1 or not isinstance(last, Text | Reasoning):
+        return last
+    last.text = "".join(part.text for part in group if isinstance(part, Text | Reasoning))
+    if isinstance(last, Reasoning):
+        last.extras = {name: value for part in group for name, value in getattr(part, "extras", {}).items()}
+    return last
 
 
 def _are_plain(*texts: Text) -> bool:

@@ -18,6 +18,7 @@ from intellirouter.dialects.gemini.upstream_errors import decode_error, decode_e
 from intellirouter.dialects.gemini.upstream_request import method_path
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size, decode_apart, encode_apart
 from intellirouter.dialects.wire.request_validation import decode_body
 
@@ -133,8 +134,10 @@ class GeminiEmbeddingsUpstream:
             losses.dropped("user")
         requests = [_write_request(text, request, deployment, losses) for text in request.inputs]
         if len(requests) == 1:
-            return UpstreamRequest(path=method_path(deployment, "embedContent"), body=_encode(requests[0]))
-        return UpstreamRequest(path=method_path(deployment, "batchEmbedContents"), body=_encode({"requests": requests}))
+            return UpstreamRequest(path=method_path(deployment, "embedContent"), body=encode_document(requests[0]))
+        return UpstreamRequest(
+            path=method_path(deployment, "batchEmbedContents"), body=encode_document({"requests": requests})
+        )
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:
         if len(body) > LARGE_BYTES:

@@ -14,6 +14,7 @@ from intellirouter.dialects.gemini.upstream_response import ResponseReader
 from intellirouter.dialects.gemini.upstream_stream import ContentDecoder
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK, first_of, read_json
 from intellirouter.dialects.ir import Conversation, Response, collect
+from intellirouter.dialects.wire.json_encode import encode_document
 
 _encode: Final = msgspec.json.Encoder().encode
 _STREAM_METHOD: Final = "streamGenerateContent"
@@ -29,7 +30,7 @@ class GeminiUpstream:
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         method = _STREAM_METHOD if conversation.is_stream else _METHOD
         path = method_path(deployment, method) + (_SSE_QUERY if conversation.is_stream else "")
-        return UpstreamRequest(path=path, body=_encode(request_body(conversation, deployment, losses)))
+        return UpstreamRequest(path=path, body=encode_document(request_body(conversation, deployment, losses)))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         """Return the client's request. The upstream streams in the format that the client requested."""
@@ -38,7 +39,7 @@ class GeminiUpstream:
             path += _SSE_QUERY
         body = call.body
         if WRAPPED_MARK in body:  # remove the tokens of other vendors, which Google does not understand
-            body = _encode(request_body(decode_conversation(call), deployment, LossReport()))
+            body = encode_document(request_body(decode_conversation(call), deployment, LossReport()))
         return UpstreamRequest(path=path, body=body)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:
@@ -66,7 +67,7 @@ class GeminiUpstream:
         if not is_vertex(deployment):
             # With `contents` alone, the system instruction and the tools would not be counted.
             body = {"generateContentRequest": {"model": resource_name(deployment.upstream_model), **body}}
-        return UpstreamRequest(path=method_path(deployment, "countTokens"), body=_encode(body))
+        return UpstreamRequest(path=method_path(deployment, "countTokens"), body=encode_document(body))
 
     def decode_count(self, body: bytes) -> int:
         document: dict[str, Any] = first_of(read_json(body)) or {}

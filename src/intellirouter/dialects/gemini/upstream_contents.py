@@ -57,6 +57,7 @@ class ContentWriter:
         self._turns: list[_Turn] = []
         self._open_calls: list[ToolCall] = []
         """The calls of the last model turn, if they have no results yet."""
+        self._open_ids: set[str] = set()
         self._results: dict[str, dict[str, Any]] = {}
         self._after_results: list[dict[str, Any]] = []
         """User parts after the open calls, which are written after their responses."""
@@ -110,7 +111,9 @@ class ContentWriter:
             self._add_results(is_last=False)
         parts = self._write_parts(message)
         self._add_turn("model", parts)
-        self._open_calls += [part for part in message.parts if isinstance(part, ToolCall)]
+        calls = [part for part in message.parts if isinstance(part, ToolCall)]
+        self._open_calls += calls
+        self._open_ids.update(call.id for call in calls)
 
     def _add_turn(self, role: str, parts: list[dict[str, Any]]) -> None:
         """Add parts to the last turn if it has the same role, otherwise as a new turn."""
@@ -127,7 +130,7 @@ class ContentWriter:
         if self._open_calls and (self._results or self._after_results or not is_last):
             parts = [self._results.get(call.id) or self._missing_result(call) for call in self._open_calls]
             self._turns.append(_Turn("user", parts, is_result=True))
-            self._open_calls = []
+            self._open_calls, self._open_ids = [], set()
         parts_after, self._after_results, self._results = self._after_results, [], {}
         self._add_turn("user", parts_after)
 
@@ -141,8 +144,7 @@ class ContentWriter:
         if part is not result:
             self._losses.add("messages[].content[].document", "converted", "text")
         self._report_cache_mark(part)
-        is_known = any(call.id == part.call_id for call in self._open_calls)
-        if not is_known or part.call_id in self._results:
+        if part.call_id not in self._open_ids or part.call_id in self._results:
             self._losses.add("messages", "converted", "tool result without a call sent as user")
             text = part.text()
             self._add_user_parts([{"text": text}] if text else [])

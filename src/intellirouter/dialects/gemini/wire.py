@@ -30,7 +30,6 @@ WRAPPED_MARK: Final = b"aXJ0MS"
 """The first characters of every wrapped token in base64. A body without them has no wrapped token. See `ir.tokens`."""
 _WRAPPED_PREFIX: Final = WRAPPED_MARK.decode()
 _REDACTED_FLAG: Final = "redacted"
-_FROM_URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 @lru_cache(maxsize=1024)
@@ -45,7 +44,7 @@ def camel(name: str) -> str:
 def standard_base64(text: str) -> str:
     """Return padded base64 in the standard alphabet. Google's Python SDK uses the URL-safe alphabet."""
     if "-" in text or "_" in text:
-        text = text.translate(_FROM_URL_SAFE)
+        text = text.replace("-", "+").replace("_", "/")
     return text + "=" * (-len(text) % 4) if len(text) % 4 else text
 
 

@@ -16,6 +16,7 @@ from intellirouter.dialects.ollama.upstream_response import LineDecoder, decode_
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import check_size, decode_apart
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import LineSplitter
@@ -49,7 +50,7 @@ class OllamaUpstream:
 
     def encode(self, conversation: Conversation, deployment: Deployment, losses: LossReport) -> UpstreamRequest:
         body = RequestWriter(conversation, deployment, losses).body()
-        return UpstreamRequest(path=_CHAT, body=msgspec.json.encode(body))
+        return UpstreamRequest(path=_CHAT, body=encode_document(body))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         return _relayed_request(call, deployment)
@@ -106,7 +107,7 @@ class OllamaEmbeddings:
                     body.setdefault("options", {})[name.removeprefix(OPTION_PREFIX)] = value
                 else:
                     body[name] = value
-        return UpstreamRequest(path=_EMBED, body=msgspec.json.encode(body))
+        return UpstreamRequest(path=_EMBED, body=encode_document(body))
 
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         return _relayed_request(call, deployment)

@@ -4,6 +4,7 @@ Source: OpenAI API reference, "Create chat completion". Clients and other vendor
 `reasoning_details` (OpenRouter), `thinking_blocks`, `cache_control`, `extra_content.google.thought_signature` (Gemini).
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -50,7 +51,10 @@ class _Reader:
 
     def __init__(self) -> None:
         self._calls: dict[str, ToolCall] = {}
-        self._open: list[ToolCall] = []
+        self._open: OrderedDict[str, list[str]] = OrderedDict()
+        """The names of the calls without a result, by id. Unlike a dict, it finds the first one in constant time."""
+        self._open_by_name: dict[str, OrderedDict[str, None]] = {}
+        """Their ids, by name."""
 
     def message(self, value: Any, path: str, index: int) -> Message:
         if not isinstance(value, dict):
@@ -117,7 +121,8 @@ class _Reader:
 
     def _registered(self, call: ToolCall) -> ToolCall:
         self._calls[call.id] = call
-        self._open.append(call)
+        self._open.setdefault(call.id, []).append(call.name)
+        self._open_by_name.setdefault(call.name, OrderedDict())[call.id] = None
         return call
 
     def _result(self, members: Members, *, is_legacy: bool) -> ToolResult:
@@ -128,7 +133,8 @@ class _Reader:
             if not call_id:
                 raise missing(members.path_of("name" if is_legacy else "tool_call_id"))
         call = self._calls.get(call_id)
-        self._open = [other for other in self._open if other.id != call_id]
+        for called in self._open.pop(call_id, ()):
+            self._open_by_name[called].pop(call_id, None)
         cache = read_cache(members)
         parts: list[Text | Media] = []
         for part in read_content(members):
@@ -142,7 +148,7 @@ class _Reader:
 
     def _open_call_id(self, name: str) -> str:
         """Return the id of the first call without a result; with a name, the first one of that name."""
-        return next((call.id for call in self._open if not name or call.name == name), "")
+        return next(iter(self._open_by_name.get(name, ()) if name else self._open), "")
 
 
 def _plain(value: dict[str, Any]) -> Message | None:

@@ -6,10 +6,10 @@ Source: OpenAI API reference, "Create chat completion" (content parts). vLLM and
 import base64
 import binascii
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import CacheMark, Media, Source
+from intellirouter.dialects.wire.data_urls import read_data_url
 from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type
 
 _AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
@@ -85,17 +85,15 @@ def _source_of_url(url: str, path: str) -> Source:
     """Return the source, which is the content of a data URL, or any other URL."""
     if not url.startswith("data:"):
         return Source(url=url)
-    head, comma, body = url[5:].partition(",")
-    if not comma:
+    content = read_data_url(url)
+    if content is None:
         raise errors.InvalidRequest(
             f"Invalid '{path}': a data URL needs a comma before its data, as in 'data:image/png;base64,...'.",
             code="invalid_value",
             param=path,
         )
-    media_type, *parameters = head.split(";")
-    if "base64" not in parameters:
-        body = base64.b64encode(unquote_to_bytes(body)).decode()
-    return Source(data=body, media_type=media_type)
+    media_type, data = content
+    return Source(data=data, media_type=media_type)
 
 
 def data_url(source: Source, fallback: str) -> str:

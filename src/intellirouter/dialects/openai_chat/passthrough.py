@@ -26,6 +26,7 @@ from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRela
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -176,7 +177,7 @@ class OpenAIChatPassthrough(Route):
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         losses = LossReport(FIELD_NAMES)
         apply_quirks(body, deployment.quirks, losses)
-        return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
+        return UpstreamRequest(path=self.path, body=encode_document(body), losses=losses.taken())
 
     def edited(self, call: Call, upstream_model: str, *, requests_usage: bool = True) -> bytes:
         """Return the client's body with the upstream's model and the usage opt-in, and no other change."""

@@ -156,6 +156,7 @@ class MessageWriter:
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         texts: list[str] = []
+        refusals: list[str] = []
         others: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         turn = self._turn("assistant", message, None)
@@ -165,7 +166,7 @@ class MessageWriter:
                     self._report_citations(part)
                     texts.append(part.text)
                 case Refusal():
-                    self._refusal(part, turn, texts)
+                    (refusals if self._is_openai or self._is_same_dialect else texts).append(part.text)
                 case ToolCall():
                     calls.append(self._call(part))
                 case Media(kind="audio") if part.source.file_id is not None and self._is_same_dialect:
@@ -176,6 +177,8 @@ class MessageWriter:
                     (calls if part.kind in raw and "id" in raw else others).append(raw)
                 case _:
                     pass
+        if refusals:
+            turn["refusal"] = "".join(refusals)
         self._reasoning(turn, message)
         if others:
             turn["content"] = [{"type": "text", "text": text} for text in texts] + others
@@ -184,12 +187,6 @@ class MessageWriter:
         if calls:
             turn["tool_calls"] = calls
         return turn
-
-    def _refusal(self, part: Refusal, turn: dict[str, Any], texts: list[str]) -> None:
-        if self._is_openai or self._is_same_dialect:
-            turn["refusal"] = turn.get("refusal", "") + part.text
-        else:
-            texts.append(part.text)
 
     def _reasoning(self, turn: dict[str, Any], message: Message) -> None:
         """Add the reasoning that the upstream wants back. Others would treat it as part of the conversation."""

@@ -6,7 +6,6 @@ Source: OpenAI API reference, "Create chat completion"; OpenRouter's `reasoning`
 import hashlib
 from typing import Any, Final
 
-import msgspec
 from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
@@ -25,6 +24,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
+from intellirouter.dialects.wire.json_encode import encode_document
 
 PATH: Final = "/chat/completions"
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -65,7 +65,7 @@ def encode_request(conversation: Conversation, deployment: Deployment, losses: L
     if deployment.vendor in OPENAI_VENDORS and not quirks.has_developer_role:
         quirks = structs.replace(quirks, has_developer_role=True)
     apply_quirks(body, quirks, losses)
-    return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
+    return UpstreamRequest(path=PATH, body=encode_document(body))
 
 
 class _Writer:
@@ -173,7 +173,7 @@ class _Writer:
         if output.kind == "json_object":
             self._body["response_format"] = {"type": "json_object"}
             # OpenAI rejects the format unless a message contains "JSON". Other dialects have no such rule.
-            if not self._is_same_dialect and b"json" not in msgspec.json.encode(self._body["messages"]).lower():
+            if not self._is_same_dialect and b"json" not in encode_document(self._body["messages"]).lower():
                 add_instruction(self._body, json_instruction(None))
                 self._losses.add("output", "converted", "instruction in the system prompt")
         elif output.kind == "json_schema":

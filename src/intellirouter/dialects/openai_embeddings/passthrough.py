@@ -19,6 +19,7 @@ from intellirouter.dialects.openai_embeddings.upstream_response import decode_re
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -87,7 +88,7 @@ class EmbeddingsPassthrough(Route):
             if value is not None and name != "encoding_format":  # The gateway converts the vectors.
                 losses.dropped(name)
         body["model"] = deployment.upstream_model
-        return UpstreamRequest(path=self.path, body=msgspec.json.encode(body), losses=losses.taken())
+        return UpstreamRequest(path=self.path, body=encode_document(body), losses=losses.taken())
 
     def edited(self, call: Call, upstream_model: str) -> bytes:
         """Return the client's body with the upstream's model and no other change."""

@@ -2,13 +2,12 @@
 
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_embeddings.upstream_response import decode_response
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
+from intellirouter.dialects.wire.json_encode import encode_document
 
 _PATH: Final = "/embeddings"
 
@@ -40,7 +39,7 @@ class EmbeddingsUpstream:
         # All upstreams return numbers by default. For clients that want base64, the gateway converts them.
         if request.dialect == DIALECT:
             body |= {name: value for name, value in request.extras.items() if name not in refuses}
-        return UpstreamRequest(path=_PATH, body=msgspec.json.encode(body))
+        return UpstreamRequest(path=_PATH, body=encode_document(body))
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002 - same for all
         return decode_response(body)

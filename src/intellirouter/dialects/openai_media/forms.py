@@ -9,12 +9,16 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.dialects.wire.json_edit import replace
+from intellirouter.dialects.wire.search import find
 
 _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 _NAME: Final = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
 _FILE_NAME: Final = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
 _FILE_NAME_TEXT: Final = re.compile(rb';\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
 _MAX_PARTS: Final = 256
+_MAX_HEAD_BYTES: Final = 8 * 1024
+"""The header of one part."""
 
 
 class FormPart(Struct, frozen=True):
@@ -53,9 +57,7 @@ class Form(Struct, frozen=True):
         if not fields:
             head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
             return head.encode() + text + b"\r\n" + body
-        for part in reversed(fields):
-            body = body[: part.start] + text + body[part.end :]
-        return body
+        return replace(body, [(part.start, part.end) for part in fields], text)
 
 
 def read_form(body: bytes, content_type: str) -> Form:
@@ -67,16 +69,16 @@ def read_form(body: bytes, content_type: str) -> Form:
         )
     boundary = found[1] or found[2]
     mark = b"--" + boundary.encode("latin-1", "replace")
-    start = 0 if body.startswith(mark) else body.find(b"\r\n" + mark) + 2
+    start = 0 if body.startswith(mark) else find(body, b"\r\n" + mark, 0) + 2
     if not body.startswith(mark, start):
         raise _malformed("the boundary is missing")
     parts: list[FormPart] = []
     at = start + len(mark)
     while not body.startswith(b"--", at):
-        end = body.find(b"\r\n" + mark, at)
-        head_end = body.find(b"\r\n\r\n", at)
+        end = find(body, b"\r\n" + mark, at)
+        head_end = body.find(b"\r\n\r\n", at, at + _MAX_HEAD_BYTES)
         if end < 0 or not at <= head_end <= end:
-            raise _malformed("a part is cut off")
+            raise _malformed(f"a part is cut off, or its header is longer than {_MAX_HEAD_BYTES} bytes")
         parts.append(_part(body, at, head_end, end))
         if len(parts) > _MAX_PARTS:
             raise _malformed(f"it has more than {_MAX_PARTS} parts")

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Usage, errors, new_id
+from intellirouter.core import DEFAULT_LIMITS, SMALL_BYTES, Usage, errors, new_id
 from intellirouter.dialects.openai.client_errors import encode_error
 from intellirouter.dialects.openai_realtime.usage import decode_realtime_usage
+from intellirouter.dialects.wire.json_limits import check_json
 
 _TYPE_WITHIN: Final = 256
 """The number of characters at the start of an event that contain its type, if it is where OpenAI puts it."""
@@ -111,9 +112,11 @@ class RealtimeSession:
 
 
 def _object(message: str | bytes) -> dict[str, Any]:
-    """Decode an event. Empty if it is invalid, which the other side will report."""
+    """Decode an event. Empty if it is invalid or has too many members, which the other side will report."""
     try:
+        if len(message) > SMALL_BYTES:
+            check_json(message.encode() if isinstance(message, str) else message, DEFAULT_LIMITS)
         event = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError, errors.InvalidRequest):
         return {}
     return event if isinstance(event, dict) else {}

@@ -1,11 +1,10 @@
 """Reads the content of input messages and tool results as parts."""
 
-import base64
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from intellirouter.dialects.ir import CacheMark, Citation, Foreign, Media, Part, Refusal, Source, Text
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object
+from intellirouter.dialects.wire.data_urls import read_data_url
 from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members, wrong_type
 from intellirouter.dialects.wire.lenient import text_in
 
@@ -112,10 +111,7 @@ def source_of_url(url: str) -> Source:
     """Read a URL. The content of a `data:` URL becomes base64 data."""
     if not url.startswith("data:"):
         return Source(url=url)
-    head, _, data = url[5:].partition(",")
-    media_type, *flags = head.split(";")
-    if "base64" not in flags:
-        data = base64.b64encode(unquote_to_bytes(data)).decode()
+    media_type, data = read_data_url(url) or (url.removeprefix("data:").partition(";")[0], "")
     return Source(data=data, media_type=media_type)
 
 

@@ -47,7 +47,7 @@ def flatten_names(tools: list[Any]) -> ToolNames:
         return NO_NAMES
     top_level = _objects_in(tools)
     taken = {str(tool.get("name")) for tool in top_level if _is_client_tool(tool)}
-    names = ToolNames()
+    names, numbers = ToolNames(), dict[str, int]()
     for tool in top_level:
         namespace = tool.get("name")
         if tool.get("type") != "namespace" or not isinstance(namespace, str):
@@ -56,7 +56,7 @@ def flatten_names(tools: list[Any]) -> ToolNames:
             name = member.get("name")
             if not isinstance(name, str) or (namespace, name) in names.flat:
                 continue
-            flat_name = _unique_name(namespace, name, taken)
+            flat_name = _unique_name(namespace, name, taken, numbers)
             taken.add(flat_name)
             names.flat[namespace, name] = flat_name
             names.namespaced[flat_name] = (namespace, name)
@@ -83,14 +83,16 @@ def _is_client_tool(tool: Mapping[str, Any]) -> bool:
     return tool.get("type") == "function" or tool.get("type") == "custom"
 
 
-def _unique_name(namespace: str, name: str, taken: set[str]) -> str:
+def _unique_name(namespace: str, name: str, taken: set[str], numbers: dict[str, int]) -> str:
+    """Return a name that is not taken. `numbers` has the next number to try, by the beginning of the name."""
     if name not in taken:
         return name
-    stem = _INVALID_IN_NAMES.sub("_", f"{namespace}__{name}")[-_MAX_NAME_CHARS:]
-    flat_name, number = stem, 2
+    flat_name = _INVALID_IN_NAMES.sub("_", f"{namespace}__{name}")[-_MAX_NAME_CHARS:]
+    stem = flat_name[: _MAX_NAME_CHARS - 4]
+    number = numbers.get(stem, 2)
     while flat_name in taken:
-        flat_name = f"{stem[: _MAX_NAME_CHARS - 4]}_{number}"
-        number += 1
+        flat_name, number = f"{stem}_{number}", number + 1
+    numbers[stem] = number
     return flat_name
 
 
@@ -131,11 +133,14 @@ def _read_client_tool(tool: dict[str, Any], path: str) -> FunctionTool | CustomT
 def _read_namespace(tool: dict[str, Any], path: str, names: ToolNames) -> Iterator[Tool]:
     namespace = required_string(tool, "name", path)
     group = {"name": namespace, "description": READER.text(tool, "description", path)}
+    server_tools: list[Any] = []
     for index, value in enumerate(READER.array(tool, "tools", path)):
         place = f"{path}.tools[{index}]"
         member = as_object(value, place)
         if not _is_client_tool(member):
-            yield ServerTool(dialect=DIALECT, kind="namespace", raw={**tool, "tools": [member]})
+            server_tools.append(member)
+            if len(server_tools) == 1:  # one tool for all of them, which gets the others later
+                yield ServerTool(dialect=DIALECT, kind="namespace", raw={**tool, "tools": server_tools})
             continue
         client_tool = _read_client_tool(member, place)
         client_tool.extras["namespace"] = {**group, "function": client_tool.name}

@@ -4,8 +4,6 @@ import hashlib
 import re
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ir import (
@@ -18,6 +16,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_input import InputWriter, namespaced_tools, write_tools
+from intellirouter.dialects.wire.json_encode import encode_document
 
 PATH: Final = "/responses"
 _UNSUPPORTED_PARAMETERS: Final = (
@@ -63,7 +62,7 @@ def encode_request(conversation: Conversation, deployment: Deployment, losses: L
     for name, upstream_name in deployment.quirks.renames:
         if name in body:
             body[upstream_name] = body.pop(name)
-    return UpstreamRequest(path=PATH, body=msgspec.json.encode(body))
+    return UpstreamRequest(path=PATH, body=encode_document(body))
 
 
 def _write_body(conversation: Conversation, deployment: Deployment, losses: LossReport) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The limit on the depth of JSON, checked before the JSON is decoded."""
+"""The limit on the depth of JSON, checked before the JSON is decoded. `json_limits` checks large bodies."""
 
 import re
 from typing import Final
@@ -15,7 +15,9 @@ def check_depth(body: bytes, max_depth: int) -> None:
 
     A body with few brackets cannot be nested deeply, so only bodies with many brackets are scanned.
     """
-    if body.count(b"[") + body.count(b"{") <= max_depth:
+    # `replace` stops at the limit and is faster than `count`, which looks at every byte.
+    size = 2 * len(body) - max_depth
+    if len(body.replace(b"[", b"", max_depth + 1)) + len(body.replace(b"{", b"", max_depth + 1)) >= size:
         return
     depth = 0
     for token in _STRUCTURE.finditer(body):
@@ -23,8 +25,10 @@ def check_depth(body: bytes, max_depth: int) -> None:
         if first in b"[{":
             depth += 1
             if depth > max_depth:
-                raise errors.InvalidRequest(
-                    f"The JSON body is nested deeper than {max_depth} levels.", code="json_too_deep"
-                )
+                raise too_deep(max_depth)
         elif first in b"]}":
             depth -= 1
+
+
+def too_deep(max_depth: int) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"The JSON body is nested deeper than {max_depth} levels.", code="json_too_deep")

@@ -10,8 +10,11 @@ from typing import Final
 
 import msgspec
 
-# Possessive: the body is valid JSON, and backtracking positions would take a hundred bytes per escape.
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
+from intellirouter.dialects.wire.search import find
+
+_TOKEN: Final = re.compile(rb'["\[\]{},:]')
+_STRING_PIECE: Final = re.compile(rb'(?:[^"\\]{1,4096}+|\\.){0,256}+', re.DOTALL)
+"""Bounded, because a search holds the interpreter lock. Possessive, because backtracking positions take memory."""
 _MODEL_KEY: Final = b'"model"'
 _ESCAPED_LETTER: Final = rb"\u006"
 """The beginning of the escape sequences of all letters in `model`."""
@@ -26,9 +29,15 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
     depth = 0
     is_key, is_match = True, False
     value_start = 0
-    for token in _TOKEN.finditer(body):
-        first = body[token.start()]
-        if first in b"{[":
+    at = 0
+    while (token := _TOKEN.search(body, at)) is not None:
+        first, at = body[token.start()], token.end()
+        if first == 0x22:  # "
+            at = _end_of_string(body, at)
+            if depth == 1 and is_key:
+                is_key = False
+                is_match = _is_name(body[token.start() : at], name)
+        elif first in b"{[":
             depth += 1
         elif first in b"}]":
             depth -= 1
@@ -42,10 +51,14 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
             is_key, is_match = True, False
         elif first == 0x3A:  # :
             value_start = token.end()
-        elif is_key:
-            is_key = False
-            is_match = _is_name(token.group(), name)
     return spans
+
+
+def _end_of_string(body: bytes, at: int) -> int:
+    """Return the position after a string whose content begins at this position."""
+    while (end := _STRING_PIECE.match(body, at).end()) > at:  # type: ignore[union-attr]  # it also matches nothing
+        at = end
+    return at + 1
 
 
 def _is_name(key: bytes, name: str) -> bool:
@@ -69,10 +82,10 @@ def model_spans(body: bytes, model: str) -> list[Span]:
 
     If the text before or after the value shows that it is at the top level, this takes only two searches.
     """
-    key = body.find(_MODEL_KEY)
+    key = find(body, _MODEL_KEY, 0)
     value = json_string(model)
-    start = body.find(value, key + len(_MODEL_KEY))
-    is_only_one = body.find(_MODEL_KEY, key + 1) < 0 and _ESCAPED_LETTER not in body
+    start = find(body, value, key + len(_MODEL_KEY))
+    is_only_one = find(body, _MODEL_KEY, key + 1) < 0 and find(body, _ESCAPED_LETTER, 0) < 0
     if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]
@@ -96,10 +109,14 @@ def _closes_document(suffix: bytes) -> bool:
 
 
 def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
-    """Return the body with `value` in place of each span."""
-    for start, end in reversed(spans):
-        body = body[:start] + value + body[end:]
-    return body
+    """Return the body with `value` in place of each span. The spans are in order."""
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in spans:
+        pieces += (body[done:start], value)
+        done = end
+    pieces.append(body[done:])
+    return b"".join(pieces)
 
 
 def append_member(body: bytes, member: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Validation of request bodies, with OpenAI's messages, `param` and `code` for msgspec's errors."""
 
+import codecs
 from typing import Final, TypeVar
 
 import msgspec
@@ -10,13 +11,16 @@ from intellirouter.dialects.wire import json_reader as members
 T = TypeVar("T")
 
 _MAX_MODEL_CHARS: Final = 512
+_SLICE_BYTES: Final = 1024 * 1024
+
+_Utf8Decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
 def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     """Decode a request body. Raises `InvalidRequest`, which names the invalid member."""
     try:
         if not body.isascii():
-            body.decode()  # The decoder does not check the members that it skips.
+            check_text(body)  # The decoder does not check the members that it skips.
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid_request(str(error)) from None
@@ -24,6 +28,17 @@ def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise _invalid_json(error, body) from None
     except RecursionError:
         raise errors.InvalidRequest("The JSON body is nested too deeply.", code="json_too_deep") from None
+
+
+def check_text(body: bytes) -> None:
+    """Raise `UnicodeDecodeError` if the body is not valid UTF-8. Large bodies are checked in slices."""
+    if len(body) <= _SLICE_BYTES:
+        body.decode()
+        return
+    decoder, view = _Utf8Decoder(), memoryview(body)
+    for start in range(0, len(body), _SLICE_BYTES):
+        decoder.decode(view[start : start + _SLICE_BYTES])
+    decoder.decode(b"", final=True)
 
 
 def _invalid_json(error: Exception, body: bytes) -> errors.InvalidRequest:

@@ -1,10 +1,10 @@
-"""The ASGI application for WebSockets: dispatches by path, limits the number of sockets, closes them at the end."""
+"""Serves the WebSockets of clients: dispatches by path, limits the number of sockets, closes them at the end."""
 
 import asyncio
 from typing import Final
 
 from intellirouter.core import Current, SocketClosed, errors, new_id
-from intellirouter.gateway.asgi import Receive, Scope, Send
+from intellirouter.gateway.http import ServerSocket
 from intellirouter.gateway.websockets import multiplex, realtime
 from intellirouter.gateway.websockets.socket import Socket, forget_cancellation
 from intellirouter.pipeline import Entry, Generation
@@ -33,7 +33,7 @@ class WebSocketHints:
 
 
 class WebSocketGateway:
-    """Serves ASGI scopes of type `websocket`."""
+    """Serves WebSockets."""
 
     def __init__(self, current: Current[Generation], entry: Entry) -> None:
         self._current = current
@@ -48,12 +48,11 @@ class WebSocketGateway:
         """Refuse new sockets and close those that are open, because the gateway is stopping."""
         self._is_stopping.set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, connection: ServerSocket) -> None:
         """Serve one socket."""
-        socket = Socket(scope, receive, send)
+        socket = Socket(connection)
         self._open += 1
         try:
-            await receive()  # websocket.connect
             await self._serve(socket)
         except SocketClosed:
             return
@@ -65,7 +64,7 @@ class WebSocketGateway:
             await socket.stop()
 
     async def _serve(self, socket: Socket) -> None:
-        path, generation = socket.scope["path"], self._current.value
+        path, generation = socket.head.path, self._current.value
         dialects = generation.dialects
         try:
             limit = generation.runtime.server.max_open_sockets

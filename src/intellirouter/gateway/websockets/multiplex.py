@@ -4,13 +4,14 @@ Each request is an exchange like any other. Only its answer is sent as frames.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import EMPTY_CONTEXT, Current, SocketClosed, TaskOwner, errors
-from intellirouter.dialects import Endpoint, check_depth
+from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Current, SocketClosed, TaskOwner, errors
+from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import Identity
@@ -83,20 +84,18 @@ class Multiplexer:
     async def _read(self) -> None:
         try:
             while True:
-                message = await self._socket.receive()
-                self._active_s = self._loop.time()
-                await self._process(message)
+                # Without a variable, which would keep a large message alive until the next one arrives.
+                await self._process(await self._socket.receive())
         except SocketClosed:
             return
 
     async def _process(self, message: str | bytes) -> None:
         """Process one frame. Errors are reported to the client; the socket stays open."""
+        self._active_s = self._loop.time()
         frame = ReceivedFrame()
         try:
-            data = message.encode() if isinstance(message, str) else message
-            # The frame adds one level to the depth of the request.
-            check_depth(data, self._current.value.runtime.server.max_json_depth + 1)
-            frame = decode_frame(data)
+            frame = await self._decode(message)
+            del message
             match frame.type:
                 case "chat.create":
                     self._start(frame)
@@ -109,6 +108,16 @@ class Multiplexer:
                     raise _unknown_type(frame.type)
         except errors.GatewayError as error:
             await self._socket.send(encode_frame("error", frame.id, error=error))
+
+    async def _decode(self, message: str | bytes) -> ReceivedFrame:
+        """Decode a frame, whose request is decoded later. Raises `InvalidRequest`."""
+        server, spine = self._current.value.runtime.server, self._current.value.spine
+        if len(message) > SMALL_BYTES:
+            return await spine.off_loop.run(len(message), lambda: _decode_large(message, server))
+        data = message.encode() if isinstance(message, str) else message
+        # The frame adds one level to the depth of the request.
+        check_depth(data, server.max_json_depth + 1)
+        return decode_frame(data)
 
     def _start(self, frame: ReceivedFrame) -> None:
         frame_id = frame.required_id("Choose an id for each request on the socket.")
@@ -171,6 +180,13 @@ class Multiplexer:
             release()
 
 
+def _decode_large(message: str | bytes, server: ServerSpec) -> ReceivedFrame:
+    data = message.encode() if isinstance(message, str) else message
+    limits = server.request_limits()
+    check_json(data, structs.replace(limits, json_depth=limits.json_depth + 1))
+    return decode_frame(data)
+
+
 def _unknown_type(kind: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
         f"Unknown frame type '{kind[:100]}'." if kind else "The frame has no `type`.",
@@ -187,7 +203,6 @@ class FrameSource:
     context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
-    wait_for_disconnect: Final = None
 
     def __init__(self, endpoint: Endpoint, socket: Socket, key: bytes | None, body: bytes) -> None:
         self.endpoint = endpoint
@@ -198,5 +213,8 @@ class FrameSource:
     def identify(self, generation: Generation) -> Identity:
         return identify(generation, self._socket, self._key)
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         return self._body
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: `Multiplexer` cancels the requests of a closed socket."""

@@ -1,6 +1,7 @@
 """`/v1/realtime`: one realtime session per WebSocket."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -27,7 +28,6 @@ class RealtimeSocket:
     path: Final = PATH
     request_id: Final = None
     is_task_owner: Final = True
-    wait_for_disconnect: Final = None
 
     def __init__(self, endpoint: Endpoint, socket: Socket, is_stopping: asyncio.Event) -> None:
         self.endpoint = endpoint
@@ -43,9 +43,12 @@ class RealtimeSocket:
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
         return identify(generation, self._socket, socket_key(self._socket))
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         """Return an empty body, because a session has none."""
         return b""
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: the socket is watched from its handshake on."""
 
     # -- the session ---------------------------------------------------------------------------------------------
 
@@ -91,9 +94,9 @@ async def serve_realtime(entry: Entry, endpoint: Endpoint, socket: Socket, is_st
 
 
 def _context(endpoint: Endpoint, socket: Socket) -> RequestContext:
-    scope = socket.scope
-    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-    context = context_of(endpoint, scope, query.get("model", ""))
-    if _BETA_PROTOCOL in scope["subprotocols"] and _BETA not in context.headers:
+    head = socket.head
+    query = dict(parse_qsl(head.query.decode("latin-1")))
+    context = context_of(endpoint, head, query.get("model", ""))
+    if _BETA_PROTOCOL in socket.subprotocols and _BETA not in context.headers:
         context = structs.replace(context, headers=(*context.headers, _BETA))
     return context

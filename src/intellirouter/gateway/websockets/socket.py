@@ -1,14 +1,14 @@
-"""A client's WebSocket on top of ASGI: handshake, messages, close. Also API key and origin of the handshake."""
+"""A client's WebSocket: handshake, messages, close. Also API key and origin of the handshake."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from intellirouter.core import SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ErrorStyle
-from intellirouter.gateway.asgi import Message, Receive, Scope, Send
 from intellirouter.gateway.credentials import request_key
+from intellirouter.gateway.http import RequestHead, ServerSocket
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation, Headers
 from intellirouter.resources import JSON
@@ -21,15 +21,14 @@ _MAX_REASON_BYTES: Final = 123
 class Socket:
     """Implements `core.FrameSocket` for a client. The handshake is not answered before `accept` or `refuse`."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+    def __init__(self, connection: ServerSocket) -> None:
+        self.head: RequestHead = connection.head
+        self.subprotocols: tuple[str, ...] = connection.subprotocols
         self.is_accepted = False
-        self._receive = receive
-        self._send = send
+        self._connection = connection
         self._closed: SocketClosed | None = None
         self._tasks = TaskOwner("socket")
-        self._early: asyncio.Task[Message] | None = None
+        self._early: asyncio.Task[str | bytes] | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -37,81 +36,73 @@ class Socket:
 
     def watch(self, on_disconnect: Callable[[], None]) -> None:
         """Call `on_disconnect` if the client disconnects before it has been accepted."""
-        self._early = self._tasks.start(self._next(), "handshake", is_awaited=True)
+        self._early = self._tasks.start(self._connection.receive(), "handshake", is_awaited=True)
         self._early.add_done_callback(lambda _: None if self.is_accepted or self.is_closed else on_disconnect())
 
     async def accept(self, headers: Headers, subprotocol: str | None) -> None:
         """Accept the handshake. Raises `SocketClosed`."""
-        await self._send_message({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
+        self._check_open()
+        try:
+            await self._connection.accept(headers, subprotocol)
+        except SocketClosed as closed:
+            self._closed = closed
+            raise
         self.is_accepted = True
 
     async def refuse(self, error: errors.GatewayError, headers: Headers, style: ErrorStyle) -> None:
         """Answer the handshake with an HTTP error. Does nothing if the client has disconnected."""
-        body = style.encode(error)
+        if self._closed is not None:
+            return
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-        headers += ((b"content-type", JSON), (b"content-length", b"%d" % len(body)))
-        start = {"type": "websocket.http.response.start", "status": style.status(error), "headers": headers}
+        headers.append((b"content-type", JSON))
+        self._closed = SocketClosed(1006)
         try:
-            await self._send_message(start)
-            await self._send_message({"type": "websocket.http.response.body", "body": body})
+            await self._connection.refuse(style.status(error), headers, style.encode(error))
         except SocketClosed:
             return
-        self._closed = SocketClosed(1006)
 
     async def receive(self) -> str | bytes:
-        if self._closed is not None:
-            raise self._closed
-        if self._early is None:
-            message = await self._receive()
-        else:
-            message = await self._early
-            self._early = None
-        if message["type"] == "websocket.disconnect":
-            self._closed = SocketClosed(message.get("code", 1005), message.get("reason") or "")
-            raise self._closed
-        text: str | None = message.get("text")
-        content: bytes = message.get("bytes") or b""
-        return content if text is None else text
+        self._check_open()
+        early, self._early = self._early, None
+        try:
+            return await (self._connection.receive() if early is None else early)
+        except SocketClosed as closed:
+            self._closed = closed
+            raise
 
     async def send(self, message: str | bytes) -> None:
-        if isinstance(message, str):
-            await self._send_message({"type": "websocket.send", "text": message})
-        else:
-            await self._send_message({"type": "websocket.send", "bytes": message})
+        self._check_open()
+        try:
+            await self._connection.send(message)
+        except SocketClosed as closed:
+            self._closed = closed
+            raise
 
     async def close(self, code: int, reason: str = "") -> None:
         if self._closed is not None:
             return
         short_reason = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        self._closed = SocketClosed(code, short_reason)
         try:
-            await self._send_message({"type": "websocket.close", "code": code, "reason": short_reason})
+            await self._connection.close(code, short_reason)
         except SocketClosed:
             return
-        self._closed = SocketClosed(code, short_reason)
 
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    async def _next(self) -> Message:
-        return await self._receive()
-
-    async def _send_message(self, message: dict[str, Any]) -> None:
+    def _check_open(self) -> None:
         if self._closed is not None:
-            raise self._closed
-        try:
-            await self._send(message)
-        except OSError:  # the server raises it when the client has disconnected
-            self._closed = SocketClosed(1006)
-            raise self._closed from None
+            raise SocketClosed(self._closed.code, self._closed.reason)
 
 
 def socket_key(socket: Socket) -> bytes | None:
     """Return the API key of a handshake: in a header or the query as in other requests, or in a subprotocol."""
-    key = request_key(socket.headers, socket.scope)
+    key = request_key(socket.head.headers, socket.head.query)
     if key is not None:
         return key
-    for offered in socket.scope["subprotocols"]:
+    for offered in socket.subprotocols:
         for prefix in _KEY_PROTOCOLS:
             if offered.startswith(prefix):
                 encoded: str = offered.removeprefix(prefix)
@@ -126,8 +117,8 @@ def identify(generation: Generation, socket: Socket, key: bytes | None) -> Ident
     other origins. Otherwise any page that is open on this machine could use it.
     """
     identity = generation.identify(key)
-    origin = socket.headers.get(b"origin")
-    if identity.key_name is None and origin is not None and not _is_own(origin, socket.headers.get(b"host", b"")):
+    origin = socket.head.headers.get(b"origin")
+    if identity.key_name is None and origin is not None and not _is_own(origin, socket.head.headers.get(b"host", b"")):
         raise errors.Forbidden(
             "Web pages of other origins cannot open WebSockets on a gateway that requires no API key.",
             hint="Set auth.required, and give the page a key.",
@@ -137,7 +128,7 @@ def identify(generation: Generation, socket: Socket, key: bytes | None) -> Ident
 
 def chosen_protocol(socket: Socket, known: str) -> str | None:
     """Return `known` if the client offers this subprotocol. Subprotocols that contain a key are never chosen."""
-    return known if known in socket.scope["subprotocols"] else None
+    return known if known in socket.subprotocols else None
 
 
 def forget_cancellation() -> None:

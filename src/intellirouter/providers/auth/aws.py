@@ -1,5 +1,6 @@
 """AWS credentials: an access key signs each request, a Bedrock API key is sent as a bearer token."""
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ _HOST: Final = re.compile(r"(?:^|\.)(?P<service>[a-z0-9-]+?)(?:-fips)?\.(?P<regi
 _SERVICES: Final = {"bedrock-runtime": "bedrock", "bedrock-agent-runtime": "bedrock"}
 """Maps a host name's service to the service name used in signatures, where the two differ."""
 _ACCESS_KEY: Final = re.compile(r"[A-Z0-9]{16,128}")
+_LARGE_BODY_BYTES: Final = 1024 * 1024
 _NAMES: Final = (
     ("AccessKeyId", "SecretAccessKey", "SessionToken"),
     ("access_key_id", "secret_access_key", "session_token"),
@@ -50,7 +52,10 @@ class AwsAuthenticator:
         if "content-type" in request.headers:
             signed_headers["content-type"] = request.headers["content-type"]
         canonical = CanonicalRequest(request.method, request.target, signed_headers, request.body)
-        return sign(canonical, self._key, _credential_scope(request), self._clock.epoch_us() / 1_000_000)
+        now_s, scope = self._clock.epoch_us() / 1_000_000, _credential_scope(request)
+        if len(request.body) > _LARGE_BODY_BYTES:  # computing the digest takes some milliseconds for each megabyte
+            return await asyncio.to_thread(sign, canonical, self._key, scope, now_s)
+        return sign(canonical, self._key, scope, now_s)
 
     def invalidate(self) -> None:
         """Does nothing: signatures are not reused."""

@@ -8,11 +8,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from intellirouter.core import DEFAULT_LIMITS, SMALL_BYTES, RequestLimits, errors
+from intellirouter.dialects import check_json
 from intellirouter.resources.batches.state import LineError
 
 CHUNK_BYTES: Final = 64 * 1024
 """The approximate size of a chunk, and so of the input that a running batch holds in memory."""
 _MAX_ERRORS: Final = 100
+_LIMIT_EXCEEDED: Final = "limit_exceeded"
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -50,9 +53,11 @@ def read_lines(chunk: bytes) -> list[tuple[str, bytes]]:
 class InputCheck:
     """Validates the input of one batch. Takes the bytes of the file in pieces of any size."""
 
-    def __init__(self, endpoint: str, max_lines: int) -> None:
+    def __init__(self, endpoint: str, max_lines: int, limits: RequestLimits = DEFAULT_LIMITS) -> None:
         self._endpoint = endpoint
         self._max_lines = max_lines
+        # The line adds one level to the depth of its request.
+        self._limits = msgspec.structs.replace(limits, json_depth=limits.json_depth + 1)
         self._rest: list[bytes] = []
         """The beginning of an incomplete line."""
         self._chunk: list[bytes] = []
@@ -125,10 +130,16 @@ class InputCheck:
 
     def _check(self, raw: bytes) -> LineError | None:
         try:
+            if len(raw) > SMALL_BYTES:
+                check_json(raw, self._limits)
             raw.decode()
             line = _decode_line.decode(raw)
             body = line.body
             model = None if isinstance(body, UnsetType) else _decode_body.decode(body).model
+        except errors.InvalidRequest as refusal:
+            if refusal.code != _LIMIT_EXCEEDED:
+                return self._error("invalid_json_line", "This line is not parseable as valid JSON.")
+            return self._error(refusal.code, refusal.message)
         except msgspec.ValidationError:
             return self._error("invalid_request", "Each line, and its `body`, must be a JSON object.")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

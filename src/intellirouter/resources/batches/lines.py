@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import EMPTY_CONTEXT, Clock, Current, RequestContext, Usage, errors, new_id
+from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Clock, Current, RequestContext, Usage, errors, new_id
 from intellirouter.dialects import Endpoint, ErrorStyle
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
@@ -67,15 +68,17 @@ class LineSource(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     request_id: None = None
     is_task_owner: bool = False
-    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:
         return generation.identity_of(self.line.tenant, self.line.key_name)
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:  # noqa: ARG002
         """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""
-        _check(self.line.body)
-        return self.line.body
+        body = self.line.body
+        return asyncio.to_thread(_checked, body) if len(body) > SMALL_BYTES else _checked(body)
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: there is no client that could disconnect."""
 
 
 class CapturedReply:
@@ -128,8 +131,10 @@ class LineRunner:
             if wait_s is None or self._clock.epoch_us() + wait_s * 1e6 >= line.deadline_us:
                 break
             await asyncio.sleep(wait_s)
-        response = {"status_code": reply.status, "request_id": exchange.request_id, "body": _one_line(reply.body)}
-        encoded = _encode_line(ResultLine(new_id("batch_req_"), line.custom_id, response, None))
+        if len(reply.body) > SMALL_BYTES:
+            encoded = await asyncio.to_thread(_result_line, line.custom_id, exchange.request_id, reply)
+        else:
+            encoded = _result_line(line.custom_id, exchange.request_id, reply)
         return LineResult(encoded, 200 <= reply.status < 300, exchange.usage)
 
     async def _run_once(self, line: LineRequest, in_progress: set[Exchange]) -> tuple[Exchange, CapturedReply]:
@@ -155,6 +160,11 @@ class LineRunner:
         return RetryPolicy(max_tries=_MAX_TRIES, backoff=Backoff(spec.base_s, spec.max_s), max_wait_s=_MAX_WAIT_S)
 
 
+def _result_line(custom_id: str, request_id: str, reply: CapturedReply) -> bytes:
+    response = {"status_code": reply.status, "request_id": request_id, "body": _one_line(reply.body)}
+    return _encode_line(ResultLine(new_id("batch_req_"), custom_id, response, None))
+
+
 def unexecuted_line(custom_id: str, code: str, message: str) -> bytes:
     """Return the line of the error file for a request that was not sent."""
     return _encode_line(ResultLine(new_id("batch_req_"), custom_id, None, {"code": code, "message": message}))
@@ -164,12 +174,12 @@ def _encode_line(line: ResultLine) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def _check(body: bytes) -> None:
+def _checked(body: bytes) -> bytes:
     """Refuse fields that are not allowed in a batch. Malformed bodies pass, because the codec reports the error."""
     try:
         flags = _decode_flags.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
+        return body
     for name, value in (("stream", flags.stream), ("background", flags.background)):
         if value is not None and value is not False:
             raise errors.InvalidRequest(
@@ -178,6 +188,7 @@ def _check(body: bytes) -> None:
                 code="unsupported_value",
                 hint=f"Remove `{name}` from the request.",
             )
+    return body
 
 
 def _one_line(body: bytes) -> msgspec.Raw | str:

@@ -22,7 +22,7 @@ from intellirouter.resources.files.file_store import FileStore
 from intellirouter.resources.files.resource import expiry_seconds
 from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.resources.pages import Page
-from intellirouter.resources.resource import ResourceRequest, json_page, page_size
+from intellirouter.resources.resource import ResourceRequest, check_small, json_page, page_size
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class Batches:
             lines=lines,
             slots=AdjustableSemaphore(lambda: current.value.runtime.batches.concurrency),
             limits=lambda: current.value.runtime.batches,
+            request_limits=lambda: current.value.runtime.server.request_limits(),  # noqa: PLW0108 - after a reload too
             clock=clock,
         )
         self._owner = TaskOwner("batches")
@@ -143,6 +144,7 @@ class Batches:
         return json_page((await self._find(request.identity, batch_id)).document())
 
     async def _create(self, request: ResourceRequest) -> Page:
+        check_small(request.body)
         requested = decode_body(_decode_create, request.body)
         _check_choice("endpoint", requested.endpoint, ENDPOINTS)
         _check_choice("completion_window", requested.completion_window, ("24h",))

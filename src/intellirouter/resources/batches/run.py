@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.config.runtime import BatchesSpec
-from intellirouter.core import NO_USAGE, Clock, TaskOwner, Usage, new_id
+from intellirouter.core import DEFAULT_LIMITS, NO_USAGE, Clock, RequestLimits, TaskOwner, Usage, new_id
 from intellirouter.pipeline import Exchange
-from intellirouter.resources.batches.input import Chunk, InputCheck, read_lines
+from intellirouter.resources.batches.input import CHUNK_BYTES, Chunk, InputCheck, read_lines
 from intellirouter.resources.batches.lines import LineRequest, LineResult, LineRunner, unexecuted_line
 from intellirouter.resources.batches.semaphore import AdjustableSemaphore
 from intellirouter.resources.batches.state import INPUT, RESULT, Batch, LineError
@@ -26,6 +26,8 @@ from intellirouter.store import StoredObject, part_id
 logger = logging.getLogger(__name__)
 
 _GRACE_S: Final = 30.0
+_LARGE_CHUNK: Final = 4 * CHUNK_BYTES
+"""Chunks are only larger if they consist of one long line."""
 """How long lines in progress may continue after their batch was canceled or has expired."""
 _SUCCEEDED: Final = "succeeded"
 _FAILED: Final = "failed"
@@ -46,6 +48,7 @@ class BatchParts(Struct, frozen=True, kw_only=True):
     slots: AdjustableSemaphore
     limits: Callable[[], BatchesSpec]
     clock: Clock
+    request_limits: Callable[[], RequestLimits] = lambda: DEFAULT_LIMITS
 
 
 class PendingResult(Struct):
@@ -151,7 +154,7 @@ class BatchRun:
             await self._fail([LineError(code="file_not_found", message=message, param="input_file_id")])
             return
         await objects.delete_parts(INPUT, batch.id, batch.tenant)  # left by a process that was killed here
-        check = InputCheck(batch.endpoint, self._parts.limits().max_lines)
+        check = InputCheck(batch.endpoint, self._parts.limits().max_lines, self._parts.request_limits())
         number = 0
         async for part in objects.parts(PART, batch.input_file_id, batch.tenant):
             if check.can_stop or batch.status != "validating":
@@ -269,7 +272,9 @@ class BatchRun:
         """Iterate over the lines: index, custom id, body."""
         batch = self.batch
         async for part in self._parts.objects.parts(INPUT, batch.id, batch.tenant):
-            for offset, (custom_id, body) in enumerate(read_lines(part.content or b"")):
+            content = part.content or b""
+            lines = await asyncio.to_thread(read_lines, content) if len(content) > _LARGE_CHUNK else read_lines(content)
+            for offset, (custom_id, body) in enumerate(lines):
                 yield int(part.meta) + offset, custom_id, body
 
     # -- finalizing ----------------------------------------------------------------------------------------------

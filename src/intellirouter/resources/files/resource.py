@@ -6,7 +6,7 @@ Source: OpenAI API reference, "Files".
 from typing import Final
 from urllib.parse import quote
 
-from intellirouter.core import Current, errors
+from intellirouter.core import SMALL_BYTES, Current, OffLoop, errors
 from intellirouter.dialects import Form, read_form
 from intellirouter.pipeline import Generation
 from intellirouter.resources.files.file_store import FileStore, StoredFile
@@ -29,9 +29,10 @@ class Files:
 
     json_paths: Final[frozenset[str]] = frozenset()
 
-    def __init__(self, files: FileStore, current: Current[Generation]) -> None:
+    def __init__(self, files: FileStore, current: Current[Generation], off_loop: OffLoop) -> None:
         self._files = files
         self._current = current
+        self._off_loop = off_loop
 
     def allowed(self, path: str) -> str:
         if path == PATH:
@@ -61,7 +62,11 @@ class Files:
             raise errors.Forbidden(
                 "An upload from a web page must have an API key in a header.", hint="Send `Authorization: Bearer KEY`."
             )
-        form = read_form(request.body, request.headers.get(b"content-type", b"").decode("latin-1"))
+        body, content_type = request.body, request.headers.get(b"content-type", b"").decode("latin-1")
+        if len(body) > SMALL_BYTES:
+            form = await self._off_loop.run(len(body), lambda: read_form(body, content_type))
+        else:
+            form = read_form(body, content_type)
         # The next three messages are OpenAI's wording.
         part = form.file("file")
         if part is None:

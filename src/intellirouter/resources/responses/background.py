@@ -4,13 +4,14 @@ Source: OpenAI API guide, "Background mode".
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import Call, RequestContext, TaskOwner, errors
+from intellirouter.core import Call, OffLoop, RequestContext, TaskOwner, errors
 from intellirouter.dialects import Endpoint, responses_storage
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
@@ -45,13 +46,15 @@ class BackgroundSource(Struct, frozen=True, kw_only=True):
     identity: Identity
     body: bytes
     is_task_owner: bool = False
-    wait_for_disconnect: None = None
 
     def identify(self, generation: Generation) -> Identity:  # noqa: ARG002
         return self.identity
 
-    async def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
+    def read(self, limits: ServerSpec) -> bytes:  # noqa: ARG002
         return self.body
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Do nothing: there is no client that could disconnect."""
 
 
 class BackgroundReply:
@@ -81,9 +84,10 @@ class BackgroundReply:
 class BackgroundResponses:
     """One per gateway. Use it on one event loop only."""
 
-    def __init__(self, store: ResponseStore, entry: Entry) -> None:
+    def __init__(self, store: ResponseStore, entry: Entry, off_loop: OffLoop) -> None:
         self._store = store
         self._entry = entry
+        self._off_loop = off_loop
         self._owner = TaskOwner("background responses")
         self._jobs: dict[str, Job] = {}
         """By request id."""
@@ -114,7 +118,8 @@ class BackgroundResponses:
             )
         tenant = exchange.identity.tenant
         response_id, queued = responses_storage.queued(call)
-        stored = StoredResponse(msgspec.Raw(queued), responses_storage.input_items(call.body))
+        items, body = await self._off_loop.run(len(call.body), lambda: _read_input(call.body))
+        stored = StoredResponse(msgspec.Raw(queued), items)
         await self._store.save(tenant, response_id, "queued", stored)
         job = self._jobs[exchange.request_id] = Job(tenant, response_id, stored)
         self._by_response[tenant, response_id] = job
@@ -124,7 +129,7 @@ class BackgroundResponses:
             context=call.context,
             request_id=exchange.request_id,
             identity=exchange.identity,
-            body=responses_storage.without_background(call.body),
+            body=body,
         )
         job.task = self._owner.start(self._answer(job, source), response_id)
         job.task.add_done_callback(lambda _: self._forget(exchange.request_id, job))
@@ -186,3 +191,8 @@ class BackgroundResponses:
     def _forget(self, request_id: str, job: Job) -> None:
         self._jobs.pop(request_id, None)
         self._by_response.pop((job.tenant, job.response_id), None)
+
+
+def _read_input(body: bytes) -> tuple[list[Any], bytes]:
+    """Return the input items of a request, and the request as the gateway itself runs it."""
+    return responses_storage.input_items(body), responses_storage.without_background(body)

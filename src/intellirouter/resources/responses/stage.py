@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from intellirouter.core import errors
+from intellirouter.core import Call, OffLoop, errors, is_large
 from intellirouter.dialects import responses_storage
 from intellirouter.pipeline import AnswerTap, Decoded, Exchange, StageAnswer
 from intellirouter.resources.responses.background import BackgroundResponses, Job
@@ -26,9 +26,10 @@ class ResponsesStage:
 
     dialects: Final = frozenset({"openai_responses"})
 
-    def __init__(self, store: ResponseStore, background: BackgroundResponses) -> None:
+    def __init__(self, store: ResponseStore, background: BackgroundResponses, off_loop: OffLoop) -> None:
         self._store = store
         self._background = background
+        self._off_loop = off_loop
 
     async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded:
         """Replace `previous_response_id` by the history. Raises `InvalidRequest` for an unknown response."""
@@ -38,8 +39,13 @@ class ResponsesStage:
             return request
         items = await self._store.history(exchange.identity.tenant, previous)
         context = structs.replace(call.context, previous_response_id=previous)
-        body = responses_storage.with_history(call.body, items)
-        return Decoded(exchange.endpoint.decode_request(body, context), request.resolved)
+        endpoint, body = exchange.endpoint, call.body
+        # The history may be large even if the request is not.
+        continued = await self._off_loop.run(
+            len(body), lambda: endpoint.decode_request(responses_storage.with_history(body, items), context)
+        )
+        continued.is_large = is_large(continued.body)
+        return Decoded(continued, request.resolved)
 
     async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None:
         """Answer `background: true` with the queued response. Raises `InvalidRequest` with `store: false`.
@@ -65,7 +71,8 @@ class ResponsesStage:
         job = self._background.job_of(exchange.request_id)
         if job is not None:
             return BackgroundTap(self._background, job, is_stream=call.is_stream)
-        return StoringTap(self._store, responses_storage.input_items(call.body), is_stream=call.is_stream)
+        items = None if call.is_large else responses_storage.input_items(call.body)
+        return StoringTap(self._store, call, items, self._off_loop)
 
 
 def _is_background(request: Decoded) -> bool:
@@ -95,7 +102,7 @@ class ResponseTap(ABC):
             return
         try:
             await self.save(exchange, response)
-        except errors.Overloaded as error:  # the client receives its response even if it cannot be stored
+        except errors.GatewayError as error:  # the client receives its response even if it cannot be stored
             logger.warning("%s: The response could not be stored. %s", exchange.request_id, error.message)
 
     @abstractmethod
@@ -106,17 +113,27 @@ class ResponseTap(ABC):
 class StoringTap(ResponseTap):
     """Stores the response to a client that waits for it."""
 
-    def __init__(self, store: ResponseStore, items: list[Any], *, is_stream: bool) -> None:
-        super().__init__(is_stream=is_stream)
+    def __init__(self, store: ResponseStore, call: Call, items: list[Any] | None, off_loop: OffLoop) -> None:
+        """`items`: the input of the call; None if it is large, and so is only decoded when it is stored."""
+        super().__init__(is_stream=call.is_stream)
         self._store = store
+        self._call = call
         self._items = items
+        self._off_loop = off_loop
 
     async def save(self, exchange: Exchange, response: bytes) -> None:
         response_id = responses_storage.id_of(response)
-        if response_id:
-            stored = StoredResponse(msgspec.Raw(response), self._items)
-            status = responses_storage.status_of(response)
-            await self._store.save(exchange.identity.tenant, response_id, status, stored)
+        if not response_id:
+            return
+        stored = StoredResponse(msgspec.Raw(response), await self._input_items())
+        status = responses_storage.status_of(response)
+        await self._store.save(exchange.identity.tenant, response_id, status, stored)
+
+    async def _input_items(self) -> list[Any]:
+        if self._items is not None:
+            return self._items
+        body = self._call.body
+        return await self._off_loop.run(len(body), lambda: responses_storage.input_items(body))
 
 
 class BackgroundTap(ResponseTap):

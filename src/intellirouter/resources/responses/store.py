@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Clock, errors
+from intellirouter.core import Clock, OffLoop, errors, is_large
 from intellirouter.dialects import responses_storage
 from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.store import StoredObject
@@ -32,19 +32,25 @@ _decode: Final = msgspec.json.Decoder(StoredResponse)
 class ResponseStore:
     """Stores responses by tenant. Its methods raise `Overloaded` if the database is unavailable."""
 
-    def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
+    def __init__(self, objects: AsyncObjectStore, clock: Clock, off_loop: OffLoop) -> None:
         self._objects = objects
         self._clock = clock
+        self._off_loop = off_loop
 
     async def get(self, tenant: str, response_id: str) -> tuple[str, StoredResponse] | None:
         """Return the status and content of a response; None if it does not exist or belongs to another tenant."""
         found = await self._objects.call(self._objects.store.get, _KIND, response_id, tenant, self._clock.epoch_us())
         if found is None or found.content is None:
             return None
-        return found.status, _decode.decode(found.content)
+        content = found.content
+        if is_large(content):
+            return found.status, await self._off_loop.run(len(content), lambda: _decode.decode(content))
+        return found.status, _decode.decode(content)
 
     async def save(self, tenant: str, response_id: str, status: str, stored: StoredResponse) -> None:
         now_us = self._clock.epoch_us()
+        # The input may be large, whatever the size of the response is.
+        content = await self._off_loop.run(memoryview(stored.response).nbytes, lambda: msgspec.json.encode(stored))
         await self._objects.call(
             self._objects.store.put,
             StoredObject(
@@ -54,7 +60,7 @@ class ResponseStore:
                 created_us=now_us,
                 expires_us=now_us + _RETENTION_US,
                 status=status,
-                content=msgspec.json.encode(stored),
+                content=content,
             ),
         )
 
@@ -84,4 +90,9 @@ class ResponseStore:
             raise errors.InvalidRequest(
                 f"Previous response '{response_id[:100]}' is still in progress.", param="previous_response_id"
             )
-        return [*stored.input, *responses_storage.output_items(bytes(stored.response))]
+        response = bytes(stored.response)
+        if is_large(response):
+            output = await self._off_loop.run(len(response), lambda: responses_storage.output_items(response))
+        else:
+            output = responses_storage.output_items(response)
+        return [*stored.input, *output]

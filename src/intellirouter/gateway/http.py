@@ -1,0 +1,132 @@
+"""What the data plane needs of an HTTP server: request heads, requests, and WebSockets. `serving` implements it."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from intellirouter.core import EMPTY_CONTEXT, RequestContext
+from intellirouter.dialects import Endpoint
+from intellirouter.pipeline import Headers
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    """What follows from a request head alone: the endpoint, the caller's key, and whether the body can be read."""
+
+    generation: int
+    """The number of the generation that it is valid for."""
+    endpoint: Endpoint
+    context: RequestContext = EMPTY_CONTEXT
+    key: bytes | None = None
+    is_accepted: bool = True
+    """The media type and encoding of the body are supported."""
+
+
+class RequestHead(Struct, kw_only=True, eq=False):
+    """A parsed request head. Heads are shared by all requests that have the same one, apart from `content-length`.
+
+    Names in `headers` are in lower case. The last one wins where a name is repeated; `fields` has them all, in order.
+    `content-length` is in neither, because it belongs to one request.
+    """
+
+    method: str
+    path: str
+    """Percent-decoded."""
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    fields: tuple[tuple[bytes, bytes], ...]
+    raw_path: bytes = b""
+    is_http_10: bool = False
+    keeps_alive: bool = True
+    is_chunked: bool = False
+    expects_continue: bool = False
+    is_websocket: bool = False
+    """A WebSocket handshake."""
+    length: int = 0
+    """`content-length` of the request that was parsed first. Each request has its own."""
+    destination: Destination | None = None
+    """A memo of the gateway. Heads repeat, so it is computed once for many requests."""
+
+
+class HttpRequest(Protocol):
+    """One request of a client, and its response. The server sends `date`, `connection` and the framing headers."""
+
+    head: RequestHead
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Call `on_disconnect` once if the client disconnects before the response is complete, or has done so."""
+        ...
+
+    @property
+    def is_received(self) -> bool:
+        """The whole body has arrived."""
+        ...
+
+    def take_body(self, limit_bytes: int) -> bytes:
+        """Return a body that has arrived. Raises `BodyTooLarge`."""
+        ...
+
+    async def read_body(self, limit_bytes: int, deadline_s: float) -> bytes:
+        """Wait for the whole body. Raises `BodyTooLarge`, `RequestTimeout`, `Overloaded`, `ClientDisconnected`."""
+        ...
+
+    def respond(self, status: int, header_lines: bytes, body: bytes) -> bool:
+        """Send a complete response without `content-length`. Each header line ends with CRLF.
+
+        Returns whether all of it was taken; otherwise await `flush`, because the client reads slowly. Does nothing if
+        the client has disconnected.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Wait until the client has read most of what was sent, or has disconnected."""
+        ...
+
+    def begin(self, status: int, header_lines: bytes, length: int | None = None) -> None:
+        """Send the head of a response whose body follows in pieces. `length`: the size of the body, if it is known."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send the next piece of the body. Waits while the client reads slowly. Raises `ClientDisconnected`."""
+        ...
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece of the body. Waits while the client reads slowly."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection, so that the client notices that the response is incomplete."""
+        ...
+
+
+class ServerSocket(Protocol):
+    """A WebSocket of a client. Its handshake is not answered before `accept` or `refuse`."""
+
+    head: RequestHead
+    subprotocols: tuple[str, ...]
+    """The subprotocols that the client offers."""
+
+    async def accept(self, headers: Headers, subprotocol: str | None) -> None:
+        """Accept the handshake. Raises `SocketClosed`."""
+        ...
+
+    async def refuse(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer the handshake with an HTTP response. Raises `SocketClosed`."""
+        ...
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Raises `SocketClosed` with the client's code."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message. Waits while the client reads slowly. Raises `SocketClosed`."""
+        ...
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close the socket. Raises `SocketClosed` if it is closed already."""
+        ...
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Return headers in their wire format. Names and values must not contain line breaks."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])

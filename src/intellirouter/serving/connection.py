@@ -1,0 +1,395 @@
+"""One connection of a client: reads requests one after the other, and has them answered. See DESIGN.md."""
+
+import asyncio
+import logging
+import socket
+from typing import Final
+
+from intellirouter.core import errors, new_id
+from intellirouter.dialects import encode_error
+from intellirouter.gateway import RequestHead
+from intellirouter.serving.head import HEAD_END, MAX_HEAD_BYTES, BadRequest, check_partial_head, too_large_head
+from intellirouter.serving.request import STATUS_LINES, Request
+from intellirouter.serving.state import ServerState
+
+logger = logging.getLogger(__name__)
+
+_LINGER_S: Final = 2.0
+_MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
+"""A client that has not sent its whole request gets this long to read the response, and may send this much."""
+_PROBE_AFTER_S: Final = 0.1
+_PROBE_CHECK_S: Final = (0.01, 0.05, 0.2)
+_TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
+_TCP_CLOSE: Final = 7
+"""The state of a connection that was reset (`tcp_states.h` of Linux)."""
+_TCP_CLOSE_WAIT: Final = 8
+"""The state of a connection whose peer has closed it, or half of it."""
+
+
+class Connection(asyncio.Protocol):
+    """Reads one request at a time. Bytes that arrive while it is answered wait, and nothing more is read."""
+
+    __slots__ = (
+        "_drained",
+        "_has_served",
+        "_is_half_closed",
+        "_is_lingering",
+        "_is_reading_paused",
+        "_lingered_bytes",
+        "_partial",
+        "_request",
+        "_transport",
+        "_unsent_bytes",
+        "_unsent_since_s",
+        "_waiting",
+        "_waiting_since_s",
+        "is_closing",
+        "is_lost",
+        "is_write_paused",
+        "loop",
+        "server",
+    )
+
+    def __init__(self, server: ServerState) -> None:
+        self.server = server
+        self.loop = server.loop
+        self.is_lost = False
+        """The connection is closed, so nothing can be sent."""
+        self.is_closing = False
+        """No further request is read."""
+        self.is_write_paused = False
+        self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
+        self._request: Request | None = None
+        self._partial = bytearray()
+        """The beginning of a head."""
+        self._waiting = b""
+        """Bytes after the current request."""
+        self._drained: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+        self._is_half_closed = False
+        self._is_lingering = False
+        self._lingered_bytes = 0
+        self._has_served = False
+        self._waiting_since_s = 0.0
+        """Since when the client has been expected to send a request, or the rest of its head."""
+        self._unsent_bytes = 0
+        self._unsent_since_s = 0.0
+        """Since when the client has read nothing of what was sent."""
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment] # a socket's transport
+        self._waiting_since_s = self.loop.time()
+        self.server.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.is_lost = True
+        self.server.discard(self)
+        self._partial.clear()
+        self._waiting = b""
+        if self._request is not None:
+            self._request.disconnect()
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        request = self._request
+        if request is not None:
+            if request.is_received:
+                self._hold(data)
+            else:
+                self._read_body(request, data)
+        elif self._is_lingering:
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > _MAX_LINGER_BYTES:
+                self.abort()
+        elif self._partial:
+            self._partial += data
+            self._read_partial_head(len(data))
+        else:
+            self._read_head(data)
+
+    def eof_received(self) -> bool:
+        """Return whether the connection stays open, because a response is still to be sent."""
+        request = self._request
+        if self.server.is_tls or self._is_lingering:
+            return False
+        if request is None:
+            self._is_half_closed = bool(self._waiting)
+        elif request.is_received:
+            self._is_half_closed = True
+            self.loop.call_later(_PROBE_AFTER_S, self._probe, request)
+        return self._is_half_closed
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        self._wake()
+        if self._request is None:
+            self.loop.call_soon(self._read_next)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _read_head(self, data: bytes) -> None:
+        """Start the request at the beginning of `data`, or wait for the rest of its head."""
+        end = data.find(HEAD_END)
+        if end < 0 or end > MAX_HEAD_BYTES or data[0] == 13:
+            self._partial += data
+            self._waiting_since_s = self.loop.time()
+            self._read_partial_head(len(data))
+            return
+        try:
+            head, length = self.server.heads.parse(data[:end])
+        except BadRequest as error:
+            self.refuse(error)
+            return
+        self._begin(head, length, data, end + 4)
+
+    def _read_partial_head(self, added: int) -> None:
+        """Continue with a head that arrives in pieces. `added` bytes of it are new."""
+        partial = self._partial
+        if partial.startswith(b"\r\n"):
+            del partial[:2]  # one empty line before a request is tolerated (RFC 9112, section 2.2)
+            if not partial:
+                return
+        end = partial.find(HEAD_END, max(0, len(partial) - added - 3))
+        try:
+            if max(end, MAX_HEAD_BYTES if end >= 0 else len(partial)) > MAX_HEAD_BYTES:
+                raise too_large_head()
+            if end < 0:
+                check_partial_head(partial, added)
+                return
+            data = bytes(partial)
+            partial.clear()
+            head, length = self.server.heads.parse(data[:end])
+        except BadRequest as error:
+            self.refuse(error)
+            return
+        self._begin(head, length, data, end + 4)
+
+    def _begin(self, head: RequestHead, length: int, data: bytes, at: int) -> None:
+        """Start a request whose head ends before `data[at]`."""
+        if head.is_websocket:
+            self._hand_over(head, data)
+            return
+        self._has_served = True
+        request = self._request = Request(self, head, length)
+        if at < len(data):
+            if request.is_received:
+                self._hold(data[at:])
+            else:
+                self._read_body(request, data[at:])
+        request.task = self.loop.create_task(self._serve(request))
+
+    def _hand_over(self, head: RequestHead, data: bytes) -> None:
+        """Become a WebSocket. `data` begins with the handshake."""
+        self.server.discard(self)
+        self.resume()
+        self.server.open_socket(self._transport, head, data)
+
+    def _read_body(self, request: Request, data: bytes) -> None:
+        rest = request.feed(data)
+        if rest:
+            self._hold(rest)
+        elif not request.is_received and request.has_backlog():
+            self._pause()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep bytes after the current request, and stop reading until it has been answered."""
+        self._waiting = self._waiting + data if self._waiting else data
+        self._pause()
+
+    def _read_next(self) -> None:
+        """Start the next request that has arrived already. Wait if the client does not read the responses."""
+        if self._request is not None or self.is_lost or self.is_closing or self.is_write_paused:
+            return
+        if self._waiting:
+            data, self._waiting = self._waiting, b""
+            self._read_head(data)
+        self._wait_for_more()
+
+    def _wait_for_more(self) -> None:
+        """Read again, if no request has been started. A client that has finished sending gets its connection closed."""
+        if self._request is not None or self.is_closing:
+            return
+        if self._is_half_closed:
+            self.close()
+        else:
+            self.resume()
+
+    # -- answering ----------------------------------------------------------------------------------------------
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            await self.server.serve(request)
+        except asyncio.CancelledError:
+            if not request.is_ended:
+                self.abort()
+        except Exception:
+            logger.exception("Internal error while answering %s.", request.head.path[:200])
+            if not request.has_begun:
+                body = encode_error(errors.InternalError("The gateway failed to handle the request."))
+                lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\n"
+                request.respond(500, lines.encode(), body)
+        finally:
+            if not request.is_ended and not self.is_lost:
+                self.abort()
+
+    def send(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def finish(self, request: Request) -> None:
+        """Continue after the response to `request`."""
+        if self._request is not request:
+            return
+        self._request = None
+        if not request.keeps_alive or self.is_closing:
+            if request.is_received and not self._waiting:
+                self.close()
+            else:
+                self._linger()
+            return
+        self._waiting_since_s = self.loop.time()
+        if self.is_write_paused:
+            self._pause()  # until the client reads
+        elif self._waiting or self._is_half_closed:
+            self.loop.call_soon(self._read_next)
+        elif self._is_reading_paused:
+            self.resume()
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of what was sent, or the connection is closed."""
+        while self.is_write_paused and not self.is_lost:
+            if self._drained is None:
+                self._drained = self.loop.create_future()
+            await asyncio.shield(self._drained)
+
+    def refuse(self, error: BadRequest) -> None:
+        """Answer a request that cannot be read, and close the connection."""
+        body = encode_error(error.as_error())
+        lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\ncontent-length: {len(body)}\r\n"
+        self.send(
+            b"%b%b%bconnection: close\r\n\r\n%b"
+            % (STATUS_LINES[error.status], lines.encode(), self.server.date_line, body)
+        )
+        self._linger()
+
+    # -- closing ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection when everything has been sent."""
+        self.is_closing = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.is_closing = True
+        self._transport.abort()
+
+    def _pause(self) -> None:
+        if not self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again, if reading was paused."""
+        if self._is_reading_paused and not self._is_half_closed and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            if not drained.done():
+                drained.set_result(None)
+
+    def _linger(self) -> None:
+        """Close the connection, but discard what the client still sends, so that it can read the response.
+
+        Closing a socket with unread bytes resets the connection, which can destroy the response on its way.
+        """
+        self.is_closing = self._is_lingering = True
+        self._partial.clear()
+        self._waiting = b""
+        self._waiting_since_s = self.loop.time()
+        if self._is_half_closed or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self.resume()
+
+    def begin_close(self) -> None:
+        """Close the connection after the request in progress, because the server is stopping."""
+        self.is_closing = True
+        if self._request is None and not self._is_lingering:
+            self.close()
+
+    def cancel(self) -> None:
+        """Cancel the request in progress, because the server is stopping."""
+        request = self._request
+        if request is not None and request.task is not None:
+            request.task.cancel()
+
+    def check_deadline(self, now_s: float) -> None:
+        """Close the connection if the client has not done for too long what is expected of it."""
+        if self.is_lost:
+            return
+        limits = self.server.limits
+        unsent = self._transport.get_write_buffer_size()
+        if not self._unsent_bytes or unsent < self._unsent_bytes:
+            self._unsent_since_s = now_s
+        self._unsent_bytes = unsent
+        if unsent:
+            if now_s - self._unsent_since_s >= limits.write_timeout_s:
+                self.abort()
+            return
+        request = self._request
+        if request is not None:
+            if self._is_reading_paused and request.is_received:
+                self._check_peer(request)
+            return
+        if self._is_lingering:
+            allowed_s = _LINGER_S
+        else:
+            allowed_s = limits.head_timeout_s if self._partial or not self._has_served else limits.keep_alive_s
+        if now_s - self._waiting_since_s >= allowed_s:
+            self.abort() if self._is_lingering else self.close()
+
+    # -- noticing disconnects -----------------------------------------------------------------------------------
+
+    def _probe(self, request: Request) -> None:
+        """Find out whether a client that sends nothing more has closed its socket, or only half of it.
+
+        Both look the same until something is sent. A closed socket answers with a reset.
+        """
+        if request is not self._request or self.is_lost:
+            return
+        request.probe()
+        for delay_s in _PROBE_CHECK_S:
+            self.loop.call_later(delay_s, self._check_reset)
+
+    def _check_reset(self) -> None:
+        if not self.is_lost and self._tcp_state() == _TCP_CLOSE:
+            self.abort()
+
+    def _check_peer(self, request: Request) -> None:
+        """Check a connection that is not read, because a further request waits behind the current one."""
+        state = self._tcp_state()
+        if state == _TCP_CLOSE:
+            self.abort()
+        elif state == _TCP_CLOSE_WAIT and not self._is_half_closed:
+            self._is_half_closed = True
+            self._probe(request)
+
+    def _tcp_state(self) -> int | None:
+        """Return the state of the TCP connection; None where the system does not show it."""
+        sock = self._transport.get_extra_info("socket")
+        if _TCP_INFO is None or sock is None or sock.family == socket.AF_UNIX:
+            return None
+        try:
+            state: int = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
+        except OSError:
+            return _TCP_CLOSE
+        return state

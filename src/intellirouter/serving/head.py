@@ -1,0 +1,238 @@
+"""Parses request heads strictly, and shares the heads that clients repeat.
+
+A head is parsed when all of it has arrived. Everything that other servers and proxies are known to read differently is
+refused: line ends other than CRLF, folded lines, control characters, whitespace around names, repeated or contradictory
+framing headers, and missing or repeated `host` headers (RFC 9112).
+"""
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from intellirouter.core import errors
+from intellirouter.gateway import RequestHead
+
+HEAD_END: Final = b"\r\n\r\n"
+MAX_HEAD_BYTES: Final = 64 * 1024
+_CR: Final = 13
+_MAX_TARGET_BYTES: Final = 16 * 1024
+_MAX_FIELDS: Final = 256
+_MAX_LENGTH_DIGITS: Final = 15
+_MAX_SHARED: Final = 1024
+_MAX_SHARED_BYTES: Final = 4096
+"""At most this many heads are shared, of at most this size."""
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE: Final = re.compile(rb"(%b) ([!-\"$-~]+) HTTP/(\d)\.(\d)" % _TOKEN)
+_FIELD: Final = re.compile(rb"(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
+_HOST: Final = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%]*(?::\d{0,5})?|\[[0-9A-Fa-f:.]+\](?::\d{0,5})?")
+_PARTIAL: Final = re.compile(rb"(?:[^\x00-\x08\x0a-\x1f\x7f]|\r\n)*\r?")
+_PARTIAL_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [!-\"$-~]*(?: [HTP/0-9.]{0,8}\r?)?)?")
+_LENGTH_LINES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_SINGLE: Final = (b"host", b"content-length", b"transfer-encoding", b"content-type")
+
+
+class BadRequest(Exception):
+    """A request that cannot be answered otherwise than with an error, after which the connection is closed."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "invalid_http") -> None:
+        """`message` is a complete sentence."""
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+
+    def as_error(self) -> errors.GatewayError:
+        return errors.InvalidRequest(self.message, code=self.code, status=self.status)
+
+
+class HeadParser:
+    """Parses heads. One per server.
+
+    Clients repeat their heads, except for `content-length`. A head that was seen before is found by its bytes without
+    that number, so its lines are not parsed again. Ids in headers, such as `traceparent`, prevent this.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[bytes, RequestHead] = {}
+
+    def parse(self, raw: bytes) -> tuple[RequestHead, int]:
+        """Return a head and its `content-length`. `raw` ends before the empty line. Raises `BadRequest`."""
+        start = raw.find(_LENGTH_LINES[0])
+        if start < 0:
+            start = raw.find(_LENGTH_LINES[1])
+        if start < 0:
+            head = self._shared.get(raw)
+            if head is not None:
+                return head, head.length
+            return self._parse_new(raw, raw)
+        start += 18
+        end = raw.find(b"\r\n", start)
+        number = raw[start:] if end < 0 else raw[start:end]
+        key = raw[:start] if end < 0 else raw[:start] + raw[end:]
+        head = self._shared.get(key)
+        if head is not None and number.isdigit() and len(number) <= _MAX_LENGTH_DIGITS:
+            return head, int(number)
+        return self._parse_new(raw, key)
+
+    def _parse_new(self, raw: bytes, key: bytes) -> tuple[RequestHead, int]:
+        head = parse_head(raw)
+        if len(raw) <= _MAX_SHARED_BYTES:
+            if len(self._shared) >= _MAX_SHARED:
+                self._shared.clear()
+            self._shared[key] = head
+        return head, head.length
+
+
+def check_partial_head(data: bytearray, added: int) -> None:
+    """Check the beginning of a head, so that malformed ones are refused without waiting for the rest.
+
+    Only the last `added` bytes are new. Raises `BadRequest`.
+    """
+    start = len(data) - added
+    if start and data[start - 1] == _CR:
+        start -= 1
+    if _PARTIAL.fullmatch(data, start) is None:
+        raise BadRequest("The request head contains control characters, or lines that do not end with CRLF.")
+    line_end = data.find(b"\r\n")
+    if line_end < 0:
+        if len(data) > _MAX_TARGET_BYTES:
+            raise _too_long_target()
+        if _PARTIAL_LINE.fullmatch(data) is None:
+            raise _malformed_line()
+    elif line_end >= start - 1:
+        _parse_request_line(bytes(data[:line_end]))
+
+
+def too_large_head() -> BadRequest:
+    return BadRequest(
+        f"The request headers are larger than {MAX_HEAD_BYTES} bytes.", status=431, code="headers_too_large"
+    )
+
+
+def parse_head(raw: bytes) -> RequestHead:
+    """Return the head. `raw` ends before the empty line. Raises `BadRequest`."""
+    line, *lines = raw.split(b"\r\n")
+    method, target, is_http_10 = _parse_request_line(line)
+    if len(lines) > _MAX_FIELDS:
+        raise BadRequest(f"The request has more than {_MAX_FIELDS} headers.", status=431, code="headers_too_large")
+    fields = [_parse_field(each) for each in lines]
+    headers = dict(fields)
+    if len(headers) < len(fields):
+        _check_repeated(fields)
+    host = headers.get(b"host")
+    if host is None and not is_http_10:
+        raise BadRequest("The request has no Host header.")
+    if host is not None and _HOST.fullmatch(host) is None:
+        raise BadRequest("The Host header is malformed.")
+    path, query = _parse_target(method, target, host)
+    length = _parse_length(headers.pop(b"content-length", None))
+    is_chunked = _parse_transfer_encoding(headers.get(b"transfer-encoding"), is_http_10=is_http_10)
+    if is_chunked and length is not None:
+        raise BadRequest("The request has both Content-Length and Transfer-Encoding.")
+    options = _tokens(fields, b"connection")
+    is_upgrade = not is_http_10 and b"upgrade" in options
+    return RequestHead(
+        method=method.decode("ascii"),
+        path=unquote_to_bytes(path).decode("utf-8", "replace"),
+        raw_path=path,
+        query=query,
+        headers=headers,
+        fields=tuple(each for each in fields if each[0] != b"content-length"),
+        is_http_10=is_http_10,
+        keeps_alive=b"close" not in options and (not is_http_10 or b"keep-alive" in options),
+        is_chunked=is_chunked,
+        expects_continue=_parse_expect(headers.get(b"expect"), is_http_10=is_http_10),
+        is_websocket=is_upgrade and method == b"GET" and b"websocket" in _tokens(fields, b"upgrade"),
+        length=length or 0,
+    )
+
+
+def _parse_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
+    """Return the method, the target, and whether the version is 1.0."""
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise _malformed_line()
+    method, target, major, minor = match.groups()
+    if len(target) > _MAX_TARGET_BYTES:
+        raise _too_long_target()
+    if major != b"1" or minor not in b"01":
+        raise BadRequest("The HTTP version is not supported. Use HTTP/1.1.")
+    return method, target, minor == b"0"
+
+
+def _malformed_line() -> BadRequest:
+    return BadRequest("The request line is malformed.")
+
+
+def _too_long_target() -> BadRequest:
+    return BadRequest(
+        f"The request target is longer than {_MAX_TARGET_BYTES} bytes.", status=414, code="target_too_long"
+    )
+
+
+def _parse_field(line: bytes) -> tuple[bytes, bytes]:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        start = line.partition(b":")[0][:40].decode("ascii", "replace")
+        raise BadRequest(f"The header line {start!r} is malformed.")
+    name, value = match.groups()
+    return name.lower(), value.rstrip(b" \t")
+
+
+def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
+    for name in _SINGLE:
+        if sum(each[0] == name for each in fields) > 1:
+            raise BadRequest(f"The request has more than one {name.decode().title()} header.")
+
+
+def _parse_length(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+        raise BadRequest("The Content-Length header is malformed.")
+    return int(value)
+
+
+def _parse_transfer_encoding(value: bytes | None, *, is_http_10: bool) -> bool:
+    if value is None:
+        return False
+    if is_http_10 or value.lower() != b"chunked":
+        raise BadRequest("The Transfer-Encoding header is not supported, except for `chunked` with HTTP/1.1.")
+    return True
+
+
+def _parse_expect(value: bytes | None, *, is_http_10: bool) -> bool:
+    if value is None or is_http_10:
+        return False
+    if value.lower() != b"100-continue":
+        raise BadRequest("The Expect header is not supported, except for `100-continue`.", status=417)
+    return True
+
+
+def _parse_target(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes]:
+    """Return the path and the query of the request target: a path, an absolute URL, or `*` for OPTIONS."""
+    if target.startswith(b"/"):
+        path, _, query = target.partition(b"?")
+        return path, query
+    if target == b"*" and method == b"OPTIONS":
+        return target, b""
+    if method != b"CONNECT" and target[:8].lower().startswith((b"http://", b"https://")):
+        return _parse_url(target.decode("ascii"), host)
+    raise BadRequest("The request target must be a path, such as /v1/chat/completions.")
+
+
+def _parse_url(target: str, host: bytes | None) -> tuple[bytes, bytes]:
+    """Return the path and the query of an absolute URL."""
+    try:
+        url = urlsplit(target)
+    except ValueError:
+        raise BadRequest("The request target is malformed.") from None
+    if not url.netloc or (host is not None and url.netloc.lower() != host.decode("ascii").lower()):
+        raise BadRequest("The request target and the Host header name different hosts.")
+    return (url.path or "/").encode("ascii"), url.query.encode("ascii")
+
+
+def _tokens(fields: list[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
+    """Return the elements of a header that is a list, in lower case."""
+    return {part.strip(b" \t").lower() for each, value in fields if each == name for part in value.split(b",")}

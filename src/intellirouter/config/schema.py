@@ -7,8 +7,10 @@ Every setting is optional unless it has no default. Settings that are valid but 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
+from intellirouter.config.section import Section
+from intellirouter.config.store_section import Store, StoreField
 from intellirouter.config.value_types import (
     BaseUrl,
     Count,
@@ -30,12 +32,6 @@ from intellirouter.core import AuthScheme
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
-
-
-class Section(BaseModel):
-    """Base of all sections. Unknown names are errors, and values are not converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Server(Section):
@@ -162,40 +158,6 @@ class Auth(Section):
         description="Whether clients need a key. If not set, a key is required unless the gateway listens on a "
         "loopback address only.",
     )
-
-
-class Store(Section):
-    """The database of completed requests. The URL alone can be written instead of the mapping."""
-
-    url: Text = Field(
-        default="sqlite:///intellirouter.db",
-        description="URL of the database: `sqlite:///relative.db` (relative to the working directory) or "
-        "`sqlite:////absolute.db`.",
-    )
-    spool_dir: Text | None = Field(
-        default=None,
-        description="Directory of records that have not been written to the database yet. If not set, it is next to "
-        "the database.",
-    )
-    fsync_interval_s: float | None = Field(
-        default=0.2,
-        ge=0.001,
-        le=3600,
-        description="How often records are synced to disk, in seconds, as protection against power loss. With null the "
-        "operating system decides.",
-    )
-    log_keep_days: float = Field(
-        default=30.0, gt=0, le=36_500, description="Age at which entries of the request log are deleted, in days."
-    )
-    log_max_bytes: int = Field(
-        default=1024**3,
-        ge=1024**2,
-        description="Maximum size of the request log, in bytes. The oldest entries are deleted when it is exceeded.",
-    )
-
-
-def _url_to_store(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
 
 
 class Catalog(Section):
@@ -482,9 +444,6 @@ class Batches(Section):
         description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
         "server.max_body_bytes.",
     )
-
-
-StoreField = Annotated[Store, BeforeValidator(_url_to_store, json_schema_input_type=str | Store)]
 
 
 class Config(Section):

@@ -62,14 +62,14 @@ class OffLoop:
         If the caller is canceled, work that waits is not done, and the result of work in progress is discarded. Raises
         `Overloaded` if too much work is waiting.
         """
-        lane = self._medium if size_bytes <= _MEDIUM_BYTES else self._large
+        thread = self._medium if size_bytes <= _MEDIUM_BYTES else self._large
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future)
-        lane.add(job)
+        thread.add(job)
         try:
             return await future
         finally:
-            lane.drop(job)
+            thread.drop(job)
             # The future refers to an error, whose traceback refers to this frame.
             del job, future
 

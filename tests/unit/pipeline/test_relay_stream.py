@@ -100,9 +100,11 @@ async def relayed(relay: SlicedRelay, *chunks: bytes) -> tuple[Reply, int]:
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    stream = OpenStream(response, other, (), b"", False, OffLoop())
+    off_loop = OffLoop()
+    stream = OpenStream(response, other, (), b"", False, off_loop)
     await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     counting.cancel()
+    off_loop.close()
     return reply, turns
 
 
@@ -125,12 +127,13 @@ async def test_large_events_are_processed_in_a_thread() -> None:
 
 
 async def test_garbage_is_not_collected_during_work_on_very_large_answers() -> None:
-    was_enabled = gc.isenabled()
+    was_enabled, off_loop = gc.isenabled(), OffLoop()
     gc.enable()
     try:
-        assert await run_large(OffLoop(), 1_000_000, gc.isenabled)
-        assert not await run_large(OffLoop(), 2_000_000, gc.isenabled)
+        assert await run_large(off_loop, 1_000_000, gc.isenabled)
+        assert not await run_large(off_loop, 2_000_000, gc.isenabled)
         assert gc.isenabled()
     finally:
+        off_loop.close()
         if not was_enabled:
             gc.disable()

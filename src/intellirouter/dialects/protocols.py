@@ -54,10 +54,12 @@ class StreamRelay(Protocol):
 
     @property
     def buffered_bytes(self) -> int:
-        """How much has been fed that will be processed at once later: an incomplete event, arguments held back.
+        """How much has been fed that will be processed at once later: an incomplete event, arguments held back."""
+        ...
 
-        If this is a lot, `feed` and `end` may take long, and should be called off the event loop.
-        """
+    @property
+    def is_heavy(self) -> bool:
+        """Whether so much is buffered that `feed` and `end` must be called off the event loop."""
         ...
 
     @property

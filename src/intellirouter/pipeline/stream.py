@@ -18,7 +18,6 @@ from intellirouter.pipeline.large_answers import run_large
 
 _SLICE_BYTES: Final = 16 * 1024
 """How much of a stream is processed without interruption. It takes at most about 10 ms."""
-_LARGE_BYTES: Final = 32 * 1024
 
 
 class OpenStream(Struct, frozen=True):
@@ -49,7 +48,7 @@ async def open_stream(
             chunk = await response.next_chunk()
             if not chunk:
                 break
-            if len(chunk) <= _SLICE_BYTES and relay.buffered_bytes <= _LARGE_BYTES:
+            if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)
             else:
                 pieces = _Pieces()
@@ -79,7 +78,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
             await write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
             return await _end(relay, stream.off_loop)
-        if len(chunk) <= _SLICE_BYTES and relay.buffered_bytes <= _LARGE_BYTES:
+        if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
             out = relay.feed(chunk)
         else:
             out = b""
@@ -94,8 +93,10 @@ async def _feed_slices(
         if relay.is_finished:
             return
         piece = chunk[start : start + _SLICE_BYTES]
-        size = relay.buffered_bytes
-        out = relay.feed(piece) if size <= _LARGE_BYTES else await run_large(off_loop, size, partial(relay.feed, piece))
+        if relay.is_heavy:
+            out = await run_large(off_loop, relay.buffered_bytes, partial(relay.feed, piece))
+        else:
+            out = relay.feed(piece)
         if out:
             await write(out)
         await asyncio.sleep(0)
@@ -103,8 +104,7 @@ async def _feed_slices(
 
 async def _end(relay: StreamRelay, off_loop: OffLoop) -> bytes:
     """Return the last bytes. They may include a large event that no blank line has ended."""
-    size = relay.buffered_bytes
-    return relay.end() if size <= _LARGE_BYTES else await run_large(off_loop, size, relay.end)
+    return await run_large(off_loop, relay.buffered_bytes, relay.end) if relay.is_heavy else relay.end()
 
 
 class _Pieces:

@@ -28,7 +28,7 @@ class Response:
 class LateRelay:
     """A relay of a stream whose last event is the only one with content."""
 
-    has_content = is_finished = False
+    has_content = is_finished = is_heavy = False
     usage: Usage | None = None
     finish_reason: str | None = None
     content_events = buffered_bytes = 0
@@ -78,6 +78,7 @@ class SlicedRelay(LateRelay):
 
     def __init__(self, buffered_bytes: int) -> None:
         self.buffered_bytes = buffered_bytes
+        self.is_heavy = buffered_bytes > 0
         self.fed: list[tuple[int, str]] = []
 
     def feed(self, data: bytes) -> bytes:

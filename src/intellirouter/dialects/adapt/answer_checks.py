@@ -296,6 +296,10 @@ class GuardedRelay:
     def buffered_bytes(self) -> int:
         return self._relay.buffered_bytes
 
+    @property
+    def is_heavy(self) -> bool:
+        return self._relay.is_heavy
+
     def feed(self, data: bytes) -> bytes:
         had_content = self._relay.has_content
         out = self._relay.feed(data)

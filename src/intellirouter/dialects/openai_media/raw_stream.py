@@ -7,7 +7,7 @@ from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, split_events
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, EventSplitter, check_utf8, event_data, split_events
 
 
 class RawStream:
@@ -18,6 +18,7 @@ class RawStream:
         self._last = b""
         self.has_content = False
         self.is_finished = False
+        self.is_heavy = False
         self.usage: Usage | None = fallback_usage
         self.finish_reason: str | None = None
         self.content_events = 0
@@ -30,6 +31,7 @@ class RawStream:
     def feed(self, data: bytes) -> bytes:
         if self._splitter is not None:
             data = self._splitter.feed(data)
+            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
             if data:
                 check_utf8(data)
                 self._inspect(data)

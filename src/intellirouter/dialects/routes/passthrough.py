@@ -27,7 +27,7 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
-from intellirouter.dialects.wire.sse import check_utf8
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
 
 AnswerEdit = Callable[[bytes], bytes]
 """Changes an answer on its way to the client: a complete body, or a block of complete events."""
@@ -153,8 +153,12 @@ class RelayedStream(WatchedStream):
         return self._splitter.buffered_bytes
 
     def feed(self, data: bytes) -> bytes:
-        if self.is_finished or not (block := self._splitter.feed(data)):
+        if self.is_finished:
             return b""
+        if not (block := self._splitter.feed(data)):
+            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
+            return b""
+        self.is_heavy = False
         check_utf8(block)
         if self._edit is not None:
             block = self._edit(block)

@@ -30,6 +30,7 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES
 
 _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much an encoder can hold back that does not take long to encode."""
@@ -127,10 +128,15 @@ class TranslatedStream(WatchedStream):
         if self.is_finished:
             return b""
         try:
-            return self._encode(self._decoder.feed(data))
+            events = self._decoder.feed(data)
+            out = self._encode(events) if events else b""
         except errors.UpstreamError as error:
             self._abort(error)
             return b""
+        # Without events, one is incomplete.
+        is_suspect = not events or self._guard.held_chars > _MAX_QUICK_CHARS
+        self.is_heavy = is_suspect and self.buffered_bytes > LARGE_EVENT_BYTES
+        return out
 
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""

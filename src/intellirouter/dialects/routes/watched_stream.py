@@ -20,6 +20,7 @@ class WatchedStream:
         self._encoder = encoder
         self.has_content = False
         self.is_finished = False
+        self.is_heavy = False
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.content_events = 0

@@ -10,6 +10,8 @@ from intellirouter.core import errors
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
+LARGE_EVENT_BYTES: Final = 32 * 1024
+"""The size of events that may take too long to process on the event loop."""
 _OVERLAP_BYTES: Final = 2
 """One less than the longest blank line."""
 

@@ -41,6 +41,7 @@ class Catalog:
 
     def __init__(self, runtime: Runtime, vendors: Mapping[str, VendorRow], prices: PriceSource) -> None:
         self._runtime = runtime
+        self._limits = runtime.server.answer_limits()
         self._vendors = vendors
         self._prices = prices
         self.deployments = {name: self._deployment(spec) for name, spec in runtime.deployments.items()}
@@ -141,6 +142,7 @@ class Catalog:
             timeouts=spec.timeouts,
             retries=spec.retries,
             max_connections=provider.max_connections,
+            limits=self._limits,
             artifact=spec.artifact,
         )
 

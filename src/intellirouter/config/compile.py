@@ -35,7 +35,7 @@ from intellirouter.config.runtime import (
     StoreSpec,
     is_loopback,
 )
-from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Server, Store
+from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Server
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
@@ -46,6 +46,7 @@ from intellirouter.config.secret_references import (
     resolve_secret,
     usual_variable,
 )
+from intellirouter.config.store_section import Store
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.value_types import artifact_model
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from intellirouter.config.schema import Config, Key, Section, Timeouts
+from intellirouter.config.schema import Config, Key, Timeouts
+from intellirouter.config.section import Section
 from intellirouter.config.tree import Path, format_path
 
 DEFAULT_STRATEGY: Final = "priority"

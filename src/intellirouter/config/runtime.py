@@ -7,7 +7,16 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from intellirouter.core import DEFAULT_LIMITS, AuthScheme, Price, RequestLimits, Secret, Timeouts
+from intellirouter.core import (
+    DEFAULT_ANSWER_LIMITS,
+    DEFAULT_LIMITS,
+    AnswerLimits,
+    AuthScheme,
+    Price,
+    RequestLimits,
+    Secret,
+    Timeouts,
+)
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
@@ -17,6 +26,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     port: int = 8080
     role: str = "monolith"
     max_body_bytes: int = 32 * 1024 * 1024
+    max_answer_bytes: int = DEFAULT_ANSWER_LIMITS.bytes
+    max_answer_chars: int = DEFAULT_ANSWER_LIMITS.chars
+    max_answer_parts: int = DEFAULT_ANSWER_LIMITS.parts
+    max_answer_tool_calls: int = DEFAULT_ANSWER_LIMITS.tool_calls
     max_json_depth: int = DEFAULT_LIMITS.json_depth
     max_json_values: int = DEFAULT_LIMITS.json_values
     max_json_objects: int = DEFAULT_LIMITS.json_objects
@@ -48,6 +61,14 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
+
+    def answer_limits(self) -> AnswerLimits:
+        return AnswerLimits(
+            bytes=self.max_answer_bytes,
+            chars=self.max_answer_chars,
+            parts=self.max_answer_parts,
+            tool_calls=self.max_answer_tool_calls,
+        )
 
     def request_limits(self) -> RequestLimits:
         """Return the limits on the structure of a request."""

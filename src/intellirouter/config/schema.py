@@ -7,8 +7,10 @@ Every setting is optional unless it has no default. Settings that are valid but 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
+from intellirouter.config.section import Section
+from intellirouter.config.store_section import Store, StoreField
 from intellirouter.config.value_types import (
     BaseUrl,
     Count,
@@ -32,12 +34,6 @@ Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemi
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 
 
-class Section(BaseModel):
-    """Base of all sections. Unknown names are errors, and values are not converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
 class Server(Section):
     """The address on which the gateway listens, and limits on requests."""
 
@@ -59,6 +55,28 @@ class Server(Section):
         description="Maximum size of a request body, in bytes.",
     )
     max_json_depth: int = Field(default=128, ge=8, le=1024, description="Maximum nesting depth of a request body.")
+    max_answer_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="Maximum size of an upstream's answer that is not streamed, in bytes. Larger answers are errors, "
+        "and another deployment is tried.",
+    )
+    max_answer_chars: Count = Field(
+        default=8 * 1024 * 1024,
+        description="Maximum number of characters in a streamed answer: text, reasoning and arguments of tool calls. "
+        "Does not apply to streams that are relayed without being checked or translated.",
+    )
+    max_answer_parts: Count = Field(
+        default=10_000,
+        description="Maximum number of content parts in an upstream's answer, including tool calls, and of citations. "
+        "Does not apply to streams that are relayed without being decoded.",
+    )
+    max_answer_tool_calls: Count = Field(
+        default=1024,
+        description="Maximum number of tool calls in an upstream's answer. Does not apply to streams that are relayed "
+        "without being decoded.",
+    )
     max_json_values: Count = Field(
         default=350_000,
         description="Maximum number of values in a JSON request body: members of objects and elements of arrays. This "
@@ -140,40 +158,6 @@ class Auth(Section):
         description="Whether clients need a key. If not set, a key is required unless the gateway listens on a "
         "loopback address only.",
     )
-
-
-class Store(Section):
-    """The database of completed requests. The URL alone can be written instead of the mapping."""
-
-    url: Text = Field(
-        default="sqlite:///intellirouter.db",
-        description="URL of the database: `sqlite:///relative.db` (relative to the working directory) or "
-        "`sqlite:////absolute.db`.",
-    )
-    spool_dir: Text | None = Field(
-        default=None,
-        description="Directory of records that have not been written to the database yet. If not set, it is next to "
-        "the database.",
-    )
-    fsync_interval_s: float | None = Field(
-        default=0.2,
-        ge=0.001,
-        le=3600,
-        description="How often records are synced to disk, in seconds, as protection against power loss. With null the "
-        "operating system decides.",
-    )
-    log_keep_days: float = Field(
-        default=30.0, gt=0, le=36_500, description="Age at which entries of the request log are deleted, in days."
-    )
-    log_max_bytes: int = Field(
-        default=1024**3,
-        ge=1024**2,
-        description="Maximum size of the request log, in bytes. The oldest entries are deleted when it is exceeded.",
-    )
-
-
-def _url_to_store(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
 
 
 class Catalog(Section):
@@ -460,9 +444,6 @@ class Batches(Section):
         description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
         "server.max_body_bytes.",
     )
-
-
-StoreField = Annotated[Store, BeforeValidator(_url_to_store, json_schema_input_type=str | Store)]
 
 
 class Config(Section):

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from msgspec import Struct
 
-from intellirouter.config.schema import Config, Section, Store
+from intellirouter.config.schema import Config
+from intellirouter.config.section import Section
+from intellirouter.config.store_section import Store
 
 Path = tuple[str | int, ...]
 """Steps from the root: names of settings and entries, and indices of lists."""

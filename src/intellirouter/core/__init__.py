@@ -4,6 +4,7 @@ Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors
+from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
@@ -32,6 +33,7 @@ from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, est
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_LIMITS",
     "EMPTY_CONTEXT",
     "NO_QUIRKS",
@@ -40,6 +42,7 @@ __all__ = [
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "UNKNOWN_PROFILE",
+    "AnswerLimits",
     "Attempt",
     "AttemptKind",
     "AuthScheme",

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from intellirouter.core import errors
+from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.money import Price
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
@@ -110,5 +111,6 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     retries: int | None = None
     """Overrides the number of retries of the model and of the configuration."""
     max_connections: int = 1024
+    limits: AnswerLimits = DEFAULT_ANSWER_LIMITS
     artifact: str | None = None
     """The weights of a local model: `bundled:smollm2-135m`, or a path."""

@@ -27,6 +27,7 @@
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
     │   ├── UpstreamMalformed          502  upstream_malformed
+    │   │   └── UpstreamAnswerTooLarge 502  upstream_answer_too_large (the answer exceeds a limit of the gateway)
     │   └── AllAttemptsFailed          502  all_attempts_failed (several attempts failed for different reasons)
     ├── HostError                      a local worker failed
     │   └── ModelLoading               503  model_loading
@@ -301,6 +302,13 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamMalformed(UpstreamError):
     code = "upstream_malformed"
     retryable = True
+
+
+class UpstreamAnswerTooLarge(UpstreamMalformed):
+    """The answer exceeds a limit of the gateway. Another deployment may answer in fewer words."""
+
+    code = "upstream_answer_too_large"
+    retryable = False
 
 
 class AllAttemptsFailed(UpstreamError):

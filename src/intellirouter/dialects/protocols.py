@@ -53,6 +53,16 @@ class StreamRelay(Protocol):
     def content_events(self) -> int: ...
 
     @property
+    def buffered_bytes(self) -> int:
+        """How much has been fed that will be processed at once later: an incomplete event, arguments held back."""
+        ...
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether so much is buffered that `feed` and `end` must be called off the event loop."""
+        ...
+
+    @property
     def error(self) -> errors.UpstreamError | None:
         """The upstream's error event that the client was sent."""
         ...
@@ -232,6 +242,11 @@ class CountClient(ConversationClient, Protocol):
 class StreamDecoder(Protocol):
     """Reads one upstream stream, which may be split at any byte."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        """The size of the incomplete event at the end of what has been fed."""
+        ...
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete.
 
@@ -246,6 +261,11 @@ class StreamDecoder(Protocol):
 
 class Splitter(Protocol):
     """Splits a byte stream into blocks of complete events (`sse.EventSplitter`, `sse.LineSplitter`)."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """The size of the incomplete event at the end of what has been fed."""
+        ...
 
     def feed(self, data: bytes) -> bytes: ...
 

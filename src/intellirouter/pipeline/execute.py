@@ -1,5 +1,6 @@
 """The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -23,10 +24,10 @@ from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.fan_out import send_copies
+from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 
-_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 256 * 1024
 
 
@@ -81,11 +82,12 @@ class Executor(Struct, frozen=True, kw_only=True):
         if response.status != 200:
             raise await self._read_error(response, route, deployment)
         if call.is_stream:
-            stream = await open_stream(response, route.relay(call, deployment), request.losses)
+            relay = route.relay(call, deployment)
+            stream = await open_stream(response, relay, request.losses, self.off_loop)
             attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
             return stream
         try:
-            body = await response.read(_MAX_ANSWER_BYTES)
+            body = await response.read(deployment.limits.bytes)
             if call.is_large or (len(body) > SMALL_BYTES and is_large(body)):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
@@ -109,7 +111,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _decode_large(self, route: Route, body: bytes, call: Call, deployment: Deployment) -> Answer:
         """Return the answer for the client, if it is large, or if the request is, with which it is compared."""
         size = max(len(body), len(call.body))
-        return await self.off_loop.run(size, lambda: route.decode_response(body, call, deployment))
+        return await run_large(self.off_loop, size, partial(route.decode_response, body, call, deployment))
 
     async def _read_error(
         self, response: UpstreamResponse, route: Route, deployment: Deployment

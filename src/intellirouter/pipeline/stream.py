@@ -1,10 +1,23 @@
-"""Relays a stream. Nothing is sent before the first content, and the last bytes are sent after the settlement."""
+"""Relays a stream. Nothing is sent before the first content, and the last bytes are sent after the settlement.
+
+Whatever an upstream sends at once is processed in slices, between which other requests continue. A large event cannot
+be sliced, so it is processed off the event loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Loss, UpstreamResponse
+from intellirouter.core import Loss, OffLoop, UpstreamResponse
 from intellirouter.dialects import StreamRelay
 from intellirouter.pipeline.delivery import Delivery
+from intellirouter.pipeline.large_answers import run_large
+
+_SLICE_BYTES: Final = 16 * 1024
+"""How much of a stream is processed without interruption. It takes at most about 10 ms."""
 
 
 class OpenStream(Struct, frozen=True):
@@ -18,13 +31,16 @@ class OpenStream(Struct, frozen=True):
     """The first bytes for the client."""
     is_complete: bool
     """The upstream has sent everything; `first` is the whole stream."""
+    off_loop: OffLoop
 
     def close(self) -> None:
         """Release or abort the upstream response. Idempotent."""
         _close(self.response, self.relay)
 
 
-async def open_stream(response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...]) -> OpenStream:
+async def open_stream(
+    response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...], off_loop: OffLoop
+) -> OpenStream:
     """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
     try:
         first = b""
@@ -32,12 +48,17 @@ async def open_stream(response: UpstreamResponse, relay: StreamRelay, losses: tu
             chunk = await response.next_chunk()
             if not chunk:
                 break
-            first = relay.feed(chunk)
+            if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
+                first = relay.feed(chunk)
+            else:
+                pieces = _Pieces()
+                await _feed_slices(chunk, relay, off_loop, pieces.write)
+                first = b"".join(pieces.written)
         is_complete = not relay.has_content
         if is_complete:
-            first = relay.end()  # raises an error if the stream ended too early
+            first = await _end(relay, off_loop)  # raises an error if the stream ended too early
         response.content_began()
-        return OpenStream(response, relay, losses, first, is_complete)
+        return OpenStream(response, relay, losses, first, is_complete, off_loop)
     except BaseException:
         _close(response, relay)
         raise
@@ -56,8 +77,44 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
         if out:
             await write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
-            return relay.end()
-        out = relay.feed(chunk)
+            return await _end(relay, stream.off_loop)
+        if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
+            out = relay.feed(chunk)
+        else:
+            out = b""
+            await _feed_slices(chunk, relay, stream.off_loop, write)
+
+
+async def _feed_slices(
+    chunk: bytes, relay: StreamRelay, off_loop: OffLoop, write: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """Feed a large chunk, or a part of a large event, to the relay, and write what the client gets."""
+    for start in range(0, len(chunk), _SLICE_BYTES):
+        if relay.is_finished:
+            return
+        piece = chunk[start : start + _SLICE_BYTES]
+        if relay.is_heavy:
+            out = await run_large(off_loop, relay.buffered_bytes, partial(relay.feed, piece))
+        else:
+            out = relay.feed(piece)
+        if out:
+            await write(out)
+        await asyncio.sleep(0)
+
+
+async def _end(relay: StreamRelay, off_loop: OffLoop) -> bytes:
+    """Return the last bytes. They may include a large event that no blank line has ended."""
+    return await run_large(off_loop, relay.buffered_bytes, relay.end) if relay.is_heavy else relay.end()
+
+
+class _Pieces:
+    """Collects the first bytes for the client."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
 
 
 def _close(response: UpstreamResponse, relay: StreamRelay) -> None:

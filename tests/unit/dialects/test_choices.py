@@ -61,6 +61,15 @@ def test_total_usage_is_unknown_if_one_response_has_none() -> None:
     assert join_responses([Response(usage=Usage(output_tokens=1)), Response()]).usage is None
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_frames_may_be_split_anywhere(size: int) -> None:
+    frames = ((1, b"bxyz"), (0, b"ba"), (0, b"cu."), (1, b"yu."), (0, b""), (1, b""))
+    wire = b"".join(frame(*each) for each in frames)
+    whole, split = ChoicesDecoder([Lines(), Lines()]), ChoicesDecoder([Lines(), Lines()])
+    events = [event for at in range(0, len(wire), size) for event in split.feed(wire[at : at + size])]
+    assert events == whole.feed(wire)
+
+
 def test_interleaved_streams_become_one_stream_with_several_choices() -> None:
     decoder = ChoicesDecoder([Lines(), Lines()])
     events: list[Event] = []

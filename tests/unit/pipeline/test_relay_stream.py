@@ -1,11 +1,15 @@
 """Relaying streams: what is sent when content arrives with the end, and what is recorded of the request."""
 
+import asyncio
+import gc
 import json
+import threading
 from typing import Any
 
-from intellirouter.core import Usage
+from intellirouter.core import OffLoop, Usage
 from intellirouter.pipeline.delivery import Delivery
-from intellirouter.pipeline.stream import open_stream, relay_stream
+from intellirouter.pipeline.large_answers import run_large
+from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 from tests.support.pipeline import EVENTS, World
 from tests.support.pipeline import Response as UpstreamAnswer
 
@@ -24,10 +28,10 @@ class Response:
 class LateRelay:
     """A relay of a stream whose last event is the only one with content."""
 
-    has_content = is_finished = False
+    has_content = is_finished = is_heavy = False
     usage: Usage | None = None
     finish_reason: str | None = None
-    content_events = 0
+    content_events = buffered_bytes = 0
     error = None
 
     def feed(self, _data: bytes) -> bytes:
@@ -53,7 +57,7 @@ async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
     response: Any = Response(b"x", b"y")
     relay: Any = LateRelay()
     exchange: Any = None
-    stream = await open_stream(response, relay, ())
+    stream = await open_stream(response, relay, (), OffLoop())
     assert stream.is_complete
     last = await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     assert reply.sent + last == b"[all of it][end]"
@@ -65,3 +69,72 @@ async def test_losses_of_a_streamed_request_are_recorded() -> None:
     await world.serve(json.dumps(body).encode(), endpoint="anthropic_messages")
     assert world.reply.error is None
     assert world.record.dropped == ("top_k;how=dropped",)
+
+
+class SlicedRelay(LateRelay):
+    """A relay that notes what it is fed, and where."""
+
+    has_content = True
+
+    def __init__(self, buffered_bytes: int) -> None:
+        self.buffered_bytes = buffered_bytes
+        self.is_heavy = buffered_bytes > 0
+        self.fed: list[tuple[int, str]] = []
+
+    def feed(self, data: bytes) -> bytes:
+        self.fed.append((len(data), threading.current_thread().name))
+        return b"x"
+
+
+async def relayed(relay: SlicedRelay, *chunks: bytes) -> tuple[Reply, int]:
+    """Relay a stream. Returns what was sent, and how often another task ran in the meantime."""
+    reply: Any = Reply()
+    response: Any = Response(*chunks)
+    other: Any = relay
+    exchange: Any = None
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    off_loop = OffLoop()
+    stream = OpenStream(response, other, (), b"", False, off_loop)
+    await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
+    counting.cancel()
+    off_loop.close()
+    return reply, turns
+
+
+async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue() -> None:
+    relay = SlicedRelay(0)
+    reply, turns = await relayed(relay, b"a" * 100_000, b"b" * 100)
+    assert [size for size, _ in relay.fed] == [16384] * 6 + [1696, 100]
+    assert {thread for _, thread in relay.fed} == {"MainThread"}
+    assert reply.sent == b"x" * 8
+    assert turns >= 6
+
+
+async def test_large_events_are_processed_in_a_thread() -> None:
+    relay = SlicedRelay(33_000)
+    await relayed(relay, b"a" * 100)
+    assert [thread for _, thread in relay.fed] == ["off-loop-medium"]
+    relay = SlicedRelay(2_000_000)
+    await relayed(relay, b"a" * 100)
+    assert [thread for _, thread in relay.fed] == ["off-loop-large"]
+
+
+async def test_garbage_is_not_collected_during_work_on_very_large_answers() -> None:
+    was_enabled, off_loop = gc.isenabled(), OffLoop()
+    gc.enable()
+    try:
+        assert await run_large(off_loop, 1_000_000, gc.isenabled)
+        assert not await run_large(off_loop, 2_000_000, gc.isenabled)
+        assert gc.isenabled()
+    finally:
+        off_loop.close()
+        if not was_enabled:
+            gc.disable()

@@ -5,13 +5,15 @@ content: calls with the same id get unique ids, and a missing stop reason is add
 """
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
-from intellirouter.core import Usage, errors, new_id
+from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Usage, errors, new_id
+from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
@@ -21,6 +23,7 @@ from intellirouter.dialects.ir import (
     OutputFormat,
     Part,
     Reasoning,
+    ReasoningDelta,
     RefusalDelta,
     Response,
     Stop,
@@ -32,6 +35,12 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
 
+
+class _AnyObject(Struct):
+    """Decoding this type checks that a text is a JSON object without building a value."""
+
+
+_check_object: Final = msgspec.json.Decoder(_AnyObject).decode
 CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
 """Clients that need one of these rely on the format of the answer, so it is also checked in a passthrough."""
 _CUT_OFF: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
@@ -45,8 +54,11 @@ _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_REPETITIONS: Final = 40
 _PROBE_CHARS: Final = 64
+_LOGPROB_CHARS: Final = 100
+"""The size of the logprobs of one token, approximately."""
 _MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 """The same for a stream that has not ended."""
+_ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 _TAIL_CHARS: Final = _MIN_STREAM_REPETITION_CHARS + _MAX_PERIOD
 
 
@@ -61,8 +73,8 @@ def validate_answer(response: Response, conversation: Conversation) -> Response:
 
 def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
     """Return whether neither `validate_answer` nor the decoder, which adds missing call ids, has repaired anything."""
-    ids = (part.id for choice in response.choices for part in choice.parts if isinstance(part, ToolCall))
-    return repaired == response and all(each.encode() in body for each in ids)
+    ids = {part.id.encode() for choice in response.choices for part in choice.parts if isinstance(part, ToolCall)}
+    return repaired == response and (not ids or ids.issubset(_ID.findall(body)))
 
 
 def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
@@ -99,10 +111,19 @@ def _with_unique_id(part: Part, ids: set[str]) -> Part:
 
 
 def _check_call(call: ToolCall) -> None:
-    if call.kind == "function" and call.arguments_object() is None:
+    if call.kind == "function" and not is_json_object(call.arguments or "{}"):
         raise errors.UpstreamMalformed(
             f"The model called {call.name[:100]!r} with arguments that are not a JSON object."
         )
+
+
+def is_json_object(text: str) -> bool:
+    """Return whether a text is a JSON object, without building it."""
+    try:
+        _check_object(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def check_output(text: str, output: OutputFormat | None) -> None:
@@ -151,33 +172,51 @@ def _candidate_periods(text: str) -> Iterator[int]:
         at = text.rfind(last, start, at + _PROBE_CHARS - 1)
 
 
-class StreamGuard:
+_NO_CALLS: Final[dict[int, list[str]]] = {}
+
+
+class StreamGuard(AnswerCounter):
     """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
 
-    __slots__ = ("_arguments", "_has_output", "_ids", "_pieces", "_unchecked_chars")
+    __slots__ = ("_arguments", "_chars", "_has_output", "_ids", "_pieces", "_unchecked_chars", "held_chars")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
+        super().__init__(limits)
         self._has_output = False
         self._ids: set[str] = set()
-        self._arguments: dict[tuple[int, int], list[str]] = {}
+        self._arguments: dict[int, dict[int, list[str]]] = {}
+        """The arguments of functions, by choice and part."""
         self._pieces: list[str] = []
         self._unchecked_chars = 0
+        self._chars = 0
+        self.held_chars = 0
+        """The size of what encoders may hold back until the end: arguments of tool calls, and logprobs."""
 
     def watch(self, events: Iterable[Event]) -> None:
-        """Raise `UpstreamMalformed` for endless repetition, or for tool arguments that are not a JSON object."""
+        """Raise `UpstreamMalformed` for endless repetition, for tool arguments that are not a JSON object, and for an
+        answer that exceeds a limit.
+        """
         for event in events:
+            if event.__class__ is TextDelta and event.part <= self._max_part:
+                self._watch_text(event)
+                continue
+            self._count(event)
             match event:
-                case TextDelta():
-                    self._has_output = True
-                    self._check_text(event.text)
                 case ToolCallStarted():
                     self._has_output = True
                     if event.kind == "function":
-                        self._arguments[event.choice, event.part] = []
+                        self._arguments.setdefault(event.choice, {})[event.part] = []
                 case ArgumentsDelta():
-                    if (pieces := self._arguments.get((event.choice, event.part))) is not None:
+                    self.held_chars += len(event.text)
+                    self._add_chars(len(event.text))
+                    if (pieces := self._arguments.get(event.choice, _NO_CALLS).get(event.part)) is not None:
                         pieces.append(event.text)
-                case RefusalDelta() | WholePart():
+                case ReasoningDelta():
+                    self._add_chars(len(event.text))
+                case RefusalDelta():
+                    self._has_output = True
+                    self._add_chars(len(event.text))
+                case WholePart():
                     self._has_output = True
                 case ChoiceFinished():
                     if event.stop.reason in _FAILED and not self._has_output:
@@ -194,10 +233,19 @@ class StreamGuard:
             self._ids.add(event.id)
         return event
 
-    def _check_text(self, text: str) -> None:
-        self._pieces.append(text)
-        self._unchecked_chars += len(text)
+    def _add_chars(self, count: int) -> None:
+        self._chars += count
+        if self._chars > self._limits.chars:
+            raise too_many_chars(self._limits)
+
+    def _watch_text(self, event: TextDelta) -> None:
+        self._has_output = True
+        self._pieces.append(event.text)
+        self._unchecked_chars += len(event.text)
+        if event.logprobs is not None:
+            self.held_chars += len(event.logprobs) * _LOGPROB_CHARS
         if self._unchecked_chars >= _MIN_REPETITION_CHARS:
+            self._add_chars(self._unchecked_chars)
             self._unchecked_chars = 0
             tail = "".join(self._pieces)[-_TAIL_CHARS:]
             self._pieces = [tail]
@@ -207,19 +255,17 @@ class StreamGuard:
     def _check_calls(self, event: ChoiceFinished) -> None:
         if event.stop.reason in _CUT_OFF:
             return
-        for (choice, _), pieces in self._arguments.items():
-            call = ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}")
-            if choice == event.choice:
-                _check_call(call)
+        for pieces in self._arguments.pop(event.choice, _NO_CALLS).values():
+            _check_call(ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}"))
 
 
 class GuardedRelay:
     """A relay whose stream is also decoded and checked. Its bytes are relayed unchanged."""
 
-    def __init__(self, relay: StreamRelay, decoder: StreamDecoder) -> None:
+    def __init__(self, relay: StreamRelay, decoder: StreamDecoder, limits: AnswerLimits) -> None:
         self._relay = relay
         self._decoder = decoder
-        self._guard = StreamGuard()
+        self._guard = StreamGuard(limits)
         self._error: errors.UpstreamMalformed | None = None
 
     @property
@@ -245,6 +291,14 @@ class GuardedRelay:
     @property
     def error(self) -> errors.UpstreamError | None:
         return self._error or self._relay.error
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._relay.buffered_bytes
+
+    @property
+    def is_heavy(self) -> bool:
+        return self._relay.is_heavy
 
     def feed(self, data: bytes) -> bytes:
         had_content = self._relay.has_content

@@ -34,6 +34,37 @@ def read_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
+class _FrameReader:
+    """Reads frames from bytes that can be split anywhere. The bytes of a frame are passed on as they arrive."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._copy = 0
+        self._missing = 0
+        """How many bytes of the current frame have not arrived."""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of a copy and some of its bytes, or no bytes at its end."""
+        at = 0
+        while at < len(data):
+            if self._missing:
+                piece = data[at : at + self._missing]
+                self._missing -= len(piece)
+            else:
+                piece = data[at : at + _HEAD.size - len(self._head)]
+                self._head += piece
+                at += len(piece)
+                if len(self._head) < _HEAD.size:
+                    return
+                self._copy, self._missing = _HEAD.unpack(self._head)
+                self._head = b""
+                if self._missing:
+                    continue
+                piece = b""
+            at += len(piece)
+            yield self._copy, piece
+
+
 def join_responses(responses: Sequence[Response]) -> Response:
     """Return one response with the id and model of the first one, and the choices and total usage of all."""
     first = responses[0]
@@ -58,10 +89,15 @@ class ChoicesDecoder:
         self._usages: dict[int, Usage] = {}
         self._ended: set[int] = set()
         self._has_started = False
+        self._frames = _FrameReader()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return max(decoder.buffered_bytes for decoder in self._decoders)
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for copy, piece in read_frames(data):
+        for copy, piece in self._frames.feed(data):
             decoder = self._decoders[copy]
             for event in decoder.feed(piece) if piece else decoder.end():
                 self._add(copy, event, events)

@@ -83,6 +83,10 @@ class CallDecoder:
         self._parts: dict[int, int] = {}
         """The number of the part that is the call, by choice. All text belongs to it."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._decoder.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         return self._with_call(self._decoder.feed(data))
 

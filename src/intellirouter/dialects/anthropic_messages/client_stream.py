@@ -5,8 +5,9 @@ While the arguments of an open tool call are incomplete, events of other parts a
 events are written immediately. A part that continues after its block was closed gets another block.
 """
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import structs
@@ -78,7 +79,9 @@ class MessageStream:
         self._out: list[bytes] = []
         self._block: _Block | None = None
         self._held_events: dict[int, list[Any]] = {}
-        """By part, in the order of their first held event. Empty unless an unfinished tool call is open."""
+        """By part. Empty unless an unfinished tool call is open."""
+        self._held_parts: deque[int] = deque()
+        """The keys of `_held_events`, in the order of their first held event."""
         self._block_count = 0
         self._content_bytes = 0
         self._closed_calls: set[int] = set()
@@ -88,16 +91,6 @@ class MessageStream:
         self._stop: Stop | None = None
         self._start_usage: Usage | None = None
         self._usage: Usage | None = None
-        self._handlers: dict[type, Any] = {
-            TextDelta: self._write_text,
-            RefusalDelta: self._write_refusal,
-            CitationDelta: self._write_citation,
-            ReasoningDelta: self._write_reasoning,
-            ReasoningToken: self._set_signature,
-            ToolCallStarted: self._start_tool_call,
-            ArgumentsDelta: self._write_arguments,
-            WholePart: self._write_whole_part,
-        }
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if events and not self._has_begun:
@@ -196,20 +189,28 @@ class MessageStream:
             return
         block = self._block
         if block is not None and block.part != event.part and _is_unfinished(block):
-            self._held_events.setdefault(event.part, []).append(event)
+            self._hold(event)
             return
         self._write_event(event)
         while self._held_events and not _is_unfinished(self._block):
             self._write_next_held_part()
 
+    def _hold(self, event: Any) -> None:
+        held = self._held_events.get(event.part)
+        if held is None:
+            self._held_events[event.part] = [event]
+            self._held_parts.append(event.part)
+        else:
+            held.append(event)
+
     def _write_next_held_part(self) -> None:
         """Write the events of the part that was held back first."""
-        for event in self._held_events.pop(next(iter(self._held_events))):
+        for event in self._held_events.pop(self._held_parts.popleft()):
             self._write_event(event)
 
     def _write_event(self, event: Any) -> None:
         if event.__class__ is not PartEnded:
-            self._handlers[event.__class__](event)
+            self._handlers[event.__class__](self, event)
         elif self._block is not None and self._block.part == event.part:
             self._close_block()
 
@@ -321,6 +322,17 @@ class MessageStream:
             self._write_text(TextDelta(text=value.transcript, part=event.part))
         else:
             self._losses.dropped(value.kind)
+
+    _handlers: ClassVar[dict[type, Any]] = {
+        TextDelta: _write_text,
+        RefusalDelta: _write_refusal,
+        CitationDelta: _write_citation,
+        ReasoningDelta: _write_reasoning,
+        ReasoningToken: _set_signature,
+        ToolCallStarted: _start_tool_call,
+        ArgumentsDelta: _write_arguments,
+        WholePart: _write_whole_part,
+    }
 
 
 def _is_unfinished(block: _Block | None) -> bool:

@@ -4,7 +4,7 @@ Blocks may start with text or input and may lack a start or stop event. Blocks o
 emitted when they end.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
 from intellirouter.dialects.wire.lenient import text_in
 from intellirouter.dialects.wire.sse import EventReader
 
@@ -61,7 +62,7 @@ class _WireEvent(Struct):
     error: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_WireEvent).decode
+_decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
 
@@ -97,22 +98,10 @@ class MessageStreamDecoder:
         self._has_started = False
         self._has_stop = False
         self._is_finished = False
-        self._handlers: dict[str, Any] = {
-            "message_start": self._on_message_start,
-            "content_block_start": self._on_block_start,
-            "content_block_delta": self._on_block_delta,
-            "content_block_stop": self._on_block_stop,
-            "message_delta": self._on_message_delta,
-            "message_stop": self._on_message_stop,
-        }
-        self._deltas: dict[str, Any] = {
-            "text_delta": self._on_text,
-            "input_json_delta": self._on_input,
-            "thinking_delta": self._on_thinking,
-            "signature_delta": self._on_signature,
-            "citations_delta": self._on_citation,
-            "compaction_delta": self._on_compaction,
-        }
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
 
     def feed(self, data: bytes) -> list[Event]:
         return self._read_events(self._reader.feed(data))
@@ -133,7 +122,7 @@ class MessageStreamDecoder:
 
     def _read_event(self, data: bytes) -> None:
         try:
-            event = _decode(data)
+            event = _decoder.decode(data) if len(data) <= LARGE_BYTES else decode_as(_decoder, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() == b"[DONE]":
                 return  # the end of OpenAI streams, which some gateways add
@@ -143,7 +132,7 @@ class MessageStreamDecoder:
             raise decode_error_document({"error": event.error or {}}, data)
         handler = self._handlers.get(event.type or "")
         if handler is not None:  # pings and unknown events are ignored
-            handler(event)
+            handler(self, event)
 
     def _on_message_start(self, event: _WireEvent) -> None:
         message = event.message or {}
@@ -203,7 +192,7 @@ class MessageStreamDecoder:
         delta = event.delta or _NO_DELTA
         handler = self._deltas.get(delta.type or "")
         if handler is not None:
-            handler(block, delta)
+            handler(self, block, delta)
 
     def _on_text(self, block: _Block, delta: _Delta) -> None:
         if delta.text:
@@ -274,6 +263,23 @@ class MessageStreamDecoder:
             self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))
         self._events.append(StreamEnded())
         self._is_finished = True
+
+    _handlers: ClassVar[dict[str, Any]] = {
+        "message_start": _on_message_start,
+        "content_block_start": _on_block_start,
+        "content_block_delta": _on_block_delta,
+        "content_block_stop": _on_block_stop,
+        "message_delta": _on_message_delta,
+        "message_stop": _on_message_stop,
+    }
+    _deltas: ClassVar[dict[str, Any]] = {
+        "text_delta": _on_text,
+        "input_json_delta": _on_input,
+        "thinking_delta": _on_thinking,
+        "signature_delta": _on_signature,
+        "citations_delta": _on_citation,
+        "compaction_delta": _on_compaction,
+    }
 
 
 def _fill_missing_members(raw: dict[str, Any]) -> dict[str, Any]:

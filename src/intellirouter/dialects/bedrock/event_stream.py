@@ -62,6 +62,10 @@ class MessageReader:
         self._message_bytes = 0
         """The length of the current message; 0 until its prelude is complete."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that these bytes complete."""
         self._buffer += data

@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import check_utf8
 
@@ -95,8 +96,8 @@ def decode_response(body: bytes, origin: str) -> Response:
     if not body.isascii():
         check_utf8(body)
     try:
-        response = _decoder.decode(body)
-        raw: dict[str, Any] = msgspec.json.decode(body)
+        response = large_json.decode_as(_decoder, body)
+        raw: dict[str, Any] = large_json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(describe_json_error(error)) from None
     if response.output is None or response.output.message is None:

@@ -41,6 +41,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.wire import large_json
 
 
 class _Event(Struct):
@@ -80,6 +81,10 @@ class ConverseStreamDecoder:
         self._has_stopped = False
         self._is_finished = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for message in self._reader.feed(data):
@@ -106,7 +111,7 @@ class ConverseStreamDecoder:
         if self._has_stopped and handler is not _HANDLERS["metadata"]:
             raise malformed("it continues after `messageStop`")
         try:
-            event = _decoder.decode(message.payload)
+            event = large_json.decode_as(_decoder, message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(describe_json_error(error)) from None
         if not self._has_started:

@@ -10,9 +10,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from intellirouter.dialects.gemini.text_offsets import ByteOffsets, GrowingText
 from intellirouter.dialects.gemini.wire import DIALECT, objects_in, optional_text
 from intellirouter.dialects.ir import Citation
 
+_MAX_SEARCHED_TEXTS: Final = 64
+"""How many texts of an answer are searched for a cited segment."""
+_MAX_SEGMENT_CHARS: Final = 4 * 1024 * 1024
+"""How much cited text is repeated in the citations. After that, they only have offsets."""
 _CHUNK_KINDS: Final = ("web", "maps", "retrievedContext", "image")
 
 
@@ -23,46 +28,34 @@ class PlacedCitation(Struct):
     citation: Citation
 
 
-class _TextIndex:
-    """Finds the texts of one candidate by byte offsets."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._bytes = [text.encode("utf-8", "replace") for text in texts]
-        self.last_text = len(texts) - 1
-
-    def find_text(self, start: int, end: int, segment_text: str) -> int:
-        """Return the number of the text with this segment, or else of the last text that is long enough."""
-        segment_bytes = segment_text.encode("utf-8", "replace")
-        for number, text in enumerate(self._bytes):
-            if segment_bytes and text[start:end] == segment_bytes:
+def _find_text(texts: Sequence[GrowingText], start: int, end: int, segment_text: str) -> int:
+    """Return the number of the text with this segment, or else of the last text that is long enough."""
+    if segment_text:
+        segment = segment_text.encode("utf-8", "replace")
+        for number, text in enumerate(texts[:_MAX_SEARCHED_TEXTS]):
+            if text.has_at(start, end, segment):
                 return number
-        for number in range(len(self._bytes) - 1, -1, -1):
-            if len(self._bytes[number]) >= end and self._bytes[number]:
-                return number
-        return self.last_text
-
-    def char_offset(self, number: int, offset: int) -> int:
-        text = self._bytes[number]
-        if offset > len(text):
-            return -1
-        return offset if text.isascii() else len(text[:offset].decode("utf-8", "ignore"))
+    last = len(texts) - 1
+    for number in range(last, max(-1, last - _MAX_SEARCHED_TEXTS), -1):
+        if texts[number].size_bytes() >= max(end, 1):
+            return number
+    return last
 
 
-def read_citations(candidate: dict[str, Any], texts: Sequence[str]) -> list[PlacedCitation]:
+def read_citations(candidate: dict[str, Any], texts: Sequence[GrowingText]) -> list[PlacedCitation]:
     """Read the citations of a candidate. Without text, they are ignored."""
     grounding, cited = candidate.get("groundingMetadata"), candidate.get("citationMetadata")
     if not texts or not (isinstance(grounding, dict) or isinstance(cited, dict)):
         return []
-    index = _TextIndex(texts)
-    citations = _read_grounding(grounding, index) if isinstance(grounding, dict) else []
+    citations = _read_grounding(grounding, texts) if isinstance(grounding, dict) else []
     if isinstance(cited, dict):
         citations += [
-            _read_citation(each, index) for each in objects_in(cited.get("citations") or cited.get("citationSources"))
+            _read_citation(each, texts) for each in objects_in(cited.get("citations") or cited.get("citationSources"))
         ]
     return citations
 
 
-def _read_grounding(grounding: dict[str, Any], index: _TextIndex) -> list[PlacedCitation]:
+def _read_grounding(grounding: dict[str, Any], texts: Sequence[GrowingText]) -> list[PlacedCitation]:
     chunks = objects_in(grounding.get("groundingChunks"))
     citations: list[PlacedCitation] = []
     used: set[int] = set()
@@ -70,18 +63,24 @@ def _read_grounding(grounding: dict[str, Any], index: _TextIndex) -> list[Placed
         segment = support.get("segment")
         segment = segment if isinstance(segment, dict) else {}
         indices = support.get("groundingChunkIndices")
-        for number in indices if isinstance(indices, list) else ():
-            if type(number) is int and 0 <= number < len(chunks):
-                used.add(number)
-                citations.append(_read_chunk(chunks[number], segment, index))
-    citations += [_read_chunk(chunk, None, index) for number, chunk in enumerate(chunks) if number not in used]
+        numbers = (
+            [each for each in indices if type(each) is int and 0 <= each < len(chunks)]
+            if isinstance(indices, list)
+            else []
+        )
+        if numbers:
+            place = _read_place(segment, optional_text(segment.get("text")), texts)
+            used.update(numbers)
+            citations += [place.of(_read_chunk(chunks[number])) for number in numbers]
+    last = _Place(len(texts) - 1)
+    citations += [last.of(_read_chunk(chunk)) for number, chunk in enumerate(chunks) if number not in used]
     return citations
 
 
-def _read_chunk(chunk: dict[str, Any], segment: dict[str, Any] | None, index: _TextIndex) -> PlacedCitation:
+def _read_chunk(chunk: dict[str, Any]) -> Citation:
     source: dict[str, Any] = next((chunk[kind] for kind in _CHUNK_KINDS if isinstance(chunk.get(kind), dict)), {})
     url = optional_text(source.get("uri")) or optional_text(source.get("sourceUri"))
-    citation = Citation(
+    return Citation(
         kind="url" if url else "document",
         url=url,
         title=optional_text(source.get("title")),
@@ -89,12 +88,9 @@ def _read_chunk(chunk: dict[str, Any], segment: dict[str, Any] | None, index: _T
         raw={"groundingChunk": chunk},
         dialect=DIALECT,
     )
-    if segment is None:
-        return PlacedCitation(index.last_text, citation)
-    return _place(citation, segment, optional_text(segment.get("text")), index)
 
 
-def _read_citation(raw: dict[str, Any], index: _TextIndex) -> PlacedCitation:
+def _read_citation(raw: dict[str, Any], texts: Sequence[GrowingText]) -> PlacedCitation:
     url = optional_text(raw.get("uri"))
     citation = Citation(
         kind="url" if url else "unknown",
@@ -103,15 +99,27 @@ def _read_citation(raw: dict[str, Any], index: _TextIndex) -> PlacedCitation:
         raw={"citation": raw},
         dialect=DIALECT,
     )
-    return _place(citation, raw, "", index)
+    return _read_place(raw, "", texts).of(citation)
 
 
-def _place(citation: Citation, segment: dict[str, Any], segment_text: str, index: _TextIndex) -> PlacedCitation:
+class _Place(Struct, frozen=True):
+    """What a citation refers to: a text, and the characters of it."""
+
+    text: int
+    start: int = -1
+    end: int = -1
+
+    def of(self, citation: Citation) -> PlacedCitation:
+        citation.start, citation.end = self.start, self.end
+        return PlacedCitation(self.text, citation)
+
+
+def _read_place(segment: dict[str, Any], segment_text: str, texts: Sequence[GrowingText]) -> _Place:
     start, end = _read_offset(segment.get("startIndex")), _read_offset(segment.get("endIndex"))
-    number = index.find_text(start, end, segment_text)
-    if end > 0:
-        citation.start, citation.end = index.char_offset(number, start), index.char_offset(number, end)
-    return PlacedCitation(number, citation)
+    number = _find_text(texts, start, end, segment_text)
+    if end <= 0:
+        return _Place(number)
+    return _Place(number, texts[number].char_offset(start), texts[number].char_offset(end))
 
 
 def _read_offset(value: Any) -> int:
@@ -123,13 +131,23 @@ def write_grounding(cited: Sequence[tuple[str, Citation]]) -> dict[str, Any]:
     chunks: list[dict[str, Any]] = []
     numbers: dict[tuple[str, str], int] = {}
     supports: list[dict[str, Any]] = []
+    offsets: dict[str, ByteOffsets] = {}
+    chars_left = _MAX_SEGMENT_CHARS
     for text, citation in cited:
         key = (citation.url, citation.title)
         if key not in numbers:
             numbers[key] = len(chunks)
             chunks.append(_write_chunk(citation))
         if 0 <= citation.start <= citation.end:
-            supports.append({"segment": _write_segment(text, citation), "groundingChunkIndices": [numbers[key]]})
+            index = offsets.get(text) or offsets.setdefault(text, ByteOffsets(text))
+            segment: dict[str, Any] = {
+                "startIndex": index.byte_offset(citation.start),
+                "endIndex": index.byte_offset(citation.end),
+            }
+            chars_left -= max(0, min(citation.end, len(text)) - citation.start)
+            if chars_left >= 0:
+                segment["text"] = text[citation.start : citation.end]
+            supports.append({"segment": segment, "groundingChunkIndices": [numbers[key]]})
     if not supports:
         return {"groundingChunks": chunks}
     return {"groundingChunks": chunks, "groundingSupports": supports}
@@ -142,12 +160,6 @@ def _write_chunk(citation: Citation) -> dict[str, Any]:
     if citation.url:
         return {"web": {"uri": citation.url, **({"title": citation.title} if citation.title else {})}}
     return {"retrievedContext": {"title": citation.title, "text": citation.cited_text}}
-
-
-def _write_segment(text: str, citation: Citation) -> dict[str, Any]:
-    segment_text = text[citation.start : citation.end]
-    start = len(text[: citation.start].encode("utf-8", "replace"))
-    return {"startIndex": start, "endIndex": start + len(segment_text.encode("utf-8", "replace")), "text": segment_text}
 
 
 def read_logprobs(candidate: dict[str, Any]) -> list[dict[str, Any]] | None:

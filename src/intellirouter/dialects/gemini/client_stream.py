@@ -4,8 +4,9 @@ A function call is never split: it is held back until its arguments are complete
 contains the finish reasons, the citations and the usage.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -58,37 +59,25 @@ class ContentStream:
         self._id = ""
         self._usage: Usage | None = None
         self._calls: dict[_PartKey, tuple[ToolCallStarted, list[str]]] = {}
+        self._call_order: dict[int, deque[_PartKey]] = {}
+        """The keys of `_calls` by choice, in the order of their start."""
         self._ended_parts: set[_PartKey] = set()
         self._texts: dict[_PartKey, list[str]] = {}
         self._citations: dict[int, list[tuple[_PartKey, Citation]]] = {}
         self._summaries: dict[_PartKey, int] = {}
         self._stops: dict[int, Stop] = {}
         self._out: list[bytes] = []
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            StreamStarted: self._on_began,
-            TextDelta: self._on_text,
-            CitationDelta: self._on_citation,
-            RefusalDelta: self._on_refusal,
-            ReasoningDelta: self._on_reasoning,
-            ReasoningToken: self._on_signature,
-            ToolCallStarted: self._on_call,
-            ArgumentsDelta: self._on_arguments,
-            WholePart: self._on_whole_part,
-            PartEnded: self._on_part_ended,
-            ChoiceFinished: self._on_finished,
-            UsageUpdate: self._on_usage,
-        }
 
     def encode(self, events: Sequence[Event]) -> bytes:
         self._has_encoded = True
         for event in events:
-            self._handlers[event.__class__](event)
+            self._handlers[event.__class__](self, event)
         return self._take_output()
 
     def end(self) -> bytes:
         self._has_encoded = True
-        for key in list(self._calls):
-            self._write_call(key)
+        for choice in self._call_order:
+            self._write_calls(choice)
         candidates = [self._last_candidate(choice, stop) for choice, stop in sorted(self._stops.items())]
         self._write_chunk({"candidates": candidates} if candidates else {})
         return self._take_output() + (b"\n]" if self._is_array else b"")
@@ -135,7 +124,10 @@ class ContentStream:
         self._write_part(event.choice, {"text": "", "thought": True, "thoughtSignature": value})
 
     def _on_call(self, event: ToolCallStarted) -> None:
-        self._calls[event.choice, event.part] = (event, [])
+        key = (event.choice, event.part)
+        if key not in self._calls:
+            self._call_order.setdefault(event.choice, deque()).append(key)
+        self._calls[key] = (event, [])
 
     def _on_arguments(self, event: ArgumentsDelta) -> None:
         if (call := self._calls.get((event.choice, event.part))) is not None:
@@ -148,23 +140,24 @@ class ContentStream:
     def _on_part_ended(self, event: PartEnded) -> None:
         """Write a complete call, but only after all calls that started before it, because calls may interleave."""
         self._ended_parts.add((event.choice, event.part))
-        for key in [key for key in self._calls if key[0] == event.choice]:
-            if key not in self._ended_parts:
-                break
-            self._write_call(key)
+        order = self._call_order.get(event.choice)
+        while order and order[0] in self._ended_parts:
+            self._write_call(order.popleft())
 
     def _on_finished(self, event: ChoiceFinished) -> None:
-        for key in [key for key in self._calls if key[0] == event.choice]:
-            self._write_call(key)
+        self._write_calls(event.choice)
         self._stops[event.choice] = event.stop
+
+    def _write_calls(self, choice: int) -> None:
+        order = self._call_order.get(choice)
+        while order:
+            self._write_call(order.popleft())
 
     def _on_usage(self, event: UsageUpdate) -> None:
         self._usage = event.usage
 
     def _write_call(self, key: _PartKey) -> None:
-        if (open_call := self._calls.pop(key, None)) is None:
-            return
-        began, pieces = open_call
+        began, pieces = self._calls.pop(key)
         arguments = "".join(pieces) or ("{}" if began.kind == "function" else "")
         call = ToolCall(id=began.id, name=began.name, arguments=arguments, kind=began.kind, token=began.token)
         self._write_part(key[0], write_call(call, self._losses))
@@ -179,7 +172,9 @@ class ContentStream:
         candidate: dict[str, Any] = {"content": {"parts": [{"text": ""}], "role": "model"}}
         candidate.update(write_finish(stop, self._losses))
         candidate["index"] = choice
-        cited = [("".join(self._texts.get(key, ())), citation) for key, citation in self._citations.get(choice, ())]
+        citations = self._citations.get(choice, ())
+        texts = {key: "".join(self._texts.get(key, ())) for key in {key for key, _ in citations}}
+        cited = [(texts[key], citation) for key, citation in citations]
         candidate.update(write_citations(cited))
         return candidate
 
@@ -194,3 +189,18 @@ class ContentStream:
             return
         self._out.append((b",\r\n" if self._is_array_open else b"[") + _encode(chunk))
         self._is_array_open = True
+
+    _handlers: ClassVar[dict[type, Any]] = {
+        StreamStarted: _on_began,
+        TextDelta: _on_text,
+        CitationDelta: _on_citation,
+        RefusalDelta: _on_refusal,
+        ReasoningDelta: _on_reasoning,
+        ReasoningToken: _on_signature,
+        ToolCallStarted: _on_call,
+        ArgumentsDelta: _on_arguments,
+        WholePart: _on_whole_part,
+        PartEnded: _on_part_ended,
+        ChoiceFinished: _on_finished,
+        UsageUpdate: _on_usage,
+    }

@@ -7,8 +7,10 @@ import math
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
+from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.calls import EmbeddingsCall, embedding_request_of
 from intellirouter.dialects.gemini.client import read_model
 from intellirouter.dialects.gemini.resources import resource_name
@@ -17,6 +19,7 @@ from intellirouter.dialects.gemini.upstream_request import method_path
 from intellirouter.dialects.gemini.wire import DIALECT, Members, first_of, objects_in, read_json
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.wire.json_encode import encode_document
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size, decode_apart, encode_apart
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
@@ -57,7 +60,7 @@ class GeminiEmbeddingsClient:
         return _read_requests(Members(_decode_body(call.body)), call.model)
 
     def encode(self, answer: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - there are no losses
-        vectors = [{"values": vector} for vector in answer.vectors]
+        vectors = [{"values": vector} for vector in encode_apart(answer.vectors)]
         if self.decode(call).is_single and len(vectors) == 1:
             return _encode({"embedding": vectors[0]})
         return _encode({"embeddings": vectors})
@@ -137,6 +140,10 @@ class GeminiEmbeddingsUpstream:
         )
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:
+        if len(body) > LARGE_BYTES:
+            return EmbeddingResponse(
+                model=deployment.upstream_model, vectors=_read_large(body, deployment), dialect=DIALECT
+            )
         document = first_of(read_json(body)) or {}
         if document.get("error"):
             raise decode_error_object(document["error"], deployment.name, body)
@@ -149,6 +156,37 @@ class GeminiEmbeddingsUpstream:
         return EmbeddingResponse(model=deployment.upstream_model, vectors=vectors, dialect=DIALECT)
 
     decode_error = staticmethod(decode_error)
+
+
+class _Embedding(Struct):
+    values: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _LargeBatch(Struct):
+    embeddings: list[_Embedding] | None = None
+    embedding: _Embedding | None = None
+    error: Any = None
+
+
+_large_decoder: Final = msgspec.json.Decoder(_LargeBatch)
+_values_decoder: Final = msgspec.json.Decoder()
+
+
+def _read_large(body: bytes, deployment: Deployment) -> list[list[float]]:
+    """Return the vectors of a large response, which are decoded one by one."""
+    check_size(body, counts_values=False)
+    try:
+        batch = _large_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.UpstreamMalformed(
+            f"The upstream returned an invalid response: {describe_json_error(error)}."
+        ) from None
+    if batch.error:
+        raise decode_error_object(batch.error, deployment.name, body)
+    embeddings = [batch.embedding] if batch.embedding is not None else batch.embeddings
+    if not embeddings:
+        raise errors.UpstreamMalformed("The upstream returned no `embeddings`.")
+    return [_read_vector(decode_apart(_values_decoder, each.values)) for each in embeddings]
 
 
 def _write_request(

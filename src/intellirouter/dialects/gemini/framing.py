@@ -38,6 +38,10 @@ class ArraySplitter:
         self._in_string = False
         self.is_closed = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         buffer = self._buffer
         buffer += data
@@ -70,7 +74,7 @@ class ArraySplitter:
             del buffer[:start]
             self._position -= start
         if len(buffer) > self._limit:
-            raise errors.UpstreamMalformed(f"A chunk of the upstream's stream is larger than {self._limit} bytes.")
+            raise errors.UpstreamAnswerTooLarge(f"A chunk of the upstream's stream is larger than {self._limit} bytes.")
         return elements
 
     def _next_structural(self) -> int:
@@ -88,10 +92,9 @@ class ArraySplitter:
 class ChunkReader:
     """Reads the chunks of a stream that can be split anywhere. Each is the JSON of one `GenerateContentResponse`."""
 
-    __slots__ = ("_array", "_head", "_is_single_document", "_sse")
+    __slots__ = ("_array", "_is_single_document", "_sse")
 
     def __init__(self) -> None:
-        self._head = b""
         self._array: ArraySplitter | None = None
         self._is_single_document = False
         """The body is one document instead of a stream."""
@@ -102,15 +105,19 @@ class ChunkReader:
         """The stream is complete. Only arrays have such an end."""
         return self._array is not None and self._array.is_closed
 
+    @property
+    def buffered_bytes(self) -> int:
+        source = self._sse or self._array
+        return 0 if source is None else source.buffered_bytes
+
     def feed(self, data: bytes) -> list[bytes]:
         if self._sse is not None:
             return self._sse.feed(data)
         if self._array is None:
-            self._head += data
-            first = self._head.lstrip(_SPACE)[:1]
+            data = data.lstrip(_SPACE)
+            first = data[:1]
             if not first:
                 return []
-            data, self._head = self._head, b""
             if first not in b"[{":
                 self._sse = EventReader()
                 return self._sse.feed(data)
@@ -144,21 +151,30 @@ class ChunkSplitter:
     `rest` is called, so that the exchange is settled before the client gets its last byte.
     """
 
-    __slots__ = ("_array", "_head", "_held_chunks", "_sse")
+    __slots__ = ("_array", "_head", "_held_bytes", "_held_chunks", "_sse")
 
     def __init__(self) -> None:
-        self._head = b""
+        self._head: list[bytes] = []
+        """White space before the first chunk."""
         self._array: ArraySplitter | None = None
         self._sse: EventSplitter | None = None
         self._held_chunks: list[bytes] | None = None
+        self._held_bytes = 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        source = self._sse or self._array
+        return 0 if source is None else source.buffered_bytes
 
     def feed(self, data: bytes) -> bytes:
         if self._sse is None and self._array is None:
-            self._head += data
-            first = self._head.lstrip(_SPACE)[:1]
+            first = data.lstrip(_SPACE)[:1]
+            self._head.append(data)
             if not first:
+                self._check_held(len(data))
                 return b""
-            data, self._head = self._head, b""
+            data = b"".join(self._head)
+            self._head.clear()
             if first == b"[":
                 self._array = ArraySplitter()
             else:
@@ -176,12 +192,20 @@ class ChunkSplitter:
                 self._held_chunks = []
             if self._held_chunks is not None:
                 self._held_chunks += chunks[index:]
+                self._check_held(sum(map(len, chunks[index:])))
                 return b"".join(chunks[:index])
         return b"".join(chunks)
 
+    def _check_held(self, added: int) -> None:
+        self._held_bytes += added
+        if self._held_bytes > _MAX_ELEMENT_BYTES:
+            raise errors.UpstreamAnswerTooLarge(
+                f"The upstream's stream continues for more than {_MAX_ELEMENT_BYTES} bytes without content."
+            )
+
     def rest(self) -> bytes:
         held, self._held_chunks = self._held_chunks or [], None
-        tail = self._head
+        tail = b"".join(self._head)
         if self._array is not None:
             tail = self._array.rest()
         elif self._sse is not None:

@@ -10,6 +10,7 @@ from intellirouter.core import Deployment, Usage, errors, new_id
 from intellirouter.dialects.gemini.citations import read_citations, read_logprobs
 from intellirouter.dialects.gemini.client_contents import media_kind
 from intellirouter.dialects.gemini.stop_reasons import read_block_reason, read_stop, read_usage
+from intellirouter.dialects.gemini.text_offsets import GrowingText
 from intellirouter.dialects.gemini.upstream_errors import decode_error_object
 from intellirouter.dialects.gemini.wire import DIALECT, json_text, objects_in, optional_text, standard_base64
 from intellirouter.dialects.ir import (
@@ -52,7 +53,9 @@ class _Candidate:
         self._part_count = 0
         self._open_kind: str = ""
         """The kind of the last part, `text` or `thought`; empty if the part cannot continue."""
-        self._texts: dict[int, list[str]] = {}
+        self._texts: list[GrowingText] = []
+        self._text_numbers: list[int] = []
+        """The part numbers of `_texts`."""
         self._seen_citations: set[tuple[str, str, int, int]] = set()
         self._logprobs: list[dict[str, Any]] | None = None
         self._has_calls = False
@@ -68,7 +71,7 @@ class _Candidate:
         for part in objects_in(content.get("parts")) if isinstance(content, dict) else ():
             self._read_part(part)
         if self._logprobs is not None and self._texts:
-            self._add_text("", max(self._texts), None)
+            self._add_text("", self._text_numbers[-1], None)
         self._read_citations(raw)
         self.stop = read_stop(raw, has_calls=self._has_calls) or self.stop
         return self.events
@@ -110,7 +113,10 @@ class _Candidate:
 
     def _add_text(self, text: str, part_number: int, token: Opaque | None) -> None:
         logprobs, self._logprobs = self._logprobs, None
-        self._texts.setdefault(part_number, []).append(text)
+        if not self._text_numbers or part_number > self._text_numbers[-1]:
+            self._texts.append(GrowingText())
+            self._text_numbers.append(part_number)
+        self._texts[-1].append(text)
         self.events.append(TextDelta(text=text, choice=self.index, part=part_number, logprobs=logprobs, token=token))
 
     def _read_reasoning(self, text: str, token: Opaque | None) -> None:
@@ -156,13 +162,14 @@ class _Candidate:
     def _read_citations(self, raw: dict[str, Any]) -> None:
         if not self._texts or not ("groundingMetadata" in raw or "citationMetadata" in raw):
             return
-        numbers = sorted(self._texts)
-        for placed in read_citations(raw, ["".join(self._texts[part_number]) for part_number in numbers]):
+        for placed in read_citations(raw, self._texts):
             citation = placed.citation
             key = (citation.url, citation.title, citation.start, citation.end)
             if key not in self._seen_citations:  # later chunks repeat earlier sources
                 self._seen_citations.add(key)
-                self.events.append(CitationDelta(citation=citation, choice=self.index, part=numbers[placed.text]))
+                self.events.append(
+                    CitationDelta(citation=citation, choice=self.index, part=self._text_numbers[placed.text])
+                )
 
 
 def _inline_media(blob: dict[str, Any], token: Opaque | None) -> Media:

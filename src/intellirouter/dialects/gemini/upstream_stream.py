@@ -24,6 +24,10 @@ class ContentDecoder:
         self._response = ResponseReader(deployment)
         self._is_finished = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._chunks.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         if self._is_finished:
             return []

@@ -20,6 +20,7 @@ from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Opaque, Reasoning, unwrap_token, wrap_token
 from intellirouter.dialects.wire import json_reader as members
+from intellirouter.dialects.wire import large_json
 
 DIALECT: Final = "gemini"
 MAX_COUNT: Final = 2**53
@@ -182,7 +183,7 @@ def read_json(body: bytes) -> Any:
     try:
         if not body.isascii():
             body.decode()
-        return msgspec.json.decode(body)
+        return large_json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The upstream returned an invalid response: {describe_json_error(error)}."
         raise errors.UpstreamMalformed(message) from None

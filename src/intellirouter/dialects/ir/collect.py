@@ -33,6 +33,7 @@ class Collector:
         self._dialect = dialect
         self._parts: dict[int, dict[int, Part]] = {}
         self._text: dict[tuple[int, int], list[str]] = {}
+        self._logprobs: dict[tuple[int, int], list[Any]] = {}
         self._summaries: dict[tuple[int, int], dict[int, list[str]]] = {}
         self._finished: dict[int, ChoiceFinished] = {}
 
@@ -44,7 +45,7 @@ class Collector:
             case TextDelta():
                 text = self._part(event, Text(text=""))
                 if event.logprobs is not None:
-                    text.logprobs = [*(text.logprobs or ()), *event.logprobs]
+                    self._append_logprobs(event)
                 text.token = event.token or text.token
                 self._append_text(event)
             case CitationDelta():
@@ -81,6 +82,9 @@ class Collector:
     def _append_text(self, event: TextDelta | RefusalDelta | ArgumentsDelta) -> None:
         self._text.setdefault((event.choice, event.part), []).append(event.text)
 
+    def _append_logprobs(self, event: TextDelta) -> None:
+        self._logprobs.setdefault((event.choice, event.part), []).extend(event.logprobs)
+
     def _append_reasoning(self, event: ReasoningDelta) -> None:
         key = (event.choice, event.part)
         if event.is_summary:
@@ -112,7 +116,9 @@ class Collector:
     def _complete_part(self, choice: int, number: int) -> Part:
         part, text = self._parts[choice][number], "".join(self._text.get((choice, number), ()))
         match part:
-            case Text() | Refusal():
+            case Text():
+                part.text, part.logprobs = text, self._logprobs.get((choice, number))
+            case Refusal():
                 part.text = text
             case Reasoning():
                 part.text = text

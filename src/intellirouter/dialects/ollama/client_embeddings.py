@@ -9,6 +9,7 @@ from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, 
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
+from intellirouter.dialects.wire.large_json import encode_apart
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _NEEDS: Final = frozenset({"embeddings"})
@@ -85,7 +86,7 @@ class EmbedClient:
     def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
         body: dict[str, Any] = {
             "model": call.model,
-            "embeddings": response.vectors,
+            "embeddings": encode_apart(response.vectors),
             "total_duration": 0,
             "load_duration": 0,
         }

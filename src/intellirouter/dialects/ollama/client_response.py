@@ -4,6 +4,7 @@ The durations of a stream are measured between its lines. For a complete respons
 """
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -152,6 +153,8 @@ class LineStream:
         self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
         self._close = b"}" if is_chat else b""
         self._held: dict[int, tuple[ToolCallStarted, list[str]]] = {}
+        self._order: deque[int] = deque()
+        """The parts of the calls in `_held`, in the order of their start."""
         self._complete_calls: set[int] = set()
         self._written_calls = 0
         self._summary = 0
@@ -175,6 +178,8 @@ class LineStream:
 
     def _call(self, event: ToolCallStarted | ArgumentsDelta | PartEnded, out: list[bytes]) -> None:
         if isinstance(event, ToolCallStarted):
+            if event.part not in self._held:
+                self._order.append(event.part)
             self._held[event.part] = (event, [])
         elif event.part in self._held:
             if isinstance(event, ArgumentsDelta):
@@ -227,14 +232,13 @@ class LineStream:
 
     def _write_complete_calls(self, out: list[bytes]) -> None:
         """Write the calls that are complete, in the order of their start. Their events may be interleaved."""
-        for part in list(self._held):
-            if part not in self._complete_calls:
-                break
-            self._write_call(part, out)
+        while self._order and self._order[0] in self._complete_calls:
+            self._write_call(self._order.popleft(), out)
 
     def _write_calls(self, out: list[bytes]) -> None:
         for part in sorted(self._held):
             self._write_call(part, out)
+        self._order.clear()
 
     def _write_call(self, part: int, out: list[bytes]) -> None:
         start, pieces = self._held.pop(part)

@@ -17,6 +17,7 @@ from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.json_encode import encode_document
+from intellirouter.dialects.wire.large_json import check_size, decode_apart
 from intellirouter.dialects.wire.lenient import as_int
 from intellirouter.dialects.wire.sse import LineSplitter
 
@@ -67,7 +68,7 @@ class OllamaUpstream:
 
 
 class _Vectors(Struct):
-    embeddings: list[list[float]] | None = None
+    embeddings: list[msgspec.Raw] | None = None
     embedding: list[float] | None = None
     model: str | None = None
     prompt_eval_count: Any = None
@@ -75,6 +76,8 @@ class _Vectors(Struct):
 
 
 _decode_vectors: Final = msgspec.json.Decoder(_Vectors)
+_vector_decoder: Final = msgspec.json.Decoder(list[float])
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _KNOWN: Final = frozenset(_Vectors.__struct_fields__)
 
 
@@ -111,16 +114,22 @@ class OllamaEmbeddings:
 
     def decode(self, body: bytes, deployment: Deployment) -> EmbeddingResponse:  # noqa: ARG002
         """Decode the body of a 200 response of either endpoint."""
+        check_size(body, counts_values=False)
         try:
             response = _decode_vectors.decode(body)
-            raw: dict[str, Any] = msgspec.json.decode(body)
+            members = _decode_members(body)
+            extras = {name: msgspec.json.decode(value) for name, value in members.items() if name not in _KNOWN}
+            vectors = (
+                [decode_apart(_vector_decoder, vector) for vector in response.embeddings]
+                if response.embeddings is not None
+                else None
+            )
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(
                 f"The upstream returned an invalid list of embeddings: {describe_json_error(error)}."
             ) from None
         if response.error:
             raise decode_error_in_200(body)
-        vectors = response.embeddings
         if vectors is None:
             if response.embedding is None:
                 raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `embeddings`.")
@@ -131,7 +140,7 @@ class OllamaEmbeddings:
             vectors=vectors,
             usage=None if tokens is None else Usage(input_tokens=as_int(tokens)),
             dialect=DIALECT,
-            extras={name: value for name, value in raw.items() if name not in _KNOWN},
+            extras=extras,
         )
 
     decode_error = staticmethod(upstream_errors.decode_error)

@@ -35,6 +35,8 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, decode_error_in_stream
+from intellirouter.dialects.wire import large_json
+from intellirouter.dialects.wire.large_json import check_size
 from intellirouter.dialects.wire.lenient import as_int, epoch_s
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8
@@ -104,6 +106,7 @@ _NO_CONTENT: Final = _Message()
 
 def _decode(data: bytes) -> _Line:
     try:
+        check_size(data)
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.UpstreamMalformed(
@@ -161,7 +164,7 @@ def decode_response(body: bytes) -> Response:
         call_id = call.id or new_id("call_")
         parts.append(ToolCall(id=call_id, name=call.function.name, arguments=_arguments_of(call)))
     stop = _stop_of(line, has_calls=bool(message.tool_calls)) if line.done is not False else None
-    raw: dict[str, Any] = msgspec.json.decode(body)
+    raw: dict[str, Any] = large_json.decode(body)
     return Response(
         model=line.model or "",
         created_s=epoch_s(line.created_at),
@@ -192,6 +195,10 @@ class LineDecoder:
         """The kind of the last part; empty if it has ended."""
         self._logprobs: list[Any] = []
         """Logprobs of tokens whose text Ollama has not sent yet. They belong to the next text."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
 
     def feed(self, data: bytes) -> list[Event]:
         block = self._splitter.feed(data)

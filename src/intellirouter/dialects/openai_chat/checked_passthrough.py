@@ -2,6 +2,7 @@
 
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
+from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
@@ -20,6 +21,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
             return answer
         conversation = conversation_of(call, decode_conversation)
         response = decode_response(body, deployment)
+        check_limits(response, deployment.limits)
         repaired = validate_answer(response, conversation)
         if is_unchanged(repaired, response, body):
             return answer
@@ -29,4 +31,4 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         relay = super().relay(call, deployment)
         if deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return relay
-        return GuardedRelay(relay, ChatStreamDecoder(deployment))
+        return GuardedRelay(relay, ChatStreamDecoder(deployment), deployment.limits)

@@ -27,6 +27,7 @@ from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks,
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.json_encode import encode_document
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53
@@ -196,6 +197,8 @@ class OpenAIChatPassthrough(Route):
         try:
             if not body.isascii():
                 body.decode()  # The decoder does not check the members that it skips.
+            if len(body) > LARGE_BYTES:
+                check_size(body, counts_values=False)
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(

@@ -16,7 +16,14 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, has_foreign_lines, split_events
+from intellirouter.dialects.wire.sse import (
+    LARGE_EVENT_BYTES,
+    EventSplitter,
+    check_utf8,
+    event_data,
+    has_foreign_lines,
+    split_events,
+)
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
 _DONE: Final = b"[DONE]"
@@ -69,6 +76,7 @@ class ChatStreamRelay:
         "finish_reason",
         "has_content",
         "is_finished",
+        "is_heavy",
         "usage",
     )
 
@@ -80,17 +88,24 @@ class ChatStreamRelay:
         self._tail = b""
         self.has_content = False
         self.is_finished = False
+        self.is_heavy = False
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""
         block = self._splitter.feed(data)
         if not block:
+            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
             return b""
+        self.is_heavy = False
         check_utf8(block)
         return self._relay(block) if self.has_content else self._inspect(block)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, errors, new_id
+from intellirouter.dialects.adapt.answer_limits import too_many_calls
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     ChoiceFinished,
@@ -30,6 +31,7 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from intellirouter.dialects.openai_chat.reasoning import DIALECT, reasoning_part
+from intellirouter.dialects.wire.json_progress import JsonProgress
 
 _STOPS: Final[dict[str, StopReason]] = {
     "stop": "stop",
@@ -62,7 +64,7 @@ _NO_REASON: Final = frozenset({"", "null", "none"})
 class _ToolCall:
     """A tool call in progress. It starts when its name is known."""
 
-    __slots__ = ("arguments", "has_started", "id", "name", "part", "token", "upstream_id")
+    __slots__ = ("_is_invalid", "_progress", "arguments", "has_started", "id", "name", "part", "token", "upstream_id")
 
     def __init__(self, part: int, upstream_id: str) -> None:
         self.part = part
@@ -72,16 +74,23 @@ class _ToolCall:
         self.arguments: list[str] = []
         self.has_started = False
         self.token: Opaque | None = None
+        self._progress = JsonProgress()
+        self._is_invalid = False
+
+    def add_arguments(self, text: str) -> None:
+        self.arguments.append(text)
+        self._progress.add(text)
 
     def is_complete(self) -> bool:
         """Return whether the arguments so far are a complete JSON object."""
-        text = "".join(self.arguments)
-        if not text.rstrip().endswith("}"):
+        if self._is_invalid or not self._progress.is_complete:
             return False
         try:
-            return isinstance(msgspec.json.decode(text), dict)
+            is_object = isinstance(msgspec.json.decode("".join(self.arguments)), dict)
         except (msgspec.DecodeError, RecursionError):
-            return False
+            is_object = False
+        self._is_invalid = not is_object  # No text that follows can make a complete value another one.
+        return is_object
 
 
 class ChoiceReader:
@@ -90,6 +99,7 @@ class ChoiceReader:
     def __init__(self, index: int, deployment: Deployment) -> None:
         self._index = index
         self._origin = origin_of(deployment)
+        self._limits = deployment.limits
         field = deployment.quirks.reasoning_field
         self._reasoning_fields = (field, *({"reasoning_content", "reasoning"} - {field}))
         self._parts = 0
@@ -101,7 +111,8 @@ class ChoiceReader:
         """By index, or by id if there is no index."""
         self._latest: _ToolCall | None = None
         self._ids: set[str] = set()
-        self._audio: dict[str, Any] = {}
+        self._audio_texts: dict[str, list[str]] = {"data": [], "transcript": []}
+        self._audio_extras: dict[str, Any] = {}
         self._has_refusal = False
         self.finish = ""
         self._stop_text: str | None = None
@@ -218,7 +229,7 @@ class ChoiceReader:
         events.append(TextDelta(text=text, choice=self._index, part=part, logprobs=token_list))
 
     def _read_parts(self, content: Any, choice: dict[str, Any], events: list[Event]) -> None:
-        """Read content that is a list of parts. Mistral puts reasoning there."""
+        """Read content that is a list of parts. Mistral puts reasoning there. The first text gets the logprobs."""
         if not isinstance(content, list):
             raise malformed("`content` is neither a string nor a list of parts")
         for piece in content:
@@ -229,6 +240,7 @@ class ChoiceReader:
                 events.append(ReasoningDelta(text=reasoning, choice=self._index, part=part))
             elif isinstance(text := piece.get("text"), str) and text:
                 self._text(text, choice, events)
+                choice = {}
 
     def _read_media(self, delta: dict[str, Any], events: list[Event]) -> None:
         images = delta.get("images")
@@ -241,10 +253,14 @@ class ChoiceReader:
                 events.append(WholePart(value=value, choice=self._index, part=part))
         audio = delta.get("audio")
         if isinstance(audio, dict):
-            for name in ("data", "transcript"):
+            for name, pieces in self._audio_texts.items():
                 if isinstance(piece := audio.get(name), str):
-                    self._audio[name] = self._audio.get(name, "") + piece
-            self._audio |= {name: audio[name] for name in ("id", "expires_at") if audio.get(name)}
+                    pieces.append(piece)
+            self._audio_extras |= {name: audio[name] for name in ("id", "expires_at") if audio.get(name)}
+
+    def _audio(self) -> Media:
+        data, transcript = ("".join(pieces) for pieces in self._audio_texts.values())
+        return Media(kind="audio", source=Source(data=data), transcript=transcript, extras=self._audio_extras)
 
     def _read_calls(self, calls: Any, events: list[Event], *, is_message: bool) -> None:
         if not isinstance(calls, list):
@@ -279,7 +295,7 @@ class ChoiceReader:
             arguments = "".join(call.arguments) + arguments
             call.arguments = []
         if arguments:
-            call.arguments.append(arguments)
+            call.add_arguments(arguments)
             if call.has_started:
                 events.append(ArgumentsDelta(text=arguments, choice=self._index, part=call.part))
 
@@ -301,6 +317,8 @@ class ChoiceReader:
             is_new = bool(arguments) and found.is_complete()
         if found is not None and not is_new:
             return found
+        if len(self._calls) >= self._limits.tool_calls:
+            raise too_many_calls(self._limits)  # before all calls of a very large event have been read
         call = _ToolCall(self._parts, upstream_id)
         self._parts += 1
         if not upstream_id or upstream_id in self._ids:
@@ -315,8 +333,8 @@ class ChoiceReader:
     def end_events(self) -> list[Event]:
         """Return the last events of the choice."""
         events: list[Event] = []
-        if self._audio:
-            events.append(WholePart(value=_audio(self._audio), choice=self._index, part=self._parts))
+        if self._audio_extras or any(self._audio_texts.values()):
+            events.append(WholePart(value=self._audio(), choice=self._index, part=self._parts))
         if any(not call.has_started for call in self._calls.values()):
             raise malformed("the name of a tool call is missing")
         events.append(ChoiceFinished(stop=self._stop(), choice=self._index))
@@ -382,13 +400,6 @@ def _source(url: str) -> Source:
         return Source(url=url)
     head, _, body = url[5:].partition(",")
     return Source(data=body, media_type=head.partition(";")[0])
-
-
-def _audio(audio: dict[str, Any]) -> Media:
-    extras: dict[str, Any] = {name: audio[name] for name in ("id", "expires_at") if name in audio}
-    return Media(
-        kind="audio", source=Source(data=audio.get("data", "")), transcript=audio.get("transcript", ""), extras=extras
-    )
 
 
 def malformed(problem: str) -> errors.UpstreamMalformed:

@@ -15,6 +15,7 @@ from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.sse import check_utf8
 
 _MAX_CHOICES: Final = 128
@@ -41,15 +42,26 @@ _decode: Final = msgspec.json.Decoder(_Completion).decode
 
 def read_completion(data: bytes) -> _Completion:
     try:
-        return _decode(data)
+        return _decode(data) if len(data) <= large_json.LARGE_BYTES else _read_large(large_json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.UpstreamMalformed(
             f"The upstream returned an invalid chat completion: {describe_json_error(error)}."
         ) from None
 
 
+def _read_large(document: Any) -> _Completion:
+    if not isinstance(document, dict):
+        raise malformed("it is not an object")
+    members = {name: document[name] for name in _Completion.__struct_fields__ if name in document}
+    if "usage" in members:
+        members["usage"] = msgspec.Raw(msgspec.json.encode(members["usage"]))
+    return _Completion(**members)
+
+
 def choices_of(completion: _Completion) -> list[dict[str, Any]]:
     choices = completion.choices or []
+    if isinstance(choices, list) and len(choices) > _MAX_CHOICES:
+        raise malformed(f"it has more than {_MAX_CHOICES} choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise malformed("`choices` is not a list of objects")
     return choices

@@ -29,6 +29,10 @@ class ChatStreamDecoder:
         self._usage: Usage | None = None
         self._has_ended = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._events.buffered_bytes
+
     def feed(self, data: bytes) -> list[Event]:
         return self._read(self._events.feed(data))
 

@@ -7,10 +7,13 @@ import msgspec
 from intellirouter.core import NO_USAGE
 from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai_embeddings.wire import encode_base64
+from intellirouter.dialects.wire.large_json import encode_apart
 
 
 def encode_response(response: EmbeddingResponse, model: str, *, is_base64: bool) -> bytes:
-    vectors: list[Any] = [encode_base64(vector) for vector in response.vectors] if is_base64 else response.vectors
+    vectors: list[Any] = (
+        [encode_base64(vector) for vector in response.vectors] if is_base64 else encode_apart(response.vectors)
+    )
     usage = response.usage or NO_USAGE
     body = {
         "object": "list",

@@ -20,6 +20,7 @@ from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.json_encode import encode_document
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _OPTIONS: Final = ("encoding_format", "dimensions", "user")
@@ -104,6 +105,8 @@ class EmbeddingsPassthrough(Route):
         try:
             if not body.isascii():
                 body.decode()  # The decoder does not check the members that it skips.
+            if len(body) > LARGE_BYTES:
+                check_size(body, counts_values=False)
             response = _decode_response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(

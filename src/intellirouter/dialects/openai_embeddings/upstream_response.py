@@ -11,11 +11,12 @@ from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.wire import DIALECT, decode_vector
+from intellirouter.dialects.wire.large_json import check_size, decode_apart
 from intellirouter.dialects.wire.sse import check_utf8
 
 
 class _Vector(Struct):
-    embedding: Any = None
+    embedding: msgspec.Raw = msgspec.Raw(b"null")
     index: Any = None
 
 
@@ -26,12 +27,14 @@ class _Response(Struct):
     error: Any = None
 
 
+_decoder: Final = msgspec.json.Decoder()
 _decode_response: Final = msgspec.json.Decoder(_Response)
 
 
 def decode_response(body: bytes) -> EmbeddingResponse:
     """Decode the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     check_utf8(body)
+    check_size(body, counts_values=False)
     try:
         response = _decode_response.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -44,7 +47,7 @@ def decode_response(body: bytes) -> EmbeddingResponse:
         raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
     return EmbeddingResponse(
         model=response.model if isinstance(response.model, str) else "",
-        vectors=[decode_vector(vector.embedding) for vector in _in_order(response.data)],
+        vectors=[decode_vector(decode_apart(_decoder, vector.embedding)) for vector in _in_order(response.data)],
         usage=decode_usage(response.usage),
         dialect=DIALECT,
     )

@@ -24,6 +24,7 @@ from intellirouter.dialects.openai_media.forms import Form, read_form
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
@@ -147,7 +148,7 @@ class MediaPassthrough(Route):
         if isinstance(source, Form) and source.value("response_format") in _TEXT_FORMATS:
             return Answer(self._estimated(call), content_type=b"text/plain; charset=utf-8")
         try:
-            document = msgspec.json.decode(body)
+            document = large_json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.UpstreamMalformed(
                 f"The upstream returned an invalid response: {describe_json_error(error)}."

@@ -6,7 +6,8 @@ from intellirouter.core import Usage, errors
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
-from intellirouter.dialects.wire.sse import EventSplitter, check_utf8, event_data, split_events
+from intellirouter.dialects.wire import large_json
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, EventSplitter, check_utf8, event_data, split_events
 
 
 class RawStream:
@@ -17,14 +18,20 @@ class RawStream:
         self._last = b""
         self.has_content = False
         self.is_finished = False
+        self.is_heavy = False
         self.usage: Usage | None = fallback_usage
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        return 0 if self._splitter is None else self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> bytes:
         if self._splitter is not None:
             data = self._splitter.feed(data)
+            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
             if data:
                 check_utf8(data)
                 self._inspect(data)
@@ -41,7 +48,7 @@ class RawStream:
             if b'"usage"' not in event and b'"error"' not in event:
                 continue
             try:
-                document = msgspec.json.decode(event_data(event) or b"null")
+                document = large_json.decode(event_data(event) or b"null")
             except (msgspec.DecodeError, RecursionError):
                 continue
             if isinstance(document, dict):

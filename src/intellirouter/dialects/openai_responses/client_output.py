@@ -19,20 +19,20 @@ class OutputItem(ABC):
     """One item of the output. `index` is its position."""
 
     is_ended = False
-    """Whether the item is complete, so that it is closed as soon as another item begins."""
+    """Whether the upstream has ended the item, a tool call, so that it is closed as soon as another item begins."""
 
     def __init__(self, send: Send, index: int) -> None:
         self._send = send
-        self._index = index
+        self.index = index
         self.final: dict[str, Any] | None = None
         """The complete item; None while it is open."""
 
     def _send_added(self, item: dict[str, Any]) -> None:
-        self._send("response.output_item.added", {"output_index": self._index, "item": item})
+        self._send("response.output_item.added", {"output_index": self.index, "item": item})
 
     def _send_done(self, item: dict[str, Any]) -> None:
         self.final = item
-        self._send("response.output_item.done", {"output_index": self._index, "item": item})
+        self._send("response.output_item.done", {"output_index": self.index, "item": item})
 
     @abstractmethod
     def close(self, status: str) -> None:
@@ -65,7 +65,7 @@ class MessageItem(OutputItem):
         }
 
     def _position(self) -> dict[str, Any]:
-        return {"item_id": self.id, "output_index": self._index, "content_index": len(self._content)}
+        return {"item_id": self.id, "output_index": self.index, "content_index": len(self._content)}
 
     def _open_part(self, part: int, *, is_refusal: bool) -> None:
         if part == self._part and is_refusal == self._is_refusal:
@@ -147,7 +147,7 @@ class ReasoningItem(OutputItem):
         return item
 
     def _position(self) -> dict[str, Any]:
-        position: dict[str, Any] = {"item_id": self.id, "output_index": self._index}
+        position: dict[str, Any] = {"item_id": self.id, "output_index": self.index}
         if self._open == "summary":
             position["summary_index"] = len(self._summary)
         else:
@@ -229,7 +229,7 @@ class CallItem(OutputItem):
         return item
 
     def _position(self) -> dict[str, Any]:
-        return {"item_id": self.id, "output_index": self._index}
+        return {"item_id": self.id, "output_index": self.index}
 
     def add_arguments(self, text: str) -> None:
         if text:

@@ -56,6 +56,28 @@ _IN_PROGRESS: Final = Outcome("in_progress")
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Events:
+    """The events that have been written. Items refer to them, not to their writer, which refers to the items."""
+
+    def __init__(self) -> None:
+        self._out: list[bytes] = []
+        self.sequence = 0
+
+    def send(self, kind: str, members: dict[str, Any]) -> None:
+        event = {"type": kind, "sequence_number": self.sequence, **members}
+        self.sequence += 1
+        self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(event)))
+
+    def taken(self) -> bytes:
+        out, self._out = b"".join(self._out), []
+        return out
+
+
+class _NoEvents(_Events):
+    def send(self, kind: str, members: dict[str, Any]) -> None:
+        """Write nothing, because the response is not streamed."""
+
+
 class ResponseWriter:
     """Implements `protocols.StreamEncoder` and `protocols.ResumingEncoder`. `finish` returns the complete response."""
 
@@ -63,13 +85,17 @@ class ResponseWriter:
         self._call = call
         self._response_id = new_id("resp_")
         self._losses = losses
-        self._out: list[bytes] = []
-        self._sequence = 0
+        self._events = self._new_events()
         self._has_begun = False
         self._items: list[OutputItem] = []
+        self._closable: list[OutputItem] = []
+        """The items to close before another one begins: all open ones except incomplete tool calls."""
         self._by_part: dict[int, OutputItem] = {}
         self._stop: Stop | None = None
         self._usage: Usage | None = None
+
+    def _new_events(self) -> _Events:
+        return _Events()
 
     @property
     def response_id(self) -> str:
@@ -84,26 +110,26 @@ class ResponseWriter:
     def encode(self, events: Sequence[Event]) -> bytes:
         for event in events:
             self._process(event)
-        return self._take_output()
+        return self._events.taken()
 
     def end(self) -> bytes:
         response = self.finish()
-        self._send(f"response.{response['status']}", {"response": response})
-        return self._take_output()
+        self._events.send(f"response.{response['status']}", {"response": response})
+        return self._events.taken()
 
     def fail(self, error: errors.GatewayError) -> bytes:
         if self._has_begun:
             outcome = Outcome("failed", error=write_error(error))
             output = [item.final for item in self._items if item.final is not None]
-            self._send("response.failed", {"response": self._envelope.write(outcome, output, None)})
+            self._events.send("response.failed", {"response": self._envelope.write(outcome, output, None)})
         else:
-            self._send("error", {"code": error.code, "message": error.message, "param": error.param})
-        return self._take_output()
+            self._events.send("error", {"code": error.code, "message": error.message, "param": error.param})
+        return self._events.taken()
 
     def resume(self, block: bytes) -> None:
         """Implements `protocols.ResumingEncoder`."""
         if numbers := _SEQUENCE_NUMBER.findall(block):
-            self._sequence = int(numbers[-1]) + 1
+            self._events.sequence = int(numbers[-1]) + 1
 
     def finish(self) -> dict[str, Any]:
         """Close all items and return the complete response."""
@@ -119,15 +145,6 @@ class ResponseWriter:
         self._envelope.completed_s = max(int(time.time()), self._envelope.created_s)
         return self._envelope.write(outcome, [item.final for item in self._items], write_usage(self._usage))
 
-    def _take_output(self) -> bytes:
-        out, self._out = b"".join(self._out), []
-        return out
-
-    def _send(self, kind: str, members: dict[str, Any]) -> None:
-        event = {"type": kind, "sequence_number": self._sequence, **members}
-        self._sequence += 1
-        self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode(event)))
-
     def _start_response(self, event: StreamStarted) -> None:
         if self._has_begun:
             return
@@ -135,8 +152,8 @@ class ResponseWriter:
         envelope = self._envelope
         envelope.created_s, envelope.service_tier = event.created_s or int(time.time()), event.service_tier
         response = envelope.write(_IN_PROGRESS, [], None)
-        self._send("response.created", {"response": response})
-        self._send("response.in_progress", {"response": response})
+        self._events.send("response.created", {"response": response})
+        self._events.send("response.in_progress", {"response": response})
 
     def _process(self, event: Event) -> None:
         if isinstance(event, StreamStarted):
@@ -164,8 +181,7 @@ class ResponseWriter:
             case ToolCallStarted():
                 self._start_tool_call(event)
             case PartEnded():
-                if event.part in self._by_part:
-                    self._by_part[event.part].is_ended = True
+                self._end_item(event.part)
             case RefusalDelta():
                 self._open_message(event.part).add_refusal(event.part, event.text)
             case ReasoningToken():
@@ -180,13 +196,21 @@ class ResponseWriter:
 
     def _close_items(self) -> None:
         """Close the open items before a new one begins, except for incomplete tool calls."""
-        for item in self._items:
-            if item.final is None and (item.is_ended or not isinstance(item, CallItem)):
-                item.close("completed")
+        closable, self._closable = self._closable, []
+        for item in sorted(closable, key=_index) if len(closable) > 1 else closable:
+            item.close("completed")
 
     def _add_item(self, item: OutputItem, part: int) -> None:
         self._items.append(item)
         self._by_part[part] = item
+        if not isinstance(item, CallItem):
+            self._closable.append(item)
+
+    def _end_item(self, part: int) -> None:
+        item = self._by_part.get(part)
+        if isinstance(item, CallItem) and not item.is_ended:
+            item.is_ended = True
+            self._closable.append(item)
 
     def _is_open(self, part: int, kind: type[OutputItem]) -> bool:
         item = self._by_part.get(part)
@@ -202,7 +226,7 @@ class ResponseWriter:
             self._by_part[part] = last
             return last
         self._close_items()
-        message = MessageItem(self._send, len(self._items))
+        message = MessageItem(self._events.send, len(self._items))
         self._add_item(message, part)
         return message
 
@@ -211,7 +235,7 @@ class ResponseWriter:
         if isinstance(item, ReasoningItem) and item.final is None:
             return item
         self._close_items()
-        reasoning = ReasoningItem(self._send, len(self._items), item_id)
+        reasoning = ReasoningItem(self._events.send, len(self._items), item_id)
         self._add_item(reasoning, part)
         return reasoning
 
@@ -233,7 +257,7 @@ class ResponseWriter:
     def _start_tool_call(self, event: ToolCallStarted) -> None:
         self._close_items()
         if event.token is not None and self._envelope.request.wants_encrypted_content:
-            reasoning = ReasoningItem(self._send, len(self._items))
+            reasoning = ReasoningItem(self._events.send, len(self._items))
             reasoning.set_token(event.token, call_id=event.id)
             self._items.append(reasoning)
             reasoning.close("completed")
@@ -242,7 +266,7 @@ class ResponseWriter:
             item_class: type[CallItem] = CustomCallItem
         else:
             item_class = UnwrappedCallItem if event.name in names.custom else CallItem
-        item = item_class(self._send, len(self._items), event.id, names.client_name(event.name))
+        item = item_class(self._events.send, len(self._items), event.id, names.client_name(event.name))
         self._add_item(item, event.part)
 
     def _write_whole_part(self, event: WholePart) -> None:
@@ -251,7 +275,7 @@ class ResponseWriter:
             self._write_media(value, event.part)
         elif value.dialect == DIALECT and isinstance(value.raw, dict):
             self._close_items()
-            self._add_item(WholeItem(self._send, len(self._items), value.raw), event.part)
+            self._add_item(WholeItem(self._events.send, len(self._items), value.raw), event.part)
         else:
             self._losses.dropped(f"output[].{value.kind}")
 
@@ -264,7 +288,7 @@ class ResponseWriter:
                 "result": media.source.data,
             }
             self._close_items()
-            self._add_item(WholeItem(self._send, len(self._items), item), part)
+            self._add_item(WholeItem(self._events.send, len(self._items), item), part)
         elif media.transcript:
             self._open_message(part).add_text(part, media.transcript, None)
             self._losses.add(f"output[].{media.kind}", "converted", "its transcript")
@@ -272,8 +296,12 @@ class ResponseWriter:
             self._losses.dropped(f"output[].{media.kind}")
 
 
+def _index(item: OutputItem) -> int:
+    return item.index
+
+
 class WholeResponseWriter(ResponseWriter):
     """Builds a response that is not streamed. It writes no events."""
 
-    def _send(self, kind: str, members: dict[str, Any]) -> None:
-        pass
+    def _new_events(self) -> _Events:
+        return _NoEvents()

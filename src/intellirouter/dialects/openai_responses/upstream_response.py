@@ -23,6 +23,7 @@ from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_
 from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
+from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.lenient import as_int, text_in
 
 _MAX_TOKENS: Final = 10**12
@@ -59,7 +60,7 @@ _decoder: Final = msgspec.json.Decoder(ResponseBody)
 def read_body(raw: bytes | msgspec.Raw) -> ResponseBody | None:
     """Return the response object; None if it is not valid JSON or not an object."""
     try:
-        return _decoder.decode(raw)
+        return large_json.decode_as(_decoder, bytes(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_responses.client_content import read_citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
+from intellirouter.dialects.openai_responses.upstream_events import RESPONSE_EVENTS, WireEvent, decode_event
 from intellirouter.dialects.openai_responses.upstream_response import (
     ResponseBody,
     as_text,
@@ -47,43 +48,26 @@ from intellirouter.dialects.wire.lenient import as_int, text_in
 from intellirouter.dialects.wire.sse import EventReader
 
 
-class _WireEvent(Struct):
-    """The members of all events. Their types are not validated."""
-
-    type: Any = None
-    delta: Any = None
-    text: Any = None
-    item_id: Any = None
-    output_index: Any = None
-    content_index: Any = None
-    summary_index: Any = None
-    item: Any = None
-    part: Any = None
-    response: msgspec.Raw = msgspec.Raw()
-    arguments: Any = None
-    input: Any = None
-    refusal: Any = None
-    annotation: Any = None
-    logprobs: Any = None
-    code: Any = None
-    message: Any = None
-    param: Any = None
-    error: Any = None
-
-
 class _PartState(Struct):
     """What has been emitted of one part."""
 
     number: int
     """The `part` of its events."""
     pieces: list[str] = field(default_factory=list)
+    emitted_chars: int = 0
     citation_count: int = 0
     is_ended: bool = False
 
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        self.emitted_chars += len(text)
+
     def missing_text(self, whole: str) -> str:
         """Return the end of the complete text that has not been emitted; empty if it contradicts what was emitted."""
-        emitted = "".join(self.pieces)
-        return whole[len(emitted) :] if whole.startswith(emitted) else ""
+        if len(whole) <= self.emitted_chars:
+            return ""  # Without a comparison, because upstreams may send any number of complete texts.
+        self.pieces = ["".join(self.pieces)]
+        return whole[self.emitted_chars :] if whole.startswith(self.pieces[0]) else ""
 
 
 class _ItemState(Struct):
@@ -103,9 +87,6 @@ class _ItemState(Struct):
     is_done: bool = False
 
 
-_decoder: Final = msgspec.json.Decoder(_WireEvent)
-
-
 class ResponsesStreamDecoder:
     """Implements `protocols.StreamDecoder`."""
 
@@ -120,6 +101,10 @@ class ResponsesStreamDecoder:
         self._part_count = 0
         self._items_by_id: dict[str, _ItemState] = {}
         self._items_by_index: dict[int, _ItemState] = {}
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._reader.buffered_bytes
 
     def feed(self, data: bytes) -> list[Event]:
         return self._read_events(self._reader.feed(data))
@@ -139,13 +124,13 @@ class ResponsesStreamDecoder:
 
     def _read_event(self, data: bytes) -> None:
         try:
-            event = _decoder.decode(data)
+            event = decode_event(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             message = f"The upstream sent an event that is not a JSON object: {data[:300].decode('utf-8', 'replace')}"
             raise errors.UpstreamMalformed(errors.as_sentence(message)) from None
         handler = _HANDLERS.get(event.type) if isinstance(event.type, str) else None
         if handler is not None:  # unknown events are ignored
-            if not self._has_begun and event.type not in _RESPONSE_EVENTS:
+            if not self._has_begun and event.type not in RESPONSE_EVENTS:
                 self._start_response(ResponseBody())
             handler(self, event)
         elif event.error:
@@ -153,7 +138,7 @@ class ResponsesStreamDecoder:
 
     # events of the response
 
-    def on_started(self, event: _WireEvent) -> None:
+    def on_started(self, event: WireEvent) -> None:
         if not self._has_begun:
             self._start_response(read_body(event.response) or ResponseBody())
 
@@ -168,7 +153,7 @@ class ResponsesStreamDecoder:
         )
         self._events.append(started)
 
-    def on_finished(self, event: _WireEvent) -> None:
+    def on_finished(self, event: WireEvent) -> None:
         """Read the terminator, such as `response.completed`, which contains the complete response."""
         body = read_body(event.response) or ResponseBody()
         if not self._has_begun:
@@ -185,7 +170,7 @@ class ResponsesStreamDecoder:
         self._events += [ChoiceFinished(stop=self._read_stop(event, body)), StreamEnded()]
         self._is_ended = True
 
-    def _read_stop(self, event: _WireEvent, body: ResponseBody) -> Stop:
+    def _read_stop(self, event: WireEvent, body: ResponseBody) -> Stop:
         if event.type == "response.incomplete" or body.status == "incomplete":
             details = body.incomplete_details
             return read_incomplete_reason(text_in(details, "reason") if isinstance(details, dict) else "")
@@ -196,11 +181,11 @@ class ResponsesStreamDecoder:
             return Stop(reason="tool_calls", raw=raw)
         return Stop(reason="refusal" if self._has_refusal else "stop", raw=raw)
 
-    def on_failed(self, event: _WireEvent) -> None:
+    def on_failed(self, event: WireEvent) -> None:
         body = read_body(event.response) or ResponseBody()
         raise read_failure(body.error)
 
-    def on_error(self, event: _WireEvent) -> None:
+    def on_error(self, event: WireEvent) -> None:
         """Read an `error` event. Its members are flat in the reference, but some upstreams put them into `error`."""
         if isinstance(event.error, dict):
             raise read_failure(event.error)
@@ -220,14 +205,14 @@ class ResponsesStreamDecoder:
             self._items_by_id[item_id] = item
         return item
 
-    def _item_of(self, event: _WireEvent) -> _ItemState:
+    def _item_of(self, event: WireEvent) -> _ItemState:
         return self._find_item(as_text(event.item_id), event.output_index)
 
     def _new_part(self) -> _PartState:
         self._part_count += 1
         return _PartState(self._part_count - 1)
 
-    def on_item_added(self, event: _WireEvent) -> None:
+    def on_item_added(self, event: WireEvent) -> None:
         raw = event.item
         if not isinstance(raw, dict):
             return
@@ -258,7 +243,7 @@ class ResponsesStreamDecoder:
         for text in item.early_arguments:
             self._emit_arguments(item, text)
 
-    def on_item_done(self, event: _WireEvent) -> None:
+    def on_item_done(self, event: WireEvent) -> None:
         raw = event.item
         if isinstance(raw, dict):
             item = self._find_item(text_in(raw, "id"), event.output_index)
@@ -297,35 +282,35 @@ class ResponsesStreamDecoder:
             part = item.contents[kind, index] = self._new_part()
         return part
 
-    def on_text_delta(self, event: _WireEvent) -> None:
+    def on_text_delta(self, event: WireEvent) -> None:
         if isinstance(event.delta, str):
             part = self._content_part(self._item_of(event), "text", as_int(event.content_index))
             self._emit_text(part, event.delta, event.logprobs)
 
     def _emit_text(self, part: _PartState, text: str, logprobs: Any = None) -> None:
-        part.pieces.append(text)
+        part.add(text)
         tokens = logprobs if isinstance(logprobs, list) and logprobs else None
         self._events.append(TextDelta(text=text, part=part.number, logprobs=tokens))
 
-    def on_text_done(self, event: _WireEvent) -> None:
+    def on_text_done(self, event: WireEvent) -> None:
         content = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
         self._complete_content(self._item_of(event), as_int(event.content_index), content)
 
-    def on_refusal_delta(self, event: _WireEvent) -> None:
+    def on_refusal_delta(self, event: WireEvent) -> None:
         if isinstance(event.delta, str):
             part = self._content_part(self._item_of(event), "refusal", as_int(event.content_index))
             self._emit_refusal(part, event.delta)
 
     def _emit_refusal(self, part: _PartState, text: str) -> None:
         self._has_refusal = True
-        part.pieces.append(text)
+        part.add(text)
         self._events.append(RefusalDelta(text=text, part=part.number))
 
-    def on_refusal_done(self, event: _WireEvent) -> None:
+    def on_refusal_done(self, event: WireEvent) -> None:
         content = {"type": "refusal", "refusal": event.refusal}
         self._complete_content(self._item_of(event), as_int(event.content_index), content)
 
-    def on_annotation_added(self, event: _WireEvent) -> None:
+    def on_annotation_added(self, event: WireEvent) -> None:
         part = self._content_part(self._item_of(event), "text", as_int(event.content_index))
         self._emit_citation(part, event.annotation)
 
@@ -335,7 +320,7 @@ class ResponsesStreamDecoder:
             part.citation_count += 1
             self._events.append(CitationDelta(citation=citation, part=part.number))
 
-    def on_content_done(self, event: _WireEvent) -> None:
+    def on_content_done(self, event: WireEvent) -> None:
         item = self._item_of(event)
         if isinstance(event.part, dict) and item.kind != "reasoning":
             self._finish_content(item, as_int(event.content_index), event.part)
@@ -375,23 +360,23 @@ class ResponsesStreamDecoder:
 
     def _emit_reasoning(self, item: _ItemState, text: str) -> None:
         part = self._reasoning_part(item)
-        part.pieces.append(text)
+        part.add(text)
         self._events.append(ReasoningDelta(text=text, part=part.number))
 
     def _emit_summary(self, item: _ItemState, text: str, index: int) -> None:
         number = self._reasoning_part(item).number
-        item.summaries.setdefault(index, _PartState(number)).pieces.append(text)
+        item.summaries.setdefault(index, _PartState(number)).add(text)
         self._events.append(ReasoningDelta(text=text, part=number, is_summary=True, summary_index=index))
 
-    def on_reasoning_delta(self, event: _WireEvent) -> None:
+    def on_reasoning_delta(self, event: WireEvent) -> None:
         if isinstance(event.delta, str):
             self._emit_reasoning(self._item_of(event), event.delta)
 
-    def on_summary_delta(self, event: _WireEvent) -> None:
+    def on_summary_delta(self, event: WireEvent) -> None:
         if isinstance(event.delta, str):
             self._emit_summary(self._item_of(event), event.delta, as_int(event.summary_index))
 
-    def on_summary_done(self, event: _WireEvent) -> None:
+    def on_summary_done(self, event: WireEvent) -> None:
         self._complete_summary(self._item_of(event), as_int(event.summary_index), as_text(event.text))
 
     def _complete_summary(self, item: _ItemState, index: int, whole: str) -> None:
@@ -415,7 +400,7 @@ class ResponsesStreamDecoder:
 
     # tool calls
 
-    def on_arguments_delta(self, event: _WireEvent) -> None:
+    def on_arguments_delta(self, event: WireEvent) -> None:
         if isinstance(event.delta, str):
             self._emit_arguments(self._item_of(event), event.delta)
 
@@ -423,10 +408,10 @@ class ResponsesStreamDecoder:
         if item.call is None:
             item.early_arguments.append(text)
             return
-        item.call.pieces.append(text)
+        item.call.add(text)
         self._events.append(ArgumentsDelta(text=text, part=item.call.number))
 
-    def on_arguments_done(self, event: _WireEvent) -> None:
+    def on_arguments_done(self, event: WireEvent) -> None:
         whole = event.arguments if event.type == "response.function_call_arguments.done" else event.input
         self._complete_arguments(self._item_of(event), read_arguments(whole))
 
@@ -444,7 +429,7 @@ class ResponsesStreamDecoder:
         self._end_part(item.call)
 
 
-_HANDLERS: Final[dict[str, Callable[[ResponsesStreamDecoder, _WireEvent], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[ResponsesStreamDecoder, WireEvent], None]]] = {
     "response.created": ResponsesStreamDecoder.on_started,
     "response.queued": ResponsesStreamDecoder.on_started,
     "response.in_progress": ResponsesStreamDecoder.on_started,
@@ -471,18 +456,3 @@ _HANDLERS: Final[dict[str, Callable[[ResponsesStreamDecoder, _WireEvent], None]]
     "response.custom_tool_call_input.delta": ResponsesStreamDecoder.on_arguments_delta,
     "response.custom_tool_call_input.done": ResponsesStreamDecoder.on_arguments_done,
 }
-_RESPONSE_EVENTS: Final = frozenset(
-    {
-        "response.created",
-        "response.queued",
-        "response.in_progress",
-        "response.completed",
-        "response.done",
-        "response.incomplete",
-        "response.cancelled",
-        "response.failed",
-        "error",
-        "response.error",
-    }
-)
-"""Events that start the response themselves, or that end it. Before all others, it is started."""

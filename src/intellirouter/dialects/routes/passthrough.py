@@ -8,6 +8,7 @@ from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuard, validate_answer
+from intellirouter.dialects.adapt.answer_limits import AnswerCounter, check_limits
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.calls import conversation_of, original_of
@@ -26,7 +27,7 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
-from intellirouter.dialects.wire.sse import check_utf8
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
 
 AnswerEdit = Callable[[bytes], bytes]
 """Changes an answer on its way to the client: a complete body, or a block of complete events."""
@@ -46,6 +47,7 @@ class ChatPassthrough(Route):
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
         response = self._upstream.decode(body, deployment)
+        check_limits(response, deployment.limits)
         changed: bytes | None = None
         if not call.needs.isdisjoint(CHECKED_NEEDS):
             repaired = validate_answer(response, conversation_of(call, self._client.decode))
@@ -58,7 +60,8 @@ class ChatPassthrough(Route):
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
-        guard = StreamGuard() if not call.needs.isdisjoint(CHECKED_NEEDS) else None
+        limits = deployment.limits
+        guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
         return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
 
     def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
@@ -132,7 +135,7 @@ class RelayedStream(WatchedStream):
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         splitter: Splitter,
-        guard: StreamGuard | None,
+        guard: AnswerCounter | None,
         edit: AnswerEdit | None,
     ) -> None:
         super().__init__(decoder, encoder)
@@ -145,9 +148,17 @@ class RelayedStream(WatchedStream):
         """The last block that was sent to the client."""
         self._error_event = b""
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> bytes:
-        if self.is_finished or not (block := self._splitter.feed(data)):
+        if self.is_finished:
             return b""
+        if not (block := self._splitter.feed(data)):
+            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
+            return b""
+        self.is_heavy = False
         check_utf8(block)
         if self._edit is not None:
             block = self._edit(block)

@@ -1,12 +1,13 @@
 """The route between a client and an upstream of different dialects, through the intermediate form."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import AnswerLimits, Call, Clock, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
+from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
@@ -29,6 +30,10 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES
+
+_MAX_QUICK_CHARS: Final = 128 * 1024
+"""How much an encoder can hold back that does not take long to encode."""
 
 
 class ChatTranslation(Route):
@@ -82,6 +87,7 @@ class ChatTranslation(Route):
             response = join_responses([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
             response = self._upstream.decode(body, deployment)
+        check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
         response = validate_answer(response, conversation)
@@ -97,7 +103,7 @@ class ChatTranslation(Route):
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
         decoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
-        return TranslatedStream(decoder, self._client.stream(call, LossReport()))
+        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -108,19 +114,29 @@ class ChatTranslation(Route):
 class TranslatedStream(WatchedStream):
     """Translates the events of an upstream's dialect to the client's. Implements `protocols.StreamRelay`."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, limits: AnswerLimits) -> None:
         super().__init__(decoder, encoder)
         self._held: list[Event] = []
-        self._guard = StreamGuard()
+        self._guard = StreamGuard(limits)
+
+    @property
+    def buffered_bytes(self) -> int:
+        held = self._guard.held_chars
+        return self._decoder.buffered_bytes + (held if held > _MAX_QUICK_CHARS else 0)
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""
         try:
-            return self._encode(self._decoder.feed(data))
+            events = self._decoder.feed(data)
+            out = self._encode(events) if events else b""
         except errors.UpstreamError as error:
             self._abort(error)
             return b""
+        # Without events, one is incomplete.
+        is_suspect = not events or self._guard.held_chars > _MAX_QUICK_CHARS
+        self.is_heavy = is_suspect and self.buffered_bytes > LARGE_EVENT_BYTES
+        return out
 
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from intellirouter.core import Usage, errors
-from intellirouter.dialects.adapt.answer_checks import StreamGuard
+from intellirouter.dialects.adapt.answer_limits import AnswerCounter
 from intellirouter.dialects.ir import CONTENT_EVENTS, ChoiceFinished, Event, StreamEnded, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 
@@ -20,6 +20,7 @@ class WatchedStream:
         self._encoder = encoder
         self.has_content = False
         self.is_finished = False
+        self.is_heavy = False
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.content_events = 0
@@ -44,7 +45,7 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: StreamGuard | None, events: list[Event]) -> None:
+    def _watch_guarded(self, guard: AnswerCounter | None, events: list[Event]) -> None:
         """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
         try:
             if guard is not None:
@@ -59,4 +60,4 @@ class WatchedStream:
         """Raise the error if the stream has no content yet; otherwise end the stream with it."""
         if not self.has_content:
             raise error
-        self.error, self.is_finished = error, True
+        self.error, self.is_finished = error.with_traceback(None), True  # whose frames refer to the answer

@@ -10,6 +10,8 @@ from intellirouter.core import errors
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
+LARGE_EVENT_BYTES: Final = 32 * 1024
+"""The size of events that may take too long to process on the event loop."""
 _OVERLAP_BYTES: Final = 2
 """One less than the longest blank line."""
 
@@ -29,7 +31,7 @@ class EventSplitter:
     if an event is larger than `limit_bytes`.
     """
 
-    __slots__ = ("_limit", "_overlap", "_parts", "_size")
+    __slots__ = ("_limit", "_overlap", "_parts", "buffered_bytes")
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._limit = limit_bytes
@@ -37,12 +39,12 @@ class EventSplitter:
 
     def _clear(self) -> None:
         self._parts: list[bytes] = []
-        self._size = 0
+        self.buffered_bytes = 0
         self._overlap = b""
         """The last buffered bytes, which may be the beginning of a blank line. Only these are searched again."""
 
     def feed(self, data: bytes) -> bytes:
-        if not self._size and data.endswith(b"\n\n"):
+        if not self.buffered_bytes and data.endswith(b"\n\n"):
             return data  # The usual case: only complete events.
         overlap = self._overlap
         cut = last_boundary(overlap + data if overlap else data)
@@ -61,10 +63,12 @@ class EventSplitter:
     def _buffer(self, data: bytes) -> None:
         if data:
             self._parts.append(data)
-            self._size += len(data)
+            self.buffered_bytes += len(data)
             self._overlap = (self._overlap + data)[-_OVERLAP_BYTES:]
-            if self._size > self._limit:
-                raise errors.UpstreamMalformed(f"An event of the upstream's stream is larger than {self._limit} bytes.")
+            if self.buffered_bytes > self._limit:
+                raise errors.UpstreamAnswerTooLarge(
+                    f"An event of the upstream's stream is larger than {self._limit} bytes."
+                )
 
     def rest(self) -> bytes:
         """Return the buffered bytes, which no blank line has ended, and clear the buffer."""
@@ -139,6 +143,10 @@ class EventReader:
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._splitter = EventSplitter(limit_bytes)
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._splitter.buffered_bytes
+
     def feed(self, data: bytes) -> list[bytes]:
         block = self._splitter.feed(data)
         return self._read(block) if block else []
@@ -183,19 +191,19 @@ def _quoted(text: bytes) -> str:
 class LineSplitter:
     """Splits newline-delimited JSON into blocks of complete lines, with the same contract as `EventSplitter`."""
 
-    __slots__ = ("_limit", "_parts", "_size")
+    __slots__ = ("_limit", "_parts", "buffered_bytes")
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._limit = limit_bytes
         self._parts: list[bytes] = []
-        self._size = 0
+        self.buffered_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
         cut = data.rfind(b"\n") + 1
         if not cut:
             self._buffer(data)
             return b""
-        parts, self._parts, self._size = self._parts, [], 0
+        parts, self._parts, self.buffered_bytes = self._parts, [], 0
         self._buffer(data[cut:])
         parts.append(data[:cut])
         return b"".join(parts)
@@ -203,13 +211,15 @@ class LineSplitter:
     def _buffer(self, data: bytes) -> None:
         if data:
             self._parts.append(data)
-            self._size += len(data)
-            if self._size > self._limit:
-                raise errors.UpstreamMalformed(f"An event of the upstream's stream is larger than {self._limit} bytes.")
+            self.buffered_bytes += len(data)
+            if self.buffered_bytes > self._limit:
+                raise errors.UpstreamAnswerTooLarge(
+                    f"An event of the upstream's stream is larger than {self._limit} bytes."
+                )
 
     def rest(self) -> bytes:
         """Return the buffered bytes, which no newline has ended, and clear the buffer."""
-        rest, self._parts, self._size = b"".join(self._parts), [], 0
+        rest, self._parts, self.buffered_bytes = b"".join(self._parts), [], 0
         return rest
 
 

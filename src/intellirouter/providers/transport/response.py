@@ -43,7 +43,10 @@ class HttpResponse:
             size += len(chunk)
             if size > limit_bytes:
                 self.abort()
-                raise errors.UpstreamMalformed(f"The upstream's response is larger than {limit_bytes} bytes.")
+                raise errors.UpstreamAnswerTooLarge(
+                    f"The upstream's response is larger than {limit_bytes} bytes.",
+                    hint="Raise server.max_answer_bytes if the model's answers can be this large.",
+                )
             parts.append(chunk)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

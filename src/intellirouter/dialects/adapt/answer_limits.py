@@ -16,16 +16,17 @@ from intellirouter.dialects.ir import (
 
 def check_limits(response: Response, limits: AnswerLimits) -> None:
     """Raise `UpstreamAnswerTooLarge` if a complete answer exceeds a limit."""
-    calls = citations = 0
+    calls = citations = most_parts = 0
     for choice in response.choices:
+        most_parts = max(most_parts, len(choice.parts))
         for part in choice.parts:
-            if isinstance(part, ToolCall):
-                calls += 1
-            elif isinstance(part, Text):
+            if part.__class__ is Text:
                 citations += len(part.citations)
+            elif part.__class__ is ToolCall:
+                calls += 1
     if calls > limits.tool_calls:
         raise too_many_calls(limits)
-    if any(len(choice.parts) > limits.parts for choice in response.choices):
+    if most_parts > limits.parts:
         raise _too_many_parts(limits)
     if citations > limits.parts:
         raise _too_many_citations(limits)

@@ -12,7 +12,7 @@ from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, re
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
-from intellirouter.dialects.wire import large_json
+from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
 from intellirouter.dialects.wire.lenient import text_in
 
 _KNOWN_MEMBERS: Final = frozenset(
@@ -31,7 +31,7 @@ _count_decoder: Final = msgspec.json.Decoder(_Count)
 def decode_response(body: bytes, origin: str = "") -> Response:
     """Read the body of a 200 response. Raises `UpstreamMalformed`, or the error that the body reports."""
     try:
-        message = large_json.decode_as(_decoder, body)
+        message = _decoder.decode(body) if len(body) <= LARGE_BYTES else decode_as(_decoder, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(describe_json_error(error)) from None
     if message.get("type") == "error" or (message.get("error") and "content" not in message):

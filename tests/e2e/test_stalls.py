@@ -69,7 +69,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 @pytest.fixture(scope="module")
 def meter(gateway: GatewayProcess) -> Iterator[StallMeter]:
-    with StallMeter(gateway.port) as running:
+    with StallMeter(gateway.port, gateway.process.pid) as running:
         yield running
 
 

@@ -157,13 +157,13 @@ async def test_requests_are_answered_one_after_the_other() -> None:
 async def test_next_request_waits_until_the_client_reads() -> None:
     world = World(echo)
     world.connection.pause_writing()
-    await world.send(GET)
+    await world.send(GET + GET)
     assert len(world.requests) == 1
-    await world.send(GET)
-    assert len(world.requests) == 1
+    assert world.transport.events == ["pause"]
     world.connection.resume_writing()
     await settle()
     assert len(world.requests) == 2
+    assert world.transport.events == ["pause", "resume"]
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,10 @@ def listening_ports(gateway: GatewayProcess) -> list[str]:
     """Return the TCP addresses on which the process listens."""
     inodes = set()
     for link in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
-        name = str(link.readlink())
+        try:
+            name = str(link.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
         if name.startswith("socket:["):
             inodes.add(name.removeprefix("socket:[").removesuffix("]"))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

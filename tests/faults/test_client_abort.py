@@ -59,6 +59,7 @@ def bystander(gateway: GatewayProcess) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=send_requests)
     thread.start()
+    until(lambda: statuses, "the first answer of the other client")
     yield statuses
     is_over.set()
     thread.join(10)

@@ -10,7 +10,7 @@ from intellirouter.gateway import HttpRequest, header_lines
 Message = MutableMapping[str, Any]
 Application = Callable[[Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
-_ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _OWN_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
 """Headers that the server itself sends."""
 
@@ -73,7 +73,7 @@ class _Exchange:
 
     async def _send(self, message: Message) -> None:
         if self._is_disconnected.is_set():
-            raise OSError("The client has disconnected.")
+            return  # as up to version 2.3 of the specification; the application learns it from `receive`
         if message["type"] == "http.response.start":
             self._status = message["status"]
             given = [(name.lower(), value) for name, value in message.get("headers", ())]

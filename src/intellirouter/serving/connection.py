@@ -206,12 +206,17 @@ class Connection(asyncio.Protocol):
         self._wait_for_more()
 
     def _wait_for_more(self) -> None:
-        """Read again, if no request has been started. A client that has finished sending gets its connection closed."""
-        if self._request is not None or self.is_closing:
-            return
-        if self._is_half_closed:
+        """Read again, if the current request is incomplete or there is none.
+
+        A client that has finished sending gets its connection closed.
+        """
+        request = self._request
+        if request is not None:
+            if not request.is_received and not request.has_backlog():
+                self.resume()
+        elif self._is_half_closed and not self.is_closing:
             self.close()
-        else:
+        elif not self.is_closing:
             self.resume()
 
     # -- answering ----------------------------------------------------------------------------------------------

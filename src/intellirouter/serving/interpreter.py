@@ -13,7 +13,7 @@ _SWITCH_INTERVAL_S: Final = 0.0005
 _M_MMAP_THRESHOLD: Final = -3
 _MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 """Larger blocks of memory return to the system as soon as they are free. By default, glibc raises this limit."""
-_CHECK_S: Final = 4.0
+_CHECK_S: Final = 2.0
 _EXCESS_BYTES: Final = 16 * 1024 * 1024
 _STATM: Final = Path("/proc/self/statm")
 

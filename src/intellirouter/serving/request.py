@@ -192,7 +192,8 @@ class Request:
                         reserved += more
                         self._granted_bytes += more
                         self._connection.resume()
-                    await self._wait()
+                    else:
+                        await self._wait()
                     if self._size > limit_bytes:
                         raise too_large(limit_bytes)
         except TimeoutError:

@@ -154,6 +154,13 @@ async def test_requests_are_answered_one_after_the_other() -> None:
     assert world.transport.events[-1] == "resume"
 
 
+async def test_rest_of_a_body_behind_another_request_is_read() -> None:
+    world = World(echo)
+    await world.send(GET + POST + b"he")
+    assert world.transport.events == ["pause", "resume"]
+    assert body_of(await world.send(b"llo")) == b"/a hello"
+
+
 async def test_next_request_waits_until_the_client_reads() -> None:
     world = World(echo)
     world.connection.pause_writing()

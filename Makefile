@@ -14,7 +14,7 @@ ARGS ?=
 export VENV FUZZ_CASES
 BIN := $(VENV)/bin
 
-.PHONY: help run stop test test-clients ready check format build install-cli bench bench-peers fuzz mutants lock docs hooks env setup clean
+.PHONY: help run stop test test-clients ready check format build install-cli bench bench-cost bench-peers fuzz mutants lock docs hooks env setup clean
 
 help: ## Show this help.
 	@printf 'IntelliRouter\n\n'
@@ -60,6 +60,10 @@ install-cli: ## Link the commands into ~/.local/bin (PREFIX changes ~/.local).
 bench: env ## Benchmark the gateway against nginx and the installed peers; writes bench/results/.
 	@bench/setup tools
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-cost: env ## Measure what each part of a request costs; writes bench/results/cost.md.
+	@bench/setup tools
+	@$(BIN)/python -m bench.cost $(ARGS)
 
 bench-peers: ## Install the peer gateways for `make bench`.
 	@bench/setup peers

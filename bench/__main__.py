@@ -1,20 +1,28 @@
-"""`python -m bench [--quick] [--only NAME ...] [--against CHECKOUT ...] [--phase PHASE ...] [--name NAME]`."""
+"""`python -m bench [--quick] [--only NAME ...] [--phase PHASE ...] [--against CHECKOUT ...] …`; see `--help`."""
 
 import argparse
+import dataclasses
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from bench import report, startup
-from bench.measure import Plan, Run, measure_pairs, measure_requests, measure_slow_streams, measure_streams
-from bench.processes import Cores, allow_many_files
+from bench.closed_loop import measure_loops
+from bench.endurance import measure_slow_streams, measure_soak
+from bench.pairs import PAIRS, SIZES
+from bench.processes import Cores, MachineTime, allow_many_files
+from bench.run import Plan, Run
 from bench.targets import OURSELVES, REFERENCE, TARGETS, Target, checkout
 from bench.upstream import Upstream
 
-PHASES = ("requests", "streams", "pairs", "slow", "start")
+DEFAULT_PHASES: Final = ("requests", "streams", "slow", "start")
+QUICK: Final = Plan(seconds=1.0, rounds=2, probes=50, starts=2, slow_streams=(200,), soak_minutes=2)
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark the gateway and other programs.")
     names = [target.name for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="short rounds: a smoke test, not a result")
@@ -22,7 +30,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--against", nargs="+", type=Path, default=[], help="also measure these other checkouts of IntelliRouter"
     )
-    parser.add_argument("--phase", nargs="+", choices=PHASES, default=PHASES, help="run only these phases")
+    parser.add_argument(
+        "--phase", nargs="+", choices=list(PHASES), default=DEFAULT_PHASES, help="run only these phases"
+    )
+    parser.add_argument("--connections", nargs="+", type=int, help="requests or streams at once; default: 32")
+    parser.add_argument("--sizes", nargs="+", choices=[size.name for size in SIZES], help="default: small")
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        choices=[pair.name for pair in PAIRS],
+        help="dialects of client and upstream; default: all",
+    )
+    parser.add_argument("--slow-streams", nargs="+", type=int, help="slow streams at once; default: 1000")
+    parser.add_argument("--soak-minutes", type=int, help="duration of the phase soak for each program; default: 10")
     parser.add_argument("--seconds", type=float, help="duration of one measurement, in seconds")
     parser.add_argument("--rounds", type=int, help="number of rounds")
     parser.add_argument("--name", help="name of the result: bench/results/<date>-NAME.md")
@@ -30,13 +50,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    plan = Plan(1.0, 2, 50, 200, 2) if options.quick else Plan()
-    return Plan(
-        options.seconds or plan.seconds,
-        options.rounds or plan.rounds,
-        plan.probes,
-        plan.streams_at_once,
-        plan.starts,
+    chosen: dict[str, Any] = {
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "connections": options.connections and tuple(options.connections),
+        "sizes": options.sizes and tuple(size for size in SIZES if size.name in options.sizes),
+        "pairs": options.pairs and tuple(pair for pair in PAIRS if pair.name in options.pairs),
+        "slow_streams": options.slow_streams and tuple(options.slow_streams),
+        "soak_minutes": options.soak_minutes,
+    }
+    return dataclasses.replace(
+        QUICK if options.quick else Plan(), **{name: value for name, value in chosen.items() if value is not None}
     )
 
 
@@ -48,19 +72,6 @@ def choose(only: list[str] | None, checkouts: list[Path]) -> tuple[list[Target],
     return present, [target for target in wanted if target not in present]
 
 
-def measure(run: Run, phases: tuple[str, ...]) -> None:
-    if "requests" in phases:
-        measure_requests(run)
-    if "streams" in phases:
-        measure_streams(run)
-    if "pairs" in phases:
-        measure_pairs(run)
-    if "slow" in phases:
-        measure_slow_streams(run)
-    if "start" in phases:
-        measure_starts(run)
-
-
 def measure_starts(run: Run) -> None:
     """Measure the start of new processes of IntelliRouter, and of the other checkouts."""
     for target in run.targets:
@@ -68,17 +79,28 @@ def measure_starts(run: Run) -> None:
             continue
         print(f"start: new processes, {target.title}", flush=True)
         try:
-            run.record(target.name, import_ms=startup.import_ms(run.plan.starts, target.env))
-            work_dir = run.work_dir / target.name
-            run.record(target.name, **startup.start_ms(run.plan.starts, work_dir, run.cores, target.env))
-        except (OSError, RuntimeError) as error:
+            run.record("start", target.name, import_ms=startup.import_ms(run.plan.starts, target.env))
+            work_dir = run.work_dir / f"start-{target.name}"
+            figures = startup.start_ms(run.plan.starts, work_dir, run.cores, target.env)
+            run.record("start", target.name, **figures)
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             run.note(f"{target.title}, start: {error}")
+
+
+PHASES: Final[dict[str, Callable[[Run], None]]] = {
+    "requests": lambda run: measure_loops(run, "request"),
+    "streams": lambda run: measure_loops(run, "stream"),
+    "slow": measure_slow_streams,
+    "start": measure_starts,
+    "soak": measure_soak,
+}
 
 
 def main() -> int:
     options = parse(sys.argv[1:])
     targets, missing = choose(options.only, options.against)
     machine = report.machine_facts()
+    before = MachineTime.now()
     allow_many_files()
     cores = Cores.split()
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -86,9 +108,12 @@ def main() -> int:
         upstream, server = Upstream.start(work_dir / "upstream", cores)
         try:
             run = Run(make_plan(options), work_dir, cores, upstream, targets)
-            measure(run, tuple(options.phase))
+            for name, phase in PHASES.items():
+                if name in options.phase:
+                    phase(run)
         finally:
             server.stop()
+    machine |= report.disturbance(before, MachineTime.now())
     text, path = report.write(run, machine, missing, options.name or ("quick" if options.quick else "full"))
     print(f"\n{text}\nWrote {path.relative_to(report.ROOT)} and .json.")
     return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.pairs import OPENAI, Dialect
+from bench.pairs import OPENAI, SMALL, Dialect, Size
 from bench.processes import pinned
 
 
@@ -22,6 +22,7 @@ class Address:
     model: str
     headers: tuple[tuple[str, str], ...] = ()
     dialect: Dialect = OPENAI
+    size: Size = SMALL
 
     @property
     def path(self) -> str:
@@ -32,7 +33,7 @@ class Address:
         return f"http://127.0.0.1:{self.port}{self.path}"
 
     def body(self, *, is_stream: bool) -> str:
-        return self.dialect.body(self.model, is_stream=is_stream)
+        return self.dialect.body(self.model, is_stream=is_stream, size=self.size)
 
     def all_headers(self) -> dict[str, str]:
         return {"Content-Type": "application/json", **dict(self.headers)}
@@ -148,6 +149,11 @@ class H2Load:
     rate_per_s: float | None = None
 
     @classmethod
+    def all_at_once(cls, count: int) -> "H2Load":
+        """Send one request on each of `count` connections, opened within two seconds, but at most 1,000 per second."""
+        return cls(count, count, max(1, 2000 // count))
+
+    @classmethod
     def at_rate(cls, rate_per_s: float, seconds: float) -> "H2Load":
         """Distribute the rate over connections that send every 20 ms: h2load's timers have a resolution of 10 ms."""
         connections = max(17, int(rate_per_s * 0.02) | 1)
@@ -162,16 +168,11 @@ def run_h2load(address: Address, plan: H2Load, *, is_stream: bool, work_dir: Pat
     A connection carries one request at a time. There are more connections than requests in flight, so this is an open
     loop: a slow response does not delay the next request.
     """
-    body = work_dir / "body.json"
-    body.write_text(address.body(is_stream=is_stream))
     log = work_dir / "h2load.log"
     log.unlink(missing_ok=True)
-    command = [_tool("h2load"), "--h1", "-t", "1", "-n", str(plan.requests), "-c", str(plan.connections)]
-    command += ["-r", "1", "--rate-period", f"{plan.connect_every_ms}ms", "-d", str(body), "--log-file", str(log)]
-    if plan.rate_per_s is not None:
-        command += ["--rps", f"{plan.rate_per_s / plan.connections:.3f}"]
-    for name, value in address.all_headers().items():
-        command += ["-H", f"{name}: {value}"]
+    command = _h2load(address, plan, work_dir, is_stream=is_stream)
+    command += ["-n", str(plan.requests), "-r", "1", "--rate-period", f"{plan.connect_every_ms}ms"]
+    command += ["--log-file", str(log)]
     with pinned(cores):
         run = subprocess.run([*command, address.url], capture_output=True, text=True, check=True, timeout=300)
     rows = sorted(tuple(map(int, line.split("\t")[:3])) for line in log.read_text().splitlines())
@@ -179,6 +180,40 @@ def run_h2load(address: Address, plan: H2Load, *, is_stream: bool, work_dir: Pat
     if not good:
         raise RuntimeError(f"h2load got no response from {address.url}: {run.stdout}{run.stderr}")
     return Timings([row[0] for row in good], [row[1] for row in good], plan.requests - len(good))
+
+
+def run_steady(
+    address: Address, plan: H2Load, seconds: int, *, is_stream: bool, work_dir: Path, cores: frozenset[int]
+) -> Throughput:
+    """Send requests at the rate of `plan` for `seconds`, without a record of each of them."""
+    command = [*_h2load(address, plan, work_dir, is_stream=is_stream), "-D", str(seconds)]
+    with pinned(cores):
+        run = subprocess.run([*command, address.url], capture_output=True, text=True, check=True, timeout=seconds + 60)
+    return parse_h2load(run.stdout, seconds)
+
+
+def parse_h2load(output: str, seconds: float) -> Throughput:
+    """Return what h2load has counted. Every request without a 2xx status is an error. Raises RuntimeError."""
+    done = re.search(
+        r"^requests: \d+ total, \d+ started, (\d+) done, .* (\d+) errored, (\d+) timeout", output, re.MULTILINE
+    )
+    good = re.search(r"^status codes: (\d+) 2xx", output, re.MULTILINE)
+    if done is None or good is None:
+        raise RuntimeError(f"h2load printed no result: {output}")
+    completed, errored, timed_out = map(int, done.groups())
+    return Throughput(completed, seconds, max(completed - int(good[1]), errored + timed_out))
+
+
+def _h2load(address: Address, plan: H2Load, work_dir: Path, *, is_stream: bool) -> list[str]:
+    """Return the common part of the commands."""
+    body = work_dir / "body.json"
+    body.write_text(address.body(is_stream=is_stream))
+    command = [_tool("h2load"), "--h1", "-t", "1", "-c", str(plan.connections), "-d", str(body)]
+    if plan.rate_per_s is not None:
+        command += ["--rps", f"{plan.rate_per_s / plan.connections:.3f}"]
+    for name, value in address.all_headers().items():
+        command += ["-H", f"{name}: {value}"]
+    return command
 
 
 class FirstByteProbe:

@@ -61,6 +61,33 @@ def allow_many_files() -> int:
     return hard
 
 
+@dataclass(frozen=True)
+class MachineTime:
+    """The time that all cores have spent since the machine was started, in seconds."""
+
+    busy_s: float
+    """On any program, or stolen."""
+    stolen_s: float
+    """By other virtual machines on the same host."""
+    own_s: float
+    """By this process and its child processes that have ended."""
+    at_s: float
+
+    @classmethod
+    def now(cls) -> "MachineTime":
+        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        user, nice, system, _idle, _iowait, irq, softirq, steal = (count * _TICK_US / 1e6 for count in fields)
+        busy_s = user + nice + system + irq + softirq + steal
+        return cls(busy_s, steal, sum(os.times()[:4]), time.monotonic())
+
+    def others_since(self, before: "MachineTime") -> tuple[float, float]:
+        """Return the shares of the machine that other programs used and that was stolen, while this one ran."""
+        available_s = (self.at_s - before.at_s) * (os.cpu_count() or 1)
+        stolen_s = self.stolen_s - before.stolen_s
+        others_s = self.busy_s - before.busy_s - stolen_s - (self.own_s - before.own_s)
+        return max(0.0, others_s / available_s), stolen_s / available_s
+
+
 @dataclass
 class Server:
     """A running program and its child processes: one session, so that they can be measured and stopped together."""
@@ -136,6 +163,16 @@ class Server:
                     return
                 time.sleep(0.02)
         raise RuntimeError(f"{self.name} (process {self.process.pid}) does not stop.")
+
+
+def thread_times_us(pid: int) -> dict[int, tuple[int, int]]:
+    """Return the user and system time of each thread of a process, in microseconds."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            found[int(entry.name)] = int(fields[_UTIME]) * _TICK_US, int(fields[_STIME]) * _TICK_US
+    return found
 
 
 def _stat_table() -> Iterator[tuple[int, list[str]]]:

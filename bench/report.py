@@ -6,55 +6,60 @@ import platform
 import shutil
 import subprocess
 import time
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from bench.measure import Figures, Run
-from bench.pairs import PAIRS
+from bench.pairs import SIZES
+from bench.processes import MachineTime
+from bench.run import UNITS, Case, Figures, Plan, Run
 from bench.targets import Target
 from bench.upstream import nginx_path
 
 ROOT: Final = Path(__file__).parents[1]
 
-REQUEST_COLUMNS: Final = (
-    ("CPU µs/request", "cpu_us_per_request", "{:,.1f}"),
-    ("x nginx", "cpu_ratio_per_request", "{:.2f}"),
-    ("x ours", "cpu_ratio_to_ours_per_request", "{:.2f}"),
-    ("requests/s", "requests_per_s", "{:,.0f}"),
-    ("at rate/s", "half_load_per_s", "{:,.0f}"),
+Column = tuple[str, str, str]
+"""Title, name of the figure, format."""
+
+LOOP_COLUMNS: Final[tuple[Column, ...]] = (
+    ("CPU µs", "cpu_us", "{:,.1f}"),
+    ("lowest", "cpu_us_lowest", "{:,.1f}"),
+    ("highest", "cpu_us_highest", "{:,.1f}"),
+    ("x nginx", "ratio_to_reference", "{:.2f}"),
+    ("x SMG", "ratio_to_yardstick", "{:.2f}"),
+    ("x ours", "ratio_to_ours", "{:.2f}"),
+    ("x own relay", "ratio_to_relay", "{:.2f}"),
+    ("per s", "per_s", "{:,.0f}"),
+    ("errors", "errors", "{:,.0f}"),
+)
+HALF_LOAD_COLUMNS: Final[tuple[Column, ...]] = (
+    ("at rate/s", "rate_per_s", "{:,.0f}"),
     ("added p50 µs", "added_p50_us", "{:,.0f}"),
     ("added p95 µs", "added_p95_us", "{:,.0f}"),
     ("added p99 µs", "added_p99_us", "{:,.0f}"),
+    ("p99 lowest", "added_p99_us_lowest", "{:,.0f}"),
+    ("p99 highest", "added_p99_us_highest", "{:,.0f}"),
+    ("errors", "errors", "{:,.0f}"),
+)
+FIRST_BYTE_COLUMNS: Final[tuple[Column, ...]] = (
+    ("added p50 µs", "added_p50_us", "{:,.0f}"),
+    ("added p95 µs", "added_p95_us", "{:,.0f}"),
+)
+MEMORY_COLUMNS: Final[tuple[Column, ...]] = (
     ("RSS idle MB", "rss_idle_mb", "{:,.0f}"),
-    ("RSS after MB", "rss_after_load_mb", "{:,.0f}"),
-    ("errors", "request_errors", "{:,.0f}"),
+    ("after requests", "rss_after_requests_mb", "{:,.0f}"),
+    ("after streams", "rss_after_streams_mb", "{:,.0f}"),
 )
-STREAM_COLUMNS: Final = (
-    ("CPU µs/stream", "cpu_us_per_stream", "{:,.1f}"),
-    ("x nginx", "cpu_ratio_per_stream", "{:.2f}"),
-    ("x ours", "cpu_ratio_to_ours_per_stream", "{:.2f}"),
-    ("streams/s", "streams_per_s", "{:,.0f}"),
-    ("first byte + p50 µs", "first_byte_added_p50_us", "{:,.0f}"),
-    ("first byte + p95 µs", "first_byte_added_p95_us", "{:,.0f}"),
-    ("errors", "stream_errors", "{:,.0f}"),
-    ("slow at once", "slow_streams_at_once", "{:,.0f}"),
-    ("slow errors", "slow_streams_errors", "{:,.0f}"),
-    ("slow CPU µs/stream", "slow_streams_cpu_us", "{:,.0f}"),
-    ("slow RSS peak MB", "slow_streams_rss_peak_mb", "{:,.0f}"),
+SLOW_COLUMNS: Final[tuple[Column, ...]] = (
+    ("at once", "at_once", "{:,.0f}"),
+    ("errors", "errors", "{:,.0f}"),
+    ("CPU µs/stream", "cpu_us", "{:,.0f}"),
+    ("RSS idle MB", "rss_idle_mb", "{:,.0f}"),
+    ("RSS peak MB", "rss_peak_mb", "{:,.0f}"),
+    ("RSS after MB", "rss_after_mb", "{:,.0f}"),
 )
-PAIR_COLUMNS: Final = (
-    ("CPU µs/request", "cpu_us_per_request", "{:,.1f}"),
-    ("x nginx", "cpu_ratio_per_request", "{:.2f}"),
-    ("x own relay", "cpu_ratio_to_relay_per_request", "{:.2f}"),
-    ("x ours", "cpu_ratio_to_ours_per_request", "{:.2f}"),
-    ("CPU µs/stream", "cpu_us_per_stream", "{:,.1f}"),
-    ("x nginx", "cpu_ratio_per_stream", "{:.2f}"),
-    ("x own relay", "cpu_ratio_to_relay_per_stream", "{:.2f}"),
-    ("x ours", "cpu_ratio_to_ours_per_stream", "{:.2f}"),
-    ("errors", "request_errors", "{:,.0f}"),
-)
-START_COLUMNS: Final = (
+START_COLUMNS: Final[tuple[Column, ...]] = (
     ("import ms", "import_ms", "{:,.0f}"),
     ("ready ms", "ready_ms", "{:,.0f}"),
     ("first answer ms", "first_answer_ms", "{:,.0f}"),
@@ -88,6 +93,12 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
+def disturbance(before: MachineTime, after: MachineTime) -> dict[str, float]:
+    """Return how much of the machine others used, for the facts about it."""
+    others, stolen = after.others_since(before)
+    return {"others_percent": round(others * 100, 1), "stolen_percent": round(stolen * 100, 1)}
+
+
 def _first_line(command: list[str]) -> str | None:
     if shutil.which(command[0]) is None:
         return None
@@ -114,20 +125,14 @@ def render(run: Run, machine: dict[str, Any], missing: list[Target], started: st
     """Return the result as Markdown, which is also printed."""
     plan = run.plan
     facts = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, commit {machine['commit']}, load before the start {machine['load_before']}. "
-        f"{plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured program, "
-        "the others for load and upstream."
+        f"{describe(machine)} {plan.rounds} rounds of {plan.seconds:g} s each, medians; one core for the measured "
+        f"program, the others for load and upstream. Bodies: {', '.join(size.title for size in plan.sizes)}. "
+        f"Requests or streams at once in closed loops: {', '.join(map(str, plan.connections))}."
     )
     parts = [f"# Benchmark of {started}", facts]
-    for title, columns in (("Requests", REQUEST_COLUMNS), ("Streams", STREAM_COLUMNS)):
-        if table := _table(run.targets, run.figures, columns):
+    for title, rows, columns in [*_loop_tables(run), *_other_tables(run)]:
+        if table := markdown_table(("load", "program"), rows, columns):
             parts += [f"## {title}", table]
-    for pair in PAIRS:
-        if table := _table(run.targets, run.pair_figures.get(pair.name, {}), PAIR_COLUMNS):
-            parts += [f"## {pair.title}", table]
-    if table := _table(run.targets, run.figures, START_COLUMNS):
-        parts += ["## Start", table]
     remarks = [f"- {target.title}: {target.find_version()}" for target in run.targets]
     remarks += [f"- {target.title}: not installed" for target in missing]
     remarks += [f"- {note}" for note in run.notes]
@@ -135,30 +140,94 @@ def render(run: Run, machine: dict[str, Any], missing: list[Target], started: st
     return "\n\n".join(parts) + "\n"
 
 
-def _table(
-    targets: list[Target], all_figures: dict[str, Figures], columns: tuple[tuple[str, str, str], ...]
+def describe(machine: dict[str, Any]) -> str:
+    """Return sentences that name the processor, the versions, and how busy the machine was."""
+    text = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, commit {machine['commit']}, load before the start {machine['load_before']}."
+    )
+    if "others_percent" in machine:
+        text += (
+            f" During the run, other programs used {machine['others_percent']:g} % of the machine, and other virtual "
+            f"machines {machine['stolen_percent']:g} %."
+        )
+    return text
+
+
+Row = tuple[tuple[str, str], Figures]
+"""Load and title of a program, figures."""
+
+
+def _loop_tables(run: Run) -> Iterator[tuple[str, list[Row], tuple[Column, ...]]]:
+    """Yield the closed loops: one table for each pair of dialects, for requests and for streams."""
+    for unit in UNITS:
+        for pair in run.plan.pairs:
+            loads = [
+                Case(unit, pair, size, connections) for size in run.plan.sizes for connections in run.plan.connections
+            ]
+            rows = [row for case in loads for row in _rows(run, case.load, case.name)]
+            yield f"{unit.capitalize()}s, {pair.title}: CPU per {unit}", rows, LOOP_COLUMNS
+
+
+def _other_tables(run: Run) -> Iterator[tuple[str, list[Row], tuple[Column, ...]]]:
+    by_size = (
+        ("Latency at half load", "half load", HALF_LOAD_COLUMNS),
+        ("Time to the first byte of a stream", "first byte", FIRST_BYTE_COLUMNS),
+        ("Memory", "memory", MEMORY_COLUMNS),
+    )
+    for title, name, columns in by_size:
+        yield title, [row for size in SIZES for row in _rows(run, size.title, f"{name} {size.name}")], columns
+    counts = run.plan.slow_streams
+    slow = [row for count in counts for row in _rows(run, f"{count:,} streams", f"slow streams {count}")]
+    yield "Slow streams", slow, SLOW_COLUMNS
+    minutes = [(f"{minute}", f"minute_{minute}_mb", "{:,.0f}") for minute in range(run.plan.soak_minutes + 1)]
+    soak = [row for unit in UNITS for row in _rows(run, f"{unit}s", f"soak {unit}")]
+    more = (("MB/minute", "slope_mb_per_minute", "{:+.2f}"), ("errors", "errors", "{:,.0f}"))
+    yield "Resident memory in MB, by minutes of load", soak, (*minutes, *more)
+    yield "Start", _rows(run, "new processes", "start"), START_COLUMNS
+
+
+def _rows(run: Run, load: str, measurement: str) -> list[Row]:
+    measured = run.figures.get(measurement, {})
+    return [((load, target.title), measured[target.name]) for target in run.targets if target.name in measured]
+
+
+def markdown_table(
+    labels: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Figures]], columns: Sequence[Column]
 ) -> str | None:
-    rows = [["", *(title for title, _, _ in columns)]]
-    for target in targets:
-        figures = all_figures.get(target.name, {})
-        if any(key in figures for _, key, _ in columns):
-            rows.append([target.title, *(_cell(figures, key, form) for _, key, form in columns)])
-    if len(rows) == 1:
+    """Return a table, or None without rows.
+
+    Omits columns without figures, and labels that are the same in all rows. Repeated labels are shown once.
+    """
+    columns = [column for column in columns if any(column[1] in figures for _, figures in rows)]
+    if not columns:
         return None
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(_padded(row, widths)) + " |" for row in rows]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    varying = [at for at in range(len(labels)) if at == len(labels) - 1 or len({row[0][at] for row in rows}) > 1]
+    lines = [[*(labels[at] for at in varying), *(title for title, _, _ in columns)]]
+    shown: tuple[str, ...] = ("",) * len(labels)
+    for names, figures in rows:
+        cells = ["" if at != varying[-1] and names[at] == shown[at] else names[at] for at in varying]
+        lines.append([*cells, *(_cell(figures, key, form) for _, key, form in columns)])
+        shown = names
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    drawn = ["| " + " | ".join(_padded(line, widths, len(varying))) + " |" for line in lines]
+    rule = "|".join("-" * (width + 1) + ("-" if at < len(varying) else ":") for at, width in enumerate(widths))
+    return "\n".join([drawn[0], f"|{rule}|", *drawn[1:]])
 
 
 def _cell(figures: Figures, key: str, form: str) -> str:
     return form.format(figures[key]) if key in figures else "-"
 
 
-def _padded(row: list[str], widths: list[int]) -> list[str]:
-    return [
-        text.rjust(width) if at else text.ljust(width) for at, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
+def _padded(line: list[str], widths: list[int], labels: int) -> list[str]:
+    cells = enumerate(zip(line, widths, strict=True))
+    return [text.ljust(width) if at < labels else text.rjust(width) for at, (text, width) in cells]
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    """Return the plan with the names of sizes and pairs."""
+    names = {"sizes": [size.name for size in plan.sizes], "pairs": [pair.name for pair in plan.pairs]}
+    return {field.name: names.get(field.name, getattr(plan, field.name)) for field in fields(plan)}
 
 
 def write(run: Run, machine: dict[str, Any], missing: list[Target], name: str) -> tuple[str, Path]:
@@ -171,9 +240,8 @@ def write(run: Run, machine: dict[str, Any], missing: list[Target], name: str) -
     result = {
         "date": started,
         "machine": machine,
-        "plan": asdict(run.plan),
+        "plan": _plan(run.plan),
         "figures": run.figures,
-        "pair_figures": run.pair_figures,
         "not_installed": [target.name for target in missing],
         "notes": run.notes,
     }

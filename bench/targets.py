@@ -97,6 +97,7 @@ providers:
     vendor: {vendor["vendor"]}
     base_url: "{vendor["base_url"]}"
     credential: "env:BENCH_UPSTREAM"
+    max_connections: 8192
 deployments:
   bench-1: {{provider: lab, model: bench-1, price: {{input_per_1m_usd: 0.15, output_per_1m_usd: 0.6}}}}
 models:
@@ -200,6 +201,7 @@ def _smg(_work_dir: Path, upstream_port: int, pair: Pair) -> Launch:
         *(str(CACHE / "smg" / "bin" / "smg"), "launch", "--host", "127.0.0.1", "--port", str(port)),
         *("--worker-urls", f"http://127.0.0.1:{upstream_port}", "--policy", "round_robin"),
         *("--prometheus-port", str(metrics_port), "--log-level", "error"),
+        *("--max-concurrent-requests", "8192"),
     ]
     return Launch(command, Address(port, "bench-1", dialect=pair.client))
 
@@ -230,6 +232,8 @@ def _own_version() -> str | None:
 
 REFERENCE: Final = "nginx"
 OURSELVES: Final = "intellirouter"
+YARDSTICK: Final = "smg"
+"""The native gateway with the lowest cost."""
 
 TARGETS: Final = (
     Target(REFERENCE, "nginx proxy_pass", _nginx, _nginx_version, (RELAY, MESSAGES_RELAY)),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("httpx", "pydantic", "fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "yaml", "typer", "rich")
+HEAVY = ("httpx", "pydantic", "fastapi", "starlette", "sqlalchemy", "alembic", "yaml", "typer", "rich")
 
 
 def _loaded_by(statement: str) -> set[str]:

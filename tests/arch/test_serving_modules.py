@@ -9,35 +9,40 @@ PROGRAM = """
 import asyncio, json, pathlib, sys
 from intellirouter.roles import check
 from intellirouter.roles.compose import GatewayProcess
+from intellirouter.serving.head import parse_head
 
-async def request(gateway, path, body):
-    sent = []
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+class Request:
+    is_received = True
 
-    async def receive():
-        return messages.pop() if messages else await asyncio.Event().wait()
+    def __init__(self, path, body):
+        head = f"POST {path} HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: application/json"
+        self.head, self.body, self.response = parse_head(head.encode()), body, None
 
-    async def send(message):
-        sent.append(message)
+    def take_body(self, limit_bytes):
+        return self.body
 
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "state": {},
-        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080),
-    }
-    await gateway(scope, receive, send)
-    assert sent[0]["status"] == 200, sent
-    return b"".join(message.get("body", b"") for message in sent[1:])
+    def watch(self, on_disconnect):
+        pass
+
+    def respond(self, status, header_lines, body):
+        assert status == 200, body
+        self.response = body
+        return True
+
+    write = end = None
+
+async def request(gateway, path, document):
+    sent = Request(path, json.dumps(document).encode())
+    await gateway.serve(sent)
+    return json.loads(sent.response)
 
 async def main():
     gateway = GatewayProcess(check(pathlib.Path(sys.argv[1])))
     await gateway.start()
-    body = json.dumps({"model": "fake/echo", "messages": [{"role": "user", "content": "hello"}]}).encode()
-    answer = json.loads(await request(gateway, "/v1/chat/completions", body))
+    chat = {"model": "fake/echo", "messages": [{"role": "user", "content": "hello"}]}
+    answer = await request(gateway, "/v1/chat/completions", chat)
     assert answer["choices"][0]["message"]["content"] == "echo: hello", answer
-    body = json.dumps({"model": "fake/embed", "input": "hello"}).encode()
-    assert json.loads(await request(gateway, "/v1/embeddings", body))["data"]
+    assert (await request(gateway, "/v1/embeddings", {"model": "fake/embed", "input": "hello"}))["data"]
     await gateway.stop()
 
 asyncio.run(main())

@@ -247,7 +247,9 @@ def test_size_with_leading_zeros_is_decimal(gateway: GatewayProcess) -> None:
         assert (first.status, rest) == (400, b"")
 
 
-@pytest.mark.parametrize("method", ["get", "Get", "GETX", "1GET", "FROBNICATE", "PROPFIND", "QUERY", "TRACE", "a-b!"])
+@pytest.mark.parametrize(
+    "method", ["get", "Get", "GETX", "1GET", "FROBNICATE", "PROPFIND", "QUERY", "TRACE", "a-b!", "G" * 5000]
+)
 @pytest.mark.parametrize("path", ["/health/live", "/v1/chat/completions"])
 def test_unknown_method_is_rejected(gateway: GatewayProcess, method: str, path: str) -> None:
     data = head(f"{method} {path} HTTP/1.1".encode(), b"Host: gateway") + get(b"/health/live", b"Connection: close")

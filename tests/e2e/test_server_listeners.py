@@ -167,8 +167,9 @@ def test_tls_malformed_request_is_rejected(secure: TlsGateway) -> None:
     assert split_answer(data)[0].status == 400
 
 
-@pytest.mark.parametrize("broken", ["tls_cert_file", "tls_key_file"])
-@pytest.mark.parametrize("how", ["missing", "not PEM", "not set"])
+@pytest.mark.parametrize(
+    ("broken", "how"), [("tls_cert_file", "missing"), ("tls_key_file", "not PEM"), ("tls_cert_file", "not set")]
+)
 def test_tls_files_that_cannot_be_used_are_reported(
     config: dict[str, Any], certificate: Certificate, tmp_path: Path, broken: str, how: str
 ) -> None:

@@ -69,7 +69,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 @pytest.fixture(scope="module")
 def meter(gateway: GatewayProcess) -> Iterator[StallMeter]:
-    with StallMeter(gateway.port) as running:
+    with StallMeter(gateway.port, gateway.process.pid) as running:
         yield running
 
 
@@ -91,6 +91,8 @@ def check_no_stall(meter: StallMeter, work: Callable[[], object]) -> None:
     assert server_ms < control_ms + MAX_STALL_MS
 
 
+MAX_KEPT_BYTES = 90 * MIB
+"""The C library keeps up to 64 MiB of free memory for later."""
 GROUPS = sorted({each.endpoint for each in SLOW_REQUESTS})
 
 
@@ -171,7 +173,7 @@ async def test_memory_of_frames_comes_back_while_the_socket_is_open(gateway: Gat
             await link.recv()
         await link.send('{"type":"ping"}')  # the WebSocket library keeps a frame until the next one arrives
         await link.recv()
-        await until_async(lambda: rss_bytes(gateway) < before + 40 * MIB)
+        await until_async(lambda: rss_bytes(gateway) < before + MAX_KEPT_BYTES)
 
 
 def rss_bytes(gateway: GatewayProcess) -> int:

@@ -90,6 +90,11 @@ def upload(gateway: GatewayProcess, size: int = 20 * MIB) -> bytes:
     return f"/v1/files/{answer.json()['id']}/content".encode()
 
 
+def fetch(gateway: GatewayProcess, path: str) -> Any:
+    """Return a document of the control API. The connection is new, because the gateway may close idle ones soon."""
+    return httpx.get(gateway.url + path, headers={"connection": "close"}, timeout=20).json()
+
+
 class Target:
     """A gateway for many attacks, one after the other. A gateway that an attack has harmed is replaced."""
 
@@ -116,8 +121,8 @@ class Target:
         """Check what the last attack has left: no requests in flight, no tracebacks, no internal errors."""
         gateway = self.gateway()
         try:
-            until(lambda: gateway.get("/api/v1/health").json()["in_flight"] == 0, "nothing is in flight", GIVEN_BACK_S)
-            records = gateway.get("/api/v1/requests", errors=True, limit=200).json()["requests"]
+            until(lambda: fetch(gateway, "/api/v1/health")["in_flight"] == 0, "nothing is in flight", GIVEN_BACK_S)
+            records = fetch(gateway, "/api/v1/requests?errors=true&limit=200")["requests"]
             assert [record for record in records if "internal_error" in json.dumps(record)] == []
             log = gateway.stderr()[self._log_size :]
             assert "Traceback" not in log, log[:3000]
@@ -187,23 +192,35 @@ class Writer:
         return size > 0
 
 
-def pump(writers: list[Writer], watch: MemoryWatch, seconds: float, *, limit_bytes: int | None = None) -> None:
+def pump(
+    writers: list[Writer],
+    watch: MemoryWatch,
+    seconds: float,
+    *,
+    limit_bytes: int | None = None,
+    stops_when_answered: bool = False,
+) -> None:
     """Write on all connections for some time, or until none of them accepts anything for a while.
 
-    `limit_bytes` is the most that each connection writes.
+    `limit_bytes` is the most that each connection writes. With `stops_when_answered`, a connection stops to write when
+    it has received something.
     """
+    events = selectors.EVENT_WRITE | (selectors.EVENT_READ if stops_when_answered else 0)
     deadline_s = time.monotonic() + seconds
     progress_s = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for writer in writers:
             writer.link.setblocking(False)
-            selector.register(writer.link, selectors.EVENT_WRITE, writer)
+            selector.register(writer.link, events, writer)
         while selector.get_map() and not watch.is_exceeded():
             now_s = time.monotonic()
             if now_s > deadline_s or now_s - progress_s > _STALLED_S:
                 break
-            for key, _ in selector.select(0.05):
+            for key, ready in selector.select(0.05):
                 writer = key.data
+                if ready & selectors.EVENT_READ:
+                    selector.unregister(writer.link)
+                    continue
                 if writer.write():
                     progress_s = now_s
                 if writer.is_closed or (limit_bytes is not None and writer.sent_bytes >= limit_bytes):

@@ -1,5 +1,6 @@
 """`intellirouter serve`: run the gateway."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,7 @@ def serve(
     servers on this machine, and the bundled small model. Command-line options override environment variables, which
     override the file.
     """
+    gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}
     with report_config_errors():

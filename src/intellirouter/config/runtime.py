@@ -47,7 +47,7 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """How long an idle connection is kept open."""
     write_timeout_s: float = 60.0
     """How long a client may read nothing of a response before its connection is closed."""
-    max_buffered_bytes: int = 96 * 1024 * 1024
+    max_buffered_bytes: int = 64 * 1024 * 1024
     """Memory for request bodies that are arriving, over all connections."""
     tls_cert_file: str | None = None
     tls_key_file: str | None = None

@@ -110,7 +110,7 @@ class Server(Section):
         description="How long a client may read nothing of a response before its connection is closed, in seconds.",
     )
     max_buffered_bytes: int = Field(
-        default=96 * 1024 * 1024,
+        default=64 * 1024 * 1024,
         ge=1024 * 1024,
         le=64 * 1024**3,
         description="Maximum memory for large request bodies that are arriving, over all connections, in bytes. "

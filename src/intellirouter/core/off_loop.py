@@ -53,8 +53,8 @@ class OffLoop:
 
     def __init__(self, max_waiting: int = _MAX_WAITING) -> None:
         """`max_waiting`: how many calls may wait for each thread."""
-        self._medium = _Lane("off-loop-medium", max_waiting)
-        self._large = _Lane("off-loop-large", max_waiting)
+        self._medium = _JobThread("off-loop-medium", max_waiting)
+        self._large = _JobThread("off-loop-large", max_waiting)
 
     async def run(self, size_bytes: int, work: Callable[[], T]) -> T:
         """Return the result of `work`, or raise its error. `size_bytes` is the size of the body that it works on.
@@ -89,7 +89,7 @@ class _Job(Generic[T]):
         self.future = future
 
 
-class _Lane:
+class _JobThread:
     """One thread with its queue. All state belongs to the event loop; the thread gets one job at a time."""
 
     def __init__(self, name: str, max_waiting: int) -> None:

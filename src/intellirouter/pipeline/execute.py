@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import (
+    SMALL_BYTES,
     Call,
     Deployment,
     Fetcher,
@@ -87,7 +88,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             return stream
         try:
             body = await response.read(deployment.limits.bytes)
-            if call.is_large or is_large(body):
+            if call.is_large or (len(body) > SMALL_BYTES and is_large(body)):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
                 answer = route.decode_response(body, call, deployment)

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    SMALL_BYTES,
     Call,
     Clock,
     Decision,
@@ -113,7 +114,7 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            if is_large(body):
+            if len(body) > SMALL_BYTES and is_large(body):
                 request = await self.decode_large(exchange, body, context)
             else:
                 request = self.decode(exchange, body, context)

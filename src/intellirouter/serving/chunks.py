@@ -11,7 +11,8 @@ from intellirouter.serving.head import BadRequest
 _MAX_LINE_BYTES: Final = 4096
 _MAX_OVERHEAD_BYTES: Final = 16 * 1024
 """Limit of extensions and trailers of one body."""
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_MAX_CHUNK_BYTES: Final = 2**40
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[^\x00-\x08\x0a-\x1f\x7f]*")
 _FORBIDDEN_TRAILERS: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"authorization", b"content-type", b"trailer", b"connection"}
@@ -87,6 +88,8 @@ class ChunkDecoder:
             raise _malformed()
         self._count(len(text) - len(match[1]))
         self._left = int(match[1], 16)
+        if self._left > _MAX_CHUNK_BYTES:
+            raise _malformed()
         self._is_in_trailers = not self._left
         return False
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import socket
 from typing import Final
 
 from intellirouter.core import errors, new_id
 from intellirouter.dialects import encode_error
 from intellirouter.gateway import RequestHead
-from intellirouter.serving.head import HEAD_END, MAX_HEAD_BYTES, BadRequest, check_partial_head, too_large_head
+from intellirouter.serving import tcp
+from intellirouter.serving.head import HEAD_END, BadRequest, check_partial_head, count_empty_lines
 from intellirouter.serving.request import STATUS_LINES, Request
 from intellirouter.serving.state import ServerState
 
@@ -17,13 +17,11 @@ logger = logging.getLogger(__name__)
 _LINGER_S: Final = 2.0
 _MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
 """A client that has not sent its whole request gets this long to read the response, and may send this much."""
+_MAX_MALFORMED_BYTES: Final = 1024 * 1024
+"""How much it may send after a malformed request."""
 _PROBE_AFTER_S: Final = 0.1
+_CR: Final = 13
 _PROBE_CHECK_S: Final = (0.01, 0.05, 0.2)
-_TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
-_TCP_CLOSE: Final = 7
-"""The state of a connection that was reset (`tcp_states.h` of Linux)."""
-_TCP_CLOSE_WAIT: Final = 8
-"""The state of a connection whose peer has closed it, or half of it."""
 
 
 class Connection(asyncio.Protocol):
@@ -35,7 +33,7 @@ class Connection(asyncio.Protocol):
         "_is_half_closed",
         "_is_lingering",
         "_is_reading_paused",
-        "_lingered_bytes",
+        "_linger_bytes",
         "_partial",
         "_request",
         "_transport",
@@ -68,7 +66,8 @@ class Connection(asyncio.Protocol):
         self._is_reading_paused = False
         self._is_half_closed = False
         self._is_lingering = False
-        self._lingered_bytes = 0
+        self._linger_bytes = 0
+        """How much the client may still send."""
         self._has_served = False
         self._waiting_since_s = 0.0
         """Since when the client has been expected to send a request, or the rest of its head."""
@@ -88,8 +87,9 @@ class Connection(asyncio.Protocol):
         self.server.discard(self)
         self._partial.clear()
         self._waiting = b""
-        if self._request is not None:
-            self._request.disconnect()
+        request, self._request = self._request, None  # they refer to each other
+        if request is not None:
+            request.disconnect()
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -100,8 +100,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._read_body(request, data)
         elif self._is_lingering:
-            self._lingered_bytes += len(data)
-            if self._lingered_bytes > _MAX_LINGER_BYTES:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
                 self.abort()
         elif self._partial:
             self._partial += data
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         """Start the request at the beginning of `data`, or wait for the rest of its head."""
         end = data.find(HEAD_END)
-        if end < 0 or end > MAX_HEAD_BYTES or data[0] == 13:
+        if end < 0 or data[0] == _CR:
             self._partial += data
             self._waiting_since_s = self.loop.time()
             self._read_partial_head(len(data))
@@ -150,20 +150,15 @@ class Connection(asyncio.Protocol):
     def _read_partial_head(self, added: int) -> None:
         """Continue with a head that arrives in pieces. `added` bytes of it are new."""
         partial = self._partial
-        if partial.startswith(b"\r\n"):
-            del partial[:2]  # one empty line before a request is tolerated (RFC 9112, section 2.2)
-            if not partial:
-                return
-        end = partial.find(HEAD_END, max(0, len(partial) - added - 3))
         try:
-            if max(end, MAX_HEAD_BYTES if end >= 0 else len(partial)) > MAX_HEAD_BYTES:
-                raise too_large_head()
+            start = count_empty_lines(partial)
+            end = partial.find(HEAD_END, max(start, len(partial) - added - 3))
             if end < 0:
-                check_partial_head(partial, added)
+                check_partial_head(partial, start, added)
                 return
             data = bytes(partial)
             partial.clear()
-            head, length = self.server.heads.parse(data[:end])
+            head, length = self.server.heads.parse(data[start:end])
         except BadRequest as error:
             self.refuse(error)
             return
@@ -249,7 +244,7 @@ class Connection(asyncio.Protocol):
             if request.is_received and not self._waiting:
                 self.close()
             else:
-                self._linger()
+                self._linger(_MAX_MALFORMED_BYTES if request.is_malformed else _MAX_LINGER_BYTES)
             return
         self._waiting_since_s = self.loop.time()
         if self.is_write_paused:
@@ -274,7 +269,7 @@ class Connection(asyncio.Protocol):
             b"%b%b%bconnection: close\r\n\r\n%b"
             % (STATUS_LINES[error.status], lines.encode(), self.server.date_line, body)
         )
-        self._linger()
+        self._linger(_MAX_MALFORMED_BYTES)
 
     # -- closing ------------------------------------------------------------------------------------------------
 
@@ -305,12 +300,13 @@ class Connection(asyncio.Protocol):
             if not drained.done():
                 drained.set_result(None)
 
-    def _linger(self) -> None:
+    def _linger(self, max_bytes: int) -> None:
         """Close the connection, but discard what the client still sends, so that it can read the response.
 
         Closing a socket with unread bytes resets the connection, which can destroy the response on its way.
         """
         self.is_closing = self._is_lingering = True
+        self._linger_bytes = max_bytes
         self._partial.clear()
         self._waiting = b""
         self._waiting_since_s = self.loop.time()
@@ -337,7 +333,7 @@ class Connection(asyncio.Protocol):
         if self.is_lost:
             return
         limits = self.server.limits
-        unsent = self._transport.get_write_buffer_size()
+        unsent = tcp.unsent_bytes(self._transport)
         if not self._unsent_bytes or unsent < self._unsent_bytes:
             self._unsent_since_s = now_s
         self._unsent_bytes = unsent
@@ -371,25 +367,14 @@ class Connection(asyncio.Protocol):
             self.loop.call_later(delay_s, self._check_reset)
 
     def _check_reset(self) -> None:
-        if not self.is_lost and self._tcp_state() == _TCP_CLOSE:
+        if not self.is_lost and tcp.state(self._transport) == tcp.CLOSE:
             self.abort()
 
     def _check_peer(self, request: Request) -> None:
         """Check a connection that is not read, because a further request waits behind the current one."""
-        state = self._tcp_state()
-        if state == _TCP_CLOSE:
+        state = tcp.state(self._transport)
+        if state == tcp.CLOSE:
             self.abort()
-        elif state == _TCP_CLOSE_WAIT and not self._is_half_closed:
+        elif state == tcp.CLOSE_WAIT and not self._is_half_closed:
             self._is_half_closed = True
             self._probe(request)
-
-    def _tcp_state(self) -> int | None:
-        """Return the state of the TCP connection; None where the system does not show it."""
-        sock = self._transport.get_extra_info("socket")
-        if _TCP_INFO is None or sock is None or sock.family == socket.AF_UNIX:
-            return None
-        try:
-            state: int = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
-        except OSError:
-            return _TCP_CLOSE
-        return state

@@ -16,6 +16,7 @@ HEAD_END: Final = b"\r\n\r\n"
 MAX_HEAD_BYTES: Final = 64 * 1024
 _CR: Final = 13
 _MAX_TARGET_BYTES: Final = 16 * 1024
+_MAX_EMPTY_BYTES: Final = 1024
 _MAX_FIELDS: Final = 256
 _MAX_LENGTH_DIGITS: Final = 15
 _MAX_SHARED: Final = 1024
@@ -23,11 +24,12 @@ _MAX_SHARED_BYTES: Final = 4096
 """At most this many heads are shared, of at most this size."""
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE: Final = re.compile(rb"(%b) ([!-\"$-~]+) HTTP/(\d)\.(\d)" % _TOKEN)
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!-\"$-~]+) HTTP/(\d)\.(\d)")
 _FIELD: Final = re.compile(rb"(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%]*(?::\d{0,5})?|\[[0-9A-Fa-f:.]+\](?::\d{0,5})?")
 _PARTIAL: Final = re.compile(rb"(?:[^\x00-\x08\x0a-\x1f\x7f]|\r\n)*\r?")
-_PARTIAL_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,64}(?: [!-\"$-~]*(?: [HTP/0-9.]{0,8}\r?)?)?")
+_PARTIAL_LINE: Final = re.compile(rb"\r|[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,32}(?: [!-\"$-~]*(?: [HTP/0-9.]{0,8}\r?)?)?")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 _LENGTH_LINES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _SINGLE: Final = (b"host", b"content-length", b"transfer-encoding", b"content-type")
 
@@ -58,6 +60,8 @@ class HeadParser:
 
     def parse(self, raw: bytes) -> tuple[RequestHead, int]:
         """Return a head and its `content-length`. `raw` ends before the empty line. Raises `BadRequest`."""
+        if len(raw) > MAX_HEAD_BYTES:
+            raise _too_large_head()
         start = raw.find(_LENGTH_LINES[0])
         if start < 0:
             start = raw.find(_LENGTH_LINES[1])
@@ -84,27 +88,42 @@ class HeadParser:
         return head, head.length
 
 
-def check_partial_head(data: bytearray, added: int) -> None:
+def count_empty_lines(data: bytearray) -> int:
+    """Return the size of the empty lines at the beginning, which are tolerated (RFC 9112, section 2.2).
+
+    Raises `BadRequest`.
+    """
+    match = _EMPTY_LINES.match(data)
+    if match is None:
+        return 0
+    if match.end() > _MAX_EMPTY_BYTES:
+        raise BadRequest("There are too many empty lines before the request.")
+    return match.end()
+
+
+def check_partial_head(data: bytearray, start: int, added: int) -> None:
     """Check the beginning of a head, so that malformed ones are refused without waiting for the rest.
 
-    Only the last `added` bytes are new. Raises `BadRequest`.
+    The head begins at `start`. Only the last `added` bytes are new. Raises `BadRequest`.
     """
-    start = len(data) - added
-    if start and data[start - 1] == _CR:
-        start -= 1
-    if _PARTIAL.fullmatch(data, start) is None:
+    if len(data) > MAX_HEAD_BYTES:
+        raise _too_large_head()
+    new = max(start, len(data) - added)
+    if new > start and data[new - 1] == _CR:
+        new -= 1
+    if _PARTIAL.fullmatch(data, new) is None:
         raise BadRequest("The request head contains control characters, or lines that do not end with CRLF.")
-    line_end = data.find(b"\r\n")
+    line_end = data.find(b"\r\n", start)
     if line_end < 0:
-        if len(data) > _MAX_TARGET_BYTES:
+        if len(data) - start > _MAX_TARGET_BYTES:
             raise _too_long_target()
-        if _PARTIAL_LINE.fullmatch(data) is None:
+        if _PARTIAL_LINE.fullmatch(data, start) is None:
             raise _malformed_line()
-    elif line_end >= start - 1:
-        _parse_request_line(bytes(data[:line_end]))
+    elif line_end >= new - 1:
+        _parse_request_line(bytes(data[start:line_end]))
 
 
-def too_large_head() -> BadRequest:
+def _too_large_head() -> BadRequest:
     return BadRequest(
         f"The request headers are larger than {MAX_HEAD_BYTES} bytes.", status=431, code="headers_too_large"
     )
@@ -125,7 +144,9 @@ def parse_head(raw: bytes) -> RequestHead:
         raise BadRequest("The request has no Host header.")
     if host is not None and _HOST.fullmatch(host) is None:
         raise BadRequest("The Host header is malformed.")
-    path, query = _parse_target(method, target, host)
+    path, query, named_host = _parse_target(method, target)
+    if named_host is not None:
+        headers[b"host"] = named_host
     length = _parse_length(headers.pop(b"content-length", None))
     is_chunked = _parse_transfer_encoding(headers.get(b"transfer-encoding"), is_http_10=is_http_10)
     if is_chunked and length is not None:
@@ -210,27 +231,31 @@ def _parse_expect(value: bytes | None, *, is_http_10: bool) -> bool:
     return True
 
 
-def _parse_target(method: bytes, target: bytes, host: bytes | None) -> tuple[bytes, bytes]:
-    """Return the path and the query of the request target: a path, an absolute URL, or `*` for OPTIONS."""
-    if target.startswith(b"/"):
+def _parse_target(method: bytes, target: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """Return path, query and host of the request target: a path, an absolute URL, or `*` for OPTIONS.
+
+    The host of an absolute URL replaces the header (RFC 9112, section 3.2.2).
+    """
+    if target.startswith(b"/") and method != b"CONNECT":
         path, _, query = target.partition(b"?")
-        return path, query
+        return path, query, None
     if target == b"*" and method == b"OPTIONS":
-        return target, b""
+        return target, b"", None
     if method != b"CONNECT" and target[:8].lower().startswith((b"http://", b"https://")):
-        return _parse_url(target.decode("ascii"), host)
+        return _parse_url(target.decode("ascii"))
     raise BadRequest("The request target must be a path, such as /v1/chat/completions.")
 
 
-def _parse_url(target: str, host: bytes | None) -> tuple[bytes, bytes]:
-    """Return the path and the query of an absolute URL."""
+def _parse_url(target: str) -> tuple[bytes, bytes, bytes]:
+    """Return path, query and host of an absolute URL."""
     try:
         url = urlsplit(target)
     except ValueError:
         raise BadRequest("The request target is malformed.") from None
-    if not url.netloc or (host is not None and url.netloc.lower() != host.decode("ascii").lower()):
-        raise BadRequest("The request target and the Host header name different hosts.")
-    return (url.path or "/").encode("ascii"), url.query.encode("ascii")
+    host = url.netloc.encode("ascii")
+    if not host or _HOST.fullmatch(host) is None:
+        raise BadRequest("The request target is malformed.")
+    return (url.path or "/").encode("ascii"), url.query.encode("ascii"), host
 
 
 def _tokens(fields: list[tuple[bytes, bytes]], name: bytes) -> set[bytes]:

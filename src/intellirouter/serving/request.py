@@ -21,6 +21,7 @@ _CLOSE: Final = b"connection: close\r\n"
 _KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 _UNREAD_BYTES: Final = 64 * 1024
 """How much of a body is buffered before it is read."""
+_CHUNKED_STEP_BYTES: Final = 256 * 1024
 _BODILESS: Final = frozenset({204, 304})
 _PROBE: Final = b"0"
 """A leading zero of the next chunk's size."""
@@ -63,7 +64,7 @@ class Request:
         "_connection",
         "_decoder",
         "_failure",
-        "_is_body_wanted",
+        "_granted_bytes",
         "_is_chunked_reply",
         "_left",
         "_on_disconnect",
@@ -98,7 +99,8 @@ class Request:
         self._on_disconnect: Callable[[], None] | None = None
         self._failure: BadRequest | None = None
         """Why the body cannot be read."""
-        self._is_body_wanted = False
+        self._granted_bytes = _UNREAD_BYTES
+        """How much of the body may be buffered."""
         self._is_chunked_reply = False
         self._pending: bytes = b""
         """The head of a streamed response, which is sent together with the first piece of the body."""
@@ -134,9 +136,14 @@ class Request:
             self._wake()
         return rest
 
+    @property
+    def is_malformed(self) -> bool:
+        """The body cannot be read."""
+        return self._failure is not None
+
     def has_backlog(self) -> bool:
-        """Return whether the connection must stop reading, because the body is not being read."""
-        return not self._is_body_wanted and not self.is_ended and self._size > _UNREAD_BYTES
+        """Return whether the connection must stop reading, because no more of the body may be buffered."""
+        return self._size >= self._granted_bytes and not self.is_ended
 
     def probe(self) -> None:
         """Send something that does not change the response, so that a socket that was closed answers with a reset."""
@@ -150,6 +157,8 @@ class Request:
 
     def disconnect(self) -> None:
         """Report that the client has disconnected, or its connection is closed."""
+        if not self.is_received:
+            self._parts.clear()
         self._wake()
         if (on_disconnect := self._on_disconnect) is not None:
             self._on_disconnect = None
@@ -173,20 +182,19 @@ class Request:
         budget = self._connection.server.body_budget
         try:
             async with asyncio.timeout(deadline_s):
-                if self.length > _UNREAD_BYTES:
-                    await budget.reserve(self.length)
-                    reserved = self.length
-                self._want_body()
+                self._invite()
                 while self._is_incomplete():
                     if self._failure is not None:
                         raise self._failure.as_error()
+                    if self._size >= self._granted_bytes or self.length > self._granted_bytes:
+                        more = self.length or max(_CHUNKED_STEP_BYTES, self._size)
+                        await budget.reserve(more)
+                        reserved += more
+                        self._granted_bytes += more
+                        self._connection.resume()
                     await self._wait()
                     if self._size > limit_bytes:
                         raise too_large(limit_bytes)
-                    if self._decoder is not None and self._size + _UNREAD_BYTES > reserved:
-                        more = max(_UNREAD_BYTES, self._size)
-                        await budget.reserve(more)
-                        reserved += more
         except TimeoutError:
             raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
         finally:
@@ -197,11 +205,10 @@ class Request:
     def _is_incomplete(self) -> bool:
         return not self.is_received
 
-    def _want_body(self) -> None:
-        self._is_body_wanted = True
+    def _invite(self) -> None:
+        """Tell a client that waits for it to send the body."""
         if self.head.expects_continue and not self._size and not self.has_begun:
             self._connection.send(_CONTINUE)
-        self._connection.resume()
 
     def _check_connected(self) -> None:
         if self._connection.is_lost:

@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import importlib
 import logging
 import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -20,6 +18,7 @@ from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import TaskOwner
 from intellirouter.gateway import RequestHead
 from intellirouter.serving.connection import Connection
+from intellirouter.serving.interpreter import MemoryKeeper, tune_interpreter
 from intellirouter.serving.listening_socket import BACKLOG, tls_context
 from intellirouter.serving.state import RequestServer, ServerState
 
@@ -30,8 +29,6 @@ _SWEEP_S: Final = 0.5
 _CANCEL_S: Final = 2.0
 """How long canceled requests have to send their error responses."""
 _WEBSOCKET: Final = "intellirouter.serving.websocket"
-_SWITCH_INTERVAL_S: Final = 0.0005
-"""How long a background thread may block the event loop: a tenth of Python's default."""
 
 
 class Application(RequestServer, Protocol):
@@ -63,6 +60,7 @@ class Server:
         self._stop = asyncio.Event()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_out_of_files = False
+        self._memory = MemoryKeeper()
         self._forced = asyncio.Event()
         self._owner = TaskOwner("server")
 
@@ -80,8 +78,9 @@ class Server:
                 ssl_handshake_timeout=None if self._tls is None else state.limits.head_timeout_s,
                 ssl_shutdown_timeout=None if self._tls is None else 1.0,
             )
+            tune_interpreter()
+            self._memory.start(state.loop.time())
             self._sweep()
-            _tune_interpreter()
             on_ready()
             await self._stop.wait()
             listener.close()
@@ -141,6 +140,7 @@ class Server:
         for each in tuple(state.connections):
             each.check_deadline(now_s)
         self._check_files()
+        self._memory.check(now_s)
         self._sweep_timer = state.loop.call_later(_SWEEP_S, self._sweep)
 
     def _check_files(self) -> None:
@@ -163,17 +163,6 @@ class Server:
         websocket = importlib.import_module(_WEBSOCKET).WebSocket(self._state, transport, head)
         transport.set_protocol(websocket)
         websocket.open(data)
-
-
-def _tune_interpreter() -> None:
-    """Exclude the objects of the start-up from garbage collection, and collect less often.
-
-    Exchanges create no reference cycles, so collections find almost nothing, but traversing all objects adds latency.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
 
 def run(

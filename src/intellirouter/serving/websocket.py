@@ -22,6 +22,7 @@ from intellirouter.dialects import encode_error
 from intellirouter.gateway import RequestHead, header_lines
 from intellirouter.serving.request import STATUS_LINES
 from intellirouter.serving.state import ServerState
+from intellirouter.serving.tcp import unsent_bytes
 
 if TYPE_CHECKING:
     from intellirouter.pipeline import Headers
@@ -184,7 +185,7 @@ class WebSocket(asyncio.Protocol):
 
     def check_deadline(self, now_s: float) -> None:
         """Ping the client from time to time, and close the connection if it does not answer or does not read."""
-        unsent = self._transport.get_write_buffer_size()
+        unsent = unsent_bytes(self._transport)
         if not self._unsent_bytes or unsent < self._unsent_bytes:
             self._unsent_since_s = now_s
         self._unsent_bytes = unsent

@@ -76,7 +76,7 @@ def test_version_is_printed_by_option_and_command() -> None:
 
 @pytest.mark.parametrize("command", [(), ("chat",), ("serve",), ("config", "check"), ("requests", "tail")])
 def test_help_loads_no_heavy_modules(command: tuple[str, ...]) -> None:
-    heavy = {"httpx", "pydantic", "rich", "yaml", "sqlalchemy", "fastapi", "uvicorn"}
+    heavy = {"httpx", "pydantic", "rich", "yaml", "sqlalchemy", "fastapi"}
     program = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(*sorted({n.partition('.')[0] for n in sys.modules}), file=sys.stderr))\n"

@@ -1,4 +1,4 @@
-"""A client's WebSocket over ASGI: API keys, origins, handshake, close."""
+"""A client's WebSocket: API keys, origins, handshake, close."""
 
 import asyncio
 import json
@@ -7,44 +7,66 @@ from typing import Any, cast
 import pytest
 
 from intellirouter.core import SocketClosed, errors
+from intellirouter.gateway import RequestHead
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
 from intellirouter.governance import ANONYMOUS, Identity
-from intellirouter.pipeline import Generation
+from intellirouter.pipeline import Generation, Headers
 from tests.support.dialects.standard import ENDPOINTS
 
 STYLE = ENDPOINTS["openai_chat"].errors
+Fields = tuple[tuple[bytes, bytes], ...]
+Offered = tuple[str, ...]
 
 
-class Server:
-    """The ASGI server."""
+class Connection:
+    """Implements `gateway.ServerSocket`. Messages are received in order; an exception is raised."""
 
-    def __init__(self, *messages: dict[str, Any]) -> None:
-        self.messages = asyncio.Queue[dict[str, Any]]()
+    def __init__(
+        self, *messages: str | bytes | SocketClosed, fields: Fields = (), query: bytes = b"", offered: Offered = ()
+    ) -> None:
+        self.head = RequestHead(
+            method="GET", path="/v1/ws", query=query, headers=dict(fields), fields=tuple(fields), is_websocket=True
+        )
+        self.subprotocols = offered
+        self.messages = asyncio.Queue[str | bytes | SocketClosed]()
         for message in messages:
             self.messages.put_nowait(message)
         self.sent: list[Any] = []
         self.is_disconnected = False
 
-    async def receive(self) -> dict[str, Any]:
-        return await self.messages.get()
+    async def accept(self, headers: Headers, subprotocol: str | None) -> None:
+        self._send(("accept", headers, subprotocol))
 
-    async def send(self, message: Any) -> None:
+    async def refuse(self, status: int, headers: Headers, body: bytes) -> None:
+        self._send(("refuse", status, headers, body))
+
+    async def receive(self) -> str | bytes:
+        message = await self.messages.get()
+        if isinstance(message, SocketClosed):
+            raise message
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        self._send(("send", message))
+
+    async def close(self, code: int, reason: str = "") -> None:
+        self._send(("close", code, reason))
+
+    def _send(self, message: Any) -> None:
         if self.is_disconnected:
-            raise OSError
+            raise SocketClosed(1006)
         self.sent.append(message)
 
 
 def build_socket(
-    server: Server | None = None,
+    connection: Connection | None = None,
     *,
     headers: dict[str, str] | None = None,
     query: bytes = b"",
-    offered: tuple[str, ...] = (),
+    offered: Offered = (),
 ) -> Socket:
-    pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    scope = {"type": "websocket", "headers": pairs, "query_string": query, "subprotocols": list(offered)}
-    server = server or Server()
-    return Socket(scope, server.receive, server.send)
+    fields = tuple((name.encode(), value.encode()) for name, value in (headers or {}).items())
+    return Socket(connection or Connection(fields=fields, query=query, offered=offered))
 
 
 class KeyGeneration:
@@ -102,13 +124,8 @@ def test_subprotocol_with_a_key_is_never_chosen() -> None:
 
 
 async def test_messages_are_received_until_the_client_closes() -> None:
-    server = Server(
-        {"type": "websocket.receive", "text": "a"},
-        {"type": "websocket.receive", "bytes": b"b", "text": None},
-        {"type": "websocket.receive", "text": ""},
-        {"type": "websocket.disconnect", "code": 4000, "reason": "bye"},
-    )
-    socket = build_socket(server)
+    connection = Connection("a", b"b", "", SocketClosed(4000, "bye"))
+    socket = build_socket(connection)
     assert [await socket.receive(), await socket.receive(), await socket.receive()] == ["a", b"b", ""]
     for _ in range(2):
         with pytest.raises(SocketClosed) as closed:
@@ -117,44 +134,43 @@ async def test_messages_are_received_until_the_client_closes() -> None:
     with pytest.raises(SocketClosed):
         await socket.send("x")
     await socket.close(1000)
-    assert server.sent == []
+    assert connection.sent == []
 
 
 async def test_refusal_is_an_http_response() -> None:
-    server = Server()
-    socket = build_socket(server)
+    connection = Connection()
+    socket = build_socket(connection)
     await socket.refuse(errors.Overloaded("Full.", retry_after_s=2), [(b"x-request-id", b"r")], STYLE)
-    start, body = server.sent
-    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
-    assert dict(start["headers"])[b"retry-after"] == b"2"
-    assert dict(start["headers"])[b"content-length"] == b"%d" % len(body["body"])
-    assert json.loads(body["body"])["error"]["code"] == "overloaded"
+    [(_, status, headers, body)] = connection.sent
+    assert status == 503
+    assert dict(headers)[b"retry-after"] == b"2"
+    assert json.loads(body)["error"]["code"] == "overloaded"
     assert socket.is_closed
 
 
 async def test_close_reason_is_truncated() -> None:
-    server = Server()
-    await build_socket(server).close(1000, "ü" * 100)
-    assert server.sent == [{"type": "websocket.close", "code": 1000, "reason": "ü" * 61}]
+    connection = Connection()
+    await build_socket(connection).close(1000, "ü" * 100)
+    assert connection.sent == [("close", 1000, "ü" * 61)]
 
 
 async def test_disconnect_during_the_handshake_is_reported() -> None:
-    server, disconnected = Server(), asyncio.Event()
-    socket = build_socket(server)
+    connection, disconnected = Connection(), asyncio.Event()
+    socket = build_socket(connection)
     socket.watch(disconnected.set)
-    server.messages.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    connection.messages.put_nowait(SocketClosed(1006))
     async with asyncio.timeout(5):
         await disconnected.wait()
     await socket.stop()
 
 
 async def test_disconnect_after_accept_is_not_reported_by_watch() -> None:
-    server, disconnected = Server(), asyncio.Event()
-    socket = build_socket(server)
+    connection, disconnected = Connection(), asyncio.Event()
+    socket = build_socket(connection)
     socket.watch(disconnected.set)
     await socket.accept([], None)
-    server.messages.put_nowait({"type": "websocket.receive", "text": "first"})
-    server.messages.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    connection.messages.put_nowait("first")
+    connection.messages.put_nowait(SocketClosed(1000))
     assert await socket.receive() == "first"
     with pytest.raises(SocketClosed):
         await socket.receive()
@@ -163,12 +179,12 @@ async def test_disconnect_after_accept_is_not_reported_by_watch() -> None:
 
 
 async def test_broken_connection_has_close_code_1006() -> None:
-    server = Server()
-    server.is_disconnected = True
+    connection = Connection()
+    connection.is_disconnected = True
     for attempt in ("send", "accept"):
-        socket = build_socket(server)
+        socket = build_socket(connection)
         with pytest.raises(SocketClosed) as closed:
             await (socket.send("x") if attempt == "send" else socket.accept([], None))
         assert closed.value.code == 1006
-    await build_socket(server).refuse(errors.NotFound("x"), [], STYLE)
-    await build_socket(server).close(1000)
+    await build_socket(connection).refuse(errors.NotFound("x"), [], STYLE)
+    await build_socket(connection).close(1000)

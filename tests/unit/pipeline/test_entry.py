@@ -178,7 +178,7 @@ async def test_request_is_canceled_when_its_client_disconnects() -> None:
 
 
 async def test_disconnect_is_not_watched_before_the_body_has_arrived() -> None:
-    world, source = World(), Source(gate=asyncio.Event())
+    world, source = World(a=Response(ANSWER)), Source(gate=asyncio.Event())
     task = asyncio.ensure_future(world.entry.serve(source, world.reply))
     await asyncio.sleep(0.01)
     assert source.on_disconnect is None

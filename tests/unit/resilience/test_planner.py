@@ -23,6 +23,7 @@ PERMANENT = (
     errors.UpstreamAuthFailed,
     errors.UpstreamQuotaExhausted,
     errors.UpstreamModelMissing,
+    errors.UpstreamAnswerTooLarge,
 )
 TRANSIENT = (
     errors.UpstreamRateLimited,

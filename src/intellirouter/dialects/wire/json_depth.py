@@ -5,6 +5,8 @@ from typing import Final
 
 from intellirouter.core import errors
 
+_SHORT_BYTES: Final = 4096
+
 # Possessive, and accepts a string without an end: the body has not been validated, and backtracking over a body of
 # escaped quotes would take quadratic time.
 _STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -15,9 +17,12 @@ def check_depth(body: bytes, max_depth: int) -> None:
 
     A body with few brackets cannot be nested deeply, so only bodies with many brackets are scanned.
     """
-    # `replace` stops at the limit and is faster than `count`, which looks at every byte.
-    size = 2 * len(body) - max_depth
-    if len(body.replace(b"[", b"", max_depth + 1)) + len(body.replace(b"{", b"", max_depth + 1)) >= size:
+    if len(body) <= _SHORT_BYTES:
+        brackets = body.count(b"[") + body.count(b"{")
+    else:  # `replace` stops at the limit, and is faster than `count`, which looks at every byte
+        shorter = len(body.replace(b"[", b"", max_depth + 1)) + len(body.replace(b"{", b"", max_depth + 1))
+        brackets = 2 * len(body) - shorter
+    if brackets <= max_depth:
         return
     depth = 0
     for token in _STRUCTURE.finditer(body):

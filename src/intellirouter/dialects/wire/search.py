@@ -10,14 +10,14 @@ def is_blank(text: str) -> bool:
     return not text or text.isspace()
 
 
-def find(body: bytes, part: bytes, start: int) -> int:
-    """Do the same as `body.find(part, start)`, slice by slice."""
-    if len(body) - start <= _SLICE_BYTES:
+def find(body: bytes, part: bytes, start: int, slice_bytes: int = _SLICE_BYTES) -> int:
+    """Do the same as `body.find(part, start)`, slice by slice. `part` must not be empty."""
+    if len(body) - start <= slice_bytes:
         return body.find(part, start)
     overlap = len(part) - 1
     while start < len(body):
-        found = body.find(part, start, start + _SLICE_BYTES + overlap)
+        found = body.find(part, start, start + slice_bytes + overlap)
         if found >= 0:
             return found
-        start += _SLICE_BYTES
+        start += slice_bytes
     return -1

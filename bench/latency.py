@@ -1,0 +1,99 @@
+"""Latency: what a program adds to the time of a request at half load, and to the first byte of a stream."""
+
+import dataclasses
+import statistics
+import subprocess
+from http.client import HTTPException
+
+from bench.load import Address, FirstByteProbe, H2Load, Timings
+from bench.pairs import Size
+from bench.processes import pinned
+from bench.run import Case, Run, Running, quantile
+from bench.targets import OURSELVES
+
+_DEFAULT_RATE_PER_S = 5000.0
+"""The rate of IntelliRouter that is assumed if it is not among the targets."""
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def measure_half_load(run: Run, running: list[Running], size: Size) -> None:
+    """Measure latency at a fixed rate: half of IntelliRouter's, or half of the target's if that is lower.
+
+    Every measurement through a program is between two directly to the upstream, whose mean is subtracted.
+    """
+    if not running:
+        return
+    case = Case("request", running[0].pair, size, max(run.plan.connections))
+    rates = {each.name: run.figure(case.name, each.name, "per_s") for each in running}
+    own = rates.get(OURSELVES) or _DEFAULT_RATE_PER_S
+    rows: dict[str, list[dict[str, float]]] = {}
+    for number in range(run.plan.rounds):
+        print(f"requests, {size.title}: half load, round {number + 1} of {run.plan.rounds}", flush=True)
+        for each in running:
+            rate_per_s = min(own, rates[each.name] or own) / 2
+            plan = H2Load.at_rate(rate_per_s, run.plan.seconds)
+            try:
+                rows.setdefault(each.name, []).append(_one_round(run, each, plan))
+            except (RuntimeError, subprocess.SubprocessError) as error:
+                run.note(f"{each.title}, half load: {error}")
+            run.record(f"half load {size.name}", each.name, rate_per_s=rate_per_s)
+    for name, seen in rows.items():
+        run.record(f"half load {size.name}", name, **summary(seen))
+
+
+def _one_round(run: Run, each: Running, plan: H2Load) -> dict[str, float]:
+    upstream = dataclasses.replace(
+        each.address, port=run.upstream.port(each.address.size, is_stream=False), model="bench-1", headers=()
+    )
+    short = dataclasses.replace(plan, requests=max(plan.connections, plan.requests // 2))
+    before, through, after = (
+        run.h2load(address, load, is_stream=False)
+        for address, load in ((upstream, short), (each.address, plan), (upstream, short))
+    )
+    return added(before, through, after)
+
+
+def added(before: Timings, through: Timings, after: Timings) -> dict[str, float]:
+    """Return the quantiles of `through`, and by how much they exceed those of direct requests before and after it."""
+    found = {"errors": float(through.errors)}
+    durations = [sorted(timings.steady_us()) for timings in (before, through, after)]
+    for name, share in _QUANTILES.items():
+        first, total, second = (quantile(each, share) for each in durations)
+        found[f"total_{name}_us"] = total
+        found[f"added_{name}_us"] = total - (first + second) / 2
+    return found
+
+
+def summary(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Return the medians over the rounds, the range of the added p99, and the sum of the errors."""
+    columns = {name: [each[name] for each in rounds] for name in rounds[0]}
+    found = {name: statistics.median(values) for name, values in columns.items()}
+    found["added_p99_us_lowest"] = min(columns["added_p99_us"])
+    found["added_p99_us_highest"] = max(columns["added_p99_us"])
+    found["errors"] = sum(columns["errors"])
+    return found
+
+
+def measure_first_byte(run: Run, running: list[Running], size: Size) -> None:
+    """Measure one stream at a time, alternately directly to the upstream and through the target."""
+    with pinned(run.cores.rest):
+        for each in running:
+            _first_byte(run, each, size)
+
+
+def _first_byte(run: Run, each: Running, size: Size) -> None:
+    print(f"streams, {size.title}: first byte, {each.target.title}", flush=True)
+    upstream_port = run.upstream.port(size, is_stream=True)
+    direct = FirstByteProbe(Address(upstream_port, "bench-1", dialect=each.address.dialect, size=size))
+    through = FirstByteProbe(each.address)
+    try:
+        pairs = [(direct.measure_us(), through.measure_us()) for _ in range(run.plan.probes + 20)][20:]
+    except (OSError, RuntimeError, HTTPException) as error:
+        run.note(f"{each.target.title}, first byte: {error}")
+        return
+    finally:
+        direct.close()
+        through.close()
+    for name in ("p50", "p95"):
+        base, there = (quantile(sorted(column), _QUANTILES[name]) for column in zip(*pairs, strict=True))
+        run.record(f"first byte {size.name}", each.name, **{f"added_{name}_us": there - base})

@@ -115,13 +115,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_very_many_tool_calls(world: World, client: str) -> None:
     upstream = "openai_chat" if client != "openai_chat" else "anthropic_messages"
-    response = world.measure(corpus.body(upstream, "calls", 20_000), client, upstream)
+    response = world.measure(corpus.body(upstream, "calls", 10_000), client, upstream)
     assert response.status_code == 502
     assert "more than 1024 tool calls" in response.text
     assert "server.max_answer_tool_calls" in response.text
     response = world.measure(corpus.body(upstream, "calls", 1000), client, upstream)
     assert response.status_code == 200
-    response = world.measure(corpus.stream(upstream, "calls", 20_000), client, upstream, stream=True)
+    response = world.measure(corpus.stream(upstream, "calls", 10_000), client, upstream, stream=True)
     assert "more than 1024 tool calls" in response.text
 
 
@@ -135,13 +135,13 @@ def test_very_many_events_that_arrive_at_once(world: World, upstream: str) -> No
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_large_events(world: World, client: str) -> None:
-    """An event of 7 MB with 200,000 logprobs, and one with 200,000 tool calls."""
-    chunk = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop", "logprobs": {"content": [[1]] * 200_000}}
+    """An event of 7 MB with 100,000 logprobs, and one with 100,000 tool calls."""
+    chunk = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop", "logprobs": {"content": [[1]] * 100_000}}
     padding = b'"' + b"A" * 6_000_000 + b'"'
     event = b'data: {"id":"c","padding":' + padding + b',"choices":[' + msgspec.json.encode(chunk) + b"]}\n\n"
     assert world.measure(event + b"data: [DONE]\n\n", client, "openai_chat", stream=True).status_code == 200
     if client not in {"openai_chat", "gemini"}:
-        calls = b",".join([b'{"function":{"name":"f"}}'] * 200_000)
+        calls = b",".join([b'{"function":{"name":"f"}}'] * 100_000)
         event = b'data: {"choices":[{"index":0,"delta":{"tool_calls":[' + calls + b"]}}]}\n\n"
         assert "more than 1024 tool calls" in world.measure(event, client, "openai_chat", stream=True).text
 
@@ -149,7 +149,7 @@ def test_large_events(world: World, client: str) -> None:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_large_complete_answers(world: World, client: str) -> None:
     token = {"token": "abc", "logprob": -0.5, "bytes": [97, 98, 99]}
-    logprobs = [{**token, "top_logprobs": [token] * 10}] * 6000
+    logprobs = [{**token, "top_logprobs": [token] * 10}] * 4000
     choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "logprobs": {"content": logprobs}}
     answer = {"id": "c", "choices": [{**choice, "finish_reason": "stop"}]}
     assert world.measure(msgspec.json.encode(answer), client, "openai_chat").status_code == 200
@@ -159,7 +159,7 @@ def test_large_complete_answers(world: World, client: str) -> None:
 
 
 def test_values_without_end(world: World) -> None:
-    body = b'{"choices":[{"index":0,"message":{"content":"x"}}],"x":[' + b"[]," * 15_000_000 + b"1]}"
+    body = b'{"choices":[{"index":0,"message":{"content":"x"}}],"x":[' + b"[]," * 8_000_000 + b"1]}"
     for client, upstream in (
         ("openai_chat", "openai_chat"),
         ("anthropic_messages", "openai_chat"),
@@ -188,7 +188,7 @@ def test_embeddings(world: World, client: str, upstream: str) -> None:
 
 def test_a_stopping_gateway_does_not_finish_a_slow_answer(tmp_path: Path) -> None:
     with ScriptedUpstream() as upstream, GatewayProcess(config(upstream, tmp_path), tmp_path) as gateway:
-        upstream.answer = corpus.stream("openai_chat", "texts", 30_000)
+        upstream.answer = corpus.stream("openai_chat", "texts", 20_000)
         path, body = request("openai_responses", "openai_chat/m", stream=True)
         with httpx.stream("POST", gateway.url + path, json=body, timeout=30) as response:
             next(response.iter_raw())

@@ -91,6 +91,7 @@ class MessageStream:
         self._stop: Stop | None = None
         self._start_usage: Usage | None = None
         self._usage: Usage | None = None
+        self._handlers = self._HANDLERS
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if events and not self._has_begun:
@@ -323,7 +324,7 @@ class MessageStream:
         else:
             self._losses.dropped(value.kind)
 
-    _handlers: ClassVar[dict[type, Any]] = {
+    _HANDLERS: ClassVar[dict[type, Any]] = {
         TextDelta: _write_text,
         RefusalDelta: _write_refusal,
         CitationDelta: _write_citation,

@@ -98,6 +98,8 @@ class MessageStreamDecoder:
         self._has_started = False
         self._has_stop = False
         self._is_finished = False
+        self._handlers = self._HANDLERS
+        self._deltas = self._DELTAS
 
     @property
     def buffered_bytes(self) -> int:
@@ -264,7 +266,7 @@ class MessageStreamDecoder:
         self._events.append(StreamEnded())
         self._is_finished = True
 
-    _handlers: ClassVar[dict[str, Any]] = {
+    _HANDLERS: ClassVar[dict[str, Any]] = {
         "message_start": _on_message_start,
         "content_block_start": _on_block_start,
         "content_block_delta": _on_block_delta,
@@ -272,7 +274,7 @@ class MessageStreamDecoder:
         "message_delta": _on_message_delta,
         "message_stop": _on_message_stop,
     }
-    _deltas: ClassVar[dict[str, Any]] = {
+    _DELTAS: ClassVar[dict[str, Any]] = {
         "text_delta": _on_text,
         "input_json_delta": _on_input,
         "thinking_delta": _on_thinking,

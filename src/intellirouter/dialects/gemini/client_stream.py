@@ -67,6 +67,7 @@ class ContentStream:
         self._summaries: dict[_PartKey, int] = {}
         self._stops: dict[int, Stop] = {}
         self._out: list[bytes] = []
+        self._handlers = self._HANDLERS
 
     def encode(self, events: Sequence[Event]) -> bytes:
         self._has_encoded = True
@@ -190,7 +191,7 @@ class ContentStream:
         self._out.append((b",\r\n" if self._is_array_open else b"[") + _encode(chunk))
         self._is_array_open = True
 
-    _handlers: ClassVar[dict[type, Any]] = {
+    _HANDLERS: ClassVar[dict[type, Any]] = {
         StreamStarted: _on_began,
         TextDelta: _on_text,
         CitationDelta: _on_citation,

@@ -133,9 +133,10 @@ class TranslatedStream(WatchedStream):
         except errors.UpstreamError as error:
             self._abort(error)
             return b""
-        # Without events, one is incomplete.
-        is_suspect = not events or self._guard.held_chars > _MAX_QUICK_CHARS
-        self.is_heavy = is_suspect and self.buffered_bytes > LARGE_EVENT_BYTES
+        if not events or self._guard.held_chars > _MAX_QUICK_CHARS:  # Without events, one is incomplete.
+            self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
+        elif self.is_heavy:
+            self.is_heavy = False
         return out
 
     def _encode(self, events: list[Event]) -> bytes:

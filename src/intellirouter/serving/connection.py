@@ -348,7 +348,7 @@ class Connection(asyncio.Protocol):
             return
         request = self._request
         if request is not None:
-            if self._is_reading_paused and request.is_received:
+            if self._is_reading_paused:
                 self._check_peer(request)
             return
         if self._is_lingering:
@@ -376,9 +376,9 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _check_peer(self, request: Request) -> None:
-        """Check a connection that is not read, because a further request waits behind the current one."""
+        """Check a connection that is not read: its body waits for memory, or a further request waits behind it."""
         state = tcp.state(self._transport)
-        if state == tcp.CLOSE:
+        if state == tcp.CLOSE or (state == tcp.CLOSE_WAIT and not request.is_received):
             self.abort()
         elif state == tcp.CLOSE_WAIT and not self._is_half_closed:
             self._is_half_closed = True

@@ -133,7 +133,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         exchange.identity = caller
         body = await _body(request)
         context = RequestContext(model=request.query_params.get("model", ""))
-        decided = spine.decide(exchange, await spine.decode_large(exchange, body, context))
+        decided = spine.decide(exchange, await spine.decode(exchange, body, context))
         members = decided.resolved.by_name
         losses = {
             name: await spine.off_loop.run(len(body), partial(client_endpoint.losses, decided.call, members[name]))

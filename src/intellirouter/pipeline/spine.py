@@ -114,10 +114,14 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
+            endpoint = exchange.endpoint
             if len(body) > SMALL_BYTES and is_large(body):
-                request = await self.decode_large(exchange, body, context)
+                call = await self._decode_large(endpoint, body, context)
             else:
-                request = self.decode(exchange, body, context)
+                if endpoint.is_json:
+                    check_depth(body, self._limits.json_depth)
+                call = endpoint.decode_request(body, context)
+            request = self._resolve(exchange, call)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
             for stage in stages.request:
@@ -157,15 +161,13 @@ class Spine:
         self.settle(exchange)
         await responder.fail(error, exchange)
 
-    def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
-        """Decode the request and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
-        if exchange.endpoint.is_json:
-            check_depth(body, self._limits.json_depth)
-        return self._resolve(exchange, exchange.endpoint.decode_request(body, context))
+    async def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
+        """Decode a request of any size and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
+        return self._resolve(exchange, await self._decode_large(exchange.endpoint, body, context))
 
-    async def decode_large(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
-        """Do the same as `decode` for a large body, off the event loop. Only large bodies can exceed the limits."""
-        endpoint, limits = exchange.endpoint, self._limits
+    async def _decode_large(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
+        """Check and decode a request off the event loop. Only large bodies can exceed the limits."""
+        limits = self._limits
 
         def decode() -> Call:
             if endpoint.is_json:
@@ -174,9 +176,10 @@ class Spine:
 
         call = await self._parts.off_loop.run(len(body), decode)
         call.is_large = True
-        return self._resolve(exchange, call)
+        return call
 
     def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
+        """Resolve the model of a decoded request. Raises `ModelNotFound`."""
         exchange.call = call
         resolved = self._catalog.resolve(call.model)
         if resolved is None or not exchange.identity.may_use(call.model):

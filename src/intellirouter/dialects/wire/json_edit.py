@@ -5,12 +5,12 @@ and replaces the values of top-level members.
 """
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
 
-from intellirouter.dialects.wire.search import find
+from intellirouter.dialects.wire.search import SLICE_BYTES, find
 
 _TOKEN: Final = re.compile(rb'["\[\]{},:]')
 _STRING_PIECE: Final = re.compile(rb'(?:[^"\\]{1,4096}+|\\.){0,256}+', re.DOTALL)
@@ -82,10 +82,11 @@ def model_spans(body: bytes, model: str) -> list[Span]:
 
     If the text before or after the value shows that it is at the top level, this takes only two searches.
     """
-    key = find(body, _MODEL_KEY, 0)
+    search = body.find if len(body) <= SLICE_BYTES else partial(find, body)
+    key = search(_MODEL_KEY, 0)
     value = json_string(model)
-    start = find(body, value, key + len(_MODEL_KEY))
-    is_only_one = find(body, _MODEL_KEY, key + 1) < 0 and find(body, _ESCAPED_LETTER, 0) < 0
+    start = search(value, key + len(_MODEL_KEY))
+    is_only_one = search(_MODEL_KEY, key + 1) < 0 and search(_ESCAPED_LETTER, 0) < 0
     if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]
@@ -110,6 +111,9 @@ def _closes_document(suffix: bytes) -> bool:
 
 def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
     """Return the body with `value` in place of each span. The spans are in order."""
+    if len(spans) == 1:
+        [(start, end)] = spans
+        return body[:start] + value + body[end:]
     pieces: list[bytes] = []
     done = 0
     for start, end in spans:

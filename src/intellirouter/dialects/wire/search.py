@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_SLICE_BYTES: Final = 256 * 1024
+SLICE_BYTES: Final = 256 * 1024
 
 
 def is_blank(text: str) -> bool:
@@ -10,7 +10,7 @@ def is_blank(text: str) -> bool:
     return not text or text.isspace()
 
 
-def find(body: bytes, part: bytes, start: int, slice_bytes: int = _SLICE_BYTES) -> int:
+def find(body: bytes, part: bytes, start: int, slice_bytes: int = SLICE_BYTES) -> int:
     """Do the same as `body.find(part, start)`, slice by slice. `part` must not be empty."""
     if len(body) - start <= slice_bytes:
         return body.find(part, start)

@@ -114,7 +114,7 @@ class Server(Section):
         ge=1024 * 1024,
         le=64 * 1024**3,
         description="Maximum memory for large request bodies that are arriving, over all connections, in bytes. "
-        "Further bodies wait for up to 10 seconds and are then rejected with 503. It is at least max_body_bytes.",
+        "Further bodies wait for up to 5 seconds and are then rejected with 503. It is at least max_body_bytes.",
     )
     tls_cert_file: Text | None = Field(
         default=None,

@@ -6,7 +6,7 @@ from typing import Final
 
 from intellirouter.core import errors
 
-_MAX_WAIT_S: Final = 10.0
+_MAX_WAIT_S: Final = 5.0
 _MAX_WAITING: Final = 1024
 
 

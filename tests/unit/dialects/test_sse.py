@@ -14,6 +14,7 @@ from intellirouter.dialects.wire.sse import (
     EventSplitter,
     event_data,
     has_foreign_lines,
+    iterate_events,
     last_boundary,
     split_events,
 )
@@ -112,6 +113,7 @@ def test_the_splitter_keeps_all_bytes_and_returns_complete_events(stream: bytes,
 @given(mixed)
 def test_split_events_add_up_to_the_block(block: bytes) -> None:
     parts = split_events(block)
+    assert list(iterate_events(block)) == parts
     assert b"".join(parts) == block
     assert all(parts)
 

@@ -17,12 +17,13 @@ from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.wire.sse import (
+    CR,
     LARGE_EVENT_BYTES,
     EventSplitter,
     check_utf8,
     event_data,
     has_foreign_lines,
-    split_events,
+    iterate_events,
 )
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
@@ -126,7 +127,7 @@ class ChatStreamRelay:
     def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
         at = 0
-        for event in split_events(block):
+        for event in iterate_events(block):
             had_content = self.has_content
             at += len(event)
             relayed = self._read_event(event)
@@ -201,7 +202,7 @@ class ChatStreamRelay:
 
         The pattern cannot match inside a JSON string, because quotes are escaped there.
         """
-        if self._keeps_usage or b'"usage"' not in block:
+        if self._keeps_usage or block.find(b'"usage"') < 0:
             return block
         return _NULL_USAGE.sub(b"", block)
 
@@ -226,7 +227,7 @@ def _plain_events(block: bytes) -> int:
     lines = block[5:].replace(b"\n\ndata:", b"\n")
     count = (len(block) - 5 - len(lines)) // 6 + 1
     # Each event has two line ends. If their number is right, there are no other lines.
-    if b"\r" in block or not block.startswith(b"data:") or block.count(b"\n") != 2 * count or block[-2:] != b"\n\n":
+    if CR in block or not block.startswith(b"data:") or block.count(b"\n") != 2 * count or block[-2:] != b"\n\n":
         return 0
     try:
         return count if len(_check_objects(lines)) == count else 0

@@ -1,7 +1,7 @@
 """Incremental parsing of server-sent events: any split and line ending, comments, several data lines, a missing end."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -12,6 +12,9 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
 LARGE_EVENT_BYTES: Final = 32 * 1024
 """The size of events that may take too long to process on the event loop."""
+CR: Final = ord("\r")
+_LF: Final = ord("\n")
+"""Integers, because `in` tries to use a `bytes` operand as an integer first, and takes ten times as long for it."""
 _OVERLAP_BYTES: Final = 2
 """One less than the longest blank line."""
 
@@ -79,8 +82,9 @@ class EventSplitter:
 
 def last_boundary(buffer: bytes) -> int:
     """Return the offset after the last blank line; 0 if there is none."""
-    if b"\r" not in buffer:
-        return buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0
+    if CR not in buffer:
+        blank_line = buffer.rfind(b"\n\n")
+        return blank_line + 2 if blank_line >= 0 else 0
     end = 0
     for match in _BLANK_LINE.finditer(buffer):
         end = match.end()
@@ -89,7 +93,7 @@ def last_boundary(buffer: bytes) -> int:
 
 def split_events(block: bytes) -> list[bytes]:
     """Split a block of complete events after each blank line. The parts joined are the block."""
-    if b"\r" not in block:
+    if CR not in block:
         parts = [event + b"\n\n" for event in block.split(b"\n\n")]
         rest = parts.pop()[:-2]
         return [*parts, rest] if rest else parts
@@ -103,6 +107,19 @@ def split_events(block: bytes) -> list[bytes]:
     return parts
 
 
+def iterate_events(block: bytes) -> Iterator[bytes]:
+    """Do the same as `split_events` one by one, for callers that need only the first events."""
+    if CR in block:
+        yield from split_events(block)
+        return
+    start = 0
+    while (end := block.find(b"\n\n", start) + 2) > 1:
+        yield block[start:end]
+        start = end
+    if start < len(block):
+        yield block[start:]
+
+
 def event_data(event: bytes) -> bytes | None:
     """Return the data of one raw event (data lines joined with LF); None if it has no data line."""
     # The usual cases: one data line, alone or after the event's type.
@@ -111,7 +128,7 @@ def event_data(event: bytes) -> bytes | None:
         start = event.find(b"\n") + 6
         if start < 6 or event[start - 5 : start] != b"data:":
             start = 0
-    if start and event.find(b"\n", start) >= len(event) - 2 and b"\r" not in event:
+    if start and event.find(b"\n", start) >= len(event) - 2 and CR not in event:
         return event[start:].strip(b" \n")
     lines: list[bytes] = []
     for line in _LINE_END.split(event):
@@ -158,14 +175,14 @@ class EventReader:
 
     def _read(self, block: bytes) -> list[bytes]:
         check_utf8(block)
-        if b"\r" in block:
+        if CR in block:
             return self._read_each(split_events(block))
         found: list[bytes] = []
         for event in block.split(b"\n\n"):
             # The usual cases: one data line, alone or after the event's type. `event_data` handles the others.
             first, _, rest = event.partition(b"\n")
             line = rest if first.startswith(b"event:") else b"" if rest else first
-            if line.startswith(b"data:") and b"\n" not in line:
+            if line.startswith(b"data:") and _LF not in line:
                 found.append(line[5:].strip(b" "))
             elif event:
                 found += self._read_each([event])

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from tests.support.gateway.process import GatewayProcess
+from tests.support.slow.stalls import StallMeter
 from tests.support.slow_answers import corpus
-from tests.support.slow_answers.meter import StallMeter
 from tests.support.slow_answers.upstream import ScriptedUpstream
 
 MAX_STALL_MS = 100
@@ -50,7 +50,7 @@ class World:
         self.meter = meter
         self.http = httpx.Client(base_url=gateway.url, timeout=60)
         time.sleep(1)
-        self.idle_ms = meter.take_ms()
+        self.idle_ms, _ = meter.take()
 
     def ask(self, client: str, provider: str, *, stream: bool = False) -> httpx.Response:
         path, body = request(client, f"{provider}/m", stream=stream)
@@ -59,9 +59,9 @@ class World:
     def measure(self, answer: bytes, client: str, provider: str, *, stream: bool = False) -> httpx.Response:
         """Send a request that gets this answer. Other clients must not notice."""
         self.upstream.answer = answer
-        self.meter.take_ms()
+        self.meter.take()
         response = self.ask(client, provider, stream=stream)
-        stall_ms = self.meter.take_ms()
+        stall_ms, _ = self.meter.take()
         assert stall_ms < self.idle_ms + MAX_STALL_MS, f"{stall_ms:.0f} ms (idle: {self.idle_ms:.0f} ms)"
         return response
 

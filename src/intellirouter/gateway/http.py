@@ -53,6 +53,11 @@ class HttpRequest(Protocol):
 
     head: RequestHead
 
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        ...
+
     def watch(self, on_disconnect: Callable[[], None]) -> None:
         """Call `on_disconnect` once if the client disconnects before the response is complete, or has done so."""
         ...

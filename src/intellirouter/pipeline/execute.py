@@ -6,7 +6,6 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import (
-    SMALL_BYTES,
     Call,
     Deployment,
     Fetcher,
@@ -69,7 +68,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         if call.is_large:
             request = await self._encode_large(route, call, deployment)
         elif urls := route.media_urls(call, deployment):
-            await fetch_media(self.fetcher, call, urls)
+            await fetch_media(self.fetcher, call, urls, self.off_loop)
             request = await self.off_loop.run(len(call.body), lambda: route.encode_request(call, deployment))
         else:
             request = route.encode_request(call, deployment)
@@ -88,7 +87,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             return stream
         try:
             body = await response.read(deployment.limits.bytes)
-            if call.is_large or (len(body) > SMALL_BYTES and is_large(body)):
+            if call.is_large or is_large(body):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
                 answer = route.decode_response(body, call, deployment)
@@ -105,7 +104,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         """Return the upstream request of a large call. Its media are fetched first."""
         run, size = self.off_loop.run, len(call.body)
         if urls := await run(size, lambda: route.media_urls(call, deployment)):
-            await fetch_media(self.fetcher, call, urls)
+            await fetch_media(self.fetcher, call, urls, self.off_loop)
         return await run(size, lambda: route.encode_request(call, deployment))
 
     async def _decode_large(self, route: Route, body: bytes, call: Call, deployment: Deployment) -> Answer:

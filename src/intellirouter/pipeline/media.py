@@ -3,9 +3,10 @@
 import asyncio
 import base64
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from intellirouter.core import SMALL_BYTES, Call, Fetcher, errors
+from intellirouter.core import SMALL_BYTES, Call, Fetcher, OffLoop, errors
 
 _MAX_URLS: Final = 32
 _MAX_BYTES: Final = 20 * 1024 * 1024
@@ -13,7 +14,7 @@ _MAX_BYTES: Final = 20 * 1024 * 1024
 _DEADLINE_S: Final = 30.0
 
 
-async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) -> None:
+async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str], off_loop: OffLoop) -> None:
     """Fetch `urls` into `call.fetched` in parallel. Raises `InvalidRequest` if one cannot or must not be fetched."""
     if fetcher is None:
         raise errors.UnsupportedFeature(
@@ -41,7 +42,7 @@ async def fetch_media(fetcher: Fetcher | None, call: Call, urls: Sequence[str]) 
                 f"The media of the request's URLs are larger than {_MAX_BYTES} bytes in total.", code="media_too_large"
             )
         if len(data) > SMALL_BYTES:
-            text = await asyncio.to_thread(_base64, data)
+            text = await off_loop.run(len(data), partial(_base64, data))
         else:
             text = _base64(data)
         fetched[url] = (media_type, text)

@@ -16,7 +16,6 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
-    SMALL_BYTES,
     Call,
     Clock,
     Decision,
@@ -115,7 +114,7 @@ class Spine:
     ) -> None:
         try:
             endpoint = exchange.endpoint
-            if len(body) > SMALL_BYTES and is_large(body):
+            if is_large(body):
                 call = await self._decode_large(endpoint, body, context)
             else:
                 if endpoint.is_json:

@@ -50,7 +50,7 @@ class _Exchange:
             "asgi": _ASGI,
             "http_version": "1.0" if head.is_http_10 else "1.1",
             "method": head.method,
-            "scheme": "http",
+            "scheme": self._request.scheme,
             "path": head.path,
             "raw_path": head.raw_path,
             "query_string": head.query,

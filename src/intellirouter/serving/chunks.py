@@ -6,14 +6,13 @@ Extensions and trailers are discarded. Their size is limited.
 import re
 from typing import Final
 
-from intellirouter.serving.head import BadRequest
+from intellirouter.serving.head import FIELD_LINE, BadRequest
 
 _MAX_LINE_BYTES: Final = 4096
 _MAX_OVERHEAD_BYTES: Final = 16 * 1024
 """Limit of extensions and trailers of one body."""
 _MAX_CHUNK_BYTES: Final = 2**40
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-_TRAILER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[^\x00-\x08\x0a-\x1f\x7f]*")
 _FORBIDDEN_TRAILERS: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"authorization", b"content-type", b"trailer", b"connection"}
 )
@@ -63,7 +62,7 @@ class ChunkDecoder:
             raise BadRequest("A line of the chunked request body is too long.")
         head = self._line.removesuffix(b"\r")
         if self._needs_line_end:
-            is_possible = self._line in {b"", b"\r"}
+            is_possible = self._line == b"\r"
         elif self._is_in_trailers:
             is_possible = b"\r" not in head
         else:
@@ -97,7 +96,7 @@ class ChunkDecoder:
         if not text:
             return True
         self._count(len(text))
-        match = _TRAILER.fullmatch(text)
+        match = FIELD_LINE.fullmatch(text)
         if match is None or match[1].lower() in _FORBIDDEN_TRAILERS:
             raise BadRequest("A trailer of the chunked request body is malformed or not allowed.")
         return False

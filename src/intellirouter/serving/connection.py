@@ -4,12 +4,12 @@ import asyncio
 import logging
 from typing import Final
 
-from intellirouter.core import errors, new_id
-from intellirouter.dialects import encode_error
+from intellirouter.core import errors
 from intellirouter.gateway import RequestHead
 from intellirouter.serving import tcp
+from intellirouter.serving.flow import ClientProtocol, error_response
 from intellirouter.serving.head import HEAD_END, BadRequest, check_partial_head, count_empty_lines
-from intellirouter.serving.request import STATUS_LINES, Request
+from intellirouter.serving.request import Request
 from intellirouter.serving.state import ServerState
 
 logger = logging.getLogger(__name__)
@@ -24,46 +24,30 @@ _CR: Final = 13
 _PROBE_CHECK_S: Final = (0.01, 0.05, 0.2)
 
 
-class Connection(asyncio.Protocol):
+class Connection(ClientProtocol):
     """Reads one request at a time. Bytes that arrive while it is answered wait, and nothing more is read."""
 
     __slots__ = (
-        "_drained",
         "_has_served",
         "_is_half_closed",
         "_is_lingering",
-        "_is_reading_paused",
         "_linger_bytes",
         "_partial",
         "_request",
-        "_transport",
-        "_unsent_bytes",
-        "_unsent_since_s",
         "_waiting",
         "_waiting_since_s",
         "is_closing",
-        "is_lost",
-        "is_write_paused",
-        "loop",
-        "server",
     )
 
     def __init__(self, server: ServerState) -> None:
-        self.server = server
-        self.loop = server.loop
-        self.is_lost = False
-        """The connection is closed, so nothing can be sent."""
+        super().__init__(server)
         self.is_closing = False
         """No further request is read."""
-        self.is_write_paused = False
-        self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
         self._request: Request | None = None
         self._partial = bytearray()
         """The beginning of a head."""
         self._waiting = b""
         """Bytes after the current request."""
-        self._drained: asyncio.Future[None] | None = None
-        self._is_reading_paused = False
         self._is_half_closed = False
         self._is_lingering = False
         self._linger_bytes = 0
@@ -71,9 +55,6 @@ class Connection(asyncio.Protocol):
         self._has_served = False
         self._waiting_since_s = 0.0
         """Since when the client has been expected to send a request, or the rest of its head."""
-        self._unsent_bytes = 0
-        self._unsent_since_s = 0.0
-        """Since when the client has read nothing of what was sent."""
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 
@@ -82,15 +63,14 @@ class Connection(asyncio.Protocol):
         self._waiting_since_s = self.loop.time()
         self.server.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.is_lost = True
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self.server.discard(self)
         self._partial.clear()
         self._waiting = b""
         request, self._request = self._request, None  # they refer to each other
         if request is not None:
             request.disconnect()
-        self._wake()
 
     def data_received(self, data: bytes) -> None:
         request = self._request
@@ -121,12 +101,8 @@ class Connection(asyncio.Protocol):
             self.loop.call_later(_PROBE_AFTER_S, self._probe, request)
         return self._is_half_closed
 
-    def pause_writing(self) -> None:
-        self.is_write_paused = True
-
     def resume_writing(self) -> None:
-        self.is_write_paused = False
-        self._wake()
+        super().resume_writing()
         if self._request is None:
             self.loop.call_soon(self._read_next)
 
@@ -189,12 +165,12 @@ class Connection(asyncio.Protocol):
         if rest:
             self._hold(rest)
         elif not request.is_received and request.has_backlog():
-            self._pause()
+            self.pause()
 
     def _hold(self, data: bytes) -> None:
         """Keep bytes after the current request, and stop reading until it has been answered."""
         self._waiting = self._waiting + data if self._waiting else data
-        self._pause()
+        self.pause()
 
     def _read_next(self) -> None:
         """Start the next request that has arrived already. Wait if the client does not read the responses."""
@@ -225,20 +201,15 @@ class Connection(asyncio.Protocol):
         try:
             await self.server.serve(request)
         except asyncio.CancelledError:
-            if not request.is_ended:
-                self.abort()
-        except Exception:
+            pass  # the client has disconnected, or the server is stopping; nothing else cancels this task
+        except Exception:  # a bug in the gateway must not leave the client without an answer
             logger.exception("Internal error while answering %s.", request.head.path[:200])
             if not request.has_begun:
-                body = encode_error(errors.InternalError("The gateway failed to handle the request."))
-                lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\n"
-                request.respond(500, lines.encode(), body)
+                error = errors.InternalError("The gateway failed to handle the request.")
+                request.respond(error.status, *error_response(error))
         finally:
             if not request.is_ended and not self.is_lost:
                 self.abort()
-
-    def send(self, data: bytes) -> None:
-        self._transport.write(data)
 
     def finish(self, request: Request) -> None:
         """Continue after the response to `request`."""
@@ -253,27 +224,15 @@ class Connection(asyncio.Protocol):
             return
         self._waiting_since_s = self.loop.time()
         if self.is_write_paused:
-            self._pause()  # until the client reads
+            self.pause()  # until the client reads
         elif self._waiting or self._is_half_closed:
             self.loop.call_soon(self._read_next)
         elif self._is_reading_paused:
             self.resume()
 
-    async def drain(self) -> None:
-        """Wait until the client has read most of what was sent, or the connection is closed."""
-        while self.is_write_paused and not self.is_lost:
-            if self._drained is None:
-                self._drained = self.loop.create_future()
-            await asyncio.shield(self._drained)
-
     def refuse(self, error: BadRequest) -> None:
         """Answer a request that cannot be read, and close the connection."""
-        body = encode_error(error.as_error())
-        lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\ncontent-length: {len(body)}\r\n"
-        self.send(
-            b"%b%b%bconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[error.status], lines.encode(), self.server.date_line, body)
-        )
+        self.send_last(error.status, *error_response(error.as_error()))
         self._linger(_MAX_MALFORMED_BYTES)
 
     # -- closing ------------------------------------------------------------------------------------------------
@@ -286,24 +245,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self.is_closing = True
-        self._transport.abort()
-
-    def _pause(self) -> None:
-        if not self._is_reading_paused and not self._transport.is_closing():
-            self._is_reading_paused = True
-            self._transport.pause_reading()
+        super().abort()
 
     def resume(self) -> None:
-        """Read again, if reading was paused."""
-        if self._is_reading_paused and not self._is_half_closed and not self._transport.is_closing():
-            self._is_reading_paused = False
-            self._transport.resume_reading()
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            drained, self._drained = self._drained, None
-            if not drained.done():
-                drained.set_result(None)
+        """Read again, if reading was paused and the client has not finished sending."""
+        if not self._is_half_closed:
+            super().resume()
 
     def _linger(self, max_bytes: int) -> None:
         """Close the connection, but discard what the client still sends, so that it can read the response.
@@ -337,26 +284,22 @@ class Connection(asyncio.Protocol):
         """Close the connection if the client has not done for too long what is expected of it."""
         if self.is_lost:
             return
-        limits = self.server.limits
-        unsent = tcp.unsent_bytes(self._transport)
-        if not self._unsent_bytes or unsent < self._unsent_bytes:
-            self._unsent_since_s = now_s
-        self._unsent_bytes = unsent
-        if unsent:
-            if now_s - self._unsent_since_s >= limits.write_timeout_s:
-                self.abort()
-            return
-        request = self._request
-        if request is not None:
+        if self.is_stalled(now_s):
+            self.abort()
+        elif self._unsent_bytes:
+            return  # the client is reading
+        elif self._request is not None:
             if self._is_reading_paused:
-                self._check_peer(request)
-            return
-        if self._is_lingering:
-            allowed_s = _LINGER_S
-        else:
-            allowed_s = limits.head_timeout_s if self._partial or not self._has_served else limits.keep_alive_s
-        if now_s - self._waiting_since_s >= allowed_s:
+                self._check_peer(self._request)
+        elif now_s - self._waiting_since_s >= self._allowed_s():
             self.abort() if self._is_lingering else self.close()
+
+    def _allowed_s(self) -> float:
+        """Return how long the client may send nothing now."""
+        if self._is_lingering:
+            return _LINGER_S
+        limits = self.server.limits
+        return limits.head_timeout_s if self._partial or not self._has_served else limits.keep_alive_s
 
     # -- noticing disconnects -----------------------------------------------------------------------------------
 

@@ -23,12 +23,14 @@ _MAX_SHARED: Final = 1024
 _MAX_SHARED_BYTES: Final = 4096
 """At most this many heads are shared, of at most this size."""
 
-_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([!-\"$-~]+) HTTP/(\d)\.(\d)")
-_FIELD: Final = re.compile(rb"(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)" % _TOKEN)
+_TOKEN_BYTE: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_TARGET_BYTE: Final = rb"[!-\"$-~]"
+_VALUE: Final = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+FIELD_LINE: Final = re.compile(rb"(%b+):[ \t]*(%b)" % (_TOKEN_BYTE, _VALUE))
+_REQUEST_LINE: Final = re.compile(rb"(%b{1,32}) (%b+) HTTP/(\d)\.(\d)" % (_TOKEN_BYTE, _TARGET_BYTE))
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%]*(?::\d{0,5})?|\[[0-9A-Fa-f:.]+\](?::\d{0,5})?")
 _PARTIAL: Final = re.compile(rb"(?:[^\x00-\x08\x0a-\x1f\x7f]|\r\n)*\r?")
-_PARTIAL_LINE: Final = re.compile(rb"\r|[!#$%&'*+\-.^_`|~0-9A-Za-z]{0,32}(?: [!-\"$-~]*(?: [HTP/0-9.]{0,8}\r?)?)?")
+_PARTIAL_LINE: Final = re.compile(rb"\r|%b{0,32}(?: %b*(?: [HTP/0-9.]{0,8}\r?)?)?" % (_TOKEN_BYTE, _TARGET_BYTE))
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 _LENGTH_LINES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _SINGLE: Final = (b"host", b"content-length", b"transfer-encoding", b"content-type")
@@ -193,7 +195,7 @@ def _too_long_target() -> BadRequest:
 
 
 def _parse_field(line: bytes) -> tuple[bytes, bytes]:
-    match = _FIELD.fullmatch(line)
+    match = FIELD_LINE.fullmatch(line)
     if match is None:
         start = line.partition(b":")[0][:40].decode("ascii", "replace")
         raise BadRequest(f"The header line {start!r} is malformed.")

@@ -27,8 +27,7 @@ def tune_interpreter() -> None:
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+    _call_libc("mallopt", _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
 class MemoryKeeper:
@@ -44,13 +43,36 @@ class MemoryKeeper:
         self._next_check_s = now_s + _CHECK_S
 
     def check(self, now_s: float) -> None:
-        """Return free memory, at most every few seconds, if the process has more than it needs when idle."""
+        """Return free memory, at most every few seconds, if that is much and the process is larger than when idle."""
         if now_s < self._next_check_s:
             return
         self._next_check_s = now_s + _CHECK_S
-        if _resident_bytes() > self._idle_bytes + _EXCESS_BYTES:
-            with contextlib.suppress(AttributeError, OSError):  # only glibc has it
-                ctypes.CDLL(None).malloc_trim(0)
+        if _resident_bytes() > self._idle_bytes + _EXCESS_BYTES and _free_bytes() > _EXCESS_BYTES:
+            _call_libc("malloc_trim", 0)
+
+
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc 2.33 and later."""
+
+    _fields_ = (
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
+        *((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")),
+    )
+
+
+def _free_bytes() -> int:
+    """Return how much memory is free in the heap, whether it is resident or not."""
+    with contextlib.suppress(AttributeError, OSError):
+        function = ctypes.CDLL(None).mallinfo2
+        function.restype = _Mallinfo
+        return int(function().fordblks)
+    return sys.maxsize  # an older glibc does not tell
+
+
+def _call_libc(name: str, *arguments: int) -> None:
+    """Call a function of glibc. Does nothing with another C library."""
+    with contextlib.suppress(AttributeError, OSError):
+        getattr(ctypes.CDLL(None), name)(*arguments)
 
 
 def _resident_bytes() -> int:

@@ -2,20 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Final, Protocol
 
 from intellirouter.core import errors
 from intellirouter.gateway import RequestHead
 from intellirouter.serving.chunks import ChunkDecoder
+from intellirouter.serving.flow import STATUS_LINES
 from intellirouter.serving.head import BadRequest
 from intellirouter.serving.state import ServerState
 
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-STATUS_LINES: Final = tuple(
-    f"HTTP/1.1 {code} {_PHRASES.get(code, 'Unknown')}\r\n".encode("ascii") for code in range(600)
-)
-"""By status. Some statuses, such as Anthropic's 529, are not registered."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
@@ -36,7 +31,7 @@ class Link(Protocol):
     is_closing: bool
     is_write_paused: bool
 
-    def send(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Write to the client."""
         ...
 
@@ -151,9 +146,9 @@ class Request:
             self._send_pending()
         elif not self.has_begun:
             if not self.head.is_http_10:
-                self._connection.send(_CONTINUE)
+                self._connection.write(_CONTINUE)
         elif self._is_chunked_reply:
-            self._connection.send(_PROBE)
+            self._connection.write(_PROBE)
 
     def disconnect(self) -> None:
         """Report that the client has disconnected, or its connection is closed."""
@@ -163,6 +158,10 @@ class Request:
         if (on_disconnect := self._on_disconnect) is not None:
             self._on_disconnect = None
             on_disconnect()
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self._connection.server.is_tls else "http"
 
     # -- the body -----------------------------------------------------------------------------------------------
 
@@ -209,7 +208,7 @@ class Request:
     def _invite(self) -> None:
         """Tell a client that waits for it to send the body."""
         if self.head.expects_continue and not self._size and not self.has_begun:
-            self._connection.send(_CONTINUE)
+            self._connection.write(_CONTINUE)
 
     def _check_connected(self) -> None:
         if self._connection.is_lost:
@@ -243,7 +242,7 @@ class Request:
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         sent = b"" if self.head.method == "HEAD" else body
         self.has_begun = True
-        connection.send(
+        connection.write(
             b"".join((
                 STATUS_LINES[status], header_lines, length, connection.server.date_line, self._connection_line(),
                 b"\r\n", sent,
@@ -281,9 +280,9 @@ class Request:
             return
         head, self._pending = self._pending, b""
         if self._is_chunked_reply:
-            connection.send(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+            connection.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
         else:
-            connection.send(head + data if head else data)
+            connection.write(head + data if head else data)
         if connection.is_write_paused:
             await connection.drain()
 
@@ -295,11 +294,11 @@ class Request:
         if self.head.method == "HEAD":
             data = b""
         if not self._is_chunked_reply:
-            connection.send(head + data)
+            connection.write(head + data)
         elif data:
-            connection.send(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
+            connection.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
         else:
-            connection.send(head + b"0\r\n\r\n")
+            connection.write(head + b"0\r\n\r\n")
         self._finish()
         if connection.is_write_paused:
             await connection.drain()
@@ -311,7 +310,7 @@ class Request:
     def _send_pending(self) -> None:
         if self._pending and not self._connection.is_lost:
             head, self._pending = self._pending, b""
-            self._connection.send(head)
+            self._connection.write(head)
 
     def _connection_line(self) -> bytes:
         """Return the `connection` header, if the response needs one."""

@@ -69,6 +69,7 @@ class Server:
         state, loop = self._state, self._state.loop
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._owner.start(self._reload(), "reload"))
         try:
             listener = await loop.create_server(
                 lambda: Connection(state),
@@ -104,8 +105,9 @@ class Server:
         """A second signal has arrived."""
         return self._forced.is_set()
 
-    def apply(self, limits: ServerSpec) -> None:
-        """Use other limits, and a renewed certificate, from now on."""
+    async def _reload(self) -> None:
+        """Reload the configuration. Its limits, and a renewed certificate, apply from now on."""
+        limits = await self._application.reload()
         self._state.apply(limits)
         if self._tls is not None and limits.tls_cert_file is not None:
             try:
@@ -177,16 +179,9 @@ async def _serve(
     build: Callable[[], Application], sock: socket.socket, limits: ServerSpec, on_ready: Callable[[], None]
 ) -> None:
     application = build()
-    owner = TaskOwner("server")
     server = Server(application, sock, limits)
-
-    async def reload() -> None:
-        server.apply(await application.reload())
-
     try:
         await application.start()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: owner.start(reload(), "reload"))
         await server.run(on_ready)
     finally:
-        await owner.stop()
         await application.stop(is_forced=server.is_forced)

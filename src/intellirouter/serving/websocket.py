@@ -17,12 +17,10 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from intellirouter.core import SocketClosed, errors, new_id
-from intellirouter.dialects import encode_error
+from intellirouter.core import SocketClosed, errors
 from intellirouter.gateway import RequestHead, header_lines
-from intellirouter.serving.request import STATUS_LINES
+from intellirouter.serving.flow import ClientProtocol, error_response
 from intellirouter.serving.state import ServerState
-from intellirouter.serving.tcp import unsent_bytes
 
 if TYPE_CHECKING:
     from intellirouter.pipeline import Headers
@@ -36,20 +34,17 @@ _PING_TIMEOUT_S: Final = 20.0
 _CLOSE_TIMEOUT_S: Final = 10.0
 _STATUS_SWITCHING: Final = 101
 _ABNORMAL: Final = 1006
-_NO_CODE: Final = 1005
 _INVALID_TEXT: Final = 1007
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(ClientProtocol):
     """A WebSocket from its handshake on. Reading stops while a message waits for the application."""
 
     def __init__(self, server: ServerState, transport: asyncio.Transport, head: RequestHead) -> None:
+        super().__init__(server)
         self.head = head
         offered = ",".join(value.decode("latin-1") for name, value in head.fields if name == b"sec-websocket-protocol")
         self.subprotocols = tuple(part.strip() for part in offered.split(",") if part.strip())
-        self.is_lost = False
-        self._server = server
-        self._loop = server.loop
         self._transport = transport
         self._protocol = ServerProtocol(max_size=server.limits.max_body_bytes, logger=_library_logger)
         self._handshake: Response | None = None
@@ -59,11 +54,6 @@ class WebSocket(asyncio.Protocol):
         self._is_text = False
         self._closed: SocketClosed | None = None
         self._arrived: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._is_reading_paused = False
-        self._is_write_paused = False
-        self._unsent_bytes = 0
-        self._unsent_since_s = 0.0
         self._ping: bytes | None = None
         self._ping_due_s = float("inf")
         self._close_by_s = float("inf")
@@ -71,7 +61,7 @@ class WebSocket(asyncio.Protocol):
 
     def open(self, data: bytes) -> None:
         """Read the handshake, at the beginning of `data`, and have it answered."""
-        self._server.add(self)
+        self.server.add(self)
         self._protocol.receive_data(data)
         events = self._protocol.events_received()
         if not events or not isinstance(events[0], HandshakeRequest):
@@ -83,16 +73,15 @@ class WebSocket(asyncio.Protocol):
             return
         self._handshake = response
         self._take_frames(events[1:])
-        self._task = self._loop.create_task(self._serve())
+        self._task = self.loop.create_task(self._serve())
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.is_lost = True
-        self._server.discard(self)
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.server.discard(self)
         self._end(SocketClosed(self._protocol.close_rcvd.code if self._protocol.close_rcvd else _ABNORMAL))
         self._fragments.clear()
-        self._wake()
 
     def data_received(self, data: bytes) -> None:
         self._protocol.receive_data(data)
@@ -101,13 +90,6 @@ class WebSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         return False
-
-    def pause_writing(self) -> None:
-        self._is_write_paused = True
-
-    def resume_writing(self) -> None:
-        self._is_write_paused = False
-        self._wake()
 
     # -- gateway.ServerSocket -----------------------------------------------------------------------------------
 
@@ -122,7 +104,7 @@ class WebSocket(asyncio.Protocol):
         self._is_answered = True
         self._protocol.send_response(response)
         self._write_out()
-        self._ping_due_s = self._loop.time() + _PING_INTERVAL_S
+        self._ping_due_s = self.loop.time() + _PING_INTERVAL_S
 
     async def refuse(self, status: int, headers: "Headers", body: bytes) -> None:
         self._check_open()
@@ -132,8 +114,8 @@ class WebSocket(asyncio.Protocol):
         while not self._messages:
             if self._closed is not None:
                 raise SocketClosed(self._closed.code, self._closed.reason)
-            self._resume()
-            self._arrived = self._loop.create_future()
+            self.resume()
+            self._arrived = self.loop.create_future()
             try:
                 await self._arrived
             finally:
@@ -150,9 +132,7 @@ class WebSocket(asyncio.Protocol):
         except InvalidState:
             raise SocketClosed(_ABNORMAL) from None
         self._write_out()
-        while self._is_write_paused and not self.is_lost:
-            self._drained = self._drained or self._loop.create_future()
-            await asyncio.shield(self._drained)
+        await self.drain()
 
     async def close(self, code: int, reason: str = "") -> None:
         self._check_open()
@@ -165,9 +145,9 @@ class WebSocket(asyncio.Protocol):
             raise SocketClosed(_ABNORMAL) from None
         self._end(SocketClosed(code, reason))
         self._messages.clear()
-        self._close_by_s = self._loop.time() + _CLOSE_TIMEOUT_S
+        self._close_by_s = self.loop.time() + _CLOSE_TIMEOUT_S
         self._write_out()
-        self._resume()
+        self.resume()
 
     # -- for the server -----------------------------------------------------------------------------------------
 
@@ -179,19 +159,9 @@ class WebSocket(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        self._transport.abort()
-
     def check_deadline(self, now_s: float) -> None:
         """Ping the client from time to time, and close the connection if it does not answer or does not read."""
-        unsent = unsent_bytes(self._transport)
-        if not self._unsent_bytes or unsent < self._unsent_bytes:
-            self._unsent_since_s = now_s
-        self._unsent_bytes = unsent
-        if now_s >= self._close_by_s or (
-            unsent and now_s - self._unsent_since_s >= self._server.limits.write_timeout_s
-        ):
+        if self.is_stalled(now_s) or now_s >= self._close_by_s:
             self.abort()
         elif now_s >= self._ping_due_s and self._protocol.state is State.OPEN:
             if self._ping is not None and not self._is_reading_paused:
@@ -207,14 +177,14 @@ class WebSocket(asyncio.Protocol):
 
     async def _serve(self) -> None:
         try:
-            await self._server.serve_socket(self)
+            await self.server.serve_socket(self)
         except asyncio.CancelledError:
-            self.abort()
-        except Exception:
+            pass  # the server is stopping; nothing else cancels this task
+        except Exception:  # a bug in the gateway must not leave the socket open
             logger.exception("Internal error in a WebSocket at %s.", self.head.path[:200])
             if not self._is_answered and not self.is_lost:
-                self._respond(500, b"", encode_error(errors.InternalError("The gateway failed.")))
-            self.abort()
+                error = errors.InternalError("The gateway failed to handle the request.")
+                self._respond(error.status, *error_response(error))
         finally:
             if self._closed is None:
                 self.abort()
@@ -227,7 +197,7 @@ class WebSocket(asyncio.Protocol):
                 self._take_data(event)
             elif event.opcode is Opcode.PONG and bytes(event.data) == self._ping:
                 self._ping = None
-                self._ping_due_s = self._loop.time() + _PING_INTERVAL_S
+                self._ping_due_s = self.loop.time() + _PING_INTERVAL_S
         received = self._protocol.close_rcvd
         if received is not None:
             self._end(SocketClosed(received.code, received.reason))
@@ -253,7 +223,7 @@ class WebSocket(asyncio.Protocol):
                 return
         else:
             self._messages.append(data)
-        self._pause()
+        self.pause()
         self._notify()
 
     def _end(self, closed: SocketClosed) -> None:
@@ -279,10 +249,7 @@ class WebSocket(asyncio.Protocol):
     def _respond(self, status: int, lines: bytes, body: bytes) -> None:
         self._is_answered = True
         self._end(SocketClosed(_ABNORMAL))
-        self._transport.write(
-            b"%b%bcontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[status], lines, len(body), self._server.date_line, body)
-        )
+        self.send_last(status, lines, body)
         self._transport.close()
 
     def _problem(self) -> BaseException | str:
@@ -295,24 +262,8 @@ class WebSocket(asyncio.Protocol):
             code="invalid_handshake",
             hint="Send a GET request without a body, with lines of at most 8 KiB.",
         )
-        lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\n"
-        self._respond(400, lines.encode(), encode_error(error))
-
-    def _pause(self) -> None:
-        if not self._is_reading_paused and not self._transport.is_closing():
-            self._is_reading_paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._is_reading_paused and not self.is_lost and not self._transport.is_closing():
-            self._is_reading_paused = False
-            self._transport.resume_reading()
+        self._respond(error.status, *error_response(error))
 
     def _notify(self) -> None:
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained.set_result(None)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from intellirouter.core import EMPTY_CONTEXT, errors
+from intellirouter.core import EMPTY_CONTEXT, OffLoop, errors
 from intellirouter.pipeline import media
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import ANSWER, Response, World, resolved
@@ -91,8 +91,8 @@ async def test_urls_are_not_fetched_for_an_upstream_that_accepts_them() -> None:
 async def test_media_of_several_fetches_are_all_kept() -> None:
     one, two = urls(2)
     call = ENDPOINTS["openai_chat"].decode_request(request(one, two), EMPTY_CONTEXT)
-    await media.fetch_media(Fetcher(), call, [one])
-    await media.fetch_media(Fetcher({two: ("image/gif", b"GIF8")}), call, [two])
+    await media.fetch_media(Fetcher(), call, [one], OffLoop())
+    await media.fetch_media(Fetcher({two: ("image/gif", b"GIF8")}), call, [two], OffLoop())
     assert call.fetched == {
         one: ("image/png", base64.b64encode(PNG).decode()),
         two: ("image/gif", base64.b64encode(b"GIF8").decode()),

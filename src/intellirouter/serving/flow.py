@@ -1,0 +1,109 @@
+"""What HTTP connections and WebSockets have in common: backpressure in both directions, and the end."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+from intellirouter.core import errors, new_id
+from intellirouter.dialects import encode_error
+from intellirouter.serving import tcp
+from intellirouter.serving.state import ServerState
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+STATUS_LINES: Final = tuple(
+    f"HTTP/1.1 {code} {_PHRASES.get(code, 'Unknown')}\r\n".encode("ascii") for code in range(600)
+)
+"""By status. Some statuses, such as Anthropic's 529, are not registered."""
+
+
+def error_response(error: errors.GatewayError) -> tuple[bytes, bytes]:
+    """Return header lines and body of an error that belongs to no exchange."""
+    lines = f"content-type: application/json\r\nx-request-id: {new_id('req_')}\r\n"
+    return lines.encode("ascii"), encode_error(error)
+
+
+class ClientProtocol(asyncio.Protocol):
+    """One connection of a client. `_transport` is set when it is made."""
+
+    __slots__ = (
+        "_drained",
+        "_is_reading_paused",
+        "_transport",
+        "_unsent_bytes",
+        "_unsent_since_s",
+        "is_lost",
+        "is_write_paused",
+        "loop",
+        "server",
+    )
+
+    def __init__(self, server: ServerState) -> None:
+        self.server = server
+        self.loop = server.loop
+        self.is_lost = False
+        """The connection is closed, so nothing can be sent."""
+        self.is_write_paused = False
+        self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
+        self._drained: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+        self._unsent_bytes = 0
+        self._unsent_since_s = 0.0
+        """Since when the client has read nothing of what was sent."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.is_lost = True
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        self._wake()
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def send_last(self, status: int, header_lines: bytes, body: bytes) -> None:
+        """Send a response after which the connection is closed."""
+        self.write(
+            b"%b%bcontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
+            % (STATUS_LINES[status], header_lines, len(body), self.server.date_line, body)
+        )
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of what was sent, or the connection is closed."""
+        while self.is_write_paused and not self.is_lost:
+            if self._drained is None:
+                self._drained = self.loop.create_future()
+            await asyncio.shield(self._drained)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if not self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again, if reading was paused."""
+        if self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def is_stalled(self, now_s: float) -> bool:
+        """Return whether the client has read nothing of what was sent for too long. Called regularly."""
+        unsent = tcp.unsent_bytes(self._transport)
+        if not self._unsent_bytes or unsent < self._unsent_bytes:
+            self._unsent_since_s = now_s
+        self._unsent_bytes = unsent
+        return unsent > 0 and now_s - self._unsent_since_s >= self.server.limits.write_timeout_s
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            if not drained.done():
+                drained.set_result(None)

@@ -4,6 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from intellirouter.core.json_outline import FEW_CONTAINERS, FEW_VALUES
+
 
 class RequestLimits(Struct, frozen=True, kw_only=True):
     """Limits of one request. Each is the setting `server.max_NAME`."""
@@ -20,6 +22,13 @@ class RequestLimits(Struct, frozen=True, kw_only=True):
     tools: int = 4096
     inputs: int = 16_384
     """Texts or token lists to embed, documents to rank, prompts to complete."""
+
+    @property
+    def are_low(self) -> bool:
+        """Return whether a body that is decoded on the event loop can exceed a limit other than the depth."""
+        containers = min(self.json_objects, self.messages, self.tools)
+        values = min(self.json_values, self.content_parts, self.inputs)
+        return containers < FEW_CONTAINERS or values <= FEW_VALUES + FEW_CONTAINERS
 
 
 DEFAULT_LIMITS: Final = RequestLimits()

@@ -13,31 +13,14 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 from intellirouter.core import errors
+from intellirouter.core.json_outline import MEDIUM_BYTES
 
 T = TypeVar("T")
 
-SMALL_BYTES: Final = 32 * 1024
-"""Bodies of this size are always decoded on the event loop. The slowest takes about 20 ms."""
-_MEDIUM_BYTES: Final = 1024 * 1024
-_MAX_MARKS: Final = 1000
-"""Medium-sized bodies with more commas or brackets may take long; those with fewer consist of a few long strings."""
 _MAX_WAITING: Final = 256
 
 _threads: Final[set[int]] = set()
 """The threads that work off the event loop."""
-
-
-def is_large(body: bytes) -> bool:
-    """Return whether a body must be decoded off the event loop."""
-    size = len(body)
-    if size <= SMALL_BYTES:
-        return False
-    return size > _MEDIUM_BYTES or _has_many(body, b",") or _has_many(body, b"[") or _has_many(body, b"{")
-
-
-def _has_many(body: bytes, mark: bytes) -> bool:
-    # `replace` stops at the limit and is faster than `count`, which looks at every byte.
-    return len(body) - len(body.replace(mark, b"", _MAX_MARKS + 1)) > _MAX_MARKS
 
 
 def is_off_loop() -> bool:
@@ -62,7 +45,7 @@ class OffLoop:
         If the caller is canceled, work that waits is not done, and the result of work in progress is discarded. Raises
         `Overloaded` if too much work is waiting.
         """
-        thread = self._medium if size_bytes <= _MEDIUM_BYTES else self._large
+        thread = self._medium if size_bytes <= MEDIUM_BYTES else self._large
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         job = _Job(work, future)
         thread.add(job)

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    SMALL_BYTES,
     Call,
     Clock,
     Decision,
@@ -71,6 +72,7 @@ class Spine:
 
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
         self._limits = runtime.server.request_limits()
+        self._limits_are_low = self._limits.are_low
         self._catalog = catalog
         self._parts = parts
         self._stages = stages
@@ -118,7 +120,7 @@ class Spine:
                 call = await self._decode_large(endpoint, body, context)
             else:
                 if endpoint.is_json:
-                    check_depth(body, self._limits.json_depth)
+                    self._check_structure(body)
                 call = endpoint.decode_request(body, context)
             request = self._resolve(exchange, call)
             dialect = request.call.dialect
@@ -164,8 +166,15 @@ class Spine:
         """Decode a request of any size and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
         return self._resolve(exchange, await self._decode_large(exchange.endpoint, body, context))
 
+    def _check_structure(self, body: bytes) -> None:
+        """Check a body that is not large. By default, only its depth can exceed a limit."""
+        if self._limits_are_low and len(body) > SMALL_BYTES:
+            check_json(body, self._limits)
+        else:
+            check_depth(body, self._limits.json_depth)
+
     async def _decode_large(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
-        """Check and decode a request off the event loop. Only large bodies can exceed the limits."""
+        """Check and decode a request off the event loop."""
         limits = self._limits
 
         def decode() -> Call:

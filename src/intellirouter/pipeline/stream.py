@@ -11,13 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Loss, OffLoop, UpstreamResponse
+from intellirouter.core import Loss, OffLoop, UpstreamResponse, errors
 from intellirouter.dialects import StreamRelay
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 
 _SLICE_BYTES: Final = 16 * 1024
-"""How much of a stream is processed without interruption. It takes at most about 10 ms."""
+"""How much of a stream is processed at a time. It takes at most about 10 ms."""
+_TURN_S: Final = 0.005
+"""After this time, other requests have their turn."""
 
 
 class OpenStream(Struct, frozen=True):
@@ -89,17 +91,34 @@ async def _feed_slices(
     chunk: bytes, relay: StreamRelay, off_loop: OffLoop, write: Callable[[bytes], Awaitable[None]]
 ) -> None:
     """Feed a large chunk, or a part of a large event, to the relay, and write what the client gets."""
-    for start in range(0, len(chunk), _SLICE_BYTES):
-        if relay.is_finished:
-            return
-        piece = chunk[start : start + _SLICE_BYTES]
-        if relay.is_heavy:
-            out = await run_large(off_loop, relay.buffered_bytes, partial(relay.feed, piece))
-        else:
-            out = relay.feed(piece)
-        if out:
-            await write(out)
-        await asyncio.sleep(0)
+    now_s = asyncio.get_running_loop().time
+    turn_ends_s = now_s() + _TURN_S
+    ready: list[bytes] = []
+    try:
+        for start in range(0, len(chunk), _SLICE_BYTES):
+            if relay.is_finished:
+                break
+            piece = chunk[start : start + _SLICE_BYTES]
+            if relay.is_heavy:
+                ready.append(await run_large(off_loop, relay.buffered_bytes, partial(relay.feed, piece)))
+            else:
+                ready.append(relay.feed(piece))
+            if now_s() >= turn_ends_s:
+                await _write_all(ready, write)
+                await asyncio.sleep(0)
+                turn_ends_s = now_s() + _TURN_S
+    except errors.GatewayError:
+        await _write_all(ready, write)  # what came before the error
+        raise
+    await _write_all(ready, write)
+
+
+async def _write_all(pieces: list[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
+    """Write the pieces at once, and clear the list."""
+    data = b"".join(pieces)
+    pieces.clear()
+    if data:
+        await write(data)
 
 
 async def _end(relay: StreamRelay, off_loop: OffLoop) -> bytes:

@@ -10,8 +10,11 @@ from typing import Final
 
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How long a background thread may block the event loop: a tenth of Python's default."""
+_M_TRIM_THRESHOLD: Final = -1
+_TRIM_THRESHOLD_BYTES: Final = 16 * 1024 * 1024
+"""How much free memory at the end of the heap is kept. With less, each body of 100 kB causes 40 page faults."""
 _M_MMAP_THRESHOLD: Final = -3
-_MMAP_THRESHOLD_BYTES: Final = 128 * 1024
+_MMAP_THRESHOLD_BYTES: Final = 1024 * 1024
 """Larger blocks of memory return to the system as soon as they are free. By default, glibc raises this limit."""
 _CHECK_S: Final = 2.0
 _EXCESS_BYTES: Final = 16 * 1024 * 1024
@@ -27,6 +30,7 @@ def tune_interpreter() -> None:
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    _call_libc("mallopt", _M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
     _call_libc("mallopt", _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 

@@ -6,7 +6,7 @@ Source: OpenAI API reference, "Create chat completion". Unknown members are rela
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from intellirouter.core import (
     EMPTY_CONTEXT,
@@ -76,6 +76,11 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+def wants_usage(options: StreamOptions | UnsetType | None) -> bool:
+    """Return whether the client has requested the usage of a stream."""
+    return isinstance(options, StreamOptions) and bool(options.include_usage)
+
+
 class ResponseFormat(Struct):
     type: str
 
@@ -86,7 +91,7 @@ class ChatRequest(Struct):
     model: str
     messages: list[Message]
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | UnsetType | None = UNSET
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -117,7 +122,7 @@ class RequestOptions(Protocol):
     def temperature(self) -> float | None: ...
 
     @property
-    def stream_options(self) -> StreamOptions | None: ...
+    def stream_options(self) -> StreamOptions | UnsetType | None: ...
 
 
 class _Choice(Struct):
@@ -150,7 +155,7 @@ class OpenAIChatPassthrough(Route):
             model=request.model,
             body=body,
             is_stream=bool(request.stream),
-            wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+            wants_usage=wants_usage(request.stream_options),
             needs=_needs(request),
             max_output_tokens=request.max_completion_tokens or request.max_tokens,
             source=request,
@@ -185,7 +190,7 @@ class OpenAIChatPassthrough(Route):
         if upstream_model != call.model:
             body = replace(body, model_spans(body, call.model), json_string(upstream_model))
         if requests_usage and call.is_stream and not call.wants_usage:
-            body = _request_usage(body, self.options_of(call).stream_options is not None)
+            body = _request_usage(body, self.options_of(call).stream_options is not UNSET)
         return body
 
     def decode_response(
@@ -272,7 +277,7 @@ def _needs(request: ChatRequest) -> frozenset[str]:
 
 def _request_usage(body: bytes, has_options: bool) -> bytes:  # noqa: FBT001
     """Return the body with the opt-in for the usage chunk, which the relay removes from the stream."""
-    spans = top_level_spans(body, "stream_options") if has_options or b'"stream_options"' in body else []
+    spans = top_level_spans(body, "stream_options") if has_options else []
     if not spans:
         return append_member(body, _USAGE_OPT_IN)
     start, end = spans[-1]

@@ -1,8 +1,8 @@
 """The relay of an OpenAI chat stream, which decodes events only where necessary.
 
 Nothing is released before the first event with content, so that the gateway can fall back without the client noticing.
-After that, complete events are relayed unchanged. A regular expression finds the events that must be decoded, which are
-those with a finish reason, the usage or an error.
+After that, complete events are relayed unchanged, many at a time. Only those with a finish reason, the usage or an
+error are read one by one.
 """
 
 import re
@@ -16,6 +16,7 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
     CR,
     LARGE_EVENT_BYTES,
@@ -55,12 +56,20 @@ class _Chunk(Struct):
     error: Any = None
 
 
-class _AnyObject(Struct):
-    """Decoding this type checks that a text is a JSON object without building a value."""
+class _PlainChoice(Struct, gc=False):
+    finish_reason: None = None
+
+
+class _PlainChunk(Struct, gc=False):
+    """An event that needs no reading. Decoding any other event as this type fails."""
+
+    choices: list[_PlainChoice] | None = None
+    usage: None = None
+    error: None = None
 
 
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk)
-_check_objects: Final = msgspec.json.Decoder(_AnyObject).decode_lines
+_check_plain: Final = msgspec.json.Decoder(_PlainChunk).decode_lines
 
 
 class ChatStreamRelay:
@@ -114,15 +123,17 @@ class ChatStreamRelay:
         return encode_error_event(error)
 
     def _relay(self, block: bytes) -> bytes:
-        """Relay events after the first content. The events before the first one to decode are relayed as a block."""
+        """Relay events after the first content. The events before the first one to read are relayed as a block."""
+        if not block.endswith(_END) and (count := _plain_events(block)):
+            self.content_events += count
+            return self._without_null_usage(block)
         found = _MATTERS.search(block)
-        cut = len(block) if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
+        cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
         plain = block[:cut]
         if not (count := _plain_events(plain)):
             return self._inspect(block)
         self.content_events += count
-        plain = self._without_null_usage(plain)
-        return plain if found is None else plain + self._inspect(block[cut:])
+        return self._without_null_usage(plain) + self._inspect(block[cut:])
 
     def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
@@ -202,7 +213,7 @@ class ChatStreamRelay:
 
         The pattern cannot match inside a JSON string, because quotes are escaped there.
         """
-        if self._keeps_usage or block.find(b'"usage"') < 0:
+        if self._keeps_usage or not contains(block, b'"usage"'):
             return block
         return _NULL_USAGE.sub(b"", block)
 
@@ -220,19 +231,19 @@ class ChatStreamRelay:
 
 
 def _plain_events(block: bytes) -> int:
-    """Return the number of events in a block if each is one data line with one JSON object, otherwise 0.
+    """Return the number of events in a block if each is one data line with a plain chunk, otherwise 0.
 
-    This is twice as fast as a regular expression for the lines, which would accept invalid JSON.
+    This takes half as long as a regular expression that searches for events that are not plain.
     """
-    lines = block[5:].replace(b"\n\ndata:", b"\n")
-    count = (len(block) - 5 - len(lines)) // 6 + 1
-    # Each event has two line ends. If their number is right, there are no other lines.
-    if CR in block or not block.startswith(b"data:") or block.count(b"\n") != 2 * count or block[-2:] != b"\n\n":
+    if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
         return 0
+    lines = block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
+    count = len(lines)
     try:
-        return count if len(_check_objects(lines)) == count else 0
+        # If the number is right, there are no other lines with anything but spaces, which clients ignore.
+        return count if len(_check_plain(b"\n".join(lines))) == count else 0
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0  # The events are read one by one: a comment, the terminator, or a malformed event.
+        return 0  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
 
 
 def _not_an_event_stream(text: bytes) -> errors.UpstreamError:

@@ -3,11 +3,16 @@
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
-from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough, RequestOptions, StreamOptions
+from intellirouter.dialects.openai_chat.passthrough import (
+    OpenAIChatPassthrough,
+    RequestOptions,
+    StreamOptions,
+    wants_usage,
+)
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_CHOICES: Final = 128
@@ -19,7 +24,7 @@ class CompletionRequest(Struct):
     model: str
     prompt: str | list[str | int | list[int]] | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | UnsetType | None = UNSET
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -64,7 +69,7 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
             model=request.model,
             body=body,
             is_stream=bool(request.stream),
-            wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+            wants_usage=wants_usage(request.stream_options),
             max_output_tokens=request.max_tokens,
             source=request,
         )

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from intellirouter.core import Call, Deployment, errors
 from intellirouter.dialects.endpoint import Routes
 from intellirouter.dialects.protocols import Route
+from intellirouter.dialects.wire.search import contains
 
 R = TypeVar("R")
 
@@ -43,7 +44,8 @@ class RouteTable(Generic[R]):
 
     def route(self, call: Call, deployment: Deployment) -> R:
         passthrough = self._passthrough_for(call, deployment)
-        if passthrough is not None and (not self._wrapped_token_prefix or self._wrapped_token_prefix not in call.body):
+        prefix = self._wrapped_token_prefix
+        if passthrough is not None and not (prefix and contains(call.body, prefix)):
             return passthrough
         translation = self._translation_for(deployment) or passthrough
         if translation is None:

@@ -1,19 +1,15 @@
 """The limit on the depth of JSON, checked before the JSON is decoded. `json_limits` checks large bodies."""
 
-import re
 from typing import Final
 
-from intellirouter.core import errors
+from intellirouter.core import errors, outline_of
 
 _SHORT_BYTES: Final = 4096
-
-# Possessive, and accepts a string without an end: the body has not been validated, and backtracking over a body of
-# escaped quotes would take quadratic time.
-_STRUCTURE: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+_OPENING: Final = frozenset(b"[{")
 
 
 def check_depth(body: bytes, max_depth: int) -> None:
-    """Raise `InvalidRequest` if arrays and objects are nested deeper than `max_depth`.
+    """Raise `InvalidRequest` if arrays and objects are nested deeper than `max_depth`. `body` must not be large.
 
     A body with few brackets cannot be nested deeply, so only bodies with many brackets are scanned.
     """
@@ -25,13 +21,12 @@ def check_depth(body: bytes, max_depth: int) -> None:
     if brackets <= max_depth:
         return
     depth = 0
-    for token in _STRUCTURE.finditer(body):
-        first = body[token.start()]
-        if first in b"[{":
+    for bracket in outline_of(body).replace(b",", b""):
+        if bracket in _OPENING:
             depth += 1
             if depth > max_depth:
                 raise too_deep(max_depth)
-        elif first in b"]}":
+        else:
             depth -= 1
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.dialects.wire.search import SLICE_BYTES, find
+from intellirouter.dialects.wire.search import SLICE_BYTES, contains, find
 
 _TOKEN: Final = re.compile(rb'["\[\]{},:]')
 _STRING_PIECE: Final = re.compile(rb'(?:[^"\\]{1,4096}+|\\.){0,256}+', re.DOTALL)
@@ -86,7 +86,7 @@ def model_spans(body: bytes, model: str) -> list[Span]:
     key = search(_MODEL_KEY, 0)
     value = json_string(model)
     start = search(value, key + len(_MODEL_KEY))
-    is_only_one = search(_MODEL_KEY, key + 1) < 0 and search(_ESCAPED_LETTER, 0) < 0
+    is_only_one = not contains(body, _MODEL_KEY, key + 1) and not (b"\\" in body and contains(body, _ESCAPED_LETTER))
     if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]
@@ -111,15 +111,13 @@ def _closes_document(suffix: bytes) -> bool:
 
 def replace(body: bytes, spans: list[Span], value: bytes) -> bytes:
     """Return the body with `value` in place of each span. The spans are in order."""
-    if len(spans) == 1:
-        [(start, end)] = spans
-        return body[:start] + value + body[end:]
-    pieces: list[bytes] = []
+    view = memoryview(body)  # slices of it are no copies
+    pieces: list[bytes | memoryview] = []
     done = 0
     for start, end in spans:
-        pieces += (body[done:start], value)
+        pieces += (view[done:start], value)
         done = end
-    pieces.append(body[done:])
+    pieces.append(view[done:])
     return b"".join(pieces)
 
 

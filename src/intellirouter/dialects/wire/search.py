@@ -21,3 +21,10 @@ def find(body: bytes, part: bytes, start: int, slice_bytes: int = SLICE_BYTES) -
             return found
         start += slice_bytes
     return -1
+
+
+def contains(body: bytes, part: bytes, start: int = 0) -> bool:
+    """Return whether `part`, which must be short, is in the body from `start`."""
+    if len(body) - start <= SLICE_BYTES:
+        return body.rfind(part, start) >= 0  # takes half the time of `find` and `in`, unless it is at the beginning
+    return find(body, part, start) >= 0

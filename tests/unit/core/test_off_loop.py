@@ -9,8 +9,7 @@ import weakref
 
 import pytest
 
-from intellirouter.core import OffLoop, errors, is_large
-from intellirouter.core.off_loop import SMALL_BYTES
+from intellirouter.core import OffLoop, errors
 
 MEDIUM = 500_000
 LARGE = 5_000_000
@@ -32,22 +31,6 @@ class Gate:
 async def until_running(gate: Gate) -> None:
     while not gate.is_running.is_set():
         await asyncio.sleep(0.001)
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b"," * SMALL_BYTES, False),
-        (b"," * (SMALL_BYTES + 1), True),
-        (b"a" * (SMALL_BYTES + 1), False),
-        (b"," * 1000 + b"a" * SMALL_BYTES, False),
-        (b"," * 1001 + b"a" * SMALL_BYTES, True),
-        (b"a" * 1024 * 1024, False),
-        (b"a" * (1024 * 1024 + 1), True),
-    ],
-)
-def test_body_is_large_by_size_or_by_number_of_commas(body: bytes, expected: bool) -> None:
-    assert is_large(body) is expected
 
 
 @pytest.mark.parametrize("size", [MEDIUM, LARGE])

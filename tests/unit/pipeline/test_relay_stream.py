@@ -4,9 +4,10 @@ import asyncio
 import gc
 import json
 import threading
+import time
 from typing import Any
 
-from intellirouter.core import OffLoop, Usage
+from intellirouter.core import OffLoop, Usage, errors
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
@@ -47,9 +48,12 @@ class LateRelay:
 class Reply:
     def __init__(self) -> None:
         self.sent = b""
+        self.writes = 0
+        self.error: errors.GatewayError | None = None
 
     async def write(self, data: bytes) -> None:
         self.sent += data
+        self.writes += 1
 
 
 async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
@@ -76,13 +80,18 @@ class SlicedRelay(LateRelay):
 
     has_content = True
 
-    def __init__(self, buffered_bytes: int) -> None:
+    def __init__(self, buffered_bytes: int = 0, takes_s: float = 0.0, fails_after: int = -1) -> None:
         self.buffered_bytes = buffered_bytes
         self.is_heavy = buffered_bytes > 0
+        self.takes_s = takes_s
+        self.fails_after = fails_after
         self.fed: list[tuple[int, str]] = []
 
     def feed(self, data: bytes) -> bytes:
+        if len(self.fed) == self.fails_after:
+            raise errors.UpstreamMalformed("The upstream sent nonsense.")
         self.fed.append((len(data), threading.current_thread().name))
+        time.sleep(self.takes_s)
         return b"x"
 
 
@@ -103,19 +112,33 @@ async def relayed(relay: SlicedRelay, *chunks: bytes) -> tuple[Reply, int]:
     counting = asyncio.create_task(count())
     off_loop = OffLoop()
     stream = OpenStream(response, other, (), b"", False, off_loop)
-    await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
+    try:
+        await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
+    except errors.UpstreamMalformed as error:
+        reply.error = error
     counting.cancel()
     off_loop.close()
     return reply, turns
 
 
-async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue() -> None:
-    relay = SlicedRelay(0)
+async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue_if_they_take_long() -> None:
+    relay = SlicedRelay(takes_s=0.006)
     reply, turns = await relayed(relay, b"a" * 100_000, b"b" * 100)
     assert [size for size, _ in relay.fed] == [16384] * 6 + [1696, 100]
     assert {thread for _, thread in relay.fed} == {"MainThread"}
-    assert reply.sent == b"x" * 8
+    assert (reply.sent, reply.writes) == (b"x" * 8, 8)
     assert turns >= 6
+
+
+async def test_what_arrives_at_once_is_sent_at_once_if_it_takes_no_time() -> None:
+    reply, _ = await relayed(SlicedRelay(), b"a" * 100_000, b"b" * 100)
+    assert (reply.sent, reply.writes) == (b"x" * 8, 2)
+
+
+async def test_what_came_before_an_error_is_sent() -> None:
+    reply, _ = await relayed(SlicedRelay(fails_after=2), b"a" * 100_000)
+    assert (reply.sent, reply.writes) == (b"xx", 1)
+    assert reply.error is not None
 
 
 async def test_large_events_are_processed_in_a_thread() -> None:

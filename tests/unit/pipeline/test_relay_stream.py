@@ -4,10 +4,12 @@ import asyncio
 import gc
 import json
 import threading
-import time
 from typing import Any
 
+import pytest
+
 from intellirouter.core import OffLoop, Usage, errors
+from intellirouter.pipeline import stream as stream_module
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
@@ -80,10 +82,9 @@ class SlicedRelay(LateRelay):
 
     has_content = True
 
-    def __init__(self, buffered_bytes: int = 0, takes_s: float = 0.0, fails_after: int = -1) -> None:
+    def __init__(self, buffered_bytes: int = 0, fails_after: int = -1) -> None:
         self.buffered_bytes = buffered_bytes
         self.is_heavy = buffered_bytes > 0
-        self.takes_s = takes_s
         self.fails_after = fails_after
         self.fed: list[tuple[int, str]] = []
 
@@ -91,7 +92,6 @@ class SlicedRelay(LateRelay):
         if len(self.fed) == self.fails_after:
             raise errors.UpstreamMalformed("The upstream sent nonsense.")
         self.fed.append((len(data), threading.current_thread().name))
-        time.sleep(self.takes_s)
         return b"x"
 
 
@@ -121,8 +121,11 @@ async def relayed(relay: SlicedRelay, *chunks: bytes) -> tuple[Reply, int]:
     return reply, turns
 
 
-async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue_if_they_take_long() -> None:
-    relay = SlicedRelay(takes_s=0.006)
+async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_continue_if_they_take_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_module, "_TURN_S", 0.0)
+    relay = SlicedRelay()
     reply, turns = await relayed(relay, b"a" * 100_000, b"b" * 100)
     assert [size for size, _ in relay.fed] == [16384] * 6 + [1696, 100]
     assert {thread for _, thread in relay.fed} == {"MainThread"}
@@ -130,12 +133,14 @@ async def test_what_arrives_at_once_is_fed_in_slices_between_which_others_contin
     assert turns >= 6
 
 
-async def test_what_arrives_at_once_is_sent_at_once_if_it_takes_no_time() -> None:
+async def test_what_arrives_at_once_is_sent_at_once_if_it_takes_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_TURN_S", 60.0)
     reply, _ = await relayed(SlicedRelay(), b"a" * 100_000, b"b" * 100)
     assert (reply.sent, reply.writes) == (b"x" * 8, 2)
 
 
-async def test_what_came_before_an_error_is_sent() -> None:
+async def test_what_came_before_an_error_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_TURN_S", 60.0)
     reply, _ = await relayed(SlicedRelay(fails_after=2), b"a" * 100_000)
     assert (reply.sent, reply.writes) == (b"xx", 1)
     assert reply.error is not None

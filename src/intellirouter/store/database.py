@@ -26,7 +26,7 @@ _PAGE_BYTES: Final = 8192
 """Page size of new databases. Records of 0.8 KB fill it better than SQLite's 4096, with half as many page writes."""
 _CHECKPOINT_PAGES: Final = 2000
 """16 MiB. Pages that change often are copied back less often than with SQLite's default of 1000."""
-_ROWS_PER_STATEMENT: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+_ROWS_PER_STATEMENT: Final = (32, 16, 8, 4, 2, 1)
 """Sizes of multi-row statements. SQLite releases the interpreter lock inside a statement, and after each statement the
 thread has to compete with the event loop for it."""
 

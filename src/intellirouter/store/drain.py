@@ -37,8 +37,10 @@ logger = logging.getLogger(__name__)
 _BATCH_RECORDS: Final = 2048
 """Per transaction. The last page of every tree is written once for all of them."""
 _SLICE_BYTES: Final = 128 * 1024
-_SLICE_RECORDS: Final = 256
-"""Per statement, so that the event loop never waits long for the interpreter lock."""
+_SLICE_RECORDS: Final = 32
+_PAUSE_S: Final = 0.0005
+"""Between slices. On one core, the event loop would wait for the end of the time slice of this thread, which is several
+milliseconds, and in each of them a request would be that late."""
 _IDLE_S: Final = 0.2
 _NICENESS: Final = 10
 _BACKOFF_FIRST_S: Final = 0.1
@@ -254,6 +256,8 @@ class Drain:
                 damaged += rows.rejected
                 records += rows.records
                 position += piece.consumed
+                if self._stop_at_s is None:
+                    time.sleep(_PAUSE_S)
             writer.move_cursor(segment.path.name, position)
         return position, records
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
+from intellirouter.dialects.anthropic_messages.passthrough import MessagesPassthrough
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
@@ -23,7 +24,13 @@ SPEC: Final = DialectSpec(
     title="Anthropic",
     errors=ERRORS,
     endpoints=(
-        ChatEndpoint(name="anthropic_messages", paths=(MESSAGES_PATH,), client=CLIENT, header_names=_HEADERS),
+        ChatEndpoint(
+            name="anthropic_messages",
+            paths=(MESSAGES_PATH,),
+            client=CLIENT,
+            passthrough=MessagesPassthrough(CLIENT, UPSTREAM),
+            header_names=_HEADERS,
+        ),
         CountEndpoint(name="anthropic_count_tokens", paths=(COUNT_PATH,), client=COUNT_CLIENT, header_names=_HEADERS),
     ),
     error_prefixes=(MESSAGES_PATH,),

@@ -4,10 +4,10 @@ Blocks may start with text or input and may lack a start or stop event. Blocks o
 emitted when they end.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
@@ -62,6 +62,21 @@ class _WireEvent(Struct):
     error: Any = None
 
 
+class _PlainDelta(Struct, gc=False):
+    type: Literal["text_delta"]
+    text: Annotated[str, Meta(min_length=1)]
+
+
+class _PlainEvent(Struct, gc=False):
+    """A piece of text. Decoding any other event as this type fails."""
+
+    type: Literal["content_block_delta"]
+    delta: _PlainDelta
+    index: int = 0
+
+
+_PLAIN_START: Final = b"event: content_block_delta\ndata:"
+_decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode_lines
 _decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
@@ -85,9 +100,13 @@ class _Block:
 class MessageStreamDecoder:
     """Implements `protocols.StreamDecoder`."""
 
-    def __init__(self, origin: str = "") -> None:
-        """`origin` is the endpoint that signs the reasoning of this stream."""
+    def __init__(self, origin: str = "", *, joins_texts: bool = False) -> None:
+        """`origin` is the endpoint that signs the reasoning of this stream.
+
+        `joins_texts`: return one event for successive pieces of text, as far as these are fed together.
+        """
         self._origin = origin
+        self._joins_texts = joins_texts
         self._reader = EventReader()
         self._events: list[Event] = []
         self._blocks: dict[int, _Block] = {}
@@ -106,7 +125,19 @@ class MessageStreamDecoder:
         return self._reader.buffered_bytes
 
     def feed(self, data: bytes) -> list[Event]:
+        if self._joins_texts and not self._reader.buffered_bytes:
+            start, end = _plain_span(data)
+            if start < end and (plain := _plain_events(data[start:end])):
+                events = self._read_events(self._reader.feed(data[:start]))
+                if not self._is_finished:
+                    events.append(self._joined(plain))
+                return events + self._read_events(self._reader.feed(data[end:]))
         return self._read_events(self._reader.feed(data))
+
+    def _joined(self, plain: list[_PlainEvent]) -> TextDelta:
+        index = plain[0].index
+        block = self._blocks.get(index) or self._open_block(index)
+        return TextDelta(text="".join([event.delta.text for event in plain]), part=block.part, pieces=len(plain))
 
     def end(self) -> list[Event]:
         events = self._read_events(self._reader.end())
@@ -282,6 +313,24 @@ class MessageStreamDecoder:
         "citations_delta": _on_citation,
         "compaction_delta": _on_compaction,
     }
+
+
+def _plain_span(data: bytes) -> tuple[int, int]:
+    """Return where the pieces of text in these bytes begin and end. Other events may be among them."""
+    start, last = data.find(_PLAIN_START), data.rfind(_PLAIN_START)
+    is_alone = start == 0 or data[start - 2 : start] == b"\n\n"
+    return (start, data.find(b"\n\n", last) + 2) if is_alone and last > start >= 0 else (0, 0)
+
+
+def _plain_events(block: bytes) -> list[_PlainEvent]:
+    """Return the events if all of them are pieces of the same text; otherwise none."""
+    lines = block[len(_PLAIN_START) :].split(b"\n\n" + _PLAIN_START)
+    try:
+        events = _decode_plain(b"\n".join(lines))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    is_one_text = len(events) == len(lines) and len({event.index for event in events}) == 1
+    return events if is_one_text else []
 
 
 def _fill_missing_members(raw: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class TextDelta(Struct, kw_only=True):
     logprobs: Any = None
     """The tokens of this delta in OpenAI's format."""
     token: Opaque | None = None
+    pieces: int = 1
+    """How many of the upstream's events it joins."""
 
 
 class CitationDelta(Struct, kw_only=True):

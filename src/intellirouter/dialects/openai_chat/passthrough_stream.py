@@ -31,6 +31,8 @@ _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
+_LAST_EVENTS: Final = 4
+"""The finish reason, the usage, `[DONE]`; and one more, because some vendors send the usage with each of them."""
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 
@@ -124,16 +126,15 @@ class ChatStreamRelay:
 
     def _relay(self, block: bytes) -> bytes:
         """Relay events after the first content. The events before the first one to read are relayed as a block."""
-        if not block.endswith(_END) and (count := _plain_events(block)):
-            self.content_events += count
-            return self._without_null_usage(block)
-        found = _MATTERS.search(block)
-        cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
-        plain = block[:cut]
-        if not (count := _plain_events(plain)):
-            return self._inspect(block)
+        cut = _last_events(block) if block.endswith(_END) else len(block)
+        if not (count := _plain_events(block[:cut])):
+            found = _MATTERS.search(block)
+            cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
+            if not (count := _plain_events(block[:cut])):
+                return self._inspect(block)
         self.content_events += count
-        return self._without_null_usage(plain) + self._inspect(block[cut:])
+        plain = self._without_null_usage(block[:cut])
+        return plain if cut == len(block) else plain + self._inspect(block[cut:])
 
     def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
@@ -228,6 +229,16 @@ class ChatStreamRelay:
         if self.finish_reason is None:
             raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
         return out + _END
+
+
+def _last_events(block: bytes) -> int:
+    """Return the offset of the events at the end of a stream that are never plain, and one before them."""
+    at = len(block) - 2
+    for _ in range(_LAST_EVENTS):
+        at = block.rfind(b"\n\n", 0, at)
+        if at < 0:
+            return 0
+    return at + 2
 
 
 def _plain_events(block: bytes) -> int:

@@ -59,10 +59,14 @@ class ChatPassthrough(Route):
         return Answer(response.usage, None if stop is None else stop.reason, changed)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        decoder, encoder = self._upstream.stream(deployment), self._client.stream(call, LossReport())
+        decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())
         limits = deployment.limits
         guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
         return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
+
+    def decoder(self, deployment: Deployment) -> StreamDecoder:
+        """Return the decoder for a stream, which is watched but not translated."""
+        return self._upstream.stream(deployment)
 
     def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
         """Return the function that changes the answer; None: the answer is relayed unchanged."""

@@ -5,7 +5,15 @@ from typing import Final
 
 from intellirouter.core import Usage, errors
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter
-from intellirouter.dialects.ir import CONTENT_EVENTS, ChoiceFinished, Event, StreamEnded, StreamStarted, UsageUpdate
+from intellirouter.dialects.ir import (
+    CONTENT_EVENTS,
+    ChoiceFinished,
+    Event,
+    StreamEnded,
+    StreamStarted,
+    TextDelta,
+    UsageUpdate,
+)
 from intellirouter.dialects.protocols import StreamDecoder, StreamEncoder
 
 MAX_HELD_BYTES: Final = 256 * 1024
@@ -34,7 +42,7 @@ class WatchedStream:
         for event in events:
             if isinstance(event, CONTENT_EVENTS):
                 self.has_content = True
-                self.content_events += 1
+                self.content_events += event.pieces if event.__class__ is TextDelta else 1
             elif isinstance(event, ChoiceFinished):
                 self.has_content = True
                 self.finish_reason = event.stop.reason

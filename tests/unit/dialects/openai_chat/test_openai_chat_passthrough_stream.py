@@ -62,6 +62,8 @@ STOP = chunk("stop")
 USAGE = chunk(usage={"prompt_tokens": 5, "completion_tokens": 3})
 COUNTED = Usage(input_tokens=5, output_tokens=3)
 FAILED = b'{"error":{"message":"it broke","code":"server_error"}}'
+LONG = stream(*[RAW] * 8)
+STOPPED = stream(STOP, USAGE)
 CONTENT = stream(ROLE, HI, RAW, STOP)
 
 # name: (upstream bytes, client bytes, whether the client requested usage, usage, finish reason)
@@ -185,6 +187,29 @@ GOLDEN: dict[str, tuple[bytes, bytes, bool, Usage | None, str | None]] = {
         None,
         "stop",
     ),
+    "long": (LONG + STOPPED + END, LONG + stream(STOP) + END, False, COUNTED, "stop"),
+    "long_and_kept_usage": (LONG + STOPPED + END, LONG + STOPPED + END, True, COUNTED, "stop"),
+    "content_after_the_finish": (
+        LONG + STOPPED + LONG + END,
+        LONG + stream(STOP) + LONG + END,
+        False,
+        COUNTED,
+        "stop",
+    ),
+    "blank_lines": (
+        LONG.replace(b"\n\n", b"\n\n\n\n") + STOPPED + END,
+        LONG.replace(b"\n\n", b"\n\n\n\n") + stream(STOP) + END,
+        False,
+        COUNTED,
+        "stop",
+    ),
+    "comment_in_a_long_run": (
+        LONG + b": keep-alive\n\n" + LONG + STOPPED + END,
+        LONG + b": keep-alive\n\n" + LONG + stream(STOP) + END,
+        False,
+        COUNTED,
+        "stop",
+    ),
     "huge_event": (
         stream(chunk({"content": "x" * 3000})) + CONTENT + END,
         stream(chunk({"content": "x" * 3000})) + CONTENT + END,
@@ -262,6 +287,17 @@ def test_content_events_are_counted_on_the_fast_and_the_slow_path() -> None:
     relay.feed(stream(RAW, STOP))
     assert relay.content_events == 7
     assert relay.finish_reason == "stop"
+
+
+@golden
+def test_content_is_counted_alike_whether_events_arrive_together_or_not(
+    sent: bytes, expected: bytes, keeps_usage: bool, usage: Usage | None, finish: str | None
+) -> None:
+    del expected, usage, finish
+    _, _, together = relayed([sent], keeps_usage=keeps_usage)
+    _, _, apart = relayed([sent[place : place + 1] for place in range(len(sent))], keeps_usage=keeps_usage)
+    if together.usage is None:  # otherwise the number is not needed, and may include events without content
+        assert together.content_events == apart.content_events
 
 
 def test_nothing_is_relayed_after_the_terminator() -> None:

@@ -9,7 +9,7 @@ from bench.load import Address, FirstByteProbe, H2Load, Timings
 from bench.pairs import Size
 from bench.processes import pinned
 from bench.run import Case, Run, Running, quantile
-from bench.targets import OURSELVES
+from bench.targets import OURSELVES, YARDSTICK
 
 _DEFAULT_RATE_PER_S = 5000.0
 """The rate of IntelliRouter that is assumed if it is not among the targets."""
@@ -19,26 +19,34 @@ _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 def measure_half_load(run: Run, running: list[Running], size: Size) -> None:
     """Measure latency at a fixed rate: half of IntelliRouter's, or half of the target's if that is lower.
 
-    Every measurement through a program is between two directly to the upstream, whose mean is subtracted.
+    Then measure the targets that are at least as fast as SMG once more, all at half of SMG's rate.
     """
     if not running:
         return
     case = Case("request", running[0].pair, size, max(run.plan.connections))
     rates = {each.name: run.figure(case.name, each.name, "per_s") for each in running}
     own = rates.get(OURSELVES) or _DEFAULT_RATE_PER_S
+    halves = {name: min(own, rate or own) / 2 for name, rate in rates.items()}
+    _measure_at(run, running, f"half load {size.name}", halves)
+    if (slowest := halves.get(YARDSTICK)) is not None:
+        fast = [each for each in running if halves[each.name] >= slowest]
+        _measure_at(run, fast, f"equal load {size.name}", dict.fromkeys(halves, slowest))
+
+
+def _measure_at(run: Run, running: list[Running], measurement: str, rates_per_s: dict[str, float]) -> None:
+    """Every measurement through a program is between two directly to the upstream, whose mean is subtracted."""
     rows: dict[str, list[dict[str, float]]] = {}
     for number in range(run.plan.rounds):
-        print(f"requests, {size.title}: half load, round {number + 1} of {run.plan.rounds}", flush=True)
+        print(f"requests, {measurement}: round {number + 1} of {run.plan.rounds}", flush=True)
         for each in running:
-            rate_per_s = min(own, rates[each.name] or own) / 2
-            plan = H2Load.at_rate(rate_per_s, run.plan.seconds)
+            plan = H2Load.at_rate(rates_per_s[each.name], run.plan.seconds)
             try:
                 rows.setdefault(each.name, []).append(_one_round(run, each, plan))
             except (RuntimeError, subprocess.SubprocessError) as error:
-                run.note(f"{each.title}, half load: {error}")
-            run.record(f"half load {size.name}", each.name, rate_per_s=rate_per_s)
+                run.note(f"{each.title}, {measurement}: {error}")
+            run.record(measurement, each.name, rate_per_s=rates_per_s[each.name])
     for name, seen in rows.items():
-        run.record(f"half load {size.name}", name, **summary(seen))
+        run.record(measurement, name, **summary(seen))
 
 
 def _one_round(run: Run, each: Running, plan: H2Load) -> dict[str, float]:

@@ -172,6 +172,7 @@ def _loop_tables(run: Run) -> Iterator[tuple[str, list[Row], tuple[Column, ...]]
 def _other_tables(run: Run) -> Iterator[tuple[str, list[Row], tuple[Column, ...]]]:
     by_size = (
         ("Latency at half load", "half load", HALF_LOAD_COLUMNS),
+        ("Latency at half of SMG's load", "equal load", HALF_LOAD_COLUMNS),
         ("Time to the first byte of a stream", "first byte", FIRST_BYTE_COLUMNS),
         ("Memory", "memory", MEMORY_COLUMNS),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
+from intellirouter.cli.config_options import StoreConfigOption, chosen_file, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
@@ -63,7 +63,7 @@ def refresh(
 ) -> None:
     """Check a price list and install it next to the database. A running gateway loads it at its next reload."""
     with _report_errors():
-        result = roles.refresh_catalog(config_file, file, is_check=is_check)
+        result = roles.refresh_catalog(chosen_file(config_file), file, is_check=is_check)
     comparison = result.comparison
     data = {"installed": result.installed} | {name: getattr(comparison, name) for name in comparison.__struct_fields__}
     print_data(data, output, lambda: _comparison_lines(result))
@@ -100,7 +100,7 @@ def show(
     """
     provider, _, model = name.partition("/")
     with _report_errors():
-        found = roles.look_up(config_file, provider, model or None)
+        found = roles.look_up(chosen_file(config_file), provider, model or None)
     rows = [_model_row(entry) for entry in found.entries]
     data = {"version": found.version, "file": found.file, "provider": found.provider, "models": rows}
     print_data(data, output, lambda: _model_blocks(found, rows))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.config_options import ConfigFile, OptionalConfigFile, report_config_errors
+from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, report_config_errors
+from intellirouter.cli.errors import CommandError
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
 
@@ -24,14 +25,20 @@ def config_commands() -> typer.Typer:
     return group
 
 
-def check(file: ConfigFile) -> None:
+def check(file: OptionalConfigFile = None) -> None:
     """Check a configuration file without starting the gateway.
 
     Loads the file as `serve` does, environment variables included, resolves its secrets and checks every reference.
     All problems are reported at once. Settings that have no effect in this version are reported as warnings.
     """
+    path = chosen_file(file)
+    if path is None:
+        raise CommandError(
+            "There is no intellirouter.yaml in this directory.",
+            "Name the configuration file, or write one with `intellirouter init`.",
+        )
     with report_config_errors():
-        runtime = roles.check(file)
+        runtime = roles.check(path)
     for warning in runtime.warnings:
         print_notice(f"Warning: {warning}")
     counts = (
@@ -40,7 +47,7 @@ def check(file: ConfigFile) -> None:
         (len(runtime.models), "model"),
         (len(runtime.keys), "key"),
     )
-    typer.echo(f"{file} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
+    typer.echo(f"{path} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
 
 
 def show(
@@ -50,11 +57,11 @@ def show(
 ) -> None:
     """Show every setting with its effective value.
 
-    Merges the file, environment variables and defaults as `serve` does. Without a file, only the latter two apply.
+    Merges the file, environment variables and defaults as `serve` does.
     Secrets are shown as references, never as values.
     """
     with report_config_errors():
-        loaded = config.load_config(file)
+        loaded = config.load_config(chosen_file(file))
     settings = config.effective_settings(loaded, with_origin=origin)
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}

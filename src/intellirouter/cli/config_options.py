@@ -9,21 +9,32 @@ import typer
 
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.output import print_notice
 
 if TYPE_CHECKING:
     from intellirouter import config
 else:
     config = LazyModule("intellirouter.config")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML or TOML).")]
+_DEFAULT = "Default: intellirouter.yaml in this directory, if it exists."
 OptionalConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="FILE", help="Configuration file (YAML or TOML)."),
+    typer.Argument(metavar="FILE", help=f"Configuration file (YAML or TOML). {_DEFAULT}"),
 ]
 StoreConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Configuration file that sets the database (`store`)."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help=f"Configuration file that sets the database (`store`). {_DEFAULT}"
+    ),
 ]
+
+
+def chosen_file(file: Path | None) -> Path | None:
+    """Return the given file, or else the default one, which is then named on standard error."""
+    chosen = config.file_or_default(file)
+    if file is None and chosen is not None:
+        print_notice(f"Using {chosen} in this directory.")
+    return chosen
 
 
 @contextmanager

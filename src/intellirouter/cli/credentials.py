@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.config_options import StoreConfigOption, report_config_errors
+from intellirouter.cli.config_options import StoreConfigOption, chosen_file, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
@@ -44,7 +44,7 @@ def _open_store(config_file: Path | None) -> Iterator["store.CredentialStore"]:
     """Open the credential store of the configuration, and turn its errors into command errors."""
     with report_config_errors():
         try:
-            opened = roles.open_credentials(config_file)
+            opened = roles.open_credentials(chosen_file(config_file))
             try:
                 yield opened
             finally:

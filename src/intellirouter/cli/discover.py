@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from intellirouter.cli.config_options import OptionalConfigFile, report_config_errors
+from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, make_table, print_data
@@ -22,7 +22,7 @@ def discover(file: OptionalConfigFile = None, output: OutputOption = "table") ->
     add it under `deployments`.
     """
     with report_config_errors():
-        found = roles.list_models(file)
+        found = roles.list_models(chosen_file(file))
     print_data({"providers": found}, output, lambda: _blocks(found))
     if found and all(each.problem is not None for each in found):
         raise CommandError("No provider listed its models.", status=ExitStatus.FAILURE)

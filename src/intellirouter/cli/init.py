@@ -44,4 +44,5 @@ def init(
         raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
         typer.echo(f"Added: {without_control_characters(finding)}")
-    typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve --config {output}")
+    option = "" if output == config.DEFAULT_FILE else f" --config {output}"
+    typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")

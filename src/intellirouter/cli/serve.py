@@ -10,8 +10,9 @@ from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from intellirouter import roles
+    from intellirouter import config, roles
 else:
+    config = LazyModule("intellirouter.config")
     roles = LazyModule("intellirouter.roles")
 
 
@@ -19,9 +20,12 @@ def serve(
     config_file: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="Configuration file. Default: serve what this machine offers."
+            "--config", "-c", metavar="FILE", help="Configuration file. Default: intellirouter.yaml, if it exists."
         ),
     ] = None,
+    is_discovery: Annotated[
+        bool, typer.Option("--discover", help="Ignore intellirouter.yaml, and serve what this machine offers.")
+    ] = False,
     host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = None,
     port: Annotated[
         int | None,
@@ -40,13 +44,16 @@ def serve(
 ) -> None:
     """Run the gateway until it receives SIGINT (Ctrl-C) or SIGTERM.
 
-    Without a configuration file, the gateway serves what it finds: providers with an API key in the environment, model
-    servers on this machine, and the bundled small model. Command-line options override environment variables, which
-    override the file.
+    The configuration file is the one given with --config, or else intellirouter.yaml in the working directory. Without
+    a file, the gateway serves what it finds: providers with an API key in the environment, model servers on this
+    machine, and the bundled small model. Command-line options override environment variables, which override the file.
     """
     gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}
+    if is_discovery and config_file is not None:
+        raise typer.BadParameter("Use either --config or --discover.", param_hint="--discover")
+    path = None if is_discovery else config.file_or_default(config_file)
     with report_config_errors():
-        status = roles.serve(config_file, overrides)
+        status = roles.serve(path, overrides)
     raise typer.Exit(status)

@@ -11,7 +11,7 @@ This room knows no vendor and no strategy: the caller passes them in.
 from intellirouter.config.compile import compile_config
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
-from intellirouter.config.load import LoadedConfig, load_config, process_environment
+from intellirouter.config.load import DEFAULT_FILE, LoadedConfig, file_or_default, load_config, process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, nearest
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
@@ -32,6 +32,7 @@ from intellirouter.config.secret_references import SecretReferenceError, StoredS
 from intellirouter.config.settings_reference import SettingDoc, setting_docs
 
 __all__ = [
+    "DEFAULT_FILE",
     "BackoffSpec",
     "BatchesSpec",
     "Config",
@@ -57,6 +58,7 @@ __all__ = [
     "config_schema",
     "discover",
     "effective_settings",
+    "file_or_default",
     "is_loopback",
     "load_config",
     "nearest",

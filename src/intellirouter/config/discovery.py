@@ -85,22 +85,22 @@ def discover(
 ) -> Discovery:
     """Build a configuration from what was found. `local_artifact` is an artifact with its description, for display.
 
-    `environ` defaults to the environment of the process. The model `auto` consists of the local models or, without
-    any, of the cloud models. Credentials are referenced by the names of their variables.
+    `environ` defaults to the environment of the process. The model `auto` consists of all chat models: those of cloud
+    vendors first, then those of local servers, and the artifact last. Credentials are referenced by the names of their
+    variables.
     """
     variables = process_environment() if environ is None else environ
     found = _Findings(vendors)
-    if local_artifact is not None:
-        found.add_artifact(*local_artifact)
-    for probe in probes:
-        found.add_probe(probe)
-    local = list(found.deployments)
     for row in vendors.values():
         variable = usual_variable(row, variables)
         # A credential is not enough for a vendor whose URL has to be configured.
         if variable is not None and row.base_url is not None and "{" not in row.base_url:
             found.add_cloud(row, variable)
-    pool = [name for name in local or found.deployments if not _NOT_CHAT_MODEL.search(name)]
+    for probe in probes:
+        found.add_probe(probe)
+    if local_artifact is not None:
+        found.add_artifact(*local_artifact)
+    pool = [name for name in found.deployments if not _NOT_CHAT_MODEL.search(name)]
     config: dict[str, Any] = {"providers": found.providers, "deployments": found.deployments}
     if pool:
         config["models"] = {AUTO: {"deployments": pool, "strategy": "priority"}}

@@ -6,7 +6,7 @@ This is the only place that reads the environment of the process.
 import os
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,6 +16,14 @@ from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.schema import Config
 from intellirouter.config.tree import ROOT, Layers, format_path, leaves, normalize
 from intellirouter.config.validate import validate
+
+DEFAULT_FILE: Final = FilePath("intellirouter.yaml")
+"""Used if no file is given and the working directory contains it."""
+
+
+def file_or_default(path: FilePath | None) -> FilePath | None:
+    """Return the given file, or else the one in the working directory; None if there is neither."""
+    return path if path is not None or not DEFAULT_FILE.exists() else DEFAULT_FILE
 
 
 class LoadedConfig(Struct, frozen=True):

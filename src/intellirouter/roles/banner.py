@@ -19,7 +19,7 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, co
     lines = [f"IntelliRouter {intellirouter.__version__}"]
     if discovery is not None:
         lines += ["  using    " + finding for finding in discovery.findings]
-        lines += ["           To save this as a configuration file, run: intellirouter init"]
+        lines += ["           To save this as intellirouter.yaml, run: intellirouter init"]
     else:
         lines.append(f"  config   {config_path}")
     lines.append(f"  models   {_model_names(runtime)}")

@@ -81,6 +81,23 @@ def test_show_without_a_file_uses_defaults_and_environment() -> None:
     assert json.loads(run("config", "show", "--format", "json").stdout)["server.port"] == 8080
 
 
+def test_the_file_in_the_working_directory_is_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "intellirouter.yaml").write_text(GOOD)
+    checked = run("config", "check")
+    assert checked.stdout.startswith("intellirouter.yaml is valid: 1 provider,")
+    assert checked.stderr == "Using intellirouter.yaml in this directory.\n"
+    assert json.loads(run("config", "show", "--format", "json").stdout)["server.port"] == 9001
+
+
+def test_check_without_a_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("config", "check")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert "There is no intellirouter.yaml in this directory." in result.stderr
+    assert "intellirouter init" in result.stderr
+
+
 def test_schema_is_printed_as_json_and_yaml() -> None:
     schema = json.loads(run("config", "schema").stdout)
     assert "server" in schema["properties"]
@@ -106,6 +123,19 @@ def test_init_writes_a_valid_file(tmp_path: Path) -> None:
     assert "Added: the lab answers" in result.stdout
     assert f"intellirouter serve --config {path}" in result.stdout
     assert run("config", "check", path).exit_code == ExitStatus.OK
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_init_writes_the_file_that_serve_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init").stdout.endswith("To start the gateway, run: intellirouter serve\n")
+    paths: list[Path | None] = []
+    monkeypatch.setattr(roles, "serve", lambda path, _: paths.append(path) or 0)
+    assert run("serve").exit_code == run("serve", "--discover").exit_code == ExitStatus.OK
+    assert paths == [Path("intellirouter.yaml"), None]
+    both = run("serve", "--discover", "--config", "intellirouter.yaml")
+    assert both.exit_code == ExitStatus.USAGE
+    assert "Use either --config or --discover." in both.stderr
 
 
 @pytest.mark.usefixtures("bare_machine")

@@ -62,7 +62,7 @@ def test_usage_errors_are_sentences(command: tuple[str, ...], message: str) -> N
 
 
 def test_usage_line_names_required_arguments_as_the_reference_does() -> None:
-    assert "config check [OPTIONS] FILE\n" in run("config", "check", "--help").stdout
+    assert "requests show [OPTIONS] ID\n" in run("requests", "show", "--help").stdout
 
 
 def test_similar_command_is_suggested() -> None:

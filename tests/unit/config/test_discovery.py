@@ -52,12 +52,12 @@ def test_credentials_become_wildcard_providers_with_their_usual_models():
     assert "sk-live" not in repr(found)
 
 
-def test_auto_is_local_first_and_leaves_embedders_and_cloud_out():
+def test_auto_asks_cloud_vendors_first_and_the_bundled_model_last_and_leaves_embedders_out():
     environ = {"OPENAI_API_KEY": "x"}
     found = discover(environ, [OLLAMA], VENDORS, local_artifact=BUNDLED)
     runtime = compiled(found, environ)
-    assert runtime.models["auto"].deployments == ("local/smollm2-135m", "llama3.2:1b")
-    assert {"nomic-embed-text", "small-1"} <= set(runtime.deployments)
+    assert runtime.models["auto"].deployments == ("small-1", "large-1", "llama3.2:1b", "local/smollm2-135m")
+    assert "nomic-embed-text" in runtime.deployments
     assert len(found.findings) == 3
 
 

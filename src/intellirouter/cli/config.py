@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, report_config_errors
-from intellirouter.cli.errors import CommandError
+from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, config_error, report_config_errors
+from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
 
@@ -25,11 +25,18 @@ def config_commands() -> typer.Typer:
     return group
 
 
-def check(file: OptionalConfigFile = None) -> None:
+def check(
+    file: OptionalConfigFile = None,
+    no_secrets: Annotated[
+        bool, typer.Option("--no-secrets", help="Do not resolve secrets, for example because they are elsewhere.")
+    ] = False,
+    output: OutputOption = "table",
+) -> None:
     """Check a configuration file without starting the gateway.
 
     Loads the file as `serve` does, environment variables included, resolves its secrets and checks every reference.
-    All problems are reported at once. Settings that have no effect in this version are reported as warnings.
+    All problems are reported at once. Settings that have no effect in this version, and those that are valid but
+    hardly intended, are reported as warnings.
     """
     path = chosen_file(file)
     if path is None:
@@ -37,8 +44,17 @@ def check(file: OptionalConfigFile = None) -> None:
             "There is no intellirouter.yaml in this directory.",
             "Name the configuration file, or write one with `intellirouter init`.",
         )
-    with report_config_errors():
-        runtime = roles.check(path)
+    try:
+        runtime = roles.check(path, resolves_secrets=not no_secrets)
+    except config.ConfigError as error:
+        if output == "table":
+            raise config_error(error) from error
+        typer.echo(encode({"file": path, "is_valid": False, "problems": error.problems}, output).rstrip("\n"))
+        raise typer.Exit(ExitStatus.CONFIGURATION) from None
+    if output != "table":
+        data = {"file": path, "is_valid": True, "problems": [], "warnings": runtime.warnings}
+        typer.echo(encode(data, output).rstrip("\n"))
+        return
     for warning in runtime.warnings:
         print_notice(f"Warning: {warning}")
     counts = (

@@ -43,10 +43,15 @@ def report_config_errors() -> Iterator[None]:
     try:
         yield
     except config.ConfigError as error:
-        count = len(error.problems)
-        message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
-        notes = [line for problem in error.problems for line in _problem_lines(problem)]
-        raise CommandError(message, *notes, status=ExitStatus.CONFIGURATION) from error
+        raise config_error(error) from error
+
+
+def config_error(error: "config.ConfigError") -> CommandError:
+    """Return the error that lists all problems of a configuration."""
+    count = len(error.problems)
+    message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
+    notes = [line for problem in error.problems for line in _problem_lines(problem)]
+    return CommandError(message, *notes, status=ExitStatus.CONFIGURATION)
 
 
 def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:

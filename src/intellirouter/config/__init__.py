@@ -11,7 +11,14 @@ This room knows no vendor and no strategy: the caller passes them in.
 from intellirouter.config.compile import compile_config
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
-from intellirouter.config.load import DEFAULT_FILE, LoadedConfig, file_or_default, load_config, process_environment
+from intellirouter.config.load import (
+    DEFAULT_FILE,
+    InvalidConfig,
+    LoadedConfig,
+    file_or_default,
+    load_config,
+    process_environment,
+)
 from intellirouter.config.problems import ConfigError, ConfigProblem, nearest
 from intellirouter.config.render import render_config
 from intellirouter.config.runtime import (
@@ -28,7 +35,7 @@ from intellirouter.config.runtime import (
     is_loopback,
 )
 from intellirouter.config.schema import Config, config_schema
-from intellirouter.config.secret_references import SecretReferenceError, StoredSecretLookup
+from intellirouter.config.secret_references import SecretReferenceError, SecretSources, StoredSecretLookup
 from intellirouter.config.settings_reference import SettingDoc, setting_docs
 
 __all__ = [
@@ -42,6 +49,7 @@ __all__ = [
     "Discovery",
     "EffectiveSetting",
     "HostSpec",
+    "InvalidConfig",
     "KeySpec",
     "LoadedConfig",
     "ModelSpec",
@@ -50,6 +58,7 @@ __all__ = [
     "ProviderSpec",
     "Runtime",
     "SecretReferenceError",
+    "SecretSources",
     "ServerSpec",
     "SettingDoc",
     "StoreSpec",

@@ -41,7 +41,6 @@ from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
     SecretReferenceError,
     SecretSources,
-    StoredSecretLookup,
     resolve_key_digest,
     resolve_secret,
     usual_variable,
@@ -61,15 +60,15 @@ def compile_config(
     strategies: Collection[str],
     environ: Mapping[str, str] | None = None,
     origins: Mapping[str, str] | None = None,
-    stored: StoredSecretLookup | None = None,
+    secrets: SecretSources | None = None,
 ) -> Runtime:
     """Return the Runtime, or raise `ConfigError` with every problem found.
 
     `strategies` are the names of the available strategies. `environ` resolves `env:NAME` and defaults to the
-    environment of the process. `origins` (of `LoadedConfig`) lets problems name the origin of a value. `stored`
-    resolves `store:NAME`. Files that `file:PATH` names are read.
+    environment of the process. `secrets` replaces it if there are other sources. `origins` (of `LoadedConfig`) lets
+    problems name the origin of a value. Files that `file:PATH` names are read.
     """
-    sources = SecretSources(process_environment() if environ is None else environ, stored)
+    sources = secrets or SecretSources(process_environment() if environ is None else environ)
     return _Compiler(config, vendors, strategies, sources, origins or {}).run()
 
 
@@ -232,7 +231,7 @@ class _Compiler:
             usual = usual_variable(row, self._sources.environ)
             if usual is not None:
                 references[(*path, "credential")] = f"env:{usual}"
-            elif row.needs_credential:
+            elif row.needs_credential and self._sources.resolves:
                 self._report(
                     (*path, "credential"), f"The vendor `{row.name}` requires a credential.", _credential_hint(row)
                 )
@@ -293,6 +292,11 @@ class _Compiler:
         for name, entry in self._config.models.items():
             pool = lists.expand(entry.deployments, ("models", name, "deployments"))
             fallbacks = lists.expand(entry.fallbacks, ("models", name, "fallbacks"))
+            self._warnings += [
+                f"{format_path(('models', name, 'fallbacks'))}: `{each}` is a deployment of the model already."
+                for each in entry.fallbacks
+                if each in pool
+            ]
             if name in self._config.deployments and name not in (*pool, *fallbacks):
                 self._warnings.append(
                     f"{format_path(('models', name))}: The model hides the deployment of the same name, "

@@ -36,6 +36,14 @@ class LoadedConfig(Struct, frozen=True):
     """The file it was read from, if any."""
 
 
+class InvalidConfig(ConfigError):
+    """Problems in the form of a configuration. `valid_part` is what remains without them, if that is valid."""
+
+    def __init__(self, problems: list[ConfigProblem], valid_part: LoadedConfig | None) -> None:
+        super().__init__(problems)
+        self.valid_part = valid_part
+
+
 def process_environment() -> Mapping[str, str]:
     """Return the environment of this process, for callers that pass it on."""
     return os.environ  # noqa: TID251 - the one place
@@ -52,7 +60,7 @@ def load_config(
 
     `environ` defaults to the environment of the process. `overrides` maps dotted paths (`server.port`) to values from
     the command line; None values are ignored. `discovered` is the lowest layer (`Discovery.config`). Secrets are not
-    resolved and names are not cross-checked here; `compile_config` does that. Raises `ConfigError` with every problem.
+    resolved and names are not cross-checked here; `compile_config` does that. Raises `InvalidConfig` with all problems.
     """
     layers = Layers()
     problems: list[ConfigProblem] = []
@@ -67,7 +75,10 @@ def load_config(
     problems += apply_overrides(layers, overrides or {})
     config, found = validate(layers)
     problems += found
-    if config is None or problems:
-        raise ConfigError(problems)
+    if config is None:
+        raise InvalidConfig(problems, None)
     origins = {format_path(here): layers.marks.get(here, "default") for here, _ in leaves(config)}
-    return LoadedConfig(config, origins, file)
+    loaded = LoadedConfig(config, origins, file)
+    if problems:
+        raise InvalidConfig(problems, loaded)
+    return loaded

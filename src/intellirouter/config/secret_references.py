@@ -35,6 +35,8 @@ class SecretSources(Struct, frozen=True):
     environ: Mapping[str, str]
     stored: StoredSecretLookup | None = None
     """None where stored credentials are not available."""
+    resolves: bool = True
+    """Otherwise every reference is valid, and stands for a placeholder."""
 
 
 def resolve_secret(reference: str, sources: SecretSources) -> str:
@@ -43,6 +45,8 @@ def resolve_secret(reference: str, sources: SecretSources) -> str:
     `env:A+B` joins two variables with a colon. A JSON document is reduced to one line. Raises `SecretReferenceError`.
     """
     kind, _, target = reference.partition(":")
+    if not sources.resolves:
+        return reference
     if kind == "env":
         text, where = _from_environment(target, sources.environ), f"The environment variable {target}"
     elif kind == "store":

@@ -1,15 +1,23 @@
 """Starts a gateway for a command line: loads or discovers the configuration, binds the address, serves."""
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
+from intellirouter.catalog import Catalog
 from intellirouter.config import (
+    ConfigError,
+    ConfigProblem,
     Discovery,
+    InvalidConfig,
     LoadedConfig,
     Runtime,
+    SecretSources,
     compile_config,
     discover,
     load_config,
@@ -17,6 +25,7 @@ from intellirouter.config import (
 )
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
+from intellirouter.roles.advice import advise
 from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
@@ -28,23 +37,48 @@ from intellirouter.telemetry import set_up_logging
 _DEFAULT_PORT: Final = 8080
 
 
-def check(path: Path | None, overrides: Mapping[str, object] | None = None) -> Runtime:
+def check(
+    path: Path | None, overrides: Mapping[str, object] | None = None, *, resolves_secrets: bool = True
+) -> Runtime:
     """Load and compile a configuration. Raises `ConfigError` with every problem."""
-    loaded = load_config(path, overrides=overrides)
-    return _compiled(loaded)
+    try:
+        loaded = load_config(path, overrides=overrides)
+    except InvalidConfig as error:
+        raise ConfigError([*error.problems, *_more_problems(error, resolves_secrets=resolves_secrets)]) from None
+    return _compiled(loaded, resolves_secrets=resolves_secrets)
 
 
-def _compiled(loaded: LoadedConfig) -> Runtime:
+def _more_problems(error: InvalidConfig, *, resolves_secrets: bool) -> list[ConfigProblem]:
+    """Return the problems of the valid part. Names of invalid entries only seem to be unknown there."""
+    if error.valid_part is None:
+        return []
+    try:
+        _compiled(error.valid_part, resolves_secrets=resolves_secrets)
+    except ConfigError as more:
+        invalid = [f"`{name}`" for problem in error.problems if (name := _entry_name(problem.path))]
+        return [problem for problem in more.problems if not any(name in problem.message for name in invalid)]
+    return []
+
+
+def _entry_name(path: str) -> str:
+    """Return the second step of a path: `lab` for `providers.lab.vendor`."""
+    found = re.match(r"""\w+\.(?:"([^"]+)"|([^.\[]+))""", path)
+    return found[1] or found[2] if found else ""
+
+
+def _compiled(loaded: LoadedConfig, *, resolves_secrets: bool = True) -> Runtime:
     stored = stored_secrets(loaded.config.store.url)
+    secrets = SecretSources(process_environment(), stored, resolves=resolves_secrets)
     runtime = compile_config(
         loaded.config,
         vendors=VENDORS,
         strategies=[row.name for row in STRATEGIES],
         origins=loaded.origins,
-        stored=stored,
+        secrets=secrets,
     )
-    price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
-    return runtime
+    prices = price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
+    advice = advise(runtime, Catalog(runtime, VENDORS, prices))
+    return structs.replace(runtime, warnings=(*runtime.warnings, *advice))
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:

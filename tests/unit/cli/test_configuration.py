@@ -61,6 +61,25 @@ def test_all_problems_are_listed_with_origin_and_hint(tmp_path: Path, command: t
     assert result.stdout == ""
 
 
+def test_check_as_data(file: Path, tmp_path: Path) -> None:
+    found = json.loads(run("config", "check", file, "--format", "json").stdout)
+    assert found == {"file": str(file), "is_valid": True, "problems": [], "warnings": []}
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(BAD)
+    result = run("config", "check", bad, "--format", "json")
+    assert result.exit_code == ExitStatus.CONFIGURATION
+    problems = json.loads(result.stdout)["problems"]
+    assert [each["path"] for each in problems] == ["server.prot", "models.auto.deployments"]
+    assert problems[0]["hint"] == "Did you mean `port`?"
+
+
+def test_check_without_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("providers: {a: {vendor: openai}, b: {vendor: groq, credential: 'env:NO_SUCH_VARIABLE'}}\n")
+    assert run("config", "check", path).exit_code == ExitStatus.CONFIGURATION
+    assert run("config", "check", path, "--no-secrets").exit_code == ExitStatus.OK
+
+
 def test_missing_file_is_a_configuration_problem(tmp_path: Path) -> None:
     assert run("config", "check", tmp_path / "none.yaml").exit_code == ExitStatus.CONFIGURATION
 

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from intellirouter.config import ConfigError, ConfigProblem, LoadedConfig, Runtime, compile_config, load_config
+from intellirouter.config import (
+    ConfigError,
+    ConfigProblem,
+    LoadedConfig,
+    Runtime,
+    SecretSources,
+    compile_config,
+    load_config,
+)
 from intellirouter.core import VendorRow
 
 ROWS = (
@@ -89,9 +97,8 @@ def compile_text(load: Load) -> Compile:
             loaded.config,
             vendors=VENDORS,
             strategies=STRATEGIES,
-            environ=environ or {},
             origins=loaded.origins,
-            stored=stored,
+            secrets=SecretSources(environ or {}, stored),
         )
 
     return compiled

@@ -1,0 +1,79 @@
+"""Warnings about a configuration that is valid, but hardly what the operator wants."""
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from intellirouter.catalog import Catalog
+from intellirouter.config import Runtime
+from intellirouter.hosting import BUNDLED
+
+_ENDPOINTS: Final = (
+    "/chat/completions",
+    "/completions",
+    "/responses",
+    "/embeddings",
+    "/messages",
+    "/rerank",
+    "/api/chat",
+    "/api/generate",
+)
+"""Ends of URLs that clients call. The gateway adds them to the base URL."""
+_WILDCARD: Final = re.compile(r"[*?\[]")
+
+
+def advise(runtime: Runtime, catalog: Catalog) -> tuple[str, ...]:
+    """Return the warnings. Looks whether the files of local models exist."""
+    return (*_base_urls(runtime), *_artifacts(runtime), *_models(runtime, catalog), *_key_scopes(runtime))
+
+
+def _base_urls(runtime: Runtime) -> Iterator[str]:
+    for name, provider in runtime.providers.items():
+        end = next((each for each in _ENDPOINTS if (provider.base_url or "").endswith(each)), None)
+        if end is not None:
+            yield f"providers.{name}.base_url: The URL ends in {end}, which the gateway adds itself. Remove it."
+
+
+def _artifacts(runtime: Runtime) -> Iterator[str]:
+    for name, deployment in runtime.deployments.items():
+        artifact = deployment.artifact
+        if artifact is None:
+            continue
+        if artifact.startswith("bundled:"):
+            if artifact not in BUNDLED:
+                known = ", ".join(sorted(BUNDLED))
+                yield f"deployments.{name}.artifact: There is no bundled model `{artifact}`. Available: {known}."
+        elif not Path(artifact.removeprefix("file:")).expanduser().is_file():
+            yield f"deployments.{name}.artifact: The file {artifact.removeprefix('file:')} does not exist."
+
+
+def _models(runtime: Runtime, catalog: Catalog) -> Iterator[str]:
+    for name, model in runtime.models.items():
+        if model.strategy == "cost":
+            by_name = catalog.resolved_models[name].by_name
+            unpriced = [each for each in model.deployments if by_name[each].price is None]
+            if unpriced:
+                shown = ", ".join(f"`{each}`" for each in unpriced)
+                yield (
+                    f"models.{name}.strategy: The price of {shown} is unknown, so `cost` puts it last. "
+                    "Set `price` in the deployment."
+                )
+
+
+def _key_scopes(runtime: Runtime) -> Iterator[str]:
+    names = {*runtime.models, *runtime.deployments}
+    wildcards = [name for name, provider in runtime.providers.items() if provider.allows_any_model]
+    for key in runtime.keys:
+        for pattern in key.models:
+            if not _matches(pattern, names, wildcards):
+                yield f"keys: The pattern `{pattern}` of the key `{key.name}` matches no model."
+
+
+def _matches(pattern: str, names: set[str], wildcards: list[str]) -> bool:
+    """Return whether a key's pattern can match a model. Any model of a wildcard provider may exist."""
+    if any(fnmatchcase(name, pattern) for name in names):
+        return True
+    start = _WILDCARD.split(pattern, maxsplit=1)[0]
+    return any(f"{name}/".startswith(start) or start.startswith(f"{name}/") for name in wildcards)

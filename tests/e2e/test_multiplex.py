@@ -127,7 +127,7 @@ async def test_request_can_be_canceled_immediately(gateway: GatewayProcess) -> N
         ('{"id":"n"}', "unknown_frame_type", "n"),
         ('{"type":"cancel"}', "missing_required_parameter", None),
         ('{"type":"cancel","id":"nobody"}', "unknown_id", "nobody"),
-        ('{"type":"chat.create","id":"n","request":' + "[" * 200 + "]" * 200 + "}", "json_too_deep", None),
+        ('{"type":"chat.create","id":"n","request":' + "[" * 200 + "]" * 200 + "}", "limit_exceeded", None),
         ('{"type":"chat.create","id":"n","request":[]}', "invalid_type", "n"),
         ('{"type":"chat.create","id":"n","request":{"model":"nope","messages":[]}}', None, "n"),
         ("\u0000", "invalid_json", None),

@@ -79,8 +79,9 @@ class Server(Section):
     )
     max_json_values: Count = Field(
         default=350_000,
-        description="Maximum number of values in a JSON request body: members of objects and elements of arrays. This "
-        "and the other limits on the structure of requests are checked for bodies above 32 KiB.",
+        description="Maximum number of values in a JSON request body, counted as commas, objects and arrays. Bodies of "
+        "up to 32 KiB are not counted if this and the other limits on the structure of requests have at least their "
+        "default values.",
     )
     max_json_objects: Count = Field(
         default=100_000, description="Maximum number of objects and arrays in a JSON request body."

@@ -4,15 +4,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core.json_outline import FEW_CONTAINERS, FEW_VALUES
-
 
 class RequestLimits(Struct, frozen=True, kw_only=True):
     """Limits of one request. Each is the setting `server.max_NAME`."""
 
     json_depth: int = 128
     json_values: int = 350_000
-    """Members of all objects and elements of all arrays."""
+    """Commas, objects and arrays: at least the members of all objects and the elements of all arrays."""
     json_objects: int = 100_000
     """Objects and arrays."""
     messages: int = 20_000
@@ -25,10 +23,15 @@ class RequestLimits(Struct, frozen=True, kw_only=True):
 
     @property
     def are_low(self) -> bool:
-        """Return whether a body that is decoded on the event loop can exceed a limit other than the depth."""
-        containers = min(self.json_objects, self.messages, self.tools)
-        values = min(self.json_values, self.content_parts, self.inputs)
-        return containers < FEW_CONTAINERS or values <= FEW_VALUES + FEW_CONTAINERS
+        """Return whether a limit, other than the depth, is lower than its default.
+
+        Otherwise, only bodies that are decoded off the event loop can reasonably exceed one.
+        """
+        return any(
+            getattr(self, name) < getattr(DEFAULT_LIMITS, name)
+            for name in self.__struct_fields__
+            if name != "json_depth"
+        )
 
 
 DEFAULT_LIMITS: Final = RequestLimits()

@@ -16,7 +16,6 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
-    SMALL_BYTES,
     Call,
     Clock,
     Decision,
@@ -167,8 +166,8 @@ class Spine:
         return self._resolve(exchange, await self._decode_large(exchange.endpoint, body, context))
 
     def _check_structure(self, body: bytes) -> None:
-        """Check a body that is not large. By default, only its depth can exceed a limit."""
-        if self._limits_are_low and len(body) > SMALL_BYTES:
+        """Check a body that is not large. With the default limits, only its depth can exceed one."""
+        if self._limits_are_low:
             check_json(body, self._limits)
         else:
             check_depth(body, self._limits.json_depth)
@@ -231,7 +230,8 @@ class Spine:
 def _note_cancellation(exchange: Exchange) -> None:
     exchange.status = STATUS_CLIENT_DISCONNECTED if exchange.is_client_disconnected else 503
     if exchange.is_client_disconnected:
-        exchange.error = errors.ClientDisconnected("The client closed the connection before the response was complete.")
+        message = "The connection to the client was closed before the response was complete."
+        exchange.error = errors.ClientDisconnected(message)
     else:
         exchange.error = errors.Overloaded("The gateway was stopped before the response was complete.")
 

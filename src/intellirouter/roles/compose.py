@@ -56,6 +56,10 @@ _BATCHES_STOP_S = 5.0
 """How long the lines of batches may continue after the requests in flight have finished."""
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class GatewayProcess:
     """Everything that one gateway consists of. Build it inside a running event loop."""
 
@@ -180,8 +184,8 @@ class GatewayProcess:
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed. It takes effect after a restart.", setting)
-        models, deployments = len(runtime.models), len(runtime.deployments)
-        logger.info("The configuration was reloaded: %d models, %d deployments.", models, deployments)
+        models, deployments = _count(len(runtime.models), "model"), _count(len(runtime.deployments), "deployment")
+        logger.info("The configuration was reloaded: %s, %s.", models, deployments)
 
     def _swap(self, generation: Generation) -> None:
         """Serve new requests with this generation. Requests in flight keep theirs."""

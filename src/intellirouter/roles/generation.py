@@ -85,6 +85,8 @@ class Generations:
             for name in names
             if getattr(getattr(runtime, section), name) != getattr(getattr(started, section), name)
         ]
+        if (runtime.server.tls_cert_file is None) != (started.server.tls_cert_file is None):
+            changed.append("server.tls_cert_file")
         return (*changed, *(["store"] if runtime.store != started.store else []))
 
     def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:

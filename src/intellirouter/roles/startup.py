@@ -31,7 +31,7 @@ from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, open_listener, run
+from intellirouter.serving import CannotListen, TlsProblem, open_listener, run, tls_context
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -76,9 +76,20 @@ def _compiled(loaded: LoadedConfig, *, resolves_secrets: bool = True) -> Runtime
         origins=loaded.origins,
         secrets=secrets,
     )
+    if resolves_secrets:
+        _check_certificate(runtime, loaded)
     prices = price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     advice = advise(runtime, Catalog(runtime, VENDORS, prices))
     return structs.replace(runtime, warnings=(*runtime.warnings, *advice))
+
+
+def _check_certificate(runtime: Runtime, loaded: LoadedConfig) -> None:
+    """Raise `ConfigError` if the server cannot use its certificate."""
+    try:
+        tls_context(runtime.server)
+    except TlsProblem as problem:
+        origin = loaded.origins.get(problem.setting, "")
+        raise ConfigError([ConfigProblem(problem.setting, problem.message, problem.hint, origin)]) from None
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:

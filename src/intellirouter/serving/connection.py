@@ -274,11 +274,10 @@ class Connection(ClientProtocol):
         if self._request is None and not self._is_lingering:
             self.close()
 
-    def cancel(self) -> None:
-        """Cancel the request in progress, because the server is stopping."""
+    def cancel(self) -> bool:
+        """Cancel the request in progress, because the server is stopping. Return whether there is one."""
         request = self._request
-        if request is not None and request.task is not None:
-            request.task.cancel()
+        return request is not None and request.task is not None and request.task.cancel()
 
     def check_deadline(self, now_s: float) -> None:
         """Close the connection if the client has not done for too long what is expected of it."""

@@ -1,6 +1,7 @@
 """What HTTP connections and WebSockets have in common: backpressure in both directions, and the end."""
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import Final
 
@@ -8,6 +9,8 @@ from intellirouter.core import errors, new_id
 from intellirouter.dialects import encode_error
 from intellirouter.serving import tcp
 from intellirouter.serving.state import ServerState
+
+logger = logging.getLogger(__name__)
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 STATUS_LINES: Final = tuple(
@@ -100,7 +103,11 @@ class ClientProtocol(asyncio.Protocol):
         if not self._unsent_bytes or unsent < self._unsent_bytes:
             self._unsent_since_s = now_s
         self._unsent_bytes = unsent
-        return unsent > 0 and now_s - self._unsent_since_s >= self.server.limits.write_timeout_s
+        timeout_s = self.server.limits.write_timeout_s
+        if not unsent or now_s - self._unsent_since_s < timeout_s:
+            return False
+        logger.info("Closed a connection: the client read nothing for %g s (server.write_timeout_s).", timeout_s)
+        return True
 
     def _wake(self) -> None:
         if self._drained is not None:

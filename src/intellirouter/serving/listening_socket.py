@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import ssl
 from pathlib import Path
 from typing import Final
 
@@ -24,27 +23,8 @@ class CannotListen(Exception):
 
 
 def open_listener(limits: ServerSpec) -> socket.socket:
-    """Return the listening socket of this configuration. Raises `CannotListen`, also for an unusable certificate."""
-    try:
-        tls_context(limits)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CannotListen(
-            f"Cannot load the certificate {limits.tls_cert_file}: {reason}.",
-            "Set server.tls_cert_file and server.tls_key_file to PEM files that belong together.",
-        ) from error
+    """Return the listening socket of this configuration. Raises `CannotListen`."""
     return bind(limits.host, limits.port) if limits.unix_socket is None else bind_unix(limits.unix_socket)
-
-
-def tls_context(limits: ServerSpec) -> ssl.SSLContext | None:
-    """Return the context of the configured certificate; None without one. Raises `OSError`."""
-    if limits.tls_cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(limits.tls_cert_file, limits.tls_key_file)
-    return context
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -80,13 +60,26 @@ def bind_unix(path: str) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        reason = "another program listens on it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        raise CannotListen(
-            f"Cannot listen on the unix socket {path}: {reason}.",
-            "Stop that program, or set server.unix_socket to a path of at most 100 bytes in a writable directory.",
-        ) from error
+        reason, hint = _unix_problem(error, path)
+        raise CannotListen(f"Cannot listen on the unix socket {path}: {reason}.", hint) from error
     sock.setblocking(False)
     return sock
+
+
+def remove_socket_file(sock: socket.socket) -> None:
+    """Remove the file of a unix socket. Does nothing for TCP."""
+    if sock.family == socket.AF_UNIX:
+        Path(sock.getsockname()).unlink(missing_ok=True)
+
+
+def _unix_problem(error: OSError, path: str) -> tuple[str, str]:
+    """Return why `bind` failed, and a hint."""
+    if error.errno != errno.EADDRINUSE:
+        hint = "Set server.unix_socket to a path of at most 100 bytes in an existing directory that is writable."
+        return (error.strerror or str(error)).lower(), hint
+    if Path(path).is_socket():
+        return "another program listens on it", "Stop that program, or set server.unix_socket to another path."
+    return "a file that is not a socket is there", "Set server.unix_socket to another path."
 
 
 def _remove_stale(path: str) -> None:

@@ -196,7 +196,10 @@ class Request:
                     if self._size > limit_bytes:
                         raise too_large(limit_bytes)
         except TimeoutError:
-            raise errors.RequestTimeout(f"The request body did not arrive within {deadline_s:g} s.") from None
+            raise errors.RequestTimeout(
+                f"The request body did not arrive within {deadline_s:g} s.",
+                hint="Send it faster, or raise server.body_timeout_s.",
+            ) from None
         finally:
             if reserved:
                 budget.release(reserved)

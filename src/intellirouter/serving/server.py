@@ -19,8 +19,9 @@ from intellirouter.core import TaskOwner
 from intellirouter.gateway import RequestHead
 from intellirouter.serving.connection import Connection
 from intellirouter.serving.interpreter import MemoryKeeper, tune_interpreter
-from intellirouter.serving.listening_socket import BACKLOG, tls_context
+from intellirouter.serving.listening_socket import BACKLOG, remove_socket_file
 from intellirouter.serving.state import RequestServer, ServerState
+from intellirouter.serving.tls import TlsProblem, load_certificate, tls_context
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Server:
             self._sweep()
             on_ready()
             await self._stop.wait()
+            remove_socket_file(self._sock)
             listener.close()
             self._application.begin_stop()
             await self._drain()
@@ -97,6 +99,7 @@ class Server:
     def stop(self) -> None:
         """Drain on the first call. On the second one, stop without waiting for the requests in flight."""
         if self._stop.is_set():
+            logger.warning("A second signal has arrived: requests in flight are canceled.")
             self._forced.set()
         self._stop.set()
 
@@ -109,20 +112,24 @@ class Server:
         """Reload the configuration. Its limits, and a renewed certificate, apply from now on."""
         limits = await self._application.reload()
         self._state.apply(limits)
-        if self._tls is not None and limits.tls_cert_file is not None:
+        if self._tls is not None:
             try:
-                self._tls.load_cert_chain(limits.tls_cert_file, limits.tls_key_file)
-            except OSError as error:
-                logger.error("The TLS certificate was not reloaded: %s.", error)  # noqa: TRY400 - the cause suffices
+                load_certificate(self._tls, limits)
+            except TlsProblem as problem:  # the files have changed since the configuration was checked
+                message = "%s: %s The previous certificate stays in use."
+                logger.error(message, problem.setting, problem.message)  # noqa: TRY400 - the cause suffices
 
     async def _drain(self) -> None:
         """Wait for the requests in flight, then cancel those that remain, and close all connections."""
         connections = self._state.connections
         for each in tuple(connections):
             each.begin_close()
-        await self._wait_until_empty(max(1.0, self._state.limits.drain_s))
-        for each in tuple(connections):
-            each.cancel()
+        drain_s = max(1.0, self._state.limits.drain_s)
+        await self._wait_until_empty(drain_s)
+        canceled = sum([each.cancel() for each in tuple(connections)])
+        if canceled and not self.is_forced:
+            requests = "1 request is" if canceled == 1 else f"{canceled} requests are"
+            logger.warning("%s still in flight after %g s (server.drain_s) and canceled.", requests, drain_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._state.is_empty.wait(), _CANCEL_S)
         for each in tuple(connections):

@@ -35,8 +35,8 @@ class Peer(Protocol):
         """Close the connection after the request in progress, because the server is stopping."""
         ...
 
-    def cancel(self) -> None:
-        """Cancel the request in progress, because the server is stopping."""
+    def cancel(self) -> bool:
+        """Cancel the request in progress, because the server is stopping. Return whether there is one."""
         ...
 
     def abort(self) -> None:

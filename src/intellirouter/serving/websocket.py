@@ -154,10 +154,9 @@ class WebSocket(ClientProtocol):
     def begin_close(self) -> None:
         """Do nothing when the server is stopping: the gateway closes its sockets itself."""
 
-    def cancel(self) -> None:
-        """Cancel the application's task, because the server is stopping."""
-        if self._task is not None:
-            self._task.cancel()
+    def cancel(self) -> bool:
+        """Cancel the application's task, because the server is stopping. Return whether it was running."""
+        return self._task is not None and self._task.cancel()
 
     def check_deadline(self, now_s: float) -> None:
         """Ping the client from time to time, and close the connection if it does not answer or does not read."""

@@ -25,7 +25,7 @@ def test_nesting_is_accepted_up_to_the_limit(pair: tuple[bytes, bytes]) -> None:
     check_depth(opening * 8 + b"1" + closing * 8, 8)
     with pytest.raises(errors.InvalidRequest, match="deeper than 8 levels") as caught:
         check_depth(opening * 9 + b"1" + closing * 9, 8)
-    assert (caught.value.code, caught.value.status) == ("json_too_deep", 400)
+    assert (caught.value.code, caught.value.status) == ("limit_exceeded", 400)
 
 
 def test_many_values_without_nesting_are_accepted() -> None:

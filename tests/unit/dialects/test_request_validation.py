@@ -98,7 +98,7 @@ def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
     ],
 )
 def test_deep_nesting_is_rejected(body: bytes) -> None:
-    assert rejection(body).code == "json_too_deep"
+    assert rejection(body).code == "limit_exceeded"
 
 
 @pytest.mark.parametrize(

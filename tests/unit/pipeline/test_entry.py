@@ -130,7 +130,7 @@ async def test_disconnected_client_is_sent_nothing() -> None:
     assert not task.cancelled()
     assert world.events == ["settle"]
     assert (world.record.status, world.record.error_code) == (499, "client_disconnected")
-    assert world.record.error_message == "The client closed the connection before the response was complete."
+    assert world.record.error_message == "The connection to the client was closed before the response was complete."
 
 
 async def test_cancellation_of_a_shared_task_is_not_suppressed() -> None:

@@ -20,7 +20,7 @@ _MAX_DEPTH: Final = 64
 def convert_schema(schema: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     """Return the equivalent JSON Schema. Raises `InvalidRequest` if the schema is nested too deeply."""
     if depth > _MAX_DEPTH:
-        raise errors.InvalidRequest("A schema is nested too deeply.", code="json_too_deep")
+        raise errors.InvalidRequest("A schema is nested too deeply.", code="limit_exceeded")
     members = {camel(name): value for name, value in schema.items() if value is not None}
     converted: dict[str, Any] = {}
     kind = members.get("type")

@@ -25,4 +25,8 @@ def check_depth(body: bytes, max_depth: int) -> None:
 
 
 def too_deep(max_depth: int) -> errors.InvalidRequest:
-    return errors.InvalidRequest(f"The JSON body is nested deeper than {max_depth} levels.", code="json_too_deep")
+    return errors.InvalidRequest(
+        f"The JSON body is nested deeper than {max_depth} levels.",
+        code="limit_exceeded",
+        hint="Nest it less deeply, or raise server.max_json_depth.",
+    )

@@ -27,7 +27,7 @@ def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid_json(error, body) from None
     except RecursionError:
-        raise errors.InvalidRequest("The JSON body is nested too deeply.", code="json_too_deep") from None
+        raise errors.InvalidRequest("The JSON body is nested too deeply.", code="limit_exceeded") from None
 
 
 def check_text(body: bytes) -> None:

@@ -18,12 +18,15 @@ class BodyBudget:
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def reserve(self, size: int) -> None:
-        """Wait until `size` bytes are available. Raises `Overloaded` if that takes too long."""
+    async def reserve(self, size: int) -> int:
+        """Wait until `size` bytes are available, but at most all of them. Return how many are to be released later.
+
+        Raises `Overloaded` if that takes too long.
+        """
         size = min(size, self.limit_bytes)
         if not self._waiting and self._used + size <= self.limit_bytes:
             self._used += size
-            return
+            return size
         if len(self._waiting) >= _MAX_WAITING:
             raise _overloaded()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,14 +45,16 @@ class BodyBudget:
             if isinstance(error, TimeoutError):
                 raise _overloaded() from None
             raise
+        return size
 
     def release(self, size: int) -> None:
-        """Return bytes that were reserved."""
-        self._used -= min(size, self.limit_bytes)
+        """Return what `reserve` has returned. The limit may have changed in the meantime."""
+        self._used -= size
         self._grant()
 
     def _grant(self) -> None:
-        while self._waiting and self._used + self._waiting[0][0] <= self.limit_bytes:
+        # A lower limit must not block a reservation that was made under a higher one.
+        while self._waiting and self._used + min(self._waiting[0][0], self.limit_bytes) <= self.limit_bytes:
             size, granted = self._waiting.popleft()
             if not granted.done():
                 self._used += size

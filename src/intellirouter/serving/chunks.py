@@ -11,6 +11,9 @@ from intellirouter.serving.head import FIELD_LINE, BadRequest
 _MAX_LINE_BYTES: Final = 4096
 _MAX_OVERHEAD_BYTES: Final = 16 * 1024
 """Limit of extensions and trailers of one body."""
+_MAX_FRAMING_BYTES: Final = 256 * 1024
+_MAX_FRAMING_RATIO: Final = 2
+"""Sizes and line ends of the chunks may have this many bytes, and in addition twice as many as the body."""
 _MAX_CHUNK_BYTES: Final = 2**40
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _FORBIDDEN_TRAILERS: Final = frozenset(
@@ -30,6 +33,7 @@ class ChunkDecoder:
         self._needs_line_end = False
         self._is_in_trailers = False
         self._overhead = 0
+        self._framing = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the pieces of the body in `data`. Raises `BadRequest`."""
@@ -40,6 +44,7 @@ class ChunkDecoder:
                 piece = data[at : at + self._left] if at or self._left < end else data
                 pieces.append(piece)
                 self._left -= len(piece)
+                self._framing -= _MAX_FRAMING_RATIO * len(piece)
                 at += len(piece)
                 self._needs_line_end = not self._left
                 continue
@@ -50,6 +55,9 @@ class ChunkDecoder:
             line = self._line + data[at : line_end + 1]
             self._line = b""
             at = line_end + 1
+            self._framing += len(line)
+            if self._framing > _MAX_FRAMING_BYTES:
+                raise BadRequest("The chunks of the request body are too small.")
             if self._take_line(line):
                 self.rest = data[at:]
                 break

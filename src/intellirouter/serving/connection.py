@@ -19,6 +19,8 @@ _MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
 """A client that has not sent its whole request gets this long to read the response, and may send this much."""
 _MAX_MALFORMED_BYTES: Final = 1024 * 1024
 """How much it may send after a malformed request."""
+_SLICE_BYTES: Final = 16 * 1024
+"""How much of a chunked body is decoded at a time. With the smallest chunks, that takes 4 ms."""
 _PROBE_AFTER_S: Final = 0.1
 _CR: Final = 13
 _PROBE_CHECK_S: Final = (0.01, 0.05, 0.2)
@@ -34,6 +36,7 @@ class Connection(ClientProtocol):
         "_linger_bytes",
         "_partial",
         "_request",
+        "_unread",
         "_waiting",
         "_waiting_since_s",
         "is_closing",
@@ -48,6 +51,8 @@ class Connection(ClientProtocol):
         """The beginning of a head."""
         self._waiting = b""
         """Bytes after the current request."""
+        self._unread = b""
+        """Bytes of a chunked body that are still to be decoded."""
         self._is_half_closed = False
         self._is_lingering = False
         self._linger_bytes = 0
@@ -67,7 +72,7 @@ class Connection(ClientProtocol):
         super().connection_lost(exc)
         self.server.discard(self)
         self._partial.clear()
-        self._waiting = b""
+        self._waiting = self._unread = b""
         request, self._request = self._request, None  # they refer to each other
         if request is not None:
             request.disconnect()
@@ -77,6 +82,8 @@ class Connection(ClientProtocol):
         if request is not None:
             if request.is_received:
                 self._hold(data)
+            elif self._unread:
+                self._unread += data
             else:
                 self._read_body(request, data)
         elif self._is_lingering:
@@ -99,6 +106,8 @@ class Connection(ClientProtocol):
         elif request.is_received:
             self._is_half_closed = True
             self.loop.call_later(_PROBE_AFTER_S, self._probe, request)
+        elif self._unread:
+            self._is_half_closed = True
         return self._is_half_closed
 
     def resume_writing(self) -> None:
@@ -160,12 +169,38 @@ class Connection(ClientProtocol):
         self.resume()
         self.server.open_socket(self._transport, head, data)
 
-    def _read_body(self, request: Request, data: bytes) -> None:
-        rest = request.feed(data)
-        if rest:
-            self._hold(rest)
-        elif not request.is_received and request.has_backlog():
+    def _read_body(self, request: Request, data: bytes) -> bool:
+        """Feed a part of the body to the request. Return whether that was all, not only the first slice."""
+        if request.head.is_chunked and len(data) > _SLICE_BYTES:
+            self._unread = data[_SLICE_BYTES:]
+            data = data[:_SLICE_BYTES]
             self.pause()
+            self.loop.call_soon(self._read_more, request)
+        rest = request.feed(data)
+        if request.is_received:
+            rest, self._unread = rest + self._unread, b""
+            if rest:
+                self._hold(rest)
+        elif request.has_backlog():
+            self.pause()
+        return not self._unread
+
+    def _read_more(self, request: Request) -> None:
+        """Decode the next slice of a chunked body, unless it must wait for memory."""
+        data, self._unread = self._unread, b""
+        if request is not self._request or not data:
+            return
+        if request.has_backlog():
+            self._unread = data
+            return
+        if not self._read_body(request, data):
+            return
+        if not self._is_half_closed:
+            self._wait_for_more()
+        elif request.is_received:
+            self.loop.call_later(_PROBE_AFTER_S, self._probe, request)
+        else:
+            self.abort()  # the client has gone in the middle of the body
 
     def _hold(self, data: bytes) -> None:
         """Keep bytes after the current request, and stop reading until it has been answered."""
@@ -248,8 +283,10 @@ class Connection(ClientProtocol):
         super().abort()
 
     def resume(self) -> None:
-        """Read again, if reading was paused and the client has not finished sending."""
-        if not self._is_half_closed:
+        """Read again, if reading was paused and the client has not finished sending. What has arrived comes first."""
+        if self._unread and self._request is not None:
+            self.loop.call_soon(self._read_more, self._request)
+        elif not self._is_half_closed:
             super().resume()
 
     def _linger(self, max_bytes: int) -> None:
@@ -260,7 +297,7 @@ class Connection(ClientProtocol):
         self.is_closing = self._is_lingering = True
         self._linger_bytes = max_bytes
         self._partial.clear()
-        self._waiting = b""
+        self._waiting = self._unread = b""
         self._waiting_since_s = self.loop.time()
         if self._is_half_closed or not self._transport.can_write_eof():
             self._transport.close()

@@ -113,7 +113,8 @@ class Request:
             except BadRequest as failure:
                 self._failure = failure
                 pieces = []
-            for piece in pieces:
+            if pieces:
+                piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # not an object for each tiny chunk
                 self._size += len(piece)
                 self._parts.append(piece)
             if self._decoder.rest is not None:
@@ -187,8 +188,7 @@ class Request:
                         raise self._failure.as_error()
                     if self._size >= self._granted_bytes or self.length > self._granted_bytes:
                         more = self.length or max(_CHUNKED_STEP_BYTES, self._size)
-                        await budget.reserve(more)
-                        reserved += more
+                        reserved += await budget.reserve(more)
                         self._granted_bytes += more
                         self._connection.resume()
                     else:

@@ -73,3 +73,23 @@ async def test_number_of_waiting_bodies_is_limited(monkeypatch: pytest.MonkeyPat
         await budget.reserve(1)
     waiting.cancel()
     await asyncio.wait([waiting])
+
+
+async def test_a_changed_limit_does_not_change_what_is_released() -> None:
+    budget = BodyBudget(100)
+    for _ in range(3):
+        reserved = await budget.reserve(90)
+        budget.limit_bytes = 10
+        budget.release(reserved)
+        budget.limit_bytes = 100
+    assert await asyncio.wait_for(budget.reserve(500), 1) == 100
+
+
+async def test_a_lowered_limit_does_not_block_who_waits() -> None:
+    budget = BodyBudget(100)
+    first = await budget.reserve(100)
+    waiting = asyncio.ensure_future(budget.reserve(80))
+    await asyncio.sleep(0)
+    budget.limit_bytes = 50
+    budget.release(first)
+    assert await asyncio.wait_for(waiting, 1) == 80

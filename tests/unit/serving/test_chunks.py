@@ -65,3 +65,19 @@ def test_malformed_body_is_refused_for_every_split(body: bytes) -> None:
         decode([body])
     with pytest.raises(BadRequest):
         decode([body[at : at + 1] for at in range(len(body))])
+
+
+@pytest.mark.parametrize(("size", "is_accepted"), [(1, False), (2, False), (3, True), (1000, True)])
+def test_chunks_that_are_mostly_framing_are_refused(size: int, is_accepted: bool) -> None:
+    decoder = ChunkDecoder()
+    chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+    data = chunk * (2_000_000 // len(chunk))
+    if is_accepted:
+        assert b"".join(decoder.feed(data)) == b"x" * (size * (2_000_000 // len(chunk)))
+        return
+    with pytest.raises(BadRequest, match="too small"):
+        decoder.feed(data)
+
+
+def test_a_short_body_may_consist_of_single_bytes() -> None:
+    assert b"".join(ChunkDecoder().feed(b"1\r\nx\r\n" * 50_000)) == b"x" * 50_000

@@ -14,6 +14,7 @@ from intellirouter.serving.state import ServerState
 
 Answer = Callable[[HttpRequest], Awaitable[None]]
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 
 
@@ -100,6 +101,10 @@ async def settle() -> None:
 async def echo(request: HttpRequest) -> None:
     body = await request.read_body(100, 5)
     request.respond(200, b"x: y\r\n", request.head.path.encode() + b" " + body)
+
+
+async def echo_much(request: HttpRequest) -> None:
+    request.respond(200, b"", await request.read_body(1_000_000, 5))
 
 
 async def stream(request: HttpRequest) -> None:
@@ -257,6 +262,43 @@ async def test_too_large_body_is_refused(framing: bytes) -> None:
 
     body = b"80\r\n" + b"a" * 128 + b"\r\n"
     assert body_of(await World(read).send(POST.replace(b"Content-Length: 5", framing), body)) == b"large"
+
+
+def tiny_chunks(body: bytes, size: int) -> bytes:
+    chunks = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("is_half_closed", [False, True])
+async def test_small_chunks_are_decoded_in_slices_between_which_others_continue(is_half_closed: bool) -> None:
+    world = World(echo_much)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    body = bytes(range(97, 123)) * 1000
+    other = asyncio.ensure_future(count())
+    world.connection.data_received(CHUNKED + tiny_chunks(body, 3) + GET)
+    if is_half_closed:
+        assert world.connection.eof_received() is True
+    for _ in range(10):
+        await settle()
+    other.cancel()
+    assert [body_of(part) for part in world.transport.sent.split(b"HTTP/1.1 200 OK")[1:]] == [body, b""]
+    assert turns > len(tiny_chunks(body, 3)) / 16384
+
+
+async def test_client_that_leaves_while_its_chunks_are_decoded_is_noticed() -> None:
+    world = World(echo_much)
+    world.connection.data_received(CHUNKED + tiny_chunks(b"abc" * 10_000, 3)[:-5])
+    assert world.connection.eof_received() is True
+    await settle()
+    assert world.transport.events[-1] == "abort"
+    assert world.transport.sent == b""
 
 
 async def test_body_that_does_not_arrive_times_out() -> None:

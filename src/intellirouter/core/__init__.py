@@ -10,7 +10,14 @@ from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.ids import new_id
-from intellirouter.core.json_outline import SMALL_BYTES, count_containers, is_large, outline_of
+from intellirouter.core.json_outline import (
+    SMALL_BYTES,
+    count_containers,
+    count_long_numbers,
+    examine,
+    is_large,
+    outline_of,
+)
 from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.money import Price, format_usd, pusd_per_token
@@ -87,9 +94,11 @@ __all__ = [
     "VendorRow",
     "Verdict",
     "count_containers",
+    "count_long_numbers",
     "errors",
     "estimate_input_tokens",
     "estimate_tokens",
+    "examine",
     "format_usd",
     "is_large",
     "is_off_loop",

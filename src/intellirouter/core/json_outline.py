@@ -17,25 +17,41 @@ FEW_VALUES: Final = 14_000
 _SHORT_BYTES: Final = 4096
 _MAX_ESCAPES: Final = 8000
 """Bodies with more escape sequences or quotation marks are not examined."""
+_MAX_LONG_CHARS: Final = 16 * 1024
+_LONG_NUMBER_CHARS: Final = 20
+_DIGITS: Final = frozenset(b"0123456789.")
+_ONLY_NUMBERS: Final = bytes(byte if byte in _DIGITS else 0x20 for byte in range(256))
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _NOT_OUTLINE: Final = bytes(set(range(256)) - set(b"[]{},"))
 
 
 def is_large(body: bytes) -> bool:
     """Return whether a body must be decoded off the event loop."""
-    size = len(body)
-    if size <= SMALL_BYTES:
-        return False
-    if size > MEDIUM_BYTES:
-        return True
-    if count_containers(body, FEW_CONTAINERS) <= FEW_CONTAINERS and count(body, b",", FEW_VALUES) <= FEW_VALUES:
-        return False
-    # Most of the marks may be in strings.
+    return len(body) > SMALL_BYTES and examine(body) is None
+
+
+def examine(body: bytes) -> bytes | None:
+    """Return the outline of a body that can be decoded on the event loop; None if the body is large."""
+    if len(body) > MEDIUM_BYTES:
+        return None
     if count(body, b"\\", _MAX_ESCAPES) > _MAX_ESCAPES or count(body, b'"', _MAX_ESCAPES) > _MAX_ESCAPES:
-        return True
-    outline = outline_of(body)
+        return None
+    outside = _outside_strings(body)
+    outline = outside.translate(None, _NOT_OUTLINE)
     values = outline.count(b",")
-    return values > FEW_VALUES or len(outline) - values > 2 * FEW_CONTAINERS
+    if values > FEW_VALUES or len(outline) - values > 2 * FEW_CONTAINERS:
+        return None
+    is_quick = len(outside) <= _MAX_LONG_CHARS or count_long_numbers(outside) <= _MAX_LONG_CHARS
+    return outline if is_quick else None
+
+
+def count_long_numbers(outside: bytes) -> int:
+    """Return the size of all numbers with more digits than a 64-bit integer or a double has. They take long to decode.
+
+    `outside` are the bytes outside of strings.
+    """
+    numbers = outside.translate(_ONLY_NUMBERS).split()
+    return sum([len(each) for each in numbers if len(each.lstrip(b"0.")) >= _LONG_NUMBER_CHARS])
 
 
 def count(body: bytes, mark: bytes, limit: int) -> int:
@@ -53,5 +69,9 @@ def count_containers(body: bytes, limit: int) -> int:
 
 def outline_of(body: bytes) -> bytes:
     """Return the brackets and commas that are not in strings. `body` must not be large, but it may be malformed."""
+    return _outside_strings(body).translate(None, _NOT_OUTLINE)
+
+
+def _outside_strings(body: bytes) -> bytes:
     plain = _ESCAPED.sub(b"", body) if b"\\" in body else body
-    return b"".join(plain.split(b'"')[::2]).translate(None, _NOT_OUTLINE)
+    return b"".join(plain.split(b'"')[::2])

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    SMALL_BYTES,
     Call,
     Clock,
     Decision,
@@ -27,10 +28,10 @@ from intellirouter.core import (
     SocketUpstream,
     Upstream,
     errors,
-    is_large,
+    examine,
     new_id,
 )
-from intellirouter.dialects import Endpoint, check_depth, check_json
+from intellirouter.dialects import Endpoint, check_depth, check_json, check_outline
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
@@ -115,11 +116,9 @@ class Spine:
     ) -> None:
         try:
             endpoint = exchange.endpoint
-            if is_large(body):
+            if self._is_large(endpoint, body):
                 call = await self._decode_large(endpoint, body, context)
             else:
-                if endpoint.is_json:
-                    self._check_structure(body)
                 call = endpoint.decode_request(body, context)
             request = self._resolve(exchange, call)
             dialect = request.call.dialect
@@ -165,12 +164,23 @@ class Spine:
         """Decode a request of any size and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
         return self._resolve(exchange, await self._decode_large(exchange.endpoint, body, context))
 
-    def _check_structure(self, body: bytes) -> None:
-        """Check a body that is not large. With the default limits, only its depth can exceed one."""
-        if self._limits_are_low:
-            check_json(body, self._limits)
-        else:
-            check_depth(body, self._limits.json_depth)
+    def _is_large(self, endpoint: Endpoint, body: bytes) -> bool:
+        """Return whether a body must be decoded off the event loop. Checks the limits of one that need not.
+
+        With the default limits, only its depth can exceed one.
+        """
+        is_small = len(body) <= SMALL_BYTES
+        outline = b"" if is_small else examine(body)
+        if outline is None:
+            return True
+        if endpoint.is_json:
+            if self._limits_are_low:
+                check_json(body, self._limits)
+            elif is_small:
+                check_depth(body, self._limits.json_depth)
+            else:
+                check_outline(outline, self._limits.json_depth)
+        return False
 
     async def _decode_large(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:
         """Check and decode a request off the event loop."""

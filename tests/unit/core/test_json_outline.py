@@ -42,6 +42,12 @@ def test_malformed_bodies_have_an_outline(body: bytes) -> None:
         (b"," * SMALL_BYTES, False),
         (b"{}" * (SMALL_BYTES // 2), False),
         (TEXT + b"a", False),
+        (TEXT + b"[" + b"12345678901234567.89012e-300," * 500 + b"1]", False),
+        (TEXT + b"[" + b"12345678901234567.89012e-300," * 1000 + b"1]", True),  # slow to decode
+        (TEXT + b"[" + b"1" * 4000 + b",2]", False),
+        (TEXT + b"[" + b"1" * 4000 + b"," + b"1" * 16_000 + b"]", True),
+        (TEXT + b"[" + b"0.00012345678901234567,-1.7976931348623157e+308," * 7_000 + b"1]", False),
+        (TEXT + b'["' + b"9" * 50_000 + b'"]', False),
         (TEXT + b"," * FEW_VALUES, False),
         (TEXT + b"," * (FEW_VALUES + 1), True),
         (TEXT + b"[]" * FEW_CONTAINERS, False),
@@ -53,7 +59,7 @@ def test_malformed_bodies_have_an_outline(body: bytes) -> None:
         (b'["' + b"{[," * 100_000 + b'"]', False),
         (b'["' + b'\\"{[,' * 7_900 + b'"]', False),
         (b'["' + b'\\"{[,' * 8_100 + b'"]', True),  # too many escapes to examine
-        (b'["' + b"[" * 40_000 + b'",' + b'"",' * 8_100 + b"0]", True),
+        (b'["' + b"[" * 40_000 + b'",' + b'"",' * 8_100 + b"0]", True),  # too many strings to examine
     ],
 )
 def test_body_is_large_by_size_or_by_structure(body: bytes, expected: bool) -> None:

@@ -31,6 +31,7 @@ _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
+_COMMENT_STARTS: Final = (b":", b"\n")
 _LAST_EVENTS: Final = 4
 """The finish reason, the usage, `[DONE]`; and one more, because some vendors send the usage with each of them."""
 _MAX_HELD_BYTES: Final = 256 * 1024
@@ -127,10 +128,10 @@ class ChatStreamRelay:
     def _relay(self, block: bytes) -> bytes:
         """Relay events after the first content. The events before the first one to read are relayed as a block."""
         cut = _last_events(block) if block.endswith(_END) else len(block)
-        if not (count := _plain_events(block[:cut])):
+        if (count := _plain_events(block[:cut])) is None:
             found = _MATTERS.search(block)
             cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
-            if not (count := _plain_events(block[:cut])):
+            if (count := _plain_events(block[:cut])) is None:
                 return self._inspect(block)
         self.content_events += count
         plain = self._without_null_usage(block[:cut])
@@ -167,6 +168,8 @@ class ChatStreamRelay:
 
     def _read_event(self, event: bytes) -> bytes:
         """Read one event, and return what the client gets for it."""
+        if event.startswith(_COMMENT_STARTS) and event.find(b"\n") >= len(event) - 2:
+            return event  # a comment of one line, or a blank line
         data = event_data(event)
         if data is None:
             if has_foreign_lines(event):
@@ -241,20 +244,20 @@ def _last_events(block: bytes) -> int:
     return at + 2
 
 
-def _plain_events(block: bytes) -> int:
-    """Return the number of events in a block if each is one data line with a plain chunk, otherwise 0.
+def _plain_events(block: bytes) -> int | None:
+    """Return how many events of a block have choices, if each is one data line with a plain chunk; otherwise None.
 
     This takes half as long as a regular expression that searches for events that are not plain.
     """
     if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
-        return 0
+        return None
     lines = block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
-    count = len(lines)
     try:
-        # If the number is right, there are no other lines with anything but spaces, which clients ignore.
-        return count if len(_check_plain(b"\n".join(lines))) == count else 0
+        chunks = _check_plain(b"\n".join(lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
+        return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
+    # If the number is right, there are no other lines with anything but spaces, which clients ignore.
+    return sum([1 for chunk in chunks if chunk.choices]) if len(chunks) == len(lines) else None
 
 
 def _not_an_event_stream(text: bytes) -> errors.UpstreamError:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from intellirouter.core import RequestLimits, errors
+from intellirouter.core import RequestLimits, count_long_numbers, errors
 from intellirouter.dialects.wire.json_depth import too_deep
 
 _SLICE_BYTES: Final = 64 * 1024
@@ -20,9 +20,8 @@ _MAX_ESCAPES: Final = 2_000_000
 _MAX_BYTES_OUTSIDE: Final = 16 * 1024 * 1024
 """Bytes outside of strings, most of which can only be white space."""
 _MAX_LONG_DIGITS: Final = 100_000
-"""Digits of numbers that do not fit into 64 bits."""
+"""Digits of numbers that do not fit into 64 bits, or have more digits than a double."""
 _STRING: Final = re.compile(rb'"[^"]*+"')
-_LONG_DIGITS: Final = re.compile(rb"[0-9]{19,}+")
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[]{},"))
 _OPENING: Final = frozenset(b"[{")
 
@@ -60,7 +59,7 @@ class _Scan:
         self._bytes += len(outside)
         if self._bytes > _MAX_BYTES_OUTSIDE:
             _refuse(f"The JSON body has more than {_MAX_BYTES_OUTSIDE} bytes outside of strings.", "Send compact JSON.")
-        self._digits += sum(map(len, _LONG_DIGITS.findall(outside)))
+        self._digits += count_long_numbers(outside)
         if self._digits > _MAX_LONG_DIGITS:
             _refuse("The JSON body contains too many long numbers.", "Send numbers with fewer digits.")
         structure = outside.translate(None, _NOT_STRUCTURE)

@@ -11,11 +11,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from intellirouter.core import errors
+from intellirouter.core import count_long_numbers, errors
 
 T = TypeVar("T")
 
-LARGE_BYTES: Final = 1024 * 1024
+LARGE_BYTES: Final = 128 * 1024
+_MAX_VECTOR_BYTES: Final = 1024 * 1024
 _PIECE_BYTES: Final = 256 * 1024
 _WINDOW_BYTES: Final = 64 * 1024
 _COUNTED_BYTES: Final = 4 * 1024 * 1024
@@ -25,6 +26,8 @@ _QUICK_NUMBERS: Final = 20_000
 _MAX_VALUES: Final = 3_000_000
 _MAX_OBJECTS: Final = 1_000_000
 _MAX_ESCAPES: Final = 8_000_000
+_MAX_LONG_DIGITS: Final = 100_000
+"""Digits of numbers with so many that each of them takes long to decode."""
 _MAX_LARGE_LEVELS: Final = 16
 """How deep arrays and objects may be nested that are larger than a piece."""
 _MAX_ROUNDS: Final = 64
@@ -59,8 +62,10 @@ def decode(body: bytes) -> Any:
 
 def decode_apart(decoder: "msgspec.json.Decoder[T]", vector: msgspec.Raw) -> T:
     """Decode one vector of a list of embeddings. All of them together may take too long for one call."""
-    if len(vector) > LARGE_BYTES:
-        raise errors.UpstreamAnswerTooLarge(f"The upstream returned an embedding of more than {LARGE_BYTES} bytes.")
+    if len(vector) > _MAX_VECTOR_BYTES:
+        raise errors.UpstreamAnswerTooLarge(
+            f"The upstream returned an embedding of more than {_MAX_VECTOR_BYTES} bytes."
+        )
     return decoder.decode(vector)
 
 
@@ -77,6 +82,8 @@ def check_size(body: bytes, *, counts_values: bool = True) -> None:
         return
     if _count(body, b"\\") > 2 * _MAX_ESCAPES:
         raise _too_large(f"{_MAX_ESCAPES} escape sequences")
+    if counts_values and sum(map(count_long_numbers, _outside_strings(body))) > _MAX_LONG_DIGITS:
+        raise _too_large(f"{_MAX_LONG_DIGITS} digits of long numbers")
     objects = _count(body, b"[") + _count(body, b"{")
     values = objects + _count(body, b",") if counts_values else 0
     if objects <= _MAX_OBJECTS and values <= _MAX_VALUES:

@@ -300,6 +300,13 @@ def test_content_is_counted_alike_whether_events_arrive_together_or_not(
         assert together.content_events == apart.content_events
 
 
+def test_events_without_choices_are_not_counted_as_content() -> None:
+    relay = ChatStreamRelay(keeps_usage=False)
+    relay.feed(stream(RAW))
+    relay.feed(stream(*[b'{"choices":[]}'] * 100, RAW))
+    assert relay.content_events == 2
+
+
 def test_nothing_is_relayed_after_the_terminator() -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     relay.feed(CONTENT + END)

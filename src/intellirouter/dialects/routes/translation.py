@@ -11,6 +11,12 @@ from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.tool_names import (
+    ClientNamesDecoder,
+    fitted_names,
+    with_client_names,
+    with_fitted_names,
+)
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
@@ -65,6 +71,8 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
+        if (names := fitted_names(conversation, self._traits.tool_names)) is not None:
+            conversation = with_fitted_names(conversation, names, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
         request = self._upstream.encode(conversation, deployment, losses)
@@ -90,6 +98,8 @@ class ChatTranslation(Route):
         check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
+        if (names := fitted_names(conversation, self._traits.tool_names)) is not None:
+            response = with_client_names(response, names)
         response = validate_answer(response, conversation)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
@@ -102,7 +112,9 @@ class ChatTranslation(Route):
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
-        decoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        if (names := fitted_names(conversation, self._traits.tool_names)) is not None:
+            decoder = ClientNamesDecoder(decoder, names)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
 
     def decode_error(

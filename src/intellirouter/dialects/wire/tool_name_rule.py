@@ -1,0 +1,29 @@
+"""The rules of upstreams for the names of tools."""
+
+import re
+from typing import Final
+
+
+class NameRule:
+    """The names that an upstream accepts: ASCII letters, digits and some punctuation, up to a length."""
+
+    __slots__ = ("_invalid", "_needs_letter", "is_valid", "max_chars")
+
+    def __init__(self, max_chars: int, *, punctuation: str = "_-", needs_letter: bool = False) -> None:
+        """`needs_letter`: the first character must be a letter or an underscore."""
+        allowed = f"A-Za-z0-9{re.escape(punctuation)}"
+        first = f"[A-Za-z_][{allowed}]{{0,{max_chars - 1}}}"
+        self.max_chars: Final = max_chars
+        self.is_valid: Final = re.compile(first if needs_letter else f"[{allowed}]{{1,{max_chars}}}").fullmatch
+        """Returns a match if the name is accepted, otherwise None."""
+        self._invalid: Final = re.compile(f"[^{allowed}]")
+        self._needs_letter: Final = needs_letter
+
+    def replace_invalid(self, name: str) -> str:
+        """Return the name with an underscore in place of each invalid character. It may be too long."""
+        name = self._invalid.sub("_", name) or "_"
+        return f"_{name}" if self._needs_letter and not (name[0].isalpha() or name[0] == "_") else name
+
+
+OPENAI_NAMES: Final = NameRule(64)
+"""For both of OpenAI's dialects. Other vendors of the chat dialect have this rule, or accept more."""

@@ -226,8 +226,7 @@ class _Builder:
 
     def _count_routes(self, row: CountEndpoint) -> Routes[Route]:
         counting: dict[str, Route] = {
-            name: CountTranslation(row.client, upstream, self._traits[name])
-            for name, upstream in self._counts.items()
+            name: CountTranslation(row.client, upstream, self._traits[name]) for name, upstream in self._counts.items()
         }
         return CountTable(counting, CountEstimate(row.client))
 

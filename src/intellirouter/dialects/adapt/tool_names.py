@@ -6,7 +6,6 @@ changed, and no two names become the same one.
 """
 
 import hashlib
-import re
 from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Final
@@ -29,7 +28,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 from intellirouter.dialects.protocols import StreamDecoder
-from intellirouter.dialects.wire.tool_name_rule import NameRule
+from intellirouter.dialects.wire.tool_name_rule import OPENAI_NAMES, NameRule
 
 _DIGEST_CHARS: Final = 8
 
@@ -66,13 +65,23 @@ def fitted_name(name: str, rule: NameRule, taken: Collection[str], *, key: str =
     fitted = rule.replace_invalid(name)
     if len(fitted) <= rule.max_chars and fitted not in taken:
         return fitted
-    stem = rule.replace_invalid(fitted[-(rule.max_chars - _DIGEST_CHARS - 1) :])[: rule.max_chars - _DIGEST_CHARS - 1]
+    size = rule.max_chars - _DIGEST_CHARS - 1
+    stem = rule.replace_invalid(fitted[-size:])
+    if len(stem) > size:  # An underscore was put in front of it.
+        stem = rule.replace_invalid(fitted[1 - size :])
     for attempt in count():
         seed = f"{key or name}\0{attempt}" if attempt else key or name
         digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
         if (fitted := f"{stem}_{digest}") not in taken:
             break
     return fitted
+
+
+def output_name(name: str, default: str) -> str:
+    """Return the name of an output format as OpenAI and Bedrock accept it. It does not come back in answers."""
+    if not name or OPENAI_NAMES.is_valid(name):
+        return name or default
+    return fitted_name(name, OPENAI_NAMES, ())
 
 
 def _names_in(conversation: Conversation) -> Iterator[str]:

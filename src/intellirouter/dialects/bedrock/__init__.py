@@ -11,6 +11,8 @@ from intellirouter.dialects.bedrock.upstream_content import DIALECT
 from intellirouter.dialects.spec import DialectSpec, Traits
 from intellirouter.dialects.wire.tool_name_rule import NameRule
 
-SPEC: Final = DialectSpec(name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM, traits=Traits(tool_names=NameRule(64)))
+SPEC: Final = DialectSpec(
+    name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM, traits=Traits(tool_names=NameRule(64))
+)
 
 __all__ = ["SPEC", "UPSTREAM"]

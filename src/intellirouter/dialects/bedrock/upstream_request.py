@@ -12,6 +12,7 @@ import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
     ReasoningSettings,
@@ -187,7 +188,7 @@ class RequestWriter:
             self._losses.add("output.schema", "converted", "objects closed, limits moved to descriptions")
         definition = {"schema": msgspec.json.encode(adapted).decode()}
         if output.name:
-            definition["name"] = output.name
+            definition["name"] = output_name(output.name, "answer")
         if output.description:
             definition["description"] = output.description
         return {"type": "json_schema", "structure": {"jsonSchema": definition}}

@@ -13,7 +13,14 @@ from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, Gem
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
 from intellirouter.dialects.gemini.upstream_request import LAYOUT
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK
-from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, EmbeddingsEndpoint, PathPattern, Traits
+from intellirouter.dialects.spec import (
+    ChatEndpoint,
+    CountEndpoint,
+    DialectSpec,
+    EmbeddingsEndpoint,
+    PathPattern,
+    Traits,
+)
 from intellirouter.dialects.wire.tool_name_rule import NameRule
 
 CLIENT: Final = GeminiClient()

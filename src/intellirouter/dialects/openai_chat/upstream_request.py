@@ -12,6 +12,7 @@ from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
+from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -177,7 +178,8 @@ class _Writer:
                 add_instruction(self._body, json_instruction(None))
                 self._losses.add("output", "converted", "instruction in the system prompt")
         elif output.kind == "json_schema":
-            schema: dict[str, Any] = {"name": output.name or "response", "schema": output.schema or {}}
+            name = output.name if self._is_same_dialect else output_name(output.name, "response")
+            schema: dict[str, Any] = {"name": name or "response", "schema": output.schema or {}}
             if output.description:
                 schema["description"] = output.description
             if output.is_strict is not None:

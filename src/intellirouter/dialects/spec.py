@@ -37,6 +37,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Whether a request can force a tool call. If not, the tool's arguments are requested as structured output."""
     tool_names: NameRule | None = None
     """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
+    tool_properties: NameRule | None = None
+    """The same for the names of the properties at the top level of tools' schemas."""
 
 
 class PathPattern(Struct, frozen=True):

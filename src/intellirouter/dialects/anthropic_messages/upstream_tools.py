@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from intellirouter.core import LossReport, errors
+from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.anthropic_messages.client_response import INPUT
 from intellirouter.dialects.anthropic_messages.upstream_blocks import cache_control
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, CustomTool, ServerTool, Tool, ToolChoice
 
+_NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _TYPES_BY_MODE: Final = {"none": "none", "auto": "auto", "required": "any", "named": "tool"}
 
 
@@ -53,17 +55,17 @@ def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dic
     written: dict[str, Any] = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = _object_schema(tool.parameters)
+    written["input_schema"] = _with_type(tool.parameters) if is_same_dialect else object_schema(tool.parameters, losses)
     if tool.is_strict:
         written["strict"] = True
     written |= cache_control(tool.cache)
     return written | tool.extras if is_same_dialect else written
 
 
-def _object_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of the arguments with `type`, which is required and must be `object`."""
+def _with_type(parameters: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the schema of a client of the same dialect. `type` is required."""
     if not parameters:
-        return {"type": "object", "properties": {}}
+        return dict(_NO_ARGUMENTS)
     return parameters if "type" in parameters else {"type": "object", **parameters}
 
 
@@ -108,4 +110,4 @@ def declare_history_tools(turns: list[dict[str, Any]], losses: LossReport) -> li
     calls = (block for turn in turns for block in turn["content"] if block["type"] == "tool_use")
     names = dict.fromkeys(block["name"] for block in calls) or {"unknown_tool": None}
     losses.add("tools", "emulated", "tools of earlier calls are declared")
-    return [{"name": name, "input_schema": _object_schema(None)} for name in names]
+    return [{"name": name, "input_schema": dict(_NO_ARGUMENTS)} for name in names]

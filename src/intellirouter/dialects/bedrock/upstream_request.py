@@ -12,6 +12,7 @@ import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
@@ -140,8 +141,7 @@ class RequestWriter:
             self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
             spec = {"name": tool.name, "inputSchema": {"json": custom_tool_schema(tool)}}
         elif isinstance(tool, FunctionTool):
-            parameters = tool.parameters or _ANY_OBJECT_SCHEMA
-            schema = parameters if "type" in parameters else {"type": "object", **parameters}
+            schema = object_schema(tool.parameters, self._losses)
             spec = {"name": tool.name, "inputSchema": {"json": schema}}
             if tool.is_strict:
                 spec["strict"] = True

@@ -11,6 +11,7 @@ from msgspec import structs
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
@@ -138,10 +139,10 @@ class _Writer:
         function: dict[str, Any] = {"name": tool.name}
         if tool.description:
             function["description"] = tool.description
-        if tool.parameters is not None:
+        if not self._is_same_dialect:
+            function["parameters"] = with_properties(object_schema(tool.parameters, self._losses))
+        elif tool.parameters is not None:
             function["parameters"] = tool.parameters
-        elif not self._is_same_dialect:
-            function["parameters"] = {"type": "object", "properties": {}}
         if tool.is_strict is not None:
             function["strict"] = tool.is_strict
         encoded: dict[str, Any] = {"type": "function", "function": function}

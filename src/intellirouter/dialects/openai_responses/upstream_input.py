@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -301,7 +302,7 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
             else:
                 losses.dropped(f"tools[].{tool.kind}")
             continue
-        definition = _write_tool(tool, is_same_dialect=is_same_dialect)
+        definition = _write_tool(tool, losses, is_same_dialect=is_same_dialect)
         if tool.cache is not None:
             losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
@@ -322,11 +323,13 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
     return written
 
 
-def _write_tool(tool: FunctionTool | CustomTool, *, is_same_dialect: bool) -> dict[str, Any]:
+def _write_tool(tool: FunctionTool | CustomTool, losses: LossReport, *, is_same_dialect: bool) -> dict[str, Any]:
     extras = {name: value for name, value in tool.extras.items() if name != "namespace"}
     definition: dict[str, Any]
     if isinstance(tool, FunctionTool):
-        parameters = tool.parameters if tool.parameters is not None else {"type": "object", "properties": {}}
+        parameters = tool.parameters
+        if parameters is None or not is_same_dialect:
+            parameters = with_properties(object_schema(parameters, losses))
         definition = {"type": "function", "name": tool.name, "parameters": parameters}
         # If `strict` is missing, it is true in this dialect and false in the others.
         if tool.is_strict is not None or not is_same_dialect:

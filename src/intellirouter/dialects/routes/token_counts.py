@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.tool_names import fitted_names, with_fitted_names
+from intellirouter.dialects.adapt.tool_fit import tool_fit
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, Route, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
@@ -26,8 +26,8 @@ class CountTranslation(Route):
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         conversation, losses = conversation_of(call, self._client.decode), LossReport()
-        if (names := fitted_names(conversation, self._traits.tool_names)) is not None:
-            conversation = with_fitted_names(conversation, names, losses)
+        if (fit := tool_fit(conversation, self._traits.tool_names, self._traits.tool_properties)) is not None:
+            conversation = fit.for_upstream(conversation, losses)
         return self._upstream.encode_count(conversation, deployment, losses)  # Losses concern the answer.
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The rules of upstreams for the names of tools."""
+"""The rules of upstreams for the names of tools and of their properties."""
 
 import re
 from typing import Final
@@ -25,5 +25,7 @@ class NameRule:
         return f"_{name}" if self._needs_letter and not (name[0].isalpha() or name[0] == "_") else name
 
 
+CLAUDE_PROPERTIES: Final = NameRule(64, punctuation="_.-")
+"""For Claude, through Anthropic's API and through Bedrock. Only the names at the top level are checked."""
 OPENAI_NAMES: Final = NameRule(64)
 """For both of OpenAI's dialects. Other vendors of the chat dialect have this rule, or accept more."""

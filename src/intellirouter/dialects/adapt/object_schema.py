@@ -43,6 +43,16 @@ def with_properties(schema: Schema) -> Schema:
     return schema if "properties" in schema else {**schema, "properties": {}}
 
 
+def referenced_schema(root: Schema, reference: str) -> Any:
+    """Return the schema at a reference into the same document; None if there is none."""
+    if not reference.startswith("#"):
+        return None
+    value: Any = root
+    for name in reference[1:].split("/")[1:]:
+        value = value.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(value, dict) else None
+    return value
+
+
 def _accepts_object(schema: Schema) -> bool:
     kind = schema.get("type")
     return "object" in kind if isinstance(kind, list) else kind in (None, "object", "null")
@@ -74,7 +84,7 @@ class _Merger:
             return {}  # It accepts everything.
         plain = {name: value for name, value in schema.items() if name not in _UNSUPPORTED}
         if isinstance(reference := schema.get("$ref"), str):
-            target = self._plain(_at(self._root, reference), depth + 1, is_always_valid=is_always_valid)
+            target = self._plain(referenced_schema(self._root, reference), depth + 1, is_always_valid=is_always_valid)
             plain = _both(plain, target)
         for part in _list(schema.get("allOf")):
             plain = _both(plain, self._plain(part, depth + 1, is_always_valid=is_always_valid))
@@ -93,16 +103,6 @@ class _Merger:
         if len(texts) > 1 and all(groups):
             amount = "exactly one" if keyword == "oneOf" else "at least one"
             self._hints.append(f"The arguments must contain {amount} of: {', '.join(texts)}.")
-
-
-def _at(root: Schema, reference: str) -> Any:
-    """Return the schema at a reference into the same document; None if there is none."""
-    if not reference.startswith("#"):
-        return None
-    value: Any = root
-    for name in reference[1:].split("/")[1:]:
-        value = value.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(value, dict) else None
-    return value
 
 
 def _both(first: Schema, second: Schema) -> Schema:

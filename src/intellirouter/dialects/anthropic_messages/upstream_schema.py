@@ -1,11 +1,17 @@
-"""Adapts JSON Schemas for structured output to what Anthropic accepts."""
+"""Adapts JSON Schemas for structured output and strict tools to what Anthropic accepts, which is the same for both.
 
+Source: Anthropic, "Structured outputs", JSON Schema limitations. Bedrock accepts the same schemas.
+"""
+
+import re
 from typing import Any, Final
 
 import msgspec
 
+from intellirouter.dialects.adapt.object_schema import referenced_schema
+
 _NAMED_SUBSCHEMAS: Final = frozenset({"properties", "$defs", "definitions"})
-_SUBSCHEMAS: Final = frozenset({"items", "prefixItems", "anyOf", "allOf", "oneOf"})
+_SUBSCHEMAS: Final = frozenset({"items", "prefixItems", "anyOf", "allOf"})
 _UNSUPPORTED_LIMITS: Final = frozenset(
     {
         "minimum",
@@ -19,9 +25,34 @@ _UNSUPPORTED_LIMITS: Final = frozenset(
         "uniqueItems",
         "minProperties",
         "maxProperties",
+        "contains",
+        "minContains",
+        "maxContains",
+        "propertyNames",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "not",
+        "if",
+        "then",
+        "else",
     }
 )
 """Keywords that Anthropic rejects with status 400. `minItems` is accepted if it is 0 or 1."""
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+_UNSUPPORTED_IN_PATTERNS: Final = re.compile(r"\(\?(?!:)|\\[1-9bBkpP]")
+"""Lookaround, named groups, backreferences, word boundaries and character properties."""
+
+
+def strict_schema(schema: Any) -> Any:
+    """Return the schema as `adapt_schema` does; None if it has no strict form.
+
+    A strict schema lists all properties of every object, and does not refer to itself.
+    """
+    return adapt_schema(schema) if _Expressible(schema).is_expressible(schema, is_root=True) else None
 
 
 def adapt_schema(schema: Any) -> Any:
@@ -37,16 +68,82 @@ def adapt_schema(schema: Any) -> Any:
     adapted: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for name, value in schema.items():
-        if name in _UNSUPPORTED_LIMITS or (name == "minItems" and value not in (0, 1)):
+        if _is_unsupported(name, value):
             limits[name] = value
+        elif name == "oneOf":  # Only `anyOf` is supported, which accepts the same, and more.
+            adapted.setdefault("anyOf", adapt_schema(value))
         elif name in _NAMED_SUBSCHEMAS and isinstance(value, dict):
             adapted[name] = {key: adapt_schema(item) for key, item in value.items()}
         else:
-            adapted[name] = adapt_schema(value) if name in _SUBSCHEMAS else value
-    if adapted.get("type") == "object" and "additionalProperties" not in adapted:
+            adapted[name] = adapt_schema(value) if name in _SUBSCHEMAS else value  # `anyOf` replaces `oneOf`.
+    if _is_object(adapted):
         adapted["additionalProperties"] = False
     if limits:
         description = adapted.get("description")
         text = msgspec.json.encode(limits).decode()
         adapted["description"] = f"{description} {text}" if isinstance(description, str) and description else text
     return adapted
+
+
+def _is_unsupported(name: str, value: Any) -> bool:
+    match name:
+        case "minItems":
+            return value not in (0, 1)
+        case "format":
+            return not isinstance(value, str) or value not in _FORMATS
+        case "pattern":
+            return isinstance(value, str) and _UNSUPPORTED_IN_PATTERNS.search(value) is not None
+        case _:
+            return name in _UNSUPPORTED_LIMITS
+
+
+def _is_object(schema: dict[str, Any]) -> bool:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return "object" in kind
+    return kind == "object" or (kind is None and isinstance(schema.get("properties"), dict))
+
+
+class _Expressible:
+    """Finds what no strict schema can express: objects with arbitrary properties, recursion, external references."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._followed: dict[str, bool] = {}
+        """By reference: whether it has been followed to its end."""
+
+    def is_expressible(self, schema: Any, *, is_root: bool = False) -> bool:
+        if isinstance(schema, list):
+            return all(map(self.is_expressible, schema))
+        if not isinstance(schema, dict):
+            return True
+        if _is_object(schema) and _has_arbitrary_properties(schema, is_root=is_root):
+            return False
+        for name, value in schema.items():
+            if name == "$ref":
+                is_accepted = self._is_reference_expressible(value)
+            elif name in _NAMED_SUBSCHEMAS and isinstance(value, dict):
+                # Definitions only matter if there is a reference to them.
+                is_accepted = name != "properties" or self.is_expressible([*value.values()])
+            else:
+                is_accepted = (name not in _SUBSCHEMAS and name != "oneOf") or self.is_expressible(value)
+            if not is_accepted:
+                return False
+        return True
+
+    def _is_reference_expressible(self, reference: Any) -> bool:
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return False
+        if reference in self._followed:
+            return self._followed[reference]  # False: it leads to itself.
+        self._followed[reference] = False
+        if self.is_expressible(referenced_schema(self._root, reference)):
+            self._followed[reference] = True
+        return self._followed[reference]
+
+
+def _has_arbitrary_properties(schema: dict[str, Any], *, is_root: bool) -> bool:
+    additional = schema.get("additionalProperties")
+    if "patternProperties" in schema or isinstance(additional, dict):
+        return True
+    return not is_root and "properties" not in schema and additional is not False

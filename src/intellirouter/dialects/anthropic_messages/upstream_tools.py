@@ -7,8 +7,9 @@ from intellirouter.core import LossReport, errors
 from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.anthropic_messages.client_response import INPUT
 from intellirouter.dialects.anthropic_messages.upstream_blocks import cache_control
+from intellirouter.dialects.anthropic_messages.upstream_schema import strict_schema
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
-from intellirouter.dialects.ir import Conversation, CustomTool, ServerTool, Tool, ToolChoice
+from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
 
 _NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _TYPES_BY_MODE: Final = {"none": "none", "auto": "auto", "required": "any", "named": "tool"}
@@ -55,11 +56,29 @@ def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dic
     written: dict[str, Any] = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = _with_type(tool.parameters) if is_same_dialect else object_schema(tool.parameters, losses)
-    if tool.is_strict:
+    if is_same_dialect:
+        written["input_schema"] = _with_type(tool.parameters)
+        is_strict = bool(tool.is_strict)
+    else:
+        written["input_schema"], is_strict = tool_schema(tool, losses)
+    if is_strict:
         written["strict"] = True
     written |= cache_control(tool.cache)
     return written | tool.extras if is_same_dialect else written
+
+
+def tool_schema(tool: FunctionTool, losses: LossReport) -> tuple[dict[str, Any], bool]:
+    """Return the schema of the arguments, and whether the tool can be strict. Also for Bedrock."""
+    schema = object_schema(tool.parameters, losses)
+    if not tool.is_strict:
+        return schema, False
+    adapted = strict_schema(schema)
+    if adapted is None:
+        losses.add("tools[].strict", "dropped", "its schema has no strict form")
+        return schema, False
+    if adapted != schema:
+        losses.add("tools[].parameters", "converted", "objects closed, limits moved to descriptions")
+    return adapted, True
 
 
 def _with_type(parameters: dict[str, Any] | None) -> dict[str, Any]:

@@ -313,3 +313,11 @@ def test_namespaced_tools_with_long_names_are_restored() -> None:
     assert answer.body is not None
     item = next(each for each in json.loads(answer.body)["output"] if each["type"] == "function_call")
     assert (item["namespace"], item["name"]) == (f"{'n' * 80}b", "search")
+
+
+@pytest.mark.parametrize(
+    ("names", "are_valid"),
+    [([], True), (["a"], True), (["a", "b-c"], True), (["a", ""], False), (["a\nb"], False), (["a\nb", "c"], False)],
+)
+def test_many_names_are_checked_at_once(names: list[str], are_valid: bool) -> None:
+    assert OPENAI_NAMES.are_valid(names) is are_valid

@@ -45,9 +45,9 @@ def fitted_names(conversation: Conversation, rule: NameRule | None) -> FittedNam
     if rule is None:
         return None
     names = dict.fromkeys(_names_in(conversation))
-    invalid = [name for name in names if not rule.is_valid(name)]
-    if not invalid:
+    if rule.are_valid(names):
         return None
+    invalid = [name for name in names if not rule.is_valid(name)]
     taken = names.keys() - invalid
     by_client_name: dict[str, str] = {}
     for name in invalid:

@@ -42,12 +42,12 @@ def fitted_properties(conversation: Conversation, rule: NameRule | None) -> Fitt
     if rule is None:
         return None
     found: FittedProperties = {}
+    ignored = LossReport()
     for tool in conversation.tools:
-        if not isinstance(tool, FunctionTool) or not tool.parameters:
-            continue
-        properties = object_schema(tool.parameters, LossReport()).get("properties")
-        if isinstance(properties, dict) and not all(map(rule.is_valid, properties)):
-            found[tool.name] = _fitted(properties, rule)
+        if isinstance(tool, FunctionTool) and tool.parameters:
+            properties = object_schema(tool.parameters, ignored).get("properties")
+            if isinstance(properties, dict) and not rule.are_valid(properties):
+                found[tool.name] = _fitted(properties, rule)
     return found or None
 
 

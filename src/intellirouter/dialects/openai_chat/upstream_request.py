@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
     ServerTool,
     ToolChoice,
 )
+from intellirouter.dialects.openai.strict_schema import strictness
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
@@ -143,8 +144,12 @@ class _Writer:
             function["parameters"] = with_properties(object_schema(tool.parameters, self._losses))
         elif tool.parameters is not None:
             function["parameters"] = tool.parameters
-        if tool.is_strict is not None:
-            function["strict"] = tool.is_strict
+        is_strict = tool.is_strict
+        if self._is_openai:
+            parameters = function.get("parameters")
+            is_strict = strictness(tool, parameters, self._conversation.dialect, self._losses)
+        if is_strict is not None:
+            function["strict"] = is_strict
         encoded: dict[str, Any] = {"type": "function", "function": function}
         if tool.cache is not None:
             mark_cache(encoded, tool.cache.ttl, self._deployment, self._losses, is_same_dialect=self._is_same_dialect)

@@ -43,6 +43,10 @@ _UNSUPPORTED_LIMITS: Final = frozenset(
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
+_MAX_STRICT_TOOLS: Final = 20
+_MAX_OPTIONAL_PROPERTIES: Final = 24
+_MAX_UNIONS: Final = 16
+"""The limits of one request, for all of its strict tools together."""
 _UNSUPPORTED_IN_PATTERNS: Final = re.compile(r"\(\?(?!:)|\\[1-9bBkpP]")
 """Lookaround, named groups, backreferences, word boundaries and character properties."""
 
@@ -104,6 +108,43 @@ def _is_object(schema: dict[str, Any]) -> bool:
     return kind == "object" or (kind is None and isinstance(schema.get("properties"), dict))
 
 
+class StrictBudget:
+    """How much of strict mode is left for the other tools of a request."""
+
+    def __init__(self) -> None:
+        self._tools = _MAX_STRICT_TOOLS
+        self._optional = _MAX_OPTIONAL_PROPERTIES
+        self._unions = _MAX_UNIONS
+
+    def admits(self, schema: Any) -> bool:
+        """Return whether a tool with this schema can be strict, and if so, count it."""
+        optional, unions = _count_costs(schema)
+        if self._tools == 0 or optional > self._optional or unions > self._unions:
+            return False
+        self._tools -= 1
+        self._optional -= optional
+        self._unions -= unions
+        return True
+
+
+def _count_costs(schema: Any) -> tuple[int, int]:
+    """Return the numbers of optional properties and of alternatives."""
+    if not isinstance(schema, dict):
+        schemas, optional, unions = schema if isinstance(schema, list) else [], 0, 0
+    else:
+        properties, required = schema.get("properties"), schema.get("required")
+        names = required if isinstance(required, list) else []
+        optional = sum(name not in names for name in properties) if isinstance(properties, dict) else 0
+        unions = int("anyOf" in schema or isinstance(schema.get("type"), list))
+        schemas = [schema[name] for name in _SUBSCHEMAS & schema.keys()]
+        for name in _NAMED_SUBSCHEMAS & schema.keys():
+            schemas += schema[name].values() if isinstance(schema[name], dict) else ()
+    for inner_optional, inner_unions in map(_count_costs, schemas):
+        optional += inner_optional
+        unions += inner_unions
+    return optional, unions
+
+
 class _Expressible:
     """Finds what no strict schema can express: objects with arbitrary properties, recursion, external references."""
 
@@ -125,6 +166,8 @@ class _Expressible:
             elif name in _NAMED_SUBSCHEMAS and isinstance(value, dict):
                 # Definitions only matter if there is a reference to them.
                 is_accepted = name != "properties" or self.is_expressible([*value.values()])
+            elif name == "allOf" and isinstance(value, list) and any(map(_is_reference, value)):
+                is_accepted = False
             else:
                 is_accepted = (name not in _SUBSCHEMAS and name != "oneOf") or self.is_expressible(value)
             if not is_accepted:
@@ -147,3 +190,7 @@ def _has_arbitrary_properties(schema: dict[str, Any], *, is_root: bool) -> bool:
     if "patternProperties" in schema or isinstance(additional, dict):
         return True
     return not is_root and "properties" not in schema and additional is not False
+
+
+def _is_reference(schema: Any) -> bool:
+    return isinstance(schema, dict) and "$ref" in schema

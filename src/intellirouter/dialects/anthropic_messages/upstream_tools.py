@@ -7,7 +7,7 @@ from intellirouter.core import LossReport, errors
 from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.anthropic_messages.client_response import INPUT
 from intellirouter.dialects.anthropic_messages.upstream_blocks import cache_control
-from intellirouter.dialects.anthropic_messages.upstream_schema import strict_schema
+from intellirouter.dialects.anthropic_messages.upstream_schema import StrictBudget, strict_schema
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
 
@@ -33,7 +33,8 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
         allowed = frozenset(choice.allowed)
         tools = [tool for tool in tools if isinstance(tool, ServerTool) or tool.name in allowed]
         losses.add("tool_choice", "converted", "only the allowed tools are sent")
-    return [_write_tool(tool, losses, is_same_dialect=conversation.dialect == DIALECT) for tool in tools]
+    budget = None if conversation.dialect == DIALECT else StrictBudget()
+    return [_write_tool(tool, budget, losses) for tool in tools]
 
 
 def _is_dropped(tool: Tool, losses: LossReport) -> bool:
@@ -47,7 +48,8 @@ def _tool_name(tool: Tool) -> Any:
     return tool.raw.get("name") if isinstance(tool, ServerTool) else tool.name
 
 
-def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dict[str, Any]:
+def _write_tool(tool: Tool, budget: StrictBudget | None, losses: LossReport) -> dict[str, Any]:
+    """Write a tool. `budget` is None for a client of the same dialect."""
     if isinstance(tool, ServerTool):
         raw: dict[str, Any] = tool.raw
         return raw
@@ -56,18 +58,18 @@ def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dic
     written: dict[str, Any] = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    if is_same_dialect:
+    if budget is None:
         written["input_schema"] = _with_type(tool.parameters)
         is_strict = bool(tool.is_strict)
     else:
-        written["input_schema"], is_strict = tool_schema(tool, losses)
+        written["input_schema"], is_strict = tool_schema(tool, budget, losses)
     if is_strict:
         written["strict"] = True
     written |= cache_control(tool.cache)
-    return written | tool.extras if is_same_dialect else written
+    return written | tool.extras if budget is None else written
 
 
-def tool_schema(tool: FunctionTool, losses: LossReport) -> tuple[dict[str, Any], bool]:
+def tool_schema(tool: FunctionTool, budget: StrictBudget, losses: LossReport) -> tuple[dict[str, Any], bool]:
     """Return the schema of the arguments, and whether the tool can be strict. Also for Bedrock."""
     schema = object_schema(tool.parameters, losses)
     if not tool.is_strict:
@@ -75,6 +77,9 @@ def tool_schema(tool: FunctionTool, losses: LossReport) -> tuple[dict[str, Any],
     adapted = strict_schema(schema)
     if adapted is None:
         losses.add("tools[].strict", "dropped", "its schema has no strict form")
+        return schema, False
+    if not budget.admits(adapted):
+        losses.add("tools[].strict", "dropped", "too many strict tools, optional properties or alternatives")
         return schema, False
     if adapted != schema:
         losses.add("tools[].parameters", "converted", "objects closed, limits moved to descriptions")

@@ -19,7 +19,7 @@ from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     is_disabled,
     translated_settings,
 )
-from intellirouter.dialects.anthropic_messages.upstream_schema import strict_schema
+from intellirouter.dialects.anthropic_messages.upstream_schema import StrictBudget, strict_schema
 from intellirouter.dialects.anthropic_messages.upstream_tools import tool_schema
 from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
 from intellirouter.dialects.ir import (
@@ -66,6 +66,7 @@ class RequestWriter:
         """`additionalModelRequestFields`."""
         self._config: dict[str, Any] = {}
         """`inferenceConfig`."""
+        self._strict_budget = StrictBudget()
         self._output: dict[str, Any] = {}
         """`outputConfig`."""
 
@@ -141,7 +142,7 @@ class RequestWriter:
             self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
             spec = {"name": tool.name, "inputSchema": {"json": custom_tool_schema(tool)}}
         elif isinstance(tool, FunctionTool):
-            schema, is_strict = tool_schema(tool, self._losses)
+            schema, is_strict = tool_schema(tool, self._strict_budget, self._losses)
             spec = {"name": tool.name, "inputSchema": {"json": schema}}
             if is_strict:
                 spec["strict"] = True

@@ -97,6 +97,7 @@ INEXPRESSIBLE: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": {"$ref": "#"}}},
     {"type": "object", "properties": {"a": {"$ref": "https://example.com/schema"}}},
     {"type": "object", "properties": {"a": {"$ref": 7}}},
+    {"type": "object", "properties": {"a": {"allOf": [{"$ref": "#/$defs/x"}]}}, "$defs": {"x": {}}},
     {"$ref": "#/$defs/node", "$defs": {"node": TREE}},
 ]
 
@@ -147,6 +148,33 @@ def test_a_tool_without_a_strict_form_is_not_strict(schema: dict[str, Any]) -> N
     converse, losses = encode_converse(tools=[tool])
     assert "strict" not in converse["toolConfig"]["tools"][0]["toolSpec"]
     assert [loss.partition(";")[0] for loss in losses] == ["tools[].strict"]
+
+
+def _strict_tools(count: int, schema: dict[str, Any]) -> list[FunctionTool]:
+    return [FunctionTool(name=f"f{at}", parameters=schema, is_strict=True) for at in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "properties", "required", "strict"),
+    [
+        (21, {"a": {}}, ["a"], 20),
+        (4, {name: {} for name in "abcdefgh"}, [], 3),
+        (3, {name: {"type": ["string", "null"]} for name in "abcdefgh"}, [*"abcdefgh"], 2),
+        (3, {name: {"items": {"anyOf": [{}]}} for name in "abcdefgh"}, [*"abcdefgh"], 2),
+        (2, {"o": {"type": "object", "properties": {str(at): {} for at in range(20)}}}, ["o"], 1),
+    ],
+)
+def test_the_limits_of_strict_mode_apply_to_all_tools_together(
+    count: int, properties: dict[str, Any], required: list[str], strict: int
+) -> None:
+    schema = {"type": "object", "properties": properties, "required": required}
+    tools = _strict_tools(count, schema)
+    body, lost = encoded(chat(tools=tools, sampling=Sampling(max_output_tokens=9)))
+    assert [tool.get("strict", False) for tool in body["tools"]] == [at < strict for at in range(count)]
+    assert body["tools"][-1]["input_schema"] == schema
+    assert lost == {"tools[].parameters": "converted", "tools[].strict": "dropped"}
+    converse, _ = encode_converse(tools=tools)
+    assert sum(tool["toolSpec"].get("strict", False) for tool in converse["toolConfig"]["tools"]) == strict
 
 
 def test_an_output_format_without_a_strict_form_is_an_instruction() -> None:

@@ -152,7 +152,9 @@ class _Builder:
         self.chat: dict[str, ChatUpstream] = _codecs((spec.name, spec.chat) for spec in specs)
         self._counts: dict[str, CountUpstream] = _codecs((spec.name, spec.counts) for spec in specs)
         self._embeddings: dict[str, EmbeddingsUpstream] = _codecs((spec.name, spec.embeddings) for spec in specs)
-        self._traits: dict[str, Traits] = {spec.name: spec.traits for spec in specs if spec.chat is not None}
+        self._traits: dict[str, Traits] = {
+            spec.name: spec.traits for spec in specs if spec.chat is not None or spec.counts is not None
+        }
 
     def endpoint(self, spec: DialectSpec, row: EndpointSpec) -> Endpoint:
         if spec.errors is None:
@@ -224,7 +226,7 @@ class _Builder:
 
     def _count_routes(self, row: CountEndpoint) -> Routes[Route]:
         counting: dict[str, Route] = {
-            name: CountTranslation(row.client, upstream) for name, upstream in self._counts.items()
+            name: CountTranslation(row.client, upstream, self._traits[name]) for name, upstream in self._counts.items()
         }
         return CountTable(counting, CountEstimate(row.client))
 

@@ -23,6 +23,7 @@ from intellirouter.dialects.protocols import (
     Route,
     SessionRoute,
 )
+from intellirouter.dialects.wire.tool_name_rule import NameRule
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -34,6 +35,10 @@ class Traits(Struct, frozen=True, kw_only=True):
     """The kinds of media that it accepts as URLs. The gateway fetches the others."""
     can_force_tools: bool = True
     """Whether a request can force a tool call. If not, the tool's arguments are requested as structured output."""
+    tool_names: NameRule | None = None
+    """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
+    tool_properties: NameRule | None = None
+    """The same for the names of the properties at the top level of tools' schemas."""
 
 
 class PathPattern(Struct, frozen=True):

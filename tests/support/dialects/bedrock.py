@@ -19,7 +19,8 @@ CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 ADAPTIVE = "anthropic.claude-opus-4-7"
 NOVA = "us.amazon.nova-2-lite-v1:0"
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
-TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters={"type": "object"}, is_strict=True)]
+_CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
+TOOLS = [FunctionTool(name="a"), FunctionTool(name="b", description="B", parameters=_CLOSED, is_strict=True)]
 WRAPPED_PREFIX = CacheMark()
 
 

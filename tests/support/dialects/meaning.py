@@ -153,7 +153,7 @@ def _tools(ask: Conversation) -> dict[str, Fact]:
     facts: dict[str, Fact] = {}
     tools = [tool for tool in ask.tools if not isinstance(tool, ServerTool)]
     for tool in tools:
-        facts[f"tool {tool.name}"] = Fact(value=_tool(tool), names=("tools", "tool_choice"))
+        facts[f"tool {tool.name}"] = Fact(value=_tool(tool), names=("tools", "tool_choice", "tools[].parameters"))
         if isinstance(tool, FunctionTool):
             facts[f"tool {tool.name} strict"] = Fact(
                 value=bool(tool.is_strict), names=("tools[].strict", "tools", "tool_choice")

@@ -14,6 +14,7 @@ from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES, NameRule
 
 CLIENT: Final = MessagesClient()
 COUNT_CLIENT: Final = CountTokensClient()
@@ -37,7 +38,9 @@ SPEC: Final = DialectSpec(
     error_header=b"anthropic-version",
     chat=UPSTREAM,
     counts=UPSTREAM,
-    traits=Traits(url_kinds=frozenset({"image", "document"})),
+    traits=Traits(
+        url_kinds=frozenset({"image", "document"}), tool_names=NameRule(128), tool_properties=CLAUDE_PROPERTIES
+    ),
     layout=LAYOUT,
 )
 

@@ -14,7 +14,7 @@ from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     same_dialect_settings,
     translated_settings,
 )
-from intellirouter.dialects.anthropic_messages.upstream_schema import adapt_schema
+from intellirouter.dialects.anthropic_messages.upstream_schema import strict_schema
 from intellirouter.dialects.anthropic_messages.upstream_tools import (
     declare_history_tools,
     forces_tool,
@@ -121,8 +121,10 @@ class RequestBuilder:
             return config
         supports_schema = self._deployment.quirks.structured_output == "json_schema"
         if output.kind == "json_schema" and output.schema is not None and supports_schema:
-            config["format"] = {"type": "json_schema", "schema": self._adapt_schema(output)}
-            return config
+            schema = output.schema if self._is_same_dialect else self._strict_schema(output)
+            if schema is not None:
+                config["format"] = {"type": "json_schema", "schema": schema}
+                return config
         instruction = _JSON_INSTRUCTION
         if output.schema is not None:
             instruction += " It must match this JSON Schema:\n" + msgspec.json.encode(output.schema).decode()
@@ -130,12 +132,11 @@ class RequestBuilder:
         self._losses.add("output", "emulated", "instruction in the system prompt")
         return config
 
-    def _adapt_schema(self, output: OutputFormat) -> dict[str, Any]:
-        schema = output.schema or {}
-        if self._is_same_dialect:
-            return schema
-        adapted: dict[str, Any] = adapt_schema(schema)
-        if adapted != schema:
+    def _strict_schema(self, output: OutputFormat) -> dict[str, Any] | None:
+        adapted: dict[str, Any] | None = strict_schema(output.schema)
+        if adapted is None:
+            return None
+        if adapted != output.schema:
             self._losses.add("output.schema", "converted", "objects closed, limits moved to descriptions")
         if output.description and "description" not in adapted:
             return {**adapted, "description": output.description}

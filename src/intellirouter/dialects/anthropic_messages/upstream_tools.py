@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from intellirouter.core import LossReport, errors
+from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.anthropic_messages.client_response import INPUT
 from intellirouter.dialects.anthropic_messages.upstream_blocks import cache_control
+from intellirouter.dialects.anthropic_messages.upstream_schema import StrictBudget, strict_schema
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
-from intellirouter.dialects.ir import Conversation, CustomTool, ServerTool, Tool, ToolChoice
+from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
 
+_NO_ARGUMENTS: Final = {"type": "object", "properties": {}}
 _TYPES_BY_MODE: Final = {"none": "none", "auto": "auto", "required": "any", "named": "tool"}
 
 
@@ -30,7 +33,8 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
         allowed = frozenset(choice.allowed)
         tools = [tool for tool in tools if isinstance(tool, ServerTool) or tool.name in allowed]
         losses.add("tool_choice", "converted", "only the allowed tools are sent")
-    return [_write_tool(tool, losses, is_same_dialect=conversation.dialect == DIALECT) for tool in tools]
+    budget = None if conversation.dialect == DIALECT else StrictBudget()
+    return [_write_tool(tool, budget, losses) for tool in tools]
 
 
 def _is_dropped(tool: Tool, losses: LossReport) -> bool:
@@ -44,7 +48,8 @@ def _tool_name(tool: Tool) -> Any:
     return tool.raw.get("name") if isinstance(tool, ServerTool) else tool.name
 
 
-def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dict[str, Any]:
+def _write_tool(tool: Tool, budget: StrictBudget | None, losses: LossReport) -> dict[str, Any]:
+    """Write a tool. `budget` is None for a client of the same dialect."""
     if isinstance(tool, ServerTool):
         raw: dict[str, Any] = tool.raw
         return raw
@@ -53,17 +58,38 @@ def _write_tool(tool: Tool, losses: LossReport, *, is_same_dialect: bool) -> dic
     written: dict[str, Any] = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = _object_schema(tool.parameters)
-    if tool.is_strict:
+    if budget is None:
+        written["input_schema"] = _with_type(tool.parameters)
+        is_strict = bool(tool.is_strict)
+    else:
+        written["input_schema"], is_strict = tool_schema(tool, budget, losses)
+    if is_strict:
         written["strict"] = True
     written |= cache_control(tool.cache)
-    return written | tool.extras if is_same_dialect else written
+    return written | tool.extras if budget is None else written
 
 
-def _object_schema(parameters: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of the arguments with `type`, which is required and must be `object`."""
+def tool_schema(tool: FunctionTool, budget: StrictBudget, losses: LossReport) -> tuple[dict[str, Any], bool]:
+    """Return the schema of the arguments, and whether the tool can be strict. Also for Bedrock."""
+    schema = object_schema(tool.parameters, losses)
+    if not tool.is_strict:
+        return schema, False
+    adapted = strict_schema(schema)
+    if adapted is None:
+        losses.add("tools[].strict", "dropped", "its schema has no strict form")
+        return schema, False
+    if not budget.admits(adapted):
+        losses.add("tools[].strict", "dropped", "too many strict tools, optional properties or alternatives")
+        return schema, False
+    if adapted != schema:
+        losses.add("tools[].parameters", "converted", "objects closed, limits moved to descriptions")
+    return adapted, True
+
+
+def _with_type(parameters: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the schema of a client of the same dialect. `type` is required."""
     if not parameters:
-        return {"type": "object", "properties": {}}
+        return dict(_NO_ARGUMENTS)
     return parameters if "type" in parameters else {"type": "object", **parameters}
 
 
@@ -108,4 +134,4 @@ def declare_history_tools(turns: list[dict[str, Any]], losses: LossReport) -> li
     calls = (block for turn in turns for block in turn["content"] if block["type"] == "tool_use")
     names = dict.fromkeys(block["name"] for block in calls) or {"unknown_tool": None}
     losses.add("tools", "emulated", "tools of earlier calls are declared")
-    return [{"name": name, "input_schema": _object_schema(None)} for name in names]
+    return [{"name": name, "input_schema": dict(_NO_ARGUMENTS)} for name in names]

@@ -8,8 +8,15 @@ from typing import Final
 
 from intellirouter.dialects.bedrock.upstream import UPSTREAM
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
-from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.spec import DialectSpec, Traits
+from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES, NameRule
 
-SPEC: Final = DialectSpec(name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM)
+SPEC: Final = DialectSpec(
+    name=DIALECT,
+    title="Bedrock",
+    chat=UPSTREAM,
+    counts=UPSTREAM,
+    traits=Traits(tool_names=NameRule(64), tool_properties=CLAUDE_PROPERTIES),
+)
 
 __all__ = ["SPEC", "UPSTREAM"]

@@ -12,13 +12,15 @@ import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
     ReasoningSettings,
     is_disabled,
     translated_settings,
 )
-from intellirouter.dialects.anthropic_messages.upstream_schema import adapt_schema
+from intellirouter.dialects.anthropic_messages.upstream_schema import StrictBudget, strict_schema
+from intellirouter.dialects.anthropic_messages.upstream_tools import tool_schema
 from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
 from intellirouter.dialects.ir import (
     Conversation,
@@ -64,6 +66,7 @@ class RequestWriter:
         """`additionalModelRequestFields`."""
         self._config: dict[str, Any] = {}
         """`inferenceConfig`."""
+        self._strict_budget = StrictBudget()
         self._output: dict[str, Any] = {}
         """`outputConfig`."""
 
@@ -139,10 +142,9 @@ class RequestWriter:
             self._losses.add("tools", "emulated", f"free text sent as argument {INPUT_ARGUMENT}")
             spec = {"name": tool.name, "inputSchema": {"json": custom_tool_schema(tool)}}
         elif isinstance(tool, FunctionTool):
-            parameters = tool.parameters or _ANY_OBJECT_SCHEMA
-            schema = parameters if "type" in parameters else {"type": "object", **parameters}
+            schema, is_strict = tool_schema(tool, self._strict_budget, self._losses)
             spec = {"name": tool.name, "inputSchema": {"json": schema}}
-            if tool.is_strict:
+            if is_strict:
                 spec["strict"] = True
         if isinstance(tool, FunctionTool | CustomTool) and tool.description:
             spec["description"] = tool.description
@@ -175,19 +177,21 @@ class RequestWriter:
         output = self._conversation.output
         if output is None or output.kind == "text":
             return
+        instruction = _JSON_INSTRUCTION
         if output.kind == "json_schema" and output.schema is not None:
-            self._output["textFormat"] = self._write_text_format(output, output.schema)
-            return
-        system.append({"text": _JSON_INSTRUCTION})
+            if (adapted := strict_schema(output.schema)) is not None:
+                self._output["textFormat"] = self._write_text_format(output, adapted)
+                return
+            instruction += " It must match this JSON Schema:\n" + msgspec.json.encode(output.schema).decode()
+        system.append({"text": instruction})
         self._losses.add("output", "emulated", "instruction in the system prompt")
 
-    def _write_text_format(self, output: OutputFormat, schema: dict[str, Any]) -> Block:
-        adapted = adapt_schema(schema)  # Bedrock accepts the same keywords as Anthropic
-        if adapted != schema:
+    def _write_text_format(self, output: OutputFormat, adapted: dict[str, Any]) -> Block:
+        if adapted != output.schema:
             self._losses.add("output.schema", "converted", "objects closed, limits moved to descriptions")
         definition = {"schema": msgspec.json.encode(adapted).decode()}
         if output.name:
-            definition["name"] = output.name
+            definition["name"] = output_name(output.name, "answer")
         if output.description:
             definition["description"] = output.description
         return {"type": "json_schema", "structure": {"jsonSchema": definition}}

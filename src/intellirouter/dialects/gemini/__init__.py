@@ -13,7 +13,15 @@ from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, Gem
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
 from intellirouter.dialects.gemini.upstream_request import LAYOUT
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK
-from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, EmbeddingsEndpoint, PathPattern
+from intellirouter.dialects.spec import (
+    ChatEndpoint,
+    CountEndpoint,
+    DialectSpec,
+    EmbeddingsEndpoint,
+    PathPattern,
+    Traits,
+)
+from intellirouter.dialects.wire.tool_name_rule import NameRule
 
 CLIENT: Final = GeminiClient()
 UPSTREAM: Final = GeminiUpstream()
@@ -21,6 +29,8 @@ COUNT_CLIENT: Final = GeminiCountClient()
 EMBEDDINGS_CLIENT: Final = GeminiEmbeddingsClient()
 EMBEDDINGS_UPSTREAM: Final = GeminiEmbeddingsUpstream()
 ERRORS: Final = GeminiErrors()
+_TOOL_NAMES: Final = NameRule(64, punctuation="_.-", needs_letter=True)
+"""Vertex AI's rule. The Generative Language API accepts a little more."""
 _PREFIXES: Final = ("/v1beta/models/", "/v1/models/", "/v1beta1/models/", "/v1alpha/models/")
 
 
@@ -50,6 +60,7 @@ SPEC: Final = DialectSpec(
     chat=UPSTREAM,
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
+    traits=Traits(tool_names=_TOOL_NAMES),
     layout=LAYOUT,
     wrapped_token_prefix=WRAPPED_MARK,
 )

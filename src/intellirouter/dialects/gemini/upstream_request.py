@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from intellirouter.core import Deployment, LossReport, Profile, errors
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
 from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
@@ -102,7 +103,9 @@ def _write_function(tool: FunctionTool | CustomTool, losses: LossReport, *, is_s
         }
         return function
     if tool.parameters is not None:
-        function["parametersJsonSchema"] = tool.parameters
+        function["parametersJsonSchema"] = (
+            tool.parameters if is_same_dialect or not tool.parameters else object_schema(tool.parameters, losses)
+        )
     if tool.is_strict:
         losses.dropped("tools[].strict")
     if is_same_dialect:

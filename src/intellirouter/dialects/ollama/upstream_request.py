@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.object_schema import object_schema
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -168,7 +169,10 @@ class RequestWriter:
             self._losses.dropped("tools[].strict")
         if tool.cache is not None:
             self._losses.dropped("cache")
-        function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
+        parameters = tool.parameters or _NO_PARAMETERS
+        if not self._is_same_dialect:
+            parameters = object_schema(parameters, self._losses)
+        function: dict[str, Any] = {"name": tool.name, "parameters": parameters}
         if tool.description:
             function["description"] = tool.description
         if self._is_same_dialect:

@@ -15,6 +15,7 @@ from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream import ChatUpstream
 from intellirouter.dialects.openai_chat.upstream_request import LAYOUT
 from intellirouter.dialects.spec import ChatEndpoint, DialectSpec, Traits
+from intellirouter.dialects.wire.tool_name_rule import OPENAI_NAMES
 
 CLIENT: Final = ChatClient()
 UPSTREAM: Final = ChatUpstream()
@@ -29,7 +30,7 @@ SPEC: Final = DialectSpec(
     ),
     error_prefixes=("/v1/files", "/v1/batches"),
     chat=UPSTREAM,
-    traits=Traits(has_choices=True, url_kinds=frozenset({"image", "video"})),
+    traits=Traits(has_choices=True, url_kinds=frozenset({"image", "video"}), tool_names=OPENAI_NAMES),
     layout=LAYOUT,
 )
 

@@ -11,7 +11,9 @@ from msgspec import structs
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
+from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -21,6 +23,7 @@ from intellirouter.dialects.ir import (
     ServerTool,
     ToolChoice,
 )
+from intellirouter.dialects.openai.strict_schema import strictness
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
@@ -137,12 +140,16 @@ class _Writer:
         function: dict[str, Any] = {"name": tool.name}
         if tool.description:
             function["description"] = tool.description
-        if tool.parameters is not None:
+        if not self._is_same_dialect:
+            function["parameters"] = with_properties(object_schema(tool.parameters, self._losses))
+        elif tool.parameters is not None:
             function["parameters"] = tool.parameters
-        elif not self._is_same_dialect:
-            function["parameters"] = {"type": "object", "properties": {}}
-        if tool.is_strict is not None:
-            function["strict"] = tool.is_strict
+        is_strict = tool.is_strict
+        if self._is_openai:
+            parameters = function.get("parameters")
+            is_strict = strictness(tool, parameters, self._conversation.dialect, self._losses)
+        if is_strict is not None:
+            function["strict"] = is_strict
         encoded: dict[str, Any] = {"type": "function", "function": function}
         if tool.cache is not None:
             mark_cache(encoded, tool.cache.ttl, self._deployment, self._losses, is_same_dialect=self._is_same_dialect)
@@ -177,7 +184,8 @@ class _Writer:
                 add_instruction(self._body, json_instruction(None))
                 self._losses.add("output", "converted", "instruction in the system prompt")
         elif output.kind == "json_schema":
-            schema: dict[str, Any] = {"name": output.name or "response", "schema": output.schema or {}}
+            name = output.name if self._is_same_dialect else output_name(output.name, "response")
+            schema: dict[str, Any] = {"name": name or "response", "schema": output.schema or {}}
             if output.description:
                 schema["description"] = output.description
             if output.is_strict is not None:

@@ -17,6 +17,7 @@ from intellirouter.dialects.openai_responses.passthrough import ResponsesPassthr
 from intellirouter.dialects.openai_responses.upstream import ResponsesUpstream
 from intellirouter.dialects.openai_responses.upstream_request import LAYOUT
 from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.wire.tool_name_rule import OPENAI_NAMES
 
 CLIENT: Final = ResponsesClient()
 COUNT_CLIENT: Final = InputTokensClient()
@@ -36,7 +37,7 @@ SPEC: Final = DialectSpec(
     ),
     error_prefixes=("/v1/responses/",),
     chat=UPSTREAM,
-    traits=Traits(url_kinds=frozenset({"image", "document"})),
+    traits=Traits(url_kinds=frozenset({"image", "document"}), tool_names=OPENAI_NAMES),
     layout=LAYOUT,
 )
 

@@ -4,20 +4,19 @@ Namespaces (`{"type": "namespace", "name", "tools"}`) group functions. Other dia
 gets a flat name, which is its own name if that is unique. Calls are mapped back for the client.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
 
+from intellirouter.dialects.adapt.tool_names import fitted_name
 from intellirouter.dialects.ir import CustomTool, FunctionTool, ServerTool, Tool, ToolChoice
 from intellirouter.dialects.openai_responses.fields import DIALECT, as_object, invalid_value, required_string
 from intellirouter.dialects.wire.json_reader import READER, missing, unknown_members
+from intellirouter.dialects.wire.tool_name_rule import OPENAI_NAMES
 
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
-_INVALID_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
-_MAX_NAME_CHARS: Final = 64
 
 
 class ToolNames(Struct):
@@ -47,7 +46,7 @@ def flatten_names(tools: list[Any]) -> ToolNames:
         return NO_NAMES
     top_level = _objects_in(tools)
     taken = {str(tool.get("name")) for tool in top_level if _is_client_tool(tool)}
-    names, numbers = ToolNames(), dict[str, int]()
+    names = ToolNames()
     for tool in top_level:
         namespace = tool.get("name")
         if tool.get("type") != "namespace" or not isinstance(namespace, str):
@@ -56,7 +55,7 @@ def flatten_names(tools: list[Any]) -> ToolNames:
             name = member.get("name")
             if not isinstance(name, str) or (namespace, name) in names.flat:
                 continue
-            flat_name = _unique_name(namespace, name, taken, numbers)
+            flat_name = _flat_name(namespace, name, taken)
             taken.add(flat_name)
             names.flat[namespace, name] = flat_name
             names.namespaced[flat_name] = (namespace, name)
@@ -83,17 +82,11 @@ def _is_client_tool(tool: Mapping[str, Any]) -> bool:
     return tool.get("type") == "function" or tool.get("type") == "custom"
 
 
-def _unique_name(namespace: str, name: str, taken: set[str], numbers: dict[str, int]) -> str:
-    """Return a name that is not taken. `numbers` has the next number to try, by the beginning of the name."""
+def _flat_name(namespace: str, name: str, taken: set[str]) -> str:
+    """Return a name that is not taken."""
     if name not in taken:
         return name
-    flat_name = _INVALID_IN_NAMES.sub("_", f"{namespace}__{name}")[-_MAX_NAME_CHARS:]
-    stem = flat_name[: _MAX_NAME_CHARS - 4]
-    number = numbers.get(stem, 2)
-    while flat_name in taken:
-        flat_name, number = f"{stem}_{number}", number + 1
-    numbers[stem] = number
-    return flat_name
+    return fitted_name(f"{namespace}__{name}", OPENAI_NAMES, taken, key=f"{namespace}\0{name}")
 
 
 def read_tools(tools: list[Any], names: ToolNames) -> list[Tool]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.ir import (
     CacheMark,
     Conversation,
@@ -21,6 +22,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.openai.strict_schema import strictness
 from intellirouter.dialects.openai_responses.client_content import MEDIA_TYPES
 from intellirouter.dialects.openai_responses.fields import DIALECT
 
@@ -301,7 +303,7 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
             else:
                 losses.dropped(f"tools[].{tool.kind}")
             continue
-        definition = _write_tool(tool, is_same_dialect=is_same_dialect)
+        definition = _write_tool(tool, losses, conversation.dialect)
         if tool.cache is not None:
             losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
@@ -322,15 +324,18 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
     return written
 
 
-def _write_tool(tool: FunctionTool | CustomTool, *, is_same_dialect: bool) -> dict[str, Any]:
+def _write_tool(tool: FunctionTool | CustomTool, losses: LossReport, dialect: str) -> dict[str, Any]:
     extras = {name: value for name, value in tool.extras.items() if name != "namespace"}
+    is_same_dialect = dialect == DIALECT
     definition: dict[str, Any]
     if isinstance(tool, FunctionTool):
-        parameters = tool.parameters if tool.parameters is not None else {"type": "object", "properties": {}}
+        parameters = tool.parameters
+        if parameters is None or not is_same_dialect:
+            parameters = with_properties(object_schema(parameters, losses))
         definition = {"type": "function", "name": tool.name, "parameters": parameters}
         # If `strict` is missing, it is true in this dialect and false in the others.
         if tool.is_strict is not None or not is_same_dialect:
-            definition["strict"] = bool(tool.is_strict)
+            definition["strict"] = bool(strictness(tool, parameters, dialect, losses))
     else:
         definition = {"type": "custom", "name": tool.name}
         if tool.format is not None:

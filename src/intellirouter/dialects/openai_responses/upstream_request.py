@@ -1,11 +1,11 @@
 """Encodes requests to an upstream: `POST /responses`."""
 
 import hashlib
-import re
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -36,7 +36,6 @@ _MAX_USER_CHARS: Final = 64
 _MAX_NAME_CHARS: Final = 64
 _MAX_METADATA: Final = 16
 _MAX_METADATA_CHARS: Final = 512
-_INVALID_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 _EFFORT_BY_BUDGET: Final = ((1, "none"), (2049, "low"), (16385, "medium"))
 """The effort for a reasoning budget below the number of tokens; `high` for larger budgets."""
 _INCLUDE_TOKENS: Final = "reasoning.encrypted_content"
@@ -202,7 +201,7 @@ def _write_output(body: dict[str, Any], conversation: Conversation, deployment: 
 def _write_format(output: OutputFormat) -> dict[str, Any]:
     if output.kind == "json_object":
         return {"type": "json_object"}
-    name = _INVALID_IN_NAMES.sub("_", output.name)[:_MAX_NAME_CHARS] or "answer"
+    name = output_name(output.name, "answer")
     written: dict[str, Any] = {"type": "json_schema", "name": name, "schema": output.schema or {}}
     if output.description:
         written["description"] = output.description

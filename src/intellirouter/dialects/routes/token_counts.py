@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import NO_USAGE, Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.tool_fit import tool_fit
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.protocols import Answer, CountClient, CountUpstream, Route, StreamRelay
 from intellirouter.dialects.routes.local import LocalRoute
+from intellirouter.dialects.spec import Traits
 from intellirouter.dialects.wire.token_estimate import estimate_conversation
 
 _NOT_STREAMED: Final = "Token counts cannot be streamed."
@@ -17,13 +19,16 @@ class CountTranslation(Route):
 
     is_local = False
 
-    def __init__(self, client: CountClient, upstream: CountUpstream) -> None:
+    def __init__(self, client: CountClient, upstream: CountUpstream, traits: Traits) -> None:
         self._client = client
         self._upstream = upstream
+        self._traits = traits
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        # Losses concern the answer, not the count.
-        return self._upstream.encode_count(conversation_of(call, self._client.decode), deployment, LossReport())
+        conversation, losses = conversation_of(call, self._client.decode), LossReport()
+        if (fit := tool_fit(conversation, self._traits.tool_names, self._traits.tool_properties)) is not None:
+            conversation = fit.for_upstream(conversation, losses)
+        return self._upstream.encode_count(conversation, deployment, losses)  # Losses concern the answer.
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         return Answer(NO_USAGE, body=self._client.encode_count(self._upstream.decode_count(body), call))

@@ -11,6 +11,7 @@ from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
@@ -65,6 +66,8 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
+        if (fit := self._fit(conversation)) is not None:
+            conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
         request = self._upstream.encode(conversation, deployment, losses)
@@ -75,6 +78,9 @@ class ChatTranslation(Route):
 
     def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
+
+    def _fit(self, conversation: Conversation) -> ToolFit | None:
+        return tool_fit(conversation, self._traits.tool_names, self._traits.tool_properties)
 
     def _copies(self, conversation: Conversation, deployment: Deployment) -> int:
         if self._traits.has_choices and "n" not in deployment.quirks.refuses:
@@ -90,6 +96,8 @@ class ChatTranslation(Route):
         check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
+        if (fit := self._fit(conversation)) is not None:
+            response = fit.for_client(response)
         response = validate_answer(response, conversation)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
@@ -102,7 +110,9 @@ class ChatTranslation(Route):
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
-        decoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        if (fit := self._fit(conversation)) is not None:
+            decoder = fit.stream(decoder, deployment.limits)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
 
     def decode_error(

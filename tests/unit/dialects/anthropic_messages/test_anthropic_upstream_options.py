@@ -230,7 +230,7 @@ def test_a_schema_is_sent_natively_with_closed_objects() -> None:
     assert sent["schema"]["additionalProperties"] is False
     assert sent["schema"]["properties"]["a"]["items"]["additionalProperties"] is False
     assert sent["schema"]["properties"]["type"] == {"const": "x"}
-    assert sent["schema"]["$defs"]["b"]["anyOf"][0]["additionalProperties"] is True
+    assert sent["schema"]["$defs"]["b"]["anyOf"][0]["additionalProperties"] is False
     assert sent["schema"]["enum"] == [{"type": "object"}], "this is a value, not a schema"
     assert lost == {"output.schema": "converted"}
     assert "additionalProperties" not in schema, "the conversation is not changed"

@@ -184,16 +184,19 @@ def test_tools_of_the_history_are_declared_and_disabled() -> None:
     assert lost == {"tools": "emulated"}
 
 
+CLOSED = {"additionalProperties": False}
+
+
 @pytest.mark.parametrize(
     ("tool", "written"),
     [
         (FunctionTool(name="f"), {"name": "f", "input_schema": {"type": "object", "properties": {}}}),
         (
-            FunctionTool(name="f", description="D", parameters={"properties": {"a": {}}}, is_strict=True),
+            FunctionTool(name="f", description="D", parameters={"properties": {"a": {}}, **CLOSED}, is_strict=True),
             {
                 "name": "f",
                 "description": "D",
-                "input_schema": {"type": "object", "properties": {"a": {}}},
+                "input_schema": {"type": "object", "properties": {"a": {}}, **CLOSED},
                 "strict": True,
             },
         ),

@@ -145,7 +145,7 @@ def test_tools():
             {
                 "toolSpec": {
                     "name": "b",
-                    "inputSchema": {"json": {"type": "object"}},
+                    "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
                     "strict": True,
                     "description": "B",
                 }

@@ -265,7 +265,13 @@ def test_namespaces_may_contain_custom_and_unknown_tools() -> None:
     tools = [{"type": "function", "name": "f"}, {"type": "function", "name": "n__f"}]
     space = {"type": "namespace", "name": "n", "description": "d", "tools": inner}
     result = read(tools=[*tools, space]).tools
-    assert [getattr(tool, "name", "") or tool.kind for tool in result] == ["f", "n__f", "sh", "namespace", "n__f_2"]
+    assert [getattr(tool, "name", "") or tool.kind for tool in result] == [
+        "f",
+        "n__f",
+        "sh",
+        "namespace",
+        "n__f_265bc05d",
+    ]
     assert result[3].raw == {**space, "tools": [{"type": "novel"}]}
 
 

@@ -200,7 +200,7 @@ class Connection(ClientProtocol):
         elif request.is_received:
             self.loop.call_later(_PROBE_AFTER_S, self._probe, request)
         else:
-            self.abort()  # the client has gone in the middle of the body
+            self.abort()  # the client left in the middle of the body
 
     def _hold(self, data: bytes) -> None:
         """Keep bytes after the current request, and stop reading until it has been answered."""

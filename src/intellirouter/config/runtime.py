@@ -166,6 +166,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
     """SHA-256 of the key. The key itself is not stored."""
     tenant: str
     name: str
+    """Unique within the tenant. It identifies the key in records and batches, so it does not depend on the order."""
     models: tuple[str, ...] = ("*",)
     """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
@@ -175,7 +176,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
 class Runtime(Struct, frozen=True, kw_only=True):
     server: ServerSpec
     auth_required: bool | None
-    """None: clients need a key unless the gateway listens on a loopback address only."""
+    """None: clients need a key if keys are configured, or if the address is not a loopback address."""
     store: StoreSpec
     providers: dict[str, ProviderSpec]
     deployments: dict[str, DeploymentSpec]
@@ -196,7 +197,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
     @property
     def is_auth_required(self) -> bool:
-        return not is_loopback(self.server.host) if self.auth_required is None else self.auth_required
+        if self.auth_required is not None:
+            return self.auth_required
+        return bool(self.keys) or not is_loopback(self.server.host)
 
 
 def is_loopback(host: str) -> bool:

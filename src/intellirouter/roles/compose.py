@@ -241,7 +241,8 @@ class GatewayProcess:
 
     def _check_ready(self) -> tuple[bool, str]:
         health = self.store.health()
-        return health.state != "degraded", f"store: {health.detail}"
+        # Anyone may ask, so the detail, which can name files, is only in the log and in the health report for admins.
+        return health.state != "degraded", f"store: {health.state}"
 
     def _render(self) -> tuple[int, bytes, bytes]:
         return 200, CONTENT_TYPE.encode(), self.metrics.render()

@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 from intellirouter.core import SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ErrorStyle
-from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.http import RequestHead, ServerSocket
-from intellirouter.governance import Identity
+from intellirouter.governance import Identity, request_key
 from intellirouter.pipeline import Generation, Headers
 from intellirouter.resources import JSON
 

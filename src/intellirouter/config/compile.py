@@ -318,7 +318,7 @@ class _Compiler:
 
 def _server(server: Server) -> ServerSpec:
     values = server.model_dump(exclude={"workers"})
-    values["fetch_allow"] = tuple(server.fetch_allow)
+    values |= {name: tuple(values[name]) for name in ("fetch_allow", "allowed_hosts", "cors_origins")}
     values["max_buffered_bytes"] = max(server.max_buffered_bytes, server.max_body_bytes)
     return ServerSpec(**values)
 

@@ -59,6 +59,11 @@ def auth_warnings(config: Config) -> list[str]:
         warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
     if not is_required and any("*" not in key.models for key in config.keys):
         warnings.append("auth.required: No key is required, so `models` of keys has no effect.")
+    if not is_required and "*" in config.server.cors_origins:
+        warnings.append(
+            "server.cors_origins: No key is required. Any web page that is open in a browser on this machine "
+            "can use the gateway."
+        )
     return warnings
 
 

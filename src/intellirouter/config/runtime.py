@@ -60,6 +60,9 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     socket_max_s: float = 3600.0
     """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    """In lower case, or `*`."""
     """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
 
     def answer_limits(self) -> AnswerLimits:

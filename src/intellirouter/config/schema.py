@@ -16,9 +16,11 @@ from intellirouter.config.value_types import (
     Count,
     FoldedCase,
     Headers,
+    HostName,
     KeyRef,
     LevelName,
     Name,
+    Origin,
     ProviderRegion,
     PublicName,
     Retries,
@@ -147,6 +149,16 @@ class Server(Section):
         default_factory=list,
         description="Hosts, addresses and networks (10.0.0.0/8) from which URLs in requests may be fetched, in "
         "addition to the public internet.",
+    )
+    allowed_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="Names in the header Host that are served if no key is required, in addition to server.host and "
+        'loopback names. With "*", all of them, which lets any web page use the gateway (DNS rebinding).',
+    )
+    cors_origins: list[Origin] = Field(
+        default_factory=list,
+        description="Origins of web pages that may use the gateway from a browser (CORS), such as "
+        'https://app.example.com, or "*" for all.',
     )
 
 

@@ -86,6 +86,10 @@ class KeyRing:
             raise errors.Unauthenticated("You didn't provide an API key.", code="missing_api_key")
         raise errors.Unauthenticated(f"Incorrect API key provided: {_masked(key)}.")
 
+    def knows(self, key: bytes) -> bool:
+        """Return whether a key is configured, even if it has expired."""
+        return len(key) <= _MAX_KEY_BYTES and hashlib.sha256(key).digest() in self._by_digest
+
     def by_name(self, tenant: str, key_name: str | None, now_us: int) -> Identity:
         """Return the current identity of a key name, for background work that continues after its request.
 

@@ -33,7 +33,7 @@ FORBIDDEN_HEADERS: Final = frozenset(
 OWNED_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type"})
 """Headers that the transport sets."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
-_HOST_NAME = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:]+)\Z")
+_HOST_NAME = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\Z")
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+/?\Z")
 _LEVELS: Final = {"warn": "warning", "fatal": "critical"}
 _NOT_A_REFERENCE: Final = "A secret must be a reference, not the value itself."

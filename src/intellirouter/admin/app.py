@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from msgspec import structs
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -21,7 +22,7 @@ from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, RequestContext, errors
 from intellirouter.dialects import encode_error
-from intellirouter.governance import Identity
+from intellirouter.governance import Identity, request_key
 from intellirouter.pipeline import Generation
 from intellirouter.store import LogFilter, StoreUnavailable
 
@@ -75,8 +76,11 @@ def build_api(plane: ControlPlane) -> FastAPI:
 
 def _identity(request: Request) -> Identity:
     plane: ControlPlane = request.app.state.plane
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return plane.current.value.identify(key.strip().encode() if scheme.lower() == "bearer" else None)
+    return plane.current.value.identify(_key(request))
+
+
+def _key(request: Request) -> bytes | None:
+    return request_key(dict(request.scope["headers"]))
 
 
 Caller = Annotated[Identity, Depends(_identity)]
@@ -90,9 +94,11 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         responses=json_response("Health"),
         openapi_extra={"security": []},
     )
-    async def health() -> JsonResponse:
-        """Return the health of the gateway. Requires no key."""
-        return JsonResponse(_health(plane))
+    async def health(request: Request) -> JsonResponse:
+        """Return the health of the gateway. Requires no key; without the admin grant, the response has only `status`
+        and `timestamp`.
+        """
+        return JsonResponse(_health(plane, is_admin=_is_admin(request)))
 
     @app.get("/api/v1/models", summary="List models and deployments", responses=json_response("ModelTable"))
     async def models(caller: Caller) -> JsonResponse:
@@ -142,6 +148,12 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
 
 
+def _is_admin(request: Request) -> bool:
+    """Return whether a caller, who may have no key, has the admin grant. Raises `Unauthenticated` for a wrong key."""
+    plane: ControlPlane = request.app.state.plane
+    return (bool(_key(request)) or not plane.current.value.keys.is_required) and _identity(request).is_admin
+
+
 async def _body(request: Request) -> bytes:
     """Return the body of the request. The server limits its size, and how long it may take to arrive."""
     try:
@@ -152,15 +164,19 @@ async def _body(request: Request) -> bytes:
         ) from None
 
 
-def _health(plane: ControlPlane) -> dict[str, Any]:
+def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     store = plane.store.health()
     workers = plane.host()
     is_worker_down = any(worker["state"] in {"failed", "missing_engine"} for worker in workers)
     is_healthy = store.state != "degraded" and not is_worker_down
-    return {
+    liveness = {
         "status": "healthy" if is_healthy else "degraded",
-        "version": plane.version,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    if not is_admin:  # everything else names models, files or processes
+        return liveness
+    return liveness | {
+        "version": plane.version,
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
         "services": {"store": msgspec.to_builtins(store), "workers": workers},
         "in_flight": plane.in_flight(),
@@ -184,9 +200,11 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         deployment: str | None = None,
         errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
     ) -> JsonResponse:
-        """Return finished requests, newest first. Pass `next` as `before` to get the next page."""
+        """Return finished requests that this key may read, newest first: its own, with the grant `requests:read` those
+        of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page.
+        """
         await _flush(plane)
-        wanted = LogFilter(tenant=_scope(caller), model=model, deployment=deployment, errors_only=errors_only)
+        wanted = structs.replace(_readable(caller), model=model, deployment=deployment, errors_only=errors_only)
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
@@ -197,24 +215,29 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         response_class=StreamingResponse,
     )
     async def tail(caller: Caller) -> Response:
-        """Stream requests as they finish, as server-sent events. A client that reads too slowly misses some."""
+        """Stream the requests that this key may read as they finish, as server-sent events. A client that reads too
+        slowly misses some.
+        """
         queue = plane.feed.subscribe()
         if queue is None:
             raise errors.Overloaded("The gateway is at its limit of clients that follow the requests.")
-        return StreamingResponse(_follow(plane, queue, _scope(caller)), media_type="text/event-stream")
+        return StreamingResponse(_follow(plane, queue, caller), media_type="text/event-stream")
 
     @app.get("/api/v1/requests/{request_id}", summary="Retrieve a request", responses=json_response("Record"))
     async def show(request_id: str, caller: Caller) -> JsonResponse:
         """Return everything about one request: the decision with every candidate, each attempt, usage, cost, timing."""
         record = await _stored(plane, request_id)
-        if record is None or _scope(caller) not in {None, record.tenant}:
+        if record is None or not caller.may_read(record.tenant, record.key_name):
             raise errors.NotFound(f"There is no request '{request_id[:80]}'.", code="request_not_found")
         return JsonResponse(record_view(record))
 
 
-def _scope(caller: Identity) -> str | None:
-    """Return the tenant whose requests the caller may see; None means all."""
-    return None if caller.is_admin else caller.tenant
+def _readable(caller: Identity) -> LogFilter:
+    """Return the filter for the requests whose records the caller may read."""
+    return LogFilter(
+        tenant=None if caller.is_admin else caller.tenant,
+        key_names=None if caller.reads_all_of_tenant else (caller.key_name,),
+    )
 
 
 async def _flush(plane: ControlPlane) -> None:
@@ -229,7 +252,7 @@ async def _stored(plane: ControlPlane, request_id: str) -> ExchangeRecord | None
 
 
 async def _follow(
-    plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord | None]", tenant: str | None
+    plane: ControlPlane, queue: "asyncio.Queue[ExchangeRecord | None]", caller: Identity
 ) -> AsyncIterator[bytes]:
     try:
         yield b": connected\n\n"
@@ -241,7 +264,7 @@ async def _follow(
                 continue
             if record is None:
                 return
-            if tenant in {None, record.tenant}:
+            if caller.may_read(record.tenant, record.key_name):
                 yield b"data: " + msgspec.json.encode(record_view(record)) + b"\n\n"
     finally:
         plane.feed.unsubscribe(queue)

@@ -35,6 +35,10 @@ def health(
 
 
 def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any]:
+    if report.raw.keys() <= {"status", "timestamp"}:
+        yield f"{report.status}: {url}"
+        yield "The gateway shows details only to a key with the admin grant."
+        return
     yield f"{report.status}: {url}, version {format_value(report.version)}, up {format_duration(report.uptime_s)}"
     if report.status != "healthy":
         yield from (f"Reason: {reason}" for reason in _reasons(report))

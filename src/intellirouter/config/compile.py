@@ -5,7 +5,6 @@ to clients. There is a warning unless the deployment is one of that model's own.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import UTC
 from decimal import Decimal
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from intellirouter.config.feature_support import (
     is_postgres,
     unsupported_settings,
 )
+from intellirouter.config.keys import auth_warnings, compile_keys
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
 from intellirouter.config.runtime import (
@@ -27,13 +27,11 @@ from intellirouter.config.runtime import (
     BatchesSpec,
     DeploymentSpec,
     HostSpec,
-    KeySpec,
     ModelSpec,
     ProviderSpec,
     Runtime,
     ServerSpec,
     StoreSpec,
-    is_loopback,
 )
 from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Server
 from intellirouter.config.schema import Price as PriceEntry
@@ -41,7 +39,6 @@ from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
     SecretReferenceError,
     SecretSources,
-    resolve_key_digest,
     resolve_secret,
     usual_variable,
 )
@@ -98,13 +95,13 @@ class _Compiler:
         providers = {name: spec for name in config.providers if (spec := self._provider(name)) is not None}
         deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
         models = self._models(deployments, providers)
-        keys = self._keys()
+        keys = compile_keys(config, self._sources, self._report)
         if config.server.tls_key_file is not None and config.server.tls_cert_file is None:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
         if self._problems:
             raise ConfigError(self._problems)
-        self._warn_about_auth(has_keys=bool(keys))
+        self._warnings += auth_warnings(config)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
@@ -138,14 +135,6 @@ class _Compiler:
                 if known == here or known.startswith((f"{here}.", f"{here}[")):
                     return origin
         return ""
-
-    def _warn_about_auth(self, *, has_keys: bool) -> None:
-        host, configured = self._config.server.host, self._config.auth.required
-        required = configured if configured is not None else not is_loopback(host)
-        if required and not has_keys:
-            self._warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")
-        if not required and not is_loopback(host):
-            self._warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
 
     def _store(self, store: Store) -> StoreSpec:
         prefix, url = "sqlite:///", store.url
@@ -330,42 +319,10 @@ class _Compiler:
             self._report(("models", name, "strategy"), f"Unknown strategy {quoted(entry.strategy)}.", hint)
         return DEFAULT_STRATEGY
 
-    def _keys(self) -> tuple[KeySpec, ...]:
-        keys: list[KeySpec] = []
-        seen: dict[bytes, str] = {}
-        for index, entry in enumerate(self._config.keys):
-            path = ("keys", index)
-            if entry.tenant != "default" and entry.tenant not in self._config.tenants:
-                hint = suggestion(entry.tenant, self._config.tenants, "tenants") or "Add it under `tenants`."
-                self._report((*path, "tenant"), f"Unknown tenant {quoted(entry.tenant)}.", hint)
-            try:
-                digest = resolve_key_digest(entry.key, self._sources)
-            except SecretReferenceError as error:
-                self._report((*path, "key"), error.message, error.hint)
-                continue
-            if digest in seen:
-                message = f"This is the same key as `{seen[digest]}`."
-                self._report((*path, "key"), message, "Remove one of the two entries.")
-            seen.setdefault(digest, format_path(path))
-            expires = entry.expires
-            if expires is not None and expires.tzinfo is None:
-                expires = expires.replace(tzinfo=UTC)
-            keys.append(
-                KeySpec(
-                    digest=digest,
-                    tenant=entry.tenant,
-                    name=entry.name or f"key-{index + 1}",
-                    models=tuple(entry.models),
-                    grants=frozenset(entry.grants),
-                    expires_us=None if expires is None else int(expires.timestamp() * 1_000_000),
-                )
-            )
-        return tuple(keys)
-
 
 def _server(server: Server) -> ServerSpec:
     values = server.model_dump(exclude={"workers"})
-    values["fetch_allow"] = tuple(server.fetch_allow)
+    values |= {name: tuple(values[name]) for name in ("fetch_allow", "allowed_hosts", "cors_origins")}
     values["max_buffered_bytes"] = max(server.max_buffered_bytes, server.max_body_bytes)
     return ServerSpec(**values)
 

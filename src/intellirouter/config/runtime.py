@@ -60,6 +60,9 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     socket_max_s: float = 3600.0
     """Maximum duration of a realtime session."""
     fetch_allow: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    """In lower case, or `*`."""
     """Hosts, addresses and networks from which URLs in requests may be fetched, in addition to the public internet."""
 
     def answer_limits(self) -> AnswerLimits:
@@ -166,6 +169,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
     """SHA-256 of the key. The key itself is not stored."""
     tenant: str
     name: str
+    """Unique within the tenant. It identifies the key in records and batches, so it does not depend on the order."""
     models: tuple[str, ...] = ("*",)
     """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
@@ -175,7 +179,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
 class Runtime(Struct, frozen=True, kw_only=True):
     server: ServerSpec
     auth_required: bool | None
-    """None: clients need a key unless the gateway listens on a loopback address only."""
+    """None: clients need a key if keys are configured, or if the address is not a loopback address."""
     store: StoreSpec
     providers: dict[str, ProviderSpec]
     deployments: dict[str, DeploymentSpec]
@@ -196,7 +200,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
     @property
     def is_auth_required(self) -> bool:
-        return not is_loopback(self.server.host) if self.auth_required is None else self.auth_required
+        if self.auth_required is not None:
+            return self.auth_required
+        return bool(self.keys) or not is_loopback(self.server.host)
 
 
 def is_loopback(host: str) -> bool:

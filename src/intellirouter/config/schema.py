@@ -16,9 +16,11 @@ from intellirouter.config.value_types import (
     Count,
     FoldedCase,
     Headers,
+    HostName,
     KeyRef,
     LevelName,
     Name,
+    Origin,
     ProviderRegion,
     PublicName,
     Retries,
@@ -149,6 +151,16 @@ class Server(Section):
         description="Hosts, addresses and networks (10.0.0.0/8) from which URLs in requests may be fetched, in "
         "addition to the public internet.",
     )
+    allowed_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="Names in the header Host that are served if no key is required, in addition to server.host and "
+        'loopback names. With "*", all of them, which lets any web page use the gateway (DNS rebinding).',
+    )
+    cors_origins: list[Origin] = Field(
+        default_factory=list,
+        description="Origins of web pages that may use the gateway from a browser (CORS), such as "
+        'https://app.example.com, or "*" for all.',
+    )
 
 
 class Auth(Section):
@@ -156,8 +168,8 @@ class Auth(Section):
 
     required: bool | None = Field(
         default=None,
-        description="Whether clients need a key. If not set, a key is required unless the gateway listens on a "
-        "loopback address only.",
+        description="Whether clients need a key. If not set, a key is required if `keys` is not empty, or if the "
+        "gateway does not listen on a loopback address only. If no key is required, keys do not restrict models.",
     )
 
 
@@ -379,14 +391,18 @@ class Key(Section):
     )
     tenant: Name = Field(default="default", description="Name of an entry under tenants.")
     name: Text | None = Field(
-        default=None, description="Name of the key in the request log. If not set: key-1, key-2 and so on."
+        default=None,
+        description="Name of the key in the request log and in batches, unique within the tenant. If not set, it is "
+        "`key-` and the first 12 digits of the SHA-256 digest of the key.",
     )
     models: list[Text] = Field(
         default_factory=lambda: ["*"],
         description="Glob patterns of the models that the key may call. If not set, it may call all models.",
     )
-    grants: list[Literal["admin"]] = Field(
-        default_factory=list, description="Permissions in addition to calling models."
+    grants: list[Literal["admin", "requests:read"]] = Field(
+        default_factory=list,
+        description="Permissions in addition to calling models and reading the key's own requests: requests:read for "
+        "the requests of the whole tenant, admin for everything.",
     )
     expires: datetime | None = Field(
         default=None,

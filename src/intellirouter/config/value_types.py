@@ -33,6 +33,8 @@ FORBIDDEN_HEADERS: Final = frozenset(
 OWNED_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type"})
 """Headers that the transport sets."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_HOST_NAME = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\Z")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+/?\Z")
 _LEVELS: Final = {"warn": "warning", "fatal": "critical"}
 _NOT_A_REFERENCE: Final = "A secret must be a reference, not the value itself."
 _USE_REFERENCE: Final = (
@@ -119,6 +121,19 @@ def _level_name(value: Any) -> Any:
     return _LEVELS.get(folded, folded) if isinstance(folded, str) else value
 
 
+def _check_host_name(value: str) -> str:
+    if value == "*" or _HOST_NAME.match(value):
+        return value.lower()
+    raise _invalid(f"{quoted(value)} is not a host name.", "Write the name alone, without scheme, port and path.")
+
+
+def _check_origin(value: str) -> str:
+    if value == "*" or _ORIGIN.match(value):
+        return value.rstrip("/").lower()
+    hint = "Write it as `https://app.example.com` or `http://localhost:3000`, without a path."
+    raise _invalid(f"{quoted(value)} is not an origin.", hint)
+
+
 Switch = BeforeValidator(_switch_to_text)
 FoldedCase = BeforeValidator(_fold_case)
 LevelName = BeforeValidator(_level_name)
@@ -127,6 +142,10 @@ SecretRef = Annotated[str, AfterValidator(_check_reference), Field(json_schema_e
 """`env:NAME` (`env:A+B` joins two variables with `:`), `file:PATH` or `store:NAME`."""
 KeyRef = Annotated[str, AfterValidator(_check_key), Field(json_schema_extra={"pattern": _KEY_PATTERN})]
 """Like `SecretRef`, or the digest of a key: `sha256:` and 64 hexadecimal digits."""
+HostName = Annotated[str, AfterValidator(_check_host_name)]
+"""A name, an address, or `*`. In lower case."""
+Origin = Annotated[str, AfterValidator(_check_origin)]
+"""Scheme, host and port of a web page, or `*`. In lower case."""
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]

@@ -57,6 +57,8 @@ class Call(Struct, kw_only=True):
     """By how much the edit changes the estimate of the input tokens that `body` alone gives."""
     is_large: bool = False
     """The body is so large that it is decoded and encoded off the event loop; see `off_loop`."""
+    is_checked: bool = False
+    """`body` has no duplicates of the members on which the gateway decides."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway has fetched for the client: URL to media type and base64."""
 

@@ -6,6 +6,7 @@
     │   ├── BodyTooLarge               413  body_too_large
     │   ├── Unauthenticated            401  invalid_api_key
     │   ├── Forbidden                  403  forbidden
+    │   ├── Misdirected                421  unknown_host
     │   ├── ModelNotFound              404  model_not_found
     │   ├── NotFound                   404  unknown_url
     │   ├── MethodNotAllowed           405  method_not_allowed
@@ -142,6 +143,13 @@ class Forbidden(ClientError):
     status = 403
     code = "forbidden"
     type = "permission_error"
+
+
+class Misdirected(ClientError):
+    """A gateway that requires no key was called by a name that is not its own."""
+
+    status = 421
+    code = "unknown_host"
 
 
 def model_list_hint(path: str) -> str:

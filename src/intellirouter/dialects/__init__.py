@@ -38,6 +38,7 @@ from intellirouter.dialects.registry import (
     build_dialects,
 )
 from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.wire.duplicates import check_unique
 from intellirouter.dialects.wire.json_depth import check_depth, check_outline
 from intellirouter.dialects.wire.json_limits import check_json
 from intellirouter.dialects.wire.request_validation import decode_body
@@ -70,6 +71,7 @@ __all__ = [
     "check_depth",
     "check_json",
     "check_outline",
+    "check_unique",
     "collect",
     "decode_body",
     "describe_json_error",

@@ -17,6 +17,7 @@ from intellirouter.dialects.protocols import (
     SessionRoute,
 )
 from intellirouter.dialects.spec import LocalAnswer
+from intellirouter.dialects.wire.duplicates import check_unique
 
 OPERATION_NAMES: Final[dict[Operation, str]] = {
     "chat": "chat",
@@ -71,6 +72,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The request headers that the dialect reads. If there are any, `decode_request` gets them and the query."""
     is_json: bool = True
     """False: the body is a form (`multipart/form-data`)."""
+    unique_members: tuple[str, ...] = ()
+    """The members on which the gateway decides. Requests that have one of them twice are refused."""
     conversations: ConversationClient | None = None
     """The client codec, if requests are conversations."""
     chat: ChatClient | None = None
@@ -80,7 +83,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest`."""
-        return self.client.decode_request(body, context)
+        call = self.client.decode_request(body, context)
+        if self.is_json and self.unique_members:
+            check_unique(body, self.unique_members)
+            call.is_checked = call.body is body
+        return call
 
     def can_serve(self, call: Call, deployment: Deployment) -> str | None:
         """Return why the deployment cannot serve the call; None if it can, which means that `route` does not raise.

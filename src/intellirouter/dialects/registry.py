@@ -186,6 +186,7 @@ class _Builder:
             errors=spec.errors,
             routes=routes,
             header_names=row.header_names,
+            unique_members=row.unique_members,
             is_json=not isinstance(row, PassthroughEndpoint) or row.is_json,
             conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
             chat=row.client if isinstance(row, ChatEndpoint) else None,

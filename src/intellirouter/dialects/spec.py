@@ -67,6 +67,8 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     patterns: tuple[PathPattern, ...] = ()
     header_names: frozenset[bytes] = frozenset()
     """The request headers that the dialect reads, in lower case."""
+    unique_members: tuple[str, ...] = ("model", "stream")
+    """The members on which the gateway decides. Requests that have one of them twice are refused."""
 
 
 class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):

@@ -1,12 +1,12 @@
 """The data plane: HTTP and WebSockets for clients. Errors are rendered in the client's dialect.
 
 Door: `Gateway` for HTTP, `WebSocketGateway` for WebSockets, `OllamaPages` and `WebSocketHints` (resources),
-`request_key`, `is_control`, and what a server must offer: `RequestHead`, `HttpRequest`, `ServerSocket`. This room knows
-clients. It does not know the server, providers, prices or databases.
+`is_control`, `serve_checked`, and what a server must offer: `RequestHead`, `HttpRequest`, `ServerSocket`. This room
+knows clients. It does not know the server, providers, prices or databases.
 """
 
 from intellirouter.gateway.app import Gateway
-from intellirouter.gateway.credentials import request_key
+from intellirouter.gateway.browser_requests import serve_checked
 from intellirouter.gateway.http import HttpRequest, RequestHead, ServerSocket, header_lines
 from intellirouter.gateway.ollama_pages import OllamaPages
 from intellirouter.gateway.paths import is_control
@@ -22,5 +22,5 @@ __all__ = [
     "WebSocketHints",
     "header_lines",
     "is_control",
-    "request_key",
+    "serve_checked",
 ]

@@ -8,12 +8,11 @@ from urllib.parse import parse_qsl
 
 from intellirouter.core import Current, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.reply import ClientReply
-from intellirouter.governance import Identity
+from intellirouter.governance import Identity, request_key
 from intellirouter.pipeline import Entry, Generation, Headers
 from intellirouter.resources import Download, Page, Resource, ResourceRequest, live, ready
 

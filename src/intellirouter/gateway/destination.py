@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 from intellirouter.core import errors
 from intellirouter.dialects import Dialects
-from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.http import Destination, RequestHead
 from intellirouter.gateway.paths import context_of
+from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
 
 _CONTENT_TYPE_HINT: Final = "Send `Content-Type: application/json`."

@@ -6,7 +6,7 @@ from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.core import Clock
 from intellirouter.dialects import Dialects
-from intellirouter.governance import Identity, KeyRing
+from intellirouter.governance import BrowserAccess, Identity, KeyRing
 from intellirouter.pipeline.spine import Spine
 
 
@@ -21,6 +21,8 @@ class Generation(Struct, frozen=True, kw_only=True, eq=False):
     keys: KeyRing
     spine: Spine
     clock: Clock
+    browsers: BrowserAccess | None = None
+    """None: all requests are accepted, wherever they come from, because they need a key."""
     pending_restart: tuple[str, ...] = ()
     """Settings that have changed since the start and take effect only after a restart, such as `server.port`."""
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import intellirouter
-from intellirouter.config import Discovery, Runtime
+from intellirouter.config import Discovery, Runtime, is_loopback
 from intellirouter.hosting import WorkerState, WorkerView
+from intellirouter.roles.network_addresses import is_unspecified, reachable_addresses
 
 _LOADING_STATES: Final = frozenset({WorkerState.FETCHING, WorkerState.LOADING})
 _PERCENT_STEP: Final = 10
@@ -24,22 +25,50 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, co
         lines.append(f"  config   {config_path}")
     lines.append(f"  models   {_model_names(runtime)}")
     lines.append(f"  store    {runtime.store.url}")
-    lines.append(f"  auth     {'API key required' if runtime.is_auth_required else 'no API key required'}")
+    lines.append(f"  auth     {_auth_text(runtime)}")
     lines += ["  warning  " + warning for warning in runtime.warnings]
     place = f" on {address}" if isinstance(address, str) else ""
     lines.append(f"  serving  {url}/v1{place}   (press Ctrl-C to stop)")
+    lines += _network(runtime, address)
     lines += _example(runtime, url)
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
-def _url(runtime: Runtime, address: Any) -> str:
-    scheme = "http" if runtime.server.tls_cert_file is None else "https"
-    if isinstance(address, str):
-        return f"{scheme}://localhost"
+def _auth_text(runtime: Runtime) -> str:
+    if runtime.is_auth_required:
+        return "API key required"
+    if runtime.keys:
+        return "no API key required, but a wrong key is rejected"
+    return "no API key required"
+
+
+def _network(runtime: Runtime, address: Any) -> list[str]:
+    """Return where other machines reach the gateway, and whether they need a key."""
+    if isinstance(address, str) or is_loopback(address[0]):
+        return []
     host, port = address[:2]
-    shown_host = "127.0.0.1" if host in {"0.0.0.0", "::"} else (f"[{host}]" if ":" in host else host)
-    return f"{scheme}://{shown_host}:{port}"
+    shown = ", ".join(_url_of(runtime, each, port) for each in reachable_addresses(host))
+    access = "with an API key" if runtime.is_auth_required else "without an API key"
+    return [
+        f"  network  {shown or f'port {port} of all addresses of this machine'}",
+        f"           Every machine that can reach this address can send requests {access}.",
+    ]
+
+
+def _url(runtime: Runtime, address: Any) -> str:
+    if isinstance(address, str):
+        return f"{_scheme(runtime)}://localhost"
+    host, port = address[:2]
+    return _url_of(runtime, "127.0.0.1" if is_unspecified(host) else host, port)
+
+
+def _url_of(runtime: Runtime, host: str, port: int) -> str:
+    return f"{_scheme(runtime)}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _scheme(runtime: Runtime) -> str:
+    return "http" if runtime.server.tls_cert_file is None else "https"
 
 
 def _model_names(runtime: Runtime) -> str:

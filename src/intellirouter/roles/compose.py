@@ -25,6 +25,7 @@ from intellirouter.gateway import (
     WebSocketGateway,
     WebSocketHints,
     is_control,
+    serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
@@ -114,6 +115,12 @@ class GatewayProcess:
 
     def serve(self, request: HttpRequest) -> Coroutine[Any, Any, object]:
         """Serve the control plane below `/api/`, and the data plane at all other paths."""
+        generation = self.current.value
+        if generation.browsers is not None:
+            return serve_checked(request, generation, self._serve)
+        return self._serve(request)
+
+    def _serve(self, request: HttpRequest) -> Coroutine[Any, Any, object]:
         generation = self.current.value
         if request.head.destination is not None or not is_control(request.head.path, generation.dialects):
             return self._gateway.serve(request)
@@ -245,7 +252,8 @@ class GatewayProcess:
 
     def _check_ready(self) -> tuple[bool, str]:
         health = self.store.health()
-        return health.state != "degraded", f"store: {health.detail}"
+        # Anyone may ask, so the detail, which can name files, is only in the log and in the health report for admins.
+        return health.state != "degraded", f"store: {health.state}"
 
     def _render(self) -> tuple[int, bytes, bytes]:
         return 200, CONTENT_TYPE.encode(), self.metrics.render()

@@ -23,7 +23,7 @@ from intellirouter.core import (
     VendorRow,
 )
 from intellirouter.dialects import Dialects
-from intellirouter.governance import KeyRing
+from intellirouter.governance import BrowserAccess, KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
@@ -93,15 +93,18 @@ class Generations:
         """Return the generation of this configuration, without using it yet."""
         effective, shared = self.effective(runtime), self._shared
         catalog = Catalog(effective, registries.vendors, prices)
+        keys = KeyRing(effective.keys, is_required=effective.is_auth_required)
+        browsers = BrowserAccess(effective.server, keys)
         self._number += 1
         return Generation(
             number=self._number,
             runtime=effective,
             catalog=catalog,
             dialects=registries.dialects,
-            keys=KeyRing(effective.keys, is_required=effective.is_auth_required),
+            keys=keys,
             spine=Spine(effective, catalog, self._parts(effective, registries), _stages(effective, registries)),
             clock=shared.clock,
+            browsers=browsers if browsers.is_needed else None,
             pending_restart=self.pending_restart(runtime),
         )
 

@@ -91,6 +91,8 @@ def _conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.tenant is not None:
         conditions.append(log.tenant == wanted.tenant)
+    if wanted.key_names is not None:
+        conditions.append(or_(*(log.key_name.is_not_distinct_from(name) for name in wanted.key_names)))
     if wanted.model is not None:
         conditions.append(log.model == wanted.model)
     if wanted.deployment is not None:

@@ -11,6 +11,8 @@ class LogFilter(Struct, frozen=True, kw_only=True):
     """Selects exchanges. A field that is None selects all of them."""
 
     tenant: str | None = None
+    key_names: tuple[str | None, ...] | None = None
+    """Names of keys. None among them selects the exchanges of callers without a key."""
     model: str | None = None
     deployment: str | None = None
     status_class: int | None = None

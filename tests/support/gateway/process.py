@@ -56,7 +56,8 @@ class GatewayProcess:
 
     def configure(self, config: dict[str, Any]) -> None:
         """Write the configuration file; missing settings of server and store are filled in."""
-        server = {"host": "127.0.0.1", "port": 0, **config.get("server", {})}
+        # Raw requests call the gateway by these names.
+        server = {"host": "127.0.0.1", "port": 0, "allowed_hosts": ["gateway", "x"], **config.get("server", {})}
         filled = {"store": {"url": f"sqlite:///{self.database}"}, **config, "server": server}
         self.config_file.write_text(json.dumps(filled))
 

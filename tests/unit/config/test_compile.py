@@ -369,7 +369,12 @@ keys:
     assert first.digest == hashlib.sha256(b"secret-key").digest()
     assert (first.tenant, first.name, first.models, first.grants) == ("acme", "ci", ("a*",), frozenset({"admin"}))
     assert first.expires_us == 1_893_456_000_000_000
-    assert (second.digest.hex(), second.tenant, second.name, second.models) == (digest, "default", "key-2", ("*",))
+    assert (second.digest.hex(), second.tenant, second.name, second.models) == (
+        digest,
+        "default",
+        f"key-{digest[:12]}",
+        ("*",),
+    )
     assert second.expires_us is None
 
 
@@ -378,6 +383,36 @@ def test_duplicate_key_is_an_error(compile_problems):
     (problem,) = compile_problems(f'keys: [{{key: "env:K"}}, {{key: "sha256:{digest}"}}]', environ={"K": "k"})
     assert problem.path == "keys[1].key"
     assert "keys[0]" in problem.message
+
+
+def test_unnamed_key_keeps_its_identity_when_others_are_added_or_removed(compile_text):
+    (alone,) = compile_text("keys: [{key: 'env:B'}]", environ={"B": "b"}).keys
+    both = compile_text("keys: [{key: 'env:A'}, {key: 'env:B'}]", environ={"A": "a", "B": "b"}).keys
+    assert both[1] == alone
+    assert both[0].name != alone.name
+
+
+def test_two_keys_of_a_tenant_with_the_same_name_are_an_error(compile_text, compile_problems):
+    text = "tenants: {acme: {}}\nkeys: [{key: 'env:A', name: ci}, {key: 'env:B', name: ci%s}]"
+    environ = {"A": "a", "B": "b"}
+    (problem,) = compile_problems(text % "", environ=environ)
+    assert problem.path == "keys[1].name"
+    assert problem.message == "`keys[0]` has the same name `ci` and the same tenant."
+    assert problem.hint == "Give each key of a tenant its own name."
+    assert problem.origin
+    assert len(compile_text(text % ", tenant: acme", environ=environ).keys) == 2
+
+
+def test_name_must_differ_from_that_of_an_unnamed_key(compile_problems):
+    name = f"key-{hashlib.sha256(b'a').hexdigest()[:12]}"
+    text = f"keys: [{{key: 'env:A'}}, {{key: 'env:B', name: {name}}}]"
+    (problem,) = compile_problems(text, environ={"A": "a", "B": "b"})
+    assert problem.path == "keys[1].name"
+
+
+def test_names_are_compared_although_a_key_is_missing(compile_problems):
+    problems = compile_problems("keys: [{key: 'env:A', name: ci}, {key: 'env:B', name: ci}]", environ={"A": "a"})
+    assert {problem.path for problem in problems} == {"keys[1].name", "keys[1].key"}
 
 
 def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
@@ -393,9 +428,12 @@ def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
         ("auth: {required: true}\nkeys: [{key: 'env:K'}]", True, ""),
         ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "Anyone who can reach 0.0.0.0 can send requests."),
         ("server: {host: '::1'}", False, ""),
+        ("keys: [{key: 'env:K'}]", True, ""),
+        ("auth: {required: false}\nkeys: [{key: 'env:K'}]", False, ""),
+        ("auth: {required: false}\nkeys: [{key: 'env:K', models: [a]}]", False, "`models` of keys has no effect."),
     ],
 )
-def test_auth_depends_on_the_address_unless_configured(compile_text, text, required, warning):
+def test_auth_depends_on_keys_and_address_unless_configured(compile_text, text, required, warning):
     runtime = compile_text(text, environ={"K": "k"})
     assert runtime.is_auth_required is required
     assert warning in "".join(runtime.warnings)

@@ -87,7 +87,7 @@ def test_types_and_defaults_are_in_words():
     assert docs["models.NAME.strategy"].kind == "string"
     assert docs["store.log_max_bytes"].kind == "integer, at least 1048576"
     assert docs["defaults.timeouts.idle_s"].kind == "number, greater than 0, at most 86400"
-    assert docs["keys[N].grants"].kind == 'list of "admin"'
+    assert docs["keys[N].grants"].kind == "list of one of admin, requests:read"
     assert docs["auth.required"].default == ""
 
 

@@ -218,3 +218,11 @@ async def test_frames_for_a_closed_socket_are_discarded() -> None:
     await case.reply.write(b'data: {"n":1}\n\n')
     await case.reply.end(b"")
     assert case.released == 1
+
+
+@pytest.mark.parametrize("member", ['"request": {"model": "b"}', '"id": "2"', r'"re\u0071uest": {}'])
+def test_frame_with_two_members_of_the_same_name_is_refused(member: str) -> None:
+    frame = f'{{"type": "chat.create", "id": "1", "request": {{"model": "a", "id": "type"}}, {member}}}'
+    with pytest.raises(errors.InvalidRequest) as caught:
+        decode_frame(frame.encode())
+    assert caught.value.code == "duplicate_parameter"

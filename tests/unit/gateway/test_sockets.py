@@ -1,15 +1,17 @@
 """A client's WebSocket: API keys, origins, handshake, close."""
 
 import asyncio
+import hashlib
 import json
 from typing import Any, cast
 
 import pytest
 
+from intellirouter.config import KeySpec, ServerSpec
 from intellirouter.core import SocketClosed, errors
 from intellirouter.gateway import RequestHead
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
-from intellirouter.governance import ANONYMOUS, Identity
+from intellirouter.governance import BrowserAccess, Identity, KeyRing
 from intellirouter.pipeline import Generation, Headers
 from tests.support.dialects.standard import ENDPOINTS
 
@@ -73,14 +75,12 @@ class KeyGeneration:
     """A generation with one key."""
 
     def __init__(self, *, is_required: bool) -> None:
-        self._is_required = is_required
+        key = KeySpec(digest=hashlib.sha256(b"sk").digest(), tenant="t", name="ann")
+        self._keys = KeyRing([key], is_required=is_required)
+        self.browsers = BrowserAccess(ServerSpec(), self._keys)
 
     def identify(self, key: bytes | None) -> Identity:
-        if key == b"sk":
-            return Identity("t", "ann")
-        if self._is_required:
-            raise errors.Unauthenticated("no")
-        return ANONYMOUS
+        return self._keys.identify(key, 0)
 
 
 def who(socket: Socket, *, is_required: bool = False) -> Identity:
@@ -114,8 +114,8 @@ def test_web_page_of_another_origin_needs_a_key() -> None:
     with pytest.raises(errors.Forbidden):
         who(build_socket(headers={**foreign, "origin": "null"}))
     assert who(build_socket(headers={**foreign, "authorization": "Bearer sk"})).key_name == "ann"
-    assert who(build_socket(headers={"origin": "http://127.0.0.1:8080", "host": "127.0.0.1:8080"})) is ANONYMOUS
-    assert who(build_socket(headers={"host": "127.0.0.1:8080"})) is ANONYMOUS
+    assert who(build_socket(headers={"origin": "http://127.0.0.1:8080", "host": "127.0.0.1:8080"})).key_name is None
+    assert who(build_socket(headers={"host": "127.0.0.1:8080"})).key_name is None
 
 
 def test_subprotocol_with_a_key_is_never_chosen() -> None:

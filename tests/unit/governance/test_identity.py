@@ -43,12 +43,47 @@ def test_missing_key_is_rejected_if_keys_are_required(presented: bytes | None) -
 
 
 @pytest.mark.parametrize("presented", [None, b"", b"sk-anything", b"x" * 100_000])
-def test_any_key_is_accepted_if_none_is_required(presented: bytes | None) -> None:
-    assert ring(key("one"), is_required=False).identify(presented, 0) is ANONYMOUS
+def test_any_key_is_accepted_if_there_are_none(presented: bytes | None) -> None:
+    assert ring(is_required=False).identify(presented, 0) is ANONYMOUS
+
+
+@pytest.mark.parametrize("presented", [b"wrong", b"ONE", b"x" * 100_000])
+def test_unknown_key_is_rejected_even_if_none_is_required(presented: bytes) -> None:
+    with pytest.raises(errors.Unauthenticated, match="Incorrect API key"):
+        ring(key("one"), is_required=False).identify(presented, 0)
+
+
+@pytest.mark.parametrize("presented", [None, b""])
+def test_caller_without_a_key_is_no_admin_if_there_are_keys(presented: bytes | None) -> None:
+    caller = ring(key("one"), is_required=False).identify(presented, 0)
+    assert (caller.tenant, caller.key_name, caller.is_admin) == ("default", None, False)
+    assert caller.may_use("anything")
 
 
 def test_known_key_identifies_the_caller_even_if_none_is_required() -> None:
     assert ring(key("one"), is_required=False).identify(b"one", 0).key_name == "ci"
+
+
+def test_key_permits_no_less_than_no_key() -> None:
+    keys = ring(key("one", models=("gpt-*",)), is_required=False)
+    for caller in (keys.identify(b"one", 0), keys.by_name("acme", "ci", 0)):
+        assert caller.may_use("claude")
+
+
+@pytest.mark.parametrize(
+    ("grants", "readable"),
+    [
+        ((), {("acme", "ci")}),
+        (("requests:read",), {("acme", "ci"), ("acme", "dev"), ("acme", None)}),
+        (("admin",), {("acme", "ci"), ("acme", "dev"), ("acme", None), ("other", "ci"), ("-", None)}),
+    ],
+)
+def test_grants_decide_whose_requests_a_key_reads(
+    grants: tuple[str, ...], readable: set[tuple[str, str | None]]
+) -> None:
+    caller = ring(key("one", grants=frozenset(grants))).identify(b"one", 0)
+    owners = [("acme", "ci"), ("acme", "dev"), ("acme", None), ("other", "ci"), ("-", None)]
+    assert {owner for owner in owners if caller.may_read(*owner)} == readable
 
 
 @pytest.mark.parametrize("is_required", [True, False])
@@ -131,11 +166,6 @@ def test_identity_is_found_by_key_name() -> None:
     assert keys.by_name("other", "ci", 0).tenant == "other"
 
 
-def test_expired_key_is_skipped_if_another_key_has_its_name() -> None:
-    keys = ring(key("old", expires_us=5), key("new", grants=frozenset({"admin"})))
-    assert keys.by_name("acme", "ci", 5) == keys.identify(b"new", 5)
-
-
 def test_name_of_a_removed_or_expired_key_is_rejected() -> None:
     keys = ring(key("one", expires_us=5))
     for tenant, name, now_us in (("acme", "ci", 5), ("acme", "dev", 0), ("other", "ci", 0), ("default", None, 0)):
@@ -149,3 +179,8 @@ def test_anonymous_caller_exists_only_if_no_key_is_required() -> None:
     assert ring(is_required=False).by_name("default", None, 0) is ANONYMOUS
     with pytest.raises(errors.Unauthenticated):
         ring(is_required=False).by_name("acme", None, 0)
+
+
+def test_work_of_an_anonymous_caller_continues_after_keys_were_added() -> None:
+    caller = ring(key("one"), is_required=False).by_name("default", None, 0)
+    assert (caller.key_name, caller.is_admin) == (None, False)

@@ -1,6 +1,7 @@
 """What `serve` prints: the summary at the start, and the progress of local models."""
 
 import io
+import ipaddress
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,18 @@ import pytest
 from intellirouter.config import compile_config, load_config
 from intellirouter.hosting import ArtifactProgress, FetchPhase, WorkerState, WorkerView
 from intellirouter.providers import VENDORS
+from intellirouter.roles import network_addresses
 from intellirouter.roles.banner import HostProgress, print_banner
 
 LAB = "providers: {lab: {vendor: openai-compatible, base_url: 'http://127.0.0.1:9/v1', credentials: []%s}}\n"
 
 
-def banner(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+def banner(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str = "127.0.0.1") -> str:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     config = load_config(path, environ={}).config
-    runtime = compile_config(config, vendors=VENDORS, strategies=("priority",), environ={})
-    print_banner(runtime, None, ("127.0.0.1", 8080), path)
+    runtime = compile_config(config, vendors=VENDORS, strategies=("priority",), environ={"K": "sk-1"})
+    print_banner(runtime, None, (host, 8080), path)
     return capsys.readouterr().out
 
 
@@ -35,6 +37,53 @@ def test_example_uses_a_model_of_the_configuration(tmp_path: Path, capsys: pytes
     assert '"model": "magic/echo"' in banner("providers: {magic: {vendor: fake}}", tmp_path, capsys)
     shown = banner(LAB % "" + "deployments: {mini: {provider: lab, model: m}}", tmp_path, capsys)
     assert '"model": "mini"' in shown
+
+
+KEYS = "keys: [{key: 'env:K'}]\n"
+OPEN = "auth: {required: false}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "auth"),
+    [
+        ("", "no API key required\n"),
+        (KEYS, "API key required\n"),
+        (KEYS + OPEN, "no API key required, but a wrong key is rejected\n"),
+    ],
+)
+def test_banner_says_whether_a_key_is_required(
+    text: str, auth: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = banner(text, tmp_path, capsys)
+    assert f"  auth     {auth}" in shown
+    assert "network" not in shown
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_addresses, "_ipv4_addresses", lambda: ["127.0.0.1", "192.0.2.1", "169.254.1.1"])
+    monkeypatch.setattr(network_addresses, "_ipv6_addresses", lambda: ["::1", "2001:db8::1", "fe80::1"])
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize(("text", "access"), [(OPEN, "without an API key"), (KEYS, "with an API key")])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_banner_shows_all_addresses_at_which_other_machines_reach_the_gateway(
+    text: str, access: str, host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = banner(f"server: {{host: '{host}'}}\n{text}", tmp_path, capsys, host)
+    urls = {
+        "0.0.0.0": "http://192.0.2.1:8080",
+        "::": "http://192.0.2.1:8080, http://[2001:db8::1]:8080",
+        "192.0.2.7": "http://192.0.2.7:8080",
+    }
+    assert f"  network  {urls[host]}\n" in shown
+    assert f"Every machine that can reach this address can send requests {access}.\n" in shown
+
+
+def test_addresses_of_this_machine_are_addresses() -> None:
+    for address in network_addresses.reachable_addresses("::"):
+        assert not ipaddress.ip_address(address).is_loopback
 
 
 def test_progress_is_one_line_per_phase_and_tenth_of_a_download() -> None:

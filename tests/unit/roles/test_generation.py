@@ -52,6 +52,11 @@ def test_a_new_address_does_not_change_whether_keys_are_required(
     assert generations(started).effective(changed).is_auth_required is is_required
 
 
+def test_keys_that_a_reload_adds_are_required(configure: Configure) -> None:
+    changed = configure(keys=[{"key": "sha256:" + "0" * 64}])
+    assert generations(configure()).effective(changed).is_auth_required is True
+
+
 def test_required_keys_can_be_configured_with_a_reload(configure: Configure) -> None:
     changed = configure(auth={"required": True})
     assert generations(configure()).effective(changed).is_auth_required is True

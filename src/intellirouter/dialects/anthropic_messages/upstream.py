@@ -41,7 +41,9 @@ class MessagesUpstream:
         """Return the client's request with the upstream model. The client's API version is also sent."""
         body = call.body
         if deployment.upstream_model != call.model:
-            body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
+            body = replace(
+                body, model_spans(body, call.model, is_unique=call.is_checked), json_string(deployment.upstream_model)
+            )
         path = COUNT_PATH if call.operation == "count_tokens" else MESSAGES_PATH
         if _BETA_QUERY in call.context.query.split("&"):
             path += "?" + _BETA_QUERY

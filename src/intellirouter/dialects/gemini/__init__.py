@@ -47,6 +47,7 @@ SPEC: Final = DialectSpec(
             name="gemini",
             patterns=(_method_pattern("generateContent"), _method_pattern("streamGenerateContent", is_stream=True)),
             client=CLIENT,
+            unique_members=("model", "contents", "generationConfig", "generation_config"),
         ),
         CountEndpoint(name="gemini_count_tokens", patterns=(_method_pattern("countTokens"),), client=COUNT_CLIENT),
         EmbeddingsEndpoint(

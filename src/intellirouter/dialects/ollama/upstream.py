@@ -39,7 +39,9 @@ def _path_of(call: Call) -> str:
 def _relayed_request(call: Call, deployment: Deployment) -> UpstreamRequest:
     body = call.body
     if deployment.upstream_model != call.model:
-        body = replace(body, model_spans(body, call.model), json_string(deployment.upstream_model))
+        body = replace(
+            body, model_spans(body, call.model, is_unique=call.is_checked), json_string(deployment.upstream_model)
+        )
     return UpstreamRequest(path=_path_of(call), body=body)
 
 

@@ -188,7 +188,7 @@ class OpenAIChatPassthrough(Route):
         """Return the client's body with the upstream's model and the usage opt-in, and no other change."""
         body = call.body
         if upstream_model != call.model:
-            body = replace(body, model_spans(body, call.model), json_string(upstream_model))
+            body = replace(body, model_spans(body, call.model, is_unique=call.is_checked), json_string(upstream_model))
         if requests_usage and call.is_stream and not call.wants_usage:
             body = _request_usage(body, self.options_of(call).stream_options is not UNSET)
         return body

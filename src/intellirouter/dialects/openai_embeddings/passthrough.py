@@ -94,7 +94,9 @@ class EmbeddingsPassthrough(Route):
         """Return the client's body with the upstream's model and no other change."""
         if upstream_model == call.model:
             return call.body
-        return replace(call.body, model_spans(call.body, call.model), json_string(upstream_model))
+        return replace(
+            call.body, model_spans(call.body, call.model, is_unique=call.is_checked), json_string(upstream_model)
+        )
 
     def decode_response(
         self,

@@ -4,11 +4,13 @@ Source: RFC 7578 and RFC 2046, section 5.1.
 """
 
 import re
+from collections import Counter
 from typing import Final
 
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.dialects.wire.duplicates import duplicate_parameter
 from intellirouter.dialects.wire.json_edit import replace
 from intellirouter.dialects.wire.search import find
 
@@ -16,6 +18,8 @@ _BOUNDARY: Final = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))',
 _NAME: Final = re.compile(rb';\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
 _FILE_NAME: Final = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
 _FILE_NAME_TEXT: Final = re.compile(rb';\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
+_FIELDS: Final = frozenset({"model", "stream", "response_format", "purpose"})
+"""The fields on which the gateway decides."""
 _MAX_PARTS: Final = 256
 _MAX_HEAD_BYTES: Final = 8 * 1024
 """The header of one part."""
@@ -83,13 +87,37 @@ def read_form(body: bytes, content_type: str) -> Form:
         if len(parts) > _MAX_PARTS:
             raise _malformed(f"it has more than {_MAX_PARTS} parts")
         at = end + 2 + len(mark)
+    _check_unique(parts)
     return Form(body, boundary, tuple(parts))
 
 
+def _check_unique(parts: list[FormPart]) -> None:
+    """Raise `InvalidRequest` for a field that is given twice, because servers differ in which one they use.
+
+    Lists have names that end in brackets. Only `image` is a list of files without them.
+    """
+    seen: dict[str, bool] = {}
+    for part in parts:
+        if part.name.endswith("[]"):
+            continue
+        was_file = seen.setdefault(part.name, part.is_file)
+        if was_file is not part.is_file or (part.name in _FIELDS and part.is_file):
+            raise errors.InvalidRequest(
+                f"The field '{part.name[:100]}' must not be a file.", code="invalid_type", param=part.name[:100]
+            )
+    counts = Counter(part.name for part in parts if not part.name.endswith("[]"))
+    for name, count in counts.items():
+        if count > 1 and not (name == "image" and seen[name]):
+            raise duplicate_parameter(name)
+
+
 def _part(body: bytes, head_start: int, head_end: int, end: int) -> FormPart:
-    for line in body[head_start:head_end].split(b"\r\n"):
-        field, _, value = line.partition(b":")
-        if field.strip().lower() == b"content-disposition" and (name := _NAME.search(value)) is not None:
+    lines = [line.partition(b":") for line in body[head_start:head_end].split(b"\r\n")]
+    values = [value for field, _, value in lines if field.strip().lower() == b"content-disposition"]
+    if len(values) > 1 or any(len(_NAME.findall(value)) > 1 for value in values):
+        raise _malformed("a part has more than one name")
+    for value in values:
+        if (name := _NAME.search(value)) is not None:
             is_file = _FILE_NAME.search(value) is not None
             file_name = _text(_FILE_NAME_TEXT.search(value)) if is_file else ""
             return FormPart(_text(name), head_end + 4, max(end, head_end + 4), is_file, file_name)

@@ -140,7 +140,9 @@ class MediaPassthrough(Route):
         elif name == source.model:
             body = call.body
         else:
-            body = replace(call.body, model_spans(call.body, source.model), json_string(name))
+            body = replace(
+                call.body, model_spans(call.body, source.model, is_unique=call.is_checked), json_string(name)
+            )
         return UpstreamRequest(path=self._path, body=body, headers=headers)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002

@@ -32,6 +32,7 @@ SPEC: Final = DialectSpec(
             paths=("/v1/responses",),
             client=CLIENT,
             passthrough=ResponsesPassthrough(CLIENT, UPSTREAM),
+            unique_members=("model", "stream", "background", "store", "previous_response_id"),
         ),
         CountEndpoint(name="openai_input_tokens", paths=("/v1/responses/input_tokens",), client=COUNT_CLIENT),
     ),

@@ -23,7 +23,7 @@ class ResponsesUpstream:
     def relay_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         body, model = call.body, deployment.upstream_model
         if model != call.model:
-            body = replace(body, model_spans(body, call.model), json_string(model))
+            body = replace(body, model_spans(body, call.model, is_unique=call.is_checked), json_string(model))
         return UpstreamRequest(path=PATH, body=body)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:

@@ -12,7 +12,7 @@ import msgspec
 
 from intellirouter.dialects.wire.search import SLICE_BYTES, contains, find
 
-_TOKEN: Final = re.compile(rb'["\[\]{},:]')
+TOKEN: Final = re.compile(rb'["\[\]{},:]')
 _STRING_PIECE: Final = re.compile(rb'(?:[^"\\]{1,4096}+|\\.){0,256}+', re.DOTALL)
 """Bounded, because a search holds the interpreter lock. Possessive, because backtracking positions take memory."""
 _MODEL_KEY: Final = b'"model"'
@@ -30,10 +30,10 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
     is_key, is_match = True, False
     value_start = 0
     at = 0
-    while (token := _TOKEN.search(body, at)) is not None:
+    while (token := TOKEN.search(body, at)) is not None:
         first, at = body[token.start()], token.end()
         if first == 0x22:  # "
-            at = _end_of_string(body, at)
+            at = end_of_string(body, at)
             if depth == 1 and is_key:
                 is_key = False
                 is_match = _is_name(body[token.start() : at], name)
@@ -54,7 +54,7 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
     return spans
 
 
-def _end_of_string(body: bytes, at: int) -> int:
+def end_of_string(body: bytes, at: int) -> int:
     """Return the position after a string whose content begins at this position."""
     while (end := _STRING_PIECE.match(body, at).end()) > at:  # type: ignore[union-attr]  # it also matches nothing
         at = end
@@ -77,16 +77,21 @@ def _trim(body: bytes, start: int, end: int) -> Span:
     return start, end
 
 
-def model_spans(body: bytes, model: str) -> list[Span]:
+def model_spans(body: bytes, model: str, *, is_unique: bool = False) -> list[Span]:
     """Return the spans of the values of the top-level member `model`.
 
-    If the text before or after the value shows that it is at the top level, this takes only two searches.
+    `is_unique`: it is known that there is only one. If then the text before or after the value shows that it is at the
+    top level, this takes only one search.
     """
     search = body.find if len(body) <= SLICE_BYTES else partial(find, body)
     key = search(_MODEL_KEY, 0)
     value = json_string(model)
     start = search(value, key + len(_MODEL_KEY))
-    is_only_one = not contains(body, _MODEL_KEY, key + 1) and not (b"\\" in body and contains(body, _ESCAPED_LETTER))
+    if is_unique:  # the quotation mark may belong to an escape sequence in a longer name
+        is_only_one = key > 0 and body[key - 1] != 0x5C
+    else:
+        has_escapes = b"\\" in body and contains(body, _ESCAPED_LETTER)
+        is_only_one = not contains(body, _MODEL_KEY, key + 1) and not has_escapes
     if key >= 0 and start >= 0 and is_only_one:
         end = start + len(value)
         between = body[key + len(_MODEL_KEY) : start]

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from intellirouter.core import SocketClosed, errors
-from intellirouter.dialects import SseParser, describe_json_error, encode_error
+from intellirouter.dialects import SseParser, check_unique, describe_json_error, encode_error
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.websockets.socket import Socket
 from intellirouter.pipeline import Exchange, Headers
@@ -54,7 +54,7 @@ _decode_envelope: Final = msgspec.json.Decoder(_Envelope)
 def decode_frame(data: bytes) -> ReceivedFrame:
     """Decode a frame. Raises `InvalidRequest`."""
     try:
-        return _decode_frame.decode(data)
+        frame = _decode_frame.decode(data)
     except msgspec.ValidationError as error:
         raise errors.InvalidRequest(
             f"The frame is not valid: {describe_json_error(error)}.",
@@ -67,6 +67,8 @@ def decode_frame(data: bytes) -> ReceivedFrame:
             code="invalid_json",
             hint="Send one JSON object in each frame.",
         ) from None
+    check_unique(data, ReceivedFrame.__struct_fields__)
+    return frame
 
 
 def encode_frame(

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from intellirouter.core import SocketClosed, TaskOwner, errors
 from intellirouter.dialects import ErrorStyle
-from intellirouter.gateway.credentials import request_key
 from intellirouter.gateway.http import RequestHead, ServerSocket
-from intellirouter.governance import Identity
+from intellirouter.governance import Identity, request_key
 from intellirouter.pipeline import Generation, Headers
 from intellirouter.resources import JSON
 
@@ -111,19 +109,14 @@ def socket_key(socket: Socket) -> bytes | None:
 
 
 def identify(generation: Generation, socket: Socket, key: bytes | None) -> Identity:
-    """Return the caller who opens this socket. Raises `Unauthenticated`, `Forbidden`.
+    """Return the caller who opens this socket. Raises `Unauthenticated`, `Forbidden`, `Misdirected`.
 
-    Browsers let every web page open a WebSocket to any address. So a gateway that requires no key refuses pages of
-    other origins. Otherwise any page that is open on this machine could use it.
+    Browsers let every web page open a WebSocket to any address, so the rules for web pages apply to handshakes.
     """
-    identity = generation.identify(key)
-    origin = socket.head.headers.get(b"origin")
-    if identity.key_name is None and origin is not None and not _is_own(origin, socket.head.headers.get(b"host", b"")):
-        raise errors.Forbidden(
-            "Web pages of other origins cannot open WebSockets on a gateway that requires no API key.",
-            hint="Set auth.required, and give the page a key.",
-        )
-    return identity
+    if generation.browsers is not None:
+        head = socket.head
+        generation.browsers.check(head.method, head.headers, is_websocket=True, key=key)
+    return generation.identify(key)
 
 
 def chosen_protocol(socket: Socket, known: str) -> str | None:
@@ -135,7 +128,3 @@ def forget_cancellation() -> None:
     """Clear a cancellation that was meant for this socket only."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
-
-
-def _is_own(origin: bytes, host: bytes) -> bool:
-    return urlsplit(origin.decode("latin-1")).netloc.lower() == host.decode("latin-1").lower()

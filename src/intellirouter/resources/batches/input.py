@@ -9,13 +9,16 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from intellirouter.core import DEFAULT_LIMITS, SMALL_BYTES, RequestLimits, errors
-from intellirouter.dialects import check_json
+from intellirouter.dialects import check_json, check_unique
 from intellirouter.resources.batches.state import LineError
 
 CHUNK_BYTES: Final = 64 * 1024
 """The approximate size of a chunk, and so of the input that a running batch holds in memory."""
 _MAX_ERRORS: Final = 100
 _LIMIT_EXCEEDED: Final = "limit_exceeded"
+_DUPLICATE: Final = "duplicate_parameter"
+_UNIQUE_MEMBERS: Final = ("model", "stream")
+"""Members of requests that must be unique, because batches are accepted or refused by them."""
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -135,9 +138,13 @@ class InputCheck:
             raw.decode()
             line = _decode_line.decode(raw)
             body = line.body
-            model = None if isinstance(body, UnsetType) else _decode_body.decode(body).model
+            model = None
+            check_unique(raw, Line.__struct_fields__)
+            if not isinstance(body, UnsetType):
+                model = _decode_body.decode(body).model
+                check_unique(bytes(body), _UNIQUE_MEMBERS)
         except errors.InvalidRequest as refusal:
-            if refusal.code != _LIMIT_EXCEEDED:
+            if refusal.code not in {_LIMIT_EXCEEDED, _DUPLICATE}:
                 return self._error("invalid_json_line", "This line is not parseable as valid JSON.")
             return self._error(refusal.code, refusal.message)
         except msgspec.ValidationError:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, Current, TaskOwner, errors, new_id
-from intellirouter.dialects import decode_body
+from intellirouter.dialects import check_unique, decode_body
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation
 from intellirouter.resources.batches.lines import LineRunner
@@ -146,6 +146,7 @@ class Batches:
     async def _create(self, request: ResourceRequest) -> Page:
         check_small(request.body)
         requested = decode_body(_decode_create, request.body)
+        check_unique(request.body, CreateBatch.__struct_fields__)
         _check_choice("endpoint", requested.endpoint, ENDPOINTS)
         _check_choice("completion_window", requested.completion_window, ("24h",))
         if len(self._running) >= _MAX_UNFINISHED:

@@ -79,14 +79,44 @@ def test_any_body_is_parsed_or_rejected(body: bytes) -> None:
 
 def test_file_names_are_parsed() -> None:
     body = form(
-        ('name="file"; filename="first.txt"', b"1"),
-        ('name="file"; filename="a \\"b\\" é.jsonl"', b"2"),
+        ('name="image"; filename="first.txt"', b"1"),
+        ('name="image"; filename="a \\"b\\" é.jsonl"', b"2"),
         ("name=other; filename=plain.bin", b"3"),
         ('name="purpose"', b"batch"),
     )
     read = read_form(body, TYPE)
     assert [part.file_name for part in read.parts] == ["first.txt", 'a "b" é.jsonl', "plain.bin", ""]
-    last = read.file("file")
+    last = read.file("image")
     assert last is not None
     assert body[last.start : last.end] == b"2"
     assert read.file("purpose") is None
+
+
+@pytest.mark.parametrize(
+    "name", ['name="model"', "name=model", 'NAME="purpose"', 'name="stream"', 'name="response_format"', 'name="prompt"']
+)
+def test_fields_that_are_given_twice_are_refused(name: str) -> None:
+    plain = name.partition("=")[2].strip('"')
+    with pytest.raises(InvalidRequest, match="is given more than once") as caught:
+        read_form(form((name, b"a"), ('name="x"', b""), (f'name="{plain}"', b"a")), TYPE)
+    assert (caught.value.param, caught.value.code) == (plain, "duplicate_parameter")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (('name="file"; filename="a"', b"1"), ('name="file"; filename="b"', b"2")),
+        (('name="model"', b"a"), ('name="model"; filename="m"', b"b")),
+        (('name="model"; filename="m"', b"b"),),
+        (('name="a"; name="model"', b"b"),),
+        (('name="a"\r\nContent-Disposition: form-data; name="model"', b"b"),),
+    ],
+)
+def test_parts_that_servers_may_read_differently_are_refused(parts: tuple[tuple[str, bytes], ...]) -> None:
+    with pytest.raises(InvalidRequest):
+        read_form(form(*parts), TYPE)
+
+
+def test_lists_may_have_several_parts() -> None:
+    read = read_form(form(('name="a[]"', b"1"), ('name="a[]"', b"2"), ('name="image"; filename="i"', b"")), TYPE)
+    assert len(read.parts) == 3

@@ -1,0 +1,259 @@
+"""A web page that is open on this machine cannot use a gateway that requires no key: raw requests, and Chromium."""
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway.fixtures import digest
+from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.raw_http import Answer, RawConnection
+
+APP = "https://app.example"
+EVIL = "https://evil.example"
+KEY = "sk-page-0123456789abcdef"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATHS = {
+    "/v1/chat/completions": "application/json",
+    "/v1/messages": "application/json",
+    "/v1/audio/transcriptions": "multipart/form-data; boundary=b",
+    "/v1/images/edits": "multipart/form-data; boundary=b",
+    "/v1/images/variations": "multipart/form-data; boundary=b",
+    "/v1/files": "multipart/form-data; boundary=b",
+    "/v1/batches": "application/json",
+    "/v1/batches/batch_1/cancel": "",
+    "/v1/responses/resp_1/cancel": "",
+    "/api/chat": "application/json",
+    "/api/v1/explain": "text/plain",
+}
+READ_PATHS = ["/v1/models", "/metrics", "/health", "/v1/files", "/api/v1/requests", "/api/v1/health", "/api/docs"]
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    return {"providers": {"fake": {"vendor": "fake"}}, **sections}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with GatewayProcess(config(), tmp_path_factory.mktemp("open")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway that requires a key, and lets pages of one origin use it."""
+    keys = [{"key": digest(KEY), "name": "page", "grants": ["admin"]}]
+    settings = config(server={"cors_origins": [APP]}, keys=keys)
+    with GatewayProcess(settings, tmp_path_factory.mktemp("sharing"), admin_key=KEY) as running:
+        yield running
+
+
+def ask(gateway: GatewayProcess, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    lines = {"host": f"127.0.0.1:{gateway.port}", "content-length": str(len(body))}
+    lines |= {name.replace("_", "-"): value for name, value in headers.items() if value}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    with RawConnection(gateway.port) as link:
+        link.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        if method == "HEAD":
+            return Answer(*link.head(), b"")
+        return link.answer()
+
+
+@pytest.mark.parametrize("path", READ_PATHS)
+def test_other_names_of_this_machine_read_nothing(gateway: GatewayProcess, path: str) -> None:
+    answer = ask(gateway, "GET", path, host=f"evil.example:{gateway.port}")
+    assert answer.status == 421
+    assert "server.allowed_hosts" in answer.body.decode()
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert ask(gateway, "GET", path).status in {200, 405}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"origin": EVIL, "sec_fetch_site": "cross-site"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+    ],
+)
+def test_foreign_pages_change_and_spend_nothing(
+    gateway: GatewayProcess, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = ask(gateway, "POST", path, b"{}", content_type=PATHS[path], **headers)
+    assert answer.status == status
+    assert "access-control-allow-origin" not in answer.headers
+    assert ask(gateway, "POST", path, b"{}", content_type=PATHS[path]).status not in {403, 421}
+
+
+def test_files_cannot_be_deleted_by_foreign_pages(gateway: GatewayProcess) -> None:
+    assert ask(gateway, "DELETE", "/v1/files/file-1", origin=EVIL).status == 403
+    assert ask(gateway, "DELETE", "/v1/files/file-1").status == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/realtime?model=fake/echo"])
+@pytest.mark.parametrize(("headers", "status"), [({"host": "evil.example"}, 421), ({"origin": EVIL}, 403)])
+def test_foreign_pages_open_no_websocket(
+    gateway: GatewayProcess, path: str, headers: dict[str, str], status: int
+) -> None:
+    handshake = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_version": "13"}
+    answer = ask(gateway, "GET", path, sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==", **handshake, **headers)
+    assert answer.status == status
+
+
+def test_preflight_is_refused_by_default(gateway: GatewayProcess) -> None:
+    asked = {"origin": EVIL, "access_control_request_method": "POST"}
+    answer = ask(gateway, "OPTIONS", "/v1/chat/completions", **asked)
+    assert answer.status == 405
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/api/v1/requests", "/api/v1/explain"])
+def test_preflight_of_a_configured_origin_is_answered_without_a_key(sharing: GatewayProcess, path: str) -> None:
+    asked = {"access_control_request_method": "POST", "access_control_request_headers": "authorization"}
+    answer = ask(sharing, "OPTIONS", path, origin=APP, **asked)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, APP)
+    assert answer.headers["access-control-allow-headers"] == "authorization"
+    assert "access-control-allow-origin" not in ask(sharing, "OPTIONS", path, origin=EVIL, **asked).headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_and_errors_have_cors_headers(sharing: GatewayProcess, stream: bool) -> None:
+    body = json.dumps(chat_request(stream=stream)).encode()
+    key = f"Bearer {KEY}"
+    for who, origin, status in ((key, APP, 200), ("Bearer wrong", APP, 401), (key, EVIL, 200)):
+        headers = {"authorization": who, "origin": origin, "content_type": "application/json"}
+        answer = ask(sharing, "POST", "/v1/chat/completions", body, **headers)
+        assert answer.status == status
+        assert answer.headers.get("access-control-allow-origin") == (APP if origin == APP else None)
+    answer = ask(sharing, "GET", "/api/v1/requests", origin=APP)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, APP)
+    assert ask(sharing, "GET", "/nowhere", origin=APP).headers["access-control-allow-origin"] == APP
+
+
+_PAGE = """<!doctype html><script>
+const gateway = "GATEWAY", rebound = "REBOUND";
+const chat = JSON.stringify({model: "fake/echo", messages: [{role: "user", content: "from a page"}]});
+const form = new FormData(); form.append("model", "fake/echo"); form.append("file", new Blob(["x"]), "x.wav");
+async function attempt(name, url, options) {
+  try { const got = await fetch(url, options); return [name, got.type, got.status, await got.text()]; }
+  catch (error) { return [name, "failed", 0, ""]; }
+}
+const socket = (name, url) => new Promise(done => {
+  const ws = new WebSocket(url);
+  ws.onopen = () => done([name, "open", 101, ""]); ws.onerror = () => done([name, "failed", 0, ""]);
+});
+Promise.all([
+  attempt("json", gateway + "/v1/chat/completions",
+    {method: "POST", body: chat, headers: {"content-type": "application/json"}}),
+  attempt("text", gateway + "/v1/chat/completions", {method: "POST", body: chat, mode: "no-cors"}),
+  attempt("form", gateway + "/v1/audio/transcriptions", {method: "POST", body: form, mode: "no-cors"}),
+  attempt("cancel", gateway + "/v1/batches/batch_1/cancel", {method: "POST", mode: "no-cors"}),
+  attempt("read", gateway + "/api/v1/requests"),
+  attempt("rebound read", rebound + "/v1/models", {mode: "no-cors"}),
+  socket("socket", gateway.replace("http", "ws") + "/v1/ws"),
+  socket("rebound socket", rebound.replace("http", "ws") + "/v1/ws"),
+]).then(found => fetch("/result", {method: "POST", body: JSON.stringify(found)}));
+</script>"""
+
+
+class PageServer:
+    """Serves one page, whose content is set later, at an origin that is not the gateway's, and takes its results."""
+
+    content = b""
+    origin = ""
+
+    def __init__(self) -> None:
+        self.results: queue.Queue[bytes] = queue.Queue()
+
+
+@pytest.fixture
+def page() -> Iterator[PageServer]:
+    served = PageServer()
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(served.content)
+
+        def do_POST(self) -> None:
+            served.results.put(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Write no log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    served.origin = f"http://evil.example:{server.server_port}"
+    yield served
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def results_in_chromium(page: PageServer, gateway: GatewayProcess, profile: Path) -> dict[str, tuple[str, int, str]]:
+    """Open the page, and return type, status and text of the response to each of its requests."""
+    rebound = f"http://evil.example:{gateway.port}"
+    page.content = _PAGE.replace("GATEWAY", gateway.url).replace("REBOUND", rebound).encode()
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",
+        f"--user-data-dir={profile}",
+        page.origin,
+    ]
+    with (profile / "log").open("wb") as log:
+        browser = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            found = json.loads(page.results.get(timeout=60))
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait()
+    return {name: (kind, status, text) for name, kind, status, text in found}
+
+
+def served_requests(gateway: GatewayProcess) -> int:
+    return len(gateway.get("/api/v1/requests", limit=200).json()["requests"])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+def test_a_page_in_chromium_can_neither_use_nor_read_the_gateway(
+    gateway: GatewayProcess, page: PageServer, tmp_path: Path
+) -> None:
+    before = served_requests(gateway)
+    found = results_in_chromium(page, gateway, tmp_path)
+    assert all(text == "" and kind in {"failed", "opaque"} for kind, _, text in found.values()), found
+    assert served_requests(gateway) == before
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+def test_a_page_of_a_configured_origin_in_chromium_can(page: PageServer, tmp_path: Path) -> None:
+    settings = config(server={"cors_origins": [page.origin], "allowed_hosts": ["evil.example"]})
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "profile").mkdir()
+    with GatewayProcess(settings, tmp_path / "gateway") as gateway:
+        found = results_in_chromium(page, gateway, tmp_path / "profile")
+        assert found["json"][:2] == ("cors", 200)
+        assert "from a page" in found["json"][2]
+        assert found["read"][:2] == ("cors", 200)
+        assert found["socket"][0] == found["rebound socket"][0] == "open"
+        assert served_requests(gateway) > 0

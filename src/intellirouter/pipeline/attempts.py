@@ -29,7 +29,7 @@ _NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
 """Blame of errors that do not count against the health of the deployment."""
 
 
-class AttemptContext(Struct, frozen=True):
+class AttemptContext(Struct):
     """An attempt in progress: the call, the deployment, and the attempt's record."""
 
     exchange: Exchange
@@ -37,10 +37,14 @@ class AttemptContext(Struct, frozen=True):
     deployment: Deployment
     attempt: Attempt
     health: DeploymentHealth
+    is_ended: bool = False
+    """The outcome has been recorded, and the deployment's health no longer counts the attempt as in flight."""
 
 
 Open = Callable[[AttemptContext], Awaitable[T]]
 """Opens one attempt until its first content. Raises `GatewayError`. Must not use the client or change the exchange."""
+Serve = Callable[[AttemptContext, T], Awaitable[None]]
+"""Serves the client from what an attempt opened, and ends the attempt with `succeed` or `fail`."""
 
 
 class Attempts(Struct, frozen=True, kw_only=True):
@@ -53,11 +57,25 @@ class Attempts(Struct, frozen=True, kw_only=True):
     credentials: CredentialRotator | None = None
     """None disables credential rotation."""
 
-    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
-        """Make attempts until one opens; return that attempt and what it opened.
+    async def run(self, exchange: Exchange, request: Decided, open_attempt: Open[T], serve: Serve[T]) -> None:
+        """Make attempts until one opens, and serve the client from it. Raises the error for the client.
 
-        The caller ends the attempt with exactly one call of `succeed`, `fail` or `abandon`. If no attempt opens, this
-        raises the error for the client.
+        Every attempt that begins ends here: what `serve` has not ended, because it was canceled or raised an error, is
+        abandoned.
+        """
+        context, opened = await self.open(exchange, request, open_attempt)
+        try:
+            await serve(context, opened)
+        except BaseException as error:
+            self.abandon(context, error)
+            raise
+        if not context.is_ended:
+            self.abandon(context, AssertionError("The attempt has no outcome."))
+
+    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
+        """Make attempts until one opens; return that attempt, which has not ended yet, and what it opened.
+
+        If no attempt opens, this raises the error for the client.
         """
         decision, resolved = request.decision, request.resolved
         step = Step(decision.order[0], "first", 0.0)
@@ -109,6 +127,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
 
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
         """End an attempt that served the client. The duration of a session is not a latency of the deployment."""
+        if context.is_ended:
+            return
+        context.is_ended = True
         attempt = context.attempt
         attempt.outcome = "ok"
         attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
@@ -125,6 +146,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
         """
         attempt = context.attempt
         _name_deployment(error, attempt.deployment)
+        if context.is_ended:
+            return
+        context.is_ended = True
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         if is_neutral or error.blame in _NEUTRAL_BLAME:
@@ -133,7 +157,13 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context.health.fail(error.code, self.clock.monotonic_s())
 
     def abandon(self, context: AttemptContext, cause: BaseException) -> None:
-        """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment."""
+        """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment.
+
+        Does nothing if the attempt has ended.
+        """
+        if context.is_ended:
+            return
+        context.is_ended = True
         if not isinstance(cause, asyncio.CancelledError):
             outcome = "internal_error"
         elif context.exchange.is_client_disconnected:

@@ -91,14 +91,17 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
 
     async def run(self, exchange: Exchange, request: Decided, session: Session) -> None:
         """Run the session to its end. Raises the error for the client if no upstream accepts."""
-        context, accepted = await self.attempts.open(exchange, request, self._open)
+
+        async def serve(context: AttemptContext, accepted: _UpstreamSession) -> None:
+            await self._serve(context, accepted, session)
+
+        await self.attempts.run(exchange, request, self._open, serve)
+
+    async def _serve(self, context: AttemptContext, accepted: _UpstreamSession, session: Session) -> None:
+        exchange = context.exchange
         exchange.first_token_ms = context.attempt.first_byte_ms
         exchange.status = _STATUS_SWITCHING_PROTOCOLS
-        try:
-            end = await self._run(exchange, accepted, session)
-        except BaseException as error:
-            self.attempts.abandon(context, error)
-            raise
+        end = await self._run(exchange, accepted, session)
         exchange.finish_reason = _FINISH_REASONS[end.by]
         if end.by == "upstream" and end.code not in _NORMAL_CLOSE_CODES:
             exchange.error = _disconnect_error(context, end)

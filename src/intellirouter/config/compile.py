@@ -304,6 +304,7 @@ class _Compiler:
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
                 strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
+                retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
             )
         for name, (provider, model) in lists.implicit.items():

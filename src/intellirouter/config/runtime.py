@@ -14,6 +14,7 @@ from intellirouter.core import (
     AuthScheme,
     Price,
     RequestLimits,
+    RetryOrder,
     Secret,
     Timeouts,
 )
@@ -157,6 +158,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     fallbacks: tuple[str, ...] = ()
     strategy: str = "priority"
     retries: int = 2
+    retry_order: RetryOrder = "next_first"
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
 

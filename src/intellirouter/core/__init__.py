@@ -7,7 +7,7 @@ from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
-from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
+from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import SMALL_BYTES, count_containers, is_large, outline_of
@@ -71,6 +71,7 @@ __all__ = [
     "RecordColumn",
     "RequestContext",
     "RequestLimits",
+    "RetryOrder",
     "Secret",
     "SmallInt",
     "SocketClosed",

@@ -15,7 +15,15 @@ from msgspec import Struct
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors
 from intellirouter.pipeline.exchange import Decided, Exchange
-from intellirouter.resilience import AttemptPlanner, Backoff, Step
+from intellirouter.resilience import (
+    AttemptPlanner,
+    Backoff,
+    Retries,
+    Step,
+    attempt_limit_s,
+    is_rejected_by_deployment,
+    with_same_limit,
+)
 
 T = TypeVar("T")
 
@@ -77,26 +85,30 @@ class Attempts(Struct, frozen=True, kw_only=True):
 
         If no attempt opens, this raises the error for the client.
         """
-        decision, resolved = request.decision, request.resolved
-        step = Step(decision.order[0], "first", 0.0)
+        resolved = request.resolved
+        step = Step(request.decision.order[0], "first", 0.0)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         planner: AttemptPlanner | None = None
+        rejection: errors.GatewayError | None = None
         while True:
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
-                has_full_time = left_s >= context.deployment.timeouts.total_s
-                # The transport enforces the timeouts of the attempt. Only a shorter deadline needs a timer here.
+                limit_s = attempt_limit_s(left_s, context.deployment.timeouts.total_s, _untried_s(request, exchange))
+                has_full_time = limit_s >= context.deployment.timeouts.total_s
+                # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 if has_full_time:
                     value = await open_attempt(context)
                 else:
-                    value = await _open_before_deadline(left_s, resolved.request_timeout_s, context, open_attempt)
+                    value = await _open_within(limit_s, context, open_attempt, _late_message(limit_s, left_s, request))
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
-                self.fail(context, error, is_neutral=is_cut_short)
+                self.fail(context, error, is_neutral=is_cut_short or _is_stale(error))
                 failure: errors.GatewayError = error
+                if is_rejected_by_deployment(error):
+                    rejection = rejection or error
             except errors.GatewayError as error:  # another deployment would fail in the same way
                 self.fail(context, error)
                 raise
@@ -106,24 +118,40 @@ class Attempts(Struct, frozen=True, kw_only=True):
             else:
                 exchange.deployment = context.deployment
                 return context, value
-            if len(exchange.attempts) >= _MAX_ATTEMPTS:
-                raise combined_error(failure, exchange.attempts)
-            if self._can_rotate(context, failure, exchange.attempts):
-                step = Step(step.deployment, "credential", 0.0)
-                continue
-            planner = planner or AttemptPlanner(
-                decision.order,
-                pool_size=decision.pool_size,
-                retries=resolved.retries,
-                backoff=self.backoff,
-                rng=self.rng,
-            )
-            next_step = planner.after(step.deployment, failure, self.clock.monotonic_s(), deadline_s)
+            planner = planner or self._planner(request)
+            next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
-                raise combined_error(failure, exchange.attempts)
+                raise combined_error(rejection or failure, exchange.attempts)
             if next_step.wait_s:
                 await asyncio.sleep(next_step.wait_s)
             step = next_step
+
+    def _planner(self, request: Decided) -> AttemptPlanner:
+        decision, resolved = request.decision, request.resolved
+        retries = Retries(pool_size=decision.pool_size, retries=resolved.retries, order=resolved.retry_order)
+        return AttemptPlanner(decision.order, retries, self.backoff, self.rng)
+
+    def _next_step(
+        self,
+        planner: AttemptPlanner,
+        context: AttemptContext,
+        failure: errors.GatewayError,
+        request: Decided,
+        deadline_s: float,
+    ) -> Step | None:
+        """Return the next step after a failure, or None. Retry-After is remembered for later requests, too."""
+        attempts, name = context.exchange.attempts, context.deployment.name
+        if len(attempts) >= _MAX_ATTEMPTS:
+            return None
+        if _is_stale(failure) and context.attempt.kind != "reconnect":
+            return Step(name, "reconnect", 0.0)
+        if self._can_rotate(context, failure, attempts):
+            return Step(name, "credential", 0.0)
+        now_s = self.clock.monotonic_s()
+        if failure.retry_after_s is not None and not isinstance(failure, errors.PolicyError):
+            context.health.defer(failure.retry_after_s, now_s)
+        planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
+        return planner.after(name, failure, now_s, deadline_s)
 
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
         """End an attempt that served the client. The duration of a session is not a latency of the deployment."""
@@ -197,18 +225,33 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return AttemptContext(exchange, call, deployment, attempt, health)
 
 
-async def _open_before_deadline(
-    left_s: float, request_timeout_s: float, context: AttemptContext, open_attempt: Open[T]
-) -> T:
-    """Open an attempt that must respond before the deadline of the exchange."""
+def _is_stale(error: errors.GatewayError) -> bool:
+    return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection
+
+
+async def _open_within(limit_s: float, context: AttemptContext, open_attempt: Open[T], late: str) -> T:
+    """Open an attempt that must have content within `limit_s`. `late` is the message of the error otherwise."""
     try:
-        async with asyncio.timeout(max(0.0, left_s)):
+        async with asyncio.timeout(max(0.0, limit_s)):
             return await open_attempt(context)
     except TimeoutError:
-        raise errors.UpstreamTimeout(
-            f"{context.deployment.name} did not respond within the {request_timeout_s:g} s of the request "
-            "(request_timeout_s)."
-        ) from None
+        raise errors.UpstreamTimeout(f"{context.deployment.name} {late}") from None
+
+
+def _late_message(limit_s: float, left_s: float, request: Decided) -> str:
+    timeout = f"{request.resolved.request_timeout_s:g} s of the request (request_timeout_s)"
+    if limit_s >= left_s:
+        return f"did not respond within the {timeout}."
+    return f"did not respond within {limit_s:.3g} s. The rest of the {timeout} is reserved for other deployments."
+
+
+def _untried_s(request: Decided, exchange: Exchange) -> float:
+    """Return the sum of the timeouts of the deployments that have not been tried yet."""
+    order = request.decision.order
+    if len(order) == 1:
+        return 0.0
+    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
+    return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
 
 
 def elapsed_ms(exchange: Exchange, clock: Clock) -> float:

@@ -13,6 +13,7 @@ from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import SMALL_BYTES, count_containers, is_large, outline_of
 from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
+from intellirouter.core.masking import mask_credentials, mask_credentials_in_bytes, mask_error
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.off_loop import OffLoop, is_off_loop
 from intellirouter.core.ports import (
@@ -26,6 +27,7 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
+from intellirouter.core.printable import escape_control_characters, escape_control_characters_in_json
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.tasks import TaskOwner
@@ -89,11 +91,16 @@ __all__ = [
     "Verdict",
     "count_containers",
     "errors",
+    "escape_control_characters",
+    "escape_control_characters_in_json",
     "estimate_input_tokens",
     "estimate_tokens",
     "format_usd",
     "is_large",
     "is_off_loop",
+    "mask_credentials",
+    "mask_credentials_in_bytes",
+    "mask_error",
     "new_id",
     "outline_of",
     "pusd_per_token",

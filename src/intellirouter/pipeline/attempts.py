@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors
+from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors, mask_error
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.resilience import (
     AttemptPlanner,
@@ -170,9 +170,11 @@ class Attempts(Struct, frozen=True, kw_only=True):
     def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment.
 
-        If the message speaks of "the upstream", it names the deployment instead from now on.
+        If the message speaks of "the upstream", it names the deployment instead from now on. The deployment's
+        credentials are masked in it.
         """
         attempt = context.attempt
+        mask_error(error, context.deployment.credentials)
         _name_deployment(error, attempt.deployment)
         if context.is_ended:
             return

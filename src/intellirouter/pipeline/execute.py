@@ -84,7 +84,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             raise await self._read_error(response, route, deployment)
         if call.is_stream:
             relay = route.relay(call, deployment)
-            stream = await open_stream(response, relay, request.losses, self.off_loop)
+            stream = await open_stream(response, relay, request.losses, self.off_loop, deployment.credentials)
             attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
             return stream
         try:

@@ -178,7 +178,7 @@ def test_explain_lists_the_chosen_deployment_first_with_reasons(
     ],
 )
 def test_explain_shows_what_follows_a_failure(
-    run: Any, gateway: Any, order: list[str], pool_size: int, retries: int, retry_order: str, text: str
+    run: Any, gateway: Any, *, order: list[str], pool_size: int, retries: int, retry_order: str, text: str
 ) -> None:
     decision = {**DECISION, "order": order, "pool_size": pool_size}
     document = {"model": "auto", "decision": decision, "retries": retries, "retry_order": retry_order}
@@ -233,9 +233,16 @@ def test_chat_as_json_contains_the_routing_headers(run: Any, gateway: Any, scrip
     assert data["usage"]["total_tokens"] == 9
 
 
-def test_control_characters_are_removed_from_an_answer(run: Any, gateway: Any, scripted: Any) -> None:
+def test_control_characters_are_escaped_in_json(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on_json(CHAT, scripted.completion("\x1b\x9b\u202e"))
+    output = run("chat", "Hello", "--format", "json").stdout
+    assert output.replace("\n", "").isprintable()
+    assert json.loads(output)["text"] == "\x1b\x9b\u202e"
+
+
+def test_control_characters_are_escaped_in_an_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("a\x1b]0;title\x07b\tc\nd\x9bm"))
-    assert run("chat", "Hello").stdout == "a]0;titleb\tc\ndm\n"
+    assert run("chat", "Hello").stdout == "a\\x1b]0;title\\x07b\tc\nd\\x9bm\n"
 
 
 def test_interrupted_stream_prints_its_text_and_then_fails(run: Any, gateway: Any, scripted: Any) -> None:

@@ -126,7 +126,7 @@ class UpstreamPool:
             if isinstance(error, errors.UpstreamDisconnected):
                 self._note_disconnect(state.connections, connection, error, sent_s)
             raise
-        return HttpResponse(connection, self._loop, timeouts.idle_s)
+        return HttpResponse(connection, self._loop, timeouts.idle_s, state.deployment.credentials)
 
     def _note_disconnect(
         self, pool: AddressPool, connection: Connection, error: errors.UpstreamDisconnected, sent_s: float

@@ -30,6 +30,7 @@ from intellirouter.core.ports import (
 from intellirouter.core.printable import escape_control_characters, escape_control_characters_in_json
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
+from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -39,6 +40,7 @@ __all__ = [
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_LIMITS",
     "EMPTY_CONTEXT",
+    "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
@@ -104,5 +106,7 @@ __all__ = [
     "new_id",
     "outline_of",
     "pusd_per_token",
+    "read_retry_after_s",
     "timeout_error",
+    "whole_seconds",
 ]

@@ -22,6 +22,7 @@ from intellirouter.core import (
     UpstreamRequest,
     UpstreamResponse,
     errors,
+    read_retry_after_s,
 )
 from intellirouter.providers.credential_rotation import (
     REFUSAL_STATUSES,
@@ -65,6 +66,7 @@ class UpstreamPool:
         self._connections: dict[Connection, AddressPool] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._clock = clock
         self._credentials = CredentialRegistry(self._post_form, clock)
 
     @property
@@ -88,10 +90,14 @@ class UpstreamPool:
             rotation.record_refusal(index, 401, None, self._loop.time())
             raise
         if response.status in REFUSAL_STATUSES:
-            rotation.record_refusal(index, response.status, retry_after_s(response.headers), self._loop.time())
+            rotation.record_refusal(index, response.status, self.retry_after_s(response.headers), self._loop.time())
         else:
             rotation.record_response(index, response.status)
         return response
+
+    def retry_after_s(self, headers: Sequence[tuple[str, str]]) -> float | None:
+        """Return how long an upstream asks callers to wait."""
+        return read_retry_after_s(headers, self._clock.epoch_us())
 
     def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
         """See `core.CredentialRotator`."""
@@ -425,11 +431,3 @@ def _connect_timeout(state: DeploymentState, *, has_slot: bool) -> errors.Upstre
 
 def _gateway_stopping() -> errors.UpstreamConnectFailed:
     return errors.UpstreamConnectFailed("The gateway is stopping.")
-
-
-def retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Return the seconds of `Retry-After`, or None when it is missing, a date or invalid."""
-    for name, value in headers:
-        if name == "retry-after" and value.strip().isdecimal() and len(value) < 12:
-            return float(value)
-    return None

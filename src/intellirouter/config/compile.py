@@ -26,6 +26,7 @@ from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
     DeploymentSpec,
+    FilesSpec,
     HostSpec,
     KeySpec,
     ModelSpec,
@@ -123,6 +124,7 @@ class _Compiler:
             log_format=logging.format,
             host=HostSpec(**config.host.model_dump()),
             batches=BatchesSpec(**config.batches.model_dump()),
+            files=FilesSpec(**config.files.model_dump()),
             catalog_file=config.catalog.file,
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )

@@ -103,6 +103,14 @@ class BatchesSpec(Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 200 * 1024 * 1024
 
 
+class FilesSpec(Struct, frozen=True, kw_only=True):
+    """Settings of files."""
+
+    max_tenant_bytes: int = 10 * 1024**3
+    max_tenant_files: int = 10_000
+    keep_days: float = 30.0
+
+
 class HostSpec(Struct, frozen=True, kw_only=True):
     """Settings of local models."""
 
@@ -191,6 +199,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     log_format: str = "text"
     host: HostSpec = field(default_factory=HostSpec)
     batches: BatchesSpec = field(default_factory=BatchesSpec)
+    files: FilesSpec = field(default_factory=FilesSpec)
     catalog_file: str | None = None
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()

@@ -454,6 +454,28 @@ class Batches(Section):
     )
 
 
+class Files(Section):
+    """Files that clients upload, and the output files of batches."""
+
+    max_tenant_bytes: int = Field(
+        default=10 * 1024**3,
+        ge=1024,
+        description="Maximum size of all files of a tenant, in bytes. Further uploads are rejected.",
+    )
+    max_tenant_files: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of files of a tenant. Further uploads are rejected.",
+    )
+    keep_days: float = Field(
+        default=30.0,
+        gt=0,
+        le=36_500,
+        description="How long files are kept if their upload does not set expires_after, in days.",
+    )
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -476,6 +498,7 @@ class Config(Section):
     logging: Logging = Field(default_factory=Logging, description="Log messages and the content of the request log.")
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="Batches.")
+    files: Files = Field(default_factory=Files, description="Files of clients.")
 
 
 def config_schema() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestConte
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import SMALL_BYTES, count_containers, is_large, outline_of
 from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
@@ -98,6 +99,7 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_tokens",
     "format_usd",
+    "has_fair_share",
     "is_large",
     "is_off_loop",
     "mask_credentials",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from intellirouter.config.files_section import Files
 from intellirouter.config.section import Section
 from intellirouter.config.store_section import Store, StoreField
 from intellirouter.config.value_types import (
@@ -451,28 +452,6 @@ class Batches(Section):
         le=1024**3,
         description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
         "server.max_body_bytes.",
-    )
-
-
-class Files(Section):
-    """Files that clients upload, and the output files of batches."""
-
-    max_tenant_bytes: int = Field(
-        default=10 * 1024**3,
-        ge=1024,
-        description="Maximum size of all files of a tenant, in bytes. Further uploads are rejected.",
-    )
-    max_tenant_files: int = Field(
-        default=10_000,
-        ge=1,
-        le=1_000_000,
-        description="Maximum number of files of a tenant. Further uploads are rejected.",
-    )
-    keep_days: float = Field(
-        default=30.0,
-        gt=0,
-        le=36_500,
-        description="How long files are kept if their upload does not set expires_after, in days.",
     )
 
 

@@ -101,7 +101,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 if has_full_time:
                     value = await open_attempt(context)
                 else:
-                    value = await _open_within(limit_s, context, open_attempt, _late_message(limit_s, left_s, request))
+                    value = await _open_within(limit_s, left_s, context, request, open_attempt)
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
@@ -231,20 +231,23 @@ def _is_stale(error: errors.GatewayError) -> bool:
     return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection
 
 
-async def _open_within(limit_s: float, context: AttemptContext, open_attempt: Open[T], late: str) -> T:
-    """Open an attempt that must have content within `limit_s`. `late` is the message of the error otherwise."""
+async def _open_within(
+    limit_s: float, left_s: float, context: AttemptContext, request: Decided, open_attempt: Open[T]
+) -> T:
+    """Open an attempt that must have content within `limit_s`, its share of the `left_s` seconds."""
     try:
         async with asyncio.timeout(max(0.0, limit_s)):
             return await open_attempt(context)
     except TimeoutError:
-        raise errors.UpstreamTimeout(f"{context.deployment.name} {late}") from None
-
-
-def _late_message(limit_s: float, left_s: float, request: Decided) -> str:
-    timeout = f"{request.resolved.request_timeout_s:g} s of the request (request_timeout_s)"
-    if limit_s >= left_s:
-        return f"did not respond within the {timeout}."
-    return f"did not respond within {limit_s:.3g} s. The rest of the {timeout} is reserved for other deployments."
+        name, timeout_s = context.deployment.name, request.resolved.request_timeout_s
+        if limit_s >= left_s:
+            raise errors.UpstreamTimeout(
+                f"{name} did not respond within the {timeout_s:g} s of the request (request_timeout_s)."
+            ) from None
+        raise errors.UpstreamTimeout(
+            f"{name} did not respond within {limit_s:.3g} s. The rest of the {timeout_s:g} s of the request "
+            "(request_timeout_s) is reserved for other deployments."
+        ) from None
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:

@@ -1,8 +1,8 @@
 """The entries of a spool directory: which ones are segments, and which ones are set aside.
 
-Anything can lie in a directory: a folder, a pipe, a link, or a file of somebody else with a name like a segment's. None
-of them may keep the other segments from being adopted, and none may be deleted. They are renamed to `*.set-aside` and
-counted.
+Anything can lie in a directory: a folder, a pipe, a link, or a file of another program with a name like a segment's.
+None of them may keep the other segments from being adopted, and none may be deleted. They are renamed to `*.set-aside`
+and counted.
 """
 
 import logging

@@ -167,21 +167,21 @@ def test_explain_lists_the_chosen_deployment_first_with_reasons(
 
 
 @pytest.mark.parametrize(
-    ("order", "pool_size", "retries", "retry_order", "text"),
+    ("order", "pool_size", "settings", "text"),
     [
-        (["a"], 1, 2, "next_first", "2 retries with back-off"),
-        (["a", "f"], 1, 1, "next_first", "1 retry with back-off, then 1 fallback"),
-        (["a", "b"], 2, 2, "next_first", "the next deployment at once, then 2 retries with back-off"),
-        (["a", "b"], 2, 2, "same_first", "2 retries with back-off, then the next deployment at once"),
-        (["a", "b"], 2, 0, "same_first", "the next deployment at once"),
-        (["a"], 1, 0, "next_first", "no further attempt"),
+        (["a"], 1, (2, "next_first"), "2 retries with back-off"),
+        (["a", "f"], 1, (1, "next_first"), "1 retry with back-off, then 1 fallback"),
+        (["a", "b"], 2, (2, "next_first"), "the next deployment at once, then 2 retries with back-off"),
+        (["a", "b"], 2, (2, "same_first"), "2 retries with back-off, then the next deployment at once"),
+        (["a", "b"], 2, (0, "same_first"), "the next deployment at once"),
+        (["a"], 1, (0, "next_first"), "no further attempt"),
     ],
 )
 def test_explain_shows_what_follows_a_failure(
-    run: Any, gateway: Any, *, order: list[str], pool_size: int, retries: int, retry_order: str, text: str
+    run: Any, gateway: Any, *, order: list[str], pool_size: int, settings: tuple[int, str], text: str
 ) -> None:
     decision = {**DECISION, "order": order, "pool_size": pool_size}
-    document = {"model": "auto", "decision": decision, "retries": retries, "retry_order": retry_order}
+    document = {"model": "auto", "decision": decision, "retries": settings[0], "retry_order": settings[1]}
     gateway.on_json("/api/v1/explain", document)
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 

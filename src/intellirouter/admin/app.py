@@ -218,9 +218,9 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         """Stream the requests that this key may read as they finish, as server-sent events. A client that reads too
         slowly misses some.
         """
-        queue = plane.feed.subscribe()
+        queue = plane.feed.subscribe(caller.tenant)
         if queue is None:
-            raise errors.Overloaded("The gateway is at its limit of clients that follow the requests.")
+            raise errors.Overloaded("Too many clients of your tenant, or of all tenants, follow the requests.")
         return StreamingResponse(_follow(plane, queue, caller), media_type="text/event-stream")
 
     @app.get("/api/v1/requests/{request_id}", summary="Retrieve a request", responses=json_response("Record"))

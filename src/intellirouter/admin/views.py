@@ -29,6 +29,9 @@ def explain_view(
         "decision": to_builtins(decision),
         "needs": sorted(call.needs),
         "input_tokens_estimate": call.estimated_input_tokens(),
+        "retries": resolved.retries,
+        "retry_order": resolved.retry_order,
+        "request_timeout_s": resolved.request_timeout_s,
         "plan": [
             *(
                 {"deployment": name, "kind": "pool", "tries": 1 + resolved.retries} | _losses_view(losses[name])

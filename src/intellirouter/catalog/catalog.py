@@ -9,7 +9,7 @@ from msgspec import Struct
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.catalog.profiles import profile_of
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
-from intellirouter.core import Deployment, Price, UpstreamAddress, VendorRow
+from intellirouter.core import Deployment, Price, RetryOrder, UpstreamAddress, VendorRow
 
 _MAX_WILDCARDS: Final = 1024
 _PREFIXES: Final = {"anthropic_messages": "/v1", "ollama": "/v1", "gemini": "/openai"}
@@ -30,6 +30,7 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
     retries: int = 2
+    retry_order: RetryOrder = "next_first"
     request_timeout_s: float
     """How long a request may take over all its attempts, until its answer begins."""
     by_name: dict[str, Deployment]
@@ -88,6 +89,7 @@ class Catalog:
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
             retries=spec.retries,
+            retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             by_name=by_name,
         )

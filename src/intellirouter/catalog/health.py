@@ -8,6 +8,7 @@ _ALPHA: Final = 0.2
 _FAILING_AFTER: Final = 3
 _FAILING_FOR_S: Final = 10.0
 _RECOVERS_BY_HALF_S: Final = 30.0
+_MAX_DEFERRAL_S: Final = 3600.0
 _MAX_UNCONFIGURED: Final = 2048
 
 
@@ -27,6 +28,7 @@ class DeploymentHealth:
         "last_error",
         "last_failure_s",
         "latency_ms",
+        "retry_at_s",
         "success_rate",
     )
 
@@ -41,6 +43,8 @@ class DeploymentHealth:
         """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
         self.success_rate = 1.0
+        self.retry_at_s = 0.0
+        """The deployment has asked not to be called before this time (`Retry-After`)."""
 
     def begin(self) -> None:
         self.in_flight += 1
@@ -65,6 +69,17 @@ class DeploymentHealth:
         """The client caused the end of the attempt (disconnect, invalid request), so it does not count."""
         self.in_flight -= 1
 
+    def defer(self, retry_after_s: float, now_s: float) -> None:
+        """Remember that the deployment asks not to be called for a while. Other deployments are preferred until then.
+
+        The wait is limited to one hour.
+        """
+        self.retry_at_s = max(self.retry_at_s, now_s + min(retry_after_s, _MAX_DEFERRAL_S))
+
+    def is_deferred(self, now_s: float) -> bool:
+        """Return whether the deployment has asked not to be called yet."""
+        return now_s < self.retry_at_s
+
     def has_just_failed(self, now_s: float) -> bool:
         """Return whether the last attempt failed, less than ten seconds ago."""
         return self.failures_in_a_row > 0 and now_s - self.last_failure_s < _FAILING_FOR_S
@@ -75,6 +90,10 @@ class DeploymentHealth:
         Such a deployment is tried after the others, but it is not excluded.
         """
         return self.failures_in_a_row >= _FAILING_AFTER and self.has_just_failed(now_s)
+
+    def is_cooling_down(self, now_s: float) -> bool:
+        """Return whether other deployments are preferred: this one is failing, or has asked for a pause."""
+        return self.is_failing(now_s) or self.is_deferred(now_s)
 
     def success_rate_at(self, now_s: float) -> float:
         """Return the success rate, where the share of failures halves every thirty seconds.

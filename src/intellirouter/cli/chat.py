@@ -8,7 +8,7 @@ import typer
 from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
-from intellirouter.cli.output import is_terminal, print_data, without_control_characters
+from intellirouter.cli.output import is_terminal, print_data, printable
 
 if TYPE_CHECKING:
     from intellirouter import client
@@ -59,7 +59,7 @@ def _ask_once(options: GatewayOptions, conversation: Conversation, prompt: str) 
         conversation.ask(prompt)
         return
     reply = conversation.request_reply(prompt)
-    print_data(_data(reply), options.output, lambda: [without_control_characters(reply.text or reply.refusal or "")])
+    print_data(_data(reply), options.output, lambda: [printable(reply.text or reply.refusal or "")])
 
 
 def _data(reply: "client.ChatReply") -> dict[str, Any]:

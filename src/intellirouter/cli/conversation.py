@@ -11,7 +11,7 @@ import typer
 from intellirouter.cli.errors import ExitStatus
 from intellirouter.cli.gateway_command import to_command_error
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import is_terminal, print_error, print_notice, without_control_characters
+from intellirouter.cli.output import is_terminal, print_error, print_notice, printable
 
 if TYPE_CHECKING:
     import readline
@@ -52,9 +52,9 @@ class Conversation:
             reply = self._stream_reply(prompt)
         else:
             reply = self.request_reply(prompt)
-            typer.echo(without_control_characters(reply.text or reply.refusal or ""))
+            typer.echo(printable(reply.text or reply.refusal or ""))
         for call in reply.tool_calls:
-            typer.echo(without_control_characters(f"[tool call] {call.name}({call.arguments})"))
+            typer.echo(printable(f"[tool call] {call.name}({call.arguments})"))
         if is_terminal():
             print_notice(self._summary(reply, time.monotonic() - started_s))
 
@@ -116,7 +116,7 @@ class Conversation:
         with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
             try:
                 for delta in stream:
-                    sys.stdout.write(without_control_characters(delta.text or delta.refusal or ""))
+                    sys.stdout.write(printable(delta.text or delta.refusal or ""))
                     sys.stdout.flush()
             finally:
                 typer.echo()

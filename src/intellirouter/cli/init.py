@@ -8,7 +8,7 @@ import typer
 from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.errors import CommandError
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import without_control_characters
+from intellirouter.cli.output import printable
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -43,6 +43,6 @@ def init(
     except OSError as error:
         raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
-        typer.echo(f"Added: {without_control_characters(finding)}")
+        typer.echo(f"Added: {printable(finding)}")
     option = "" if output == config.DEFAULT_FILE else f" --config {output}"
     typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import msgspec
     import yaml
     from rich import console, table, text
+
+    from intellirouter import core
 else:
+    core = LazyModule("intellirouter.core")
     msgspec = LazyModule("msgspec")
     yaml = LazyModule("yaml")
     console = LazyModule("rich.console")
@@ -35,7 +38,7 @@ def print_data(data: Any, output: OutputFormat, blocks: Callable[[], Blocks]) ->
     if output == "table":
         screen = _screen()
         for block in blocks():
-            screen.print(text.Text(without_control_characters(block)) if isinstance(block, str) else block)
+            screen.print(text.Text(printable(block)) if isinstance(block, str) else block)
         return
     typer.echo(encode(data, output).rstrip("\n"))
 
@@ -46,7 +49,8 @@ def encode(data: Any, output: OutputFormat, *, is_one_line: bool = False) -> str
     if output == "yaml":
         document = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=115)
         return f"---\n{document}" if is_one_line else str(document)
-    return json.dumps(plain, indent=None if is_one_line else 2, ensure_ascii=False)
+    document = json.dumps(plain, indent=None if is_one_line else 2, ensure_ascii=False)
+    return core.escape_control_characters_in_json(document)
 
 
 def make_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> "table.Table":
@@ -69,7 +73,7 @@ def format_value(value: Any) -> str:
         return f"{value:.4g}" if abs(value) < 100 else f"{value:.0f}"
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(format_value(item) for item in value) or UNKNOWN
-    return without_control_characters(str(value))
+    return printable(str(value), keeps_lines=False)
 
 
 def format_count(number: int, noun: str) -> str:
@@ -77,24 +81,20 @@ def format_count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def without_control_characters(untrusted: str) -> str:
-    """Remove terminal control characters: answers, names and error messages come from other machines."""
-    return "".join(character for character in untrusted if character in "\n\t" or not _is_control(character))
-
-
-def _is_control(character: str) -> bool:
-    return character < " " or "\x7f" <= character <= "\x9f"
+def printable(untrusted: str, *, keeps_lines: bool = True) -> str:
+    """Escape terminal control characters: answers, names and error messages come from other machines."""
+    return core.escape_control_characters(untrusted, keeps_lines=keeps_lines)
 
 
 def print_notice(message: str) -> None:
     """Print a message for people on standard error, apart from the data."""
-    typer.secho(without_control_characters(message), err=True, dim=True)
+    typer.secho(printable(message), err=True, dim=True)
 
 
 def print_error(message: str, *notes: str) -> None:
-    typer.secho(f"Error: {without_control_characters(message)}", err=True, fg="red")
+    typer.secho(f"Error: {printable(message)}", err=True, fg="red")
     for note in notes:
-        typer.echo(f"  {without_control_characters(note)}", err=True)
+        typer.echo(f"  {printable(note)}", err=True)
 
 
 def is_terminal() -> bool:

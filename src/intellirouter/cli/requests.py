@@ -15,7 +15,7 @@ from intellirouter.cli.output import (
     make_table,
     print_data,
     print_notice,
-    without_control_characters,
+    printable,
 )
 from intellirouter.cli.record_tables import is_failed, local_time, record_blocks, record_cost, record_data, record_line
 
@@ -155,5 +155,5 @@ def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> It
 
 def _tail_entry(record: "core.ExchangeRecord", output: OutputFormat) -> str:
     if output == "table":
-        return without_control_characters(record_line(record))
+        return printable(record_line(record), keeps_lines=False)
     return encode(record_data(record), output, is_one_line=True).rstrip("\n")

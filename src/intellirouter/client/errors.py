@@ -11,12 +11,11 @@ IntelliRouterError
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import SYSTEM_CLOCK
+from intellirouter.core import SYSTEM_CLOCK, read_retry_after_s
 
 _MAX_QUOTED_CHARS: Final = 300
 
@@ -134,19 +133,5 @@ def _quoted(body: bytes) -> str:
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Parse `retry-after-ms`, or `retry-after` in seconds or as an HTTP date; None if absent or invalid."""
-    milliseconds = headers.get("retry-after-ms")
-    value = headers.get("retry-after")
-    try:
-        if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        return None if value is None else max(0.0, float(value))
-    except ValueError:
-        return None if value is None else _seconds_until(value)
-
-
-def _seconds_until(http_date: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(http_date)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - SYSTEM_CLOCK.epoch_us() / 1_000_000)
+    named = [(name, value) for name in ("retry-after-ms", "retry-after") if (value := headers.get(name)) is not None]
+    return read_retry_after_s(named, SYSTEM_CLOCK.epoch_us())

@@ -119,6 +119,10 @@ class Explanation(Struct, frozen=True, kw_only=True):
     decision: Decision
     needs: tuple[str, ...] = ()
     input_tokens_estimate: int | None = None
+    retries: int | None = None
+    retry_order: str | None = None
+    """`next_first`: a failed request goes to the next deployment first. `same_first`: it is retried first."""
+    request_timeout_s: float | None = None
     plan: tuple[Any, ...] = ()
     raw: dict[str, Any]
 

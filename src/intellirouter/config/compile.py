@@ -26,6 +26,7 @@ from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
     DeploymentSpec,
+    FilesSpec,
     HostSpec,
     ModelSpec,
     ProviderSpec,
@@ -119,6 +120,7 @@ class _Compiler:
             log_format=logging.format,
             host=HostSpec(**config.host.model_dump()),
             batches=BatchesSpec(**config.batches.model_dump()),
+            files=FilesSpec(**config.files.model_dump()),
             catalog_file=config.catalog.file,
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
@@ -297,6 +299,7 @@ class _Compiler:
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
                 strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
+                retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
             )
         for name, (provider, model) in lists.implicit.items():

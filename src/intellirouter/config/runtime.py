@@ -14,6 +14,7 @@ from intellirouter.core import (
     AuthScheme,
     Price,
     RequestLimits,
+    RetryOrder,
     Secret,
     Timeouts,
 )
@@ -105,6 +106,14 @@ class BatchesSpec(Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 200 * 1024 * 1024
 
 
+class FilesSpec(Struct, frozen=True, kw_only=True):
+    """Settings of files."""
+
+    max_tenant_bytes: int = 10 * 1024**3
+    max_tenant_files: int = 10_000
+    keep_days: float = 30.0
+
+
 class HostSpec(Struct, frozen=True, kw_only=True):
     """Settings of local models."""
 
@@ -160,6 +169,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     fallbacks: tuple[str, ...] = ()
     strategy: str = "priority"
     retries: int = 2
+    retry_order: RetryOrder = "next_first"
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
 
@@ -193,6 +203,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     log_format: str = "text"
     host: HostSpec = field(default_factory=HostSpec)
     batches: BatchesSpec = field(default_factory=BatchesSpec)
+    files: FilesSpec = field(default_factory=FilesSpec)
     catalog_file: str | None = None
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()

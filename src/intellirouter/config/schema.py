@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from intellirouter.config.files_section import Files
 from intellirouter.config.section import Section
 from intellirouter.config.store_section import Store, StoreField
 from intellirouter.config.value_types import (
@@ -30,7 +31,7 @@ from intellirouter.config.value_types import (
     Text,
     Usd,
 )
-from intellirouter.core import AuthScheme
+from intellirouter.core import AuthScheme, RetryOrder
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
@@ -224,12 +225,19 @@ class Defaults(Section):
     """Defaults for providers, deployments and models."""
 
     retries: Retries = Field(default=2, description="Number of retries after a failed attempt.")
+    retry_order: RetryOrder = Field(
+        default="next_first",
+        description="What is tried first after a failure, if a model has several deployments. With next_first, all of "
+        "them are tried once, at once, before any is retried. With same_first, each one is retried up to `retries` "
+        "times, with back-off, before the next one is tried. Fallbacks are tried after both.",
+    )
     cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
     timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Timeouts of one attempt.")
     request_timeout_s: Seconds | None = Field(
         default=None,
         description="Timeout of a request over all attempts and delays, until its answer begins (stream) or is "
-        "complete. The default is the sum of `timeouts.total_s` of the model's deployments.",
+        "complete. The default is the sum of `timeouts.total_s` of the model's deployments. If it is shorter, an "
+        "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
 
@@ -343,6 +351,7 @@ class ModelEntry(Section):
         default_factory=list, description="Deployments to try after all entries of deployments have failed."
     )
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
+    retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
@@ -485,6 +494,7 @@ class Config(Section):
     logging: Logging = Field(default_factory=Logging, description="Log messages and the content of the request log.")
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="Batches.")
+    files: Files = Field(default_factory=Files, description="Files of clients.")
 
 
 def config_schema() -> dict[str, Any]:

@@ -7,8 +7,9 @@ from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
-from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, Verdict
+from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import (
     SMALL_BYTES,
@@ -20,6 +21,7 @@ from intellirouter.core.json_outline import (
 )
 from intellirouter.core.limits import DEFAULT_LIMITS, RequestLimits
 from intellirouter.core.loss import Loss, LossKind, LossReport
+from intellirouter.core.masking import mask_credentials, mask_credentials_in_bytes, mask_error
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.off_loop import OffLoop, is_off_loop
 from intellirouter.core.ports import (
@@ -33,8 +35,10 @@ from intellirouter.core.ports import (
     Upstream,
     UpstreamResponse,
 )
+from intellirouter.core.printable import escape_control_characters, escape_control_characters_in_json
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
+from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -44,6 +48,7 @@ __all__ = [
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_LIMITS",
     "EMPTY_CONTEXT",
+    "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
     "NO_USAGE",
     "RECORD_VERSION",
@@ -78,6 +83,7 @@ __all__ = [
     "RecordColumn",
     "RequestContext",
     "RequestLimits",
+    "RetryOrder",
     "Secret",
     "SmallInt",
     "SocketClosed",
@@ -96,14 +102,22 @@ __all__ = [
     "count_containers",
     "count_long_numbers",
     "errors",
+    "escape_control_characters",
+    "escape_control_characters_in_json",
     "estimate_input_tokens",
     "estimate_tokens",
     "examine",
     "format_usd",
+    "has_fair_share",
     "is_large",
     "is_off_loop",
+    "mask_credentials",
+    "mask_credentials_in_bytes",
+    "mask_error",
     "new_id",
     "outline_of",
     "pusd_per_token",
+    "read_retry_after_s",
     "timeout_error",
+    "whole_seconds",
 ]

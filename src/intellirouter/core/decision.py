@@ -34,8 +34,12 @@ class Decision(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
-AttemptKind = Literal["first", "retry", "fallback", "credential"]
-"""`credential`: an attempt on the same deployment with another of its credentials."""
+AttemptKind = Literal["first", "retry", "fallback", "credential", "reconnect"]
+"""`credential`: an attempt on the same deployment with another of its credentials. `reconnect`: one on the same
+deployment over a new connection, because the pooled one had been closed."""
+
+RetryOrder = Literal["next_first", "same_first"]
+"""Whether a failed request first goes to the next deployment, or is first retried on the same one."""
 
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):

@@ -299,6 +299,13 @@ class UpstreamConnectFailed(UpstreamError):
 class UpstreamDisconnected(UpstreamError):
     code = "upstream_disconnected"
     retryable = True
+    is_stale_connection: bool = False
+    """The upstream had closed a pooled connection when the request was sent, or closed it at once, without a byte of a
+    response. Nothing is wrong with the deployment: the request can be repeated on a new connection."""
+
+
+CONNECT_TIMEOUT: Final = "upstream_connect_timeout"
+"""The code of an `UpstreamTimeout` if no connection could be opened."""
 
 
 class UpstreamTimeout(UpstreamError):

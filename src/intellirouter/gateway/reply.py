@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from intellirouter.core import errors
+from intellirouter.core import errors, whole_seconds
 from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.http import HttpRequest, header_lines
@@ -47,7 +47,7 @@ class ClientReply:
     async def refuse(self, error: errors.GatewayError, headers: Headers) -> None:
         """Send an error. The first of `headers` must be `x-request-id`."""
         if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+            headers.append((b"retry-after", b"%d" % whole_seconds(error.retry_after_s)))
             headers.append((b"retry-after-ms", b"%d" % round(error.retry_after_s * 1000)))
         if not self._respond(self._style.status(error), headers, self._style.encode(error), _JSON):
             await self._request.flush()

@@ -13,9 +13,17 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors
+from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors, mask_error
 from intellirouter.pipeline.exchange import Decided, Exchange
-from intellirouter.resilience import AttemptPlanner, Backoff, Step
+from intellirouter.resilience import (
+    AttemptPlanner,
+    Backoff,
+    Retries,
+    Step,
+    attempt_limit_s,
+    is_rejected_by_deployment,
+    with_same_limit,
+)
 
 T = TypeVar("T")
 
@@ -29,7 +37,7 @@ _NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
 """Blame of errors that do not count against the health of the deployment."""
 
 
-class AttemptContext(Struct, frozen=True):
+class AttemptContext(Struct):
     """An attempt in progress: the call, the deployment, and the attempt's record."""
 
     exchange: Exchange
@@ -37,10 +45,14 @@ class AttemptContext(Struct, frozen=True):
     deployment: Deployment
     attempt: Attempt
     health: DeploymentHealth
+    is_ended: bool = False
+    """The outcome has been recorded, and the deployment's health no longer counts the attempt as in flight."""
 
 
 Open = Callable[[AttemptContext], Awaitable[T]]
 """Opens one attempt until its first content. Raises `GatewayError`. Must not use the client or change the exchange."""
+Serve = Callable[[AttemptContext, T], Awaitable[None]]
+"""Serves the client from what an attempt opened, and ends the attempt with `succeed` or `fail`."""
 
 
 class Attempts(Struct, frozen=True, kw_only=True):
@@ -53,32 +65,50 @@ class Attempts(Struct, frozen=True, kw_only=True):
     credentials: CredentialRotator | None = None
     """None disables credential rotation."""
 
-    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
-        """Make attempts until one opens; return that attempt and what it opened.
+    async def run(self, exchange: Exchange, request: Decided, open_attempt: Open[T], serve: Serve[T]) -> None:
+        """Make attempts until one opens, and serve the client from it. Raises the error for the client.
 
-        The caller ends the attempt with exactly one call of `succeed`, `fail` or `abandon`. If no attempt opens, this
-        raises the error for the client.
+        Every attempt that begins ends here: what `serve` has not ended, because it was canceled or raised an error, is
+        abandoned.
         """
-        decision, resolved = request.decision, request.resolved
-        step = Step(decision.order[0], "first", 0.0)
+        context, opened = await self.open(exchange, request, open_attempt)
+        try:
+            await serve(context, opened)
+        except BaseException as error:
+            self.abandon(context, error)
+            raise
+        if not context.is_ended:
+            self.abandon(context, AssertionError("The attempt has no outcome."))
+
+    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
+        """Make attempts until one opens; return that attempt, which has not ended yet, and what it opened.
+
+        If no attempt opens, this raises the error for the client.
+        """
+        resolved = request.resolved
+        step = Step(request.decision.order[0], "first", 0.0)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         planner: AttemptPlanner | None = None
+        rejection: errors.GatewayError | None = None
         while True:
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
-                has_full_time = left_s >= context.deployment.timeouts.total_s
-                # The transport enforces the timeouts of the attempt. Only a shorter deadline needs a timer here.
+                limit_s = attempt_limit_s(left_s, context.deployment.timeouts.total_s, _untried_s(request, exchange))
+                has_full_time = limit_s >= context.deployment.timeouts.total_s
+                # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 if has_full_time:
                     value = await open_attempt(context)
                 else:
-                    value = await _open_before_deadline(left_s, resolved.request_timeout_s, context, open_attempt)
+                    value = await _open_within(limit_s, left_s, context, request, open_attempt)
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
-                self.fail(context, error, is_neutral=is_cut_short)
+                self.fail(context, error, is_neutral=is_cut_short or _is_stale(error))
                 failure: errors.GatewayError = error
+                if is_rejected_by_deployment(error):
+                    rejection = rejection or error
             except errors.GatewayError as error:  # another deployment would fail in the same way
                 self.fail(context, error)
                 raise
@@ -88,27 +118,46 @@ class Attempts(Struct, frozen=True, kw_only=True):
             else:
                 exchange.deployment = context.deployment
                 return context, value
-            if len(exchange.attempts) >= _MAX_ATTEMPTS:
-                raise combined_error(failure, exchange.attempts)
-            if self._can_rotate(context, failure, exchange.attempts):
-                step = Step(step.deployment, "credential", 0.0)
-                continue
-            planner = planner or AttemptPlanner(
-                decision.order,
-                pool_size=decision.pool_size,
-                retries=resolved.retries,
-                backoff=self.backoff,
-                rng=self.rng,
-            )
-            next_step = planner.after(step.deployment, failure, self.clock.monotonic_s(), deadline_s)
+            planner = planner or self._planner(request)
+            next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
-                raise combined_error(failure, exchange.attempts)
+                raise combined_error(rejection or failure, exchange.attempts)
             if next_step.wait_s:
                 await asyncio.sleep(next_step.wait_s)
             step = next_step
 
+    def _planner(self, request: Decided) -> AttemptPlanner:
+        decision, resolved = request.decision, request.resolved
+        retries = Retries(pool_size=decision.pool_size, retries=resolved.retries, order=resolved.retry_order)
+        return AttemptPlanner(decision.order, retries, self.backoff, self.rng)
+
+    def _next_step(
+        self,
+        planner: AttemptPlanner,
+        context: AttemptContext,
+        failure: errors.GatewayError,
+        request: Decided,
+        deadline_s: float,
+    ) -> Step | None:
+        """Return the next step after a failure, or None. Retry-After is remembered for later requests, too."""
+        attempts, name = context.exchange.attempts, context.deployment.name
+        if len(attempts) >= _MAX_ATTEMPTS:
+            return None
+        if _is_stale(failure) and context.attempt.kind != "reconnect":
+            return Step(name, "reconnect", 0.0)
+        if self._can_rotate(context, failure, attempts):
+            return Step(name, "credential", 0.0)
+        now_s = self.clock.monotonic_s()
+        if failure.retry_after_s is not None and not isinstance(failure, errors.PolicyError):
+            context.health.defer(failure.retry_after_s, now_s)
+        planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
+        return planner.after(name, failure, now_s, deadline_s)
+
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
         """End an attempt that served the client. The duration of a session is not a latency of the deployment."""
+        if context.is_ended:
+            return
+        context.is_ended = True
         attempt = context.attempt
         attempt.outcome = "ok"
         attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
@@ -121,10 +170,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
     def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment.
 
-        If the message speaks of "the upstream", it names the deployment instead from now on.
+        If the message speaks of "the upstream", it names the deployment instead from now on. The deployment's
+        credentials are masked in it.
         """
         attempt = context.attempt
+        mask_error(error, context.deployment.credentials)
         _name_deployment(error, attempt.deployment)
+        if context.is_ended:
+            return
+        context.is_ended = True
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         if is_neutral or error.blame in _NEUTRAL_BLAME:
@@ -133,7 +187,13 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context.health.fail(error.code, self.clock.monotonic_s())
 
     def abandon(self, context: AttemptContext, cause: BaseException) -> None:
-        """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment."""
+        """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment.
+
+        Does nothing if the attempt has ended.
+        """
+        if context.is_ended:
+            return
+        context.is_ended = True
         if not isinstance(cause, asyncio.CancelledError):
             outcome = "internal_error"
         elif context.exchange.is_client_disconnected:
@@ -167,18 +227,36 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return AttemptContext(exchange, call, deployment, attempt, health)
 
 
-async def _open_before_deadline(
-    left_s: float, request_timeout_s: float, context: AttemptContext, open_attempt: Open[T]
+def _is_stale(error: errors.GatewayError) -> bool:
+    return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection
+
+
+async def _open_within(
+    limit_s: float, left_s: float, context: AttemptContext, request: Decided, open_attempt: Open[T]
 ) -> T:
-    """Open an attempt that must respond before the deadline of the exchange."""
+    """Open an attempt that must have content within `limit_s`, its share of the `left_s` seconds."""
     try:
-        async with asyncio.timeout(max(0.0, left_s)):
+        async with asyncio.timeout(max(0.0, limit_s)):
             return await open_attempt(context)
     except TimeoutError:
+        name, timeout_s = context.deployment.name, request.resolved.request_timeout_s
+        if limit_s >= left_s:
+            raise errors.UpstreamTimeout(
+                f"{name} did not respond within the {timeout_s:g} s of the request (request_timeout_s)."
+            ) from None
         raise errors.UpstreamTimeout(
-            f"{context.deployment.name} did not respond within the {request_timeout_s:g} s of the request "
-            "(request_timeout_s)."
+            f"{name} did not respond within {limit_s:.3g} s. The rest of the {timeout_s:g} s of the request "
+            "(request_timeout_s) is reserved for other deployments."
         ) from None
+
+
+def _untried_s(request: Decided, exchange: Exchange) -> float:
+    """Return the sum of the timeouts of the deployments that have not been tried yet."""
+    order = request.decision.order
+    if len(order) == 1:
+        return 0.0
+    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
+    return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
 
 
 def elapsed_ms(exchange: Exchange, clock: Clock) -> float:

@@ -18,6 +18,7 @@ from intellirouter.governance import Identity
 from intellirouter.pipeline.exchange import Exchange, Reply, Responder
 from intellirouter.pipeline.generation import Generation
 from intellirouter.pipeline.in_flight import InFlight
+from intellirouter.pipeline.refusals import Refusals
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Spine
 
@@ -77,6 +78,7 @@ class Entry:
     def __init__(self, current: Current[Generation], in_flight: InFlight) -> None:
         self._current = current
         self._in_flight = in_flight
+        self.refusals = Refusals()
 
     def serve(self, source: Source, reply: Reply, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
         """Answer one request and return its exchange. `on_open` receives the exchange before anything else is done."""
@@ -95,7 +97,7 @@ class Entry:
         if on_open is not None:
             on_open(exchange)
         try:
-            exchange.identity = source.identify(generation)
+            exchange.identity = self._identify(source, generation, exchange)
             self._in_flight.add(exchange, limits.max_in_flight)
             body = source.read(limits)
             if not isinstance(body, bytes):
@@ -119,6 +121,13 @@ class Entry:
         finally:
             self._in_flight.remove(exchange)
         return exchange
+
+    def _identify(self, source: Source, generation: Generation, exchange: Exchange) -> Identity:
+        try:
+            return source.identify(generation)
+        except errors.GatewayError:
+            exchange.is_unrecorded = not self.refusals.is_recorded(exchange.started_s)
+            raise
 
 
 def _uncancel() -> None:

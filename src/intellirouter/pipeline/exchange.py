@@ -93,6 +93,8 @@ class Exchange:
     """The stage that answered instead of an upstream."""
     is_handed_over: bool = False
     """A background exchange with the same request id does the work and writes the record."""
+    is_unrecorded: bool = False
+    """The caller is not identified, and its refusal is only counted."""
     logged_request: bytes | None = None
     logged_response: list[bytes] | None = None
     """Request body and pieces of the response body, if a stage records them."""

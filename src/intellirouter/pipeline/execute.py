@@ -51,13 +51,15 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     async def run(self, request: Decided, delivery: Delivery) -> None:
         """Answer the client, or raise the error for the client."""
-        exchange = delivery.exchange
-        context, opened = await self.attempts.open(exchange, request, self._open)
-        exchange.losses = opened.losses
-        if isinstance(opened, WholeAnswer):
-            await self._send_whole(context, opened, delivery)
-        else:
-            await self._send_stream(context, opened, delivery)
+
+        async def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
+            delivery.exchange.losses = opened.losses
+            if isinstance(opened, WholeAnswer):
+                await self._send_whole(context, opened, delivery)
+            else:
+                await self._send_stream(context, opened, delivery)
+
+        await self.attempts.run(delivery.exchange, request, self._open, serve)
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""
@@ -82,7 +84,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             raise await self._read_error(response, route, deployment)
         if call.is_stream:
             relay = route.relay(call, deployment)
-            stream = await open_stream(response, relay, request.losses, self.off_loop)
+            stream = await open_stream(response, relay, request.losses, self.off_loop, deployment.credentials)
             attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
             return stream
         try:
@@ -145,9 +147,6 @@ class Executor(Struct, frozen=True, kw_only=True):
         except errors.GatewayError as error:
             self.attempts.fail(context, error)  # first, because it completes the message
             exchange.error_event = relay.fail(error)
-            raise
-        except BaseException as error:
-            self.attempts.abandon(context, error)
             raise
         finally:
             stream.close()

@@ -18,11 +18,13 @@ from intellirouter.core import (
     Deployment,
     FrameSocket,
     OffLoop,
+    Secret,
     SocketClosed,
     SocketRefusal,
     SocketUpstream,
     TaskOwner,
     errors,
+    mask_credentials,
 )
 from intellirouter.dialects import SessionRelay, SessionRoute
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 _FIRST_MESSAGE_S: Final = 2.0
 """How long to wait for an error as the first message. OpenAI rejects models and accounts after the handshake."""
+_ERROR_TYPE: Final = '"error"'
+_TYPE_CHARS: Final = 256
+"""The type of a message is at its beginning."""
 _STATUS_SWITCHING_PROTOCOLS: Final = 101
 _NORMAL_CLOSE_CODES: Final = frozenset({1000, 1001, 1005})
 _CLIENT_CLOSE_CODES: Final = {1005: 1000, 1006: 1011, 1015: 1011, 1004: 1000}
@@ -76,6 +81,8 @@ class _UpstreamSession(Struct, frozen=True):
     relay: SessionRelay
     first: str | bytes | None
     """The upstream's first message, if it has sent one."""
+    secrets: tuple[Secret, ...] = ()
+    """Masked in the upstream's error messages."""
 
 
 class SessionExecutor(Struct, frozen=True, kw_only=True):
@@ -91,14 +98,17 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
 
     async def run(self, exchange: Exchange, request: Decided, session: Session) -> None:
         """Run the session to its end. Raises the error for the client if no upstream accepts."""
-        context, accepted = await self.attempts.open(exchange, request, self._open)
+
+        async def serve(context: AttemptContext, accepted: _UpstreamSession) -> None:
+            await self._serve(context, accepted, session)
+
+        await self.attempts.run(exchange, request, self._open, serve)
+
+    async def _serve(self, context: AttemptContext, accepted: _UpstreamSession, session: Session) -> None:
+        exchange = context.exchange
         exchange.first_token_ms = context.attempt.first_byte_ms
         exchange.status = _STATUS_SWITCHING_PROTOCOLS
-        try:
-            end = await self._run(exchange, accepted, session)
-        except BaseException as error:
-            self.attempts.abandon(context, error)
-            raise
+        end = await self._run(exchange, accepted, session)
         exchange.finish_reason = _FINISH_REASONS[end.by]
         if end.by == "upstream" and end.code not in _NORMAL_CLOSE_CODES:
             exchange.error = _disconnect_error(context, end)
@@ -106,7 +116,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         else:
             self.attempts.succeed(context, is_session=True)
         self.settle(exchange)
-        await _close_client(end, exchange.error, accepted.relay, session)
+        await _close_client(end, exchange.error, accepted, session)
 
     async def _open(self, context: AttemptContext) -> _UpstreamSession:
         """Connect and wait for the upstream's first message. Raises the error if the upstream refuses the session."""
@@ -125,7 +135,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         relay = route.session(call, deployment)
         try:
             first = await self._first_message(response, route, relay, deployment)
-            return _UpstreamSession(response, relay, first)
+            return _UpstreamSession(response, relay, first, deployment.credentials)
         except BaseException:
             await _close_upstream(response, 1000)
             raise
@@ -174,8 +184,15 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         owner = TaskOwner("session")
         socket, relay, activity = accepted.socket, accepted.relay, _Activity(self.attempts.clock)
         client, upstream = _Direction("client", session, socket), _Direction("upstream", socket, session)
+        secrets = accepted.secrets
+
+        def from_upstream(message: str | bytes) -> str | bytes:
+            edited = relay.from_upstream(message)
+            is_error = isinstance(edited, str) and _ERROR_TYPE in edited[:_TYPE_CHARS]
+            return mask_credentials(edited, secrets) if is_error and isinstance(edited, str) else edited
+
         up = owner.start(self._forward(client, relay.from_client, activity), "up", is_awaited=True)
-        down = owner.start(self._forward(upstream, relay.from_upstream, activity), "down", is_awaited=True)
+        down = owner.start(self._forward(upstream, from_upstream, activity), "down", is_awaited=True)
         stop = owner.start(session.is_stopping.wait(), "stop", is_awaited=True)
         ends_s = self.attempts.clock.monotonic_s() + self.max_s
         try:
@@ -242,7 +259,7 @@ class _Activity:
 
 
 async def _close_client(
-    end: _SessionEnd, error: errors.GatewayError | None, relay: SessionRelay, session: Session
+    end: _SessionEnd, error: errors.GatewayError | None, accepted: _UpstreamSession, session: Session
 ) -> None:
     """Report to the client why the session has ended, and close its socket. Does nothing if the client has ended it."""
     if end.by == "client":
@@ -251,8 +268,8 @@ async def _close_client(
         error = errors.RequestTimeout(end.reason, code="session_expired")
     if error is not None:
         with contextlib.suppress(SocketClosed):
-            await session.send(relay.error_event(error))
-    await session.close(_CLIENT_CLOSE_CODES.get(end.code, end.code), end.reason)
+            await session.send(accepted.relay.error_event(error))
+    await session.close(_CLIENT_CLOSE_CODES.get(end.code, end.code), mask_credentials(end.reason, accepted.secrets))
 
 
 async def _close_upstream(socket: FrameSocket, code: int) -> None:

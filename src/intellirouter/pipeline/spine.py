@@ -219,7 +219,7 @@ class Spine:
 
     def settle(self, exchange: Exchange) -> None:
         """Compute the cost and write the record, once. After that the record survives `kill -9`."""
-        if exchange.record is not None or exchange.is_handed_over:
+        if exchange.record is not None or exchange.is_handed_over or exchange.is_unrecorded:
             return
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)

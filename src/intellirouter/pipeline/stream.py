@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Loss, OffLoop, UpstreamResponse, errors
+from intellirouter.core import Loss, OffLoop, Secret, UpstreamResponse, errors, mask_credentials_in_bytes
 from intellirouter.dialects import StreamRelay
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
@@ -34,6 +34,8 @@ class OpenStream(Struct, frozen=True):
     is_complete: bool
     """The upstream has sent everything; `first` is the whole stream."""
     off_loop: OffLoop
+    secrets: tuple[Secret, ...] = ()
+    """Masked in the upstream's error event, which is relayed."""
 
     def close(self) -> None:
         """Release or abort the upstream response. Idempotent."""
@@ -41,7 +43,11 @@ class OpenStream(Struct, frozen=True):
 
 
 async def open_stream(
-    response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...], off_loop: OffLoop
+    response: UpstreamResponse,
+    relay: StreamRelay,
+    losses: tuple[Loss, ...],
+    off_loop: OffLoop,
+    secrets: tuple[Secret, ...] = (),
 ) -> OpenStream:
     """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
     try:
@@ -60,7 +66,7 @@ async def open_stream(
         if is_complete:
             first = await _end(relay, off_loop)  # raises an error if the stream ended too early
         response.content_began()
-        return OpenStream(response, relay, losses, first, is_complete, off_loop)
+        return OpenStream(response, relay, losses, first, is_complete, off_loop, secrets)
     except BaseException:
         _close(response, relay)
         raise
@@ -77,14 +83,23 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
     write = delivery.write if delivery.taps else delivery.reply.write
     while True:
         if out:
-            await write(out)
+            await write(out if relay.error is None else _without_secrets(out, stream))
         if relay.is_finished or not (chunk := await response.next_chunk()):
-            return await _end(relay, stream.off_loop)
+            last = await _end(relay, stream.off_loop)
+            return last if relay.error is None else _without_secrets(last, stream)
         if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
             out = relay.feed(chunk)
         else:
             out = b""
-            await _feed_slices(chunk, relay, stream.off_loop, write)
+
+            async def write_slice(data: bytes) -> None:
+                await write(data if relay.error is None else _without_secrets(data, stream))
+
+            await _feed_slices(chunk, relay, stream.off_loop, write_slice)
+
+
+def _without_secrets(data: bytes, stream: OpenStream) -> bytes:
+    return mask_credentials_in_bytes(data, stream.secrets)
 
 
 async def _feed_slices(

@@ -16,7 +16,7 @@ from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamR
 from intellirouter.providers.auth import SignableRequest
 from intellirouter.providers.credential_rotation import REFUSAL_STATUSES, Credential
 from intellirouter.providers.transport.address import Address, address_of
-from intellirouter.providers.transport.pool import UpstreamPool, connect_failed, retry_after_s
+from intellirouter.providers.transport.pool import UpstreamPool, connect_failed
 from intellirouter.providers.transport.request_head import build_head
 
 _WEBSOCKET_MODULE: Final = "intellirouter.providers.websocket"
@@ -67,7 +67,7 @@ class WebSocketDialer:
         if not isinstance(result, SocketRefusal):
             rotation.record_response(index, 101)
         elif result.status in REFUSAL_STATUSES:
-            rotation.record_refusal(index, result.status, retry_after_s(result.headers), loop.time())
+            rotation.record_refusal(index, result.status, self._pool.retry_after_s(result.headers), loop.time())
         else:
             rotation.record_response(index, result.status)
         return result

@@ -1,10 +1,22 @@
 """Retries and fallbacks as pure state machines.
 
-Door: `AttemptPlanner`, `Backoff`, `RetryPolicy`, `Step`. The caller reports failures and passes the time; nothing here
-sleeps, sends requests or logs.
+Door: `AttemptPlanner`, `Backoff`, `Retries`, `RetryPolicy`, `Step`, the reading of causes and the sharing of deadlines.
+The caller reports failures and passes the time; nothing here sleeps, sends requests or logs.
 """
 
-from intellirouter.resilience.planner import AttemptPlanner, Backoff, Step
+from intellirouter.resilience.causes import is_rejected_by_deployment, may_be_served_elsewhere, with_same_limit
+from intellirouter.resilience.deadline import attempt_limit_s
+from intellirouter.resilience.planner import AttemptPlanner, Backoff, Retries, Step
 from intellirouter.resilience.retry import RetryPolicy
 
-__all__ = ["AttemptPlanner", "Backoff", "RetryPolicy", "Step"]
+__all__ = [
+    "AttemptPlanner",
+    "Backoff",
+    "Retries",
+    "RetryPolicy",
+    "Step",
+    "attempt_limit_s",
+    "is_rejected_by_deployment",
+    "may_be_served_elsewhere",
+    "with_same_limit",
+]

@@ -1,11 +1,12 @@
 """The attempt planner: which deployment is tried after a failure, and when. A pure state machine; see DESIGN.md."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from intellirouter.core import AttemptKind, errors
+from intellirouter.core import AttemptKind, RetryOrder, errors
+from intellirouter.resilience.causes import may_be_served_elsewhere
 
 
 class Step(Struct, frozen=True):
@@ -26,43 +27,61 @@ class Backoff(Struct, frozen=True):
         return full * (0.5 + rng.random() / 2)
 
 
+class Retries(Struct, frozen=True, kw_only=True):
+    """How many retries there are, and in which order."""
+
+    pool_size: int
+    """The first deployments of the order are retried. The others are fallbacks, which are tried once."""
+    retries: int
+    order: RetryOrder = "next_first"
+
+
 class AttemptPlanner:
     """Tries the pool, then retries it with backoff, then tries each fallback once.
 
+    With the order `same_first`, each member of the pool is retried before the next one is tried.
+
     Another deployment is tried without a wait. A retry waits for the backoff and the deployment's Retry-After. If that
-    is longer than the maximum of the backoff, the fallbacks are tried instead.
+    is longer than the maximum of the backoff, the other deployments are tried instead. A deployment that has timed out
+    is not retried as long as there are others: it would use up their time.
     """
 
-    def __init__(
-        self,
-        order: Sequence[str],
-        *,
-        pool_size: int,
-        retries: int,
-        backoff: Backoff,
-        rng: random.Random,
-    ) -> None:
-        self._pool = list(order[:pool_size])
-        self._fallbacks = list(order[pool_size:])
-        self._retries = retries
+    def __init__(self, order: Sequence[str], retries: Retries, backoff: Backoff, rng: random.Random) -> None:
+        self._pool = list(order[: retries.pool_size])
+        self._fallbacks = list(order[retries.pool_size :])
+        self._retries = retries.retries
+        self._is_same_first = retries.order == "same_first"
         self._backoff = backoff
         self._rng = rng
         self._round = 0
         self._queue = self._pool[1:]
         if not self._pool:
             self._fallbacks.pop(0)  # the first attempt was a fallback
+        self._retried: dict[str, int] = {}
+        """The number of retries of each deployment, with the order `same_first`."""
         self._excluded: set[str] = set()
+        self._timed_out: set[str] = set()
         self._not_before_s: dict[str, float] = {}
+
+    def exclude(self, deployments: Iterable[str]) -> None:
+        """Do not try these deployments any more."""
+        self._excluded.update(deployments)
 
     def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
         """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
-        if not error.fallback and not error.retryable:
+        if not error.retryable and not may_be_served_elsewhere(error):
             return None
         if not error.retryable:
             self._excluded.add(deployment)
+        if isinstance(error, errors.UpstreamTimeout) and error.code != errors.CONNECT_TIMEOUT:
+            self._timed_out.add(deployment)
         if error.retry_after_s is not None:
             self._not_before_s[deployment] = now_s + error.retry_after_s
-        return None if now_s >= deadline_s else self._next(now_s, deadline_s)
+        if now_s >= deadline_s:
+            return None
+        if self._is_same_first:
+            return self._retry_same(deployment, now_s, deadline_s) or self._next_untried()
+        return self._next(now_s, deadline_s)
 
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:
@@ -73,7 +92,7 @@ class AttemptPlanner:
                 return Step(name, "fallback", 0.0)
             # The backoff of a retry round is spent before its first attempt.
             wait_s = self._remaining_wait_s(name, now_s)
-            if now_s + wait_s < deadline_s:
+            if self._may_retry(name) and now_s + wait_s < deadline_s:
                 return Step(name, "retry", wait_s)
         return self._next_round(now_s, deadline_s) or self._next_fallback()
 
@@ -81,11 +100,18 @@ class AttemptPlanner:
         """Return how long to wait because of the Retry-After of `name`."""
         return max(0.0, self._not_before_s.get(name, 0.0) - now_s)
 
+    def _may_retry(self, name: str) -> bool:
+        """Return whether a retry takes no time from deployments that have not been tried."""
+        if name in self._excluded:
+            return False
+        untried = self._fallbacks if self._round else (*self._queue, *self._fallbacks)
+        return name not in self._timed_out or all(each in self._excluded for each in untried)
+
     def _next_round(self, now_s: float, deadline_s: float) -> Step | None:
         if self._round >= self._retries:
             return None
         wait_s = self._backoff.wait_s(self._round, self._rng)
-        waits = {name: self._remaining_wait_s(name, now_s) for name in self._pool if name not in self._excluded}
+        waits = {name: self._remaining_wait_s(name, now_s) for name in self._pool if self._may_retry(name)}
         ready = [name for name, remaining_s in waits.items() if remaining_s <= self._backoff.max_s]
         if not ready:
             return None
@@ -96,6 +122,24 @@ class AttemptPlanner:
             return None  # there may still be time for a fallback, which needs no wait
         self._round, self._queue = self._round + 1, queue
         return Step(first, "retry", wait_s)
+
+    def _retry_same(self, name: str, now_s: float, deadline_s: float) -> Step | None:
+        """Return the next retry of the deployment that has just failed, or None if another one is to be tried."""
+        retried, remaining_s = self._retried.get(name, 0), self._remaining_wait_s(name, now_s)
+        if name not in self._pool or retried >= self._retries or not self._may_retry(name):
+            return None
+        wait_s = max(self._backoff.wait_s(retried, self._rng), remaining_s)
+        if remaining_s > self._backoff.max_s or now_s + wait_s >= deadline_s:
+            return None
+        self._retried[name] = retried + 1
+        return Step(name, "retry", wait_s)
+
+    def _next_untried(self) -> Step | None:
+        while self._queue:
+            name = self._queue.pop(0)
+            if name not in self._excluded:
+                return Step(name, "fallback", 0.0)
+        return self._next_fallback()
 
     def _next_fallback(self) -> Step | None:
         while self._fallbacks:

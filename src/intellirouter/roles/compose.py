@@ -87,9 +87,9 @@ class GatewayProcess:
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
-        entry = Entry(self.current, self.in_flight)
+        entry = self._entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
-        files = FileStore(objects, SYSTEM_CLOCK)
+        files = FileStore(objects, SYSTEM_CLOCK, lambda: self.current.value.runtime.files)
         responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
         self.background = BackgroundResponses(responses, entry, self._off_loop)
         lines = LineRunner(self.current, entry, SYSTEM_CLOCK, rng)
@@ -262,6 +262,11 @@ class GatewayProcess:
         add = self.metrics.add_gauge
         add("intellirouter_in_flight", "Requests in flight.", lambda: float(len(self.in_flight)))
         add("intellirouter_open_sockets", "Open WebSockets of clients.", lambda: float(len(self.websockets)))
+        add(
+            "intellirouter_refused_strangers",
+            "Refused requests of unidentified callers since the start, most of which are not recorded.",
+            lambda: float(self._entry.refusals.total),
+        )
         add(
             "intellirouter_spool_backlog_records",
             "Records that are in the spool, but not in the database yet.",

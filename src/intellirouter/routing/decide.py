@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
@@ -14,11 +14,12 @@ from intellirouter.routing.filters import always_fits_tokens, exclusion_reason
 from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
+_TRIED_LAST: Final = "tried last"
 _MAX_MEMO: Final = 2048
 
 MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
 """Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
-strategy depends on, as long as no deployment of the pool is failing and the request fits into every context."""
+strategy depends on, as long as no deployment is cooling down and the request fits into every context."""
 
 
 class _Memo(Struct, frozen=True):
@@ -50,18 +51,23 @@ class Router:
         """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request."""
         key = (resolved, endpoint.name, call.needs, endpoint.local is not None and endpoint.local.applies(call))
         memo = self._memo.get(key)
-        if memo is not None and self._is_valid(memo, call, resolved):
+        if memo is not None and self._is_valid(memo, call, resolved, now_s):
             return memo.decision
         excluded: list[Candidate] = []
         pool = _eligible(endpoint, resolved.pool, call, excluded)
         fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
         if not pool and not fallbacks:
             raise _no_eligible(call, excluded)
-        healthy, failing = self._split(pool, now_s)
+        healthy, cooling = self._split(pool, now_s)
+        ready_fallbacks, cooling_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
         scored = self._score(strategy, resolved, healthy, call, now_s) if healthy else []
-        decision = _decision(resolved, scored, fallbacks, failing, excluded)
-        if strategy.is_static and not failing and not excluded:
+        last = self._tried_last((*cooling, *cooling_fallbacks), now_s)
+        decision = _decision(resolved, scored, ready_fallbacks, last, excluded)
+        if not healthy and cooling:  # fallbacks come first, and an outage of the pool must not take away the retries
+            retried = len(ready_fallbacks) + len(cooling)
+            decision = structs.replace(decision, pool_size=retried)
+        if strategy.is_static and not last and not excluded:
             self._remember(key, decision)
         return decision
 
@@ -71,25 +77,36 @@ class Router:
         resolved = key[0]
         self._memo[key] = _Memo(decision, always_fits_tokens((*resolved.pool, *resolved.fallbacks)))
 
-    def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel) -> bool:
-        """Return whether the request fits into every context and the last attempt on each pool member succeeded."""
+    def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel, now_s: float) -> bool:
+        """Return whether the request fits into every context and no deployment may be cooling down."""
         if estimate_tokens(len(call.body)) + call.added_tokens + (call.max_output_tokens or 0) > memo.fits_tokens:
             return False
         of = self._board.of
-        for each in resolved.pool:  # noqa: SIM110 - runs for every request; `all` would need a generator
-            if of(each.name).failures_in_a_row:
+        for name in resolved.by_name:
+            health = of(name)
+            if health.failures_in_a_row or health.retry_at_s > now_s:
                 return False
         return True
 
     def _split(
         self, pool: tuple[Deployment, ...], now_s: float
     ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-        """Split the pool into healthy and failing deployments. Failing ones are tried last, but not excluded."""
+        """Split deployments into healthy ones and those that are cooling down, which are tried last."""
         of = self._board.of
-        if not any(of(each.name).failures_in_a_row for each in pool):
-            return pool, ()
-        failing = tuple(each for each in pool if of(each.name).is_failing(now_s))
-        return tuple(each for each in pool if each not in failing), failing
+        cooling = tuple([each for each in pool if of(each.name).is_cooling_down(now_s)])
+        return (tuple([each for each in pool if each not in cooling]), cooling) if cooling else (pool, ())
+
+    def _tried_last(self, deployments: tuple[Deployment, ...], now_s: float) -> list[tuple[Deployment, str]]:
+        """Return deployments that are cooling down, with the reasons."""
+        reasons = []
+        for each in deployments:
+            health = self._board.of(each.name)
+            if health.is_deferred(now_s):
+                reason = f"asked not to be called for another {health.retry_at_s - now_s:.0f} s"
+            else:
+                reason = "currently failing"
+            reasons.append((each, reason))
+        return reasons
 
     def _score(
         self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
@@ -135,7 +152,7 @@ def _decision(
     resolved: ResolvedModel,
     scored: list[Scored],
     fallbacks: tuple[Deployment, ...],
-    failing: tuple[Deployment, ...],
+    last: list[tuple[Deployment, str]],
     excluded: list[Candidate],
 ) -> Decision:
     candidates = [
@@ -153,18 +170,17 @@ def _decision(
         Candidate(each.name, each.provider, each.upstream_model, "fallback", "fallback") for each in fallbacks
     ]
     candidates += [
-        Candidate(each.name, each.provider, each.upstream_model, "fallback", "currently failing, tried last")
-        for each in failing
+        Candidate(each.name, each.provider, each.upstream_model, "fallback", f"{reason}, {_TRIED_LAST}")
+        for each, reason in last
     ]
     first = candidates[0]
-    candidates[0] = Candidate(
-        first.deployment, first.provider, first.upstream_model, "chosen", first.reason, first.score
-    )
+    reason = first.reason.replace(_TRIED_LAST, "but no other is available")
+    candidates[0] = Candidate(first.deployment, first.provider, first.upstream_model, "chosen", reason, first.score)
     others = len(candidates) - 1
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
-        reason=f"{first.reason}; {others} more to try" if others else first.reason,
+        reason=f"{reason}; {others} more to try" if others else reason,
         order=tuple([each.deployment for each in candidates]),
         pool_size=len(scored),
         candidates=(*candidates, *excluded),

@@ -24,7 +24,8 @@ from intellirouter.core import Clock
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.record_lines import MAX_LINE_BYTES, split_lines
 from intellirouter.store.record_rows import rows_of
-from intellirouter.store.spool_segment import SUFFIX, SpoolSegment, remove_unfinished_segments
+from intellirouter.store.spool_entries import SpoolEntries
+from intellirouter.store.spool_segment import SpoolSegment
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -91,6 +92,9 @@ class Drain:
         self.has_adopted = False
         """The segments of dead processes have been adopted."""
         self.damaged_records = 0
+        self.unusable_entries = 0
+        """Entries of the spool directory that are not segments, or that cannot be read."""
+        self._entries = SpoolEntries(spec.directory)
         # A daemon thread, because a database that hangs must not keep the process from ending. Nothing is lost.
         self._thread = threading.Thread(target=self._run, name="store-drain", daemon=True)
 
@@ -216,12 +220,9 @@ class Drain:
         if now_s < self._adopt_at_s:
             return
         self._adopt_at_s = now_s + _ADOPT_EVERY_S
-        remove_unfinished_segments(self._spec.directory)
         own = {segment.path.name for segment in list(self._segments)}
-        for path in sorted(self._spec.directory.glob(f"*{SUFFIX}")):
-            if path.name not in own and (segment := SpoolSegment.adopt(path)) is not None:
-                segment.start_at(self._offsets.get(path.name, 0))
-                self._segments.append(segment)
+        self._segments += self._entries.adopt(own, self._offsets)
+        self.unusable_entries = self._entries.unusable
         self.has_adopted = True
 
     def _store(self, writer: "BatchWriter", segment: SpoolSegment, end: int) -> None:

@@ -122,6 +122,11 @@ class ExchangeStore:
             for kind, count in (("Lost", spool.lost_records), ("Damaged", drain.damaged_records))
             if count
         ]
+        if drain.unusable_entries:
+            notes.append(
+                f"Entries of {self._spec.spool_dir} that are not usable segments: {drain.unusable_entries}. "
+                "Check whether they contain records, and remove them."
+            )
         segments = list(spool.segments)
         is_starting = not drain.is_open
         return StoreHealth(
@@ -131,6 +136,7 @@ class ExchangeStore:
             backlog_bytes=spool.buffered_bytes + sum(segment.backlog_bytes for segment in segments),
             lost_records=spool.lost_records,
             damaged_records=drain.damaged_records,
+            unusable_entries=drain.unusable_entries,
         )
 
     def _unavailable_reason(self) -> str | None:

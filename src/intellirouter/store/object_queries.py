@@ -80,6 +80,11 @@ class ObjectQueries:
         with self._read() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
+    def metas(self, kind: str, tenant: str, now_us: int) -> list[bytes]:
+        query = select(objects.c.meta).where(objects.c.kind == kind, objects.c.tenant == tenant, _is_alive(now_us))
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
     def children(self, kind: str, parent: str, tenant: str) -> list[StoredObject]:
         query = select(*_WHOLE).where(objects.c.kind == kind, objects.c.parent == parent, objects.c.tenant == tenant)
         with self._read() as connection:

@@ -46,6 +46,10 @@ class ObjectStore:
         limit = max(1, min(limit, MAX_OBJECTS_PER_PAGE))
         return self._open().page(kind, tenant, now_us, limit, after, is_ascending=is_ascending)
 
+    def metas(self, kind: str, tenant: str, now_us: int) -> list[bytes]:
+        """Return the metadata of all objects of a tenant that have not expired."""
+        return self._open().metas(kind, tenant, now_us)
+
     def children(self, kind: str, parent: str, tenant: str) -> list[StoredObject]:
         """Return all objects of `kind` that belong to `parent`, with content, in the order of their ids."""
         return self._open().children(kind, parent, tenant)

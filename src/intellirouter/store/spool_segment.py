@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 SUFFIX: Final = ".spool"
-_NEW_SUFFIX: Final = ".new"
+NEW_SUFFIX: Final = ".new"
 _COUNT_CHUNK_BYTES: Final = 1024 * 1024
 
 _write = ctypes.PyDLL(None, use_errno=True).write
@@ -65,7 +65,7 @@ class SpoolSegment:
 
         Raises OSError.
         """
-        fresh = directory / f"{stem}{_NEW_SUFFIX}"
+        fresh = directory / f"{stem}{NEW_SUFFIX}"
         fd = os.open(fresh, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,11 +149,3 @@ class SpoolSegment:
                     self.path.unlink(missing_ok=True)
             finally:
                 os.close(self.fd)
-
-
-def remove_unfinished_segments(directory: Path) -> None:
-    """Delete the empty files of processes that died between creating and naming a segment."""
-    for path in directory.glob(f"*{_NEW_SUFFIX}"):
-        segment = SpoolSegment.adopt(path)
-        if segment is not None:
-            segment.close(deletes=segment.size == 0)

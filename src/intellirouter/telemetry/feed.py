@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from intellirouter.core import ExchangeRecord
+from intellirouter.core import ExchangeRecord, has_fair_share
 
 _QUEUE_LENGTH: Final = 256
 _MAX_SUBSCRIBERS: Final = 64
@@ -13,7 +13,8 @@ class LiveFeed:
     """Passes new records to subscribers. It stores none."""
 
     def __init__(self) -> None:
-        self._subscribers: set[asyncio.Queue[ExchangeRecord | None]] = set()
+        self._subscribers: dict[asyncio.Queue[ExchangeRecord | None], str] = {}
+        """The tenant of each queue."""
 
     def publish(self, record: ExchangeRecord) -> None:
         for queue in self._subscribers:
@@ -27,16 +28,17 @@ class LiveFeed:
                 queue.get_nowait()
             queue.put_nowait(None)
 
-    def subscribe(self) -> asyncio.Queue[ExchangeRecord | None] | None:
+    def subscribe(self, tenant: str) -> asyncio.Queue[ExchangeRecord | None] | None:
         """Return a bounded queue of new records, or None if there are too many subscribers. See `unsubscribe`.
 
-        A None in the queue is the end of the feed.
+        A tenant may only have its fair share of the subscribers. A None in the queue is the end of the feed.
         """
-        if len(self._subscribers) >= _MAX_SUBSCRIBERS:
+        held = sum(each == tenant for each in self._subscribers.values())
+        if not has_fair_share(held, len(self._subscribers), _MAX_SUBSCRIBERS):
             return None
         queue: asyncio.Queue[ExchangeRecord | None] = asyncio.Queue(_QUEUE_LENGTH)
-        self._subscribers.add(queue)
+        self._subscribers[queue] = tenant
         return queue
 
     def unsubscribe(self, queue: asyncio.Queue[ExchangeRecord | None]) -> None:
-        self._subscribers.discard(queue)
+        self._subscribers.pop(queue, None)

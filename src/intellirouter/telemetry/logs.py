@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from intellirouter.core import escape_control_characters, escape_control_characters_in_json
+
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -23,15 +25,30 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in record.__dict__.items() if key not in _STANDARD_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return escape_control_characters_in_json(msgspec.json.encode(line, enc_hook=str).decode())
+
+
+class TextFormatter(logging.Formatter):
+    """Formats entries as lines for people. Texts of other machines can neither control the terminal nor begin a line.
+
+    Only a traceback takes more than one line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of the base class
+        record.message = escape_control_characters(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name of the base class
+        return escape_control_characters(super().formatException(ei), keeps_lines=True)
 
 
 def set_up_logging(level: str, style: str = "text") -> None:
     """Log to standard error: entries of the gateway from `level`, those of libraries from warning."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    )
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -118,3 +118,21 @@ def test_number_of_wildcard_names_is_bounded() -> None:
     assert len(board._health) <= 2049
     assert board.of("configured") is configured
     assert board.of("p/busy") is busy
+
+
+def test_deployment_is_deferred_until_its_retry_after_has_passed_even_if_it_succeeds_before() -> None:
+    health = DeploymentHealth()
+    health.defer(10.0, 5.0)
+    health.defer(2.0, 6.0)
+    assert (health.is_deferred(14.9), health.is_deferred(15.0)) == (True, False)
+    health.begin()
+    health.succeed(1.0, 2.0)
+    assert health.is_cooling_down(14.9)
+    assert not health.is_failing(14.9)
+    assert not health.is_cooling_down(15.0)
+
+
+def test_deferral_is_limited_to_an_hour() -> None:
+    health = DeploymentHealth()
+    health.defer(1e9, 5.0)
+    assert (health.is_deferred(3604.9), health.is_deferred(3605.0)) == (True, False)

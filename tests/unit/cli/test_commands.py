@@ -166,6 +166,26 @@ def test_explain_lists_the_chosen_deployment_first_with_reasons(
     assert gateway.requests[0].json()["messages"] == [{"role": "user", "content": "How are you?"}]
 
 
+@pytest.mark.parametrize(
+    ("order", "pool_size", "settings", "text"),
+    [
+        (["a"], 1, (2, "next_first"), "2 retries with back-off"),
+        (["a", "f"], 1, (1, "next_first"), "1 retry with back-off, then 1 fallback"),
+        (["a", "b"], 2, (2, "next_first"), "the next deployment at once, then 2 retries with back-off"),
+        (["a", "b"], 2, (2, "same_first"), "2 retries with back-off, then the next deployment at once"),
+        (["a", "b"], 2, (0, "same_first"), "the next deployment at once"),
+        (["a"], 1, (0, "next_first"), "no further attempt"),
+    ],
+)
+def test_explain_shows_what_follows_a_failure(
+    run: Any, gateway: Any, *, order: list[str], pool_size: int, settings: tuple[int, str], text: str
+) -> None:
+    decision = {**DECISION, "order": order, "pool_size": pool_size}
+    document = {"model": "auto", "decision": decision, "retries": settings[0], "retry_order": settings[1]}
+    gateway.on_json("/api/v1/explain", document)
+    assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
+
+
 def test_chat_prints_only_the_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("Hi there."))
     result = run("chat", "Hello", "--model", "mini", "--system", "Be brief.")
@@ -213,9 +233,16 @@ def test_chat_as_json_contains_the_routing_headers(run: Any, gateway: Any, scrip
     assert data["usage"]["total_tokens"] == 9
 
 
-def test_control_characters_are_removed_from_an_answer(run: Any, gateway: Any, scripted: Any) -> None:
+def test_control_characters_are_escaped_in_json(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on_json(CHAT, scripted.completion("\x1b\x9b\u202e"))
+    output = run("chat", "Hello", "--format", "json").stdout
+    assert output.replace("\n", "").isprintable()
+    assert json.loads(output)["text"] == "\x1b\x9b\u202e"
+
+
+def test_control_characters_are_escaped_in_an_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("a\x1b]0;title\x07b\tc\nd\x9bm"))
-    assert run("chat", "Hello").stdout == "a]0;titleb\tc\ndm\n"
+    assert run("chat", "Hello").stdout == "a\\x1b]0;title\\x07b\tc\nd\\x9bm\n"
 
 
 def test_interrupted_stream_prints_its_text_and_then_fails(run: Any, gateway: Any, scripted: Any) -> None:

@@ -49,6 +49,16 @@ models: {m: {deployments: [a], retries: 3}, n: {deployments: [a]}}
     assert (runtime.backoff.base_s, runtime.backoff.max_s, runtime.default_retries) == (0.5, 9, 5)
 
 
+def test_retry_order_inherits(compile_text):
+    runtime = compile_text("""\
+defaults: {retry_order: same_first}
+providers: {p: {vendor: fake}}
+deployments: {a: {provider: p, model: x}}
+models: {m: {deployments: [a]}, n: {deployments: [a], retry_order: next_first}}
+""")
+    assert [runtime.models[name].retry_order for name in "mn"] == ["same_first", "next_first"]
+
+
 def test_prices_are_exact(compile_text):
     runtime = compile_text("""\
 providers: {p: {vendor: fake}}

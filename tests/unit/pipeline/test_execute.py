@@ -1,10 +1,11 @@
 """Complete answers and streams: what the client receives, when the exchange is settled, and what is recorded."""
 
 import asyncio
+import json
 
 import pytest
 
-from intellirouter.core import Price, Usage, errors
+from intellirouter.core import Price, Secret, Usage, errors
 from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
@@ -219,3 +220,33 @@ async def test_content_at_the_end_of_the_stream_is_not_lost() -> None:
     await world.serve(STREAM_BODY)
     assert world.reply.error is None
     assert world.reply.body.count(b'"content"') == 2
+
+
+KEY = "sk-live-0123456789abcdefghij"
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+@pytest.mark.parametrize("shown", [KEY, "sk-live-***********ghij"])
+async def test_credential_that_an_upstream_repeats_reaches_neither_client_nor_record(
+    status: int, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps({"error": {"message": f"Incorrect API key provided: {shown}.", "code": "x"}}).encode()
+    world = World(resolved("a", credentials=(Secret(KEY),)), a=Response(body, status=status))
+    with caplog.at_level("DEBUG"):
+        await world.serve()
+    assert world.reply.error is not None
+    texts = [str(world.record), caplog.text, world.reply.error.full_message]
+    assert ["Incorrect API key provided: ***." in text for text in texts] == [True] * 3
+    texts.append(str(getattr(world.reply.error, "vendor_body", b"")))
+    assert not any("ghij" in text for text in texts)
+
+
+async def test_credential_in_a_relayed_error_event_is_masked() -> None:
+    event = json.dumps({"error": {"message": f"bad key {KEY}", "code": "x"}}).encode()
+    model = resolved("a", credentials=(Secret(KEY),))
+    world = World(model, a=Response(EVENTS[0], b"data: " + event + b"\n\n"))
+    await world.serve(STREAM_BODY)
+    sent = world.reply.body + (world.reply.error_event or b"")
+    assert KEY.encode() not in sent
+    assert b"bad key ***" in sent
+    assert KEY not in str(world.record)

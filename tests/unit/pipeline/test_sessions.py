@@ -17,6 +17,7 @@ from intellirouter.core import (
     FrameSocket,
     OffLoop,
     RequestContext,
+    Secret,
     SocketClosed,
     SocketRefusal,
     Timeouts,
@@ -92,7 +93,9 @@ class Dialer:
         return answer
 
 
-def build_exchange(*names: str, clock: Clock = SYSTEM_CLOCK) -> tuple[Exchange, Decided]:
+def build_exchange(
+    *names: str, clock: Clock = SYSTEM_CLOCK, credentials: tuple[Secret, ...] = ()
+) -> tuple[Exchange, Decided]:
     members = {
         name: Deployment(
             name=name,
@@ -100,6 +103,7 @@ def build_exchange(*names: str, clock: Clock = SYSTEM_CLOCK) -> tuple[Exchange, 
             vendor="v",
             upstream_model="up",
             address=UpstreamAddress(base_url="http://u.test"),
+            credentials=credentials,
             timeouts=Timeouts(connect_s=1, first_token_s=1),
         )
         for name in names
@@ -441,3 +445,18 @@ async def test_sessions_without_a_socket_upstream_are_rejected() -> None:
     )
     with pytest.raises(errors.UnsupportedFeature, match=r"^This gateway does not support realtime sessions\.$"):
         await without.run(*build_exchange("a"), stage.client)
+
+
+async def test_credential_that_an_upstream_repeats_does_not_reach_the_client() -> None:
+    key = "sk-live-0123456789abcdefghij"
+    upstream = End(CREATED)
+    stage = Stage(upstream)
+    upstream.incoming.put_nowait(f'{{"type":"error","error":{{"message":"bad key {key}"}}}}')
+    upstream.incoming.put_nowait(SocketClosed(1008, f"key {key} was refused"))
+    exchange = await stage.run(build_exchange("a", credentials=(Secret(key),)))
+    assert any("bad key ***" in str(each) for each in stage.client.sent)
+    assert key not in str(stage.client.sent)
+    assert stage.client.closed is not None
+    assert key not in stage.client.closed[1]
+    assert exchange.error is not None
+    assert "key *** was refused" in exchange.error.message

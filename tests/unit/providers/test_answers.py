@@ -345,3 +345,10 @@ def test_response_may_be_split_anywhere(loop_factory: Callable[[], asyncio.Abstr
         assert len(server.peers) == 1
         runner.run(pool.close())
         runner.run(context.__aexit__(None, None, None))
+
+
+async def test_credential_in_an_error_response_does_not_leave_the_transport(pool: UpstreamPool) -> None:
+    key = "sk-live-0123456789abcdefghij"
+    body = f'{{"error": "bad key {key}"}}'.encode()
+    async with serving(lambda peer: peer.serve(answer(body, status=401))) as server:
+        assert await call(pool, server.deployment(credentials=(key,))) == b'{"error": "bad key ***"}'

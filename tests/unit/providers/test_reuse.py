@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from intellirouter.core import UpstreamRequest, errors
-from intellirouter.providers import UpstreamPool
+from intellirouter.core import Deployment, UpstreamRequest, errors
+from intellirouter.providers import RotatingUpstream, UpstreamPool
 from tests.support.providers.loopback import CHUNKED_HEAD, Peer, answer, call, chunked, eventually, open_counts, serving
 
 
@@ -357,3 +357,74 @@ async def test_states_of_wildcard_deployments_do_not_accumulate(
             await call(pool, to)
         assert len(pool._states) == 3
         assert len(server.peers) == 1
+
+
+async def _dead_connections(peer: Peer, count: int) -> None:
+    """Serve one request; the first connections reset when they get another one."""
+    await peer.request()
+    arrived.append(peer.number)
+    while len(arrived) < count:
+        await asyncio.sleep(0.001)
+    await peer.send(answer())
+    if peer.number <= count:
+        await peer.head()
+        peer.reset()
+        await peer.wait_gone()
+    else:
+        await peer.serve()
+
+
+arrived: list[int] = []
+
+
+async def _warm(pool: UpstreamPool, to: Deployment, count: int) -> None:
+    arrived.clear()
+    await asyncio.gather(*(call(pool, to) for _ in range(count)))
+
+
+async def test_dead_connection_is_reported_and_the_other_idle_ones_are_dropped(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: _dead_connections(peer, 6)) as server:
+        to = server.deployment()
+        await _warm(pool, to, 6)
+        with pytest.raises(errors.UpstreamDisconnected) as caught:
+            await call(pool, to)
+        assert caught.value.is_stale_connection
+        assert await call(pool, to) == b"{}"
+        assert len(server.peers) == 7, "the next request opens a new connection"
+
+
+async def test_rotating_upstream_replaces_a_dead_connection(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: _dead_connections(peer, 3)) as server:
+        to = server.deployment()
+        await _warm(pool, to, 3)
+        response = await RotatingUpstream(pool).send(to, UpstreamRequest(path="/x", body=b"{}"))
+        assert await response.read(100) == b"{}"
+        assert len(server.peers) == 4
+
+
+@pytest.mark.parametrize("case", ["new connection", "after a byte", "late"])
+async def test_failure_of_a_living_connection_is_not_stale(
+    pool: UpstreamPool, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(peer: Peer) -> None:
+        if case != "new connection":
+            await peer.request()
+            await peer.send(answer())
+        await peer.request()
+        if case == "after a byte":
+            await peer.send(b"HTTP/1.1 2")
+        if case == "late":
+            [connection] = pool._connections
+            await asyncio.sleep(0.05)
+            assert connection.is_busy
+        peer.reset()
+
+    async with serving(script) as server:
+        to = server.deployment()
+        if case != "new connection":
+            await call(pool, to)
+        if case == "late":
+            monkeypatch.setattr("intellirouter.providers.transport.pool._STALE_WITHIN_S", 0.02)
+        with pytest.raises(errors.UpstreamDisconnected) as caught:
+            await call(pool, to)
+        assert not caught.value.is_stale_connection

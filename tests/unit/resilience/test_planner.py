@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import errors
-from intellirouter.resilience import AttemptPlanner, Backoff, Step
+from intellirouter.core import RetryOrder, errors
+from intellirouter.resilience import AttemptPlanner, Backoff, Retries, Step
 
 FOREVER_S = 1e9
 ERRORS = [
@@ -35,15 +35,17 @@ TRANSIENT = (
 )
 
 
-def planner(order: str, pool_size: int | None = None, *, retries: int = 2, **backoff: float) -> AttemptPlanner:
+def planner(
+    order: str,
+    pool_size: int | None = None,
+    *,
+    retries: int = 2,
+    retry_order: RetryOrder = "next_first",
+    **backoff: float,
+) -> AttemptPlanner:
     names = order.split()
-    return AttemptPlanner(
-        names,
-        pool_size=len(names) if pool_size is None else pool_size,
-        retries=retries,
-        backoff=Backoff(**backoff),
-        rng=random.Random(7),
-    )
+    rounds = Retries(pool_size=len(names) if pool_size is None else pool_size, retries=retries, order=retry_order)
+    return AttemptPlanner(names, rounds, Backoff(**backoff), random.Random(7))
 
 
 def down(retry_after_s: float | None = None) -> errors.GatewayError:
@@ -77,7 +79,10 @@ def test_permanent_failure_leads_to_fallbacks_but_not_to_a_retry(kind: type[erro
 @pytest.mark.parametrize("kind", TRANSIENT)
 def test_transient_failure_leads_to_retries_and_fallbacks(kind: type[errors.GatewayError]) -> None:
     assert names(planner("a"), "a", kind("no")) == ["retry a", "retry a"]
-    assert names(planner("a b", 1, retries=1), "a", kind("no")) == ["retry a", "fallback b"]
+    steps = ["retry a", "fallback b"]
+    if kind is errors.UpstreamTimeout:
+        steps.reverse()  # a retry could use up the time of the fallback
+    assert names(planner("a b", 1, retries=1), "a", kind("no")) == steps
 
 
 def test_every_error_class_is_classified() -> None:
@@ -203,6 +208,59 @@ def test_no_step_starts_at_the_deadline() -> None:
     assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "fallback", 0.0)
 
 
+def test_same_deployment_is_retried_first_if_configured() -> None:
+    assert names(planner("a b f", 2, retries=2, retry_order="same_first"), "a") == [
+        *("retry a", "retry a", "fallback b", "retry b", "retry b", "fallback f"),
+    ]
+    refused = errors.UpstreamAuthFailed("no")
+    assert names(planner("a b f", 2, retry_order="same_first"), "a", refused) == ["fallback b", "fallback f"]
+
+
+def test_retries_of_the_same_deployment_wait_for_backoff_and_retry_after() -> None:
+    plan = planner("a b", 2, retries=3, retry_order="same_first", base_s=4.0)
+    first = plan.after("a", down(), 0.0, FOREVER_S)
+    assert first is not None
+    assert 2.0 <= first.wait_s <= 4.0
+    assert plan.after("a", down(20.0), 0.0, FOREVER_S) == Step("a", "retry", 20.0)
+    assert plan.after("a", down(31.0), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("b", down(9.0), 0.0, 9.0) is None, "the wait would end at the deadline"
+
+
+@pytest.mark.parametrize("retry_order", ["next_first", "same_first"])
+def test_deployment_that_timed_out_is_not_retried_before_others_had_their_time(retry_order: RetryOrder) -> None:
+    hung = errors.UpstreamTimeout("hung")
+    plan = planner("a f", 1, retry_order=retry_order)
+    assert plan.after("a", hung, 0.0, FOREVER_S) == Step("f", "fallback", 0.0)
+    assert names(planner("a", retry_order=retry_order), "a", hung) == ["retry a", "retry a"]
+    plan = planner("a f", 1, retry_order=retry_order)
+    plan.exclude(["f"])
+    step = plan.after("a", hung, 0.0, FOREVER_S)
+    assert step is not None
+    assert step.kind == "retry", "there is no other deployment"
+    connecting = errors.UpstreamTimeout("no connection", code=errors.CONNECT_TIMEOUT)
+    step = planner("a f", 1, retry_order=retry_order).after("a", connecting, 0.0, FOREVER_S)
+    assert step is not None
+    assert step.kind == "retry"
+
+
+def test_pool_that_timed_out_is_tried_once_more_after_it_was_tried_completely() -> None:
+    hung = errors.UpstreamTimeout("hung")
+    assert names(planner("a b", 2, retries=1), "a", hung) == ["fallback b", "retry a", "retry b"]
+    assert names(planner("a b f", 2, retries=1), "a", hung) == ["fallback b", "fallback f", "retry a", "retry b"]
+    one = planner("a b", 2, retries=1, retry_order="same_first")
+    assert names(one, "a", hung) == ["fallback b", "retry b"]
+
+
+@pytest.mark.parametrize("code", ["context_length_exceeded", "content_filter", "content_policy_violation"])
+def test_rejection_by_a_limit_of_the_deployment_leads_to_the_next_one(code: str) -> None:
+    rejected = errors.UpstreamRejected("no", code=code)
+    assert names(planner("a b f", 2), "a", rejected) == ["fallback b", "fallback f"]
+    assert names(planner("a"), "a", rejected) == []
+    excluding = planner("a b f", 2)
+    excluding.exclude(["b"])
+    assert names(excluding, "a", rejected) == ["fallback f"]
+
+
 @pytest.mark.parametrize("retry", [0, 1, 2, 3, 4, 5, 50, 10_000])
 def test_backoff_doubles_up_to_its_maximum_with_a_random_upper_half(retry: int) -> None:
     backoff, rng = Backoff(1.0, 30.0), random.Random(1)
@@ -224,9 +282,9 @@ def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries
     order = [f"d{number}" for number in range(pool + others)]
     if not order:
         return
-    plan = AttemptPlanner(
-        order, pool_size=pool, retries=retries, backoff=Backoff(1.0, 10.0), rng=random.Random(data.draw(st.integers()))
-    )
+    retry_order = data.draw(st.sampled_from(["next_first", "same_first"]))
+    rounds = Retries(pool_size=pool, retries=retries, order=retry_order)
+    plan = AttemptPlanner(order, rounds, Backoff(1.0, 10.0), random.Random(data.draw(st.integers())))
     step: Step | None = Step(order[0], "first", 0.0)
     now_s, tried, excluded, waits_until = 0.0, [order[0]], set(), {}
     while step is not None:

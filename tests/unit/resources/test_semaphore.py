@@ -75,3 +75,41 @@ async def test_limit_can_change() -> None:
     await settle()
     assert (semaphore.held, waiting[4].done()) == (1, False)
     await owner.stop()
+
+
+async def test_tenants_take_turns() -> None:
+    semaphore, owner = AdjustableSemaphore(lambda: 1), TaskOwner("test")
+    order: list[str] = []
+
+    async def work(tenant: str, number: int) -> None:
+        await semaphore.acquire(tenant)
+        order.append(f"{tenant}{number}")
+        await asyncio.sleep(0)
+        semaphore.release()
+
+    await semaphore.acquire("a")
+    for number in range(4):
+        owner.start(work("a", number), f"a{number}")
+    await settle()
+    for number in range(2):
+        owner.start(work("b", number), f"b{number}")
+    await settle()
+    semaphore.release()
+    for _ in range(10):
+        await settle()
+    assert order == ["a0", "b0", "a1", "b1", "a2", "a3"]
+    assert semaphore.held == 0
+
+
+async def test_tenant_whose_waiters_are_canceled_has_no_turn() -> None:
+    semaphore, owner = AdjustableSemaphore(lambda: 1), TaskOwner("test")
+    await semaphore.acquire("a")
+    gone = owner.start(semaphore.acquire("b"), "gone", is_awaited=True)
+    other = owner.start(semaphore.acquire("c"), "other", is_awaited=True)
+    await settle()
+    gone.cancel()
+    await settle()
+    semaphore.release()
+    await settle()
+    assert other.done()
+    assert semaphore.held == 1

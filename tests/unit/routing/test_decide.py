@@ -164,8 +164,41 @@ def test_when_all_are_failing_all_are_still_tried(strategy: str) -> None:
         fail(board, name, times=5)
     decision = decide(router(board), call(), target("a b c", (), strategy), 1.0)
     assert decision.order == ("a", "b", "c")
-    assert decision.pool_size == 0
+    assert decision.pool_size == 3, "an outage must not take away the retries"
     assert decision.candidates[0].verdict == "chosen"
+    assert decision.reason == "currently failing, but no other is available; 2 more to try"
+
+
+@ALL
+def test_fallbacks_are_first_while_the_whole_pool_is_failing_and_all_are_retried(strategy: str) -> None:
+    board = HealthBoard()
+    fail(board, "a", times=3)
+    decision = decide(router(board), call(), target("a", "f", strategy), 1.0)
+    assert (decision.order, decision.pool_size) == (("f", "a"), 2)
+
+
+@ALL
+def test_deployment_is_tried_last_until_its_retry_after_has_passed(strategy: str) -> None:
+    board = HealthBoard()
+    for name in "ab":
+        succeed(board, name)
+    one, model = router(board), target("a b", "f g", strategy)
+    assert decide(one, call(), model, 0.0).pool_size == 2
+    board.of("a").defer(12.0, 0.0)
+    board.of("f").defer(30.0, 0.0)
+    decision = decide(one, call(), model, 2.0)
+    assert (decision.order, decision.pool_size) == (("b", "g", "a", "f"), 1)
+    assert decision.candidates[2].reason == "asked not to be called for another 10 s, tried last"
+    later = decide(one, call(), model, 12.0)
+    assert (set(later.order[:2]), later.order[2:], later.pool_size) == ({"a", "b"}, ("g", "f"), 2)
+    assert decide(one, call(), model, 30.0).order[2:] == ("f", "g")
+
+
+def test_lone_deployment_is_called_before_its_retry_after_has_passed() -> None:
+    board = HealthBoard()
+    board.of("a").defer(12.0, 0.0)
+    decision = decide(router(board), call(), target("a"), 2.0)
+    assert (decision.order, decision.pool_size) == (("a",), 1)
 
 
 @ALL

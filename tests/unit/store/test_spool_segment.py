@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from intellirouter.store.spool_segment import SpoolSegment, remove_unfinished_segments
+from intellirouter.store.spool_entries import SpoolEntries
+from intellirouter.store.spool_segment import SpoolSegment
 
 
 def test_segment_of_a_live_owner_cannot_be_adopted(tmp_path: Path) -> None:
@@ -95,5 +96,5 @@ def test_failed_write_raises_the_error_of_the_system(tmp_path: Path) -> None:
 def test_only_empty_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "dead.new").touch()
     (tmp_path / "odd.new").write_bytes(b"data")
-    remove_unfinished_segments(tmp_path)
+    SpoolEntries(tmp_path).adopt((), {})
     assert [path.name for path in tmp_path.iterdir()] == ["odd.new"]

@@ -20,10 +20,10 @@ def record(number: int) -> ExchangeRecord:
 async def test_subscriber_receives_records_after_its_subscription() -> None:
     feed = LiveFeed()
     feed.publish(record(0))
-    first = feed.subscribe()
+    first = feed.subscribe("t")
     assert first is not None
     feed.publish(record(1))
-    second = feed.subscribe()
+    second = feed.subscribe("t")
     assert second is not None
     feed.publish(record(2))
     assert names(first) == ["req_1", "req_2"]
@@ -32,7 +32,7 @@ async def test_subscriber_receives_records_after_its_subscription() -> None:
 
 async def test_unsubscribed_queue_receives_nothing_and_unsubscribing_twice_is_allowed() -> None:
     feed = LiveFeed()
-    queue = feed.subscribe()
+    queue = feed.subscribe("t")
     assert queue is not None
     feed.unsubscribe(queue)
     feed.unsubscribe(queue)
@@ -42,7 +42,7 @@ async def test_unsubscribed_queue_receives_nothing_and_unsubscribing_twice_is_al
 
 async def test_slow_subscriber_loses_entries_and_does_not_delay_others() -> None:
     feed = LiveFeed()
-    slow, quick = feed.subscribe(), feed.subscribe()
+    slow, quick = feed.subscribe("t"), feed.subscribe("t")
     assert slow is not None
     assert quick is not None
     for number in range(1000):
@@ -54,7 +54,7 @@ async def test_slow_subscriber_loses_entries_and_does_not_delay_others() -> None
 
 async def test_end_reaches_every_subscriber_even_a_slow_one() -> None:
     feed = LiveFeed()
-    slow, idle = feed.subscribe(), feed.subscribe()
+    slow, idle = feed.subscribe("t"), feed.subscribe("t")
     assert slow is not None
     assert idle is not None
     for number in range(1000):
@@ -70,9 +70,15 @@ async def test_end_reaches_every_subscriber_even_a_slow_one() -> None:
 async def test_number_of_subscribers_is_limited() -> None:
     feed = LiveFeed()
     queues = []
-    while (queue := feed.subscribe()) is not None:
+    while (queue := feed.subscribe("t")) is not None:
         queues.append(queue)
         assert len(queues) <= 1000
     feed.unsubscribe(queues[0])
-    assert feed.subscribe() is not None
-    assert feed.subscribe() is None
+    assert feed.subscribe("t") is not None
+    assert feed.subscribe("t") is None
+
+
+async def test_tenant_cannot_take_all_subscribers() -> None:
+    feed = LiveFeed()
+    held = [sum(feed.subscribe(tenant) is not None for _ in range(100)) for tenant in "abcdefg"]
+    assert held == [32, 16, 8, 4, 2, 1, 1]

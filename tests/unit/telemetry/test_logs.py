@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from intellirouter.telemetry import set_up_logging
-from intellirouter.telemetry.logs import JsonFormatter
+from intellirouter.telemetry.logs import JsonFormatter, TextFormatter
 
 ours = logging.getLogger("intellirouter.test")
 
@@ -86,3 +86,26 @@ def test_second_set_up_replaces_the_first(capsys: pytest.CaptureFixture[str]) ->
     ours.warning("too quiet")
     ours.error("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def text_entry(message: str, error: BaseException | None = None) -> str:
+    info = None if error is None else (type(error), error, error.__traceback__)
+    return TextFormatter().format(ours.makeRecord("x", logging.WARNING, "f.py", 1, message, (), info))
+
+
+def test_text_of_an_upstream_can_neither_control_the_terminal_nor_forge_a_line() -> None:
+    entry = text_entry("x\x1b[2J\r\n10:00:00 ERROR   forged\x9b")
+    assert entry.endswith("WARNING x\\x1b[2J\\r\\n10:00:00 ERROR   forged\\x9b")
+
+
+def test_only_a_traceback_takes_more_than_one_line() -> None:
+    entry = text_entry("it broke", ValueError("\x1b[31mred"))
+    assert entry.splitlines()[-1] == "ValueError: \\x1b[31mred"
+    assert len(entry.splitlines()) == 2
+
+
+def test_json_entry_is_printable() -> None:
+    record = ours.makeRecord("x", logging.WARNING, "f.py", 1, "\x9b31m\u202e\u2028", (), None)
+    line = JsonFormatter().format(record)
+    assert line.isprintable()
+    assert json.loads(line)["message"] == "\x9b31m\u202e\u2028"

@@ -4,15 +4,12 @@ Other vendors that use OpenAI's dialect deviate from it: a plain string, a list 
 `retry_after_s` reads the headers of all vendors.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Clock, errors
+from intellirouter.core import Clock, errors, read_retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -95,29 +92,8 @@ def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
 
 
 def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
-    """Return how many seconds to wait according to `retry-after-ms`, or `retry-after` with seconds or a date."""
-    found = dict(headers)
-    if (in_ms := _as_float(found.get("retry-after-ms"))) is not None:
-        return max(0.0, in_ms / 1000)
-    value = found.get("retry-after")
-    if value is None:
-        return None
-    if (in_s := _as_float(value)) is not None:
-        return max(0.0, in_s)
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    now = datetime.fromtimestamp(clock.epoch_us() / 1e6, UTC)
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
-
-
-def _as_float(value: str | None) -> float | None:
-    try:
-        number = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return number if number is not None and math.isfinite(number) else None
+    """Return how many seconds to wait according to the headers."""
+    return read_retry_after_s(headers, clock.epoch_us())
 
 
 def decode_error_in_stream(data: bytes) -> errors.UpstreamError:

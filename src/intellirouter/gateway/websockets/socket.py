@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from intellirouter.core import SocketClosed, TaskOwner, errors
+from intellirouter.core import SocketClosed, TaskOwner, errors, whole_seconds
 from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.http import RequestHead, ServerSocket
 from intellirouter.governance import Identity, request_key
@@ -52,7 +52,7 @@ class Socket:
         if self._closed is not None:
             return
         if error.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+            headers.append((b"retry-after", b"%d" % whole_seconds(error.retry_after_s)))
         headers.append((b"content-type", JSON))
         self._closed = SocketClosed(1006)
         try:

@@ -43,6 +43,12 @@ class AddressPool:
                 return True
         return False
 
+    def drop_idle(self) -> None:
+        """Close all idle connections, because one of them has turned out to be dead."""
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()
+
     def set_limit(self, max_connections: int) -> None:
         """Change the limit. Connections above a lowered limit stay open until they are closed."""
         self.max_connections = max_connections

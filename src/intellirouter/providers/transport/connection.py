@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         self.phase: Phase = "first_token_s"
         self.timeouts: Timeouts | None = None
         """Of the current request, for error messages."""
+        self._served = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -72,6 +73,16 @@ class Connection(asyncio.Protocol):
         self._is_draining = False
         self._keeps_alive = False
         self._has_length = False
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether this connection has served another request before the current one."""
+        return self._served > 0
+
+    @property
+    def has_received(self) -> bool:
+        """Whether any byte of a response to the current request has arrived."""
+        return self.has_headers or self._non_body_bytes > 0
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 
@@ -257,6 +268,7 @@ class Connection(asyncio.Protocol):
             is_reusable = False  # the upstream refused the request before all of it was sent
         self.is_busy = False
         self.deadline_s = self.total_deadline_s = float("inf")
+        self._served += 1
         if is_reusable:
             if self._is_paused:
                 self._transport.resume_reading()

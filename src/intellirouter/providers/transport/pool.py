@@ -22,6 +22,7 @@ from intellirouter.core import (
     UpstreamRequest,
     UpstreamResponse,
     errors,
+    read_retry_after_s,
 )
 from intellirouter.providers.credential_rotation import (
     REFUSAL_STATUSES,
@@ -37,6 +38,8 @@ from intellirouter.providers.transport.response import HttpResponse
 
 _SWEEP_S: Final = 0.05
 _STALE_CHECK_AFTER_S: Final = 0.5
+_STALE_WITHIN_S: Final = 2.0
+"""A reused connection that breaks later than this was not dead: the upstream has worked on the request."""
 _MAX_WAITING_PER_ADDRESS: Final = 4096
 _MAX_DEPLOYMENTS: Final = 8192
 _MAX_TOKEN_BYTES: Final = 64 * 1024
@@ -63,6 +66,7 @@ class UpstreamPool:
         self._connections: dict[Connection, AddressPool] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._clock = clock
         self._credentials = CredentialRegistry(self._post_form, clock)
 
     @property
@@ -86,10 +90,14 @@ class UpstreamPool:
             rotation.record_refusal(index, 401, None, self._loop.time())
             raise
         if response.status in REFUSAL_STATUSES:
-            rotation.record_refusal(index, response.status, retry_after_s(response.headers), self._loop.time())
+            rotation.record_refusal(index, response.status, self.retry_after_s(response.headers), self._loop.time())
         else:
             rotation.record_response(index, response.status)
         return response
+
+    def retry_after_s(self, headers: Sequence[tuple[str, str]]) -> float | None:
+        """Return how long an upstream asks callers to wait."""
+        return read_retry_after_s(headers, self._clock.epoch_us())
 
     def can_rotate(self, deployment: Deployment, error: errors.GatewayError, status: int | None) -> bool:
         """See `core.CredentialRotator`."""
@@ -110,18 +118,34 @@ class UpstreamPool:
         connection = self._take_idle(state.connections)
         if connection is None:
             connection = await self._acquire(state, min(self._loop.time() + timeouts.connect_s, deadline_s))
+        sent_s = self._loop.time()
         connection.total_deadline_s = deadline_s
         connection.timeouts, connection.phase = timeouts, "first_token_s"
-        connection.deadline_s = min(self._loop.time() + timeouts.first_token_s, deadline_s)
+        connection.deadline_s = min(sent_s + timeouts.first_token_s, deadline_s)
         self._start_sweep()
         try:
             connection.send_request(head, request.body)
             while not connection.has_headers:
                 await connection.wait()
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, errors.UpstreamDisconnected):
+                self._note_disconnect(state.connections, connection, error, sent_s)
             raise
-        return HttpResponse(connection, self._loop, timeouts.idle_s)
+        return HttpResponse(connection, self._loop, timeouts.idle_s, state.deployment.credentials)
+
+    def _note_disconnect(
+        self, pool: AddressPool, connection: Connection, error: errors.UpstreamDisconnected, sent_s: float
+    ) -> None:
+        """Find out whether a pooled connection was dead already. Then the other idle ones probably are dead, too."""
+        if (
+            connection.is_reused
+            and not connection.has_received
+            and self._loop.time() - sent_s < _STALE_WITHIN_S
+            and not self._is_closed
+        ):
+            error.is_stale_connection = True
+            pool.drop_idle()
 
     async def _signed_head(
         self, state: DeploymentState, request: UpstreamRequest, credential: int, deadline_s: float
@@ -402,16 +426,8 @@ def _connect_timeout(state: DeploymentState, *, has_slot: bool) -> errors.Upstre
     else:
         message = f"{name}: None of the {pool.max_connections} connections became free within {limit}."
         hint = "Raise the provider's max_connections or timeouts.connect_s."
-    return errors.UpstreamTimeout(message, code="upstream_connect_timeout", hint=hint)
+    return errors.UpstreamTimeout(message, code=errors.CONNECT_TIMEOUT, hint=hint)
 
 
 def _gateway_stopping() -> errors.UpstreamConnectFailed:
     return errors.UpstreamConnectFailed("The gateway is stopping.")
-
-
-def retry_after_s(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Return the seconds of `Retry-After`, or None when it is missing, a date or invalid."""
-    for name, value in headers:
-        if name == "retry-after" and value.strip().isdecimal() and len(value) < 12:
-            return float(value)
-    return None

@@ -2,22 +2,26 @@
 
 import asyncio
 
-from intellirouter.core import errors
+from intellirouter.core import Secret, errors, mask_credentials_in_bytes
 from intellirouter.providers.transport.connection import Connection
 
 
 class HttpResponse:
     """A response whose headers have arrived. The connection returns to the pool at the end of the body."""
 
-    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "_raw_headers", "status")
+    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "_raw_headers", "_secrets", "status")
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
+    def __init__(
+        self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float, secrets: tuple[Secret, ...] = ()
+    ) -> None:
+        """`secrets` are masked in error responses, which sometimes repeat them."""
         self._connection: Connection | None = connection
         self._loop = loop
         self._idle_s = idle_s
         self._first_token_deadline_s: float | None = connection.deadline_s
         self.status: int = connection.status
         self._raw_headers = connection.raw_headers
+        self._secrets = secrets
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -48,7 +52,8 @@ class HttpResponse:
                     hint="Raise server.max_answer_bytes if the model's answers can be this large.",
                 )
             parts.append(chunk)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return body if self.status < 400 else mask_credentials_in_bytes(body, self._secrets)
 
     async def next_chunk(self) -> bytes:
         connection = self._connection

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import Clock, Current, TaskOwner, errors, new_id
+from intellirouter.core import Clock, Current, TaskOwner, errors, has_fair_share, new_id
 from intellirouter.dialects import check_unique, decode_body
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation
@@ -149,9 +149,13 @@ class Batches:
         check_unique(request.body, CreateBatch.__struct_fields__)
         _check_choice("endpoint", requested.endpoint, ENDPOINTS)
         _check_choice("completion_window", requested.completion_window, ("24h",))
-        if len(self._running) >= _MAX_UNFINISHED:
-            raise errors.Overloaded(f"The gateway is already running its limit of {_MAX_UNFINISHED} batches.")
         identity = request.identity
+        held = sum(tenant == identity.tenant for tenant, _ in self._running)
+        if not has_fair_share(held, len(self._running), _MAX_UNFINISHED):
+            raise errors.Overloaded(
+                f"{held} batches of your tenant are running. At most {_MAX_UNFINISHED} can run over all tenants, and a "
+                "tenant may use as many as are free."
+            )
         await self._check_file(identity, requested.input_file_id)
         now_s = self._clock.epoch_us() // 1_000_000
         batch = Batch(

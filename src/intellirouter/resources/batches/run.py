@@ -237,7 +237,7 @@ class BatchRun:
         async for index, custom_id, body in self._input():
             if index in done:
                 continue
-            await slots.acquire()
+            await slots.acquire(self.batch.tenant)
             # No await between acquiring the slot and starting the task, so that the slot is always released.
             if self._now_us() >= deadline_us:
                 slots.release()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import Call, OffLoop, RequestContext, TaskOwner, errors
+from intellirouter.core import Call, OffLoop, RequestContext, TaskOwner, errors, has_fair_share
 from intellirouter.dialects import Endpoint, responses_storage
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Entry, Exchange, Generation
@@ -112,11 +112,13 @@ class BackgroundResponses:
 
         Raises `Overloaded` if too many are running, or if the response cannot be stored.
         """
-        if len(self._jobs) >= _MAX_RUNNING:
-            raise errors.Overloaded(
-                f"The gateway is already running its limit of {_MAX_RUNNING} background responses.",
-            )
         tenant = exchange.identity.tenant
+        held = sum(job.tenant == tenant for job in self._jobs.values())
+        if not has_fair_share(held, len(self._jobs), _MAX_RUNNING):
+            raise errors.Overloaded(
+                f"{held} background responses of your tenant are running. At most {_MAX_RUNNING} can run over all "
+                "tenants, and a tenant may use as many as are free."
+            )
         response_id, queued = responses_storage.queued(call)
         items, body = await self._off_loop.run(len(call.body), lambda: _read_input(call.body))
         stored = StoredResponse(msgspec.Raw(queued), items)

@@ -1,0 +1,37 @@
+"""Which failures another deployment may not have, and which deployments have the same one. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from intellirouter.core import Deployment, errors
+
+_CONTEXT_CODES: Final = frozenset({"context_length_exceeded"})
+_POLICY_CODES: Final = frozenset(
+    {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
+)
+_CODES: Final = _CONTEXT_CODES | _POLICY_CODES
+
+
+def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
+    """Return whether another deployment may serve a request that failed with `error`.
+
+    A rejection is final, except for two reasons that depend on the deployment: its context window and its content
+    policy.
+    """
+    return error.fallback or is_rejected_by_deployment(error)
+
+
+def is_rejected_by_deployment(error: errors.GatewayError) -> bool:
+    """Return whether a deployment has rejected the request because of its own context window or content policy."""
+    return isinstance(error, errors.UpstreamRejected) and error.code in _CODES
+
+
+def with_same_limit(error: errors.GatewayError, failed: Deployment, others: Iterable[Deployment]) -> tuple[str, ...]:
+    """Return the names of the deployments whose context window is known to be no larger than that of `failed`.
+
+    Empty unless `error` means that the request exceeds the context window.
+    """
+    if error.code not in _CONTEXT_CODES or failed.context_tokens is None:
+        return ()
+    limit = failed.context_tokens
+    return tuple([each.name for each in others if each.context_tokens is not None and each.context_tokens <= limit])

@@ -1,0 +1,37 @@
+"""Which rejections lead to another deployment, and to which one."""
+
+import pytest
+
+from intellirouter.core import errors
+from intellirouter.resilience import is_rejected_by_deployment, may_be_served_elsewhere, with_same_limit
+from tests.support.routing.routes import deployment
+
+OVERFLOW = errors.UpstreamRejected("too long", code="context_length_exceeded")
+UNSAFE = errors.UpstreamRejected("unsafe", code="content_filter")
+
+
+def test_only_limits_of_the_deployment_lead_to_another_one() -> None:
+    for error in (OVERFLOW, UNSAFE):
+        assert may_be_served_elsewhere(error)
+        assert is_rejected_by_deployment(error)
+    for error in (errors.UpstreamRejected("wrong"), errors.UpstreamRejected("wrong", code="invalid_value")):
+        assert not may_be_served_elsewhere(error)
+    assert not may_be_served_elsewhere(errors.InvalidRequest("wrong", code="context_length_exceeded"))
+    assert may_be_served_elsewhere(errors.UpstreamAuthFailed("no"))
+    assert not is_rejected_by_deployment(errors.UpstreamAuthFailed("no", code="content_filter"))
+
+
+@pytest.mark.parametrize(
+    ("failed_tokens", "others", "same"),
+    [
+        (8000, {"b": 4000, "c": 8000, "d": 8001, "e": None}, ("b", "c")),
+        (None, {"b": 4000}, ()),
+    ],
+)
+def test_context_window_must_be_larger_if_it_is_known(
+    failed_tokens: int | None, others: dict[str, int | None], same: tuple[str, ...]
+) -> None:
+    failed = deployment("a", context_tokens=failed_tokens)
+    rest = [deployment(name, context_tokens=tokens) for name, tokens in others.items()]
+    assert with_same_limit(OVERFLOW, failed, rest) == same
+    assert with_same_limit(UNSAFE, failed, rest) == ()

@@ -17,6 +17,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
     ToolResult,
+    are_no_arguments,
     origin_of,
     usable_token,
 )
@@ -213,7 +214,8 @@ class MessageWriter:
             arguments = msgspec.json.encode({INPUT_ARGUMENT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
         else:
-            encoded["function"] = {"name": call.name, "arguments": call.arguments}
+            is_empty = not self._is_same_dialect and are_no_arguments(call.arguments)
+            encoded["function"] = {"name": call.name, "arguments": "{}" if is_empty else call.arguments}
         if (signature := self._signature(call)) is not None:
             encoded["extra_content"] = {"google": {"thought_signature": signature}}
         if self._is_same_dialect:

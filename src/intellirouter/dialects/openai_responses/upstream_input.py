@@ -19,6 +19,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
     ToolResult,
+    are_no_arguments,
     usable_token,
 )
 from intellirouter.dialects.openai_responses.client_content import MEDIA_TYPES
@@ -212,7 +213,7 @@ class InputWriter:
         if call.kind == "custom":
             item |= {"type": "custom_tool_call", "input": call.arguments}
         else:
-            item["arguments"] = call.arguments or "{}"
+            item["arguments"] = "{}" if are_no_arguments(call.arguments) else call.arguments
         return {**item, **self._extras(call)}
 
     # tool results

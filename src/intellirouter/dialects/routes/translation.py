@@ -11,6 +11,7 @@ from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.no_arguments import NoArguments
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
@@ -118,6 +119,7 @@ class TranslatedStream(WatchedStream):
         super().__init__(decoder, encoder)
         self._held: list[Event] = []
         self._guard = StreamGuard(limits)
+        self._no_arguments = NoArguments()
 
     @property
     def buffered_bytes(self) -> int:
@@ -142,6 +144,8 @@ class TranslatedStream(WatchedStream):
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
         self._watch_guarded(self._guard, events)
+        if self._guard.unusual_calls:
+            events = self._no_arguments.adapt(events, self._guard.unusual_calls)
         encodable = [
             self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
             for event in events

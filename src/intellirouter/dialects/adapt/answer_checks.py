@@ -1,7 +1,8 @@
 """Checks of a model's answer. Malformed answers are repaired if that is safe, and otherwise rejected.
 
 A rejection is `UpstreamMalformed`: the attempt has failed, and another deployment may be tried. Repairs do not change
-content: calls with the same id get unique ids, arguments such as `null` become `{}`, and a missing stop reason is added.
+content: calls with the same id get unique ids, arguments such as `null` become `{}`, and a missing stop reason is
+added.
 """
 
 import importlib

@@ -13,7 +13,7 @@ from intellirouter.dialects.anthropic_messages.passthrough import MessagesPassth
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
-from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
 CLIENT: Final = MessagesClient()
 COUNT_CLIENT: Final = CountTokensClient()
@@ -37,7 +37,7 @@ SPEC: Final = DialectSpec(
     error_header=b"anthropic-version",
     chat=UPSTREAM,
     counts=UPSTREAM,
-    traits=Traits(url_kinds=frozenset({"image", "document"})),
+    traits=Traits(url_kinds=frozenset({"image", "document"}), image_types=COMMON_IMAGE_TYPES),
     layout=LAYOUT,
 )
 

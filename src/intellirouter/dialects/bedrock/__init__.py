@@ -8,8 +8,10 @@ from typing import Final
 
 from intellirouter.dialects.bedrock.upstream import UPSTREAM
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
-from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, DialectSpec, Traits
 
-SPEC: Final = DialectSpec(name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM)
+SPEC: Final = DialectSpec(
+    name=DIALECT, title="Bedrock", chat=UPSTREAM, counts=UPSTREAM, traits=Traits(image_types=COMMON_IMAGE_TYPES)
+)
 
 __all__ = ["SPEC", "UPSTREAM"]

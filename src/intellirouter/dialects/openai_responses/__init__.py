@@ -16,7 +16,7 @@ from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.passthrough import ResponsesPassthrough
 from intellirouter.dialects.openai_responses.upstream import ResponsesUpstream
 from intellirouter.dialects.openai_responses.upstream_request import LAYOUT
-from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, ChatEndpoint, CountEndpoint, DialectSpec, Traits
 
 CLIENT: Final = ResponsesClient()
 COUNT_CLIENT: Final = InputTokensClient()
@@ -36,7 +36,7 @@ SPEC: Final = DialectSpec(
     ),
     error_prefixes=("/v1/responses/",),
     chat=UPSTREAM,
-    traits=Traits(url_kinds=frozenset({"image", "document"})),
+    traits=Traits(url_kinds=frozenset({"image", "document"}), image_types=COMMON_IMAGE_TYPES),
     layout=LAYOUT,
 )
 

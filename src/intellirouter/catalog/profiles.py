@@ -5,7 +5,8 @@ generation matters, they capture the version's major and minor number.
 
 Sources: Anthropic, "Models overview", "Extended thinking", "Adaptive thinking" and the release notes of each model.
 Google, "Gemini thinking", "OpenAI compatibility" and "Gemini 3 developer guide". AWS, "Inference request parameters and
-response fields for foundation models", "Prompt caching" and the Amazon Nova user guides. DeepSeek, Moonshot, Z.ai and
+response fields for foundation models", "Prompt caching" and the Amazon Nova user guides. OpenAI, "Reasoning models"
+and the guides to its GPT-5 models. DeepSeek, Moonshot, Z.ai and
 MiniMax, their guides to tool calls while reasoning.
 """
 
@@ -138,14 +139,41 @@ _GEMINI: Final = (
     _family(r"(?:^|/)(?=[^/]*-pro[^/]*$)gemini-(?:[a-z-]+-)?latest", **_GEMINI_3, reasoning_levels=("low", "high")),
     _family(r"(?:^|/)(?=[^/]*$)gemini-(?:[a-z-]+-)?latest", **_GEMINI_3),
 )
+# The versions of GPT-5 up to 5.4 do not reason by default, and refuse stop sequences. `chat` is another model, which
+# reasons from 5.1 on; `codex` and `pro` always reason.
+_GPT_5: Final = r"(?:^|[/:._-])gpt-5(?![0-9])"
+_GPT_5_VERSION: Final = r"(?:^|[/:._-])gpt-(5)\.(\d{1,2})(?!\d)"
+_NO_STOP: Final[dict[str, Any]] = {"takes_sampling": False, "takes_stop": False}
+_O_SERIES_VENDORS: Final = frozenset({"openai", "azure"})
+_OPENAI: Final = (
+    _family(_GPT_5 + r"-chat"),
+    _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", before=(5, 5), **_NO_STOP),
+    _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", takes_sampling=False),
+    _family(_GPT_5_VERSION, since=(5, 1), before=(5, 5), takes_sampling_without_reasoning=True, **_NO_STOP),
+    _family(
+        _GPT_5_VERSION,
+        since=(5, 5),
+        takes_sampling=False,
+        takes_sampling_without_reasoning=True,
+        reasons_by_default=True,
+    ),
+    _family(_GPT_5, **_NO_STOP),
+    # Azure's and fine-tuned models have names of their own, in which `o3` is a word.
+    _family(r"(?<![a-z0-9])o(?:3|4-mini)(?![a-z0-9])", vendors=_O_SERIES_VENDORS, **_NO_STOP),
+    _family(r"^(?:openai/)?(?:o(?:3|4-mini)(?![a-z0-9])|codex-mini)", **_NO_STOP),
+    _family(r"(?<![a-z0-9])o1(?![a-z0-9])", vendors=_O_SERIES_VENDORS, takes_sampling=False),
+    _family(r"^(?:openai/)?o1(?![a-z0-9])", takes_sampling=False),
+)
 _OPENAI_CHAT: Final = (
     _family("", vendors=frozenset({"deepseek", "moonshot", "zai", "zhipu", "minimax"}), wants_reasoning_back=True),
+    *_OPENAI,
 )
 _FAMILIES: Final[dict[str, tuple[_Family, ...]]] = {
     "anthropic_messages": _CLAUDE,
     "bedrock": _BEDROCK,
     "gemini": _GEMINI,
     "openai_chat": _OPENAI_CHAT,
+    "openai_responses": _OPENAI,
 }
 """By dialect."""
 

@@ -21,6 +21,7 @@ from intellirouter.dialects.ir import (
     ServerTool,
     ToolChoice,
 )
+from intellirouter.dialects.openai.sampling import remove_refused
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
@@ -88,6 +89,8 @@ class _Writer:
         if conversation.reasoning is not None:
             self._reasoning(conversation.reasoning)
         self._sampling()
+        if not self._is_same_dialect:
+            remove_refused(body, self._deployment.profile, body.get("reasoning_effort", ""), self._losses)
         self._other_settings()
         extras = conversation.extras if self._is_same_dialect else {}
         if conversation.is_stream:

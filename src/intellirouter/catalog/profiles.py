@@ -54,8 +54,9 @@ def _family(
     return _Family(pattern=re.compile(pattern), since=since, before=before, vendors=vendors, facts=facts)
 
 
-# Before 4.6, reasoning takes a token budget; from then on it is adaptive, with an effort. From 4.7 on, sampling
-# parameters are refused. Fable and Mythos cannot stop reasoning.
+# Before 4.6, reasoning takes a token budget; from then on it is adaptive, with an effort, and a prefilled answer is
+# refused. From 4.7 on, sampling parameters are refused. Fable and Mythos cannot stop reasoning.
+_NO_PREFILL: Final[dict[str, Any]] = {"takes_prefill": False}
 _CLAUDE_VERSION: Final = r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)"
 
 
@@ -80,13 +81,21 @@ def _claude(
 
 _CLAUDE: Final = (
     _claude(r"claude-(?:instant|v?2|3(?![.-]7))", "none", is_sampled=True, takes_temperature_with_top_p=True),
-    _claude(r"claude-(?:fable|mythos)", "always", reasons_by_default=True),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(5, 0), reasons_by_default=True),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 7), before=(5, 0)),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 6), before=(4, 7), is_sampled=True, has_xhigh_effort=False),
+    _claude(r"claude-(?:fable|mythos)", "always", reasons_by_default=True, **_NO_PREFILL),
+    _claude(_CLAUDE_VERSION, "adaptive", since=(5, 0), reasons_by_default=True, **_NO_PREFILL),
+    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 7), before=(5, 0), **_NO_PREFILL),
+    _claude(
+        _CLAUDE_VERSION,
+        "adaptive",
+        since=(4, 6),
+        before=(4, 7),
+        is_sampled=True,
+        has_xhigh_effort=False,
+        **_NO_PREFILL,
+    ),
     _claude(_CLAUDE_VERSION, "budget", before=(4, 6), is_sampled=True),
     _claude(r"claude-3", "budget", is_sampled=True),
-    _claude(r"claude", "adaptive", reasons_by_default=True),
+    _claude(r"claude", "adaptive", reasons_by_default=True, **_NO_PREFILL),
 )
 _CLAUDE_ON_BEDROCK: Final = {
     "top_k_path": ("top_k",),

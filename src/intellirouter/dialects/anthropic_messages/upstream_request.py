@@ -22,6 +22,7 @@ from intellirouter.dialects.anthropic_messages.upstream_tools import (
     write_tools,
 )
 from intellirouter.dialects.anthropic_messages.upstream_turns import (
+    finish_turns,
     has_tool_calls,
     lacks_reasoning,
     write_prompt_and_turns,
@@ -85,6 +86,8 @@ class RequestBuilder:
             else translated_settings(conversation, self._profile, constraints, losses)
         )
         output = self._write_output(system, settings)
+        takes_prefill = self._profile.takes_prefill and not settings.is_enabled and "format" not in output
+        finish_turns(turns, losses, takes_prefill=takes_prefill or self._is_same_dialect)
         body = self.body
         body["max_tokens"] = settings.max_tokens
         if system:

@@ -19,7 +19,7 @@ from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     translated_settings,
 )
 from intellirouter.dialects.anthropic_messages.upstream_schema import adapt_schema
-from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
+from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point, finish_turns
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -82,7 +82,8 @@ class RequestWriter:
             tools = self._declare_history_tools()
         choice = self._write_tool_choice() if tools else None
         self._write_output_format(system)
-        self._write_reasoning(turns, has_forced_tool=choice is not None and "auto" not in choice)
+        settings = self._write_reasoning(turns, has_forced_tool=choice is not None and "auto" not in choice)
+        self._finish_turns(turns, settings)
         body: dict[str, Any] = {"messages": turns}
         if system:
             body["system"] = system
@@ -192,7 +193,13 @@ class RequestWriter:
             definition["description"] = output.description
         return {"type": "json_schema", "structure": {"jsonSchema": definition}}
 
-    def _write_reasoning(self, turns: list[Block], *, has_forced_tool: bool) -> None:
+    def _finish_turns(self, turns: list[Block], settings: ReasoningSettings) -> None:
+        is_constrained = settings.is_enabled or "textFormat" in self._output
+        is_claude = self._profile.reasoning in _ANTHROPIC_CONTROLS
+        takes_prefill = self._profile.takes_prefill and not (is_constrained and is_claude)
+        finish_turns(turns, self._losses, takes_prefill=takes_prefill)
+
+    def _write_reasoning(self, turns: list[Block], *, has_forced_tool: bool) -> ReasoningSettings:
         """Write the reasoning settings, then the sampling values that are allowed with them."""
         reasoning = self._conversation.reasoning
         settings = ReasoningSettings(max_tokens=0)
@@ -202,6 +209,7 @@ class RequestWriter:
         elif reasoning is not None:
             self._write_effort(reasoning)
         self._write_sampling(settings)
+        return settings
 
     def _write_anthropic_reasoning(self, constraints: ReasoningConstraints) -> ReasoningSettings:
         reported = LossReport()

@@ -73,6 +73,8 @@ class BlockWriter:
 
     def _write_text(self, part: Text) -> list[dict[str, Any]]:
         if is_blank(part.text):
+            if part.cache is not None:
+                self._losses.dropped("cache")
             return []  # Anthropic rejects blank text
         block: dict[str, Any] = {"type": "text", "text": part.text, **cache_control(part.cache)}
         cited = [citation.raw for citation in part.citations if citation.dialect == DIALECT and citation.raw]

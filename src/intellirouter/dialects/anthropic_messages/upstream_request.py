@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import limit_block_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
@@ -88,6 +89,8 @@ class RequestBuilder:
         output = self._write_output(system, settings)
         takes_prefill = self._profile.takes_prefill and not settings.is_enabled and "format" not in output
         finish_turns(turns, losses, takes_prefill=takes_prefill or self._is_same_dialect)
+        if not self._is_same_dialect:
+            limit_block_marks([*tools, *system], turns, losses, member="cache_control")
         body = self.body
         body["max_tokens"] = settings.max_tokens
         if system:

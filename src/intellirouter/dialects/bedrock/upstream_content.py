@@ -115,8 +115,13 @@ class ContentWriter:
                 blocks = [self._media.write(part)]
             case Foreign():
                 blocks = self._write_foreign(part)
-        cache = getattr(part, "cache", None)
-        return blocks if cache is None or not blocks else blocks + self._write_cache_point(cache)
+        cache = _mark_of(part)
+        if cache is None:
+            return blocks
+        if not blocks:
+            self._losses.dropped("cache")
+            return blocks
+        return blocks + self._write_cache_point(cache)
 
     def _write_foreign(self, part: Foreign) -> list[Block]:
         self._losses.dropped(f"messages[].content[].{part.kind}")
@@ -189,6 +194,14 @@ def finish_turns(turns: list[Block], losses: LossReport, *, takes_prefill: bool)
     elif "text" in content[-1] and content[-1]["text"] != content[-1]["text"].rstrip():
         content[-1] = {"text": content[-1]["text"].rstrip()}
         prefill.report_trimming(losses)
+
+
+def _mark_of(part: Part) -> CacheMark | None:
+    """Return the cache mark of a part. A mark inside a tool result is written after it, because none can be inside."""
+    mark: CacheMark | None = getattr(part, "cache", None)
+    if mark is None and isinstance(part, ToolResult):
+        mark = next((each.cache for each in reversed(part.parts) if each.cache is not None), None)
+    return mark
 
 
 def cache_point(cache: CacheMark) -> Block:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import limit_mark_blocks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
@@ -84,6 +85,7 @@ class RequestWriter:
         self._write_output_format(system)
         settings = self._write_reasoning(turns, has_forced_tool=choice is not None and "auto" not in choice)
         self._finish_turns(turns, settings)
+        limit_mark_blocks([tools, system], turns, self._losses, member="cachePoint")
         body: dict[str, Any] = {"messages": turns}
         if system:
             body["system"] = system

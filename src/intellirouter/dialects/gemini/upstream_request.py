@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from intellirouter.core import Deployment, LossReport, Profile, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
@@ -56,6 +57,8 @@ def request_body(conversation: Conversation, deployment: Deployment, losses: Los
 
 
 def _report_unsupported(conversation: Conversation, losses: LossReport) -> None:
+    if has_marks(conversation):
+        losses.dropped("cache")
     for name in ("user", "metadata", "service_tier", "cache_key"):
         if getattr(conversation, name):
             losses.dropped(name)
@@ -89,8 +92,6 @@ def _write_function(tool: FunctionTool | CustomTool, losses: LossReport, *, is_s
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    if tool.cache is not None:
-        losses.dropped("cache")
     if isinstance(tool, CustomTool):
         losses.add("tools", "emulated", "free text sent as argument input")
         if tool.format is not None:

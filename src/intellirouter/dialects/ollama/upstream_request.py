@@ -6,6 +6,7 @@ Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice`, and ta
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.ir import (
     Conversation,
@@ -97,6 +98,8 @@ class RequestWriter:
             losses.dropped("output.description")  # Ollama enforces the format, but does not show it to the model.
         if sampling.logit_bias:
             losses.dropped("logit_bias")
+        if has_marks(conversation):
+            losses.dropped("cache")
         for field, value in (
             ("verbosity", sampling.verbosity),
             ("user", conversation.user),
@@ -166,8 +169,6 @@ class RequestWriter:
     def _function(self, tool: FunctionTool) -> dict[str, Any]:
         if tool.is_strict:
             self._losses.dropped("tools[].strict")
-        if tool.cache is not None:
-            self._losses.dropped("cache")
         function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or _NO_PARAMETERS}
         if tool.description:
             function["description"] = tool.description
@@ -206,8 +207,6 @@ class RequestWriter:
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "part of the text")
             text = text if text[:5].lower() == "error" else f"Error: {text}"
-        if result.cache is not None:
-            self._losses.dropped("cache")
         message = {"role": "tool", "content": text, "tool_call_id": result.call_id}
         if name := result.name or self._names.get(result.call_id, ""):
             message["tool_name"] = name
@@ -259,8 +258,6 @@ class RequestWriter:
     def _report_members(self, message: Message) -> None:
         if message.name:
             self._losses.dropped("messages[].name")
-        if any(getattr(part, "cache", None) is not None for part in message.parts):
-            self._losses.dropped("cache")
         if any(getattr(part, "citations", None) for part in message.parts):
             self._losses.dropped(f"{_MEDIA}.citations")
 

@@ -91,10 +91,7 @@ class InputWriter:
             self._losses.dropped("messages[].content[]")
 
     def _write_cache_mark(self, mark: CacheMark | None) -> dict[str, Any]:
-        if mark is None:
-            return {}
-        if not self._is_same_dialect:
-            self._losses.add("cache", "converted", "automatic caching")
+        if mark is None or not self._is_same_dialect:
             return {}
         ttl = {"ttl": mark.ttl} if mark.ttl else {}
         return {"prompt_cache_breakpoint": {"mode": "explicit", **ttl}}
@@ -228,8 +225,6 @@ class InputWriter:
                 self._losses.dropped("messages[].content[]")
 
     def _write_result(self, result: ToolResult) -> dict[str, Any]:
-        if result.cache is not None:
-            self._losses.add("cache", "converted", "automatic caching")
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
@@ -303,8 +298,6 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
                 losses.dropped(f"tools[].{tool.kind}")
             continue
         definition = _write_tool(tool, is_same_dialect=is_same_dialect)
-        if tool.cache is not None:
-            losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
             if is_same_dialect and "namespace" in tool.extras:
                 losses.add("tools[].namespace", "converted", "namespace added to the name")

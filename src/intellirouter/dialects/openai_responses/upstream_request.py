@@ -5,6 +5,7 @@ import re
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ir import (
     Conversation,
@@ -92,6 +93,8 @@ def _write_body(conversation: Conversation, deployment: Deployment, losses: Loss
     _write_identity(body, conversation, losses)
     if conversation.dialect == DIALECT:
         _write_extras(body, conversation.extras)
+    elif has_marks(conversation):
+        losses.add("cache", "converted", "automatic caching")
     return body
 
 

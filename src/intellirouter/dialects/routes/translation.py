@@ -12,6 +12,7 @@ from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, joi
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.no_arguments import NoArguments
+from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
@@ -68,6 +69,7 @@ class ChatTranslation(Route):
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
         if conversation.dialect != self._upstream.dialect:
+            conversation = with_calls_for_results(conversation, losses)
             conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)

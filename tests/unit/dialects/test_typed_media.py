@@ -103,7 +103,7 @@ def test_svg_is_refused(client: str, upstream: str, declared: str) -> None:
 def test_images_of_other_types_are_refused_where_the_types_are_known(upstream: str) -> None:
     sent = _send("openai_chat", upstream, "image/tiff", UNKNOWN)
     assert sent.request is None
-    assert "image/gif, image/jpeg, image/png, image/webp" in sent.refusal.message
+    assert "image/gif, image/jpeg, image/png, image/webp" in sent.refusal.hint
 
 
 def test_a_pdf_that_was_sent_as_an_image_becomes_a_document() -> None:

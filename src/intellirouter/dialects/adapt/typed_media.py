@@ -72,11 +72,11 @@ class _Pass:
         types = self._image_types
         if not media_type.startswith("image/") or (media_type in types if types is not None else media_type != _SVG):
             return
-        supported = "" if types is None else f" It accepts {', '.join(sorted(types))}."
+        supported = "image/png" if types is None else ", ".join(sorted(types))
         raise errors.UnsupportedFeature(
-            f"{self._deployment.name} does not accept images of type {media_type[:60]}.{supported}",
+            f"{self._deployment.name} does not accept images of type {media_type[:60]}.",
             param=self._losses.name_of("messages"),
-            hint="Convert the image, for example to image/png.",
+            hint=f"Convert the image to a type that it accepts: {supported}.",
         )
 
 

@@ -70,9 +70,9 @@ class MessagesClient:
         if max_tokens is None:
             raise missing_field("max_tokens")
         if max_tokens < 0:
-            raise _invalid_max_tokens("max_tokens: Input should be greater than or equal to 0")
+            raise _invalid_value("max_tokens: Input should be greater than or equal to 0", "max_tokens")
         if max_tokens > _MAX_TOKENS:
-            raise _invalid_max_tokens(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
+            raise _invalid_value(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}", "max_tokens")
 
     def decode(self, call: Call) -> Conversation:
         return decode_conversation(call)
@@ -134,11 +134,11 @@ def _check_sampling(head: RequestHead) -> None:
     for name, value in (("temperature", head.temperature), ("top_p", head.top_p)):
         if value is not None and not 0 <= value <= 1:
             bound = "greater than or equal to 0" if value < 0 else "less than or equal to 1"
-            raise errors.InvalidRequest(f"{name}: Input should be {bound}", code="invalid_value", param=name)
+            raise _invalid_value(f"{name}: Input should be {bound}", name)
 
 
-def _invalid_max_tokens(message: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(message, code="invalid_value", param="max_tokens")
+def _invalid_value(message: str, param: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(message, code="invalid_value", param=param)
 
 
 def _needs(head: RequestHead) -> frozenset[str]:

@@ -7,6 +7,7 @@ import msgspec
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.cache_marks import limit_block_marks
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
@@ -149,9 +150,7 @@ class RequestBuilder:
 
     def _write_sampling(self, settings: ReasoningSettings) -> None:
         sampling, losses = self._conversation.sampling, self._losses
-        stop = [text for text in sampling.stop if self._is_same_dialect or text.strip()]
-        if len(stop) < len(sampling.stop):
-            losses.add("stop", "dropped", "white space only")
+        stop = sampling.stop if self._is_same_dialect else usable_stops(sampling.stop, losses, takes_blank=False)
         self._add_members(stop_sequences=stop)
         requested = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         values = {name: value for name, value in requested.items() if value is not None}

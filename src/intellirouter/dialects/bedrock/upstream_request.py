@@ -13,6 +13,7 @@ import msgspec
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.cache_marks import limit_mark_blocks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
     ReasoningSettings,
@@ -249,10 +250,8 @@ class RequestWriter:
         sampling, losses = self._conversation.sampling, self._losses
         if sampling.max_output_tokens is not None:
             self._config["maxTokens"] = max(1, sampling.max_output_tokens)
-        if stop := [text for text in sampling.stop if text.strip()]:
+        if stop := usable_stops(sampling.stop, losses, takes_blank=False):
             self._config["stopSequences"] = stop
-        if len(stop) < len(sampling.stop):
-            losses.add("stop", "dropped", "white space only")
         options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         requested = {name: value for name, value in options.items() if value is not None}
         values = self._supported_sampling(requested, settings)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -125,8 +126,8 @@ class RequestWriter:
             value = getattr(sampling, field)
             if value is not None:
                 options[name] = value
-        if sampling.stop:
-            options["stop"] = sampling.stop
+        if stop := usable_stops(sampling.stop, self._losses):
+            options["stop"] = stop
         return options
 
     def _think(self, config: ReasoningConfig) -> bool | str | None:

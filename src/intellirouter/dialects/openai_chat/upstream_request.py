@@ -12,6 +12,7 @@ from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -229,11 +230,9 @@ class _Writer:
                 self._losses.dropped(name)
             else:
                 body[name] = value
-        if sampling.stop:
-            is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
-            if len(sampling.stop) > _MAX_STOPS and not is_unlimited:
-                raise self._unsupported(f"more than {_MAX_STOPS} stop sequences", "stop")
-            body["stop"] = sampling.stop
+        is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
+        if stop := usable_stops(sampling.stop, self._losses, max_count=None if is_unlimited else _MAX_STOPS):
+            body["stop"] = stop
         if sampling.n > 1:
             body["n"] = sampling.n
         if sampling.verbosity:

@@ -5,7 +5,8 @@ generation matters, they capture the version's major and minor number.
 
 Sources: Anthropic, "Models overview", "Extended thinking", "Adaptive thinking" and the release notes of each model.
 Google, "Gemini thinking", "OpenAI compatibility" and "Gemini 3 developer guide". AWS, "Inference request parameters and
-response fields for foundation models", "Prompt caching" and the Amazon Nova user guides. DeepSeek, Moonshot, Z.ai and
+response fields for foundation models", "Prompt caching" and the Amazon Nova user guides. OpenAI, "Reasoning models"
+and the guides to its GPT-5 models. DeepSeek, Moonshot, Z.ai and
 MiniMax, their guides to tool calls while reasoning.
 """
 
@@ -53,8 +54,9 @@ def _family(
     return _Family(pattern=re.compile(pattern), since=since, before=before, vendors=vendors, facts=facts)
 
 
-# Before 4.6, reasoning takes a token budget; from then on it is adaptive, with an effort. From 4.7 on, sampling
-# parameters are refused. Fable and Mythos cannot stop reasoning.
+# Before 4.6, reasoning takes a token budget; from then on it is adaptive, with an effort, and a prefilled answer is
+# refused. From 4.7 on, sampling parameters are refused. Fable and Mythos cannot stop reasoning.
+_NO_PREFILL: Final[dict[str, Any]] = {"takes_prefill": False}
 _CLAUDE_VERSION: Final = r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)"
 
 
@@ -79,13 +81,21 @@ def _claude(
 
 _CLAUDE: Final = (
     _claude(r"claude-(?:instant|v?2|3(?![.-]7))", "none", is_sampled=True, takes_temperature_with_top_p=True),
-    _claude(r"claude-(?:fable|mythos)", "always", reasons_by_default=True),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(5, 0), reasons_by_default=True),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 7), before=(5, 0)),
-    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 6), before=(4, 7), is_sampled=True, has_xhigh_effort=False),
+    _claude(r"claude-(?:fable|mythos)", "always", reasons_by_default=True, **_NO_PREFILL),
+    _claude(_CLAUDE_VERSION, "adaptive", since=(5, 0), reasons_by_default=True, **_NO_PREFILL),
+    _claude(_CLAUDE_VERSION, "adaptive", since=(4, 7), before=(5, 0), **_NO_PREFILL),
+    _claude(
+        _CLAUDE_VERSION,
+        "adaptive",
+        since=(4, 6),
+        before=(4, 7),
+        is_sampled=True,
+        has_xhigh_effort=False,
+        **_NO_PREFILL,
+    ),
     _claude(_CLAUDE_VERSION, "budget", before=(4, 6), is_sampled=True),
     _claude(r"claude-3", "budget", is_sampled=True),
-    _claude(r"claude", "adaptive", reasons_by_default=True),
+    _claude(r"claude", "adaptive", reasons_by_default=True, **_NO_PREFILL),
 )
 _CLAUDE_ON_BEDROCK: Final = {
     "top_k_path": ("top_k",),
@@ -138,14 +148,41 @@ _GEMINI: Final = (
     _family(r"(?:^|/)(?=[^/]*-pro[^/]*$)gemini-(?:[a-z-]+-)?latest", **_GEMINI_3, reasoning_levels=("low", "high")),
     _family(r"(?:^|/)(?=[^/]*$)gemini-(?:[a-z-]+-)?latest", **_GEMINI_3),
 )
+# The versions of GPT-5 up to 5.4 do not reason by default, and refuse stop sequences. `chat` is another model, which
+# reasons from 5.1 on; `codex` and `pro` always reason.
+_GPT_5: Final = r"(?:^|[/:._-])gpt-5(?![0-9])"
+_GPT_5_VERSION: Final = r"(?:^|[/:._-])gpt-(5)\.(\d{1,2})(?!\d)"
+_NO_STOP: Final[dict[str, Any]] = {"takes_sampling": False, "takes_stop": False}
+_O_SERIES_VENDORS: Final = frozenset({"openai", "azure"})
+_OPENAI: Final = (
+    _family(_GPT_5 + r"-chat"),
+    _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", before=(5, 5), **_NO_STOP),
+    _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", takes_sampling=False),
+    _family(_GPT_5_VERSION, since=(5, 1), before=(5, 5), takes_sampling_without_reasoning=True, **_NO_STOP),
+    _family(
+        _GPT_5_VERSION,
+        since=(5, 5),
+        takes_sampling=False,
+        takes_sampling_without_reasoning=True,
+        reasons_by_default=True,
+    ),
+    _family(_GPT_5, **_NO_STOP),
+    # Azure's and fine-tuned models have names of their own, in which `o3` is a word.
+    _family(r"(?<![a-z0-9])o(?:3|4-mini)(?![a-z0-9])", vendors=_O_SERIES_VENDORS, **_NO_STOP),
+    _family(r"^(?:openai/)?(?:o(?:3|4-mini)(?![a-z0-9])|codex-mini)", **_NO_STOP),
+    _family(r"(?<![a-z0-9])o1(?![a-z0-9])", vendors=_O_SERIES_VENDORS, takes_sampling=False),
+    _family(r"^(?:openai/)?o1(?![a-z0-9])", takes_sampling=False),
+)
 _OPENAI_CHAT: Final = (
     _family("", vendors=frozenset({"deepseek", "moonshot", "zai", "zhipu", "minimax"}), wants_reasoning_back=True),
+    *_OPENAI,
 )
 _FAMILIES: Final[dict[str, tuple[_Family, ...]]] = {
     "anthropic_messages": _CLAUDE,
     "bedrock": _BEDROCK,
     "gemini": _GEMINI,
     "openai_chat": _OPENAI_CHAT,
+    "openai_responses": _OPENAI,
 }
 """By dialect."""
 

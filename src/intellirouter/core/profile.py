@@ -36,7 +36,13 @@ class Profile(Struct, frozen=True, kw_only=True):
     wants_reasoning_back: bool = False
     """It fails, or forgets, when its reasoning before a tool call is not sent back with the call."""
     takes_sampling: bool = True
-    """Takes `temperature`, `top_p` and `top_k`."""
+    """Takes `temperature`, `top_p` and `top_k`; for OpenAI's models also penalties and log probabilities."""
+    takes_sampling_without_reasoning: bool = False
+    """Takes `temperature`, `top_p` and log probabilities if it does not reason, although not `takes_sampling`."""
+    takes_stop: bool = True
+    """Takes stop sequences."""
+    takes_prefill: bool = True
+    """Continues an answer that the conversation ends with."""
     takes_temperature_with_top_p: bool = True
     """Takes `temperature` and `top_p` in one request."""
     top_k_path: tuple[str, ...] = ()

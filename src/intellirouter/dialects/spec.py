@@ -5,6 +5,7 @@ needs one package and one entry there.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 
@@ -25,6 +26,9 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.wire.tool_name_rule import NameRule
 
+COMMON_IMAGE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+"""The types of images that the APIs of Anthropic, AWS and OpenAI accept."""
+
 
 class Traits(Struct, frozen=True, kw_only=True):
     """The properties of a chat-like upstream dialect that routes depend on."""
@@ -35,6 +39,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """The kinds of media that it accepts as URLs. The gateway fetches the others."""
     can_force_tools: bool = True
     """Whether a request can force a tool call. If not, the tool's arguments are requested as structured output."""
+    image_types: frozenset[str] | None = None
+    """The media types of the images that it accepts; None: unknown, because it depends on the vendor or the model."""
     tool_names: NameRule | None = None
     """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
     tool_properties: NameRule | None = None

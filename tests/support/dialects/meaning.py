@@ -96,6 +96,8 @@ def _settings(ask: Conversation) -> dict[str, Fact]:
         facts[name] = Fact(value=getattr(sampling, name) or None, names=(name,))
     for name in ("temperature", "top_p", "seed", "max_output_tokens", "top_k"):
         facts[name] = Fact(value=getattr(sampling, name), names=(name,))
+    if sampling.temperature is not None:
+        facts["temperature"].value = (sampling.temperature,)  # so that 0 counts as a value
     facts["max_output_tokens"].names = ("max_output_tokens", "reasoning")
     facts["logprobs"] = Fact(value=bool(sampling.logprobs), names=("logprobs",))
     facts["top_logprobs"] = Fact(

@@ -33,11 +33,21 @@ def test_every_row_is_a_profile() -> None:
         ("claude-sonnet-4-20250514", {"reasoning": "budget", "takes_temperature_with_top_p": False}),
         (
             "claude-opus-4-6",
-            {"reasoning": "adaptive", "has_xhigh_effort": False, "takes_temperature_with_top_p": False},
+            {
+                "reasoning": "adaptive",
+                "has_xhigh_effort": False,
+                "takes_temperature_with_top_p": False,
+                "takes_prefill": False,
+            },
         ),
         (
             "Claude-Opus-4.7",
-            {"reasoning": "adaptive", "takes_sampling": False, "takes_temperature_with_top_p": False},
+            {
+                "reasoning": "adaptive",
+                "takes_sampling": False,
+                "takes_temperature_with_top_p": False,
+                "takes_prefill": False,
+            },
         ),
         (
             "claude-sonnet-5",
@@ -46,6 +56,7 @@ def test_every_row_is_a_profile() -> None:
                 "reasons_by_default": True,
                 "takes_sampling": False,
                 "takes_temperature_with_top_p": False,
+                "takes_prefill": False,
             },
         ),
         (
@@ -55,6 +66,7 @@ def test_every_row_is_a_profile() -> None:
                 "reasons_by_default": True,
                 "takes_sampling": False,
                 "takes_temperature_with_top_p": False,
+                "takes_prefill": False,
             },
         ),
         ("kimi-k2", {}),

@@ -56,7 +56,7 @@ def test_the_second_call_with_the_same_id_gets_a_new_id() -> None:
     assert (second.name, second.arguments) == ("g", "{}")
 
 
-@pytest.mark.parametrize("arguments", ['{"a": ', "[1]", '"x"', "null", "{'a': 1}"])
+@pytest.mark.parametrize("arguments", ['{"a": ', "[1]", '"x"', "nul", "{'a': 1}"])
 def test_arguments_that_are_not_an_object_are_rejected(arguments: str) -> None:
     call = ToolCall(id="a", name="f", arguments=arguments)
     with pytest.raises(UpstreamMalformed, match="'f'"):

@@ -1,8 +1,11 @@
 """A forced tool call for upstreams without `tool_choice`."""
 
+import json
+
 import pytest
 
 from intellirouter.core import Loss, LossReport
+from intellirouter.dialects.adapt.custom_tools import custom_tool_schema
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.ir import (
     Choice,
@@ -24,10 +27,12 @@ from intellirouter.dialects.ir import (
     ToolChoice,
     collect,
 )
+from tests.support.dialects.pairs import BY_UPSTREAM, call_of, send, translation_of
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 ONE = FunctionTool(name="one", description="Returns the weather.", parameters=SCHEMA)
 TWO = FunctionTool(name="two")
+FREE = FunctionTool(name="free", parameters=custom_tool_schema(CustomTool(name="free")))
 
 
 def conversation_with(choice: ToolChoice | None, *tools: FunctionTool | CustomTool) -> Conversation:
@@ -46,7 +51,10 @@ def conversation_with(choice: ToolChoice | None, *tools: FunctionTool | CustomTo
         (ToolChoice(mode="none"), (ONE,), None),
         (ToolChoice(mode="named", name="two"), (ONE, TWO), TWO),
         (ToolChoice(mode="named", name="three"), (ONE, TWO), None),
-        (ToolChoice(mode="named", name="free"), (CustomTool(name="free"),), None),
+        (ToolChoice(mode="named", name="free"), (ONE, CustomTool(name="free")), FREE),
+        (ToolChoice(mode="required"), (CustomTool(name="free"),), FREE),
+        (ToolChoice(mode="required"), (CustomTool(name="free"), ONE), ONE),
+        (ToolChoice(mode="required"), (CustomTool(name="free"), CustomTool(name="b")), None),
         (ToolChoice(mode="required"), (ONE,), ONE),
         (ToolChoice(mode="required"), (ONE, TWO), None),
         (ToolChoice(mode="required", allowed=["two"]), (ONE, TWO), TWO),
@@ -116,3 +124,18 @@ def test_all_text_parts_of_a_stream_become_one_call() -> None:
     assert isinstance(call, ToolCall)
     assert (call.name, call.arguments) == ("one", '{"city":"Oslo"}')
     assert choice.stop == Stop(reason="tool_calls")
+
+
+@pytest.mark.parametrize("client", ["openai_responses", "openai_chat"])
+def test_a_forced_custom_tool_works_over_ollama(client: str) -> None:
+    tool = {"name": "f"} if client == "openai_responses" else {"custom": {"name": "f"}}
+    body = {"model": "m", "tools": [{"type": "custom"} | tool], "tool_choice": {"type": "custom"} | tool}
+    messages = [{"role": "user", "content": "hi"}]
+    call = call_of(client, {"body": body | {"input" if client == "openai_responses" else "messages": messages}})
+    sent = send(call, client, BY_UPSTREAM["ollama"])
+    assert sent.request is not None
+    assert sent.losses["tool_choice"] == "emulated"
+    message = {"role": "assistant", "content": '{"input": "free text"}'}
+    answer = json.dumps({"model": "m", "message": message, "done": True, "done_reason": "stop"}).encode()
+    written = translation_of(call, client, "ollama").decode_response(answer, call, BY_UPSTREAM["ollama"])
+    assert b'"input":"free text"' in written.body

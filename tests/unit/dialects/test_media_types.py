@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.media_types import media_type_of, normalized, resolved_type
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,41 @@ def test_media_types_are_detected_by_their_first_bytes(head, media_type):
 def test_invalid_base64_has_no_media_type():
     assert media_type_of("§§§") == ""
     assert media_type_of("abcde") == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "media_type"),
+    [
+        ("image/jpg", "image/jpeg"),
+        ("IMAGE/PNG", "image/png"),
+        (" image/png; charset=utf-8", "image/png"),
+        ("audio/mp3", "audio/mpeg"),
+        ("image/*", ""),
+        ("application/octet-stream", ""),
+        ("image/tiff", "image/tiff"),
+        ("", ""),
+    ],
+)
+def test_media_types_have_one_form(written, media_type):
+    assert normalized(written) == media_type
+
+
+@pytest.mark.parametrize(
+    ("declared", "head", "kind", "media_type"),
+    [
+        ("image/jpeg", b"\x89PNG\r\n\x1a\n", "image", "image/png"),
+        ("", b"\x89PNG\r\n\x1a\n", "image", "image/png"),
+        ("application/octet-stream", b"%PDF-1.7", "document", "application/pdf"),
+        ("text/plain", b"%PDF-1.7", "document", "application/pdf"),
+        ("image/png", b"unknown", "image", "image/png"),
+        ("image/png", b"BM", "image", "image/png"),  # two bytes prove nothing
+        ("audio/aac", b"\xff\xf1", "audio", "audio/aac"),
+        ("image/png", b"<svg xmlns", "image", "image/svg+xml"),
+        ("", b"<?xml versi", "image", "image/svg+xml"),
+        ("text/xml", b"<svg xmlns", "document", "text/xml"),
+        ("image/png", b"\0\0\0\x18ftypheic", "image", "image/heic"),
+        ("", b"unknown", "image", ""),
+    ],
+)
+def test_unmistakable_bytes_count_more_than_the_declared_type(declared, head, kind, media_type):
+    assert resolved_type(declared, base64.b64encode(head + bytes(30)).decode(), kind) == media_type

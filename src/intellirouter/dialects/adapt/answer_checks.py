@@ -1,7 +1,8 @@
 """Checks of a model's answer. Malformed answers are repaired if that is safe, and otherwise rejected.
 
 A rejection is `UpstreamMalformed`: the attempt has failed, and another deployment may be tried. Repairs do not change
-content: calls with the same id get unique ids, and a missing stop reason is added.
+content: calls with the same id get unique ids, arguments such as `null` become `{}`, and a missing stop reason is
+added.
 """
 
 import importlib
@@ -32,6 +33,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallStarted,
     WholePart,
+    are_no_arguments,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
 
@@ -92,7 +94,7 @@ def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice
     if not calls:
         check_output(text, conversation.output)
         return choice if choice.stop is not None else structs.replace(choice, stop=stop)
-    return structs.replace(choice, parts=[_with_unique_id(part, ids) for part in choice.parts], stop=stop)
+    return structs.replace(choice, parts=[_repaired(part, ids) for part in choice.parts], stop=stop)
 
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
@@ -101,9 +103,12 @@ def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
     return errors.UpstreamMalformed(errors.as_sentence(f"{problem}: {reason}" if reason else problem))
 
 
-def _with_unique_id(part: Part, ids: set[str]) -> Part:
+def _repaired(part: Part, ids: set[str]) -> Part:
+    """Return the part. A tool call gets a unique id, and an object as its arguments."""
     if not isinstance(part, ToolCall):
         return part
+    if part.kind == "function" and are_no_arguments(part.arguments):
+        part = structs.replace(part, arguments="{}")
     if part.id in ids:
         part = structs.replace(part, id=new_id("call_"))
     ids.add(part.id)
@@ -111,7 +116,7 @@ def _with_unique_id(part: Part, ids: set[str]) -> Part:
 
 
 def _check_call(call: ToolCall) -> None:
-    if call.kind == "function" and not is_json_object(call.arguments or "{}"):
+    if call.kind == "function" and not (is_json_object(call.arguments) or are_no_arguments(call.arguments)):
         raise errors.UpstreamMalformed(
             f"The model called {call.name[:100]!r} with arguments that are not a JSON object."
         )
@@ -178,7 +183,16 @@ _NO_CALLS: Final[dict[int, list[str]]] = {}
 class StreamGuard(AnswerCounter):
     """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
 
-    __slots__ = ("_arguments", "_chars", "_has_output", "_ids", "_pieces", "_unchecked_chars", "held_chars")
+    __slots__ = (
+        "_arguments",
+        "_chars",
+        "_has_output",
+        "_ids",
+        "_pieces",
+        "_unchecked_chars",
+        "held_chars",
+        "unusual_calls",
+    )
 
     def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
         super().__init__(limits)
@@ -191,6 +205,8 @@ class StreamGuard(AnswerCounter):
         self._chars = 0
         self.held_chars = 0
         """The size of what encoders may hold back until the end: arguments of tool calls, and logprobs."""
+        self.unusual_calls: set[tuple[int, int]] = set()
+        """The choice and part of function calls whose arguments do not begin with a brace."""
 
     def watch(self, events: Iterable[Event]) -> None:
         """Raise `UpstreamMalformed` for endless repetition, for tool arguments that are not a JSON object, and for an
@@ -209,8 +225,7 @@ class StreamGuard(AnswerCounter):
                 case ArgumentsDelta():
                     self.held_chars += len(event.text)
                     self._add_chars(len(event.text))
-                    if (pieces := self._arguments.get(event.choice, _NO_CALLS).get(event.part)) is not None:
-                        pieces.append(event.text)
+                    self._add_arguments(event)
                 case ReasoningDelta():
                     self._add_chars(len(event.text))
                 case RefusalDelta():
@@ -224,6 +239,13 @@ class StreamGuard(AnswerCounter):
                     self._check_calls(event)
                 case _:
                     pass
+
+    def _add_arguments(self, event: ArgumentsDelta) -> None:
+        pieces = self._arguments.get(event.choice, _NO_CALLS).get(event.part)
+        if pieces is not None and event.text:
+            if not pieces and event.text[0] != "{":
+                self.unusual_calls.add((event.choice, event.part))
+            pieces.append(event.text)
 
     def with_unique_id(self, event: Event) -> Event:
         """Return the event, with a new id if it starts a tool call whose id is already in use."""
@@ -256,7 +278,7 @@ class StreamGuard(AnswerCounter):
         if event.stop.reason in _CUT_OFF:
             return
         for pieces in self._arguments.pop(event.choice, _NO_CALLS).values():
-            _check_call(ToolCall(id="", name="a tool", arguments="".join(pieces) or "{}"))
+            _check_call(ToolCall(id="", name="a tool", arguments="".join(pieces)))
 
 
 class GuardedRelay:

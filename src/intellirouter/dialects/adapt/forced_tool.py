@@ -7,11 +7,13 @@ one, or the only one if a call is `required`.
 from msgspec import structs
 
 from intellirouter.core import LossReport, new_id
+from intellirouter.dialects.adapt.custom_tools import custom_tool_schema
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,
     ChoiceFinished,
     Conversation,
+    CustomTool,
     Event,
     FunctionTool,
     Message,
@@ -34,12 +36,21 @@ def forced_tool(conversation: Conversation) -> FunctionTool | None:
         return None
     if conversation.output is not None and conversation.output.kind != "text":
         return None  # The output cannot have two formats.
-    tools = [tool for tool in conversation.tools if isinstance(tool, FunctionTool)]
+    functions = [tool for tool in conversation.tools if isinstance(tool, FunctionTool)]
+    customs = [tool for tool in conversation.tools if isinstance(tool, CustomTool)]
     if choice.mode == "named":
-        tools = [tool for tool in tools if tool.name == choice.name]
+        functions = [tool for tool in functions if tool.name == choice.name]
+        customs = [tool for tool in customs if tool.name == choice.name]
     elif choice.allowed is not None:
-        tools = [tool for tool in tools if tool.name in choice.allowed]
+        functions = [tool for tool in functions if tool.name in choice.allowed]
+        customs = [tool for tool in customs if tool.name in choice.allowed]
+    tools = functions or [_as_function(tool) for tool in customs]
     return tools[0] if len(tools) == 1 else None
+
+
+def _as_function(tool: CustomTool) -> FunctionTool:
+    """Return a function in place of the tool. The client's codec turns its call into one of the tool."""
+    return FunctionTool(name=tool.name, description=tool.description, parameters=custom_tool_schema(tool))
 
 
 def with_output_schema(conversation: Conversation, tool: FunctionTool, losses: LossReport) -> Conversation:

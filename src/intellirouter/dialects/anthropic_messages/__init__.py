@@ -13,7 +13,7 @@ from intellirouter.dialects.anthropic_messages.passthrough import MessagesPassth
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
-from intellirouter.dialects.spec import ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, ChatEndpoint, CountEndpoint, DialectSpec, Traits
 from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES, NameRule
 
 CLIENT: Final = MessagesClient()
@@ -39,7 +39,10 @@ SPEC: Final = DialectSpec(
     chat=UPSTREAM,
     counts=UPSTREAM,
     traits=Traits(
-        url_kinds=frozenset({"image", "document"}), tool_names=NameRule(128), tool_properties=CLAUDE_PROPERTIES
+        url_kinds=frozenset({"image", "document"}),
+        image_types=COMMON_IMAGE_TYPES,
+        tool_names=NameRule(128),
+        tool_properties=CLAUDE_PROPERTIES,
     ),
     layout=LAYOUT,
 )

@@ -14,6 +14,7 @@ from intellirouter.dialects.anthropic_messages.wire import (
     DIALECT,
     HEAD_DECODER,
     BlockHead,
+    MessageHead,
     MessagesCall,
     RequestHead,
     missing_field,
@@ -49,7 +50,8 @@ class MessagesClient:
     def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         head = read_body(HEAD_DECODER, body)
         check_model(head.model)
-        _check_messages(head)
+        _check_messages(head, body)
+        _check_sampling(head)
         self._check_max_tokens(head.max_tokens)
         return MessagesCall(
             operation=self.operation,
@@ -68,9 +70,9 @@ class MessagesClient:
         if max_tokens is None:
             raise missing_field("max_tokens")
         if max_tokens < 0:
-            raise _invalid_max_tokens("max_tokens: Input should be greater than or equal to 0")
+            raise _invalid_value("max_tokens: Input should be greater than or equal to 0", "max_tokens")
         if max_tokens > _MAX_TOKENS:
-            raise _invalid_max_tokens(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}")
+            raise _invalid_value(f"max_tokens: Input should be less than or equal to {_MAX_TOKENS}", "max_tokens")
 
     def decode(self, call: Call) -> Conversation:
         return decode_conversation(call)
@@ -95,7 +97,7 @@ class CountTokensClient(MessagesClient):
         return msgspec.json.encode({"input_tokens": tokens})
 
 
-def _check_messages(head: RequestHead) -> None:
+def _check_messages(head: RequestHead, body: bytes) -> None:
     if not head.messages:
         raise errors.InvalidRequest("messages: at least one message is required", code="empty_array", param="messages")
     for index, message in enumerate(head.messages):
@@ -106,9 +108,37 @@ def _check_messages(head: RequestHead) -> None:
                 param=f"messages.{index}.role",
             )
 
+    if b'"tool_result"' in body:
+        _check_results(head.messages)
 
-def _invalid_max_tokens(message: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(message, code="invalid_value", param="max_tokens")
+
+def _check_results(messages: list[MessageHead]) -> None:
+    """Raise `InvalidRequest` if a tool result has no call in an earlier message."""
+    called: set[str | None] = set()
+    for index, message in enumerate(messages):
+        for number, block in enumerate(message.content if message.content.__class__ is list else ()):
+            assert isinstance(block, BlockHead)  # noqa: S101 - the only type of items
+            if block.type != "tool_result":
+                called.add(block.id)
+            elif block.tool_use_id is not None and block.tool_use_id not in called:
+                raise errors.InvalidRequest(
+                    f"messages.{index}.content.{number}: unexpected `tool_use_id` found in `tool_result` blocks: "
+                    f"{block.tool_use_id[:100]}. Each `tool_result` block must have a corresponding `tool_use` block "
+                    "in the previous message.",
+                    code="invalid_value",
+                    param=f"messages.{index}.content.{number}",
+                )
+
+
+def _check_sampling(head: RequestHead) -> None:
+    for name, value in (("temperature", head.temperature), ("top_p", head.top_p)):
+        if value is not None and not 0 <= value <= 1:
+            bound = "greater than or equal to 0" if value < 0 else "less than or equal to 1"
+            raise _invalid_value(f"{name}: Input should be {bound}", name)
+
+
+def _invalid_value(message: str, param: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(message, code="invalid_value", param=param)
 
 
 def _needs(head: RequestHead) -> frozenset[str]:

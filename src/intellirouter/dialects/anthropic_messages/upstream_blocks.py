@@ -25,17 +25,10 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
+from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.search import is_blank
 
 THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
-_FILE_SIGNATURES: Final = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-)
-"""The first base64 characters of files and their media types, for clients that send no media type."""
 
 
 def cache_control(cache: CacheMark | None) -> dict[str, Any]:
@@ -46,10 +39,6 @@ def cache_control(cache: CacheMark | None) -> dict[str, Any]:
     if cache.ttl:
         control["ttl"] = cache.ttl
     return {"cache_control": control}
-
-
-def _detect_media_type(data: str) -> str:
-    return next((media_type for start, media_type in _FILE_SIGNATURES if data.startswith(start)), "")
 
 
 class BlockWriter:
@@ -84,6 +73,8 @@ class BlockWriter:
 
     def _write_text(self, part: Text) -> list[dict[str, Any]]:
         if is_blank(part.text):
+            if part.cache is not None:
+                self._losses.dropped("cache")
             return []  # Anthropic rejects blank text
         block: dict[str, Any] = {"type": "text", "text": part.text, **cache_control(part.cache)}
         cited = [citation.raw for citation in part.citations if citation.dialect == DIALECT and citation.raw]
@@ -192,7 +183,7 @@ class BlockWriter:
         return self._write_data(part, source.data or "")
 
     def _write_data(self, part: Media, data: str) -> dict[str, Any]:
-        media_type = part.source.media_type or _detect_media_type(data)
+        media_type = part.source.media_type or media_type_of(data)
         if part.kind == "image" or media_type == "application/pdf":
             if not media_type:
                 raise self._unsupported("an image of unknown type", "Send the media type of the image.")

@@ -5,7 +5,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import limit_block_marks
 from intellirouter.dialects.adapt.json_merge import Layout
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.anthropic_messages.client_request import BETA_HEADER
 from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
@@ -22,6 +24,7 @@ from intellirouter.dialects.anthropic_messages.upstream_tools import (
     write_tools,
 )
 from intellirouter.dialects.anthropic_messages.upstream_turns import (
+    finish_turns,
     has_tool_calls,
     lacks_reasoning,
     write_prompt_and_turns,
@@ -85,6 +88,10 @@ class RequestBuilder:
             else translated_settings(conversation, self._profile, constraints, losses)
         )
         output = self._write_output(system, settings)
+        takes_prefill = self._profile.takes_prefill and not settings.is_enabled and "format" not in output
+        finish_turns(turns, losses, takes_prefill=takes_prefill or self._is_same_dialect)
+        if not self._is_same_dialect:
+            limit_block_marks([*tools, *system], turns, losses, member="cache_control")
         body = self.body
         body["max_tokens"] = settings.max_tokens
         if system:
@@ -144,9 +151,7 @@ class RequestBuilder:
 
     def _write_sampling(self, settings: ReasoningSettings) -> None:
         sampling, losses = self._conversation.sampling, self._losses
-        stop = [text for text in sampling.stop if self._is_same_dialect or text.strip()]
-        if len(stop) < len(sampling.stop):
-            losses.add("stop", "dropped", "white space only")
+        stop = sampling.stop if self._is_same_dialect else usable_stops(sampling.stop, losses, takes_blank=False)
         self._add_members(stop_sequences=stop)
         requested = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         values = {name: value for name, value in requested.items() if value is not None}

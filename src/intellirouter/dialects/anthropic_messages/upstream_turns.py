@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from intellirouter.core import LossReport, errors
+from intellirouter.dialects.adapt import prefill
 from intellirouter.dialects.anthropic_messages.upstream_blocks import THINKING_TYPES, BlockWriter
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, Media, Message
@@ -49,7 +50,6 @@ def write_prompt_and_turns(
     elif turns[0].role == "assistant":
         losses.add("messages", "converted", "a placeholder user message was added at the start")
         turns.insert(0, _placeholder_turn())
-    _trim_prefill(turns[-1], losses)
     return system, [turn.to_wire() for turn in turns]
 
 
@@ -107,12 +107,21 @@ def _put_thinking_first(turn: Turn) -> None:
         turn.blocks.sort(key=lambda block: block["type"] not in THINKING_TYPES)
 
 
-def _trim_prefill(turn: Turn, losses: LossReport) -> None:
-    """Remove white space at the end of a prefilled answer, which Anthropic rejects."""
-    last = turn.blocks[-1] if turn.role == "assistant" and turn.blocks else None
-    if last is not None and last["type"] == "text" and last["text"] != last["text"].rstrip():
-        turn.blocks[-1] = {**last, "text": last["text"].rstrip()}
-        losses.add("messages", "converted", "trailing white space removed from the prefill")
+def finish_turns(turns: list[dict[str, Any]], losses: LossReport, *, takes_prefill: bool) -> None:
+    """Adapt an answer at the end, which the model should continue. See `adapt.prefill`.
+
+    White space at its end is removed, because Anthropic rejects it.
+    """
+    last = turns[-1]
+    block = last["content"][-1] if last["role"] == "assistant" and last["content"] else None
+    if block is None or block["type"] == "tool_use":
+        return
+    if not takes_prefill:
+        turns.append({"role": "user", "content": [{"type": "text", "text": prefill.INSTRUCTION}]})
+        prefill.report_instruction(losses)
+    elif block["type"] == "text" and block["text"] != block["text"].rstrip():
+        last["content"][-1] = {**block, "text": block["text"].rstrip()}
+        prefill.report_trimming(losses)
 
 
 def has_tool_calls(messages: Iterable[dict[str, Any]]) -> bool:

@@ -29,6 +29,8 @@ _MISSING_VALUE: Final = msgspec.Raw()
 
 class BlockHead(Struct):
     type: str
+    id: str | None = None
+    tool_use_id: str | None = None
     content: msgspec.Raw = _MISSING_VALUE
 
 

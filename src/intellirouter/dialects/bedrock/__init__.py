@@ -8,7 +8,7 @@ from typing import Final
 
 from intellirouter.dialects.bedrock.upstream import UPSTREAM
 from intellirouter.dialects.bedrock.upstream_content import DIALECT
-from intellirouter.dialects.spec import DialectSpec, Traits
+from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, DialectSpec, Traits
 from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES, NameRule
 
 SPEC: Final = DialectSpec(
@@ -16,7 +16,7 @@ SPEC: Final = DialectSpec(
     title="Bedrock",
     chat=UPSTREAM,
     counts=UPSTREAM,
-    traits=Traits(tool_names=NameRule(64), tool_properties=CLAUDE_PROPERTIES),
+    traits=Traits(image_types=COMMON_IMAGE_TYPES, tool_names=NameRule(64), tool_properties=CLAUDE_PROPERTIES),
 )
 
 __all__ = ["SPEC", "UPSTREAM"]

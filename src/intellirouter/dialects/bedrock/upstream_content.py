@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport
+from intellirouter.dialects.adapt import prefill
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.bedrock.upstream_media import MediaWriter
 from intellirouter.dialects.ir import (
@@ -72,7 +73,6 @@ class ContentWriter:
             kinds = {kind for block in turn["content"] for kind in block}
             if "document" in kinds and "text" not in kinds:
                 turn["content"].append({"text": _PLACEHOLDER_TEXT})
-        self._trim_prefill(turns[-1])
         return system, turns
 
     def _write_turns(self, messages: list[Message]) -> list[Block]:
@@ -115,8 +115,13 @@ class ContentWriter:
                 blocks = [self._media.write(part)]
             case Foreign():
                 blocks = self._write_foreign(part)
-        cache = getattr(part, "cache", None)
-        return blocks if cache is None or not blocks else blocks + self._write_cache_point(cache)
+        cache = _mark_of(part)
+        if cache is None:
+            return blocks
+        if not blocks:
+            self._losses.dropped("cache")
+            return blocks
+        return blocks + self._write_cache_point(cache)
 
     def _write_foreign(self, part: Foreign) -> list[Block]:
         self._losses.dropped(f"messages[].content[].{part.kind}")
@@ -174,12 +179,29 @@ class ContentWriter:
             written["status"] = "error"
         return [{"toolResult": written}]
 
-    def _trim_prefill(self, turn: Block) -> None:
-        """Remove white space at the end of a prefilled answer, which models reject."""
-        last = turn["content"][-1]
-        if turn["role"] == "assistant" and "text" in last and last["text"] != last["text"].rstrip():
-            turn["content"][-1] = {"text": last["text"].rstrip()}
-            self._losses.add("messages", "converted", "trailing white space removed from the prefill")
+
+def finish_turns(turns: list[Block], losses: LossReport, *, takes_prefill: bool) -> None:
+    """Adapt an answer at the end, which the model should continue. See `adapt.prefill`.
+
+    White space at its end is removed, because models reject it.
+    """
+    content = turns[-1]["content"]
+    if turns[-1]["role"] != "assistant" or any("toolUse" in block for block in content):
+        return
+    if not takes_prefill:
+        turns.append({"role": "user", "content": [{"text": prefill.INSTRUCTION}]})
+        prefill.report_instruction(losses)
+    elif "text" in content[-1] and content[-1]["text"] != content[-1]["text"].rstrip():
+        content[-1] = {"text": content[-1]["text"].rstrip()}
+        prefill.report_trimming(losses)
+
+
+def _mark_of(part: Part) -> CacheMark | None:
+    """Return the cache mark of a part. A mark inside a tool result is written after it, because none can be inside."""
+    mark: CacheMark | None = getattr(part, "cache", None)
+    if mark is None and isinstance(part, ToolResult):
+        mark = next((each.cache for each in reversed(part.parts) if each.cache is not None), None)
+    return mark
 
 
 def cache_point(cache: CacheMark) -> Block:

@@ -11,7 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import limit_mark_blocks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
     ReasoningConstraints,
@@ -21,7 +23,7 @@ from intellirouter.dialects.anthropic_messages.upstream_reasoning import (
 )
 from intellirouter.dialects.anthropic_messages.upstream_schema import StrictBudget, strict_schema
 from intellirouter.dialects.anthropic_messages.upstream_tools import tool_schema
-from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point
+from intellirouter.dialects.bedrock.upstream_content import Block, ContentWriter, cache_point, finish_turns
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -85,7 +87,9 @@ class RequestWriter:
             tools = self._declare_history_tools()
         choice = self._write_tool_choice() if tools else None
         self._write_output_format(system)
-        self._write_reasoning(turns, has_forced_tool=choice is not None and "auto" not in choice)
+        settings = self._write_reasoning(turns, has_forced_tool=choice is not None and "auto" not in choice)
+        self._finish_turns(turns, settings)
+        limit_mark_blocks([tools, system], turns, self._losses, member="cachePoint")
         body: dict[str, Any] = {"messages": turns}
         if system:
             body["system"] = system
@@ -196,7 +200,13 @@ class RequestWriter:
             definition["description"] = output.description
         return {"type": "json_schema", "structure": {"jsonSchema": definition}}
 
-    def _write_reasoning(self, turns: list[Block], *, has_forced_tool: bool) -> None:
+    def _finish_turns(self, turns: list[Block], settings: ReasoningSettings) -> None:
+        is_constrained = settings.is_enabled or "textFormat" in self._output
+        is_claude = self._profile.reasoning in _ANTHROPIC_CONTROLS
+        takes_prefill = self._profile.takes_prefill and not (is_constrained and is_claude)
+        finish_turns(turns, self._losses, takes_prefill=takes_prefill)
+
+    def _write_reasoning(self, turns: list[Block], *, has_forced_tool: bool) -> ReasoningSettings:
         """Write the reasoning settings, then the sampling values that are allowed with them."""
         reasoning = self._conversation.reasoning
         settings = ReasoningSettings(max_tokens=0)
@@ -206,6 +216,7 @@ class RequestWriter:
         elif reasoning is not None:
             self._write_effort(reasoning)
         self._write_sampling(settings)
+        return settings
 
     def _write_anthropic_reasoning(self, constraints: ReasoningConstraints) -> ReasoningSettings:
         reported = LossReport()
@@ -243,10 +254,8 @@ class RequestWriter:
         sampling, losses = self._conversation.sampling, self._losses
         if sampling.max_output_tokens is not None:
             self._config["maxTokens"] = max(1, sampling.max_output_tokens)
-        if stop := [text for text in sampling.stop if text.strip()]:
+        if stop := usable_stops(sampling.stop, losses, takes_blank=False):
             self._config["stopSequences"] = stop
-        if len(stop) < len(sampling.stop):
-            losses.add("stop", "dropped", "white space only")
         options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         requested = {name: value for name, value in options.items() if value is not None}
         values = self._supported_sampling(requested, settings)

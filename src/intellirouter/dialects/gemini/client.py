@@ -25,6 +25,9 @@ _ARRAY: Final = b"application/json"
 _MEDIA_NEEDS: Final = {"image": "vision", "audio": "audio", "video": "video"}
 
 
+_MISSING: Final = msgspec.Raw()
+
+
 class _BlobHead(Struct):
     mimeType: str | None = None  # noqa: N815 - the names on the wire
     mime_type: str | None = None
@@ -36,6 +39,10 @@ class _PartHead(Struct):
     inline_data: _BlobHead | None = None
     fileData: _BlobHead | None = None  # noqa: N815
     file_data: _BlobHead | None = None
+    functionCall: msgspec.Raw = _MISSING  # noqa: N815
+    function_call: msgspec.Raw = _MISSING
+    functionResponse: msgspec.Raw = _MISSING  # noqa: N815
+    function_response: msgspec.Raw = _MISSING
 
 
 class _ContentHead(Struct):
@@ -46,6 +53,9 @@ class _ContentHead(Struct):
 class _ConfigHead(Struct):
     maxOutputTokens: int | float | str | None = None  # noqa: N815
     max_output_tokens: int | float | str | None = None
+    temperature: int | float | str | None = None
+    topP: int | float | str | None = None  # noqa: N815
+    top_p: int | float | str | None = None
     responseSchema: Any = None  # noqa: N815
     response_schema: Any = None
     responseJsonSchema: Any = None  # noqa: N815
@@ -127,6 +137,9 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
             hint="Send at least one content with a part.",
         )
     config = head.generationConfig or head.generation_config or _ConfigHead()
+    if b'"functionResponse"' in body or b'"function_response"' in body:
+        _check_results(contents)
+    _check_sampling(config)
     is_stream = context.is_stream and operation == "chat"
     return ConversationCall(
         operation=operation,
@@ -140,6 +153,42 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         needs=_needs(head, contents, config),
         max_output_tokens=_read_max_output_tokens(config),
     )
+
+
+def _parts_of(content: _ContentHead) -> list[_PartHead]:
+    return content.parts if isinstance(content.parts, list) else [content.parts] if content.parts else []
+
+
+def _is_set(value: msgspec.Raw) -> bool:
+    return bool(value) and bytes(value) != b"null"
+
+
+def _check_results(contents: list[_ContentHead]) -> None:
+    """Raise `InvalidRequest` if the response of a function comes before all calls."""
+    for content in contents:
+        for part in _parts_of(content):
+            if _is_set(part.functionCall) or _is_set(part.function_call):
+                return
+            if _is_set(part.functionResponse) or _is_set(part.function_response):
+                raise errors.InvalidRequest(
+                    "Please ensure that function response turn comes immediately after a function call turn.",
+                    code="invalid_value",
+                    param="contents",
+                )
+
+
+def _check_sampling(config: _ConfigHead) -> None:
+    top_p = config.topP if config.topP is not None else config.top_p
+    for member, name, value, limit in (
+        ("temperature", "temperature", config.temperature, 2.0),
+        ("topP", "top_p", top_p, 1.0),
+    ):
+        if isinstance(value, int | float) and not 0 <= value <= limit:
+            raise errors.InvalidRequest(
+                f"* GenerateContentRequest.generation_config.{name}: {name} must be in the range [0.0, {limit}].",
+                code="invalid_value",
+                param=f"generationConfig.{member}",
+            )
 
 
 def _is_sse(query: str) -> bool:
@@ -178,7 +227,7 @@ def _needs(head: _Head, contents: list[_ContentHead], config: _ConfigHead) -> fr
     ):
         needs.add("json_schema")
     for content in contents:
-        for part in content.parts if isinstance(content.parts, list) else [content.parts] if content.parts else ():
+        for part in _parts_of(content):
             blob = part.inlineData or part.inline_data or part.fileData or part.file_data
             if blob is not None:
                 needs.add(_need_for(blob.mimeType or blob.mime_type or ""))

@@ -143,7 +143,6 @@ class ContentWriter:
         part = _documents_as_text(result)
         if part is not result:
             self._losses.add("messages[].content[].document", "converted", "text")
-        self._report_cache_mark(part)
         if part.call_id not in self._open_ids or part.call_id in self._results:
             self._losses.add("messages", "converted", "tool result without a call sent as user")
             text = part.text()
@@ -210,7 +209,6 @@ class ContentWriter:
             case ToolCall():
                 return self._write_call(part)
             case Media():
-                self._report_cache_mark(part)
                 return self._with_signature(self._write_media(part), part.token)
             case Foreign():
                 return self._write_foreign(part)
@@ -221,14 +219,9 @@ class ContentWriter:
         members = self._with_signature({"text": part.text}, part.token)
         if self._is_same_dialect:
             members.update(part.extras)
-        self._report_cache_mark(part)
         if part.citations:
             self._losses.dropped("messages[].content[].citations")
         return members if part.text or "thoughtSignature" in members else None
-
-    def _report_cache_mark(self, part: Text | Media | ToolResult) -> None:
-        if part.cache is not None:
-            self._losses.dropped("cache")
 
     def _with_signature(self, part: dict[str, Any], token: Opaque | None) -> dict[str, Any]:
         signature = self._usable_signature(token)

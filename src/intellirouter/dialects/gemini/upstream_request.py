@@ -8,8 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from intellirouter.core import Deployment, LossReport, Profile, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.object_schema import object_schema
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
 from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
@@ -57,6 +59,8 @@ def request_body(conversation: Conversation, deployment: Deployment, losses: Los
 
 
 def _report_unsupported(conversation: Conversation, losses: LossReport) -> None:
+    if has_marks(conversation):
+        losses.dropped("cache")
     for name in ("user", "metadata", "service_tier", "cache_key"):
         if getattr(conversation, name):
             losses.dropped(name)
@@ -90,8 +94,6 @@ def _write_function(tool: FunctionTool | CustomTool, losses: LossReport, *, is_s
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    if tool.cache is not None:
-        losses.dropped("cache")
     if isinstance(tool, CustomTool):
         losses.add("tools", "emulated", "free text sent as argument input")
         if tool.format is not None:
@@ -182,10 +184,8 @@ def _write_sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
         config["temperature"] = min(max(sampling.temperature, 0.0), _MAX_TEMPERATURE)
         if config["temperature"] != sampling.temperature:
             losses.add("temperature", "clamped", f"{config['temperature']:g}")
-    if sampling.stop:
-        config["stopSequences"] = sampling.stop[:_MAX_STOPS]
-        if len(sampling.stop) > _MAX_STOPS:
-            losses.add("stop", "clamped", f"the first {_MAX_STOPS}")
+    if stop := usable_stops(sampling.stop, losses, max_count=_MAX_STOPS):
+        config["stopSequences"] = stop
     config.update(_write_logprobs(sampling, losses))
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name):

@@ -4,6 +4,7 @@ Codecs decode their dialect into this form and encode it from this form; a trans
 knows a dialect's wire format. `collect` and `events_of` convert between a complete response and its stream.
 """
 
+from intellirouter.dialects.ir.arguments import are_no_arguments
 from intellirouter.dialects.ir.collect import Collector, collect, events_of
 from intellirouter.dialects.ir.conversation import (
     Conversation,
@@ -101,6 +102,7 @@ __all__ = [
     "ToolResult",
     "UsageUpdate",
     "WholePart",
+    "are_no_arguments",
     "collect",
     "events_of",
     "origin_of",

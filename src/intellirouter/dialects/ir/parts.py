@@ -9,6 +9,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from intellirouter.dialects.ir.arguments import are_no_arguments
+
 Extras = dict[str, Any]
 """Members without a field here, as the client or upstream wrote them (built-in JSON types)."""
 
@@ -129,9 +131,11 @@ class ToolCall(Struct, kw_only=True, tag="tool_call"):
     extras: Extras = field(default_factory=dict)
 
     def arguments_object(self) -> dict[str, Any] | None:
-        """Return the arguments as an object; None if they are not a JSON object."""
+        """Return the arguments as an object: an empty one for `null` and the like; None if they are not an object."""
+        if are_no_arguments(self.arguments):
+            return {}
         try:
-            value = msgspec.json.decode(self.arguments or "{}")
+            value = msgspec.json.decode(self.arguments)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return value if isinstance(value, dict) else None

@@ -6,8 +6,10 @@ Sources: Ollama's `docs/api.md`, `api/types.go`. It has no `tool_choice`, and ta
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_tool_schema
 from intellirouter.dialects.adapt.object_schema import object_schema
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -98,6 +100,8 @@ class RequestWriter:
             losses.dropped("output.description")  # Ollama enforces the format, but does not show it to the model.
         if sampling.logit_bias:
             losses.dropped("logit_bias")
+        if has_marks(conversation):
+            losses.dropped("cache")
         for field, value in (
             ("verbosity", sampling.verbosity),
             ("user", conversation.user),
@@ -123,8 +127,8 @@ class RequestWriter:
             value = getattr(sampling, field)
             if value is not None:
                 options[name] = value
-        if sampling.stop:
-            options["stop"] = sampling.stop
+        if stop := usable_stops(sampling.stop, self._losses):
+            options["stop"] = stop
         return options
 
     def _think(self, config: ReasoningConfig) -> bool | str | None:
@@ -167,8 +171,6 @@ class RequestWriter:
     def _function(self, tool: FunctionTool) -> dict[str, Any]:
         if tool.is_strict:
             self._losses.dropped("tools[].strict")
-        if tool.cache is not None:
-            self._losses.dropped("cache")
         parameters = tool.parameters or _NO_PARAMETERS
         if not self._is_same_dialect:
             parameters = object_schema(parameters, self._losses)
@@ -210,8 +212,6 @@ class RequestWriter:
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "part of the text")
             text = text if text[:5].lower() == "error" else f"Error: {text}"
-        if result.cache is not None:
-            self._losses.dropped("cache")
         message = {"role": "tool", "content": text, "tool_call_id": result.call_id}
         if name := result.name or self._names.get(result.call_id, ""):
             message["tool_name"] = name
@@ -263,8 +263,6 @@ class RequestWriter:
     def _report_members(self, message: Message) -> None:
         if message.name:
             self._losses.dropped("messages[].name")
-        if any(getattr(part, "cache", None) is not None for part in message.parts):
-            self._losses.dropped("cache")
         if any(getattr(part, "citations", None) for part in message.parts):
             self._losses.dropped(f"{_MEDIA}.citations")
 

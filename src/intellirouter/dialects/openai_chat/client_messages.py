@@ -160,8 +160,10 @@ def _plain(value: dict[str, Any]) -> Message | None:
 
 
 def _mark_last(parts: list[Part], cache: CacheMark) -> None:
-    if parts and not isinstance(parts[-1], Reasoning | Refusal):
-        parts[-1].cache = cache
+    """Mark the last part that can have a mark."""
+    part = next((part for part in reversed(parts) if not isinstance(part, Reasoning | Refusal)), None)
+    if part is not None:
+        part.cache = cache
 
 
 def read_content(members: Members) -> list[Part]:

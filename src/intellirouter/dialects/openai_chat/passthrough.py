@@ -25,8 +25,10 @@ from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
+from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.json_encode import encode_document
+from intellirouter.dialects.wire.json_reader import missing, wrong_value
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -230,6 +232,7 @@ def _check(request: ChatRequest) -> None:
             code="empty_array",
             param="messages",
         )
+    has_results = False
     for index, message in enumerate(request.messages):
         if message.role not in _ROLES:
             raise errors.InvalidRequest(
@@ -237,27 +240,44 @@ def _check(request: ChatRequest) -> None:
                 code="invalid_value",
                 param=f"messages[{index}].role",
             )
+        has_results = has_results or message.role == "tool"
+    if has_results:
+        _check_results(request.messages)
+    _check_values(request)
+
+
+def _check_values(request: ChatRequest) -> None:
     if request.n is not None:
-        _check_range("n", request.n, 1, 128)
+        value_ranges.check_integer("n", request.n, 1, 128)
     if request.max_tokens is not None:
-        _check_range("max_tokens", request.max_tokens, 0, _MAX_TOKENS)
+        value_ranges.check_integer("max_tokens", request.max_tokens, 0, _MAX_TOKENS)
     if request.max_completion_tokens is not None:
-        _check_range("max_completion_tokens", request.max_completion_tokens, 0, _MAX_TOKENS)
+        value_ranges.check_integer("max_completion_tokens", request.max_completion_tokens, 0, _MAX_TOKENS)
+    value_ranges.check_sampling(request)
+    value_ranges.check_penalties(request)
+    value_ranges.check_top_logprobs(request.top_logprobs)
+    output = request.response_format
+    if output is not None and not value_ranges.is_output_format(output.type):
+        raise wrong_value("response_format.type", output.type, "'json_object', 'json_schema', and 'text'")
 
 
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if value < low:
-        raise errors.InvalidRequest(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= {low}, but got {value} instead.",
-            code="integer_below_min_value",
-            param=name,
-        )
-    if value > high:
-        raise errors.InvalidRequest(
-            f"Invalid '{name}': integer above maximum value. Expected a value <= {high}, but got {value} instead.",
-            code="integer_above_max_value",
-            param=name,
-        )
+def _check_results(messages: list[Message]) -> None:
+    """Raise `InvalidRequest` if a tool message answers no earlier call. Some clients leave out the ids."""
+    called: set[str | None] = set()
+    for index, message in enumerate(messages):
+        if message.tool_calls:
+            called.update(call.id for call in message.tool_calls)
+        elif message.role == "tool":
+            if not (called or message.tool_call_id):
+                raise missing(f"messages[{index}].tool_call_id")
+            has_no_id = not message.tool_call_id or None in called
+            if not (message.tool_call_id in called or (called and has_no_id)):
+                raise errors.InvalidRequest(
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
+                    "'tool_calls'.",
+                    code="invalid_value",
+                    param=f"messages[{index}].role",
+                )
 
 
 _NO_NEEDS: Final[frozenset[str]] = frozenset()

@@ -17,6 +17,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
     ToolResult,
+    are_no_arguments,
     origin_of,
     usable_token,
 )
@@ -39,7 +40,12 @@ def mark_cache(
     """Add a cache breakpoint if the vendor supports it. OpenAI rejects the member."""
     if deployment.vendor in _CACHE_MARK_VENDORS or (is_same_dialect and deployment.vendor not in OPENAI_VENDORS):
         encoded["cache_control"] = {"type": "ephemeral", "ttl": ttl} if ttl else {"type": "ephemeral"}
-    elif deployment.vendor in _AUTOMATIC_CACHE_VENDORS:
+    else:
+        report_lost_mark(deployment, losses)
+
+
+def report_lost_mark(deployment: Deployment, losses: LossReport) -> None:
+    if deployment.vendor in _AUTOMATIC_CACHE_VENDORS:
         losses.add("cache", "converted", "automatic caching")
     else:
         losses.dropped("cache")
@@ -186,7 +192,21 @@ class MessageWriter:
             turn["content"] = "".join(texts)
         if calls:
             turn["tool_calls"] = calls
+        self._mark_assistant(turn, message)
         return turn
+
+    def _mark_assistant(self, turn: dict[str, Any], message: Message) -> None:
+        """Write the cache marks of an answer in its texts, for vendors that support marks, and report the others."""
+        marked = [part for part in message.parts if getattr(part, "cache", None) is not None]
+        if not marked:
+            return
+        texts = [part for part in message.parts if isinstance(part, Text)]
+        if isinstance(turn.get("content"), str) and any(part.cache is not None for part in texts):
+            parts = self._parts(list(texts))
+            if any("cache_control" in part for part in parts):
+                turn["content"] = parts
+        if not all(isinstance(part, Text) for part in marked) or not isinstance(turn.get("content"), list):
+            report_lost_mark(self._deployment, self._losses)
 
     def _reasoning(self, turn: dict[str, Any], message: Message) -> None:
         """Add the reasoning that the upstream wants back. Others would treat it as part of the conversation."""
@@ -213,7 +233,8 @@ class MessageWriter:
             arguments = msgspec.json.encode({INPUT_ARGUMENT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
         else:
-            encoded["function"] = {"name": call.name, "arguments": call.arguments}
+            is_empty = not self._is_same_dialect and are_no_arguments(call.arguments)
+            encoded["function"] = {"name": call.name, "arguments": "{}" if is_empty else call.arguments}
         if (signature := self._signature(call)) is not None:
             encoded["extra_content"] = {"google": {"thought_signature": signature}}
         if self._is_same_dialect:

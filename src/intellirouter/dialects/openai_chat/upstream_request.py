@@ -13,6 +13,7 @@ from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_too
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
+from intellirouter.dialects.adapt.stop_sequences import usable_stops
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
     Conversation,
@@ -23,6 +24,7 @@ from intellirouter.dialects.ir import (
     ServerTool,
     ToolChoice,
 )
+from intellirouter.dialects.openai.sampling import remove_refused
 from intellirouter.dialects.openai.strict_schema import strictness
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
@@ -91,6 +93,8 @@ class _Writer:
         if conversation.reasoning is not None:
             self._reasoning(conversation.reasoning)
         self._sampling()
+        if not self._is_same_dialect:
+            remove_refused(body, self._deployment.profile, body.get("reasoning_effort", ""), self._losses)
         self._other_settings()
         extras = conversation.extras if self._is_same_dialect else {}
         if conversation.is_stream:
@@ -234,11 +238,9 @@ class _Writer:
                 self._losses.dropped(name)
             else:
                 body[name] = value
-        if sampling.stop:
-            is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
-            if len(sampling.stop) > _MAX_STOPS and not is_unlimited:
-                raise self._unsupported(f"more than {_MAX_STOPS} stop sequences", "stop")
-            body["stop"] = sampling.stop
+        is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
+        if stop := usable_stops(sampling.stop, self._losses, max_count=None if is_unlimited else _MAX_STOPS):
+            body["stop"] = stop
         if sampling.n > 1:
             body["n"] = sampling.n
         if sampling.verbosity:

@@ -11,12 +11,15 @@ from msgspec import Struct
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai_responses.fields import DIALECT, invalid_value
+from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
 _MAX_TOKENS: Final = 2**53
 """Larger numbers would not fit the integers that count and price tokens."""
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
+_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+_RESULTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _TOOL_CHOICES: Final = frozenset({"none", "auto", "required"})
 _INCLUDE_ENCRYPTED_CONTENT: Final = "reasoning.encrypted_content"
 
@@ -26,6 +29,7 @@ class Item(Struct):
 
     type: str | None = None
     role: str | None = None
+    call_id: str | None = None
     content: msgspec.Raw = msgspec.Raw()
     output: msgspec.Raw = msgspec.Raw()
 
@@ -136,20 +140,31 @@ def _check_request(request: ResponsesRequest) -> None:
                 raise invalid_value(f"input[{index}].role", item.role, "'assistant', 'system', 'developer' and 'user'")
     if isinstance(request.tool_choice, str) and request.tool_choice not in _TOOL_CHOICES:
         raise invalid_value("tool_choice", request.tool_choice, "'none', 'auto' and 'required'")
-    _check_range("max_output_tokens", request.max_output_tokens, 1, _MAX_TOKENS)
-    _check_range("top_logprobs", request.top_logprobs, 0, 20)
+    if isinstance(request.input, list) and not has_other_input:
+        _check_results(request.input)
+    if request.max_output_tokens is not None:
+        value_ranges.check_integer("max_output_tokens", request.max_output_tokens, 1, _MAX_TOKENS)
+    value_ranges.check_sampling(request)
+    value_ranges.check_top_logprobs(request.top_logprobs)
+    output = request.text.format if request.text is not None else None
+    if output is not None and isinstance(kind := output.get("type"), str) and not value_ranges.is_output_format(kind):
+        raise invalid_value("text.format.type", kind, "'text', 'json_schema' and 'json_object'")
 
 
-def _check_range(name: str, value: int | None, low: int, high: int) -> None:
-    if value is None or low <= value <= high:
-        return
-    side, bound = ("below_min", f">= {low}") if value < low else ("above_max", f"<= {high}")
-    problem = side.replace("_min", " minimum").replace("_max", " maximum")
-    raise errors.InvalidRequest(
-        f"Invalid '{name}': integer {problem} value. Expected a value {bound}, but got {value} instead.",
-        code=f"integer_{side}_value",
-        param=name,
-    )
+def _check_results(items: list[Item]) -> None:
+    """Raise `InvalidRequest` if the result of a call has no call before it."""
+    calls: set[str | None] = set()
+    for item in items:
+        if item.type in _CALLS:
+            calls.add(item.call_id)
+        elif item.type == "item_reference":
+            return  # It may be the call.
+        elif item.type in _RESULTS and item.call_id is not None and item.call_id not in calls:
+            raise errors.InvalidRequest(
+                f"No tool call found for function call output with call_id {item.call_id[:100]}.",
+                code="invalid_value",
+                param="input",
+            )
 
 
 _NO_NEEDS: Final[frozenset[str]] = frozenset()

@@ -20,6 +20,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
     ToolResult,
+    are_no_arguments,
     usable_token,
 )
 from intellirouter.dialects.openai.strict_schema import strictness
@@ -92,10 +93,7 @@ class InputWriter:
             self._losses.dropped("messages[].content[]")
 
     def _write_cache_mark(self, mark: CacheMark | None) -> dict[str, Any]:
-        if mark is None:
-            return {}
-        if not self._is_same_dialect:
-            self._losses.add("cache", "converted", "automatic caching")
+        if mark is None or not self._is_same_dialect:
             return {}
         ttl = {"ttl": mark.ttl} if mark.ttl else {}
         return {"prompt_cache_breakpoint": {"mode": "explicit", **ttl}}
@@ -214,7 +212,7 @@ class InputWriter:
         if call.kind == "custom":
             item |= {"type": "custom_tool_call", "input": call.arguments}
         else:
-            item["arguments"] = call.arguments or "{}"
+            item["arguments"] = "{}" if are_no_arguments(call.arguments) else call.arguments
         return {**item, **self._extras(call)}
 
     # tool results
@@ -229,8 +227,6 @@ class InputWriter:
                 self._losses.dropped("messages[].content[]")
 
     def _write_result(self, result: ToolResult) -> dict[str, Any]:
-        if result.cache is not None:
-            self._losses.add("cache", "converted", "automatic caching")
         if result.is_error:
             self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
@@ -304,8 +300,6 @@ def write_tools(conversation: Conversation, losses: LossReport) -> list[dict[str
                 losses.dropped(f"tools[].{tool.kind}")
             continue
         definition = _write_tool(tool, losses, conversation.dialect)
-        if tool.cache is not None:
-            losses.add("cache", "converted", "automatic caching")
         if tool.name not in namespaces:
             if is_same_dialect and "namespace" in tool.extras:
                 losses.add("tools[].namespace", "converted", "namespace added to the name")

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
@@ -14,6 +15,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolChoice,
 )
+from intellirouter.dialects.openai.sampling import remove_refused
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_input import InputWriter, namespaced_tools, write_tools
 from intellirouter.dialects.wire.json_encode import encode_document
@@ -85,10 +87,13 @@ def _write_body(conversation: Conversation, deployment: Deployment, losses: Loss
     _write_tools_and_choice(body, conversation, losses)
     _write_sampling(body, conversation, deployment, losses)
     _write_reasoning(body, conversation.reasoning, losses)
+    _finish_sampling(body, conversation, deployment, losses)
     _write_output(body, conversation, deployment, losses)
     _write_identity(body, conversation, losses)
     if conversation.dialect == DIALECT:
         _write_extras(body, conversation.extras)
+    elif has_marks(conversation):
+        losses.add("cache", "converted", "automatic caching")
     return body
 
 
@@ -157,7 +162,17 @@ def _write_sampling(
     if sampling.verbosity:
         body.setdefault("text", {})["verbosity"] = sampling.verbosity
     if sampling.logprobs:
-        body.setdefault("include", []).append(_INCLUDE_LOGPROBS)
+        body["logprobs"] = True  # `_finish_sampling` writes it
+
+
+def _finish_sampling(
+    body: dict[str, Any], conversation: Conversation, deployment: Deployment, losses: LossReport
+) -> None:
+    """Remove what the model refuses, which depends on its reasoning, and ask for log probabilities if they remain."""
+    if conversation.dialect != DIALECT:
+        remove_refused(body, deployment.profile, body.get("reasoning", {}).get("effort", ""), losses)
+    if body.pop("logprobs", False):
+        body["include"] = [_INCLUDE_LOGPROBS, *body.get("include", [])]
 
 
 def _write_reasoning(body: dict[str, Any], reasoning: ReasoningConfig | None, losses: LossReport) -> None:

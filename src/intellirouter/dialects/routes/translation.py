@@ -11,7 +11,10 @@ from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
+from intellirouter.dialects.adapt.no_arguments import NoArguments
+from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
+from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
@@ -66,6 +69,9 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
+        if conversation.dialect != self._upstream.dialect:
+            conversation = with_calls_for_results(conversation, losses)
+            conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
@@ -128,6 +134,7 @@ class TranslatedStream(WatchedStream):
         super().__init__(decoder, encoder)
         self._held: list[Event] = []
         self._guard = StreamGuard(limits)
+        self._no_arguments = NoArguments()
 
     @property
     def buffered_bytes(self) -> int:
@@ -152,6 +159,8 @@ class TranslatedStream(WatchedStream):
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
         self._watch_guarded(self._guard, events)
+        if self._guard.unusual_calls:
+            events = self._no_arguments.adapt(events, self._guard.unusual_calls)
         encodable = [
             self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
             for event in events

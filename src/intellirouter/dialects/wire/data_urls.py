@@ -15,7 +15,7 @@ def read_data_url(url: str) -> tuple[str, str] | None:
         return None
     media_type, _, parameters = url[len(_SCHEME) : comma].partition(";")
     data = url[comma + 1 :]
-    if ";base64;" not in f";{parameters};":
+    if "base64" not in map(str.strip, parameters.lower().split(";")):
         data = base64.b64encode(_percent_decoded(data)).decode()
     return media_type, data
 

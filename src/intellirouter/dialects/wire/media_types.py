@@ -1,4 +1,8 @@
-"""The media type of base64 data, by its first bytes. For dialects that send media without their type."""
+"""The media type of base64 data: as the client declared it, in its canonical form, or by the first bytes of the data.
+
+Clients write `image/jpg` and `IMAGE/PNG`, add parameters, leave the type out, or name another type than the bytes have.
+Most vendors reject all of these.
+"""
 
 import base64
 import binascii
@@ -11,17 +15,81 @@ _MAGIC: Final = (
     (b"BM", "image/bmp"),
     (b"ID3", "audio/mpeg"),
     (b"%PDF", "application/pdf"),
+    (b"<svg", "image/svg+xml"),
 )
+_CERTAIN: Final = frozenset(
+    {
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "image/heic",
+        "image/avif",
+        "image/svg+xml",
+        "audio/wav",
+        "application/pdf",
+    }
+)
+"""The types whose first bytes are unmistakable, so that they count more than what the client declared."""
+_SYNONYMS: Final = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/jfif": "image/jpeg",
+    "image/x-png": "image/png",
+    "image/x-ms-bmp": "image/bmp",
+    "image/svg": "image/svg+xml",
+    "audio/mp3": "audio/mpeg",
+    "audio/x-mp3": "audio/mpeg",
+    "audio/mpeg3": "audio/mpeg",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/x-flac": "audio/flac",
+    "application/x-pdf": "application/pdf",
+    "text/x-markdown": "text/markdown",
+}
+_UNSPECIFIC: Final = frozenset({"application/octet-stream", "binary/octet-stream"})
+_BRANDS: Final = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic", b"avif": "image/avif"}
+"""The type of an ISO media file by its brand."""
+_HEAD_CHARS: Final = 24
+_XML: Final = b"<?xml"
+
+
+def normalized(media_type: str) -> str:
+    """Return the canonical form of a media type, without parameters; empty for types such as `image/*`."""
+    bare = media_type.partition(";")[0].strip().lower()
+    if bare in _UNSPECIFIC or "*" in bare:
+        return ""
+    return _SYNONYMS.get(bare, bare)
+
+
+def resolved_type(declared: str, data: str, kind: str) -> str:
+    """Return the media type of base64 data that the client declared as `declared`; empty if it is unknown.
+
+    `kind` is the kind of the part (`image`, `audio`, `video`, `document`).
+    """
+    media_type, detected = normalized(declared), media_type_of(data)
+    if detected in _CERTAIN and not (kind == "document" and media_type.endswith("xml")):
+        return detected
+    if not media_type and kind == "image" and _head(data).startswith(_XML):
+        return "image/svg+xml"
+    return media_type or detected
 
 
 def media_type_of(data: str) -> str:
     """Return the media type of base64 data, guessed from its first bytes; empty if it is unknown."""
-    try:
-        head = base64.b64decode(data[:24])
-    except (binascii.Error, ValueError):
-        return ""
+    head = _head(data)
     if head[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12], "")
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "")
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "audio/mpeg"
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
+
+
+def _head(data: str) -> bytes:
+    try:
+        return base64.b64decode(data[: min(_HEAD_CHARS, len(data) // 4 * 4)])
+    except (binascii.Error, ValueError):
+        return b""

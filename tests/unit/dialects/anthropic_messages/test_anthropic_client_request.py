@@ -22,6 +22,9 @@ def rejected(body: Any) -> errors.InvalidRequest:
     return caught.value
 
 
+TOOL_USE = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+
+
 def with_content(*blocks: Any) -> dict[str, Any]:
     return {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": list(blocks)}]}
 
@@ -109,9 +112,9 @@ def test_needs(members: dict[str, Any], needs: set[str]) -> None:
             "messages.0.content.0.source",
         ),
         (
-            with_content({"type": "tool_result", "tool_use_id": "a", "is_error": "yes"}),
-            "messages.0.content.0.is_error: Input should be a valid boolean",
-            "messages.0.content.0.is_error",
+            with_content(TOOL_USE, {"type": "tool_result", "tool_use_id": "a", "is_error": "yes"}),
+            "messages.0.content.1.is_error: Input should be a valid boolean",
+            "messages.0.content.1.is_error",
         ),
         (
             {"model": "m", "max_tokens": 5, "messages": MESSAGES, "tool_choice": {"type": "maybe"}},
@@ -244,7 +247,7 @@ def test_documents_of_text_blocks_are_read_as_text(content: Any, text: str | Non
 
 def test_an_unknown_block_in_a_tool_result_becomes_json_text() -> None:
     block = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "browser_state", "tabs": []}]}
-    part = CLIENT.decode(call_of(with_content(block))).messages[0].parts[0]
+    part = CLIENT.decode(call_of(with_content(TOOL_USE, block))).messages[-1].parts[0]
     assert isinstance(part, ToolResult)
     assert part.text() == '{"type":"browser_state","tabs":[]}'
 

@@ -8,10 +8,12 @@ import pytest
 from intellirouter.core import LossReport, RequestContext, errors
 from intellirouter.dialects.gemini import CLIENT, COUNT_CLIENT, UPSTREAM, WRAPPED_MARK
 from intellirouter.dialects.gemini.wire import read_token, write_reasoning_token, write_token
-from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall
+from intellirouter.dialects.ir import Foreign, Opaque, Reasoning, Text, ToolCall, ToolResult
 from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.routes.translation import client_only_fields
 from tests.support.dialects.gemini import HI, call_of, conversation_of, deployment
+
+FUNCTION_CALL = {"functionCall": {"name": "f", "args": {}}}
 
 
 def user(*parts: Any, **members: Any) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def test_invalid_model_names(model: str) -> None:
         ({"contents": [{"role": "system", "parts": [{"text": "x"}]}]}, "contents[0].role"),
         (user({"functionCall": {"args": {}}}), "contents[0].parts[0].functionCall.name"),
         (user({"functionCall": {"name": "f", "args": []}}), "contents[0].parts[0].functionCall.args"),
-        (user({"functionResponse": {"name": 1}}), "contents[0].parts[0].functionResponse.name"),
+        (user(FUNCTION_CALL, {"functionResponse": {"name": 1}}), "contents[0].parts[1].functionResponse.name"),
         (user({"fileData": {"mimeType": "a/b"}}), "contents[0].parts[0].fileData.fileUri"),
         (user({"text": "x", "thought": "yes"}), "contents[0].parts[0].thought"),
         ({**HI, "toolConfig": {"functionCallingConfig": {"mode": "SOME"}}}, "toolConfig.functionCallingConfig.mode"),
@@ -202,10 +204,13 @@ def test_generated_ids_are_stable_and_differ_from_ids_of_the_client() -> None:
     assert ids == [["call_0", "call_1"]] * 2
 
 
-def test_a_function_response_without_a_call_gets_an_id() -> None:
-    conversation = conversation_of(user({"functionResponse": {"name": "f", "response": {"a": 1}}}))
-    assert conversation.messages[0].role == "tool"
-    assert conversation.tool_names() == {}
+def test_a_function_response_without_its_call_gets_an_id() -> None:
+    conversation = conversation_of(user(FUNCTION_CALL, {"functionResponse": {"name": "other", "response": {"a": 1}}}))
+    assert conversation.messages[-1].role == "tool"
+    (result,) = conversation.messages[-1].parts
+    assert isinstance(result, ToolResult)
+    assert result.call_id
+    assert result.call_id not in conversation.tool_names()
 
 
 def test_wrapped_tokens_of_other_dialects_are_unchanged_after_a_round_trip() -> None:

@@ -283,9 +283,9 @@ def test_all_kinds_of_messages():
     ]
     assert [loss.partition(";")[0] for loss in losses] == [
         "messages[].name",
-        "cache",
         "messages[].reasoning",
         "messages[].content[].executableCode",
+        "cache",
     ]
 
 

@@ -49,7 +49,8 @@ def test_null_means_the_default() -> None:
 @pytest.mark.parametrize("content", [None, "", "x", [], [{"type": "text", "text": "x"}], [{"type": "new", "x": 1}]])
 def test_all_roles_and_kinds_of_content_are_accepted(role: str, content: Any) -> None:
     message = {"role": role, "content": content, "name": "n", "tool_call_id": "c", "unknown": 1}
-    codec.decode_request(body(messages=[message, {"role": role}]))
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}]}
+    codec.decode_request(body(messages=[call, message, {"role": role}]))
 
 
 def test_max_completion_tokens_has_precedence() -> None:

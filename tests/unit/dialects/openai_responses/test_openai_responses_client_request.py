@@ -13,6 +13,8 @@ from intellirouter.dialects.ir import Opaque, Reasoning, ToolCall
 from intellirouter.dialects.openai_responses import CLIENT
 from intellirouter.dialects.openai_responses.encrypted_content import read_encrypted_content, write_encrypted_content
 
+FUNCTION_CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
 
 def read(**body: Any) -> Any:
     return CLIENT.decode(call_of(**body))
@@ -41,6 +43,7 @@ def call_of(**body: Any) -> Call:
         ({"top_logprobs": 21}, "integer_above_max_value", "top_logprobs"),
         ({"temperature": "hot"}, "invalid_type", "temperature"),
         ({"stream": "yes"}, "invalid_type", "stream"),
+        ({"text": {"format": {"type": "xml"}}}, "invalid_value", "text.format.type"),
         ({"text": {"format": "json"}}, "invalid_type", "text.format"),
         ({"reasoning": {"effort": 3}}, "invalid_type", "reasoning.effort"),
         ({"include": "logprobs"}, "invalid_type", "include"),
@@ -89,18 +92,19 @@ def test_an_invalid_request_is_rejected_before_routing(body: dict[str, Any], cod
             "input[0].arguments",
         ),
         (
-            {"input": [{"type": "function_call_output", "call_id": "c"}]},
+            {"input": [FUNCTION_CALL, {"type": "function_call_output", "call_id": "c"}]},
             "missing_required_parameter",
-            "input[0].output",
+            "input[1].output",
         ),
         (
             {
                 "input": [
-                    {"type": "function_call_output", "call_id": "c", "output": [{"type": "refusal", "refusal": "no"}]}
+                    FUNCTION_CALL,
+                    {"type": "function_call_output", "call_id": "c", "output": [{"type": "refusal", "refusal": "no"}]},
                 ]
             },
             "invalid_value",
-            "input[0].output",
+            "input[1].output",
         ),
         (
             {"input": [{"type": "reasoning", "summary": [{"type": "summary_text"}]}]},
@@ -114,7 +118,6 @@ def test_an_invalid_request_is_rejected_before_routing(body: dict[str, Any], cod
         ({"tool_choice": {"type": "function"}}, "missing_required_parameter", "tool_choice.name"),
         ({"tool_choice": {"type": "allowed_tools", "mode": "none", "tools": []}}, "invalid_value", "tool_choice.mode"),
         ({"tool_choice": {"type": "allowed_tools"}}, "missing_required_parameter", "tool_choice.tools"),
-        ({"text": {"format": {"type": "xml"}}}, "invalid_value", "text.format.type"),
         (
             {"text": {"format": {"type": "json_schema", "name": "x"}}},
             "missing_required_parameter",

@@ -1,0 +1,21 @@
+"""Stop sequences for an upstream: those that it takes, in order. The others are left out and reported.
+
+They are left out, rather than the request refused, because the answer only ends later than it could.
+"""
+
+from collections.abc import Sequence
+
+from intellirouter.core import LossReport
+
+
+def usable_stops(
+    stop: Sequence[str], losses: LossReport, *, max_count: int | None = None, takes_blank: bool = True
+) -> list[str]:
+    """Return the first `max_count` sequences (None: unlimited) that are not empty or, without `takes_blank`, blank."""
+    usable = [text for text in stop if text and (takes_blank or text.strip())]
+    if max_count is not None and len(usable) > max_count:
+        losses.add("stop", "clamped", f"the first {max_count}")
+        return usable[:max_count]
+    if len(usable) < len(stop):
+        losses.add("stop", "dropped", "empty" if takes_blank else "white space only")
+    return usable

@@ -1,0 +1,142 @@
+"""Media reach every upstream with the type that their bytes have, or are refused before the upstream is called."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from intellirouter.core import LossReport
+from intellirouter.dialects.adapt.typed_media import with_media_types
+from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
+from tests.support.dialects.pairs import BY_UPSTREAM, OTHERS, call_of, send
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(30)).decode()
+JPEG = base64.b64encode(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(30)).decode()
+PDF = base64.b64encode(b"%PDF-1.7" + bytes(30)).decode()
+SVG = base64.b64encode(b'<svg xmlns="http://www.w3.org/2000/svg"/>').decode()
+UNKNOWN = base64.b64encode(b"unknown" + bytes(30)).decode()
+TYPED = [name for name in BY_UPSTREAM if name != "ollama"]
+EXPECTED = {
+    "openai_chat": "data:{type};base64",
+    "openai_responses": "data:{type};base64",
+    "anthropic_messages": '"media_type":"{type}"',
+    "gemini": '"mimeType":"{type}"',
+    "bedrock": '"format":"{subtype}"',
+}
+
+
+def _request(client: str, declared: str, data: str) -> dict[str, Any]:
+    url = f"data:{declared};base64,{data}"
+    if client == "openai_chat":
+        content: list[Any] = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": url}}]
+        return {"model": "m", "messages": [{"role": "user", "content": content}]}
+    if client == "openai_responses":
+        content = [{"type": "input_text", "text": "x"}, {"type": "input_image", "image_url": url}]
+        return {"model": "m", "input": [{"role": "user", "content": content}]}
+    if client == "anthropic_messages":
+        source = {"type": "base64", "media_type": declared, "data": data}
+        content = [{"type": "text", "text": "x"}, {"type": "image", "source": source}]
+        return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+    parts = [{"text": "x"}, {"inlineData": {"mimeType": declared, "data": data}}]
+    return {"contents": [{"role": "user", "parts": parts}]}
+
+
+def _send(client: str, upstream: str, declared: str, data: str) -> Any:
+    path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None
+    call = call_of(client, {"body": _request(client, declared, data), "path": path})
+    return send(call, client, {**BY_UPSTREAM, **OTHERS}[upstream])
+
+
+CLIENTS = ["openai_chat", "openai_responses", "anthropic_messages", "gemini"]
+
+
+@pytest.mark.parametrize("upstream", TYPED)
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("declared", "data", "media_type"),
+    [
+        ("image/jpg", JPEG, "image/jpeg"),
+        ("image/jpg", UNKNOWN, "image/jpeg"),
+        ("IMAGE/PNG", PNG, "image/png"),
+        ("image/png;charset=utf-8", PNG, "image/png"),
+        ("image/jpeg", PNG, "image/png"),
+        ("image/png", JPEG, "image/jpeg"),
+    ],
+)
+def test_images_have_the_type_of_their_bytes(
+    client: str, upstream: str, declared: str, data: str, media_type: str
+) -> None:
+    if client == upstream:
+        return  # passed through
+    sent = _send(client, upstream, declared, data)
+    assert sent.request is not None
+    expected = EXPECTED[upstream].format(type=media_type, subtype=media_type.partition("/")[2])
+    assert expected in sent.request.body.decode().replace(" ", "")
+    if data is not UNKNOWN and (declared, media_type) in {("image/jpeg", "image/png"), ("image/png", "image/jpeg")}:
+        assert sent.losses["messages[].content[].media_type"] == "converted"
+
+
+@pytest.mark.parametrize("upstream", TYPED)
+@pytest.mark.parametrize("client", ["openai_chat", "openai_responses"])
+def test_an_image_without_a_type_gets_it_from_its_bytes(client: str, upstream: str) -> None:
+    if client == upstream:
+        return
+    sent = _send(client, upstream, "", PNG)
+    assert EXPECTED[upstream].format(type="image/png", subtype="png") in sent.request.body.decode()
+
+
+@pytest.mark.parametrize("upstream", [*BY_UPSTREAM, "compatible", "gemini-3", "nova"])
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("declared", ["image/svg+xml", "image/png"])
+def test_svg_is_refused(client: str, upstream: str, declared: str) -> None:
+    target = {**BY_UPSTREAM, **OTHERS}[upstream]
+    if client == target.dialects[0]:
+        return
+    sent = _send(client, upstream, declared, SVG)
+    assert sent.request is None
+    assert "image/svg+xml" in sent.refusal.message
+
+
+@pytest.mark.parametrize("upstream", ["anthropic_messages", "bedrock", "openai_responses"])
+def test_images_of_other_types_are_refused_where_the_types_are_known(upstream: str) -> None:
+    sent = _send("openai_chat", upstream, "image/tiff", UNKNOWN)
+    assert sent.request is None
+    assert "image/gif, image/jpeg, image/png, image/webp" in sent.refusal.hint
+
+
+def test_a_pdf_that_was_sent_as_an_image_becomes_a_document() -> None:
+    sent = _send("openai_chat", "anthropic_messages", "application/pdf", PDF)
+    assert json.loads(sent.request.body)["messages"][0]["content"][1]["type"] == "document"
+
+
+def _typed(*parts: Any) -> Conversation:
+    conversation = Conversation(dialect="gemini", model="m", messages=[Message(role="user", parts=list(parts))])
+    before = structs.asdict(conversation)
+    after = with_media_types(conversation, BY_UPSTREAM["bedrock"], None, LossReport())
+    assert structs.asdict(conversation) == before
+    return after if after is not conversation else conversation
+
+
+def test_media_in_tool_results_get_their_type_too() -> None:
+    media = Media(kind="image", source=Source(data=PNG, media_type="image/jpg"))
+    (result,) = _typed(ToolResult(call_id="a", parts=[Text(text="x"), media])).messages[0].parts
+    assert isinstance(result, ToolResult)
+    assert isinstance(result.parts[1], Media)
+    assert result.parts[1].source.media_type == "image/png"
+    assert media.source.media_type == "image/jpg"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Text(text="x"),
+        Media(kind="image", source=Source(data=PNG, media_type="image/png")),
+        Media(kind="image", source=Source(url="https://e.test/x.png")),
+        Media(kind="document", source=Source(text="x", media_type="text/plain")),
+    ],
+)
+def test_a_conversation_with_correct_types_is_the_same_object(part: Any) -> None:
+    conversation = Conversation(dialect="gemini", model="m", messages=[Message(role="user", parts=[part])])
+    assert with_media_types(conversation, BY_UPSTREAM["bedrock"], None, LossReport()) is conversation

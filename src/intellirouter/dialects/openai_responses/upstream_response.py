@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors, new_id
+from intellirouter.dialects.error_causes import rejection_cause
 from intellirouter.dialects.ir import (
     Choice,
     Foreign,
@@ -19,7 +20,13 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
-from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import (
+    ACCOUNT_CODES,
+    build_error,
+    decode_error_in_200,
+    error_without_answer,
+    read_document,
+)
 from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
@@ -75,6 +82,8 @@ def decode_response(body: bytes, origin: str) -> Response:
     if response.error and not isinstance(response.output, list):
         raise decode_error_in_200(body)
     if not isinstance(response.output, list):
+        if (error := error_without_answer(body)) is not None:
+            raise error
         raise errors.UpstreamMalformed("The upstream returned a response without `output`.")
     parts = [part for item in response.output for part in _read_item(item, origin)]
     return Response(
@@ -232,6 +241,9 @@ def _read_count(source: Any, name: str, maximum: int) -> int:
 def read_failure(error: Any) -> errors.UpstreamError:
     """Return the error for the `error` of a failed response or of an event."""
     source = error if isinstance(error, dict) else {}
+    envelope = read_document(source)
+    if (cause := rejection_cause(envelope.message, envelope.code, envelope.kind)) is not None:
+        return errors.UpstreamRejected(envelope.message or "The upstream rejected the request.", code=cause)
     code = text_in(source, "code") or text_in(source, "type")
     reason = text_in(source, "message") or "no reason was given"
     if code in {"rate_limit_exceeded", "rate_limit_error", "429"}:
@@ -247,4 +259,6 @@ def read_failure(error: Any) -> errors.UpstreamError:
         return errors.UpstreamTimeout(errors.as_sentence(f"The upstream timed out: {reason}"))
     if code == "model_not_found":
         return errors.UpstreamModelMissing(errors.as_sentence(f"The upstream does not know this model: {reason}"))
+    if 400 <= envelope.claimed_status < 500:
+        return build_error(envelope.claimed_status, envelope, "The upstream", msgspec.json.encode({"error": source}))
     return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {reason}"))

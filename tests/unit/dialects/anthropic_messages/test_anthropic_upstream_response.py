@@ -30,6 +30,7 @@ def sse(*events: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
 
 
+TEXT = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
 START = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 5}}}
 
 
@@ -122,7 +123,7 @@ def test_an_invalid_stream_is_malformed(data: bytes) -> None:
 
 def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    decoder.feed(sse(START, {"type": "message_stop"}))
+    decoder.feed(sse(START, TEXT, {"type": "message_stop"}))
     assert decoder.feed(b"data: rubbish\n\n") == []
     assert decoder.end() == []
     with pytest.raises(errors.UpstreamMalformed, match="message_stop"):
@@ -131,8 +132,8 @@ def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
 
 def test_a_last_event_without_a_blank_line_is_read() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
-    assert [type(event).__name__ for event in decoder.end()] == ["ChoiceFinished", "StreamEnded"]
+    decoder.feed(sse(START, TEXT) + b'data: {"type":"message_stop"}')
+    assert [type(event).__name__ for event in decoder.end()] == ["PartEnded", "ChoiceFinished", "StreamEnded"]
 
 
 def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,11 +14,12 @@ from intellirouter.core import (
     Upstream,
     UpstreamRequest,
     UpstreamResponse,
+    Usage,
     errors,
     is_large,
 )
-from intellirouter.dialects import Answer, Route
-from intellirouter.governance import estimated_usage
+from intellirouter.dialects import Answer, Route, estimate_answer_tokens
+from intellirouter.governance import estimated_usage, plausible_usage
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
@@ -127,14 +128,24 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer
-        exchange.usage = answer.usage
-        if answer.usage is None and whole.upstream_body:
-            exchange.usage = estimated_usage(context.call, len(whole.upstream_body) // 4)
+        exchange.usage = await self._usage_of(context, whole)
         exchange.finish_reason = answer.finish_reason
         if answer.losses:
             exchange.losses += answer.losses
         self.attempts.succeed(context)
         await delivery.complete(whole.upstream_body if answer.body is None else answer.body, answer.content_type)
+
+    async def _usage_of(self, context: AttemptContext, whole: WholeAnswer) -> Usage | None:
+        usage, body = whole.answer.usage, whole.upstream_body
+        if usage is not None:
+            return plausible_usage(usage, context.call, context.deployment, len(body)) if body else usage
+        if not body:
+            return None
+        if is_large(body):
+            tokens = await run_large(self.off_loop, len(body), partial(estimate_answer_tokens, body))
+        else:
+            tokens = estimate_answer_tokens(body)
+        return estimated_usage(context.call, tokens)
 
     async def _send_stream(self, context: AttemptContext, stream: OpenStream, delivery: Delivery) -> None:
         exchange, relay = context.exchange, stream.relay
@@ -152,12 +163,20 @@ class Executor(Struct, frozen=True, kw_only=True):
         finally:
             stream.close()
             if relay.has_content:  # the upstream charges for what the model produced, even if the stream failed
-                exchange.usage = relay.usage or estimated_usage(context.call, relay.content_events)
+                exchange.usage = _stream_usage(context, stream, relay.content_events)
                 exchange.finish_reason = relay.finish_reason
-        exchange.usage = exchange.usage or relay.usage or estimated_usage(context.call, 0)
+        exchange.usage = exchange.usage or _stream_usage(context, stream, 0)
         exchange.error = relay.error
         if relay.error is None:
             self.attempts.succeed(context)
         else:
             self.attempts.fail(context, relay.error)
         await delivery.end(last)
+
+
+def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:
+    """Return the usage of a stream: what the upstream has reported, if it is possible, or else an estimate."""
+    usage = stream.relay.usage
+    if usage is None:
+        return estimated_usage(context.call, estimated_tokens)
+    return plausible_usage(usage, context.call, context.deployment, stream.received_bytes)

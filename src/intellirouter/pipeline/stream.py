@@ -22,7 +22,7 @@ _TURN_S: Final = 0.005
 """After this time, other requests have their turn."""
 
 
-class OpenStream(Struct, frozen=True):
+class OpenStream(Struct):
     """A stream whose first content has arrived, or that has ended without content."""
 
     response: UpstreamResponse
@@ -34,6 +34,8 @@ class OpenStream(Struct, frozen=True):
     is_complete: bool
     """The upstream has sent everything; `first` is the whole stream."""
     off_loop: OffLoop
+    received_bytes: int = 0
+    """The size of what the upstream has sent."""
 
     def close(self) -> None:
         """Release or abort the upstream response. Idempotent."""
@@ -46,10 +48,12 @@ async def open_stream(
     """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
     try:
         first = b""
+        received = 0
         while not relay.has_content and not relay.is_finished:
             chunk = await response.next_chunk()
             if not chunk:
                 break
+            received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)
             else:
@@ -60,7 +64,7 @@ async def open_stream(
         if is_complete:
             first = await _end(relay, off_loop)  # raises an error if the stream ended too early
         response.content_began()
-        return OpenStream(response, relay, losses, first, is_complete, off_loop)
+        return OpenStream(response, relay, losses, first, is_complete, off_loop, received)
     except BaseException:
         _close(response, relay)
         raise
@@ -80,6 +84,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
             await write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
             return await _end(relay, stream.off_loop)
+        stream.received_bytes += len(chunk)
         if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
             out = relay.feed(chunk)
         else:

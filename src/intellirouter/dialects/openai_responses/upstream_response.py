@@ -27,11 +27,12 @@ from intellirouter.dialects.openai.upstream_errors import (
     error_without_answer,
     read_document,
 )
+from intellirouter.dialects.openai.usage import is_outside
 from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.lenient import as_int, text_in
+from intellirouter.dialects.wire.lenient import as_int, cost_microusd, has_impossible_count, text_in
 
 _MAX_TOKENS: Final = 10**12
 """Larger counts are not plausible, and their cost would not fit the integers of the ledger."""
@@ -223,13 +224,18 @@ def read_usage(raw: Any) -> Usage | None:
     )
     cache_read = _read_count(raw.get("input_tokens_details"), "cached_tokens", total_input)
     cache_write = _read_count(raw.get("input_tokens_details"), "cache_write_tokens", total_input - cache_read)
-    reasoning = _read_count(raw.get("output_tokens_details"), "reasoning_tokens", total_output)
+    reasoning = _read_count(raw.get("output_tokens_details"), "reasoning_tokens", _MAX_TOKENS)
+    if is_outside(reasoning, total_input, total_output, as_int(raw.get("total_tokens"))):
+        total_output += reasoning
+    reasoning = min(reasoning, total_output)
     return Usage(
         input_tokens=total_input - cache_read - cache_write,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         output_tokens=total_output - reasoning,
         reasoning_tokens=reasoning,
+        is_implausible=has_impossible_count(raw.get("input_tokens"), raw.get("output_tokens")),
+        provider_cost_microusd=cost_microusd(raw.get("cost_in_usd_ticks"), per_usd=10**10),
     )
 
 

@@ -20,6 +20,7 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Answer, Route, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
+from intellirouter.pipeline.answer_bytes import content_encoding, decompress, without_byte_order_mark
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
@@ -79,22 +80,43 @@ class Executor(Struct, frozen=True, kw_only=True):
             response = await send_copies(self.upstream, deployment, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-        if response.status != 200:
+        if response.status != 200 and not 200 < response.status < 300:
             raise await self._read_error(response, route, deployment)
-        if call.is_stream:
-            relay = route.relay(call, deployment)
-            stream = await open_stream(response, relay, request.losses, self.off_loop)
-            attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-            return stream
         try:
-            body = await response.read(deployment.limits.bytes)
-            if call.is_large or is_large(body):
-                answer = await self._decode_large(route, body, call, deployment)
-            else:
-                answer = route.decode_response(body, call, deployment)
+            if call.is_stream:
+                relay = route.relay(call, deployment)
+                stream = await open_stream(response, relay, request.losses, self.off_loop)
+                attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
+                return stream
+            return await self._read_whole(context, response, route, request)
+        except errors.UpstreamMalformed as error:
+            if (unusable := _unusable(response, error)) is None:
+                raise
+            raise unusable from None
+
+    async def _read_whole(
+        self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
+    ) -> WholeAnswer:
+        limit = context.deployment.limits.bytes
+        try:
+            body = without_byte_order_mark(await response.read(limit))
+            try:
+                answer = await self._decode(context, route, body)
+            except errors.UpstreamMalformed:
+                encoding = content_encoding(response.headers)
+                plain = decompress(body, encoding, limit) if encoding else None
+                if plain is None:
+                    raise
+                answer, body = await self._decode(context, route, plain), plain
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
+
+    async def _decode(self, context: AttemptContext, route: Route, body: bytes) -> Answer:
+        call, deployment = context.call, context.deployment
+        if call.is_large or is_large(body):
+            return await self._decode_large(route, body, call, deployment)
+        return route.decode_response(body, call, deployment)
 
     async def _answer_locally(self, route: Route, call: Call, deployment: Deployment) -> Answer:
         if call.is_large:
@@ -119,6 +141,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         """Return the error that a response with another status than 200 reports."""
         try:
             text = await response.read(_MAX_ERROR_BYTES)
+            if encoding := content_encoding(response.headers):
+                text = decompress(text, encoding, _MAX_ERROR_BYTES) or b""
         except errors.UpstreamError:
             text = b""  # the status is enough to choose the error
         finally:
@@ -180,3 +204,16 @@ def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens:
     if usage is None:
         return estimated_usage(context.call, estimated_tokens)
     return plausible_usage(usage, context.call, context.deployment, stream.received_bytes)
+
+
+def _unusable(response: UpstreamResponse, error: errors.UpstreamMalformed) -> errors.UpstreamError | None:
+    """Return the error for an answer that was paid for and would be as useless a second time; None for all others."""
+    if isinstance(error, errors.UpstreamAnswerTooLarge):
+        return None
+    if encoding := content_encoding(response.headers):
+        return errors.UpstreamAnswerUnusable(
+            f"The upstream compressed its answer with `{encoding[:40]}`, although it was asked not to."
+        )
+    if response.status == 200:
+        return None
+    return errors.UpstreamAnswerUnusable(f"The upstream returned HTTP {response.status} without a usable answer.")

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Loss, OffLoop, UpstreamResponse, errors
 from intellirouter.dialects import StreamRelay
+from intellirouter.pipeline.answer_bytes import without_byte_order_mark
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 
@@ -53,6 +54,8 @@ async def open_stream(
             chunk = await response.next_chunk()
             if not chunk:
                 break
+            if not received:
+                chunk = without_byte_order_mark(chunk)
             received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)

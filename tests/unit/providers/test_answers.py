@@ -50,6 +50,7 @@ def once(*writes: bytes) -> Callable[[Peer], object]:
         (UNTIL_CLOSE, b""),
         (b"HTTP/1.0 200 OK\r\n\r\nhello", b"hello"),
         (b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", b"hello"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx: y\r\ncontent-length:5\r\n\r\nhello", b"hello"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n", b""),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"hello"), b"hello"),

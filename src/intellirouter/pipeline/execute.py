@@ -85,7 +85,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         try:
             if call.is_stream:
                 relay = route.relay(call, deployment)
-                stream = await open_stream(response, relay, request.losses, self.off_loop)
+                stream = await open_stream(
+                    response, relay, request.losses, self.off_loop, partial(route.relay_whole, call, deployment)
+                )
                 attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
                 return stream
             return await self._read_whole(context, response, route, request)

@@ -44,9 +44,16 @@ class OpenStream(Struct):
 
 
 async def open_stream(
-    response: UpstreamResponse, relay: StreamRelay, losses: tuple[Loss, ...], off_loop: OffLoop
+    response: UpstreamResponse,
+    relay: StreamRelay,
+    losses: tuple[Loss, ...],
+    off_loop: OffLoop,
+    relay_whole: Callable[[], StreamRelay | None],
 ) -> OpenStream:
-    """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
+    """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible.
+
+    `relay_whole` returns the relay for a JSON document instead of a stream.
+    """
     try:
         first = b""
         received = 0
@@ -56,6 +63,8 @@ async def open_stream(
                 break
             if not received:
                 chunk = without_byte_order_mark(chunk)
+                if chunk.startswith(b"{"):
+                    relay = relay_whole() or relay
             received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)

@@ -50,7 +50,6 @@ def once(*writes: bytes) -> Callable[[Peer], object]:
         (UNTIL_CLOSE, b""),
         (b"HTTP/1.0 200 OK\r\n\r\nhello", b"hello"),
         (b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", b"hello"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx: y\r\ncontent-length:5\r\n\r\nhello", b"hello"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n", b""),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"hello"), b"hello"),
@@ -346,3 +345,18 @@ def test_response_may_be_split_anywhere(loop_factory: Callable[[], asyncio.Abstr
         assert len(server.peers) == 1
         runner.run(pool.close())
         runner.run(context.__aexit__(None, None, None))
+
+
+TWICE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx: y\r\ncontent-length:5\r\n\r\nhello"
+
+
+async def test_an_equal_content_length_is_ignored(pool: UpstreamPool) -> None:
+    async with serving(once(TWICE)) as server:
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
+        assert await response.read(100) == b"hello"
+
+
+async def test_another_content_length_is_an_error_that_is_not_repeated(pool: UpstreamPool) -> None:
+    async with serving(once(TWICE.replace(b"length:5", b"length:6"))) as server:
+        with pytest.raises(errors.UpstreamAnswerUnusable, match="Content-Length"):
+            await call(pool, server.deployment())

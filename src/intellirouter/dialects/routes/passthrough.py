@@ -25,6 +25,8 @@ from intellirouter.dialects.protocols import (
     StreamEncoder,
     StreamRelay,
 )
+from intellirouter.dialects.routes.other_mode import decode_whole, is_stream_of
+from intellirouter.dialects.routes.translation import relay_of_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
@@ -129,9 +131,11 @@ class ChatPassthrough(Route):
         return self._upstream.relay_request(call, deployment)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        response = self._upstream.decode(body, deployment)
+        response = decode_whole(self._upstream, body, deployment)
         check_limits(response, deployment.limits)
         changed: bytes | None = None
+        if is_stream_of(self._upstream, body):
+            changed = self._client.encode(response, call, LossReport())
         if not call.needs.isdisjoint(CHECKED_NEEDS):
             repaired = validate_answer(response, conversation_of(call, self._client.decode))
             if repaired != response:
@@ -146,6 +150,9 @@ class ChatPassthrough(Route):
         limits = deployment.limits
         guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
         return self.stream_class(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        return relay_of_whole(self._client, self._upstream, call, deployment)
 
     def decoder(self, deployment: Deployment) -> StreamDecoder:
         """Return the decoder for a stream, which is watched but not translated."""
@@ -207,6 +214,9 @@ class EditedPassthrough(Route):
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         return self._passthrough.relay(call, deployment)
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        return self._passthrough.relay_whole(call, deployment)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock

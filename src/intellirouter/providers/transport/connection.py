@@ -97,7 +97,8 @@ class Connection(asyncio.Protocol):
             elif self.is_complete or not self.is_busy:
                 self.close()  # bytes after a complete response: the connection is out of sync
             else:
-                self._fail(errors.UpstreamMalformed(f"The upstream sent an invalid HTTP response: {error}."))
+                kind = errors.UpstreamAnswerUnusable if "Content-Length" in str(error) else errors.UpstreamMalformed
+                self._fail(kind(f"The upstream sent an invalid HTTP response: {error}."))
         if self._non_body_bytes > _MAX_HEADER_BYTES and not self.is_complete:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
 

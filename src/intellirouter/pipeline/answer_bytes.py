@@ -1,4 +1,4 @@
-"""What upstreams do to the bytes of an answer although nobody asked for it: a compression, a byte order mark. Pure."""
+"""What upstreams do to the bytes of an answer without being asked: a compression, a byte order mark. Pure."""
 
 import zlib
 from collections.abc import Iterable

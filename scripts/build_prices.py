@@ -26,6 +26,7 @@ BUCKETS: Final = {
     "output_mtok": "output",
     "cache_read_mtok": "cache_read",
     "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
     "input_audio_mtok": "input_audio",
     "output_audio_mtok": "output_audio",
 }

@@ -34,7 +34,7 @@ class PriceEntry(Struct, frozen=True, kw_only=True):
     """What the model supports; None if it is not listed."""
     not_covered: tuple[str, ...] = ()
     """Charges that `price` does not include: `tiers` (higher prices for long prompts), `time_of_day` (lower prices at
-    night), `requests`, `web_searches`, `cache_write_1h` and others."""
+    night), `requests`, `web_searches` and others."""
 
     @property
     def is_tiered(self) -> bool:
@@ -82,7 +82,7 @@ class _Head(Struct):
 class PriceList:
     """A price list. It never changes; `version` names its source and version."""
 
-    BUCKETS: Final = ("input", "output", "cache_read", "cache_write", "input_audio", "output_audio")
+    BUCKETS: Final = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "input_audio", "output_audio")
 
     def __init__(self, data: bytes) -> None:
         """Read the content of a data file. Raises `msgspec.DecodeError` if it is not valid."""

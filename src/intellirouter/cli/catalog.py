@@ -133,6 +133,7 @@ def _model_row(entry: "catalog.PriceEntry") -> dict[str, Any]:
         "output_per_1m_usd": usd("output"),
         "cache_read_per_1m_usd": usd("cache_read"),
         "cache_write_per_1m_usd": usd("cache_write"),
+        "cache_write_1h_per_1m_usd": usd("cache_write_1h"),
         "capabilities": None if entry.capabilities is None else sorted(entry.capabilities),
         "not_covered": list(entry.not_covered),
     }

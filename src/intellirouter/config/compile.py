@@ -357,6 +357,7 @@ def compile_price(entry: PriceEntry) -> Price:
         output=pusd_per_token(entry.output_per_1m_usd),
         cache_read=optional(entry.cache_read_per_1m_usd),
         cache_write=optional(entry.cache_write_per_1m_usd),
+        cache_write_1h=optional(entry.cache_write_1h_per_1m_usd),
         input_audio=optional(entry.input_audio_per_1m_usd),
         output_audio=optional(entry.output_audio_per_1m_usd),
     )

@@ -299,6 +299,11 @@ class Price(Section):
     cache_write_per_1m_usd: Usd | None = Field(
         default=None, description="Price of input tokens that are written to the provider's prompt cache."
     )
+    cache_write_1h_per_1m_usd: Usd | None = Field(
+        default=None,
+        description="Price of input tokens that are written to the provider's prompt cache for an hour. If not set, it "
+        "is twice the price of input tokens.",
+    )
     input_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio input tokens.")
     output_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio output tokens.")
 

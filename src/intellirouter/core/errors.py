@@ -28,7 +28,8 @@
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
     │   ├── UpstreamMalformed          502  upstream_malformed
-    │   │   └── UpstreamAnswerTooLarge 502  upstream_answer_too_large (the answer exceeds a limit of the gateway)
+    │   │   ├── UpstreamAnswerTooLarge 502  upstream_answer_too_large (the answer exceeds a limit of the gateway)
+    │   │   └── UpstreamAnswerUnusable 502  upstream_answer_unusable (the vendor has worked; it is not asked again)
     │   └── AllAttemptsFailed          502  all_attempts_failed (several attempts failed for different reasons)
     ├── HostError                      a local worker failed
     │   └── ModelLoading               503  model_loading
@@ -324,6 +325,18 @@ class UpstreamAnswerTooLarge(UpstreamMalformed):
 
     code = "upstream_answer_too_large"
     retryable = False
+
+
+class UpstreamAnswerUnusable(UpstreamMalformed):
+    """The vendor has worked, and charges for it, but the gateway cannot use what it sent. The request is not repeated.
+
+    For example a compressed answer although none was requested, or a status such as 204.
+    """
+
+    code = "upstream_answer_unusable"
+    retryable = False
+    fallback = False
+    hint = "Check what is between the gateway and the provider, for example a proxy that changes responses."
 
 
 class AllAttemptsFailed(UpstreamError):

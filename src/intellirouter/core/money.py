@@ -31,6 +31,8 @@ class Price(Struct, frozen=True, kw_only=True):
     """Falls back to `input`."""
     cache_write: int | None = None
     """Falls back to `input`."""
+    cache_write_1h: int | None = None
+    """Falls back to twice `input`, as all providers with such a cache charge."""
     input_audio: int | None = None
     """Falls back to `input`."""
     output_audio: int | None = None
@@ -46,6 +48,10 @@ class Price(Struct, frozen=True, kw_only=True):
             total += usage.cache_read_tokens * (input_price if self.cache_read is None else self.cache_read)
         if usage.cache_write_tokens:
             total += usage.cache_write_tokens * (input_price if self.cache_write is None else self.cache_write)
+        if usage.cache_write_1h_tokens:
+            total += usage.cache_write_1h_tokens * (
+                2 * input_price if self.cache_write_1h is None else self.cache_write_1h
+            )
         if usage.input_audio_tokens:
             total += usage.input_audio_tokens * (input_price if self.input_audio is None else self.input_audio)
         if usage.output_audio_tokens:

@@ -10,6 +10,9 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Input tokens that were neither read from nor written to the prompt cache of the provider."""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    """Without `cache_write_1h_tokens`."""
+    cache_write_1h_tokens: int = 0
+    """Input tokens that were written to the provider's cache for an hour, which costs more."""
     output_tokens: int = 0
     """Output tokens without reasoning and audio."""
     reasoning_tokens: int = 0
@@ -17,6 +20,10 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_audio_tokens: int = 0
     is_estimated: bool = False
     """True if the upstream did not report usage, for example for an aborted stream, so that it was estimated."""
+    is_implausible: bool = False
+    """True if the upstream reported counts that are not possible, so that they were replaced by what is possible."""
+    provider_cost_microusd: int | None = None
+    """The cost that the provider itself reports, which is only recorded."""
 
     def plus(self, other: "Usage") -> "Usage":
         """Return the sum. It is an estimate if one of the two is."""
@@ -24,11 +31,14 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
             input_tokens=self.input_tokens + other.input_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             input_audio_tokens=self.input_audio_tokens + other.input_audio_tokens,
             output_audio_tokens=self.output_audio_tokens + other.output_audio_tokens,
             is_estimated=self.is_estimated or other.is_estimated,
+            is_implausible=self.is_implausible or other.is_implausible,
+            provider_cost_microusd=_sum_of(self.provider_cost_microusd, other.provider_cost_microusd),
         )
 
     @property
@@ -37,7 +47,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def total_input_tokens(self) -> int:
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.input_audio_tokens
+        cached = self.cache_read_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
+        return self.input_tokens + cached + self.input_audio_tokens
+
+    @property
+    def total_cache_write_tokens(self) -> int:
+        return self.cache_write_tokens + self.cache_write_1h_tokens
 
     @property
     def total_output_tokens(self) -> int:
@@ -45,6 +60,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NO_USAGE = Usage()
+
+
+def _sum_of(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else one + other
+
+
 BYTES_PER_TOKEN = 4
 
 

@@ -38,6 +38,7 @@ from intellirouter.dialects.registry import (
     build_dialects,
 )
 from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
 from intellirouter.dialects.wire.json_depth import check_depth, check_outline
 from intellirouter.dialects.wire.json_limits import check_json
@@ -77,6 +78,7 @@ __all__ = [
     "describe_json_error",
     "encode_error",
     "encode_error_event",
+    "estimate_answer_tokens",
     "event_stream",
     "events_of",
     "frame",

@@ -115,6 +115,10 @@ class Route(ErrorDecoder, Protocol):
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay: ...
 
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:  # noqa: ARG002
+        """Return a relay for a JSON document instead of a stream; None if the route has none, or it is a stream."""
+        return None
+
 
 class SessionRelay(Protocol):
     """Relays one session's messages between a client and an upstream. Pure."""

@@ -1,11 +1,12 @@
 """Authentication and cost: API keys and identities, and the cost of usage.
 
-Door: `KeyRing`, `Identity`, `ANONYMOUS`, `UNIDENTIFIED`, `BrowserAccess`, `request_key`, `cost_of`, `estimated_usage`.
+Door: `KeyRing`, `Identity`, `ANONYMOUS`, `UNIDENTIFIED`, `BrowserAccess`, `request_key`, `cost_of`, `estimated_usage`,
+`plausible_usage`.
 """
 
 from intellirouter.governance.browser_access import BrowserAccess
 from intellirouter.governance.identity import ANONYMOUS, UNIDENTIFIED, Identity, KeyRing
-from intellirouter.governance.ledger import cost_of, estimated_usage
+from intellirouter.governance.ledger import cost_of, estimated_usage, plausible_usage
 from intellirouter.governance.presented_key import request_key
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "KeyRing",
     "cost_of",
     "estimated_usage",
+    "plausible_usage",
     "request_key",
 ]

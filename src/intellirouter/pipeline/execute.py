@@ -14,11 +14,13 @@ from intellirouter.core import (
     Upstream,
     UpstreamRequest,
     UpstreamResponse,
+    Usage,
     errors,
     is_large,
 )
-from intellirouter.dialects import Answer, Route
-from intellirouter.governance import estimated_usage
+from intellirouter.dialects import Answer, Route, estimate_answer_tokens
+from intellirouter.governance import estimated_usage, plausible_usage
+from intellirouter.pipeline.answer_bytes import content_encoding, decompress, without_byte_order_mark
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
@@ -80,22 +82,45 @@ class Executor(Struct, frozen=True, kw_only=True):
             response = await send_copies(self.upstream, deployment, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-        if response.status != 200:
+        if response.status != 200 and not 200 < response.status < 300:
             raise await self._read_error(response, route, deployment)
-        if call.is_stream:
-            relay = route.relay(call, deployment)
-            stream = await open_stream(response, relay, request.losses, self.off_loop, deployment.credentials)
-            attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-            return stream
         try:
-            body = await response.read(deployment.limits.bytes)
-            if call.is_large or is_large(body):
-                answer = await self._decode_large(route, body, call, deployment)
-            else:
-                answer = route.decode_response(body, call, deployment)
+            if call.is_stream:
+                relay = route.relay(call, deployment)
+                relay_whole = partial(route.relay_whole, call, deployment)
+                secrets = deployment.credentials
+                stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
+                attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
+                return stream
+            return await self._read_whole(context, response, route, request)
+        except errors.UpstreamMalformed as error:
+            if (unusable := _unusable(response, error)) is None:
+                raise
+            raise unusable from None
+
+    async def _read_whole(
+        self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
+    ) -> WholeAnswer:
+        limit = context.deployment.limits.bytes
+        try:
+            body = without_byte_order_mark(await response.read(limit))
+            try:
+                answer = await self._decode(context, route, body)
+            except errors.UpstreamMalformed:
+                encoding = content_encoding(response.headers)
+                plain = decompress(body, encoding, limit) if encoding else None
+                if plain is None:
+                    raise
+                answer, body = await self._decode(context, route, plain), plain
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
+
+    async def _decode(self, context: AttemptContext, route: Route, body: bytes) -> Answer:
+        call, deployment = context.call, context.deployment
+        if call.is_large or is_large(body):
+            return await self._decode_large(route, body, call, deployment)
+        return route.decode_response(body, call, deployment)
 
     async def _answer_locally(self, route: Route, call: Call, deployment: Deployment) -> Answer:
         if call.is_large:
@@ -120,6 +145,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         """Return the error that a response with another status than 200 reports."""
         try:
             text = await response.read(_MAX_ERROR_BYTES)
+            if encoding := content_encoding(response.headers):
+                text = decompress(text, encoding, _MAX_ERROR_BYTES) or b""
         except errors.UpstreamError:
             text = b""  # the status is enough to choose the error
         finally:
@@ -129,14 +156,24 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer
-        exchange.usage = answer.usage
-        if answer.usage is None and whole.upstream_body:
-            exchange.usage = estimated_usage(context.call, len(whole.upstream_body) // 4)
+        exchange.usage = await self._usage_of(context, whole)
         exchange.finish_reason = answer.finish_reason
         if answer.losses:
             exchange.losses += answer.losses
         self.attempts.succeed(context)
         await delivery.complete(whole.upstream_body if answer.body is None else answer.body, answer.content_type)
+
+    async def _usage_of(self, context: AttemptContext, whole: WholeAnswer) -> Usage | None:
+        usage, body = whole.answer.usage, whole.upstream_body
+        if usage is not None:
+            return plausible_usage(usage, context.call, context.deployment, len(body)) if body else usage
+        if not body:
+            return None
+        if is_large(body):
+            tokens = await run_large(self.off_loop, len(body), partial(estimate_answer_tokens, body))
+        else:
+            tokens = estimate_answer_tokens(body)
+        return estimated_usage(context.call, tokens)
 
     async def _send_stream(self, context: AttemptContext, stream: OpenStream, delivery: Delivery) -> None:
         exchange, relay = context.exchange, stream.relay
@@ -151,12 +188,33 @@ class Executor(Struct, frozen=True, kw_only=True):
         finally:
             stream.close()
             if relay.has_content:  # the upstream charges for what the model produced, even if the stream failed
-                exchange.usage = relay.usage or estimated_usage(context.call, relay.content_events)
+                exchange.usage = _stream_usage(context, stream, relay.content_events)
                 exchange.finish_reason = relay.finish_reason
-        exchange.usage = exchange.usage or relay.usage or estimated_usage(context.call, 0)
+        exchange.usage = exchange.usage or _stream_usage(context, stream, 0)
         exchange.error = relay.error
         if relay.error is None:
             self.attempts.succeed(context)
         else:
             self.attempts.fail(context, relay.error)
         await delivery.end(last)
+
+
+def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:
+    """Return the usage of a stream: what the upstream has reported, if it is possible, or else an estimate."""
+    usage = stream.relay.usage
+    if usage is None:
+        return estimated_usage(context.call, estimated_tokens)
+    return plausible_usage(usage, context.call, context.deployment, stream.received_bytes)
+
+
+def _unusable(response: UpstreamResponse, error: errors.UpstreamMalformed) -> errors.UpstreamError | None:
+    """Return the error for an answer that was paid for and would be as useless a second time; None for all others."""
+    if isinstance(error, errors.UpstreamAnswerTooLarge):
+        return None
+    if encoding := content_encoding(response.headers):
+        return errors.UpstreamAnswerUnusable(
+            f"The upstream compressed its answer with `{encoding[:40]}`, although it was asked not to."
+        )
+    if response.status == 200:
+        return None
+    return errors.UpstreamAnswerUnusable(f"The upstream returned HTTP {response.status} without a usable answer.")

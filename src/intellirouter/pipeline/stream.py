@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Loss, OffLoop, Secret, UpstreamResponse, errors, mask_credentials_in_bytes
 from intellirouter.dialects import StreamRelay
+from intellirouter.pipeline.answer_bytes import without_byte_order_mark
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 
@@ -22,7 +23,7 @@ _TURN_S: Final = 0.005
 """After this time, other requests have their turn."""
 
 
-class OpenStream(Struct, frozen=True):
+class OpenStream(Struct):
     """A stream whose first content has arrived, or that has ended without content."""
 
     response: UpstreamResponse
@@ -34,6 +35,8 @@ class OpenStream(Struct, frozen=True):
     is_complete: bool
     """The upstream has sent everything; `first` is the whole stream."""
     off_loop: OffLoop
+    received_bytes: int = 0
+    """The size of what the upstream has sent."""
     secrets: tuple[Secret, ...] = ()
     """Masked in the upstream's error event, which is relayed."""
 
@@ -47,15 +50,25 @@ async def open_stream(
     relay: StreamRelay,
     losses: tuple[Loss, ...],
     off_loop: OffLoop,
+    relay_whole: Callable[[], StreamRelay | None],
     secrets: tuple[Secret, ...] = (),
 ) -> OpenStream:
-    """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible."""
+    """Read until the first content. Raises `UpstreamError`; nothing has been sent, so another attempt is possible.
+
+    `relay_whole` returns the relay for a JSON document instead of a stream.
+    """
     try:
         first = b""
+        received = 0
         while not relay.has_content and not relay.is_finished:
             chunk = await response.next_chunk()
             if not chunk:
                 break
+            if not received:
+                chunk = without_byte_order_mark(chunk)
+                if chunk.startswith(b"{"):
+                    relay = relay_whole() or relay
+            received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)
             else:
@@ -66,7 +79,7 @@ async def open_stream(
         if is_complete:
             first = await _end(relay, off_loop)  # raises an error if the stream ended too early
         response.content_began()
-        return OpenStream(response, relay, losses, first, is_complete, off_loop, secrets)
+        return OpenStream(response, relay, losses, first, is_complete, off_loop, received, secrets)
     except BaseException:
         _close(response, relay)
         raise
@@ -87,6 +100,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
         if relay.is_finished or not (chunk := await response.next_chunk()):
             last = await _end(relay, stream.off_loop)
             return last if relay.error is None else _without_secrets(last, stream)
+        stream.received_bytes += len(chunk)
         if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
             out = relay.feed(chunk)
         else:

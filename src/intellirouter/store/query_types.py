@@ -60,6 +60,7 @@ class LedgerTotal(Struct, frozen=True, kw_only=True):
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int
     output_tokens: int
     reasoning_tokens: int
     input_audio_tokens: int

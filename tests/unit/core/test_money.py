@@ -12,6 +12,7 @@ BUCKETS = {
     "input_tokens": "input",
     "cache_read_tokens": "cache_read",
     "cache_write_tokens": "cache_write",
+    "cache_write_1h_tokens": "cache_write_1h",
     "input_audio_tokens": "input_audio",
     "output_tokens": "output",
     "reasoning_tokens": "output",
@@ -46,6 +47,7 @@ def test_each_bucket_is_priced_separately(bucket: str) -> None:
 @pytest.mark.parametrize("bucket", BUCKETS)
 def test_bucket_without_a_price_falls_back_and_zero_is_a_price(bucket: str) -> None:
     side = 3 if "output" in bucket or bucket == "reasoning_tokens" else 2
+    side = 4 if bucket == "cache_write_1h_tokens" else side  # twice the price of input
     usage = Usage(**{bucket: 10})
     assert Price(input=2 * 10**6, output=3 * 10**6).cost_microusd(usage) == 10 * side
     own = BUCKETS[bucket]
@@ -62,7 +64,7 @@ counts = st.integers(0, 10**9)
 prices = st.integers(0, 10**9)
 
 
-@given(st.lists(counts, min_size=7, max_size=7), st.lists(prices, min_size=6, max_size=6))
+@given(st.lists(counts, min_size=8, max_size=8), st.lists(prices, min_size=7, max_size=7))
 def test_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: list[int]) -> None:
     table = dict(zip(dict.fromkeys(BUCKETS.values()), charged, strict=True))
     usage = Usage(**dict(zip(BUCKETS, tokens, strict=True)))

@@ -215,9 +215,12 @@ async def test_reload_applies_to_new_requests_only() -> None:
     assert other.upstream.order == "b"
 
 
-async def test_stream_request_with_a_complete_answer_fails() -> None:
+async def test_stream_request_with_a_complete_answer_is_answered_with_events() -> None:
     world = World(a=Response(ANSWER))
     await world.serve(STREAM_BODY)
-    assert isinstance(world.reply.error, errors.UpstreamError), "a complete answer is not a stream"
-    assert world.events == ["settle", "fail:upstream_malformed"]
+    assert world.reply.error is None
+    assert world.reply.body.startswith(b"data: ")
+    assert world.reply.body.endswith(b"data: [DONE]\n\n")
+    assert world.record.usage is not None
+    assert world.record.finish_reason == "stop"
     assert BODY != STREAM_BODY

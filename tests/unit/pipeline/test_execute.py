@@ -27,7 +27,7 @@ async def test_complete_answer_is_recorded_with_usage_and_cost() -> None:
 async def test_missing_usage_of_an_answer_is_estimated_and_marked() -> None:
     world = World(a=Response(b'{"choices":[{"message":{"role":"assistant","content":"hi!"},"finish_reason":"stop"}]}'))
     await world.serve()
-    assert world.record.usage == Usage(input_tokens=15, output_tokens=21, is_estimated=True)
+    assert world.record.usage == Usage(input_tokens=15, output_tokens=1, is_estimated=True)
 
 
 async def test_times_of_an_answer_are_recorded() -> None:
@@ -159,8 +159,6 @@ async def test_stream_that_breaks_after_its_first_content_ends_with_one_error_ev
         ((*EVENTS[:3], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=2, is_estimated=True)),
         ((EVENTS[2], b"data: [DONE]\n\n"), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
         (EVENTS[2:], Usage(input_tokens=3, output_tokens=2)),
-        ((b"data: [DONE]\n\n",), Usage(input_tokens=19, output_tokens=0, is_estimated=True)),
-        (EVENTS[3:], Usage(input_tokens=3, output_tokens=2)),
     ],
 )
 async def test_usage_of_a_stream_is_reported_or_estimated(events: tuple[bytes, ...], usage: Usage) -> None:
@@ -168,6 +166,14 @@ async def test_usage_of_a_stream_is_reported_or_estimated(events: tuple[bytes, .
     world = World(a=Response(*events))
     await world.serve(STREAM_BODY)
     assert (world.reply.error, world.record.usage) == (None, usage)
+
+
+@pytest.mark.parametrize("events", [(b"data: [DONE]\n\n",), EVENTS[3:]])
+async def test_a_stream_without_an_answer_is_a_failure(events: tuple[bytes, ...]) -> None:
+    world = World(a=Response(*events))
+    await world.serve(STREAM_BODY)
+    assert isinstance(world.reply.error, errors.UpstreamMalformed)
+    assert world.board.of("a").failures == 1
 
 
 async def test_error_event_of_the_upstream_is_passed_on_and_counts_as_a_failure() -> None:

@@ -63,7 +63,7 @@ async def test_content_that_arrives_with_the_end_is_not_lost() -> None:
     response: Any = Response(b"x", b"y")
     relay: Any = LateRelay()
     exchange: Any = None
-    stream = await open_stream(response, relay, (), OffLoop())
+    stream = await open_stream(response, relay, (), OffLoop(), lambda: None)
     assert stream.is_complete
     last = await relay_stream(stream, Delivery(exchange, reply, (), lambda _: None))
     assert reply.sent + last == b"[all of it][end]"

@@ -352,3 +352,18 @@ async def test_credential_in_an_error_response_does_not_leave_the_transport(pool
     body = f'{{"error": "bad key {key}"}}'.encode()
     async with serving(lambda peer: peer.serve(answer(body, status=401))) as server:
         assert await call(pool, server.deployment(credentials=(key,))) == b'{"error": "bad key ***"}'
+
+
+TWICE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx: y\r\ncontent-length:5\r\n\r\nhello"
+
+
+async def test_an_equal_content_length_is_ignored(pool: UpstreamPool) -> None:
+    async with serving(once(TWICE)) as server:
+        response = await pool.send(server.deployment(), UpstreamRequest(path="/x", body=b"{}"))
+        assert await response.read(100) == b"hello"
+
+
+async def test_another_content_length_is_an_error_that_is_not_repeated(pool: UpstreamPool) -> None:
+    async with serving(once(TWICE.replace(b"length:5", b"length:6"))) as server:
+        with pytest.raises(errors.UpstreamAnswerUnusable, match="Content-Length"):
+            await call(pool, server.deployment())

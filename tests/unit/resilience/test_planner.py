@@ -17,7 +17,13 @@ ERRORS = [
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.GatewayError) and kind is not errors.GatewayError
 ]
-FINAL = (errors.ClientError, errors.PolicyError, errors.InternalError, errors.UpstreamRejected)
+FINAL = (
+    errors.ClientError,
+    errors.PolicyError,
+    errors.InternalError,
+    errors.UpstreamRejected,
+    errors.UpstreamAnswerUnusable,
+)
 PERMANENT = (
     errors.UnsupportedFeature,
     errors.UpstreamAuthFailed,

@@ -33,11 +33,14 @@ def test_every_column_comes_from_its_field(make_record: Make) -> None:
             input_tokens=1,
             cache_read_tokens=2,
             cache_write_tokens=3,
+            cache_write_1h_tokens=8,
             output_tokens=4,
             reasoning_tokens=5,
             input_audio_tokens=6,
             output_audio_tokens=7,
             is_estimated=True,
+            is_implausible=True,
+            provider_cost_microusd=9,
         ),
     )
     body = msgspec.json.encode(record)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import errors
+from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 
 TYPES: Final = {
     401: "authentication_error",
@@ -22,6 +23,8 @@ TYPES: Final = {
 }
 """The types of errors by status."""
 OVERLOADED: Final = 529
+_TOO_LONG: Final = "prompt is too long"
+"""Anthropic's words for a conversation that exceeds the context. Clients compact it when they see them."""
 
 
 class AnthropicErrors:
@@ -43,6 +46,8 @@ class AnthropicErrors:
         status = self.status(error)
         kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
         message = errors.join_sentences(error.located_message, error.hint)
+        if error.code == CONTEXT_LENGTH and _TOO_LONG not in message:
+            message = f"{_TOO_LONG}: {message}"
         return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
 
     def encode_event(self, error: errors.GatewayError) -> bytes:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import Stop, StopReason
+from intellirouter.dialects.wire.lenient import has_impossible_count
 
 _STOP_REASONS: Final[dict[str, StopReason]] = {
     "end_turn": "stop",
@@ -42,6 +43,9 @@ _MAX_TOKENS: Final = 10**12
 """Higher counts are wrong, and their price would exceed the range of the ledger's integers."""
 
 
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
 def read_stop(reason: str, sequence: Any, details: Any) -> Stop:
     """Read a stop reason. An unknown one counts as a normal end; its name is stored in `raw`."""
     explanation = details.get("explanation") if isinstance(details, dict) else None
@@ -71,7 +75,10 @@ class UsageCounts(Struct):
     output_tokens: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    """Including `cache_write_1h`."""
+    cache_write_1h: int = 0
     thinking: int = 0
+    is_implausible: bool = False
 
     def update(self, raw: dict[str, Any]) -> None:
         """Read a usage object with cumulative counts. Missing, invalid and zero counts do not replace earlier ones."""
@@ -79,6 +86,14 @@ class UsageCounts(Struct):
         self.output_tokens = _read_count(raw, "output_tokens") or self.output_tokens
         self.cache_read = _read_count(raw, "cache_read_input_tokens") or self.cache_read
         self.cache_write = _read_count(raw, "cache_creation_input_tokens") or self.cache_write
+        written = raw.get("cache_creation")
+        if isinstance(written, dict):
+            self.cache_write_1h = _read_count(written, "ephemeral_1h_input_tokens") or self.cache_write_1h
+            self.cache_write = max(
+                self.cache_write, self.cache_write_1h + _read_count(written, "ephemeral_5m_input_tokens")
+            )
+        if has_impossible_count(*map(raw.get, _COUNTS)):
+            self.is_implausible = True
         details = raw.get("output_tokens_details")
         if isinstance(details, dict):
             self.thinking = _read_count(details, "thinking_tokens") or self.thinking
@@ -88,9 +103,11 @@ class UsageCounts(Struct):
         return Usage(
             input_tokens=self.input_tokens,
             cache_read_tokens=self.cache_read,
-            cache_write_tokens=self.cache_write,
+            cache_write_tokens=self.cache_write - self.cache_write_1h,
+            cache_write_1h_tokens=self.cache_write_1h,
             output_tokens=self.output_tokens - thinking,
             reasoning_tokens=thinking,
+            is_implausible=self.is_implausible,
         )
 
 
@@ -107,10 +124,15 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     """Write a usage object."""
     counts: dict[str, Any] = {
         "input_tokens": usage.input_tokens + usage.input_audio_tokens,
-        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_creation_input_tokens": usage.total_cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.total_output_tokens,
     }
+    if usage.cache_write_1h_tokens:
+        counts["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        }
     if usage.reasoning_tokens:
         counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return counts

@@ -10,9 +10,11 @@ from msgspec import Struct
 
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
+from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
+_MESSAGES: Final = ("message", "error_message", "detail", "msg")
 _STATUSES: Final = {kind: status for status, kind in TYPES.items()} | {
     "invalid_request_error": 400,
     "api_error": 500,
@@ -28,7 +30,6 @@ _NO_CREDIT_CODES: Final = frozenset(
 )
 _NO_CREDIT_MESSAGE: Final = "credit balance is too low"
 """Anthropic returns this message with status 400."""
-_TOO_LONG_MESSAGES: Final = ("prompt is too long", "exceed context limit")
 
 
 class _ErrorDetails(Struct):
@@ -65,13 +66,21 @@ def decode_error(
 def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
     """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
     kind, message, code = _read_error(document, body)
-    return _build_error(_ErrorDetails(_STATUSES.get(kind, 500), "The upstream", body, kind, message, code))
+    inner = document.get("error") if isinstance(document, dict) else None
+    # Compatible servers use the codes of other vendors.
+    status = _STATUSES.get(kind) or status_in_document(inner, document)
+    if not status:
+        status = 400 if rejection_cause(message, code, kind) else 500
+    return _build_error(_ErrorDetails(status, "The upstream", body, kind, message, code))
 
 
 def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
     status, kind = details.status, details.kind
+    cause = rejection_cause(details.message, details.code, kind)
     error: errors.UpstreamError
-    if details.is_out_of_credit:
+    if applies_to_status(cause, status) and not details.is_out_of_credit:
+        error = _rejected(details, cause)
+    elif details.is_out_of_credit:
         error = errors.UpstreamQuotaExhausted(
             details.sentence("has no credit or quota left"), status=429 if status == 429 else 502
         )
@@ -86,7 +95,7 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
             details.sentence("is rate limited"), code=details.code, retry_after_s=details.retry_after_s
         )
     elif 400 <= status < 500 and kind not in {"overloaded_error", "api_error"}:
-        error = _rejected(details)
+        error = _rejected(details, None)
     elif 300 <= status < 400:
         error = errors.UpstreamMalformed(f"{details.source} returned a redirect (HTTP {status}). Check its base_url.")
     else:
@@ -98,12 +107,10 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
     return error
 
 
-def _rejected(details: _ErrorDetails) -> errors.UpstreamError:
-    code, message = details.code, details.message
-    if code is None and any(phrase in message for phrase in _TOO_LONG_MESSAGES):
-        code = "context_length_exceeded"
-    message = message or f"{details.source} rejected the request (HTTP {details.status})."
-    error = errors.UpstreamRejected(message, code=code, status=details.status)
+def _rejected(details: _ErrorDetails, cause: str | None) -> errors.UpstreamError:
+    message = details.message or f"{details.source} rejected the request (HTTP {details.status})."
+    status = details.status if cause is None else 400
+    error = errors.UpstreamRejected(message, code=cause or details.code, status=status)
     error.vendor_body = details.body
     return error
 
@@ -116,7 +123,8 @@ def _read_error(document: Any, body: bytes) -> tuple[str, str, str | None]:
     inner = document.get("error") or document
     if not isinstance(inner, dict):
         return "", str(inner)[:_MAX_MESSAGE_CHARS], None
-    kind, message, details = inner.get("type"), inner.get("message"), inner.get("details")
+    kind, details = inner.get("type") or inner.get("error_type"), inner.get("details")
+    message = next((inner[name] for name in _MESSAGES if inner.get(name)), "")
     code = details.get("error_code") if isinstance(details, dict) else None
     return (
         kind if isinstance(kind, str) else "",

@@ -11,6 +11,7 @@ from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part
 from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, read_usage
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
+from intellirouter.dialects.error_causes import is_error_document
 from intellirouter.dialects.ir import Choice, Media, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
 from intellirouter.dialects.wire.lenient import text_in
@@ -38,6 +39,8 @@ def decode_response(body: bytes, origin: str = "") -> Response:
         raise decode_error_document(message, body)
     content = message.get("content")
     if not isinstance(content, list):
+        if is_error_document(message):
+            raise decode_error_document(message, body)
         raise errors.UpstreamMalformed("The upstream returned a message without `content`.")
     parts = _read_parts(content, origin)
     usage = message.get("usage")

@@ -12,9 +12,11 @@ from msgspec import Meta, Struct
 from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
+from intellirouter.dialects.anthropic_messages.client_errors import parse_json
 from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
+from intellirouter.dialects.error_causes import is_error_document
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     ChoiceFinished,
@@ -121,6 +123,19 @@ class MessageStreamDecoder:
         self._deltas = self._DELTAS
 
     @property
+    def implied_finish(self) -> bytes:
+        """The event with the stop reason, if the upstream has left it out; otherwise empty."""
+        if not self._is_finished or self._has_stop:
+            return b""
+        reason = "tool_use" if self._has_calls else "end_turn"
+        event = {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": None},
+            "usage": {"output_tokens": self._counts.output_tokens},
+        }
+        return b"event: message_delta\ndata: " + msgspec.json.encode(event) + b"\n\n"
+
+    @property
     def buffered_bytes(self) -> int:
         return self._reader.buffered_bytes
 
@@ -159,10 +174,14 @@ class MessageStreamDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() == b"[DONE]":
                 return  # the end of OpenAI streams, which some gateways add
+            if is_error_document(document := parse_json(data)):
+                raise decode_error_document(document, data) from None
             message = f"The upstream sent an invalid event: {describe_json_error(error)}."
             raise errors.UpstreamMalformed(message) from None
         if event.type == "error" or (event.type is None and event.error):
             raise decode_error_document({"error": event.error or {}}, data)
+        if event.type is None and is_error_document(document := parse_json(data)):
+            raise decode_error_document(document, data)
         handler = self._handlers.get(event.type or "")
         if handler is not None:  # pings and unknown events are ignored
             handler(self, event)
@@ -291,6 +310,8 @@ class MessageStreamDecoder:
 
     def _on_message_stop(self, event: _WireEvent) -> None:  # noqa: ARG002 - it is empty
         self._close_all_blocks()
+        if not self._has_stop and not self._part_count:
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         if not self._has_stop:
             reason = "tool_use" if self._has_calls else "end_turn"
             self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))

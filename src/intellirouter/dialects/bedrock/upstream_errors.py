@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
+from intellirouter.dialects.error_causes import CONTEXT_LENGTH, rejection_cause
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 
 _MAX_MESSAGE_CHARS: Final = 2000
@@ -40,6 +41,7 @@ _AUTH_EXCEPTIONS: Final = frozenset(
     }
 )
 _RATE_LIMIT_EXCEPTIONS: Final = frozenset({"ThrottlingException", "TooManyRequestsException", "Throttling"})
+_MODEL_EXCEPTIONS: Final = frozenset({"ModelErrorException", "ModelStreamErrorException", "InternalServerException"})
 _MODEL_MISSING_MESSAGES: Final = (
     "model identifier is invalid",
     "on-demand throughput",
@@ -47,7 +49,6 @@ _MODEL_MISSING_MESSAGES: Final = (
     "inference profile",
 )
 """Messages of validation errors that are caused by the deployment's model, not by the request."""
-_TOO_LONG_MESSAGES: Final = ("too long", "context window", "context length", "maximum context", "input length")
 _UNSUPPORTED_MESSAGES: Final = (
     "doesn't support",
     "does not support",
@@ -111,6 +112,8 @@ def _build_error(status: int, kind: str, message: str, source: str) -> errors.Up
         return errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
     if kind in _RATE_LIMIT_EXCEPTIONS:
         return errors.UpstreamRateLimited(_sentence(f"{source} is rate limited", message))
+    if kind in _MODEL_EXCEPTIONS and rejection_cause(message) == CONTEXT_LENGTH:
+        return errors.UpstreamRejected(message, code=CONTEXT_LENGTH, status=400)
     if kind in _BUILDERS:
         return _BUILDERS[kind](source, message)
     if kind == "ValidationException" or 400 <= status < 500:
@@ -125,8 +128,8 @@ def _rejected(status: int, message: str, name: str, source: str) -> errors.Upstr
     lower = message.lower()
     if any(phrase in lower for phrase in _MODEL_MISSING_MESSAGES):
         return errors.UpstreamModelMissing(_sentence(source, message))
-    if any(phrase in lower for phrase in _TOO_LONG_MESSAGES):
-        return errors.UpstreamRejected(message, code="context_length_exceeded", status=status)
+    if (cause := rejection_cause(message)) is not None:
+        return errors.UpstreamRejected(message, code=cause, status=400)
     if any(phrase in lower for phrase in _UNSUPPORTED_MESSAGES):
         return errors.UnsupportedFeature(_sentence(source, message))
     return errors.UpstreamRejected(message, status=status)

@@ -24,7 +24,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
 )
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int, has_impossible_count
 from intellirouter.dialects.wire.sse import check_utf8
 
 _STOP_REASONS: Final[dict[str, StopReason]] = {
@@ -88,7 +88,21 @@ def read_usage(usage: dict[str, Any] | None) -> Usage | None:
         return None
     names = ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "outputTokens")
     fresh, read, written, output = (min(as_int(usage.get(name)), _MAX_TOKENS) for name in names)
-    return Usage(input_tokens=fresh, cache_read_tokens=read, cache_write_tokens=written, output_tokens=output)
+    details = usage.get("cacheDetails")
+    one_hour = sum(
+        as_int(each.get("inputTokens"))
+        for each in (details if isinstance(details, list) else ())
+        if isinstance(each, dict) and each.get("ttl") == "1h"
+    )
+    one_hour = min(one_hour, written)
+    return Usage(
+        input_tokens=fresh,
+        cache_read_tokens=read,
+        cache_write_tokens=written - one_hour,
+        cache_write_1h_tokens=one_hour,
+        output_tokens=output,
+        is_implausible=has_impossible_count(*map(usage.get, names)),
+    )
 
 
 def decode_response(body: bytes, origin: str) -> Response:

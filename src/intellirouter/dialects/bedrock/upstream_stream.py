@@ -179,6 +179,8 @@ class ConverseStreamDecoder:
 
     def on_message_stop(self, event: _Event, events: list[Event]) -> None:
         self._close_all_blocks(events)
+        if not event.stop_reason and not self._part_count:
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         self._has_stopped = True
         events.append(ChoiceFinished(stop=read_stop(event.stop_reason or "", event.additional_fields)))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import errors
+from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 
 _STATUS_NAMES: Final = {
     400: "INVALID_ARGUMENT",
@@ -32,6 +33,8 @@ _STATUS_NAMES: Final = {
 }
 _TYPE: Final = "type.googleapis.com/google.rpc."
 _DOMAIN: Final = "intellirouter"
+_TOO_LONG: Final = "exceeds the maximum number of tokens allowed"
+"""Google's words for a conversation that exceeds the context."""
 
 
 class GeminiErrors:
@@ -58,6 +61,8 @@ def encode_error(error: errors.GatewayError) -> bytes:
             return msgspec.json.encode({"error": envelope})
     name = _STATUS_NAMES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
     message = errors.join_sentences(error.located_message, error.hint)
+    if error.code == CONTEXT_LENGTH and _TOO_LONG not in message:
+        message = f"The input token count {_TOO_LONG}: {message}"
     body = {"code": error.status, "message": message, "status": name, "details": _details(error)}
     return msgspec.json.encode({"error": body})
 

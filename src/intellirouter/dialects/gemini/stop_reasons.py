@@ -11,7 +11,7 @@ from typing import Any, Final
 from intellirouter.core import Usage
 from intellirouter.dialects.gemini.wire import objects_in, optional_text
 from intellirouter.dialects.ir import Stop, StopReason
-from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.lenient import as_int, has_impossible_count
 
 _REASONS: Final[dict[str, StopReason]] = {
     "STOP": "stop",
@@ -55,6 +55,9 @@ _EXACT_REASONS: Final = frozenset({"stop", "tool_calls", "length", "content_filt
 _UNSPECIFIED: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
 _MAX_TOKENS: Final = 10**12
 """Higher counts are wrong, and their price would exceed the range of the ledger's integers."""
+
+
+_COUNTS: Final = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
 
 
 def read_stop(candidate: dict[str, Any], *, has_calls: bool) -> Stop | None:
@@ -110,6 +113,7 @@ def read_usage(raw: Any) -> Usage | None:
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        is_implausible=has_impossible_count(*map(raw.get, _COUNTS)),
     )
 
 

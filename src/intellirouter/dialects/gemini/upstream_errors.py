@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
+from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 
@@ -64,6 +65,8 @@ class _ErrorDetails(Struct):
     reason: str = ""
     param: str | None = None
     retry_after_s: float | None = None
+    cause: str | None = None
+    """Why the vendor refuses the request, if it is one of `error_causes`."""
 
     def sentence(self, problem: str) -> str:
         """Return a description of the error, followed by Google's message."""
@@ -88,7 +91,9 @@ def _read_error_object(error: Any) -> _ErrorDetails:
         return _ErrorDetails(str(error)[:_MAX_MESSAGE_CHARS])
     name, code = optional_text(error.get("status")), error.get("code")
     status = code if type(code) is int and 400 <= code < 600 else _STATUS_BY_NAME.get(name, 0)
-    details = _ErrorDetails(optional_text(error.get("message"))[:_MAX_MESSAGE_CHARS], status, name)
+    message = optional_text(error.get("message") or error.get("error_message") or error.get("detail"))
+    details = _ErrorDetails(message[:_MAX_MESSAGE_CHARS], status or status_in_document(error), name)
+    details.cause = rejection_cause(details.message, code, error.get("type"), error.get("error_type"))
     for detail in objects_in(error.get("details")):
         _read_detail(optional_text(detail.get("@type")).rpartition(".")[2], detail, details)
     return details
@@ -126,11 +131,13 @@ def decode_error(
 def decode_error_object(error: Any, source: str, body: bytes) -> errors.UpstreamError:
     """Decode an error in a stream or in a response with status 200. Its class depends on its code."""
     details = _read_error_object(error)
-    return _build_error(details.status or 500, details, source, body)
+    return _build_error(details.status or (400 if details.cause else 500), details, source, body)
 
 
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
     sentence = details.sentence
+    if applies_to_status(details.cause, status) and details.reason not in _CREDENTIAL_REASONS:
+        return _rejected(400, details, source, body)
     if status in {401, 403} or details.reason in _CREDENTIAL_REASONS:
         return errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
     if _is_account_error(status, details):
@@ -144,11 +151,15 @@ def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) 
     if details.name == "FAILED_PRECONDITION":
         return errors.UpstreamAuthFailed(sentence(f"{source} does not serve the account or its location"))
     if 400 <= status < 500 and status not in {408, 499}:
-        message = details.message or f"{source} rejected the request (HTTP {status})."
-        rejected = errors.UpstreamRejected(message, param=details.param, status=status)
-        rejected.vendor_body = body
-        return rejected
+        return _rejected(status, details, source, body)
     return _server_error(status, details, source)
+
+
+def _rejected(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
+    message = details.message or f"{source} rejected the request (HTTP {status})."
+    error = errors.UpstreamRejected(message, code=details.cause, param=details.param, status=status)
+    error.vendor_body = body
+    return error
 
 
 def _server_error(status: int, details: _ErrorDetails, source: str) -> errors.UpstreamError:

@@ -7,6 +7,7 @@ them in every chunk.
 from typing import Any, Final
 
 from intellirouter.core import Deployment, Usage, errors, new_id
+from intellirouter.dialects.error_causes import is_error_document
 from intellirouter.dialects.gemini.citations import read_citations, read_logprobs
 from intellirouter.dialects.gemini.client_contents import media_kind
 from intellirouter.dialects.gemini.stop_reasons import read_block_reason, read_stop, read_usage
@@ -184,6 +185,9 @@ def _file_media(file: dict[str, Any], token: Opaque | None) -> Media:
     return Media(kind=media_kind(media_type), source=source, name=optional_text(file.get("displayName")), token=token)
 
 
+_ANSWER_MEMBERS: Final = frozenset({"candidates", "promptFeedback", "usageMetadata"})
+
+
 class ResponseReader:
     """Reads one response, chunk by chunk."""
 
@@ -209,6 +213,8 @@ class ResponseReader:
             raise errors.UpstreamMalformed("The upstream did not return a JSON object.")
         if document.get("error"):
             raise decode_error_object(document["error"], self._name, body)
+        if document.keys().isdisjoint(_ANSWER_MEMBERS) and is_error_document(document):
+            raise decode_error_object(document, self._name, body)
         events: list[Event] = []
         if not self._has_started:
             self._has_started = True

@@ -8,7 +8,6 @@ from intellirouter.dialects.openai import upstream_errors
 
 _UNSUPPORTED: Final = "does not support"
 """`MODEL does not support tools` (thinking, vision, generate, …). Another model may support it."""
-_TOO_LONG: Final = ("context length", "context window", "exceeds the available context")
 
 
 def decode_error(
@@ -22,6 +21,4 @@ def decode_error(
         return error
     if _UNSUPPORTED in error.message:
         return errors.UnsupportedFeature(errors.as_sentence(f"{deployment}: {error.message}"))
-    if any(phrase in error.message for phrase in _TOO_LONG):
-        error.code = "context_length_exceeded"
     return error

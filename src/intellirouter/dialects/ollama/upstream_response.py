@@ -34,10 +34,14 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.ollama.wire import DIALECT
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import (
+    decode_error_in_200,
+    decode_error_in_stream,
+    error_without_answer,
+)
 from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.large_json import check_size
-from intellirouter.dialects.wire.lenient import as_int, epoch_s
+from intellirouter.dialects.wire.lenient import as_int, epoch_s, has_impossible_count
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8
 
@@ -109,9 +113,19 @@ def _decode(data: bytes) -> _Line:
         check_size(data)
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (reported := error_without_answer(data)) is not None:
+            raise reported from None
         raise errors.UpstreamMalformed(
             f"The upstream returned an invalid Ollama response: {describe_json_error(error)}."
         ) from None
+
+
+def _raise_other_error(line: _Line, data: bytes) -> None:
+    """Raise the error of a line without an answer that reports one in other words than Ollama's."""
+    if line.message is None and line.response is None and line.done is None:
+        error = error_without_answer(data)
+        if error is not None:
+            raise error
 
 
 def _message_of(line: _Line) -> _Message:
@@ -126,7 +140,11 @@ def _usage_of(line: _Line) -> Usage | None:
     if line.prompt_eval_count is None and line.eval_count is None:
         return None
     input_tokens, output_tokens = as_int(line.prompt_eval_count), as_int(line.eval_count)
-    return Usage(input_tokens=min(input_tokens, _MAX_TOKENS), output_tokens=min(output_tokens, _MAX_TOKENS))
+    return Usage(
+        input_tokens=min(input_tokens, _MAX_TOKENS),
+        output_tokens=min(output_tokens, _MAX_TOKENS),
+        is_implausible=has_impossible_count(line.prompt_eval_count, line.eval_count),
+    )
 
 
 def _stop_of(line: _Line, *, has_calls: bool) -> Stop:
@@ -151,6 +169,7 @@ def decode_response(body: bytes) -> Response:
     line = _decode(body)
     if line.error:
         raise decode_error_in_200(body)
+    _raise_other_error(line, body)
     if line.message is None and line.response is None:
         raise errors.UpstreamMalformed("The upstream returned an Ollama response without `message`.")
     message = _message_of(line)
@@ -224,6 +243,7 @@ class LineDecoder:
         line = _decode(data)
         if line.error:
             raise decode_error_in_stream(data)
+        _raise_other_error(line, data)
         if not self._has_started:
             self._has_started = True
             events.append(StreamStarted(model=line.model or "", created_s=epoch_s(line.created_at)))
@@ -276,6 +296,8 @@ class LineDecoder:
         ]
 
     def _finish(self, line: _Line, events: list[Event]) -> None:
+        if not self._parts and not line.done_reason and line.prompt_eval_count is None and line.eval_count is None:
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         self._has_ended = True
         self._close(events)
         events.append(ChoiceFinished(stop=_stop_of(line, has_calls=self._has_calls)))

@@ -3,6 +3,7 @@
 import msgspec
 
 from intellirouter.core import errors
+from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 
 
 class OpenAIErrors:
@@ -51,7 +52,9 @@ def _vendor_envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
     if not isinstance(envelope.get("message"), str):
         return None
     defaults = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    if envelope.keys() >= defaults.keys():
+    has_code = error.code != CONTEXT_LENGTH or envelope.get("code") == CONTEXT_LENGTH
+    if has_code and envelope.keys() >= defaults.keys():
         return body
-    document["error"] = {**defaults, **envelope}
+    # Clients compact the conversation when they see OpenAI's code, which other vendors do not send.
+    document["error"] = {**defaults, **envelope} if has_code else {**defaults, **envelope, "code": error.code}
     return msgspec.json.encode(document)

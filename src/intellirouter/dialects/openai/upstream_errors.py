@@ -8,56 +8,90 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from intellirouter.core import Clock, errors, read_retry_after_s
+from intellirouter.dialects.error_causes import (
+    applies_to_status,
+    is_error_document,
+    rejection_cause,
+    status_in_document,
+)
 
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """The codes of errors that mean that the account has no credit left."""
 _STATUS_OUT: Final = {503: 503, 529: 503}
+_MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
+
+
+class _Envelope(Struct):
+    """The content of an error document of any vendor."""
+
+    message: str = ""
+    code: str | None = None
+    param: str | None = None
+    kind: str = ""
+    """The `type` of the error."""
+    claimed_status: int = 0
+    """The HTTP status that the document itself claims, which matters if it arrives with status 200."""
+
+    @property
+    def specific_code(self) -> str | None:
+        """The code, unless it only repeats an HTTP status."""
+        return None if self.code is None or self.code.isdigit() else self.code
 
 
 def decode_error(
     status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
 ) -> errors.UpstreamError:
     """Return the gateway error for a vendor's error response."""
-    message, code, param = _read_envelope(body)
-    if code is not None and code.isdigit():
-        code = None  # The code only repeats the status.
-    wait_s = retry_after_s(headers, clock)
+    error = build_error(status, _read_envelope(body), deployment, body)
+    if isinstance(error, errors.UpstreamRateLimited | errors.UpstreamUnavailable):
+        error.retry_after_s = retry_after_s(headers, clock)
+    return error
+
+
+def build_error(status: int, envelope: _Envelope, source: str, body: bytes) -> errors.UpstreamError:
+    """Return the gateway error for an error with this HTTP status. `source` is the subject of its message."""
+    message, code = envelope.message, envelope.specific_code
+    cause = rejection_cause(message, envelope.code, envelope.kind)
     error: errors.UpstreamError
-    if status in {401, 403}:
-        error = errors.UpstreamAuthFailed(_sentence(f"{deployment} rejected the credential", message))
+    if applies_to_status(cause, status):
+        error = _rejected(message or f"{source} rejected the request.", cause, envelope.param, 400, body)
+    elif status in {401, 403}:
+        error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
     elif status == 402 or code in ACCOUNT_CODES:
-        error = _account_error(status, deployment, message, code)
+        error = _account_error(status, source, message, code)
     elif status == 404:
         error = errors.UpstreamModelMissing(
-            _sentence(f"{deployment} does not know this model or path (HTTP 404)", message), code=code
+            _sentence(f"{source} does not know this model or path (HTTP 404)", message), code=code
         )
     elif status in {408, 504, 524}:
-        error = errors.UpstreamTimeout(_sentence(f"{deployment} timed out (HTTP {status})", message))
+        error = errors.UpstreamTimeout(_sentence(f"{source} timed out (HTTP {status})", message))
     elif status == 429:
-        error = errors.UpstreamRateLimited(
-            _sentence(f"{deployment} is rate limited", message), code=code, retry_after_s=wait_s
-        )
+        error = errors.UpstreamRateLimited(_sentence(f"{source} is rate limited", message), code=code)
     elif 400 <= status < 500:
-        message = message or f"{deployment} rejected the request (HTTP {status})."
-        error = errors.UpstreamRejected(message, code=code, param=param, status=status)
-        error.vendor_body = body
+        message = message or f"{source} rejected the request (HTTP {status})."
+        error = _rejected(message, code, envelope.param, status, body)
     elif 300 <= status < 400:
-        error = errors.UpstreamMalformed(f"{deployment} returned a redirect (HTTP {status}). Check its base_url.")
+        error = errors.UpstreamMalformed(f"{source} returned a redirect (HTTP {status}). Check its base_url.")
     else:
         error = errors.UpstreamUnavailable(
-            _sentence(f"{deployment} failed (HTTP {status})", message),
-            status=_STATUS_OUT.get(status, 502),
-            retry_after_s=wait_s,
+            _sentence(f"{source} failed (HTTP {status})", message), status=_STATUS_OUT.get(status, 502)
         )
     return error
 
 
-def _account_error(status: int, deployment: str, message: str, code: str | None) -> errors.UpstreamError:
+def _rejected(message: str, code: str | None, param: str | None, status: int, body: bytes) -> errors.UpstreamError:
+    error = errors.UpstreamRejected(message, code=code, param=param, status=status)
+    error.vendor_body = body
+    return error
+
+
+def _account_error(status: int, source: str, message: str, code: str | None) -> errors.UpstreamError:
     return errors.UpstreamQuotaExhausted(
-        _sentence(f"{deployment} has no credit or quota left", message),
+        _sentence(f"{source} has no credit or quota left", message),
         code=code or "insufficient_quota",
         status=429 if status == 429 else 502,
     )
@@ -68,27 +102,56 @@ def _sentence(problem: str, message: str) -> str:
     return errors.as_sentence(f"{problem}: {message}" if message else problem)
 
 
-def _read_envelope(body: bytes) -> tuple[str, str | None, str | None]:
-    """Return message, code and param of a vendor's error document. The length of the message is bounded."""
+def _read_envelope(body: bytes) -> _Envelope:
+    """Read a vendor's error document of any form. The length of the message is bounded."""
     try:
         document: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[:300].decode("utf-8", "replace").strip()
-        return ("" if text.startswith("<") else text), None, None
+        return _Envelope("" if text.startswith("<") else text)
+    return read_document(document)
+
+
+def read_document(document: Any) -> _Envelope:
+    """Read a vendor's decoded error document of any form."""
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, Mapping):
-        return str(document)[:_MAX_MESSAGE_CHARS], None, None
-    inner = document.get("error") or document  # Some vendors send `"error": null` and a message next to it.
+        return _Envelope(str(document)[:_MAX_MESSAGE_CHARS])
+    errors_member = document.get("errors")
+    first = errors_member[0] if isinstance(errors_member, list) and errors_member else errors_member
+    # Some vendors send `"error": null` and a message next to it.
+    inner = document.get("error") or first or document.get("base_resp") or document
+    claimed_status = status_in_document(inner, document)
     if not isinstance(inner, Mapping):
-        return str(inner)[:_MAX_MESSAGE_CHARS], None, None
-    message = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
-    code, param = inner.get("code"), inner.get("param")
-    return (
-        (message if isinstance(message, str) else str(message))[:_MAX_MESSAGE_CHARS],
+        text = str(inner)[:_MAX_MESSAGE_CHARS]
+        if inner is True:
+            text = _message_of(document)
+        return _Envelope(text, _token(document.get("code")), kind=_kind_of(document), claimed_status=claimed_status)
+    param = inner.get("param")
+    code = inner.get("code") or inner.get("error_code")
+    return _Envelope(
+        _message_of(inner),
         str(code) if isinstance(code, str | int) and not isinstance(code, bool) else None,
         param if isinstance(param, str) else None,
+        _kind_of(inner),
+        claimed_status,
     )
+
+
+def _message_of(source: Mapping[str, Any]) -> str:
+    message = next((source[name] for name in _MESSAGES if source.get(name)), "")
+    return (message if isinstance(message, str) else str(message))[:_MAX_MESSAGE_CHARS]
+
+
+def _kind_of(source: Mapping[str, Any]) -> str:
+    kind = source.get("type") or source.get("error_type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _token(code: Any) -> str | None:
+    """Return a code next to an error in words, unless it is itself a sentence."""
+    return code if isinstance(code, str) and code and " " not in code else None
 
 
 def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:
@@ -97,15 +160,34 @@ def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | N
 
 
 def decode_error_in_stream(data: bytes) -> errors.UpstreamError:
-    """Return the gateway error for the data of an error event. Only its code determines the class."""
-    message, code, _ = _read_envelope(data)
-    if code in {"rate_limit_exceeded", "429"}:
-        return errors.UpstreamRateLimited(_sentence("The upstream is rate limited", message))
-    text = message or data[:300].decode("utf-8", "replace")
-    return errors.UpstreamUnavailable(_sentence("The upstream failed during the stream", text))
+    """Return the gateway error for the data of an error event. What it claims determines the class."""
+    return _decode_claimed(_read_envelope(data), data, "The upstream failed during the stream")
 
 
 def decode_error_in_200(body: bytes) -> errors.UpstreamError:
-    """Return the gateway error for an error document with HTTP status 200. It counts as a failure of the server."""
-    text = body[:500].decode("utf-8", "replace")
-    return errors.UpstreamUnavailable(_sentence("The upstream returned an error with HTTP status 200", text))
+    """Return the gateway error for an error document with HTTP status 200. What it claims determines the class."""
+    return _decode_claimed(_read_envelope(body), body, "The upstream returned an error with HTTP status 200")
+
+
+def _decode_claimed(envelope: _Envelope, body: bytes, failure: str) -> errors.UpstreamError:
+    """Return the error for a document whose HTTP status says nothing: an unknown error is one of the server."""
+    status = envelope.claimed_status
+    cause = rejection_cause(envelope.message, envelope.code, envelope.kind)
+    if status == 0 and envelope.code in ACCOUNT_CODES:
+        status = 402
+    if status or cause is not None:
+        return build_error(status or 400, envelope, "The upstream", body)
+    text = envelope.message[:500] or body[:500].decode("utf-8", "replace")
+    return errors.UpstreamUnavailable(_sentence(failure, text))
+
+
+def error_without_answer(body: bytes) -> errors.UpstreamError | None:
+    """Return the error that a document without an answer reports in whatever words; None if it reports none.
+
+    Vendors report errors with status 200 that have no member `error`: `{"error_type", "error_message"}`, `{"detail"}`.
+    """
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return decode_error_in_200(body) if is_error_document(document) else None

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage
-from intellirouter.dialects.wire.lenient import as_int
+from intellirouter.dialects.wire.lenient import MAX_TOKENS, as_int, cost_microusd, has_impossible_count
 
 
 class _PromptDetails(Struct):
@@ -33,14 +33,16 @@ class _Usage(Struct):
     completion_tokens_details: _CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
+    cost: Any = None
+    """In US dollars (OpenRouter, Perplexity)."""
+    cost_in_usd_ticks: Any = None
+    """In units of 10⁻¹⁰ US dollars (xAI)."""
 
 
 NOT_REPORTED: Final = msgspec.Raw()
 _NOTHING: Final = (NOT_REPORTED, msgspec.Raw(b"null"))
 _NO_IN: Final = _PromptDetails()
 _NO_OUT: Final = _CompletionDetails()
-_MAX_TOKENS: Final = 10**12
-"""The upper bound, so that the cost fits the integers of the ledger."""
 _decoder: Final = msgspec.json.Decoder(_Usage)
 
 
@@ -72,7 +74,7 @@ def _lenient(document: msgspec.Raw) -> _Usage | None:
     def counts(value: Any, names: tuple[str, ...]) -> dict[str, int]:
         return {name: as_int(value.get(name)) for name in names} if isinstance(value, Mapping) else {}
 
-    return _Usage(
+    usage = _Usage(
         prompt_tokens_details=_PromptDetails(
             **counts(raw.get("prompt_tokens_details"), _PromptDetails.__struct_fields__)
         ),
@@ -81,24 +83,39 @@ def _lenient(document: msgspec.Raw) -> _Usage | None:
         ),
         **counts(raw, _COUNTS),
     )
+    usage.cost, usage.cost_in_usd_ticks = raw.get("cost"), raw.get("cost_in_usd_ticks")
+    for name in ("prompt_tokens", "completion_tokens"):
+        if isinstance(count := raw.get(name), int | float) and count < 0:
+            setattr(usage, name, -1)
+    return usage
 
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
 
 
 def _disjoint(raw: _Usage) -> Usage:
-    prompt, completion = _within(raw.prompt_tokens, _MAX_TOKENS), _within(raw.completion_tokens, _MAX_TOKENS)
+    prompt, completion = _within(raw.prompt_tokens, MAX_TOKENS), _within(raw.completion_tokens, MAX_TOKENS)
+    is_implausible = has_impossible_count(raw.prompt_tokens, raw.completion_tokens)
+    provider_cost = _provider_cost(raw)
     if not prompt and not completion:
-        prompt = _within(raw.total_tokens, _MAX_TOKENS)
+        prompt = _within(raw.total_tokens, MAX_TOKENS)
     details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT
     cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
     written = details_in.cache_write_tokens or 0
     audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
     if not (cached or written or audio_in or reasoning or audio_out):
-        return Usage(input_tokens=prompt, output_tokens=completion)
+        return Usage(
+            input_tokens=prompt,
+            output_tokens=completion,
+            is_implausible=is_implausible,
+            provider_cost_microusd=provider_cost,
+        )
     cached = _within(cached, prompt)
     written = _within(written, prompt - cached)
     audio_in = _within(audio_in, prompt - cached - written)
+    if is_outside(reasoning, prompt, completion, raw.total_tokens):
+        reasoning = _within(reasoning, MAX_TOKENS)
+        completion += reasoning
     reasoning = _within(reasoning, completion)
     audio_out = _within(audio_out, completion - reasoning)
     return Usage(
@@ -109,7 +126,24 @@ def _disjoint(raw: _Usage) -> Usage:
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        is_implausible=is_implausible,
+        provider_cost_microusd=provider_cost,
     )
+
+
+def is_outside(reasoning: int | None, prompt: int, completion: int, total: int | None) -> bool:
+    """Return whether `completion` does not include the reasoning tokens, as with xAI. The sums decide."""
+    if not reasoning or reasoning <= 0:
+        return False
+    if total == prompt + completion:
+        return False
+    return total == prompt + completion + reasoning or reasoning > completion > 0
+
+
+def _provider_cost(raw: _Usage) -> int | None:
+    if raw.cost is not None:
+        return cost_microusd(raw.cost.get("total_cost") if isinstance(raw.cost, Mapping) else raw.cost)
+    return cost_microusd(raw.cost_in_usd_ticks, per_usd=10**10)
 
 
 def _within(count: int | None, whole: int) -> int:

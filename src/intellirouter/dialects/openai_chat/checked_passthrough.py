@@ -1,21 +1,36 @@
 """The passthrough with checks of answers whose format clients rely on: tool calls, and JSON that follows a schema."""
 
+from typing import Final
+
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+from intellirouter.dialects.openai_chat.upstream import ChatUpstream
 from intellirouter.dialects.openai_chat.upstream_response import decode_response
 from intellirouter.dialects.openai_chat.upstream_stream import ChatStreamDecoder
 from intellirouter.dialects.protocols import Answer, StreamRelay
+from intellirouter.dialects.routes.other_mode import decode_whole, is_event_stream
+from intellirouter.dialects.routes.translation import relay_of_whole
+
+_UPSTREAM: Final = ChatUpstream()
 
 
 class CheckedChatPassthrough(OpenAIChatPassthrough):
     """Relays bytes like its base class, but raises `UpstreamMalformed` for an invalid answer."""
 
     def decode_response(self, body: bytes, call: Call | None = None, deployment: Deployment | None = None) -> Answer:
+        if call is not None and deployment is not None and not body.startswith(b"{") and is_event_stream(body):
+            response = decode_whole(_UPSTREAM, body, deployment)
+            check_limits(response, deployment.limits)
+            response = validate_answer(response, conversation_of(call, decode_conversation))
+            stop = response.choices[0].stop
+            encoded = encode_response(response, call, LossReport())
+            return Answer(response.usage, None if stop is None else stop.reason, encoded)
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return answer
@@ -32,3 +47,6 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         if deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
             return relay
         return GuardedRelay(relay, ChatStreamDecoder(deployment), deployment.limits)
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        return relay_of_whole(ChatClient(), _UPSTREAM, call, deployment)

@@ -85,8 +85,8 @@ def finish_reason(stop: Stop | None, *, has_calls: bool, has_refusal: bool) -> s
 def encode_usage(usage: Usage) -> dict[str, Any]:
     """Encode usage in OpenAI's way: cached and audio tokens are part of the prompt, reasoning of the completion."""
     prompt: dict[str, int] = {"cached_tokens": usage.cache_read_tokens, "audio_tokens": usage.input_audio_tokens}
-    if usage.cache_write_tokens:
-        prompt["cache_write_tokens"] = usage.cache_write_tokens
+    if written := usage.total_cache_write_tokens:
+        prompt["cache_write_tokens"] = written
     return {
         "prompt_tokens": usage.total_input_tokens,
         "completion_tokens": usage.total_output_tokens,

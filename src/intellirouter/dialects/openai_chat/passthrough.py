@@ -129,6 +129,7 @@ class RequestOptions(Protocol):
 
 class _Choice(Struct):
     finish_reason: str | None = None
+    error: Any = None
 
 
 class _Response(Struct):
@@ -213,10 +214,13 @@ class OpenAIChatPassthrough(Route):
             ) from None
         if response.error:
             raise upstream_errors.decode_error_in_200(body)
-        if response.choices is None:
-            raise errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
-        finish = response.choices[0].finish_reason if response.choices else None
-        return Answer(decode_usage(response.usage), finish)
+        if not response.choices:
+            reported = upstream_errors.error_without_answer(body) if response.choices is None else None
+            raise reported or errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
+        choice = response.choices[0]
+        if choice.error:
+            raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
+        return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from intellirouter.core import Usage, errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
@@ -30,6 +30,7 @@ from intellirouter.dialects.wire.sse import (
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
+_CALLS: Final = re.compile(rb'"tool_calls"[ ]*:[ ]*\[[ ]*\{')
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _COMMENT_STARTS: Final = (b":", b"\n")
 _LAST_EVENTS: Final = 4
@@ -51,6 +52,7 @@ class _Choice(Struct):
     delta: _Delta | None = None
     finish_reason: str | None = None
     text: Any = None
+    error: Any = None
 
 
 class _Chunk(Struct):
@@ -64,9 +66,9 @@ class _PlainChoice(Struct, gc=False):
 
 
 class _PlainChunk(Struct, gc=False):
-    """An event that needs no reading. Decoding any other event as this type fails."""
+    """An event that needs no reading. Decoding any other event as this type fails, also one without `choices`."""
 
-    choices: list[_PlainChoice] | None = None
+    choices: list[_PlainChoice]
     usage: None = None
     error: None = None
 
@@ -79,9 +81,12 @@ class ChatStreamRelay:
     """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself."""
 
     __slots__ = (
+        "_first_chunk",
+        "_has_calls",
         "_held",
         "_held_bytes",
         "_keeps_usage",
+        "_last_block",
         "_splitter",
         "_tail",
         "content_events",
@@ -99,6 +104,10 @@ class ChatStreamRelay:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._tail = b""
+        self._first_chunk = b""
+        """The first event with choices. A finish that the upstream has left out is built from it."""
+        self._last_block = b""
+        self._has_calls = False
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -134,6 +143,7 @@ class ChatStreamRelay:
             if (count := _plain_events(block[:cut])) is None:
                 return self._inspect(block)
         self.content_events += count
+        self._last_block = block
         plain = self._without_null_usage(block[:cut])
         return plain if cut == len(block) else plain + self._inspect(block[cut:])
 
@@ -176,8 +186,7 @@ class ChatStreamRelay:
                 raise _not_an_event_stream(event)
             return event  # A comment or keep-alive.
         if data.strip() == _DONE:
-            self.is_finished, self._tail = True, event if event.endswith(b"\n\n") else _END
-            return b""
+            return self._read_done(event)
         try:
             chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -185,18 +194,39 @@ class ChatStreamRelay:
                 f"The upstream sent an invalid chat completion chunk: {describe_json_error(error)}."
             ) from None
         if chunk.error:
-            return self._read_error(event, data)
-        return self._read_chunk(event, chunk)
+            return self._end_with_error(decode_error_in_stream(data), event)
+        return self._read_chunk(event, data, chunk)
 
-    def _read_chunk(self, event: bytes, chunk: _Chunk) -> bytes:
+    def _read_done(self, event: bytes) -> bytes:
+        """Read the terminator. A finish that the upstream has left out is put in."""
+        if not self.has_content:
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
+        terminator = event if event.endswith(b"\n\n") else _END
+        if self.finish_reason is None:
+            has_calls = self._has_calls or _CALLS.search(self._last_block) is not None
+            self.finish_reason = "tool_calls" if has_calls else "stop"
+            terminator = _finish_event(self._first_chunk, self.finish_reason) + terminator
+        self.is_finished, self._tail = True, terminator
+        return b""
+
+    def _read_chunk(self, event: bytes, data: bytes, chunk: _Chunk) -> bytes:
         usage = decode_usage(chunk.usage)
         if usage is not None:
             self.usage = usage
         if not chunk.choices:
             if usage is not None and not self._keeps_usage:
                 return b""
+            if chunk.choices is None and usage is None and (error := error_without_answer(data)) is not None:
+                return self._end_with_error(error, encode_error_event(error))
             return event
+        if not self._first_chunk:
+            self._first_chunk = data
         for choice in chunk.choices:
+            if choice.error:
+                error = decode_error_in_stream(msgspec.json.encode({"error": choice.error}))
+                return self._end_with_error(error, event + encode_error_event(error))
+            if choice.delta is not None and choice.delta.tool_calls:
+                self._has_calls = True
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
                 self.has_content = True
@@ -205,8 +235,8 @@ class ChatStreamRelay:
                 self.content_events += 1
         return self._without_null_usage(event)
 
-    def _read_error(self, event: bytes, data: bytes) -> bytes:
-        error = decode_error_in_stream(data)
+    def _end_with_error(self, error: errors.UpstreamError, event: bytes) -> bytes:
+        """Raise the error if there is no content yet; otherwise end the stream with its event."""
         if not self.has_content:
             raise error
         self.error, self.is_finished, self._tail = error, True, event
@@ -232,6 +262,16 @@ class ChatStreamRelay:
         if self.finish_reason is None:
             raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
         return out + _END
+
+
+def _finish_event(first_chunk: bytes, reason: str) -> bytes:
+    """Return the event with the finish reason that a stream lacks, with the members of its first chunk."""
+    chunk = msgspec.json.decode(first_chunk)
+    finish = {"index": 0, "finish_reason": reason}
+    has_text = any("text" in choice for choice in chunk["choices"])
+    chunk["choices"] = [{**finish, "text": "", "logprobs": None} if has_text else {**finish, "delta": {}}]
+    chunk.pop("usage", None)
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
 def _last_events(block: bytes) -> int:

@@ -330,6 +330,11 @@ class ChoiceReader:
             self._calls_by_key[key] = call
         return call
 
+    @property
+    def is_empty(self) -> bool:
+        """The choice has neither content nor a finish reason."""
+        return not (self.finish or self._parts or self._audio_extras or any(self._audio_texts.values()))
+
     def end_events(self) -> list[Event]:
         """Return the last events of the choice."""
         events: list[Event] = []

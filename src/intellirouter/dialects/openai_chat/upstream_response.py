@@ -11,7 +11,7 @@ from msgspec import Struct
 from intellirouter.core import Deployment, Usage, errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Event, Response, StreamStarted, UsageUpdate, collect
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, error_without_answer
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
@@ -76,6 +76,13 @@ def choice_index(choice: dict[str, Any], fallback: int) -> int:
     return index
 
 
+def raise_choice_error(choices: list[dict[str, Any]]) -> None:
+    """Raise the error that OpenRouter reports in a choice."""
+    for choice in choices:
+        if choice.get("error"):
+            raise decode_error_in_200(msgspec.json.encode({"error": choice["error"]}))
+
+
 def stream_start(completion: _Completion) -> StreamStarted:
     created = completion.created
     is_time = isinstance(created, int | float) and not isinstance(created, bool) and 0 < created < _MAX_CREATED_S
@@ -112,7 +119,9 @@ def decode_response(body: bytes, deployment: Deployment) -> Response:
         raise decode_error_in_200(body)
     choices = choices_of(completion)
     if not choices:
-        raise errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
+        error = error_without_answer(body) if completion.choices is None else None
+        raise error or errors.UpstreamMalformed("The upstream returned a chat completion without `choices`.")
+    raise_choice_error(choices)
     events: list[Event] = [stream_start(completion)]
     readers: dict[int, ChoiceReader] = {}
     for position, choice in enumerate(choices):

@@ -4,11 +4,12 @@ from typing import Final
 
 from intellirouter.core import Deployment, Usage, errors
 from intellirouter.dialects.ir import Event, StreamEnded, UsageUpdate
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader
 from intellirouter.dialects.openai_chat.upstream_response import (
     choice_index,
     choices_of,
+    raise_choice_error,
     read_completion,
     stream_start,
     usage_of,
@@ -54,6 +55,9 @@ class ChatStreamDecoder:
         if chunk.error or chunk.object == "error":
             raise decode_error_in_stream(data)
         choices = choices_of(chunk)
+        if chunk.choices is None and not chunk.usage and (error := error_without_answer(data)) is not None:
+            raise error
+        raise_choice_error(choices)
         if choices and not self._has_started:
             self._has_started = True
             events.append(stream_start(chunk))
@@ -70,8 +74,8 @@ class ChatStreamDecoder:
 
     def _finish(self, events: list[Event]) -> None:
         """Finish the choices at the end of the stream, because some vendors send a finish reason with every chunk."""
-        if not self._choices:
-            raise errors.UpstreamMalformed("The upstream's stream ended without `choices`.")
+        if all(choice.is_empty for choice in self._choices.values()):
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         for index in sorted(self._choices):
             events += self._choices[index].end_events()
         events.append(StreamEnded())

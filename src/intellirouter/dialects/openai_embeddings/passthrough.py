@@ -117,6 +117,8 @@ class EmbeddingsPassthrough(Route):
         if response.error:
             raise upstream_errors.decode_error_in_200(body)
         if response.data is None:
+            if (reported := upstream_errors.error_without_answer(body)) is not None:
+                raise reported
             raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
         if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
             decoded = decode_response(body)

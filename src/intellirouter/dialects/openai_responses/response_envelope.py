@@ -193,7 +193,7 @@ def write_usage(usage: Usage | None) -> dict[str, Any]:
         "input_tokens": usage.total_input_tokens,
         "input_tokens_details": {
             "cached_tokens": usage.cache_read_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
+            "cache_write_tokens": usage.total_cache_write_tokens,
         },
         "output_tokens": usage.total_output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors, new_id
+from intellirouter.dialects.error_causes import rejection_cause
 from intellirouter.dialects.ir import (
     Choice,
     Foreign,
@@ -19,12 +20,19 @@ from intellirouter.dialects.ir import (
     Text,
     ToolCall,
 )
-from intellirouter.dialects.openai.upstream_errors import ACCOUNT_CODES, decode_error_in_200
+from intellirouter.dialects.openai.upstream_errors import (
+    ACCOUNT_CODES,
+    build_error,
+    decode_error_in_200,
+    error_without_answer,
+    read_document,
+)
+from intellirouter.dialects.openai.usage import is_outside
 from intellirouter.dialects.openai_responses.client_content import read_citations
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.lenient import as_int, text_in
+from intellirouter.dialects.wire.lenient import as_int, cost_microusd, has_impossible_count, text_in
 
 _MAX_TOKENS: Final = 10**12
 """Larger counts are not plausible, and their cost would not fit the integers of the ledger."""
@@ -75,6 +83,8 @@ def decode_response(body: bytes, origin: str) -> Response:
     if response.error and not isinstance(response.output, list):
         raise decode_error_in_200(body)
     if not isinstance(response.output, list):
+        if (error := error_without_answer(body)) is not None:
+            raise error
         raise errors.UpstreamMalformed("The upstream returned a response without `output`.")
     parts = [part for item in response.output for part in _read_item(item, origin)]
     return Response(
@@ -214,13 +224,18 @@ def read_usage(raw: Any) -> Usage | None:
     )
     cache_read = _read_count(raw.get("input_tokens_details"), "cached_tokens", total_input)
     cache_write = _read_count(raw.get("input_tokens_details"), "cache_write_tokens", total_input - cache_read)
-    reasoning = _read_count(raw.get("output_tokens_details"), "reasoning_tokens", total_output)
+    reasoning = _read_count(raw.get("output_tokens_details"), "reasoning_tokens", _MAX_TOKENS)
+    if is_outside(reasoning, total_input, total_output, as_int(raw.get("total_tokens"))):
+        total_output += reasoning
+    reasoning = min(reasoning, total_output)
     return Usage(
         input_tokens=total_input - cache_read - cache_write,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         output_tokens=total_output - reasoning,
         reasoning_tokens=reasoning,
+        is_implausible=has_impossible_count(raw.get("input_tokens"), raw.get("output_tokens")),
+        provider_cost_microusd=cost_microusd(raw.get("cost_in_usd_ticks"), per_usd=10**10),
     )
 
 
@@ -232,6 +247,9 @@ def _read_count(source: Any, name: str, maximum: int) -> int:
 def read_failure(error: Any) -> errors.UpstreamError:
     """Return the error for the `error` of a failed response or of an event."""
     source = error if isinstance(error, dict) else {}
+    envelope = read_document(source)
+    if (cause := rejection_cause(envelope.message, envelope.code, envelope.kind)) is not None:
+        return errors.UpstreamRejected(envelope.message or "The upstream rejected the request.", code=cause)
     code = text_in(source, "code") or text_in(source, "type")
     reason = text_in(source, "message") or "no reason was given"
     if code in {"rate_limit_exceeded", "rate_limit_error", "429"}:
@@ -247,4 +265,6 @@ def read_failure(error: Any) -> errors.UpstreamError:
         return errors.UpstreamTimeout(errors.as_sentence(f"The upstream timed out: {reason}"))
     if code == "model_not_found":
         return errors.UpstreamModelMissing(errors.as_sentence(f"The upstream does not know this model: {reason}"))
+    if 400 <= envelope.claimed_status < 500:
+        return build_error(envelope.claimed_status, envelope, "The upstream", msgspec.json.encode({"error": source}))
     return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {reason}"))

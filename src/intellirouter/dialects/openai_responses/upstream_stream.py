@@ -30,7 +30,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
+from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai_responses.client_content import read_citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_events import RESPONSE_EVENTS, WireEvent, decode_event
@@ -135,6 +135,8 @@ class ResponsesStreamDecoder:
             handler(self, event)
         elif event.error:
             raise decode_error_in_stream(data)
+        elif event.type is None and (error := error_without_answer(data)) is not None:
+            raise error
 
     # events of the response
 
@@ -167,6 +169,8 @@ class ResponsesStreamDecoder:
         usage = read_usage(body.usage)
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
+        elif not self._part_count and event.type in {"response.completed", "response.done"}:
+            raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         self._events += [ChoiceFinished(stop=self._read_stop(event, body)), StreamEnded()]
         self._is_ended = True
 

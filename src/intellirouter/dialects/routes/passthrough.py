@@ -25,110 +25,14 @@ from intellirouter.dialects.protocols import (
     StreamEncoder,
     StreamRelay,
 )
+from intellirouter.dialects.routes.other_mode import decode_whole, is_stream_of
+from intellirouter.dialects.routes.translation import relay_of_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
 
 AnswerEdit = Callable[[bytes], bytes]
 """Changes an answer on its way to the client: a complete body, or a block of complete events."""
-
-
-class ChatPassthrough(Route):
-    """The passthrough between a chat-like client and an upstream of the same dialect."""
-
-    is_local = False
-
-    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
-        self._client = client
-        self._upstream = upstream
-
-    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        return self._upstream.relay_request(call, deployment)
-
-    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        response = self._upstream.decode(body, deployment)
-        check_limits(response, deployment.limits)
-        changed: bytes | None = None
-        if not call.needs.isdisjoint(CHECKED_NEEDS):
-            repaired = validate_answer(response, conversation_of(call, self._client.decode))
-            if repaired != response:
-                changed = self._client.encode(repaired, call, LossReport())
-        if changed is None and (edit := self.answer_edit(call)) is not None:
-            changed = edit(body)
-        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason, changed)
-
-    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())
-        limits = deployment.limits
-        guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
-        return RelayedStream(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
-
-    def decoder(self, deployment: Deployment) -> StreamDecoder:
-        """Return the decoder for a stream, which is watched but not translated."""
-        return self._upstream.stream(deployment)
-
-    def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
-        """Return the function that changes the answer; None: the answer is relayed unchanged."""
-        return None
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
-
-
-class EditedPassthrough(Route):
-    """The passthrough for a call that a stage has edited. The edit is merged into the client's body."""
-
-    is_local = False
-
-    def __init__(self, passthrough: Route, client: ChatClient, upstream: ChatUpstream, spec: DialectSpec) -> None:
-        self._passthrough = passthrough
-        self._client = client
-        self._upstream = upstream
-        self._layout = spec.layout
-        self._url_kinds = spec.traits.url_kinds
-
-    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
-        """Return the URLs that the edit has added. The client's own URLs are sent to the upstream."""
-        ignored = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
-        return [
-            url
-            for url in urls_to_fetch(conversation_of(call, self._client.decode), self._url_kinds)
-            if url not in ignored
-        ]
-
-    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
-        original, edited = original_of(call, self._client.decode), conversation_of(call, self._client.decode)
-        if call.fetched:
-            original = with_fetched(original, call.fetched, LossReport())
-            edited = with_fetched(edited, call.fetched, LossReport())
-        if original == edited:
-            return self._passthrough.encode_request(call, deployment)
-        base, ours = only_differences(original, edited)
-        before, losses_before = self._encode(base, deployment)
-        after, losses_after = self._encode(ours, deployment)
-        body = msgspec.json.encode(merge(before, after, msgspec.json.decode(call.body), self._layout))
-        request = self._passthrough.encode_request(self._client.decode_request(body, call.context), deployment)
-        losses = [loss for loss in losses_after if loss not in losses_before and loss not in request.losses]
-        return structs.replace(request, losses=(*request.losses, *losses)) if losses else request
-
-    def _encode(self, conversation: Conversation, deployment: Deployment) -> tuple[Any, tuple[Loss, ...]]:
-        losses = LossReport(self._client.field_names)
-        request = self._upstream.encode(conversation, deployment, losses)
-        return msgspec.json.decode(request.body), losses.taken()
-
-    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        return self._passthrough.decode_response(body, call, deployment)
-
-    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
-        return self._passthrough.relay(call, deployment)
-
-    def decode_error(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
-    ) -> errors.UpstreamError:
-        return self._passthrough.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
 class RelayedStream(WatchedStream):
@@ -211,3 +115,110 @@ class RelayedStream(WatchedStream):
                 self._held.append(rest)
             self.is_finished = True
         return b"".join(self._held) + self._error_event
+
+
+class ChatPassthrough(Route):
+    """The passthrough between a chat-like client and an upstream of the same dialect."""
+
+    is_local = False
+    stream_class: type[RelayedStream] = RelayedStream
+
+    def __init__(self, client: ChatClient, upstream: ChatUpstream) -> None:
+        self._client = client
+        self._upstream = upstream
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        return self._upstream.relay_request(call, deployment)
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        response = decode_whole(self._upstream, body, deployment)
+        check_limits(response, deployment.limits)
+        changed: bytes | None = None
+        if is_stream_of(self._upstream, body):
+            changed = self._client.encode(response, call, LossReport())
+        if not call.needs.isdisjoint(CHECKED_NEEDS):
+            repaired = validate_answer(response, conversation_of(call, self._client.decode))
+            if repaired != response:
+                changed = self._client.encode(repaired, call, LossReport())
+        if changed is None and (edit := self.answer_edit(call)) is not None:
+            changed = edit(body)
+        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
+        return Answer(response.usage, None if stop is None else stop.reason, changed)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())
+        limits = deployment.limits
+        guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
+        return self.stream_class(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        return relay_of_whole(self._client, self._upstream, call, deployment)
+
+    def decoder(self, deployment: Deployment) -> StreamDecoder:
+        """Return the decoder for a stream, which is watched but not translated."""
+        return self._upstream.stream(deployment)
+
+    def answer_edit(self, _call: Call, /) -> AnswerEdit | None:
+        """Return the function that changes the answer; None: the answer is relayed unchanged."""
+        return None
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._upstream.decode_error(status, headers, body, deployment=deployment, clock=clock)
+
+
+class EditedPassthrough(Route):
+    """The passthrough for a call that a stage has edited. The edit is merged into the client's body."""
+
+    is_local = False
+
+    def __init__(self, passthrough: Route, client: ChatClient, upstream: ChatUpstream, spec: DialectSpec) -> None:
+        self._passthrough = passthrough
+        self._client = client
+        self._upstream = upstream
+        self._layout = spec.layout
+        self._url_kinds = spec.traits.url_kinds
+
+    def media_urls(self, call: Call, deployment: Deployment) -> Sequence[str]:  # noqa: ARG002 - the dialect decides
+        """Return the URLs that the edit has added. The client's own URLs are sent to the upstream."""
+        ignored = {*urls_to_fetch(original_of(call, self._client.decode), self._url_kinds), *(call.fetched or ())}
+        return [
+            url
+            for url in urls_to_fetch(conversation_of(call, self._client.decode), self._url_kinds)
+            if url not in ignored
+        ]
+
+    def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
+        original, edited = original_of(call, self._client.decode), conversation_of(call, self._client.decode)
+        if call.fetched:
+            original = with_fetched(original, call.fetched, LossReport())
+            edited = with_fetched(edited, call.fetched, LossReport())
+        if original == edited:
+            return self._passthrough.encode_request(call, deployment)
+        base, ours = only_differences(original, edited)
+        before, losses_before = self._encode(base, deployment)
+        after, losses_after = self._encode(ours, deployment)
+        body = msgspec.json.encode(merge(before, after, msgspec.json.decode(call.body), self._layout))
+        request = self._passthrough.encode_request(self._client.decode_request(body, call.context), deployment)
+        losses = [loss for loss in losses_after if loss not in losses_before and loss not in request.losses]
+        return structs.replace(request, losses=(*request.losses, *losses)) if losses else request
+
+    def _encode(self, conversation: Conversation, deployment: Deployment) -> tuple[Any, tuple[Loss, ...]]:
+        losses = LossReport(self._client.field_names)
+        request = self._upstream.encode(conversation, deployment, losses)
+        return msgspec.json.decode(request.body), losses.taken()
+
+    def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
+        return self._passthrough.decode_response(body, call, deployment)
+
+    def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
+        return self._passthrough.relay(call, deployment)
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        return self._passthrough.relay_whole(call, deployment)
+
+    def decode_error(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
+    ) -> errors.UpstreamError:
+        return self._passthrough.decode_error(status, headers, body, deployment=deployment, clock=clock)

@@ -32,9 +32,10 @@ from intellirouter.dialects.protocols import (
     StreamEncoder,
     StreamRelay,
 )
+from intellirouter.dialects.routes.other_mode import WholeAnswerDecoder, decode_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
-from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, LineSplitter
 
 _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much an encoder can hold back that does not take long to encode."""
@@ -98,7 +99,7 @@ class ChatTranslation(Route):
         if self._copies(conversation, deployment) > 1:
             response = join_responses([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
-            response = self._upstream.decode(body, deployment)
+            response = decode_whole(self._upstream, body, deployment)
         check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
@@ -120,6 +121,12 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
+        conversation = conversation_of(call, self._client.decode)
+        if self._copies(conversation, deployment) > 1:
+            return None
+        return relay_of_whole(self._client, self._upstream, call, deployment)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -192,6 +199,16 @@ class TranslatedStream(WatchedStream):
         if self._held:
             out += self._encoder.encode(self._held)
         return out + self._encoder.end()
+
+
+def relay_of_whole(
+    client: ChatClient, upstream: ChatUpstream, call: Call, deployment: Deployment
+) -> StreamRelay | None:
+    """Return a relay for a whole answer instead of a stream; None if the upstream's streams are JSON themselves."""
+    if isinstance(upstream.splitter(), LineSplitter):
+        return None
+    decoder = WholeAnswerDecoder(upstream, deployment)
+    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
 
 
 def client_only_fields(conversation: Conversation) -> Iterator[str]:

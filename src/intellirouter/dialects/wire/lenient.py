@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+MAX_TOKENS: Final = 10**12
+"""No count of tokens is higher, and the cost of more would exceed the range of the ledger's integers."""
+_MAX_COST: Final = 1_000_000
 
 
 def as_int(value: Any) -> int:
@@ -10,6 +14,18 @@ def as_int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return max(0, int(value))
+
+
+def has_impossible_count(*counts: Any) -> bool:
+    """Return whether one of a vendor's counts cannot be true: it is negative or astronomical."""
+    return any(isinstance(each, int | float) and not 0 <= each <= MAX_TOKENS for each in counts)
+
+
+def cost_microusd(amount: Any, *, per_usd: int = 1) -> int | None:
+    """Return a cost that a vendor reports, in micro-USD; None if it is not a cost. `per_usd`: its unit."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= _MAX_COST * per_usd:
+        return None
+    return round(amount / per_usd * 1_000_000)
 
 
 def text_in(source: Mapping[str, Any], name: str) -> str:

@@ -23,6 +23,7 @@ _KEEP_ALIVE: Final = b"keep-alive"
 _FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
 """Headers that the connection itself evaluates."""
 _FRAMING_HEADER_LENGTHS: Final = frozenset(map(len, _FRAMING_HEADERS))
+_CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n|$)", re.IGNORECASE)
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"timeout *= *(\d{1,6})", re.IGNORECASE)
 
 
@@ -101,12 +102,24 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(errors.UpstreamMalformed("The upstream switched protocols, which was not requested."))
         except httptools.HttpParserError as error:
-            if self.is_complete or not self.is_busy:
+            repaired = None if self.has_headers else _without_repeated_length(data)
+            if repaired is not None and self._non_body_bytes == len(data):
+                self._restart(repaired)
+            elif self.is_complete or not self.is_busy:
                 self.close()  # bytes after a complete response: the connection is out of sync
             else:
-                self._fail(errors.UpstreamMalformed(f"The upstream sent an invalid HTTP response: {error}."))
+                kind = errors.UpstreamAnswerUnusable if "Content-Length" in str(error) else errors.UpstreamMalformed
+                self._fail(kind(f"The upstream sent an invalid HTTP response: {error}."))
         if self._non_body_bytes > _MAX_HEADER_BYTES and not self.is_complete:
             self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
+
+    def _restart(self, response: bytes) -> None:
+        """Read a response again from its beginning, without a header that the parser rejects."""
+        self.raw_headers.clear()
+        self._header_bytes = 0
+        self._parser = httptools.HttpResponseParser(self)
+        self._non_body_bytes = 0
+        self.data_received(response)
 
     def eof_received(self) -> None:
         # The transport closes itself in a later iteration of the loop. Until then this connection must not be reused.
@@ -290,6 +303,19 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(self.error)
             else:
                 waiter.set_result(None)
+
+
+def _without_repeated_length(response: bytes) -> bytes | None:
+    """Return the response without repetitions of an equal `Content-Length`; None if there are none, or if they differ.
+
+    The parser rejects any repetition. An equal one is harmless, and the vendor has done its work.
+    """
+    head, separator, body = response.partition(b"\r\n\r\n")
+    lengths = list(_CONTENT_LENGTH.finditer(head))
+    if not separator or len(lengths) < 2 or len({match[1] for match in lengths}) > 1:
+        return None
+    kept = head[: lengths[0].end()] + _CONTENT_LENGTH.sub(b"", head[lengths[0].end() :])
+    return kept + separator + body
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import errors
+from intellirouter.core import Usage, errors
 from intellirouter.dialects.anthropic_messages import UPSTREAM
+from intellirouter.dialects.anthropic_messages.stop_reasons import write_usage
 from intellirouter.dialects.ir import (
     Event,
     Foreign,
@@ -30,6 +31,7 @@ def sse(*events: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
 
 
+TEXT = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
 START = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 5}}}
 
 
@@ -122,7 +124,7 @@ def test_an_invalid_stream_is_malformed(data: bytes) -> None:
 
 def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    decoder.feed(sse(START, {"type": "message_stop"}))
+    decoder.feed(sse(START, TEXT, {"type": "message_stop"}))
     assert decoder.feed(b"data: rubbish\n\n") == []
     assert decoder.end() == []
     with pytest.raises(errors.UpstreamMalformed, match="message_stop"):
@@ -131,8 +133,8 @@ def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
 
 def test_a_last_event_without_a_blank_line_is_read() -> None:
     decoder = UPSTREAM.stream(DEPLOYMENT)
-    decoder.feed(sse(START) + b'data: {"type":"message_stop"}')
-    assert [type(event).__name__ for event in decoder.end()] == ["ChoiceFinished", "StreamEnded"]
+    decoder.feed(sse(START, TEXT) + b'data: {"type":"message_stop"}')
+    assert [type(event).__name__ for event in decoder.end()] == ["PartEnded", "ChoiceFinished", "StreamEnded"]
 
 
 def block_events(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -220,3 +222,27 @@ def test_the_splitter_splits_between_events() -> None:
     splitter = UPSTREAM.splitter()
     assert splitter.feed(b"data: a\n\ndata: b") == b"data: a\n\n"
     assert splitter.rest() == b"data: b"
+
+
+def test_one_hour_cache_writes_are_counted_apart() -> None:
+    usage = {
+        "input_tokens": 1,
+        "cache_creation_input_tokens": 30,
+        "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+        "output_tokens": 2,
+    }
+    expected = Usage(input_tokens=1, cache_write_tokens=10, cache_write_1h_tokens=20, output_tokens=2)
+    body = json.dumps({"content": [{"type": "text", "text": "a"}], "usage": usage}).encode()
+    response = UPSTREAM.decode(body, DEPLOYMENT)
+    assert response.usage == expected
+    written = write_usage(expected)
+    assert {name: written[name] for name in usage} == usage
+    start = {"type": "message_start", "message": {"id": "m", "usage": {**usage, "output_tokens": 0}}}
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+    events = UPSTREAM.stream(DEPLOYMENT).feed(sse(start, TEXT, delta, {"type": "message_stop"}))
+    assert [event.usage for event in events if isinstance(event, UsageUpdate)] == [expected]
+
+
+def test_a_negative_count_is_implausible() -> None:
+    body = b'{"content": [{"type": "text", "text": "a"}], "usage": {"input_tokens": -1, "output_tokens": 2}}'
+    assert UPSTREAM.decode(body, DEPLOYMENT).usage == Usage(output_tokens=2, is_implausible=True)

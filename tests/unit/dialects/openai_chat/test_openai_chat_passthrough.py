@@ -291,7 +291,7 @@ def test_the_relay_keeps_usage_if_the_client_requested_it() -> None:
         ({"choices": [{"finish_reason": "stop"}]}, None, "stop"),
         ({"choices": [{"finish_reason": "a"}, {"finish_reason": "b"}], "error": None}, None, "a"),
         (
-            {"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 1}},
+            {"choices": [{}], "usage": {"prompt_tokens": 2, "completion_tokens": 1}},
             Usage(input_tokens=2, output_tokens=1),
             None,
         ),
@@ -307,6 +307,7 @@ def test_usage_and_finish_reason_are_decoded(answer: dict[str, Any], usage: Usag
     "text",
     [
         b"",
+        b'{"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}',
         b"<html>",
         b"[]",
         b"{}",
@@ -325,9 +326,9 @@ def test_invalid_answers_are_malformed(text: bytes) -> None:
 
 
 def test_invalid_utf8_is_malformed_at_any_place() -> None:
-    assert codec.decode_response('{"choices":[],"model":"é"}'.encode()).usage is None
+    assert codec.decode_response('{"choices":[{}],"model":"é"}'.encode()).usage is None
     with pytest.raises(errors.UpstreamMalformed):
-        codec.decode_response(b'{"choices":[],"model":"\xff"}')
+        codec.decode_response(b'{"choices":[{}],"model":"\xff"}')
 
 
 @pytest.mark.parametrize("text", [b'{"error":{"message":"it broke"}}', b'{"error":"it broke","choices":[]}'])

@@ -136,7 +136,6 @@ GOLDEN: dict[str, tuple[bytes, bytes, bool, Usage | None, str | None]] = {
         "stop",
     ),
     "finish_without_content": (stream(ROLE, STOP) + END, stream(ROLE, STOP) + END, False, None, "stop"),
-    "done_without_content": (stream(ROLE) + END, stream(ROLE) + END, False, None, None),
     "comments": (
         b": one\n\n" + stream(ROLE) + b":\n\n" + stream(HI) + b": two\n\nevent: ping\n\n" + stream(STOP),
         b": one\n\n" + stream(ROLE) + b":\n\n" + stream(HI) + b": two\n\nevent: ping\n\n" + stream(STOP) + END,

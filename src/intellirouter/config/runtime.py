@@ -55,6 +55,7 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     unix_socket: str | None = None
     """Path of a unix socket to listen on instead of host and port."""
     max_in_flight: int = 8192
+    max_in_flight_bytes: int = 1024**3
     max_open_sockets: int = 8192
     """WebSockets that clients hold open."""
     socket_idle_s: float = 300.0

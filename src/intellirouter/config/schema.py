@@ -139,6 +139,13 @@ class Server(Section):
     max_in_flight: Count = Field(
         default=8192, description="Maximum number of concurrent requests. Requests beyond it are rejected with 503."
     )
+    max_in_flight_bytes: int = Field(
+        default=1024**3,
+        ge=1024 * 1024,
+        description="Maximum size of the bodies of all requests in flight that are larger than 64 KiB, in bytes. A "
+        "body is kept until its request has ended, because a retry or fallback may need it. Further requests are "
+        "rejected with 503.",
+    )
     max_open_sockets: Count = Field(
         default=8192, description="Maximum number of open WebSockets. Handshakes beyond it are rejected with 503."
     )

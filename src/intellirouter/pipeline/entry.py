@@ -102,6 +102,7 @@ class Entry:
             body = source.read(limits)
             if not isinstance(body, bytes):
                 body = await body
+            self._in_flight.add_body(exchange, len(body), limits.max_in_flight_bytes)
             source.watch(partial(self._in_flight.disconnect, exchange))
             await work(spine, exchange, body, source.context, responder)
         except errors.ClientDisconnected:

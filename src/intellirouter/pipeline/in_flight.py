@@ -1,10 +1,13 @@
-"""The requests in flight: limits their number, and cancels those whose client disconnects."""
+"""The requests in flight: limits their number and their bodies, and cancels those whose client disconnects."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from intellirouter.core import errors
 from intellirouter.pipeline.exchange import Exchange
+
+_SMALL_BYTES: Final = 64 * 1024
+"""Smaller bodies are limited by the number of requests."""
 
 
 class InFlight:
@@ -13,6 +16,9 @@ class InFlight:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._requests: dict[Exchange, asyncio.Task[Any] | None] = {}
+        self._body_bytes: dict[Exchange, int] = {}
+        """The sizes of large bodies, which are kept as long as their requests, because an attempt may need them."""
+        self._total_bytes = 0
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -28,9 +34,27 @@ class InFlight:
         # Passing the loop avoids a system call, which looking up the running loop needs on Python 3.11.
         self._requests[exchange] = asyncio.current_task(self._loop)
 
+    def add_body(self, exchange: Exchange, size: int, limit_bytes: int) -> None:
+        """Count the body of a request. Raises `Overloaded` if the large bodies of all requests exceed the limit.
+
+        A single body may be larger than the limit.
+        """
+        if size <= _SMALL_BYTES:
+            return
+        if self._total_bytes and self._total_bytes + size > limit_bytes:
+            raise errors.Overloaded(
+                f"The bodies of the requests in flight have reached the limit of {limit_bytes} bytes.",
+                hint="Try again later, or raise server.max_in_flight_bytes.",
+                retry_after_s=1.0,
+            )
+        self._body_bytes[exchange] = size
+        self._total_bytes += size
+
     def remove(self, exchange: Exchange) -> None:
         """Remove a request that has ended. Does nothing if it was not added."""
         self._requests.pop(exchange, None)
+        if self._body_bytes:
+            self._total_bytes -= self._body_bytes.pop(exchange, 0)
 
     def disconnect(self, exchange: Exchange) -> None:
         """Cancel a request, because its client has disconnected. Does nothing if it has ended."""

@@ -59,3 +59,22 @@ async def test_disconnect_after_the_end_does_nothing() -> None:
     in_flight.disconnect(exchange)
     await asyncio.sleep(0)  # the current task would be canceled here
     assert not exchange.is_client_disconnected
+
+
+async def test_large_bodies_are_limited_together_until_their_requests_end() -> None:
+    in_flight = InFlight()
+    first, second, third = build_exchange(), build_exchange(), build_exchange()
+    in_flight.add_body(first, 5_000_000, 1_000_000)  # one body may always be served
+    with pytest.raises(errors.Overloaded, match="limit of 1000000 bytes") as caught:
+        in_flight.add_body(second, 100_000, 1_000_000)
+    assert caught.value.hint == "Try again later, or raise server.max_in_flight_bytes."
+    in_flight.add_body(second, 64 * 1024, 1_000_000)  # small bodies do not count
+    in_flight.remove(second)
+    in_flight.remove(first)
+    in_flight.add_body(second, 600_000, 1_000_000)
+    in_flight.add_body(third, 400_000, 1_000_000)
+    with pytest.raises(errors.Overloaded):
+        in_flight.add_body(first, 100_000, 1_000_000)
+    in_flight.remove(third)
+    in_flight.remove(third)
+    in_flight.add_body(first, 400_000, 1_000_000)

@@ -34,7 +34,7 @@ from intellirouter.config.runtime import (
     ServerSpec,
     StoreSpec,
 )
-from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider, Server
+from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider
 from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
@@ -43,6 +43,7 @@ from intellirouter.config.secret_references import (
     resolve_secret,
     usual_variable,
 )
+from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.value_types import artifact_model

@@ -6,6 +6,7 @@ from typing import Any, Final
 MAX_DEPTH: Final = 24
 _MAX_LENGTH: Final = 10_000
 """Items of an array, characters of a string."""
+_MAX_VALUES: Final = 20_000
 _FORMATS: Final = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -20,6 +21,14 @@ _FORMATS: Final = {
 }
 
 
+class _Root:
+    """The whole schema, for references, and how many values its instance may still have."""
+
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self.left = _MAX_VALUES
+
+
 def instance_of(schema: Any) -> Any:
     """Return a value that satisfies `schema`.
 
@@ -27,12 +36,15 @@ def instance_of(schema: Any) -> Any:
     `properties`, `items`, `prefixItems`, sizes, bounds, `multipleOf`, `format`. Ignored: `pattern`, `not`, `if`.
     """
     try:
-        return _instance(schema, schema, 0)
+        return _instance(schema, _Root(schema), 0)
     except (TypeError, ValueError, AttributeError, OverflowError):
         return {}  # not a valid schema
 
 
-def _instance(schema: Any, root: Any, depth: int) -> Any:
+def _instance(schema: Any, root: _Root, depth: int) -> Any:
+    root.left -= 1
+    if root.left < 0:
+        raise ValueError("The instance is too large.")
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return {} if schema is True else None
     schema = _resolved(schema, root, depth)
@@ -48,7 +60,7 @@ def _instance(schema: Any, root: Any, depth: int) -> Any:
     return _typed(schema, root, depth)
 
 
-def _typed(schema: dict[str, Any], root: Any, depth: int) -> Any:
+def _typed(schema: dict[str, Any], root: _Root, depth: int) -> Any:
     match _type_of(schema):
         case "object":
             return _object(schema, root, depth)
@@ -84,7 +96,7 @@ def _list(schema: dict[str, Any], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
+def _object(schema: dict[str, Any], root: _Root, depth: int) -> dict[str, Any]:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     required = [name for name in _list(schema, "required") if isinstance(name, str)]
@@ -98,7 +110,7 @@ def _object(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
     return filled
 
 
-def _array(schema: dict[str, Any], root: Any, depth: int) -> list[Any]:
+def _array(schema: dict[str, Any], root: _Root, depth: int) -> list[Any]:
     first = [_instance(item, root, depth + 1) for item in _list(schema, "prefixItems")]
     items = schema.get("items")
     least = max(min(int(schema.get("minItems") or 0), _MAX_LENGTH), 1 if depth <= 3 else 0)
@@ -137,7 +149,7 @@ def _number(schema: dict[str, Any], wanted: float) -> float:
     return math.ceil(value / step) * step if isinstance(step, int | float) and step > 0 else value
 
 
-def _resolved(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
+def _resolved(schema: dict[str, Any], root: _Root, depth: int) -> dict[str, Any]:
     """Resolve `$ref` and merge `allOf`."""
     for _ in range(MAX_DEPTH):
         target = schema.get("$ref")
@@ -155,8 +167,8 @@ def _resolved(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
     return schema
 
 
-def _pointed_at(root: Any, pointer: str) -> dict[str, Any]:
-    found = root
+def _pointed_at(root: _Root, pointer: str) -> dict[str, Any]:
+    found = root.schema
     for name in pointer.removeprefix("#").split("/"):
         if name:
             found = found.get(name.replace("~1", "/").replace("~0", "~"), {}) if isinstance(found, dict) else {}

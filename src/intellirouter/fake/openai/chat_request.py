@@ -8,6 +8,8 @@ from intellirouter.fake.openai.replies import OpenAiError
 from intellirouter.fake.tokens import count_tokens
 
 MAX_CHOICES: Final = 128
+MAX_OUTPUT_CHARS: Final = 32 * 1024 * 1024
+"""Of all choices together, if they repeat the prompt."""
 MAX_STOPS: Final = 4
 MAX_TOP_LOGPROBS: Final = 20
 TOKENS_PER_MESSAGE: Final = 4
@@ -56,6 +58,9 @@ def parse_chat(model: str, document: dict[str, Any]) -> ChatRequest:
         )
     if request.choice_count > MAX_CHOICES:
         raise OpenAiError(400, f"Invalid 'n': at most {MAX_CHOICES}.", param="n", code="integer_above_max_value")
+    if request.choice_count * len(request.input_text) > MAX_OUTPUT_CHARS:
+        message = f"Invalid 'n': the answers would have more than {MAX_OUTPUT_CHARS} characters."
+        raise OpenAiError(400, message, param="n", code="integer_above_max_value")
     _choose_tool(request, document.get("tool_choice"))
     return request
 

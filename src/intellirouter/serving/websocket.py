@@ -19,7 +19,9 @@ from websockets.server import ServerProtocol
 
 from intellirouter.core import SocketClosed, errors
 from intellirouter.gateway import RequestHead, header_lines
+from intellirouter.serving import tcp
 from intellirouter.serving.flow import ClientProtocol, error_response
+from intellirouter.serving.head import HEAD_END
 from intellirouter.serving.state import ServerState
 
 if TYPE_CHECKING:
@@ -31,7 +33,12 @@ _library_logger.setLevel(logging.CRITICAL)  # the library logs URLs, which may c
 
 _PING_INTERVAL_S: Final = 20.0
 _PING_TIMEOUT_S: Final = 20.0
+_HANDSHAKE_TIMEOUT_S: Final = 120.0
+"""How long the answer to a handshake may take. Realtime sessions are answered when an upstream has accepted them."""
 _CLOSE_TIMEOUT_S: Final = 10.0
+_LINGER_S: Final = 2.0
+_MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
+"""A client that is still sending gets this long to read why the connection is closed, and may send this much."""
 _STATUS_SWITCHING: Final = 101
 _ABNORMAL: Final = 1006
 _INVALID_TEXT: Final = 1007
@@ -49,6 +56,10 @@ class WebSocket(ClientProtocol):
         self._protocol = ServerProtocol(max_size=server.limits.max_body_bytes, logger=_library_logger)
         self._handshake: Response | None = None
         self._is_answered = False
+        self._early = b""
+        """What the client has sent before its handshake was answered. It is read after that."""
+        self._is_lingering = False
+        self._linger_bytes = _MAX_LINGER_BYTES
         self._messages: deque[str | bytes] = deque()
         self._fragments: list[bytes] = []
         self._is_text = False
@@ -56,13 +67,15 @@ class WebSocket(ClientProtocol):
         self._arrived: asyncio.Future[None] | None = None
         self._ping: bytes | None = None
         self._ping_due_s = float("inf")
-        self._close_by_s = float("inf")
+        self._close_by_s = self.loop.time() + _HANDSHAKE_TIMEOUT_S
         self._task: asyncio.Task[None] | None = None
 
     def open(self, data: bytes) -> None:
         """Read the handshake, at the beginning of `data`, and have it answered."""
         self.server.add(self)
-        self._protocol.receive_data(data)
+        data = data.lstrip(b"\r\n")  # empty lines before a request are ignored
+        end = data.find(HEAD_END) + len(HEAD_END)
+        self._protocol.receive_data(data[:end])
         events = self._protocol.events_received()
         if not events or not isinstance(events[0], HandshakeRequest):
             self._refuse_malformed(str(self._problem()))
@@ -72,7 +85,8 @@ class WebSocket(ClientProtocol):
             self._refuse_malformed(str(self._problem()))
             return
         self._handshake = response
-        self._take_frames(events[1:])
+        if end < len(data):
+            self._hold(data[end:])
         self._task = self.loop.create_task(self._serve())
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
@@ -82,8 +96,19 @@ class WebSocket(ClientProtocol):
         self.server.discard(self)
         self._end(SocketClosed(self._protocol.close_rcvd.code if self._protocol.close_rcvd else _ABNORMAL))
         self._fragments.clear()
+        self._early = b""
 
     def data_received(self, data: bytes) -> None:
+        if self._is_lingering:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.abort()
+        elif self._is_answered:
+            self._read(data)
+        else:
+            self._hold(data)
+
+    def _read(self, data: bytes) -> None:
         self._protocol.receive_data(data)
         self._take_frames(self._protocol.events_received())
         self._write_out()
@@ -104,7 +129,11 @@ class WebSocket(ClientProtocol):
         self._is_answered = True
         self._protocol.send_response(response)
         self._write_out()
+        self._close_by_s = float("inf")
         self._ping_due_s = self.loop.time() + _PING_INTERVAL_S
+        early, self._early = self._early, b""
+        if early:
+            self._read(early)
 
     async def refuse(self, status: int, headers: "Headers", body: bytes) -> None:
         self._check_open()
@@ -114,7 +143,8 @@ class WebSocket(ClientProtocol):
         while not self._messages:
             if self._closed is not None:
                 raise SocketClosed(self._closed.code, self._closed.reason)
-            self.resume()
+            if not self._early:
+                self.resume()
             self._arrived = self.loop.create_future()
             try:
                 await self._arrived
@@ -160,7 +190,7 @@ class WebSocket(ClientProtocol):
 
     def check_deadline(self, now_s: float) -> None:
         """Ping the client from time to time, and close the connection if it does not answer or does not read."""
-        if self.is_stalled(now_s) or now_s >= self._close_by_s:
+        if self.is_stalled(now_s) or now_s >= self._close_by_s or self._has_left():
             self.abort()
         elif now_s >= self._ping_due_s and self._protocol.state is State.OPEN:
             if self._ping is not None and not self._is_reading_paused:
@@ -185,8 +215,21 @@ class WebSocket(ClientProtocol):
                 error = errors.InternalError("The gateway failed to handle the request.")
                 self._respond(error.status, *error_response(error))
         finally:
-            if self._closed is None:
+            if self._closed is None or not self._is_answered:
                 self.abort()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what the client sends before its handshake is answered, and read no more until then."""
+        self._early += data
+        self.pause()
+
+    def _has_left(self) -> bool:
+        """Return whether a client whose handshake is not answered yet has left. Nothing else shows it without reading."""
+        return (
+            not self._is_answered
+            and self._is_reading_paused
+            and tcp.state(self._transport) in {tcp.CLOSE, tcp.CLOSE_WAIT}
+        )
 
     def _take_frames(self, events: Sequence[object]) -> None:
         for event in events:
@@ -238,18 +281,34 @@ class WebSocket(ClientProtocol):
     def _write_out(self) -> None:
         """Send what the protocol has to send. It ends with an empty piece when the connection must be closed."""
         pieces = self._protocol.data_to_send()
-        if self.is_lost or self._transport.is_closing():
+        if self.is_lost or self._is_lingering or self._transport.is_closing():
             return
         if data := b"".join(pieces):
             self._transport.write(data)
         if pieces and not pieces[-1]:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Close the connection when everything has been sent.
+
+        What the client still sends is discarded for a while. Closing a socket with unread bytes resets the connection,
+        which can destroy what was sent last.
+        """
+        is_idle = not self._early and not self._is_reading_paused and self._protocol.parser_exc is None
+        self._early = b""
+        if is_idle or not self._transport.can_write_eof():
             self._transport.close()
+            return
+        self._is_lingering = True
+        self._close_by_s = self.loop.time() + _LINGER_S
+        self._transport.write_eof()
+        self.resume()
 
     def _respond(self, status: int, lines: bytes, body: bytes) -> None:
         self._is_answered = True
         self._end(SocketClosed(_ABNORMAL))
         self.send_last(status, lines, body)
-        self._transport.close()
+        self._finish()
 
     def _problem(self) -> BaseException | str:
         problem = self._protocol.handshake_exc

@@ -1,0 +1,114 @@
+"""Attacks with WebSockets: every handshake is answered, and other clients are served meanwhile."""
+
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from intellirouter.testing import MockVendor
+from tests.support.gateway.process import GatewayProcess, until
+from tests.support.http_corpus import connect
+from tests.support.http_corpus_load import Target, attacked_config, is_alive, open_descriptors, read_all
+
+WS = b"/v1/ws"
+ANSWERED_S = 4.0
+PING, PONG, CLOSE, TEXT, CONTINUATION = 9, 10, 8, 1, 0
+
+
+def handshake(path: bytes = WS) -> bytes:
+    return (
+        b"GET %b HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % path
+    )
+
+
+def frame(opcode: int, payload: bytes = b"", *, is_final: bool = True) -> bytes:
+    """Return a frame of a client, with a mask of zeros."""
+    size, first = len(payload), is_final << 7 | opcode
+    if size < 126:
+        head = struct.pack("!BB", first, 128 | size)
+    elif size < 65536:
+        head = struct.pack("!BBH", first, 128 | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 128 | 127, size)
+    return head + bytes(4) + payload
+
+
+@pytest.fixture(scope="module")
+def target(vendor: MockVendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    shared = Target(attacked_config(vendor), tmp_path_factory.mktemp("attacks"))
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def gateway(target: Target) -> Iterator[GatewayProcess]:
+    yield target.gateway()
+    target.check()
+
+
+@pytest.fixture
+def exits() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+# -- the handshake ---------------------------------------------------------------------------------------------------
+
+BEHIND = {
+    "a ping": frame(PING, b"A"),
+    "a close frame": frame(CLOSE),
+    "a request": b"GET /health/live HTTP/1.1\r\nhost: gateway\r\n\r\n",
+    "an unmasked frame": b"\x81\x02{}",
+    "a reserved bit": b"\xc1\x82\0\0\0\0{}",
+    "a message": frame(TEXT, b'{"type":"ping"}'),
+    "40,000 pongs": frame(PONG) * 40_000,
+}
+STATUSES = {b"/nope": b"404", WS: b"101", b"/v1/realtime": b"4", b"/v1/responses": b"426"}
+
+
+@pytest.mark.parametrize("path", STATUSES)
+@pytest.mark.parametrize("name", BEHIND)
+def test_handshake_is_answered_before_anything_behind_it(gateway: GatewayProcess, name: str, path: bytes) -> None:
+    with connect(gateway.port) as link:
+        link.sendall(handshake(path) + BEHIND[name])
+        received, is_closed = read_all(link, ANSWERED_S if path != WS else 0.5)
+    assert received.startswith(b"HTTP/1.1 " + STATUSES[path]), received[:200]
+    if path != WS:
+        assert received.count(b"HTTP/1.1 ") == 1
+        assert received.endswith(b"}")
+        assert is_closed
+        return
+    _, _, frames = received.partition(b"\r\n\r\n")
+    if name == "a ping":
+        assert frames == b"\x8a\x01A"
+    elif name == "a message":
+        assert b'"pong"' in frames
+    elif name != "40,000 pongs":
+        assert is_closed
+        assert frames[:1] == b"\x88"
+
+
+def test_sockets_that_break_the_protocol_at_once_are_closed(gateway: GatewayProcess, exits: ExitStack) -> None:
+    before = open_descriptors(gateway.process.pid)
+    for path in (b"/nope", WS, b"/v1/realtime?model=fake/echo"):
+        for _ in range(20):
+            exits.enter_context(connect(gateway.port)).sendall(handshake(path) + b"GET /aaaaaaaaa")
+    until(lambda: open_descriptors(gateway.process.pid) <= before, "the gateway closes all of them", 6)
+    assert is_alive(gateway)
+
+
+def test_sockets_that_break_the_protocol_at_once_do_not_hold_the_drain(
+    vendor: MockVendor, tmp_path: Path, exits: ExitStack
+) -> None:
+    with GatewayProcess(attacked_config(vendor, drain_s=20), tmp_path) as gateway:
+        for path in (b"/nope", WS, b"/v1/realtime?model=fake/echo"):
+            exits.enter_context(connect(gateway.port)).sendall(handshake(path) + b"GET /aaaaaaaaa")
+        time.sleep(0.3)
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait(8) == 0

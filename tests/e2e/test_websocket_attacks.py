@@ -1,7 +1,6 @@
 """Attacks with WebSockets: every handshake is answered, and other clients are served meanwhile."""
 
 import signal
-import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -13,17 +12,30 @@ import pytest
 from intellirouter.testing import MockVendor
 from tests.support.gateway.process import GatewayProcess, until
 from tests.support.http_corpus import connect
-from tests.support.http_corpus_load import Target, attacked_config, is_alive, open_descriptors, read_all
+from tests.support.http_corpus_load import (
+    MIB,
+    Target,
+    Writer,
+    attacked_config,
+    bounded_memory,
+    is_alive,
+    open_descriptors,
+    pump,
+    read_all,
+)
+from tests.support.slow.stalls import StallMeter
 
 WS = b"/v1/ws"
 ANSWERED_S = 4.0
+ATTACK_S = 2.5
+MAX_STALL_MS = 100.0
 PING, PONG, CLOSE, TEXT, CONTINUATION = 9, 10, 8, 1, 0
 
 
 def handshake(path: bytes = WS) -> bytes:
     return (
-        b"GET %b HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
-        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % path
+        b"GET %b HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % path
     )
 
 
@@ -89,7 +101,7 @@ def test_handshake_is_answered_before_anything_behind_it(gateway: GatewayProcess
         assert frames == b"\x8a\x01A"
     elif name == "a message":
         assert b'"pong"' in frames
-    elif name != "40,000 pongs":
+    else:
         assert is_closed
         assert frames[:1] == b"\x88"
 
@@ -112,3 +124,55 @@ def test_sockets_that_break_the_protocol_at_once_do_not_hold_the_drain(
         time.sleep(0.3)
         gateway.signal(signal.SIGTERM)
         assert gateway.wait(8) == 0
+
+
+# -- floods of frames ------------------------------------------------------------------------------------------------
+
+FLOODS = {
+    "pings": (b"", frame(PING) * 40_000, 1008),
+    "pongs": (b"", frame(PONG, b"pong") * 30_000, 1008),
+    "fragments": (frame(TEXT, b"  ", is_final=False), frame(CONTINUATION, b"  ", is_final=False) * 30_000, 1008),
+    "empty fragments": (frame(TEXT, is_final=False), frame(CONTINUATION, is_final=False) * 40_000, 1008),
+    "messages": (b"", frame(TEXT, b"{}") * 30_000, None),
+    "messages that are pings": (b"", frame(TEXT, b'{"type":"ping"}') * 10_000, None),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_flood_of_frames_does_not_stop_others(
+    gateway: GatewayProcess, target: Target, exits: ExitStack, name: str
+) -> None:
+    first, block, code = FLOODS[name]
+    meter = exits.enter_context(StallMeter(gateway.port, gateway.process.pid))
+    with bounded_memory(gateway, target.idle_bytes) as watch, connect(gateway.port) as link:
+        link.sendall(handshake())
+        assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
+        writer = Writer(link, first, block)
+        meter.take()
+        pump([writer], watch, ATTACK_S, limit_bytes=20 * MIB)
+        if code is not None:
+            received, is_closed = read_all(link, 3.0)
+            assert is_closed
+            assert code.to_bytes(2) in received[-125:]
+        server_ms, control_ms = meter.take()
+    print(f"{server_ms:.0f} ms, control {control_ms:.0f} ms, {writer.sent_bytes} bytes")
+    assert server_ms < control_ms + MAX_STALL_MS
+
+
+@pytest.mark.parametrize("kind", ["pings", "messages"])
+def test_flood_on_many_sockets_whose_answers_are_read(gateway: GatewayProcess, exits: ExitStack, kind: str) -> None:
+    meter = exits.enter_context(StallMeter(gateway.port, gateway.process.pid))
+    block = frame(PING) * 450 if kind == "pings" else frame(TEXT, b"{}") * 3000
+    links = [exits.enter_context(connect(gateway.port)) for _ in range(20)]
+    for link in links:
+        link.sendall(handshake())
+    for link in links:
+        assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
+    meter.take()
+    for link in links:
+        link.sendall(block)
+    for link in links:
+        assert not read_all(link, 0.2)[1]
+    server_ms, control_ms = meter.take()
+    print(f"{server_ms:.0f} ms, control {control_ms:.0f} ms")
+    assert server_ms < control_ms + MAX_STALL_MS

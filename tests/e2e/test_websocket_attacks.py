@@ -13,6 +13,7 @@ from intellirouter.testing import MockVendor
 from tests.support.gateway.process import GatewayProcess, until
 from tests.support.http_corpus import connect
 from tests.support.http_corpus_load import (
+    LEFT_BYTES,
     MIB,
     Target,
     Writer,
@@ -22,6 +23,7 @@ from tests.support.http_corpus_load import (
     open_descriptors,
     pump,
     read_all,
+    resident_bytes,
 )
 from tests.support.slow.stalls import StallMeter
 
@@ -176,3 +178,39 @@ def test_flood_on_many_sockets_whose_answers_are_read(gateway: GatewayProcess, e
     server_ms, control_ms = meter.take()
     print(f"{server_ms:.0f} ms, control {control_ms:.0f} ms")
     assert server_ms < control_ms + MAX_STALL_MS
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+SIZE = 31 * MIB
+HELD = {
+    "one frame": (b"\x81\xff" + struct.pack("!Q", SIZE) + bytes(4), b" " * MIB),
+    "fragments": (frame(TEXT, is_final=False), frame(CONTINUATION, b" " * MIB, is_final=False)),
+    "small fragments": (frame(TEXT, is_final=False), frame(CONTINUATION, b" " * 2500, is_final=False) * 400),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_held_large_messages(gateway: GatewayProcess, target: Target, exits: ExitStack, name: str) -> None:
+    """Twenty clients send 30 MiB of a message each, and then nothing."""
+    first, block = HELD[name]
+    with bounded_memory(gateway, target.idle_bytes) as watch, exits:
+        links = [exits.enter_context(connect(gateway.port)) for _ in range(20)]
+        for link in links:
+            link.sendall(handshake())
+            assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
+        pump([Writer(link, first, block) for link in links], watch, 6, limit_bytes=SIZE - MIB)
+        assert is_alive(gateway)
+
+
+def test_large_messages_that_were_answered_leave_no_memory_while_the_sockets_are_open(
+    gateway: GatewayProcess, target: Target, exits: ExitStack
+) -> None:
+    with bounded_memory(gateway, target.idle_bytes), exits:
+        for _ in range(10):
+            link = exits.enter_context(connect(gateway.port, 20))
+            link.sendall(handshake())
+            assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
+            link.sendall(frame(TEXT, b'{"type":"ping","x":"' + b"x" * 20 * MIB + b'"}'))
+            assert b"pong" in link.recv(4096)
+        until(lambda: resident_bytes(gateway.process.pid) - target.idle_bytes < LEFT_BYTES, "it is given back", 10)

@@ -101,11 +101,6 @@ class FrameReader:
         """There are unread bytes."""
         return self._at < len(self._input)
 
-    @property
-    def is_idle(self) -> bool:
-        """Nothing has arrived that has not been returned."""
-        return not self.has_input and self._is_text is None
-
     def feed(self, data: bytes) -> None:
         """Add input."""
         self._input = self._input[self._at :] + data if self.has_input else data

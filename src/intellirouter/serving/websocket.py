@@ -19,7 +19,7 @@ from intellirouter.core import SocketClosed, errors
 from intellirouter.gateway import RequestHead, header_lines
 from intellirouter.serving import tcp
 from intellirouter.serving.flow import ClientProtocol, error_response
-from intellirouter.serving.frames import PING, Control, FrameError, FrameReader, Pending
+from intellirouter.serving.frames import PING, UNRESERVED_BYTES, Control, FrameError, FrameReader, Pending
 from intellirouter.serving.head import HEAD_END
 from intellirouter.serving.state import ServerState
 
@@ -41,6 +41,7 @@ _MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
 _STATUS_SWITCHING: Final = 101
 _ABNORMAL: Final = 1006
 _POLICY: Final = 1008
+_TRY_AGAIN_LATER: Final = 1013
 _FRAMES_PER_TURN: Final = 32
 """How many frames of a client are read before others get their turn. Each takes up to 20 µs."""
 _MAX_CONTROL_FRAMES: Final = 500
@@ -61,7 +62,6 @@ class WebSocket(ClientProtocol):
         self._transport = transport
         self._protocol = ServerProtocol(logger=_library_logger)
         self._reader = FrameReader(server.limits.max_body_bytes)
-        self._reader.granted_bytes = server.limits.max_body_bytes
         self._handshake: Response | None = None
         self._is_answered = False
         self._is_lingering = False
@@ -70,6 +70,11 @@ class WebSocket(ClientProtocol):
         """A message that waits for the application."""
         self._turn: asyncio.Handle | None = None
         """Reads the next frames."""
+        self._reserving: asyncio.Task[None] | None = None
+        """Waits for memory for a large message."""
+        self._reserved_bytes = 0
+        self._message_due_s = float("inf")
+        """When a large message must have arrived, and the application must have taken it."""
         self._control_frames = 0
         """Since the last sweep."""
         self._late_ping = b""
@@ -106,9 +111,12 @@ class WebSocket(ClientProtocol):
         super().connection_lost(exc)
         self.server.discard(self)
         self._end(SocketClosed(self._protocol.close_rcvd.code if self._protocol.close_rcvd else _ABNORMAL))
-        self._reader.clear()
         if self._turn is not None:
             self._turn.cancel()
+        self._reader.clear()
+        self._protocol.parser.close()  # it refers to the protocol, and the protocol to it
+        if self._message is None:
+            self._release()
 
     def data_received(self, data: bytes) -> None:
         if self._is_lingering:
@@ -165,6 +173,7 @@ class WebSocket(ClientProtocol):
             finally:
                 self._arrived = None
         message, self._message = self._message, None
+        self._release()
         return message
 
     async def send(self, message: str | bytes) -> None:
@@ -189,7 +198,9 @@ class WebSocket(ClientProtocol):
         except InvalidState:
             raise SocketClosed(_ABNORMAL) from None
         self._end(SocketClosed(code, reason))
-        self._message = None
+        if self._message is not None:
+            self._message = None
+            self._release()
         self._close_by_s = self.loop.time() + _CLOSE_TIMEOUT_S
         self._write_out()
         self._read_on()
@@ -208,6 +219,8 @@ class WebSocket(ClientProtocol):
         self._control_frames = 0
         if self.is_stalled(now_s) or now_s >= self._close_by_s or self._has_left():
             self.abort()
+        elif now_s >= self._message_due_s and self._closed is None:
+            self._fail(_POLICY, "A large message took too long.")
         elif now_s >= self._ping_due_s and self._protocol.state is State.OPEN:
             if self._ping is not None and not self._is_reading_paused:
                 self._fail(1011, "keepalive ping timeout")
@@ -232,6 +245,9 @@ class WebSocket(ClientProtocol):
         finally:
             if self._closed is None or not self._is_answered:
                 self.abort()
+            if self._message is not None:
+                self._message = None
+                self._release()
 
     def _has_left(self) -> bool:
         """Return whether a client has left whose handshake is not answered yet, and whose input is not read."""
@@ -249,6 +265,7 @@ class WebSocket(ClientProtocol):
             self._is_answered
             and self._message is None
             and self._turn is None
+            and self._reserving is None
             and not self._is_lingering
             and not self._transport.is_closing()
         )
@@ -291,8 +308,38 @@ class WebSocket(ClientProtocol):
                 self.pause()
         elif result is Pending.INPUT:
             self.resume()
+        elif result is Pending.MEMORY and self._can_read():
+            self.pause()
+            self._reserving = self.loop.create_task(self._reserve())
         else:
+            if not isinstance(result, Control | Pending):
+                self._release()  # of a message after the end
             self._read_on()
+
+    async def _reserve(self) -> None:
+        """Wait for memory for the message that is arriving. Close the socket if that takes too long."""
+        wanted = self._reader.wanted_bytes
+        try:
+            self._reserved_bytes += await self.server.body_budget.reserve(wanted)
+        except errors.Overloaded:
+            self._reserving = None
+            self._fail(_TRY_AGAIN_LATER, "The gateway is receiving too many large messages.")
+            return
+        self._reserving = None
+        self._reader.granted_bytes += wanted
+        self._message_due_s = min(self._message_due_s, self.loop.time() + self.server.limits.body_timeout_s)
+        self._read_on()
+
+    def _release(self) -> None:
+        """Release the memory of a message that was taken, or that does not arrive any more."""
+        self._message_due_s = float("inf")
+        self._reader.granted_bytes = UNRESERVED_BYTES
+        if self._reserving is not None:
+            self._reserving.cancel()
+            self._reserving = None
+        if self._reserved_bytes:
+            reserved, self._reserved_bytes = self._reserved_bytes, 0
+            self.server.body_budget.release(reserved)
 
     def _take_control(self, control: Control) -> None:
         """Have a control frame processed. Raises `FrameError` if the client sends too many."""
@@ -352,6 +399,8 @@ class WebSocket(ClientProtocol):
         else:
             has_ended = self._protocol.close_rcvd is not None
         self._reader.clear()
+        if self._message is None:
+            self._release()
         if has_ended or not self._transport.can_write_eof():
             self._transport.close()
             return

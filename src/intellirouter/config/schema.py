@@ -98,7 +98,8 @@ class Server(Section):
         description="Maximum number of inputs in a request: texts to embed, documents to rank, prompts to complete.",
     )
     body_timeout_s: Seconds = Field(
-        default=60.0, description="Timeout for receiving a whole request body, or a large WebSocket message, in seconds."
+        default=60.0,
+        description="Timeout for receiving a whole request body, or a large WebSocket message, in seconds.",
     )
     head_timeout_s: Seconds = Field(
         default=30.0,

@@ -117,12 +117,13 @@ def test_sockets_that_break_the_protocol_at_once_are_closed(gateway: GatewayProc
     assert is_alive(gateway)
 
 
-def test_sockets_that_break_the_protocol_at_once_do_not_hold_the_drain(
+def test_sockets_that_break_the_protocol_or_do_not_close_do_not_hold_the_drain(
     vendor: MockVendor, tmp_path: Path, exits: ExitStack
 ) -> None:
     with GatewayProcess(attacked_config(vendor, drain_s=20), tmp_path) as gateway:
         for path in (b"/nope", WS, b"/v1/realtime?model=fake/echo"):
             exits.enter_context(connect(gateway.port)).sendall(handshake(path) + b"GET /aaaaaaaaa")
+        exits.enter_context(connect(gateway.port)).sendall(handshake())  # it does not answer the close frame
         time.sleep(0.3)
         gateway.signal(signal.SIGTERM)
         assert gateway.wait(8) == 0
@@ -194,13 +195,19 @@ HELD = {
 def test_held_large_messages(gateway: GatewayProcess, target: Target, exits: ExitStack, name: str) -> None:
     """Twenty clients send 30 MiB of a message each, and then nothing."""
     first, block = HELD[name]
+    meter = exits.enter_context(StallMeter(gateway.port, gateway.process.pid))
     with bounded_memory(gateway, target.idle_bytes) as watch, exits:
         links = [exits.enter_context(connect(gateway.port)) for _ in range(20)]
         for link in links:
             link.sendall(handshake())
             assert link.recv(4096).startswith(b"HTTP/1.1 101 ")
-        pump([Writer(link, first, block) for link in links], watch, 6, limit_bytes=SIZE - MIB)
+        meter.take()
+        pump([Writer(link, first, block) for link in links], watch, 8, limit_bytes=SIZE - MIB)
+        time.sleep(5)
+        server_ms, control_ms = meter.take()
         assert is_alive(gateway)
+    print(f"{server_ms:.0f} ms, control {control_ms:.0f} ms")
+    assert server_ms < control_ms + MAX_STALL_MS
 
 
 def test_large_messages_that_were_answered_leave_no_memory_while_the_sockets_are_open(

@@ -84,6 +84,7 @@ class WebSocket(ClientProtocol):
         self._ping: bytes | None = None
         self._ping_due_s = float("inf")
         self._close_by_s = self.loop.time() + _HANDSHAKE_TIMEOUT_S
+        self._close_timeout_s = _CLOSE_TIMEOUT_S
         self._task: asyncio.Task[None] | None = None
 
     def open(self, data: bytes) -> None:
@@ -201,14 +202,15 @@ class WebSocket(ClientProtocol):
         if self._message is not None:
             self._message = None
             self._release()
-        self._close_by_s = self.loop.time() + _CLOSE_TIMEOUT_S
+        self._close_by_s = self.loop.time() + self._close_timeout_s
         self._write_out()
         self._read_on()
 
     # -- for the server -----------------------------------------------------------------------------------------
 
     def begin_close(self) -> None:
-        """Do nothing when the server is stopping: the gateway closes its sockets itself."""
+        """Wait less for clients, because the server is stopping. The gateway closes its sockets itself."""
+        self._close_timeout_s = _LINGER_S
 
     def cancel(self) -> bool:
         """Cancel the application's task, because the server is stopping. Return whether it was running."""
